@@ -1,0 +1,100 @@
+"""What a preference model must beat: two baselines that cannot read, on the same split.
+
+A pair is (chosen text, rejected text).  `length_only` knows one bit, whether people preferred the longer or the shorter answer;
+`bag_of_words` knows which words people preferred.  Both return held-out accuracy; a pair they cannot tell apart counts half.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy
+from numpy.typing import NDArray
+from scipy import optimize, sparse, special
+
+from fairlead.core import seed as seeds
+from fairlead.stats import interval
+from fairlead.stats.interval import Interval
+
+Pair = tuple[str, str]  # (chosen, rejected)
+
+MIN_PAIRS_PER_WORD = 2  # a word met in one pair only can but memorise that pair
+L2_STRENGTHS = (0.3, 3.0, 30.0)  # from nearly free to nearly silent; the training side chooses
+
+
+def length_only(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair]) -> Interval:
+    """Prefer the longer or the shorter text (in characters), whichever agrees more often with the training pairs."""
+    prefers_longer = _credit(_length_margins(train_pairs)) >= len(train_pairs) / 2
+    margins = _length_margins(held_out_pairs) * (1 if prefers_longer else -1)
+    return interval.proportion(_credit(margins), len(held_out_pairs))
+
+
+def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, seed: int) -> Interval:
+    """Logistic regression on the difference of word counts; its L2 strength is chosen on a fifth of the training pairs."""
+    if len(train_pairs) < 2:
+        raise ValueError(f"{len(train_pairs)} training pairs: at least two are needed to choose the regularisation")
+    order = seeds.rng(seed, "bag of words").sample(range(len(train_pairs)), len(train_pairs))
+    cut = max(1, len(train_pairs) // 5)
+    trial = [train_pairs[index] for index in order[:cut]]
+    rest = [train_pairs[index] for index in order[cut:]]
+    # On equal credit the stronger pull wins: the simpler model.
+    strength = max(L2_STRENGTHS, key=lambda l2: (_word_credit(rest, trial, l2=l2), l2))
+    return interval.proportion(_word_credit(train_pairs, held_out_pairs, l2=strength), len(held_out_pairs))
+
+
+def fit(features: sparse.csr_array, *, l2: float) -> NDArray[numpy.float64]:
+    """Weights w that minimise sum log(1 + exp(-x.w)) + l2/2 |w|^2, where each row x is chosen minus rejected.  [words]"""
+
+    def objective(weights: NDArray[numpy.float64]) -> tuple[float, NDArray[numpy.float64]]:
+        margins = features @ weights  # [pairs]
+        loss = -special.log_expit(margins).sum() + l2 / 2 * weights @ weights
+        return float(loss), l2 * weights - features.T @ special.expit(-margins)
+
+    found = optimize.minimize(objective, numpy.zeros(features.shape[1]), jac=True, method="L-BFGS-B")
+    return numpy.asarray(found.x, dtype=numpy.float64)
+
+
+def word_differences(pairs: Sequence[Pair], vocabulary: dict[str, int]) -> sparse.csr_array:
+    """Counts in the chosen text minus counts in the rejected text.  [pairs, words]"""
+    rows, columns, counts = [], [], []
+    for row, pair in enumerate(pairs):
+        for word, count in _count_difference(pair).items():
+            if word in vocabulary:
+                rows.append(row)
+                columns.append(vocabulary[word])
+                counts.append(float(count))
+    return sparse.csr_array((counts, (rows, columns)), shape=(len(pairs), len(vocabulary)), dtype=numpy.float64)
+
+
+def vocabulary_of(pairs: Sequence[Pair]) -> dict[str, int]:
+    """The words that tell at least two pairs apart, each with its column."""
+    seen = Counter(word for pair in pairs for word in _count_difference(pair))
+    return {word: column for column, word in enumerate(sorted(w for w, n in seen.items() if n >= MIN_PAIRS_PER_WORD))}
+
+
+def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, l2: float) -> float:
+    vocabulary = vocabulary_of(train_pairs)
+    if not vocabulary:  # nothing to go by: every held-out pair is a coin toss
+        return len(held_out_pairs) / 2
+    weights = fit(word_differences(train_pairs, vocabulary), l2=l2)
+    return _credit(word_differences(held_out_pairs, vocabulary) @ weights)
+
+
+def _credit(margins: NDArray[numpy.float64]) -> float:
+    """Pairs put in the right order, those without order counting half."""
+    return float((margins > 0).sum() + 0.5 * (margins == 0).sum())
+
+
+def _length_margins(pairs: Sequence[Pair]) -> NDArray[numpy.float64]:
+    return numpy.array([len(chosen) - len(rejected) for chosen, rejected in pairs], dtype=numpy.float64)
+
+
+def _count_difference(pair: Pair) -> Counter[str]:
+    """Word -> count in chosen minus count in rejected, zeros left out."""
+    difference = Counter(_words(pair[0]))
+    difference.subtract(_words(pair[1]))
+    return Counter({word: count for word, count in difference.items() if count})
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())

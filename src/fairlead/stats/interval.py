@@ -1,0 +1,122 @@
+"""Estimates with their uncertainty.  Every interval is a two-sided 95 % interval and says how many items it stands on.
+
+It does not decide anything and corrects for no multiple looks.  An empty set has no mean and no interval: ValueError.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from fairlead.core import seed as seeds
+
+LEVEL = 0.95
+Z = float(special.ndtri(0.5 + LEVEL / 2))  # 1.95996
+
+
+class Interval(NamedTuple):
+    """An estimate and its 95 % interval.  Example: 84 of 100 is Interval(0.84, 0.756, 0.899, 100)."""
+
+    value: float
+    low: float  # -inf when the data bound nothing, as for the mean of one number
+    high: float
+    n: int
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """For JSON, which has no infinity: an end that is not bounded is None."""
+        low = self.low if math.isfinite(self.low) else None
+        high = self.high if math.isfinite(self.high) else None
+        return {"value": self.value, "low": low, "high": high, "n": self.n}
+
+
+class WinRate(NamedTuple):
+    interval: Interval  # of (wins + ties / 2) / n
+    wins: int
+    ties: int
+    losses: int
+
+
+def proportion(successes: float, n: int) -> Interval:
+    """Wilson's score interval.  `successes` may hold halves, for ties; the interval is then wider than it need be."""
+    if n < 1:
+        raise ValueError(f"n = {n}: a share of nothing is not a number")
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes = {successes}: must be between 0 and n = {n}")
+    share = successes / n
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    # The formula touches 0 and 1 exactly at the ends; rounding must not push it past the estimate.
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
+
+
+def mean(values: Sequence[float]) -> Interval:
+    """Student's t interval.  One value says nothing about the spread: its interval is the whole line."""
+    array = _finite(values)
+    n = len(array)
+    value = float(array.mean())
+    if n == 1:
+        return Interval(value, -math.inf, math.inf, 1)
+    half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2)) * float(array.std(ddof=1)) / math.sqrt(n)
+    return Interval(value, value - half, value + half, n)
+
+
+def bootstrap(
+    values: Sequence[float], statistic: Callable[[NDArray[numpy.float64]], float], *, seed: int, resamples: int = 2000
+) -> Interval:
+    """Percentile bootstrap of any statistic of one sample.  Too narrow below about 20 values: prefer `mean` for means."""
+    array = _finite(values)
+    if len(array) < 2:
+        raise ValueError("one value cannot be resampled; a bootstrap interval needs at least two")
+    random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
+    draws = [statistic(array[random.integers(0, len(array), len(array))]) for _ in range(resamples)]
+    low, high = numpy.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return Interval(float(statistic(array)), float(low), float(high), len(array))
+
+
+def win_rate(scores_a: Sequence[float], scores_b: Sequence[float]) -> WinRate:
+    """How often A beats B on the same items; a tie counts half.
+
+    The interval is Tango's score interval for paired proportions (Statistics in Medicine 17, 1998), moved from the difference
+    wins - losses to the rate.  A t or bootstrap interval has no width when every item is won, and Wilson's is too wide with
+    many ties; this one covers close to 95 % in both cases.
+    """
+    if len(scores_a) != len(scores_b):
+        raise ValueError(f"{len(scores_a)} scores against {len(scores_b)}: a win rate needs pairs")
+    difference = _finite(scores_a) - _finite(scores_b)
+    wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
+    n = len(difference)
+    value = 0.5 + (wins - losses) / (2 * n)
+    interval = Interval(value, _rate_bound(wins, losses, n, Z), _rate_bound(wins, losses, n, -Z), n)
+    return WinRate(interval, wins, n - wins - losses, losses)
+
+
+def _rate_bound(wins: int, losses: int, n: int, z: float) -> float:
+    """The rate at which the score statistic equals z: the lower bound for z > 0, the upper for z < 0."""
+
+    def excess(delta: float) -> float:
+        """Tango's equation multiplied out, so that nothing is divided by a variance of zero.  It falls as delta grows."""
+        a = 2 * n
+        b = -wins - losses + (2 * n - wins + losses) * delta
+        c = -losses * delta * (1 - delta)
+        lost = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)  # losing share that fits best under this delta
+        return wins - losses - n * delta - z * math.sqrt(max(0.0, n * (2 * lost + delta * (1 - delta))))
+
+    observed = (wins - losses) / n
+    edge = -1.0 if z > 0 else 1.0
+    if abs(observed - edge) < 1e-12:  # everything lost (or won): the bound on that side is the edge itself
+        return 0.5 + edge / 2
+    # Where every item has the same outcome the equation also holds, emptily, at the observed value: start just beside it.
+    inner, outer = observed + 1e-9 * (edge - observed), edge
+    return 0.5 + float(optimize.brentq(excess, min(inner, outer), max(inner, outer), xtol=1e-12)) / 2
+
+
+def _finite(values: Sequence[float]) -> NDArray[numpy.float64]:
+    array = numpy.asarray(values, dtype=numpy.float64)
+    if array.size == 0:
+        raise ValueError("no values: an empty set has no mean")
+    if not numpy.isfinite(array).all():
+        raise ValueError(f"value {int(numpy.flatnonzero(~numpy.isfinite(array))[0])} is not finite")
+    return array
