@@ -8,6 +8,7 @@ documentation test and the source say the same thing.
 import dataclasses
 import difflib
 import inspect
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ def load(config_class: type[C], path: Path | None = None, overrides: Sequence[st
     values: dict[str, Any] = {}
     problems: list[str] = []
     lines: dict[str, str] = {}
+    hints = get_type_hints(config_class)
     if path is not None:
         text = _read(path)
         try:
@@ -59,7 +61,9 @@ def load(config_class: type[C], path: Path | None = None, overrides: Sequence[st
         if not equals or not key:
             problems.append(f'"{word}": expected key=value, for example lr=1e-4.')
             continue
-        values[key] = _parse_word(raw)
+        parsed = _parse_word(raw)
+        wants_text = hints.get(key) in (str, str | None)  # so that name=2024 is the name "2024"
+        values[key] = raw if wants_text and not isinstance(parsed, str) else parsed
         lines[key] = "command line"
     return _validate(config_class, values, lines, problems)
 
@@ -132,6 +136,10 @@ def _validate(config_class: type[C], values: dict[str, Any], lines: Mapping[str,
     except pydantic.ValidationError as error:
         problems += [_explain(item, lines) for item in error.errors()]
         raise ConfigError(problems) from error
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, float) and not math.isfinite(value):  # has no JSON, so the run could not be written down
+            problems.append(f"{lines.get(name, 'configuration')}: {name} = {value}: must be a finite number.")
     if problems:
         raise ConfigError(problems)
     return config
@@ -145,7 +153,9 @@ def _explain(item: Any, lines: Mapping[str, str]) -> str:
         text = str(item["msg"]).removeprefix("Value error, ")
         key = text.split(" = ", 1)[0]
         return f"{lines.get(key, 'configuration')}: {text}."
-    return f"{lines.get(key, 'configuration')}: {key} = {item['input']!r}: {str(item['msg'])[:1].lower() + str(item['msg'])[1:]}."
+    return (
+        f"{lines.get(key, 'configuration')}: {key} = {item['input']!r}: {str(item['msg'])[:1].lower() + str(item['msg'])[1:]}."
+    )
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:

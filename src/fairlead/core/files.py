@@ -41,9 +41,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
+            if file.exists():  # not so for a link to nothing
+                _sync(file)
+        _sync(temporary)
         os.rename(temporary, path)
         _sync(path.parent)
     finally:
@@ -60,8 +60,12 @@ def remove_leftovers(folder: Path) -> None:
 def inside(folder: Path, name: str) -> Path:
     """`folder/name`, refusing a name that would leave the folder (absolute, `..`, a link that points out)."""
     relative = PurePosixPath(name)
-    path = (folder / relative).resolve()
-    if relative.is_absolute() or ".." in relative.parts or not path.is_relative_to(folder.resolve()):
+    try:
+        escapes = relative.is_absolute() or ".." in relative.parts
+        escapes = escapes or not (folder / relative).resolve().is_relative_to(folder.resolve())
+    except (ValueError, RuntimeError, OSError):  # a zero byte, links in a circle
+        escapes = True
+    if escapes:
         raise ProjectError(f"{folder}: the name {name!r} leads out of the folder. Refused.")
     return folder / relative
 
@@ -70,9 +74,9 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.part-{os.getpid()}")
 
 
-def _sync(folder: Path) -> None:
-    """Make a rename durable: the directory entry itself has to reach the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Make it durable; of a folder these are its entries, so that a rename in it has reached the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
     for number, line in lines(path):
         try:
             yield number, json.loads(line, parse_constant=_refuse_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}:{number}: not valid JSON: {error}. Each line must be one JSON value.") from error
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, text) for each line that is not blank, decoded as UTF-8; raises DataError naming the first bad byte's line."""
+    """(line number, text) for each line that is not blank; DataError names the line of the first byte that is not UTF-8."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -29,14 +30,16 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                     text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     byte = f"byte {error.start} is 0x{raw[error.start]:02x}"
-                    raise DataError(f"{path}:{number}: not UTF-8 ({byte}). Convert the file, for example with iconv.") from error
+                    raise DataError(
+                        f"{path}:{number}: not UTF-8 ({byte}). Convert the file, for example with iconv."
+                    ) from error
                 if text.strip():
                     yield number, text
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file.") from error
     except IsADirectoryError as error:
         raise DataError(f"{path}: is a folder; a file of JSON Lines is expected.") from error
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a complete gzip file: {error}.") from error
 
 

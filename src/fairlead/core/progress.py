@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar with rate and time left on a terminal, a plain line now and then elsewhere, silence on request."""
+"""Progress on standard error: a bar with time left on a terminal, a plain line now and then elsewhere, silence on request."""
 
 import sys
 import time
@@ -55,6 +55,12 @@ def progress(title: str, total: int, *, done: int = 0, quiet: bool = False) -> I
     elif not console.is_terminal:
         yield _Plain(title, total, done)
     else:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Progress(*columns, console=console) as bar:
             yield _Bar(bar, bar.add_task(title, total=total, completed=done, note=""))

@@ -142,7 +142,8 @@ def find_all(project: Project, ref: str) -> list[Artifact]:
     named = [folder for folder in _folders(project) if folder.name == name and folder.parent.name in kinds]
     if named:
         return [_load_named(folder) for folder in named]
-    return [load(Path(ref))] if ref and (Path(ref) / MANIFEST).is_file() else []
+    places = [folder for folder in (Path(ref), project.root / ref) if ref and (folder / MANIFEST).is_file()]
+    return [load(folder) for folder in places[:1]]
 
 
 def only(ref: str, found: Sequence[Artifact]) -> Artifact | None:

@@ -93,7 +93,7 @@ class Run:
     def prune_checkpoints(self, keep: int = 1) -> None:
         """Delete all but the latest `keep`."""
         found = self._checkpoints()
-        for _, folder in found[: len(found) - keep]:
+        for _, folder in found[: max(0, len(found) - keep)]:
             # Renamed first: a process killed while deleting must not leave half a checkpoint under a whole one's name.
             dead = folder.with_name(f".{folder.name}.part-{os.getpid()}")
             os.rename(folder, dead)

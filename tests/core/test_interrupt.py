@@ -1,0 +1,46 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from fairlead.core.interrupt import stop_on_interrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_handler_is_given_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_on_interrupt() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert stop
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_ctrl_c_acts_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), stop_on_interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second signal did nothing")
+
+
+def test_handlers_are_given_back_after_an_exception() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError), stop_on_interrupt():
+        raise RuntimeError
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_thread_can_use_it_without_signals() -> None:
+    asked = []
+
+    def work() -> None:
+        with stop_on_interrupt() as stop:
+            asked.append(bool(stop))
+            stop.ask()
+            asked.append(bool(stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert asked == [False, True]
