@@ -18,7 +18,7 @@ def test_wilson_gives_newcombes_published_numbers() -> None:
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (3, 7), (299, 300)])
-def test_wilson_agrees_with_scipy(successes: int, n: int):
+def test_wilson_agrees_with_scipy(successes: int, n: int) -> None:
     expected = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
     assert interval.proportion(successes, n)[1:3] == approx((expected.low, expected.high), abs=1e-9)
 
@@ -57,13 +57,13 @@ def test_as_dict_keeps_finite_ends() -> None:
 
 
 @pytest.mark.parametrize("n", [0, -3])
-def test_no_items_have_no_share(n: int):
+def test_no_items_have_no_share(n: int) -> None:
     with pytest.raises(ValueError, match="share of nothing"):
         interval.proportion(0, n)
 
 
 @pytest.mark.parametrize("successes", [-0.5, 10.5, math.nan])
-def test_impossible_counts_are_refused(successes: float):
+def test_impossible_counts_are_refused(successes: float) -> None:
     with pytest.raises(ValueError, match="between 0 and n = 10"):
         interval.proportion(successes, 10)
 
@@ -140,7 +140,7 @@ def test_a_win_rate_needs_pairs() -> None:
 @pytest.mark.parametrize(
     ("win", "tie"), [(0.5, 0.0), (0.84, 0.0), (0.6, 0.3), (0.2, 0.7), (0.05, 0.9), (0.95, 0.0), (0.9, 0.08), (0.3, 0.4)]
 )
-def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: float, tie: float):
+def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: float, tie: float) -> None:
     # Exact, by summing over all outcomes of 25 items.  Discreteness alone moves coverage by two or three points.
     n, truth, covered, total = 25, win + tie / 2, 0.0, 0.0
     for wins in range(n + 1):
