@@ -1,0 +1,33 @@
+"""Alpaca: instruction, input (may be empty), output; or chosen and rejected in the place of output.
+
+The input follows the instruction after an empty line, without Alpaca's preamble: the model's chat template frames the request.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.data.parsing import comparison, optional_text, text
+from fairlead.data.problem import Where
+from fairlead.data.records import Comparison, Demonstration, Message, Messages
+
+COLUMNS = frozenset({"instruction", "input", "output", "chosen", "rejected"})
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    return isinstance(row.get("instruction"), str) and any(
+        row.get(column) is not None for column in ("output", "chosen", "rejected")
+    )
+
+
+def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
+    request = text(row, "instruction", where)
+    if row.get("input") not in (None, ""):
+        request = f"{request}\n\n{optional_text(row, 'input', where)}"
+    prompt = (Message("user", request),)
+    if row.get("chosen") is not None or row.get("rejected") is not None:
+        return comparison(prompt, _answer(row, "chosen", where), _answer(row, "rejected", where), {}, where)
+    return Demonstration(prompt=prompt, completion=_answer(row, "output", where))
+
+
+def _answer(row: Mapping[str, Any], column: str, where: Where) -> Messages:
+    return (Message("assistant", text(row, column, where)),)

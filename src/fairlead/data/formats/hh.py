@@ -1,0 +1,37 @@
+"""HH-RLHF transcripts: chosen and rejected are whole conversations in one string, "\\n\\nHuman: … \\n\\nAssistant: …".
+
+White space around a turn is not part of it.  A turn that quotes the words which begin a turn shows as wrong role order.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.data.formats.pair import compare_conversations
+from fairlead.data.parsing import text
+from fairlead.data.problem import Where, fail
+from fairlead.data.records import Comparison, Message, Messages, Role
+
+COLUMNS = frozenset({"chosen", "rejected"})
+SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+ROLE_OF: Mapping[str, Role] = {"Human": "user", "Assistant": "assistant"}
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    return row.get("prompt") is None and any(_is_transcript(row.get(column)) for column in COLUMNS)
+
+
+def convert(row: Mapping[str, Any], where: Where) -> Comparison:
+    return compare_conversations(_turns(row, "chosen", where), _turns(row, "rejected", where), {}, where)
+
+
+def _turns(row: Mapping[str, Any], column: str, where: Where) -> Messages:
+    transcript = text(row, column, where)
+    before, *parts = SPEAKER.split(transcript)
+    if before.strip() or not parts:
+        fail(where, column, transcript, 'does not begin with "Human:"', 'A transcript is "\\n\\nHuman: … \\n\\nAssistant: …".')
+    return tuple(Message(ROLE_OF[speaker], said.strip()) for speaker, said in zip(parts[::2], parts[1::2], strict=True))
+
+
+def _is_transcript(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("Human:")

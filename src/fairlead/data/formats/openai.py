@@ -1,0 +1,51 @@
+"""OpenAI chat rows: `messages`; or whole conversations in `chosen` and `rejected`, as several Hub data sets have them.
+
+Text parts are joined and `developer` is read as `system`; images, tools and per-message weights are refused, not dropped.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.data.formats.pair import compare_conversations
+from fairlead.data.parsing import messages, parse_demonstration, required
+from fairlead.data.problem import Where
+from fairlead.data.records import Comparison, Demonstration, Messages
+
+COLUMNS = frozenset({"messages", "prompt", "chosen", "rejected"})
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    if isinstance(row.get("messages"), list):
+        return True
+    return (
+        isinstance(row.get("chosen"), list)
+        and isinstance(row.get("rejected"), list)
+        and not isinstance(row.get("prompt"), list)
+    )
+
+
+def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
+    if row.get("chosen") is not None or row.get("rejected") is not None:
+        return compare_conversations(_conversation(row, "chosen", where), _conversation(row, "rejected", where), {}, where)
+    return parse_demonstration({"messages": _simplified(required(row, "messages", where))}, where)
+
+
+def _conversation(row: Mapping[str, Any], column: str, where: Where) -> Messages:
+    return messages(_simplified(required(row, column, where)), column, where)
+
+
+def _simplified(value: object) -> object:
+    return [_simplified_message(item) for item in value] if isinstance(value, list) else value
+
+
+def _simplified_message(value: object) -> object:
+    """The message with a plain string and a role that records know; anything else is left for the check to name."""
+    if not isinstance(value, dict):
+        return value
+    simple = dict(value)
+    if simple.get("role") == "developer":
+        simple["role"] = "system"
+    parts = simple.get("content")
+    if isinstance(parts, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        simple["content"] = "".join(part["text"] for part in parts)
+    return simple

@@ -1,0 +1,25 @@
+"""Native columns that hold plain strings: prompt, chosen, rejected, completion."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.data.formats import native
+from fairlead.data.parsing import text
+from fairlead.data.problem import Where
+from fairlead.data.records import Record
+
+COLUMNS = native.COLUMNS - {"messages", "completions", "ranks"}
+ANSWERS = ("chosen", "rejected", "completion")
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    return isinstance(row.get("prompt"), str)
+
+
+def convert(row: Mapping[str, Any], where: Where) -> Record:
+    wrapped: dict[str, Any] = {column: value for column, value in row.items() if column in COLUMNS}
+    wrapped["prompt"] = [{"role": "user", "content": text(row, "prompt", where)}]
+    for column in ANSWERS:
+        if row.get(column) is not None:
+            wrapped[column] = [{"role": "assistant", "content": text(row, column, where)}]
+    return native.convert(wrapped, where)

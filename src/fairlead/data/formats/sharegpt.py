@@ -1,0 +1,41 @@
+"""ShareGPT: `conversations`, a list of turns with `from` (human, gpt, system) and `value`; or one that ends where two answers,
+`chosen` and `rejected`, begin.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.data.parsing import comparison, completion, parse_demonstration, prompt, required
+from fairlead.data.problem import Where, fail
+from fairlead.data.records import Comparison, Demonstration
+
+COLUMNS = frozenset({"conversations", "chosen", "rejected"})
+ROLE_OF = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    return isinstance(row.get("conversations"), list)
+
+
+def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
+    turns = _turns(required(row, "conversations", where), "conversations", where)
+    if row.get("chosen") is None and row.get("rejected") is None:
+        return parse_demonstration({"messages": turns}, where)
+    answers = {column: _turns([required(row, column, where)], column, where) for column in ("chosen", "rejected")}
+    chosen, rejected = (completion(answers, column, where) for column in answers)
+    return comparison(prompt({"prompt": turns}, where), chosen, rejected, {}, where)
+
+
+def _turns(value: object, field: str, where: Where) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not value:
+        fail(where, field, value, "is not a list of turns", 'Write [{"from": "human", "value": "…"}, …].')
+    return [_turn(item, f"{field}[{index}]", where) for index, item in enumerate(value)]
+
+
+def _turn(value: object, field: str, where: Where) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        fail(where, field, value, "is not a turn", 'Write {"from": "human", "value": "…"}.')
+    speaker = value.get("from")
+    if not isinstance(speaker, str) or speaker not in ROLE_OF:
+        fail(where, f"{field}.from", speaker, "is not a known speaker", f"Speakers are {', '.join(ROLE_OF)}.")
+    return {"role": ROLE_OF[speaker], "content": value.get("value")}

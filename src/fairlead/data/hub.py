@@ -1,0 +1,37 @@
+"""Rows of a data set on the Hugging Face Hub, streamed: `hf:OWNER/NAME[:split]`.
+
+Importing this module imports `datasets`, which the extra `hub` installs.  No code that comes with a data set is run.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import datasets
+import datasets.exceptions
+
+from fairlead.core.errors import DataError
+from fairlead.data.problem import Where
+from fairlead.data.sources import SourceRow
+
+PREFIX = "hf:"
+NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::([\w.\[\]%:+-]+))?")
+
+
+def read(source: str, load: Callable[..., Iterable[dict[str, Any]]] = datasets.load_dataset) -> Iterator[SourceRow]:
+    """Every row of one split (`train` unless named), numbered from 1."""
+    name, split = parse_name(source)
+    path = f"{PREFIX}{name}:{split}"
+    try:
+        for number, row in enumerate(load(name, split=split, streaming=True), start=1):
+            yield SourceRow(Where(path, number), dict(row))
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network, no such data set, no such split
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}. Check the name, the split and the network.") from error
+
+
+def parse_name(source: str) -> tuple[str, str]:
+    match = NAME.fullmatch(source)
+    if match is None:
+        raise DataError(f"{source}: not the name of a data set. Write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT.")
+    return match[1], match[2] or "train"
