@@ -1,0 +1,165 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from fairlead.data.importer import FORMATS
+from fairlead.data.problem import BadRow, Where
+from fairlead.data.records import Binary, Comparison, Demonstration, Message, Prompt, Rating
+
+WHERE = Where("rows.jsonl", 7)
+ASKED = (Message("user", "2 + 2?"),)
+FOUR = (Message("assistant", "4"),)
+FIVE = (Message("assistant", "5"),)
+USER = {"role": "user", "content": "2 + 2?"}
+SAYS_4 = {"role": "assistant", "content": "4"}
+SAYS_5 = {"role": "assistant", "content": "5"}
+
+
+def problem(format: str, row: Mapping[str, Any]) -> str:
+    with pytest.raises(BadRow) as caught:
+        FORMATS[format].convert(row, WHERE)
+    return str(caught.value).removeprefix("rows.jsonl:7: ")
+
+
+ROWS: list[tuple[str, dict[str, Any], object]] = [
+    ("native", {"prompt": [USER], "completion": [SAYS_4]}, Demonstration(ASKED, FOUR)),
+    ("native", {"prompt": [USER], "chosen": [SAYS_4], "rejected": [SAYS_5], "margin": 1}, Comparison(ASKED, FOUR, FIVE, 1.0)),
+    ("openai", {"messages": [USER, SAYS_4]}, Demonstration((), ASKED + FOUR)),
+    (
+        "openai",
+        {
+            "messages": [
+                {"role": "developer", "content": "Sum."},
+                USER | {"content": [{"type": "text", "text": "2 + 2?"}]},
+                SAYS_4,
+            ]
+        },
+        Demonstration((), (Message("system", "Sum."), *ASKED, *FOUR)),
+    ),
+    ("openai", {"prompt": "2 + 2?", "chosen": [USER, SAYS_4], "rejected": [USER, SAYS_5]}, Comparison(ASKED, FOUR, FIVE)),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}], "id": 3},
+        Demonstration((), ASKED + FOUR),
+    ),
+    (
+        "sharegpt",
+        {
+            "conversations": [{"from": "human", "value": "2 + 2?"}],
+            "chosen": {"from": "gpt", "value": "4"},
+            "rejected": {"from": "gpt", "value": "5"},
+        },
+        Comparison(ASKED, FOUR, FIVE),
+    ),
+    ("alpaca", {"instruction": "2 + 2?", "input": "", "output": "4"}, Demonstration(ASKED, FOUR)),
+    (
+        "alpaca",
+        {"instruction": "Add.", "input": "2, 2", "output": "4"},
+        Demonstration((Message("user", "Add.\n\n2, 2"),), FOUR),
+    ),
+    ("alpaca", {"instruction": "2 + 2?", "output": "4", "chosen": "4", "rejected": "5"}, Comparison(ASKED, FOUR, FIVE)),
+    (
+        "hh",
+        {"chosen": "\n\nHuman: 2 + 2?\n\nAssistant: 4", "rejected": "\n\nHuman: 2 + 2? \n\nAssistant:5"},
+        Comparison(ASKED, FOUR, FIVE),
+    ),
+    ("plain", {"prompt": "2 + 2?", "chosen": "4", "rejected": "5", "rater": "ann"}, Comparison(ASKED, FOUR, FIVE, rater="ann")),
+    ("plain", {"prompt": "2 + 2?", "completion": "4"}, Demonstration(ASKED, FOUR)),
+    ("plain", {"prompt": "2 + 2?", "completion": "4", "label": True}, Binary(ASKED, FOUR, True)),
+    ("plain", {"prompt": "2 + 2?", "completion": "4", "score": 0.5}, Rating(ASKED, FOUR, 0.5)),
+    ("plain", {"prompt": "2 + 2?", "chosen": None, "reference": "4"}, Prompt(ASKED, "4")),
+]
+
+
+@pytest.mark.parametrize(("format", "row", "record"), ROWS)
+def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], record: object) -> None:
+    assert next(name for name in FORMATS if FORMATS[name].recognises(row)) == format
+    assert FORMATS[format].convert(row, WHERE) == record
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"question": "2 + 2?", "answer": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}]
+)
+def test_no_format_recognises_other_columns(row: dict[str, Any]) -> None:
+    assert not [name for name in FORMATS if FORMATS[name].recognises(row)]
+
+
+def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
+    start = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nIt is fine.\n\nHuman: 2 + 2?\n\nAssistant:"
+    record = FORMATS["hh"].convert({"chosen": f"{start} 4", "rejected": f"{start} 5"}, WHERE)
+    prompt = (Message("user", "Hi"), Message("assistant", "Hello.\n\nIt is fine."), Message("user", "2 + 2?"))
+    assert record == Comparison(prompt, FOUR, FIVE)
+
+
+@pytest.mark.parametrize(
+    ("format", "row", "expected"),
+    [
+        ("native", {"question": "a"}, "prompt: is missing. A native row has prompt or messages; this one has question."),
+        ("native", {}, "prompt: is missing. A native row has prompt or messages; this one has nothing."),
+        ("openai", {"text": "a"}, "messages: is missing. The row has text."),
+        ("openai", {"messages": "a"}, 'messages: "a": is a string'),
+        ("openai", {"messages": [1]}, "messages[0]: 1: is not a message"),
+        ("openai", {"messages": [USER, SAYS_4 | {"weight": 0}]}, "messages[1].weight: 0: "),
+        (
+            "openai",
+            {"messages": [USER | {"content": [{"type": "image_url"}]}]},
+            'messages[0].content: [{"type": "image_url"}]: ',
+        ),
+        ("openai", {"messages": [SAYS_4, USER]}, 'messages[0].role: "assistant": wrong role order'),
+        ("openai", {"chosen": [USER, SAYS_4], "rejected": [USER, SAYS_4]}, 'chosen: "4": chosen and rejected are equal'),
+        ("openai", {"chosen": [USER, SAYS_4]}, "rejected: is missing"),
+        ("sharegpt", {"text": "a"}, "conversations: is missing"),
+        ("sharegpt", {"conversations": []}, "conversations: []: is not a list of turns"),
+        ("sharegpt", {"conversations": ["a"]}, 'conversations[0]: "a": is not a turn'),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "tool", "value": "a"}]},
+            'conversations[0].from: "tool": is not a known speaker',
+        ),
+        ("sharegpt", {"conversations": [{"from": [], "value": "a"}]}, "conversations[0].from: []: is not a known speaker"),
+        ("sharegpt", {"conversations": [{"from": "gpt", "value": "a"}]}, 'messages[0].role: "assistant": wrong role order'),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "human", "value": "a"}], "chosen": {"from": "gpt", "value": "b"}},
+            "rejected: is missing",
+        ),
+        ("alpaca", {"instruction": " ", "output": "4"}, 'instruction: " ": is empty'),
+        ("alpaca", {"instruction": "Add.", "output": ""}, 'output: "": is empty'),
+        ("alpaca", {"instruction": "Add.", "output": 4}, "output: 4: is not a string"),
+        ("alpaca", {"instruction": "Add.", "chosen": "4", "rejected": "4"}, 'chosen: "4": chosen and rejected are equal'),
+        ("alpaca", {"instruction": "Add.", "chosen": "4"}, "rejected: is missing"),
+        ("plain", {"prompt": "2 + 2?", "completion": ""}, 'completion: "": is empty'),
+        ("plain", {"prompt": "2 + 2?", "chosen": "4"}, "rejected: is missing"),
+        ("plain", {"prompt": ["2 + 2?"]}, 'prompt: ["2 + 2?"]: is not a string'),
+        ("hh", {"chosen": "4", "rejected": "5"}, 'chosen: "4": does not begin with "Human:"'),
+        ("hh", {"chosen": "So\n\nHuman: a\n\nAssistant: b", "rejected": "c"}, 'chosen: "So\\n\\nHuman: a'),
+        (
+            "hh",
+            {"chosen": "\n\nHuman: a\n\nAssistant:", "rejected": "\n\nHuman: a\n\nAssistant: b"},
+            'chosen[1].content: "": the answer is empty',
+        ),
+        (
+            "hh",
+            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a"},
+            'rejected[0].role: "user": must end with assistant',
+        ),
+        (
+            "hh",
+            {"chosen": "\n\nHuman: a\n\nHuman: b\n\nAssistant: c", "rejected": "\n\nHuman: a\n\nAssistant: c"},
+            'chosen[1].role: "user": wrong role order',
+        ),
+        (
+            "hh",
+            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: other\n\nAssistant: c"},
+            'rejected: "other": parts from chosen at turn 1, before the last answer',
+        ),
+        (
+            "hh",
+            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d"},
+            'rejected: "b": parts from chosen at turn 2, before the last answer',
+        ),
+    ],
+)
+def test_bad_rows(format: str, row: dict[str, Any], expected: str) -> None:
+    assert problem(format, row).startswith(expected)

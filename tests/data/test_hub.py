@@ -1,0 +1,39 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fairlead.core.errors import DataError
+from fairlead.data.problem import Where
+from fairlead.data.sources import SourceRow
+
+hub = pytest.importorskip("fairlead.data.hub", reason="the extra `hub` is not installed")
+
+
+def load(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+    assert streaming
+    yield {"name": name, "split": split}
+    yield {"name": name, "split": split}
+
+
+def test_rows_are_numbered_and_the_split_is_train_unless_named() -> None:
+    first, second = hub.read("hf:owner/name", load)
+    assert first == SourceRow(Where("hf:owner/name:train", 1), {"name": "owner/name", "split": "train"})
+    assert second.where == Where("hf:owner/name:train", 2)
+    assert next(hub.read("hf:owner/name:test[:10%]", load)).value["split"] == "test[:10%]"
+
+
+@pytest.mark.parametrize("source", ["hf:name", "owner/name", "hf:a/b/c", "hf:owner/name:", "hf:../x:y z"])
+def test_other_names_are_refused(source: str) -> None:
+    with pytest.raises(DataError, match="Write hf:OWNER/NAME"):
+        hub.parse_name(source)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no network.\nmore"), ValueError("Bad split: x"), OSError()])
+def test_what_cannot_be_loaded_is_one_sentence(error: Exception) -> None:
+    def fails(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+        raise error
+
+    with pytest.raises(DataError, match="^hf:owner/name:train: cannot be read: .*Check the name") as caught:
+        list(hub.read("hf:owner/name", fails))
+    assert "\n" not in str(caught.value)

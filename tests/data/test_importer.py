@@ -1,0 +1,203 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.core.errors import ConfigError, DataError
+from fairlead.data import importer, sources
+from fairlead.data.problem import Problem, Where
+from fairlead.data.reading import read_comparisons
+from fairlead.data.sources import SourceRow
+
+PAIR = {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
+EQUAL = PAIR | {"rejected": "4"}
+ASKED = [{"role": "user", "content": "2 + 2?"}]
+FOUR = [{"role": "assistant", "content": "4"}]
+
+
+def rows(*values: dict[str, Any]) -> list[SourceRow | Problem]:
+    return [SourceRow(Where("in.jsonl", line), value) for line, value in enumerate(values, start=1)]
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_rows_are_imported_with_the_format_and_the_unused_columns_named(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    report = importer.import_file(rows(PAIR, PAIR | {"source": "x", "prompt": "2 + 1 + 1?"}), out)
+    assert (report.format, report.kind, report.unused_columns) == ("plain", "comparison", ("source",))
+    assert (report.num_read, report.num_written, report.num_dropped, report.num_repeated) == (2, 2, 0, 0)
+    assert lines(out)[0] == {"prompt": ASKED, "chosen": FOUR, "rejected": [{"role": "assistant", "content": "5"}]}
+
+
+def test_bad_rows_stop_the_import_and_leave_nothing(tmp_path: Path) -> None:
+    broken = Problem("in.jsonl", 9, "", "{", "not valid JSON", "Each line must be one JSON object.", "{")
+    with pytest.raises(DataError) as caught:
+        importer.import_file([*rows(PAIR, EQUAL), broken], tmp_path / "out.jsonl")
+    assert str(caught.value).splitlines() == [
+        'in.jsonl:2: chosen: "4": chosen and rejected are equal. Mark it a tie, or drop it with --drop.',
+        'in.jsonl:9: "{": not valid JSON. Each line must be one JSON object.',
+        "2 of 3 rows cannot be used. Nothing was written. Set them aside with --drop.",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_rows_leave_an_earlier_file_as_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("earlier")
+    with pytest.raises(DataError):
+        importer.import_file(rows(PAIR, EQUAL), out)
+    assert out.read_text() == "earlier"
+
+
+def test_dropped_rows_are_set_aside_with_the_reason(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    broken = Problem("in.jsonl", 9, "", "{", "not valid JSON", "Mend it.", "{")
+    report = importer.import_file([*rows(PAIR, EQUAL), broken], out, drop=True)
+    assert (report.num_read, report.num_written, report.num_dropped) == (3, 1, 2)
+    assert report.rejected_path == tmp_path / "out.rejected.jsonl"
+    assert lines(report.rejected_path) == [
+        {
+            "where": "in.jsonl:2",
+            "field": "chosen",
+            "reason": "chosen and rejected are equal. Mark it a tie, or drop it with --drop.",
+            "row": EQUAL,
+        },
+        {"where": "in.jsonl:9", "field": "", "reason": "not valid JSON. Mend it.", "row": "{"},
+    ]
+    assert len(lines(out)) == 1
+
+
+def test_nothing_dropped_leaves_no_rejected_file(tmp_path: Path) -> None:
+    (tmp_path / "out.rejected.jsonl").write_text("of an earlier import")
+    report = importer.import_file(rows(PAIR), tmp_path / "out.jsonl", drop=True)
+    assert report.rejected_path is None
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_dropping_every_row_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 of 1 rows cannot be used. Nothing was written, because no row is left."):
+        importer.import_file(rows(EQUAL), tmp_path / "out.jsonl", drop=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_chosen_answers_become_demonstrations(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    assert importer.import_file(rows(PAIR), out, kind="demonstration").kind == "demonstration"
+    assert lines(out) == [{"prompt": ASKED, "completion": FOUR}]
+
+
+def test_an_answer_of_a_bad_tie_is_no_demonstration(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='in.jsonl:1: tie: "bad": both answers are bad'):
+        importer.import_file(rows(PAIR | {"tie": "bad"}), tmp_path / "out.jsonl", kind="demonstration")
+
+
+def test_prompts_are_written_once_and_repetitions_counted(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    report = importer.import_file(rows(PAIR, PAIR | {"prompt": "3?"}, PAIR | {"prompt": "2 +  2?"}), out, kind="prompt")
+    assert (report.num_read, report.num_written, report.num_repeated) == (3, 2, 1)
+    assert lines(out) == [{"prompt": ASKED}, {"prompt": [{"role": "user", "content": "3?"}]}]
+
+
+def test_the_prompt_of_a_conversation_is_its_opening(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    importer.import_file(rows({"messages": [*ASKED, *FOUR]}), out, kind="prompt")
+    assert lines(out) == [{"prompt": ASKED}]
+
+
+def test_prompts_keep_their_reference_and_tags(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    importer.import_file(rows({"prompt": "2 + 2?", "reference": "4", "tags": ["sum"]}), out, kind="prompt")
+    assert lines(out) == [{"prompt": ASKED, "reference": "4", "tags": ["sum"]}]
+
+
+def test_a_row_of_another_kind_is_a_bad_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="in.jsonl:2: is a demonstration, and a comparison is wanted"):
+        importer.import_file(rows(PAIR, {"prompt": "2 + 2?", "completion": "4"}), tmp_path / "out.jsonl")
+
+
+def test_the_format_is_that_of_most_rows(tmp_path: Path) -> None:
+    alpaca = {"instruction": "Add.", "output": "4"}
+    name, remaining = importer.choose_format(rows(PAIR, alpaca, alpaca, {"x": 1}))
+    assert name == "alpaca"
+    assert len(list(remaining)) == 4
+
+
+def test_rows_beyond_the_sample_are_imported_too(tmp_path: Path) -> None:
+    many = rows(*(PAIR | {"prompt": f"{number}?"} for number in range(250)))
+    assert importer.import_file(iter(many), tmp_path / "out.jsonl").num_written == 250
+
+
+def test_a_named_format_is_used_as_it_is() -> None:
+    assert importer.choose_format(rows({"x": 1}), "hh")[0] == "hh"
+
+
+def test_an_unknown_format_or_kind_gets_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='format = "alpacca": unknown. Did you mean "alpaca"?'):
+        importer.import_file(rows(PAIR), tmp_path / "out.jsonl", format="alpacca")
+    with pytest.raises(ConfigError, match='kind = "xyz": unknown. Known are demonstration, comparison'):
+        importer.import_file(rows(PAIR), tmp_path / "out.jsonl", kind="xyz")
+
+
+def test_unknown_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="^in.jsonl:1: no known format has question, answer. Rename"):
+        importer.import_file(rows({"question": "a", "answer": "b"}), tmp_path / "out.jsonl")
+    with pytest.raises(DataError, match="no known format has no columns"):
+        importer.import_file(rows({}), tmp_path / "out.jsonl")
+
+
+def test_a_source_with_no_rows_or_no_objects_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no rows"):
+        importer.import_file([], tmp_path / "out.jsonl")
+    with pytest.raises(DataError, match="holds no rows"):
+        importer.import_file([], tmp_path / "out.jsonl", format="hh")
+    broken = Problem("in.jsonl", 1, "", "{", "not valid JSON", "Mend it.", "{")
+    with pytest.raises(DataError, match="No format can be guessed"):
+        importer.import_file([broken], tmp_path / "out.jsonl", drop=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_output_must_be_plain_json_lines(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Choose a name that ends in .jsonl"):
+        importer.import_file(rows(PAIR), tmp_path / "out.jsonl.gz")
+
+
+def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    source, out = real_data("hh_harmless/pairs.jsonl.gz"), tmp_path / "pairs.jsonl"
+    report = importer.import_file(sources.read(source), out, drop=True)
+    assert (report.format, report.num_read, report.num_written, report.num_dropped) == ("hh", 1156, 1150, 6)
+    assert report.rejected_path is not None
+    # Counted by hand in the source: four chosen answers without a word, two transcripts with Assistant twice in a row.
+    rejected = [(row["where"].rpartition(":")[2], row["field"]) for row in lines(report.rejected_path)]
+    assert rejected == [
+        ("87", "chosen[3].content"),
+        ("517", "chosen[1].content"),
+        ("668", "chosen[4].role"),
+        ("764", "chosen[2].role"),
+        ("926", "chosen[1].content"),
+        ("1104", "chosen[1].content"),
+    ]
+    pairs = read_comparisons(out)
+    assert len(pairs) == 1150
+    assert all(pair.prompt[-1].role == "user" and len(pair.chosen) == len(pair.rejected) == 1 for pair in pairs)
+
+
+def test_instructions_with_preference_import_all_but_the_equal_pairs(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    source = real_data("instructions/instruction-data-with-preference.json")
+    num_equal = sum(row["chosen"] == row["rejected"] for row in json.loads(source.read_text(encoding="utf-8")))
+    report = importer.import_file(sources.read(source), tmp_path / "out.jsonl", drop=True)
+    assert (report.format, report.kind, report.num_read) == ("alpaca", "comparison", 1100)
+    assert report.num_dropped == num_equal == 6
+
+
+def test_real_demonstrations_and_prompts_import_whole(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    report = importer.import_file(sources.read(real_data("instructions/instruction-data.json")), out)
+    assert (report.format, report.kind, report.num_written) == ("alpaca", "demonstration", 1100)
+    report = importer.import_file(sources.read(real_data("ifeval/input_data.jsonl")), out)
+    assert (report.format, report.kind, report.num_written) == ("plain", "prompt", 541)
+    with pytest.raises(DataError, match="no known format has id, name, instruction, instances, is_classification"):
+        importer.import_file(sources.read(real_data("self_instruct/seed_tasks.jsonl")), out)

@@ -1,0 +1,188 @@
+from typing import Any
+
+import pytest
+
+from fairlead.data.parsing import parse_row
+from fairlead.data.problem import BadRow, Where
+from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Message, Prompt, Ranking, Rating
+
+WHERE = Where("rows.jsonl", 7)
+
+
+def user(content: str) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": content}
+
+
+def system(content: str) -> dict[str, Any]:
+    return {"role": "system", "content": content}
+
+
+ASKED = [user("2 + 2?")]
+COMPARISON = {"prompt": ASKED, "chosen": [assistant("4")], "rejected": [assistant("5")]}
+DEMONSTRATION = {"prompt": ASKED, "completion": [assistant("4")]}
+
+
+def problem(kind: Kind, row: dict[str, Any]) -> str:
+    with pytest.raises(BadRow) as caught:
+        parse_row(kind, row, WHERE)
+    text = str(caught.value)
+    assert text.startswith("rows.jsonl:7: ") and "\n" not in text
+    return text.removeprefix("rows.jsonl:7: ")
+
+
+def test_every_kind_is_parsed() -> None:
+    asked, four, five = (Message("user", "2 + 2?"),), (Message("assistant", "4"),), (Message("assistant", "5"),)
+    aspects = {"helpful": 1, "kind": None}
+    optional = {"margin": 3, "aspects": aspects, "rater": "ann", "weight": 0, "confidence": 0.5}
+    assert parse_row("comparison", COMPARISON | optional, WHERE) == Comparison(
+        asked, four, five, margin=3.0, aspects={"helpful": 1.0}, rater="ann", weight=0.0, confidence=0.5
+    )
+    assert parse_row("demonstration", DEMONSTRATION, WHERE) == Demonstration(asked, four)
+    conversation = {"messages": [system("Be brief."), *ASKED, assistant("4")]}
+    assert parse_row("demonstration", conversation, WHERE) == Demonstration((), (Message("system", "Be brief."), *asked, *four))
+    ranking = {"prompt": ASKED, "completions": [[assistant("4")], [assistant("5")]], "ranks": [0, 1]}
+    assert parse_row("ranking", ranking, WHERE) == Ranking(asked, (four, five), (0, 1))
+    assert parse_row("rating", DEMONSTRATION | {"score": 1}, WHERE) == Rating(asked, four, 1.0)
+    assert parse_row("rating", DEMONSTRATION | {"aspects": aspects}, WHERE) == Rating(asked, four, None, {"helpful": 1.0})
+    assert parse_row("binary", DEMONSTRATION | {"label": False}, WHERE) == Binary(asked, four, False)
+    prompt = {"prompt": ASKED, "reference": "4", "tags": ["sum"]}
+    assert parse_row("prompt", prompt, WHERE) == Prompt(asked, "4", ("sum",))
+
+
+def test_null_counts_as_absent() -> None:
+    nulls = dict.fromkeys(("margin", "tie", "aspects", "rater", "weight", "confidence"))
+    assert parse_row("comparison", COMPARISON | nulls, WHERE) == parse_row("comparison", COMPARISON, WHERE)
+    assert parse_row("prompt", {"prompt": ASKED, "tags": None, "reference": None}, WHERE) == Prompt(
+        (Message("user", "2 + 2?"),)
+    )
+    assert "chosen: is missing" in problem("comparison", COMPARISON | {"chosen": None})
+
+
+def test_an_empty_system_message_is_allowed_since_it_switches_off_a_default_one() -> None:
+    record = parse_row("prompt", {"prompt": [system(""), *ASKED]}, WHERE)
+    assert record.prompt[0] == Message("system", "")
+
+
+@pytest.mark.parametrize("column", ["prompt", "chosen", "rejected"])
+def test_a_missing_column_is_named_with_what_is_there(column: str) -> None:
+    row = {name: value for name, value in COMPARISON.items() if name != column}
+    assert problem("comparison", row) == f"{column}: is missing. The row has {', '.join(sorted(row))}."
+
+
+def test_an_empty_row_has_nothing() -> None:
+    assert problem("prompt", {}) == "prompt: is missing. The row has nothing."
+
+
+def test_equal_answers_are_a_problem_even_when_white_space_differs() -> None:
+    text = problem("comparison", COMPARISON | {"rejected": [assistant(" 4\n")]})
+    assert text == 'chosen: "4": chosen and rejected are equal. Mark it a tie, or drop it with --drop.'
+
+
+def test_equal_answers_marked_as_a_tie_are_fine() -> None:
+    record = parse_row("comparison", COMPARISON | {"rejected": [assistant("4")], "tie": "good"}, WHERE)
+    assert isinstance(record, Comparison) and record.tie == "good"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ([assistant("Hi")], 'prompt[0].role: "assistant": wrong role order: user is expected here'),
+        ([user("a"), user("b")], 'prompt[1].role: "user": wrong role order: assistant is expected here'),
+        ([user("a"), system("b")], 'prompt[1].role: "system": wrong role order: assistant is expected here'),
+        ([system("a"), system("b"), user("c")], 'prompt[1].role: "system": wrong role order: user is expected here'),
+        ([user("a"), assistant("b")], 'prompt[1].role: "assistant": must end with user'),
+        ([system("a")], 'prompt[0].role: "system": must end with user'),
+        ([user("  ")], 'prompt[0].content: "  ": the user\'s turn is empty'),
+        ([], "prompt: []: is not a list of messages"),
+        ("2 + 2?", 'prompt: "2 + 2?": is a string, not a list of messages'),
+        (["2 + 2?"], 'prompt[0]: "2 + 2?": is not a message'),
+        ([{"role": "tool", "content": "a"}], 'prompt[0].role: "tool": is not a role'),
+        ([{"content": "a"}], "prompt[0].role: is not a role"),
+        ([{"role": "user", "content": 4}], "prompt[0].content: 4: is not a string"),
+        (
+            [user("a"), assistant("b") | {"weight": 0}, user("c")],
+            "prompt[1].weight: 0: weights of single messages are not supported",
+        ),
+        ([user("a") | {"tool_calls": [1]}], "prompt[0].tool_calls: [1]: tools cannot be trained"),
+    ],
+)
+def test_bad_prompts(prompt: object, expected: str) -> None:
+    assert problem("prompt", {"prompt": prompt}).startswith(expected + ". ")
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ([user("4")], 'completion[0].role: "user": wrong role order: assistant is expected here'),
+        ([system("4"), assistant("4")], 'completion[0].role: "system": wrong role order: assistant is expected here'),
+        ([assistant("")], 'completion[0].content: "": the answer is empty'),
+        ([assistant("\n")], 'completion[0].content: "\\n": the answer is empty'),
+        ([assistant("4"), user("Sure?")], 'completion[1].role: "user": must end with assistant'),
+    ],
+)
+def test_bad_answers(completion: object, expected: str) -> None:
+    assert problem("demonstration", {"prompt": ASKED, "completion": completion}).startswith(expected + ". ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "expected"),
+    [
+        ("demonstration", {"messages": [assistant("4")]}, 'messages[0].role: "assistant": wrong role order'),
+        ("demonstration", {"messages": ASKED}, 'messages[0].role: "user": must end with assistant'),
+        ("demonstration", {"messages": ASKED, "prompt": ASKED}, "messages: stands beside prompt or completion"),
+        ("comparison", COMPARISON | {"tie": "both"}, 'tie: "both": must be "good" or "bad"'),
+        ("comparison", COMPARISON | {"tie": []}, 'tie: []: must be "good" or "bad"'),
+        ("comparison", COMPARISON | {"margin": 3.5}, "margin: 3.5: is out of range. Write a number from 0 to 3."),
+        ("comparison", COMPARISON | {"margin": "2"}, 'margin: "2": is not a number'),
+        ("comparison", COMPARISON | {"margin": True}, "margin: true: is not a number"),
+        ("comparison", COMPARISON | {"margin": float("nan")}, "margin: NaN: is out of range"),
+        ("comparison", COMPARISON | {"weight": -1}, "weight: -1: is out of range. Write a number not below 0."),
+        ("comparison", COMPARISON | {"weight": float("inf")}, "weight: Infinity: is out of range"),
+        ("comparison", COMPARISON | {"confidence": 2}, "confidence: 2: is out of range"),
+        ("comparison", COMPARISON | {"aspects": [1]}, "aspects: [1]: is not an object"),
+        (
+            "comparison",
+            COMPARISON | {"aspects": {"helpful": -2}},
+            "aspects.helpful: -2: is out of range. Write a number from -1 to 1.",
+        ),
+        ("comparison", COMPARISON | {"rater": 7}, "rater: 7: is not a string"),
+        ("comparison", COMPARISON | {"rater": " "}, 'rater: " ": is empty'),
+        ("rating", DEMONSTRATION, "score: is missing, and so is aspects"),
+        ("rating", DEMONSTRATION | {"aspects": {"kind": None}}, "score: is missing, and so is aspects"),
+        ("rating", DEMONSTRATION | {"score": 7}, "score: 7: is out of range. Write a number from 0 to 1."),
+        ("binary", DEMONSTRATION | {"label": 1}, "label: 1: is not true or false"),
+        ("binary", DEMONSTRATION, "label: is missing"),
+        ("prompt", {"prompt": ASKED, "tags": "sum"}, 'tags: "sum": is not a list of strings'),
+        ("prompt", {"prompt": ASKED, "tags": [1]}, "tags: [1]: is not a list of strings"),
+        ("ranking", {"prompt": ASKED, "completions": [[assistant("4")]], "ranks": [1]}, "completions: "),
+        (
+            "ranking",
+            {"prompt": ASKED, "completions": "4", "ranks": [1]},
+            'completions: "4": is not a list of two or more answers',
+        ),
+    ],
+)
+def test_bad_columns(kind: Kind, row: dict[str, Any], expected: str) -> None:
+    assert problem(kind, row).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        ([1], "ranks: [1]: has 1 ranks for 2 completions"),
+        ([1, True], "ranks: [1, true]: is not a list of whole numbers"),
+        (1, "ranks: 1: is not a list of whole numbers"),
+    ],
+)
+def test_ranks_must_fit_the_completions(ranks: object, expected: str) -> None:
+    row = {"prompt": ASKED, "completions": [[assistant("4")], [assistant("5")]], "ranks": ranks}
+    assert problem("ranking", row).startswith(expected)
+
+
+def test_an_empty_answer_in_a_ranking_is_named_by_its_place() -> None:
+    row = {"prompt": ASKED, "completions": [[assistant("4")], [assistant("")]], "ranks": [1, 2]}
+    assert problem("ranking", row).startswith('completions[1][0].content: "": the answer is empty')

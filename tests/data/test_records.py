@@ -1,0 +1,139 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.data.parsing import parse_row
+from fairlead.data.problem import Where
+from fairlead.data.records import (
+    COLUMNS,
+    Binary,
+    Comparison,
+    Demonstration,
+    Message,
+    Messages,
+    Prompt,
+    Ranking,
+    Rating,
+    Record,
+    kind_of,
+    kind_of_record,
+    opening,
+    prompt_text,
+    to_row,
+)
+
+ASKED = (Message("user", "2 + 2?"),)
+FOUR = (Message("assistant", "4"),)
+FIVE = (Message("assistant", "5"),)
+
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(lambda text: bool(text.strip()))
+systems = st.lists(st.builds(Message, st.just("system"), words), max_size=1)
+fractions = st.floats(0, 1)
+
+
+def turns(first: str, num: int) -> st.SearchStrategy[Messages]:
+    roles = ["user", "assistant"] if first == "user" else ["assistant", "user"]
+    return st.tuples(*(st.builds(Message, st.just(roles[index % 2]), words) for index in range(num)))
+
+
+prompts = st.builds(lambda system, rest: (*system, *rest), systems, turns("user", 1) | turns("user", 3))
+answers = turns("assistant", 1) | turns("assistant", 3)
+conversations = st.builds(lambda system, rest: (*system, *rest), systems, turns("user", 2) | turns("user", 4))
+aspects = st.none() | st.dictionaries(words, fractions, min_size=1, max_size=2)
+records: st.SearchStrategy[Record] = st.one_of(
+    st.builds(Demonstration, prompts, answers),
+    st.builds(Demonstration, st.just(()), conversations),
+    st.builds(
+        Comparison,
+        prompts,
+        answers,
+        answers,
+        margin=st.none() | st.floats(0, 3),
+        tie=st.sampled_from(["good", "bad"]),
+        aspects=aspects,
+        rater=st.none() | words,
+        weight=st.floats(0, 10),
+        confidence=st.none() | fractions,
+    ),
+    st.lists(st.tuples(answers, st.integers(0, 4)), min_size=2, max_size=4).flatmap(
+        lambda ranked: st.builds(
+            Ranking, prompts, st.just(tuple(answer for answer, _ in ranked)), st.just(tuple(rank for _, rank in ranked))
+        )
+    ),
+    st.builds(Rating, prompts, answers, fractions, aspects),
+    st.builds(Binary, prompts, answers, st.booleans()),
+    st.builds(Prompt, prompts, st.none() | words, st.lists(words, max_size=2).map(tuple)),
+)
+
+
+@given(records)
+def test_a_record_survives_its_row_and_json(record: Record) -> None:
+    row = json.loads(json.dumps(to_row(record)))
+    kind = kind_of(row)
+    assert kind is not None
+    assert parse_row(kind, row, Where("a.jsonl", 1)) == record
+    assert to_row(parse_row(kind, row, Where("a.jsonl", 1))) == row
+    assert kind == kind_of_record(record)
+
+
+def test_a_row_leaves_out_what_is_at_its_default() -> None:
+    assert to_row(Comparison(ASKED, FOUR, FIVE, margin=2.0)) == {
+        "prompt": [{"role": "user", "content": "2 + 2?"}],
+        "chosen": [{"role": "assistant", "content": "4"}],
+        "rejected": [{"role": "assistant", "content": "5"}],
+        "margin": 2.0,
+    }
+
+
+def test_a_demonstration_counts_its_prompt_as_context() -> None:
+    demonstration = Demonstration(ASKED, FOUR)
+    assert demonstration.messages == (Message("user", "2 + 2?"), Message("assistant", "4"))
+    assert demonstration.num_prompt_messages == 1
+
+
+def test_a_whole_conversation_has_no_context_and_goes_back_to_messages() -> None:
+    conversation = Demonstration((), ASKED + FOUR)
+    assert conversation.num_prompt_messages == 0
+    assert to_row(conversation) == {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}
+
+
+def test_the_columns_tell_the_kind() -> None:
+    assert kind_of({"messages": []}) == "demonstration"
+    assert kind_of({"prompt": [], "completion": []}) == "demonstration"
+    assert kind_of({"prompt": [], "chosen": []}) == "comparison"
+    assert kind_of({"prompt": [], "rejected": []}) == "comparison"
+    assert kind_of({"prompt": [], "ranks": []}) == "ranking"
+    assert kind_of({"prompt": [], "completion": [], "score": 1}) == "rating"
+    assert kind_of({"prompt": [], "completion": [], "aspects": {}}) == "rating"
+    assert kind_of({"prompt": [], "completion": [], "label": True}) == "binary"
+    assert kind_of({"prompt": [], "tags": []}) == "prompt"
+    assert kind_of({"question": ""}) is None
+
+
+def test_a_column_of_null_tells_nothing() -> None:
+    assert kind_of({"prompt": [], "completion": [], "label": None, "chosen": None}) == "demonstration"
+
+
+def test_each_kind_has_the_columns_of_the_contract() -> None:
+    assert {kind: " ".join(sorted(columns)) for kind, columns in COLUMNS.items()} == {
+        "demonstration": "completion messages prompt",
+        "comparison": "aspects chosen confidence margin prompt rater rejected tie weight",
+        "ranking": "completions prompt ranks",
+        "rating": "aspects completion prompt score",
+        "binary": "completion label prompt",
+        "prompt": "prompt reference tags",
+    }
+
+
+def test_the_opening_of_a_conversation_ends_before_its_first_answer() -> None:
+    system, more = Message("system", "Be brief."), (Message("user", "Sure?"), Message("assistant", "Yes."))
+    assert opening(Demonstration((), (system, *ASKED, *FOUR, *more))) == (system, *ASKED)
+    assert opening(Comparison(ASKED, FOUR, FIVE)) == ASKED
+    assert opening(Prompt(())) == ()
+
+
+def test_the_canonical_prompt_ignores_white_space_and_nothing_else() -> None:
+    spaced = prompt_text(Prompt((Message("user", " 2  +\n2? "),)))
+    assert spaced == prompt_text(Prompt(ASKED)) == "user: 2 + 2?"
+    assert prompt_text(Prompt((Message("system", "2 + 2?"),))) != spaced

@@ -1,0 +1,113 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.core import jsonl
+from fairlead.core.errors import ConfigError, DataError
+from fairlead.data import importer, sources
+from fairlead.data.reading import read_comparisons
+from fairlead.data.records import Comparison, Message, Prompt, prompt_text, to_row
+from fairlead.data.split import is_held_out, split_by_prompt, split_file
+
+
+def prompt(number: int, tag: str = "") -> Prompt:
+    return Prompt((Message("user", f"question {number}"),), tags=(tag,))
+
+
+# Each prompt several times over, in any order.
+many = st.lists(st.integers(0, 300), min_size=60, max_size=90).map(
+    lambda numbers: [prompt(n, str(i)) for i, n in enumerate(numbers)]
+)
+
+
+@given(many, st.integers(0, 2**32))
+def test_no_prompt_is_on_both_sides_and_no_row_is_lost(records: list[Prompt], seed: int) -> None:
+    train = [record for record in records if not is_held_out(record, held_out=0.5, seed=seed)]
+    if not 0 < len(train) < len(records):
+        return
+    left, right = split_by_prompt(records, held_out=0.5, seed=seed)
+    assert not {prompt_text(record) for record in left} & {prompt_text(record) for record in right}
+    assert sorted([*left, *right], key=records.index) == records
+
+
+@given(st.permutations(range(40)), st.integers(0, 20))
+def test_order_and_other_rows_move_no_row(order: list[int], num_more: int) -> None:
+    train, held_out = split_by_prompt([prompt(n) for n in range(40)], held_out=0.5, seed=3)
+    shuffled = [prompt(n) for n in order] + [prompt(n) for n in range(1000, 1000 + num_more)]
+    train_again, held_out_again = split_by_prompt(shuffled, held_out=0.5, seed=3)
+    assert {prompt_text(record) for record in train} <= {prompt_text(record) for record in train_again}
+    assert {prompt_text(record) for record in held_out} <= {prompt_text(record) for record in held_out_again}
+
+
+def test_the_share_is_about_what_was_asked() -> None:
+    _, held_out = split_by_prompt([prompt(n) for n in range(4000)], held_out=0.1, seed=0)
+    # Binomial with standard deviation sqrt(4000 * 0.1 * 0.9) = 19; four of them.
+    assert len(held_out) == pytest.approx(400, abs=76)
+
+
+def test_seeds_give_different_splits() -> None:
+    records = [prompt(n) for n in range(100)]
+    assert split_by_prompt(records, held_out=0.5, seed=0) != split_by_prompt(records, held_out=0.5, seed=1)
+    assert split_by_prompt(records, held_out=0.5, seed=0) == split_by_prompt(records, held_out=0.5, seed=0)
+
+
+@pytest.mark.parametrize(("held_out", "side"), [(0.001, "held-out"), (0.999, "train")])
+def test_an_empty_side_is_an_error(held_out: float, side: str) -> None:
+    with pytest.raises(DataError, match=f"seed = 0: the {side} side of 5 rows is empty. Bring"):
+        split_by_prompt([prompt(n) for n in range(5)], held_out=held_out, seed=0)
+
+
+@pytest.mark.parametrize("held_out", [0.0, 1.0, -1.0, float("nan")])
+def test_a_share_outside_zero_and_one_is_an_error(held_out: float) -> None:
+    with pytest.raises(ConfigError, match="held_out = .*must lie between 0 and 1"):
+        split_by_prompt([prompt(1)], held_out=held_out, seed=0)
+
+
+def test_a_file_is_split_like_its_records_and_rows_stay_as_they_are(tmp_path: Path) -> None:
+    rows = [to_row(prompt(n)) | {"id": n} for n in range(50)]
+    jsonl.write(tmp_path / "a.jsonl", rows)
+    report = split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
+    train, held_out = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("train.jsonl", "held.jsonl")
+    )
+    expected, expected_held_out = split_by_prompt([prompt(n) for n in range(50)], held_out=0.3, seed=1)
+    assert [prompt(row["id"]) for row in train] == expected
+    assert [prompt(row["id"]) for row in held_out] == expected_held_out
+    assert sorted([*train, *held_out], key=lambda row: int(row["id"])) == rows
+    assert (report.kind, report.num_train, report.num_held_out) == ("prompt", len(expected), len(expected_held_out))
+
+
+def test_a_file_with_bad_rows_is_not_split(tmp_path: Path) -> None:
+    jsonl.write(tmp_path / "a.jsonl", [*(to_row(prompt(n)) for n in range(50)), *[{"prompt": []}] * 11])
+    with pytest.raises(DataError, match="11 of 61 rows cannot be used, of which the first 10 are shown. Nothing was written"):
+        split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_split_with_an_empty_side_writes_nothing(tmp_path: Path) -> None:
+    jsonl.write(tmp_path / "a.jsonl", [to_row(prompt(1))])
+    with pytest.raises(DataError, match="is empty"):
+        split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_both_sides_need_their_own_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="named for both sides"):
+        split_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "x" / ".." / "b.jsonl", held_out=0.3, seed=1)
+
+
+def test_real_pairs_that_share_a_prompt_stay_together(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    source, out = real_data("instructions/instruction-data-with-preference.json"), tmp_path / "a.jsonl"
+    importer.import_file(sources.read(source), out, drop=True)
+    pairs = read_comparisons(out)
+    train, held_out = split_by_prompt(pairs, held_out=0.1, seed=0)
+
+    def prompts(side: list[Comparison]) -> set[str]:
+        return {" ".join(pair.prompt[0].content.split()) for pair in side}
+
+    assert len(prompts(pairs)) < len(pairs)  # some do share one
+    assert not prompts(train) & prompts(held_out)
