@@ -1,0 +1,417 @@
+"""Charts as inline SVG inside a <figure>: no script, no file beside the page, drawn once in Python.
+
+Colours, type and dark mode come from templates/style.css: a chart outside a report page is black and white.  Every text that
+comes in is untrusted and escaped here.  Charts that are one column of rows use percentages instead of a view box, so that their
+text keeps its size on a phone; curves use a view box and are meant for columns of 280 to 460 px.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from fairlead.report import text
+from fairlead.stats.interval import Interval
+
+Point = tuple[float, float]
+
+# The plot of a curve inside its view box; the left margin holds five characters of a tick label.
+WIDTH, HEIGHT = 360.0, 200.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 24.0
+
+MOST_POINTS = 400  # per curve; more would be drawn on the same pixels
+SMOOTH_FROM = 40  # points from which a curve also shows its moving average
+LARGEST = 1e300  # a diverged value is drawn at this height, so that the axis itself stays finite
+
+SMALLEST = 1e-290  # below, floats lose their digits and a logarithm fails
+
+
+class Series(NamedTuple):
+    name: str
+    points: Sequence[Point]  # (step, value), by step
+    band: Sequence[tuple[float, float, float]] = ()  # (step, low, high)
+
+
+class Row(NamedTuple):
+    """One estimate of an interval chart.  Example: Row("Aligned", Interval(0.84, 0.79, 0.88, 300), "aligned")."""
+
+    name: str
+    interval: Interval
+    tone: str = "a"  # a colour of style.css: a, b, c, base, sft, aligned, plain
+
+
+class Group(NamedTuple):
+    """One line of a bar or dot chart: a value for each key of the legend; a key may be missing."""
+
+    name: str
+    values: Mapping[str, float]
+
+
+def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = "", x_label: str = "step") -> Markup:
+    """Curves over one axis.  Long ones are thinned and smoothed; values that are not finite are left out.  Both are said."""
+    kept = [_finite(one) for one in series]
+    drawn = [one for one in kept if one.points]
+    if not drawn:
+        return _figure(title, unit, "", _no_data(title), "", note)
+    left_out = sum(len(before.points) - len(after.points) for before, after in zip(series, kept, strict=True))
+    xs = [x for one in drawn for x, _ in one.points] + [x for one in drawn for x, _, _ in one.band]
+    ys = [y for one in drawn for _, y in one.points] + [y for one in drawn for _, low, high in one.band for y in (low, high)]
+    y_ticks = ticks(min(ys), max(ys), outside=True)
+    x_ticks = [tick for tick in ticks(min(xs), max(xs)) if min(xs) <= tick <= max(xs)]
+    to_x = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    to_y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+
+    parts = [_axes(x_ticks, y_ticks, to_x, to_y)]
+    smoothed = any(len(one.points) >= SMOOTH_FROM for one in drawn)
+    for index, one in enumerate(drawn):
+        tone = "abc"[index % 3]
+        if one.band:
+            upper = [(to_x(x), to_y(high)) for x, _, high in one.band]
+            lower = [(to_x(x), to_y(low)) for x, low, _ in reversed(one.band)]
+            parts.append(Markup('<polygon class="band t-{}" points="{}"/>').format(tone, _path(upper + lower)))
+        points = [(to_x(x), to_y(y)) for x, y in _thin(one.points)]
+        if len(one.points) >= SMOOTH_FROM:
+            average = [(to_x(x), to_y(y)) for x, y in _thin(_moving_average(one.points))]
+            parts.append(Markup('<polyline class="raw t-{}" points="{}"/>').format(tone, _path(points)))
+            parts.append(Markup('<polyline class="curve t-{}" points="{}"/>').format(tone, _path(average)))
+        elif len(points) > 1:
+            parts.append(Markup('<polyline class="curve t-{}" points="{}"/>').format(tone, _path(points)))
+        if len(points) <= 12:
+            parts += [
+                Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y) for x, y in points
+            ]
+        elif not smoothed:
+            x, y = points[-1]
+            parts.append(Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y))
+    parts.append(
+        Markup('<text class="axis-name" x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>').format(
+            WIDTH - RIGHT, HEIGHT - 1, x_label
+        )
+    )
+    svg = Markup('<svg class="curves" viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
+        WIDTH, HEIGHT, text.visible(title), text.visible(_describe(drawn)), Markup("").join(parts)
+    )
+    legend = _legend([("abc"[index % 3], one.name) for index, one in enumerate(drawn)]) if len(drawn) > 1 else Markup("")
+    remarks = []
+    if smoothed:
+        remarks.append("Thin: as logged. Thick: moving average.")
+    if left_out:
+        remarks.append(f"{text.count(left_out, 'value')} not finite, not drawn.")
+    return _figure(title, unit, legend, svg, _ranges(drawn), " ".join([*remarks, note]).strip())
+
+
+def intervals(
+    rows: Sequence[Row], *, title: str, unit: str = "", note: str = "", as_percent: bool = False, reference: float | None = None
+) -> Markup:
+    """A bar per estimate with its 95 % interval as an error bar; `reference` is drawn as a dashed line to compare with."""
+    if not rows:
+        return _figure(title, unit, "", _no_data(title), "", note)
+    finite = [end for row in rows for end in (row.interval.value, row.interval.low, row.interval.high) if math.isfinite(end)]
+    axis = ticks(min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True)
+    to_x = _scale(axis[0], axis[-1], 0.0, 100.0)
+    height = 48 * len(rows) + 22
+    parts = [_row_axis(axis, to_x, height, as_percent)]
+    if reference is not None:
+        at = to_x(reference)
+        parts.append(Markup('<line class="reference" x1="{0:.2f}%" x2="{0:.2f}%" y1="20" y2="{1}"/>').format(at, height - 20))
+    said = []
+    for index, row in enumerate(rows):
+        top = 48 * index
+        shown, ends = row.interval.value, row.interval
+        value = text.percent(shown) if as_percent else text.fixed(shown)
+        span = text.percent_range(ends) if as_percent else text.fixed_range(ends)
+        bounded = math.isfinite(ends.low) and math.isfinite(ends.high)
+        said.append(f"{row.name}: {value} {span}, n = {ends.n}")
+        start, end = sorted((to_x(0.0), to_x(shown)))
+        parts.append(
+            Markup(
+                '<text class="row-name" x="0" y="{y}">{name}</text>'
+                '<text class="row-value" x="100%" y="{y}" text-anchor="end"><tspan class="strong">{value}</tspan> {span}</text>'
+                '<rect class="fill t-{tone}" x="{start:.2f}%" y="{bar}" width="{width:.2f}%" height="14" rx="2"/>'
+            ).format(
+                y=top + 15,
+                name=text.visible(row.name),
+                value=value,
+                span=span if bounded else "no interval from one value",
+                tone=row.tone,
+                start=start,
+                bar=top + 23,
+                width=end - start,
+            )
+        )
+        if bounded:
+            low, high = to_x(ends.low), to_x(ends.high)
+            parts.append(
+                Markup(
+                    '<line class="error" x1="{low:.2f}%" x2="{high:.2f}%" y1="{y}" y2="{y}"/>'
+                    '<line class="error" x1="{low:.2f}%" x2="{low:.2f}%" y1="{y1}" y2="{y2}"/>'
+                    '<line class="error" x1="{high:.2f}%" x2="{high:.2f}%" y1="{y1}" y2="{y2}"/>'
+                ).format(low=low, high=high, y=top + 30, y1=top + 25, y2=top + 35)
+            )
+    return _figure(title, unit, "", _rows_svg(title, said, height, parts), "", note)
+
+
+def bars(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = "") -> Markup:
+    """For each group one thin bar per key; values are shares from 0 to 1.  `legend` is (key, label); the key is the colour."""
+    if not groups:
+        return _figure(title, unit, "", _no_data(title), "", note)
+    step = 26 + 13 * len(legend)
+    height = step * len(groups) - 4
+    parts, said = [], []
+    # Bars end at 86 % so that the figure behind the longest one stays on the page.
+    largest = max([value for group in groups for value in group.values.values()] + [0.01])
+    for index, group in enumerate(groups):
+        top = step * index
+        parts.append(Markup('<text class="row-name" x="0" y="{}">{}</text>').format(top + 13, text.visible(group.name)))
+        for place, (key, label) in enumerate(entry for entry in legend if entry[0] in group.values):
+            value = group.values[key]
+            width = 86 * max(0.0, value) / largest
+            said.append(f"{group.name}, {label}: {text.percent(value)}")
+            parts.append(
+                Markup(
+                    '<rect class="solid t-{key}" x="0" y="{y}" width="{width:.2f}%" height="9" rx="1.5"/>'
+                    '<text class="bar-value" x="{width:.2f}%" dx="6" y="{base}">{value}</text>'
+                ).format(
+                    key=key,
+                    y=top + 20 + 13 * place,
+                    width=max(width, 0.4),
+                    base=top + 28.5 + 13 * place,
+                    value=text.percent(value),
+                )
+            )
+    return _figure(title, unit, _legend(legend), _rows_svg(title, said, height, parts), "", note)
+
+
+def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = "") -> Markup:
+    """For each group a line from its first to its last value with one dot per key, all on one axis that includes zero."""
+    values = [value for group in groups for value in group.values.values()]
+    if not values:
+        return _figure(title, unit, "", _no_data(title), "", note)
+    axis = ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
+    to_x = _scale(axis[0], axis[-1], 1.5, 98.5)  # room for a whole dot at both ends
+    height = 38 * len(groups) + 22
+    parts, said = [_row_axis(axis, to_x, height, False)], []
+    for index, group in enumerate(groups):
+        y = 38 * index + 27
+        known = [(key, label, group.values[key]) for key, label in legend if key in group.values]
+        shown = " → ".join(text.fixed(value) for _, _, value in known)
+        said += [f"{group.name}, {label}: {text.fixed(value)}" for _, label, value in known]
+        parts.append(
+            Markup(
+                '<text class="row-name" x="0" y="{y}">{name}</text>'
+                '<text class="row-value" x="100%" y="{y}" text-anchor="end">{shown}</text>'
+            ).format(y=y - 12, name=text.visible(group.name), shown=shown)
+        )
+        ends = [to_x(value) for _, _, value in known]
+        if ends:
+            parts.append(
+                Markup('<line class="span" x1="{:.2f}%" x2="{:.2f}%" y1="{y}" y2="{y}"/>').format(min(ends), max(ends), y=y)
+            )
+        parts += [
+            Markup('<circle class="dot t-{}" cx="{:.2f}%" cy="{}" r="5"/>').format(key, to_x(value), y)
+            for key, _, value in known
+        ]
+    return _figure(title, unit, _legend(legend), _rows_svg(title, said, height, parts), "", note)
+
+
+def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup:
+    """The shape of a curve in the height of a line of text; nothing at all for fewer than two values."""
+    finite = [max(-LARGEST, min(LARGEST, value)) for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return Markup("")
+    to_x, to_y = _scale(0.0, len(finite) - 1.0, 2.0, 98.0), _scale(min(finite), max(finite), 25.0, 3.0)
+    points = [(to_x(x), to_y(y)) for x, y in _thin([(float(index), value) for index, value in enumerate(finite)], most=100)]
+    return Markup(
+        '<svg class="spark" viewBox="0 0 100 28" preserveAspectRatio="none" role="img"><title>{}</title>'
+        '<polyline class="curve t-{}" points="{}"/></svg>'
+    ).format(text.visible(label), tone, _path(points))
+
+
+def whisker(interval: Interval, *, label: str, reference: float | None = None, tone: str = "a") -> Markup:
+    """One estimate between 0 and 1 as a dot with its interval, in the height of a line of text."""
+    low, high, value = (100 * max(0.0, min(1.0, end)) for end in (interval.low, interval.high, interval.value))
+    mark = Markup("")
+    if reference is not None:
+        at = 100 * max(0.0, min(1.0, reference))
+        mark = Markup('<line class="reference" x1="{0:.2f}%" x2="{0:.2f}%" y1="2" y2="18"/>').format(at)
+    return Markup(
+        '<svg class="whisker" width="100%" height="20" role="img"><title>{}</title>'
+        '<line class="track" x1="0" x2="100%" y1="10" y2="10"/>{}'
+        '<line class="reach t-{tone}" x1="{:.2f}%" x2="{:.2f}%" y1="10" y2="10"/>'
+        '<circle class="dot t-{tone}" cx="{:.2f}%" cy="10" r="5"/></svg>'
+    ).format(text.visible(label), mark, low, high, value, tone=tone)
+
+
+def ticks(low: float, high: float, *, about: int = 4, outside: bool = False) -> list[float]:
+    """Round numbers 1, 2 or 5 times a power of ten apart: inside [low, high], or around it when `outside`."""
+    low, high = max(-LARGEST, low), min(LARGEST, high)
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, SMALLEST):  # constant, or as good as: give it room
+        room = abs(low) * 0.1 if size > SMALLEST else 1.0
+        low, high = low - room, high + room
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    # A hair of tolerance: 0.3 / 0.1 is just below 3.
+    first = math.floor(low / step + 1e-9) if outside else math.ceil(low / step - 1e-9)
+    last = math.ceil(high / step - 1e-9) if outside else math.floor(high / step + 1e-9)
+    return [round(index * step, 12 - math.floor(math.log10(step))) + 0.0 for index in range(first, last + 1)]
+
+
+def tick_label(value: float, step: float) -> str:
+    """At most five characters or so: 0.25, 40, 12k, 2e−5."""
+    size = max(abs(value), step)
+    if value == 0:
+        shown = "0"
+    elif size >= 1e9 or size < 1e-3:
+        digits, exponent = f"{value:.1e}".split("e")
+        shown = f"{digits.removesuffix('.0')}e{int(exponent)}"
+    elif size >= 1e4:
+        scale, letter = (1e6, "M") if size >= 1e6 else (1e3, "k")
+        shown = f"{value / scale:.{_decimals(step / scale)}f}{letter}"
+    else:
+        shown = f"{value:.{_decimals(step)}f}"
+    return shown.replace("-", text.MINUS)
+
+
+class _Scale(NamedTuple):
+    """A straight line from values to places; a single value lies in the middle."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        if self.high == self.low:
+            return (self.start + self.end) / 2
+        # Halved before subtracting: the span of two huge values is no float.
+        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        return self.start + share * (self.end - self.start)
+
+
+def _scale(low: float, high: float, start: float, end: float) -> _Scale:
+    return _Scale(low, high, start, end)
+
+
+def _finite(series: Series) -> Series:
+    """Without what cannot be drawn, and with what is too far away brought to the edge."""
+    points = [(x, max(-LARGEST, min(LARGEST, y))) for x, y in series.points if math.isfinite(x) and math.isfinite(y)]
+    band = [row for row in series.band if all(math.isfinite(value) for value in row)]
+    return Series(series.name, points, band)
+
+
+def _thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
+    """The lowest and the highest point of each stretch, so that no spike is lost."""
+    if len(points) <= most:
+        return points
+    size = math.ceil(len(points) / (most // 2))
+    kept: list[Point] = []
+    for start in range(0, len(points), size):
+        stretch = points[start : start + size]
+        kept += sorted({min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])})
+    return kept
+
+
+def _moving_average(points: Sequence[Point]) -> list[Point]:
+    """Centred, over about a twelfth of the curve; shorter at both ends, so that it neither lags nor stops early."""
+    half = max(2, len(points) // 24)
+    averaged = []
+    for index, (x, _) in enumerate(points):
+        reach = min(half, index, len(points) - 1 - index)
+        window = points[index - reach : index + reach + 1]
+        averaged.append((x, sum(y / len(window) for _, y in window)))
+    return averaged
+
+
+def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: _Scale, to_y: _Scale) -> Markup:
+    parts = []
+    y_step = y_ticks[1] - y_ticks[0]
+    for tick in y_ticks:
+        parts.append(
+            Markup(
+                '<line class="grid" x1="{:.0f}" x2="{:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                '<text class="tick" x="{:.0f}" y="{label:.1f}" text-anchor="end">{}</text>'
+            ).format(LEFT, WIDTH - RIGHT, LEFT - 7, tick_label(tick, y_step), y=to_y(tick), label=to_y(tick) + 3.8)
+        )
+    x_step = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
+    for tick in x_ticks:
+        x = to_x(tick)
+        if x > WIDTH - RIGHT - 30:  # the axis' own name is written there
+            continue
+        parts.append(
+            Markup('<text class="tick" x="{:.1f}" y="{:.0f}" text-anchor="middle">{}</text>').format(
+                x, HEIGHT - 7, tick_label(tick, x_step)
+            )
+        )
+    return Markup("").join(parts)
+
+
+def _row_axis(axis: Sequence[float], to_x: _Scale, height: int, as_percent: bool) -> Markup:
+    parts = []
+    for place, tick in enumerate(axis):
+        anchor = "start" if place == 0 else "end" if place == len(axis) - 1 else "middle"
+        label = text.percent(tick) if as_percent else tick_label(tick, axis[1] - axis[0])
+        parts.append(
+            Markup(
+                '<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y1="20" y2="{bottom}"/>'
+                '<text class="tick" x="{x:.2f}%" y="{y}" text-anchor="{anchor}">{label}</text>'
+            ).format(x=to_x(tick), bottom=height - 20, y=height - 5, anchor=anchor, label=label)
+        )
+    return Markup("").join(parts)
+
+
+def _rows_svg(title: str, said: Sequence[str], height: int, parts: Sequence[Markup]) -> Markup:
+    return Markup('<svg class="rows" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
+        height, text.visible(title), text.visible("; ".join(said)), Markup("").join(parts)
+    )
+
+
+def _figure(title: str, unit: str, legend: Markup | str, svg: Markup, ranges: Markup | str, note: str) -> Markup:
+    unit_mark = Markup('<span class="unit">{}</span>').format(text.visible(unit)) if unit else ""
+    note_mark = Markup('<p class="note">{}</p>').format(text.visible(note)) if note else ""
+    return Markup('<figure class="chart"><figcaption>{}{}</figcaption>{}{}{}{}</figure>').format(
+        text.visible(title), unit_mark, legend, svg, ranges, note_mark
+    )
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    items = [Markup('<li><i class="swatch t-{}"></i>{}</li>').format(tone, text.visible(label)) for tone, label in entries]
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
+
+
+def _ranges(drawn: Sequence[Series]) -> Markup:
+    """First, last, lowest and highest of each curve, in words: what a reader would otherwise estimate from the axis."""
+    lines = []
+    for one in drawn:
+        values = [y for _, y in one.points]
+        name = Markup("<b>{}</b> ").format(text.visible(one.name)) if len(drawn) > 1 else ""
+        lines.append(
+            Markup("<p>{}{} → {} <span>min {} · max {}</span></p>").format(
+                name, *(text.number(value) for value in (values[0], values[-1], min(values), max(values)))
+            )
+        )
+    return Markup('<div class="range">{}</div>').format(Markup("").join(lines))
+
+
+def _describe(drawn: Sequence[Series]) -> str:
+    said = []
+    for one in drawn:
+        values = [y for _, y in one.points]
+        first, last, low, high = (text.number(value) for value in (values[0], values[-1], min(values), max(values)))
+        said.append(f"{one.name}: {len(values)} points from {first} to {last}, lowest {low}, highest {high}")
+    return "; ".join(said)
+
+
+def _no_data(title: str) -> Markup:
+    return Markup('<p class="no-data" role="img" aria-label="{0}: no data">no data</p>').format(text.visible(title))
+
+
+def _path(points: Sequence[Point]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _decimals(step: float) -> int:
+    """How many decimals tell two ticks apart."""
+    return max(0, -math.floor(math.log10(step) + 1e-9))

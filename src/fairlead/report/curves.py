@@ -1,0 +1,182 @@
+"""What the metrics of the recipes mean to a reader: title, unit, what to look for, and which belong in one chart.
+
+A name that is not known here still gets its chart, titled with the name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from fairlead.report import charts
+
+
+class Topic(NamedTuple):
+    """One chart: its metrics (name -> label in the legend) and how to read it."""
+
+    title: str
+    unit: str
+    look_for: str
+    metrics: Mapping[str, str]
+
+
+# In the order of the page: is it getting better, is it still honest, is the optimiser healthy.
+TOPICS = (
+    Topic(
+        "Reward",
+        "",
+        "The proxy the policy is paid by. It should rise and level off; compare it with the gold score.",
+        {"reward": "Reward"},
+    ),
+    Topic("Proxy score", "", "The reward model's score before any penalty.", {"score": "Score"}),
+    Topic(
+        "Gold score",
+        "",
+        "The truth the reward model stands for. If it falls while the reward rises, the policy has found a hole in the reward.",
+        {"gold": "Gold"},
+    ),
+    Topic(
+        "Loss",
+        "nats",
+        "Both should fall together. Held-out turning up while training falls means memorising: stop there.",
+        {"loss": "training", "held_out_loss": "held-out"},
+    ),
+    Topic(
+        "Accuracy",
+        "share of pairs",
+        "How often the chosen answer is ranked first; one half is guessing. A widening gap to held-out is memorising.",
+        {"accuracy": "training", "held_out_accuracy": "held-out"},
+    ),
+    Topic(
+        "Distance from the reference",
+        "nats per answer",
+        "KL divergence: what was paid for the reward. A steady climb that buys no gold is over-optimisation.",
+        {"kl": "KL", "kl_k3": "KL, k3 estimate"},
+    ),
+    Topic(
+        "KL coefficient",
+        "",
+        "What a nat of KL costs. An adaptive controller moves it to hold the KL at its target.",
+        {"kl_coef": "Coefficient"},
+    ),
+    Topic(
+        "Answer length",
+        "tokens",
+        "Growing without a rise in gold means that the reward pays for length.",
+        {"response_tokens": "Length"},
+    ),
+    Topic(
+        "Finished answers",
+        "share",
+        "Answers that ended by themselves. Below one, the rest were cut at the token limit.",
+        {"finished_frac": "Finished"},
+    ),
+    Topic(
+        "Entropy",
+        "nats per token",
+        "How varied the sampling still is. A fall to zero means one answer for everything.",
+        {"entropy": "Entropy"},
+    ),
+    Topic(
+        "Margin",
+        "",
+        "How far apart chosen and rejected are. It should grow, slowly; a sudden jump is memorising.",
+        {"margin": "Margin"},
+    ),
+    Topic(
+        "Log-probability of the answers",
+        "nats per answer",
+        "The gap should open. Both falling is common with DPO; chosen falling far means the model is forgetting good answers.",
+        {"chosen_logps": "chosen", "rejected_logps": "rejected"},
+    ),
+    Topic(
+        "Policy loss",
+        "",
+        "Hovers near zero; its size says little. Spikes together with clipping do.",
+        {"policy_loss": "Policy loss"},
+    ),
+    Topic("Value loss", "", "Should fall as the critic learns what answers are worth.", {"value_loss": "Value loss"}),
+    Topic(
+        "Explained variance",
+        "share",
+        "How much of the returns the critic foresees. It should rise towards one; below zero it does harm.",
+        {"explained_variance": "Explained variance"},
+    ),
+    Topic(
+        "Clipped tokens",
+        "share",
+        "Tokens whose update hit the clip range. Under about 0.2 is healthy.",
+        {"clip_frac": "Clipped"},
+    ),
+    Topic(
+        "Step of the policy",
+        "nats per token",
+        "KL between sampler and updated policy within a step. It should stay small.",
+        {"approx_kl": "KL"},
+    ),
+    Topic(
+        "Gradient norm",
+        "",
+        "Before clipping. Spikes are bad batches; steady growth is a rate that is too high.",
+        {"grad_norm": "Norm"},
+    ),
+    Topic("Learning rate", "", "The schedule, as it was applied.", {"lr": "Rate"}),
+)
+
+
+def curves(rows: Sequence[Mapping[str, Any]], *, only: Sequence[str] | None = None, prefix: str = "") -> list[Markup]:
+    """A chart for each topic that has numbers in `rows` (each with "step"), then for each unknown metric.
+
+    `only` names one metric of each topic that is wanted, in the wanted order.
+    """
+    series = _series(rows)
+    known = {name for topic in TOPICS for name in topic.metrics}
+    topics = [topic for topic in TOPICS if any(name in series for name in topic.metrics)]
+    topics += [Topic(name, "", "", {name: name}) for name in series if name not in known]
+    if only is not None:
+        topics = [topic for wanted in only for topic in topics if wanted in topic.metrics]
+    return [_curve(topic, series, prefix) for topic in topics]
+
+
+def last(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """The most recent value of a metric, or None where it was never logged."""
+    points = _series(rows).get(name, [])
+    return points[-1][1] if points else None
+
+
+def values(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [value for _, value in _series(rows).get(name, [])]
+
+
+def title_of(name: str) -> str:
+    """A metric's own title: that of its topic, with its label where the topic holds two."""
+    for topic in TOPICS:
+        if name in topic.metrics:
+            return topic.title if len(topic.metrics) == 1 else f"{topic.title}, {topic.metrics[name]}"
+    return name
+
+
+def _curve(topic: Topic, series: Mapping[str, list[charts.Point]], prefix: str) -> Markup:
+    present = {name: label for name, label in topic.metrics.items() if name in series}
+    lines = [charts.Series(label, series[name]) for name, label in present.items()]
+    # A topic of two of which one was logged still says which one it is.
+    title = prefix + (topic.title if len(present) == len(topic.metrics) else f"{topic.title}, {next(iter(present.values()))}")
+    return charts.line(lines, title=title, unit=topic.unit, note=topic.look_for)
+
+
+def _series(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[charts.Point]]:
+    """Metric -> its points by step; what is not a number (a name, a flag, a gap) is no metric."""
+    series: dict[str, list[charts.Point]] = {}
+    for row in rows:
+        step = row.get("step")
+        if not isinstance(step, int | float):
+            continue
+        for name, value in row.items():
+            if name != "step" and _is_number(value):
+                series.setdefault(name, []).append((float(step), float(value)))
+    # A metric with no finite value keeps its chart: charts.line says "no data".
+    return {name: sorted(points, key=lambda point: point[0]) for name, points in series.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

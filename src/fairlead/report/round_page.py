@@ -1,0 +1,208 @@
+"""The page of a whole round, from base model to aligned model: the evidence in the order in which a reader asks for it.
+
+It judges one thing itself: whether the interval of the win rate allows the headline to claim a preference.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from fairlead.report import charts, curves, page, text
+from fairlead.stats import interval
+from fairlead.stats.interval import Interval
+
+STAGES = (("base", "Base"), ("sft", "Fine-tuned"), ("aligned", "Aligned"))  # key in the summary -> name on the page
+PPO_CURVES = (
+    "reward",
+    "gold",
+    "kl",
+    "response_tokens",
+    "entropy",
+    "finished_frac",
+    "value_loss",
+    "explained_variance",
+    "kl_coef",
+)
+ANSWERS_OPEN = 6  # the others are one click away
+
+
+class Stage(NamedTuple):
+    name: str
+    sentence: str
+    artifact: str
+    run_id: str
+    seconds: float
+    figures: Mapping[str, str]  # label -> text
+
+
+class Answer(NamedTuple):
+    text: str
+    gold: float  # 0..1
+    faults: Sequence[str] = ()
+
+
+class AnswerRow(NamedTuple):
+    prompt: str
+    family: str
+    answers: Mapping[str, Answer]  # "base", "sft", "aligned"
+
+
+class FamilyRow(NamedTuple):
+    name: str
+    gold: Mapping[str, float]  # "base", "sft", "aligned" -> mean
+
+
+class FaultRow(NamedTuple):
+    label: str
+    shares: Mapping[str, float]  # "base", "sft", "aligned" -> share of the answers, 0..1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundPage:
+    title: str
+    # seconds, peak_rss_mb, reward_model {accuracy, low, high, n, length_only}, gold {base, sft, aligned: {mean, low, high, n}},
+    # win_rate_vs_sft {value, low, high, n}, kl, report
+    summary: Mapping[str, Any]
+    stages: Sequence[Stage] = ()
+    ppo_metrics: Sequence[Mapping[str, Any]] = ()
+    sft_metrics: Sequence[Mapping[str, Any]] = ()
+    reward_metrics: Sequence[Mapping[str, Any]] = ()
+    families: Sequence[FamilyRow] = ()
+    faults: Sequence[FaultRow] = ()
+    answers: Sequence[AnswerRow] = ()
+    bag_of_words: Interval | None = None  # accuracy of the second baseline, where it was measured
+    lineage_text: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)  # of one level, or stage -> its configuration
+    cost: Mapping[str, str] = field(default_factory=dict)  # label -> text
+    environment: Mapping[str, str] = field(default_factory=dict)  # name -> version
+    judge: str = "Simulated judges"  # who compared the answers, as the subject of the headline
+
+
+class Headline(NamedTuple):
+    before: str
+    figure: str  # set in the accent colour
+    after: str
+
+
+class Figure(NamedTuple):
+    label: str
+    value: str
+    span: str
+    remark: str
+    whisker: Markup
+
+
+def render_round(round: RoundPage) -> str:
+    """One HTML file, complete in itself."""
+    win_rate = _interval(round.summary["win_rate_vs_sft"], "value")
+    gold = {key: _interval(round.summary["gold"][key], "mean") for key, _ in STAGES}
+    accuracy = _interval(round.summary["reward_model"], "accuracy")
+    length_only = _length_only(round.summary["reward_model"])
+    return page.render(
+        "round.html",
+        round=round,
+        stages=STAGES,
+        headline=headline(win_rate, round.judge),
+        gold=gold,
+        figures=_figures(win_rate, gold, accuracy, length_only),
+        gold_chart=charts.intervals(
+            [charts.Row(name, gold[key], key) for key, name in STAGES],
+            title="Gold score by stage",
+            unit=f"mean over {text.count(gold['aligned'].n, 'prompt')}, 0 to 1",
+        ),
+        family_chart=charts.dots(
+            [charts.Group(row.name, row.gold) for row in round.families],
+            STAGES,
+            title="Gold score by kind of prompt",
+            unit="mean, 0 to 1",
+        ),
+        fault_chart=charts.bars(
+            [charts.Group(row.label, row.shares) for row in round.faults],
+            STAGES,
+            title="How often each fault occurs",
+            unit="share of answers; shorter is better",
+        ),
+        reward_chart=_reward_chart(accuracy, length_only, round.bag_of_words),
+        reward_sentence=_reward_sentence(accuracy, length_only),
+        ppo_curves=curves.curves(round.ppo_metrics, only=PPO_CURVES),
+        earlier_curves=[
+            *curves.curves(round.sft_metrics, only=("loss",), prefix="Fine-tuning: "),
+            *curves.curves(round.reward_metrics, only=("loss", "margin"), prefix="Reward model: "),
+        ],
+        accuracy_curves=curves.curves(round.reward_metrics, only=("accuracy",)),
+        open_answers=round.answers[:ANSWERS_OPEN],
+        more_answers=round.answers[ANSWERS_OPEN:],
+        config=page.config_groups(round.config),
+    )
+
+
+def headline(win_rate: Interval, judge: str) -> Headline:
+    """The result in one sentence, claiming no more than the interval allows."""
+    figure = text.percent_interval(win_rate)
+    prompts = text.count(win_rate.n, "prompt")
+    if win_rate.low > 0.5:
+        return Headline(f"{judge} preferred the aligned model’s answer in ", figure, f" of {prompts}.")
+    if win_rate.high < 0.5:
+        return Headline(f"{judge} preferred the fine-tuned model: the aligned one won only ", figure, f" of {prompts}.")
+    return Headline(f"{judge} showed no clear preference: the aligned model’s answer won ", figure, f" of {prompts}.")
+
+
+def _figures(win_rate: Interval, gold: Mapping[str, Interval], accuracy: Interval, length_only: Interval) -> list[Figure]:
+    base, sft, aligned = gold["base"], gold["sft"], gold["aligned"]
+    return [
+        Figure(
+            "Win rate against the fine-tuned model",
+            text.percent(win_rate.value),
+            text.percent_range(win_rate),
+            f"Same {text.count(win_rate.n, 'prompt')}, ties count half; 50{text.NARROW_SPACE}% would be no difference.",
+            charts.whisker(win_rate, reference=0.5, label="Win rate", tone="aligned"),
+        ),
+        Figure(
+            "Gold score of the aligned model",
+            text.fixed(aligned.value),
+            text.fixed_range(aligned),
+            f"Out of 1. The base model scored {text.fixed(base.value)}, the fine-tuned one {text.fixed(sft.value)}.",
+            charts.whisker(aligned, reference=sft.value, label="Gold score", tone="aligned"),
+        ),
+        Figure(
+            "Reward model, held-out accuracy",
+            text.percent(accuracy.value),
+            text.percent_range(accuracy),
+            f"Of {text.count(accuracy.n, 'comparison')} it never saw; length alone gets {text.percent(length_only.value)}.",
+            charts.whisker(accuracy, reference=length_only.value, label="Held-out accuracy", tone="a"),
+        ),
+    ]
+
+
+def _reward_chart(accuracy: Interval, length_only: Interval, bag_of_words: Interval | None) -> Markup:
+    rows = [charts.Row("Reward model", accuracy, "a")]
+    if bag_of_words is not None:
+        rows.append(charts.Row("Bag of words", bag_of_words, "plain"))
+    rows.append(charts.Row("Length only", length_only, "plain"))
+    return charts.intervals(
+        rows,
+        title="Accuracy on held-out comparisons",
+        unit="share ranked as the simulated people did",
+        as_percent=True,
+        reference=0.5,
+        note=f"Dashed: guessing. The same {text.count(accuracy.n, 'comparison')} for every row.",
+    )
+
+
+def _reward_sentence(accuracy: Interval, length_only: Interval) -> str:
+    if accuracy.low > length_only.high:
+        return "It learned more than to count characters: the two intervals do not meet."
+    if accuracy.value > length_only.value:
+        return "It is ahead of counting characters, but the intervals meet: more comparisons would settle it."
+    return "It is no better than counting characters: treat every reward on this page with suspicion."
+
+
+def _interval(values: Mapping[str, Any], estimate: str) -> Interval:
+    return Interval(float(values[estimate]), float(values["low"]), float(values["high"]), int(values["n"]))
+
+
+def _length_only(values: Mapping[str, Any]) -> Interval:
+    n = int(values["n"])
+    return interval.proportion(float(values["length_only"]) * n, n)

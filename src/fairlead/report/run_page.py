@@ -1,0 +1,109 @@
+"""The page of one run: what it did, on what, how it went, what came out and what it cost.
+
+It reads nothing: the caller brings the metrics, the events and the lineage as plain data.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from fairlead.report import charts, curves, page, text
+
+# The tiles at the top, as far as the run logged them: at most four, most telling first.
+TILES = (
+    "gold",
+    "reward",
+    "held_out_accuracy",
+    "held_out_loss",
+    "accuracy",
+    "loss",
+    "kl",
+    "kl_k3",
+    "response_tokens",
+    "grad_norm",
+)
+MOST_TILES = 4
+MOST_EVENTS = 200  # a run that was resumed for weeks has thousands; the first and the last are shown
+
+
+class Input(NamedTuple):
+    role: str
+    name: str
+    digest: str
+
+
+class Sample(NamedTuple):
+    prompt: str
+    before: str
+    after: str
+
+
+class Tile(NamedTuple):
+    label: str
+    value: str
+    remark: str
+    spark: Markup
+
+
+class EventRow(NamedTuple):
+    at: str
+    event: str
+    details: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPage:
+    title: str
+    recipe: str
+    run_id: str
+    metrics: Sequence[Mapping[str, Any]]  # rows of metrics.jsonl, each with "step"
+    config: Mapping[str, Any]  # resolved
+    inputs: Sequence[Input] = ()
+    artifact: str | None = None  # what it made, as "kind/name"; None while it runs
+    artifact_digest: str | None = None
+    lineage_text: str = ""  # an indented tree
+    cost: Mapping[str, str] = field(default_factory=dict)  # label -> text
+    events: Sequence[Mapping[str, Any]] = ()  # rows of events.jsonl: "at", "event", anything else
+    samples: Sequence[Sample] = ()
+    code: str = ""  # version and commit
+
+
+def render_run(run: RunPage) -> str:
+    """One HTML file, complete in itself."""
+    return page.render(
+        "run.html",
+        run=run,
+        tiles=_tiles(run.metrics),
+        curves=curves.curves(run.metrics),
+        config=page.config_groups(run.config),
+        events=_event_rows(run.events),
+        steps=len({row["step"] for row in run.metrics if "step" in row}),
+    )
+
+
+def _tiles(metrics: Sequence[Mapping[str, Any]]) -> list[Tile]:
+    tiles = []
+    for name in TILES:
+        values = curves.values(metrics, name)
+        if values:
+            label = curves.title_of(name)
+            remark = f"from {text.number(values[0])}" if len(values) > 1 else "one value"
+            tiles.append(Tile(label, text.number(values[-1]), remark, charts.sparkline(values, label=f"{label} over the run")))
+    return tiles[:MOST_TILES]
+
+
+def _event_rows(events: Sequence[Mapping[str, Any]]) -> list[EventRow]:
+    rows = []
+    for event in events:
+        details = ", ".join(
+            f"{key} {value}" for key, value in event.items() if key not in ("at", "event") and value is not None and value != ""
+        )
+        at = str(event.get("at", "")).replace("T", " ").replace("+00:00", " UTC")
+        rows.append(EventRow(at, str(event.get("event", "")), details))
+    if len(rows) > MOST_EVENTS:
+        left_out = len(rows) - MOST_EVENTS
+        half = MOST_EVENTS // 2
+        rows = [*rows[:half], EventRow("", "…", f"{text.count(left_out, 'event')} not shown"), *rows[-half:]]
+    return rows
