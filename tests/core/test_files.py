@@ -52,6 +52,13 @@ def test_a_file_takes_its_name_when_the_block_ends(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new" and names(path.parent) == ["a"]
 
 
+def test_somebody_reading_the_old_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "a", "old")
+    with open(tmp_path / "a") as reader:
+        files.write_text(tmp_path / "a", "new")
+        assert reader.read() == "old"
+
+
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     files.write_text(tmp_path / "a", "old")
     with pytest.raises(RuntimeError, match="stop"), files.atomic_file(tmp_path / "a") as file:

@@ -3,6 +3,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,18 @@ def fill(folder):
     print("writing", flush=True)
     while True:
         (folder / "more").write_text("x")
+
+artifact.publish(project.open_at(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
+"""
+FILL_UNTIL_TOLD = """
+import sys
+from pathlib import Path
+from fairlead.store import artifact, project
+
+def fill(folder):
+    (folder / "weights").write_text("w")
+    print("writing", flush=True)
+    sys.stdin.readline()
 
 artifact.publish(project.open_at(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
 """
@@ -193,6 +206,23 @@ def test_whenever_a_process_is_killed_every_artifact_is_complete_or_absent(tmp_p
     assert told <= {artifact.manifest.name for artifact in present}
     assert [problem for artifact in present for problem in artifacts.verify(artifact)] == []
     assert all(len(artifact.manifest.files) == 5 for artifact in present)
+
+
+def test_a_process_that_publishes_waits_for_one_that_is_filling(tmp_path: Path) -> None:
+    project = projects.create(tmp_path)
+    second = threading.Thread(target=publish, args=(project, "model", "b"))
+    program = [sys.executable, "-c", FILL_UNTIL_TOLD, str(tmp_path)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        assert child.stdout.readline() == b"writing\n"
+        second.start()
+        second.join(timeout=0.3)
+        assert second.is_alive()
+        child.stdin.write(b"go\n")
+        child.stdin.flush()
+        assert child.wait(timeout=30) == 0
+    second.join(timeout=30)
+    assert [artifact.label for artifact in artifacts.list_all(project)] == ["model/a", "model/b"]
 
 
 def test_verify_tells_every_kind_of_change(tmp_path: Path) -> None:

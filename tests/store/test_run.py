@@ -48,8 +48,8 @@ with run.open_run(project.open_at(Path(sys.argv[1])), "sft", Config(), kind="mod
     time.sleep(60)
 """
 
-# A recipe in small: a "weight" that depends on every step, a checkpoint each third step.  It is killed from outside, or by itself
-# in the middle of a row of metrics.
+# A recipe in small: a "weight" that depends on every step, a checkpoint each third step.  It is killed from outside,
+# or by itself in the middle of a row of metrics.
 TRAIN = """
 import dataclasses, os, signal, sys
 from pathlib import Path
@@ -188,9 +188,9 @@ def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:
 
 
 def test_a_name_of_the_hub_is_no_data(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(model="o/n"), kind="model") as run:
-        with pytest.raises(AssertionError, match="is a model of the Hub"):
-            run.data_path("model")
+    refused = pytest.raises(AssertionError, match="is a model of the Hub")
+    with open_run(projects.create(tmp_path), "sft", Config(model="o/n"), kind="model") as run, refused:
+        run.data_path("model")
 
 
 def test_an_input_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
