@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -37,3 +38,18 @@ def test_what_cannot_be_loaded_is_one_sentence(error: Exception) -> None:
     with pytest.raises(DataError, match="^hf:owner/name:train: cannot be read: .*Check the name") as caught:
         list(hub.read("hf:owner/name", fails))
     assert "\n" not in str(caught.value)
+
+
+def test_values_that_json_lacks_are_made_ready_for_it() -> None:
+    def table(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+        yield {
+            "margin": float("nan"),
+            "at": date(2024, 5, 1),
+            "chosen": [{"content": "4", "score": 0.5}],
+            "label": True,
+            "tie": None,
+        }
+
+    (row,) = hub.read("hf:owner/name", table)
+    expected = {"margin": None, "at": "2024-05-01", "chosen": [{"content": "4", "score": 0.5}], "label": True, "tie": None}
+    assert row.value == expected

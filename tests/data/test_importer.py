@@ -45,6 +45,14 @@ def test_bad_rows_stop_the_import_and_leave_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_many_bad_rows_are_counted_and_ten_shown(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        importer.import_file(rows(*[EQUAL] * 12), tmp_path / "out.jsonl")
+    *shown, total = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in shown] == [f"in.jsonl:{line}" for line in range(1, 11)]
+    assert total.startswith("12 of 12 rows cannot be used, of which the first 10 are shown.")
+
+
 def test_bad_rows_leave_an_earlier_file_as_it_was(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("earlier")

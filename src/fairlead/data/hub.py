@@ -3,6 +3,7 @@
 Importing this module imports `datasets`, which the extra `hub` installs.  No code that comes with a data set is run.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -24,7 +25,7 @@ def read(source: str, load: Callable[..., Iterable[dict[str, Any]]] = datasets.l
     path = f"{PREFIX}{name}:{split}"
     try:
         for number, row in enumerate(load(name, split=split, streaming=True), start=1):
-            yield SourceRow(Where(path, number), dict(row))
+            yield SourceRow(Where(path, number), {column: _json_ready(value) for column, value in row.items()})
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network, no such data set, no such split
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise DataError(f"{path}: cannot be read: {reason}. Check the name, the split and the network.") from error
@@ -35,3 +36,14 @@ def parse_name(source: str) -> tuple[str, str]:
     if match is None:
         raise DataError(f"{source}: not the name of a data set. Write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT.")
     return match[1], match[2] or "train"
+
+
+def _json_ready(value: object) -> Any:
+    """What JSON can hold.  Tables made with pandas say NaN where a value is absent; dates and the like become text."""
+    if isinstance(value, dict):
+        return {str(key): _json_ready(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_json_ready(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
