@@ -48,6 +48,7 @@ def fit_rows(steps: int, start: float, end: float, *, accuracy: bool = False) ->
     for step in range(1, steps + 1):
         done = 1 - math.exp(-3 * step / steps)
         row: dict[str, Any] = {"step": step, "loss": start + (end - start) * done + draw.gauss(0, 0.04)}
+        row["grad_norm"] = 0.5 + abs(draw.gauss(0.5 * (1 - done), 0.1))
         if accuracy:
             row |= {"accuracy": 0.5 + 0.31 * done + draw.gauss(0, 0.02), "margin": 1.6 * done + draw.gauss(0, 0.06)}
         if step % 12 == 0:
@@ -123,7 +124,7 @@ ANSWERS = [
         "story",
         {
             "base": Answer(
-                "A fox found a lantern and a fox found a lantern and it was a lantern and a fox found a lantern and a fox found a lantern and",
+                "A fox found a lantern and a fox found a lantern and it was a lantern and a fox found a lantern and",
                 0.35,
                 ("rambling", "did not end"),
             ),

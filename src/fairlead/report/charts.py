@@ -49,7 +49,11 @@ class Group(NamedTuple):
 
 
 def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = "", x_label: str = "step") -> Markup:
-    """Curves over one axis.  Long ones are thinned and smoothed; values that are not finite are left out.  Both are said."""
+    """Curves over one axis; a band is drawn as it is.
+
+    Long curves are drawn twice: thin as logged, thick as a moving average; a page that shows them says so once.
+    Values that are not finite are left out and counted.
+    """
     kept = [_finite(one) for one in series]
     drawn = [one for one in kept if one.points]
     if not drawn:
@@ -58,7 +62,7 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
     xs = [x for one in drawn for x, _ in one.points] + [x for one in drawn for x, _, _ in one.band]
     ys = [y for one in drawn for _, y in one.points] + [y for one in drawn for _, low, high in one.band for y in (low, high)]
     y_ticks = ticks(min(ys), max(ys), outside=True)
-    x_ticks = [tick for tick in ticks(min(xs), max(xs)) if min(xs) <= tick <= max(xs)]
+    x_ticks = [tick for tick in ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
     to_x = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     to_y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
 
@@ -86,19 +90,15 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
             parts.append(Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y))
     parts.append(
         Markup('<text class="axis-name" x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>').format(
-            WIDTH - RIGHT, HEIGHT - 1, x_label
+            WIDTH - RIGHT, HEIGHT - 7, x_label
         )
     )
     svg = Markup('<svg class="curves" viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
         WIDTH, HEIGHT, text.visible(title), text.visible(_describe(drawn)), Markup("").join(parts)
     )
     legend = _legend([("abc"[index % 3], one.name) for index, one in enumerate(drawn)]) if len(drawn) > 1 else Markup("")
-    remarks = []
-    if smoothed:
-        remarks.append("Thin: as logged. Thick: moving average.")
-    if left_out:
-        remarks.append(f"{text.count(left_out, 'value')} not finite, not drawn.")
-    return _figure(title, unit, legend, svg, _ranges(drawn), " ".join([*remarks, note]).strip())
+    remark = f"{text.count(left_out, 'value')} not finite, not drawn. " if left_out else ""
+    return _figure(title, unit, legend, svg, _ranges(drawn), (remark + note).strip())
 
 
 def intervals(
@@ -110,14 +110,14 @@ def intervals(
     finite = [end for row in rows for end in (row.interval.value, row.interval.low, row.interval.high) if math.isfinite(end)]
     axis = ticks(min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True)
     to_x = _scale(axis[0], axis[-1], 0.0, 100.0)
-    height = 48 * len(rows) + 22
+    height = 64 * len(rows) + 26
     parts = [_row_axis(axis, to_x, height, as_percent)]
     if reference is not None:
         at = to_x(reference)
         parts.append(Markup('<line class="reference" x1="{0:.2f}%" x2="{0:.2f}%" y1="20" y2="{1}"/>').format(at, height - 20))
     said = []
     for index, row in enumerate(rows):
-        top = 48 * index
+        top = 64 * index
         shown, ends = row.interval.value, row.interval
         value = text.percent(shown) if as_percent else text.fixed(shown)
         span = text.percent_range(ends) if as_percent else text.fixed_range(ends)
@@ -128,7 +128,7 @@ def intervals(
             Markup(
                 '<text class="row-name" x="0" y="{y}">{name}</text>'
                 '<text class="row-value" x="100%" y="{y}" text-anchor="end"><tspan class="strong">{value}</tspan> {span}</text>'
-                '<rect class="fill t-{tone}" x="{start:.2f}%" y="{bar}" width="{width:.2f}%" height="14" rx="2"/>'
+                '<rect class="fill t-{tone}" x="{start:.2f}%" y="{bar}" width="{width:.2f}%" height="18" rx="2"/>'
             ).format(
                 y=top + 15,
                 name=text.visible(row.name),
@@ -147,53 +147,55 @@ def intervals(
                     '<line class="error" x1="{low:.2f}%" x2="{high:.2f}%" y1="{y}" y2="{y}"/>'
                     '<line class="error" x1="{low:.2f}%" x2="{low:.2f}%" y1="{y1}" y2="{y2}"/>'
                     '<line class="error" x1="{high:.2f}%" x2="{high:.2f}%" y1="{y1}" y2="{y2}"/>'
-                ).format(low=low, high=high, y=top + 30, y1=top + 25, y2=top + 35)
+                ).format(low=low, high=high, y=top + 32, y1=top + 26, y2=top + 38)
             )
     return _figure(title, unit, "", _rows_svg(title, said, height, parts), "", note)
 
 
 def bars(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = "") -> Markup:
-    """For each group one thin bar per key; values are shares from 0 to 1.  `legend` is (key, label); the key is the colour."""
+    """For each group a small drawing with one bar per key, all on one scale.  Values are shares; `legend` is (key, label)."""
     if not groups:
         return _figure(title, unit, "", _no_data(title), "", note)
-    step = 26 + 13 * len(legend)
-    height = step * len(groups) - 4
-    parts, said = [], []
-    # Bars end at 86 % so that the figure behind the longest one stays on the page.
-    largest = max([value for group in groups for value in group.values.values()] + [0.01])
-    for index, group in enumerate(groups):
-        top = step * index
-        parts.append(Markup('<text class="row-name" x="0" y="{}">{}</text>').format(top + 13, text.visible(group.name)))
+    height = 22 + 14 * len(legend)
+    largest = max([value for group in groups for value in group.values.values() if math.isfinite(value)] + [0.01])
+    drawings = []
+    for group in groups:
+        parts = [Markup('<text class="row-name" x="0" y="13">{}</text>').format(text.visible(group.name))]
+        said = []
         for place, (key, label) in enumerate(entry for entry in legend if entry[0] in group.values):
             value = group.values[key]
-            width = 86 * max(0.0, value) / largest
-            said.append(f"{group.name}, {label}: {text.percent(value)}")
+            # Bars end at 84 % so that the figure behind the longest one stays in the drawing.
+            width = 84 * max(0.0, value) / largest
+            said.append(f"{label}: {text.percent(value)}")
             parts.append(
                 Markup(
                     '<rect class="solid t-{key}" x="0" y="{y}" width="{width:.2f}%" height="9" rx="1.5"/>'
-                    '<text class="bar-value" x="{width:.2f}%" dx="6" y="{base}">{value}</text>'
+                    '<text class="bar-value" x="{width:.2f}%" dx="{gap}" y="{base}">{value}</text>'
                 ).format(
                     key=key,
-                    y=top + 20 + 13 * place,
-                    width=max(width, 0.4),
-                    base=top + 28.5 + 13 * place,
+                    y=21 + 14 * place,
+                    width=width,
+                    gap=6 if value > 0 else 0,
+                    base=30 + 14 * place,
                     value=text.percent(value),
                 )
             )
-    return _figure(title, unit, _legend(legend), _rows_svg(title, said, height, parts), "", note)
+        drawings.append(_rows_svg(group.name, said, height, parts))
+    multiples = Markup('<div class="multiples">{}</div>').format(Markup("").join(drawings))
+    return _figure(title, unit, _legend(legend), multiples, "", note)
 
 
 def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = "") -> Markup:
-    """For each group a line from its first to its last value with one dot per key, all on one axis that includes zero."""
+    """For each group a line with one dot per key of `legend`, (key, label), all on one axis that includes zero."""
     values = [value for group in groups for value in group.values.values()]
     if not values:
         return _figure(title, unit, "", _no_data(title), "", note)
     axis = ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
     to_x = _scale(axis[0], axis[-1], 1.5, 98.5)  # room for a whole dot at both ends
-    height = 38 * len(groups) + 22
+    height = 35 * len(groups) + 22
     parts, said = [_row_axis(axis, to_x, height, False)], []
     for index, group in enumerate(groups):
-        y = 38 * index + 27
+        y = 35 * index + 27
         known = [(key, label, group.values[key]) for key, label in legend if key in group.values]
         shown = " → ".join(text.fixed(value) for _, _, value in known)
         said += [f"{group.name}, {label}: {text.fixed(value)}" for _, label, value in known]
@@ -315,13 +317,12 @@ def _thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
 
 
 def _moving_average(points: Sequence[Point]) -> list[Point]:
-    """Centred, over about a twelfth of the curve; shorter at both ends, so that it neither lags nor stops early."""
+    """Centred, over about a twelfth of the curve; none at the two ends, where half a window would bend it."""
     half = max(2, len(points) // 24)
     averaged = []
-    for index, (x, _) in enumerate(points):
-        reach = min(half, index, len(points) - 1 - index)
-        window = points[index - reach : index + reach + 1]
-        averaged.append((x, sum(y / len(window) for _, y in window)))
+    for index in range(half, len(points) - half):
+        window = points[index - half : index + half + 1]
+        averaged.append((points[index][0], sum(y / len(window) for _, y in window)))
     return averaged
 
 

@@ -48,10 +48,10 @@ TOPICS = (
         {"accuracy": "training", "held_out_accuracy": "held-out"},
     ),
     Topic(
-        "Distance from the reference",
+        "KL divergence",
         "nats per answer",
-        "KL divergence: what was paid for the reward. A steady climb that buys no gold is over-optimisation.",
-        {"kl": "KL", "kl_k3": "KL, k3 estimate"},
+        "How far the policy is from its reference: the price of the reward. A climb that buys no gold is over-optimisation.",
+        {"kl": "mean", "kl_k3": "k3 estimate"},
     ),
     Topic(
         "KL coefficient",

@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class ConfigGroup(NamedTuple):
-    name: str  # empty for the values that belong to no group
+    name: str  # empty where there is only one
     values: list[tuple[str, str]]
 
 
@@ -45,7 +45,8 @@ def render(template: str, **values: Any) -> str:
 def config_groups(config: Mapping[str, Any]) -> list[ConfigGroup]:
     """A configuration of one level, or of one level per stage, as rows of text."""
     alone = [(key, _plain(value)) for key, value in config.items() if not isinstance(value, Mapping)]
-    groups = [ConfigGroup("", alone)] if alone else []
+    nested = len(alone) < len(config)
+    groups = [ConfigGroup("general" if nested else "", alone)] if alone else []
     for name, value in config.items():
         if isinstance(value, Mapping):
             groups.append(ConfigGroup(name, [(key, _plain(inner)) for key, inner in value.items()]))

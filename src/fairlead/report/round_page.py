@@ -111,6 +111,7 @@ def render_round(round: RoundPage) -> str:
             [charts.Row(name, gold[key], key) for key, name in STAGES],
             title="Gold score by stage",
             unit=f"mean over {text.count(gold['aligned'].n, 'prompt')}, 0 to 1",
+            note="Whiskers are 95 % intervals; they cover the choice of prompts.",
         ),
         family_chart=charts.dots(
             [charts.Group(row.name, row.gold) for row in round.families],
@@ -128,10 +129,10 @@ def render_round(round: RoundPage) -> str:
         reward_sentence=_reward_sentence(accuracy, length_only),
         ppo_curves=curves.curves(round.ppo_metrics, only=PPO_CURVES),
         earlier_curves=[
-            *curves.curves(round.sft_metrics, only=("loss",), prefix="Fine-tuning: "),
-            *curves.curves(round.reward_metrics, only=("loss", "margin"), prefix="Reward model: "),
+            *curves.curves(round.sft_metrics, only=("loss", "grad_norm"), prefix="Fine-tuning: "),
+            *curves.curves(round.reward_metrics, only=("loss",), prefix="Reward model: "),
         ],
-        accuracy_curves=curves.curves(round.reward_metrics, only=("accuracy",)),
+        accuracy_curves=curves.curves(round.reward_metrics, only=("accuracy", "margin")),
         open_answers=round.answers[:ANSWERS_OPEN],
         more_answers=round.answers[ANSWERS_OPEN:],
         config=page.config_groups(round.config),

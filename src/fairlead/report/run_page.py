@@ -11,18 +11,16 @@ from markupsafe import Markup
 
 from fairlead.report import charts, curves, page, text
 
-# The tiles at the top, as far as the run logged them: at most four, most telling first.
+# The tiles at the top, as far as the run logged them: most telling first, the first that exists of each line.
 TILES = (
-    "gold",
-    "reward",
-    "held_out_accuracy",
-    "held_out_loss",
-    "accuracy",
-    "loss",
-    "kl",
-    "kl_k3",
-    "response_tokens",
-    "grad_norm",
+    ("gold",),
+    ("reward",),
+    ("held_out_accuracy", "accuracy"),
+    ("held_out_loss", "loss"),
+    ("kl", "kl_k3"),
+    ("margin",),
+    ("response_tokens",),
+    ("grad_norm",),
 )
 MOST_TILES = 4
 MOST_EVENTS = 200  # a run that was resumed for weeks has thousands; the first and the last are shown
@@ -85,9 +83,10 @@ def render_run(run: RunPage) -> str:
 
 def _tiles(metrics: Sequence[Mapping[str, Any]]) -> list[Tile]:
     tiles = []
-    for name in TILES:
-        values = curves.values(metrics, name)
-        if values:
+    for names in TILES:
+        name = next((name for name in names if curves.values(metrics, name)), None)
+        if name is not None:
+            values = curves.values(metrics, name)
             label = curves.title_of(name)
             remark = f"from {text.number(values[0])}" if len(values) > 1 else "one value"
             tiles.append(Tile(label, text.number(values[-1]), remark, charts.sparkline(values, label=f"{label} over the run")))
