@@ -35,6 +35,12 @@ def test_the_headline_claims_no_more_than_the_interval_allows(value: float, low:
     assert claim in headline(Interval(value, low, high, 300), "Judges").before
 
 
+def test_the_gold_scores_are_told_in_order_without_a_claim_of_progress() -> None:
+    said = plain(render_round(fixtures.round_page()))
+    assert "on average 0.47 for the base model, 0.69 for the fine-tuned and 0.85 for the aligned one." in said
+    assert "rose" not in said
+
+
 def test_sections_come_in_the_order_of_a_readers_questions() -> None:
     html = render_round(fixtures.round_page())
     order = ["answers", "gold", "faults", "training", "reward", "made", "lineage", "config", "cost", "limits"]
