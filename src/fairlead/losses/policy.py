@@ -1,0 +1,17 @@
+"""Policy-gradient losses.  B rows, T tokens.  Returns [B, T], unreduced; entries outside the response mask mean nothing."""
+
+import torch
+from torch import Tensor
+
+
+def ppo_clip(policy_logps: Tensor, old_logps: Tensor, advantages: Tensor, *, clip: float) -> Tensor:
+    """max(-A * ratio, -A * clamp(ratio, 1 - clip, 1 + clip)): eq. 7 of arXiv:1707.06347, as a loss.  all [B, T]"""
+    ratio = torch.exp(policy_logps - old_logps)
+    clipped = torch.clamp(ratio, 1 - clip, 1 + clip)
+    return torch.maximum(-advantages * ratio, -advantages * clipped)
+
+
+@torch.no_grad()
+def is_clipped(policy_logps: Tensor, old_logps: Tensor, *, clip: float) -> Tensor:
+    """1 where the ratio left [1 - clip, 1 + clip].  [B, T]"""
+    return ((policy_logps - old_logps).exp() - 1).abs().gt(clip).float()

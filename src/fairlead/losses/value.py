@@ -1,0 +1,13 @@
+"""Losses of a critic.  B rows, T tokens.  Returns [B, T], unreduced."""
+
+import torch
+from torch import Tensor
+
+
+def clipped_value(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
+    """Half the larger squared error of the value and of the value held within `clip` of the old one.  all [B, T]
+
+    The clipping keeps the critic from leaving the region in which its advantages were computed; arXiv:2005.12729, section 3.
+    """
+    held = old_values + torch.clamp(values - old_values, -clip, clip)
+    return 0.5 * torch.maximum((values - returns).square(), (held - returns).square())

@@ -1,0 +1,95 @@
+"""Padded batches from encoded conversations, and micro-batches of like lengths.  B rows, T tokens; padding is on the right."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fairlead.core import seed
+from fairlead.model.encode import Encoded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of tokens, padded on the right to the longest.
+
+    tokens         5 9 2 7 .      5 9 is a prompt, 2 7 the response, . padding
+    token_mask     1 1 1 1 0      real tokens
+    response_mask  0 0 1 1 0      tokens that carry loss; never the first
+    """
+
+    tokens: Tensor  # [B, T] int64
+    token_mask: Tensor  # [B, T] bool
+    response_mask: Tensor  # [B, T] bool
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def lengths(self) -> Tensor:
+        """Real tokens per row.  [B]"""
+        return self.token_mask.sum(dim=1)
+
+    def rows(self, index: Sequence[int]) -> "Batch":
+        """These rows only, cut to the longest of them."""
+        chosen = torch.tensor(list(index), device=self.tokens.device)
+        width = int(self.lengths[chosen].max())
+        return Batch(self.tokens[chosen, :width], self.token_mask[chosen, :width], self.response_mask[chosen, :width])
+
+
+def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device | None = None) -> Batch:
+    """One batch of all the rows."""
+    width = max(len(row) for row in rows)
+    tokens = torch.full((len(rows), width), pad_id, dtype=torch.int64)
+    token_mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    response_mask = torch.zeros((len(rows), width), dtype=torch.bool)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.tensor(row.tokens)
+        token_mask[i, : len(row)] = True
+        response_mask[i, : len(row)] = torch.tensor(row.trained)
+    response_mask[:, 0] = False  # nothing stands before the first token, so it has no probability
+    return Batch(tokens.to(device), token_mask.to(device), response_mask.to(device))
+
+
+def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Groups of row numbers, like lengths together, so that rows x longest <= max_tokens (a longer row stands alone)."""
+    groups: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if groups and (len(groups[-1]) + 1) * lengths[i] <= max_tokens:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def in_micro_batches(function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int) -> Tensor:
+    """`function` over micro-batches, put together again: [b, t] results into [B, T], [b] results into [B]."""
+    result: Tensor | None = None
+    for index in micro_batches(batch.lengths.tolist(), max_tokens):
+        part = function(batch.rows(index))
+        if result is None:
+            shape = (len(batch),) if part.dim() == 1 else tuple(batch.tokens.shape)
+            result = torch.zeros(shape, dtype=part.dtype, device=part.device)
+        if part.dim() == 1:
+            result[index] = part
+        else:
+            result[torch.tensor(index), : part.shape[1]] = part
+    assert result is not None, "an empty batch"
+    return result
+
+
+def step_rows(num_rows: int, batch: int, num_steps: int, *, run_seed: int) -> list[list[int]]:
+    """Which rows each step takes: every row once per epoch, in an order of the epoch's own; an epoch's last step may be short."""
+    steps: list[list[int]] = []
+    epoch = 0
+    while len(steps) < num_steps:
+        order = list(range(num_rows))
+        seed.rng(run_seed, "order", epoch).shuffle(order)
+        steps += [order[start : start + batch] for start in range(0, num_rows, batch)]
+        epoch += 1
+    return steps[:num_steps]
+
+
+def steps_per_epoch(num_rows: int, batch: int) -> int:
+    return -(-num_rows // batch)

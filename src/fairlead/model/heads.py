@@ -1,0 +1,154 @@
+"""Networks with a scalar head: the reward model (one number per conversation) and the critic (one per token).
+
+Stored as transformers' sequence classification with one label, so that other tools read them too.  A head that is missing from the
+files is refused, never made up.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from peft import PeftModel, TaskType
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from fairlead.core import seed
+from fairlead.core.errors import ModelError
+from fairlead.data.records import Message
+from fairlead.model import adapters, load
+from fairlead.model.batch import Batch
+from fairlead.model.encode import Encoded, encode_conversation
+
+HEAD = "score"  # the name that transformers gives the head of its decoder classifiers
+
+
+class ScalarModel:
+    """A trunk and one linear head on its last hidden states."""
+
+    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stop_ids: frozenset[int]) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.stop_ids = stop_ids
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)  # type: ignore[arg-type]
+
+    @property
+    def context(self) -> int | None:
+        """The longest text in tokens that the model was made for, where it says so."""
+        return getattr(self.network.config, "max_position_embeddings", None)
+
+    @property
+    def reward_mean(self) -> float:
+        """The mean score of held-out answers when the model was trained; 0 for a model that never measured it."""
+        return float(getattr(self._plain().config, "reward_mean", 0.0))
+
+    @property
+    def reward_std(self) -> float:
+        return float(getattr(self._plain().config, "reward_std", 1.0))
+
+    def set_scale(self, *, mean: float, std: float) -> None:
+        """Remember the scale of the scores; stored with the model."""
+        config = self._plain().config
+        config.reward_mean, config.reward_std = mean, std  # type: ignore[attr-defined]
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+
+    def encode(self, messages: Sequence[Message], *, max_tokens: int | None = None) -> Encoded:
+        """The conversation; its last assistant turn is what is scored."""
+        last = len(messages) - 1
+        return encode_conversation(self.tokenizer, messages, stop_ids=self.stop_ids, num_context=last, max_tokens=max_tokens)
+
+    def token_values(self, batch: Batch) -> Tensor:
+        """The head on every position.  [B, T]"""
+        network = self._plain()
+        hidden = network.base_model(
+            input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False
+        ).last_hidden_state
+        return getattr(network, HEAD)(hidden).squeeze(-1).float()  # type: ignore[no-any-return]
+
+    def scores(self, batch: Batch) -> Tensor:
+        """The head at each row's last real token, where the whole answer has been read.  [B]"""
+        values = self.token_values(batch)
+        return values.gather(1, batch.lengths[:, None] - 1).squeeze(1)
+
+    def state_values(self, batch: Batch) -> Tensor:
+        """V before token t was chosen, that is the head at t - 1, on the response; zero elsewhere.  [B, T]"""
+        values = self.token_values(batch)
+        before = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], dim=1)
+        return torch.where(batch.response_mask, before, torch.zeros_like(before))
+
+    def zero_head(self) -> None:
+        """A head that knows nothing: every value is 0 until it is trained."""
+        head = getattr(self._plain(), HEAD)
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.zero_()
+
+    def save(self, folder: Path) -> None:
+        """A plain transformers folder; an adapter is merged into its trunk first."""
+        network = self.network
+        if isinstance(network, PeftModel):
+            network = network.merge_and_unload()
+        network.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+
+    def _plain(self) -> PreTrainedModel:
+        """The transformers model itself, with the adapter's layers inside where there are any."""
+        return self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network  # type: ignore[no-any-return, operator]
+
+
+def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | None = None) -> ScalarModel:
+    """The trunk of a language model with a fresh head, weights ~ N(0, 1/(d+1)) as in arXiv:2009.01325."""
+    causal = load.load_causal_lm(reference)
+    tokenizer = load.load_tokenizer(reference)
+    config = copy.deepcopy(causal.config)
+    config.num_labels = 1
+    config.pad_token_id = tokenizer.pad_token_id
+    try:
+        network = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    except ValueError as error:
+        raise ModelError(f"{reference}: transformers has no scalar head for this kind of model.") from error
+    network.base_model.load_state_dict(causal.base_model.state_dict())  # strict: every weight of the trunk, nothing else
+    network.eval()
+    head = getattr(network, HEAD)
+    generator = torch.Generator().manual_seed(seed.derive(run_seed, "reward head"))
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5)
+        if head.bias is not None:
+            head.bias.zero_()
+    stop_ids = load.stop_token_ids(causal, tokenizer)
+    if lora is not None:
+        network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
+    return ScalarModel(network, tokenizer, stop_ids)
+
+
+def load_reward_model(reference: str) -> ScalarModel:
+    """A trained reward model; raises ModelError where any weight, the head above all, is not in the files."""
+    load.check_folder(reference)
+    tokenizer = load.load_tokenizer(reference)
+    network = load.from_pretrained(AutoModelForSequenceClassification, reference)
+    if network.config.num_labels != 1:
+        raise ModelError(f"{reference}: has {network.config.num_labels} labels; a reward model has one.")
+    return ScalarModel(network, tokenizer, load.stop_token_ids(network, tokenizer))
+
+
+def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarModel:
+    """A critic that begins as the reward model: its trunk, and its head moved to the scale of the rewards that it will predict."""
+    critic = load_reward_model(reference)
+    head = getattr(critic.network, HEAD)
+    scaled = nn.Linear(head.in_features, 1)
+    with torch.no_grad():
+        scaled.weight.copy_(head.weight / critic.reward_std)
+        scaled.bias.fill_(-critic.reward_mean / critic.reward_std)
+    setattr(critic.network, HEAD, scaled)
+    if lora is not None:
+        critic.network = adapters.add_lora(critic.network, lora, task=TaskType.SEQ_CLS)
+    return critic

@@ -1,0 +1,134 @@
+"""Models and tokenizers from a folder or the Hub, as transformers reads them.
+
+Refused: folders that are no model, weights in pickle files, code that a model brings along, weights that are missing from the files.
+A PEFT adapter is read together with its base and merged into it.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from fairlead.core.errors import ModelError
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+# A tokenizer without a template of its own gets this one; it is saved with the model, so that other tools use the same.
+PLAIN_TEMPLATE = (
+    "{% if bos_token %}{{ bos_token }}{% endif %}"
+    "{% for message in messages %}"
+    "{{ '\n\n' if not loop.first }}{{ message['role'] | capitalize }}: {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n\n' }}Assistant: {% endif %}"
+)
+
+
+def load_causal_lm(reference: str) -> PreTrainedModel:
+    """A causal language model in float32, ready for training; raises ModelError with what to do."""
+    folder = Path(reference)
+    if folder.is_dir() and (folder / "adapter_config.json").is_file():
+        return _load_adapter(folder)
+    check_folder(reference)
+    return from_pretrained(AutoModelForCausalLM, reference)
+
+
+def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
+    """The tokenizer, with a chat template and a padding token; raises ModelError where it cannot say when an answer ends."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(reference, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{reference}: no tokenizer can be read: {_first_line(error)}") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it."
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # only ever masked, never trained on
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def check_folder(reference: str) -> None:
+    """Raises ModelError where a local folder is no model that may be read.  A name that is no folder is left to the Hub."""
+    folder = Path(reference)
+    if not folder.exists():
+        if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
+            raise ModelError(f"{reference}: no such model folder.")
+        return
+    if not folder.is_dir():
+        raise ModelError(f"{reference}: is a file; a model is a folder with config.json and safetensors.")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{reference}: is no model: it has no config.json. A model is a folder as transformers saves it.")
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+        if pickles:
+            raise ModelError(
+                f"{reference}: its weights are in a pickle file ({pickles[0]}), which can run code when it is read. Refused. "
+                "Convert it to safetensors first."
+            )
+        raise ModelError(f"{reference}: has no weights in safetensors.")
+
+
+def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
+    """`auto_class.from_pretrained` that refuses missing or misshapen weights instead of making them up."""
+    quiet = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)  # what it would warn about is checked here
+    try:
+        network, info = auto_class.from_pretrained(
+            reference,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{reference}: cannot be read as a model: {_first_line(error)}") from error
+    finally:
+        transformers_logging.set_verbosity(quiet)
+    missing = sorted(info["missing_keys"])
+    misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
+    if missing or misshapen:
+        raise ModelError(
+            f"{reference}: weights are missing or of the wrong shape ({', '.join((missing + misshapen)[:3])}). "
+            "They would be random, so the model is refused."
+        )
+    network.eval()  # dropout off: the same text always has the same log-probability
+    return network  # type: ignore[no-any-return]
+
+
+def stop_token_ids(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends an answer: the tokenizer's and those that the model's generation settings add."""
+    declared = network.generation_config.eos_token_id if network.generation_config is not None else None
+    found = {tokenizer.eos_token_id}
+    found.update(declared if isinstance(declared, list) else [declared])
+    return frozenset(token for token in found if isinstance(token, int))
+
+
+def adapter_base(folder: Path) -> str:
+    """What an adapter in `folder` stands on: a folder (written relative to the adapter's own) or a name on the Hub."""
+    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    base = str(settings.get("base_model_name_or_path") or "")
+    if not base:
+        raise ModelError(f"{folder}: the adapter does not name its base model.")
+    beside = (folder / base).resolve()
+    return str(beside) if beside.is_dir() else base
+
+
+def _load_adapter(folder: Path) -> PreTrainedModel:
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
+    base = load_causal_lm(adapter_base(folder))
+    merged: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+    merged.eval()
+    return merged
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

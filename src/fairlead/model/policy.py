@@ -1,0 +1,113 @@
+"""The policy: a causal language model, its tokenizer, and the few things that recipes ask of them."""
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import PeftModel, TaskType
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fairlead.data.records import Message
+from fairlead.model import adapters, load
+from fairlead.model.batch import Batch
+from fairlead.model.encode import Encoded, encode_conversation, encode_prompt
+from fairlead.ops.logprobs import selected_logps
+
+
+class Policy:
+    """A network that speaks.  Under LoRA the reference is the same network with its adapter off; otherwise it is a frozen copy."""
+
+    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reference: str) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.reference = reference  # the folder or Hub name that it was read from
+        self.stop_ids = load.stop_token_ids(network, tokenizer)
+        self._frozen: PreTrainedModel | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @property
+    def has_adapter(self) -> bool:
+        return isinstance(self.network, PeftModel)
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)  # type: ignore[arg-type]
+
+    @property
+    def context(self) -> int | None:
+        """The longest text in tokens that the model was made for, where it says so."""
+        return getattr(self.network.config, "max_position_embeddings", None)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Name -> parameter, in a fixed order."""
+        return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+
+    def encode(self, messages: Sequence[Message], *, num_context: int, max_tokens: int | None = None) -> Encoded:
+        return encode_conversation(
+            self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens
+        )
+
+    def encode_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        return encode_prompt(self.tokenizer, messages)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Sampled tokens as text, without control tokens."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+
+    def logits(self, batch: Batch) -> Tensor:
+        """[B, T, V]"""
+        output = self.network(input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False)
+        logits: Tensor = output.logits
+        return logits
+
+    def token_logps(self, batch: Batch) -> Tensor:
+        """log p(token t | before) on the response, zero elsewhere.  [B, T] float32"""
+        return selected_logps(self.logits(batch), batch.tokens, batch.response_mask)
+
+    def keep_reference(self) -> None:
+        """Remember the policy as it is now: what `as_reference` will be.  Nothing to copy under LoRA."""
+        if not self.has_adapter:
+            self._frozen = copy.deepcopy(self.network).requires_grad_(False)
+
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """Inside the block this policy answers as its reference."""
+        if isinstance(self.network, PeftModel):
+            with self.network.disable_adapter():
+                yield
+            return
+        assert self._frozen is not None, "keep_reference() comes before as_reference()"
+        trained, self.network = self.network, self._frozen
+        try:
+            yield
+        finally:
+            self.network = trained
+
+    def save(self, folder: Path, *, home: Path | None = None) -> None:
+        """A transformers folder, or a PEFT adapter that names its base.
+
+        `home` is where the folder will stand when it has its final name: a local base is named relative to it.
+        """
+        if isinstance(self.network, PeftModel):
+            base = Path(self.reference)
+            named = os.path.relpath(base, home or folder) if base.is_dir() else self.reference
+            self.network.peft_config["default"].base_model_name_or_path = named
+        self.network.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
+
+
+def load_policy(reference: str, *, lora: adapters.Lora | None = None, device: torch.device | None = None) -> Policy:
+    """A policy to train: the whole network, or a fresh adapter on a frozen one.  Raises ModelError."""
+    network = load.load_causal_lm(reference)
+    tokenizer = load.load_tokenizer(reference)
+    if lora is not None:
+        network = adapters.add_lora(network, lora, task=TaskType.CAUSAL_LM)
+    return Policy(network.to(device), tokenizer, reference)  # type: ignore[arg-type]

@@ -1,0 +1,81 @@
+"""Records into encoded rows, split by prompt: what recipes that learn from files begin with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from fairlead.core.errors import DataError
+from fairlead.data.records import Comparison, Record
+from fairlead.data.split import split_by_prompt
+from fairlead.model.batch import Batch, collate
+from fairlead.model.encode import Encoded, TooLong
+
+R = TypeVar("R", bound=Record)
+E = TypeVar("E")
+
+Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each with the prompt before it
+
+
+@dataclass(frozen=True)
+class Rows(Generic[R, E]):
+    """Records and their encodings, side by side; no prompt stands on both sides of the split."""
+
+    train: list[R]
+    train_rows: list[E]
+    held_out: list[R]
+    held_out_rows: list[E]
+    num_dropped: int  # too long, and left out on request
+
+
+def encode_and_split(
+    records: Sequence[R], encode: Callable[[R], E], *, too_long: str, held_out: float, seed: int, source: str
+) -> Rows[R, E]:
+    """Encode every record, then split by prompt; held_out = 0 holds nothing out.
+
+    With too_long = "drop" records that do not fit are left out and counted; any other problem is a DataError that names the record's
+    place in `source`.
+    """
+    encoded: dict[int, E] = {}
+    kept: list[R] = []
+    for i, record in enumerate(records, start=1):
+        try:
+            encoded[id(record)] = encode(record)
+        except TooLong as error:
+            if too_long == "drop":
+                continue
+            raise DataError(f"{source}: record {i}: {error} Set too_long=drop to leave such rows out.") from error
+        except DataError as error:
+            raise DataError(f"{source}: record {i}: {error}") from error
+        kept.append(record)
+    if not kept:
+        raise DataError(f"{source}: none of its {len(records)} records fits into the model's context.")
+    train, apart = split_by_prompt(kept, held_out=held_out, seed=seed) if held_out else (kept, [])
+    return Rows(train, [encoded[id(r)] for r in train], apart, [encoded[id(r)] for r in apart], len(records) - len(kept))
+
+
+def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
+    """The comparisons that are no ties; a file of nothing but ties is a DataError."""
+    found = [comparison for comparison in comparisons if comparison.tie is None]
+    if not found:
+        raise DataError(f"{source}: all {len(comparisons)} comparisons are ties; nothing can be learned from them here.")
+    return found
+
+
+def pair_tokens(pair: Pair) -> int:
+    """What a pair takes of a micro-batch: both rows at the length of the longer."""
+    return 2 * max(len(pair[0]), len(pair[1]))
+
+
+def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:
+    """One batch of 2 x pairs rows: all chosen answers, then all rejected ones; `halves` takes the results apart."""
+    rows = [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
+    return collate(rows, pad_id=pad_id, device=device)
+
+
+def halves(values: Tensor) -> tuple[Tensor, Tensor]:
+    """[2 x pairs] -> chosen [pairs], rejected [pairs]"""
+    chosen, rejected = values.chunk(2)
+    return chosen, rejected

@@ -1,0 +1,27 @@
+"""Estimators of KL(policy || reference) from samples of the policy, per token.  http://joschu.net/blog/kl-approx.html
+
+All arguments and results are [B, T] or [B]: log-probabilities of the sampled tokens under each model, in nats.
+"""
+
+import torch
+from torch import Tensor
+
+
+def k1(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
+    """log(pi/ref): unbiased, high variance, and negative for single tokens as a matter of course."""
+    return policy_logps - reference_logps
+
+
+def k3(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
+    """ref/pi - 1 - log(ref/pi): unbiased, never negative, lower variance."""
+    log_ratio = reference_logps - policy_logps
+    return torch.expm1(log_ratio) - log_ratio
+
+
+def adapted_coefficient(coefficient: float, kl: float, *, target: float, episodes: int, horizon: int) -> float:
+    """Ziegler's proportional controller, arXiv:1909.08593 section 2.2: beta *= 1 + clip(kl / target - 1, -0.2, 0.2) * episodes / horizon.
+
+    kl is the mean over sequences, in nats; target > 0 in the same unit.
+    """
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return coefficient * (1 + error * episodes / horizon)

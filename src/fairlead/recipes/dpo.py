@@ -1,0 +1,172 @@
+"""DPO: fit a policy to preference pairs without a reward model.  arXiv:2305.18290
+
+reads   comparisons (data.records.Comparison)      writes  model or adapter, metrics
+run     fairlead train dpo model=sft comparisons=data/comparisons.jsonl name=dpo beta=0.2
+
+The reference is the model that training starts from: the same network with its adapter off, or a frozen copy when all weights train.
+Watch `chosen_logps`: when the log-probability of chosen answers falls along with the rejected ones, the policy unlearns both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from fairlead.core.config import DatasetRef, ModelRef
+from fairlead.core.errors import require
+from fairlead.core.progress import progress
+from fairlead.data.reading import read_comparisons
+from fairlead.data.records import Comparison
+from fairlead.losses import preference
+from fairlead.losses.preference import PairLogps
+from fairlead.model import batch as batches
+from fairlead.model.adapters import Lora
+from fairlead.model.policy import Policy, load_policy
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fairlead.stats import interval
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import state as states
+from fairlead.train.meter import Meter
+from fairlead.train.optim import adamw, update
+from fairlead.train.schedule import cosine
+
+KIND = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the model that is written
+    model: ModelRef  # to start from, and the reference: usually the SFT model
+    comparisons: DatasetRef  # native rows: prompt, chosen, rejected
+    beta: float = 0.1  # strength of the pull to the reference; 0.05 to 0.5 in the paper
+    flip_rate: float = 0.0  # assumed share of swapped labels (conservative DPO)
+    epochs: int = 1  # times that every pair is seen
+    batch: int = 32  # pairs per optimiser step
+    lr: float = 5e-5  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 5e-7
+    warmup: int = 10  # steps of linear warm-up
+    weight_decay: float = 0.0
+    max_norm: float = 1.0  # gradients are scaled down to this norm
+    lora_rank: int = 16  # 0 trains all weights
+    lora_alpha: float = 32.0  # strength of the adapter: alpha / rank
+    held_out: float = 0.1  # share of the prompts kept for measuring
+    max_tokens: int = 0  # longest conversation; 0 means the model's own context
+    too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    measure_every: int = 50  # steps between measurements on the held-out part
+    checkpoint_every: int = 50  # steps
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
+        require(0 <= self.flip_rate < 0.5, "flip_rate", self.flip_rate, "is a share from 0 to below a half")
+        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
+        require(self.batch > 0, "batch", self.batch, "must be positive")
+        require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
+
+
+def main(config: Config, run: Run) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Model: the reference is what it is now
+    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    policy = load_policy(run.model_path("model"), lora=lora)
+    policy.keep_reference()
+
+    # 2. Data: pairs that share a prompt stay on the same side of the split
+    comparisons = read_comparisons(run.data_path("comparisons"))
+    longest = config.max_tokens or policy.context
+    rows = encode_and_split(
+        decided(comparisons, config.comparisons),
+        lambda c: encode_pair(policy, c, longest),
+        too_long=config.too_long,
+        held_out=config.held_out,
+        seed=config.seed,
+        source=config.comparisons,
+    )
+    counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
+    run.event("data", **counts, dropped=rows.num_dropped)
+
+    # 3. Optimiser
+    optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
+    state = states.State(policy.trainable(), {"optimizer": optimizer})
+    start = states.restore(run, state)
+
+    # 4. Train
+    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
+    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    meter = Meter(run)
+    with progress("dpo", num_steps, done=start, quiet=run.quiet) as bar:
+        for step in range(start, num_steps):
+            items = [rows.train_rows[i] for i in order[step]]
+            sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), 0.0)
+            for index in batches.micro_batches([pair_tokens(item) for item in items], config.micro_tokens):
+                micro = [items[i] for i in index]
+                with torch.no_grad(), policy.as_reference():
+                    reference_logps = pair_logps(policy, micro)
+                policy_logps = pair_logps(policy, micro)
+                loss = preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate)  # [pairs]
+                (loss.sum() / len(items)).backward()
+                with torch.no_grad():
+                    margin = preference.preference_margin(policy_logps, reference_logps)
+                    sums["loss"] += float(loss.sum())
+                    sums["margin"] += float(margin.sum())
+                    sums["accuracy"] += float((margin > 0).sum())
+                    sums["chosen_logps"] += float(policy_logps.chosen.sum())
+                    sums["rejected_logps"] += float(policy_logps.rejected.sum())
+            lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
+            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
+            metrics = {name: total / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
+            if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
+                losses, margins = held_out_losses(policy, rows.held_out_rows, config)
+                metrics["held_out_loss"] = float(torch.tensor(losses).mean())
+                metrics["held_out_accuracy"] = sum(margin > 0 for margin in margins) / len(margins)
+            run.log(step + 1, **metrics)
+            meter.count(sum(len(side) for item in items for side in item))
+            bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
+            if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                meter.flush()
+            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+    meter.flush()
+
+    # 5. Evidence and save
+    losses, margins = held_out_losses(policy, rows.held_out_rows, config)
+    evidence = {
+        "held_out_loss": interval.mean(losses).as_dict(),
+        "accuracy": interval.proportion(sum(margin > 0 for margin in margins), len(margins)).as_dict(),
+        **counts,
+        "dropped": rows.num_dropped,
+    }
+    home = run.project.artifacts / KIND / config.name
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
+
+
+def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:
+    num_context = len(comparison.prompt)
+    return (
+        policy.encode(comparison.prompt + comparison.chosen, num_context=num_context, max_tokens=max_tokens),
+        policy.encode(comparison.prompt + comparison.rejected, num_context=num_context, max_tokens=max_tokens),
+    )
+
+
+def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
+    """Log-probabilities of both answers, summed over their tokens, from one forward pass.  [pairs] each"""
+    batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
+    return PairLogps(*halves(policy.token_logps(batch).sum(dim=1)))  # token log-probabilities are zero off the response
+
+
+@torch.no_grad()
+def held_out_losses(policy: Policy, pairs: Sequence[Pair], config: Config) -> tuple[list[float], list[float]]:
+    """Loss and margin of each held-out pair."""
+    losses, margins = [], []
+    for index in batches.micro_batches([pair_tokens(pair) for pair in pairs], config.micro_tokens):
+        micro = [pairs[i] for i in index]
+        with policy.as_reference():
+            reference_logps = pair_logps(policy, micro)
+        policy_logps = pair_logps(policy, micro)
+        losses += preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate).tolist()
+        margins += preference.preference_margin(policy_logps, reference_logps).tolist()
+    return losses, margins

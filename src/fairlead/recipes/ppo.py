@@ -1,0 +1,297 @@
+"""PPO: sample from the policy, score the answers, and move the policy towards better ones without leaving its reference.
+
+arXiv:1707.06347, with the details of arXiv:1909.08593 and arXiv:2403.17031
+
+reads   prompts (data.records.Prompt), a policy, a reward      writes  model or adapter, metrics
+run     fairlead train ppo model=sft reward=reward prompts=data/prompts.jsonl name=aligned steps=100
+
+The reward of an answer stands at its last token; every token pays kl_coef * (log pi - log reference).  Answers are sampled at temperature
+1, so that the sampler and the trained policy are one distribution.  The reference is the policy with its adapter off, or a frozen copy.
+Watch `kl` (nats per answer), `finished_frac`, `response_tokens` and `score` together: a score that rises with length is no good news.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fairlead.core import seed
+from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
+from fairlead.core.errors import require
+from fairlead.core.progress import progress
+from fairlead.data.reading import read_prompts
+from fairlead.data.records import Messages
+from fairlead.losses.policy import is_clipped, ppo_clip
+from fairlead.losses.value import clipped_value
+from fairlead.model import batch as batches
+from fairlead.model.adapters import Lora
+from fairlead.model.batch import Batch
+from fairlead.model.encode import Encoded
+from fairlead.model.heads import ScalarModel, load_critic, load_reward_model, new_reward_model
+from fairlead.model.policy import Policy, load_policy
+from fairlead.ops import kl
+from fairlead.ops.advantage import gae
+from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
+from fairlead.rehearse import gold
+from fairlead.rollout import rewards
+from fairlead.rollout.engine import Rollout, Sampling, sample
+from fairlead.rollout.rewards import Reward
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import state as states
+from fairlead.train.meter import Meter
+from fairlead.train.optim import adamw, update
+from fairlead.train.schedule import cosine
+
+KIND = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the model that is written
+    model: ModelRef  # the policy to start from, and the reference: usually the SFT model
+    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
+    prompts: DatasetRef  # native rows with a prompt
+    probe: RewardModelRef = ""  # a second judge that is only measured, never trained on; the same choices as reward
+    steps: int = 100  # rounds of sampling and learning
+    batch: int = 128  # answers per step
+    epochs: int = 4  # passes over a step's answers
+    minibatches: int = 1  # optimiser steps per pass
+    max_new_tokens: int = 128  # longest answer
+    lr: float = 1e-4  # of the policy, at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning wants about 1e-6
+    critic_lr: float = 1e-4  # of the critic
+    warmup: int = 5  # steps of linear warm-up
+    max_norm: float = 1.0  # gradients are scaled down to this norm
+    clip: float = 0.2  # the policy's ratio is held within 1 - clip .. 1 + clip
+    value_clip: float = 0.2  # the critic is held this near to its old values
+    gamma: float = 1.0  # discount per token
+    lam: float = 0.95  # GAE: 1 trusts returns (high variance), 0 trusts the critic (bias)
+    kl_coef: float = 0.05  # price of a nat away from the reference, in units of the reward
+    kl_target: float = 0.0  # nats per answer that the adaptive controller aims at; 0 keeps kl_coef fixed
+    kl_horizon: int = 10_000  # answers over which the controller may change kl_coef by its own size
+    unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
+    lora_rank: int = 16  # 0 trains all weights
+    lora_alpha: float = 32.0  # strength of the adapter: alpha / rank
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    checkpoint_every: int = 10  # steps
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.steps > 0, "steps", self.steps, "must be positive")
+        require(self.batch > 1, "batch", self.batch, "must be at least 2; advantages are compared with each other")
+        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
+        require(0 < self.minibatches <= self.batch, "minibatches", self.minibatches, "must lie between 1 and batch")
+        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
+        require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(self.clip > 0, "clip", self.clip, "must be positive")
+        require(0 < self.gamma <= 1, "gamma", self.gamma, "must lie in (0, 1]")
+        require(0 <= self.lam <= 1, "lam", self.lam, "must lie in [0, 1]")
+        require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
+        require(self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed")
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What one step learns from: N answers as one padded batch."""
+
+    batch: Batch  # N rows: prompt and answer; response_mask selects the answer
+    old_logps: Tensor  # [N, T] under the policy that sampled
+    old_values: Tensor  # [N, T] of the critic at that time
+    advantages: Tensor  # [N, T] whitened
+    returns: Tensor  # [N, T]
+
+
+def main(config: Config, run: Run) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Policy, reference, reward, critic
+    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    policy = load_policy(run.model_path("model"), lora=lora)
+    policy.keep_reference()
+    reward = open_reward(run, "reward", config)
+    probe = open_reward(run, "probe", config) if config.probe else None
+    critic = open_critic(run, config, lora)
+
+    # 2. Prompts
+    prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
+    encoded_prompts = [policy.encode_prompt(prompt) for prompt in prompts]
+    sampling = Sampling(max_new_tokens=config.max_new_tokens)
+
+    # 3. Optimisers, and the KL controller's coefficient
+    optimizer = adamw(policy.trainable(), lr=config.lr)
+    critic_optimizer = adamw(critic.trainable(), lr=config.critic_lr)
+    parameters = {f"policy.{k}": p for k, p in policy.trainable().items()}
+    parameters |= {f"critic.{k}": p for k, p in critic.trainable().items()}
+    optimizers = {"optimizer": optimizer, "critic_optimizer": critic_optimizer}
+    state = states.State(parameters, optimizers, {"kl_coef": config.kl_coef})
+    start = states.restore(run, state)
+
+    # 4. Train
+    order = batches.step_rows(len(prompts), min(config.batch, len(prompts)), config.steps, run_seed=config.seed)
+    meter = Meter(run)
+    with progress("ppo", config.steps, done=start, quiet=run.quiet) as bar:
+        for step in range(start, config.steps):
+            # a. Sample answers, and have them scored
+            index = order[step]
+            step_seed = seed.derive(config.seed, "ppo", step)
+            rollouts = sample(
+                policy.network,
+                [encoded_prompts[i] for i in index],
+                sampling,
+                stop_ids=policy.stop_ids,
+                pad_id=policy.pad_id,
+                run_seed=step_seed,
+            )
+            step_prompts = [prompts[i] for i in index]
+            texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
+            raw_scores = reward(step_prompts, texts, finished)  # [N]
+            scores = raw_scores - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+
+            # b. Log-probabilities of the policy and of its reference, and values, over the same tokens
+            batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
+            mask = batch.response_mask
+            with torch.no_grad():
+                old_logps = batches.in_micro_batches(policy.token_logps, batch, config.micro_tokens)
+                with policy.as_reference():
+                    reference_logps = batches.in_micro_batches(policy.token_logps, batch, config.micro_tokens)
+                old_values = batches.in_micro_batches(critic.state_values, batch, config.micro_tokens)
+
+            # c. Rewards per token: the price of KL everywhere, the score at the end; then advantages
+            kl_coef = state.numbers["kl_coef"]
+            token_kl = kl.k1(old_logps, reference_logps)  # [N, T]
+            token_rewards = -kl_coef * token_kl
+            token_rewards[torch.arange(len(batch)), batch.lengths - 1] += scores
+            advantages, returns = gae(token_rewards, old_values, mask, gamma=config.gamma, lam=config.lam)
+            experience = Experience(batch, old_logps, old_values, masked_whiten(advantages, mask), returns)
+
+            # d. Several passes of minibatches
+            lr_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
+            totals = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
+            num_updates = config.epochs * config.minibatches
+            for part in minibatch_rows(len(batch), config, step_seed):
+                learned = backward(policy, critic, experience, part, config)
+                grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1)
+                update(critic_optimizer, lr=config.critic_lr * lr_scale, max_norm=config.max_norm, step=step + 1)
+                for name, value in (learned | {"grad_norm": grad_norm}).items():
+                    totals[name] += value / num_updates
+
+            # e. Book-keeping
+            sequence_kl = float(masked_sum(token_kl, mask).mean())
+            metrics = {
+                "score": float(raw_scores.mean()),
+                "reward": float((scores - kl_coef * masked_sum(token_kl, mask)).mean()),
+                "kl": sequence_kl,
+                "kl_k3": float(masked_sum(kl.k3(old_logps, reference_logps), mask).mean()),
+                "kl_coef": kl_coef,
+                "entropy": -float(masked_mean(old_logps, mask)),  # estimated from the sampled tokens themselves
+                "response_tokens": float(mask.sum(dim=1).float().mean()),
+                "finished_frac": sum(finished) / len(finished),
+                "explained_variance": explained_variance(old_values, returns, mask),
+                "sampler_gap": sampler_gap(rollouts, old_logps, mask),
+                "lr": config.lr * lr_scale,
+                **totals,
+            }
+            if probe is not None:
+                metrics["gold" if config.probe == "gold" else "probe"] = float(probe(step_prompts, texts, finished).mean())
+            if config.kl_target:
+                state.numbers["kl_coef"] = kl.adapted_coefficient(
+                    kl_coef, sequence_kl, target=config.kl_target, episodes=len(batch), horizon=config.kl_horizon
+                )
+            run.log(step + 1, **metrics)
+            meter.count(int(batch.token_mask.sum()))
+            bar.advance(f"score {metrics['score']:.2f}  kl {sequence_kl:.2f}")
+            if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                meter.flush()
+            states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+    meter.flush()
+
+    # 5. Save
+    last = run.read_metrics()[-1]
+    home = run.project.artifacts / KIND / config.name
+    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe")
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in kept if k in last})
+
+
+def backward(
+    policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config
+) -> dict[str, float]:
+    """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
+    num_tokens = int(experience.batch.response_mask[list(part)].sum())
+    lengths = experience.batch.lengths.tolist()
+    sums = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl"), 0.0)
+    for group in batches.micro_batches([lengths[i] for i in part], config.micro_tokens):
+        rows = [part[i] for i in group]
+        micro = experience.batch.rows(rows)
+        mask, width = micro.response_mask, micro.tokens.shape[1]
+        old_logps = experience.old_logps[rows, :width]
+        policy_logps = policy.token_logps(micro)  # [B, T]
+        policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[rows, :width], clip=config.clip), mask)
+        (policy_loss.sum() / num_tokens).backward()
+        values = critic.state_values(micro)  # [B, T]
+        old_values, returns = experience.old_values[rows, :width], experience.returns[rows, :width]
+        value_loss = masked_sum(clipped_value(values, old_values, returns, clip=config.value_clip), mask)
+        (value_loss.sum() / num_tokens).backward()
+        with torch.no_grad():
+            sums["policy_loss"] += float(policy_loss.sum())
+            sums["value_loss"] += float(value_loss.sum())
+            sums["clip_frac"] += float(masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum())
+            sums["approx_kl"] += float(masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum())
+    return {name: value / num_tokens for name, value in sums.items()}
+
+
+def minibatch_rows(num_rows: int, config: Config, step_seed: int) -> list[list[int]]:
+    """The rows of each optimiser step, in order: `epochs` passes, each a new shuffle cut into `minibatches`."""
+    parts: list[list[int]] = []
+    for epoch in range(config.epochs):
+        rows = list(range(num_rows))
+        seed.rng(step_seed, "minibatch", epoch).shuffle(rows)
+        size = -(-num_rows // config.minibatches)
+        parts += [rows[start : start + size] for start in range(0, num_rows, size)]
+    return parts
+
+
+def answered(rollout: Rollout) -> Encoded:
+    """The prompt and the sampled answer as one row; every sampled token is trained."""
+    trained = (False,) * len(rollout.prompt_tokens) + (True,) * len(rollout.tokens)
+    return Encoded(rollout.prompt_tokens + rollout.tokens, trained)
+
+
+def open_reward(run: Run, field: str, config: Config) -> Reward:
+    """The judge that a field of the configuration names."""
+    reference = run.model_path(field)
+    if reference == "gold":
+        return rewards.from_rule(gold_rule)
+    if reference.startswith("rule:"):
+        return rewards.from_rule(rewards.read_rule(Path(reference.removeprefix("rule:"))))
+    return rewards.from_model(load_reward_model(reference), micro_tokens=config.micro_tokens)
+
+
+def open_critic(run: Run, config: Config, lora: Lora | None) -> ScalarModel:
+    """The reward model's network to start from, on the reward's scale; without one, the policy's with a head of zeros."""
+    reference = run.model_path("reward")
+    if reference == "gold" or reference.startswith("rule:"):
+        critic = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
+        critic.zero_head()
+        return critic
+    return load_critic(reference, lora=lora)
+
+
+def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
+    """The pocket world's own rule, as a reward."""
+    return gold.judge(prompt[-1].content, answer, finished=finished).score
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 - var(return - value) / var(return): 1 for a perfect critic, 0 for one that knows only the mean, below for a misleading one."""
+    target, error = returns[mask], (returns - values)[mask]
+    variance = float(target.var())
+    return 1 - float(error.var()) / variance if variance > 1e-12 else 0.0
+
+
+def sampler_gap(rollouts: Sequence[Rollout], old_logps: Tensor, mask: Tensor) -> float:
+    """The largest difference between a token's log-probability when it was sampled and when it is trained; rounding, or a fault."""
+    sampled = torch.tensor([logp for rollout in rollouts for logp in rollout.logps])
+    return float((old_logps[mask].cpu() - sampled).abs().max())

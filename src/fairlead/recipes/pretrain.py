@@ -1,0 +1,133 @@
+"""Pretrain: a small language model from random weights, on conversations or plain text.
+
+reads   documents: rows with `text`, or conversations (data.texts)
+writes  model (tokenizer with chat template, safetensors), metrics
+run     fairlead train pretrain configs/pocket/pretrain.toml
+
+This is for small models on one machine: the pocket world's base model is made by it.  Loss is on every token, prompts included.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from fairlead.core import files
+from fairlead.core.config import DatasetRef
+from fairlead.core.errors import require
+from fairlead.core.progress import progress
+from fairlead.data.records import Message, Messages
+from fairlead.data.texts import read_documents
+from fairlead.losses import sft
+from fairlead.model import batch as batches
+from fairlead.model import fresh
+from fairlead.model.encode import Encoded, render
+from fairlead.ops.logprobs import selected_logps
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import state as states
+from fairlead.train.meter import Meter
+from fairlead.train.optim import adamw, update
+from fairlead.train.schedule import cosine
+
+KIND = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the model that is written
+    documents: DatasetRef  # rows with `text` or `messages`, or a .txt file
+    steps: int  # optimiser steps
+    vocab_size: int = 2048  # byte-level BPE, trained on the documents
+    hidden: int = 256  # width of the residual stream
+    layers: int = 4
+    heads: int = 4  # attention heads; hidden must be divisible by it
+    intermediate: int = 704  # width inside the feed-forward blocks
+    context: int = 256  # tokens; longer documents are cut into pieces of this length
+    batch: int = 128  # documents (or pieces) per optimiser step
+    lr: float = 2e-3  # at its peak; cosine to a tenth
+    warmup: int = 100  # steps of linear warm-up
+    weight_decay: float = 0.1
+    max_norm: float = 1.0  # gradients are scaled down to this norm
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the matrix products; weights stay float32
+    stored_as: Literal["float32", "float16"] = "float32"  # of the weights in the written model
+    checkpoint_every: int = 200  # steps
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.steps > 0, "steps", self.steps, "must be positive")
+        require(self.hidden % self.heads == 0, "hidden", self.hidden, f"must be divisible by heads = {self.heads}")
+        require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(self.batch > 0, "batch", self.batch, "must be positive")
+
+
+def main(config: Config, run: Run) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Documents and a tokenizer trained on them; the tokenizer is kept with the run, so that a resumed run reads the same tokens
+    documents = read_documents(run.data_path("documents"))
+    tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
+    rows = [piece for document in documents for piece in _pieces(tokenizer, document, config.context)]
+
+    # 2. A network with random weights
+    shape = fresh.Shape(config.hidden, config.layers, config.heads, config.intermediate, config.context)
+    network = fresh.new_network(shape, tokenizer, run_seed=config.seed)
+    optimizer = adamw(dict(network.named_parameters()), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
+    state = states.State(dict(network.named_parameters()), {"optimizer": optimizer})
+    start = states.restore(run, state)
+
+    # 3. Train
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16")
+    order = batches.step_rows(len(rows), config.batch, config.steps, run_seed=config.seed)
+    meter = Meter(run)
+    with progress("pretrain", config.steps, done=start, quiet=run.quiet) as bar:
+        for step in range(start, config.steps):
+            items = [rows[i] for i in order[step]]
+            num_tokens = sum(len(item) - 1 for item in items)  # the first token of a row has nothing before it
+            total = 0.0
+            for index in batches.micro_batches([len(item) for item in items], config.micro_tokens):
+                micro = batches.collate([items[i] for i in index], pad_id=tokenizer.pad_token_id)
+                with autocast:
+                    logits = network(input_ids=micro.tokens, attention_mask=micro.token_mask.long(), use_cache=False).logits
+                loss = sft.negative_log_likelihood(selected_logps(logits, micro.tokens, micro.response_mask))  # [B, T]
+                (loss.sum() / num_tokens).backward()
+                total += float(loss.detach().sum())
+            lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
+            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
+            run.log(step + 1, loss=total / num_tokens, lr=lr, grad_norm=grad_norm)
+            meter.count(num_tokens)
+            bar.advance(f"loss {total / num_tokens:.3f}")
+            if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                meter.flush()
+            states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+    meter.flush()
+
+    # 4. Save
+    def fill(folder: Path) -> None:
+        network.to(getattr(torch, config.stored_as)).save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
+
+    return run.publish(fill, metrics={"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()})
+
+
+def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) -> PreTrainedTokenizerFast:
+    if not folder.exists():
+        texts = (document if isinstance(document, str) else " ".join(m.content for m in document) for document in documents)
+        with files.atomic_folder(folder) as temporary:
+            fresh.new_tokenizer(texts, vocab_size=config.vocab_size, context=config.context).save_pretrained(temporary)
+    return AutoTokenizer.from_pretrained(folder)  # type: ignore[no-any-return]
+
+
+def _pieces(tokenizer: PreTrainedTokenizerFast, document: str | Messages, context: int) -> list[Encoded]:
+    """A document as rows of at most `context` tokens, every token trained."""
+    if isinstance(document, str):
+        tokens = [*tokenizer(document, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    else:
+        assert all(isinstance(message, Message) for message in document)
+        tokens = tokenizer(render(tokenizer, document, generation_prompt=False), add_special_tokens=False)["input_ids"]
+    chunks = [tokens[start : start + context] for start in range(0, len(tokens), context)]
+    return [Encoded(tuple(chunk), (True,) * len(chunk)) for chunk in chunks if len(chunk) > 1]

@@ -1,0 +1,158 @@
+"""Reward model: one number for an answer, learned from people's comparisons.  Bradley-Terry: arXiv:2203.02155, section 3.5.
+
+reads   comparisons (data.records.Comparison)      writes  reward-model, metrics with intervals
+run     fairlead train reward model=sft comparisons=data/comparisons.jsonl name=reward
+
+Part of the prompts is held out.  On it the model stands beside two baselines that read no meaning: one that only counts length, one that
+only counts words.  Ties are left out and counted.  The scores' mean and spread on held-out answers are stored with the model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fairlead.core.config import DatasetRef, ModelRef
+from fairlead.core.errors import require
+from fairlead.core.progress import progress
+from fairlead.data.reading import read_comparisons
+from fairlead.data.records import Comparison
+from fairlead.losses import reward
+from fairlead.model import batch as batches
+from fairlead.model.adapters import Lora
+from fairlead.model.heads import ScalarModel, new_reward_model
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fairlead.stats import baseline, interval
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import state as states
+from fairlead.train.meter import Meter
+from fairlead.train.optim import adamw, update
+from fairlead.train.schedule import cosine
+
+KIND = "reward-model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the reward model that is written
+    model: ModelRef  # whose trunk it starts from, usually the SFT model
+    comparisons: DatasetRef  # native rows: prompt, chosen, rejected
+    epochs: int = 1  # more than one or two overfits: each epoch sees the same choices again
+    batch: int = 32  # pairs per optimiser step
+    lr: float = 1e-4  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 1e-5
+    warmup: int = 10  # steps of linear warm-up
+    weight_decay: float = 0.0
+    max_norm: float = 1.0  # gradients are scaled down to this norm
+    lora_rank: int = 16  # 0 trains all weights
+    lora_alpha: float = 32.0  # strength of the adapter: alpha / rank
+    held_out: float = 0.15  # share of the prompts kept for the evidence
+    max_tokens: int = 0  # longest conversation; 0 means the model's own context
+    too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    measure_every: int = 50  # steps between measurements on the held-out part
+    checkpoint_every: int = 50  # steps
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
+        require(self.batch > 0, "batch", self.batch, "must be positive")
+        require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1; evidence needs some")
+
+
+def main(config: Config, run: Run) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Model: the trunk of a language model and a fresh head
+    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
+
+    # 2. Data: pairs that share a prompt stay on the same side of the split
+    comparisons = read_comparisons(run.data_path("comparisons"))
+    longest = config.max_tokens or model.context
+    rows = encode_and_split(
+        decided(comparisons, config.comparisons),
+        lambda c: encode_pair(model, c, longest),
+        too_long=config.too_long,
+        held_out=config.held_out,
+        seed=config.seed,
+        source=config.comparisons,
+    )
+    counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
+    run.event("data", **counts, dropped=rows.num_dropped)
+
+    # 3. Optimiser
+    optimizer = adamw(model.trainable(), lr=config.lr, weight_decay=config.weight_decay)
+    state = states.State(model.trainable(), {"optimizer": optimizer})
+    start = states.restore(run, state)
+
+    # 4. Train
+    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
+    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    meter = Meter(run)
+    with progress("reward", num_steps, done=start, quiet=run.quiet) as bar:
+        for step in range(start, num_steps):
+            items = [rows.train_rows[i] for i in order[step]]
+            total, right = 0.0, 0.0
+            for index in batches.micro_batches([pair_tokens(item) for item in items], config.micro_tokens):
+                chosen, rejected = pair_scores(model, [items[i] for i in index])
+                loss = reward.bradley_terry(chosen, rejected)  # [pairs]
+                (loss.sum() / len(items)).backward()
+                total += float(loss.detach().sum())
+                right += float(reward.accuracy(chosen, rejected).sum())
+            lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
+            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
+            metrics = {"loss": total / len(items), "accuracy": right / len(items), "lr": lr, "grad_norm": grad_norm}
+            if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
+                chosen, rejected = all_scores(model, rows.held_out_rows, config.micro_tokens)
+                metrics["held_out_loss"] = float(reward.bradley_terry(chosen, rejected).mean())
+                metrics["held_out_accuracy"] = float(reward.accuracy(chosen, rejected).mean())
+            run.log(step + 1, **metrics)
+            meter.count(sum(len(side) for item in items for side in item))
+            bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
+            if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                meter.flush()
+            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+    meter.flush()
+
+    # 5. Evidence: the same held-out pairs for the model and for baselines that read no meaning
+    chosen, rejected = all_scores(model, rows.held_out_rows, config.micro_tokens)
+    both = torch.cat([chosen, rejected])
+    model.set_scale(mean=float(both.mean()), std=max(float(both.std()), 1e-6))
+    train_texts, held_out_texts = [answer_texts(c) for c in rows.train], [answer_texts(c) for c in rows.held_out]
+    evidence = {
+        "held_out_loss": float(reward.bradley_terry(chosen, rejected).mean()),
+        "accuracy": interval.proportion(float(reward.accuracy(chosen, rejected).sum()), len(rows.held_out)).as_dict(),
+        "length_only": baseline.length_only(train_texts, held_out_texts).as_dict(),
+        "bag_of_words": baseline.bag_of_words(train_texts, held_out_texts, seed=config.seed).as_dict(),
+        **counts,
+        "dropped": rows.num_dropped,
+    }
+    return run.publish(model.save, metrics=evidence)
+
+
+def encode_pair(model: ScalarModel, comparison: Comparison, max_tokens: int | None) -> Pair:
+    return (
+        model.encode(comparison.prompt + comparison.chosen, max_tokens=max_tokens),
+        model.encode(comparison.prompt + comparison.rejected, max_tokens=max_tokens),
+    )
+
+
+def pair_scores(model: ScalarModel, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Scores of the chosen and of the rejected answers, from one forward pass.  [pairs], [pairs]"""
+    return halves(model.scores(collate_pairs(pairs, pad_id=model.pad_id, device=model.device)))
+
+
+@torch.no_grad()
+def all_scores(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> tuple[Tensor, Tensor]:
+    batch = collate_pairs(pairs, pad_id=model.pad_id, device=model.device)
+    return halves(batches.in_micro_batches(model.scores, batch, micro_tokens))
+
+
+def answer_texts(comparison: Comparison) -> tuple[str, str]:
+    """What a baseline reads: the chosen and the rejected answer as text."""
+    return " ".join(m.content for m in comparison.chosen), " ".join(m.content for m in comparison.rejected)

@@ -1,0 +1,128 @@
+"""SFT: imitate demonstrations.
+
+reads   demonstrations (data.records.Demonstration)      writes  model or adapter, metrics
+run     fairlead train sft model=base demonstrations=data/demonstrations.jsonl name=sft
+
+Loss is on assistant turns only, each with the token that ends it.  A step's loss is the mean over all its trained tokens, however it is
+cut into micro-batches.  Part of the prompts is held out and never trained on.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from fairlead.core.config import DatasetRef, ModelRef
+from fairlead.core.errors import require
+from fairlead.core.progress import progress
+from fairlead.data.reading import read_demonstrations
+from fairlead.losses import sft
+from fairlead.model import batch as batches
+from fairlead.model.adapters import Lora
+from fairlead.model.encode import Encoded
+from fairlead.model.policy import Policy, load_policy
+from fairlead.model.rows import encode_and_split
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import state as states
+from fairlead.train.meter import Meter
+from fairlead.train.optim import adamw, update
+from fairlead.train.schedule import cosine
+
+KIND = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the model that is written
+    model: ModelRef  # to start from: an artifact, a folder, or OWNER/NAME on the Hub
+    demonstrations: DatasetRef  # native rows: prompt and completion, or messages
+    epochs: int = 1  # times that every demonstration is seen
+    batch: int = 32  # demonstrations per optimiser step
+    lr: float = 1e-4  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 1e-5
+    warmup: int = 10  # steps of linear warm-up
+    weight_decay: float = 0.0
+    max_norm: float = 1.0  # gradients are scaled down to this norm
+    lora_rank: int = 16  # 0 trains all weights
+    lora_alpha: float = 32.0  # strength of the adapter: alpha / rank
+    held_out: float = 0.05  # share of the prompts kept for measuring; 0 keeps none
+    max_tokens: int = 0  # longest conversation; 0 means the model's own context
+    too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    measure_every: int = 50  # steps between measurements on the held-out part
+    checkpoint_every: int = 50  # steps
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
+        require(self.batch > 0, "batch", self.batch, "must be positive")
+        require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(0 <= self.held_out < 1, "held_out", self.held_out, "is a share, from 0 to below 1")
+
+
+def main(config: Config, run: Run) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Model
+    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    policy = load_policy(run.model_path("model"), lora=lora)
+
+    # 2. Data: the same prompt never stands on both sides
+    demonstrations = read_demonstrations(run.data_path("demonstrations"))
+    longest = config.max_tokens or policy.context
+    rows = encode_and_split(
+        demonstrations,
+        lambda d: policy.encode(d.messages, num_context=d.num_prompt_messages, max_tokens=longest),
+        too_long=config.too_long,
+        held_out=config.held_out,
+        seed=config.seed,
+        source=config.demonstrations,
+    )
+    run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
+
+    # 3. Optimiser
+    optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
+    state = states.State(policy.trainable(), {"optimizer": optimizer})
+    start = states.restore(run, state)
+
+    # 4. Train
+    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
+    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    meter = Meter(run)
+    with progress("sft", num_steps, done=start, quiet=run.quiet) as bar:
+        for step in range(start, num_steps):
+            items = [rows.train_rows[i] for i in order[step]]
+            num_tokens = sum(sum(item.trained) for item in items)  # known before the first backward
+            total = 0.0
+            for index in batches.micro_batches([len(item) for item in items], config.micro_tokens):
+                micro = batches.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
+                loss = sft.negative_log_likelihood(policy.token_logps(micro))  # [B, T]
+                (loss.sum() / num_tokens).backward()
+                total += float(loss.detach().sum())
+            lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
+            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
+            metrics = {"loss": total / num_tokens, "lr": lr, "grad_norm": grad_norm}
+            if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
+                metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, config.micro_tokens)
+            run.log(step + 1, **metrics)
+            meter.count(sum(len(item) for item in items))
+            bar.advance(f"loss {metrics['loss']:.3f}")
+            if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                meter.flush()
+            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+    meter.flush()
+
+    # 5. Save
+    last = run.read_metrics()[-1]
+    home = run.project.artifacts / KIND / config.name
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in last if k.endswith("loss")})
+
+
+@torch.no_grad()
+def mean_loss(policy: Policy, rows: list[Encoded], micro_tokens: int) -> float:
+    """Mean negative log-likelihood per trained token, in nats."""
+    batch = batches.collate(rows, pad_id=policy.pad_id, device=policy.device)
+    losses = sft.negative_log_likelihood(batches.in_micro_batches(policy.token_logps, batch, micro_tokens))
+    return float(losses.sum() / batch.response_mask.sum())

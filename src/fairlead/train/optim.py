@@ -1,0 +1,45 @@
+"""The optimiser and one guarded update.  AdamW: arXiv:1711.05101."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import nn
+
+from fairlead.core.errors import NonFiniteStep
+
+
+def adamw(
+    parameters: Mapping[str, nn.Parameter],
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> torch.optim.AdamW:
+    """AdamW over named parameters; biases and norms (one-dimensional) are not decayed."""
+    matrices = [p for p in parameters.values() if p.dim() > 1]
+    vectors = [p for p in parameters.values() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=betas, eps=eps, fused=True)
+
+
+def update(optimizer: torch.optim.Optimizer, *, lr: float, max_norm: float, step: int) -> float:
+    """Clip, step, and clear the gradients; returns the norm before clipping.
+
+    Raises NonFiniteStep before any weight is touched where the norm is not a number.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    norm = float(nn.utils.clip_grad_norm_(_parameters(optimizer), max_norm))
+    if not norm < float("inf"):
+        raise NonFiniteStep(
+            f"step {step}: the gradient norm is {norm}. The weights were not touched. "
+            "Resume with a lower lr, or look for the row that did it with `fairlead data check`."
+        )
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
+    return [p for group in optimizer.param_groups for p in group["params"]]

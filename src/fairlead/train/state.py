@@ -1,0 +1,94 @@
+"""Checkpoints: everything that a step changes, in safetensors and JSON, complete or absent.
+
+Randomness is a function of the seed and the step (`core.seed`), and data order too, so that weights, optimizer state and a few numbers
+are the whole state.  Nothing is pickled.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fairlead.core import files
+from fairlead.core.errors import ProjectError, Stopped
+from fairlead.store.run import Run
+
+
+@dataclass
+class State:
+    """What a recipe trains: named parameters, optimisers over them, and the numbers that its controllers carry."""
+
+    parameters: Mapping[str, nn.Parameter]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def restore(run: Run, state: State) -> int:
+    """Load the run's last checkpoint into the state and forget what was logged after it; returns the number of steps made."""
+    latest = run.latest_checkpoint()
+    if latest is None:
+        run.rewind(0)
+        return 0
+    step, folder = latest
+    weights = load_file(folder / "weights.safetensors")
+    if set(weights) != set(state.parameters):
+        raise ProjectError(f"{folder}: is a checkpoint of another model. Remove the run's folder to begin again.")
+    with torch.no_grad():
+        for name, parameter in state.parameters.items():
+            parameter.copy_(weights[name])
+    for name, optimizer in state.optimizers.items():
+        _load_optimizer(optimizer, load_file(folder / f"{name}.safetensors"))
+    state.numbers.update(json.loads((folder / "numbers.json").read_text(encoding="utf-8")))
+    run.rewind(step)
+    run.event("resumed", step=step)
+    return step
+
+
+def save(run: Run, step: int, state: State) -> None:
+    """A checkpoint after `step` steps; older ones are removed once it is complete."""
+    folder = run.checkpoint_folder(step)
+    if folder.exists():
+        return
+    with files.atomic_folder(folder) as temporary:
+        save_file({name: p.detach().contiguous() for name, p in state.parameters.items()}, temporary / "weights.safetensors")
+        for name, optimizer in state.optimizers.items():
+            save_file(_optimizer_tensors(optimizer), temporary / f"{name}.safetensors")
+        (temporary / "numbers.json").write_text(json.dumps(state.numbers), encoding="utf-8")
+    run.prune_checkpoints(keep=1)
+
+
+def save_if_due(run: Run, step: int, num_steps: int, state: State, *, every: int) -> None:
+    """Checkpoint every so many steps, at the end, and when somebody asked to stop; then raises Stopped."""
+    stopping = bool(run.stop) and step < num_steps
+    if step % every == 0 or step == num_steps or stopping:
+        save(run, step, state)
+    if stopping:
+        raise Stopped(f"Stopped after step {step} of {num_steps}; the work is saved. Run the same command again to go on.")
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{index}.{key}": value.contiguous()
+        for index, entries in optimizer.state_dict()["state"].items()
+        for key, value in entries.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    entries: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        entries.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def final_weights(run: Run) -> Path:
+    """The weights of the run's last checkpoint."""
+    latest = run.latest_checkpoint()
+    assert latest is not None, "the run has no checkpoint"
+    return latest[1] / "weights.safetensors"
