@@ -51,9 +51,7 @@ def test_kept_problems_are_limited_and_all_are_counted(tmp_path: Path) -> None:
 def test_repeated_rows_are_named(tmp_path: Path) -> None:
     report = check_file(write(tmp_path / "a.jsonl", *[pair("a", "b", "c")] * 5, pair("a", "b", "c", rater="ann")))
     assert report.num_repeated == 4
-    assert report.warnings == (
-        "4 rows repeat an earlier one: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",
-    )
+    assert report.warnings == ("4 rows repeat an earlier one: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",)
 
 
 def test_a_pair_decided_both_ways_is_named(tmp_path: Path) -> None:

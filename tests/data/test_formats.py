@@ -78,9 +78,7 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
     assert FORMATS[format].convert(row, WHERE) == record
 
 
-@pytest.mark.parametrize(
-    "row", [{}, {"question": "2 + 2?", "answer": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}]
-)
+@pytest.mark.parametrize("row", [{}, {"question": "2 + 2?", "answer": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}])
 def test_no_format_recognises_other_columns(row: dict[str, Any]) -> None:
     assert not [name for name in FORMATS if FORMATS[name].recognises(row)]
 

@@ -56,9 +56,7 @@ def test_every_kind_is_parsed() -> None:
 def test_null_counts_as_absent() -> None:
     nulls = dict.fromkeys(("margin", "tie", "aspects", "rater", "weight", "confidence"))
     assert parse_row("comparison", COMPARISON | nulls, WHERE) == parse_row("comparison", COMPARISON, WHERE)
-    assert parse_row("prompt", {"prompt": ASKED, "tags": None, "reference": None}, WHERE) == Prompt(
-        (Message("user", "2 + 2?"),)
-    )
+    assert parse_row("prompt", {"prompt": ASKED, "tags": None, "reference": None}, WHERE) == Prompt((Message("user", "2 + 2?"),))
     assert "chosen: is missing" in problem("comparison", COMPARISON | {"chosen": None})
 
 

@@ -13,9 +13,7 @@ def test_a_problem_with_nothing_there_shows_no_value() -> None:
 
 
 def test_a_problem_of_the_whole_row_shows_no_field() -> None:
-    assert (
-        str(Problem("a.jsonl", 1, "", [1], "is a JSON list", "Use objects.")) == "a.jsonl:1: [1]: is a JSON list. Use objects."
-    )
+    assert str(Problem("a.jsonl", 1, "", [1], "is a JSON list", "Use objects.")) == "a.jsonl:1: [1]: is a JSON list. Use objects."
 
 
 def test_a_long_value_is_cut_to_sixty_characters() -> None:

@@ -19,9 +19,7 @@ def prompt(number: int, tag: str = "") -> Prompt:
 
 
 # Each prompt several times over, in any order.
-many = st.lists(st.integers(0, 300), min_size=60, max_size=90).map(
-    lambda numbers: [prompt(n, str(i)) for i, n in enumerate(numbers)]
-)
+many = st.lists(st.integers(0, 300), min_size=60, max_size=90).map(lambda numbers: [prompt(n, str(i)) for i, n in enumerate(numbers)])
 
 
 @given(many, st.integers(0, 2**32))
@@ -71,9 +69,7 @@ def test_a_file_is_split_like_its_records_and_rows_stay_as_they_are(tmp_path: Pa
     rows = [to_row(prompt(n)) | {"id": n} for n in range(50)]
     jsonl.write(tmp_path / "a.jsonl", rows)
     report = split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
-    train, held_out = (
-        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("train.jsonl", "held.jsonl")
-    )
+    train, held_out = ([json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("train.jsonl", "held.jsonl"))
     expected, expected_held_out = split_by_prompt([prompt(n) for n in range(50)], held_out=0.3, seed=1)
     assert [prompt(row["id"]) for row in train] == expected
     assert [prompt(row["id"]) for row in held_out] == expected_held_out

@@ -8,9 +8,7 @@ from fairlead.report.round_page import Answer, AnswerRow, FamilyRow, FaultRow, R
 from fairlead.report.run_page import Input, RunPage, Sample
 from fairlead.stats.interval import Interval
 
-HOSTILE = (
-    "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\"> & \x07bell \u202eright to left"
-)
+HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\"> & \x07bell \u202eright to left"
 
 
 def ppo_rows(steps: int = 120) -> list[dict[str, Any]]:
@@ -141,9 +139,7 @@ ANSWERS = [
             "aligned": Answer("w" * 180, 0.2, ("made no sense",)),
         },
     ),
-    AnswerRow(
-        "What is 12 minus 5?", "sum", {"base": Answer("9.", 0.2, ("wrong",)), "aligned": Answer("12 minus 5 is 7.", 1.0)}
-    ),
+    AnswerRow("What is 12 minus 5?", "sum", {"base": Answer("9.", 0.2, ("wrong",)), "aligned": Answer("12 minus 5 is 7.", 1.0)}),
 ]
 
 

@@ -13,9 +13,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from fairlead.report.round_page import render_round
 from fairlead.report.run_page import render_run
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None
-)
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None)
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -96,9 +94,7 @@ def test_nothing_is_written_to_the_console_and_nothing_is_fetched(
 
 
 @pytest.mark.parametrize("write", PAGES)
-def test_hostile_answers_are_shown_as_text_and_do_not_run(
-    browser: dict[bool, BrowserContext], tmp_path: Path, write: Write
-) -> None:
+def test_hostile_answers_are_shown_as_text_and_do_not_run(browser: dict[bool, BrowserContext], tmp_path: Path, write: Write) -> None:
     page, _, _ = opened(browser[True], write(), tmp_path)
     assert page.title() != "owned"
     assert page.locator("body script, body img").count() == 0

@@ -181,10 +181,5 @@ def test_dots_leave_out_a_stage_that_was_not_measured() -> None:
 
 
 def test_a_sparkline_of_less_than_two_values_is_nothing() -> None:
-    assert (
-        charts.sparkline([], label="x")
-        == charts.sparkline([1.0], label="x")
-        == charts.sparkline([math.nan, 1], label="x")
-        == ""
-    )
+    assert charts.sparkline([], label="x") == charts.sparkline([1.0], label="x") == charts.sparkline([math.nan, 1], label="x") == ""
     assert "polyline" in charts.sparkline([3.0, 3.0], label="x")

@@ -73,9 +73,7 @@ def test_the_reward_model_is_judged_beside_length_alone(accuracy: float, low: fl
 
 
 def test_model_output_is_text() -> None:
-    html = render_round(
-        fixtures.round_page(title=fixtures.HOSTILE, lineage_text=fixtures.HOSTILE, environment={"a": fixtures.HOSTILE})
-    )
+    html = render_round(fixtures.round_page(title=fixtures.HOSTILE, lineage_text=fixtures.HOSTILE, environment={"a": fixtures.HOSTILE}))
     assert "<script" not in html and "<img" not in html and "<b>made</b>" not in html
     assert "&lt;script&gt;" in html and "&lt;b&gt;made&lt;/b&gt; no sense" in html
 

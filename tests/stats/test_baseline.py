@@ -51,9 +51,7 @@ def test_a_word_of_one_pair_is_not_in_the_vocabulary() -> None:
 def test_the_fit_agrees_with_scikit_learn() -> None:
     pairs = noisy_pairs(150, seed=1)
     counter = CountVectorizer(token_pattern=r"\w+").fit([text for pair in pairs for text in pair])
-    rows = (
-        counter.transform([chosen for chosen, _ in pairs]) - counter.transform([rejected for _, rejected in pairs])
-    ).toarray()
+    rows = (counter.transform([chosen for chosen, _ in pairs]) - counter.transform([rejected for _, rejected in pairs])).toarray()
     # Every pair in both orders gives scikit-learn its two classes and twice our loss, so C = 1 / (2 l2).
     oracle = LogisticRegression(C=1 / (2 * 3.0), fit_intercept=False, tol=1e-8, max_iter=1000)
     oracle.fit(numpy.concatenate([rows, -rows]), [1] * len(rows) + [0] * len(rows))

@@ -146,9 +146,7 @@ def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: fl
     for wins in range(n + 1):
         for losses in range(n + 1 - wins):
             chance = stats.multinomial.pmf([wins, losses, n - wins - losses], n, [win, 1 - win - tie, tie])
-            found = interval.win_rate(
-                [1] * wins + [0] * (n - wins), [0] * wins + [1] * losses + [0] * (n - wins - losses)
-            ).interval
+            found = interval.win_rate([1] * wins + [0] * (n - wins), [0] * wins + [1] * losses + [0] * (n - wins - losses)).interval
             covered += chance * (found.low <= truth <= found.high)
             total += chance
     assert total == approx(1)

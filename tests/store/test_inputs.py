@@ -41,9 +41,7 @@ def test_a_snapshot_is_a_dataset_and_a_reward_model_is_no_model(tmp_path: Path) 
     publish(project, "snapshot", "s")
     publish(project, "reward-model", "r")
     assert found(project, DATASET, "s").name == "snapshot/s"
-    with pytest.raises(
-        ProjectError, match=r"^field = 'r': is a reward-model \(reward-model/r\), but a model is needed here\.$"
-    ):
+    with pytest.raises(ProjectError, match=r"^field = 'r': is a reward-model \(reward-model/r\), but a model is needed here\.$"):
         resolve(project, "field", MODEL, "r")
     with pytest.raises(ProjectError, match="is a snapshot"):
         resolve(project, "field", REWARD, str(project.artifacts / "snapshot" / "s"))
@@ -64,9 +62,7 @@ def test_two_artifacts_that_both_fit_are_ambiguous(tmp_path: Path) -> None:
         resolve(project, "field", DATASET, "d")
 
 
-def test_a_file_is_an_input_from_the_working_folder_and_then_from_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_an_input_from_the_working_folder_and_then_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = projects.create(tmp_path / "project")
     (project.data / "rows.jsonl").write_bytes(b"abc")
     monkeypatch.chdir(tmp_path)
@@ -103,9 +99,7 @@ def test_an_artifact_of_another_project_comes_from_outside(tmp_path: Path) -> No
 
 def test_only_a_model_can_come_from_the_hub(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
-    assert found(project, MODEL, "Qwen/Qwen3-0.6B") == Input(
-        "Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", None, None
-    )
+    assert found(project, MODEL, "Qwen/Qwen3-0.6B") == Input("Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", None, None)
     for mark, ref in (
         (DATASET, "owner/name"),
         (REWARD, "owner/name"),

@@ -85,9 +85,7 @@ def test_of_two_names_for_one_thing_the_one_that_was_used_is_shown(tmp_path: Pat
     def fill(folder: Path) -> None:
         (folder / "content").write_text("same")
 
-    twins = [
-        artifacts.publish(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={}) for name in ("a", "b")
-    ]
+    twins = [artifacts.publish(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={}) for name in ("a", "b")]
     child = publish(project, "model", "m", of(twins[1], "data"))
     assert lineage.ancestors(project, child).parents[0].label == "dataset/b"
     shutil.rmtree(twins[1].folder)
@@ -149,9 +147,7 @@ def test_a_manifest_changed_by_hand_is_told_from_its_descendant(tmp_path: Path) 
     project = projects.create(tmp_path)
     made = family(project)
     edit(made["sft"], parents=[])
-    assert lineage.verify(project, made["dpo"]) == [
-        "model/sft: manifest.json was changed; its digest is not that of its contents."
-    ]
+    assert lineage.verify(project, made["dpo"]) == ["model/sft: manifest.json was changed; its digest is not that of its contents."]
 
 
 def test_an_artifact_that_claims_to_be_its_own_ancestor_is_told(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ class Ref:
 ModelRef = Annotated[str, Ref("model")]
 RewardModelRef = Annotated[str, Ref("reward-model")]
 DatasetRef = Annotated[str, Ref("dataset")]
+RolloutsRef = Annotated[str, Ref("rollouts")]
 
 
 class Knob(NamedTuple):
@@ -153,9 +154,7 @@ def _explain(item: Any, lines: Mapping[str, str]) -> str:
         text = str(item["msg"]).removeprefix("Value error, ")
         key = text.split(" = ", 1)[0]
         return f"{lines.get(key, 'configuration')}: {text}."
-    return (
-        f"{lines.get(key, 'configuration')}: {key} = {item['input']!r}: {str(item['msg'])[:1].lower() + str(item['msg'])[1:]}."
-    )
+    return f"{lines.get(key, 'configuration')}: {key} = {item['input']!r}: {str(item['msg'])[:1].lower() + str(item['msg'])[1:]}."
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from fairlead.core.errors import Stopped
+
 
 class StopRequest:
     """True once somebody pressed Ctrl-C (or the process was asked to terminate)."""
@@ -18,6 +20,11 @@ class StopRequest:
 
     def ask(self) -> None:
         self._event.set()
+
+    def raise_if_asked(self, message: str) -> None:
+        """Raises Stopped with the message once somebody asked to stop."""
+        if self:
+            raise Stopped(message)
 
 
 @contextmanager

@@ -112,9 +112,7 @@ def choose_format(rows: Iterable[SourceRow | Problem], format: str | None = None
     if not votes:
         where, row = good[0]
         columns = ", ".join(row) or "no columns"
-        raise DataError(
-            f"{where}: no known format has {columns}. Rename the columns, or name one of {', '.join(FORMATS)} with --format."
-        )
+        raise DataError(f"{where}: no known format has {columns}. Rename the columns, or name one of {', '.join(FORMATS)} with --format.")
     return votes.most_common(1)[0][0], chain(sample, remaining)
 
 

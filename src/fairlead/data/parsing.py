@@ -37,9 +37,7 @@ def parse_row(kind: Kind, value: Row, where: Where) -> Record:
 def parse_demonstration(row: Row, where: Where) -> Demonstration:
     if row.get("messages") is not None:
         if row.get("prompt") is not None or row.get("completion") is not None:
-            fail(
-                where, "messages", None, "stands beside prompt or completion", "Keep either messages or prompt and completion."
-            )
+            fail(where, "messages", None, "stands beside prompt or completion", "Keep either messages or prompt and completion.")
         turns = messages(row["messages"], "messages", where)
         check_turns(turns, "messages", where, first="user", last="assistant")
         return Demonstration(prompt=(), completion=turns)
@@ -77,9 +75,7 @@ def parse_ranking(row: Row, where: Where) -> Ranking:
     if not isinstance(answers, list) or len(answers) < 2:
         fail(where, "completions", answers, "is not a list of two or more answers", "Each answer is a list of messages.")
     if not isinstance(ranks, list) or not all(type(rank) is int for rank in ranks):
-        fail(
-            where, "ranks", ranks, "is not a list of whole numbers", "Give each answer a rank; lower is better, ties are equal."
-        )
+        fail(where, "ranks", ranks, "is not a list of whole numbers", "Give each answer a rank; lower is better, ties are equal.")
     if len(ranks) != len(answers):
         fail(where, "ranks", ranks, f"has {len(ranks)} ranks for {len(answers)} completions", "Give each answer one rank.")
     parsed = []
@@ -153,9 +149,7 @@ def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last:
             fail(where, f"{field}[{index}].role", turn.role, f"wrong role order: {expected} is expected here", remedy)
         if not turn.content.strip():
             what = "the answer" if turn.role == "assistant" else "the user's turn"
-            fail(
-                where, f"{field}[{index}].content", turn.content, f"{what} is empty", "Fill it in, or drop the row with --drop."
-            )
+            fail(where, f"{field}[{index}].content", turn.content, f"{what} is empty", "Fill it in, or drop the row with --drop.")
         expected = "user" if expected == "assistant" else "assistant"
     if turns[-1].role != last:
         fail(
@@ -201,9 +195,7 @@ def aspects(row: Row, where: Where, *, low: float, high: float) -> dict[str, flo
         return None
     if not isinstance(value, dict):
         fail(where, "aspects", value, "is not an object", 'Write for example {"helpful": 1}.')
-    found = {
-        name: _number(each, f"aspects.{name}", where, low=low, high=high) for name, each in value.items() if each is not None
-    }
+    found = {name: _number(each, f"aspects.{name}", where, low=low, high=high) for name, each in value.items() if each is not None}
     return found or None
 
 

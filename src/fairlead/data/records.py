@@ -151,11 +151,7 @@ def opening(record: Record) -> Messages:
     """The prompt; of a whole conversation, what comes before its first answer."""
     if record.prompt:
         return record.prompt
-    return (
-        tuple(takewhile(lambda message: message.role != "assistant", record.completion))
-        if isinstance(record, Demonstration)
-        else ()
-    )
+    return tuple(takewhile(lambda message: message.role != "assistant", record.completion)) if isinstance(record, Demonstration) else ()
 
 
 def prompt_text(record: Record) -> str:

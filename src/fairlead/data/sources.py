@@ -29,9 +29,7 @@ def read(path: Path) -> Iterator[SourceRow | Problem]:
     """Every row of the file in order; blank lines are passed over.  A file that cannot be read at all is a DataError."""
     kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
     if kind.removesuffix(".gz") not in (".jsonl", ".json"):
-        raise DataError(
-            f"{path}: cannot tell how to read it. Files are .jsonl or .json, or .gz of these; data sets are hf:OWNER/NAME."
-        )
+        raise DataError(f"{path}: cannot tell how to read it. Files are .jsonl or .json, or .gz of these; data sets are hf:OWNER/NAME.")
     try:
         with closing(_open(path)) as file:
             if kind.startswith(".jsonl"):

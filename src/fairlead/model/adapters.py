@@ -11,12 +11,10 @@ class Lora:
     """arXiv:2106.09685: W + (alpha / rank) * B A on every linear layer but the head."""
 
     rank: int
-    alpha: float
+    alpha: int
 
 
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
     """The network with a fresh adapter; only the adapter (and a classification head) is trainable."""
-    settings = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", lora_dropout=0.0, bias="none", task_type=task
-    )  # type: ignore[arg-type]
+    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", lora_dropout=0.0, bias="none", task_type=task)
     return get_peft_model(network, settings)  # type: ignore[return-value]

@@ -57,7 +57,8 @@ def encode_conversation(
     trained = [False] * len(tokens)
     end = 0
     for start, stop in spans:
-        inside = [i for i, (begin, finish) in enumerate(offsets) if start <= begin < stop and finish > begin]
+        # A token that begins in the template and ends in the answer (a space and a word, say) carries the answer's first letters.
+        inside = [i for i, (begin, finish) in enumerate(offsets) if begin < stop and finish > max(begin, start)]
         ends = [i for i in inside if tokens[i] in stop_ids]
         if not inside:
             raise DataError("no token would be trained: the assistant turn is empty after rendering.")
@@ -73,9 +74,7 @@ def encode_conversation(
         raise DataError("no token would be trained: the conversation has no assistant turn after the prompt.")
     bos = tokenizer.bos_token_id
     if bos is not None and bos not in stop_ids and tokens[:2] == [bos, bos]:
-        raise ModelError(
-            "the text begins with two BOS tokens: the chat template and the tokenizer each add one. Remove one of them."
-        )
+        raise ModelError("the text begins with two BOS tokens: the chat template and the tokenizer each add one. Remove one of them.")
     tokens, trained = (
         tokens[: end + 1],
         trained[: end + 1],
@@ -96,9 +95,7 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, g
     for message in messages:
         for token in tokenizer.all_special_tokens:
             if token in message.content:
-                raise DataError(
-                    f"a {message.role} message contains the control token {token!r}; it would end or fake a turn. Remove it."
-                )
+                raise DataError(f"a {message.role} message contains the control token {token!r}; it would end or fake a turn. Remove it.")
     rows = [{"role": message.role, "content": message.content} for message in messages]
     text = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=generation_prompt)
     assert isinstance(text, str)
@@ -113,8 +110,6 @@ def _prefix(tokenizer: PreTrainedTokenizerBase, text: str, messages: Sequence[Me
     if not text.startswith(beginning):
         shared = beginning.rstrip()  # some templates write white space that a following turn replaces
         if not text.startswith(shared):
-            raise ModelError(
-                "the chat template renders a beginning of a conversation differently from the whole; turns cannot be masked."
-            )
+            raise ModelError("the chat template renders a beginning of a conversation differently from the whole; turns cannot be masked.")
         return shared
     return beginning

@@ -37,7 +37,7 @@ class ScalarModel:
 
     @property
     def pad_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)  # type: ignore[arg-type]
+        return int(self.tokenizer.pad_token_id)
 
     @property
     def context(self) -> int | None:
@@ -56,7 +56,7 @@ class ScalarModel:
     def set_scale(self, *, mean: float, std: float) -> None:
         """Remember the scale of the scores; stored with the model."""
         config = self._plain().config
-        config.reward_mean, config.reward_std = mean, std  # type: ignore[attr-defined]
+        config.reward_mean, config.reward_std = mean, std
 
     def trainable(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -69,10 +69,9 @@ class ScalarModel:
     def token_values(self, batch: Batch) -> Tensor:
         """The head on every position.  [B, T]"""
         network = self._plain()
-        hidden = network.base_model(
-            input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False
-        ).last_hidden_state
-        return getattr(network, HEAD)(hidden).squeeze(-1).float()  # type: ignore[no-any-return]
+        hidden = network.base_model(input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False).last_hidden_state
+        values: Tensor = getattr(network, HEAD)(hidden)
+        return values.squeeze(-1).float()
 
     def scores(self, batch: Batch) -> Tensor:
         """The head at each row's last real token, where the whole answer has been read.  [B]"""
@@ -97,12 +96,14 @@ class ScalarModel:
         network = self.network
         if isinstance(network, PeftModel):
             network = network.merge_and_unload()
-        network.save_pretrained(folder, safe_serialization=True)
+        network.config.end_token_ids = sorted(self.stop_ids)  # a classifier has no generation settings to read them from
+        with load.quiet_transformers():
+            network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     def _plain(self) -> PreTrainedModel:
         """The transformers model itself, with the adapter's layers inside where there are any."""
-        return self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network  # type: ignore[no-any-return, operator]
+        return self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
 
 
 def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | None = None) -> ScalarModel:
@@ -124,7 +125,8 @@ def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | Non
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5)
         if head.bias is not None:
             head.bias.zero_()
-    stop_ids = load.stop_token_ids(causal, tokenizer)
+    declared = causal.generation_config.eos_token_id if causal.generation_config is not None else None
+    stop_ids = load.stop_token_ids(tokenizer, declared)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
     return ScalarModel(network, tokenizer, stop_ids)
@@ -137,7 +139,8 @@ def load_reward_model(reference: str) -> ScalarModel:
     network = load.from_pretrained(AutoModelForSequenceClassification, reference)
     if network.config.num_labels != 1:
         raise ModelError(f"{reference}: has {network.config.num_labels} labels; a reward model has one.")
-    return ScalarModel(network, tokenizer, load.stop_token_ids(network, tokenizer))
+    declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
+    return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
 
 
 def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarModel:

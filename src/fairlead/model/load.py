@@ -6,6 +6,8 @@ A PEFT adapter is read together with its base and merged into it.
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ PLAIN_TEMPLATE = (
     "{{ '\n\n' if not loop.first }}{{ message['role'] | capitalize }}: {{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '\n\n' }}Assistant: {% endif %}"
+    "{% if add_generation_prompt %}{{ '\n\n' }}Assistant:{% endif %}"  # no space at its end: it belongs to the answer's first token
 )
 
 
@@ -45,9 +47,7 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
     except (OSError, ValueError) as error:
         raise ModelError(f"{reference}: no tokenizer can be read: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
-        raise ModelError(
-            f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it."
-        )
+        raise ModelError(f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # only ever masked, never trained on
     if not tokenizer.chat_template:
@@ -78,20 +78,17 @@ def check_folder(reference: str) -> None:
 
 def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
     """`auto_class.from_pretrained` that refuses missing or misshapen weights instead of making them up."""
-    quiet = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)  # what it would warn about is checked here
     try:
-        network, info = auto_class.from_pretrained(
-            reference,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with quiet_transformers():
+            network, info = auto_class.from_pretrained(
+                reference,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"{reference}: cannot be read as a model: {_first_line(error)}") from error
-    finally:
-        transformers_logging.set_verbosity(quiet)
     missing = sorted(info["missing_keys"])
     misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
     if missing or misshapen:
@@ -103,12 +100,24 @@ def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
     return network  # type: ignore[no-any-return]
 
 
-def stop_token_ids(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every token that ends an answer: the tokenizer's and those that the model's generation settings add."""
-    declared = network.generation_config.eos_token_id if network.generation_config is not None else None
-    found = {tokenizer.eos_token_id}
-    found.update(declared if isinstance(declared, list) else [declared])
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase, declared: int | list[int] | None) -> frozenset[int]:
+    """Every token that ends an answer: the tokenizer's, and those that a model's settings declare besides."""
+    found = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])}
     return frozenset(token for token in found if isinstance(token, int))
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No bars and no warnings from transformers: what it would warn about is checked here, and Fairlead has a bar of its own."""
+    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bar:
+            transformers_logging.enable_progress_bar()
 
 
 def adapter_base(folder: Path) -> str:

@@ -25,7 +25,8 @@ class Policy:
         self.network = network
         self.tokenizer = tokenizer
         self.reference = reference  # the folder or Hub name that it was read from
-        self.stop_ids = load.stop_token_ids(network, tokenizer)
+        declared = network.generation_config.eos_token_id if network.generation_config is not None else None
+        self.stop_ids = load.stop_token_ids(tokenizer, declared)
         self._frozen: PreTrainedModel | None = None
 
     @property
@@ -38,7 +39,7 @@ class Policy:
 
     @property
     def pad_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)  # type: ignore[arg-type]
+        return int(self.tokenizer.pad_token_id)
 
     @property
     def context(self) -> int | None:
@@ -50,9 +51,7 @@ class Policy:
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
     def encode(self, messages: Sequence[Message], *, num_context: int, max_tokens: int | None = None) -> Encoded:
-        return encode_conversation(
-            self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens
-        )
+        return encode_conversation(self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens)
 
     def encode_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
         return encode_prompt(self.tokenizer, messages)
@@ -99,7 +98,10 @@ class Policy:
             base = Path(self.reference)
             named = os.path.relpath(base, home or folder) if base.is_dir() else self.reference
             self.network.peft_config["default"].base_model_name_or_path = named
-        self.network.save_pretrained(folder, safe_serialization=True)
+        # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
+        options = {"save_embedding_layers": False} if self.has_adapter else {}
+        with load.quiet_transformers():
+            self.network.save_pretrained(folder, **options)
         self.tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
 

@@ -49,7 +49,7 @@ class Config:
     weight_decay: float = 0.0
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
-    lora_alpha: float = 32.0  # strength of the adapter: alpha / rank
+    lora_alpha: int = 32  # strength of the adapter: alpha / rank
     held_out: float = 0.1  # share of the prompts kept for measuring
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer

@@ -12,7 +12,6 @@ Watch `kl` (nats per answer), `finished_frac`, `response_tokens` and `score` tog
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,22 +21,19 @@ from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
-from fairlead.data.records import Messages
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded
-from fairlead.model.heads import ScalarModel, load_critic, load_reward_model, new_reward_model
+from fairlead.model.heads import ScalarModel, load_critic, new_reward_model
 from fairlead.model.policy import Policy, load_policy
 from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
-from fairlead.rehearse import gold
-from fairlead.rollout import rewards
 from fairlead.rollout.engine import Rollout, Sampling, sample
-from fairlead.rollout.rewards import Reward
+from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
@@ -73,7 +69,7 @@ class Config:
     kl_horizon: int = 10_000  # answers over which the controller may change kl_coef by its own size
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
     lora_rank: int = 16  # 0 trains all weights
-    lora_alpha: float = 32.0  # strength of the adapter: alpha / rank
+    lora_alpha: int = 32  # strength of the adapter: alpha / rank
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
     checkpoint_every: int = 10  # steps
     seed: int = 0
@@ -111,8 +107,8 @@ def main(config: Config, run: Run) -> Artifact:
     lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.keep_reference()
-    reward = open_reward(run, "reward", config)
-    probe = open_reward(run, "probe", config) if config.probe else None
+    reward = open_reward(run.model_path("reward"), micro_tokens=config.micro_tokens)
+    probe = open_reward(run.model_path("probe"), micro_tokens=config.micro_tokens) if config.probe else None
     critic = open_critic(run, config, lora)
 
     # 2. Prompts
@@ -215,9 +211,7 @@ def main(config: Config, run: Run) -> Artifact:
     return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in kept if k in last})
 
 
-def backward(
-    policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config
-) -> dict[str, float]:
+def backward(policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config) -> dict[str, float]:
     """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
     num_tokens = int(experience.batch.response_mask[list(part)].sum())
     lengths = experience.batch.lengths.tolist()
@@ -259,29 +253,14 @@ def answered(rollout: Rollout) -> Encoded:
     return Encoded(rollout.prompt_tokens + rollout.tokens, trained)
 
 
-def open_reward(run: Run, field: str, config: Config) -> Reward:
-    """The judge that a field of the configuration names."""
-    reference = run.model_path(field)
-    if reference == "gold":
-        return rewards.from_rule(gold_rule)
-    if reference.startswith("rule:"):
-        return rewards.from_rule(rewards.read_rule(Path(reference.removeprefix("rule:"))))
-    return rewards.from_model(load_reward_model(reference), micro_tokens=config.micro_tokens)
-
-
 def open_critic(run: Run, config: Config, lora: Lora | None) -> ScalarModel:
     """The reward model's network to start from, on the reward's scale; without one, the policy's with a head of zeros."""
     reference = run.model_path("reward")
-    if reference == "gold" or reference.startswith("rule:"):
+    if is_rule(reference):
         critic = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
         critic.zero_head()
         return critic
     return load_critic(reference, lora=lora)
-
-
-def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
-    """The pocket world's own rule, as a reward."""
-    return gold.judge(prompt[-1].content, answer, finished=finished).score
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:

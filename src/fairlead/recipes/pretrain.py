@@ -9,10 +9,10 @@ This is for small models on one machine: the pocket world's base model is made b
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from fairlead.core import files
 from fairlead.core.config import DatasetRef
@@ -24,6 +24,7 @@ from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model import fresh
 from fairlead.model.encode import Encoded, render
+from fairlead.model.load import quiet_transformers
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -108,7 +109,8 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 4. Save
     def fill(folder: Path) -> None:
-        network.to(getattr(torch, config.stored_as)).save_pretrained(folder, safe_serialization=True)
+        with quiet_transformers():
+            network.to(getattr(torch, config.stored_as)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
     return run.publish(fill, metrics={"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()})
@@ -119,7 +121,7 @@ def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) ->
         texts = (document if isinstance(document, str) else " ".join(m.content for m in document) for document in documents)
         with files.atomic_folder(folder) as temporary:
             fresh.new_tokenizer(texts, vocab_size=config.vocab_size, context=config.context).save_pretrained(temporary)
-    return AutoTokenizer.from_pretrained(folder)  # type: ignore[no-any-return]
+    return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))
 
 
 def _pieces(tokenizer: PreTrainedTokenizerFast, document: str | Messages, context: int) -> list[Encoded]:

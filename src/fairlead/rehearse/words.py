@@ -4,8 +4,7 @@ Words that follow "a" begin with a consonant, and things that are counted take a
 """
 
 NAMES = (
-    "Anna Ben Clara David Emma Felix Grace Henry Iris Jack Karen Leo Maria Noah Olga Paul Quinn Rosa Sam Tina "
-    "Uma Victor Wendy Zoe"
+    "Anna Ben Clara David Emma Felix Grace Henry Iris Jack Karen Leo Maria Noah Olga Paul Quinn Rosa Sam Tina Uma Victor Wendy Zoe"
 ).split()
 COLORS = "red blue green yellow black white brown purple gray pink golden".split()
 ANIMALS = "fox dog cat horse rabbit mouse bear wolf goat sheep duck frog crow hen goose turtle snail".split()

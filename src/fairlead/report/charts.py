@@ -82,16 +82,12 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
         elif len(points) > 1:
             parts.append(Markup('<polyline class="curve t-{}" points="{}"/>').format(tone, _path(points)))
         if len(points) <= 12:
-            parts += [
-                Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y) for x, y in points
-            ]
+            parts += [Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y) for x, y in points]
         elif not smoothed:
             x, y = points[-1]
             parts.append(Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y))
     parts.append(
-        Markup('<text class="axis-name" x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>').format(
-            WIDTH - RIGHT, HEIGHT - 7, x_label
-        )
+        Markup('<text class="axis-name" x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>').format(WIDTH - RIGHT, HEIGHT - 7, x_label)
     )
     svg = Markup('<svg class="curves" viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
         WIDTH, HEIGHT, text.visible(title), text.visible(_describe(drawn)), Markup("").join(parts)
@@ -207,13 +203,8 @@ def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: s
         )
         ends = [to_x(value) for _, _, value in known]
         if ends:
-            parts.append(
-                Markup('<line class="span" x1="{:.2f}%" x2="{:.2f}%" y1="{y}" y2="{y}"/>').format(min(ends), max(ends), y=y)
-            )
-        parts += [
-            Markup('<circle class="dot t-{}" cx="{:.2f}%" cy="{}" r="5"/>').format(key, to_x(value), y)
-            for key, _, value in known
-        ]
+            parts.append(Markup('<line class="span" x1="{:.2f}%" x2="{:.2f}%" y1="{y}" y2="{y}"/>').format(min(ends), max(ends), y=y))
+        parts += [Markup('<circle class="dot t-{}" cx="{:.2f}%" cy="{}" r="5"/>').format(key, to_x(value), y) for key, _, value in known]
     return _figure(title, unit, _legend(legend), _rows_svg(title, said, height, parts), "", note)
 
 

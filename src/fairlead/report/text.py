@@ -30,13 +30,7 @@ def number(value: float) -> str:
         digits, exponent = f"{value:.1e}".split("e")
         shown = f"{digits.removesuffix('.0')}e{int(exponent)}"
     else:
-        shown = (
-            f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}"
-            if size >= 1
-            else f"{value:.3f}"
-            if size >= 0.1
-            else f"{value:.3g}"
-        )
+        shown = f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}" if size >= 1 else f"{value:.3f}" if size >= 0.1 else f"{value:.3g}"
     return shown.replace("-", MINUS)
 
 

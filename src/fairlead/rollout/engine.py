@@ -48,14 +48,18 @@ def sample(
     stop_ids: frozenset[int],
     pad_id: int,
     run_seed: int,
+    first_row: int = 0,
     slots: int = 128,
 ) -> list[Rollout]:
-    """One answer per prompt, in the prompts' order.  The same seed gives row i the same uniform numbers in any batch."""
+    """One answer per prompt, in the prompts' order.
+
+    Row `first_row + i` draws its own uniform numbers from the seed, whatever batch it is in.
+    """
     found: dict[int, Rollout] = {}
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     for start in range(0, len(order), slots):
         index = order[start : start + slots]
-        seeds = [seed.derive(run_seed, "sample", i) for i in index]
+        seeds = [seed.derive(run_seed, "sample", first_row + i) for i in index]
         rows = _sample_batch(network, [prompts[i] for i in index], settings, seeds, stop_ids, pad_id)
         found.update(zip(index, rows, strict=True))
     return [found[i] for i in range(len(prompts))]

@@ -1,4 +1,4 @@
-"""What a sampled answer is worth: from a reward model, or from a rule in Python.  One number per answer, [B]."""
+"""What a sampled answer is worth: from a reward model, from a rule in Python, or from the pocket world's gold rule.  One number per answer."""
 
 import runpy
 from collections.abc import Callable, Sequence
@@ -10,7 +10,8 @@ from torch import Tensor
 from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
 from fairlead.model.batch import collate, in_micro_batches
-from fairlead.model.heads import ScalarModel
+from fairlead.model.heads import ScalarModel, load_reward_model
+from fairlead.rehearse import gold
 
 # A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
 Rule = Callable[[Messages, str, bool], float]
@@ -40,7 +41,22 @@ def read_rule(path: Path) -> Rule:
     """The function `score(prompt, answer, finished) -> float` of a Python file that the user named; the file is run."""
     found = runpy.run_path(str(path)).get("score")
     if not callable(found):
-        raise ConfigError(
-            f"{path}: defines no function score(prompt, answer, finished). A rule needs one that returns a number."
-        )
+        raise ConfigError(f"{path}: defines no function score(prompt, answer, finished). A rule needs one that returns a number.")
     return found  # type: ignore[no-any-return]
+
+
+def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
+    """The pocket world's own rule, 0..1; raises DataError at a prompt that is not of that world."""
+    return gold.judge(prompt[-1].content, answer, finished=finished).score
+
+
+def open_reward(reference: str, *, micro_tokens: int) -> Reward:
+    """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model."""
+    if is_rule(reference):
+        return from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))
+    return from_model(load_reward_model(reference), micro_tokens=micro_tokens)
+
+
+def is_rule(reference: str) -> bool:
+    """True where a reference names a rule and no reward model."""
+    return reference == "gold" or reference.startswith("rule:")

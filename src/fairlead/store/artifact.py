@@ -109,9 +109,7 @@ def load(folder: Path) -> Artifact:
         manifest = pydantic.TypeAdapter(Manifest).validate_python(json.loads(path.read_bytes()))
         content_digest(manifest)  # what has no canonical JSON (NaN, a lone surrogate) has no digest
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ProjectError(
-            f"{folder}: is no artifact (it has no {MANIFEST}). Name an artifact, or remove that folder."
-        ) from error
+        raise ProjectError(f"{folder}: is no artifact (it has no {MANIFEST}). Name an artifact, or remove that folder.") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -211,9 +209,7 @@ def _commit(source: Path) -> str | None:
     if not (source / ".git").exists():
         return None
     try:
-        asked = subprocess.run(
-            ["git", "-C", str(source), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
+        asked = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):  # no git here, or no commit yet
         return None
     return asked.stdout.strip()

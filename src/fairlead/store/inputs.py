@@ -48,17 +48,13 @@ def resolve(project: Project, field: str, mark: Ref, ref: str) -> Input | None:
         name = artifact.label if own else f"file:{artifact.folder.name}"
         return Input(ref, name, artifact.manifest.digest, artifact.folder, artifact)
     if found:
-        raise ProjectError(
-            f"{field} = {ref!r}: is a {found[0].manifest.kind} ({found[0].label}), but a {mark.kind} is needed here."
-        )
+        raise ProjectError(f"{field} = {ref!r}: is a {found[0].manifest.kind} ({found[0].label}), but a {mark.kind} is needed here.")
     path = _existing_path(project, ref)
     if path is not None:
         return _outside(project, ref, path)
     if mark.kind == "model" and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", ref) and ref.split("/")[0] not in KINDS:
         return Input(ref, f"hub:{ref}", f"hub:{ref}", None, None)
-    raise ProjectError(
-        f"{field} = {ref!r}: there is no such {mark.kind} in the project, and no such path. {_hint(project, accepted, ref)}"
-    )
+    raise ProjectError(f"{field} = {ref!r}: there is no such {mark.kind} in the project, and no such path. {_hint(project, accepted, ref)}")
 
 
 def _existing_path(project: Project, ref: str) -> Path | None:

@@ -31,9 +31,7 @@ def ancestors(project: Project, artifact: Artifact) -> Node:
     """The tree above `artifact`; something used twice appears twice, as the same nodes."""
     present, _ = artifacts.load_all(project)
     by_digest = _by_digest(present)
-    known: dict[
-        str, tuple[Node, ...]
-    ] = {}  # the parents of each digest, so that a long history costs its length, not its paths
+    known: dict[str, tuple[Node, ...]] = {}  # the parents of each digest, so that a long history costs its length, not its paths
 
     def parents(child: Artifact, below: tuple[str, ...]) -> tuple[Node, ...]:
         key = child.manifest.digest

@@ -97,9 +97,7 @@ def open_at(root: Path) -> Project:
     try:
         settings = tomllib.loads(marker.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ProjectError(
-            f"{root}: is not a project (it has no {MARKER}). Make it one with `fairlead init {root}`."
-        ) from error
+        raise ProjectError(f"{root}: is not a project (it has no {MARKER}). Make it one with `fairlead init {root}`.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"{marker}: cannot be read as TOML: {error}.") from error
     found = settings.get("format", FORMAT)

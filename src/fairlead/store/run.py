@@ -78,9 +78,7 @@ class Run:
 
     def event(self, kind: str, **details: Any) -> None:
         """Something to remember with its time; on the disk when this returns."""
-        jsonl.append(
-            self.folder / "events.jsonl", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details}
-        )
+        jsonl.append(self.folder / "events.jsonl", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details})
 
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of `step` lies or is to be written, with `files.atomic_folder`."""
@@ -99,9 +97,7 @@ class Run:
             os.rename(folder, dead)
             shutil.rmtree(dead)
 
-    def publish(
-        self, fill: Callable[[Path], None], *, metrics: Mapping[str, Any], config: Mapping[str, Any] | None = None
-    ) -> Artifact:
+    def publish(self, fill: Callable[[Path], None], *, metrics: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Artifact:
         """Make the artifact that this run is for, with its inputs as parents."""
         self.finished = artifacts.publish(
             self.project,
@@ -155,9 +151,7 @@ def find_run(project: Project, ref: str) -> Path:
     """The folder of the run that `ref` means: its id, the name of what it made, or the beginning of its id."""
     ids = sorted(folder.name for folder in project.runs.iterdir() if folder.is_dir()) if project.runs.is_dir() else []
     made = {artifact.manifest.run for artifact in artifacts.find_all(project, ref)}
-    candidates = (
-        [id for id in ids if id == ref] or [id for id in ids if id in made] or [id for id in ids if ref and id.startswith(ref)]
-    )
+    candidates = [id for id in ids if id == ref] or [id for id in ids if id in made] or [id for id in ids if ref and id.startswith(ref)]
     if len(candidates) > 1:
         raise ProjectError(f"{ref!r} is ambiguous: it could be the run {', '.join(candidates)}. Write more of the id.")
     if not candidates:

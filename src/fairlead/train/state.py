@@ -73,9 +73,7 @@ def save_if_due(run: Run, step: int, num_steps: int, state: State, *, every: int
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {
-        f"{index}.{key}": value.contiguous()
-        for index, entries in optimizer.state_dict()["state"].items()
-        for key, value in entries.items()
+        f"{index}.{key}": value.contiguous() for index, entries in optimizer.state_dict()["state"].items() for key, value in entries.items()
     }
 
 

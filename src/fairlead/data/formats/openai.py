@@ -17,11 +17,7 @@ COLUMNS = frozenset({"messages", "prompt", "chosen", "rejected"})
 def recognises(row: Mapping[str, Any]) -> bool:
     if isinstance(row.get("messages"), list):
         return True
-    return (
-        isinstance(row.get("chosen"), list)
-        and isinstance(row.get("rejected"), list)
-        and not isinstance(row.get("prompt"), list)
-    )
+    return isinstance(row.get("chosen"), list) and isinstance(row.get("rejected"), list) and not isinstance(row.get("prompt"), list)
 
 
 def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:

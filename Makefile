@@ -1,0 +1,51 @@
+# demo    the whole loop on the embedded example, from nothing: .venv, install, run
+# test    every test;  test-unit  only the quick ones
+# check   lint, types, import order
+# serve-report, base-model, picture: see the comments at each
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test test-unit check base-model picture clean
+
+demo: $(VENV)/.train
+	$(BIN)/fairlead quickstart --out demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+test-unit: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+check: $(VENV)/.test
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Fairlead needs Python 3.11 or newer; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing Fairlead and what it stands on into $(VENV): a few minutes the first time."
+	$(PIP) install -c constraints.txt -e '.[train]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.train
+	$(PIP) install -c constraints.txt -e '.[test]'
+	$(BIN)/python tests/get_chromium.py
+	touch $@
+
+# Make the embedded base model again, from nothing: about half an hour on two cores.
+base-model: $(VENV)/.train
+	sh configs/pocket/make_base_model.sh $(BIN)
+
+# The picture in the README: the top of the report that `make demo` made.
+picture: $(VENV)/.test
+	$(BIN)/python docs/make_picture.py demo/report.html docs/report.png
+
+clean:
+	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

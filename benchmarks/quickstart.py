@@ -1,0 +1,76 @@
+"""The quickstart over several seeds: does gold rise at every stage, and is the win rate's interval above a half?
+
+run  python -m benchmarks.quickstart --seeds 0 1 2 3 4 --out build/quickstart --json benchmarks/results/quickstart.json
+
+Each seed is a process of its own.  Writes one JSON file with every summary and the versions, and prints the table of docs/benchmarks.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ("seed", "gold base", "gold SFT", "gold aligned", "win rate vs SFT", "KL", "reward model", "length only", "s", "MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--out", type=Path, default=Path("build/quickstart"))
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    summaries = {seed: one_seed(args.out / f"seed-{seed}", seed) for seed in args.seeds}
+    print(table(summaries))
+    print(verdict(summaries))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"machine": machine(), "seeds": summaries}, indent=2) + "\n", encoding="utf-8")
+
+
+def one_seed(out: Path, seed: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "fairlead", "quickstart", "--out", str(out), "--seed", str(seed), "--json"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    found: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return found
+
+
+def machine() -> dict[str, str]:
+    packages = {name: version(name) for name in ("fairlead", "torch", "transformers", "numpy")}
+    return {"python": platform.python_version(), "system": platform.platform(), "cores": str(os.cpu_count()), **packages}
+
+
+def table(summaries: dict[int, dict[str, Any]]) -> str:
+    """Markdown, a row per seed; brackets hold 95 % intervals."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    for seed, one in summaries.items():
+        gold, rate, model = one["gold"], one["win_rate_vs_sft"], one["reward_model"]
+        cells = [
+            str(seed),
+            *(f"{gold[name]['mean']:.3f} [{gold[name]['low']:.3f}, {gold[name]['high']:.3f}]" for name in ("base", "sft", "aligned")),
+            f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]",
+            f"{one['kl']:.2f}",
+            f"{model['accuracy']:.3f} [{model['low']:.3f}, {model['high']:.3f}] (n {model['n']})",
+            f"{model['length_only']:.3f}",
+            f"{one['seconds']:.0f}",
+            f"{one['peak_rss_mb']:.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def verdict(summaries: dict[int, dict[str, Any]]) -> str:
+    rising = sum(s["gold"]["base"]["mean"] < s["gold"]["sft"]["mean"] < s["gold"]["aligned"]["mean"] for s in summaries.values())
+    above = sum(s["win_rate_vs_sft"]["low"] > 0.5 for s in summaries.values())
+    slowest = max(s["seconds"] for s in summaries.values())
+    largest = max(s["peak_rss_mb"] for s in summaries.values())
+    count = len(summaries)
+    return f"gold rises in {rising} of {count}; win rate's low end above 0.5 in {above} of {count}; slowest {slowest:.0f} s; most memory {largest:.0f} MB"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The `fairlead` command: its parts put together, and the one place where an error becomes a message and an exit code.
+
+Commands import what they need when they run, so that help and the commands about data and lineage never load torch.
+"""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import fairlead
+from fairlead.cli import chat, compare, data, export, init, lineage, quickstart, report, sample, train
+from fairlead.cli.output import complain, complain_in_json
+from fairlead.core.errors import FairleadError
+
+# Packages that only some commands need -> the extra that installs them.
+EXTRAS = {
+    "torch": "train",
+    "transformers": "train",
+    "tokenizers": "train",
+    "safetensors": "train",
+    "peft": "train",
+    "datasets": "hub",
+}
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the input is at fault, and the message says how; 2 a bug in Fairlead; "
+    "3 a check that decides said no; 130 stopped with Ctrl-C, and the same command goes on."
+)
+
+app = typer.Typer(
+    name="fairlead",
+    help="From a pre-trained language model to a model that people prefer, with the evidence.\n\nExample: fairlead quickstart",
+    epilog=EXIT_CODES,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("quickstart")(quickstart.quickstart)
+app.command("init")(init.init)
+app.add_typer(data.app, name="data")
+app.add_typer(train.app, name="train")
+app.command("sample")(sample.sample)
+app.command("compare")(compare.compare)
+app.command("chat")(chat.chat)
+app.command("report")(report.report)
+app.add_typer(lineage.app, name="lineage")
+app.command("export")(export.export)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"fairlead {fairlead.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """The entry point of the command and of `python -m fairlead`."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    as_json = "--json" in arguments
+    try:
+        app(list(arguments), prog_name="fairlead")
+    except SystemExit as ended:
+        return _exit_code(ended)
+    except KeyboardInterrupt:
+        complain("Stopped.")
+        return 130
+    except FairleadError as error:
+        return _tell(type(error).__name__, str(error), error.exit_code, as_json)
+    except Exception as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+        if extra is not None:
+            missing = f"This command needs {error.name}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
+            return _tell("ConfigError", missing, 1, as_json)
+        return _tell("Bug", f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_where_written(error)}", 2, as_json)
+    return 0
+
+
+def _exit_code(ended: SystemExit) -> int:
+    """The parser of the command line ends with 2 at a mistake in it; that is the user's input, so 1."""
+    if ended.code == 130:
+        complain("Stopped.")
+    return 1 if ended.code == 2 else int(ended.code or 0)
+
+
+def _tell(name: str, message: str, exit_code: int, as_json: bool) -> int:
+    complain(message if name in ("Bug", "Stopped") else f"{name}  {message}")
+    if as_json:
+        complain_in_json(name, message, exit_code)
+    return exit_code
+
+
+def _where_written(error: Exception) -> str:
+    """Keep the traceback for a report of the bug, out of the way of somebody who only wanted to train a model."""
+    text = "".join(traceback.format_exception(error))
+    if os.environ.get("FAIRLEAD_DEBUG") == "1":
+        return text
+    with tempfile.NamedTemporaryFile("w", prefix="fairlead-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(text)
+    return f"The traceback is in {file.name}; FAIRLEAD_DEBUG=1 prints it. Please report both."

@@ -1,0 +1,99 @@
+"""Sample: a model's answers to prompts, to be judged, compared or read.
+
+reads   prompts, a policy      writes  rollouts: one row per prompt with its answers
+run     fairlead sample sft --prompts data/prompts.jsonl -n 4 --out answers.jsonl
+
+A row is `{"prompt": messages, "completions": [messages, ...], "finished": [bool, ...]}`; an answer that reached max_new_tokens is not
+finished.  The same seed gives the same answers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairlead.core import jsonl
+from fairlead.core.config import DatasetRef, ModelRef
+from fairlead.core.errors import require
+from fairlead.core.progress import progress
+from fairlead.data.reading import read_prompts
+from fairlead.model.policy import load_policy
+from fairlead.rollout.engine import Sampling, sample
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train.meter import Meter
+
+KIND = "rollouts"
+ROWS = "answers.jsonl"
+PROMPTS_AT_ONCE = 256  # between two moments at which the bar moves and Ctrl-C is heard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the rollouts that are written
+    model: ModelRef  # that answers
+    prompts: DatasetRef  # native rows with a prompt
+    per_prompt: int = 1  # answers to each prompt
+    max_new_tokens: int = 256  # longest answer
+    temperature: float = 1.0  # 0 takes the likeliest token always
+    top_k: int = 0  # only the k likeliest tokens; 0 means all
+    top_p: float = 1.0  # only the likeliest tokens that make up this much probability
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.per_prompt > 0, "per_prompt", self.per_prompt, "must be positive")
+        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
+        require(self.temperature >= 0, "temperature", self.temperature, "must not be negative")
+        require(self.top_k >= 0, "top_k", self.top_k, "must not be negative")
+        require(0 < self.top_p <= 1, "top_p", self.top_p, "must lie in (0, 1]")
+
+
+def main(config: Config, run: Run) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Model and prompts
+    policy = load_policy(run.model_path("model"))
+    prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
+    settings = Sampling(
+        max_new_tokens=config.max_new_tokens, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p
+    )
+
+    # 2. Sample; every answer has a random seed of its own
+    encoded = [policy.encode_prompt(prompt) for prompt in prompts for _ in range(config.per_prompt)]
+    meter = Meter(run)
+    rollouts = []
+    starts = range(0, len(encoded), PROMPTS_AT_ONCE)
+    with progress("sample", len(starts), quiet=run.quiet) as bar:
+        for start in starts:
+            run.stop.raise_if_asked("Stopped; sampling begins again with the same command.")
+            part = encoded[start : start + PROMPTS_AT_ONCE]
+            rollouts += sample(
+                policy.network,
+                part,
+                settings,
+                stop_ids=policy.stop_ids,
+                pad_id=policy.pad_id,
+                run_seed=config.seed,
+                first_row=start,
+            )
+            bar.advance()
+    meter.count(sum(len(rollout.tokens) for rollout in rollouts))
+    meter.flush()
+
+    # 3. Write
+    def rows() -> Iterator[dict[str, Any]]:
+        for i, prompt in enumerate(prompts):
+            answers = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
+            yield {
+                "prompt": [{"role": message.role, "content": message.content} for message in prompt],
+                "completions": [[{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in answers],
+                "finished": [answer.finish == "stop" for answer in answers],
+            }
+
+    def fill(folder: Path) -> None:
+        jsonl.write(folder / ROWS, rows())
+
+    finished = sum(rollout.finish == "stop" for rollout in rollouts) / len(rollouts)
+    mean_tokens = sum(len(rollout.tokens) for rollout in rollouts) / len(rollouts)
+    return run.publish(fill, metrics={"answers": len(rollouts), "finished_frac": finished, "response_tokens": mean_tokens})

@@ -1,0 +1,187 @@
+"""What the tests of the training half share: a small tokenizer, small random models of several shapes, and a project to train them in.
+
+Nothing here is trained.  Weights are drawn wide (0.3, where libraries take 0.02), so that every output depends on the whole context and
+a test about contexts can fail.
+"""
+
+import functools
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from fairlead.core import jsonl
+from fairlead.data.records import Message
+from fairlead.model import fresh
+from fairlead.model.policy import Policy, load_policy
+from fairlead.store import artifact as artifacts
+from fairlead.store import project as projects
+from fairlead.store.artifact import Artifact
+from fairlead.store.project import Project
+from fairlead.store.run import open_run
+
+torch.set_num_threads(1)  # small tensors gain nothing from more, and the suite shares its machine
+
+SHAPES = ("llama", "qwen2", "qwen3", "mistral", "gpt2", "gpt_neox")
+CONTEXT = 256
+TEXTS = (
+    "What is the color of the sky? The sky is blue, and the grass is green.",
+    "Tell me a story about a fox. A small fox found a lantern in the garden.",
+    "What is 3 plus 4? 3 plus 4 is 7. Please say it again. It is seven.",
+)
+
+# One user turn for each of a few words; the answers that the toys below teach.
+WORDS = ("red", "blue", "green", "fox", "dog", "cat", "lantern", "garden", "story", "seven")
+
+
+@functools.cache
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE with about 400 tokens and Fairlead's own chat template."""
+    return fresh.new_tokenizer(iter(TEXTS * 4), vocab_size=400, context=CONTEXT)
+
+
+def network(shape: str, *, seed: int = 0) -> PreTrainedModel:
+    """A two-layer causal language model of this shape with wide random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = AutoModelForCausalLM.from_config(_config(shape), dtype=torch.float32)
+        with torch.no_grad():
+            for parameter in made.parameters():
+                if parameter.dim() == 1:  # norms and biases begin as ones and zeros, behind which a mistake could hide
+                    parameter.add_(torch.randn_like(parameter) * 0.1)
+    made.eval()
+    return made  # type: ignore[no-any-return]
+
+
+def save_model(folder: Path, shape: str = "llama", *, seed: int = 0) -> Path:
+    """A model folder as transformers writes it."""
+    network(shape, seed=seed).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def policy(folder: Path, shape: str = "llama", *, seed: int = 0, **options: Any) -> Policy:
+    """`load_policy` on a folder that is made here."""
+    return load_policy(str(save_model(folder, shape, seed=seed)), **options)
+
+
+def shake(parameters: dict[str, nn.Parameter], *, scale: float = 0.1, seed: int = 1) -> None:
+    """Random steps on all of them, so that a fresh adapter does something."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * scale)
+
+
+def user(content: str) -> Message:
+    return Message("user", content)
+
+
+def assistant(content: str) -> Message:
+    return Message("assistant", content)
+
+
+def turns(*contents: str) -> tuple[Message, ...]:
+    """User and assistant in turn, the user first."""
+    return tuple(user(content) if i % 2 == 0 else assistant(content) for i, content in enumerate(contents))
+
+
+def project_with_base(root: Path, shape: str = "llama") -> Project:
+    """A project whose artifact `base` is a small random model."""
+    project = projects.create(root)
+    artifacts.publish(
+        project, "model", "base", fill=lambda folder: _fill(folder, shape), parents=(), config={}, seed=0, metrics={}
+    )
+    return project
+
+
+def train(project: Project, recipe: ModuleType, config: Any) -> tuple[Artifact, Path]:
+    """What the command line does: open the run, call the recipe.  Returns the artifact and the run's folder."""
+    name = recipe.__name__.rpartition(".")[2]
+    with open_run(project, name, config, kind=recipe.KIND, quiet=True) as run:
+        return recipe.main(config, run), run.folder
+
+
+def write_demonstrations(path: Path) -> None:
+    """Learnable: the answer repeats the asked word, at lengths that differ."""
+    rows = [{"prompt": _turn("user", f"Say {word}."), "completion": _turn("assistant", _answer(i, word))} for i, word in _asked()]
+    jsonl.write(path, rows)
+
+
+def write_comparisons(path: Path) -> None:
+    """Learnable: the chosen answer repeats the asked word, the rejected one speaks of something else, at another length."""
+    rows = [
+        {
+            "prompt": _turn("user", f"Say {word}."),
+            "chosen": _turn("assistant", _answer(i, word)),
+            "rejected": _turn("assistant", "What is it? " * (1 + i % 2) + "Please!"),
+        }
+        for i, word in _asked()
+    ]
+    jsonl.write(path, rows)
+
+
+def write_prompts(path: Path) -> None:
+    jsonl.write(path, [{"prompt": _turn("user", f"Say {word}." + " Please." * (i % 3))} for i, word in _asked()])
+
+
+def _asked() -> list[tuple[int, str]]:
+    pairs = [f"{one} and {two}" for one in WORDS[:6] for two in WORDS[:6] if one != two]
+    return list(enumerate([*WORDS, *pairs]))
+
+
+def _answer(i: int, word: str) -> str:
+    return " ".join([f"It is {word}."] * (1 + i % 3))
+
+
+def _turn(role: str, content: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": content}]
+
+
+def _fill(folder: Path, shape: str) -> None:
+    save_model(folder, shape)
+
+
+def _config(shape: str) -> PreTrainedConfig:
+    ids = {"pad_token_id": tokenizer().pad_token_id, "eos_token_id": tokenizer().eos_token_id, "bos_token_id": None}
+    common: dict[str, Any] = {
+        "vocab_size": len(tokenizer()),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.3,
+        **ids,
+    }
+    match shape:
+        case "llama":
+            return LlamaConfig(**common, num_key_value_heads=2, tie_word_embeddings=True)
+        case "qwen2":
+            return Qwen2Config(**common, num_key_value_heads=2)
+        case "qwen3":
+            return Qwen3Config(**common, num_key_value_heads=2, head_dim=8)
+        case "mistral":
+            return MistralConfig(**common, num_key_value_heads=2)
+        case "gpt2":
+            return GPT2Config(
+                vocab_size=len(tokenizer()), n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.3, **ids
+            )
+        case "gpt_neox":
+            return GPTNeoXConfig(**common)
+        case _:
+            raise AssertionError(f"no shape {shape}")
