@@ -103,9 +103,7 @@ def turns(*contents: str) -> tuple[Message, ...]:
 def project_with_base(root: Path, shape: str = "llama") -> Project:
     """A project whose artifact `base` is a small random model."""
     project = projects.create(root)
-    artifacts.publish(
-        project, "model", "base", fill=lambda folder: _fill(folder, shape), parents=(), config={}, seed=0, metrics={}
-    )
+    artifacts.publish(project, "model", "base", fill=lambda folder: _fill(folder, shape), parents=(), config={}, seed=0, metrics={})
     return project
 
 
