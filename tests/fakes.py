@@ -5,6 +5,7 @@ a test about contexts can fail.
 """
 
 import functools
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +28,7 @@ from transformers import (
 from fairlead.core import jsonl
 from fairlead.data.records import Message
 from fairlead.model import fresh
+from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
 from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
@@ -34,6 +36,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
 from fairlead.store.run import open_run
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the comparisons here are with plain CPU arithmetic
 torch.set_num_threads(1)  # small tensors gain nothing from more, and the suite shares its machine
 
 SHAPES = ("llama", "qwen2", "qwen3", "mistral", "gpt2", "gpt_neox")
@@ -69,7 +72,8 @@ def network(shape: str, *, seed: int = 0) -> PreTrainedModel:
 
 def save_model(folder: Path, shape: str = "llama", *, seed: int = 0) -> Path:
     """A model folder as transformers writes it."""
-    network(shape, seed=seed).save_pretrained(folder)
+    with quiet_transformers():
+        network(shape, seed=seed).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from torch import Tensor
+
+from fairlead.model.batch import Batch, collate, in_micro_batches, micro_batches, step_rows, steps_per_epoch
+from fairlead.model.encode import Encoded
+
+LONG = Encoded((5, 9, 2, 7), (False, False, True, True))
+SHORT = Encoded((3, 4), (False, True))
+
+
+def test_rows_are_padded_on_the_right() -> None:
+    batch = collate([LONG, SHORT], pad_id=1)
+    assert batch.tokens.tolist() == [[5, 9, 2, 7], [3, 4, 1, 1]]
+    assert batch.token_mask.tolist() == [[True] * 4, [True, True, False, False]]
+    assert batch.response_mask.tolist() == [[False, False, True, True], [False, True, False, False]]
+    assert batch.lengths.tolist() == [4, 2]
+    assert len(batch) == 2
+
+
+def test_the_first_token_carries_no_loss_because_nothing_stands_before_it() -> None:
+    batch = collate([Encoded((5, 6), (True, True))], pad_id=0)
+    assert batch.response_mask.tolist() == [[False, True]]
+
+
+def test_chosen_rows_are_cut_to_their_own_longest() -> None:
+    batch = collate([LONG, SHORT, SHORT], pad_id=1).rows([2, 1])
+    assert batch.tokens.tolist() == [[3, 4], [3, 4]]
+
+
+def test_micro_batches_put_like_lengths_together_within_the_budget() -> None:
+    # sorted 1 2 2 3 6: 2 rows of 2 -> 4; adding the other 2 -> 6 <= 6; adding the 3 -> 12 > 6; the 6 stands alone
+    assert micro_batches([3, 2, 6, 1, 2], max_tokens=6) == [[3, 1, 4], [0], [2]]
+
+
+def test_every_row_is_in_one_micro_batch_even_one_over_the_budget() -> None:
+    lengths = [9, 1, 4, 4, 30, 2, 7]
+    for budget in (1, 8, 16, 1000):
+        groups = micro_batches(lengths, budget)
+        assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+        for group in groups:
+            assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
+
+
+def first_columns(batch: Batch) -> Tensor:
+    return batch.tokens[:, 0].float()
+
+
+def as_floats(batch: Batch) -> Tensor:
+    return torch.where(batch.token_mask, batch.tokens.float(), torch.zeros(()))
+
+
+@pytest.mark.parametrize("budget", [1, 5, 8, 100])
+def test_results_of_micro_batches_come_back_in_order(budget: int) -> None:
+    batch = collate([SHORT, LONG, Encoded((8, 8, 8), (False, True, True)), SHORT], pad_id=1)
+    assert in_micro_batches(first_columns, batch, budget).tolist() == [3.0, 5.0, 8.0, 3.0]
+    assert torch.equal(in_micro_batches(as_floats, batch, budget), as_floats(batch))
+
+
+def test_an_epoch_takes_every_row_once_in_an_order_of_its_own() -> None:
+    steps = step_rows(7, 3, 6, run_seed=0)
+    assert [len(step) for step in steps] == [3, 3, 1, 3, 3, 1]
+    epochs = [[i for step in steps[start : start + 3] for i in step] for start in (0, 3)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 2
+    assert epochs[0] != epochs[1]
+
+
+def test_the_order_is_a_function_of_the_seed_and_not_of_where_one_begins() -> None:
+    assert step_rows(7, 3, 9, run_seed=4)[:4] == step_rows(7, 3, 4, run_seed=4)
+    assert step_rows(7, 3, 9, run_seed=4) != step_rows(7, 3, 9, run_seed=5)
+
+
+def test_an_epochs_last_step_may_be_short() -> None:
+    assert [steps_per_epoch(n, 4) for n in (1, 4, 5, 8)] == [1, 1, 2, 2]

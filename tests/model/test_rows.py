@@ -1,0 +1,67 @@
+import pytest
+import torch
+from fakes import turns
+
+from fairlead.core.errors import DataError
+from fairlead.data.records import Comparison, Demonstration
+from fairlead.model.encode import Encoded, TooLong
+from fairlead.model.rows import collate_pairs, decided, encode_and_split, halves, pair_tokens
+
+RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
+
+
+def length_of(record: Demonstration) -> int:
+    number = int(record.completion[0].content.split()[1])
+    if number == 7:
+        raise TooLong("has 9 tokens; at most 8 fit.")
+    return number
+
+
+def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:
+    rows = encode_and_split(RECORDS, length_of, too_long="drop", held_out=0.3, seed=1, source="data.jsonl")
+    assert rows.num_dropped == 1
+    for records, encoded in ((rows.train, rows.train_rows), (rows.held_out, rows.held_out_rows)):
+        assert [length_of(record) for record in records] == encoded
+    assert len(rows.train) + len(rows.held_out) == 39
+    assert rows.held_out and not {r.prompt for r in rows.train} & {r.prompt for r in rows.held_out}
+
+
+def test_nothing_is_held_out_on_request() -> None:
+    rows = encode_and_split(RECORDS[:5], length_of, too_long="error", held_out=0.0, seed=1, source="data.jsonl")
+    assert (rows.train, rows.held_out) == (RECORDS[:5], [])
+
+
+def test_a_record_that_is_too_long_names_its_place_and_the_remedy() -> None:
+    with pytest.raises(DataError, match=r"data.jsonl: record 8: has 9 tokens; at most 8 fit. Set too_long=drop"):
+        encode_and_split(RECORDS, length_of, too_long="error", held_out=0.3, seed=1, source="data.jsonl")
+
+
+def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
+    def faulty(record: Demonstration) -> int:
+        raise DataError("a control token.")
+
+    with pytest.raises(DataError, match="data.jsonl: record 1: a control token"):
+        encode_and_split(RECORDS, faulty, too_long="drop", held_out=0.3, seed=1, source="data.jsonl")
+
+
+def test_a_file_of_which_nothing_fits_is_refused() -> None:
+    with pytest.raises(DataError, match="data.jsonl: none of its 1 records fits"):
+        encode_and_split(RECORDS[7:8], length_of, too_long="drop", held_out=0.0, seed=1, source="data.jsonl")
+
+
+def test_ties_are_left_out_and_a_file_of_ties_is_refused() -> None:
+    clear = Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:])
+    tie = Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:], tie="bad")
+    assert decided([tie, clear, tie], "data.jsonl") == [clear]
+    with pytest.raises(DataError, match="data.jsonl: all 2 comparisons are ties"):
+        decided([tie, tie], "data.jsonl")
+
+
+def test_chosen_answers_come_first_and_halves_take_them_apart() -> None:
+    chosen, rejected = Encoded((1, 2), (False, True)), Encoded((3, 4, 5), (False, True, True))
+    other = Encoded((6, 7), (False, True))
+    batch = collate_pairs([(chosen, rejected), (other, other)], pad_id=0, device=torch.device("cpu"))
+    assert batch.tokens[:, 0].tolist() == [1, 6, 3, 6]
+    first, second = halves(batch.tokens[:, 0])
+    assert (first.tolist(), second.tolist()) == ([1, 6], [3, 6])
+    assert pair_tokens((chosen, rejected)) == 6
