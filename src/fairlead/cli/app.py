@@ -14,7 +14,7 @@ import typer
 
 import fairlead
 from fairlead.cli import chat, compare, data, export, init, lineage, quickstart, report, sample, train
-from fairlead.cli.output import complain, complain_in_json
+from fairlead.cli.output import note, tell_error
 from fairlead.core.errors import FairleadError
 
 # Packages that only some commands need -> the extra that installs them.
@@ -79,15 +79,16 @@ def call(arguments: Sequence[str]) -> int:
     except SystemExit as ended:
         return _exit_code(ended)
     except KeyboardInterrupt:
-        complain("Stopped.")
+        note("Stopped.")
         return 130
     except FairleadError as error:
         return _tell(type(error).__name__, str(error), error.exit_code, as_json)
     except Exception as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ModuleNotFoundError) else None
+        missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+        extra = EXTRAS.get(missing.partition(".")[0])
         if extra is not None:
-            missing = f"This command needs {error.name}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
-            return _tell("ConfigError", missing, 1, as_json)
+            message = f"This command needs {missing}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
+            return _tell("ConfigError", message, 1, as_json)
         return _tell("Bug", f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_where_written(error)}", 2, as_json)
     return 0
 
@@ -95,14 +96,14 @@ def call(arguments: Sequence[str]) -> int:
 def _exit_code(ended: SystemExit) -> int:
     """The parser of the command line ends with 2 at a mistake in it; that is the user's input, so 1."""
     if ended.code == 130:
-        complain("Stopped.")
+        note("Stopped.")
     return 1 if ended.code == 2 else int(ended.code or 0)
 
 
 def _tell(name: str, message: str, exit_code: int, as_json: bool) -> int:
-    complain(message if name in ("Bug", "Stopped") else f"{name}  {message}")
+    note(message if name in ("Bug", "Stopped") else f"{name}  {message}")
     if as_json:
-        complain_in_json(name, message, exit_code)
+        tell_error(name, message, exit_code)
     return exit_code
 
 

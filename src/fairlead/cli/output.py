@@ -48,17 +48,12 @@ def show(part: RenderableType) -> None:
 
 
 def note(text: str) -> None:
-    """On standard error: how far it is, what else there is to know."""
+    """On standard error: how far it is, what else there is to know, what went wrong."""
     print(visible(text), file=sys.stderr, flush=True)
 
 
-def complain(text: str) -> None:
-    """An error, on standard error, in one block."""
-    print(visible(text), file=sys.stderr, flush=True)
-
-
-def complain_in_json(name: str, message: str, exit_code: int) -> None:
-    """The same for programs: a command that failed has no other object on standard output."""
+def tell_error(name: str, message: str, exit_code: int) -> None:
+    """For programs; a command that failed so has no other object on standard output."""
     print(jsonl.dumps({"error": name, "message": message, "exit_code": exit_code}))
 
 

@@ -1,0 +1,97 @@
+"""`fairlead chat`: talk to a model, turn by turn.  Without a terminal, each line of standard input is one turn."""
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from fairlead.cli.output import AsJson, note, show, tell
+from fairlead.cli.place import ProjectDir, find_model, loadable
+from fairlead.cli.sampling import MaxNewTokens, Model, Seed, Temperature
+from fairlead.core.errors import DataError
+from fairlead.data.records import Message, Messages
+
+
+def chat(
+    model: Model,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 0.7,
+    seed: Seed = 0,
+    system: Annotated[str | None, typer.Option(help="A system message that the conversation begins with.")] = None,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to a model; /reset begins anew, /quit or Ctrl-D ends.
+
+    Example: fairlead chat aligned
+
+    Example: echo "What is 2 + 2?" | fairlead chat aligned --temperature 0
+    """
+    reference = loadable(find_model(model, project))
+
+    from fairlead.model.policy import load_policy
+    from fairlead.rollout.engine import Sampling, sample
+
+    policy = load_policy(reference)
+    opening: Messages = () if system is None else (Message("system", system),)
+    said = opening
+    turns: list[dict[str, Any]] = []
+    for number, line in enumerate(_lines(model)):
+        if line == "/quit":
+            break
+        if line == "/reset":
+            said = opening
+            note("The conversation begins anew.")
+            continue
+        try:
+            prompt = policy.encode_prompt((*said, Message("user", line)))
+        except DataError as error:  # what was typed cannot be said to this model; the conversation goes on without it
+            note(f"DataError  {error}")
+            continue
+        room = max_new_tokens if policy.context is None else min(max_new_tokens, policy.context - len(prompt))
+        if room < 1:
+            note(f"The conversation has filled the model's {policy.context} tokens, so this was not answered. /reset begins anew.")
+            continue
+        settings = Sampling(max_new_tokens=room, temperature=temperature)
+        [answer] = sample(
+            policy.network, [prompt], settings, stop_ids=policy.stop_ids, pad_id=policy.pad_id, run_seed=seed, first_row=number
+        )
+        text = policy.text(answer.tokens)
+        said = (*said, Message("user", line), Message("assistant", text))
+        turns.append({"user": line, "assistant": text, "finished": answer.finish == "stop"})
+        if not as_json:
+            show(text)
+        if answer.finish != "stop":
+            note(f"(cut off after {room} tokens)")
+    if as_json:
+        tell(
+            {"model": model, "turns": turns},
+            [],
+            as_json=True,
+            read=[reference],
+            next=f"fairlead sample {model} --prompts FILE --out answers.jsonl",
+        )
+
+
+def _lines(model: str) -> Iterator[str]:
+    """What the user says, turn by turn; empty lines say nothing."""
+    if sys.stdin.isatty():
+        import readline  # `input` edits lines and remembers them once this is loaded
+
+        readline.parse_and_bind("tab: self-insert")
+        note(f"Talking to {model}. /reset begins anew, /quit or Ctrl-D ends.")
+        lines = _typed()
+    else:
+        lines = iter(sys.stdin)
+    for line in lines:
+        if line.strip():
+            yield line.strip()
+
+
+def _typed() -> Iterator[str]:
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            return

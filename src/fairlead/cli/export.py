@@ -1,0 +1,87 @@
+"""`fairlead export`: a model as a plain folder that other tools load, without Fairlead's own files."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairlead.cli.output import AsJson, near, tell
+from fairlead.cli.place import ProjectDir, find_model
+from fairlead.cli.sampling import Model
+from fairlead.core import files
+from fairlead.core.errors import ModelError, ProjectError
+from fairlead.store.artifact import MANIFEST
+
+ADAPTER = "adapter_config.json"
+
+
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make; it must not hold anything yet.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Merge an adapter into its base, so that the folder stands alone.")] = False,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a model, or a reward model, to a folder that transformers, vLLM and others load.
+
+    Example: fairlead export aligned --out aligned-model --merge
+    """
+    _check_empty(out)
+    found = find_model(model, project, or_reward_model=True)
+    if found.location is None:
+        raise ModelError(f"{model}: is on the Hub, where other tools find it by the same name. Nothing was exported.")
+    source = found.location
+
+    from fairlead.model import load
+
+    is_adapter = (source / ADAPTER).is_file()
+    if not is_adapter:
+        load.check_folder(str(source))
+    elif not merge:
+        _check_base(source, load.adapter_base(source))
+    if out.exists():
+        out.rmdir()
+    with files.atomic_folder(out) as folder:
+        if is_adapter and merge:
+            load.load_causal_lm(str(source)).save_pretrained(folder, safe_serialization=True)
+            load.load_tokenizer(str(source)).save_pretrained(folder)
+        else:
+            _copy(source, folder)
+        if is_adapter and not merge:
+            _name_base(folder / ADAPTER, load.adapter_base(source))
+    kind = "an adapter beside its base" if is_adapter and not merge else "a model with all its weights"
+    tell(
+        {"model": model, "digest": found.digest or None, "adapter": is_adapter and not merge, "merged": is_adapter and merge},
+        [f"{found.name} as {kind}."],
+        as_json=as_json,
+        read=[source],
+        wrote=[out],
+        next=f"fairlead chat {near(out)}",
+    )
+
+
+def _check_empty(out: Path) -> None:
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise ProjectError(f"{out}: exists and is not an empty folder. Choose another --out; nothing is overwritten.")
+
+
+def _check_base(source: Path, base: str) -> None:
+    if (Path(base) / ADAPTER).is_file():
+        raise ModelError(f"{source}: is an adapter on another adapter ({base}), which other tools cannot load. Add --merge.")
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for file in sorted(source.rglob("*")):
+        name = file.relative_to(source)
+        if file.is_file() and name != Path(MANIFEST) and not any(part.startswith(".") for part in name.parts):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / name)
+
+
+def _name_base(path: Path, base: str) -> None:
+    """An artifact names its base relative to its own place, which the copy has left."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = str(Path(base).resolve()) if Path(base).is_dir() else base
+    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,27 @@
+"""`fairlead init`: a new project folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairlead.cli.output import AsJson, near, tell
+from fairlead.store import project
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; files that are there are kept.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a project: a folder that keeps data, models and runs together.
+
+    Example: fairlead init my-model
+    """
+    home = project.create(folder)
+    tell(
+        {"project": str(home.root)},
+        [f"A project at {near(home.root)}: guidelines/ says what raters look at, data/ takes your rows."],
+        as_json=as_json,
+        wrote=[home.root / project.MARKER, home.root / "guidelines" / "helpful.md"],
+        next=f"cd {near(home.root)} && fairlead data import SOURCE --out data/rows.jsonl",
+    )

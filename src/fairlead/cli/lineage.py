@@ -1,0 +1,89 @@
+"""`fairlead lineage`: what an artifact was made from, and whether all of it is as it was."""
+
+from typing import Annotated, Any
+
+import typer
+
+from fairlead.cli.output import AsJson, note, tell
+from fairlead.cli.place import ProjectDir, open_project
+from fairlead.core.errors import ProjectError
+from fairlead.store import artifact as artifacts
+from fairlead.store import lineage
+from fairlead.store.artifact import Artifact
+from fairlead.store.lineage import Node
+from fairlead.store.project import Project
+
+app = typer.Typer(help="What an artifact was made from, and whether it is unchanged.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(
+    ref: Annotated[str, typer.Argument(metavar="ARTIFACT", help="A name, KIND/NAME, or a digest or its beginning.")],
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything that an artifact was made from, back to the first file.
+
+    Example: fairlead lineage show aligned
+    """
+    home = open_project(project)
+    found = _find(home, ref)
+    tree = lineage.ancestors(home, found)
+    tell(
+        {"artifact": found.label, "digest": found.manifest.digest, "nodes": _flat(tree)},
+        [lineage.render_text(tree).rstrip()],
+        as_json=as_json,
+        read=[found.folder / artifacts.MANIFEST],
+        next=f"fairlead lineage verify {found.label}",
+    )
+
+
+@app.command("verify")
+def verify(
+    ref: Annotated[str | None, typer.Argument(metavar="[ARTIFACT]", help="Without it, the whole project.")] = None,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute every digest again; exit 1 where something is not as it was.
+
+    Example: fairlead lineage verify aligned
+    """
+    home = open_project(project)
+    found = None if ref is None else _find(home, ref)
+    problems = lineage.verify(home, found)
+    what = "the project" if found is None else f"{found.label} and all that it was made from"
+    verdict = (
+        f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in {what}."
+        if problems
+        else f"Every digest of {what} is as recorded."
+    )
+    tell(
+        {"artifact": None if found is None else found.label, "ok": not problems, "problems": problems},
+        [*problems, verdict],
+        as_json=as_json,
+        read=[home.artifacts if found is None else found.folder],
+    )
+    if problems:
+        note(f"ProjectError  {verdict} Make those artifacts again, or bring back their files.")
+        raise typer.Exit(1)
+
+
+def _find(home: Project, ref: str) -> Artifact:
+    found = artifacts.find(home, ref)
+    if found is None:
+        names = ", ".join(each.label for each in artifacts.load_all(home)[0])
+        raise ProjectError(f"{ref!r}: there is no such artifact. {f'The project has: {names}.' if names else 'The project has none yet.'}")
+    return found
+
+
+def _flat(root: Node) -> list[dict[str, Any]]:
+    """Each node once, children before parents; the edges are in `parents`."""
+    nodes: dict[str, dict[str, Any]] = {}
+    waiting = [root]
+    while waiting:
+        node, waiting = waiting[0], waiting[1:]
+        if node.digest not in nodes:
+            parents = [{"role": parent.role, "name": parent.label, "digest": parent.digest} for parent in node.parents]
+            nodes[node.digest] = {"name": node.label, "digest": node.digest, "status": node.status, "parents": parents}
+            waiting += node.parents
+    return list(nodes.values())

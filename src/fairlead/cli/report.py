@@ -1,0 +1,110 @@
+"""`fairlead report`: the page of one run, written from what the run and the project hold."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fairlead.cli.output import AsJson, near, tell
+from fairlead.cli.place import ProjectDir, open_project
+from fairlead.core import files
+from fairlead.data.answers import Answers, read_answers
+from fairlead.store import artifact as artifacts
+from fairlead.store import lineage, metrics
+from fairlead.store.artifact import Artifact
+from fairlead.store.project import Project
+from fairlead.store.run import find_run
+
+MOST_SAMPLES = 12
+
+
+def report(
+    ref: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or the name of what it made.")],
+    out: Annotated[Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")] = None,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the page of a run: curves, answers before and after, configuration, lineage, cost.
+
+    Example: fairlead report aligned
+    """
+    from fairlead.report import run_page
+    from fairlead.report.run_page import Input, RunPage, Sample
+
+    home = open_project(project)
+    folder = find_run(home, ref)
+    asked = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    events = _events(folder / "events.jsonl")
+    made = next((each for each in artifacts.load_all(home)[0] if each.manifest.run == folder.name), None)
+    page = RunPage(
+        title=f"{asked['recipe']}: {asked['config']['name']}",
+        recipe=asked["recipe"],
+        run_id=folder.name,
+        metrics=metrics.read(folder / "metrics.jsonl"),
+        config=asked["config"],
+        inputs=[Input(role, one["name"], artifacts.brief(one["digest"])) for role, one in asked["inputs"].items()],
+        artifact=None if made is None else made.label,
+        artifact_digest=None if made is None else artifacts.brief(made.manifest.digest),
+        lineage_text="" if made is None else lineage.render_text(lineage.ancestors(home, made)),
+        cost=_cost(events),
+        events=events,
+        samples=[Sample(*texts) for texts in _before_and_after(home, made)],
+        code=" ".join(word for word in (asked["code"]["version"], asked["code"]["commit"]) if word),
+    )
+    out = out or folder / "report.html"
+    files.write_text(out, run_page.render_run(page))
+    tell(
+        {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
+        [f"The report of {page.run_id}: {len(page.metrics)} rows of metrics, {len(page.samples)} answers before and after."],
+        as_json=as_json,
+        read=[folder],
+        wrote=[out],
+        next=f"open {near(out)} in a browser",
+    )
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """The finished lines: a run that is still going, or was killed, may be in the middle of one."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def _cost(events: Sequence[dict[str, Any]]) -> dict[str, str]:
+    from fairlead.report import text
+
+    costs = [event for event in events if event["event"] == "cost"]
+    if not costs:
+        return {}
+    return {
+        "time": text.duration(sum(cost["seconds"] for cost in costs)),
+        "tokens": f"{sum(cost['tokens'] for cost in costs):,}",
+        "peak memory": f"{max(cost['peak_rss_mb'] for cost in costs):,.0f} MB",
+    }
+
+
+def _before_and_after(home: Project, made: Artifact | None) -> list[tuple[str, str, str]]:
+    """Prompt, answer of the model that training began from, answer of the model that it made; none where not both answered it."""
+    if made is None or made.manifest.kind != "model":
+        return []
+    model = next((parent.digest for parent in made.manifest.parents if parent.role == "model"), None)
+    for before in _rollouts_of(home, model):
+        for after in _rollouts_of(home, made.manifest.digest):
+            if _prompts(before) == _prompts(after):
+                pairs = zip(_answers(before)[:MOST_SAMPLES], _answers(after), strict=False)
+                return [(one.prompt[-1].content, one.texts[0], two.texts[0]) for one, two in pairs]
+    return []
+
+
+def _rollouts_of(home: Project, model: str | None) -> list[Artifact]:
+    found = [each for each in artifacts.load_all(home)[0] if each.manifest.kind == "rollouts"]
+    return [each for each in found if any(parent.role == "model" and parent.digest == model for parent in each.manifest.parents)]
+
+
+def _prompts(rollouts: Artifact) -> str | None:
+    return next((parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"), None)
+
+
+def _answers(rollouts: Artifact) -> list[Answers]:
+    return read_answers(rollouts.folder / next(iter(rollouts.manifest.files)))

@@ -1,0 +1,70 @@
+"""`fairlead sample`: a model's answers to prompts, in a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairlead.cli.figures import figures
+from fairlead.cli.output import AsJson, note, tell
+from fairlead.cli.place import ProjectDir, open_project
+from fairlead.cli.sampling import MaxNewTokens, Model, Prompts, Seed, Temperature, TopK, TopP
+from fairlead.core import files
+from fairlead.core.errors import DataError
+from fairlead.data.writing import plain_file
+
+
+def sample(
+    model: Model,
+    prompts: Prompts,
+    out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
+    per_prompt: Annotated[int, typer.Option("-n", "--per-prompt", help="Answers to each prompt.")] = 1,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a model answer prompts; one row per prompt with its answers.
+
+    Example: fairlead sample sft --prompts data/prompts.jsonl -n 4 --out answers.jsonl
+    """
+    _check_out(out, prompts)
+    home = open_project(project)
+
+    from fairlead.cli.answers import answers
+    from fairlead.recipes.sample import ROWS
+
+    asked = {
+        "model": model,
+        "prompts": prompts,
+        "per_prompt": per_prompt,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    artifact, made_before = answers(home, asked)
+    if made_before:
+        note(f"{artifact.label} had been made before; its answers are copied.")
+    with files.atomic_file(out) as file:
+        file.write((artifact.folder / ROWS).read_bytes())
+    tell(
+        {"artifact": artifact.label, "out": str(out), "metrics": artifact.manifest.metrics, "made_before": made_before},
+        [f"{artifact.label}.", *figures(artifact.manifest.metrics)],
+        as_json=as_json,
+        read=[f"{parent.role}: {parent.name}" for parent in artifact.manifest.parents],
+        wrote=[out, artifact.folder],
+        next=f"fairlead compare {model} OTHER --prompts {prompts} --judge reward:NAME",
+    )
+
+
+def _check_out(out: Path, prompts: str) -> None:
+    """Before anything is sampled: a file that could not be written, or that would take the place of the prompts."""
+    if plain_file(out).is_dir():
+        raise DataError(f"{out}: is a folder; the answers go to a file.")
+    if out.exists() and Path(prompts).exists() and out.samefile(prompts):
+        raise DataError(f"{out}: holds the prompts, and the answers would take their place. Choose another --out.")

@@ -1,0 +1,150 @@
+"""`fairlead train`: one recipe with one configuration.  What recipes do, and what their knobs mean, is read from `fairlead/recipes`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from fairlead.cli.figures import figures
+from fairlead.cli.output import AsJson, near, note, show, tell
+from fairlead.cli.place import ProjectDir, open_project
+from fairlead.core import config as configs
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import open_run
+
+app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo.", no_args_is_help=True)
+
+
+def _help_with_knobs(context: typer.Context, asked: bool) -> None:
+    if asked:
+        text = context.get_help()  # printed by typer itself where it draws with rich
+        if text:
+            print(text)
+        _show_knobs(str(context.info_name))
+        raise typer.Exit
+
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG.toml|KEY=VALUE", help="A configuration, and values that go before it; the keys are listed by --help."
+    ),
+]
+Help = Annotated[
+    bool, typer.Option("--help", is_eager=True, callback=_help_with_knobs, help="Show this message and every key with its meaning.")
+]
+
+
+@app.command("pretrain")
+def pretrain(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Make a small language model from random weights and text.
+
+    Example: fairlead train pretrain name=base documents=data/documents.jsonl steps=2000
+    """
+    _train("pretrain", words or [], project, as_json)
+
+
+@app.command("sft")
+def sft(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Supervised fine-tuning: imitate demonstrations.
+
+    Example: fairlead train sft name=sft model=base demonstrations=data/demonstrations.jsonl
+    """
+    _train("sft", words or [], project, as_json)
+
+
+@app.command("reward")
+def reward(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Reward model: learn from comparisons what people prefer.
+
+    Example: fairlead train reward name=reward model=sft comparisons=data/comparisons.jsonl
+    """
+    _train("reward", words or [], project, as_json)
+
+
+@app.command("dpo")
+def dpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """DPO: learn from comparisons directly, without a reward model.
+
+    Example: fairlead train dpo name=dpo model=sft comparisons=data/comparisons.jsonl beta=0.2
+    """
+    _train("dpo", words or [], project, as_json)
+
+
+@app.command("ppo")
+def ppo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """PPO: practise on prompts, scored by a reward model.
+
+    Example: fairlead train ppo name=aligned model=sft reward=reward prompts=data/prompts.jsonl steps=100
+    """
+    _train("ppo", words or [], project, as_json)
+
+
+def _recipe(name: str) -> ModuleType:
+    """Imported here and not above: the recipes load torch."""
+    from fairlead.recipes import dpo, ppo, pretrain, reward, sft
+
+    return {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}[name]
+
+
+def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
+    has_file = bool(words) and words[0].endswith(".toml") and "=" not in words[0]
+    home = open_project(folder)
+    recipe = _recipe(name)
+    config = configs.load(recipe.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words)
+    with open_run(home, name, config, kind=recipe.KIND) as run:
+        made_before = run.finished is not None
+        latest = run.latest_checkpoint()
+        if made_before:
+            note(f"{run.id} had finished before; this is what it made.")
+        elif latest is not None:
+            note(f"{run.id}: going on from step {latest[0]}.")
+        else:
+            note(f"{run.id}: begins.")
+        artifact: Artifact = recipe.main(config, run)
+    facts = {
+        "run": run.id,
+        "artifact": artifact.label,
+        "digest": artifact.manifest.digest,
+        "metrics": artifact.manifest.metrics,
+        "folder": str(run.folder),
+        "made_before": made_before,
+        "resumed_from": latest[0] if latest and not made_before else None,
+    }
+    shown = [f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.", *figures(artifact.manifest.metrics)]
+    shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
+    tell(
+        facts,
+        shown,
+        as_json=as_json,
+        read=[f"{field}: {one.name}" for field, one in run.inputs.items()],
+        wrote=[artifact.folder, run.folder],
+        next=_next(name, artifact.manifest.name, run.config),
+    )
+
+
+def _next(recipe: str, name: str, config: Mapping[str, Any]) -> str:
+    if recipe == "pretrain":
+        return f"fairlead train sft name=sft model={name} demonstrations=FILE"
+    if recipe == "sft":
+        return f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl"
+    if recipe == "reward":
+        return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
+    judge = _judge(config["reward"]) if recipe == "ppo" else "reward:NAME"
+    return f"fairlead compare {name} {config['model']} --prompts FILE --judge {judge}"
+
+
+def _judge(reward: str) -> str:
+    return reward if reward == "gold" or reward.startswith("rule:") else f"reward:{reward}"
+
+
+def _show_knobs(name: str) -> None:
+    table = Table("key", "default", "meaning", title="Keys of the configuration", title_justify="left", box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for knob in configs.knobs(_recipe(name).Config):
+        default = "required" if knob.default is None else knob.default
+        table.add_row(knob.name, default, f"{knob.help} ({knob.type})".replace("[", r"\[").strip())
+    show(table)
