@@ -29,7 +29,9 @@ def read_answers(path: Path) -> list[Answers]:
         assert isinstance(prompt, Prompt)
         completions, finished = row.get("completions"), row.get("finished")
         if not isinstance(completions, list) or not isinstance(finished, list) or len(finished) != len(completions):
-            raise DataError(f"{path}:{number}: completions and finished must be lists of one length. Write such files with `fairlead sample`.")
+            raise DataError(
+                f"{path}:{number}: completions and finished must be lists of one length. Write such files with `fairlead sample`."
+            )
         found.append(Answers(prompt.prompt, tuple(_text(path, number, c) for c in completions), tuple(bool(f) for f in finished)))
     if not found:
         raise DataError(f"{path}: holds no answers.")

@@ -162,10 +162,8 @@ def _mean_kl(policy_reference: str, reference: str, answers: Sequence[Answers]) 
     for name in (policy_reference, reference):
         policy = load_policy(name)
         finished = [row for row in answers if row.finished[0] and row.texts[0]]
-        encoded = [
-            policy.encode((*row.prompt, Message("assistant", row.texts[0])), num_context=len(row.prompt)) for row in finished
-        ]
-        logps = in_micro_batches(policy.token_logps, collate(encoded, pad_id=policy.pad_id), 4096)
+        encoded = [policy.encode((*row.prompt, Message("assistant", row.texts[0])), num_context=len(row.prompt)) for row in finished]
+        logps = in_micro_batches(policy.token_logps, collate(encoded, pad_id=policy.pad_id, device=policy.device), 4096)
         sums.append(logps.sum(dim=1))
     return float(kl.k1(sums[0], sums[1]).mean())
 

@@ -55,14 +55,14 @@ def stages(seed: int) -> list[Stage]:
         return Stage(name, sentence, "world", "dataset", pocket.WorldRows(name=name, seed=seed, **values), pocket.rows)
 
     def answers(name: str, sentence: str, model: str, prompts: str, per_prompt: int) -> Stage:
-        config = sample.Config(
-            name=name, model=model, prompts=prompts, per_prompt=per_prompt, max_new_tokens=LONGEST, seed=seed
-        )
+        config = sample.Config(name=name, model=model, prompts=prompts, per_prompt=per_prompt, max_new_tokens=LONGEST, seed=seed)
         return Stage(name, sentence, "sample", sample.KIND, config, sample.main)
 
     return [
         Stage("base", "The small pre-trained model that ships with Fairlead.", "base", "model", pocket.Base(name="base"), pocket.base),
-        rows("demonstrations", "Answers written by careful, not perfect, simulated people.", rows="demonstrations", count=NUM_DEMONSTRATIONS),
+        rows(
+            "demonstrations", "Answers written by careful, not perfect, simulated people.", rows="demonstrations", count=NUM_DEMONSTRATIONS
+        ),
         rows("prompts-to-compare", "Prompts whose answers people will compare.", rows="prompts", count=NUM_COMPARED),
         rows("prompts-to-practise", "Prompts that the policy answers while it learns.", rows="prompts", count=NUM_PPO_PROMPTS),
         rows("prompts-held-out", "Prompts that nothing is ever trained on.", rows="prompts", count=NUM_HELD_OUT, held_out=True),
@@ -282,4 +282,3 @@ def _telling(path: Path) -> list[AnswerRow]:
         )
         for row in chosen[:NUM_SHOWN]
     ]
-

@@ -6,13 +6,16 @@ A PEFT adapter is read together with its base and merged into it.
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -29,6 +32,11 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '\n\n' }}Assistant:{% endif %}"  # no space at its end: it belongs to the answer's first token
 )
+
+
+def default_device() -> torch.device:
+    """The first CUDA device that this process may see, else the CPU.  CUDA_VISIBLE_DEVICES chooses, or hides them all."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:
@@ -85,9 +93,10 @@ def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # only to be told which: they are refused below
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{reference}: cannot be read as a model: {_first_line(error)}") from error
     missing = sorted(info["missing_keys"])
     misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
@@ -134,7 +143,17 @@ def _load_adapter(folder: Path) -> PreTrainedModel:
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
     base = load_causal_lm(adapter_base(folder))
-    merged: PreTrainedModel = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PEFT warns of missing weights, which are refused here
+            adapted = PeftModel.from_pretrained(base, str(folder))
+        found = set(load_file(folder / "adapter_model.safetensors"))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: cannot be read as an adapter of its base: {_first_line(error)}") from error
+    expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if found != expected:
+        raise ModelError(f"{folder}: the adapter's weights are not those of its settings ({min(found ^ expected)}). It is refused.")
+    merged: PreTrainedModel = adapted.merge_and_unload()
     merged.eval()
     return merged
 

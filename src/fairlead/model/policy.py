@@ -106,10 +106,11 @@ class Policy:
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
 
 
-def load_policy(reference: str, *, lora: adapters.Lora | None = None, device: torch.device | None = None) -> Policy:
-    """A policy to train: the whole network, or a fresh adapter on a frozen one.  Raises ModelError."""
+def load_policy(reference: str, *, lora: adapters.Lora | None = None) -> Policy:
+    """A policy to train or to sample from: the whole network, or a fresh adapter on a frozen one.  Raises ModelError."""
     network = load.load_causal_lm(reference)
     tokenizer = load.load_tokenizer(reference)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.CAUSAL_LM)
-    return Policy(network.to(device), tokenizer, reference)  # type: ignore[arg-type]
+    network.to(load.default_device())
+    return Policy(network, tokenizer, reference)

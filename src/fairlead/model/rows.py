@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError
-from fairlead.data.records import Comparison, Record
+from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt
 from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded, TooLong
+from fairlead.model.policy import Policy
 
 R = TypeVar("R", bound=Record)
 E = TypeVar("E")
@@ -54,6 +55,20 @@ def encode_and_split(
         raise DataError(f"{source}: none of its {len(records)} records fits into the model's context.")
     train, apart = split_by_prompt(kept, held_out=held_out, seed=seed) if held_out else (kept, [])
     return Rows(train, [encoded[id(r)] for r in train], apart, [encoded[id(r)] for r in apart], len(records) - len(kept))
+
+
+def encode_prompts(policy: Policy, prompts: Sequence[Messages], *, max_new_tokens: int, source: str) -> list[tuple[int, ...]]:
+    """The tokens before each answer; a prompt that leaves no room for `max_new_tokens` is a DataError that names it."""
+    encoded = []
+    for i, prompt in enumerate(prompts, start=1):
+        tokens = policy.encode_prompt(prompt)
+        if policy.context is not None and len(tokens) + max_new_tokens > policy.context:
+            raise DataError(
+                f"{source}: record {i}: the prompt has {len(tokens)} tokens; with {max_new_tokens} new ones it passes the model's "
+                f"context of {policy.context}. Lower max_new_tokens or shorten the prompt."
+            )
+        encoded.append(tokens)
+    return encoded
 
 
 def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:

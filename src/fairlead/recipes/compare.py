@@ -58,7 +58,12 @@ def main(config: Config, run: Run) -> Artifact:
         jsonl.write(
             folder / "scores.jsonl",
             (
-                {"prompt": [{"role": m.role, "content": m.content} for m in one.prompt], "a": one.texts[0], "b": two.texts[0], "scores": [x, y]}
+                {
+                    "prompt": [{"role": m.role, "content": m.content} for m in one.prompt],
+                    "a": one.texts[0],
+                    "b": two.texts[0],
+                    "scores": [x, y],
+                }
                 for one, two, x, y in rows
             ),
         )

@@ -29,6 +29,7 @@ from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded
 from fairlead.model.heads import ScalarModel, load_critic, new_reward_model
 from fairlead.model.policy import Policy, load_policy
+from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
@@ -113,7 +114,7 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Prompts
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
-    encoded_prompts = [policy.encode_prompt(prompt) for prompt in prompts]
+    encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     sampling = Sampling(max_new_tokens=config.max_new_tokens)
 
     # 3. Optimisers, and the KL controller's coefficient
@@ -159,7 +160,8 @@ def main(config: Config, run: Run) -> Artifact:
             kl_coef = state.numbers["kl_coef"]
             token_kl = kl.k1(old_logps, reference_logps)  # [N, T]
             token_rewards = -kl_coef * token_kl
-            token_rewards[torch.arange(len(batch)), batch.lengths - 1] += scores
+            rows = torch.arange(len(batch), device=policy.device)
+            token_rewards[rows, batch.lengths - 1] += scores.to(policy.device)
             advantages, returns = gae(token_rewards, old_values, mask, gamma=config.gamma, lam=config.lam)
             experience = Experience(batch, old_logps, old_values, masked_whiten(advantages, mask), returns)
 
@@ -178,7 +180,7 @@ def main(config: Config, run: Run) -> Artifact:
             sequence_kl = float(masked_sum(token_kl, mask).mean())
             metrics = {
                 "score": float(raw_scores.mean()),
-                "reward": float((scores - kl_coef * masked_sum(token_kl, mask)).mean()),
+                "reward": float(scores.mean()) - kl_coef * sequence_kl,
                 "kl": sequence_kl,
                 "kl_k3": float(masked_sum(kl.k3(old_logps, reference_logps), mask).mean()),
                 "kl_coef": kl_coef,

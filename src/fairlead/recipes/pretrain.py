@@ -24,7 +24,7 @@ from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model import fresh
 from fairlead.model.encode import Encoded, render
-from fairlead.model.load import quiet_transformers
+from fairlead.model.load import default_device, quiet_transformers
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -77,12 +77,14 @@ def main(config: Config, run: Run) -> Artifact:
     # 2. A network with random weights
     shape = fresh.Shape(config.hidden, config.layers, config.heads, config.intermediate, config.context)
     network = fresh.new_network(shape, tokenizer, run_seed=config.seed)
+    device = default_device()
+    network.to(device)
     optimizer = adamw(dict(network.named_parameters()), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
     state = states.State(dict(network.named_parameters()), {"optimizer": optimizer})
     start = states.restore(run, state)
 
     # 3. Train
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16")
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     order = batches.step_rows(len(rows), config.batch, config.steps, run_seed=config.seed)
     meter = Meter(run)
     with progress("pretrain", config.steps, done=start, quiet=run.quiet) as bar:
@@ -91,7 +93,7 @@ def main(config: Config, run: Run) -> Artifact:
             num_tokens = sum(len(item) - 1 for item in items)  # the first token of a row has nothing before it
             total = 0.0
             for index in batches.micro_batches([len(item) for item in items], config.micro_tokens):
-                micro = batches.collate([items[i] for i in index], pad_id=tokenizer.pad_token_id)
+                micro = batches.collate([items[i] for i in index], pad_id=tokenizer.pad_token_id, device=device)
                 with autocast:
                     logits = network(input_ids=micro.tokens, attention_mask=micro.token_mask.long(), use_cache=False).logits
                 loss = sft.negative_log_likelihood(selected_logps(logits, micro.tokens, micro.response_mask))  # [B, T]

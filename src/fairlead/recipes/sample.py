@@ -18,6 +18,7 @@ from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.model.policy import load_policy
+from fairlead.model.rows import encode_prompts
 from fairlead.rollout.engine import Sampling, sample
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -55,12 +56,11 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Model and prompts
     policy = load_policy(run.model_path("model"))
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
-    settings = Sampling(
-        max_new_tokens=config.max_new_tokens, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p
-    )
+    settings = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p)
 
     # 2. Sample; every answer has a random seed of its own
-    encoded = [policy.encode_prompt(prompt) for prompt in prompts for _ in range(config.per_prompt)]
+    encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
+    encoded = [tokens for tokens in encoded_prompts for _ in range(config.per_prompt)]
     meter = Meter(run)
     rollouts = []
     starts = range(0, len(encoded), PROMPTS_AT_ONCE)

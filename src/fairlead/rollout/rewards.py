@@ -1,4 +1,4 @@
-"""What a sampled answer is worth: from a reward model, from a rule in Python, or from the pocket world's gold rule.  One number per answer."""
+"""What a sampled answer is worth: by a reward model, by a rule in Python, or by the pocket world's gold rule.  One number per answer."""
 
 import runpy
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from fairlead.rehearse import gold
 
 # A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
 Rule = Callable[[Messages, str, bool], float]
+# Prompts, answers, finished -> scores [B] on the CPU.
 Reward = Callable[[Sequence[Messages], Sequence[str], Sequence[bool]], Tensor]
 
 
@@ -24,8 +25,8 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
     @torch.no_grad()
     def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
         rows = [model.encode((*prompt, Message("assistant", text))) for prompt, text in zip(prompts, texts, strict=True)]
-        raw = in_micro_batches(model.scores, collate(rows, pad_id=model.pad_id), micro_tokens)
-        return (raw - model.reward_mean) / model.reward_std
+        raw = in_micro_batches(model.scores, collate(rows, pad_id=model.pad_id, device=model.device), micro_tokens)
+        return ((raw - model.reward_mean) / model.reward_std).cpu()
 
     return score
 
