@@ -28,8 +28,10 @@ def sampler_logps(logits: Tensor, *, temperature: float, top_k: int, top_p: floa
 def draw(logps: Tensor, uniform: Tensor) -> Tensor:
     """The token at which the cumulative probability passes `uniform`.  [B, V], [B] in [0, 1) -> [B]"""
     cumulative = logps.exp().double().cumsum(dim=-1)
-    target = uniform.double()[:, None] * cumulative[:, -1:]  # against rounding: the last entry is 1 only nearly
-    return torch.searchsorted(cumulative, target, right=True).squeeze(1).clamp_max(logps.shape[-1] - 1)
+    total = cumulative[:, -1:]  # 1, but for rounding
+    # Rounding up must not pass the last token that has any probability.
+    target = torch.minimum(uniform.double()[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, target, right=True).squeeze(1)
 
 
 def greedy(logps: Tensor) -> Tensor:
