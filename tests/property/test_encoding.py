@@ -2,24 +2,23 @@
 
 import copy
 
-from fakes import tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.data.records import Message, Messages
 from fairlead.model.encode import encode_conversation
 from fairlead.model.load import PLAIN_TEMPLATE
+from fakes import tokenizer
 
 INNER = tokenizer()
 PLAIN = copy.deepcopy(INNER)
 PLAIN.chat_template = PLAIN_TEMPLATE
 
-# Any Unicode text that JSON can carry, and texts of pieces that tokenizers treat specially.
+PIECES = (" ", "\n", "\t", "<|", "end", "|>", "'s", "é", "🙂", "e\u0301", "the sky", "42", ":")  # that tokenizers treat specially
+
 texts = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
-    st.lists(st.sampled_from([" ", "\n", "\t", "<|", "end", "|>", "'s", "é", "🙂", "e\u0301", "the sky", "42", ":"]), min_size=1, max_size=8).map(
-        "".join
-    ),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),  # all that JSON can carry
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=8).map("".join),
 ).filter(lambda text: not any(token in text for token in INNER.all_special_tokens))
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import SHAPES, policy, save_model, turns
 from torch import Tensor
 
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch, collate, in_micro_batches
 from fairlead.model.encode import Encoded
 from fairlead.model.heads import new_reward_model
+from fakes import SHAPES, policy, save_model, turns
 
 CONVERSATIONS = (
     turns("What is it?", "It is 4."),

@@ -1,0 +1,171 @@
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
+
+from fairlead.core import seed
+from fairlead.model.adapters import Lora
+from fairlead.model.batch import collate
+from fairlead.recipes.ppo import answered
+from fairlead.rollout.engine import Rollout, Sampling, sample
+from fairlead.rollout.sampling import uniforms
+from fakes import SHAPES, network, policy, tokenizer, turns
+
+PROMPTS = [
+    tuple(tokenizer()(text, add_special_tokens=False)["input_ids"])
+    for text in ("What is it?", "Tell me a story about a fox.", "W", "The sky is blue, and the grass is green.", "What is it?", "One two")
+]
+LENGTH = 24
+
+
+def slow(
+    model: PreTrainedModel, prompt: Sequence[int], settings: Sampling, numbers: Tensor, stop_ids: frozenset[int]
+) -> tuple[list[int], list[float], str]:
+    """One row alone, without a cache: the whole text is read again for every token, and the inverse is a loop."""
+    tokens = list(prompt)
+    drawn, logps = [], []
+    for t in range(settings.max_new_tokens):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -1].double()
+        if settings.temperature == 0:
+            probabilities = logits.softmax(-1)
+            token = int(logits.argmax())
+        else:
+            probabilities = (logits / settings.temperature).softmax(-1)
+            if settings.top_k:
+                kept = set(probabilities.argsort(descending=True)[: settings.top_k].tolist())
+                probabilities = torch.tensor([float(p) if i in kept else 0.0 for i, p in enumerate(probabilities)]).double()
+            token, passed = 0, float(probabilities[0])
+            target = float(numbers[t]) * float(probabilities.sum())
+            while passed <= target:
+                token += 1
+                passed += float(probabilities[token])
+        drawn.append(token)
+        logps.append(float((probabilities[token] / probabilities.sum()).log()))
+        if token in stop_ids:
+            return drawn, logps, "stop"
+        tokens.append(token)
+    return drawn, logps, "length"
+
+
+def stops() -> frozenset[int]:
+    """Enough of them that some rows end early, some at once and some never."""
+    return frozenset(range(0, len(tokenizer()), 20))
+
+
+def run(model: PreTrainedModel, settings: Sampling, prompts: Sequence[Sequence[int]] = PROMPTS, **options: int) -> list[Rollout]:
+    return sample(model, prompts, settings, stop_ids=stops(), pad_id=0, run_seed=options.pop("run_seed", 5), **options)
+
+
+def check_against_slow(model: PreTrainedModel, settings: Sampling) -> list[Rollout]:
+    found = run(model, settings)
+    for i, (prompt, rollout) in enumerate(zip(PROMPTS, found, strict=True)):
+        numbers = uniforms([seed.derive(5, "sample", i)], LENGTH)[0]
+        tokens, logps, finish = slow(model, prompt, settings, numbers, stops())
+        assert (rollout.prompt_tokens, list(rollout.tokens), rollout.finish) == (prompt, tokens, finish)
+        assert max(abs(one - other) for one, other in zip(rollout.logps, logps, strict=True)) < 1e-4  # of order 5
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_equals_a_slow_loop_without_cache(shape: str) -> None:
+    found = check_against_slow(network(shape), Sampling(max_new_tokens=LENGTH, temperature=0.7))
+    assert len({len(rollout.tokens) for rollout in found}) > 1  # rows left the batch at different times
+    if shape == "llama":
+        assert {rollout.finish for rollout in found} == {"stop", "length"}
+
+
+def test_it_equals_a_slow_loop_with_top_k() -> None:
+    check_against_slow(network("llama"), Sampling(max_new_tokens=LENGTH, temperature=1.3, top_k=5))
+
+
+@pytest.mark.parametrize("shape", ["llama", "gpt2"])
+def test_temperature_zero_takes_the_likeliest_token(shape: str) -> None:
+    found = check_against_slow(network(shape), Sampling(max_new_tokens=LENGTH, temperature=0))
+    assert [rollout.tokens for rollout in found] == [rollout.tokens for rollout in run(network(shape), _greedy(), run_seed=6)]
+
+
+def _greedy() -> Sampling:
+    return Sampling(max_new_tokens=LENGTH, temperature=0)
+
+
+def test_attention_over_a_short_window_is_sampled_right() -> None:
+    config = copy.deepcopy(network("mistral").config)
+    assert isinstance(config, MistralConfig)
+    config.sliding_window = 6
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        check_against_slow(MistralForCausalLM(config).eval(), Sampling(max_new_tokens=LENGTH, temperature=0.7))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 128])
+def test_an_answer_does_not_depend_on_the_batch(slots: int) -> None:
+    settings = Sampling(max_new_tokens=LENGTH, temperature=0.7)
+    together = run(network("llama"), settings, slots=128)
+    found = run(network("llama"), settings, slots=slots)
+    for one, other in zip(together, found, strict=True):
+        assert (one.prompt_tokens, one.tokens, one.finish) == (other.prompt_tokens, other.tokens, other.finish)
+        assert max(abs(a - b) for a, b in zip(one.logps, other.logps, strict=True)) < 1e-4
+
+
+def test_rows_keep_their_numbers_when_prompts_are_sampled_in_parts() -> None:
+    settings = Sampling(max_new_tokens=LENGTH)
+    whole = run(network("llama"), settings)
+    parts = [*run(network("llama"), settings, PROMPTS[:2]), *run(network("llama"), settings, PROMPTS[2:], first_row=2)]
+    assert [rollout.tokens for rollout in parts] == [rollout.tokens for rollout in whole]
+
+
+def test_equal_prompts_get_answers_of_their_own_and_seeds_differ() -> None:
+    settings = Sampling(max_new_tokens=LENGTH)
+    found = run(network("llama"), settings)
+    assert found[0].prompt_tokens == found[4].prompt_tokens and found[0].tokens != found[4].tokens
+    assert run(network("llama"), settings) == found
+    assert run(network("llama"), settings, run_seed=6) != found
+
+
+def test_an_answer_ends_with_its_stop_token_or_at_the_length() -> None:
+    found = run(network("llama"), Sampling(max_new_tokens=LENGTH, temperature=0.7))
+    for rollout in found:
+        assert len(rollout.logps) == len(rollout.tokens)
+        assert not stops() & set(rollout.tokens[:-1])
+        if rollout.finish == "stop":
+            assert rollout.tokens[-1] in stops()
+        else:
+            assert len(rollout.tokens) == LENGTH and rollout.tokens[-1] not in stops()
+
+
+def test_a_stop_token_at_the_last_place_is_a_stop() -> None:
+    model, settings = network("llama"), Sampling(max_new_tokens=LENGTH, temperature=0.7)
+    stopped = next(rollout for rollout in run(model, settings) if rollout.finish == "stop" and len(rollout.tokens) > 1)
+    row = [rollout.tokens for rollout in run(model, settings)].index(stopped.tokens)
+    exact = run(model, Sampling(max_new_tokens=len(stopped.tokens), temperature=0.7))[row]
+    shorter = run(model, Sampling(max_new_tokens=len(stopped.tokens) - 1, temperature=0.7))[row]
+    assert (exact.tokens, exact.finish) == (stopped.tokens, "stop")
+    assert (shorter.tokens, shorter.finish) == (stopped.tokens[:-1], "length")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("lora", [None, Lora(4, 8)])
+def test_the_samplers_log_probabilities_are_the_policys(tmp_path: Path, shape: str, lora: Lora | None) -> None:
+    made = policy(tmp_path / "base", shape, lora=lora)
+    prompts = [made.encode_prompt(turns(asked)) for asked in ("What is it?", "Tell me a story about a fox and a dog.", "One?")]
+    rollouts = sample(
+        made.network,  # type: ignore[arg-type]
+        prompts,
+        Sampling(max_new_tokens=LENGTH),
+        stop_ids=made.stop_ids,
+        pad_id=made.pad_id,
+        run_seed=0,
+    )
+    batch = collate([answered(rollout) for rollout in rollouts], pad_id=made.pad_id)
+    with torch.no_grad():
+        logps = made.token_logps(batch)
+    for row, rollout in zip(logps, rollouts, strict=True):
+        start = len(rollout.prompt_tokens)
+        again = row[start : start + len(rollout.tokens)]
+        assert (again - torch.tensor(rollout.logps)).abs().max() < 1e-4  # of order 5
+        assert row.sum().item() == pytest.approx(sum(rollout.logps), abs=1e-3)

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+import torch
+from pytest import approx
+
+from fairlead.core.errors import ConfigError, DataError
+from fairlead.model.batch import collate
+from fairlead.model.heads import load_reward_model, new_reward_model
+from fairlead.rollout.rewards import is_rule, open_reward
+from fakes import save_model, turns
+
+PROMPTS = [turns("What is 3 plus 4?"), turns("What is 3 plus 4?"), turns("One?", "Yes.", "What is 5 plus 6?")]
+ANSWERS = ["The answer is 7.", "The answer is 8.", "The answer is 11."]
+FINISHED = [True, True, False]
+
+
+def test_a_reward_model_scores_the_whole_conversation_on_its_own_scale(tmp_path: Path) -> None:
+    made = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
+    made.set_scale(mean=0.5, std=2.0)
+    made.save(tmp_path / "reward")
+    model = load_reward_model(str(tmp_path / "reward"))
+    for micro_tokens in (1, 4096):
+        scores = open_reward(str(tmp_path / "reward"), micro_tokens=micro_tokens)(PROMPTS, ANSWERS, FINISHED)
+        for prompt, answer, score in zip(PROMPTS, ANSWERS, scores.tolist(), strict=True):
+            batch = collate([model.encode(prompt + turns("", answer)[1:])], pad_id=model.pad_id)
+            assert score == approx((float(model.scores(batch).detach()) - 0.5) / 2.0, abs=1e-5)
+        assert not scores.requires_grad
+
+
+def test_an_answer_that_is_empty_is_scored_too(tmp_path: Path) -> None:
+    made = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
+    made.save(tmp_path / "reward")
+    scores = open_reward(str(tmp_path / "reward"), micro_tokens=4096)(PROMPTS[:1], [""], [True])
+    assert torch.isfinite(scores).all()
+
+
+def test_a_rule_reads_prompt_answer_and_whether_it_ended(tmp_path: Path) -> None:
+    rule = tmp_path / "rule.py"
+    rule.write_text("def score(prompt, answer, finished):\n    return len(prompt) + 10 * len(answer) + 1000 * finished\n")
+    # 1 + 160 + 1000, 1 + 160 + 1000, 3 + 170
+    assert open_reward(f"rule:{rule}", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == [1161.0, 1161.0, 173.0]
+
+
+def test_a_file_without_a_rule_is_refused(tmp_path: Path) -> None:
+    for text in ("x = 1\n", "score = 3\n"):
+        (tmp_path / "rule.py").write_text(text)
+        with pytest.raises(ConfigError, match=r"rule.py: defines no function score\(prompt, answer, finished\)"):
+            open_reward(f"rule:{tmp_path / 'rule.py'}", micro_tokens=1)
+
+
+def test_gold_is_the_pocket_worlds_rule() -> None:
+    # right and ended: 1.0; wrong: 0.2 * 0.5 + 0.2 + 0.15 = 0.45; right but cut off: 1 - 0.15
+    assert open_reward("gold", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == approx([1.0, 0.45, 0.85], abs=1e-6)
+
+
+def test_gold_knows_no_other_world() -> None:
+    with pytest.raises(DataError, match="only prompts of the pocket world"):
+        open_reward("gold", micro_tokens=1)([turns("Who wrote Faust?")], ["Goethe."], [True])
+
+
+def test_only_gold_and_rules_are_no_reward_models() -> None:
+    assert [is_rule(ref) for ref in ("gold", "rule:a.py", "golden", "reward", "reward-model/gold")] == [True, True, False, False, False]
