@@ -1,0 +1,305 @@
+"""The documentation says what there is: every knob, metric, command, file and dependency, and none that is gone."""
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pages
+import pytest
+import typer.main
+from repository import RECIPES, ROOT, SOURCE, definitions, modules, pyproject, short, tree
+from typer.core import TyperGroup
+
+from fairlead.cli.app import app
+from fairlead.core import config as configs
+from fairlead.core import errors
+from fairlead.data.importer import FORMATS
+from fairlead.data.records import COLUMNS
+from fairlead.store.artifact import Manifest
+from fairlead.store.project import KINDS
+
+DOCS = ROOT / "docs"
+# String keys in the recipes that are no metrics: names of optimisers in a checkpoint, columns of written rows.
+NOT_METRICS = {"optimizer", "critic_optimizer", "prompt", "role", "content", "completions", "finished", "a", "b", "scores"}
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def algorithm(recipe: str) -> dict[str, str]:
+    return pages.sections(page(f"algorithms/{recipe}.md"))
+
+
+def knobs(recipe: str) -> dict[str, str | None]:
+    """Knob -> its default as Python writes it, None where it is required."""
+    found = configs.knobs(importlib.import_module(f"fairlead.recipes.{recipe}").Config)
+    return {knob.name: knob.default for knob in found}
+
+
+# ---------------------------------------------------------------- algorithms
+
+
+def test_every_recipe_has_its_page_and_its_line_in_the_index() -> None:
+    written = {path.stem for path in (DOCS / "algorithms").glob("*.md")} - {"README"}
+    indexed = re.findall(r"^\| \[(\w+)\]\(\1\.md\)", page("algorithms/README.md"), flags=re.MULTILINE)
+    assert sorted(written) == sorted(indexed) == sorted(RECIPES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_knob_is_documented_with_its_default(recipe: str) -> None:
+    documented = {}
+    for name, default, meaning, when in pages.rows(algorithm(recipe)["Knobs"]):
+        assert meaning and when, name
+        documented[name.strip("`")] = None if default == "required" else ast.literal_eval(default.strip("`"))
+    actual = {name: None if default is None else ast.literal_eval(default) for name, default in knobs(recipe).items()}
+    assert documented == actual
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_metric_is_documented(recipe: str) -> None:
+    documented = {name for row in pages.rows(algorithm(recipe)["Metrics"]) for name in pages.names(row[0])}
+    assert documented == metrics(SOURCE / "recipes" / f"{recipe}.py")
+
+
+def test_metrics_are_found_however_a_recipe_writes_them() -> None:
+    source = """
+sums = dict.fromkeys(("one", "two"), 0.0)
+sums["three"] = 1
+sums["four" if config.probe == "other" else "five"] += 1
+run.log(step, six=1, **{"seven": 2})
+"""
+    assert set(_keys_in(ast.parse(source))) == {"one", "two", "three", "four", "five", "six", "seven"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_page_quotes_is_in_the_code(recipe: str) -> None:
+    """The excerpt stands in the recipe, line for line; every function that the page names exists."""
+    path = SOURCE / "recipes" / f"{recipe}.py"
+    section = algorithm(recipe)["In the code"]
+    lines = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()}
+    excerpts = pages.blocks(section, "python")
+    assert len(excerpts) <= 1
+    assert [line for excerpt in excerpts for line in excerpt.splitlines() if line.strip() not in lines] == []
+    defined = {name for module in modules() for name in definitions(module)}
+    mentioned = {
+        span.rpartition(".")[2] for span in pages.spans(section) if re.fullmatch(r"[A-Za-z_.]+", span) and span not in knobs(recipe)
+    }
+    assert mentioned - defined == set()
+
+
+def metrics(path: Path) -> set[str]:
+    return set(_keys_in(tree(path))) - NOT_METRICS
+
+
+def _keys_in(module: ast.AST) -> Iterator[str]:
+    """Every string that is a key: of a dict that is written out, of `dict.fromkeys`, of `d[key] = …`; and the words of `run.log`."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Dict):
+            yield from (text for key in node.keys for text in _texts(key))
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            yield from _texts(node.slice)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "dict.fromkeys":
+            yield from (text for item in getattr(node.args[0], "elts", ()) for text in _texts(item))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "run.log":
+            yield from (word.arg for word in node.keywords if word.arg)
+
+
+def _texts(node: ast.AST | None) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def commands() -> dict[str, Any]:
+    """`data import` -> the command, for every command that does something."""
+
+    def below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        if not isinstance(command, TyperGroup):
+            yield " ".join(words), command
+            return
+        for word, each in command.commands.items():
+            yield from below(each, (*words, word))
+
+    return dict(below(typer.main.get_command(app), ()))
+
+
+def options(command: Any) -> dict[str, Any]:
+    """Every spelling of every option -> the option."""
+    return {spelling: param for param in command.params for spelling in param.opts if spelling.startswith("-") and spelling != "--help"}
+
+
+def test_every_command_is_documented() -> None:
+    headings = [heading.strip("`").removeprefix("fairlead ") for heading in pages.sections(page("commands.md"))]
+    assert sorted(headings) == sorted(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_option_is_documented_with_its_default(name: str) -> None:
+    documented = {
+        spelling: row[1].strip("`")
+        for row in pages.rows(pages.sections(page("commands.md"))[f"`fairlead {name}`"])
+        for spelling in pages.names(row[0])
+        if spelling.startswith("-")
+    }
+    actual = options(commands()[name])
+    assert sorted(documented) == sorted(actual)
+    for spelling, option in actual.items():
+        if option.required:
+            assert documented[spelling] == "required"
+        elif option.is_flag:
+            assert documented[spelling] == ""
+        elif option.default is not None:
+            assert documented[spelling] == str(option.default)
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()])
+def test_every_command_line_in_a_document_would_be_understood(path: Path) -> None:
+    """The command exists, its options exist, and so do the knobs that `train` is given."""
+    known = commands()
+    for line in command_lines(path.read_text(encoding="utf-8")):
+        words = line.split()[1:]
+        name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in known), None)
+        if name is None:
+            assert not words or words[0] in {"COMMAND", "--version"} or _is_a_group(line, known), line
+            continue
+        given = words[len(name.split()) :]
+        assert {word.partition("=")[0] for word in given if re.match(r"--?[a-z]", word)} <= {*options(known[name]), "--help"}, line
+        if name.startswith("train "):
+            assert {word.partition("=")[0] for word in given if re.match(r"\w+=", word)} <= set(knobs(name.removeprefix("train "))), line
+
+
+def command_lines(text: str) -> list[str]:
+    """Every `fairlead …` in shell blocks, without comments, and in the running text."""
+    shell = "\n".join(pages.blocks(text, "sh")).replace("\\\n", " ")
+    lines = [part.partition(" #")[0].strip() for line in shell.splitlines() for part in line.split("&&")]
+    return [line for line in [*lines, *pages.spans(text)] if re.match(r"fairlead( |$)", line)]
+
+
+def _is_a_group(line: str, known: dict[str, Any]) -> bool:
+    """`fairlead data` by itself, `fairlead train RECIPE`, or several at once: `fairlead data import|check`."""
+    words = line.split()[1:]
+    rest = words[1:] or ["RECIPE"]
+    inside = {name.partition(" ")[2] for name in known if name.startswith(f"{words[0]} ")}
+    return bool(inside) and (rest[0].isupper() or set(rest[0].split("|")) <= inside)
+
+
+# ---------------------------------------------------------------- the map
+
+
+def test_the_map_has_every_file_and_no_other() -> None:
+    listed = re.findall(r"^- `([^`]+)` – \S", page("map.md"), flags=re.MULTILINE)
+    files = {short(path) for path in modules() if path.stat().st_size}
+    folders = {
+        f"{path.parent.relative_to(SOURCE).as_posix()}/" for path in SOURCE.rglob("*") if path.suffix in (".html", ".css", ".safetensors")
+    }
+    assert sorted(listed) == sorted(files | folders | {"py.typed"})
+
+
+def test_the_map_has_the_packages_in_the_order_of_the_contract() -> None:
+    layers = pyproject()["tool"]["importlinter"]["contracts"][0]["layers"]
+    order = [frozenset(re.findall(r"fairlead\.(\w+)", layer)) for layer in reversed(layers)]
+    table = pages.rows(pages.sections(page("map.md"))["Who may import whom"])
+    assert [frozenset(pages.names(row[0])) for row in table] == order
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()])
+def test_every_file_and_name_in_a_document_exists(path: Path) -> None:
+    """`ops/kl.py: k1` is a file of the package or of the repository, and what it defines; a link leads to a file."""
+    text = path.read_text(encoding="utf-8")
+    for span in pages.spans(text):
+        if match := re.fullmatch(r"([\w.-]+(?:/[\w.-]+)+\.(?:py|sh|toml))(?:: (\w+))?", span):
+            place = next((root / match[1] for root in (SOURCE, ROOT) if (root / match[1]).is_file()), None)
+            assert place is not None, span
+            assert match[2] is None or match[2] in definitions(place), span
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    assert [target for target in targets if not re.match(r"https?:", target) and not (path.parent / target).exists()] == []
+
+
+# ---------------------------------------------------------------- dependencies
+
+
+def declared() -> dict[str, set[str]]:
+    """Heading in docs/dependencies.md -> the packages that pyproject.toml names there."""
+    project = pyproject()["project"]
+    groups = {"Runtime": project["dependencies"], "Build": pyproject()["build-system"]["requires"]}
+    groups |= {f"Extra `{extra}`": wanted for extra, wanted in project["optional-dependencies"].items()}
+    return {heading: {re.split(r"[^\w.-]", word)[0] for word in wanted} - {"fairlead"} for heading, wanted in groups.items()}
+
+
+def test_every_dependency_has_its_line() -> None:
+    documented = {}
+    for heading, text in pages.sections(page("dependencies.md")).items():
+        assert all(all(row) for row in pages.rows(text)), heading
+        documented[heading] = {row[0].strip("`") for row in pages.rows(text)}
+    assert documented == declared()
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    imported = set()
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    by_project = declared()
+    allowed = {name for heading, names in by_project.items() if heading not in ("Build", "Extra `test`") for name in names}
+    comes_along = {"markupsafe"}  # the type of escaped text in jinja2's own interface
+    assert imported - set(sys.stdlib_module_names) - {"fairlead"} - comes_along == allowed
+
+
+# ---------------------------------------------------------------- files and decisions
+
+
+def test_the_columns_of_native_rows_are_documented() -> None:
+    table = pages.rows(pages.sections(page("files.md"))["Native rows"])
+    documented = {row[0]: {word for cell in row[1:] for word in pages.names(cell) if word not in ("good", "bad")} for row in table}
+    assert documented == {kind: set(columns) for kind, columns in COLUMNS.items()}
+
+
+def test_formats_kinds_and_fields_are_documented() -> None:
+    files = pages.sections(page("files.md"))
+    formats = re.search(r"\*\*Formats that can be imported\*\* \(.*?\): (.*?)\.", files["Native rows"])
+    assert formats is not None and pages.names(formats[1]) == list(FORMATS)
+    kinds = re.search(r"^Kinds of artifacts: (.*)\. A name", files["A project folder"], flags=re.MULTILINE)
+    assert kinds is not None and pages.names(kinds[1]) == list(KINDS)
+    fields = [name for row in pages.rows(files["manifest.json"]) for name in pages.names(row[0])]
+    assert sorted(fields) == sorted(Manifest.__annotations__)
+
+
+def test_the_keys_of_the_summary_are_documented() -> None:
+    function = definitions(SOURCE / "loop" / "quickstart.py")["quickstart"]
+    [summary] = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and ast.unparse(node.targets[0]) == "summary"
+    ]
+    documented = [row[0].strip("`") for row in pages.rows(pages.sections(page("files.md"))["What the quickstart writes"])]
+    assert documented == [text for key in summary.keys for text in _texts(key)]
+
+
+def test_every_error_and_its_exit_code_are_documented() -> None:
+    documented = {name: int(row[0]) for row in pages.rows(pages.sections(page("files.md"))["Exit codes"]) for name in pages.names(row[2])}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FairleadError)]
+    raised = {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FairleadError}
+    assert documented == raised
+
+
+def test_decisions_are_numbered_indexed_and_of_one_page() -> None:
+    written = sorted(path for path in (DOCS / "decisions").glob("*.md") if path.stem != "README")
+    assert [path.name[:5] for path in written] == [f"{number:04d}-" for number in range(1, len(written) + 1)]
+    assert re.findall(r"\]\((.*?)\)", page("decisions/README.md")) == [path.name for path in written]
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        assert list(pages.sections(text)) == ["Problem", "Choice", "Cost"], path.name
+        assert text.count("\n") <= 40, path.name

@@ -1,0 +1,100 @@
+"""How the house is kept: sizes, names, and what must not stand in any file."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from repository import RECIPES, ROOT, SOURCE, definitions, modules, short, tree
+
+MAX_LINES = 400
+MAX_MAIN_LINES = 170
+EMPTY_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "handler", "handlers"}
+MACHINE_PATH = re.compile(r"(?<![\w.\-/~])/(?:work|root|home|Users|tmp|mnt|scratch)/")
+REGISTRY = re.compile(r"--(?:extra-)?index-url|pypi\.org/simple|files\.pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org")
+
+FILES = [pytest.param(path, id=short(path)) for path in modules()]
+
+
+def tracked() -> Iterator[tuple[str, str]]:
+    """Name and text of every text file that belongs to the project: tracked, or new and not ignored."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so nothing says which files belong to the project")
+    asked = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.is_file() and path != Path(__file__) and b"\0" not in (content := path.read_bytes()):
+            yield name, content.decode("utf-8")
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_is_short_enough_to_read(path: Path) -> None:
+    num_lines = path.read_bytes().count(b"\n")
+    assert num_lines <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_says_what_it_is_for(path: Path) -> None:
+    """Packages have empty `__init__.py` files; the top one has the version."""
+    if path.name == "__init__.py" and path.parent != SOURCE:
+        assert path.read_bytes() == b""
+    else:
+        assert ast.get_docstring(tree(path)), "no docstring at the top"
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_has_a_name_that_means_something(path: Path) -> None:
+    assert not EMPTY_NAMES.intersection(part.removesuffix(".py") for part in path.relative_to(SOURCE).parts)
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_nothing_is_left_to_be_done_later(path: Path) -> None:
+    found = re.findall(r"\b(?:TODO|FIXME|XXX)\b.*", path.read_text(encoding="utf-8"))
+    assert found == []
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_only_the_command_line_catches_everything(path: Path) -> None:
+    caught = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.ExceptHandler) and _catches_everything(node)]
+    assert not caught or short(path) == "cli/app.py"
+
+
+def test_catching_everything_is_recognised() -> None:
+    broad = ("except:", "except Exception:", "except (OSError, BaseException) as error:")
+    handlers = [ast.parse(f"try:\n    pass\n{line}\n    pass").body[0] for line in (*broad, "except OSError:")]
+    assert [_catches_everything(node.handlers[0]) for node in handlers if isinstance(node, ast.Try)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_can_be_read_in_one_go(recipe: str) -> None:
+    main = definitions(SOURCE / "recipes" / f"{recipe}.py")["main"]
+    assert main.end_lineno is not None
+    assert main.end_lineno - main.lineno + 1 <= MAX_MAIN_LINES
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=short(p)) for room in ("ops", "losses") for p in modules(SOURCE / room)])
+def test_arithmetic_has_no_state(path: Path) -> None:
+    """Functions of their arguments: no methods, no globals, no class but plain records."""
+    for node in ast.walk(tree(path)):
+        assert not (isinstance(node, ast.arg) and node.arg == "self")
+        assert not isinstance(node, ast.Global | ast.Nonlocal)
+        if isinstance(node, ast.ClassDef):
+            assert [ast.unparse(base) for base in node.bases] == ["NamedTuple"]
+
+
+def test_no_file_names_a_place_on_one_machine() -> None:
+    assert MACHINE_PATH.search("see /home/ann/fairlead")
+    assert [f"{name}: {match[0]}" for name, text in tracked() for match in MACHINE_PATH.finditer(text)] == []
+
+
+def test_no_file_names_a_package_registry() -> None:
+    assert REGISTRY.search("pip install --index-url https://example.org")
+    assert [f"{name}: {match[0]}" for name, text in tracked() for match in REGISTRY.finditer(text)] == []
+
+
+def _catches_everything(handler: ast.ExceptHandler) -> bool:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(kind is None or ast.unparse(kind) in ("Exception", "BaseException") for kind in kinds)

@@ -1,0 +1,38 @@
+"""Data, statistics, labelling and reports work without torch: proved by taking torch away."""
+
+import subprocess
+import sys
+
+import pytest
+from repository import SOURCE, dotted, modules
+
+HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets")
+LIGHT = ("core", "stats", "data", "store", "rehearse", "report")
+NEEDS_AN_EXTRA = {"fairlead.data.hub", "fairlead.cli.preview", "fairlead.cli.answers"}  # imported where it is needed, inside a function
+
+
+def import_without(absent: tuple[str, ...], wanted: list[str]) -> subprocess.CompletedProcess[str]:
+    """A fresh Python in which the absent packages cannot be imported."""
+    program = (
+        f"import sys, importlib\nfor name in {absent!r}: sys.modules[name] = None\nfor name in {wanted!r}: importlib.import_module(name)"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("package", LIGHT)
+def test_a_light_package_imports_without_torch(package: str) -> None:
+    wanted = [dotted(path) for path in modules(SOURCE / package) if dotted(path) not in NEEDS_AN_EXTRA]
+    ended = import_without(HEAVY, wanted)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_command_line_loads_no_torch_until_a_command_needs_it() -> None:
+    wanted = [dotted(path) for path in modules(SOURCE / "cli") if dotted(path) not in NEEDS_AN_EXTRA]
+    ended = import_without(HEAVY, wanted)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_taking_torch_away_is_noticed() -> None:
+    ended = import_without(HEAVY, ["fairlead.ops.masks"])
+    assert ended.returncode == 1
+    assert "torch" in ended.stderr
