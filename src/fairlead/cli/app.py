@@ -3,10 +3,12 @@
 Commands import what they need when they run, so that help and the commands about data and lineage never load torch.
 """
 
+import errno
 import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -25,6 +27,19 @@ EXTRAS = {
     "safetensors": "train",
     "peft": "train",
     "datasets": "hub",
+}
+
+# What a place on the disk can answer: the user chose it, or has to make room.
+REFUSALS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
 }
 
 EXIT_CODES = (
@@ -75,29 +90,42 @@ def call(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     as_json = "--json" in arguments
     try:
-        app(list(arguments), prog_name="fairlead")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # libraries telling each other's programmers what will change
+            app(list(arguments), prog_name="fairlead")
     except SystemExit as ended:
-        return _exit_code(ended)
+        return _parser_ended(ended, as_json)
     except KeyboardInterrupt:
-        note("Stopped.")
-        return 130
+        return _tell("Stopped", "Stopped.", 130, as_json)
     except FairleadError as error:
         return _tell(type(error).__name__, str(error), error.exit_code, as_json)
     except Exception as error:
-        missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
-        extra = EXTRAS.get(missing.partition(".")[0])
-        if extra is not None:
-            message = f"This command needs {missing}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
-            return _tell("ConfigError", message, 1, as_json)
-        return _tell("Bug", f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_where_written(error)}", 2, as_json)
+        name, message, exit_code = _explain(error)
+        return _tell(name, message, exit_code, as_json)
     return 0
 
 
-def _exit_code(ended: SystemExit) -> int:
-    """The parser of the command line ends with 2 at a mistake in it; that is the user's input, so 1."""
+def _parser_ended(ended: SystemExit, as_json: bool) -> int:
+    """The parser has said what it had to; it ends with 2 at a mistake in the command line, which is the user's input, so 1."""
     if ended.code == 130:
-        note("Stopped.")
-    return 1 if ended.code == 2 else int(ended.code or 0)
+        return _tell("Stopped", "Stopped.", 130, as_json)
+    if ended.code != 2:
+        return int(ended.code or 0)
+    if as_json:
+        tell_error("UsageError", "The command line is not valid; standard error says why.", 1)
+    return 1
+
+
+def _explain(error: Exception) -> tuple[str, str, int]:
+    """Name, message and exit code of what Fairlead did not raise itself."""
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is not None:
+            message = f"This command needs {error.name}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
+            return "ConfigError", message, 1
+    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
+        return type(error).__name__, f"{error.filename}: {error.strerror}. Choose another place, or change this one.", 1
+    return "Bug", f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_where_written(error)}", 2
 
 
 def _tell(name: str, message: str, exit_code: int, as_json: bool) -> int:

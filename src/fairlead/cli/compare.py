@@ -21,7 +21,7 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="The model that it is compared with.")],
     prompts: Prompts,
     judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py or gold.")],
-    max_new_tokens: MaxNewTokens = 256,
+    max_new_tokens: MaxNewTokens = 128,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     top_p: TopP = 1.0,

@@ -40,13 +40,15 @@ def export(
     if not is_adapter:
         load.check_folder(str(source))
     elif not merge:
-        _check_base(source, load.adapter_base(source))
+        _check_adapter(source, load.adapter_base(source))
     if out.exists():
         out.rmdir()
     with files.atomic_folder(out) as folder:
         if is_adapter and merge:
-            load.load_causal_lm(str(source)).save_pretrained(folder, safe_serialization=True)
-            load.load_tokenizer(str(source)).save_pretrained(folder)
+            network, tokenizer = load.load_causal_lm(str(source)), load.load_tokenizer(str(source))
+            with load.quiet_transformers():
+                network.save_pretrained(folder, safe_serialization=True)
+            tokenizer.save_pretrained(folder)
         else:
             _copy(source, folder)
         if is_adapter and not merge:
@@ -67,7 +69,9 @@ def _check_empty(out: Path) -> None:
         raise ProjectError(f"{out}: exists and is not an empty folder. Choose another --out; nothing is overwritten.")
 
 
-def _check_base(source: Path, base: str) -> None:
+def _check_adapter(source: Path, base: str) -> None:
+    if not (source / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{source}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
     if (Path(base) / ADAPTER).is_file():
         raise ModelError(f"{source}: is an adapter on another adapter ({base}), which other tools cannot load. Add --merge.")
 

@@ -77,7 +77,7 @@ def _find(home: Project, ref: str) -> Artifact:
 
 
 def _flat(root: Node) -> list[dict[str, Any]]:
-    """Each node once, children before parents; the edges are in `parents`."""
+    """Each node once, however often it was used; the edges are in `parents`."""
     nodes: dict[str, dict[str, Any]] = {}
     waiting = [root]
     while waiting:

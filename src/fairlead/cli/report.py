@@ -10,6 +10,7 @@ import typer
 from fairlead.cli.output import AsJson, near, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import files
+from fairlead.core.errors import ProjectError
 from fairlead.data.answers import Answers, read_answers
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage, metrics
@@ -35,6 +36,8 @@ def report(
 
     home = open_project(project)
     folder = find_run(home, ref)
+    if not (folder / "config.json").exists():
+        raise ProjectError(f"{folder}: was stopped before it began, so there is nothing to report. Run its command again.")
     asked = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     events = _events(folder / "events.jsonl")
     made = next((each for each in artifacts.load_all(home)[0] if each.manifest.run == folder.name), None)
@@ -85,13 +88,13 @@ def _cost(events: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def _before_and_after(home: Project, made: Artifact | None) -> list[tuple[str, str, str]]:
-    """Prompt, answer of the model that training began from, answer of the model that it made; none where not both answered it."""
+    """Prompt, answer of the model that training began from, answer of the model that it made; none where not both were asked."""
     if made is None or made.manifest.kind != "model":
         return []
     model = next((parent.digest for parent in made.manifest.parents if parent.role == "model"), None)
     for before in _rollouts_of(home, model):
         for after in _rollouts_of(home, made.manifest.digest):
-            if _prompts(before) == _prompts(after):
+            if _asked(before) == _asked(after):
                 pairs = zip(_answers(before)[:MOST_SAMPLES], _answers(after), strict=False)
                 return [(one.prompt[-1].content, one.texts[0], two.texts[0]) for one, two in pairs]
     return []
@@ -102,8 +105,10 @@ def _rollouts_of(home: Project, model: str | None) -> list[Artifact]:
     return [each for each in found if any(parent.role == "model" and parent.digest == model for parent in each.manifest.parents)]
 
 
-def _prompts(rollouts: Artifact) -> str | None:
-    return next((parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"), None)
+def _asked(rollouts: Artifact) -> dict[str, Any]:
+    """The prompts by digest, and the settings of sampling: answers under other settings would not be comparable."""
+    settings = {key: value for key, value in rollouts.manifest.config.items() if key not in ("name", "model", "prompts")}
+    return settings | {"prompts": [parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"]}
 
 
 def _answers(rollouts: Artifact) -> list[Answers]:

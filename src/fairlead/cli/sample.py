@@ -19,7 +19,7 @@ def sample(
     prompts: Prompts,
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
     per_prompt: Annotated[int, typer.Option("-n", "--per-prompt", help="Answers to each prompt.")] = 1,
-    max_new_tokens: MaxNewTokens = 256,
+    max_new_tokens: MaxNewTokens = 128,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     top_p: TopP = 1.0,

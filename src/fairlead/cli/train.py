@@ -29,9 +29,7 @@ def _help_with_knobs(context: typer.Context, asked: bool) -> None:
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="CONFIG.toml|KEY=VALUE", help="A configuration, and values that go before it; the keys are listed by --help."
-    ),
+    typer.Argument(metavar="CONFIG.toml|KEY=VALUE", help="A configuration, and values that go before it; the keys are listed by --help."),
 ]
 Help = Annotated[
     bool, typer.Option("--help", is_eager=True, callback=_help_with_knobs, help="Show this message and every key with its meaning.")

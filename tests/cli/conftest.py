@@ -1,0 +1,55 @@
+"""A small project with a model of each kind, made once through the real commands, and a way to run commands in this process."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from outcome import Cli, Outcome
+
+from fairlead.cli.app import call
+from fairlead.core import jsonl
+from fairlead.data.records import Comparison, Demonstration, Message
+from fairlead.data.writing import write_records
+from fairlead.rehearse import campaign, corpus
+
+TINY = ["vocab_size=320", "hidden=32", "layers=2", "heads=2", "intermediate=64", "context=256", "batch=16", "warmup=1"]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs one command line and returns what it said."""
+
+    def run(*words: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = call([str(word) for word in words])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """base, sft (an adapter) and reward, from three steps of training each; tests read it and add names of their own."""
+    torch.set_num_threads(1)  # models this small only make the threads wait for each other
+    root = tmp_path_factory.mktemp("cli") / "project"
+    assert call(["init", str(root)]) == 0
+    data = root / "data"
+    jsonl.write(data / "documents.jsonl", corpus.conversations(50, 0))
+    demonstrations = campaign.demonstrations(24, 0)
+    write_records(data / "demonstrations.jsonl", demonstrations)
+    write_records(data / "comparisons.jsonl", [longer_is_worse(one) for one in demonstrations])
+    write_records(data / "prompts.jsonl", campaign.prompts(6, 0, purpose="cli", held_out=True))
+    train = [
+        ["pretrain", "name=base", f"documents={data / 'documents.jsonl'}", "steps=3", *TINY],
+        ["sft", "name=sft", "model=base", f"demonstrations={data / 'demonstrations.jsonl'}", "batch=8", "held_out=0"],
+        ["reward", "name=reward", "model=base", f"comparisons={data / 'comparisons.jsonl'}", "batch=8", "held_out=0.4", "lora_rank=0"],
+    ]
+    for words in train:
+        assert call(["train", *words, "--project", str(root)]) == 0
+    return root
+
+
+def longer_is_worse(demonstration: Demonstration) -> Comparison:
+    worse = Message("assistant", demonstration.completion[0].content + " And so on.")
+    return Comparison(demonstration.prompt, demonstration.completion, (worse,))

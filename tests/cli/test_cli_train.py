@@ -1,0 +1,129 @@
+"""`fairlead train`: keys and their help, mistakes, a run that had finished, a run that goes on."""
+
+from pathlib import Path
+
+import pytest
+from outcome import Cli
+
+from fairlead.core.config import knobs
+from fairlead.recipes import dpo, ppo, pretrain, reward, sft
+
+RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}
+
+# A rule that presses Ctrl-C the first time that it is asked.
+STOPS_ONCE = """
+import os, signal
+from pathlib import Path
+
+def score(prompt, answer, finished):
+    mark = Path(__file__).with_suffix(".asked")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGINT)
+    return float(len(answer))
+"""
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_help_lists_every_key_with_its_default(cli: Cli, recipe: str) -> None:
+    said = cli("train", recipe, "--help")
+    rows = {line.split()[0]: line for line in said.out.split("Keys of the configuration")[1].splitlines() if line[:1].isalpha()}
+    for knob in knobs(RECIPES[recipe].Config):
+        assert (knob.default or "required") in rows[knob.name]
+
+
+def test_every_mistake_in_a_configuration_is_told_at_once(cli: Cli, project: Path, tmp_path: Path) -> None:
+    config = tmp_path / "sft.toml"
+    config.write_text('model = "base"\nbach = 8\nepochs = "two"\n', encoding="utf-8")
+    said = cli("train", "sft", config, "lr=fast", "--project", project)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("ConfigError  ")
+    assert f'{config}:2: unknown key "bach". Did you mean "batch"?' in said.err
+    assert '"name" is required' in said.err and '"demonstrations" is required' in said.err
+    assert f"{config}:3: epochs = 'two'" in said.err and "command line: lr = 'fast'" in said.err
+
+
+def test_a_word_without_an_equals_sign_is_explained(cli: Cli, project: Path) -> None:
+    said = cli("train", "sft", "base", "--project", project)
+    assert said.code == 1
+    assert '"base": expected key=value' in said.err
+
+
+def test_a_configuration_that_does_not_exist(cli: Cli, project: Path) -> None:
+    said = cli("train", "sft", "nothing.toml", "--project", project)
+    assert said.code == 1
+    assert "nothing.toml: no such configuration file." in said.err
+
+
+def test_values_on_the_command_line_go_before_those_of_the_file(cli: Cli, project: Path, tmp_path: Path) -> None:
+    config = tmp_path / "sft.toml"
+    text = f'name = "from-file"\nmodel = "base"\ndemonstrations = "{project}/data/demonstrations.jsonl"\nbatch = 24\nheld_out = 0\n'
+    config.write_text(text, encoding="utf-8")
+    said = cli("train", "sft", config, "name=from-words", "--project", project, "--json")
+    assert said.code == 0
+    assert said.json["artifact"] == "model/from-words"
+    assert Path(said.json["folder"], "metrics.jsonl").read_text(encoding="utf-8").count("\n") == 1  # 24 rows are one step
+
+
+def test_a_finished_run_is_found_again(cli: Cli, project: Path) -> None:
+    words = [
+        "train",
+        "sft",
+        "name=sft",
+        "model=base",
+        f"demonstrations={project / 'data' / 'demonstrations.jsonl'}",
+        "batch=8",
+        "held_out=0",
+    ]
+    said = cli(*words, "--project", project)
+    assert said.code == 0
+    assert "had finished before" in said.err
+    assert "next  fairlead sample sft --prompts FILE" in said.out
+
+
+def test_another_configuration_does_not_take_a_name_that_is_used(cli: Cli, project: Path) -> None:
+    said = cli(
+        "train", "sft", "name=sft", "model=base", f"demonstrations={project / 'data' / 'demonstrations.jsonl'}", "--project", project
+    )
+    assert said.code == 1
+    assert said.err.startswith("ProjectError  name = 'sft': model/sft exists")
+
+
+def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Path) -> None:
+    words = [f"comparisons={project / 'data' / 'comparisons.jsonl'}", "batch=8", "held_out=0.4", "lora_rank=0"]
+    said = cli("train", "reward", "name=reward", "model=base", *words, "--project", project, "--json")
+    assert said.code == 0
+    assert said.json["made_before"] is True and said.json["artifact"] == "reward-model/reward"
+    assert said.json["metrics"]["accuracy"].keys() == {"value", "low", "high", "n"}
+    assert said.json["next"] == "fairlead train ppo name=aligned model=base reward=reward prompts=FILE"
+
+
+def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, tmp_path: Path) -> None:
+    rule = tmp_path / "rule.py"
+    rule.write_text(STOPS_ONCE, encoding="utf-8")
+    words = ["name=stopped", "model=base", f"reward=rule:{rule}", f"prompts={project / 'data' / 'prompts.jsonl'}"]
+    words += ["steps=3", "batch=4", "epochs=1", "max_new_tokens=4", "lora_rank=2"]
+    stopped = cli("train", "ppo", *words, "--project", project)
+    assert (stopped.code, stopped.out) == (130, "")
+    assert "Stopped after step 1 of 3; the work is saved. Run the same command again to go on." in stopped.err
+    again = cli("train", "ppo", *words, "--project", project, "--json")
+    assert again.code == 0
+    assert "going on from step 1" in again.err
+    assert again.json["resumed_from"] == 1
+    assert again.json["next"] == f"fairlead compare stopped base --prompts FILE --judge rule:{rule}"
+
+
+@pytest.mark.parametrize("kind", ["a folder that is no model", "a pickle checkpoint"])
+def test_what_is_no_model_is_refused_in_one_sentence(cli: Cli, project: Path, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("none", encoding="utf-8")
+    if kind == "a pickle checkpoint":
+        (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+        (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    rows = project / "data" / "demonstrations.jsonl"
+    said = cli("train", "sft", "name=none", f"model={folder}", f"demonstrations={rows}", "--project", project)
+    assert (said.code, said.out) == (1, "")
+    [line] = [line for line in said.err.splitlines() if line.startswith("ModelError")]
+    assert ("pickle" if kind == "a pickle checkpoint" else "is no model") in line
+    assert not (project / "artifacts" / "model" / "none").exists()
