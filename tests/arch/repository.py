@@ -2,6 +2,9 @@
 
 import ast
 import functools
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -40,3 +43,9 @@ def pyproject() -> dict[str, Any]:
 def definitions(path: Path) -> dict[str, ast.FunctionDef | ast.ClassDef]:
     """Every function, method and class of a file by its own name."""
     return {node.name: node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a fresh Python that finds this checkout's Fairlead, whichever is installed."""
+    environment = os.environ | {"PYTHONPATH": str(SOURCE.parent)}
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)

@@ -1,10 +1,9 @@
 """Data, statistics, labelling and reports work without torch: proved by taking torch away."""
 
 import subprocess
-import sys
 
 import pytest
-from repository import SOURCE, dotted, modules
+from repository import SOURCE, dotted, modules, python
 
 HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets")
 LIGHT = ("core", "stats", "data", "store", "rehearse", "report")
@@ -13,10 +12,8 @@ NEEDS_AN_EXTRA = {"fairlead.data.hub", "fairlead.cli.preview", "fairlead.cli.ans
 
 def import_without(absent: tuple[str, ...], wanted: list[str]) -> subprocess.CompletedProcess[str]:
     """A fresh Python in which the absent packages cannot be imported."""
-    program = (
-        f"import sys, importlib\nfor name in {absent!r}: sys.modules[name] = None\nfor name in {wanted!r}: importlib.import_module(name)"
-    )
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    taken_away = f"import importlib, sys\nfor name in {absent!r}: sys.modules[name] = None\n"
+    return python(taken_away + f"for name in {wanted!r}: importlib.import_module(name)")
 
 
 @pytest.mark.parametrize("package", LIGHT)

@@ -1,9 +1,6 @@
 """Packages import downwards only: the contracts in pyproject.toml, and that every package has its place in them."""
 
-import subprocess
-import sys
-
-from repository import ROOT, SOURCE, pyproject
+from repository import SOURCE, pyproject, python
 
 
 def layers() -> list[str]:
@@ -14,8 +11,7 @@ def layers() -> list[str]:
 
 
 def test_the_import_contracts_are_kept() -> None:
-    command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
-    ended = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ended = python("import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     kept = len(pyproject()["tool"]["importlinter"]["contracts"])
     assert f"{kept} kept, 0 broken" in ended.stdout
