@@ -105,7 +105,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Policy, reference, reward, critic
-    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.keep_reference()
     reward = open_reward(run.model_path("reward"), micro_tokens=config.micro_tokens)
@@ -168,13 +168,13 @@ def main(config: Config, run: Run) -> Artifact:
             # d. Several passes of minibatches
             lr_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
             totals = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
-            num_updates = config.epochs * config.minibatches
-            for part in minibatch_rows(len(batch), config, step_seed):
+            parts = minibatch_rows(len(batch), config, step_seed)
+            for part in parts:
                 learned = backward(policy, critic, experience, part, config)
                 grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1)
                 update(critic_optimizer, lr=config.critic_lr * lr_scale, max_norm=config.max_norm, step=step + 1)
                 for name, value in (learned | {"grad_norm": grad_norm}).items():
-                    totals[name] += value / num_updates
+                    totals[name] += value / len(parts)
 
             # e. Book-keeping
             sequence_kl = float(masked_sum(token_kl, mask).mean())
