@@ -6,6 +6,7 @@ a test about contexts can fail.
 
 import functools
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,12 +26,14 @@ from transformers import (
     Qwen3Config,
 )
 
-from fairlead.core import jsonl
+from fairlead.core import config as configs
+from fairlead.core import digest, jsonl
 from fairlead.data.records import Message
 from fairlead.model import fresh
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
 from fairlead.store import artifact as artifacts
+from fairlead.store import lineage
 from fairlead.store import project as projects
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
@@ -47,7 +50,6 @@ TEXTS = (
     "What is 3 plus 4? 3 plus 4 is 7. Please say it again. It is seven.",
 )
 
-# One user turn for each of a few words; the answers that the toys below teach.
 WORDS = ("red", "blue", "green", "fox", "dog", "cat", "lantern", "garden", "story", "seven")
 
 
@@ -105,28 +107,60 @@ def turns(*contents: str) -> tuple[Message, ...]:
 
 
 def project_with_base(root: Path, shape: str = "llama") -> Project:
-    """A project whose artifact `base` is a small random model."""
+    """A project with a small random model, the artifact `base`, and learnable data in `data/`."""
     project = projects.create(root)
-    artifacts.publish(project, "model", "base", fill=lambda folder: _fill(folder, shape), parents=(), config={}, seed=0, metrics={})
+
+    def fill(folder: Path) -> None:
+        save_model(folder, shape)
+
+    artifacts.publish(project, "model", "base", fill=fill, parents=(), config={}, seed=0, metrics={})
+    jsonl.write(project.data / "demonstrations.jsonl", _demonstrations())
+    jsonl.write(project.data / "comparisons.jsonl", _comparisons())
+    jsonl.write(project.data / "prompts.jsonl", _prompts())
+    (project.data / "vowels.py").write_text("def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n")
     return project
 
 
-def train(project: Project, recipe: ModuleType, config: Any) -> tuple[Artifact, Path]:
-    """What the command line does: open the run, call the recipe.  Returns the artifact and the run's folder."""
+@dataclass(frozen=True)
+class Trained:
+    artifact: Artifact
+    folder: Path  # of the run
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        return [row for _, row in jsonl.read(self.folder / "metrics.jsonl")]
+
+    def series(self, name: str) -> list[float]:
+        return [row[name] for row in self.rows]
+
+
+def train(project: Project, recipe: ModuleType, **settings: Any) -> Trained:
+    """What the command line does: open the run, call the recipe."""
+    config = recipe.Config(**settings)
     name = recipe.__name__.rpartition(".")[2]
     with open_run(project, name, config, kind=recipe.KIND, quiet=True) as run:
-        return recipe.main(config, run), run.folder
+        return Trained(recipe.main(config, run), run.folder)
 
 
-def write_demonstrations(path: Path) -> None:
-    """Learnable: the answer repeats the asked word, at lengths that differ."""
-    rows = [{"prompt": _turn("user", f"Say {word}."), "completion": _turn("assistant", _answer(i, word))} for i, word in _asked()]
-    jsonl.write(path, rows)
+def check_finished(project: Project, recipe: ModuleType, made: Trained, **settings: Any) -> None:
+    """What holds for every recipe: the lineage is whole, and the same command again does nothing."""
+    assert lineage.verify(project, None) == []
+    roles = {field for field, _ in configs.refs(recipe.Config(**settings)).items() if settings.get(field) != "gold"}
+    assert {parent.role for parent in made.artifact.manifest.parents} == roles
+    before = digest.of_files(project.root)
+    again = train(project, recipe, **settings)
+    assert again.artifact == made.artifact
+    assert digest.of_files(project.root) == before
 
 
-def write_comparisons(path: Path) -> None:
-    """Learnable: the chosen answer repeats the asked word, the rejected one speaks of something else, at another length."""
-    rows = [
+def _demonstrations() -> list[dict[str, Any]]:
+    """The answer repeats the asked word, at lengths that differ."""
+    return [{"prompt": _turn("user", f"Say {word}."), "completion": _turn("assistant", _answer(i, word))} for i, word in _asked()]
+
+
+def _comparisons() -> list[dict[str, Any]]:
+    """The chosen answer repeats the asked word, the rejected one speaks of something else, at another length."""
+    return [
         {
             "prompt": _turn("user", f"Say {word}."),
             "chosen": _turn("assistant", _answer(i, word)),
@@ -134,11 +168,10 @@ def write_comparisons(path: Path) -> None:
         }
         for i, word in _asked()
     ]
-    jsonl.write(path, rows)
 
 
-def write_prompts(path: Path) -> None:
-    jsonl.write(path, [{"prompt": _turn("user", f"Say {word}." + " Please." * (i % 3))} for i, word in _asked()])
+def _prompts() -> list[dict[str, Any]]:
+    return [{"prompt": _turn("user", f"Say {word}." + " Please." * (i % 3))} for i, word in _asked()]
 
 
 def _asked() -> list[tuple[int, str]]:
@@ -152,10 +185,6 @@ def _answer(i: int, word: str) -> str:
 
 def _turn(role: str, content: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content}]
-
-
-def _fill(folder: Path, shape: str) -> None:
-    save_model(folder, shape)
 
 
 def _config(shape: str) -> PreTrainedConfig:

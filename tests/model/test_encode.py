@@ -1,7 +1,6 @@
 import copy
 
 import pytest
-from fakes import assistant, tokenizer, turns, user
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -9,6 +8,7 @@ from fairlead.core.errors import DataError, ModelError
 from fairlead.data.records import Message, Messages
 from fairlead.model.encode import Encoded, TooLong, encode_conversation, encode_prompt
 from fairlead.model.load import PLAIN_TEMPLATE
+from fakes import assistant, tokenizer, turns, user
 
 # As many published models have it: a newline after each end of turn, and a system turn of its own.
 CHATML = (

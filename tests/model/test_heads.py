@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import SHAPES, save_model, shake, tokenizer, turns
 from pytest import approx
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
@@ -12,6 +11,7 @@ from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch, collate
 from fairlead.model.heads import HEAD, ScalarModel, load_critic, load_reward_model, new_reward_model
 from fairlead.model.load import load_causal_lm
+from fakes import SHAPES, save_model, shake, tokenizer, turns
 
 CONVERSATIONS = (turns("What is it?", "It is 4."), turns("One?", "Yes, it is green. The sky is blue."))
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import SHAPES, network, policy, save_model, shake, tokenizer
 from safetensors.torch import load_file, save_file
 
 from fairlead.core.errors import ModelError
 from fairlead.model.adapters import Lora
 from fairlead.model.load import PLAIN_TEMPLATE, check_folder, load_causal_lm, load_tokenizer, stop_token_ids
+from fakes import SHAPES, network, policy, save_model, shake, tokenizer
 
 
 def without_tensor(folder: Path, part: str) -> str:

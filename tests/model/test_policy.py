@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import SHAPES, policy, shake, turns
 from torch import Tensor
 
 from fairlead.core.errors import ModelError
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch, collate
 from fairlead.model.policy import Policy, load_policy
+from fakes import SHAPES, policy, shake, turns
 
 CONVERSATIONS = (turns("What is it?", "It is 4."), turns("One?", "Yes, it is green. The sky is blue."))
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from fakes import turns
 
 from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Demonstration
 from fairlead.model.encode import Encoded, TooLong
 from fairlead.model.rows import collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fakes import turns
 
 RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
 

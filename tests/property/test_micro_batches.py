@@ -4,7 +4,6 @@ The recipes themselves run, one step each: after the first step of AdamW its `ex
 holds it.  Rows differ in length, so a mean of means would be another number.
 """
 
-import json
 import math
 from pathlib import Path
 from types import ModuleType
@@ -20,15 +19,11 @@ from fairlead.model.batch import collate, micro_batches
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.policy import Policy
 from fairlead.recipes import dpo, ppo, reward, sft
-from fairlead.store.project import Project
 from fakes import (
     policy,
     project_with_base,
     train,
     turns,
-    write_comparisons,
-    write_demonstrations,
-    write_prompts,
 )
 
 BUDGETS = (1, 150, 1_000_000)  # each row alone; a few together; all in one
@@ -41,18 +36,9 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "dpo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
     "ppo": (
         ppo,
-        {"prompts": "data/prompts.jsonl", "reward": "rule:data/rule.py", "steps": 1, "epochs": 1, "batch": 24, "max_new_tokens": 12},
+        {"prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "steps": 1, "epochs": 1, "batch": 24, "max_new_tokens": 12},
     ),
 }
-
-
-def prepared(root: Path, shape: str) -> Project:
-    project = project_with_base(root, shape)
-    write_demonstrations(project.data / "demonstrations.jsonl")
-    write_comparisons(project.data / "comparisons.jsonl")
-    write_prompts(project.data / "prompts.jsonl")
-    (project.data / "rule.py").write_text("def score(prompt, answer, finished):\n    return answer.count('e') + 0.1 * len(answer)\n")
-    return project
 
 
 def first_gradients(folder: Path, optimizer: str) -> Tensor:
@@ -62,23 +48,22 @@ def first_gradients(folder: Path, optimizer: str) -> Tensor:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    assert 0.1 < one.abs().max() < 3  # the magnitude of which 1e-6 is allowed
+    assert 0.05 < one.abs().max() < 3  # the magnitude of which 1e-6 is allowed
     return float((one - other).abs().max())
 
 
 @pytest.mark.parametrize("shape", ["llama", "qwen3", "gpt2"])
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_recipes_step_does_not_depend_on_the_budget(tmp_path: Path, learner: str, shape: str) -> None:
-    project = prepared(tmp_path, shape)
+    project = project_with_base(tmp_path, shape)
     recipe, options = LEARNERS[learner]
     found: dict[int, dict[str, Tensor]] = {}
     logged: dict[int, dict[str, float]] = {}
     for budget in BUDGETS:
-        config = recipe.Config(**COMMON, **options, name=f"budget-{budget}", micro_tokens=budget)
-        _, folder = train(project, recipe, config)
+        made = train(project, recipe, **COMMON, **options, name=f"budget-{budget}", micro_tokens=budget)
         names = ("optimizer", "critic_optimizer") if learner == "ppo" else ("optimizer",)
-        found[budget] = {name: first_gradients(folder, name) for name in names}
-        logged[budget] = json.loads((folder / "metrics.jsonl").read_text())
+        found[budget] = {name: first_gradients(made.folder, name) for name in names}
+        logged[budget] = made.rows[0]
     for budget in BUDGETS[:-1]:
         for name, whole in found[BUDGETS[-1]].items():
             assert difference(whole, found[budget][name]) < 1e-6, (name, budget)
