@@ -1,0 +1,66 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from fairlead.core import jsonl
+from fairlead.model.policy import Policy, load_policy
+from fairlead.recipes import dpo
+from fakes import check_finished, project_with_base, train
+
+SETTINGS = {
+    "name": "aligned", "model": "base", "comparisons": "data/comparisons.jsonl",
+    "epochs": 3, "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+}  # fmt: skip
+
+
+def answer_logp(policy: Policy, asked: list[dict[str, str]], answer: list[dict[str, str]]) -> float:
+    """From the text alone: log p of the answer and its end, summed."""
+    start = len(policy.tokenizer(policy.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))["input_ids"])
+    ids = policy.tokenizer(policy.tokenizer.apply_chat_template(asked + answer, tokenize=False), return_tensors="pt")["input_ids"]
+    logps = policy.network(ids).logits[0].log_softmax(-1)
+    return sum(logps[t - 1, ids[0, t]].item() for t in range(start, ids.shape[1]))
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_it_begins_at_log_two_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> None:
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"lora_rank": rank}
+    made = train(project, dpo, **settings)
+    losses = made.series("loss")
+    assert len(losses) == 15
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-5)  # the reference is the model that it starts from
+    assert made.series("margin")[0] == pytest.approx(0, abs=1e-4)
+    assert losses[-1] < 0.5
+    evidence = made.artifact.manifest.metrics
+    assert evidence["accuracy"]["value"] > 0.8 and evidence["accuracy"]["n"] == evidence["held_out"]
+    check_finished(project, dpo, made, **settings)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_its_last_measurement_can_be_repeated_from_the_saved_models(tmp_path: Path, rank: int) -> None:
+    # the artifact's log-probabilities less the base's, against the accuracy and loss that the run wrote down
+    project = project_with_base(tmp_path)
+    made = train(project, dpo, **SETTINGS | {"lora_rank": rank, "beta": 0.3})
+    policy, reference = load_policy(str(made.artifact.folder)), load_policy(str(project.artifacts / "model" / "base"))
+    margins = []
+    for _, row in jsonl.read(project.data / "comparisons.jsonl"):
+        before, after = (
+            {side: answer_logp(one, row["prompt"], row[side]) for side in ("chosen", "rejected")} for one in (reference, policy)
+        )
+        margins.append((after["chosen"] - before["chosen"]) - (after["rejected"] - before["rejected"]))
+    assert sum(margin > 0 for margin in margins) >= 36  # of 40: it prefers what people preferred
+    losses = sorted(math.log1p(math.exp(-0.3 * margin)) for margin in margins)
+    assert losses[0] <= made.artifact.manifest.metrics["held_out_loss"]["value"] <= losses[-1]
+
+
+def test_an_adapter_on_an_adapter_names_both(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "name": "first"})
+    settings = SETTINGS | {"lora_rank": 2, "epochs": 1, "name": "second", "model": "model/first"}
+    second = train(project, dpo, **settings)
+    assert second.series("loss")[0] == pytest.approx(math.log(2), abs=1e-5)  # its reference is the first, not the base
+    named = json.loads((second.artifact.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert (second.artifact.folder / named).resolve() == (project.artifacts / "model" / "first").resolve()
+    check_finished(project, dpo, second, **settings)
