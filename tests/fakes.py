@@ -5,6 +5,7 @@ a test about contexts can fail.
 """
 
 import functools
+import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from transformers import (
 
 from fairlead.core import config as configs
 from fairlead.core import digest, jsonl
+from fairlead.core.errors import FairleadError
 from fairlead.data.records import Message
 from fairlead.model import fresh
 from fairlead.model.load import quiet_transformers
@@ -140,6 +142,14 @@ def train(project: Project, recipe: ModuleType, **settings: Any) -> Trained:
     name = recipe.__name__.rpartition(".")[2]
     with open_run(project, name, config, kind=recipe.KIND, quiet=True) as run:
         return Trained(recipe.main(config, run), run.folder)
+
+
+def train_in_child(root: str, recipe: str, settings: dict[str, Any]) -> None:
+    """What a child process runs; it ends with the exit code that the command line would give."""
+    try:
+        train(projects.open_at(Path(root)), importlib.import_module(f"fairlead.recipes.{recipe}"), **settings)
+    except FairleadError as error:
+        raise SystemExit(error.exit_code) from error
 
 
 def check_finished(project: Project, recipe: ModuleType, made: Trained, **settings: Any) -> None:

@@ -1,0 +1,171 @@
+"""Real processes, killed and stopped; what they leave in the end equals the uninterrupted run bit for bit.
+
+Children come from a fork server that has imported the recipes, because importing torch takes longer than all else here.
+"""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.core import digest, jsonl
+from fairlead.recipes import reward
+from fairlead.store import lineage, project
+from fairlead.store.artifact import MANIFEST, load
+from fakes import project_with_base, train, train_in_child
+
+pytestmark = pytest.mark.slow
+
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(
+    [*(f"fairlead.recipes.{name}" for name in ("sft", "reward", "dpo", "ppo")), "transformers.models.llama.modeling_llama"]
+)
+
+COMMON: dict[str, Any] = {"name": "made", "model": "base", "warmup": 2, "seed": 1}
+PAIRS = {"comparisons": "data/comparisons.jsonl", "batch": 4, "epochs": 3, "held_out": 0.2, "measure_every": 7, "checkpoint_every": 4}
+PPO = {
+    "prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "epochs": 2, "minibatches": 2, "max_new_tokens": 8,
+    "kl_target": 0.5, "kl_horizon": 200, "checkpoint_every": 3,
+}  # fmt: skip
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sft": ("sft", {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 4}),
+    "reward": ("reward", PAIRS | {"lora_rank": 0}),
+    "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
+    "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
+    "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
+    "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
+}
+
+
+def start(root: Path, recipe: str, settings: dict[str, Any]) -> ForkServerProcess:
+    child = CHILDREN.Process(target=train_in_child, args=(str(root), recipe, COMMON | settings))
+    child.start()
+    return child
+
+
+def finish(root: Path, recipe: str, settings: dict[str, Any]) -> None:
+    child = start(root, recipe, settings)
+    child.join(timeout=120)
+    assert child.exitcode == 0
+
+
+def signal_when(child: ForkServerProcess, condition: Callable[[], bool], number: signal.Signals) -> int | None:
+    """Send the signal as soon as the condition holds; returns how the child ended."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert child.is_alive(), f"ended with {child.exitcode} before the signal"
+        assert time.monotonic() < deadline
+        time.sleep(0.0003)
+    assert child.pid is not None
+    os.kill(child.pid, number)
+    child.join(timeout=120)
+    return child.exitcode
+
+
+def run_folder(root: Path) -> Path | None:
+    return next((folder for folder in (root / "runs").iterdir() if "-made-" in folder.name), None)
+
+
+def num_rows(root: Path) -> int:
+    folder = run_folder(root)
+    try:
+        return (folder / "metrics.jsonl").read_bytes().count(b"\n") if folder else 0
+    except FileNotFoundError:  # not yet there, or removed by a child that begins again
+        return 0
+
+
+def leftovers(root: Path) -> list[Path]:
+    """What is being written at this moment, or was when its writer died: half a checkpoint, half an artifact."""
+    folder = run_folder(root)
+    checkpoints = list((folder / "checkpoints").glob(".step-*.part-*")) if folder else []
+    return checkpoints + list((root / "artifacts").glob("*/.made.part-*"))
+
+
+def two_projects(tmp_path: Path, recipe: str, settings: dict[str, Any]) -> tuple[Path, Path]:
+    """The same project twice, in the first of which the recipe has run without interruption."""
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    made = project_with_base(whole)
+    if settings.get("reward") == "judge":
+        train(made, reward, **COMMON | PAIRS | {"name": "judge", "epochs": 1, "lora_rank": 0})
+    shutil.copytree(whole, other)
+    finish(whole, recipe, settings)
+    return whole, other
+
+
+def check_equal(whole: Path, other: Path) -> None:
+    """Weights, optimizer state, controllers' numbers and metrics, byte for byte; and the lineage is whole."""
+    one, two = run_folder(whole), run_folder(other)
+    assert one is not None and two is not None and one.name == two.name
+    assert (one / "metrics.jsonl").read_bytes() == (two / "metrics.jsonl").read_bytes()
+    assert digest.of_files(one / "checkpoints") == digest.of_files(two / "checkpoints") != {}
+    (folder,) = (path for path in (whole / "artifacts").glob("*/made"))
+    twin = other / folder.relative_to(whole)
+    assert [file for file, sha in digest.of_files(folder).items() if digest.of_files(twin).get(file) != sha] in ([], [MANIFEST])
+    assert load(folder).manifest.digest == load(twin).manifest.digest
+    assert lineage.verify(project.open_at(other), None) == []
+    assert leftovers(other) == []
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_at_random_steps(tmp_path: Path, name: str) -> None:
+    recipe, settings = RUNS[name]
+    whole, other = two_projects(tmp_path, recipe, settings)
+    total = num_rows(whole)
+    assert total >= 14
+    rng = random.Random(name)
+    died_at = []
+    for step in sorted(rng.sample(range(1, total - 3), 3)):
+        child = start(other, recipe, settings)
+        assert signal_when(child, lambda step=step: num_rows(other) >= step, signal.SIGKILL) == -signal.SIGKILL  # type: ignore[misc]
+        died_at.append(num_rows(other))
+    assert all(0 < step < total for step in died_at)
+    finish(other, recipe, settings)
+    check_equal(whole, other)
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "artifacts"])
+def test_killed_while_writing(tmp_path: Path, place: str) -> None:
+    recipe, settings = RUNS["reward"]
+    whole, other = two_projects(tmp_path, recipe, settings)
+    found_half = 0
+    for _ in range(4):  # the half-written folder is there for milliseconds, so not every kill finds it
+        child = start(other, recipe, settings)
+        before = set(leftovers(other))
+        code = signal_when(child, lambda before=before: any(place in p.parts for p in set(leftovers(other)) - before), signal.SIGKILL)  # type: ignore[misc]
+        assert code == -signal.SIGKILL
+        found_half += any(place in path.parts for path in leftovers(other))
+        if found_half == 2:
+            break
+    assert found_half > 0
+    finish(other, recipe, settings)
+    check_equal(whole, other)
+
+
+@pytest.mark.parametrize("name", ["dpo", "ppo"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_with_a_checkpoint_and_resumed(tmp_path: Path, name: str, number: signal.Signals) -> None:
+    recipe, settings = RUNS[name]
+    settings = settings | {"checkpoint_every": 1000}  # so that the only checkpoints are those of stopping and of the end
+    whole, other = two_projects(tmp_path, recipe, settings)
+    for step in (2, 6):
+        child = start(other, recipe, settings)
+        assert signal_when(child, lambda step=step: num_rows(other) >= step, number) == 130  # type: ignore[misc]
+        folder = run_folder(other)
+        assert folder is not None
+        made = num_rows(other)
+        assert step <= made < num_rows(whole)
+        assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{made:08d}"]  # nothing was lost
+    finish(other, recipe, settings)
+    folder = run_folder(other)
+    assert folder is not None
+    events = [row["event"] for _, row in jsonl.read(folder / "events.jsonl")]
+    assert events.count("resumed") == 2
+    check_equal(whole, other)
