@@ -98,10 +98,11 @@ class Policy:
             base = Path(self.reference)
             named = os.path.relpath(base, home or folder) if base.is_dir() else self.reference
             self.network.peft_config["default"].base_model_name_or_path = named
-        # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
-        options = {"save_embedding_layers": False} if self.has_adapter else {}
-        with load.quiet_transformers():
-            self.network.save_pretrained(folder, **options)
+            # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
+            self.network.save_pretrained(str(folder), save_embedding_layers=False)
+        else:
+            with load.quiet_transformers():
+                self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
 
