@@ -132,7 +132,7 @@ def test_a_second_end_token_counts_where_the_model_declares_it() -> None:
     # the template ends turns with <|user|>, say, while the tokenizer's own end token is another one
     inner = with_template("{% for m in messages %}{{ m['content'] }}<|user|>{% endfor %}")
     both = frozenset([inner.eos_token_id, inner.convert_tokens_to_ids("<|user|>")])
-    encoded = encode_conversation(inner, turns("What?", "The story"), stop_ids=both)  # type: ignore[arg-type]
+    encoded = encode_conversation(inner, turns("What?", "The story"), stop_ids=both)
     assert stretches(inner, encoded)[-1] == (True, "The story<|user|>")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pytest import approx
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification
 
 from fairlead.core.errors import ModelError
 from fairlead.model.adapters import Lora
@@ -31,7 +31,7 @@ def save_reward_model(folder: Path, *, shape: str = "llama", mean: float = 0.5, 
 def test_the_score_is_the_head_on_the_last_real_token(tmp_path: Path, shape: str) -> None:
     folder = str(save_model(tmp_path / "base", shape))
     model = new_reward_model(folder, run_seed=0)
-    trunk: PreTrainedModel = load_causal_lm(folder).base_model
+    trunk = load_causal_lm(folder).base_model
     weight = model.trainable()[f"{HEAD}.weight"]
     for messages, score in zip(CONVERSATIONS, model.scores(batch_of(model)).tolist(), strict=True):
         tokens = torch.tensor([model.encode(messages).tokens])

@@ -32,7 +32,7 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path, shape: str) -> None:
 
 
 def test_half_precision_weights_are_trained_in_full_precision(tmp_path: Path) -> None:
-    network("llama").to(torch.float16).save_pretrained(tmp_path / "m")
+    network("llama").half().save_pretrained(tmp_path / "m")
     assert {p.dtype for p in load_causal_lm(str(tmp_path / "m")).parameters()} == {torch.float32}
 
 

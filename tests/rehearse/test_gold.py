@@ -13,7 +13,8 @@ STORY = "Write a two-sentence story about a fox and a lantern."
 
 def check(prompt: str, answer: str, score: float, *faults: str, finished: bool = True) -> None:
     verdict = gold.judge(prompt, answer, finished=finished)
-    assert (verdict.score, verdict.faults) == (approx(score, abs=1e-9), faults), answer
+    assert verdict.score == approx(score, abs=1e-9), answer
+    assert verdict.faults == faults, answer
 
 
 def test_the_weights_add_up_to_one() -> None:

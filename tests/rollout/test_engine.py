@@ -154,7 +154,7 @@ def test_the_samplers_log_probabilities_are_the_policys(tmp_path: Path, shape: s
     made = policy(tmp_path / "base", shape, lora=lora)
     prompts = [made.encode_prompt(turns(asked)) for asked in ("What is it?", "Tell me a story about a fox and a dog.", "One?")]
     rollouts = sample(
-        made.network,  # type: ignore[arg-type]
+        made.network,
         prompts,
         Sampling(max_new_tokens=LENGTH),
         stop_ids=made.stop_ids,

@@ -20,7 +20,7 @@ def answer_logp(policy: Policy, asked: list[dict[str, str]], answer: list[dict[s
     start = len(policy.tokenizer(policy.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))["input_ids"])
     ids = policy.tokenizer(policy.tokenizer.apply_chat_template(asked + answer, tokenize=False), return_tensors="pt")["input_ids"]
     logps = policy.network(ids).logits[0].log_softmax(-1)
-    return sum(logps[t - 1, ids[0, t]].item() for t in range(start, ids.shape[1]))
+    return float(sum(logps[t - 1, ids[0, t]].item() for t in range(start, ids.shape[1])))
 
 
 @pytest.mark.parametrize("rank", [0, 4])

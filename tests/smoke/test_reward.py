@@ -50,7 +50,9 @@ def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> 
     made = train(project, reward, **SETTINGS | {"lora_rank": 0})
     model = load_reward_model(str(made.artifact.folder))
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
-    _, held_out = split_by_prompt([parse_row("comparison", row, Where(tmp_path, i)) for i, row in enumerate(rows)], held_out=0.2, seed=0)
+    _, held_out = split_by_prompt(
+        [parse_row("comparison", row, Where("comparisons.jsonl", i)) for i, row in enumerate(rows)], held_out=0.2, seed=0
+    )
     scores = [score(model, to_row(one)["prompt"] + to_row(one)[side]) for one in held_out for side in ("chosen", "rejected")]
     assert model.reward_mean == approx(statistics.mean(scores), abs=1e-4)
     assert model.reward_std == approx(statistics.stdev(scores), abs=1e-4)
