@@ -14,7 +14,7 @@ def test_demonstrations_are_careful_answers_to_training_prompts() -> None:
     assert len({one.prompt for one in found}) == 100
     assert not any(world.is_held_out(one.prompt[0].content) for one in found)
     scores = [gold.judge(one.prompt[0].content, one.completion[0].content).score for one in found]
-    assert 0.85 < sum(scores) / len(scores) < 0.97  # careful and not perfect
+    assert 0.8 < sum(scores) / len(scores) < 0.99  # careful and not perfect
     assert campaign.demonstrations(100, 0) == found != campaign.demonstrations(100, 1)
 
 
@@ -40,7 +40,7 @@ def test_the_corpus_never_contains_a_held_out_prompt() -> None:
     assert rows == list(corpus.conversations(300, 0))
     assert rows != list(corpus.conversations(300, 1))
     scores = [gold.judge(*(message["content"] for message in row["messages"])).score for row in rows]
-    assert 0.55 < sum(scores) / len(scores) < 0.8  # good and bad behaviour mixed
+    assert 0.4 < sum(scores) / len(scores) < 0.85  # good and bad behaviour mixed
 
 
 def test_the_corpus_is_written_by_its_documented_command(tmp_path: Path) -> None:

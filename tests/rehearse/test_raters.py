@@ -7,7 +7,7 @@ from fairlead.data.records import Message
 from fairlead.rehearse import gold, raters, words
 from fairlead.rehearse.raters import PANEL, Candidates, Rater, choose, label, utility
 
-PLAIN = Rater(name="Plain", tie_width=0.0)
+PLAIN = Rater(name="Plain", sharpness=12.0, tie_width=0.0)
 SUM = "What is 3 plus 4?"
 GOOD, BAD = "3 plus 4 is 7.", "3 plus 4 is 8."
 
@@ -40,7 +40,7 @@ def test_a_careless_rater_tosses_a_coin_now_and_then() -> None:
 
 
 def test_small_differences_are_ties_good_or_bad() -> None:
-    rater = Rater(name="Ties", tie_width=0.3)
+    rater = Rater(name="Ties", sharpness=12.0, tie_width=0.3)
     rng = random.Random(0)
     flawless, hopeless = 12.0, 2.4
     assert choose(rater, flawless, flawless - 0.2, rng) == "tie good"
@@ -60,7 +60,7 @@ def test_a_utility_by_hand() -> None:
 
 def test_tastes_differ() -> None:
     long_winded = f"{GOOD} {words.FILLER[0]}"
-    strict = Rater(name="S", taste={**gold.WEIGHTS, "concise": 0.5})
+    strict = Rater(name="S", sharpness=12.0, taste={**gold.WEIGHTS, "concise": 0.5})
     patient = Rater(name="P", taste={**gold.WEIGHTS, "concise": 0.0})
     assert utility(strict, SUM, GOOD) - utility(strict, SUM, long_winded) > 5
     assert utility(patient, SUM, GOOD) == utility(patient, SUM, long_winded)
@@ -110,7 +110,7 @@ def test_every_pair_of_different_answers_is_compared_once() -> None:
 def test_ties_are_recorded_as_such() -> None:
     same_worth = Candidates(SUM, (GOOD, "The answer is 7."), (True, True))
     both_bad = Candidates(SUM, (BAD, "3 plus 4 is 9."), (True, True))
-    careful = Rater(name="Careful")
+    careful = Rater(name="Careful", sharpness=12.0)
     found = label([same_worth, both_bad], (careful,), run_seed=0)
     assert [one.tie for one in found] == ["good", "bad"]
     assert label(candidates(1), (Rater(name="Clear", sharpness=100.0),), run_seed=0)[0].tie is None

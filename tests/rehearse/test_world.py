@@ -1,3 +1,4 @@
+import dataclasses
 import random
 
 import pytest
@@ -146,12 +147,12 @@ def test_more_prompts_than_there_are_is_an_error() -> None:
 def test_the_manner_says_how_often_each_fault_occurs() -> None:
     tasks = world.tasks(0, "manner", 800, held_out=False, family="sum")
     rng = random.Random(0)
-    faults = [gold.judge(task.prompt, world.answer(task, world.WILD, rng)).faults for task in tasks]
-    shares = {name: sum(name in each for each in faults) / len(faults) for name in ("wrong", "rude", "rambling", "hedging")}
-    # dismissals (0.05) are rude and nothing else; of the rest 0.08 refuse and 0.30 of the others are wrong.  One deviation is 0.016
-    expected = {"wrong": 0.95 * 0.92 * 0.30, "rude": 0.05 + 0.95 * 0.15, "rambling": 0.95 * 0.224, "hedging": 0.95 * 0.08}
-    for name in expected:
-        assert abs(shares[name] - expected[name]) < 0.05, name
+    manner = dataclasses.replace(world.PERFECT, wrong=0.25, rude=0.2, ramble=0.3, hedge=0.1, dismiss=0.05)
+    faults = [gold.judge(task.prompt, world.answer(task, manner, rng)).faults for task in tasks]
+    # a dismissal is rude and nothing else; the other faults are drawn independently.  One standard deviation is at most 0.017
+    expected = {"gave no answer": 0.05, "rude": 0.05 + 0.95 * 0.2, "wrong": 0.95 * 0.25, "rambling": 0.95 * 0.3, "hedging": 0.95 * 0.1}
+    for name, share in expected.items():
+        assert abs(sum(name in each for each in faults) / len(faults) - share) < 0.05, name
 
 
 def test_people_who_write_demonstrations_are_better_than_the_text_of_the_wild() -> None:
@@ -160,4 +161,4 @@ def test_people_who_write_demonstrations_are_better_than_the_text_of_the_wild() 
     for manner in (world.WILD, world.CAREFUL, world.PERFECT):
         rng = random.Random(0)
         means.append(sum(gold.judge(task.prompt, world.answer(task, manner, rng)).score for task in tasks) / len(tasks))
-    assert means[0] < means[1] - 0.1 < means[2] - 0.1 == 0.9
+    assert means[0] + 0.1 < means[1] < means[2] == 1.0
