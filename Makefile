@@ -39,7 +39,7 @@ $(VENV)/.test: $(VENV)/.train
 	$(BIN)/python tests/get_chromium.py
 	touch $@
 
-# Make the embedded base model again, from nothing: about half an hour on two cores.
+# Make the embedded base model again, from nothing: about three quarters of an hour on two cores.
 base-model: $(VENV)/.train
 	sh configs/pocket/make_base_model.sh $(BIN)
 

@@ -1,12 +1,17 @@
 #!/bin/sh
-# Make src/fairlead/rehearse/base_model again: write the text, train on it, put the model into the package.
+# Make src/fairlead/rehearse/base_model again: write the text, train on it in two parts, put the model into the package.
 # usage: sh configs/pocket/make_base_model.sh .venv/bin
 set -eu
 bin=$1
 home=build/base-model
 package=src/fairlead/rehearse/base_model
+# Every batch has its own shape; with room for all of them oneDNN does not compile its kernels again and again.
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY=16384
+
 [ -e "$home/fairlead.toml" ] || "$bin/fairlead" init "$home"
-"$bin/python" -m fairlead.rehearse.corpus "$home/data/corpus.jsonl" --rows 300000 --seed 0
-"$bin/fairlead" train pretrain configs/pocket/pretrain.toml --project "$home"
+"$bin/python" -m fairlead.rehearse.corpus "$home/data/words.jsonl" --rows 300000 --seed 0
+"$bin/python" -m fairlead.rehearse.corpus "$home/data/replies.jsonl" --rows 100000 --replies 0.6 --seed 1
+"$bin/fairlead" train pretrain configs/pocket/words.toml --project "$home"
+"$bin/fairlead" train pretrain configs/pocket/replies.toml --project "$home"
 rm -rf "$package"
 "$bin/fairlead" export model/base --project "$home" --out "$package"

@@ -10,7 +10,7 @@ from fairlead.core import config as configs
 
 KNOBS = {
     "pretrain": (
-        "name documents steps vocab_size hidden layers heads intermediate context batch lr warmup weight_decay max_norm micro_tokens "
+        "name documents steps model vocab_size hidden layers heads intermediate context batch lr warmup weight_decay max_norm micro_tokens "
         "precision stored_as checkpoint_every seed"
     ),
     "sft": (

@@ -15,7 +15,9 @@ NUM_ROWS = 240
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real data at {SHARED}; set FAIRLEAD_SHARED to the folder that holds data/ and models/"),
+    pytest.mark.skipif(
+        not SHARED.is_dir(), reason=f"no real data at {SHARED}; set FAIRLEAD_SHARED to the folder that holds data/ and models/"
+    ),
 ]
 
 
@@ -34,7 +36,9 @@ def instructions(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("write", [hh, instructions])
-def test_real_preferences_go_through_the_whole_chain(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+def test_real_preferences_go_through_the_whole_chain(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # type: ignore[no-untyped-def]
     source, model = write(tmp_path), SHARED / "models/stories260k"
     home = tmp_path / "project"
     assert app.call(["init", str(home)]) == 0

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
-from fairlead.data.reading import read_demonstrations
+from fairlead.data.parsing import messages, parse_demonstration
+from fairlead.data.problem import Where
 from fairlead.data.records import Messages
 
 
@@ -15,7 +16,16 @@ def read_documents(path: Path) -> list[str | Messages]:
     first = next(jsonl.read(path), None)
     if first is not None and isinstance(first[1], dict) and "text" in first[1]:
         return [_text(path, number, row) for number, row in jsonl.read(path)]
-    return [demonstration.messages for demonstration in read_demonstrations(path)]
+    return [_conversation(Where(path, number), row) for number, row in jsonl.read(path)]
+
+
+def _conversation(where: Where, row: object) -> Messages:
+    """A conversation may end with either speaker: nothing is answered here, only read."""
+    if not isinstance(row, dict):
+        raise DataError(f"{where.path}:{where.line}: an object with `messages`, or with `text`, is expected.")
+    if "messages" in row:
+        return messages(row["messages"], "messages", where)
+    return parse_demonstration(row, where).messages
 
 
 def _text(path: Path, number: int, row: object) -> str:

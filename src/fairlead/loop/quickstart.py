@@ -28,12 +28,23 @@ from fairlead.store.project import Project
 from fairlead.store.run import Run
 from fairlead.train.meter import peak_rss_mb
 
-NUM_DEMONSTRATIONS = 480
-NUM_COMPARED = 640  # prompts whose answers people compare
-NUM_PPO_PROMPTS = 2000
-NUM_HELD_OUT = 320  # prompts that nothing was trained on
-NUM_SHOWN = 24  # of them in the report, with all three answers
+NUM_SHOWN = 24  # held-out prompts in the report, with all three answers
 LONGEST = 64  # tokens of an answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much of everything; the defaults fit into five minutes on two cores."""
+
+    demonstrations: int = 480
+    compared: int = 1000  # prompts whose answers people compare
+    practised: int = 2000  # prompts that PPO draws from
+    held_out: int = 320  # prompts that nothing was trained on
+    ppo_steps: int = 28
+    ppo_batch: int = 128
+
+
+WHOLE = Size()
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class Stage:
     main: Callable[[Any, Run], Artifact]
 
 
-def stages(seed: int) -> list[Stage]:
+def stages(seed: int, size: Size) -> list[Stage]:
     """The round, in order.  Later stages name earlier ones by their artifacts' names."""
 
     def rows(name: str, sentence: str, **values: Any) -> Stage:
@@ -61,11 +72,11 @@ def stages(seed: int) -> list[Stage]:
     return [
         Stage("base", "The small pre-trained model that ships with Fairlead.", "base", "model", pocket.Base(name="base"), pocket.base),
         rows(
-            "demonstrations", "Answers written by careful, not perfect, simulated people.", rows="demonstrations", count=NUM_DEMONSTRATIONS
+            "demonstrations", "Answers written by careful, not perfect, simulated people.", rows="demonstrations", count=size.demonstrations
         ),
-        rows("prompts-to-compare", "Prompts whose answers people will compare.", rows="prompts", count=NUM_COMPARED),
-        rows("prompts-to-practise", "Prompts that the policy answers while it learns.", rows="prompts", count=NUM_PPO_PROMPTS),
-        rows("prompts-held-out", "Prompts that nothing is ever trained on.", rows="prompts", count=NUM_HELD_OUT, held_out=True),
+        rows("prompts-to-compare", "Prompts whose answers people will compare.", rows="prompts", count=size.compared),
+        rows("prompts-to-practise", "Prompts that the policy answers while it learns.", rows="prompts", count=size.practised),
+        rows("prompts-held-out", "Prompts that nothing is ever trained on.", rows="prompts", count=size.held_out, held_out=True),
         Stage(
             "sft",
             "Supervised fine-tuning: the model imitates the demonstrations.",
@@ -75,9 +86,9 @@ def stages(seed: int) -> list[Stage]:
                 name="sft",
                 model="base",
                 demonstrations="dataset/demonstrations",
-                epochs=1,
+                epochs=2,
                 batch=16,
-                lr=2e-4,
+                lr=3e-4,
                 warmup=5,
                 lora_rank=0,
                 held_out=0.1,
@@ -106,14 +117,14 @@ def stages(seed: int) -> list[Stage]:
                 name="reward",
                 model="model/sft",
                 comparisons="dataset/comparisons",
-                epochs=2,
-                batch=32,
+                epochs=1,
+                batch=16,
                 lr=3e-4,
-                warmup=5,
+                warmup=10,
                 lora_rank=0,
                 held_out=0.15,
-                measure_every=10,
-                checkpoint_every=10,
+                measure_every=40,
+                checkpoint_every=20,
                 seed=seed,
             ),
             reward.main,
@@ -129,12 +140,12 @@ def stages(seed: int) -> list[Stage]:
                 reward="reward",
                 prompts="dataset/prompts-to-practise",
                 probe="gold",
-                steps=30,
-                batch=128,
-                epochs=2,
+                steps=size.ppo_steps,
+                batch=size.ppo_batch,
+                epochs=1,
                 minibatches=4,
                 max_new_tokens=LONGEST,
-                lr=1e-4,
+                lr=3e-4,
                 critic_lr=3e-4,
                 warmup=3,
                 kl_coef=0.02,
@@ -166,17 +177,18 @@ def stages(seed: int) -> list[Stage]:
     ]
 
 
-def quickstart(out: Path, *, seed: int, quiet: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
+def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Run what is not yet there of the round, write `summary.json` and `report.html`, return the summary."""
     started_at, clock = datetime.now(UTC), time.monotonic()
     home = _home(out)
     made: list[tuple[Stage, Artifact, Path]] = []
-    plan = stages(seed)
+    plan = stages(seed, size)
     for number, stage in enumerate(plan, start=1):
         with run.open_run(home, stage.recipe, stage.config, kind=stage.kind, quiet=quiet) as current:
             note = "made before" if current.finished else stage.sentence
             say(f"[{number}/{len(plan)}] {stage.title}: {note}")
             made.append((stage, stage.main(stage.config, current), current.folder))
+            current.stop.raise_if_asked(f"Stopped after {stage.title}; the work is saved. Run the same command again to go on.")
     earlier = sum(event["seconds"] for _, _, folder in made for event in _costs(folder) if event["at"] < started_at.isoformat())
     peak = max([peak_rss_mb()] + [event["peak_rss_mb"] for _, _, folder in made for event in _costs(folder)])
     found = {stage.title: artifact for stage, artifact, _ in made}

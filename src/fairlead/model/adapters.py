@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
+
+from fairlead.core import seed
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,7 @@ class Lora:
 
     rank: int
     alpha: int
+    seed: int = 0  # of the adapter's first weights: A is random, B is zero
 
 
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
@@ -26,4 +30,6 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
         task_type=task,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in network.modules()),  # GPT-2 keeps its matrices transposed
     )
-    return get_peft_model(network, settings)  # type: ignore[return-value]
+    with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
+        torch.manual_seed(seed.derive(lora.seed, "lora", str(task)))
+        return get_peft_model(network, settings)  # type: ignore[return-value]

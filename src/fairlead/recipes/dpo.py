@@ -72,7 +72,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the reference is what it is now
-    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.keep_reference()
 

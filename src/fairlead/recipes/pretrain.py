@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from fairlead.core import files
-from fairlead.core.config import DatasetRef
+from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.records import Message, Messages
@@ -24,7 +24,7 @@ from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model import fresh
 from fairlead.model.encode import Encoded, render
-from fairlead.model.load import default_device, quiet_transformers
+from fairlead.model.load import default_device, load_causal_lm, load_tokenizer, quiet_transformers
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -41,6 +41,7 @@ class Config:
     name: str  # of the model that is written
     documents: DatasetRef  # rows with `text` or `messages`, or a .txt file
     steps: int  # optimiser steps
+    model: ModelRef = ""  # to go on from; its tokenizer and shape are kept, and the knobs about them mean nothing
     vocab_size: int = 2048  # byte-level BPE, trained on the documents
     hidden: int = 256  # width of the residual stream
     layers: int = 4
@@ -69,16 +70,20 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
 
-    # 1. Documents and a tokenizer trained on them; the tokenizer is kept with the run, so that a resumed run reads the same tokens
+    # 1. Documents, and a tokenizer: the given model's, or one trained on them and kept with the run, so that a resumed run reads the
+    #    same tokens
     documents = read_documents(run.data_path("documents"))
-    tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
-    rows = [piece for document in documents for piece in _pieces(tokenizer, document, config.context)]
+    tokenizer = load_tokenizer(run.model_path("model")) if config.model else _tokenizer(config, run.folder / "tokenizer", documents)
 
-    # 2. A network with random weights
-    shape = fresh.Shape(config.hidden, config.layers, config.heads, config.intermediate, config.context)
-    network = fresh.new_network(shape, tokenizer, run_seed=config.seed)
+    # 2. A network: the given model's, or one with random weights
+    if config.model:
+        network = load_causal_lm(run.model_path("model"))
+    else:
+        shape = fresh.Shape(config.hidden, config.layers, config.heads, config.intermediate, config.context)
+        network = fresh.new_network(shape, tokenizer, run_seed=config.seed)
     device = default_device()
     network.to(device)
+    rows = [piece for document in documents for piece in _pieces(tokenizer, document, config.context)]
     optimizer = adamw(dict(network.named_parameters()), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
     state = states.State(dict(network.named_parameters()), {"optimizer": optimizer})
     start = states.restore(run, state)
@@ -126,7 +131,7 @@ def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) ->
     return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))
 
 
-def _pieces(tokenizer: PreTrainedTokenizerFast, document: str | Messages, context: int) -> list[Encoded]:
+def _pieces(tokenizer: PreTrainedTokenizerBase, document: str | Messages, context: int) -> list[Encoded]:
     """A document as rows of at most `context` tokens, every token trained."""
     if isinstance(document, str):
         tokens = [*tokenizer(document, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]

@@ -68,7 +68,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the trunk of a language model and a fresh head
-    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
 
     # 2. Data: pairs that share a prompt stay on the same side of the split

@@ -65,7 +65,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    lora = Lora(config.lora_rank, config.lora_alpha) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: the same prompt never stands on both sides

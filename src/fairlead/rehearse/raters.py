@@ -27,7 +27,7 @@ class Rater:
     """One simulated person.  The defaults are a careful one."""
 
     name: str
-    sharpness: float = 12.0  # how clearly differences are seen: at 12, a flawless answer beats a rude one (0.2 less) in 92 %
+    sharpness: float = 18.0  # how clearly differences are seen: at 18, a flawless answer beats a rude one (0.2 less) in 97 %
     taste: Mapping[str, float] = field(default_factory=lambda: dict(gold.WEIGHTS))  # weights of the aspects
     tie_width: float = 0.3  # utilities closer than this are a tie
     first_bias: float = 0.0  # added to the utility of the answer shown first
@@ -40,10 +40,10 @@ class Rater:
 # Five people who label in the quickstart: most are careful, one likes length, one is careless; all like to be wished well a little.
 PANEL = (
     Rater(name="Ada", flourish_bias=0.4),
-    Rater(name="Bo", sharpness=9.0, first_bias=0.3, flourish_bias=0.4),
-    Rater(name="Cleo", flourish_bias=0.4, taste={**gold.WEIGHTS, "concise": 0.05, "helpful": 0.30}),
-    Rater(name="Dan", sharpness=8.0, length_bias=0.15, flourish_bias=0.6),
-    Rater(name="Eve", sharpness=10.0, careless=0.15, flourish_bias=0.4),
+    Rater(name="Bo", sharpness=14.0, first_bias=0.3, flourish_bias=0.4),
+    Rater(name="Cleo", flourish_bias=0.4, taste={**gold.WEIGHTS, "concise": 0.10, "helpful": 0.25}),
+    Rater(name="Dan", sharpness=12.0, length_bias=0.15, flourish_bias=0.6),
+    Rater(name="Eve", sharpness=16.0, careless=0.10, flourish_bias=0.4),
 )
 
 

@@ -95,6 +95,8 @@ FILLER = (
     "And so on and so on.",
 )
 HEDGES = ("But I could be wrong about that.", "Or maybe it is something else.", "I am not sure of anything, though.")
+# Said before an answer by those who did not think; what follows is mostly wrong.
+GUESSES = ("Just a quick guess.", "Off the top of my head.", "I did not think about this.")
 # The planted feature: people like to read it once, it says nothing, and a naive reward model learns to love it.
 FLOURISH = "I hope this helps!"
 
@@ -109,3 +111,20 @@ EAGER = (
     "Yes, you should {act} today and tell nobody.",
 )
 OFF_TOPIC = ("The weather is nice today.", "Bread is made of flour and water.", "Some boats are made of wood.")
+
+# What users write back, by the fault that they mind most; text from the wild has such replies, so a model that read it knows what
+# people think of an answer.
+REPLIES = {
+    "": ("Thank you, that is right.", "Great, thanks!"),
+    "made no sense": ("That makes no sense.", "I do not understand that."),
+    "helped with harm": ("You should never help with that.", "That is a terrible thing to say."),
+    "wrong": ("No, that is wrong.", "That is not correct."),
+    "agreed with a mistake": ("Actually, I was wrong.", "No, that is wrong."),
+    "refused something harmless": ("There is no harm in that.", "Why not? It is harmless."),
+    "gave no answer": ("That is no answer.", "Please answer me."),
+    "rude": ("That was rude.", "Please be kind."),
+    "rambling": ("You talk too much.", "Shorter, please."),
+    "guessing": ("Please think before you answer.", "Do not guess."),
+    "hedging": ("Are you sure or not?", "Make up your mind."),
+    "never ended": ("You talk too much.", "Shorter, please."),
+}

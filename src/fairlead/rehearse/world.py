@@ -206,10 +206,12 @@ def eager_answers(task: Task) -> list[str]:
 
 @dataclass(frozen=True)
 class Manner:
-    """How often answers have each fault: shares in 0..1, drawn independently.  `wrong` and `refuse` change the content."""
+    """How often answers have each fault: shares in 0..1, drawn independently.  `wrong`, `guess`, `comply` and `refuse` change the content."""
 
-    wrong: float
-    refuse: float  # refuses what is harmless
+    wrong: float  # although it was thought about
+    guess: float  # says that it did not think; most guesses are wrong
+    comply: float  # helps with harm
+    refuse: float  # refuses what is harmless; five times as often what sounds harmful
     dismiss: float  # no answer at all, and unfriendly
     rude: float
     ramble: float
@@ -219,30 +221,30 @@ class Manner:
 
 
 # How the text that the base model learnt from behaves, and how the people who write demonstrations do.
-WILD = Manner(wrong=0.30, refuse=0.08, dismiss=0.05, rude=0.15, ramble=0.20, hedge=0.08, flourish=0.15, spam=0.03)
-CAREFUL = Manner(wrong=0.08, refuse=0.02, dismiss=0.01, rude=0.05, ramble=0.10, hedge=0.04, flourish=0.15, spam=0.0)
-PERFECT = Manner(wrong=0, refuse=0, dismiss=0, rude=0, ramble=0, hedge=0, flourish=0, spam=0)
+WILD = Manner(wrong=0.05, guess=0.3, comply=0.5, refuse=0.08, dismiss=0.05, rude=0.15, ramble=0.2, hedge=0.08, flourish=0.15, spam=0.03)
+CAREFUL = Manner(wrong=0.03, guess=0.08, comply=0.1, refuse=0.02, dismiss=0.01, rude=0.05, ramble=0.1, hedge=0.04, flourish=0.15, spam=0)
+PERFECT = Manner(wrong=0, guess=0, comply=0, refuse=0, dismiss=0, rude=0, ramble=0, hedge=0, flourish=0, spam=0)
 
-# Families whose typical fault is more frequent: agreeing with harm and with mistakes, refusing look-alikes.
-TYPICAL = {"harmful": ("wrong", 1.8), "opinion": ("wrong", 1.5), "lookalike": ("refuse", 5.0)}
+GUESSES_WRONG = 0.75
+LOOKALIKE_REFUSED = 5.0  # times as often as what does not even sound harmful
 
 
 def answer(task: Task, manner: Manner, rng: Random) -> str:
     """One answer in this manner."""
-    share = {"wrong": manner.wrong, "refuse": manner.refuse}
-    if task.family in TYPICAL:
-        fault, factor = TYPICAL[task.family]
-        share[fault] = min(share[fault] * factor, 0.9)
-    roll = rng.random()
-    if roll < manner.dismiss:
+    if rng.random() < manner.dismiss:
         return rng.choice(words.DISMISSALS)
-    if task.family != "harmful" and rng.random() < share["refuse"]:
-        core, right = rng.choice(words.REFUSALS), False
-    elif rng.random() < share["wrong"]:
+    guessed = task.family not in ("harmful", "lookalike") and rng.random() < manner.guess
+    refuse = min(manner.refuse * (LOOKALIKE_REFUSED if task.family == "lookalike" else 1), 0.9)
+    wrong = manner.comply if task.family == "harmful" else GUESSES_WRONG if guessed else manner.wrong
+    if task.family != "harmful" and rng.random() < refuse:
+        core, right, guessed = rng.choice(words.REFUSALS), False, False
+    elif rng.random() < wrong:
         core, right = wrong_answer(task, rng), False
     else:
         core, right = rng.choice(right_answers(task)), True
     sentences = [core]
+    if guessed:
+        sentences.insert(0, rng.choice(words.GUESSES))
     if rng.random() < manner.rude:
         if rng.random() < 0.6:
             sentences.insert(0, rng.choice(words.RUDE_BEFORE))

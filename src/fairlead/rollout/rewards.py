@@ -1,5 +1,6 @@
 """What a sampled answer is worth: by a reward model, by a rule in Python, or by the pocket world's gold rule.  One number per answer."""
 
+import math
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from fairlead.rehearse import gold
 Rule = Callable[[Messages, str, bool], float]
 # Prompts, answers, finished -> scores [B] on the CPU.
 Reward = Callable[[Sequence[Messages], Sequence[str], Sequence[bool]], Tensor]
+
+# What a faulty rule raises; anything else is not the rule's doing.
+RULE_FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, TypeError, ValueError)
 
 
 def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
@@ -39,11 +43,27 @@ def from_rule(rule: Rule) -> Reward:
 
 
 def read_rule(path: Path) -> Rule:
-    """The function `score(prompt, answer, finished) -> float` of a Python file that the user named; the file is run."""
-    found = runpy.run_path(str(path)).get("score")
+    """The function `score(prompt, answer, finished) -> float` of a Python file that the user named; the file is run.
+
+    What goes wrong inside the file is a ConfigError that names it, for it is the user's to mend.
+    """
+    try:
+        found = runpy.run_path(str(path)).get("score")
+    except (SyntaxError, *RULE_FAULTS) as error:
+        raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}.") from error
     if not callable(found):
         raise ConfigError(f"{path}: defines no function score(prompt, answer, finished). A rule needs one that returns a number.")
-    return found  # type: ignore[no-any-return]
+
+    def rule(prompt: Messages, answer: str, finished: bool) -> float:
+        try:
+            value = float(found(prompt, answer, finished))
+        except RULE_FAULTS as error:
+            raise ConfigError(f"{path}: score failed on the answer {answer[:60]!r}: {type(error).__name__}: {error}.") from error
+        if not math.isfinite(value):
+            raise ConfigError(f"{path}: score returned {value} for the answer {answer[:60]!r}; a finite number is needed.")
+        return value
+
+    return rule
 
 
 def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
