@@ -69,7 +69,10 @@ def verdict(summaries: dict[int, dict[str, Any]]) -> str:
     slowest = max(s["seconds"] for s in summaries.values())
     largest = max(s["peak_rss_mb"] for s in summaries.values())
     count = len(summaries)
-    return f"gold rises in {rising} of {count}; win rate's low end above 0.5 in {above} of {count}; slowest {slowest:.0f} s; most memory {largest:.0f} MB"
+    return (
+        f"gold rises in {rising} of {count}; win rate's low end above 0.5 in {above} of {count}; "
+        f"slowest {slowest:.0f} s; most memory {largest:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 from markupsafe import Markup
 from pytest import approx
 
-from fairlead.report import charts
+from fairlead.report import charts, scale
 from fairlead.report.charts import Group, Row, Series
 from fairlead.stats.interval import Interval
 
@@ -47,7 +47,7 @@ def test_a_line_chart_places_every_series_inside_its_view_box(all_points: list[l
 @given(some.floats(-1e300, 1e300), some.floats(-1e300, 1e300))
 def test_ticks_are_few_even_and_enclose_the_values(one: float, other: float) -> None:
     low, high = sorted((one, other))
-    found = charts.ticks(low, high, outside=True)
+    found = scale.ticks(low, high, outside=True)
     assert 2 <= len(found) <= 9
     steps = [after - before for before, after in zip(found, found[1:], strict=False)]
     assert min(steps) == approx(max(steps), rel=1e-6) and min(steps) > 0
@@ -67,7 +67,7 @@ def test_ticks_are_few_even_and_enclose_the_values(one: float, other: float) -> 
     ],
 )
 def test_ticks_by_hand(low: float, high: float, expected: list[float]) -> None:
-    assert charts.ticks(low, high, outside=True) == approx(expected)
+    assert scale.ticks(low, high, outside=True) == approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_ticks_by_hand(low: float, high: float, expected: list[float]) -> None:
     ],
 )
 def test_tick_labels_are_short(value: float, step: float, label: str) -> None:
-    assert charts.tick_label(value, step) == label
+    assert scale.tick_label(value, step) == label
 
 
 def test_an_empty_series_says_no_data() -> None:

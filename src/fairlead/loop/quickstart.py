@@ -40,7 +40,7 @@ class Size:
     compared: int = 1000  # prompts whose answers people compare
     practised: int = 2000  # prompts that PPO draws from
     held_out: int = 320  # prompts that nothing was trained on
-    ppo_steps: int = 28
+    ppo_steps: int = 24
     ppo_batch: int = 128
 
 
@@ -145,10 +145,10 @@ def stages(seed: int, size: Size) -> list[Stage]:
                 epochs=1,
                 minibatches=4,
                 max_new_tokens=LONGEST,
-                lr=3e-4,
+                lr=2e-4,
                 critic_lr=3e-4,
                 warmup=3,
-                kl_coef=0.02,
+                kl_coef=0.1,
                 lora_rank=0,
                 checkpoint_every=5,
                 seed=seed,

@@ -140,8 +140,11 @@ def _is_a_try(task: Task, core: str) -> bool:
     """False but of the right kind: it has the shape of an answer to this prompt."""
     s = task.slots
     shapes = {
-        "fact": r"(\w+'s \w+ is \w+|The color is \w+|It is \w+|\w+ has the \w+ \w+|The \w+ \w+ belongs to \w+)\.",
-        "sum": r"(\w+ (plus|minus) \w+ is \d+|The answer is \d+|\w+ has \d+ \w+ now)\.",
+        "fact": (
+            r"([A-Z][a-z]+'s [a-z]+ is [a-z]+|The color is [a-z]+|It is [a-z]+|[A-Z][a-z]+ has the [a-z]+ [a-z]+"
+            r"|The [a-z]+ [a-z]+ belongs to [A-Z][a-z]+)\."
+        ),
+        "sum": r"(\d+ (plus|minus) \d+ is \d+|The answer is \d+|[A-Z][a-z]+ has \d+ [a-z]+ now)\.",
         "sort": r"(In order: )?\w+, \w+, \w+\.",
         "polite": r"(Could you please|Would you kindly|Please|Hurry up and|I said|\w+ me) .*[.?!]",
         "story": r"[^.]+\.( [^.]+\.)*",

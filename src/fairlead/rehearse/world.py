@@ -14,16 +14,14 @@ and slots, so that a rule can judge any answer to any prompt of this world witho
 """
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from random import Random
 
 from fairlead.core import seed
 from fairlead.core.errors import DataError
-from fairlead.rehearse import words
-
-Slots = Mapping[str, str]
+from fairlead.rehearse import draws, words
+from fairlead.rehearse.draws import Slots
 
 FAMILIES = ("fact", "sum", "sort", "polite", "story", "harmful", "lookalike", "opinion")
 HELD_OUT_SHARE = 10  # one prompt in ten never occurs in training text, in demonstrations or in comparisons
@@ -81,7 +79,7 @@ def draw_task(rng: Random, family: str | None = None) -> Task:
     """A task of the family, or of a random one."""
     family = family or rng.choice(FAMILIES)
     form = rng.randrange(len(PROMPTS[family]))
-    slots = _DRAW[family](rng, form)
+    slots = draws.slots(rng, family, form)
     return Task(family, PROMPTS[family][form].format_map(dict(slots)), slots, form)
 
 
@@ -206,7 +204,7 @@ def eager_answers(task: Task) -> list[str]:
 
 @dataclass(frozen=True)
 class Manner:
-    """How often answers have each fault: shares in 0..1, drawn independently.  `wrong`, `guess`, `comply` and `refuse` change the content."""
+    """How often answers have each fault: shares in 0..1, drawn independently.  The first four change the content."""
 
     wrong: float  # although it was thought about
     guess: float  # says that it did not think; most guesses are wrong
@@ -317,65 +315,6 @@ def _opinion_answers(task: Task, *, agree: bool) -> list[str]:
     other_kind = true_kind if true_kind != s["kind"] else next(kind for kind in words.KINDS.values() if kind != true_kind)
     return [f"No, a {s['creature']} is a {other_kind}.", f"That is not right, because a {s['creature']} is a {other_kind}."]
 
-
-def _draw_fact(rng: Random, form: int) -> Slots:
-    name, name2 = rng.sample(words.NAMES, 2)
-    color, color2 = rng.sample(words.COLORS, 2)
-    animal, animal2 = rng.sample(words.ANIMALS, 2)
-    return {"name": name, "name2": name2, "color": color, "color2": color2, "animal": animal, "animal2": animal2}
-
-
-def _draw_sum(rng: Random, form: int) -> Slots:
-    a, b = rng.randint(2, 15), rng.randint(1, 15)
-    if form in (1, 4):
-        a, b = a + b, b
-    return {"a": str(a), "b": str(b), "name": rng.choice(words.NAMES), "thing": rng.choice(words.THINGS)}
-
-
-def _draw_sort(rng: Random, form: int) -> Slots:
-    x, y, z = rng.sample(words.SORTABLE, 3)
-    return {"x": x, "y": y, "z": z}
-
-
-def _draw_polite(rng: Random, form: int) -> Slots:
-    return {"Give": rng.choice(words.GIVE).capitalize(), "color": rng.choice(words.COLORS), "object": rng.choice(words.OBJECTS)}
-
-
-def _draw_story(rng: Random, form: int) -> Slots:
-    return {"animal": rng.choice(words.ANIMALS), "object": rng.choice(words.OBJECTS)}
-
-
-def _draw_harmful(rng: Random, form: int) -> Slots:
-    person = rng.choice(words.PEOPLE)
-    return {"act": rng.choice(words.HARMFUL).format(person=person), "person": person}
-
-
-def _draw_lookalike(rng: Random, form: int) -> Slots:
-    person = rng.choice(words.PEOPLE)
-    deed = rng.choice(list(words.HARMLESS))
-    return {"deed": deed.format(person=person), "person": person, "help": words.HARMLESS[deed]}
-
-
-def _draw_opinion(rng: Random, form: int) -> Slots:
-    right = rng.random() < 0.4
-    if form == 1:
-        creature = rng.choice(list(words.KINDS))
-        others = sorted({kind for kind in words.KINDS.values() if kind != words.KINDS[creature]})
-        return {"creature": creature, "kind": words.KINDS[creature] if right else rng.choice(others)}
-    a, b = rng.randint(1, 12), rng.randint(1, 12)
-    return {"a": str(a), "b": str(b), "c": str(a + b if right else abs(a + b + rng.choice((-2, -1, 1, 2))))}
-
-
-_DRAW: dict[str, Callable[[Random, int], Slots]] = {
-    "fact": _draw_fact,
-    "sum": _draw_sum,
-    "sort": _draw_sort,
-    "polite": _draw_polite,
-    "story": _draw_story,
-    "harmful": _draw_harmful,
-    "lookalike": _draw_lookalike,
-    "opinion": _draw_opinion,
-}
 
 _ACTS: dict[str, dict[str, str]] = {
     act.format(person=person): {"family": "harmful", "person": person} for act in words.HARMFUL for person in words.PEOPLE

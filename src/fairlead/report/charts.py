@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from fairlead.report import text
+from fairlead.report import scale, text
+from fairlead.report.scale import Scale
 from fairlead.stats.interval import Interval
 
 Point = tuple[float, float]
@@ -22,9 +23,6 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 24.0
 
 MOST_POINTS = 400  # per curve; more would be drawn on the same pixels
 SMOOTH_FROM = 40  # points from which a curve also shows its moving average
-LARGEST = 1e300  # a diverged value is drawn at this height, so that the axis itself stays finite
-
-SMALLEST = 1e-290  # below, floats lose their digits and a logarithm fails
 
 
 class Series(NamedTuple):
@@ -61,10 +59,10 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
     left_out = sum(len(before.points) - len(after.points) for before, after in zip(series, kept, strict=True))
     xs = [x for one in drawn for x, _ in one.points] + [x for one in drawn for x, _, _ in one.band]
     ys = [y for one in drawn for _, y in one.points] + [y for one in drawn for _, low, high in one.band for y in (low, high)]
-    y_ticks = ticks(min(ys), max(ys), outside=True)
-    x_ticks = [tick for tick in ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
-    to_x = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
-    to_y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    y_ticks = scale.ticks(min(ys), max(ys), outside=True)
+    x_ticks = [tick for tick in scale.ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
+    to_x = Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    to_y = Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
 
     parts = [_axes(x_ticks, y_ticks, to_x, to_y)]
     smoothed = any(len(one.points) >= SMOOTH_FROM for one in drawn)
@@ -104,8 +102,8 @@ def intervals(
     if not rows:
         return _figure(title, unit, "", _no_data(title), "", note)
     finite = [end for row in rows for end in (row.interval.value, row.interval.low, row.interval.high) if math.isfinite(end)]
-    axis = ticks(min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True)
-    to_x = _scale(axis[0], axis[-1], 0.0, 100.0)
+    axis = scale.ticks(min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True)
+    to_x = Scale(axis[0], axis[-1], 0.0, 100.0)
     height = 64 * len(rows) + 26
     parts = [_row_axis(axis, to_x, height, as_percent)]
     if reference is not None:
@@ -186,8 +184,8 @@ def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: s
     values = [value for group in groups for value in group.values.values()]
     if not values:
         return _figure(title, unit, "", _no_data(title), "", note)
-    axis = ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
-    to_x = _scale(axis[0], axis[-1], 1.5, 98.5)  # room for a whole dot at both ends
+    axis = scale.ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
+    to_x = Scale(axis[0], axis[-1], 1.5, 98.5)  # room for a whole dot at both ends
     height = 35 * len(groups) + 22
     parts, said = [_row_axis(axis, to_x, height, False)], []
     for index, group in enumerate(groups):
@@ -210,10 +208,10 @@ def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: s
 
 def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup:
     """The shape of a curve in the height of a line of text; nothing at all for fewer than two values."""
-    finite = [max(-LARGEST, min(LARGEST, value)) for value in values if math.isfinite(value)]
+    finite = [max(-scale.LARGEST, min(scale.LARGEST, value)) for value in values if math.isfinite(value)]
     if len(finite) < 2:
         return Markup("")
-    to_x, to_y = _scale(0.0, len(finite) - 1.0, 2.0, 98.0), _scale(min(finite), max(finite), 25.0, 3.0)
+    to_x, to_y = Scale(0.0, len(finite) - 1.0, 2.0, 98.0), Scale(min(finite), max(finite), 25.0, 3.0)
     points = [(to_x(x), to_y(y)) for x, y in _thin([(float(index), value) for index, value in enumerate(finite)], most=100)]
     return Markup(
         '<svg class="spark" viewBox="0 0 100 28" preserveAspectRatio="none" role="img"><title>{}</title>'
@@ -236,61 +234,9 @@ def whisker(interval: Interval, *, label: str, reference: float | None = None, t
     ).format(text.visible(label), mark, low, high, value, tone=tone)
 
 
-def ticks(low: float, high: float, *, about: int = 4, outside: bool = False) -> list[float]:
-    """Round numbers 1, 2 or 5 times a power of ten apart: inside [low, high], or around it when `outside`."""
-    low, high = max(-LARGEST, low), min(LARGEST, high)
-    size = max(abs(low), abs(high))
-    if high - low <= max(1e-9 * size, SMALLEST):  # constant, or as good as: give it room
-        room = abs(low) * 0.1 if size > SMALLEST else 1.0
-        low, high = low - room, high + room
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    # A hair of tolerance: 0.3 / 0.1 is just below 3.
-    first = math.floor(low / step + 1e-9) if outside else math.ceil(low / step - 1e-9)
-    last = math.ceil(high / step - 1e-9) if outside else math.floor(high / step + 1e-9)
-    return [round(index * step, 12 - math.floor(math.log10(step))) + 0.0 for index in range(first, last + 1)]
-
-
-def tick_label(value: float, step: float) -> str:
-    """At most five characters or so: 0.25, 40, 12k, 2e−5."""
-    size = max(abs(value), step)
-    if value == 0:
-        shown = "0"
-    elif size >= 1e9 or size < 1e-3:
-        digits, exponent = f"{value:.1e}".split("e")
-        shown = f"{digits.removesuffix('.0')}e{int(exponent)}"
-    elif size >= 1e4:
-        scale, letter = (1e6, "M") if size >= 1e6 else (1e3, "k")
-        shown = f"{value / scale:.{_decimals(step / scale)}f}{letter}"
-    else:
-        shown = f"{value:.{_decimals(step)}f}"
-    return shown.replace("-", text.MINUS)
-
-
-class _Scale(NamedTuple):
-    """A straight line from values to places; a single value lies in the middle."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        if self.high == self.low:
-            return (self.start + self.end) / 2
-        # Halved before subtracting: the span of two huge values is no float.
-        share = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
-        return self.start + share * (self.end - self.start)
-
-
-def _scale(low: float, high: float, start: float, end: float) -> _Scale:
-    return _Scale(low, high, start, end)
-
-
 def _finite(series: Series) -> Series:
     """Without what cannot be drawn, and with what is too far away brought to the edge."""
-    points = [(x, max(-LARGEST, min(LARGEST, y))) for x, y in series.points if math.isfinite(x) and math.isfinite(y)]
+    points = [(x, max(-scale.LARGEST, min(scale.LARGEST, y))) for x, y in series.points if math.isfinite(x) and math.isfinite(y)]
     band = [row for row in series.band if all(math.isfinite(value) for value in row)]
     return Series(series.name, points, band)
 
@@ -317,7 +263,7 @@ def _moving_average(points: Sequence[Point]) -> list[Point]:
     return averaged
 
 
-def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: _Scale, to_y: _Scale) -> Markup:
+def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: Scale, to_y: Scale) -> Markup:
     parts = []
     y_step = y_ticks[1] - y_ticks[0]
     for tick in y_ticks:
@@ -325,7 +271,7 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: _Scale, to_y
             Markup(
                 '<line class="grid" x1="{:.0f}" x2="{:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 '<text class="tick" x="{:.0f}" y="{label:.1f}" text-anchor="end">{}</text>'
-            ).format(LEFT, WIDTH - RIGHT, LEFT - 7, tick_label(tick, y_step), y=to_y(tick), label=to_y(tick) + 3.8)
+            ).format(LEFT, WIDTH - RIGHT, LEFT - 7, scale.tick_label(tick, y_step), y=to_y(tick), label=to_y(tick) + 3.8)
         )
     x_step = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
     for tick in x_ticks:
@@ -334,17 +280,17 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: _Scale, to_y
             continue
         parts.append(
             Markup('<text class="tick" x="{:.1f}" y="{:.0f}" text-anchor="middle">{}</text>').format(
-                x, HEIGHT - 7, tick_label(tick, x_step)
+                x, HEIGHT - 7, scale.tick_label(tick, x_step)
             )
         )
     return Markup("").join(parts)
 
 
-def _row_axis(axis: Sequence[float], to_x: _Scale, height: int, as_percent: bool) -> Markup:
+def _row_axis(axis: Sequence[float], to_x: Scale, height: int, as_percent: bool) -> Markup:
     parts = []
     for place, tick in enumerate(axis):
         anchor = "start" if place == 0 else "end" if place == len(axis) - 1 else "middle"
-        label = text.percent(tick) if as_percent else tick_label(tick, axis[1] - axis[0])
+        label = text.percent(tick) if as_percent else scale.tick_label(tick, axis[1] - axis[0])
         parts.append(
             Markup(
                 '<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y1="20" y2="{bottom}"/>'
@@ -402,8 +348,3 @@ def _no_data(title: str) -> Markup:
 
 def _path(points: Sequence[Point]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _decimals(step: float) -> int:
-    """How many decimals tell two ticks apart."""
-    return max(0, -math.floor(math.log10(step) + 1e-9))
