@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def instructions(folder: Path) -> Path:
 
 @pytest.mark.parametrize("write", [hh, instructions])
 def test_real_preferences_go_through_the_whole_chain(
-    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:  # type: ignore[no-untyped-def]
+    write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, model = write(tmp_path), SHARED / "models/stories260k"
     home = tmp_path / "project"
     assert app.call(["init", str(home)]) == 0

@@ -25,7 +25,7 @@ def read_answers(path: Path) -> list[Answers]:
     for number, row in jsonl.read(path):
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: an object with prompt and completions is expected.")
-        prompt = parse_row("prompt", {"prompt": row.get("prompt")}, Where(path, number))
+        prompt = parse_row("prompt", {"prompt": row.get("prompt")}, Where(str(path), number))
         assert isinstance(prompt, Prompt)
         completions, finished = row.get("completions"), row.get("finished")
         if not isinstance(completions, list) or not isinstance(finished, list) or len(finished) != len(completions):

@@ -16,7 +16,7 @@ def read_documents(path: Path) -> list[str | Messages]:
     first = next(jsonl.read(path), None)
     if first is not None and isinstance(first[1], dict) and "text" in first[1]:
         return [_text(path, number, row) for number, row in jsonl.read(path)]
-    return [_conversation(Where(path, number), row) for number, row in jsonl.read(path)]
+    return [_conversation(Where(str(path), number), row) for number, row in jsonl.read(path)]
 
 
 def _conversation(where: Where, row: object) -> Messages:

@@ -105,7 +105,7 @@ def evaluate(config: Evaluate, run: Run) -> Artifact:
         return run.finished
     meter = Meter(run)
     answers = {name: read_answers(run.data_path(name)) for name in MODELS}
-    table = [
+    table: list[dict[str, Any]] = [
         {
             "prompt": asked.prompt[-1].content,
             "family": _family(asked.prompt[-1].content),

@@ -129,7 +129,7 @@ def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | Non
     stop_ids = load.stop_token_ids(tokenizer, declared)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
-    network.to(load.default_device())
+    load.to_default_device(network)
     return ScalarModel(network, tokenizer, stop_ids)
 
 
@@ -140,7 +140,7 @@ def load_reward_model(reference: str) -> ScalarModel:
     network = load.from_pretrained(AutoModelForSequenceClassification, reference)
     if network.config.num_labels != 1:
         raise ModelError(f"{reference}: has {network.config.num_labels} labels; a reward model has one.")
-    network.to(load.default_device())
+    load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
     return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
 
@@ -156,5 +156,5 @@ def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarM
     setattr(critic.network, HEAD, scaled)
     if lora is not None:
         critic.network = adapters.add_lora(critic.network, lora, task=TaskType.SEQ_CLS)
-    critic.network.to(load.default_device())
+    load.to_default_device(critic.network)
     return critic

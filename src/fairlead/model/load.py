@@ -16,6 +16,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -37,6 +38,10 @@ PLAIN_TEMPLATE = (
 def default_device() -> torch.device:
     """The first CUDA device that this process may see, else the CPU.  CUDA_VISIBLE_DEVICES chooses, or hides them all."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def to_default_device(network: nn.Module) -> None:
+    network.to(default_device())
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:

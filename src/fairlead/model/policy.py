@@ -113,5 +113,5 @@ def load_policy(reference: str, *, lora: adapters.Lora | None = None) -> Policy:
     tokenizer = load.load_tokenizer(reference)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.CAUSAL_LM)
-    network.to(load.default_device())
+    load.to_default_device(network)
     return Policy(network, tokenizer, reference)

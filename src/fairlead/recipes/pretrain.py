@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef
@@ -24,7 +24,7 @@ from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model import fresh
 from fairlead.model.encode import Encoded, render
-from fairlead.model.load import default_device, load_causal_lm, load_tokenizer, quiet_transformers
+from fairlead.model.load import default_device, load_causal_lm, load_tokenizer, quiet_transformers, to_default_device
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -70,20 +70,22 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
 
-    # 1. Documents, and a tokenizer: the given model's, or one trained on them and kept with the run, so that a resumed run reads the
-    #    same tokens
+    # 1. Documents, and a tokenizer and a network: the given model's, or a tokenizer trained on them and random weights
     documents = read_documents(run.data_path("documents"))
-    tokenizer = load_tokenizer(run.model_path("model")) if config.model else _tokenizer(config, run.folder / "tokenizer", documents)
-
-    # 2. A network: the given model's, or one with random weights
+    tokenizer: PreTrainedTokenizerBase
+    network: PreTrainedModel
     if config.model:
-        network = load_causal_lm(run.model_path("model"))
+        tokenizer, network = load_tokenizer(run.model_path("model")), load_causal_lm(run.model_path("model"))
     else:
+        # The tokenizer is kept with the run, so that a resumed run reads the same tokens.
+        tokenizer = fresh_tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
         shape = fresh.Shape(config.hidden, config.layers, config.heads, config.intermediate, config.context)
-        network = fresh.new_network(shape, tokenizer, run_seed=config.seed)
+        network = fresh.new_network(shape, fresh_tokenizer, run_seed=config.seed)
+    to_default_device(network)
     device = default_device()
-    network.to(device)
     rows = [piece for document in documents for piece in _pieces(tokenizer, document, config.context)]
+
+    # 2. Optimiser
     optimizer = adamw(dict(network.named_parameters()), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
     state = states.State(dict(network.named_parameters()), {"optimizer": optimizer})
     start = states.restore(run, state)

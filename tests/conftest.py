@@ -1,17 +1,20 @@
-"""A small project with a model of each kind, made once through the real commands, and a way to run commands in this process."""
+"""What tests of several packages share: a small project made through the real commands, commands run in this process, real data."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from outcome import Cli, Outcome
 
 from fairlead.cli.app import call
 from fairlead.core import jsonl
 from fairlead.data.records import Comparison, Demonstration, Message
 from fairlead.data.writing import write_records
 from fairlead.rehearse import campaign, corpus
+from outcome import Cli, Outcome
 
+SHARED = Path(os.environ.get("FAIRLEAD_SHARED", Path(__file__).parents[2] / "shared"))
 TINY = ["vocab_size=320", "hidden=32", "layers=2", "heads=2", "intermediate=64", "context=256", "batch=16", "warmup=1"]
 
 
@@ -53,3 +56,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def longer_is_worse(demonstration: Demonstration) -> Comparison:
     worse = Message("assistant", demonstration.completion[0].content + " And so on.")
     return Comparison(demonstration.prompt, demonstration.completion, (worse,))
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """The path of a file in shared/data; the test skips where it is absent."""
+
+    def locate(name: str) -> Path:
+        path = SHARED / "data" / name
+        if not path.exists():
+            pytest.skip(f"no {name} in {SHARED / 'data'}; set FAIRLEAD_SHARED to the folder that holds data/")
+        return path
+
+    return locate
