@@ -39,7 +39,7 @@ class Size:
     demonstrations: int = 480
     compared: int = 1000  # prompts whose answers people compare
     practised: int = 2000  # prompts that PPO draws from
-    held_out: int = 320  # prompts that nothing was trained on
+    held_out: int = 448  # prompts that nothing was trained on
     ppo_steps: int = 24
     ppo_batch: int = 128
 
