@@ -1,7 +1,7 @@
 # demo    the whole loop on the embedded example, from nothing: .venv, install, run
 # test    every test;  test-unit  only the quick ones
 # check   lint, types, import order
-# serve-report, base-model, picture: see the comments at each
+# base-model, picture: see the comments at each
 
 PYTHON ?= python3
 VENV := .venv

@@ -13,7 +13,18 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from fairlead.report.round_page import render_round
 from fairlead.report.run_page import render_run
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None)
+
+def chromium() -> str | None:
+    """One on the path, or the one that Playwright brought."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
+        if path := shutil.which(name):
+            return path
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+CHROMIUM = chromium()
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",

@@ -128,7 +128,6 @@ def test_checkpoints_come_when_due_and_at_the_end(tmp_path: Path) -> None:
             states.save_if_due(run, step, 7, fresh(), every=3)
             latest = run.latest_checkpoint()
             kept.append(latest[0] if latest else None)
-        assert states.final_weights(run) == run.checkpoint_folder(7) / "weights.safetensors"
     assert kept == [None, None, 3, 3, 3, 6, 7]
 
 

@@ -189,7 +189,9 @@ def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False,
             say(f"[{number}/{len(plan)}] {stage.title}: {note}")
             made.append((stage, stage.main(stage.config, current), current.folder))
             current.stop.raise_if_asked(f"Stopped after {stage.title}; the work is saved. Run the same command again to go on.")
-    earlier = sum(event["seconds"] for _, _, folder in made for event in _costs(folder) if event["at"] < started_at.isoformat())
+    earlier = sum(
+        event["seconds"] for _, _, folder in made for event in _costs(folder) if event["at"] < started_at.isoformat(timespec="seconds")
+    )
     peak = max([peak_rss_mb()] + [event["peak_rss_mb"] for _, _, folder in made for event in _costs(folder)])
     found = {stage.title: artifact for stage, artifact, _ in made}
     verdict, evidence = found["evaluation"].manifest.metrics, found["reward"].manifest.metrics

@@ -79,14 +79,19 @@ def in_micro_batches(function: Callable[[Batch], Tensor], batch: Batch, max_toke
     return result
 
 
-def step_rows(num_rows: int, batch: int, num_steps: int, *, run_seed: int) -> list[list[int]]:
-    """Which rows each step takes: every row once per epoch, in an order of the epoch's own; an epoch's last step may be short."""
+def step_rows(num_rows: int, batch: int, num_steps: int, *, run_seed: int, whole: bool = False) -> list[list[int]]:
+    """Which rows each step takes: every row once per epoch, in an order of the epoch's own; an epoch's last step may be short.
+
+    With `whole` the rows that do not fill a step wait for another epoch.
+    """
+    assert num_rows >= (batch if whole else 1), "not enough rows for one step"
+    end = num_rows - num_rows % batch if whole else num_rows
     steps: list[list[int]] = []
     epoch = 0
     while len(steps) < num_steps:
         order = list(range(num_rows))
         seed.rng(run_seed, "order", epoch).shuffle(order)
-        steps += [order[start : start + batch] for start in range(0, num_rows, batch)]
+        steps += [order[start : start + batch] for start in range(0, end, batch)]
         epoch += 1
     return steps[:num_steps]
 

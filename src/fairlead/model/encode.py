@@ -8,6 +8,7 @@ model would never learn to stop), a doubled BOS, message text that contains one 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import DataError, ModelError
@@ -92,14 +93,24 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
 
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool) -> str:
     """The chat template's text; raises DataError where a message contains a control token of this tokenizer."""
+    controls = control_tokens(tokenizer)
     for message in messages:
-        for token in tokenizer.all_special_tokens:
+        for token in controls:
             if token in message.content:
                 raise DataError(f"a {message.role} message contains the control token {token!r}; it would end or fake a turn. Remove it.")
     rows = [{"role": message.role, "content": message.content} for message in messages]
-    text = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=generation_prompt)
+    try:
+        text = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=generation_prompt)
+    except TemplateError as error:
+        raise DataError(f"the model's chat template refuses this conversation: {error}.") from error
     assert isinstance(text, str)
     return text
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Every text that the tokenizer turns into a token of its own meaning: the named ones and all that are marked special."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return (set(tokenizer.all_special_tokens) | added) - {""}
 
 
 def _prefix(tokenizer: PreTrainedTokenizerBase, text: str, messages: Sequence[Message], *, generation_prompt: bool) -> str:

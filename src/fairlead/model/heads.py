@@ -5,6 +5,7 @@ files is refused, never made up.
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,11 +48,11 @@ class ScalarModel:
     @property
     def reward_mean(self) -> float:
         """The mean score of held-out answers when the model was trained; 0 for a model that never measured it."""
-        return float(getattr(self._plain().config, "reward_mean", 0.0))
+        return _scale(self._plain(), "reward_mean", 0.0)
 
     @property
     def reward_std(self) -> float:
-        return float(getattr(self._plain().config, "reward_std", 1.0))
+        return _scale(self._plain(), "reward_std", 1.0)
 
     def set_scale(self, *, mean: float, std: float) -> None:
         """Remember the scale of the scores; stored with the model."""
@@ -106,6 +107,22 @@ class ScalarModel:
         return self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
 
 
+def _head(network: PreTrainedModel, reference: str) -> nn.Linear:
+    """The scalar head; raises ModelError for the kinds of model whose classifiers keep it elsewhere."""
+    head = getattr(network, HEAD, None)
+    if not isinstance(head, nn.Linear):
+        raise ModelError(
+            f"{reference}: a {network.config.model_type} classifier has no linear head named {HEAD}; it cannot be a reward model here."
+        )
+    return head
+
+
+def _scale(network: PreTrainedModel, name: str, default: float) -> float:
+    """A number of config.json, which comes from outside: NaN where it is none."""
+    value = getattr(network.config, name, default)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
 def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | None = None) -> ScalarModel:
     """The trunk of a language model with a fresh head, weights ~ N(0, 1/(d+1)) as in arXiv:2009.01325."""
     causal = load.load_causal_lm(reference)
@@ -119,7 +136,7 @@ def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | Non
         raise ModelError(f"{reference}: transformers has no scalar head for this kind of model.") from error
     network.base_model.load_state_dict(causal.base_model.state_dict())  # strict: every weight of the trunk, nothing else
     network.eval()
-    head = getattr(network, HEAD)
+    head = _head(network, reference)
     generator = torch.Generator().manual_seed(seed.derive(run_seed, "reward head"))
     with torch.no_grad():
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5)
@@ -138,6 +155,9 @@ def load_reward_model(reference: str) -> ScalarModel:
     load.check_folder(reference)
     tokenizer = load.load_tokenizer(reference)
     network = load.from_pretrained(AutoModelForSequenceClassification, reference)
+    _head(network, reference)
+    if not math.isfinite(_scale(network, "reward_mean", 0.0)) or not 0 < _scale(network, "reward_std", 1.0) < math.inf:
+        raise ModelError(f"{reference}: reward_mean or reward_std in its config.json is no usable number. Train the model again.")
     if network.config.num_labels != 1:
         raise ModelError(f"{reference}: has {network.config.num_labels} labels; a reward model has one.")
     load.to_default_device(network)

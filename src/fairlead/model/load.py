@@ -57,7 +57,7 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
     """The tokenizer, with a chat template and a padding token; raises ModelError where it cannot say when an answer ends."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(reference, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{reference}: no tokenizer can be read: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it.")
@@ -101,7 +101,7 @@ def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
                 ignore_mismatched_sizes=True,  # only to be told which: they are refused below
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise ModelError(f"{reference}: cannot be read as a model: {_first_line(error)}") from error
     missing = sorted(info["missing_keys"])
     misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
@@ -136,9 +136,12 @@ def quiet_transformers() -> Iterator[None]:
 
 def adapter_base(folder: Path) -> str:
     """What an adapter in `folder` stands on: a folder (written relative to the adapter's own) or a name on the Hub."""
-    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    base = str(settings.get("base_model_name_or_path") or "")
-    if not base:
+    try:
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{folder}: adapter_config.json is not valid JSON: {error}.") from error
+    base = str(settings.get("base_model_name_or_path") or "") if isinstance(settings, dict) else ""
+    if not base or (folder / base).resolve() == folder.resolve():
         raise ModelError(f"{folder}: the adapter does not name its base model.")
     beside = (folder / base).resolve()
     return str(beside) if beside.is_dir() else base

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fairlead.data.records import Message
 from fairlead.model import adapters, load
 from fairlead.model.batch import Batch
-from fairlead.model.encode import Encoded, encode_conversation, encode_prompt
+from fairlead.model.encode import Encoded, control_tokens, encode_conversation, encode_prompt
 from fairlead.ops.logprobs import selected_logps
 
 
@@ -58,7 +58,10 @@ class Policy:
 
     def text(self, tokens: Sequence[int]) -> str:
         """Sampled tokens as text, without control tokens."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+        text = str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        for control in control_tokens(self.tokenizer):  # a model can also spell one with ordinary tokens
+            text = text.replace(control, "")
+        return text.strip()
 
     def logits(self, batch: Batch) -> Tensor:
         """[B, T, V]"""

@@ -43,6 +43,7 @@ def main(config: Config, run: Run) -> Artifact:
     judge = open_reward(run.model_path("judge"), micro_tokens=config.micro_tokens)
     prompts = [row.prompt for row in a]
     scores_a = judge(prompts, [row.texts[0] for row in a], [row.finished[0] for row in a]).tolist()
+    run.stop.raise_if_asked("Stopped; the same command judges again.")
     scores_b = judge(prompts, [row.texts[0] for row in b], [row.finished[0] for row in b]).tolist()
     verdict = interval.win_rate(scores_a, scores_b)
     metrics = {

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
-from fairlead.core.errors import require
+from fairlead.core.errors import DataError, ModelError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.losses.policy import is_clipped, ppo_clip
@@ -87,6 +87,13 @@ class Config:
         require(0 <= self.lam <= 1, "lam", self.lam, "must lie in [0, 1]")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
         require(self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed")
+        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
+        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
+        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
+        require(self.kl_horizon > 0, "kl_horizon", self.kl_horizon, "must be positive")
+        require(self.critic_lr > 0, "critic_lr", self.critic_lr, "must be positive")
+        require(self.value_clip > 0, "value_clip", self.value_clip, "must be positive")
 
 
 @dataclass(frozen=True)
@@ -110,10 +117,14 @@ def main(config: Config, run: Run) -> Artifact:
     policy.keep_reference()
     reward = open_reward(run.model_path("reward"), micro_tokens=config.micro_tokens)
     probe = open_reward(run.model_path("probe"), micro_tokens=config.micro_tokens) if config.probe else None
-    critic = open_critic(run, config, lora)
+    critic = open_critic(run, config, policy, lora)
 
     # 2. Prompts
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
+    if len(prompts) < config.batch:
+        raise DataError(
+            f"{config.prompts}: has {len(prompts)} prompts, fewer than one step takes. Set batch={len(prompts)} or add prompts."
+        )
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     sampling = Sampling(max_new_tokens=config.max_new_tokens)
 
@@ -127,7 +138,7 @@ def main(config: Config, run: Run) -> Artifact:
     start = states.restore(run, state)
 
     # 4. Train
-    order = batches.step_rows(len(prompts), min(config.batch, len(prompts)), config.steps, run_seed=config.seed)
+    order = batches.step_rows(len(prompts), config.batch, config.steps, run_seed=config.seed, whole=True)
     meter = Meter(run)
     with progress("ppo", config.steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, config.steps):
@@ -255,14 +266,19 @@ def answered(rollout: Rollout) -> Encoded:
     return Encoded(rollout.prompt_tokens + rollout.tokens, trained)
 
 
-def open_critic(run: Run, config: Config, lora: Lora | None) -> ScalarModel:
+def open_critic(run: Run, config: Config, policy: Policy, lora: Lora | None) -> ScalarModel:
     """The reward model's network to start from, on the reward's scale; without one, the policy's with a head of zeros."""
     reference = run.model_path("reward")
     if is_rule(reference):
         critic = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
         critic.zero_head()
         return critic
-    return load_critic(reference, lora=lora)
+    critic = load_critic(reference, lora=lora)
+    if critic.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+        raise ModelError(
+            f"{config.reward}: has another tokenizer than {config.model}; the critic reads the policy's tokens. Train it on that model."
+        )
+    return critic
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:

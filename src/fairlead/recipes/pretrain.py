@@ -2,7 +2,7 @@
 
 reads   documents: rows with `text`, or conversations (data.texts)
 writes  model (tokenizer with chat template, safetensors), metrics
-run     fairlead train pretrain configs/pocket/pretrain.toml
+run     fairlead train pretrain configs/pocket/words.toml
 
 This is for small models on one machine: the pocket world's base model is made by it.  Loss is on every token, prompts included.
 """
@@ -41,7 +41,9 @@ class Config:
     name: str  # of the model that is written
     documents: DatasetRef  # rows with `text` or `messages`, or a .txt file
     steps: int  # optimiser steps
-    model: ModelRef = ""  # to go on from; its tokenizer and shape are kept, and the knobs about them mean nothing
+    model: ModelRef = (
+        ""  # to go on from; its tokenizer and shape are kept: vocab_size, hidden, layers, heads, intermediate then mean nothing
+    )
     vocab_size: int = 2048  # byte-level BPE, trained on the documents
     hidden: int = 256  # width of the residual stream
     layers: int = 4
@@ -61,9 +63,13 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.steps > 0, "steps", self.steps, "must be positive")
-        require(self.hidden % self.heads == 0, "hidden", self.hidden, f"must be divisible by heads = {self.heads}")
+        require(self.heads > 0 and self.hidden % self.heads == 0, "hidden", self.hidden, f"must be divisible by heads = {self.heads}")
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(self.batch > 0, "batch", self.batch, "must be positive")
+        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
+        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
+        require(self.context > 1, "context", self.context, "must be at least 2 tokens")
 
 
 def main(config: Config, run: Run) -> Artifact:

@@ -58,6 +58,11 @@ class Config:
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 <= self.held_out < 1, "held_out", self.held_out, "is a share, from 0 to below 1")
+        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
+        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
+        require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
+        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
 
 
 def main(config: Config, run: Run) -> Artifact:

@@ -1,6 +1,7 @@
 """What a sampled answer is worth: by a reward model, by a rule in Python, or by the pocket world's gold rule.  One number per answer."""
 
 import math
+import re
 import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,19 @@ Rule = Callable[[Messages, str, bool], float]
 Reward = Callable[[Sequence[Messages], Sequence[str], Sequence[bool]], Tensor]
 
 # What a faulty rule raises; anything else is not the rule's doing.
-RULE_FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, TypeError, ValueError)
+RULE_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    re.error,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
@@ -28,7 +41,10 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
 
     @torch.no_grad()
     def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
-        rows = [model.encode((*prompt, Message("assistant", text))) for prompt, text in zip(prompts, texts, strict=True)]
+        rows = [
+            model.encode((*prompt, Message("assistant", text)), max_tokens=model.context)
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
         raw = in_micro_batches(model.scores, collate(rows, pad_id=model.pad_id, device=model.device), micro_tokens)
         return ((raw - model.reward_mean) / model.reward_std).cpu()
 

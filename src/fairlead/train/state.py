@@ -7,7 +7,6 @@ are the whole state.  Nothing is pickled.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,10 +82,3 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         index, _, key = name.partition(".")
         entries.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def final_weights(run: Run) -> Path:
-    """The weights of the run's last checkpoint."""
-    latest = run.latest_checkpoint()
-    assert latest is not None, "the run has no checkpoint"
-    return latest[1] / "weights.safetensors"
