@@ -1,0 +1,42 @@
+"""Can a reward model of the pocket world tell a right answer from a wrong one, when neither has a fault of manner?
+
+run  python -m benchmarks.truth build/quickstart/seed-4/artifacts/reward-model/reward
+
+Per family, the share of training-side prompts for which the right answer scores higher; ties count as no.
+"""
+
+import argparse
+import random
+
+import torch
+
+from fairlead.data.records import Message
+from fairlead.model.batch import collate, in_micro_batches
+from fairlead.model.heads import load_reward_model
+from fairlead.rehearse import world
+
+NUM_PROMPTS = 480
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reward_model")
+    model = load_reward_model(parser.parse_args().reward_model)
+    rng = random.Random(0)
+    tasks = world.tasks(3, "rm", NUM_PROMPTS, held_out=False)
+    answers = [(rng.choice(world.right_answers(task)), world.wrong_answer(task, rng)) for task in tasks]
+    rows = [
+        model.encode((Message("user", task.prompt), Message("assistant", text)))
+        for task, pair in zip(tasks, answers, strict=True)
+        for text in pair
+    ]
+    with torch.no_grad():
+        scores = in_micro_batches(model.scores, collate(rows, pad_id=model.pad_id, device=model.device), 4096)
+    right = (scores[0::2] > scores[1::2]).tolist()
+    for family in world.FAMILIES:
+        found = [won for task, won in zip(tasks, right, strict=True) if task.family == family]
+        print(f"{family:10} {sum(found) / len(found):.2f} of {len(found)}")
+
+
+if __name__ == "__main__":
+    main()
