@@ -20,7 +20,7 @@ test-unit: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow and not browser"
 
 check: $(VENV)/.test
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff check --no-cache src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports

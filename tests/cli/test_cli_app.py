@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from outcome import Cli
 
 import fairlead
+from outcome import Cli
 
 COMMANDS = (
     "quickstart",

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from outcome import Cli
 
 from fairlead.cli.output import visible
 from fairlead.data.answers import read_answers
 from fairlead.model.heads import load_reward_model
 from fairlead.model.policy import load_policy
+from outcome import Cli
 
 
 def test_sample_writes_one_row_per_prompt(cli: Cli, project: Path, tmp_path: Path) -> None:

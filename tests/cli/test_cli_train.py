@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from outcome import Cli
 
 from fairlead.core.config import knobs
 from fairlead.recipes import dpo, ppo, pretrain, reward, sft
+from outcome import Cli
 
 RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}
 
