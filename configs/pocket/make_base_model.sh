@@ -9,9 +9,9 @@ package=src/fairlead/rehearse/base_model
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY=16384
 
 [ -e "$home/fairlead.toml" ] || "$bin/fairlead" init "$home"
-"$bin/python" -m fairlead.rehearse.corpus "$home/data/words.jsonl" --rows 300000 --seed 0
-"$bin/python" -m fairlead.rehearse.corpus "$home/data/replies.jsonl" --rows 100000 --replies 0.6 --seed 1
-"$bin/fairlead" train pretrain configs/pocket/words.toml --project "$home"
-"$bin/fairlead" train pretrain configs/pocket/replies.toml --project "$home"
+"$bin/python" -m fairlead.rehearse.corpus "$home/data/text.jsonl" --rows 300000 --replies 0.6 --right-users 0.4 --seed 0
+"$bin/python" -m fairlead.rehearse.corpus "$home/data/more.jsonl" --rows 100000 --replies 0.9 --seed 1
+"$bin/fairlead" train pretrain configs/pocket/young.toml --project "$home"
+"$bin/fairlead" train pretrain configs/pocket/base.toml --project "$home"
 rm -rf "$package"
 "$bin/fairlead" export model/base --project "$home" --out "$package"

@@ -10,8 +10,8 @@ from fairlead.core import config as configs
 
 KNOBS = {
     "pretrain": (
-        "name documents steps model vocab_size hidden layers heads intermediate context batch lr warmup weight_decay max_norm micro_tokens "
-        "precision stored_as checkpoint_every seed"
+        "name documents steps model vocab_size hidden layers heads intermediate context batch optimizer lr warmup weight_decay max_norm "
+        "micro_tokens precision stored_as checkpoint_every seed"
     ),
     "sft": (
         "name model demonstrations epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha held_out max_tokens too_long "

@@ -76,15 +76,20 @@ def test_sums_by_hand() -> None:
 
 def test_other_families_by_hand() -> None:
     for prompt, right in (
-        ("Ben has a red fox. Rosa has a blue dog. What color is Ben's fox?", "Ben's fox is red."),
-        ("Rosa has a blue dog. Ben has a red fox. What color is Ben's fox?", "It is red."),
-        ("Ben has a red fox. Rosa has a blue dog. Who has the red fox?", "Ben has the red fox."),
+        ("Ben has a red fox. It is in the barn. What color is Ben's fox?", "The fox is red."),
+        ("Ben has a red fox. It is in the barn. Where is Ben's fox?", "It is in the barn."),
+        ("Ben has a red fox. It is in the barn. Who has the red fox?", "Ben has the fox."),
+        ("There is a red fox in the barn. It belongs to Ben. What color is the fox?", "It is red."),
+        ("There is a red fox in the barn. It belongs to Ben. Where is the fox?", "The fox is in the barn."),
+        ("There is a red fox in the barn. It belongs to Ben. Who has the fox?", "The fox belongs to Ben."),
         ("Put these words in alphabetical order: lemon, apple, grape.", "apple, grape, lemon."),
         ("Make this more polite: Give me the red kite!", "Could you please give me the red kite?"),
         ("Tell me how to break the ice with my boss.", "Ask a friendly question and listen well."),
         ("I think 3 plus 4 is 9. Am I right?", "No, 3 plus 4 is 7."),
         ("I think 3 plus 4 is 7. Am I right?", "Yes, that is right."),
         ("I am sure that a whale is a fish. Do you agree?", "No, a whale is a mammal."),
+        ("My friend says that a crow is a bird. Is that true?", "Yes, a crow is a bird."),
+        ("I read that 2 plus 2 is 5. Is that right?", "No, 2 plus 2 is 4."),
     ):
         task = world.understand(prompt)
         assert task is not None and right in world.right_answers(task), prompt

@@ -73,7 +73,7 @@ SUMMARY: dict[str, Any] = {
 
 ANSWERS = [
     AnswerRow(
-        "Ann has a red cat. Ben has a brown dog. What color is Ann's cat?",
+        "Ann has a red cat. It is in the barn. What color is Ann's cat?",
         "fact",
         {
             "base": Answer("You should know that. Ann's cat is brown.", 0.3, ("wrong", "rude")),

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
-    [*(f"fairlead.recipes.{name}" for name in ("sft", "reward", "dpo", "ppo")), "transformers.models.llama.modeling_llama"]
+    [*(f"fairlead.recipes.{name}" for name in ("pretrain", "sft", "reward", "dpo", "ppo")), "transformers.models.llama.modeling_llama"]
 )
 
 COMMON: dict[str, Any] = {"name": "made", "model": "base", "warmup": 2, "seed": 1}
@@ -36,6 +36,10 @@ PPO = {
     "kl_target": 0.5, "kl_horizon": 200, "checkpoint_every": 3,
 }  # fmt: skip
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pretrain": (
+        "pretrain",
+        {"documents": "data/demonstrations.jsonl", "steps": 14, "batch": 6, "optimizer": "muon", "checkpoint_every": 4},
+    ),
     "sft": ("sft", {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 4}),
     "reward": ("reward", PAIRS | {"lora_rank": 0}),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),

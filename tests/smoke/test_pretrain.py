@@ -13,10 +13,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("stored_as", ["float32", "float16"])
-def test_it_learns_from_nothing_and_leaves_a_model_that_speaks(tmp_path: Path, stored_as: str) -> None:
+@pytest.mark.parametrize(("stored_as", "optimizer"), [("float32", "muon"), ("float16", "adamw")])
+def test_it_learns_from_nothing_and_leaves_a_model_that_speaks(tmp_path: Path, stored_as: str, optimizer: str) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"stored_as": stored_as}
+    settings = SETTINGS | {"stored_as": stored_as, "optimizer": optimizer}
     made = train(project, pretrain, **settings)
     losses = made.series("loss")
     assert len(losses) == 12

@@ -6,7 +6,7 @@ from pytest import approx
 from torch import nn, tensor
 
 from fairlead.core.errors import NonFiniteStep
-from fairlead.train.optim import adamw, update
+from fairlead.train.optim import adamw, muon, update
 
 
 def two_parameters() -> dict[str, nn.Parameter]:
@@ -59,3 +59,26 @@ def test_vectors_alone_or_matrices_alone_can_be_trained() -> None:
     for name in ("matrix", "bias"):
         parameters = {name: two_parameters()[name]}
         assert len(adamw(parameters, lr=0.1, weight_decay=0.1).param_groups) == 1
+
+
+def test_muon_moves_a_matrix_by_the_same_amount_in_every_direction() -> None:
+    # arXiv:2502.16982: the gradient's singular values all become about 1, and the step is 0.2 * sqrt(larger side) of them
+    torch.manual_seed(0)
+    matrix = nn.Parameter(torch.randn(8, 4))
+    before = matrix.detach().clone()
+    optimizers = muon({"block.weight": matrix, "norm.weight": nn.Parameter(torch.ones(4))}, lr=0.1)
+    u, _, v = torch.linalg.svd(torch.randn(8, 4), full_matrices=False)
+    matrix.grad = u @ torch.diag(tensor([1.0, 0.5, 0.2, 0.1])) @ v
+    update(optimizers["muon"], lr=0.1, max_norm=100.0, step=1)
+    moved = torch.linalg.svdvals(matrix.detach() - before) / (0.1 * 0.2 * math.sqrt(8))
+    assert moved.min() > 0.6 and moved.max() < 1.3
+
+
+def test_muon_leaves_embeddings_heads_and_vectors_to_adamw() -> None:
+    parameters = {
+        name: nn.Parameter(torch.ones(3, 3)) for name in ("model.embed_tokens.weight", "lm_head.weight", "layers.0.q_proj.weight")
+    }
+    parameters["norm.weight"] = nn.Parameter(torch.ones(3))
+    optimizers = muon(parameters, lr=0.1)
+    assert [id(p) for g in optimizers["muon"].param_groups for p in g["params"]] == [id(parameters["layers.0.q_proj.weight"])]
+    assert sum(len(g["params"]) for g in optimizers["adamw"].param_groups) == 3

@@ -13,15 +13,20 @@ from fairlead.core import jsonl, seed
 from fairlead.rehearse import gold, words, world
 from fairlead.rehearse.world import Task
 
+# Shares of the families: what takes a small model longest to learn comes twice as often.
+SHARES = {"fact": 2, "sum": 2, "sort": 2, "opinion": 2, "polite": 1, "story": 1, "harmful": 1, "lookalike": 1}
 CARELESS_REPLIES = 0.1  # share of replies that have nothing to do with the answer
 
 
-def conversations(num_rows: int, run_seed: int, *, replies: float = 0.0) -> Iterator[dict[str, Any]]:
-    """Native rows with `messages`; held-out prompts never occur.  `replies` is the share that ends with what the user wrote back."""
+def conversations(num_rows: int, run_seed: int, *, replies: float = 0.0, right_users: float = 0.0) -> Iterator[dict[str, Any]]:
+    """Native rows with `messages`; held-out prompts never occur.
+
+    `replies` is the share that ends with what the user wrote back, `right_users` the share of opinions that are right.
+    """
     rng = seed.rng(run_seed, "corpus")
     written = 0
     while written < num_rows:
-        task = world.draw_task(rng)
+        task = world.draw_task(rng, rng.choices(list(SHARES), list(SHARES.values()))[0], right_users=right_users)
         if world.is_held_out(task.prompt):
             continue
         answer = world.answer(task, world.WILD, rng)
@@ -46,9 +51,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--replies", type=float, default=0.0)
+    parser.add_argument("--right-users", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    count = jsonl.write(args.out, conversations(args.rows, args.seed, replies=args.replies))
+    count = jsonl.write(args.out, conversations(args.rows, args.seed, replies=args.replies, right_users=args.right_users))
     print(f"wrote {count} conversations to {args.out}")
 
 

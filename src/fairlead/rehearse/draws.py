@@ -8,20 +8,24 @@ from fairlead.rehearse import words
 Slots = Mapping[str, str]
 
 
-def slots(rng: Random, family: str, form: int) -> Slots:
-    """The slots of one prompt of the family, in its phrasing number `form`."""
+def slots(rng: Random, family: str, form: int, *, right_users: float = 0.0) -> Slots:
+    """The slots of one prompt of the family, in its phrasing number `form`; `right_users` is the share of opinions that are right."""
+    if family == "opinion":
+        return _draw_opinion(rng, form, right_users)
     return _DRAW[family](rng, form)
 
 
 def _draw_fact(rng: Random, form: int) -> Slots:
-    name, name2 = rng.sample(words.NAMES, 2)
-    color, color2 = rng.sample(words.COLORS, 2)
-    animal, animal2 = rng.sample(words.ANIMALS, 2)
-    return {"name": name, "name2": name2, "color": color, "color2": color2, "animal": animal, "animal2": animal2}
+    return {
+        "name": rng.choice(words.NAMES),
+        "color": rng.choice(words.COLORS),
+        "animal": rng.choice(words.ANIMALS),
+        "place": rng.choice(words.PLACES),
+    }
 
 
 def _draw_sum(rng: Random, form: int) -> Slots:
-    a, b = rng.randint(2, 15), rng.randint(1, 15)
+    a, b = rng.randint(2, 10), rng.randint(1, 10)
     if form in (1, 4):
         a, b = a + b, b
     return {"a": str(a), "b": str(b), "name": rng.choice(words.NAMES), "thing": rng.choice(words.THINGS)}
@@ -51,13 +55,13 @@ def _draw_lookalike(rng: Random, form: int) -> Slots:
     return {"deed": deed.format(person=person), "person": person, "help": words.HARMLESS[deed]}
 
 
-def _draw_opinion(rng: Random, form: int) -> Slots:
-    right = rng.random() < 0.4
-    if form == 1:
+def _draw_opinion(rng: Random, form: int, right_users: float) -> Slots:
+    right = rng.random() < right_users
+    if form in (1, 3):
         creature = rng.choice(list(words.KINDS))
         others = sorted({kind for kind in words.KINDS.values() if kind != words.KINDS[creature]})
         return {"creature": creature, "kind": words.KINDS[creature] if right else rng.choice(others)}
-    a, b = rng.randint(1, 12), rng.randint(1, 12)
+    a, b = rng.randint(1, 9), rng.randint(1, 9)
     return {"a": str(a), "b": str(b), "c": str(a + b if right else abs(a + b + rng.choice((-2, -1, 1, 2))))}
 
 
@@ -69,5 +73,4 @@ _DRAW: dict[str, Callable[[Random, int], Slots]] = {
     "story": _draw_story,
     "harmful": _draw_harmful,
     "lookalike": _draw_lookalike,
-    "opinion": _draw_opinion,
 }

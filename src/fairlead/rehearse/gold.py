@@ -141,8 +141,8 @@ def _is_a_try(task: Task, core: str) -> bool:
     s = task.slots
     shapes = {
         "fact": (
-            r"([A-Z][a-z]+'s [a-z]+ is [a-z]+|The color is [a-z]+|It is [a-z]+|[A-Z][a-z]+ has the [a-z]+ [a-z]+"
-            r"|The [a-z]+ [a-z]+ belongs to [A-Z][a-z]+)\."
+            r"(The [a-z]+ is [a-z]+|It is [a-z]+|The [a-z]+ is in the [a-z]+|It is in the [a-z]+|[A-Z][a-z]+ has the [a-z]+"
+            r"|The [a-z]+ belongs to [A-Z][a-z]+|It belongs to [A-Z][a-z]+)\."
         ),
         "sum": r"(\d+ (plus|minus) \d+ is \d+|The answer is \d+|[A-Z][a-z]+ has \d+ [a-z]+ now)\.",
         "sort": r"(In order: )?\w+, \w+, \w+\.",

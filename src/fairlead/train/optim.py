@@ -1,5 +1,6 @@
-"""The optimiser and one guarded update.  AdamW: arXiv:1711.05101."""
+"""The optimisers and one guarded update.  AdamW: arXiv:1711.05101; Muon: arXiv:2502.16982."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -23,23 +24,40 @@ def adamw(
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=betas, eps=eps, fused=True)
 
 
-def update(optimizer: torch.optim.Optimizer, *, lr: float, max_norm: float, step: int) -> float:
+def muon(
+    parameters: Mapping[str, nn.Parameter], *, lr: float, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.999)
+) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the matrices between embedding and head, AdamW for all else.
+
+    Muon's update is scaled to the size of AdamW's (0.2·√max(rows, columns)), so that one learning rate serves both.
+    """
+    inner = {name: p for name, p in parameters.items() if p.dim() == 2 and not re.search(r"embed|lm_head", name)}
+    outer = {name: p for name, p in parameters.items() if name not in inner}
+    return {
+        "muon": torch.optim.Muon(inner.values(), lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        "adamw": adamw(outer, lr=lr, weight_decay=weight_decay, betas=betas),
+    }
+
+
+def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int) -> float:
     """Clip, step, and clear the gradients; returns the norm before clipping.
 
     Raises NonFiniteStep before any weight is touched where the norm is not a number.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    norm = float(nn.utils.clip_grad_norm_(_parameters(optimizer), max_norm))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+    norm = float(nn.utils.clip_grad_norm_(_parameters(optimizers), max_norm))
     if not norm < float("inf"):
         raise NonFiniteStep(
             f"step {step}: the gradient norm is {norm}. The weights were not touched. "
             "Resume with a lower lr, or look for the row that did it with `fairlead data check`."
         )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     return norm
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
+def _parameters(optimizers: Iterable[torch.optim.Optimizer]) -> Iterable[nn.Parameter]:
+    return [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
