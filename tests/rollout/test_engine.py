@@ -11,7 +11,8 @@ from fairlead.core import seed
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import collate
 from fairlead.recipes.ppo import answered
-from fairlead.rollout.engine import Rollout, Sampling, sample
+from fairlead.rollout.engine import sample
+from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.sampling import uniforms
 from fakes import SHAPES, network, policy, tokenizer, turns
 

@@ -3,10 +3,10 @@
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from fairlead.model.layout import Layout
-from fairlead.ops.logprobs import Head
+from fairlead.ops.logprobs import Head, head_logits
 
 
 def plain_network(network: PreTrainedModel) -> PreTrainedModel:
@@ -18,8 +18,25 @@ def hidden_states(network: PreTrainedModel, layout: Layout) -> Tensor:
     """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]"""
     arguments = {} if layout.positions is None else {"position_ids": layout.positions}
     trunk = plain_network(network).base_model
-    hidden: Tensor = trunk(input_ids=layout.tokens, attention_mask=_as_read(network, layout.mask), use_cache=False, **arguments)[0]
+    hidden: Tensor = trunk(input_ids=layout.tokens, attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
     return hidden.flatten(0, 1)
+
+
+def hidden_at(network: PreTrainedModel, tokens: Tensor, cache: Cache, places: Tensor) -> Tensor:
+    """Read rows that are padded on the right into the cache; the hidden state at one place of each.  [P, L], [P] -> [P, H]"""
+    hidden: Tensor = plain_network(network).base_model(input_ids=tokens, past_key_values=cache, use_cache=True)[0]
+    return hidden[torch.arange(len(tokens), device=tokens.device), places]
+
+
+def logits_of(network: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """[N, H] -> [N, V], for a network that `head_of` can describe"""
+    head = head_of(network)
+    assert head is not None
+    return head_logits(hidden, head)
+
+
+def num_layers(network: PreTrainedModel) -> int:
+    return int(plain_network(network).config.num_hidden_layers)
 
 
 def head_of(network: PreTrainedModel) -> Head | None:
@@ -48,7 +65,7 @@ def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
     return not (isinstance(window, int) and width > window)
 
 
-def _as_read(network: PreTrainedModel, mask: Tensor | None) -> Tensor | None:
+def as_read(network: PreTrainedModel, mask: Tensor | None) -> Tensor | None:
     """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
     if mask is None or network.config._attn_implementation != "eager":
         return mask

@@ -62,10 +62,11 @@ class _LinearLogps(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             h, w = hidden.detach().to(dtype), weight.detach().to(dtype)
             b = None if bias is None else bias.detach().to(dtype)
+            head = Head(w, b, scale, softcap)
             logps, normaliser, entropy = (torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(3))
             for start in range(0, len(h), rows):
                 part = slice(start, start + rows)
-                z = _logits(h[part], w, b, scale, softcap)  # [rows, V] float32
+                z = head_logits(h[part], head)  # [rows, V] float32
                 picked = z.gather(1, targets[part, None]).squeeze(1)
                 top = z.amax(dim=1, keepdim=True)
                 p = (z - top).exp_()
@@ -82,6 +83,7 @@ class _LinearLogps(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         h, w, b, targets, normaliser = ctx.saved_tensors
         scale, softcap, rows, hidden_dtype, weight_dtype = ctx.settings
+        head = Head(w, b, scale, softcap)
         grad = grads[0].float()
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty(h.shape, dtype=hidden_dtype, device=h.device) if needs_hidden else None
@@ -90,7 +92,7 @@ class _LinearLogps(torch.autograd.Function):
         with torch.autocast(h.device.type, enabled=False):
             for start in range(0, len(h), rows):
                 part = slice(start, start + rows)
-                z = _logits(h[part], w, b, scale, softcap)
+                z = head_logits(h[part], head)
                 slope = (1 - (z / softcap).square()) if softcap else None  # of the soft cap
                 d = z.sub_(normaliser[part, None]).exp_().mul_(-grad[part, None])  # d loss / d z = grad * (onehot - p)
                 d.scatter_add_(1, targets[part, None], grad[part, None])
@@ -113,13 +115,13 @@ class _LinearLogps(torch.autograd.Function):
         )  # fmt: skip
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, scale: float, softcap: float) -> Tensor:
+def head_logits(hidden: Tensor, head: Head) -> Tensor:
     """[n, H] -> [n, V] float32"""
-    z = F.linear(hidden, weight, bias).float()
-    if scale != 1.0:
-        z = z * scale
-    if softcap:
-        z = softcap * torch.tanh(z / softcap)
+    z = F.linear(hidden, head.weight, head.bias).float()
+    if head.scale != 1.0:
+        z = z * head.scale
+    if head.softcap:
+        z = head.softcap * torch.tanh(z / head.softcap)
     return z
 
 

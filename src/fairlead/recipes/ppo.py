@@ -33,7 +33,8 @@ from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
-from fairlead.rollout.engine import Rollout, Sampling, sample
+from fairlead.rollout.engine import sample
+from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
