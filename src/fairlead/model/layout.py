@@ -11,7 +11,7 @@ tree    rows with the same prompt become one: the prompt once, then every answer
 Whatever the layout, `at` says where each token of the batch went, so that results come back in the batch's own rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ ABSENT = -1  # segment of padding
 class Layout:
     tokens: Tensor  # [R, C] int64
     positions: Tensor | None  # [R, C] int64; None: 0, 1, 2, ... in every row
-    mask: Tensor | None  # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth); None: causal
+    mask: Tensor | None  # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth); [R, C] real tokens; None: causal
     at: Tensor  # [B, T] int64: the place of each token of the batch in the flattened [R * C]; 0 for padding
 
     @property
@@ -38,6 +38,11 @@ def plain(batch: Batch) -> Layout:
     rows, width = batch.tokens.shape
     at = torch.arange(rows * width, device=batch.tokens.device).view(rows, width)
     return Layout(batch.tokens, None, None, at.where(batch.token_mask, torch.zeros_like(at)))
+
+
+def padded(batch: Batch) -> Layout:
+    """The plain layout with the mask of real tokens, which causal attention to the left of the padding does not need."""
+    return replace(plain(batch), mask=batch.token_mask)
 
 
 def tree(batch: Batch, *, pad_id: int) -> Layout:

@@ -17,13 +17,16 @@ SHARE_FROM = 0.05  # share of a batch's tokens that trees must save; below it th
 
 @dataclass
 class Paths:
-    """Ways of running one network; `model/check.py` switches them off one by one where they do not agree with the plain way."""
+    """Ways of running one network; `model/check.py` chooses among them."""
 
+    plain: bool = False  # padded rows with their mask, as every other library runs them
     share_prompts: bool = True  # answers to one prompt are one sequence
     own_logits: bool = True  # logits for the trained tokens only, in chunks
     precision: Precision = "float32"  # of the matrix products; weights stay float32
 
     def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:
+        if self.plain:
+            return layout.padded(batch)
         if self.share_prompts and layout.saved_share(batch) >= SHARE_FROM:
             found = layout.tree(batch, pad_id=pad_id)
             if trunk.takes_tree_masks(network, found.tokens.shape[1]):

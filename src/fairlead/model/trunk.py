@@ -67,6 +67,8 @@ def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
 
 def as_read(network: PreTrainedModel, mask: Tensor | None) -> Tensor | None:
     """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
+    if mask is not None and mask.dim() == 2:
+        return mask.long()
     if mask is None or network.config._attn_implementation != "eager":
         return mask
     numbers = torch.zeros(mask.shape, dtype=network.dtype, device=mask.device)

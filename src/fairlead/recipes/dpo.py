@@ -22,6 +22,8 @@ from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
+from fairlead.model.check import check_paths
+from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
 from fairlead.stats import interval
@@ -54,6 +56,7 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -94,6 +97,9 @@ def main(config: Config, run: Run) -> Artifact:
     )
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
     run.event("data", **counts, dropped=rows.num_dropped)
+    policy.paths.precision = config.precision
+    few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
+    check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
 
     # 3. Optimiser
     optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)

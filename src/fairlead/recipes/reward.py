@@ -22,7 +22,9 @@ from fairlead.data.records import Comparison
 from fairlead.losses import reward
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
+from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, new_reward_model
+from fairlead.model.paths import Precision
 from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
 from fairlead.stats import baseline, interval
 from fairlead.store.artifact import Artifact
@@ -52,6 +54,7 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -89,6 +92,9 @@ def main(config: Config, run: Run) -> Artifact:
     )
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
     run.event("data", **counts, dropped=rows.num_dropped)
+    model.paths.precision = config.precision
+    few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
+    check_paths(run, model.paths, lambda: model.scores(few), what="reward model")
 
     # 3. Optimiser
     optimizer = adamw(model.trainable(), lr=config.lr, weight_decay=config.weight_decay)
