@@ -38,6 +38,7 @@ HERE = Path(__file__).parent / "peer_workers"
 CONTEXT = 1024
 BATCH = 16
 WORKS = ("sft", "reward", "dpo", "sample")
+SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
 ROUNDS = ("default", "kept", "peer-tuned")
 # What TRL's documentation offers for this machine; the fastest of what was tried in `--tune`.
 TUNED: dict[str, dict[str, Any]] = {
@@ -71,7 +72,10 @@ def main() -> None:
             for round_name in args.rounds.split(","):
                 row = measure(work, dtype, round_name, model, comparisons, args)
                 rows.append(row)
-                print(json.dumps({k: row[k] for k in ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")}), flush=True)
+                print(
+                    json.dumps({k: row[k] for k in ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")}),
+                    flush=True,
+                )
                 if args.json:
                     args.json.parent.mkdir(parents=True, exist_ok=True)
                     args.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
@@ -131,7 +135,9 @@ def measure(work: str, dtype: str, round_name: str, model: Path, comparisons: li
     }
     subprocess.run(["rm", "-rf", str(home / "ours"), str(home / "theirs")], check=True)
     us = start(Path(sys.executable), HERE / "ours.py", job | {"rows": str(ours), "home": str((home / "ours").resolve())}, home / "ours.log")
-    them = start(args.trl.absolute(), HERE / "trl.py", job | {"rows": str(theirs), "home": str((home / "theirs").resolve())}, home / "trl.log")
+    them = start(
+        args.trl.absolute(), HERE / "trl.py", job | {"rows": str(theirs), "home": str((home / "theirs").resolve())}, home / "trl.log"
+    )
     answers: dict[str, list[dict[str, Any]]] = {"us": [], "them": []}
     for name, process in (("us", us), ("them", them)):
         listen(process, home)  # loaded, and the first step made
@@ -153,7 +159,12 @@ def measure(work: str, dtype: str, round_name: str, model: Path, comparisons: li
         "dtype": dtype,
         "allocator": round_name,
         "peer": "trl 1.16",
-        "ratio": {"median": round(statistics.median(ratios), 2), "min": round(min(ratios), 2), "max": round(max(ratios), 2), "n": len(ratios)},
+        "ratio": {
+            "median": round(statistics.median(ratios), 2),
+            "min": round(min(ratios), 2),
+            "max": round(max(ratios), 2),
+            "n": len(ratios),
+        },
         "peak_memory_ratio": round(peak["us"] / peak["them"], 3),
         "peak_mb": {name: round(value) for name, value in peak.items()},
         "tokens_per_s": {"ours": speed["us"], "theirs": speed["them"]},

@@ -3,13 +3,17 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from turns import Turns
 
 from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
+from fairlead.model.policy import load_policy
 from fairlead.recipes import dpo, reward, sft
+from fairlead.rollout import engine
+from fairlead.rollout.records import Sampling
 from fairlead.store import project as projects
 from fairlead.store.run import Run, open_run
 
@@ -27,7 +31,7 @@ def main() -> None:
         train(job, turns)
 
 
-def train(job: dict, turns: Turns) -> None:  # type: ignore[type-arg]
+def train(job: dict[str, Any], turns: Turns) -> None:
     home = Path(job["home"])
     project = projects.open_at(home) if (home / "fairlead.toml").exists() else projects.create(home)
     recipe = RECIPES[job["work"]]
@@ -63,11 +67,7 @@ def train(job: dict, turns: Turns) -> None:  # type: ignore[type-arg]
         recipe.main(config, run)
 
 
-def sample(job: dict, turns: Turns) -> None:  # type: ignore[type-arg]
-    from fairlead.model.policy import load_policy
-    from fairlead.rollout.engine import sample as sample_answers
-    from fairlead.rollout.records import Sampling
-
+def sample(job: dict[str, Any], turns: Turns) -> None:
     policy = load_policy(job["model"])
     rows = [row for _, row in jsonl.read(Path(job["rows"]))]
     first = True
@@ -75,7 +75,7 @@ def sample(job: dict, turns: Turns) -> None:  # type: ignore[type-arg]
         part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
         prompts, limits = [row["tokens"] for row in part], [row["limit"] for row in part]
         with torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "bfloat16"):
-            found = sample_answers(
+            found = engine.sample(
                 policy.network,
                 prompts,
                 Sampling(max_new_tokens=max(limits)),

@@ -8,13 +8,30 @@ from typing import Any
 sys.path.pop(0)  # this folder: it must not be found in the place of the library named like this file
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TrainerCallback,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from turns import Turns, keep_freed_pages  # noqa: E402
 
 sys.path.pop(0)
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # noqa: E402
+
+
+class Limits(StoppingCriteria):  # type: ignore[misc]
+    """The stop schedule: each row ends at its own length."""
+
+    def __init__(self, width: int, limits: list[int]) -> None:
+        self.ends = torch.tensor([width + limit for limit in limits])
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        return input_ids.shape[1] >= self.ends
 
 
 class Stop(TrainerCallback):  # type: ignore[misc]
@@ -82,17 +99,6 @@ def train(job: dict[str, Any], turns: Turns) -> None:
 
 @torch.no_grad()
 def sample(job: dict[str, Any], turns: Turns) -> None:
-    from transformers import StoppingCriteria, StoppingCriteriaList
-
-    class Limits(StoppingCriteria):  # type: ignore[misc]
-        """The stop schedule: each row ends at its own length."""
-
-        def __init__(self, width: int, limits: list[int]) -> None:
-            self.ends = torch.tensor([width + limit for limit in limits])
-
-        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-            return input_ids.shape[1] >= self.ends
-
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval()
     rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]

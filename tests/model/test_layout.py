@@ -6,7 +6,7 @@ from fairlead.model import layout, trunk
 from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded
 from fairlead.ops.logprobs import linear_logps, selected_logps
-from fakes import SHAPES, network
+from fakes import MORE_SHAPES, SHAPES, network
 
 
 def row(prompt: list[int], answer: list[int]) -> Encoded:
@@ -43,7 +43,7 @@ def weights(batch: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["plain", "tree"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES])
 def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(shape: str, kind: str) -> None:
     batch = uneven()
     expected, expected_grads = plain_logps(shape, batch)

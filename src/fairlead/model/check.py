@@ -37,9 +37,11 @@ def check_paths(run: Run, paths: Paths, measure: Callable[[], Tensor], *, what: 
             chosen = name
             break
         run.warn(
-            f"{what}: the fast way ({name}) differs from the plain one by {gaps[name]:.1e}, more than {limit:.1e}. This run goes a slower way."
+            f"{what}: the fast way ({name}) differs from the plain one by {gaps[name]:.1e}, more than {limit:.1e}. "
+            "This run goes a slower way."
         )
     else:
         paths.plain, paths.share_prompts, paths.own_logits = True, False, False
     paths.precision = wished.precision
-    run.event("paths", what=what, chosen=chosen, gaps=gaps, tolerance=limit)
+    left_out = [] if wished.share_prompts else ["trees: this model's attention does not take them"]
+    run.event("paths", what=what, chosen=chosen, gaps=gaps, tolerance=limit, left_out=left_out)

@@ -33,7 +33,7 @@ class ScalarModel:
         self.network = network
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
-        self.paths = Paths()
+        self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
 
     @property
     def device(self) -> torch.device:

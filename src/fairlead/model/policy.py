@@ -28,7 +28,7 @@ class Policy:
         self.reference = reference  # the folder or Hub name that it was read from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
         self.stop_ids = load.stop_token_ids(tokenizer, declared)
-        self.paths = Paths()
+        self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
         self._frozen: PreTrainedModel | None = None
 
     @property

@@ -47,7 +47,9 @@ def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: i
 
     Equal to log_softmax(logits)[targets].  Under autocast the matrix products run in its type, as they would in the model.
     """
-    logps, entropy = _LinearLogps.apply(hidden, head.weight, head.bias, targets, head.scale, head.softcap, chunk_logits)
+    logps, entropy = _LinearLogps.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, head.bias, targets, head.scale, head.softcap, chunk_logits
+    )
     return TokenLogps(logps, entropy)
 
 

@@ -96,9 +96,7 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
         slots.lengths[busy[ended]] = 0
 
 
-def _read_prompts(
-    network: PreTrainedModel, job: Job, slots: Slots, into: Tensor, rows: list[int], pad_id: int
-) -> tuple[Tensor, Tensor]:
+def _read_prompts(network: PreTrainedModel, job: Job, slots: Slots, into: Tensor, rows: list[int], pad_id: int) -> tuple[Tensor, Tensor]:
     """Read each different prompt once, copy it into the slots of its rows, and draw every row's first token."""
     device = into.device
     prompts = list(dict.fromkeys(tuple(job.prompts[i]) for i in rows))

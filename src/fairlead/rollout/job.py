@@ -34,7 +34,8 @@ class Job:
     @property
     def capacity(self) -> int:
         """The longest that any row can become, prompt and answer."""
-        return max(len(prompt) + limit for prompt, limit in zip(self.prompts, self.limits.tolist(), strict=True))
+        limits: list[int] = self.limits.tolist()
+        return max(len(prompt) + limit for prompt, limit in zip(self.prompts, limits, strict=True))
 
     def draw(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The next token of these rows, and whether it was their last.  [A], [A, V] -> [A], [A] bool"""
@@ -65,7 +66,5 @@ class Job:
         tokens, logps = self.tokens.tolist(), self.logps.tolist()
         return [
             Rollout(tuple(prompt), tuple(tokens[i][:length]), tuple(logps[i][:length]), "stop" if stopped else "length")
-            for i, (prompt, length, stopped) in enumerate(
-                zip(self.prompts, self.lengths.tolist(), self.stopped.tolist(), strict=True)
-            )
+            for i, (prompt, length, stopped) in enumerate(zip(self.prompts, self.lengths.tolist(), self.stopped.tolist(), strict=True))
         ]

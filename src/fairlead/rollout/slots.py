@@ -1,8 +1,8 @@
 """A key-value cache of slots: every slot holds one answer at its own length, and is given to the next prompt when the answer ends.
 
-    slot 0   P P P A A A A . . .     lengths 7 2 5; a step writes one token into each slot at its own place
-    slot 1   P A . . . . . . . .     and each may look at what stands before it in its own slot
-    slot 2   P P P P A . . . . .
+slot 0   P P P A A A A . . .     lengths 7 2 5; a step writes one token into each slot at its own place
+slot 1   P A . . . . . . . .     and each may look at what stands before it in its own slot
+slot 2   P P P P A . . . . .
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ class Slots:
     def cache(self, num_layers: int) -> Cache:
         """What a transformers model writes a step's keys and values into."""
         self.layers = [_SlotLayer(self) for _ in range(num_layers)]
-        return Cache(layers=self.layers)
+        return Cache(layers=list(self.layers))
 
     def step_mask(self) -> Tensor:
         """What the token that is written next in each slot may look at: all before it, and itself.  [S, 1, 1, width]"""
@@ -37,6 +37,7 @@ class Slots:
     def fill(self, slots: Tensor, source: Tensor, prefilled: Cache, lengths: Tensor) -> None:
         """Give `slots` the prompts `source` of a cache that holds prompts, padded on the right.  [n], [n], cache, [n]"""
         for layer, prompt in zip(self.layers, prefilled.layers, strict=True):
+            assert isinstance(prompt, CacheLayerMixin) and prompt.keys is not None and prompt.values is not None
             layer.fill(slots, prompt.keys[source], prompt.values[source])
         self.lengths[slots] = lengths
 
@@ -55,7 +56,7 @@ class _SlotLayer(CacheLayerMixin):
     values: Tensor
 
     def __init__(self, slots: Slots) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.slots = slots
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
