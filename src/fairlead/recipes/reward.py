@@ -25,7 +25,7 @@ from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.paths import Precision
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, micro_pairs
 from fairlead.stats import baseline, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -109,7 +109,7 @@ def main(config: Config, run: Run) -> Artifact:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
             total, right = 0.0, 0.0
-            for index in batches.micro_batches([pair_tokens(item) for item in items], config.micro_tokens):
+            for index in micro_pairs(model.paths, items, config.micro_tokens):
                 chosen, rejected = pair_scores(model, [items[i] for i in index])
                 loss = reward.bradley_terry(chosen, rejected)  # [pairs]
                 (loss.sum() / len(items)).backward()
@@ -160,8 +160,11 @@ def pair_scores(model: ScalarModel, pairs: Sequence[Pair]) -> tuple[Tensor, Tens
 
 @torch.no_grad()
 def all_scores(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> tuple[Tensor, Tensor]:
-    batch = collate_pairs(pairs, pad_id=model.pad_id, device=model.device)
-    return halves(batches.in_micro_batches(model.scores, batch, micro_tokens))
+    """`pair_scores` over micro-batches, without gradients.  [pairs], [pairs]"""
+    chosen, rejected = (torch.zeros(len(pairs), device=model.device) for _ in range(2))
+    for index in micro_pairs(model.paths, pairs, micro_tokens):
+        chosen[index], rejected[index] = pair_scores(model, [pairs[i] for i in index])
+    return chosen, rejected
 
 
 def answer_texts(comparison: Comparison) -> tuple[str, str]:
