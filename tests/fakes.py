@@ -16,15 +16,20 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
+    Phi3Config,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    Qwen3NextConfig,
 )
 
 from fairlead.core import config as configs
@@ -45,6 +50,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the comparisons here are with plain C
 torch.set_num_threads(1)  # small tensors gain nothing from more, and the suite shares its machine
 
 SHAPES = ("llama", "qwen2", "qwen3", "mistral", "gpt2", "gpt_neox")
+MORE_SHAPES = ("gemma2", "gemma3", "phi3", "olmo2")  # where only the ways of running a network are compared
+HYBRID = "qwen3_next"  # attention in some layers, a recurrent state in the others
 CONTEXT = 256
 TEXTS = (
     "What is the color of the sky? The sky is blue, and the grass is green.",
@@ -224,5 +231,20 @@ def _config(shape: str) -> PreTrainedConfig:
             )
         case "gpt_neox":
             return GPTNeoXConfig(**common)
+        case "gemma2":
+            common["attn_implementation"] = "eager"  # its soft-capped attention has no fused form
+            return Gemma2Config(**common, num_key_value_heads=2, head_dim=8, final_logit_softcapping=3.0)
+        case "gemma3":
+            return Gemma3TextConfig(**common, num_key_value_heads=2, head_dim=8)
+        case "phi3":
+            return Phi3Config(**common, num_key_value_heads=2)
+        case "olmo2":
+            return Olmo2Config(**common, num_key_value_heads=2)
+        case "qwen3_next":
+            experts = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
+            linear = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+            layers = {"layer_types": ["linear_attention", "full_attention"]}
+            settings: dict[str, Any] = common | experts | linear | layers
+            return Qwen3NextConfig(**settings, num_key_value_heads=2, head_dim=8)
         case _:
             raise AssertionError(f"no shape {shape}")

@@ -49,8 +49,11 @@ def test_the_head_is_drawn_from_the_seed_at_the_papers_size(tmp_path: Path) -> N
 def test_values_speak_of_the_state_before_each_token(tmp_path: Path) -> None:
     model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
     batch = batch_of(model)
-    raw, values = model.token_values(batch), model.state_values(batch)
-    assert torch.equal(values[:, 1:], torch.where(batch.response_mask[:, 1:], raw[:, :-1], torch.zeros(())))
+    values = model.state_values(batch)
+    for i, length in enumerate(batch.lengths.tolist()):
+        for t in batch.response_mask[i, :length].nonzero().flatten().tolist():
+            shorter = Batch(*(part[i : i + 1, :t] for part in (batch.tokens, batch.token_mask, batch.response_mask)))
+            assert values[i, t].item() == approx(model.scores(shorter).item(), abs=1e-5)  # the head where only t tokens were read
     assert values[~batch.response_mask].eq(0).all()
 
 
@@ -112,7 +115,7 @@ def test_a_critic_begins_as_the_reward_model_on_the_rewards_scale(tmp_path: Path
     folder = str(save_reward_model(tmp_path, mean=0.5, std=2.0))
     model, critic = load_reward_model(folder), load_critic(folder, lora=lora)
     batch = batch_of(model)
-    assert (critic.token_values(batch) - (model.token_values(batch) - 0.5) / 2.0).abs().max() < 1e-5  # of order 1
+    assert (critic.scores(batch) - (model.scores(batch) - 0.5) / 2.0).abs().max() < 1e-5  # of order 1
     assert sum("bias" in name and HEAD in name for name in critic.trainable()) == 1  # its offset can be learned
 
 

@@ -64,4 +64,12 @@ def test_chosen_answers_come_first_and_halves_take_them_apart() -> None:
     assert batch.tokens[:, 0].tolist() == [1, 6, 3, 6]
     first, second = halves(batch.tokens[:, 0])
     assert (first.tolist(), second.tolist()) == ([1, 6], [3, 6])
-    assert pair_tokens((chosen, rejected)) == 6
+
+
+def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
+    chosen = Encoded((1, 2, 3, 4), (False, False, True, True))
+    rejected = Encoded((1, 2, 5, 6, 7), (False, False, True, True, True))
+    other = Encoded((9, 2, 5), (False, False, True))
+    assert pair_tokens((chosen, rejected), share_prompts=True) == 2 + 2 + 3
+    assert pair_tokens((chosen, rejected), share_prompts=False) == 2 * 5
+    assert pair_tokens((chosen, other), share_prompts=True) == 2 * 4

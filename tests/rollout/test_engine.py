@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,12 +9,14 @@ from torch import Tensor
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from fairlead.core import seed
+from fairlead.model import trunk
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import collate
 from fairlead.recipes.ppo import answered
-from fairlead.rollout.engine import Rollout, Sampling, sample
+from fairlead.rollout.engine import sample
+from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.sampling import uniforms
-from fakes import SHAPES, network, policy, tokenizer, turns
+from fakes import HYBRID, MORE_SHAPES, SHAPES, network, policy, tokenizer, turns
 
 PROMPTS = [
     tuple(tokenizer()(text, add_special_tokens=False)["input_ids"])
@@ -57,7 +60,7 @@ def stops() -> frozenset[int]:
     return frozenset(range(0, len(tokenizer()), 20))
 
 
-def run(model: PreTrainedModel, settings: Sampling, prompts: Sequence[Sequence[int]] = PROMPTS, **options: int) -> list[Rollout]:
+def run(model: PreTrainedModel, settings: Sampling, prompts: Sequence[Sequence[int]] = PROMPTS, **options: Any) -> list[Rollout]:
     return sample(model, prompts, settings, stop_ids=stops(), pad_id=0, run_seed=options.pop("run_seed", 5), **options)
 
 
@@ -71,10 +74,11 @@ def check_against_slow(model: PreTrainedModel, settings: Sampling) -> list[Rollo
     return found
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES, HYBRID])
 def test_it_equals_a_slow_loop_without_cache(shape: str) -> None:
     found = check_against_slow(network(shape), Sampling(max_new_tokens=LENGTH, temperature=0.7))
-    assert len({len(rollout.tokens) for rollout in found}) > 1  # rows left the batch at different times
+    if shape in SHAPES:
+        assert len({len(rollout.tokens) for rollout in found}) > 1  # rows left the batch at different times
     if shape == "llama":
         assert {rollout.finish for rollout in found} == {"stop", "length"}
 
@@ -169,3 +173,51 @@ def test_the_samplers_log_probabilities_are_the_policys(tmp_path: Path, shape: s
         again = row[start : start + len(rollout.tokens)]
         assert (again - torch.tensor(rollout.logps)).abs().max() < 1e-4  # of order 5
         assert row.sum().item() == pytest.approx(sum(rollout.logps), abs=1e-3)
+
+
+# ---------------------------------------------------------------- slots
+
+
+def test_a_prompt_is_read_once_for_all_of_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    honest = trunk.hidden_at
+
+    def counted(network: PreTrainedModel, tokens: Tensor, *rest: Any) -> Tensor:
+        read.append(len(tokens))
+        return honest(network, tokens, *rest)
+
+    monkeypatch.setattr(trunk, "hidden_at", counted)
+    prompts = [PROMPTS[1]] * 5 + [PROMPTS[2]] * 4
+    found = run(network("llama"), Sampling(max_new_tokens=LENGTH, temperature=0.7), prompts)
+    assert sum(read) == 2
+    assert len({rollout.tokens for rollout in found}) > 5  # each drew its own numbers
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_slots_are_filled_again_as_answers_end(slots: int) -> None:
+    prompts = PROMPTS * 4
+    limits = [1 + (7 * i) % LENGTH for i in range(len(prompts))]
+    settings = Sampling(max_new_tokens=LENGTH, temperature=0.7)
+    expected = sample(network("llama"), prompts, settings, stop_ids=stops(), pad_id=0, run_seed=5, limits=limits, slots=100)
+    found = sample(network("llama"), prompts, settings, stop_ids=stops(), pad_id=0, run_seed=5, limits=limits, slots=slots)
+    assert [rollout.tokens for rollout in found] == [rollout.tokens for rollout in expected]
+    assert all(len(rollout.tokens) <= limit for rollout, limit in zip(found, limits, strict=True))
+    assert any(len(rollout.tokens) == limit and rollout.finish == "length" for rollout, limit in zip(found, limits, strict=True))
+
+
+def test_a_stop_string_ends_an_answer() -> None:
+    words = tokenizer()
+
+    def text(tokens: Sequence[int]) -> str:
+        return str(words.decode(list(tokens)))
+
+    free = sample(network("llama"), PROMPTS, Sampling(max_new_tokens=LENGTH), stop_ids=frozenset(), pad_id=0, run_seed=5)
+    wanted = text(free[1].tokens[4:6])
+    settings = Sampling(max_new_tokens=LENGTH, stop=(wanted,))
+    found = sample(network("llama"), PROMPTS, settings, stop_ids=frozenset(), pad_id=0, run_seed=5, text=text)
+    assert found[1].finish == "stop" and len(found[1].tokens) <= 6
+    assert wanted in text(found[1].tokens) and wanted not in text(found[1].tokens[:-1])
+
+
+def test_no_prompts_give_no_answers() -> None:
+    assert run(network("llama"), Sampling(max_new_tokens=LENGTH), []) == []

@@ -31,7 +31,8 @@ def chat(
     reference = loadable(find_model(model, project))
 
     from fairlead.model.policy import load_policy
-    from fairlead.rollout.engine import Sampling, sample
+    from fairlead.rollout.engine import sample
+    from fairlead.rollout.records import Sampling
 
     policy = load_policy(reference)
     opening: Messages = () if system is None else (Message("system", system),)

@@ -9,6 +9,8 @@ from torch import Tensor
 from fairlead.core import seed
 from fairlead.model.encode import Encoded
 
+FEW = 4  # rows that are enough to see whether two ways of running a network agree
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -17,9 +17,11 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
 from fairlead.data.records import Message
-from fairlead.model import adapters, load
+from fairlead.model import adapters, load, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, encode_conversation
+from fairlead.model.layout import Layout
+from fairlead.model.paths import Paths
 
 HEAD = "score"  # the name that transformers gives the head of its decoder classifiers
 
@@ -31,6 +33,7 @@ class ScalarModel:
         self.network = network
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
+        self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
 
     @property
     def device(self) -> torch.device:
@@ -48,15 +51,15 @@ class ScalarModel:
     @property
     def reward_mean(self) -> float:
         """The mean score of held-out answers when the model was trained; 0 for a model that never measured it."""
-        return _scale(self._plain(), "reward_mean", 0.0)
+        return _scale(trunk.plain_network(self.network), "reward_mean", 0.0)
 
     @property
     def reward_std(self) -> float:
-        return _scale(self._plain(), "reward_std", 1.0)
+        return _scale(trunk.plain_network(self.network), "reward_std", 1.0)
 
     def set_scale(self, *, mean: float, std: float) -> None:
         """Remember the scale of the scores; stored with the model."""
-        config = self._plain().config
+        config = trunk.plain_network(self.network).config
         config.reward_mean, config.reward_std = mean, std
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -67,27 +70,28 @@ class ScalarModel:
         last = len(messages) - 1
         return encode_conversation(self.tokenizer, messages, stop_ids=self.stop_ids, num_context=last, max_tokens=max_tokens)
 
-    def token_values(self, batch: Batch) -> Tensor:
-        """The head on every position.  [B, T]"""
-        network = self._plain()
-        hidden = network.base_model(input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False).last_hidden_state
-        values: Tensor = getattr(network, HEAD)(hidden)
-        return values.squeeze(-1).float()
-
     def scores(self, batch: Batch) -> Tensor:
         """The head at each row's last real token, where the whole answer has been read.  [B]"""
-        values = self.token_values(batch)
-        return values.gather(1, batch.lengths[:, None] - 1).squeeze(1)
+        layout, values = self._values(batch)
+        return values[layout.at.gather(1, batch.lengths[:, None] - 1).squeeze(1)]
 
     def state_values(self, batch: Batch) -> Tensor:
         """V before token t was chosen, that is the head at t - 1, on the response; zero elsewhere.  [B, T]"""
-        values = self.token_values(batch)
-        before = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], dim=1)
-        return torch.where(batch.response_mask, before, torch.zeros_like(before))
+        layout, values = self._values(batch)
+        picked = batch.response_mask
+        return torch.zeros(batch.tokens.shape, device=values.device).masked_scatter(picked, values[layout.before[picked]])
+
+    def _values(self, batch: Batch) -> tuple[Layout, Tensor]:
+        """The head on every place of a layout.  layout, [R * C] float32"""
+        layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
+        with self.paths.autocast(self.device):
+            hidden = trunk.hidden_states(self.network, layout)
+            values: Tensor = getattr(trunk.plain_network(self.network), HEAD)(hidden)
+        return layout, values.squeeze(-1).float()
 
     def zero_head(self) -> None:
         """A head that knows nothing: every value is 0 until it is trained."""
-        head = getattr(self._plain(), HEAD)
+        head = getattr(trunk.plain_network(self.network), HEAD)
         with torch.no_grad():
             for parameter in head.parameters():
                 parameter.zero_()
@@ -101,10 +105,6 @@ class ScalarModel:
         with load.quiet_transformers():
             network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-
-    def _plain(self) -> PreTrainedModel:
-        """The transformers model itself, with the adapter's layers inside where there are any."""
-        return self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
 
 
 def _head(network: PreTrainedModel, reference: str) -> nn.Linear:

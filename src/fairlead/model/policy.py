@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.data.records import Message
-from fairlead.model import adapters, load
+from fairlead.model import adapters, load, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, control_tokens, encode_conversation, encode_prompt
-from fairlead.ops.logprobs import selected_logps
+from fairlead.model.paths import Paths
+from fairlead.ops.logprobs import linear_logps, selected_logps
 
 
 class Policy:
@@ -27,6 +28,7 @@ class Policy:
         self.reference = reference  # the folder or Hub name that it was read from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
         self.stop_ids = load.stop_token_ids(tokenizer, declared)
+        self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
         self._frozen: PreTrainedModel | None = None
 
     @property
@@ -65,13 +67,22 @@ class Policy:
 
     def logits(self, batch: Batch) -> Tensor:
         """[B, T, V]"""
-        output = self.network(input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False)
+        with self.paths.autocast(self.device):
+            output = self.network(input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False)
         logits: Tensor = output.logits
         return logits
 
     def token_logps(self, batch: Batch) -> Tensor:
         """log p(token t | before) on the response, zero elsewhere.  [B, T] float32"""
-        return selected_logps(self.logits(batch), batch.tokens, batch.response_mask)
+        head = trunk.head_of(self.network) if self.paths.own_logits else None
+        if head is None:
+            return selected_logps(self.logits(batch), batch.tokens, batch.response_mask)
+        picked = batch.response_mask
+        layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
+        with self.paths.autocast(self.device):
+            hidden = trunk.hidden_states(self.network, layout)[layout.before[picked]]  # [N, H]
+            values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
+        return torch.zeros(batch.tokens.shape, device=values.device).masked_scatter(picked, values)
 
     def keep_reference(self) -> None:
         """Remember the policy as it is now: what `as_reference` will be.  Nothing to copy under LoRA."""

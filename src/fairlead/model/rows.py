@@ -10,8 +10,9 @@ from torch import Tensor
 from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt
-from fairlead.model.batch import Batch, collate
+from fairlead.model.batch import Batch, collate, micro_batches
 from fairlead.model.encode import Encoded, TooLong
+from fairlead.model.paths import Paths
 from fairlead.model.policy import Policy
 
 R = TypeVar("R", bound=Record)
@@ -79,9 +80,18 @@ def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
     return found
 
 
-def pair_tokens(pair: Pair) -> int:
-    """What a pair takes of a micro-batch: both rows at the length of the longer."""
-    return 2 * max(len(pair[0]), len(pair[1]))
+def pair_tokens(pair: Pair, *, share_prompts: bool) -> int:
+    """What a pair takes of a micro-batch: the prompt once and both answers, or both rows at the length of the longer."""
+    chosen, rejected = pair
+    prompt = chosen.trained.index(True)
+    if share_prompts and chosen.tokens[:prompt] == rejected.tokens[:prompt]:
+        return len(chosen) + len(rejected) - prompt
+    return 2 * max(len(chosen), len(rejected))
+
+
+def micro_pairs(paths: Paths, pairs: Sequence[Pair], micro_tokens: int) -> list[list[int]]:
+    """Groups of pairs of like length that fit a micro-batch, in the way in which the network is run."""
+    return micro_batches([pair_tokens(pair, share_prompts=paths.share_prompts) for pair in pairs], micro_tokens)
 
 
 def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:

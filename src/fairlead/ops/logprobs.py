@@ -1,11 +1,18 @@
-"""Log-probabilities and entropies of next tokens.  B rows, T tokens, N selected tokens, V vocabulary.
+"""Log-probabilities and entropies of next tokens.  B rows, T tokens, N selected tokens, H hidden, V vocabulary.
 
 Alignment: position t of a `[B, T]` result speaks about *token t given the tokens before it*; position 0 has nothing before it.
+
+`selected_logps` reads logits that somebody made.  `linear_logps` makes them itself, a chunk at a time, from the hidden states of the
+selected tokens only, and makes them again in backward: no [tokens, V] tensor ever exists.
 """
+
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+CHUNK_LOGITS = 1 << 21  # logits that exist at one time: 8 MiB in float32, which stays near the processor's caches
 
 
 def selected_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -21,8 +28,108 @@ def selected_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     return logps.masked_scatter(index, values)
 
 
-def selected_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """Entropy in nats of the distribution over token t, where the mask selects t.  [B, T, V], [B, T] -> [N]"""
-    rows = logits[:, :-1][mask[:, 1:]].float()
-    logps = torch.log_softmax(rows, dim=-1)
-    return -(logps.exp() * logps).sum(dim=-1)
+class Head(NamedTuple):
+    """How hidden states become logits: z = scale * (W h + b), then softcap * tanh(z / softcap) where a softcap is set."""
+
+    weight: Tensor  # [V, H]
+    bias: Tensor | None = None  # [V]
+    scale: float = 1.0
+    softcap: float = 0.0
+
+
+class TokenLogps(NamedTuple):
+    logps: Tensor  # [N] float32, differentiable
+    entropy: Tensor  # [N] float32, of the distribution that the token was chosen from, in nats; a measurement, not differentiable
+
+
+def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: int = CHUNK_LOGITS) -> TokenLogps:
+    """log p(target | hidden) without ever holding all logits.  [N, H], head, [N] -> [N], [N]
+
+    Equal to log_softmax(logits)[targets].  Under autocast the matrix products run in its type, as they would in the model.
+    """
+    logps, entropy = _LinearLogps.apply(  # type: ignore[no-untyped-call]
+        hidden, head.weight, head.bias, targets, head.scale, head.softcap, chunk_logits
+    )
+    return TokenLogps(logps, entropy)
+
+
+class _LinearLogps(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, scale: float, softcap: float, chunk_logits: int
+    ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        rows = max(1, chunk_logits // weight.shape[0])
+        with torch.autocast(device, enabled=False):
+            h, w = hidden.detach().to(dtype), weight.detach().to(dtype)
+            b = None if bias is None else bias.detach().to(dtype)
+            head = Head(w, b, scale, softcap)
+            logps, normaliser, entropy = (torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(3))
+            for start in range(0, len(h), rows):
+                part = slice(start, start + rows)
+                z = head_logits(h[part], head)  # [rows, V] float32
+                picked = z.gather(1, targets[part, None]).squeeze(1)
+                top = z.amax(dim=1, keepdim=True)
+                p = (z - top).exp_()
+                total = p.sum(dim=1)
+                normaliser[part] = top.squeeze(1) + total.log()
+                logps[part] = picked - normaliser[part]
+                entropy[part] = normaliser[part] - p.mul_(z).sum(dim=1) / total
+        ctx.save_for_backward(h, w, b, targets, normaliser)
+        ctx.settings = scale, softcap, rows, hidden.dtype, weight.dtype
+        ctx.mark_non_differentiable(entropy)
+        return logps, entropy
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        h, w, b, targets, normaliser = ctx.saved_tensors
+        scale, softcap, rows, hidden_dtype, weight_dtype = ctx.settings
+        head = Head(w, b, scale, softcap)
+        grad = grads[0].float()
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_hidden = torch.empty(h.shape, dtype=hidden_dtype, device=h.device) if needs_hidden else None
+        grad_weight = torch.zeros(w.shape, dtype=torch.float32, device=w.device) if needs_weight else None
+        grad_bias = torch.zeros(w.shape[0], dtype=torch.float32, device=w.device) if needs_bias else None
+        with torch.autocast(h.device.type, enabled=False):
+            for start in range(0, len(h), rows):
+                part = slice(start, start + rows)
+                z = head_logits(h[part], head)
+                slope = (1 - (z / softcap).square()) if softcap else None  # of the soft cap
+                d = z.sub_(normaliser[part, None]).exp_().mul_(-grad[part, None])  # d loss / d z = grad * (onehot - p)
+                d.scatter_add_(1, targets[part, None], grad[part, None])
+                if slope is not None:
+                    d.mul_(slope)
+                if scale != 1.0:
+                    d.mul_(scale)
+                if grad_bias is not None:
+                    grad_bias += d.sum(dim=0)
+                d = d.to(w.dtype)
+                if grad_hidden is not None:
+                    grad_hidden[part] = d @ w
+                if grad_weight is not None:
+                    _add_product(grad_weight, d.T, h[part])
+        return (
+            grad_hidden,
+            None if grad_weight is None else grad_weight.to(weight_dtype),
+            None if grad_bias is None else grad_bias.to(weight_dtype),
+            None, None, None, None,
+        )  # fmt: skip
+
+
+def head_logits(hidden: Tensor, head: Head) -> Tensor:
+    """[n, H] -> [n, V] float32"""
+    z = F.linear(hidden, head.weight, head.bias).float()
+    if head.scale != 1.0:
+        z = z * head.scale
+    if head.softcap:
+        z = head.softcap * torch.tanh(z / head.softcap)
+    return z
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += a @ b, summed in float32."""
+    if a.dtype == torch.float32:
+        total.addmm_(a, b)
+    else:
+        total += a @ b

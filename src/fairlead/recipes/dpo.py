@@ -8,11 +8,12 @@ Watch `chosen_logps`: when the log-probability of chosen answers falls along wit
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
 
+from fairlead.core import digest
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
@@ -22,12 +23,15 @@ from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
+from fairlead.model.check import check_paths
+from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, micro_pairs
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
+from fairlead.train.cache import cached
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
@@ -54,6 +58,7 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -79,7 +84,6 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Model: the reference is what it is now
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
-    policy.keep_reference()
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
     comparisons = read_comparisons(run.data_path("comparisons"))
@@ -94,13 +98,19 @@ def main(config: Config, run: Run) -> Artifact:
     )
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
     run.event("data", **counts, dropped=rows.num_dropped)
+    policy.paths.precision = config.precision
+    few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
+    check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
 
-    # 3. Optimiser
+    # 3. The reference: what the policy says of every answer before it is trained, computed once
+    reference = references(run, policy, rows.train_rows + rows.held_out_rows, config)
+
+    # 4. Optimiser
     optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
     state = states.State(policy.trainable(), {"optimizer": optimizer})
     start = states.restore(run, state)
 
-    # 4. Train
+    # 5. Train
     num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
     order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
     meter = Meter(run)
@@ -108,11 +118,10 @@ def main(config: Config, run: Run) -> Artifact:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
             sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), 0.0)
-            for index in batches.micro_batches([pair_tokens(item) for item in items], config.micro_tokens):
+            for index in micro_pairs(policy.paths, items, config.micro_tokens):
                 micro = [items[i] for i in index]
-                with torch.no_grad(), policy.as_reference():
-                    reference_logps = pair_logps(policy, micro)
                 policy_logps = pair_logps(policy, micro)
+                reference_logps = PairLogps(*(logps[[order[step][i] for i in index]] for logps in reference))
                 loss = preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate)  # [pairs]
                 (loss.sum() / len(items)).backward()
                 with torch.no_grad():
@@ -126,7 +135,7 @@ def main(config: Config, run: Run) -> Artifact:
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
             metrics = {name: total / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
-                losses, margins = held_out_losses(policy, rows.held_out_rows, config)
+                losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config)
                 metrics["held_out_loss"] = float(torch.tensor(losses).mean())
                 metrics["held_out_accuracy"] = sum(margin > 0 for margin in margins) / len(margins)
             run.log(step + 1, **metrics)
@@ -137,8 +146,8 @@ def main(config: Config, run: Run) -> Artifact:
             states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
-    # 5. Evidence and save
-    losses, margins = held_out_losses(policy, rows.held_out_rows, config)
+    # 6. Evidence and save
+    losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config)
     evidence = {
         "held_out_loss": interval.mean(losses).as_dict(),
         "accuracy": interval.proportion(sum(margin > 0 for margin in margins), len(margins)).as_dict(),
@@ -157,6 +166,14 @@ def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) 
     )
 
 
+def references(run: Run, policy: Policy, pairs: Sequence[Pair], config: Config) -> PairLogps:
+    """What the policy says of every pair now; read from the project's cache where it was computed before.  [pairs] each"""
+    rows = digest.of_json([asdict(row) for pair in pairs for row in pair])
+    depends_on = dict(model=run.inputs["model"].digest, precision=config.precision, rows=rows)
+    found = cached(run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, config)._asdict())
+    return PairLogps(**{side: logps.to(policy.device) for side, logps in found.items()})
+
+
 def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
     """Log-probabilities of both answers, summed over their tokens, from one forward pass.  [pairs] each"""
     batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
@@ -164,14 +181,18 @@ def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
 
 
 @torch.no_grad()
-def held_out_losses(policy: Policy, pairs: Sequence[Pair], config: Config) -> tuple[list[float], list[float]]:
-    """Loss and margin of each held-out pair."""
-    losses, margins = [], []
-    for index in batches.micro_batches([pair_tokens(pair) for pair in pairs], config.micro_tokens):
-        micro = [pairs[i] for i in index]
-        with policy.as_reference():
-            reference_logps = pair_logps(policy, micro)
-        policy_logps = pair_logps(policy, micro)
-        losses += preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate).tolist()
-        margins += preference.preference_margin(policy_logps, reference_logps).tolist()
-    return losses, margins
+def all_pair_logps(policy: Policy, pairs: Sequence[Pair], config: Config) -> PairLogps:
+    """`pair_logps` over micro-batches, without gradients.  [pairs] each"""
+    found = PairLogps(*(torch.zeros(len(pairs), device=policy.device) for _ in range(2)))
+    for index in micro_pairs(policy.paths, pairs, config.micro_tokens):
+        part = pair_logps(policy, [pairs[i] for i in index])
+        found.chosen[index], found.rejected[index] = part
+    return found
+
+
+def held_out_losses(policy: Policy, pairs: Sequence[Pair], reference: PairLogps, config: Config) -> tuple[list[float], list[float]]:
+    """Loss and margin of each held-out pair, whose reference log-probabilities are the last ones."""
+    policy_logps = all_pair_logps(policy, pairs, config)
+    reference_logps = PairLogps(*(logps[-len(pairs) :] for logps in reference))
+    losses = preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate)
+    return losses.tolist(), preference.preference_margin(policy_logps, reference_logps).tolist()

@@ -26,14 +26,17 @@ from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch
+from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
 from fairlead.model.heads import ScalarModel, load_critic, new_reward_model
+from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
-from fairlead.rollout.engine import Rollout, Sampling, sample
+from fairlead.rollout.engine import sample
+from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -72,6 +75,7 @@ class Config:
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     checkpoint_every: int = 10  # steps
     seed: int = 0
 
@@ -127,6 +131,10 @@ def main(config: Config, run: Run) -> Artifact:
         )
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     sampling = Sampling(max_new_tokens=config.max_new_tokens)
+    policy.paths.precision = critic.paths.precision = config.precision
+    few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
+    check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
+    check_paths(run, critic.paths, lambda: critic.state_values(few), what="critic")
 
     # 3. Optimisers, and the KL controller's coefficient
     optimizer = adamw(policy.trainable(), lr=config.lr)
@@ -258,6 +266,12 @@ def minibatch_rows(num_rows: int, config: Config, step_seed: int) -> list[list[i
         size = -(-num_rows // config.minibatches)
         parts += [rows[start : start + size] for start in range(0, num_rows, size)]
     return parts
+
+
+def echo(prompt: tuple[int, ...]) -> Encoded:
+    """Rows to try a network on before there are answers: the end of the prompt once more, as its answer."""
+    answer = prompt[-8:]
+    return Encoded(prompt + answer, (False,) * len(prompt) + (True,) * len(answer))
 
 
 def answered(rollout: Rollout) -> Encoded:

@@ -22,8 +22,10 @@ from fairlead.data.records import Comparison
 from fairlead.losses import reward
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
+from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, new_reward_model
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fairlead.model.paths import Precision
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, micro_pairs
 from fairlead.stats import baseline, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -52,6 +54,7 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -89,6 +92,9 @@ def main(config: Config, run: Run) -> Artifact:
     )
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
     run.event("data", **counts, dropped=rows.num_dropped)
+    model.paths.precision = config.precision
+    few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
+    check_paths(run, model.paths, lambda: model.scores(few), what="reward model")
 
     # 3. Optimiser
     optimizer = adamw(model.trainable(), lr=config.lr, weight_decay=config.weight_decay)
@@ -103,7 +109,7 @@ def main(config: Config, run: Run) -> Artifact:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
             total, right = 0.0, 0.0
-            for index in batches.micro_batches([pair_tokens(item) for item in items], config.micro_tokens):
+            for index in micro_pairs(model.paths, items, config.micro_tokens):
                 chosen, rejected = pair_scores(model, [items[i] for i in index])
                 loss = reward.bradley_terry(chosen, rejected)  # [pairs]
                 (loss.sum() / len(items)).backward()
@@ -154,8 +160,11 @@ def pair_scores(model: ScalarModel, pairs: Sequence[Pair]) -> tuple[Tensor, Tens
 
 @torch.no_grad()
 def all_scores(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> tuple[Tensor, Tensor]:
-    batch = collate_pairs(pairs, pad_id=model.pad_id, device=model.device)
-    return halves(batches.in_micro_batches(model.scores, batch, micro_tokens))
+    """`pair_scores` over micro-batches, without gradients.  [pairs], [pairs]"""
+    chosen, rejected = (torch.zeros(len(pairs), device=model.device) for _ in range(2))
+    for index in micro_pairs(model.paths, pairs, micro_tokens):
+        chosen[index], rejected[index] = pair_scores(model, [pairs[i] for i in index])
+    return chosen, rejected
 
 
 def answer_texts(comparison: Comparison) -> tuple[str, str]:

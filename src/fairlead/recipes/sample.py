@@ -19,7 +19,8 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.model.policy import load_policy
 from fairlead.model.rows import encode_prompts
-from fairlead.rollout.engine import Sampling, sample
+from fairlead.rollout.engine import sample
+from fairlead.rollout.records import Sampling
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter

@@ -19,7 +19,9 @@ from fairlead.data.reading import read_demonstrations
 from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model.adapters import Lora
+from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
+from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_and_split
 from fairlead.store.artifact import Artifact
@@ -49,6 +51,7 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
     micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -85,6 +88,9 @@ def main(config: Config, run: Run) -> Artifact:
         source=config.demonstrations,
     )
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
+    policy.paths.precision = config.precision
+    few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
+    check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
 
     # 3. Optimiser
     optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)

@@ -1,42 +1,25 @@
-"""Sampling answers from a causal language model with a key-value cache.
+"""Sampling answers from a causal language model: slots that are filled again as soon as their answer ends.
 
-Prompts of like length go together; rows that have ended leave the batch.  What comes back are records: tokens, their log-probabilities
-under the distribution they were drawn from, and why the answer ended.  It does not score and does not train.
+A prompt is read once for all of its samples; every slot holds one answer at its own length; a finished answer's slot goes to the next
+prompt.  What comes back are records: tokens, their log-probabilities under the distribution they were drawn from, and why the answer
+ended.  It does not score and does not train.  Models whose attention cannot be told by a mask are sampled in padded batches instead.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from fairlead.core import seed
-from fairlead.rollout.sampling import draw, greedy, sampler_logps, uniforms
+from fairlead.model import trunk
+from fairlead.rollout import padded
+from fairlead.rollout.job import Job
+from fairlead.rollout.records import Rollout, Sampling, Text
+from fairlead.rollout.slots import Slots
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """How answers are drawn.  Temperature 0 means the likeliest token."""
-
-    max_new_tokens: int
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """One answer.
-
-    Rollout(prompt_tokens=(5, 9), tokens=(2, 7, 1), logps=(-0.3, -1.2, -0.1), finish="stop"): token 1 ended the answer.
-    """
-
-    prompt_tokens: tuple[int, ...]
-    tokens: tuple[int, ...]  # of the answer; the end token is the last where finish is "stop"
-    logps: tuple[float, ...]  # of each token under the sampler's distribution
-    finish: Literal["stop", "length"]
+REFILL = 0.125  # share of the slots that must be free before new prompts are read, while others are still at work
+KEEP = 0.75  # with no prompt left, the cache is cut to the slots at work when they are fewer than this share
 
 
 @torch.no_grad()
@@ -50,89 +33,80 @@ def sample(
     run_seed: int,
     first_row: int = 0,
     slots: int = 128,
+    limits: Sequence[int] | None = None,
+    text: Text | None = None,
 ) -> list[Rollout]:
-    """One answer per prompt, in the prompts' order.
+    """One answer per prompt, in the prompts' order; a prompt that occurs n times gets n answers of its own.
 
-    Row `first_row + i` draws its own uniform numbers from the seed, whatever batch it is in.
+    Row `first_row + i` draws its own uniform numbers from the seed, whatever is sampled beside it.  `limits` are lengths per row, where
+    they differ from `max_new_tokens`; `text` turns tokens into text, for stop strings.
     """
-    found: dict[int, Rollout] = {}
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    for start in range(0, len(order), slots):
-        index = order[start : start + slots]
-        seeds = [seed.derive(run_seed, "sample", first_row + i) for i in index]
-        rows = _sample_batch(network, [prompts[i] for i in index], settings, seeds, stop_ids, pad_id)
-        found.update(zip(index, rows, strict=True))
-    return [found[i] for i in range(len(prompts))]
+    if not prompts:
+        return []
+    assert text is not None or not settings.stop, "stop strings need `text`"
+    job = Job(
+        prompts,
+        settings,
+        row_seeds=[seed.derive(run_seed, "sample", first_row + i) for i in range(len(prompts))],
+        limits=limits if limits is not None else [settings.max_new_tokens] * len(prompts),
+        stop_ids=stop_ids,
+        text=text,
+        device=next(network.parameters()).device,
+    )
+    if trunk.takes_tree_masks(network, job.capacity) and trunk.head_of(network) is not None:
+        _in_slots(network, job, pad_id=pad_id, count=min(slots, len(prompts)))
+    else:
+        padded.run(network, job, pad_id=pad_id, count=slots)
+    return job.rollouts()
 
 
-def _sample_batch(
-    network: PreTrainedModel,
-    prompts: list[Sequence[int]],
-    settings: Sampling,
-    row_seeds: list[int],
-    stop_ids: frozenset[int],
-    pad_id: int,
-) -> list[Rollout]:
-    device = next(network.parameters()).device
-    width = max(len(prompt) for prompt in prompts)
-    tokens = torch.full((len(prompts), width), pad_id, device=device)
-    mask = torch.zeros((len(prompts), width + settings.max_new_tokens), dtype=torch.int64, device=device)
-    for i, prompt in enumerate(prompts):  # padding on the left, so that every row's next token is in the same column
-        tokens[i, width - len(prompt) :] = torch.tensor(list(prompt), device=device)
-        mask[i, width - len(prompt) : width] = 1
-    positions = (mask[:, :width].cumsum(dim=1) - 1).clamp_min(0)
-    randoms = uniforms(row_seeds, settings.max_new_tokens).to(device)
-    stops = torch.tensor(sorted(stop_ids), device=device)
-
-    cache = DynamicCache(config=network.config)
-    alive = torch.arange(len(prompts), device=device)  # which rows are still in the batch
-    ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    drawn = torch.full((len(prompts), settings.max_new_tokens), pad_id, device=device)
-    drawn_logps = torch.zeros((len(prompts), settings.max_new_tokens), device=device)
-    lengths = torch.full((len(prompts),), settings.max_new_tokens, device=device)
-
-    step_tokens, step_positions = tokens, positions
-    for t in range(settings.max_new_tokens):
+def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) -> None:
+    device = job.tokens.device
+    slots = Slots(count, capacity=job.capacity, device=device)
+    cache = slots.cache(trunk.num_layers(network))
+    # Like lengths are read together, and equal prompts stand next to each other.
+    waiting = sorted(range(len(job.prompts)), key=lambda i: (-len(job.prompts[i]), tuple(job.prompts[i]), i))
+    owner = torch.full((count,), -1, device=device)  # the row whose answer each slot holds; -1: free
+    current = torch.zeros(count, dtype=torch.int64, device=device)  # its newest token, not yet in the cache
+    while True:
+        free = (owner < 0).nonzero().squeeze(1)
+        if waiting and (len(free) >= REFILL * len(owner) or len(free) == len(owner)):
+            rows, waiting = waiting[: len(free)], waiting[len(free) :]
+            chosen, ended = _read_prompts(network, job, slots, free[: len(rows)], rows, pad_id)
+            current[free[: len(rows)]] = chosen
+            owner[free[: len(rows)]] = torch.where(ended, -1, torch.tensor(rows, device=device))
+            continue
+        busy = (owner >= 0).nonzero().squeeze(1)
+        if len(busy) == 0:
+            return
+        if not waiting and len(busy) <= KEEP * len(owner):
+            slots.keep(busy)
+            owner, current, busy = owner[busy], current[busy], torch.arange(len(busy), device=device)
         output = network(
-            input_ids=step_tokens,
-            attention_mask=mask[alive, : width + t],
-            position_ids=step_positions,
+            input_ids=current[:, None],
+            attention_mask=trunk.as_read(network, slots.step_mask()),
+            position_ids=slots.lengths[:, None],
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
         )
-        next_tokens, next_logps = _next(output.logits[:, -1], randoms[alive, t], settings)
-        drawn[alive, t] = next_tokens
-        drawn_logps[alive, t] = next_logps
-        now_ended = torch.isin(next_tokens, stops) & ~ended[alive]
-        lengths[alive[now_ended]] = t + 1
-        ended[alive] |= now_ended
-        if bool(ended[alive].all()):
-            break
-        mask[alive, width + t] = 1
-        step_tokens, step_positions = next_tokens[:, None], step_positions[:, -1:] + 1
-        keep = ~ended[alive]
-        if int(keep.sum()) <= 0.75 * len(alive):  # dropping rows copies the cache, so not for every one of them
-            kept = keep.nonzero().squeeze(1)
-            cache.batch_select_indices(kept)
-            alive, step_tokens, step_positions = alive[kept], step_tokens[kept], step_positions[kept]
-    return [
-        Rollout(
-            tuple(prompt),
-            tuple(drawn[i, : int(lengths[i])].tolist()),
-            tuple(drawn_logps[i, : int(lengths[i])].tolist()),
-            "stop" if bool(ended[i]) else "length",
-        )
-        for i, prompt in enumerate(prompts)
-    ]
+        slots.lengths += 1
+        chosen, ended = job.draw(owner[busy], output.logits[busy, -1])
+        current[busy] = chosen
+        owner[busy[ended]] = -1
+        slots.lengths[busy[ended]] = 0
 
 
-def _next(logits: Tensor, uniform: Tensor, settings: Sampling) -> tuple[Tensor, Tensor]:
-    """The next token of each row and its log-probability under the sampler.  [B, V], [B] -> [B], [B]"""
-    if settings.temperature == 0:
-        logps = sampler_logps(logits, temperature=1.0, top_k=0, top_p=1.0)
-        chosen = greedy(logps)
-    else:
-        logps = sampler_logps(logits, temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p)
-        chosen = draw(logps, uniform)
-    return chosen, logps.gather(1, chosen[:, None]).squeeze(1)
+def _read_prompts(network: PreTrainedModel, job: Job, slots: Slots, into: Tensor, rows: list[int], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Read each different prompt once, copy it into the slots of its rows, and draw every row's first token."""
+    device = into.device
+    prompts = list(dict.fromkeys(tuple(job.prompts[i]) for i in rows))
+    number = {prompt: k for k, prompt in enumerate(prompts)}
+    source = torch.tensor([number[tuple(job.prompts[i])] for i in rows], device=device)
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    tokens = torch.full((len(prompts), int(lengths.max())), pad_id, device=device)
+    for k, prompt in enumerate(prompts):
+        tokens[k, : len(prompt)] = torch.tensor(prompt, device=device)
+    cache = DynamicCache()
+    last = trunk.hidden_at(network, tokens, cache, lengths - 1)  # [prompts, H]
+    slots.fill(into, source, cache, lengths[source])
+    return job.draw(torch.tensor(rows, device=device), trunk.logits_of(network, last)[source])

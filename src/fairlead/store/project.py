@@ -21,6 +21,7 @@ _TOML = """\
 #   guidelines/  what raters are asked to look at, one Markdown file per aspect
 #   artifacts/   what commands made, as KIND/NAME with a manifest; never edited by hand
 #   runs/        one folder per run: configuration, metrics, events, checkpoints, report
+#   cache/       what can be computed again; may be deleted at any time
 
 format = 1  # of this folder's layout; raised only when an older Fairlead could no longer read it
 """
@@ -47,6 +48,7 @@ do not know, something that upsets you), skip it.
 _GITIGNORE = """\
 /artifacts/
 /runs/
+/cache/
 /studio.db*
 """
 
@@ -62,6 +64,11 @@ class Project:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """What can be computed again."""
+        return self.root / "cache"
 
     @property
     def data(self) -> Path:

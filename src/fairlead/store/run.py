@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,12 @@ class Run:
     def event(self, kind: str, **details: Any) -> None:
         """Something to remember with its time; on the disk when this returns."""
         jsonl.append(self.folder / "events.jsonl", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details})
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know and that stops nothing: said once on the terminal, and remembered."""
+        self.event("warning", text=text)
+        if not self.quiet:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
 
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of `step` lies or is to be written, with `files.atomic_folder`."""

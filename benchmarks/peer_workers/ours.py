@@ -1,0 +1,97 @@
+"""Fairlead's side: the recipe itself, stopped after each step.  Started by `benchmarks.peers`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from turns import Turns
+
+from fairlead.core import jsonl
+from fairlead.core.allocator import keep_freed_pages
+from fairlead.model.policy import load_policy
+from fairlead.recipes import dpo, reward, sft
+from fairlead.rollout import engine
+from fairlead.rollout.records import Sampling
+from fairlead.store import project as projects
+from fairlead.store.run import Run, open_run
+
+RECIPES = {"sft": sft, "reward": reward, "dpo": dpo}
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    torch.set_num_threads(job["threads"])
+    keep_freed_pages()  # as `fairlead` does when it starts
+    turns = Turns()
+    if job["work"] == "sample":
+        sample(job, turns)
+    else:
+        train(job, turns)
+
+
+def train(job: dict[str, Any], turns: Turns) -> None:
+    home = Path(job["home"])
+    project = projects.open_at(home) if (home / "fairlead.toml").exists() else projects.create(home)
+    recipe = RECIPES[job["work"]]
+    data = {"sft": "demonstrations"}.get(job["work"], "comparisons")
+    config = recipe.Config(
+        name=f"{job['work']}-{job['tag']}",
+        model=job["model"],
+        **{data: job["rows"]},
+        batch=job["batch"],
+        lora_rank=0,
+        lr=1e-5,
+        held_out=0.01,
+        epochs=50,
+        precision=job["precision"],
+        micro_tokens=job["micro_tokens"],
+        checkpoint_every=10_000,
+        measure_every=10_000,
+    )
+    log = Run.log
+    first = True
+
+    def log_and_wait(run: Run, step: int, **values: float) -> None:
+        nonlocal first
+        log(run, step, **values)
+        if first:
+            turns.ready()
+            first = False
+        else:
+            turns.done(loss=values["loss"])
+
+    Run.log = log_and_wait  # type: ignore[method-assign]
+    with open_run(project, job["work"], config, kind=recipe.KIND, quiet=True) as run:
+        recipe.main(config, run)
+
+
+def sample(job: dict[str, Any], turns: Turns) -> None:
+    policy = load_policy(job["model"])
+    rows = [row for _, row in jsonl.read(Path(job["rows"]))]
+    first = True
+    for index in range(10_000):
+        part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
+        prompts, limits = [row["tokens"] for row in part], [row["limit"] for row in part]
+        with torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "bfloat16"):
+            found = engine.sample(
+                policy.network,
+                prompts,
+                Sampling(max_new_tokens=max(limits)),
+                stop_ids=frozenset(),
+                pad_id=policy.pad_id,
+                run_seed=index,
+                limits=limits,
+                slots=job["slots"],
+            )
+        tokens = sum(len(rollout.tokens) for rollout in found)
+        if first:
+            turns.ready()
+            first = False
+        else:
+            turns.done(tokens=tokens)
+
+
+if __name__ == "__main__":
+    main()

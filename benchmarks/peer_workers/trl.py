@@ -1,0 +1,136 @@
+"""TRL's side: its own trainer, stopped after each step.  Runs in TRL's environment; started by `benchmarks.peers`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.pop(0)  # this folder: it must not be found in the place of the library named like this file
+import torch  # noqa: E402
+from datasets import Dataset  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TrainerCallback,
+)
+
+sys.path.insert(0, str(Path(__file__).parent))
+from turns import Turns, keep_freed_pages  # noqa: E402
+
+sys.path.pop(0)
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # noqa: E402
+
+
+class Limits(StoppingCriteria):  # type: ignore[misc]
+    """The stop schedule: each row ends at its own length."""
+
+    def __init__(self, width: int, limits: list[int]) -> None:
+        self.ends = torch.tensor([width + limit for limit in limits])
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        return input_ids.shape[1] >= self.ends
+
+
+class Stop(TrainerCallback):  # type: ignore[misc]
+    """After every optimiser step: done, and wait."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns, self.first = turns, True
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.first:
+            self.turns.ready()
+            self.first = False
+        else:
+            self.turns.done()
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    torch.set_num_threads(job["threads"])
+    if job["allocator"] == "kept":
+        keep_freed_pages()
+    turns = Turns()
+    sample(job, turns) if job["work"] == "sample" else train(job, turns)
+
+
+def train(job: dict[str, Any], turns: Turns) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
+    settings: dict[str, Any] = {
+        "output_dir": job["home"],
+        "per_device_train_batch_size": job["batch"],
+        "learning_rate": 1e-5,
+        "num_train_epochs": 50,
+        "train_sampling_strategy": "sequential",  # the driver wrote the rows in Fairlead's order
+        "bf16": job["precision"] == "bfloat16",
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+    }
+    settings |= job["settings"]
+    callbacks = [Stop(turns)]
+    if job["work"] == "reward":
+        model = AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=1, dtype=torch.float32)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        columns = [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]
+        trainer: Any = RewardTrainer(
+            model, RewardConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
+        )
+    elif job["work"] == "dpo":
+        columns = [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]
+        model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+        trainer = DPOTrainer(
+            model, args=DPOConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
+        )
+    else:
+        columns = [{k: row[k] for k in ("prompt", "completion")} for row in rows]
+        model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+        trainer = SFTTrainer(
+            model, args=SFTConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
+        )
+    trainer.train()
+
+
+@torch.no_grad()
+def sample(job: dict[str, Any], turns: Turns) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval()
+    rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
+    size = job["settings"].get("batch", job["batch"])
+    for index in range(10_000):
+        part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
+        if job["settings"].get("sort"):
+            part.sort(key=lambda row: len(row["tokens"]))
+        tokens = 0
+        for start in range(0, len(part), size):
+            group = part[start : start + size]
+            width = max(len(row["tokens"]) for row in group)
+            ids = torch.full((len(group), width), tokenizer.pad_token_id)
+            mask = torch.zeros_like(ids)
+            for i, row in enumerate(group):
+                ids[i, width - len(row["tokens"]) :] = torch.tensor(row["tokens"])
+                mask[i, width - len(row["tokens"]) :] = 1
+            limits = [row["limit"] for row in group]
+            with torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "bfloat16"):
+                model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    do_sample=True,
+                    top_k=0,
+                    max_new_tokens=max(limits),
+                    eos_token_id=None,
+                    stopping_criteria=StoppingCriteriaList([Limits(width, limits)]),
+                    pad_token_id=tokenizer.pad_token_id,
+                )
+            tokens += sum(limits)
+        turns.ready() if index == 0 else turns.done(tokens=tokens)
+
+
+if __name__ == "__main__":
+    main()

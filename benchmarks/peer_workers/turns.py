@@ -1,0 +1,51 @@
+"""How a worker takes its turns: it says when a step is done on one pipe and waits for the word to make the next.
+
+Both sides import this file and nothing else of the benchmark, so it stands on the standard library alone.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+
+class Turns:
+    """A step's time runs from the word "go" to the call of `done`, so it holds everything that the loop does between two steps."""
+
+    def __init__(self) -> None:
+        self.words = sys.stdin
+        self.answers = sys.stdout
+        sys.stdout = sys.stderr  # what libraries print must not get between the answers
+        self.went_at = 0.0
+
+    def ready(self, **facts: Any) -> None:
+        """All is loaded; wait for the first word."""
+        self._answer(ready=True, **facts)
+        self._wait()
+
+    def done(self, **facts: Any) -> None:
+        seconds = time.monotonic() - self.went_at
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self._answer(seconds=seconds, peak_mb=peak, **facts)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.words.readline().strip() != "go":
+            self.answers.flush()
+            sys.stderr.flush()
+            os._exit(0)  # the loop is left in the middle of its work
+        self.went_at = time.monotonic()
+
+    def _answer(self, **facts: Any) -> None:
+        self.answers.write(json.dumps(facts) + "\n")
+        self.answers.flush()
+
+
+def keep_freed_pages() -> None:
+    """What Fairlead does for itself, for the side that does not (glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD)."""
+    mallopt = ctypes.CDLL("libc.so.6").mallopt
+    for name, value in ((-4, 0), (-1, -1), (-2, 256 << 20)):
+        assert mallopt(name, value) == 1

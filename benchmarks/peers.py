@@ -1,0 +1,241 @@
+"""Fairlead beside TRL, step by step in one run: the same rows in the same order, the same model, the same threads.
+
+run  python -m benchmarks.peers --work sft,reward,dpo,sample --trl build/peers/trl1.16/bin/python --json benchmarks/results/peers.json
+
+TRL lives in an environment of its own:  python -m venv build/peers/trl1.16  and, with its pip,
+install torch==2.13.0 transformers==5.23.0 trl==1.16.0
+
+Each side is a process that runs its own training loop and stops after every optimiser step.  The two take turns, so that both meet the
+same weather on the machine; a ratio is that of one step of each over the same rows.  Three rounds: each side as it comes ("default"),
+TRL with the allocator settings that Fairlead gives itself ("kept"), and TRL with the best settings that its documentation offers here
+("peer-tuned").  The model is a Qwen3 shape of 6.8 M parameters with random weights, the rows are HH-RLHF pairs.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from fairlead.core import jsonl
+from fairlead.data.formats import hh
+from fairlead.data.problem import Where
+from fairlead.data.records import Comparison, Messages
+from fairlead.data.split import split_by_prompt
+from fairlead.model import batch as batches
+from fairlead.model import fresh
+from fairlead.model.encode import encode_prompt
+from fairlead.model.load import quiet_transformers
+
+HERE = Path(__file__).parent / "peer_workers"
+CONTEXT = 1024
+BATCH = 16
+WORKS = ("sft", "reward", "dpo", "sample")
+SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
+ROUNDS = ("default", "kept", "peer-tuned")
+# What TRL's documentation offers for this machine; the fastest of what was tried in `--tune`.
+TUNED: dict[str, dict[str, Any]] = {
+    "sft": {"gradient_checkpointing": False},
+    "reward": {"gradient_checkpointing": False},
+    "dpo": {"gradient_checkpointing": False, "precompute_ref_log_probs": True},
+    "sample": {"sort": True},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", default=",".join(WORKS))
+    parser.add_argument("--dtype", default="bf16,fp32")
+    parser.add_argument("--rounds", default=",".join(ROUNDS))
+    parser.add_argument("--trl", type=Path, default=Path("build/peers/trl1.16/bin/python"))
+    parser.add_argument("--pairs", type=Path, default=Path("../shared/data/hh_harmless/pairs.jsonl.gz"))
+    parser.add_argument("--out", type=Path, default=Path("build/peers"))
+    parser.add_argument("--measure", type=int, default=7, help="pairs of measurements")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--micro-tokens", type=int, default=4096)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    comparisons = read_pairs(args.pairs)
+    model = args.out / "model"
+    make_model(model, comparisons)
+    rows = []
+    for work in args.work.split(","):
+        for dtype in args.dtype.split(","):
+            for round_name in args.rounds.split(","):
+                row = measure(work, dtype, round_name, model, comparisons, args)
+                rows.append(row)
+                print(
+                    json.dumps({k: row[k] for k in ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")}),
+                    flush=True,
+                )
+                if args.json:
+                    args.json.parent.mkdir(parents=True, exist_ok=True)
+                    args.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_pairs(path: Path) -> list[Comparison]:
+    """The pairs that fit the context, at most a few characters to a token."""
+    found = []
+    for number, row in jsonl.read(path):
+        comparison = hh.convert(row, Where(str(path), number))
+        if all(sum(len(m.content) for m in comparison.prompt + side) < 3 * CONTEXT for side in (comparison.chosen, comparison.rejected)):
+            found.append(comparison)
+    return found
+
+
+def make_model(folder: Path, comparisons: list[Comparison]) -> None:
+    """Qwen3's shape, 6.8 M parameters, random weights from seed 0, and a vocabulary of 8,192 trained on the rows."""
+    if (folder / "config.json").exists():
+        return
+    texts = (message.content for c in comparisons for message in c.prompt + c.chosen + c.rejected)
+    tokenizer = fresh.new_tokenizer(texts, vocab_size=8192, context=CONTEXT)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        intermediate_size=768,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    torch.manual_seed(0)
+    with quiet_transformers():
+        Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def measure(work: str, dtype: str, round_name: str, model: Path, comparisons: list[Comparison], args: argparse.Namespace) -> dict[str, Any]:
+    home = args.out / f"{work}-{dtype}-{round_name}"
+    home.mkdir(parents=True, exist_ok=True)
+    ours, theirs, tokens = write_rows(work, home, model, comparisons, args)
+    job = {
+        "work": work,
+        "tag": f"{dtype}-{round_name}",
+        "model": str(model.resolve()),
+        "batch": 64 if work == "sample" else BATCH,
+        "precision": {"bf16": "bfloat16", "fp32": "float32"}[dtype],
+        "threads": args.threads,
+        "micro_tokens": args.micro_tokens,
+        "slots": args.slots,
+        "allocator": "default" if round_name == "default" else "kept",
+        "settings": TUNED[work] if round_name == "peer-tuned" else {},
+    }
+    subprocess.run(["rm", "-rf", str(home / "ours"), str(home / "theirs")], check=True)
+    us = start(Path(sys.executable), HERE / "ours.py", job | {"rows": str(ours), "home": str((home / "ours").resolve())}, home / "ours.log")
+    them = start(
+        args.trl.absolute(), HERE / "trl.py", job | {"rows": str(theirs), "home": str((home / "theirs").resolve())}, home / "trl.log"
+    )
+    answers: dict[str, list[dict[str, Any]]] = {"us": [], "them": []}
+    for name, process in (("us", us), ("them", them)):
+        listen(process, home)  # loaded, and the first step made
+        answers[name].append(turn(process, home))  # one more for nothing
+        answers[name].clear()
+    for _ in range(args.measure):
+        answers["us"].append(turn(us, home))
+        answers["them"].append(turn(them, home))
+    for process in (us, them):
+        process.communicate("stop\n")
+    ratios = [b["seconds"] / a["seconds"] for a, b in zip(answers["us"], answers["them"], strict=True)]
+    num_tokens = [sum(tokens[2 + i]) for i in range(args.measure)]
+    speed = {
+        name: round(statistics.median(n / a["seconds"] for n, a in zip(num_tokens, found, strict=True))) for name, found in answers.items()
+    }
+    peak = {name: max(a["peak_mb"] for a in found) for name, found in answers.items()}
+    return {
+        "work": work,
+        "dtype": dtype,
+        "allocator": round_name,
+        "peer": "trl 1.16",
+        "ratio": {
+            "median": round(statistics.median(ratios), 2),
+            "min": round(min(ratios), 2),
+            "max": round(max(ratios), 2),
+            "n": len(ratios),
+        },
+        "peak_memory_ratio": round(peak["us"] / peak["them"], 3),
+        "peak_mb": {name: round(value) for name, value in peak.items()},
+        "tokens_per_s": {"ours": speed["us"], "theirs": speed["them"]},
+        "settings": job["settings"],
+        "versions": {name: version(name) for name in ("fairlead", "torch", "transformers")},
+    }
+
+
+def write_rows(
+    work: str, home: Path, model: Path, comparisons: list[Comparison], args: argparse.Namespace
+) -> tuple[Path, Path, list[list[int]]]:
+    """The rows for us, the rows for them in the order in which we take ours, and each row's tokens by step."""
+    tokenizer = fresh.PreTrainedTokenizerFast.from_pretrained(model)
+    if work == "sample":
+        # The answers' lengths are those of the data: row i may say as many tokens as its chosen answer has.
+        rows = [
+            {"tokens": list(encode_prompt(tokenizer, c.prompt)), "limit": min(256, len(tokenizer(c.chosen[-1].content)["input_ids"]) + 1)}
+            for c in comparisons
+        ]
+        random.Random(0).shuffle(rows)
+        rows = [row for row in rows if len(row["tokens"]) + row["limit"] <= CONTEXT]
+        path = home / "rows.jsonl"
+        jsonl.write(path, rows)
+        lengths = [int(row["limit"]) for row in rows]
+        steps = [[lengths[(s * 64 + k) % len(rows)] for k in range(64)] for s in range(args.measure + 2)]
+        return path.resolve(), path.resolve(), steps
+
+    def size(c: Comparison) -> list[int]:
+        chosen, rejected = (len(encode_prompt(tokenizer, c.prompt + side)) for side in (c.chosen, c.rejected))
+        return [chosen] if work == "sft" else [chosen, rejected]
+
+    fitting = [c for c in comparisons if max(size(c)) < CONTEXT - 8]
+    written = [as_row(work, c) for c in fitting]
+    jsonl.write(home / "ours.jsonl", written)
+    train, _ = split_by_prompt(fitting, held_out=0.01, seed=0)
+    steps = batches.step_rows(len(train), BATCH, args.measure + 3, run_seed=0)
+    jsonl.write(home / "theirs.jsonl", [as_row(work, train[i]) for step in steps for i in step])
+    return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[sum(size(train[i])) for i in step] for step in steps]
+
+
+def as_row(work: str, comparison: Comparison) -> dict[str, Any]:
+    def turns(messages: Messages) -> list[dict[str, str]]:
+        return [{"role": m.role, "content": m.content} for m in messages]
+
+    if work == "sft":
+        return {"prompt": turns(comparison.prompt), "completion": turns(comparison.chosen)}
+    return {name: turns(getattr(comparison, name)) for name in ("prompt", "chosen", "rejected")}
+
+
+def start(python: Path, script: Path, job: dict[str, Any], log: Path) -> "subprocess.Popen[str]":
+    with log.open("w") as errors:
+        return subprocess.Popen(
+            [str(python), str(script), json.dumps(job)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+
+
+def turn(process: "subprocess.Popen[str]", home: Path) -> dict[str, Any]:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return listen(process, home)
+
+
+def listen(process: "subprocess.Popen[str]", home: Path) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"a worker ended; see the logs in {home}")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+if __name__ == "__main__":
+    main()

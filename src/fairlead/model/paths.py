@@ -1,0 +1,37 @@
+"""Which of the equal ways a network is run: the fast ones until they have been seen to disagree with the plain one."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from fairlead.model import layout, trunk
+from fairlead.model.batch import Batch
+from fairlead.model.layout import Layout
+
+Precision = Literal["float32", "bfloat16"]
+SHARE_FROM = 0.05  # share of a batch's tokens that trees must save; below it their mask costs more
+
+
+@dataclass
+class Paths:
+    """Ways of running one network; `model/check.py` chooses among them."""
+
+    plain: bool = False  # padded rows with their mask, as every other library runs them
+    share_prompts: bool = True  # answers to one prompt are one sequence
+    own_logits: bool = True  # logits for the trained tokens only, in chunks
+    precision: Precision = "float32"  # of the matrix products; weights stay float32
+
+    def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:
+        if self.plain:
+            return layout.padded(batch)
+        if self.share_prompts and layout.saved_share(batch) >= SHARE_FROM:
+            found = layout.tree(batch, pad_id=pad_id)
+            if trunk.takes_tree_masks(network, found.tokens.shape[1]):
+                return found
+        return layout.plain(batch)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[None]:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")

@@ -1,0 +1,75 @@
+"""The parts of a transformers decoder that Fairlead calls by itself: the trunk up to its last hidden states, and the head's numbers."""
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import Cache, PreTrainedModel
+
+from fairlead.model.layout import Layout
+from fairlead.ops.logprobs import Head, head_logits
+
+
+def plain_network(network: PreTrainedModel) -> PreTrainedModel:
+    """The transformers model itself, with the adapter's layers inside where there are any."""
+    return network.get_base_model() if isinstance(network, PeftModel) else network
+
+
+def hidden_states(network: PreTrainedModel, layout: Layout) -> Tensor:
+    """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]"""
+    arguments = {} if layout.positions is None else {"position_ids": layout.positions}
+    trunk = plain_network(network).base_model
+    hidden: Tensor = trunk(input_ids=layout.tokens, attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
+    return hidden.flatten(0, 1)
+
+
+def hidden_at(network: PreTrainedModel, tokens: Tensor, cache: Cache, places: Tensor) -> Tensor:
+    """Read rows that are padded on the right into the cache; the hidden state at one place of each.  [P, L], [P] -> [P, H]"""
+    hidden: Tensor = plain_network(network).base_model(input_ids=tokens, past_key_values=cache, use_cache=True)[0]
+    return hidden[torch.arange(len(tokens), device=tokens.device), places]
+
+
+def logits_of(network: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """[N, H] -> [N, V], for a network that `head_of` can describe"""
+    head = head_of(network)
+    assert head is not None
+    return head_logits(hidden, head)
+
+
+def num_layers(network: PreTrainedModel) -> int:
+    return int(plain_network(network).config.num_hidden_layers)
+
+
+def head_of(network: PreTrainedModel) -> Head | None:
+    """What turns hidden states into logits; None where it is more than one linear map, a scale and a soft cap."""
+    plain = plain_network(network)
+    linear = plain.get_output_embeddings()
+    if type(linear) is not nn.Linear:
+        return None
+    config = plain.config
+    scale = float(getattr(config, "logit_scale", None) or 1.0)  # Cohere multiplies,
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)  # Granite divides
+    softcap = float(getattr(config, "final_logit_softcapping", None) or 0.0)  # Gemma 2
+    return Head(linear.weight, linear.bias, scale, softcap)
+
+
+def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
+    """Whether a mask and positions say all that this model's attention needs to know, for rows of `width` tokens.
+
+    Not so where a window slides over the row's own order, or where a layer has no attention at all.
+    """
+    config = plain_network(network).config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if not kinds <= {"full_attention", "sliding_attention"}:
+        return False
+    window = getattr(config, "sliding_window", None)
+    return not (isinstance(window, int) and width > window)
+
+
+def as_read(network: PreTrainedModel, mask: Tensor | None) -> Tensor | None:
+    """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
+    if mask is not None and mask.dim() == 2:
+        return mask.long()
+    if mask is None or network.config._attn_implementation != "eager":
+        return mask
+    numbers = torch.zeros(mask.shape, dtype=network.dtype, device=mask.device)
+    return numbers.masked_fill_(~mask, torch.finfo(network.dtype).min)
