@@ -1,0 +1,221 @@
+"""How near Fairlead comes to what the machine can do.
+
+run  python -m benchmarks.limits --json benchmarks/results/limits.json
+
+products  the machine's own rate on square matrix products, fp32 and bf16: the best of ten
+sft       the share of that rate which an SFT step reaches, forward and backward, on rows of one length at hidden 256 and 1,024.
+          Counted are 6 floating-point operations for every weight of a matrix and every token that passes it, the head's only for
+          trained tokens; attention's own products, norms, the optimiser and everything else count as nothing done
+loss      memory and time of log-probabilities and their gradients at vocabularies of 32 k and 128 k: all logits at once, and in chunks
+trees     tokens per second of K answers to a prompt as one tree over K rows of their own, beside the bound K(r+1)/(r+K)
+decode    sampled tokens per second, beside the rate at which the weights and caches alone could be read
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from fairlead.core.allocator import keep_freed_pages
+from fairlead.model.batch import Batch, collate
+from fairlead.model.encode import Encoded
+from fairlead.model.fresh import new_tokenizer
+from fairlead.model.policy import Policy
+from fairlead.ops.logprobs import Head, linear_logps, selected_logps
+from fairlead.rollout.engine import sample
+from fairlead.rollout.records import Sampling
+from fairlead.train.optim import adamw, update
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PARTS = ("products", "sft", "loss", "trees", "decode")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--loss-child", nargs=2, metavar=("HOW", "VOCABULARY"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    keep_freed_pages()
+    if args.loss_child:
+        print(json.dumps(one_loss(args.loss_child[0], int(args.loss_child[1]))))
+        return
+    found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    for part in args.parts.split(","):
+        found[part] = {"products": products, "sft": sft_shares, "loss": losses, "trees": trees, "decode": decode}[part]()
+        print(json.dumps({part: found[part]}, indent=1), flush=True)
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def best_of(times: int, work: Callable[[], Any]) -> float:
+    """Seconds of the fastest, after one for nothing."""
+    work()
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def products() -> dict[str, float]:
+    """GFLOP/s"""
+    found = {}
+    for name, dtype in DTYPES.items():
+        a, b = (torch.randn(2048, 2048, dtype=dtype) for _ in range(2))
+        found[name] = round(2 * 2048**3 / best_of(10, lambda a=a, b=b: a @ b) / 1e9, 1)
+    return found
+
+
+def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy:
+    tokenizer = new_tokenizer(iter(["a b c"] * 4), vocab_size=300, context=1024)
+    config = Qwen3Config(
+        vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 128, head_dim=64, intermediate_size=3 * hidden, max_position_embeddings=2048, tie_word_embeddings=True,
+        pad_token_id=0, eos_token_id=1, bos_token_id=None,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return Policy(Qwen3ForCausalLM(config).eval(), tokenizer, "nowhere")
+
+
+def rows(count: int, prompt: int, answer: int, *, same_prompt: int = 1) -> Batch:
+    """`count` rows of random tokens; every `same_prompt` rows share their prompt."""
+    generator = torch.Generator().manual_seed(0)
+
+    def tokens(number: int) -> tuple[int, ...]:
+        return tuple(torch.randint(5, 8000, (number,), generator=generator).tolist())
+
+    made = []
+    for i in range(count):
+        if i % same_prompt == 0:
+            start = tokens(prompt)
+        made.append(Encoded(start + tokens(answer), (False,) * prompt + (True,) * answer))
+    return collate(made, pad_id=0)
+
+
+def step(policy: Policy, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    (-policy.token_logps(batch).sum() / 1000).backward()
+    update(optimizer, lr=1e-6, max_norm=1.0, step=1)
+
+
+def sft_shares() -> dict[str, Any]:
+    rates, found = products(), {}
+    for hidden, count in ((256, 16), (1024, 8)):
+        for name in DTYPES:
+            policy = policy_of(hidden)
+            policy.paths.precision = "bfloat16" if name == "bf16" else "float32"
+            batch = rows(count, 128, 128)
+            optimizer = adamw(policy.trainable(), lr=1e-6)
+            seconds = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
+            inside = sum(p.numel() for n, p in policy.trainable().items() if p.dim() == 2 and "embed" not in n)
+            head = policy.network.get_output_embeddings().weight.numel()
+            operations = 6 * inside * batch.tokens.numel() + 6 * head * int(batch.response_mask.sum())
+            found[f"hidden {hidden} {name}"] = {
+                "seconds": round(seconds, 3),
+                "tokens_per_s": round(batch.tokens.numel() / seconds),
+                "gflops": round(operations / seconds / 1e9, 1),
+                "share_of_machine": round(operations / seconds / 1e9 / rates[name], 3),
+            }
+    return found
+
+
+def losses() -> list[dict[str, Any]]:
+    found = []
+    for vocabulary in (32_000, 128_000):
+        pair = {}
+        for how in ("whole", "chunks"):
+            command = [sys.executable, "-m", "benchmarks.limits", "--loss-child", how, str(vocabulary)]
+            pair[how] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        ratio = {"memory_ratio": round(pair["whole"]["mb"] / pair["chunks"]["mb"], 1)}
+        ratio["time_ratio"] = round(pair["chunks"]["seconds"] / pair["whole"]["seconds"], 3)
+        found.append({"vocabulary": vocabulary, **pair, **ratio, "gradient_gap": gradient_gap(vocabulary)})
+    return found
+
+
+def _loss(how: str, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    if how == "chunks":
+        return linear_logps(hidden, Head(weight), targets).logps.sum()
+    logits = nn.functional.linear(hidden, weight)[None]
+    tokens = torch.cat([targets[:1], targets])[None]
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    mask[0, 0] = False
+    return selected_logps(torch.cat([logits, logits[:, -1:]], dim=1), tokens, mask).sum()
+
+
+def _inputs(vocabulary: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    torch.manual_seed(0)
+    hidden = torch.randn(count, 256, requires_grad=True)
+    weight = (torch.randn(vocabulary, 256) * 0.05).requires_grad_()
+    return hidden, weight, torch.randint(0, vocabulary, (count,))
+
+
+def one_loss(how: str, vocabulary: int) -> dict[str, float]:
+    """Memory above that of the inputs and their gradients, and seconds, of one loss with its gradients over 2,048 tokens."""
+    hidden, weight, targets = _inputs(vocabulary, 2048)
+    hidden.grad, weight.grad = torch.zeros_like(hidden), torch.zeros_like(weight)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _loss(how, hidden, weight, targets).backward()
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    seconds = best_of(3, lambda: _loss(how, hidden, weight, targets).backward())
+    return {"mb": round(peak, 1), "seconds": round(seconds, 3)}
+
+
+def gradient_gap(vocabulary: int) -> float:
+    grads = []
+    for how in ("whole", "chunks"):
+        hidden, weight, targets = _inputs(vocabulary, 64)
+        _loss(how, hidden, weight, targets).backward()
+        assert hidden.grad is not None and weight.grad is not None
+        grads.append((hidden.grad, weight.grad))
+    return max(float((one - other).abs().max()) for one, other in zip(*grads, strict=True))
+
+
+def trees() -> list[dict[str, Any]]:
+    """Prompt four times as long as an answer."""
+    found = []
+    for name in DTYPES:
+        for count in (2, 4):
+            policy = policy_of(256)
+            policy.paths.precision = "bfloat16" if name == "bf16" else "float32"
+            batch = rows(16, 256, 64, same_prompt=count)
+            optimizer = adamw(policy.trainable(), lr=1e-6)
+            seconds = {}
+            for share in (False, True):
+                policy.paths.share_prompts = share
+                seconds[share] = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
+            gain, bound = seconds[False] / seconds[True], count * (4 + 1) / (4 + count)
+            found.append({"dtype": name, "K": count, "gain": round(gain, 2), "bound": round(bound, 2), "share": round(gain / bound, 3)})
+    return found
+
+
+def decode() -> dict[str, Any]:
+    policy = policy_of(256)
+    prompts = [row.tolist() for row in rows(64, 64, 1).tokens]
+    seconds = best_of(
+        3,
+        lambda: sample(policy.network, prompts, Sampling(max_new_tokens=64), stop_ids=frozenset(), pad_id=0, run_seed=0, slots=64),
+    )
+    block = torch.randn(64 << 20)  # 256 MiB, larger than any cache
+    bandwidth = 2 * block.numel() * 4 / best_of(5, lambda: block.clone())  # bytes per second, read and written
+    weights = sum(p.numel() * 4 for p in policy.network.parameters())
+    caches = 6 * 2 * 128 * 4 * 64 * 96  # layers, keys and values, width, bytes, rows, mean length
+    return {
+        "tokens_per_s": round(64 * 64 / seconds),
+        "bandwidth_gb_per_s": round(bandwidth / 1e9, 1),
+        "bound_tokens_per_s": round(64 * bandwidth / (weights + caches)),
+    }
+
+
+if __name__ == "__main__":
+    main()
