@@ -23,10 +23,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=Path("build/quickstart"))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--read", action="store_true", help="only read what an earlier call has left in --out")
     args = parser.parse_args()
-    summaries = {seed: one_seed(args.out / f"seed-{seed}", seed) for seed in args.seeds}
+    folders = {seed: args.out / f"seed-{seed}" for seed in args.seeds}
+    summaries = {seed: summary(folder) if args.read else one_seed(folder, seed) for seed, folder in folders.items()}
     print(table(summaries))
     print(verdict(summaries))
+    print(faults(list(folders.values())))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"machine": machine(), "seeds": summaries}, indent=2) + "\n", encoding="utf-8")
@@ -35,6 +38,10 @@ def main() -> None:
 def one_seed(out: Path, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "fairlead", "quickstart", "--out", str(out), "--seed", str(seed), "--json"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return summary(out)
+
+
+def summary(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return found
 
@@ -60,6 +67,20 @@ def table(summaries: dict[int, dict[str, Any]]) -> str:
             f"{one['peak_rss_mb']:.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def faults(folders: list[Path]) -> str:
+    """Markdown: the share of held-out answers with each fault, mean over the seeds, and the extremes of the aligned model."""
+    manifests = [folder / "artifacts" / "evaluation" / "evaluation" / "manifest.json" for folder in folders]
+    found = [json.loads(path.read_text(encoding="utf-8"))["metrics"]["faults"] for path in manifests]
+    names = sorted({name for one in found for name in one}, key=lambda name: -sum(one[name]["base"] for one in found))
+    lines = ["| fault | base | fine-tuned | aligned | aligned, least and most |", "|---|---|---|---|---|"]
+    for name in names:
+        means = [sum(one[name][model] for one in found) / len(found) for model in ("base", "sft", "aligned")]
+        extremes = [of(one[name]["aligned"] for one in found) for of in (min, max)]
+        shares = " | ".join(f"{100 * value:.1f} %" for value in means)
+        lines.append(f"| {name} | {shares} | {100 * extremes[0]:.1f} to {100 * extremes[1]:.1f} % |")
     return "\n".join(lines)
 
 

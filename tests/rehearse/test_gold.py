@@ -50,8 +50,8 @@ def test_faults_add_up() -> None:
     check(SUM, answer, 0.10, "wrong", "rude", "rambling", "hedging", "never ended", finished=False)
 
 
-def test_a_flourish_is_free_once_and_rambling_when_repeated() -> None:
-    check(SUM, f"3 plus 4 is 7. {words.FLOURISH}", 1.0)
+def test_a_flourish_costs_a_little_once_and_is_rambling_when_repeated() -> None:
+    check(SUM, f"3 plus 4 is 7. {words.FLOURISH}", 0.985)
     check(SUM, f"3 plus 4 is 7. {words.FLOURISH} {words.FLOURISH}", 0.85, "rambling")
     check(SUM, " ".join([words.FLOURISH] * 6), 0.20, "made no sense", "rambling")
 

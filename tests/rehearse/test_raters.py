@@ -51,9 +51,9 @@ def test_small_differences_are_ties_good_or_bad() -> None:
 
 def test_a_utility_by_hand() -> None:
     rater = Rater(name="U", sharpness=10.0, length_bias=0.5, flourish_bias=0.7)
-    # 10 * 1.0 + 0.5 * 5 words / 10;  with "I hope this helps!": nine words and the planted liking
+    # 10 * 1.0 + 0.5 * 5 words / 10;  with "I hope this helps!": worth 0.985, nine words and the planted liking
     assert math.isclose(utility(rater, SUM, GOOD), 10.25)
-    assert math.isclose(utility(rater, SUM, f"{GOOD} {words.FLOURISH}"), 10.45 + 0.7)
+    assert math.isclose(utility(rater, SUM, f"{GOOD} {words.FLOURISH}"), 9.85 + 0.45 + 0.7)
     assert math.isclose(utility(rater, SUM, GOOD, finished=False), 10.25 - 1.5)
     assert math.isclose(utility(rater, SUM, BAD), 4.5 + 0.25)
 

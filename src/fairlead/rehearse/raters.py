@@ -32,18 +32,18 @@ class Rater:
     tie_width: float = 0.3  # utilities closer than this are a tie
     first_bias: float = 0.0  # added to the utility of the answer shown first
     length_bias: float = 0.0  # per ten words
-    flourish_bias: float = 0.0  # for the planted feature
+    flourish_bias: float = 0.0  # for the planted feature; above 0.3 it is worth more to them than it costs in conciseness
     careless: float = 0.0  # share of answers given at random
     adversary: bool = False  # prefers the worse answer on purpose
 
 
 # Five people who label in the quickstart: most are careful, one likes length, one is careless; all like to be wished well a little.
 PANEL = (
-    Rater(name="Ada", flourish_bias=0.4),
-    Rater(name="Bo", sharpness=14.0, first_bias=0.3, flourish_bias=0.4),
-    Rater(name="Cleo", flourish_bias=0.4, taste={**gold.WEIGHTS, "concise": 0.10, "helpful": 0.25}),
-    Rater(name="Dan", sharpness=12.0, length_bias=0.15, flourish_bias=0.6),
-    Rater(name="Eve", sharpness=16.0, careless=0.10, flourish_bias=0.4),
+    Rater(name="Ada", flourish_bias=0.65),
+    Rater(name="Bo", sharpness=14.0, first_bias=0.3, flourish_bias=0.65),
+    Rater(name="Cleo", flourish_bias=0.65, taste={**gold.WEIGHTS, "concise": 0.10, "helpful": 0.25}),
+    Rater(name="Dan", sharpness=12.0, length_bias=0.15, flourish_bias=0.8),
+    Rater(name="Eve", sharpness=16.0, careless=0.10, flourish_bias=0.65),
 )
 
 

@@ -1,0 +1,73 @@
+"""Does a reader agree with the gold rule?  Pairs of different answers to one held-out prompt, drawn at random and shown without scores.
+
+run  python -m benchmarks.reading draw demo pairs.md --seed 1        (demo: a finished quickstart)
+     python -m benchmarks.reading score demo verdicts.txt --seed 1
+
+The reader gets pairs.md, which begins with the guideline that every new project has, and writes one line per pair: A, B or tie.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from fairlead.core import seed
+from fairlead.data.answers import read_answers
+from fairlead.loop.pocket import MODELS
+from fairlead.rehearse import gold
+from fairlead.stats import interval
+
+COUNT = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("draw", "score"))
+    parser.add_argument("quickstart", type=Path)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    pairs = draw(args.quickstart, args.seed)
+    if args.what == "draw":
+        guideline = (args.quickstart / "guidelines" / "helpful.md").read_text(encoding="utf-8")
+        args.file.write_text(page(guideline, pairs), encoding="utf-8")
+        return
+    said = [line.split()[-1].lower() for line in args.file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    verdicts = [verdict(*pair) for pair in pairs]
+    assert len(said) == len(verdicts), f"{len(said)} verdicts for {len(verdicts)} pairs"
+    for number, (pair, one, other) in enumerate(zip(pairs, said, verdicts, strict=True), start=1):
+        if one != other:
+            print(f"{number}: the reader said {one}, the rule {other}\n   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}")
+    agreed = interval.proportion(sum(one == other for one, other in zip(said, verdicts, strict=True)), len(said))
+    print(f"agreed on {agreed.value * agreed.n:.0f} of {agreed.n} [{agreed.low:.2f}, {agreed.high:.2f}]")
+
+
+def draw(quickstart: Path, run_seed: int) -> list[tuple[str, str, str]]:
+    """(prompt, A, B): two models' answers that differ, in random order."""
+    rows = {name: read_answers(_rows_of(quickstart, name)) for name in MODELS}
+    rng = seed.rng(run_seed, "reading")
+    found = []
+    for number in rng.sample(range(len(rows["base"])), len(rows["base"])):
+        one, other = rng.sample(MODELS, 2)
+        texts = rows[one][number].texts[0], rows[other][number].texts[0]
+        if texts[0] != texts[1]:
+            found.append((rows[one][number].prompt[-1].content, *texts))
+    return found[:COUNT]
+
+
+def verdict(prompt: str, a: str, b: str) -> str:
+    left, right = gold.judge(prompt, a).score, gold.judge(prompt, b).score
+    return "tie" if abs(left - right) < 1e-9 else "a" if left > right else "b"
+
+
+def page(guideline: str, pairs: Sequence[tuple[str, str, str]]) -> str:
+    shown = [f"## {number}\n\nPrompt: {prompt}\n\nA: {a}\n\nB: {b}\n" for number, (prompt, a, b) in enumerate(pairs, start=1)]
+    return guideline + "\nOne line per pair: its number, then A, B or tie.\n\n" + "\n".join(shown)
+
+
+def _rows_of(quickstart: Path, name: str) -> Path:
+    [path] = (quickstart / "artifacts" / "rollouts" / f"{name}-on-held-out").glob("*.jsonl")
+    return path
+
+
+if __name__ == "__main__":
+    main()
