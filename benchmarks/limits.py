@@ -82,8 +82,8 @@ def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy
     tokenizer = new_tokenizer(iter(["a b c"] * 4), vocab_size=300, context=1024)
     config = Qwen3Config(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 128, head_dim=64, intermediate_size=3 * hidden, max_position_embeddings=2048, tie_word_embeddings=True,
-        pad_token_id=0, eos_token_id=1, bos_token_id=None,
+        num_key_value_heads=hidden // 128, head_dim=64, intermediate_size=3 * hidden, max_position_embeddings=2048,
+        tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
     torch.manual_seed(0)
     return Policy(Qwen3ForCausalLM(config).eval(), tokenizer, "nowhere")

@@ -68,9 +68,10 @@ def test_a_model_with_a_state_of_its_own_is_not_given_trees(run: Run) -> None:
 def test_trees_that_lie_are_left_with_one_warning(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     honest = trunk.hidden_states
 
-    def deaf(network: Any, layout: Layout) -> torch.Tensor:
+    def deaf(network: Any, layout: Layout, **options: Any) -> torch.Tensor:
         """An attention that ignores the mask of a tree."""
-        return honest(network, Layout(layout.tokens, layout.positions, None, layout.at) if layout.positions is not None else layout)
+        lying = layout if layout.positions is None else Layout(layout.tokens, layout.positions, None, layout.at)
+        return honest(network, lying, **options)
 
     monkeypatch.setattr(trunk, "hidden_states", deaf)
     policy = policy_of("llama")

@@ -85,7 +85,7 @@ class ScalarModel:
         """The head on every place of a layout.  layout, [R * C] float32"""
         layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
         with self.paths.autocast(self.device):
-            hidden = trunk.hidden_states(self.network, layout)
+            hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)
             values: Tensor = getattr(trunk.plain_network(self.network), HEAD)(hidden)
         return layout, values.squeeze(-1).float()
 

@@ -23,6 +23,7 @@ class Paths:
     share_prompts: bool = True  # answers to one prompt are one sequence
     own_logits: bool = True  # logits for the trained tokens only, in chunks
     precision: Precision = "float32"  # of the matrix products; weights stay float32
+    checkpointing: bool = False  # layers are computed again in the backward pass
 
     def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:
         if self.plain:

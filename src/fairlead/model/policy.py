@@ -48,6 +48,10 @@ class Policy:
         """The longest text in tokens that the model was made for, where it says so."""
         return getattr(self.network.config, "max_position_embeddings", None)
 
+    def networks(self) -> list[PreTrainedModel]:
+        """What is in memory: the policy, and the frozen copy where there is one."""
+        return [self.network] if self._frozen is None else [self.network, self._frozen]
+
     def trainable(self) -> dict[str, nn.Parameter]:
         """Name -> parameter, in a fixed order."""
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -80,7 +84,7 @@ class Policy:
         picked = batch.response_mask
         layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
         with self.paths.autocast(self.device):
-            hidden = trunk.hidden_states(self.network, layout)[layout.before[picked]]  # [N, H]
+            hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)[layout.before[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
         return torch.zeros(batch.tokens.shape, device=values.device).masked_scatter(picked, values)
 

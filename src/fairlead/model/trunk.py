@@ -1,9 +1,15 @@
 """The parts of a transformers decoder that Fairlead calls by itself: the trunk up to its last hidden states, and the head's numbers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import Cache, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fairlead.model.layout import Layout
 from fairlead.ops.logprobs import Head, head_logits
@@ -14,12 +20,33 @@ def plain_network(network: PreTrainedModel) -> PreTrainedModel:
     return network.get_base_model() if isinstance(network, PeftModel) else network
 
 
-def hidden_states(network: PreTrainedModel, layout: Layout) -> Tensor:
-    """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]"""
+def hidden_states(network: PreTrainedModel, layout: Layout, *, checkpointing: bool = False) -> Tensor:
+    """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]
+
+    With `checkpointing` only what goes into each layer is kept for the backward pass, and the rest is computed again there.
+    """
     arguments = {} if layout.positions is None else {"position_ids": layout.positions}
     trunk = plain_network(network).base_model
-    hidden: Tensor = trunk(input_ids=layout.tokens, attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
+    with _checkpointing(trunk, checkpointing and torch.is_grad_enabled()):
+        hidden: Tensor = trunk(input_ids=layout.tokens, attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
     return hidden.flatten(0, 1)
+
+
+@contextmanager
+def _checkpointing(trunk: PreTrainedModel, on: bool) -> Iterator[None]:
+    """transformers recomputes the layers that are in training mode; only their own flag is set, so that dropout stays off."""
+    if not on:
+        yield
+        return
+    layers = [module for module in trunk.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.gradient_checkpointing = layer.training = True
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.gradient_checkpointing = layer.training = False
 
 
 def hidden_at(network: PreTrainedModel, tokens: Tensor, cache: Cache, places: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from fairlead.data.records import Comparison
 from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps
 from fairlead.model import batch as batches
+from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.paths import Precision
@@ -57,8 +58,9 @@ class Config:
     held_out: float = 0.1  # share of the prompts kept for measuring
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -71,7 +73,7 @@ class Config:
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
         require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
@@ -98,12 +100,14 @@ def main(config: Config, run: Run) -> Artifact:
     )
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
     run.event("data", **counts, dropped=rows.num_dropped)
-    policy.paths.precision = config.precision
+    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
+    expected = memory.measure(policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()))
+    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. The reference: what the policy says of every answer before it is trained, computed once
-    reference = references(run, policy, rows.train_rows + rows.held_out_rows, config)
+    reference = references(run, policy, rows.train_rows + rows.held_out_rows, config, micro_tokens)
 
     # 4. Optimiser
     optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
@@ -118,7 +122,7 @@ def main(config: Config, run: Run) -> Artifact:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
             sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), 0.0)
-            for index in micro_pairs(policy.paths, items, config.micro_tokens):
+            for index in micro_pairs(policy.paths, items, micro_tokens):
                 micro = [items[i] for i in index]
                 policy_logps = pair_logps(policy, micro)
                 reference_logps = PairLogps(*(logps[[order[step][i] for i in index]] for logps in reference))
@@ -135,7 +139,7 @@ def main(config: Config, run: Run) -> Artifact:
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
             metrics = {name: total / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
-                losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config)
+                losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
                 metrics["held_out_loss"] = float(torch.tensor(losses).mean())
                 metrics["held_out_accuracy"] = sum(margin > 0 for margin in margins) / len(margins)
             run.log(step + 1, **metrics)
@@ -147,7 +151,7 @@ def main(config: Config, run: Run) -> Artifact:
     meter.flush()
 
     # 6. Evidence and save
-    losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config)
+    losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
     evidence = {
         "held_out_loss": interval.mean(losses).as_dict(),
         "accuracy": interval.proportion(sum(margin > 0 for margin in margins), len(margins)).as_dict(),
@@ -166,11 +170,11 @@ def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) 
     )
 
 
-def references(run: Run, policy: Policy, pairs: Sequence[Pair], config: Config) -> PairLogps:
+def references(run: Run, policy: Policy, pairs: Sequence[Pair], config: Config, micro_tokens: int) -> PairLogps:
     """What the policy says of every pair now; read from the project's cache where it was computed before.  [pairs] each"""
     rows = digest.of_json([asdict(row) for pair in pairs for row in pair])
     depends_on = dict(model=run.inputs["model"].digest, precision=config.precision, rows=rows)
-    found = cached(run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, config)._asdict())
+    found = cached(run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, micro_tokens)._asdict())
     return PairLogps(**{side: logps.to(policy.device) for side, logps in found.items()})
 
 
@@ -181,18 +185,20 @@ def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
 
 
 @torch.no_grad()
-def all_pair_logps(policy: Policy, pairs: Sequence[Pair], config: Config) -> PairLogps:
+def all_pair_logps(policy: Policy, pairs: Sequence[Pair], micro_tokens: int) -> PairLogps:
     """`pair_logps` over micro-batches, without gradients.  [pairs] each"""
     found = PairLogps(*(torch.zeros(len(pairs), device=policy.device) for _ in range(2)))
-    for index in micro_pairs(policy.paths, pairs, config.micro_tokens):
+    for index in micro_pairs(policy.paths, pairs, micro_tokens):
         part = pair_logps(policy, [pairs[i] for i in index])
         found.chosen[index], found.rejected[index] = part
     return found
 
 
-def held_out_losses(policy: Policy, pairs: Sequence[Pair], reference: PairLogps, config: Config) -> tuple[list[float], list[float]]:
+def held_out_losses(
+    policy: Policy, pairs: Sequence[Pair], reference: PairLogps, config: Config, micro_tokens: int
+) -> tuple[list[float], list[float]]:
     """Loss and margin of each held-out pair, whose reference log-probabilities are the last ones."""
-    policy_logps = all_pair_logps(policy, pairs, config)
+    policy_logps = all_pair_logps(policy, pairs, micro_tokens)
     reference_logps = PairLogps(*(logps[-len(pairs) :] for logps in reference))
     losses = preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate)
     return losses.tolist(), preference.preference_margin(policy_logps, reference_logps).tolist()

@@ -24,6 +24,7 @@ from fairlead.data.reading import read_prompts
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
+from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
@@ -74,8 +75,9 @@ class Config:
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     checkpoint_every: int = 10  # steps
     seed: int = 0
 
@@ -92,7 +94,7 @@ class Config:
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
         require(self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed")
         require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
         require(self.kl_horizon > 0, "kl_horizon", self.kl_horizon, "must be positive")
@@ -119,8 +121,6 @@ def main(config: Config, run: Run) -> Artifact:
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.keep_reference()
-    reward = open_reward(run.model_path("reward"), micro_tokens=config.micro_tokens)
-    probe = open_reward(run.model_path("probe"), micro_tokens=config.micro_tokens) if config.probe else None
     critic = open_critic(run, config, policy, lora)
 
     # 2. Prompts
@@ -131,10 +131,18 @@ def main(config: Config, run: Run) -> Artifact:
         )
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     sampling = Sampling(max_new_tokens=config.max_new_tokens)
-    policy.paths.precision = critic.paths.precision = config.precision
+    for paths in (policy.paths, critic.paths):
+        paths.precision, paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
     check_paths(run, critic.paths, lambda: critic.state_values(few), what="critic")
+    networks = [*policy.networks(), critic.network]
+    expected = memory.measure(
+        (p for network in networks for p in network.parameters()), lambda: policy.token_logps(few), int(few.token_mask.sum())
+    )
+    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
+    reward = open_reward(run.model_path("reward"), micro_tokens=micro_tokens)
+    probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the KL controller's coefficient
     optimizer = adamw(policy.trainable(), lr=config.lr)
@@ -170,10 +178,10 @@ def main(config: Config, run: Run) -> Artifact:
             batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
             mask = batch.response_mask
             with torch.no_grad():
-                old_logps = batches.in_micro_batches(policy.token_logps, batch, config.micro_tokens)
+                old_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens)
                 with policy.as_reference():
-                    reference_logps = batches.in_micro_batches(policy.token_logps, batch, config.micro_tokens)
-                old_values = batches.in_micro_batches(critic.state_values, batch, config.micro_tokens)
+                    reference_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens)
+                old_values = batches.in_micro_batches(critic.state_values, batch, micro_tokens)
 
             # c. Rewards per token: the price of KL everywhere, the score at the end; then advantages
             kl_coef = state.numbers["kl_coef"]
@@ -189,7 +197,7 @@ def main(config: Config, run: Run) -> Artifact:
             totals = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
             parts = minibatch_rows(len(batch), config, step_seed)
             for part in parts:
-                learned = backward(policy, critic, experience, part, config)
+                learned = backward(policy, critic, experience, part, config, micro_tokens)
                 grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1)
                 update(critic_optimizer, lr=config.critic_lr * lr_scale, max_norm=config.max_norm, step=step + 1)
                 for name, value in (learned | {"grad_norm": grad_norm}).items():
@@ -232,12 +240,14 @@ def main(config: Config, run: Run) -> Artifact:
     return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in kept if k in last})
 
 
-def backward(policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config) -> dict[str, float]:
+def backward(
+    policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config, micro_tokens: int
+) -> dict[str, float]:
     """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
     num_tokens = int(experience.batch.response_mask[list(part)].sum())
     lengths = experience.batch.lengths.tolist()
     sums = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl"), 0.0)
-    for group in batches.micro_batches([lengths[i] for i in part], config.micro_tokens):
+    for group in batches.micro_batches([lengths[i] for i in part], micro_tokens):
         rows = [part[i] for i in group]
         micro = experience.batch.rows(rows)
         mask, width = micro.response_mask, micro.tokens.shape[1]

@@ -30,7 +30,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
 from fairlead.train.meter import Meter
-from fairlead.train.optim import adamw, muon, update
+from fairlead.train.optim import adamw_alone, muon, update
 from fairlead.train.schedule import cosine
 
 KIND = "model"
@@ -94,11 +94,8 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Optimiser
     parameters = dict(network.named_parameters())
-    optimizers: dict[str, torch.optim.Optimizer]
-    if config.optimizer == "muon":
-        optimizers = muon(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
-    else:
-        optimizers = {"adamw": adamw(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))}
+    make = muon if config.optimizer == "muon" else adamw_alone
+    optimizers = make(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
     state = states.State(parameters, optimizers)
     start = states.restore(run, state)
 

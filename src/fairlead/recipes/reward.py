@@ -21,6 +21,7 @@ from fairlead.data.reading import read_comparisons
 from fairlead.data.records import Comparison
 from fairlead.losses import reward
 from fairlead.model import batch as batches
+from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, new_reward_model
@@ -53,8 +54,9 @@ class Config:
     held_out: float = 0.15  # share of the prompts kept for the evidence
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -65,7 +67,7 @@ class Config:
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1; evidence needs some")
         require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
@@ -92,9 +94,11 @@ def main(config: Config, run: Run) -> Artifact:
     )
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
     run.event("data", **counts, dropped=rows.num_dropped)
-    model.paths.precision = config.precision
+    model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
     check_paths(run, model.paths, lambda: model.scores(few), what="reward model")
+    expected = memory.measure(model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()))
+    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
     optimizer = adamw(model.trainable(), lr=config.lr, weight_decay=config.weight_decay)
@@ -109,7 +113,7 @@ def main(config: Config, run: Run) -> Artifact:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
             total, right = 0.0, 0.0
-            for index in micro_pairs(model.paths, items, config.micro_tokens):
+            for index in micro_pairs(model.paths, items, micro_tokens):
                 chosen, rejected = pair_scores(model, [items[i] for i in index])
                 loss = reward.bradley_terry(chosen, rejected)  # [pairs]
                 (loss.sum() / len(items)).backward()
@@ -119,7 +123,7 @@ def main(config: Config, run: Run) -> Artifact:
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
             metrics = {"loss": total / len(items), "accuracy": right / len(items), "lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
-                chosen, rejected = all_scores(model, rows.held_out_rows, config.micro_tokens)
+                chosen, rejected = all_scores(model, rows.held_out_rows, micro_tokens)
                 metrics["held_out_loss"] = float(reward.bradley_terry(chosen, rejected).mean())
                 metrics["held_out_accuracy"] = float(reward.accuracy(chosen, rejected).mean())
             run.log(step + 1, **metrics)
@@ -131,7 +135,7 @@ def main(config: Config, run: Run) -> Artifact:
     meter.flush()
 
     # 5. Evidence: the same held-out pairs for the model and for baselines that read no meaning
-    chosen, rejected = all_scores(model, rows.held_out_rows, config.micro_tokens)
+    chosen, rejected = all_scores(model, rows.held_out_rows, micro_tokens)
     both = torch.cat([chosen, rejected])
     model.set_scale(mean=float(both.mean()), std=max(float(both.std()), 1e-6))
     train_texts, held_out_texts = [answer_texts(c) for c in rows.train], [answer_texts(c) for c in rows.held_out]

@@ -18,6 +18,7 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_demonstrations
 from fairlead.losses import sft
 from fairlead.model import batch as batches
+from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
@@ -50,8 +51,9 @@ class Config:
     held_out: float = 0.05  # share of the prompts kept for measuring; 0 keeps none
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
+    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -62,7 +64,7 @@ class Config:
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 <= self.held_out < 1, "held_out", self.held_out, "is a share, from 0 to below 1")
         require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
+        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
@@ -88,9 +90,11 @@ def main(config: Config, run: Run) -> Artifact:
         source=config.demonstrations,
     )
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
-    policy.paths.precision = config.precision
+    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
+    expected = memory.measure(policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()))
+    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
     optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
@@ -106,7 +110,7 @@ def main(config: Config, run: Run) -> Artifact:
             items = [rows.train_rows[i] for i in order[step]]
             num_tokens = sum(sum(item.trained) for item in items)  # known before the first backward
             total = 0.0
-            for index in batches.micro_batches([len(item) for item in items], config.micro_tokens):
+            for index in batches.micro_batches([len(item) for item in items], micro_tokens):
                 micro = batches.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
                 loss = sft.negative_log_likelihood(policy.token_logps(micro))  # [B, T]
                 (loss.sum() / num_tokens).backward()
@@ -115,7 +119,7 @@ def main(config: Config, run: Run) -> Artifact:
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
             metrics = {"loss": total / num_tokens, "lr": lr, "grad_norm": grad_norm}
             if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
-                metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, config.micro_tokens)
+                metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, micro_tokens)
             run.log(step + 1, **metrics)
             meter.count(sum(len(item) for item in items))
             bar.advance(f"loss {metrics['loss']:.3f}")

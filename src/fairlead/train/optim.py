@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +23,11 @@ def adamw(
     vectors = [p for p in parameters.values() if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=betas, eps=eps, fused=True)
+
+
+def adamw_alone(parameters: Mapping[str, nn.Parameter], **settings: Any) -> dict[str, torch.optim.Optimizer]:
+    """AdamW for everything, in the form of `muon`."""
+    return {"adamw": adamw(parameters, **settings)}
 
 
 def muon(
