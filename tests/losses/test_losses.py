@@ -187,3 +187,7 @@ def test_one_value_per_item_and_no_item_looks_at_another(name: str) -> None:
     if "dpo" not in name:  # whose reference pairs are made from two rows above
         alone = torch.cat([LOSSES[name](x[i : i + 1], y[i : i + 1], z[i : i + 1]) for i in range(6)])
         assert torch.equal(together, alone)
+
+
+def test_a_margin_of_rounding_is_half_a_preference() -> None:
+    assert preference.accuracy(tensor([0.5, -0.5, 1e-6, -1e-6, 0.0])).tolist() == [1.0, 0.0, 0.5, 0.5, 0.5]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +15,12 @@ class PairLogps(NamedTuple):
 def preference_margin(policy: PairLogps, reference: PairLogps) -> Tensor:
     """How much more than the reference the policy prefers the chosen response, in nats.  [B]"""
     return (policy.chosen - reference.chosen) - (policy.rejected - reference.rejected)
+
+
+@torch.no_grad()
+def accuracy(margin: Tensor, *, tie: float = 1e-3) -> Tensor:
+    """1 where the policy prefers the chosen response, a half where the margin is within `tie` nats: rounding, not preference.  [B]"""
+    return (margin > tie).float() + 0.5 * (margin.abs() <= tie).float()
 
 
 def dpo(policy: PairLogps, reference: PairLogps, *, beta: float, flip_rate: float = 0.0) -> Tensor:

@@ -65,25 +65,27 @@ class _LinearLogps(torch.autograd.Function):
             h, w = hidden.detach().to(dtype), weight.detach().to(dtype)
             b = None if bias is None else bias.detach().to(dtype)
             head = Head(w, b, scale, softcap)
-            logps, normaliser, entropy = (torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(3))
+            # log sum exp z = top + rest, kept apart: their sum would lose the digits of likely tokens where logits are large
+            logps, top, rest, entropy = (torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(4))
             for start in range(0, len(h), rows):
                 part = slice(start, start + rows)
                 z = head_logits(h[part], head)  # [rows, V] float32
+                top[part] = z.amax(dim=1)
+                z.sub_(top[part, None])
                 picked = z.gather(1, targets[part, None]).squeeze(1)
-                top = z.amax(dim=1, keepdim=True)
-                p = (z - top).exp_()
+                p = z.exp()
                 total = p.sum(dim=1)
-                normaliser[part] = top.squeeze(1) + total.log()
-                logps[part] = picked - normaliser[part]
-                entropy[part] = normaliser[part] - p.mul_(z).sum(dim=1) / total
-        ctx.save_for_backward(h, w, b, targets, normaliser)
+                rest[part] = total.log()
+                logps[part] = picked - rest[part]
+                entropy[part] = rest[part] - p.mul_(z).sum(dim=1) / total
+        ctx.save_for_backward(h, w, b, targets, top, rest)
         ctx.settings = scale, softcap, rows, hidden.dtype, weight.dtype
         ctx.mark_non_differentiable(entropy)
         return logps, entropy
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        h, w, b, targets, normaliser = ctx.saved_tensors
+        h, w, b, targets, top, rest = ctx.saved_tensors
         scale, softcap, rows, hidden_dtype, weight_dtype = ctx.settings
         head = Head(w, b, scale, softcap)
         grad = grads[0].float()
@@ -96,7 +98,7 @@ class _LinearLogps(torch.autograd.Function):
                 part = slice(start, start + rows)
                 z = head_logits(h[part], head)
                 slope = (1 - (z / softcap).square()) if softcap else None  # of the soft cap
-                d = z.sub_(normaliser[part, None]).exp_().mul_(-grad[part, None])  # d loss / d z = grad * (onehot - p)
+                d = z.sub_(top[part, None]).sub_(rest[part, None]).exp_().mul_(-grad[part, None])  # d loss / d z = grad * (onehot - p)
                 d.scatter_add_(1, targets[part, None], grad[part, None])
                 if slope is not None:
                     d.mul_(slope)

@@ -132,7 +132,7 @@ def main(config: Config, run: Run) -> Artifact:
                     margin = preference.preference_margin(policy_logps, reference_logps)
                     sums["loss"] += float(loss.sum())
                     sums["margin"] += float(margin.sum())
-                    sums["accuracy"] += float((margin > 0).sum())
+                    sums["accuracy"] += float(preference.accuracy(margin).sum())
                     sums["chosen_logps"] += float(policy_logps.chosen.sum())
                     sums["rejected_logps"] += float(policy_logps.rejected.sum())
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
@@ -141,7 +141,7 @@ def main(config: Config, run: Run) -> Artifact:
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
                 losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
                 metrics["held_out_loss"] = float(torch.tensor(losses).mean())
-                metrics["held_out_accuracy"] = sum(margin > 0 for margin in margins) / len(margins)
+                metrics["held_out_accuracy"] = float(preference.accuracy(torch.tensor(margins)).mean())
             run.log(step + 1, **metrics)
             meter.count(sum(len(side) for item in items for side in item))
             bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
@@ -154,7 +154,7 @@ def main(config: Config, run: Run) -> Artifact:
     losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
     evidence = {
         "held_out_loss": interval.mean(losses).as_dict(),
-        "accuracy": interval.proportion(sum(margin > 0 for margin in margins), len(margins)).as_dict(),
+        "accuracy": interval.proportion(float(preference.accuracy(torch.tensor(margins)).sum()), len(margins)).as_dict(),
         **counts,
         "dropped": rows.num_dropped,
     }
