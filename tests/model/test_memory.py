@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_checkpointed_layers_keep_less_and_give_the_same_gradients(shape: str) -
     for checkpointing in (False, True):
         policy = Policy(network(shape), tokenizer(), "nowhere")
         policy.paths.checkpointing = checkpointing
-        kept = memory.measure(policy.network.parameters(), lambda policy=policy: policy.token_logps(BATCH), 120)
+        kept = memory.measure(policy.network.parameters(), partial(policy.token_logps, BATCH), 120)
         policy.token_logps(BATCH).sum().backward()
         found[checkpointing] = kept, {name: p.grad for name, p in policy.trainable().items()}
         assert not any(module.training for module in policy.network.modules())

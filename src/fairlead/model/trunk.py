@@ -33,7 +33,7 @@ def hidden_states(network: PreTrainedModel, layout: Layout, *, checkpointing: bo
 
 
 @contextmanager
-def _checkpointing(trunk: PreTrainedModel, on: bool) -> Iterator[None]:
+def _checkpointing(trunk: nn.Module, on: bool) -> Iterator[None]:
     """transformers recomputes the layers that are in training mode; only their own flag is set, so that dropout stays off."""
     if not on:
         yield
@@ -41,7 +41,7 @@ def _checkpointing(trunk: PreTrainedModel, on: bool) -> Iterator[None]:
     layers = [module for module in trunk.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
         layer.gradient_checkpointing = layer.training = True
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)  # type: ignore[assignment]
     try:
         yield
     finally:
