@@ -1,9 +1,9 @@
 """Fairlead beside TRL, step by step in one run: the same rows in the same order, the same model, the same threads.
 
-run  python -m benchmarks.peers --work sft,reward,dpo,sample --trl build/peers/trl1.16/bin/python --json benchmarks/results/peers.json
+run  python -m benchmarks.peers --work sft,reward,dpo,ppo,sample --trl build/peers/trl1.16/bin/python --json benchmarks/results/peers.json
 
 TRL lives in an environment of its own:  python -m venv build/peers/trl1.16  and, with its pip,
-install torch==2.13.0 transformers==5.23.0 trl==1.16.0
+install torch==2.13.0 transformers==5.23.0 trl==1.16.0; PPO is that of trl==1.12.0, in build/peers/trl1.12 likewise
 
 Each side is a process that runs its own training loop and stops after every optimiser step.  The two take turns, so that both meet the
 same weather on the machine; a ratio is that of one step of each over the same rows.  Three rounds: each side as it comes ("default"),
@@ -37,7 +37,7 @@ from fairlead.model.load import quiet_transformers
 HERE = Path(__file__).parent / "peer_workers"
 CONTEXT = 1024
 BATCH = 16
-WORKS = ("sft", "reward", "dpo", "sample")
+WORKS = ("sft", "reward", "dpo", "ppo", "sample")
 SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
 ROUNDS = ("default", "kept", "peer-tuned")
 # What TRL's documentation offers for this machine; the fastest of what was tried in `--tune`.
@@ -45,6 +45,7 @@ TUNED: dict[str, dict[str, Any]] = {
     "sft": {"gradient_checkpointing": False},
     "reward": {"gradient_checkpointing": False},
     "dpo": {"gradient_checkpointing": False, "precompute_ref_log_probs": True},
+    "ppo": {"gradient_checkpointing": False},
     "sample": {"sort": True},
 }
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="bf16,fp32")
     parser.add_argument("--rounds", default=",".join(ROUNDS))
     parser.add_argument("--trl", type=Path, default=Path("build/peers/trl1.16/bin/python"))
+    parser.add_argument("--trl-ppo", type=Path, default=Path("build/peers/trl1.12/bin/python"), help="TRL 1.12, the last with PPO")
     parser.add_argument("--pairs", type=Path, default=Path("../shared/data/hh_harmless/pairs.jsonl.gz"))
     parser.add_argument("--out", type=Path, default=Path("build/peers"))
     parser.add_argument("--measure", type=int, default=7, help="pairs of measurements")
@@ -158,7 +160,7 @@ def measure(work: str, dtype: str, round_name: str, model: Path, comparisons: li
         "work": work,
         "dtype": dtype,
         "allocator": round_name,
-        "peer": "trl 1.16",
+        "peer": "trl 1.12" if work == "ppo" else "trl 1.16",
         "ratio": {
             "median": round(statistics.median(ratios), 2),
             "min": round(min(ratios), 2),
@@ -191,6 +193,14 @@ def write_rows(
         lengths = [int(row["limit"]) for row in rows]
         steps = [[lengths[(s * 64 + k) % len(rows)] for k in range(64)] for s in range(args.measure + 2)]
         return path.resolve(), path.resolve(), steps
+
+    if work == "ppo":
+        prompts = [c for c in comparisons if len(encode_prompt(tokenizer, c.prompt)) < 512]
+        jsonl.write(home / "ours.jsonl", [{"prompt": as_row("dpo", c)["prompt"]} for c in prompts])
+        order = batches.step_rows(len(prompts), BATCH, args.measure + 3, run_seed=0, whole=True)
+        encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
+        jsonl.write(home / "theirs.jsonl", [{"tokens": encoded[i]} for step in order for i in step])
+        return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[len(encoded[i]) + 64 for i in step] for step in order]
 
     def size(c: Comparison) -> list[int]:
         chosen, rejected = (len(encode_prompt(tokenizer, c.prompt + side)) for side in (c.chosen, c.rejected))

@@ -10,14 +10,15 @@ from turns import Turns
 
 from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
+from fairlead.model.heads import new_reward_model
 from fairlead.model.policy import load_policy
-from fairlead.recipes import dpo, reward, sft
+from fairlead.recipes import dpo, ppo, reward, sft
 from fairlead.rollout import engine
 from fairlead.rollout.records import Sampling
 from fairlead.store import project as projects
 from fairlead.store.run import Run, open_run
 
-RECIPES = {"sft": sft, "reward": reward, "dpo": dpo}
+RECIPES = {"sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}
 
 
 def main() -> None:
@@ -35,21 +36,25 @@ def train(job: dict[str, Any], turns: Turns) -> None:
     home = Path(job["home"])
     project = projects.open_at(home) if (home / "fairlead.toml").exists() else projects.create(home)
     recipe = RECIPES[job["work"]]
-    data = {"sft": "demonstrations"}.get(job["work"], "comparisons")
-    config = recipe.Config(
-        name=f"{job['work']}-{job['tag']}",
-        model=job["model"],
-        **{data: job["rows"]},
-        batch=job["batch"],
-        lora_rank=0,
-        lr=1e-5,
-        held_out=0.01,
-        epochs=50,
-        precision=job["precision"],
-        micro_tokens=job["micro_tokens"],
-        checkpoint_every=10_000,
-        measure_every=10_000,
-    )
+    common = {
+        "name": f"{job['work']}-{job['tag']}",
+        "model": job["model"],
+        "batch": job["batch"],
+        "lora_rank": 0,
+        "lr": 1e-5,
+        "precision": job["precision"],
+        "micro_tokens": job["micro_tokens"],
+        "checkpoint_every": 10_000,
+    }
+    if job["work"] == "ppo":
+        judge = home / "judge"
+        if not judge.exists():
+            new_reward_model(job["model"], run_seed=0).save(judge)
+        special = {"reward": str(judge), "prompts": job["rows"], "steps": 1000, "epochs": 4, "max_new_tokens": 64, "critic_lr": 1e-5}
+    else:
+        data = "demonstrations" if job["work"] == "sft" else "comparisons"
+        special = {data: job["rows"], "held_out": 0.01, "epochs": 50, "measure_every": 10_000}
+    config = recipe.Config(**common, **special)
     log = Run.log
     first = True
 
@@ -60,7 +65,7 @@ def train(job: dict[str, Any], turns: Turns) -> None:
             turns.ready()
             first = False
         else:
-            turns.done(loss=values["loss"])
+            turns.done(loss=values.get("loss", values.get("policy_loss")))
 
     Run.log = log_and_wait  # type: ignore[method-assign]
     with open_run(project, job["work"], config, kind=recipe.KIND, quiet=True) as run:

@@ -54,7 +54,7 @@ def main() -> None:
     if job["allocator"] == "kept":
         keep_freed_pages()
     turns = Turns()
-    sample(job, turns) if job["work"] == "sample" else train(job, turns)
+    {"sample": sample, "ppo": ppo}.get(job["work"], train)(job, turns)
 
 
 def train(job: dict[str, Any], turns: Turns) -> None:
@@ -94,6 +94,50 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         trainer = SFTTrainer(
             model, args=SFTConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
         )
+    trainer.train()
+
+
+def ppo(job: dict[str, Any], turns: Turns) -> None:
+    """PPO of TRL 1.12, the last version that has one: the same answers per step, epochs and lengths."""
+    from trl.experimental.ppo import PPOConfig, PPOTrainer  # noqa: PLC0415
+
+    tokenizer = AutoTokenizer.from_pretrained(job["model"], padding_side="left")
+    rows = [{"input_ids": json.loads(line)["tokens"]} for line in Path(job["rows"]).read_text().splitlines()]
+
+    def scalar() -> Any:
+        model = AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=1, dtype=torch.float32)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        return model
+
+    settings: dict[str, Any] = {
+        "output_dir": job["home"],
+        "per_device_train_batch_size": job["batch"],
+        "total_episodes": 1000 * job["batch"],
+        "num_ppo_epochs": 4,
+        "num_mini_batches": 1,
+        "response_length": 64,
+        "temperature": 1.0,
+        "learning_rate": 1e-5,
+        "num_sample_generations": 0,
+        "bf16": job["precision"] == "bfloat16",
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+    }
+    policy, reference = (AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32) for _ in range(2))
+    trainer = PPOTrainer(
+        args=PPOConfig(**settings | job["settings"]),
+        processing_class=tokenizer,
+        model=policy,
+        ref_model=reference,
+        reward_model=scalar(),
+        value_model=scalar(),
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(rows[:4]),
+        callbacks=[Stop(turns)],
+    )
     trainer.train()
 
 
