@@ -26,7 +26,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from fairlead.core import jsonl
 from fairlead.data.formats import hh
-from fairlead.data.problem import Where
+from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Comparison, Messages
 from fairlead.data.split import split_by_prompt
 from fairlead.model import batch as batches
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/peers"))
     parser.add_argument("--measure", type=int, default=7, help="pairs of measurements")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--micro-tokens", type=int, default=4096)
+    parser.add_argument("--micro-tokens", type=int, default=2048)
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -87,7 +87,10 @@ def read_pairs(path: Path) -> list[Comparison]:
     """The pairs that fit the context, at most a few characters to a token."""
     found = []
     for number, row in jsonl.read(path):
-        comparison = hh.convert(row, Where(str(path), number))
+        try:
+            comparison = hh.convert(row, Where(str(path), number))
+        except BadRow:  # empty answers and the like
+            continue
         if all(sum(len(m.content) for m in comparison.prompt + side) < 3 * CONTEXT for side in (comparison.chosen, comparison.rejected)):
             found.append(comparison)
     return found

@@ -1,10 +1,12 @@
 """Fairlead's side: the recipe itself, stopped after each step.  Started by `benchmarks.peers`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # as `fairlead` does when it starts, before torch is imported
 import torch
 from turns import Turns
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairlead.model import layout, trunk
+from fairlead.model import attention, layout, trunk
 from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded
 from fairlead.ops.logprobs import linear_logps, selected_logps
@@ -42,12 +42,15 @@ def weights(batch: Batch) -> Tensor:
     return torch.linspace(-1, 1, batch.tokens.numel()).view(batch.tokens.shape)
 
 
+@pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("kind", ["plain", "tree"])
 @pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES])
-def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(shape: str, kind: str) -> None:
+def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(shape: str, kind: str, products: bool) -> None:
     batch = uneven()
     expected, expected_grads = plain_logps(shape, batch)
     model = network(shape)
+    if products:
+        attention.use(model)
     lay = layout.plain(batch) if kind == "plain" else layout.tree(batch, pad_id=0)
     head = trunk.head_of(model)
     assert head is not None

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fairlead.core import jsonl
-from fairlead.model import trunk
+from fairlead.model import attention, trunk
 from fairlead.model.batch import collate
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
@@ -25,7 +27,9 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def policy_of(shape: str) -> Policy:
-    return Policy(network(shape), tokenizer(), "nowhere")
+    made = network(shape)
+    attention.use(made)
+    return Policy(made, tokenizer(), "nowhere")
 
 
 BATCH = collate(
@@ -38,7 +42,7 @@ BATCH = collate(
 
 
 def check(run: Run, policy: Policy) -> dict[str, Any]:
-    check_paths(run, policy.paths, lambda: policy.token_logps(BATCH), what="policy")
+    check_paths(run, policy, lambda: policy.token_logps(BATCH), what="policy")
     return events(run, "paths")[-1]
 
 
@@ -49,8 +53,8 @@ def events(run: Run, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES])
 def test_the_fastest_way_is_taken_where_it_agrees(run: Run, shape: str) -> None:
     found = check(run, policy_of(shape))
-    assert found["chosen"] == "trees"
-    assert found["gaps"]["trees"] <= 1e-4
+    assert found["chosen"] == ("trees" if shape != "gemma2" else "trees, the model's own attention")
+    assert found["gaps"][found["chosen"]] <= 1e-4
     assert events(run, "warning") == []
 
 
@@ -59,13 +63,15 @@ def test_a_model_with_a_state_of_its_own_is_not_given_trees(run: Run) -> None:
     assert not trunk.takes_tree_masks(policy.network, 10)
     expected = policy.token_logps(BATCH)
     found = check(run, policy)
-    assert found["chosen"] == "chunked logits"
+    assert found["chosen"].startswith("rows")
     assert found["left_out"] == ["trees: this model's attention does not take them"]
     policy.paths.plain, policy.paths.own_logits = True, False
     torch.testing.assert_close(policy.token_logps(BATCH), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_trees_that_lie_are_left_with_one_warning(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trees_that_lie_are_left_with_a_warning_for_each_way(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     honest = trunk.hidden_states
 
     def deaf(network: Any, layout: Layout, **options: Any) -> torch.Tensor:
@@ -76,11 +82,12 @@ def test_trees_that_lie_are_left_with_one_warning(run: Run, monkeypatch: pytest.
     monkeypatch.setattr(trunk, "hidden_states", deaf)
     policy = policy_of("llama")
     found = check(run, policy)
-    assert found["chosen"] == "chunked logits"
+    assert found["chosen"] == "rows"
     assert (policy.paths.share_prompts, policy.paths.own_logits, policy.paths.plain) == (False, True, False)
-    [warning] = events(run, "warning")
-    assert "the fast way (trees) differs from the plain one by" in warning["text"]
-    assert capsys.readouterr().err.count("warning: policy") == 1
+    warnings = [event["text"] for event in events(run, "warning")]
+    assert ["(trees)" in warnings[0], "(trees, the model's own attention)" in warnings[1]] == [True, True] and len(warnings) == 2
+    assert all("differs from the plain one by" in text for text in warnings)
+    assert capsys.readouterr().err.count("warning: policy") == 2
 
 
 def test_a_head_that_is_more_than_it_seems_is_run_the_plain_way(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +96,7 @@ def test_a_head_that_is_more_than_it_seems_is_run_the_plain_way(run: Run, monkey
     monkeypatch.setattr(policy.network, "forward", lambda **arguments: _doubled(plain(**arguments)))
     found = check(run, policy)
     assert found["chosen"] == "plain"
-    assert set(found["gaps"]) == {"trees", "chunked logits"}
-    assert len(events(run, "warning")) == 2
+    assert len(found["gaps"]) == len(events(run, "warning")) >= 2
     assert policy.paths.plain and not policy.paths.own_logits
 
 
@@ -104,3 +110,23 @@ def test_every_run_says_which_way_it_went(tmp_path: Path) -> None:
     made = train(project, dpo, name="made", model="base", comparisons="data/comparisons.jsonl", batch=8, held_out=0.2)
     said = [event for _, event in jsonl.read(made.folder / "events.jsonl") if event["event"] == "paths"]
     assert [(event["what"], event["chosen"]) for event in said] == [("policy", "trees")]
+
+
+def test_an_attention_that_lies_is_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = policy_of("llama")
+    honest = ALL_ATTENTION_FUNCTIONS[attention.NAME]
+
+    def lying(module: Any, query: Any, *rest: Any, **options: Any) -> Any:
+        return honest(module, query * 1.1, *rest, **options)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, attention.NAME, lying)
+    assert check(run, policy)["chosen"] == "trees, the model's own attention"
+    assert not attention.in_use(policy.network)
+
+
+def test_a_saved_model_does_not_ask_others_for_our_attention(tmp_path: Path) -> None:
+    policy = policy_of("llama")
+    assert attention.in_use(policy.network)
+    policy.save(tmp_path / "saved")
+    assert attention.NAME not in (tmp_path / "saved" / "config.json").read_text()
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "saved").config._attn_implementation == "sdpa"

@@ -17,7 +17,7 @@ import typer
 import fairlead
 from fairlead.cli import chat, compare, data, export, init, lineage, quickstart, report, sample, train
 from fairlead.cli.output import note, tell_error
-from fairlead.core.allocator import keep_freed_pages
+from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
 from fairlead.core.errors import FairleadError
 
 # Packages that only some commands need -> the extra that installs them.
@@ -84,6 +84,7 @@ def main(
 
 def run() -> None:
     """The entry point of the command and of `python -m fairlead`."""
+    keep_prepared_products()
     keep_freed_pages()
     sys.exit(call(sys.argv[1:]))
 

@@ -1,10 +1,20 @@
-"""Keeping freed memory: on Linux with glibc, pages that a training step gives back would be fetched from the kernel again in the next."""
+"""Keeping what would have to be made again: pages of memory, and matrix products that were prepared.
+
+On Linux with glibc, pages that a training step gives back would be fetched from the kernel
+again in the next.
+"""
 
 import ctypes
+import os
 import sys
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 TOP_PAD = 256 << 20  # bytes asked for at a time
+
+
+def keep_prepared_products() -> None:
+    """oneDNN prepares bfloat16 products anew for every shape; room for those of a whole run.  Before torch is imported."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 
 def keep_freed_pages() -> bool:

@@ -6,42 +6,51 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fairlead.model.paths import Paths
+from fairlead.model import attention
+from fairlead.model.heads import ScalarModel
+from fairlead.model.policy import Policy
 from fairlead.store.run import Run
 
 TOLERANCE = 1e-4  # in float32: of a log-probability in nats, or of a score of order 1
-WAYS = (("trees", True, True), ("chunked logits", False, True))  # name, share_prompts, own_logits; the plain way is what is left
+# name, attention as matrix products, share_prompts, own_logits; the plain way is what is left
+WAYS = (
+    ("trees", True, True, True),
+    ("trees, the model's own attention", False, True, True),
+    ("rows", True, False, True),
+    ("rows, the model's own attention", False, False, True),
+)
 
 
 @torch.no_grad()
-def check_paths(run: Run, paths: Paths, measure: Callable[[], Tensor], *, what: str) -> None:
-    """Keep the fastest way of `paths` whose results equal the plain way's; `measure` runs the network in the way that is set.
+def check_paths(run: Run, model: Policy | ScalarModel, measure: Callable[[], Tensor], *, what: str) -> None:
+    """Keep the fastest way of running the model whose results equal the plain way's; `measure` runs it in the way that is set.
 
     Both are computed in float32, whatever precision the run trains in.  What was found goes to the run's events; a way that failed is
     also said on the terminal, once.
     """
-    wished = replace(paths)
+    paths, network = model.paths, model.network
+    wished, products = replace(paths), attention.in_use(network)
     paths.precision = "float32"
-    paths.share_prompts = paths.own_logits = False
-    paths.plain = True
+    paths.plain, paths.share_prompts, paths.own_logits = True, False, False
+    attention.fused(network)
     expected = measure()
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
     gaps: dict[str, float] = {}
     chosen = "plain"
-    for name, share_prompts, own_logits in WAYS:
-        if share_prompts > wished.share_prompts or own_logits > wished.own_logits:
+    for name, as_products, share_prompts, own_logits in WAYS:
+        if as_products > products or share_prompts > wished.share_prompts or own_logits > wished.own_logits:
             continue
         paths.plain, paths.share_prompts, paths.own_logits = False, share_prompts, own_logits
+        (attention.use if as_products else attention.fused)(network)
         gaps[name] = float((measure() - expected).abs().max())
         if gaps[name] <= limit:
             chosen = name
             break
-        run.warn(
-            f"{what}: the fast way ({name}) differs from the plain one by {gaps[name]:.1e}, more than {limit:.1e}. "
-            "This run goes a slower way."
-        )
     else:
         paths.plain, paths.share_prompts, paths.own_logits = True, False, False
     paths.precision = wished.precision
+    for name, gap in gaps.items():
+        if name != chosen:
+            run.warn(f"{what}: the fast way ({name}) differs from the plain one by {gap:.1e}, more than {limit:.1e}; it is not used.")
     left_out = [] if wished.share_prompts else ["trees: this model's attention does not take them"]
     run.event("paths", what=what, chosen=chosen, gaps=gaps, tolerance=limit, left_out=left_out)

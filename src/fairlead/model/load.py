@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from fairlead.core.errors import ModelError
+from fairlead.model import attention, trunk
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -40,8 +41,9 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def to_default_device(network: nn.Module) -> None:
-    network.to(default_device())
+def to_default_device(network: PreTrainedModel) -> None:
+    nn.Module.to(network, default_device())
+    attention.use(trunk.plain_network(network))
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:

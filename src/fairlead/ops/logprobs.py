@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ROUND_TO = 64  # tokens
 CHUNK_LOGITS = 1 << 21  # logits that exist at one time: 8 MiB in float32, which stays near the processor's caches
 
 
@@ -47,10 +48,14 @@ def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: i
 
     Equal to log_softmax(logits)[targets].  Under autocast the matrix products run in its type, as they would in the model.
     """
+    count = len(hidden)
+    if count > ROUND_TO and count % ROUND_TO:  # few sizes: a CPU prepares its bfloat16 products anew for each
+        extra = ROUND_TO - count % ROUND_TO
+        hidden, targets = F.pad(hidden, (0, 0, 0, extra)), F.pad(targets, (0, extra))
     logps, entropy = _LinearLogps.apply(  # type: ignore[no-untyped-call]
         hidden, head.weight, head.bias, targets, head.scale, head.softcap, chunk_logits
     )
-    return TokenLogps(logps, entropy)
+    return TokenLogps(logps[:count], entropy[:count])
 
 
 class _LinearLogps(torch.autograd.Function):

@@ -75,7 +75,7 @@ class Config:
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     checkpoint_every: int = 10  # steps
@@ -134,8 +134,8 @@ def main(config: Config, run: Run) -> Artifact:
     for paths in (policy.paths, critic.paths):
         paths.precision, paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
-    check_paths(run, critic.paths, lambda: critic.state_values(few), what="critic")
+    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
+    check_paths(run, critic, lambda: critic.state_values(few), what="critic")
     networks = [*policy.networks(), critic.network]
     expected = memory.measure(
         (p for network in networks for p in network.parameters()), lambda: policy.token_logps(few), int(few.token_mask.sum())

@@ -54,7 +54,7 @@ class Config:
     held_out: float = 0.15  # share of the prompts kept for the evidence
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
@@ -96,7 +96,7 @@ def main(config: Config, run: Run) -> Artifact:
     run.event("data", **counts, dropped=rows.num_dropped)
     model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
-    check_paths(run, model.paths, lambda: model.scores(few), what="reward model")
+    check_paths(run, model, lambda: model.scores(few), what="reward model")
     expected = memory.measure(model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()))
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 

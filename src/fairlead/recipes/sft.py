@@ -51,7 +51,7 @@ class Config:
     held_out: float = 0.05  # share of the prompts kept for measuring; 0 keeps none
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
@@ -92,7 +92,7 @@ def main(config: Config, run: Run) -> Artifact:
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy.paths, lambda: policy.token_logps(few), what="policy")
+    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     expected = memory.measure(policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()))
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
