@@ -221,3 +221,13 @@ def test_a_stop_string_ends_an_answer() -> None:
 
 def test_no_prompts_give_no_answers() -> None:
     assert run(network("llama"), Sampling(max_new_tokens=LENGTH), []) == []
+
+
+def test_half_precision_by_autocast_samples_nearly_the_same_distribution() -> None:
+    model, settings = network("qwen3"), Sampling(max_new_tokens=4, temperature=0.7)
+    whole = run(model, settings)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = run(model, settings)
+    assert [rollout.finish for rollout in found] and len(found) == len(whole)
+    same = [i for i in range(len(found)) if found[i].tokens[0] == whole[i].tokens[0]]
+    assert same and all(abs(found[i].logps[0] - whole[i].logps[0]) < 0.2 for i in same)

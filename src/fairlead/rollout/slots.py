@@ -67,8 +67,8 @@ class _SlotLayer(CacheLayerMixin):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         rows, lengths, width = self.slots.rows, self.slots.lengths, self.slots.width
-        self.keys[rows, :, lengths] = key_states[:, :, 0]
-        self.values[rows, :, lengths] = value_states[:, :, 0]
+        self.keys[rows, :, lengths] = key_states[:, :, 0].to(self.keys.dtype)  # under autocast a step's may differ
+        self.values[rows, :, lengths] = value_states[:, :, 0].to(self.values.dtype)
         return self.keys[:, :, :width], self.values[:, :, :width]
 
     def fill(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
