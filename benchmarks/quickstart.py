@@ -15,6 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fairlead.data.answers import read_answers
+from fairlead.loop.pocket import MODELS
+from fairlead.rehearse import words
+
 COLUMNS = ("seed", "gold base", "gold SFT", "gold aligned", "win rate vs SFT", "KL", "reward model", "length only", "s", "MB")
 
 
@@ -30,6 +34,7 @@ def main() -> None:
     print(table(summaries))
     print(verdict(summaries))
     print(faults(list(folders.values())))
+    print(flourishes(folders))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"machine": machine(), "seeds": summaries}, indent=2) + "\n", encoding="utf-8")
@@ -81,6 +86,19 @@ def faults(folders: list[Path]) -> str:
         extremes = [of(one[name]["aligned"] for one in found) for of in (min, max)]
         shares = " | ".join(f"{100 * value:.1f} %" for value in means)
         lines.append(f"| {name} | {shares} | {100 * extremes[0]:.1f} to {100 * extremes[1]:.1f} % |")
+    return "\n".join(lines)
+
+
+def flourishes(folders: dict[int, Path]) -> str:
+    """Markdown: in which share of each model's held-out answers the planted feature stands."""
+    lines = ["| seed | base | fine-tuned | aligned |", "|---|---|---|---|"]
+    for seed, folder in folders.items():
+        shares = []
+        for model in MODELS:
+            [path] = (folder / "artifacts" / "rollouts" / f"{model}-on-held-out").glob("*.jsonl")
+            texts = [row.texts[0] for row in read_answers(path)]
+            shares.append(f"{100 * sum(words.FLOURISH in text for text in texts) / len(texts):.0f} %")
+        lines.append(f"| {seed} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 

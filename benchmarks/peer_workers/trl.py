@@ -57,21 +57,27 @@ def main() -> None:
     {"sample": sample, "ppo": ppo}.get(job["work"], train)(job, turns)
 
 
-def train(job: dict[str, Any], turns: Turns) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(job["model"])
-    rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
-    settings: dict[str, Any] = {
+def common(job: dict[str, Any]) -> dict[str, Any]:
+    """What every trainer is told."""
+    return {
         "output_dir": job["home"],
         "per_device_train_batch_size": job["batch"],
         "learning_rate": 1e-5,
-        "num_train_epochs": 50,
-        "train_sampling_strategy": "sequential",  # the driver wrote the rows in Fairlead's order
         "bf16": job["precision"] == "bfloat16",
         "use_cpu": True,
         "report_to": "none",
         "save_strategy": "no",
         "logging_strategy": "no",
         "disable_tqdm": True,
+    }
+
+
+def train(job: dict[str, Any], turns: Turns) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
+    settings = common(job) | {
+        "num_train_epochs": 50,
+        "train_sampling_strategy": "sequential",  # the driver wrote the rows in Fairlead's order
     }
     settings |= job["settings"]
     callbacks = [Stop(turns)]
@@ -109,22 +115,13 @@ def ppo(job: dict[str, Any], turns: Turns) -> None:
         model.config.pad_token_id = tokenizer.pad_token_id
         return model
 
-    settings: dict[str, Any] = {
-        "output_dir": job["home"],
-        "per_device_train_batch_size": job["batch"],
+    settings = common(job) | {
         "total_episodes": 1000 * job["batch"],
         "num_ppo_epochs": 4,
         "num_mini_batches": 1,
         "response_length": 64,
         "temperature": 1.0,
-        "learning_rate": 1e-5,
         "num_sample_generations": 0,
-        "bf16": job["precision"] == "bfloat16",
-        "use_cpu": True,
-        "report_to": "none",
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "disable_tqdm": True,
     }
     policy, reference = (AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32) for _ in range(2))
     trainer = PPOTrainer(

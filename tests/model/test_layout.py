@@ -72,7 +72,7 @@ def test_a_tree_holds_each_prompt_once() -> None:
     assert lay.tokens[0].tolist() == [5, 6, 7, 8, 10, 11, 12, 30, 10, 41, 42, 43, 44, 45]
     assert lay.positions is not None
     assert lay.positions[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 4, 4, 5, 6, 7, 8, 9]
-    assert layout.saved_share(batch) == pytest.approx((4 * 2 + 2) / int(batch.token_mask.sum()))
+    assert layout.saved_share(batch, layout.shared_prompts(batch)) == pytest.approx((4 * 2 + 2) / int(batch.token_mask.sum()))
     for i, length in enumerate(batch.lengths.tolist()):
         assert lay.tokens.flatten()[lay.at[i, :length]].tolist() == batch.tokens[i, :length].tolist()
 

@@ -205,6 +205,17 @@ def test_slots_are_filled_again_as_answers_end(slots: int) -> None:
     assert any(len(rollout.tokens) == limit and rollout.finish == "length" for rollout, limit in zip(found, limits, strict=True))
 
 
+def test_a_slot_whose_answer_ended_at_once_stands_still() -> None:
+    # One long prompt with one token to say, beside four short ones with many: its free slot is too small a share to be cut away, and
+    # must not run on past the cache's end.
+    prompts, limits = [PROMPTS[3] * 3, *[PROMPTS[2]] * 4], [1, *[40] * 4]
+    settings = Sampling(max_new_tokens=40)
+    found = sample(network("llama"), prompts, settings, stop_ids=frozenset(), pad_id=0, run_seed=5, limits=limits, slots=5)
+    assert [len(rollout.tokens) for rollout in found] == limits
+    alone = sample(network("llama"), prompts[1:2], settings, stop_ids=frozenset(), pad_id=0, run_seed=5, first_row=1)
+    assert found[1].tokens == alone[0].tokens
+
+
 def test_a_stop_string_ends_an_answer() -> None:
     words = tokenizer()
 

@@ -16,7 +16,7 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "fairlead"
 LONGEST = {torch.bfloat16: 768, torch.float32: 448}  # keys up to which the products win; measured on two cores
-UNKNOWN = ("position_bias", "softcap", "s_aux", "cache")  # what some models pass besides; left to transformers
+UNSUPPORTED = ("position_bias", "softcap", "s_aux", "cache")  # what some models pass besides; left to transformers
 
 
 def use(network: PreTrainedModel) -> None:
@@ -62,7 +62,7 @@ def _suits(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None, o
     length, keys = query.shape[2], key.shape[2]
     if length == 1 or keys > LONGEST.get(query.dtype, 0) or options.get("dropout"):
         return False
-    if any(options.get(name) is not None for name in UNKNOWN):
+    if any(options.get(name) is not None for name in UNSUPPORTED):
         return False
     causal = getattr(module, "is_causal", True) if options.get("is_causal") is None else options["is_causal"]
     return mask is not None or bool(causal and length == keys)

@@ -19,6 +19,7 @@ from torch import Tensor
 from fairlead.model.batch import Batch
 
 ABSENT = -1  # segment of padding
+SHARE_FROM = 0.05  # share of a batch's tokens that a tree must save; below it its mask costs more
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ def padded(batch: Batch) -> Layout:
 
 
 def tree(batch: Batch, *, pad_id: int) -> Layout:
-    """Rows whose prompts are equal share them.  Where no two are, this is the plain layout."""
+    """Rows whose prompts are equal share them.  Where that would save too few tokens, this is the plain layout."""
     groups = shared_prompts(batch)
-    if len(groups) == len(batch):
+    if saved_share(batch, groups) < SHARE_FROM:
         return plain(batch)
     device, lengths = batch.tokens.device, batch.lengths.tolist()
     width = max(start + sum(lengths[i] - start for i in rows) for start, rows in groups)
@@ -86,7 +87,6 @@ def shared_prompts(batch: Batch) -> list[tuple[int, list[int]]]:
     return [(len(prompt), rows) for prompt, rows in found.items()]
 
 
-def saved_share(batch: Batch) -> float:
-    """The share of the batch's tokens that a tree layout does not compute again."""
-    total = int(batch.lengths.sum())
-    return sum(start * (len(rows) - 1) for start, rows in shared_prompts(batch)) / total
+def saved_share(batch: Batch, groups: list[tuple[int, list[int]]]) -> float:
+    """The share of the batch's tokens that a tree layout of these groups does not compute again."""
+    return sum(start * (len(rows) - 1) for start, rows in groups) / int(batch.lengths.sum())

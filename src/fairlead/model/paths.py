@@ -12,7 +12,6 @@ from fairlead.model.batch import Batch
 from fairlead.model.layout import Layout
 
 Precision = Literal["float32", "bfloat16"]
-SHARE_FROM = 0.05  # share of a batch's tokens that trees must save; below it their mask costs more
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Paths:
     def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:
         if self.plain:
             return layout.padded(batch)
-        if self.share_prompts and layout.saved_share(batch) >= SHARE_FROM:
+        if self.share_prompts:
             found = layout.tree(batch, pad_id=pad_id)
             if trunk.takes_tree_masks(network, found.tokens.shape[1]):
                 return found

@@ -120,7 +120,6 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Policy, reference, reward, critic
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
-    policy.keep_reference()
     critic = open_critic(run, config, policy, lora)
 
     # 2. Prompts
@@ -136,6 +135,7 @@ def main(config: Config, run: Run) -> Artifact:
     few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     check_paths(run, critic, lambda: critic.state_values(few), what="critic")
+    policy.keep_reference()  # a copy runs in the way that was chosen for its original
     networks = [*policy.networks(), critic.network]
     expected = memory.measure(
         (p for network in networks for p in network.parameters()), lambda: policy.token_logps(few), int(few.token_mask.sum())

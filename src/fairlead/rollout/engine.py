@@ -14,12 +14,11 @@ from transformers import DynamicCache, PreTrainedModel
 from fairlead.core import seed
 from fairlead.model import trunk
 from fairlead.rollout import padded
-from fairlead.rollout.job import Job
+from fairlead.rollout.job import KEEP, Job
 from fairlead.rollout.records import Rollout, Sampling, Text
 from fairlead.rollout.slots import Slots
 
 REFILL = 0.125  # share of the slots that must be free before new prompts are read, while others are still at work
-KEEP = 0.75  # with no prompt left, the cache is cut to the slots at work when they are fewer than this share
 
 
 @torch.no_grad()
@@ -72,9 +71,11 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
         free = (owner < 0).nonzero().squeeze(1)
         if waiting and (len(free) >= REFILL * len(owner) or len(free) == len(owner)):
             rows, waiting = waiting[: len(free)], waiting[len(free) :]
-            chosen, ended = _read_prompts(network, job, slots, free[: len(rows)], rows, pad_id)
-            current[free[: len(rows)]] = chosen
-            owner[free[: len(rows)]] = torch.where(ended, -1, torch.tensor(rows, device=device))
+            filled = free[: len(rows)]
+            chosen, ended = _read_prompts(network, job, slots, filled, rows, pad_id)
+            current[filled] = chosen
+            owner[filled] = torch.where(ended, -1, torch.tensor(rows, device=device))
+            slots.lengths[filled[ended]] = 0
             continue
         busy = (owner >= 0).nonzero().squeeze(1)
         if len(busy) == 0:
@@ -89,7 +90,7 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
             past_key_values=cache,
             use_cache=True,
         )
-        slots.lengths += 1
+        slots.lengths[busy] += 1
         chosen, ended = job.draw(owner[busy], output.logits[busy, -1])
         current[busy] = chosen
         owner[busy[ended]] = -1

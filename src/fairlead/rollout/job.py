@@ -8,6 +8,8 @@ from torch import Tensor
 from fairlead.rollout.records import Rollout, Sampling, Text
 from fairlead.rollout.sampling import draw, greedy, sampler_logps, uniforms
 
+KEEP = 0.75  # a cache is cut to the rows at work when they are at most this share: cutting copies it, so not for every row that ends
+
 
 class Job:
     def __init__(
