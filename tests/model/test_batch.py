@@ -42,6 +42,11 @@ def test_every_row_is_in_one_micro_batch_even_one_over_the_budget() -> None:
             assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
 
 
+def test_packed_micro_batches_keep_the_order_and_fill_the_budget() -> None:
+    # 3 + 2 -> 5; adding the 6 -> 11 > 6; the 6 alone; 1 + 2 -> 3; the 9 is over the budget and stands alone
+    assert micro_batches([3, 2, 6, 1, 2, 9, 1], max_tokens=6, packed=True) == [[0, 1], [2], [3, 4], [5], [6]]
+
+
 def first_columns(batch: Batch) -> Tensor:
     return batch.tokens[:, 0].float()
 
@@ -55,6 +60,7 @@ def test_results_of_micro_batches_come_back_in_order(budget: int) -> None:
     batch = collate([SHORT, LONG, Encoded((8, 8, 8), (False, True, True)), SHORT], pad_id=1)
     assert in_micro_batches(first_columns, batch, budget).tolist() == [3.0, 5.0, 8.0, 3.0]
     assert torch.equal(in_micro_batches(as_floats, batch, budget), as_floats(batch))
+    assert torch.equal(in_micro_batches(as_floats, batch, budget, packed=True), as_floats(batch))
 
 
 def test_an_epoch_takes_every_row_once_in_an_order_of_its_own() -> None:

@@ -1,12 +1,17 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from transformers import PreTrainedModel
 
-from fairlead.model import attention, layout, trunk
+from fairlead.model import attention, flex, layout, trunk
 from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded
+from fairlead.model.layout import Layout
 from fairlead.ops.logprobs import linear_logps, selected_logps
 from fakes import MORE_SHAPES, SHAPES, network
+
+PACKED = ("llama", "qwen2", "qwen3", "mistral", "gpt_neox", "gemma3", "phi3", "olmo2")  # those whose attention takes blocks
 
 
 def row(prompt: list[int], answer: list[int]) -> Encoded:
@@ -38,12 +43,21 @@ def plain_logps(shape: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     return logps.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+def logps_in(lay: Layout, model: PreTrainedModel, batch: Batch) -> Tensor:
+    head = trunk.head_of(model)
+    assert head is not None
+    picked = batch.response_mask
+    before = torch.cat([torch.zeros_like(lay.at[:, :1]), lay.at[:, :-1]], dim=1)
+    hidden = trunk.hidden_states(model, lay)[before[picked]]
+    return torch.zeros(batch.tokens.shape).masked_scatter(picked, linear_logps(hidden, head, batch.tokens[picked], chunk_logits=900).logps)
+
+
 def weights(batch: Batch) -> Tensor:
     return torch.linspace(-1, 1, batch.tokens.numel()).view(batch.tokens.shape)
 
 
 @pytest.mark.parametrize("products", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "tree"])
+@pytest.mark.parametrize("kind", ["plain", "tree", "packed"])
 @pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES])
 def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(shape: str, kind: str, products: bool) -> None:
     batch = uneven()
@@ -51,13 +65,12 @@ def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(s
     model = network(shape)
     if products:
         attention.use(model)
-    lay = layout.plain(batch) if kind == "plain" else layout.tree(batch, pad_id=0)
-    head = trunk.head_of(model)
-    assert head is not None
-    picked = batch.response_mask
-    before = torch.cat([torch.zeros_like(lay.at[:, :1]), lay.at[:, :-1]], dim=1)
-    hidden = trunk.hidden_states(model, lay)[before[picked]]
-    found = torch.zeros(batch.tokens.shape).masked_scatter(picked, linear_logps(hidden, head, batch.tokens[picked], chunk_logits=900).logps)
+    lay = {
+        "plain": layout.plain(batch),
+        "tree": layout.tree(batch, pad_id=0),
+        "packed": layout.packed(batch, pad_id=0, blocks=False),
+    }[kind]
+    found = logps_in(lay, model, batch)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     (found * weights(batch)).sum().backward()
     for name, parameter in model.named_parameters():
@@ -79,7 +92,7 @@ def test_a_tree_holds_each_prompt_once() -> None:
 
 def test_a_mask_shows_the_prompt_and_the_own_answer_only() -> None:
     lay = layout.tree(collate([row([1, 2], [3, 4]), row([1, 2], [5])], pad_id=0), pad_id=0)
-    assert lay.mask is not None
+    assert isinstance(lay.mask, Tensor)
     assert lay.mask[0, 0].int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -92,3 +105,84 @@ def test_a_mask_shows_the_prompt_and_the_own_answer_only() -> None:
 def test_rows_without_a_shared_prompt_stay_plain() -> None:
     batch = collate([row([1, 2], [3, 4]), row([1, 3], [5])], pad_id=0)
     assert layout.tree(batch, pad_id=0).mask is None
+
+
+def long_rows(num_prompts: int, *, answers: int = 2, seed: int = 0) -> Batch:
+    """Prompts of 1 to 150 tokens with answers of 1 to 150: segments end inside blocks, at their ends, and run over several."""
+    lengths = torch.Generator().manual_seed(seed)
+
+    def tokens(most: int) -> list[int]:
+        count = int(torch.randint(1, most + 1, (), generator=lengths))
+        return torch.randint(3, 300, (count,), generator=lengths).tolist()
+
+    prompts = [tokens(150) for _ in range(num_prompts)]
+    rows = [row(prompt, tokens(150)) for prompt in prompts for _ in range(answers)]
+    rows += [row([7] * 128, [8] * 128), row([9] * 256, [8] * 256)]
+    return collate(rows, pad_id=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*without torch.compile:UserWarning")  # on a CPU it is run as it is
+@pytest.mark.parametrize("shape", PACKED)
+def test_packed_rows_in_blocks_give_the_log_probabilities_of_single_rows(shape: str) -> None:
+    batch = collate([*(encoded for encoded in rows_of(uneven())), *rows_of(long_rows(2))], pad_id=0)
+    batch = batch.rows([i for i, length in enumerate(batch.lengths.tolist()) if length <= 256])  # what the shapes were made for
+    model = network(shape)
+    attention.use(model)
+    expected, _ = plain_logps(shape, batch)
+    lay = layout.packed(batch, pad_id=0, blocks=True)
+    assert isinstance(lay.mask, BlockMask) and lay.tokens.shape[1] > 3 * flex.BLOCK
+    with torch.no_grad():
+        found = logps_in(lay, model, batch)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def rows_of(batch: Batch) -> list[Encoded]:
+    return [
+        Encoded(tuple(tokens[real].tolist()), tuple(trained[real].tolist()))
+        for tokens, real, trained in zip(batch.tokens, batch.token_mask, batch.response_mask, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_say_what_all_pairs_say(seed: int) -> None:
+    batch = long_rows(4, answers=1 + seed % 3, seed=seed)
+    lay = layout.packed(batch, pad_id=0, blocks=True)
+    pairs = layout.packed(batch, pad_id=0, blocks=False).mask
+    assert isinstance(lay.mask, BlockMask) and isinstance(pairs, Tensor)
+    width = lay.tokens.shape[1]
+
+    def may_look(row: Tensor, head: Tensor, place: Tensor, other: Tensor) -> Tensor:
+        return pairs[0, 0, place, other]
+
+    expected = create_block_mask(may_look, 1, 1, width, width, device="cpu")
+    assert torch.equal(looked_at(lay.mask), pairs[0, 0])
+    assert int(lay.mask.kv_num_blocks.sum()) < 1.5 * int(expected.kv_num_blocks.sum())  # few blocks that hold nothing
+
+
+def looked_at(mask: BlockMask) -> Tensor:
+    """Every pair of places, as a kernel would find it: whole blocks, and in the others what the function says.  [C, C] bool"""
+    assert mask.kv_num_blocks.shape[:2] == (1, 1) and mask.full_kv_num_blocks is not None and mask.full_kv_indices is not None
+    side, width = flex.BLOCK, mask.shape[-1]
+    found = torch.zeros(width, width, dtype=torch.bool)
+    places = torch.arange(width)
+    said = mask.mask_mod(torch.tensor(0), torch.tensor(0), places[:, None], places[None, :])
+    for i in range(width // side):
+        down = slice(i * side, (i + 1) * side)
+        for counts, indices, whole in (
+            (mask.kv_num_blocks, mask.kv_indices, False),
+            (mask.full_kv_num_blocks, mask.full_kv_indices, True),
+        ):
+            for j in indices[0, 0, i, : int(counts[0, 0, i])].tolist():
+                across = slice(j * side, (j + 1) * side)
+                found[down, across] = True if whole else said[down, across]
+    return found
+
+
+def test_a_packed_row_is_padded_at_its_end_only() -> None:
+    batch = long_rows(6, answers=1)
+    lay = layout.packed(batch, pad_id=0, blocks=True)
+    assert lay.tokens.shape == (1, -(-int(batch.token_mask.sum()) // 128) * 128)
+    for i, length in enumerate(batch.lengths.tolist()):
+        at = lay.at[i, :length]
+        assert lay.tokens.flatten()[at].tolist() == batch.tokens[i, :length].tolist()
+        assert lay.positions is not None and lay.positions.flatten()[at].tolist() == list(range(length))

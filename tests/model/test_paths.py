@@ -8,11 +8,12 @@ from transformers import AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fairlead.core import jsonl
-from fairlead.model import attention, trunk
+from fairlead.model import attention, flex, layout, trunk
 from fairlead.model.batch import collate
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
 from fairlead.model.layout import Layout
+from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
 from fairlead.recipes import dpo
 from fairlead.store.run import Run, open_run
@@ -130,3 +131,73 @@ def test_a_saved_model_does_not_ask_others_for_our_attention(tmp_path: Path) -> 
     policy.save(tmp_path / "saved")
     assert attention.NAME not in (tmp_path / "saved" / "config.json").read_text()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "saved").config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES, HYBRID])
+def test_packed_rows_are_for_devices_with_kernels_and_models_whose_attention_takes_blocks(shape: str) -> None:
+    made = policy_of(shape).network
+    assert trunk.takes_packing(made, torch.device("cuda")) == (shape not in ("gpt2", "gemma2", HYBRID))
+    assert not trunk.takes_packing(made, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_packed_rows_are_taken_where_they_agree(run: Run, precision: Precision) -> None:
+    policy = policy_of("llama")
+    policy.paths.packed, policy.paths.precision = True, precision
+    found = check(run, policy)
+    assert (found["chosen"], list(found["gaps"]), policy.paths.packed) == ("packed", ["packed"], True)
+    assert policy.paths.precision == precision
+    assert all(parameter.grad is None for parameter in policy.network.parameters())
+    assert policy.paths.layout(BATCH, policy.network, pad_id=0).tokens.shape == (1, 128)
+
+
+def test_packed_rows_that_lie_are_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = layout.packed
+
+    def lying(*batch: Any, **options: Any) -> Layout:
+        found = honest(*batch, **options)
+        return Layout(found.tokens, found.positions, None, found.at)  # every row sees those before it
+
+    monkeypatch.setattr(layout, "packed", lying)
+    policy = policy_of("llama")
+    policy.paths.packed = True
+    found = check(run, policy)
+    assert (found["chosen"], policy.paths.packed, policy.paths.share_prompts) == ("trees", False, True)
+    assert ["(packed)" in event["text"] for event in events(run, "warning")] == [True]
+
+
+def test_a_device_that_cannot_make_the_kernels_is_left_in_peace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = flex.attend
+
+    def only_forward(*tensors: Any, **options: Any) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError("out of shared memory\nand so on")
+        return honest(*tensors, **options)
+
+    monkeypatch.setattr(flex, "attend", only_forward)
+    blocks = layout.packed
+    monkeypatch.setattr(layout, "packed", lambda batch, **options: blocks(batch, pad_id=0, blocks=True))
+    policy = policy_of("llama")
+    policy.paths.packed = True
+    found = check(run, policy)
+    assert (found["chosen"], list(found["gaps"]), policy.paths.packed) == ("trees", ["trees"], False)
+    said = [event["text"] for event in events(run, "warning")]
+    assert said == ["policy: packed rows cannot be used here: out of shared memory"]
+
+
+def test_rows_longer_than_an_attention_window_are_not_packed() -> None:
+    policy = policy_of("mistral")
+    policy.paths.packed = True
+    policy.network.config.sliding_window = 6
+    assert policy.paths.layout(BATCH, policy.network, pad_id=0).tokens.shape == tuple(BATCH.tokens.shape)
+    policy.network.config.sliding_window = 7
+    assert policy.paths.layout(BATCH, policy.network, pad_id=0).tokens.shape == (1, 128)
+
+
+def test_blocks_are_refused_where_attention_wants_more_than_they_say() -> None:
+    query = torch.zeros(1, 2, 128, 8)
+    mask = layout.packed(BATCH, pad_id=0, blocks=True).mask
+    with pytest.raises(NotImplementedError, match="s_aux"):
+        attention.attend(torch.nn.Module(), query, query, query, mask, s_aux=torch.zeros(2))
+    with pytest.raises(NotImplementedError, match="dropout"):
+        attention.attend(torch.nn.Module(), query, query, query, mask, dropout=0.1)

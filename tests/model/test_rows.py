@@ -73,3 +73,5 @@ def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
     assert pair_tokens((chosen, rejected), share_prompts=True) == 2 + 2 + 3
     assert pair_tokens((chosen, rejected), share_prompts=False) == 2 * 5
     assert pair_tokens((chosen, other), share_prompts=True) == 2 * 4
+    assert pair_tokens((chosen, rejected), share_prompts=True, packed=True) == 2 + 2 + 3
+    assert pair_tokens((chosen, other), share_prompts=True, packed=True) == 4 + 3

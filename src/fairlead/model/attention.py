@@ -1,8 +1,8 @@
-"""Attention on a CPU as three matrix products.  B rows, H query heads in groups of G over K key heads, T queries, S keys, D per head.
+"""Which attention a network is given: matrix products on a CPU, blocks in packed rows, else PyTorch's own.
 
-For short rows the processor's matrix products are several times faster than the fused attention that PyTorch has for it, most of all
-backward; for long rows the fused one, which never holds all T x S weights, is used.  transformers looks attention up by name: a network
-that says `NAME` gets this one.
+B rows, H query heads in groups of G over K key heads, T queries, S keys, D per head.  For short rows a processor's matrix products are
+several times faster than the fused attention that PyTorch has for it, most of all backward; for long rows the fused one, which never
+holds all T x S weights, is used.  transformers looks attention up by name: a network that says `NAME` gets this one.
 """
 
 from functools import lru_cache
@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from fairlead.model import flex
 
 NAME = "fairlead"
 LONGEST = {torch.bfloat16: 768, torch.float32: 448}  # keys up to which the products win; measured on two cores
@@ -20,8 +23,8 @@ UNSUPPORTED = ("position_bias", "softcap", "s_aux", "cache")  # what some models
 
 
 def use(network: PreTrainedModel) -> None:
-    """On a CPU, and in place of PyTorch's fused attention only."""
-    if network.config._attn_implementation == "sdpa" and next(network.parameters()).device.type == "cpu":
+    """In place of PyTorch's fused attention only."""
+    if network.config._attn_implementation == "sdpa":
         network.config._attn_implementation = NAME
 
 
@@ -40,19 +43,25 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | BlockMask | None,
     *,
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """[B, H, T, D], [B, K, S, D] twice, [B, 1, T, S] bool or None: causal -> [B, T, H, D]"""
+    """[B, H, T, D], [B, K, S, D] twice, [B, 1, T, S] bool or blocks or None: causal -> [B, T, H, D]"""
     device = query.device.type
     if torch.is_autocast_enabled(device):
         query, key, value = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (query, key, value))
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    if isinstance(attention_mask, BlockMask):
+        passed = [name for name in UNSUPPORTED if options.get(name) is not None]
+        if passed or options.get("dropout"):
+            raise NotImplementedError(f"attention in blocks knows nothing of {', '.join(passed) or 'dropout'}")
+        with torch.autocast(device, enabled=False):
+            return flex.attend(query, key, value, attention_mask, scale=scale), None
     if device != "cpu" or not _suits(module, query, key, attention_mask, options):
         result, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
         return result, None
-    scale = query.shape[3] ** -0.5 if scaling is None else scaling
     with torch.autocast("cpu", enabled=False):
         result = _Products.apply(query, key, value, attention_mask, scale)  # type: ignore[no-untyped-call]
     return result.transpose(1, 2).contiguous(), None

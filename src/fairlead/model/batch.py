@@ -1,7 +1,7 @@
 """Padded batches from encoded conversations, and micro-batches of like lengths.  B rows, T tokens; padding is on the right."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Batch:
     tokens: Tensor  # [B, T] int64
     token_mask: Tensor  # [B, T] bool
     response_mask: Tensor  # [B, T] bool
+    source: "Batch | None" = field(default=None, kw_only=True)  # the same on the CPU: reading back would wait for all that is under way
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -33,11 +34,32 @@ class Batch:
         """Real tokens per row.  [B]"""
         return self.token_mask.sum(dim=1)
 
+    @property
+    def on_cpu(self) -> "Batch":
+        return self if self.source is None else self.source
+
+    @property
+    def response_at(self) -> tuple[Tensor, Tensor]:
+        """Row and column of every token of the responses, N in all.  [N], [N]"""
+        rows, columns = self.on_cpu.response_mask.nonzero(as_tuple=True)
+        return moved(rows, self.tokens.device), moved(columns, self.tokens.device)
+
+    def to(self, device: torch.device) -> "Batch":
+        if device == self.tokens.device:
+            return self
+        return Batch(moved(self.tokens, device), moved(self.token_mask, device), moved(self.response_mask, device), source=self)
+
     def rows(self, index: Sequence[int]) -> "Batch":
         """These rows only, cut to the longest of them."""
-        chosen = torch.tensor(list(index), device=self.tokens.device)
-        width = int(self.lengths[chosen].max())
-        return Batch(self.tokens[chosen, :width], self.token_mask[chosen, :width], self.response_mask[chosen, :width])
+        whole, chosen = self.on_cpu, list(index)
+        width = int(whole.lengths[chosen].max())
+        part = Batch(whole.tokens[chosen, :width], whole.token_mask[chosen, :width], whole.response_mask[chosen, :width])
+        return part.to(self.tokens.device)
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """To a GPU without waiting for it: from pinned memory the copy takes its place in the queue."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device | None = None) -> Batch:
@@ -51,12 +73,25 @@ def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device | None
         token_mask[i, : len(row)] = True
         response_mask[i, : len(row)] = torch.tensor(row.trained)
     response_mask[:, 0] = False  # nothing stands before the first token, so it has no probability
-    return Batch(tokens.to(device), token_mask.to(device), response_mask.to(device))
+    made = Batch(tokens, token_mask, response_mask)
+    return made if device is None else made.to(device)
 
 
-def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Groups of row numbers, like lengths together, so that rows x longest <= max_tokens (a longer row stands alone)."""
+def micro_batches(lengths: Sequence[int], max_tokens: int, *, packed: bool = False) -> list[list[int]]:
+    """Groups of row numbers, like lengths together, so that rows x longest <= max_tokens (a longer row stands alone).
+
+    Packed rows have no padding: they stay in their order, and the sum of a group's lengths is what must fit.
+    """
     groups: list[list[int]] = []
+    if packed:
+        free = 0
+        for i, length in enumerate(lengths):
+            if not groups or length > free:
+                groups.append([])
+                free = max_tokens
+            groups[-1].append(i)
+            free -= length
+        return groups
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         if groups and (len(groups[-1]) + 1) * lengths[i] <= max_tokens:
             groups[-1].append(i)
@@ -65,10 +100,10 @@ def micro_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return groups
 
 
-def in_micro_batches(function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int) -> Tensor:
+def in_micro_batches(function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int, *, packed: bool = False) -> Tensor:
     """`function` over micro-batches, put together again: [b, t] results into [B, T], [b] results into [B]."""
     result: Tensor | None = None
-    for index in micro_batches(batch.lengths.tolist(), max_tokens):
+    for index in micro_batches(batch.on_cpu.lengths.tolist(), max_tokens, packed=packed):
         part = function(batch.rows(index))
         if result is None:
             shape = (len(batch),) if part.dim() == 1 else tuple(batch.tokens.shape)

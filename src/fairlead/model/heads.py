@@ -78,8 +78,8 @@ class ScalarModel:
     def state_values(self, batch: Batch) -> Tensor:
         """V before token t was chosen, that is the head at t - 1, on the response; zero elsewhere.  [B, T]"""
         layout, values = self._values(batch)
-        picked = batch.response_mask
-        return torch.zeros(batch.tokens.shape, device=values.device).masked_scatter(picked, values[layout.before[picked]])
+        picked = batch.response_at
+        return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values[layout.before[picked]])
 
     def _values(self, batch: Batch) -> tuple[Layout, Tensor]:
         """The head on every place of a layout.  layout, [R * C] float32"""

@@ -3,20 +3,25 @@
 plain   a row is a row; causal attention needs no mask, and what stands after a row's end is never looked at
 tree    rows with the same prompt become one: the prompt once, then every answer, with positions that restart after the prompt and a
         mask that hides the answers from each other
+packed  all trees one after the other in a single row, hidden from each other too: nothing is padded but its end
 
     two rows                 one tree                    may look at
     P P A A                  P P A A B B B               A: P P A        (itself and before)
     P P B B B      positions 0 1 2 3 2 3 4               B: P P - - B
 
-Whatever the layout, `at` says where each token of the batch went, so that results come back in the batch's own rows.
+Whatever the layout, `at` says where each token of the batch went, so that results come back in the batch's own rows.  A layout is made
+on the CPU and moved in whole tensors: a GPU would take longer over many small ones than over the network's layers.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
-from fairlead.model.batch import Batch
+from fairlead.model import flex
+from fairlead.model.batch import Batch, moved
+from fairlead.model.flex import Span
 
 ABSENT = -1  # segment of padding
 SHARE_FROM = 0.05  # share of a batch's tokens that a tree must save; below it its mask costs more
@@ -26,7 +31,8 @@ SHARE_FROM = 0.05  # share of a batch's tokens that a tree must save; below it i
 class Layout:
     tokens: Tensor  # [R, C] int64
     positions: Tensor | None  # [R, C] int64; None: 0, 1, 2, ... in every row
-    mask: Tensor | None  # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth); [R, C] real tokens; None: causal
+    # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth), or the same as blocks; [R, C] real tokens; None: causal
+    mask: Tensor | BlockMask | None
     at: Tensor  # [B, T] int64: the place of each token of the batch in the flattened [R * C]; 0 for padding
 
     @property
@@ -51,34 +57,40 @@ def tree(batch: Batch, *, pad_id: int) -> Layout:
     groups = shared_prompts(batch)
     if saved_share(batch, groups) < SHARE_FROM:
         return plain(batch)
-    device, lengths = batch.tokens.device, batch.lengths.tolist()
-    width = max(start + sum(lengths[i] - start for i in rows) for start, rows in groups)
-    tokens = torch.full((len(groups), width), pad_id, dtype=torch.int64, device=device)
-    positions = torch.zeros((len(groups), width), dtype=torch.int64, device=device)
-    segments = torch.full((len(groups), width), ABSENT, dtype=torch.int64, device=device)
-    at = torch.zeros_like(batch.tokens)
-    for r, (start, rows) in enumerate(groups):
-        tokens[r, :start] = batch.tokens[rows[0], :start]
-        positions[r, :start] = torch.arange(start, device=device)
-        segments[r, :start] = 0
-        column = start
-        for answer, i in enumerate(rows, start=1):
-            end = column + lengths[i] - start
-            tokens[r, column:end] = batch.tokens[i, start : lengths[i]]
-            positions[r, column:end] = torch.arange(start, lengths[i], device=device)
-            segments[r, column:end] = answer
-            at[i, :start] = torch.arange(r * width, r * width + start, device=device)
-            at[i, start : lengths[i]] = torch.arange(r * width + column, r * width + end, device=device)
-            column = end
-    query, key = segments[:, :, None], segments[:, None, :]
-    visible = ((key == 0) & (query != ABSENT)) | (key == query)
-    mask = (visible & torch.ones(width, width, dtype=torch.bool, device=device).tril())[:, None]
-    return Layout(tokens, positions, mask, at)
+    width = max(tree_sizes(batch, groups))
+    places = _place(batch, groups, [r * width for r in range(len(groups))], len(groups) * width, pad_id)
+    shape, device = (len(groups), width), batch.tokens.device
+    tokens, positions, own, prompt, at = (moved(tensor, device) for tensor in places[:5])
+    mask = dense_mask(own.view(shape), prompt.view(shape))
+    return Layout(tokens.view(shape), positions.view(shape), mask, at)
+
+
+def packed(batch: Batch, *, pad_id: int, blocks: bool) -> Layout:
+    """One row of all trees, its length a multiple of `flex.BLOCK`.  The mask is made of blocks or, without, of all C x C pairs."""
+    groups = shared_prompts(batch)
+    sizes = tree_sizes(batch, groups)
+    width = -(-sum(sizes) // flex.BLOCK) * flex.BLOCK
+    starts = [sum(sizes[:g]) for g in range(len(sizes))]
+    *places, spans = _place(batch, groups, starts, width, pad_id)
+    tokens, positions, own, prompt, at = (moved(tensor, batch.tokens.device) for tensor in places)
+    mask = (
+        flex.block_mask(own, prompt, [*spans, Span(sum(sizes), width, sum(sizes), width)])
+        if blocks
+        else dense_mask(own[None], prompt[None])
+    )
+    return Layout(tokens[None], positions[None], mask, at)
+
+
+def dense_mask(own: Tensor, prompt: Tensor) -> Tensor:
+    """What `flex.block_mask` says, for rows of their own.  [R, C], [R, C] -> [R, 1, C, C] bool"""
+    key = own[:, None, :]
+    return ((key == own[:, :, None]) | (key == prompt[:, :, None])).tril()[:, None]
 
 
 def shared_prompts(batch: Batch) -> list[tuple[int, list[int]]]:
     """(tokens before the first trained one, the rows that begin with the same ones), for every different prompt."""
     found: dict[tuple[int, ...], list[int]] = {}
+    batch = batch.on_cpu
     tokens, lengths = batch.tokens.tolist(), batch.lengths.tolist()
     trained = batch.response_mask
     starts = torch.where(trained.any(dim=1), trained.int().argmax(dim=1), batch.lengths).tolist()
@@ -89,4 +101,46 @@ def shared_prompts(batch: Batch) -> list[tuple[int, list[int]]]:
 
 def saved_share(batch: Batch, groups: list[tuple[int, list[int]]]) -> float:
     """The share of the batch's tokens that a tree layout of these groups does not compute again."""
-    return sum(start * (len(rows) - 1) for start, rows in groups) / int(batch.lengths.sum())
+    return sum(start * (len(rows) - 1) for start, rows in groups) / int(batch.on_cpu.lengths.sum())
+
+
+def tree_sizes(batch: Batch, groups: list[tuple[int, list[int]]]) -> list[int]:
+    """Tokens of each group as a tree."""
+    lengths = batch.on_cpu.lengths.tolist()
+    return [start + sum(lengths[i] - start for i in rows) for start, rows in groups]
+
+
+def _place(
+    batch: Batch, groups: list[tuple[int, list[int]]], places: list[int], total: int, pad_id: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, list[Span]]:
+    """Each group from its place on: the prompt, then the answers.  tokens, positions, own, prompt [total], at [B, T], all on the CPU, spans
+
+    `own` and `prompt` number the segments as `flex.block_mask` wants them.
+    """
+    batch = batch.on_cpu
+    lengths = batch.lengths.tolist()
+    tokens = torch.full((total,), pad_id, dtype=torch.int64)
+    positions = torch.zeros(total, dtype=torch.int64)
+    own, prompt = (torch.full((total,), ABSENT, dtype=torch.int32) for _ in range(2))
+    at = torch.zeros_like(batch.tokens)
+    spans: list[Span] = []
+    segment = 0
+    for (start, rows), first in zip(groups, places, strict=True):
+        end, shared = first + start, segment
+        tokens[first:end] = batch.tokens[rows[0], :start]
+        positions[first:end] = torch.arange(start)
+        own[first:end] = prompt[first:end] = shared
+        spans.append(Span(first, end, first, end))
+        at[rows, :start] = torch.arange(first, end)
+        begin = end
+        for i in rows:
+            segment += 1
+            stop = begin + lengths[i] - start
+            tokens[begin:stop] = batch.tokens[i, start : lengths[i]]
+            positions[begin:stop] = torch.arange(start, lengths[i])
+            own[begin:stop], prompt[begin:stop] = segment, shared
+            spans += [Span(begin, stop, first, end), Span(begin, stop, begin, stop)]
+            at[i, start : lengths[i]] = torch.arange(begin, stop)
+            begin = stop
+        segment += 1
+    return tokens, positions, own, prompt, at, spans

@@ -18,6 +18,7 @@ Precision = Literal["float32", "bfloat16"]
 class Paths:
     """Ways of running one network; `model/check.py` chooses among them."""
 
+    packed: bool = False  # all rows of a micro-batch one after the other in a single one
     plain: bool = False  # padded rows with their mask, as every other library runs them
     share_prompts: bool = True  # answers to one prompt are one sequence
     own_logits: bool = True  # logits for the trained tokens only, in chunks
@@ -27,6 +28,8 @@ class Paths:
     def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:
         if self.plain:
             return layout.padded(batch)
+        if self.packed and trunk.takes_tree_masks(network, batch.tokens.shape[1]):
+            return layout.packed(batch, pad_id=pad_id, blocks=batch.tokens.device.type == "cuda")
         if self.share_prompts:
             found = layout.tree(batch, pad_id=pad_id)
             if trunk.takes_tree_masks(network, found.tokens.shape[1]):

@@ -81,12 +81,12 @@ class Policy:
         head = trunk.head_of(self.network) if self.paths.own_logits else None
         if head is None:
             return selected_logps(self.logits(batch), batch.tokens, batch.response_mask)
-        picked = batch.response_mask
+        picked = batch.response_at
         layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
         with self.paths.autocast(self.device):
             hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)[layout.before[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
-        return torch.zeros(batch.tokens.shape, device=values.device).masked_scatter(picked, values)
+        return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values)
 
     def keep_reference(self) -> None:
         """Remember the policy as it is now: what `as_reference` will be.  Nothing to copy under LoRA."""

@@ -80,18 +80,19 @@ def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
     return found
 
 
-def pair_tokens(pair: Pair, *, share_prompts: bool) -> int:
-    """What a pair takes of a micro-batch: the prompt once and both answers, or both rows at the length of the longer."""
+def pair_tokens(pair: Pair, *, share_prompts: bool, packed: bool = False) -> int:
+    """What a pair takes of a micro-batch: the prompt once and both answers, or both rows at the length of the longer, or as they are."""
     chosen, rejected = pair
     prompt = chosen.trained.index(True)
-    if share_prompts and chosen.tokens[:prompt] == rejected.tokens[:prompt]:
+    if (share_prompts or packed) and chosen.tokens[:prompt] == rejected.tokens[:prompt]:
         return len(chosen) + len(rejected) - prompt
-    return 2 * max(len(chosen), len(rejected))
+    return len(chosen) + len(rejected) if packed else 2 * max(len(chosen), len(rejected))
 
 
 def micro_pairs(paths: Paths, pairs: Sequence[Pair], micro_tokens: int) -> list[list[int]]:
-    """Groups of pairs of like length that fit a micro-batch, in the way in which the network is run."""
-    return micro_batches([pair_tokens(pair, share_prompts=paths.share_prompts) for pair in pairs], micro_tokens)
+    """Groups of pairs that fit a micro-batch, in the way in which the network is run."""
+    sizes = [pair_tokens(pair, share_prompts=paths.share_prompts, packed=paths.packed) for pair in pairs]
+    return micro_batches(sizes, micro_tokens, packed=paths.packed)
 
 
 def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:

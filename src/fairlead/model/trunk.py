@@ -7,10 +7,12 @@ from functools import partial
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from torch.utils.checkpoint import checkpoint
 from transformers import Cache, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from fairlead.model import attention
 from fairlead.model.layout import Layout
 from fairlead.ops.logprobs import Head, head_logits
 
@@ -92,8 +94,16 @@ def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
     return not (isinstance(window, int) and width > window)
 
 
-def as_read(network: PreTrainedModel, mask: Tensor | None) -> Tensor | None:
+def takes_packing(network: PreTrainedModel, device: torch.device) -> bool:
+    """Whether this model's attention can be told by blocks of places, and the device has kernels for them."""
+    plain = plain_network(network)
+    return device.type == "cuda" and attention.in_use(plain) and bool(plain._supports_flex_attn) and takes_tree_masks(plain, 1)
+
+
+def as_read(network: PreTrainedModel, mask: Tensor | BlockMask | None) -> Tensor | BlockMask | None:
     """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
+    if isinstance(mask, BlockMask):
+        return mask
     if mask is not None and mask.dim() == 2:
         return mask.long()
     if mask is None or network.config._attn_implementation != "eager":

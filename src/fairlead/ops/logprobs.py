@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 ROUND_TO = 64  # tokens
 CHUNK_LOGITS = 1 << 21  # logits that exist at one time: 8 MiB in float32, which stays near the processor's caches
+GPU_CHUNK_LOGITS = 1 << 27  # 512 MiB: some hundred tokens of a large vocabulary, as the head's weights are read once for each chunk
 
 
 def selected_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -43,11 +44,13 @@ class TokenLogps(NamedTuple):
     entropy: Tensor  # [N] float32, of the distribution that the token was chosen from, in nats; a measurement, not differentiable
 
 
-def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: int = CHUNK_LOGITS) -> TokenLogps:
+def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: int = 0) -> TokenLogps:
     """log p(target | hidden) without ever holding all logits.  [N, H], head, [N] -> [N], [N]
 
     Equal to log_softmax(logits)[targets].  Under autocast the matrix products run in its type, as they would in the model.
+    `chunk_logits` logits exist at one time; 0 takes what suits the device.
     """
+    chunk_logits = chunk_logits or (CHUNK_LOGITS if hidden.device.type == "cpu" else GPU_CHUNK_LOGITS)
     count = len(hidden)
     if count > ROUND_TO and count % ROUND_TO:  # few sizes: a CPU prepares its bfloat16 products anew for each
         extra = ROUND_TO - count % ROUND_TO

@@ -121,7 +121,10 @@ def main(config: Config, run: Run) -> Artifact:
     with progress("dpo", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
-            sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), 0.0)
+            nothing = torch.zeros(
+                (), dtype=torch.float64, device=policy.device
+            )  # there, so that nothing waits for it between micro-batches
+            sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), nothing)
             for index in micro_pairs(policy.paths, items, micro_tokens):
                 micro = [items[i] for i in index]
                 policy_logps = pair_logps(policy, micro)
@@ -130,14 +133,14 @@ def main(config: Config, run: Run) -> Artifact:
                 (loss.sum() / len(items)).backward()
                 with torch.no_grad():
                     margin = preference.preference_margin(policy_logps, reference_logps)
-                    sums["loss"] += float(loss.sum())
-                    sums["margin"] += float(margin.sum())
-                    sums["accuracy"] += float(preference.accuracy(margin).sum())
-                    sums["chosen_logps"] += float(policy_logps.chosen.sum())
-                    sums["rejected_logps"] += float(policy_logps.rejected.sum())
+                    sums["loss"] = sums["loss"] + loss.sum()
+                    sums["margin"] = sums["margin"] + margin.sum()
+                    sums["accuracy"] = sums["accuracy"] + preference.accuracy(margin).sum()
+                    sums["chosen_logps"] = sums["chosen_logps"] + policy_logps.chosen.sum()
+                    sums["rejected_logps"] = sums["rejected_logps"] + policy_logps.rejected.sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
-            metrics = {name: total / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
+            metrics = {name: float(total) / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
                 losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
                 metrics["held_out_loss"] = float(torch.tensor(losses).mean())

@@ -178,10 +178,11 @@ def main(config: Config, run: Run) -> Artifact:
             batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
             mask = batch.response_mask
             with torch.no_grad():
-                old_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens)
+                packed = policy.paths.packed
+                old_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
                 with policy.as_reference():
-                    reference_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens)
-                old_values = batches.in_micro_batches(critic.state_values, batch, micro_tokens)
+                    reference_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+                old_values = batches.in_micro_batches(critic.state_values, batch, micro_tokens, packed=critic.paths.packed)
 
             # c. Rewards per token: the price of KL everywhere, the score at the end; then advantages
             kl_coef = state.numbers["kl_coef"]
@@ -244,10 +245,13 @@ def backward(
     policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config, micro_tokens: int
 ) -> dict[str, float]:
     """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
-    num_tokens = int(experience.batch.response_mask[list(part)].sum())
-    lengths = experience.batch.lengths.tolist()
-    sums = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl"), 0.0)
-    for group in batches.micro_batches([lengths[i] for i in part], micro_tokens):
+    num_tokens = int(experience.batch.on_cpu.response_mask[list(part)].sum())
+    lengths = experience.batch.on_cpu.lengths.tolist()
+    sums = dict.fromkeys(
+        ("policy_loss", "value_loss", "clip_frac", "approx_kl"), torch.zeros((), dtype=torch.float64, device=policy.device)
+    )
+    packed = policy.paths.packed and critic.paths.packed
+    for group in batches.micro_batches([lengths[i] for i in part], micro_tokens, packed=packed):
         rows = [part[i] for i in group]
         micro = experience.batch.rows(rows)
         mask, width = micro.response_mask, micro.tokens.shape[1]
@@ -260,11 +264,11 @@ def backward(
         value_loss = masked_sum(clipped_value(values, old_values, returns, clip=config.value_clip), mask)
         (value_loss.sum() / num_tokens).backward()
         with torch.no_grad():
-            sums["policy_loss"] += float(policy_loss.sum())
-            sums["value_loss"] += float(value_loss.sum())
-            sums["clip_frac"] += float(masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum())
-            sums["approx_kl"] += float(masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum())
-    return {name: value / num_tokens for name, value in sums.items()}
+            sums["policy_loss"] = sums["policy_loss"] + policy_loss.sum()
+            sums["value_loss"] = sums["value_loss"] + value_loss.sum()
+            sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
+            sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+    return {name: float(value) / num_tokens for name, value in sums.items()}
 
 
 def minibatch_rows(num_rows: int, config: Config, step_seed: int) -> list[list[int]]:

@@ -112,16 +112,16 @@ def main(config: Config, run: Run) -> Artifact:
     with progress("reward", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
-            total, right = 0.0, 0.0
+            total, right = torch.zeros(2, dtype=torch.float64, device=model.device)  # there, so that nothing waits for them
             for index in micro_pairs(model.paths, items, micro_tokens):
                 chosen, rejected = pair_scores(model, [items[i] for i in index])
                 loss = reward.bradley_terry(chosen, rejected)  # [pairs]
                 (loss.sum() / len(items)).backward()
-                total += float(loss.detach().sum())
-                right += float(reward.accuracy(chosen, rejected).sum())
+                total += loss.detach().sum()
+                right += reward.accuracy(chosen, rejected).sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
-            metrics = {"loss": total / len(items), "accuracy": right / len(items), "lr": lr, "grad_norm": grad_norm}
+            metrics = {"loss": float(total) / len(items), "accuracy": float(right) / len(items), "lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
                 chosen, rejected = all_scores(model, rows.held_out_rows, micro_tokens)
                 metrics["held_out_loss"] = float(reward.bradley_terry(chosen, rejected).mean())

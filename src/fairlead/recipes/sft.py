@@ -109,15 +109,15 @@ def main(config: Config, run: Run) -> Artifact:
         for step in range(start, num_steps):
             items = [rows.train_rows[i] for i in order[step]]
             num_tokens = sum(sum(item.trained) for item in items)  # known before the first backward
-            total = 0.0
-            for index in batches.micro_batches([len(item) for item in items], micro_tokens):
+            total = torch.zeros((), dtype=torch.float64, device=policy.device)  # there, so that nothing waits for it between micro-batches
+            for index in batches.micro_batches([len(item) for item in items], micro_tokens, packed=policy.paths.packed):
                 micro = batches.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
                 loss = sft.negative_log_likelihood(policy.token_logps(micro))  # [B, T]
                 (loss.sum() / num_tokens).backward()
-                total += float(loss.detach().sum())
+                total += loss.detach().sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
-            metrics = {"loss": total / num_tokens, "lr": lr, "grad_norm": grad_norm}
+            metrics = {"loss": float(total) / num_tokens, "lr": lr, "grad_norm": grad_norm}
             if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
                 metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, micro_tokens)
             run.log(step + 1, **metrics)
@@ -138,5 +138,5 @@ def main(config: Config, run: Run) -> Artifact:
 def mean_loss(policy: Policy, rows: list[Encoded], micro_tokens: int) -> float:
     """Mean negative log-likelihood per trained token, in nats."""
     batch = batches.collate(rows, pad_id=policy.pad_id, device=policy.device)
-    losses = sft.negative_log_likelihood(batches.in_micro_batches(policy.token_logps, batch, micro_tokens))
+    losses = sft.negative_log_likelihood(batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=policy.paths.packed))
     return float(losses.sum() / batch.response_mask.sum())
