@@ -42,9 +42,11 @@ def test_every_row_is_in_one_micro_batch_even_one_over_the_budget() -> None:
             assert len(group) == 1 or len(group) * max(lengths[i] for i in group) <= budget
 
 
-def test_packed_micro_batches_keep_the_order_and_fill_the_budget() -> None:
-    # 3 + 2 -> 5; adding the 6 -> 11 > 6; the 6 alone; 1 + 2 -> 3; the 9 is over the budget and stands alone
-    assert micro_batches([3, 2, 6, 1, 2, 9, 1], max_tokens=6, packed=True) == [[0, 1], [2], [3, 4], [5], [6]]
+def test_packed_micro_batches_are_few_and_even() -> None:
+    # 24 tokens want four groups of 6; the 9 is over the budget and stands alone
+    assert micro_batches([3, 2, 6, 1, 2, 9, 1], max_tokens=6, packed=True) == [[5], [2], [0, 3, 6], [1, 4]]
+    assert micro_batches([4, 4, 4], max_tokens=6, packed=True) == [[0], [1], [2]]  # two of them would not fit
+    assert micro_batches([], max_tokens=6, packed=True) == []
 
 
 def first_columns(batch: Batch) -> Tensor:

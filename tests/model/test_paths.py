@@ -54,7 +54,7 @@ def events(run: Run, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES])
 def test_the_fastest_way_is_taken_where_it_agrees(run: Run, shape: str) -> None:
     found = check(run, policy_of(shape))
-    assert found["chosen"] == ("trees" if shape != "gemma2" else "trees, the model's own attention")
+    assert found["chosen"] == ("packed" if shape != "gemma2" else "trees")  # whose attention is its own
     assert found["gaps"][found["chosen"]] <= 1e-4
     assert events(run, "warning") == []
 
@@ -76,7 +76,7 @@ def test_trees_that_lie_are_left_with_a_warning_for_each_way(
     honest = trunk.hidden_states
 
     def deaf(network: Any, layout: Layout, **options: Any) -> torch.Tensor:
-        """An attention that ignores the mask of a tree."""
+        """An attention that does not see what it is told of trees."""
         lying = layout if layout.positions is None else Layout(layout.tokens, layout.positions, None, layout.at)
         return honest(network, lying, **options)
 
@@ -86,7 +86,7 @@ def test_trees_that_lie_are_left_with_a_warning_for_each_way(
     assert found["chosen"] == "rows"
     assert (policy.paths.share_prompts, policy.paths.own_logits, policy.paths.plain) == (False, True, False)
     warnings = [event["text"] for event in events(run, "warning")]
-    assert ["(trees)" in warnings[0], "(trees, the model's own attention)" in warnings[1]] == [True, True] and len(warnings) == 2
+    assert ["(packed)" in warnings[0], "(trees)" in warnings[1]] == [True, True] and len(warnings) == 2
     assert all("differs from the plain one by" in text for text in warnings)
     assert capsys.readouterr().err.count("warning: policy") == 2
 
@@ -110,7 +110,7 @@ def test_every_run_says_which_way_it_went(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     made = train(project, dpo, name="made", model="base", comparisons="data/comparisons.jsonl", batch=8, held_out=0.2)
     said = [event for _, event in jsonl.read(made.folder / "events.jsonl") if event["event"] == "paths"]
-    assert [(event["what"], event["chosen"]) for event in said] == [("policy", "trees")]
+    assert [(event["what"], event["chosen"]) for event in said] == [("policy", "packed")]
 
 
 def test_an_attention_that_lies_is_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_an_attention_that_lies_is_not_used(run: Run, monkeypatch: pytest.Monkey
         return honest(module, query * 1.1, *rest, **options)
 
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, attention.NAME, lying)
-    assert check(run, policy)["chosen"] == "trees, the model's own attention"
+    assert check(run, policy)["chosen"] == "trees"
     assert not attention.in_use(policy.network)
 
 
@@ -137,13 +137,13 @@ def test_a_saved_model_does_not_ask_others_for_our_attention(tmp_path: Path) -> 
 def test_packed_rows_are_for_devices_with_kernels_and_models_whose_attention_takes_blocks(shape: str) -> None:
     made = policy_of(shape).network
     assert trunk.takes_packing(made, torch.device("cuda")) == (shape not in ("gpt2", "gemma2", HYBRID))
-    assert not trunk.takes_packing(made, torch.device("cpu"))
+    assert trunk.takes_packing(made, torch.device("cpu")) == (shape not in ("gemma2", HYBRID))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_packed_rows_are_taken_where_they_agree(run: Run, precision: Precision) -> None:
     policy = policy_of("llama")
-    policy.paths.packed, policy.paths.precision = True, precision
+    policy.paths.precision = precision
     found = check(run, policy)
     assert (found["chosen"], list(found["gaps"]), policy.paths.packed) == ("packed", ["packed"], True)
     assert policy.paths.precision == precision
@@ -160,7 +160,6 @@ def test_packed_rows_that_lie_are_not_used(run: Run, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(layout, "packed", lying)
     policy = policy_of("llama")
-    policy.paths.packed = True
     found = check(run, policy)
     assert (found["chosen"], policy.paths.packed, policy.paths.share_prompts) == ("trees", False, True)
     assert ["(packed)" in event["text"] for event in events(run, "warning")] == [True]

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from fairlead.model.products import LONGEST, MOST, Stretch, as_mask, attend, groups_of
+from fairlead.model.products import LONGEST, MOST, as_mask, attend, groups_of
+from fairlead.model.stretch import Stretch
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 

@@ -1,5 +1,6 @@
 """Padded batches from encoded conversations, and micro-batches of like lengths.  B rows, T tokens; padding is on the right."""
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -80,24 +81,34 @@ def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device | None
 def micro_batches(lengths: Sequence[int], max_tokens: int, *, packed: bool = False) -> list[list[int]]:
     """Groups of row numbers, like lengths together, so that rows x longest <= max_tokens (a longer row stands alone).
 
-    Packed rows have no padding: they stay in their order, and the sum of a group's lengths is what must fit.
+    Packed rows have no padding, so that any lengths go together: groups of about equal sums, as few as fit.
     """
+    if packed and lengths:
+        fewest = min(len(lengths), -(-sum(lengths) // max_tokens))
+        tried = (_even_groups(lengths, count) for count in range(fewest, len(lengths) + 1))
+        return next(found for found in tried if _fits(found, lengths, max_tokens))
     groups: list[list[int]] = []
-    if packed:
-        free = 0
-        for i, length in enumerate(lengths):
-            if not groups or length > free:
-                groups.append([])
-                free = max_tokens
-            groups[-1].append(i)
-            free -= length
-        return groups
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         if groups and (len(groups[-1]) + 1) * lengths[i] <= max_tokens:
             groups[-1].append(i)
         else:
             groups.append([i])
     return groups
+
+
+def _even_groups(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """So many groups of row numbers: each row, the longest first, to the group that has least."""
+    groups: list[list[int]] = [[] for _ in range(count)]
+    heap = [(0, k) for k in range(count)]
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        total, k = heap[0]
+        groups[k].append(i)
+        heapq.heapreplace(heap, (total + lengths[i], k))
+    return groups
+
+
+def _fits(groups: Sequence[Sequence[int]], lengths: Sequence[int], max_tokens: int) -> bool:
+    return all(len(group) == 1 or sum(lengths[i] for i in group) <= max_tokens for group in groups)
 
 
 def in_micro_batches(function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int, *, packed: bool = False) -> Tensor:

@@ -7,11 +7,13 @@ does not have there: that is for tests.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from fairlead.model.stretch import Stretch
 
 BLOCK = 128  # places on a block's side, as the kernels have it
 # Kernels are made anew for each number type, with and without gradients, for each shape of heads, and once more when lengths vary.
@@ -19,27 +21,19 @@ BLOCK = 128  # places on a block's side, as the kernels have it
 MOST_KERNELS = 64
 
 
-class Span(NamedTuple):
-    """The places from `start` to `end` may look at those from `seen_start` to `seen_end`, as far as these are not after them."""
-
-    start: int
-    end: int
-    seen_start: int
-    seen_end: int
-
-
-def block_mask(own: Tensor, prompt: Tensor, spans: Sequence[Span]) -> BlockMask:
+def block_mask(own: Tensor, prompt: Tensor, stretches: Sequence[Stretch]) -> BlockMask:
     """Which places may look where: at their own segment and at their prompt's, not at what comes after.  [C], [C]
 
     own     the number of each place's segment, a prompt or an answer
     prompt  the number of the segment of the prompt before it; a prompt's own number in the prompt
-    spans   the same as stretches of places, all of them; C is a multiple of BLOCK
+    stretches say the same; every place stands in one, and C is a multiple of BLOCK
     """
     count = len(own) // BLOCK
     seen, whole = (torch.zeros(count, count, dtype=torch.bool) for _ in range(2))
-    for start, end, seen_start, seen_end in spans:
-        seen[start // BLOCK : -(-end // BLOCK), seen_start // BLOCK : -(-seen_end // BLOCK)] = True
-        whole[-(-start // BLOCK) : end // BLOCK, -(-seen_start // BLOCK) : seen_end // BLOCK] = True
+    for start, end, others in stretches:
+        for first, last in ((start, end), *others):
+            seen[start // BLOCK : -(-end // BLOCK), first // BLOCK : -(-last // BLOCK)] = True
+            whole[-(-start // BLOCK) : end // BLOCK, -(-first // BLOCK) : last // BLOCK] = True
     whole = whole.tril(-1)  # on the diagonal half of a block comes after
     partly = seen.tril() & ~whole
 

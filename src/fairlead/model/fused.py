@@ -4,6 +4,7 @@ A module is known by what it computes, not by its name: it is given the other `f
 autocast a norm answers in the type of the matrix products, into which these would turn its answer anyway.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -24,10 +25,12 @@ def use(network: nn.Module) -> None:
     if next(network.parameters()).device.type != "cpu":
         return
     for module in network.modules():
+        if isinstance(module, Fused) or not _takes_one(module):
+            continue
         if isinstance(weight := getattr(module, "weight", None), nn.Parameter) and weight.dim() == 1 and _eps(module) is not None:
             _use_where_equal(module, _norm, len(weight))
-        elif isinstance(gate := getattr(module, "gate_proj", None), nn.Linear) and hasattr(module, "act_fn"):
-            _use_where_equal(module, _gated, gate.in_features)
+        elif hasattr(module, "act_fn") and isinstance(width := getattr(getattr(module, "gate_proj", None), "in_features", None), int):
+            _use_where_equal(module, _gated, width)
 
 
 def leave(network: nn.Module) -> None:
@@ -37,8 +40,14 @@ def leave(network: nn.Module) -> None:
             module.__class__ = type(module).__mro__[2]
 
 
+def _takes_one(module: nn.Module) -> bool:
+    """Whether one tensor is all that the module reads."""
+    needed = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
+    return len(needed) == 1 and needed[0].kind is needed[0].POSITIONAL_OR_KEYWORD
+
+
 def _use_where_equal(module: nn.Module, forward: Callable[..., Tensor], width: int) -> None:
-    own, dtype = type(module), next(module.parameters()).dtype
+    own, dtype = type(module), next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     x = torch.randn(4, width, generator=torch.Generator().manual_seed(0)).to(dtype)
     with torch.no_grad():
         expected = module(x)

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from fairlead.model import flex
+from fairlead.model import flex, products
 from fairlead.model.batch import Batch, moved
-from fairlead.model.flex import Span
+from fairlead.model.stretch import Stretch
 
 ABSENT = -1  # segment of padding
+ROUND = flex.BLOCK  # tokens of a packed row: few lengths, for which kernels and products are prepared
 SHARE_FROM = 0.05  # share of a batch's tokens that a tree must save; below it its mask costs more
 
 
@@ -31,7 +32,8 @@ SHARE_FROM = 0.05  # share of a batch's tokens that a tree must save; below it i
 class Layout:
     tokens: Tensor  # [R, C] int64
     positions: Tensor | None  # [R, C] int64; None: 0, 1, 2, ... in every row
-    # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth), or the same as blocks; [R, C] real tokens; None: causal
+    # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth), or the same as blocks or stretches; [R, C] real tokens;
+    # None: causal
     mask: Tensor | BlockMask | None
     at: Tensor  # [B, T] int64: the place of each token of the batch in the flattened [R * C]; 0 for padding
 
@@ -66,23 +68,20 @@ def tree(batch: Batch, *, pad_id: int) -> Layout:
 
 
 def packed(batch: Batch, *, pad_id: int, blocks: bool) -> Layout:
-    """One row of all trees, its length a multiple of `flex.BLOCK`.  The mask is made of blocks or, without, of all C x C pairs."""
+    """One row of all trees, its length a multiple of ROUND.  What may look at what is told in blocks, for a GPU, or in stretches."""
     groups = shared_prompts(batch)
     sizes = tree_sizes(batch, groups)
-    width = -(-sum(sizes) // flex.BLOCK) * flex.BLOCK
+    width = -(-sum(sizes) // ROUND) * ROUND
     starts = [sum(sizes[:g]) for g in range(len(sizes))]
-    *places, spans = _place(batch, groups, starts, width, pad_id)
+    *places, stretches = _place(batch, groups, starts, width, pad_id)
     tokens, positions, own, prompt, at = (moved(tensor, batch.tokens.device) for tensor in places)
-    mask = (
-        flex.block_mask(own, prompt, [*spans, Span(sum(sizes), width, sum(sizes), width)])
-        if blocks
-        else dense_mask(own[None], prompt[None])
-    )
+    stretches += [Stretch(sum(sizes), width)] if sum(sizes) < width else []
+    mask = flex.block_mask(own, prompt, stretches) if blocks else products.as_mask(stretches, width)
     return Layout(tokens[None], positions[None], mask, at)
 
 
 def dense_mask(own: Tensor, prompt: Tensor) -> Tensor:
-    """What `flex.block_mask` says, for rows of their own.  [R, C], [R, C] -> [R, 1, C, C] bool"""
+    """What `flex.block_mask` says, as all pairs of places.  [R, C], [R, C] -> [R, 1, C, C] bool"""
     key = own[:, None, :]
     return ((key == own[:, :, None]) | (key == prompt[:, :, None])).tril()[:, None]
 
@@ -112,8 +111,8 @@ def tree_sizes(batch: Batch, groups: list[tuple[int, list[int]]]) -> list[int]:
 
 def _place(
     batch: Batch, groups: list[tuple[int, list[int]]], places: list[int], total: int, pad_id: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, list[Span]]:
-    """Each group from its place on: the prompt, then the answers.  tokens, positions, own, prompt [total], at [B, T], all on the CPU, spans
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, list[Stretch]]:
+    """Each group from its place on: the prompt, then the answers.  tokens, positions, own, prompt [total], at [B, T]; all on the CPU
 
     `own` and `prompt` number the segments as `flex.block_mask` wants them.
     """
@@ -123,24 +122,26 @@ def _place(
     positions = torch.zeros(total, dtype=torch.int64)
     own, prompt = (torch.full((total,), ABSENT, dtype=torch.int32) for _ in range(2))
     at = torch.zeros_like(batch.tokens)
-    spans: list[Span] = []
+    stretches: list[Stretch] = []
     segment = 0
     for (start, rows), first in zip(groups, places, strict=True):
         end, shared = first + start, segment
         tokens[first:end] = batch.tokens[rows[0], :start]
         positions[first:end] = torch.arange(start)
         own[first:end] = prompt[first:end] = shared
-        spans.append(Span(first, end, first, end))
         at[rows, :start] = torch.arange(first, end)
         begin = end
-        for i in rows:
+        for answer, i in enumerate(rows):
             segment += 1
             stop = begin + lengths[i] - start
             tokens[begin:stop] = batch.tokens[i, start : lengths[i]]
             positions[begin:stop] = torch.arange(start, lengths[i])
             own[begin:stop], prompt[begin:stop] = segment, shared
-            spans += [Span(begin, stop, first, end), Span(begin, stop, begin, stop)]
+            if answer == 0:  # one text with its prompt
+                stretches.append(Stretch(first, stop))
+            elif stop > begin:
+                stretches.append(Stretch(begin, stop, ((first, end),)))
             at[i, start : lengths[i]] = torch.arange(begin, stop)
             begin = stop
         segment += 1
-    return tokens, positions, own, prompt, at, spans
+    return tokens, positions, own, prompt, at, stretches

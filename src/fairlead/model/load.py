@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from fairlead.core.errors import ModelError
-from fairlead.model import attention, trunk
+from fairlead.model import attention, fused, trunk
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -44,6 +44,7 @@ def default_device() -> torch.device:
 def to_default_device(network: PreTrainedModel) -> None:
     nn.Module.to(network, default_device())
     attention.use(trunk.plain_network(network))
+    fused.use(network)
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:

@@ -9,28 +9,18 @@ millisecond and half a megabyte each.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from fairlead.model.stretch import Stretch
+
 ROUND = 32  # places; also what the processor's softmax is fast at
 LONGEST = 320  # places of one stretch: a longer one is cut, so that its first part does not look at what comes after
 MOST = 16  # stretches in one product
 WASTE = 1.3  # products of a group over those of its stretches alone
-
-
-class Stretch(NamedTuple):
-    """Places `start` to `end`: each may look at itself, at those before it in the stretch, and at every place of the ranges `seen`."""
-
-    start: int
-    end: int
-    seen: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Places of its own, and seen, both rounded."""
-        return rounded(self.end - self.start), rounded(sum(end - start for start, end in self.seen))
 
 
 class Group(NamedTuple):
@@ -57,14 +47,10 @@ class Stretches(Tensor):
     groups: list[Group]
 
 
-def rounded(count: int) -> int:
-    return -(-count // ROUND) * ROUND
-
-
 def as_mask(stretches: Sequence[Stretch], places: int) -> Stretches:
-    """What the stretches say, for `attend`.  Every one of the places stands in one stretch."""
+    """What the stretches say, in groups.  Every one of the places stands in one stretch."""
     mask = torch.empty(1, 1, 1, 1).as_subclass(Stretches)
-    mask.groups = groups_of([part for stretch in stretches for part in _cut(stretch)], places)
+    mask.groups = groups_of(stretches, places)
     return mask
 
 
@@ -75,21 +61,38 @@ def attend(query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group], *
 
 
 def groups_of(stretches: Sequence[Stretch], places: int) -> list[Group]:
-    """Stretches of like size together, as far as that wastes little."""
-    ordered = sorted(stretches, key=lambda stretch: (stretch.size[1] > 0, *stretch.size), reverse=True)
+    """Stretches of like size together, as far as that wastes little; long ones are cut first."""
+    parts = [part for stretch in stretches for part in _cut(stretch)]
+    parts.sort(key=lambda part: (bool(part.seen), *_size(part)), reverse=True)
     found = []
-    while ordered:
-        count = next(n for n in _powers() if n <= len(ordered) and (n == 1 or _fit(ordered[:n])))
-        found.append(_group(ordered[:count], places))
-        ordered = ordered[count:]
+    while parts:
+        count = next(n for n in _powers() if n <= len(parts) and (n == 1 or _fit(parts[:n])))
+        found.append(_group(parts[:count], places))
+        parts = parts[count:]
     return found
+
+
+@lru_cache(maxsize=16)
+def of_rows(rows: int, length: int) -> list[Group]:
+    """The groups of so many texts of one length, one after the other."""
+    return groups_of([Stretch(i * length, (i + 1) * length) for i in range(rows)], rows * length)
 
 
 def _cut(stretch: Stretch) -> list[Stretch]:
     """Equal parts that are not too long; each sees the parts before it."""
     start, end, seen = stretch
-    step = rounded(-(-(end - start) // -(-(end - start) // LONGEST)))
+    parts = -(-(end - start) // LONGEST)
+    step = _rounded(-(-(end - start) // parts))
     return [Stretch(i, min(end, i + step), seen + (((start, i),) if i > start else ())) for i in range(start, end, step)]
+
+
+def _size(stretch: Stretch) -> tuple[int, int]:
+    """Places of its own, and seen, both rounded up."""
+    return _rounded(stretch.end - stretch.start), _rounded(sum(end - start for start, end in stretch.seen))
+
+
+def _rounded(count: int) -> int:
+    return -(-count // ROUND) * ROUND
 
 
 def _powers() -> list[int]:
@@ -97,8 +100,8 @@ def _powers() -> list[int]:
 
 
 def _fit(stretches: Sequence[Stretch]) -> bool:
-    sizes = [stretch.size for stretch in stretches]
-    own, seen = max(own for own, _ in sizes), max(seen for _, seen in sizes)
+    sizes = [_size(stretch) for stretch in stretches]
+    own, seen = map(max, zip(*sizes, strict=True))
     if seen and not all(other for _, other in sizes):
         return False
     return len(sizes) * own * (own + seen) <= WASTE * sum(own * (own + seen) for own, seen in sizes)
@@ -106,7 +109,7 @@ def _fit(stretches: Sequence[Stretch]) -> bool:
 
 def _group(stretches: Sequence[Stretch], places: int) -> Group:
     count = len(stretches)
-    length, width = (max(sizes) for sizes in zip(*(stretch.size for stretch in stretches), strict=True))
+    length, width = map(max, zip(*map(_size, stretches), strict=True))
     own = torch.full((count, length), places)
     seen = torch.full((count, width), places)
     for k, (start, end, ranges) in enumerate(stretches):

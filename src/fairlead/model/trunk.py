@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fairlead.model import attention
 from fairlead.model.layout import Layout
+from fairlead.model.products import Stretches
 from fairlead.ops.logprobs import Head, head_logits
 
 
@@ -95,14 +96,16 @@ def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
 
 
 def takes_packing(network: PreTrainedModel, device: torch.device) -> bool:
-    """Whether this model's attention can be told by blocks of places, and the device has kernels for them."""
+    """Whether this model's attention can be told by stretches of places or, on a GPU, by blocks."""
     plain = plain_network(network)
-    return device.type == "cuda" and attention.in_use(plain) and bool(plain._supports_flex_attn) and takes_tree_masks(plain, 1)
+    if device.type == "cuda" and not plain._supports_flex_attn:
+        return False
+    return device.type in ("cpu", "cuda") and attention.in_use(plain) and takes_tree_masks(plain, 1)
 
 
 def as_read(network: PreTrainedModel, mask: Tensor | BlockMask | None) -> Tensor | BlockMask | None:
     """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
-    if isinstance(mask, BlockMask):
+    if isinstance(mask, BlockMask | Stretches):
         return mask
     if mask is not None and mask.dim() == 2:
         return mask.long()
