@@ -39,6 +39,10 @@ CONTEXT = 1024
 BATCH = 16
 WORKS = ("sft", "reward", "dpo", "ppo", "sample")
 SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
+PRECISION = {"fp32": "float32", "bf16": "bfloat16", "pure-bf16": "pure-bfloat16"}
+SHAPE = {
+    "hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 768
+}  # fmt: skip
 ROUNDS = ("default", "kept", "peer-tuned")
 # What TRL's documentation offers on a CPU and leaves the rows and their order as they are.  Grouping rows by length changes the order, and
 # other batch sizes change the step, so neither is among them.
@@ -64,7 +68,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--micro-tokens", type=int, default=2048)
     parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=BATCH, help="rows of an optimiser step")
     parser.add_argument("--json", type=Path)
+    parser.set_defaults(device="cpu")
     args = parser.parse_args()
     comparisons = read_pairs(args.pairs)
     model = args.out / "model"
@@ -73,12 +79,10 @@ def main() -> None:
     for work in args.work.split(","):
         for dtype in args.dtype.split(","):
             for round_name in args.rounds.split(","):
-                row = measure(work, dtype, round_name, model, comparisons, args)
+                settings = TUNED[work] if round_name == "peer-tuned" else {}
+                row = measure(work, dtype, round_name, settings, model, comparisons, args)
                 rows.append(row)
-                print(
-                    json.dumps({k: row[k] for k in ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")}),
-                    flush=True,
-                )
+                print(json.dumps({k: row[k] for k in SHOWN}), flush=True)
                 if args.json:
                     args.json.parent.mkdir(parents=True, exist_ok=True)
                     args.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
@@ -97,20 +101,15 @@ def read_pairs(path: Path) -> list[Comparison]:
     return found
 
 
-def make_model(folder: Path, comparisons: list[Comparison]) -> None:
-    """Qwen3's shape, 6.8 M parameters, random weights from seed 0, and a vocabulary of 8,192 trained on the rows."""
+def make_model(folder: Path, comparisons: list[Comparison], *, shape: dict[str, int] = SHAPE, vocabulary: int = 0) -> None:
+    """A Qwen3 shape, random weights from seed 0, and a tokenizer of 8,192 tokens trained on the rows; `vocabulary` widens the head only."""
     if (folder / "config.json").exists():
         return
     texts = (message.content for c in comparisons for message in c.prompt + c.chosen + c.rejected)
     tokenizer = fresh.new_tokenizer(texts, vocab_size=8192, context=CONTEXT)
     config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=256,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        intermediate_size=768,
+        vocab_size=max(vocabulary, len(tokenizer)),
+        **shape,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
@@ -123,24 +122,22 @@ def make_model(folder: Path, comparisons: list[Comparison]) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def measure(work: str, dtype: str, round_name: str, model: Path, comparisons: list[Comparison], args: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    work: str,
+    dtype: str,
+    round_name: str,
+    settings: dict[str, Any],
+    model: Path,
+    comparisons: list[Comparison],
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Both sides step by step; `settings` are what TRL is told besides its defaults."""
     home = args.out / f"{work}-{dtype}-{round_name}"
     home.mkdir(parents=True, exist_ok=True)
     ours, theirs, tokens = write_rows(work, home, model, comparisons, args)
-    job = {
-        "work": work,
-        "tag": f"{dtype}-{round_name}",
-        "model": str(model.resolve()),
-        "batch": 64 if work == "sample" else BATCH,
-        "precision": {"bf16": "bfloat16", "fp32": "float32"}[dtype],
-        "threads": args.threads,
-        "micro_tokens": args.micro_tokens,
-        "slots": args.slots,
-        "allocator": "default" if round_name == "default" else "kept",
-        "settings": TUNED[work] if round_name == "peer-tuned" else {},
-    }
-    subprocess.run(["rm", "-rf", str(home / "ours"), str(home / "theirs")], check=True)
-    us = start(Path(sys.executable), HERE / "ours.py", job | {"rows": str(ours), "home": str((home / "ours").resolve())}, home / "ours.log")
+    job = as_job(work, dtype, round_name, settings, model, args)
+    subprocess.run(["rm", "-rf", str(home / "theirs")], check=True)
+    us = start_ours(job, ours, home)
     them = start(
         args.trl.absolute(), HERE / "trl.py", job | {"rows": str(theirs), "home": str((home / "theirs").resolve())}, home / "trl.log"
     )
@@ -174,9 +171,32 @@ def measure(work: str, dtype: str, round_name: str, model: Path, comparisons: li
         "peak_memory_ratio": round(peak["us"] / peak["them"], 3),
         "peak_mb": {name: round(value) for name, value in peak.items()},
         "tokens_per_s": {"ours": speed["us"], "theirs": speed["them"]},
-        "settings": job["settings"],
+        "settings": settings,
         "versions": {name: version(name) for name in ("fairlead", "torch", "transformers")},
     }
+
+
+def as_job(work: str, dtype: str, round_name: str, settings: dict[str, Any], model: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """What a worker is told."""
+    return {
+        "work": work,
+        "tag": f"{dtype}-{round_name}",
+        "model": str(model.resolve()),
+        "batch": 64 if work == "sample" else args.batch,
+        "precision": PRECISION[dtype],
+        "device": args.device,
+        "threads": args.threads,
+        "micro_tokens": args.micro_tokens,
+        "slots": args.slots,
+        "allocator": "default" if round_name == "default" else "kept",
+        "settings": settings,
+    }
+
+
+def start_ours(job: dict[str, Any], rows: Path, home: Path) -> "subprocess.Popen[str]":
+    subprocess.run(["rm", "-rf", str(home / "ours")], check=True)
+    told = job | {"rows": str(rows), "home": str((home / "ours").resolve())}
+    return start(Path(sys.executable), HERE / "ours.py", told, home / "ours.log")
 
 
 def write_rows(
@@ -201,7 +221,7 @@ def write_rows(
     if work == "ppo":
         prompts = [c for c in comparisons if len(encode_prompt(tokenizer, c.prompt)) < 512]
         jsonl.write(home / "ours.jsonl", [{"prompt": as_row("dpo", c)["prompt"]} for c in prompts])
-        order = batches.step_rows(len(prompts), BATCH, args.measure + 3, run_seed=0, whole=True)
+        order = batches.step_rows(len(prompts), args.batch, args.measure + 3, run_seed=0, whole=True)
         encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
         jsonl.write(home / "theirs.jsonl", [{"tokens": encoded[i]} for step in order for i in step])
         return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[len(encoded[i]) + 64 for i in step] for step in order]
@@ -214,7 +234,7 @@ def write_rows(
     written = [as_row(work, c) for c in fitting]
     jsonl.write(home / "ours.jsonl", written)
     train, _ = split_by_prompt(fitting, held_out=0.01, seed=0)
-    steps = batches.step_rows(len(train), BATCH, args.measure + 3, run_seed=0)
+    steps = batches.step_rows(len(train), args.batch, args.measure + 3, run_seed=0)
     jsonl.write(home / "theirs.jsonl", [as_row(work, train[i]) for step in steps for i in step])
     return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[sum(size(train[i])) for i in step] for step in steps]
 

@@ -67,11 +67,19 @@ def train(job: dict[str, Any], turns: Turns) -> None:
             turns.ready()
             first = False
         else:
-            turns.done(loss=values.get("loss", values.get("policy_loss")))
+            turns.done(loss=values.get("loss", values.get("policy_loss")), **on_device(job))
 
     Run.log = log_and_wait  # type: ignore[method-assign]
     with open_run(project, job["work"], config, kind=recipe.KIND, quiet=True) as run:
         recipe.main(config, run)
+
+
+def on_device(job: dict[str, Any]) -> dict[str, float]:
+    """What a GPU adds: its work is awaited, and its memory is the one that counts."""
+    if job["device"] == "cpu":
+        return {}
+    torch.cuda.synchronize()
+    return {"peak_mb": torch.cuda.max_memory_allocated() / 2**20}
 
 
 def sample(job: dict[str, Any], turns: Turns) -> None:
@@ -81,7 +89,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
     for index in range(10_000):
         part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
         prompts, limits = [row["tokens"] for row in part], [row["limit"] for row in part]
-        with torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "bfloat16"):
+        with torch.autocast(job["device"], torch.bfloat16, enabled=job["precision"] == "bfloat16"):
             found = engine.sample(
                 policy.network,
                 prompts,
@@ -97,7 +105,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
             turns.ready()
             first = False
         else:
-            turns.done(tokens=tokens)
+            turns.done(tokens=tokens, **on_device(job))
 
 
 if __name__ == "__main__":

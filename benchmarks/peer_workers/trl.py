@@ -31,21 +31,29 @@ class Limits(StoppingCriteria):  # type: ignore[misc]
         self.ends = torch.tensor([width + limit for limit in limits])
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        return input_ids.shape[1] >= self.ends
+        return input_ids.shape[1] >= self.ends.to(input_ids.device)
 
 
 class Stop(TrainerCallback):  # type: ignore[misc]
     """After every optimiser step: done, and wait."""
 
-    def __init__(self, turns: Turns) -> None:
-        self.turns, self.first = turns, True
+    def __init__(self, job: dict[str, Any], turns: Turns) -> None:
+        self.job, self.turns, self.first = job, turns, True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.first:
             self.turns.ready()
             self.first = False
         else:
-            self.turns.done()
+            self.turns.done(**on_device(self.job))
+
+
+def on_device(job: dict[str, Any]) -> dict[str, float]:
+    """What a GPU adds: its work is awaited, and its memory is the one that counts."""
+    if job["device"] == "cpu":
+        return {}
+    torch.cuda.synchronize()
+    return {"peak_mb": torch.cuda.max_memory_allocated() / 2**20}
 
 
 def main() -> None:
@@ -63,8 +71,8 @@ def common(job: dict[str, Any]) -> dict[str, Any]:
         "output_dir": job["home"],
         "per_device_train_batch_size": job["batch"],
         "learning_rate": 1e-5,
-        "bf16": job["precision"] == "bfloat16",
-        "use_cpu": True,
+        "bf16": job["precision"] != "float32",
+        "use_cpu": job["device"] == "cpu",
         "report_to": "none",
         "save_strategy": "no",
         "logging_strategy": "no",
@@ -79,10 +87,11 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         "num_train_epochs": 50,
         "train_sampling_strategy": "sequential",  # the driver wrote the rows in Fairlead's order
     }
-    settings |= job["settings"]
-    callbacks = [Stop(turns)]
+    settings |= {name: value for name, value in job["settings"].items() if name != "model"}
+    loading = {"dtype": torch.bfloat16 if job["precision"] == "pure-bfloat16" else torch.float32} | job["settings"].get("model", {})
+    callbacks = [Stop(job, turns)]
     if job["work"] == "reward":
-        model = AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=1, dtype=torch.float32)
+        model = AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=1, **loading)
         model.config.pad_token_id = tokenizer.pad_token_id
         columns = [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]
         trainer: Any = RewardTrainer(
@@ -90,13 +99,13 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         )
     elif job["work"] == "dpo":
         columns = [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]
-        model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(job["model"], **loading)
         trainer = DPOTrainer(
             model, args=DPOConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
         )
     else:
         columns = [{k: row[k] for k in ("prompt", "completion")} for row in rows]
-        model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(job["model"], **loading)
         trainer = SFTTrainer(
             model, args=SFTConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
         )
@@ -133,7 +142,7 @@ def ppo(job: dict[str, Any], turns: Turns) -> None:
         value_model=scalar(),
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(rows[:4]),
-        callbacks=[Stop(turns)],
+        callbacks=[Stop(job, turns)],
     )
     trainer.train()
 
@@ -141,7 +150,7 @@ def ppo(job: dict[str, Any], turns: Turns) -> None:
 @torch.no_grad()
 def sample(job: dict[str, Any], turns: Turns) -> None:
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
-    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval().to(job["device"])
     rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
     size = job["settings"].get("batch", job["batch"])
     for index in range(10_000):
@@ -152,13 +161,13 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
         for start in range(0, len(part), size):
             group = part[start : start + size]
             width = max(len(row["tokens"]) for row in group)
-            ids = torch.full((len(group), width), tokenizer.pad_token_id)
+            ids = torch.full((len(group), width), tokenizer.pad_token_id, device=job["device"])
             mask = torch.zeros_like(ids)
             for i, row in enumerate(group):
-                ids[i, width - len(row["tokens"]) :] = torch.tensor(row["tokens"])
+                ids[i, width - len(row["tokens"]) :] = torch.tensor(row["tokens"], device=job["device"])
                 mask[i, width - len(row["tokens"]) :] = 1
             limits = [row["limit"] for row in group]
-            with torch.autocast("cpu", torch.bfloat16, enabled=job["precision"] == "bfloat16"):
+            with torch.autocast(job["device"], torch.bfloat16, enabled=job["precision"] == "bfloat16"):
                 model.generate(
                     input_ids=ids,
                     attention_mask=mask,
@@ -170,7 +179,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
                     pad_token_id=tokenizer.pad_token_id,
                 )
             tokens += sum(limits)
-        turns.ready() if index == 0 else turns.done(tokens=tokens)
+        turns.ready() if index == 0 else turns.done(tokens=tokens, **on_device(job))
 
 
 if __name__ == "__main__":

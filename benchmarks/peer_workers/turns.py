@@ -29,7 +29,7 @@ class Turns:
     def done(self, **facts: Any) -> None:
         seconds = time.monotonic() - self.went_at
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self._answer(seconds=seconds, peak_mb=peak, **facts)
+        self._answer(**{"seconds": seconds, "peak_mb": peak, **facts})
         self._wait()
 
     def _wait(self) -> None:

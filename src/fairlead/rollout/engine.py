@@ -13,7 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from fairlead.core import seed
 from fairlead.model import trunk
-from fairlead.rollout import padded
+from fairlead.rollout import graphs, padded
 from fairlead.rollout.job import KEEP, Job
 from fairlead.rollout.records import Rollout, Sampling, Text
 from fairlead.rollout.slots import Slots
@@ -62,7 +62,7 @@ def sample(
 def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) -> None:
     device = job.tokens.device
     slots = Slots(count, capacity=job.capacity, device=device)
-    cache = slots.cache(trunk.num_layers(network))
+    step = graphs.stepper(network, slots, slots.cache(trunk.num_layers(network)))
     # Like lengths are read together, and equal prompts stand next to each other.
     waiting = sorted(range(len(job.prompts)), key=lambda i: (-len(job.prompts[i]), tuple(job.prompts[i]), i))
     owner = torch.full((count,), -1, device=device)  # the row whose answer each slot holds; -1: free
@@ -83,15 +83,9 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
         if not waiting and len(busy) <= KEEP * len(owner):
             slots.keep(busy)
             owner, current, busy = owner[busy], current[busy], torch.arange(len(busy), device=device)
-        output = network(
-            input_ids=current[:, None],
-            attention_mask=trunk.as_read(network, slots.step_mask()),
-            position_ids=slots.lengths[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
+        logits = step(current)
         slots.lengths[busy] += 1
-        chosen, ended = job.draw(owner[busy], output.logits[busy, -1])
+        chosen, ended = job.draw(owner[busy], logits[busy])
         current[busy] = chosen
         owner[busy[ended]] = -1
         slots.lengths[busy[ended]] = 0

@@ -29,9 +29,20 @@ class Slots:
         self.layers = [_SlotLayer(self) for _ in range(num_layers)]
         return Cache(layers=list(self.layers))
 
-    def step_mask(self) -> Tensor:
-        """What the token that is written next in each slot may look at: all before it, and itself.  [S, 1, 1, width]"""
-        self.width = int(self.lengths.max()) + 1
+    @property
+    def longest(self) -> int:
+        return int(self.lengths.max())
+
+    def addresses(self) -> tuple[int, ...]:
+        """Where lengths and caches lie in memory."""
+        return (self.lengths.data_ptr(), *(part.data_ptr() for layer in self.layers for part in (layer.keys, layer.values)))
+
+    def step_mask(self, width: int) -> Tensor:
+        """What the token that is written next in each slot may look at: all before it, and itself.  [S, 1, 1, width]
+
+        `width` is at least one more than the longest slot holds.
+        """
+        self.width = width
         return (self.columns[: self.width] <= self.lengths[:, None])[:, None, None]
 
     def fill(self, slots: Tensor, source: Tensor, prefilled: Cache, lengths: Tensor) -> None:
