@@ -40,6 +40,8 @@ class Config:
     temperature: float = 1.0  # 0 takes the likeliest token always
     top_k: int = 0  # only the k likeliest tokens; 0 means all
     top_p: float = 1.0  # only the likeliest tokens that make up this much probability
+    min_p: float = 0.0  # only tokens with at least this share of the likeliest one's probability; 0 means all
+    stop: tuple[str, ...] = ()  # an answer also ends with the token that completes one of these strings
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,6 +50,8 @@ class Config:
         require(self.temperature >= 0, "temperature", self.temperature, "must not be negative")
         require(self.top_k >= 0, "top_k", self.top_k, "must not be negative")
         require(0 < self.top_p <= 1, "top_p", self.top_p, "must lie in (0, 1]")
+        require(0 <= self.min_p <= 1, "min_p", self.min_p, "must lie in [0, 1]; 0 means all tokens")
+        require(all(self.stop), "stop", self.stop, "must not hold an empty string; every answer contains it")
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -57,7 +61,14 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Model and prompts
     policy = load_policy(run.model_path("model"))
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
-    settings = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p)
+    settings = Sampling(
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+        min_p=config.min_p,
+        stop=config.stop,
+    )
 
     # 2. Sample; every answer has a random seed of its own
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
@@ -77,6 +88,7 @@ def main(config: Config, run: Run) -> Artifact:
                 pad_id=policy.pad_id,
                 run_seed=config.seed,
                 first_row=start,
+                text=lambda tokens: str(policy.tokenizer.decode(list(tokens), skip_special_tokens=True)),
             )
             bar.advance()
     meter.count(sum(len(rollout.tokens) for rollout in rollouts))
