@@ -120,7 +120,7 @@ def test_an_answer_does_not_depend_on_the_batch(slots: int) -> None:
 def test_rows_keep_their_numbers_when_prompts_are_sampled_in_parts() -> None:
     settings = Sampling(max_new_tokens=LENGTH)
     whole = run(network("llama"), settings)
-    parts = [*run(network("llama"), settings, PROMPTS[:2]), *run(network("llama"), settings, PROMPTS[2:], first_row=2)]
+    parts = [*run(network("llama"), settings, PROMPTS[:2]), *run(network("llama"), settings, PROMPTS[2:], rows=range(2, len(PROMPTS)))]
     assert [rollout.tokens for rollout in parts] == [rollout.tokens for rollout in whole]
 
 
@@ -275,7 +275,7 @@ def test_a_slot_whose_answer_ended_at_once_stands_still() -> None:
     settings = Sampling(max_new_tokens=40)
     found = sample(network("llama"), prompts, settings, stop_ids=frozenset(), pad_id=0, run_seed=5, limits=limits, slots=5)
     assert [len(rollout.tokens) for rollout in found] == limits
-    alone = sample(network("llama"), prompts[1:2], settings, stop_ids=frozenset(), pad_id=0, run_seed=5, first_row=1)
+    alone = sample(network("llama"), prompts[1:2], settings, stop_ids=frozenset(), pad_id=0, run_seed=5, rows=[1])
     assert found[1].tokens == alone[0].tokens
 
 

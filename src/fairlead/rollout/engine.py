@@ -32,15 +32,16 @@ def sample(
     stop_ids: frozenset[int],
     pad_id: int,
     run_seed: int,
-    first_row: int = 0,
+    rows: Sequence[int] | None = None,
     slots: int = 128,
     limits: Sequence[int] | None = None,
     text: Text | None = None,
 ) -> list[Rollout]:
     """One answer per prompt, in the prompts' order; a prompt that occurs n times gets n answers of its own.
 
-    Row `first_row + i` draws its own uniform numbers from the seed, whatever is sampled beside it.  `limits` are lengths per row, where
-    they differ from `max_new_tokens`; `text` turns tokens into text, for stop strings.
+    `rows` are the rows' numbers, 0, 1, ... unless told: a row draws its uniform numbers from the seed and its own number, whatever is
+    sampled beside it.  `limits` are lengths per row, where they differ from `max_new_tokens`; `text` turns tokens into text, for stop
+    strings.
     """
     if not prompts:
         return []
@@ -48,7 +49,7 @@ def sample(
     job = Job(
         prompts,
         settings,
-        row_seeds=[seed.derive(run_seed, "sample", first_row + i) for i in range(len(prompts))],
+        row_seeds=[seed.derive(run_seed, "sample", row) for row in (range(len(prompts)) if rows is None else rows)],
         limits=limits if limits is not None else [settings.max_new_tokens] * len(prompts),
         stop_ids=stop_ids,
         text=text,
