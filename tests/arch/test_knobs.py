@@ -30,7 +30,7 @@ KNOBS = {
         "lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha micro_tokens precision "
         "gradient_checkpointing checkpoint_every seed"
     ),
-    "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p seed",
+    "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
     "compare": "name a b judge micro_tokens seed",
 }
 

@@ -37,6 +37,15 @@ def test_sample_of_changed_prompts_gets_a_name_of_its_own(cli: Cli, project: Pat
     assert read_answers(out)[0].prompt[0].content == "Two?"
 
 
+def test_sample_can_end_answers_at_a_text(cli: Cli, project: Path, tmp_path: Path) -> None:
+    out, prompts = tmp_path / "answers.jsonl", project / "data" / "prompts.jsonl"
+    words = ["sample", "base", "--prompts", prompts, "--max-new-tokens", "12", "--out", out, "--project", project]
+    assert cli(*words, "--stop", "a", "--stop", "e", "--min-p", "0.01").code == 0
+    texts = [text for row in read_answers(out) for text in row.texts]
+    assert any(c in text for text in texts for c in "ae")
+    assert cli(*words, "--stop", "").code == 1
+
+
 def test_sample_does_not_overwrite_its_prompts(cli: Cli, project: Path, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("the prompts", encoding="utf-8")

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers import DynamicCache, MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from fairlead.core import seed
 from fairlead.model import trunk
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import collate
 from fairlead.recipes.ppo import answered
+from fairlead.rollout import engine, slots
 from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.sampling import uniforms
@@ -119,7 +120,7 @@ def test_an_answer_does_not_depend_on_the_batch(slots: int) -> None:
 def test_rows_keep_their_numbers_when_prompts_are_sampled_in_parts() -> None:
     settings = Sampling(max_new_tokens=LENGTH)
     whole = run(network("llama"), settings)
-    parts = [*run(network("llama"), settings, PROMPTS[:2]), *run(network("llama"), settings, PROMPTS[2:], first_row=2)]
+    parts = [*run(network("llama"), settings, PROMPTS[:2]), *run(network("llama"), settings, PROMPTS[2:], rows=range(2, len(PROMPTS)))]
     assert [rollout.tokens for rollout in parts] == [rollout.tokens for rollout in whole]
 
 
@@ -193,6 +194,68 @@ def test_a_prompt_is_read_once_for_all_of_its_answers(monkeypatch: pytest.Monkey
     assert len({rollout.tokens for rollout in found}) > 5  # each drew its own numbers
 
 
+def test_prompts_are_read_within_a_budget_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, int]] = []
+    honest = trunk.hidden_at
+
+    def counted(network: PreTrainedModel, tokens: Tensor, *rest: Any) -> Tensor:
+        read.append((tokens.shape[0], tokens.shape[1]))
+        return honest(network, tokens, *rest)
+
+    monkeypatch.setattr(trunk, "hidden_at", counted)
+    settings, prompts = Sampling(max_new_tokens=LENGTH, temperature=0.7), PROMPTS * 3
+    expected = run(network("llama"), settings, prompts)
+    assert [rows for rows, _ in read] == [5]  # all of the different prompts at once
+    read.clear()
+    monkeypatch.setattr(engine, "PREFILL_TOKENS", 16)
+    found = run(network("llama"), settings, prompts)
+    assert sum(rows for rows, _ in read) == 5 and len(read) > 2
+    assert all(rows * width <= 16 or rows == 1 for rows, width in read) and any(rows > 1 for rows, _ in read)
+    assert [rollout.tokens for rollout in found] == [rollout.tokens for rollout in expected]
+
+
+@pytest.mark.parametrize("shape", ["llama", "gemma2"])
+def test_slots_that_grow_hold_what_they_held(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
+    monkeypatch.setattr(slots, "GROWTH", 3)
+    check_against_slow(network(shape), Sampling(max_new_tokens=LENGTH, temperature=0.7))
+
+
+def test_slots_take_columns_as_they_need_them() -> None:
+    made = slots.Slots(4, capacity=300, device=torch.device("cpu"))
+    cache = made.cache(2)
+    prompt, states = DynamicCache(), torch.randn(4, 2, 100, 8)
+    for layer in range(2):
+        prompt.update(states, states, layer)
+    made.fill(torch.arange(4), torch.arange(4), prompt, torch.full((4,), 100))
+    widths = []
+    for _ in range(200):
+        mask = made.step_mask()
+        for layer in range(2):
+            keys, _ = cache.update(torch.ones(4, 2, 1, 8), torch.ones(4, 2, 1, 8), layer)
+            assert keys.shape[2] == mask.shape[3]
+        made.lengths += 1
+        widths.append(made.layers[1].keys.shape[2])
+    assert torch.equal(made.layers[1].values[:, :, :100], states) and bool((made.layers[1].values[:, :, 100:300] == 1).all())
+    assert sorted(set(widths)) == [128, 256, 300]
+    assert all(width <= 100 + step + 128 for step, width in enumerate(widths))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slots_hold_half_precision_under_autocast(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
+    kinds: set[torch.dtype] = set()
+    honest = slots._SlotLayer.update
+
+    def seen(layer: slots._SlotLayer, *states: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        found = honest(layer, *states, **options)
+        kinds.update(tensor.dtype for tensor in found)
+        return found
+
+    monkeypatch.setattr(slots._SlotLayer, "update", seen)
+    with torch.autocast("cpu", torch.bfloat16):
+        run(network(shape), Sampling(max_new_tokens=2))
+    assert kinds == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("slots", [1, 3, 8])
 def test_slots_are_filled_again_as_answers_end(slots: int) -> None:
     prompts = PROMPTS * 4
@@ -212,7 +275,7 @@ def test_a_slot_whose_answer_ended_at_once_stands_still() -> None:
     settings = Sampling(max_new_tokens=40)
     found = sample(network("llama"), prompts, settings, stop_ids=frozenset(), pad_id=0, run_seed=5, limits=limits, slots=5)
     assert [len(rollout.tokens) for rollout in found] == limits
-    alone = sample(network("llama"), prompts[1:2], settings, stop_ids=frozenset(), pad_id=0, run_seed=5, first_row=1)
+    alone = sample(network("llama"), prompts[1:2], settings, stop_ids=frozenset(), pad_id=0, run_seed=5, rows=[1])
     assert found[1].tokens == alone[0].tokens
 
 

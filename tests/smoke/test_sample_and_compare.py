@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.core import config as configs
 from fairlead.core import jsonl
-from fairlead.core.errors import DataError
+from fairlead.core.errors import ConfigError, DataError
 from fairlead.data.answers import read_answers
 from fairlead.recipes import compare, reward, sample
 from fairlead.rollout.rewards import open_reward
@@ -46,6 +47,34 @@ def test_more_prompts_than_go_at_once_change_no_answer(tmp_path: Path) -> None:
     found, expected = (read_answers(made.artifact.folder / sample.ROWS) for made in (many, few))
     assert [row.texts for row in found[:40]] == [row.texts for row in expected]
     assert len({row.texts for row in found if row.prompt == found[0].prompt}) > 4  # the eight repetitions differ
+
+
+def test_a_stop_string_ends_an_answer_that_then_counts_as_finished(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    free = train(project, sample, **SAMPLE)
+    made = train(project, sample, **SAMPLE | {"name": "b", "stop": ("e", "a")})
+    ends, met = 0, 0
+    for before, row in zip(*(read_answers(one.artifact.folder / sample.ROWS) for one in (free, made)), strict=True):
+        for whole, text, finished in zip(before.texts, row.texts, row.finished, strict=True):
+            met += "e" in whole or "a" in whole
+            ends += "e" in text or "a" in text
+            assert whole.startswith(text)
+            assert finished or not {"e", "a"} & set(text)
+    assert ends == met > 10
+    assert made.artifact.manifest.metrics["response_tokens"] < free.artifact.manifest.metrics["response_tokens"]
+
+
+def test_min_p_of_one_leaves_the_likeliest_token(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    one = train(project, sample, **SAMPLE | {"min_p": 1.0}).artifact.folder / sample.ROWS
+    other = train(project, sample, **SAMPLE | {"name": "b", "temperature": 0}).artifact.folder / sample.ROWS
+    assert one.read_text() == other.read_text()
+
+
+@pytest.mark.parametrize(("field", "value"), [("min_p", 1.5), ("min_p", -0.1), ("stop", ["x", ""])])
+def test_a_cut_that_means_nothing_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{field} = "):
+        configs.from_dict(sample.Config, SAMPLE | {field: value})
 
 
 def test_a_judge_prefers_what_it_scores_higher(tmp_path: Path) -> None:

@@ -31,10 +31,11 @@ def chat(
     reference = loadable(find_model(model, project))
 
     from fairlead.model.policy import load_policy
-    from fairlead.rollout.engine import sample
+    from fairlead.rollout.engines import LocalEngine
     from fairlead.rollout.records import Sampling
 
     policy = load_policy(reference)
+    engine = LocalEngine(policy)
     opening: Messages = () if system is None else (Message("system", system),)
     said = opening
     turns: list[dict[str, Any]] = []
@@ -55,9 +56,7 @@ def chat(
             note(f"The conversation has filled the model's {policy.context} tokens, so this was not answered. /reset begins anew.")
             continue
         settings = Sampling(max_new_tokens=room, temperature=temperature)
-        [answer] = sample(
-            policy.network, [prompt], settings, stop_ids=policy.stop_ids, pad_id=policy.pad_id, run_seed=seed, first_row=number
-        )
+        [answer] = engine.sample([prompt], settings, run_seed=seed, rows=[number])
         text = policy.text(answer.tokens)
         said = (*said, Message("user", line), Message("assistant", text))
         turns.append({"user": line, "assistant": text, "finished": answer.finish == "stop"})

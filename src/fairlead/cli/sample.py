@@ -8,7 +8,7 @@ import typer
 from fairlead.cli.figures import figures
 from fairlead.cli.output import AsJson, note, tell
 from fairlead.cli.place import ProjectDir, open_project
-from fairlead.cli.sampling import MaxNewTokens, Model, Prompts, Seed, Temperature, TopK, TopP
+from fairlead.cli.sampling import MaxNewTokens, MinP, Model, Prompts, Seed, Stop, Temperature, TopK, TopP
 from fairlead.core import files
 from fairlead.core.errors import DataError
 from fairlead.data.writing import plain_file
@@ -23,6 +23,8 @@ def sample(
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
     top_p: TopP = 1.0,
+    min_p: MinP = 0.0,
+    stop: Stop = None,
     seed: Seed = 0,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -45,6 +47,8 @@ def sample(
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
+        "min_p": min_p,
+        "stop": stop or [],
         "seed": seed,
     }
     artifact, made_before = answers(home, asked)

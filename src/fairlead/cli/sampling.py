@@ -10,4 +10,6 @@ MaxNewTokens = Annotated[int, typer.Option(min=1, help="The longest answer, in t
 Temperature = Annotated[float, typer.Option(min=0, help="0 takes the likeliest token always; 1 samples as the model learned.")]
 TopK = Annotated[int, typer.Option(min=0, help="Only the k likeliest tokens; 0 means all.")]
 TopP = Annotated[float, typer.Option(help="Only the likeliest tokens that make up this much probability.")]
+MinP = Annotated[float, typer.Option(help="Only tokens with at least this share of the likeliest one's probability; 0 means all.")]
+Stop = Annotated[list[str] | None, typer.Option(metavar="TEXT", help="An answer also ends where it says this. Can be given again.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answers.")]

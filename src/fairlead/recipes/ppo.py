@@ -10,7 +10,7 @@ The reward of an answer stands at its last token; every token pays kl_coef * (lo
 Watch `kl` (nats per answer), `finished_frac`, `response_tokens` and `score` together: a score that rises with length is no good news.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +36,7 @@ from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
-from fairlead.rollout.engine import sample
+from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.store.artifact import Artifact
@@ -113,7 +113,7 @@ class Experience:
     returns: Tensor  # [N, T]
 
 
-def main(config: Config, run: Run) -> Artifact:
+def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = LocalEngine) -> Artifact:
     if run.finished:
         return run.finished
 
@@ -121,6 +121,7 @@ def main(config: Config, run: Run) -> Artifact:
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     critic = open_critic(run, config, policy, lora)
+    engine = open_engine(policy)
 
     # 2. Prompts
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
@@ -161,14 +162,7 @@ def main(config: Config, run: Run) -> Artifact:
             # a. Sample answers, and have them scored
             index = order[step]
             step_seed = seed.derive(config.seed, "ppo", step)
-            rollouts = sample(
-                policy.network,
-                [encoded_prompts[i] for i in index],
-                sampling,
-                stop_ids=policy.stop_ids,
-                pad_id=policy.pad_id,
-                run_seed=step_seed,
-            )
+            rollouts = answers(engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed)
             step_prompts = [prompts[i] for i in index]
             texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
             raw_scores = reward(step_prompts, texts, finished)  # [N]

@@ -7,7 +7,7 @@ A row is `{"prompt": messages, "completions": [messages, ...], "finished": [bool
 finished.  The same seed gives the same answers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
-from fairlead.model.policy import load_policy
+from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
-from fairlead.rollout.engine import sample
-from fairlead.rollout.records import Sampling
+from fairlead.rollout.engines import Engine, LocalEngine, answers
+from fairlead.rollout.records import Rollout, Sampling
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
@@ -40,6 +40,8 @@ class Config:
     temperature: float = 1.0  # 0 takes the likeliest token always
     top_k: int = 0  # only the k likeliest tokens; 0 means all
     top_p: float = 1.0  # only the likeliest tokens that make up this much probability
+    min_p: float = 0.0  # only tokens with at least this share of the likeliest one's probability; 0 means all
+    stop: tuple[str, ...] = ()  # an answer also ends with the token that completes one of these strings
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,36 +50,38 @@ class Config:
         require(self.temperature >= 0, "temperature", self.temperature, "must not be negative")
         require(self.top_k >= 0, "top_k", self.top_k, "must not be negative")
         require(0 < self.top_p <= 1, "top_p", self.top_p, "must lie in (0, 1]")
+        require(0 <= self.min_p <= 1, "min_p", self.min_p, "must lie in [0, 1]; 0 means all tokens")
+        require(all(self.stop), "stop", self.stop, "must not hold an empty string; every answer contains it")
 
 
-def main(config: Config, run: Run) -> Artifact:
+def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = LocalEngine) -> Artifact:
     if run.finished:
         return run.finished
 
     # 1. Model and prompts
     policy = load_policy(run.model_path("model"))
+    engine = open_engine(policy)
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
-    settings = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature, top_k=config.top_k, top_p=config.top_p)
+    settings = Sampling(
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+        min_p=config.min_p,
+        stop=config.stop,
+    )
 
     # 2. Sample; every answer has a random seed of its own
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     encoded = [tokens for tokens in encoded_prompts for _ in range(config.per_prompt)]
     meter = Meter(run)
-    rollouts = []
+    rollouts: list[Rollout] = []
     starts = range(0, len(encoded), PROMPTS_AT_ONCE)
     with progress("sample", len(starts), quiet=run.quiet) as bar:
         for start in starts:
             run.stop.raise_if_asked("Stopped; sampling begins again with the same command.")
             part = encoded[start : start + PROMPTS_AT_ONCE]
-            rollouts += sample(
-                policy.network,
-                part,
-                settings,
-                stop_ids=policy.stop_ids,
-                pad_id=policy.pad_id,
-                run_seed=config.seed,
-                first_row=start,
-            )
+            rollouts += answers(engine, policy, part, settings, run_seed=config.seed, rows=range(start, start + len(part)))
             bar.advance()
     meter.count(sum(len(rollout.tokens) for rollout in rollouts))
     meter.flush()
@@ -85,11 +89,11 @@ def main(config: Config, run: Run) -> Artifact:
     # 3. Write
     def rows() -> Iterator[dict[str, Any]]:
         for i, prompt in enumerate(prompts):
-            answers = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
+            given = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
             yield {
                 "prompt": [{"role": message.role, "content": message.content} for message in prompt],
-                "completions": [[{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in answers],
-                "finished": [answer.finish == "stop" for answer in answers],
+                "completions": [[{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in given],
+                "finished": [answer.finish == "stop" for answer in given],
             }
 
     def fill(folder: Path) -> None:

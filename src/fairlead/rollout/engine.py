@@ -5,7 +5,7 @@ prompt.  What comes back are records: tokens, their log-probabilities under the 
 ended.  It does not score and does not train.  Models whose attention cannot be told by a mask are sampled in padded batches instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,11 +13,13 @@ from transformers import DynamicCache, PreTrainedModel
 
 from fairlead.core import seed
 from fairlead.model import trunk
+from fairlead.model.batch import micro_batches
 from fairlead.rollout import graphs, padded
 from fairlead.rollout.job import KEEP, Job
 from fairlead.rollout.records import Rollout, Sampling, Text
 from fairlead.rollout.slots import Slots
 
+PREFILL_TOKENS = 4096  # of prompts that are read in one forward pass, padding included
 REFILL = 0.125  # share of the slots that must be free before new prompts are read, while others are still at work
 
 
@@ -30,15 +32,16 @@ def sample(
     stop_ids: frozenset[int],
     pad_id: int,
     run_seed: int,
-    first_row: int = 0,
+    rows: Sequence[int] | None = None,
     slots: int = 128,
     limits: Sequence[int] | None = None,
     text: Text | None = None,
 ) -> list[Rollout]:
     """One answer per prompt, in the prompts' order; a prompt that occurs n times gets n answers of its own.
 
-    Row `first_row + i` draws its own uniform numbers from the seed, whatever is sampled beside it.  `limits` are lengths per row, where
-    they differ from `max_new_tokens`; `text` turns tokens into text, for stop strings.
+    `rows` are the rows' numbers, 0, 1, ... unless told: a row draws its uniform numbers from the seed and its own number, whatever is
+    sampled beside it.  `limits` are lengths per row, where they differ from `max_new_tokens`; `text` turns tokens into text, for stop
+    strings.
     """
     if not prompts:
         return []
@@ -46,7 +49,7 @@ def sample(
     job = Job(
         prompts,
         settings,
-        row_seeds=[seed.derive(run_seed, "sample", first_row + i) for i in range(len(prompts))],
+        row_seeds=[seed.derive(run_seed, "sample", row) for row in (range(len(prompts)) if rows is None else rows)],
         limits=limits if limits is not None else [settings.max_new_tokens] * len(prompts),
         stop_ids=stop_ids,
         text=text,
@@ -71,11 +74,12 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
         free = (owner < 0).nonzero().squeeze(1)
         if waiting and (len(free) >= REFILL * len(owner) or len(free) == len(owner)):
             rows, waiting = waiting[: len(free)], waiting[len(free) :]
-            filled = free[: len(rows)]
-            chosen, ended = _read_prompts(network, job, slots, filled, rows, pad_id)
-            current[filled] = chosen
-            owner[filled] = torch.where(ended, -1, torch.tensor(rows, device=device))
-            slots.lengths[filled[ended]] = 0
+            for group in _readings(job, rows):
+                filled, free = free[: len(group)], free[len(group) :]
+                chosen, ended = _read_prompts(network, job, slots, filled, group, pad_id)
+                current[filled] = chosen
+                owner[filled] = torch.where(ended, -1, torch.tensor(group, device=device))
+                slots.lengths[filled[ended]] = 0
             continue
         busy = (owner >= 0).nonzero().squeeze(1)
         if len(busy) == 0:
@@ -89,6 +93,16 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
         current[busy] = chosen
         owner[busy[ended]] = -1
         slots.lengths[busy[ended]] = 0
+
+
+def _readings(job: Job, rows: list[int]) -> Iterator[list[int]]:
+    """The rows in groups whose different prompts are read together."""
+    of_prompt: dict[tuple[int, ...], list[int]] = {}
+    for i in rows:
+        of_prompt.setdefault(tuple(job.prompts[i]), []).append(i)
+    prompts = list(of_prompt)
+    for group in micro_batches([len(prompt) for prompt in prompts], PREFILL_TOKENS):
+        yield [i for k in group for i in of_prompt[prompts[k]]]
 
 
 def _read_prompts(network: PreTrainedModel, job: Job, slots: Slots, into: Tensor, rows: list[int], pad_id: int) -> tuple[Tensor, Tensor]:

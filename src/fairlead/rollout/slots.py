@@ -9,15 +9,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
+
+GROWTH = 128  # columns that are allocated at a time: a copy of the cache, once for that many steps that each read all of it
 
 
 class Slots:
     """The places of all layers: which part of the cache is alive."""
 
     def __init__(self, count: int, *, capacity: int, device: torch.device) -> None:
-        self.capacity = capacity  # tokens per slot
+        self.capacity = capacity  # tokens that a slot can come to hold
         self.lengths = torch.zeros(count, dtype=torch.int64, device=device)  # [S] tokens that each slot holds
         self.rows = torch.arange(count, device=device)
         self.columns = torch.arange(capacity, device=device)
@@ -43,6 +46,8 @@ class Slots:
         `width` is at least one more than the longest slot holds.
         """
         self.width = width
+        for layer in self.layers:
+            layer.widen(width)
         return (self.columns[: self.width] <= self.lengths[:, None])[:, None, None]
 
     def fill(self, slots: Tensor, source: Tensor, prefilled: Cache, lengths: Tensor) -> None:
@@ -60,7 +65,7 @@ class Slots:
 
 
 class _SlotLayer(CacheLayerMixin):
-    """One layer's keys and values.  [S, heads, capacity, D]"""
+    """One layer's keys and values.  [S, heads, columns, D]"""
 
     is_sliding = False
     keys: Tensor
@@ -71,20 +76,31 @@ class _SlotLayer(CacheLayerMixin):
         self.slots = slots
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        shape = (len(self.slots.rows), key_states.shape[1], self.slots.capacity)
-        self.keys = key_states.new_zeros((*shape, key_states.shape[3]))
-        self.values = value_states.new_zeros((*shape, value_states.shape[3]))
+        device = key_states.device.type
+        # Under autocast many models hand over float32 all the same, and attention would round the whole cache again in every step.
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else key_states.dtype
+        rows, heads = len(self.slots.rows), key_states.shape[1]
+        self.keys = key_states.new_zeros((rows, heads, 0, key_states.shape[3]), dtype=dtype)
+        self.values = value_states.new_zeros((rows, heads, 0, value_states.shape[3]), dtype=dtype)
         self.is_initialized = True
+
+    def widen(self, width: int) -> None:
+        """Room for `width` columns."""
+        extra = min(-(-width // GROWTH) * GROWTH, self.slots.capacity) - self.keys.shape[2]
+        if extra > 0:
+            self.keys = F.pad(self.keys, (0, 0, 0, extra))
+            self.values = F.pad(self.values, (0, 0, 0, extra))
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         rows, lengths, width = self.slots.rows, self.slots.lengths, self.slots.width
-        self.keys[rows, :, lengths] = key_states[:, :, 0].to(self.keys.dtype)  # under autocast a step's may differ
+        self.keys[rows, :, lengths] = key_states[:, :, 0].to(self.keys.dtype)
         self.values[rows, :, lengths] = value_states[:, :, 0].to(self.values.dtype)
         return self.keys[:, :, :width], self.values[:, :, :width]
 
     def fill(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
+        self.widen(keys.shape[2])
         self.keys[slots, :, : keys.shape[2]] = keys.to(self.keys.dtype)
         self.values[slots, :, : values.shape[2]] = values.to(self.values.dtype)
 
