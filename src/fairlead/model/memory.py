@@ -24,7 +24,7 @@ class Memory:
     """Bytes."""
 
     weights: int  # of all networks
-    training: int  # gradients and AdamW's two moments of the trainable ones
+    training: int  # gradients, AdamW's two moments in float32, and float32 masters, of the trainable ones
     per_token: int  # kept for the backward pass, for each token of a forward pass
 
     def total(self, micro_tokens: int) -> int:
@@ -34,10 +34,10 @@ class Memory:
 def measure(parameters: Iterable[nn.Parameter], forward: Callable[[], Tensor], num_tokens: int) -> Memory:
     """`forward` runs all that a step keeps for its backward pass, over `num_tokens` tokens."""
     every = list(parameters)
-    trained = sum(p.numel() * p.element_size() for p in every if p.requires_grad)
+    trained = [p for p in every if p.requires_grad]
     return Memory(
         weights=sum(p.numel() * p.element_size() for p in every),
-        training=3 * trained,
+        training=sum(p.numel() * (p.element_size() + 8 + (4 if p.dtype == torch.bfloat16 else 0)) for p in trained),
         per_token=-(-saved_bytes(forward, every) // num_tokens),
     )
 

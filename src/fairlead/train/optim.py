@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fairlead.core.errors import NonFiniteStep
+from fairlead.train.masters import Masters
 
 
 def adamw(
@@ -45,14 +46,17 @@ def muon(
     }
 
 
-def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int) -> float:
+def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int, masters: Masters | None = None) -> float:
     """Clip, step, and clear the gradients; returns the norm before clipping.
 
+    `masters` are those whose parameters the optimisers hold: clipping and stepping happen there, in float32.
     Raises NonFiniteStep before any weight is touched where the norm is not a number.
     """
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = lr
+    if masters is not None:
+        masters.take_gradients()
     norm = float(nn.utils.clip_grad_norm_(_parameters(optimizers), max_norm))
     if not norm < float("inf"):
         raise NonFiniteStep(
@@ -62,6 +66,8 @@ def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step:
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    if masters is not None:
+        masters.write()
     return norm
 
 
