@@ -12,6 +12,7 @@ Watch `kl` (nats per answer), `finished_frac`, `response_tokens` and `score` tog
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -78,6 +79,7 @@ class Config:
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     checkpoint_every: int = 10  # steps
     seed: int = 0
@@ -140,15 +142,18 @@ def main(config: Config, run: Run) -> Artifact:
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
     networks = [*policy.networks(), critic.network]
     expected = memory.measure(
-        (p for network in networks for p in network.parameters()), lambda: policy.token_logps(few), int(few.token_mask.sum())
+        (p for network in networks for p in network.parameters()),
+        lambda: policy.token_logps(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
     reward = open_reward(run.model_path("reward"), micro_tokens=micro_tokens)
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the KL controller's coefficient
-    optimizer = adamw(masters.parameters, lr=config.lr)
-    critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr)
+    optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
+    critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr, bits=config.optimizer_bits)
     parameters = {f"policy.{k}": p for k, p in masters.parameters.items()}
     parameters |= {f"critic.{k}": p for k, p in critic_masters.parameters.items()}
     optimizers = {"optimizer": optimizer, "critic_optimizer": critic_optimizer}

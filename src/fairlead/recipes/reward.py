@@ -57,6 +57,7 @@ class Config:
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
@@ -99,11 +100,13 @@ def main(config: Config, run: Run) -> Artifact:
     few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
     check_paths(run, model, lambda: model.scores(few), what="reward model")
     masters = Masters(model.trainable(), config.precision)
-    expected = memory.measure(model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()))
+    expected = memory.measure(
+        model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+    )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
     state = states.State(masters.parameters, {"optimizer": optimizer})
     start = states.restore(run, state)
     masters.write()

@@ -54,6 +54,7 @@ class Config:
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
@@ -95,11 +96,13 @@ def main(config: Config, run: Run) -> Artifact:
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     masters = Masters(policy.trainable(), config.precision)
-    expected = memory.measure(policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()))
+    expected = memory.measure(
+        policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+    )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
     state = states.State(masters.parameters, {"optimizer": optimizer})
     start = states.restore(run, state)
     masters.write()
