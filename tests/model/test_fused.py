@@ -9,7 +9,7 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from fairlead.model import fused
-from tests.fakes import network
+from fakes import network
 
 
 def fused_modules(module: nn.Module) -> list[str]:

@@ -156,7 +156,7 @@ def test_blocks_say_what_stretches_say(seed: int) -> None:
     width = lay.tokens.shape[1]
     pairs = torch.zeros(width + 1, width + 1, dtype=torch.bool)
     for group in stretches.groups:
-        own, keys = group.own.view(group.count, -1), group.keys.view(group.count, -1)
+        own, keys = group.own.view(group.num, -1), group.keys.view(group.num, -1)
         pairs[own[:, :, None], keys[:, None, :]] |= ~group.hidden[:, 0]
     pairs = pairs[:width, :width]
 

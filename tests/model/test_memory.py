@@ -62,6 +62,13 @@ def test_the_sizes_of_a_model_by_hand() -> None:
     assert (found.weights, found.training) == (600, 3 * 200)  # a gradient and two moments
 
 
+def test_the_sizes_of_halved_weights_by_hand() -> None:
+    trained = nn.Parameter(torch.ones(50, dtype=torch.bfloat16))
+    found = memory.measure([trained], lambda: (trained * trained).sum(), 1)
+    assert (found.weights, found.training) == (100, 50 * (2 + 8 + 4))  # a gradient in bfloat16, two moments and a copy in float32
+    assert memory.measure([trained], lambda: (trained * trained).sum(), 1, optimizer_bits=8).training == 50 * (2 + 2 + 4)
+
+
 def budget(run: Run, free: int, asked: int, monkeypatch: pytest.MonkeyPatch, per_token: int = MB) -> int:
     monkeypatch.setattr(memory, "available", lambda: free)
     return memory.token_budget(run, Memory(weights=100 * MB, training=300 * MB, per_token=per_token), asked)
@@ -91,15 +98,27 @@ def test_what_was_asked_for_is_done_with_a_warning(run: Run, monkeypatch: pytest
     assert "4496 MB; 1300 MB are free" in warning and "micro_tokens=600 or 0" in warning
 
 
-@pytest.mark.parametrize("settings", [{"micro_tokens": 0}, {"gradient_checkpointing": True, "lora_rank": 4}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"micro_tokens": 0},
+        {"gradient_checkpointing": True, "lora_rank": 4},
+        {"precision": "bfloat16"},
+        {"optimizer_bits": 8},
+        {"precision": "pure-bfloat16"},
+        {"precision": "pure-bfloat16", "gradient_checkpointing": True},
+    ],
+)
 def test_a_run_with_it_ends_as_one_without(tmp_path: Path, settings: dict[str, object]) -> None:
     common = {"model": "base", "demonstrations": "data/demonstrations.jsonl", "batch": 8, "lora_rank": 0} | settings
     project = project_with_base(tmp_path)
     plain = train(
-        project, sft, **{**common, "micro_tokens": 4096, "gradient_checkpointing": False, "precision": "float32", "name": "plain"}
+        project,
+        sft,
+        **{**common, "micro_tokens": 4096, "gradient_checkpointing": False, "precision": "float32", "optimizer_bits": 32, "name": "plain"},
     )
     other = train(project, sft, **common, name="other")
-    tolerance = 0.05 if settings.get("precision") else 1e-4
+    tolerance = 0.05 if {"precision", "optimizer_bits"} & set(settings) else 1e-4
     assert other.series("loss") == pytest.approx(plain.series("loss"), rel=tolerance)
     [told] = [event for _, event in jsonl.read(other.folder / "events.jsonl") if event["event"] == "memory"]
     assert told["micro_tokens"] > 0 and told["expected_mb"] >= told["weights_mb"]

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 import torch
+from peft import TaskType
 from transformers import AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fairlead.core import jsonl
 from fairlead.model import attention, flex, layout, trunk
+from fairlead.model.adapters import Lora, add_lora
 from fairlead.model.batch import collate
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
@@ -57,6 +59,22 @@ def test_the_fastest_way_is_taken_where_it_agrees(run: Run, shape: str) -> None:
     assert found["chosen"] == ("packed" if shape != "gemma2" else "trees")  # whose attention is its own
     assert found["gaps"][found["chosen"]] <= 1e-4
     assert events(run, "warning") == []
+
+
+def test_weights_in_bfloat16_are_checked_in_float32_and_left_as_they_were(run: Run) -> None:
+    adapted = add_lora(network("llama"), Lora(4, 8, precision="pure-bfloat16"), task=TaskType.CAUSAL_LM)
+    attention.use(trunk.plain_network(adapted))
+    policy = Policy(adapted, tokenizer(), "nowhere")
+    before = {name: p.detach().clone() for name, p in policy.network.named_parameters()}
+    assert {p.dtype for p in before.values()} == {torch.float32, torch.bfloat16}
+    found = check(run, policy)
+    assert found["chosen"] == "packed" and 0 < found["gaps"]["packed"] <= 1e-4
+    for name, p in policy.network.named_parameters():
+        assert p.dtype == before[name].dtype and torch.equal(p, before[name]), name
+    noisy = policy.token_logps(BATCH)
+    policy.paths.plain, policy.paths.own_logits = True, False
+    attention.leave(trunk.plain_network(policy.network))
+    assert float((policy.token_logps(BATCH) - noisy).detach().abs().max()) > 1e-3  # what the tolerance would drown in
 
 
 def test_a_model_with_a_state_of_its_own_is_not_given_trees(run: Run) -> None:
@@ -165,6 +183,7 @@ def test_packed_rows_that_lie_are_not_used(run: Run, monkeypatch: pytest.MonkeyP
     assert ["(packed)" in event["text"] for event in events(run, "warning")] == [True]
 
 
+@pytest.mark.filterwarnings("ignore:.*without torch.compile:UserWarning")
 def test_a_device_that_cannot_make_the_kernels_is_left_in_peace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = flex.attend
 

@@ -23,13 +23,18 @@ def side_by_side(lengths: list[int]) -> list[Stretch]:
     return [Stretch(end - length, end) for length, end in zip(lengths, ends, strict=True)]
 
 
-def alone(query: Tensor, key: Tensor, value: Tensor, stretch: Stretch) -> Tensor:
+def attended(inputs: list[Tensor], stretches: list[Stretch]) -> Tensor:
+    query, key, value = inputs
+    return attend(query, key, value, as_mask(stretches, stretches[-1].end).groups, scale=0.3)
+
+
+def alone(inputs: list[Tensor], stretch: Stretch) -> Tensor:
     """[T, H, D] of one stretch, its keys in a row: those seen, then its own."""
     seen = [i for start, end in stretch.seen for i in range(start, end)]
     own = list(range(stretch.start, stretch.end))
     causal = torch.ones(len(own), len(own), dtype=torch.bool).tril()
     mask = torch.cat([torch.ones(len(own), len(seen), dtype=torch.bool), causal], dim=1)
-    q, k, v = (tensor[index].transpose(0, 1) for tensor, index in ((query, own), (key, seen + own), (value, seen + own)))
+    q, k, v = (tensor[index].transpose(0, 1) for tensor, index in zip(inputs, (own, seen + own, seen + own), strict=True))
     group = HEADS // KEY_HEADS
     found: Tensor = scaled_dot_product_attention(q, k.repeat_interleave(group, 0), v.repeat_interleave(group, 0), attn_mask=mask, scale=0.3)
     return found.transpose(0, 1)
@@ -51,8 +56,8 @@ CASES = {
 def test_stretches_are_read_as_if_each_were_alone(stretches: list[Stretch]) -> None:
     places = stretches[-1].end
     inputs = tensors(places)
-    found = attend(*inputs, as_mask(stretches, places).groups, scale=0.3)
-    expected = torch.cat([alone(*inputs, stretch) for stretch in stretches])
+    found = attended(inputs, stretches)
+    expected = torch.cat([alone(inputs, stretch) for stretch in stretches])
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     wanted = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
     for ours, theirs in zip(torch.autograd.grad(found, inputs, wanted), torch.autograd.grad(expected, inputs, wanted), strict=True):
@@ -63,8 +68,7 @@ def test_half_precision_stays_near_and_adds_up_in_float32() -> None:
     stretches = CASES["a tree"]
     inputs = tensors(100)
     halves = [tensor.detach().bfloat16().requires_grad_() for tensor in inputs]
-    groups = as_mask(stretches, 100).groups
-    found, expected = attend(*halves, groups, scale=0.3), attend(*inputs, groups, scale=0.3)
+    found, expected = attended(halves, stretches), attended(inputs, stretches)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, atol=2e-2, rtol=2e-2)
     ours, theirs = (torch.autograd.grad(result.float().sum(), tensors)[2] for result, tensors in ((found, halves), (expected, inputs)))
@@ -73,7 +77,7 @@ def test_half_precision_stays_near_and_adds_up_in_float32() -> None:
 
 def test_like_lengths_stand_together_in_powers_of_two() -> None:
     groups = groups_of(side_by_side([100] * 11 + [10]), 1110)
-    assert [(group.count, group.shape) for group in groups] == [(8, (128, 128)), (2, (128, 128)), (1, (128, 128)), (1, (32, 32))]
+    assert [(group.num, group.shape) for group in groups] == [(8, (128, 128)), (2, (128, 128)), (1, (128, 128)), (1, (32, 32))]
 
 
 def test_a_long_stretch_is_not_computed_against_what_comes_after_it() -> None:

@@ -229,7 +229,7 @@ def test_slots_take_columns_as_they_need_them() -> None:
     made.fill(torch.arange(4), torch.arange(4), prompt, torch.full((4,), 100))
     widths = []
     for _ in range(200):
-        mask = made.step_mask()
+        mask = made.step_mask(made.longest + 1)
         for layer in range(2):
             keys, _ = cache.update(torch.ones(4, 2, 1, 8), torch.ones(4, 2, 1, 8), layer)
             assert keys.shape[2] == mask.shape[3]

@@ -41,11 +41,17 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {"documents": "data/demonstrations.jsonl", "steps": 14, "batch": 6, "optimizer": "muon", "checkpoint_every": 4},
     ),
     "sft": ("sft", {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 4}),
+    "pure 8-bit sft": (
+        "sft",
+        {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 0}
+        | {"precision": "pure-bfloat16", "optimizer_bits": 8},
+    ),
     "reward": ("reward", PAIRS | {"lora_rank": 0}),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
     "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
+    "pure adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4, "precision": "pure-bfloat16"}),
 }
 
 

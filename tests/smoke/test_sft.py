@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
@@ -30,6 +32,20 @@ def test_it_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> Non
     assert ("model.safetensors" in manifest.files, "adapter_model.safetensors" in manifest.files) == (rank == 0, rank > 0)
     assert load_policy(str(made.artifact.folder)).network.num_parameters() > 0
     check_finished(project, sft, made, **settings)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_what_was_trained_in_bfloat16_is_saved_with_the_digits_of_float32(tmp_path: Path, rank: int) -> None:
+    made = train(project_with_base(tmp_path), sft, **SETTINGS | {"lora_rank": rank, "precision": "pure-bfloat16"})
+    losses = made.series("loss")
+    assert losses[-1] < losses[0] / 2
+    (saved,) = (load_file(path) for path in made.artifact.folder.glob("*.safetensors"))
+    masters = load_file(next((made.folder / "checkpoints").glob("*/weights.safetensors")))
+    assert {name.replace(".default", "") for name in masters} == set(saved)
+    for name, values in masters.items():
+        values_saved = saved[name.replace(".default", "")]
+        assert values_saved.dtype == torch.float32 and torch.equal(values_saved, values)
+        assert not torch.equal(values, values.bfloat16().float()), name
 
 
 def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_step(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from fairlead.core.errors import ProjectError, Stopped
@@ -68,6 +69,31 @@ def test_a_restored_state_is_the_saved_one_bit_for_bit_and_so_is_all_that_follow
         assert states.restore(run, resumed) == 3
     assert snapshot(resumed) == snapshot(whole)
     assert len(snapshot(whole)) == 3 + 3 * 3 + 1  # weights; step, exp_avg and exp_avg_sq of each; the number
+    train(whole, range(3, 6))
+    train(resumed, range(3, 6))
+    assert snapshot(resumed) == snapshot(whole)
+
+
+def test_eight_bit_moments_are_restored_bit_for_bit_and_so_is_all_that_follows(tmp_path: Path) -> None:
+    def fresh(seed: int) -> State:
+        weight = nn.Parameter(torch.randn((64, 100), generator=torch.Generator().manual_seed(seed)))
+        parameters = {"large": weight, "small": nn.Parameter(torch.ones(3))}
+        return State(parameters, {"optimizer": adamw(parameters, lr=0.1, bits=8)}, {"kl_coef": 0.05})
+
+    def snapshot(state: State) -> list[bytes]:
+        entries = state.optimizers["optimizer"].state
+        found = [entries[p][key] for p in state.parameters.values() for key in sorted(entries[p])]
+        return [torch.as_tensor(value).detach().numpy().tobytes() for value in [*state.parameters.values(), *found]]
+
+    whole, resumed = fresh(0), fresh(9)
+    train(whole, range(3))
+    with opened(tmp_path) as run:
+        states.save(run, 3, whole)
+        saved = load_file(run.folder / "checkpoints" / "step-00000003" / "optimizer.safetensors")
+    assert saved["0.state1"].dtype == torch.uint8 and saved["1.state1"].dtype == torch.float32
+    with opened(tmp_path) as run:
+        states.restore(run, resumed)
+    assert snapshot(resumed) == snapshot(whole)
     train(whole, range(3, 6))
     train(resumed, range(3, 6))
     assert snapshot(resumed) == snapshot(whole)

@@ -4,6 +4,7 @@ Commands import what they need when they run, so that help and the commands abou
 """
 
 import errno
+import logging
 import os
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def run() -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     as_json = "--json" in arguments
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # which faster parts it could have, as soon as PEFT loads it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # libraries telling each other's programmers what will change

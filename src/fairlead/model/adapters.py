@@ -1,13 +1,14 @@
-"""LoRA adapters through PEFT."""
+"""LoRA adapters through PEFT, and how the frozen network under one is kept."""
 
 from dataclasses import dataclass
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fairlead.core import seed
+from fairlead.model.paths import Precision
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Lora:
     rank: int
     alpha: int
     seed: int = 0  # of the adapter's first weights: A is random, B is zero
+    precision: Precision = "float32"  # pure-bfloat16 keeps the frozen weights in bfloat16 from the start
 
 
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
@@ -32,4 +34,17 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
     )
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(seed.derive(lora.seed, "lora", str(task)))
-        return get_peft_model(network, settings)  # type: ignore[return-value]
+        adapted = get_peft_model(network, settings)
+    if lora.precision == "pure-bfloat16":
+        for parameter in adapted.parameters():  # not the buffers: positions need their digits
+            if not parameter.requires_grad and parameter.is_floating_point():
+                parameter.data = parameter.data.bfloat16()
+    return adapted  # type: ignore[return-value]
+
+
+def merged(network: PeftModel) -> PreTrainedModel:
+    """The plain network in float32 with the adapter in its weights; the adapted one is used up."""
+    for parameter in network.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+    return network.merge_and_unload()  # type: ignore[no-any-return]

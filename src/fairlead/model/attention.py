@@ -69,7 +69,8 @@ def _products(query: Tensor, key: Tensor, value: Tensor, groups: list[Group], sc
     """Rows one after the other, and apart again.  [B, H, T, D] -> [B, T, H, D]"""
     rows, _, length, _ = query.shape
     flat = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value)]
-    return products.attend(flat[0], flat[1], flat[2], groups, scale=scale).unflatten(0, (rows, length))
+    result: Tensor = products.attend(flat[0], flat[1], flat[2], groups, scale=scale).unflatten(0, (rows, length))
+    return result
 
 
 def _is_causal(module: nn.Module, query: Tensor, key: Tensor, options: dict[str, Any]) -> bool:

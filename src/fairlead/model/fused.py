@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-AGREE = 1e-5  # largest difference on standard normal numbers, in float32
+AGREE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # largest difference on standard normal numbers
 
 
 class Fused(nn.Module):
@@ -51,8 +51,9 @@ def _use_where_equal(module: nn.Module, forward: Callable[..., Tensor], width: i
     x = torch.randn(4, width, generator=torch.Generator().manual_seed(0)).to(dtype)
     with torch.no_grad():
         expected = module(x)
-        module.__class__ = _fused(own, forward)
-        if expected.shape != x.shape or not torch.allclose(module(x), expected, rtol=AGREE, atol=AGREE):
+        module.__class__ = _fused(own, forward)  # type: ignore[arg-type]
+        limit = AGREE.get(dtype, 0.0)
+        if expected.shape != x.shape or not torch.allclose(module(x), expected, rtol=limit, atol=limit):
             module.__class__ = own
 
 
@@ -90,7 +91,8 @@ class _RootMeanSquare(torch.autograd.Function):
         numbers = x.float()
         scale = torch.linalg.vector_norm(numbers, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (numbers * scale).mul_(weight).to(dtype)
+        normed: Tensor = (numbers * scale).mul_(weight).to(dtype)
+        return normed
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -100,7 +100,7 @@ class ScalarModel:
         """A plain transformers folder; an adapter is merged into its trunk first."""
         network = self.network
         if isinstance(network, PeftModel):
-            network = network.merge_and_unload()
+            network = adapters.merged(network)
         network.config.end_token_ids = sorted(self.stop_ids)  # a classifier has no generation settings to read them from
         with load.quiet_transformers():
             network.save_pretrained(folder)

@@ -24,20 +24,21 @@ class Memory:
     """Bytes."""
 
     weights: int  # of all networks
-    training: int  # gradients and AdamW's two moments of the trainable ones
+    training: int  # gradients, AdamW's two moments, and float32 masters, of the trainable ones
     per_token: int  # kept for the backward pass, for each token of a forward pass
 
     def total(self, micro_tokens: int) -> int:
         return self.weights + self.training + self.per_token * micro_tokens
 
 
-def measure(parameters: Iterable[nn.Parameter], forward: Callable[[], Tensor], num_tokens: int) -> Memory:
+def measure(parameters: Iterable[nn.Parameter], forward: Callable[[], Tensor], num_tokens: int, *, optimizer_bits: int = 32) -> Memory:
     """`forward` runs all that a step keeps for its backward pass, over `num_tokens` tokens."""
+    moments = 2 * optimizer_bits // 8  # bytes per weight
     every = list(parameters)
-    trained = sum(p.numel() * p.element_size() for p in every if p.requires_grad)
+    trained = [p for p in every if p.requires_grad]
     return Memory(
         weights=sum(p.numel() * p.element_size() for p in every),
-        training=3 * trained,
+        training=sum(p.numel() * (p.element_size() + moments + (4 if p.dtype == torch.bfloat16 else 0)) for p in trained),
         per_token=-(-saved_bytes(forward, every) // num_tokens),
     )
 

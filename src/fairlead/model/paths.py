@@ -11,7 +11,8 @@ from fairlead.model import layout, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.layout import Layout
 
-Precision = Literal["float32", "bfloat16"]
+# bfloat16: of the matrix products, by autocast, while weights stay float32; pure-bfloat16: weights, activations and gradients too
+Precision = Literal["float32", "bfloat16", "pure-bfloat16"]
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Paths:
     plain: bool = False  # padded rows with their mask, as every other library runs them
     share_prompts: bool = True  # answers to one prompt are one sequence
     own_logits: bool = True  # logits for the trained tokens only, in chunks
-    precision: Precision = "float32"  # of the matrix products; weights stay float32
+    precision: Precision = "float32"
     checkpointing: bool = False  # layers are computed again in the backward pass
 
     def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:

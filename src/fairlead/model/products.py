@@ -1,4 +1,6 @@
-"""Attention on a CPU as matrix products, over stretches of like length.  C places, H query heads in groups of G over K key heads, D per head.
+"""Attention on a CPU as matrix products, over stretches of like length.
+
+C places, H query heads in groups of G over K key heads, D per head.
 
 For texts of a few hundred tokens the processor's matrix products are several times faster than the fused attention that PyTorch has for
 it, most of all backward.  What may look at what is told by stretches, not by a mask of C x C: stretches of like length are padded to one
@@ -26,7 +28,7 @@ WASTE = 1.3  # products of a group over those of its stretches alone
 class Group(NamedTuple):
     """n stretches of T places each, which look at S places: their own T, then those seen.  Padding has the number C."""
 
-    count: int
+    num: int  # n
     own: Tensor  # [n * T] the place of each query
     keys: Tensor  # [n * S] of each key
     padding: Tensor  # where `own` is padding
@@ -101,7 +103,7 @@ def _powers() -> list[int]:
 
 def _fit(stretches: Sequence[Stretch]) -> bool:
     sizes = [_size(stretch) for stretch in stretches]
-    own, seen = map(max, zip(*sizes, strict=True))
+    own, seen = max(own for own, _ in sizes), max(seen for _, seen in sizes)
     if seen and not all(other for _, other in sizes):
         return False
     return len(sizes) * own * (own + seen) <= WASTE * sum(own * (own + seen) for own, seen in sizes)
@@ -109,7 +111,8 @@ def _fit(stretches: Sequence[Stretch]) -> bool:
 
 def _group(stretches: Sequence[Stretch], places: int) -> Group:
     count = len(stretches)
-    length, width = map(max, zip(*map(_size, stretches), strict=True))
+    sizes = [_size(stretch) for stretch in stretches]
+    length, width = max(own for own, _ in sizes), max(seen for _, seen in sizes)
     own = torch.full((count, length), places)
     seen = torch.full((count, width), places)
     for k, (start, end, ranges) in enumerate(stretches):
@@ -139,7 +142,7 @@ class _Attention(torch.autograd.Function):
             k, v = (_keys(tensor, group) for tensor in (key, value))  # [n K, S, D]
             scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
             low = torch.finfo(scores.dtype).min  # not minus infinity: a row that may look at nothing must stay a number
-            scores.view(group.count, heads, length, keys).masked_fill_(group.hidden, low)
+            scores.view(group.num, heads, length, keys).masked_fill_(group.hidden, low)
             weights = scores.softmax(dim=-1)
             _put(result, group, torch.bmm(weights, v), key_heads)
             kept += [q, k, v, weights]
@@ -171,28 +174,28 @@ def _queries(tensor: Tensor, group: Group, key_heads: int) -> Tensor:
     """[C, H, D] -> [n K, G T, D], zeros where padding is"""
     _, heads, width = tensor.shape
     taken = tensor.index_select(0, group.own.clamp_max(len(tensor) - 1)).index_fill_(0, group.padding, 0)
-    apart = taken.view(group.count, group.shape[0], key_heads, heads // key_heads, width)
-    return apart.permute(0, 2, 3, 1, 4).reshape(group.count * key_heads, -1, width)
+    apart = taken.view(group.num, group.shape[0], key_heads, heads // key_heads, width)
+    return apart.permute(0, 2, 3, 1, 4).reshape(group.num * key_heads, -1, width)
 
 
 def _keys(tensor: Tensor, group: Group) -> Tensor:
     """[C, K, D] -> [n K, S, D]; what stands where padding is does not matter"""
     _, key_heads, width = tensor.shape
     taken = tensor.index_select(0, group.keys.clamp_max(len(tensor) - 1))
-    return taken.view(group.count, -1, key_heads, width).transpose(1, 2).reshape(group.count * key_heads, -1, width)
+    return taken.view(group.num, -1, key_heads, width).transpose(1, 2).reshape(group.num * key_heads, -1, width)
 
 
 def _put(total: Tensor, group: Group, part: Tensor, key_heads: int) -> None:
     """[n K, G T, D] into [C + 1, H, D]"""
     _, heads, width = total.shape
-    apart = part.view(group.count, key_heads, heads // key_heads, -1, width)
+    apart = part.view(group.num, key_heads, heads // key_heads, -1, width)
     total.index_copy_(0, group.own, apart.permute(0, 3, 1, 2, 4).reshape(-1, heads, width))
 
 
 def _add(total: Tensor, group: Group, part: Tensor, *, again: bool) -> None:
     """[n K, S, D] into [C + 1, K, D], or onto it where a place is met again"""
     _, key_heads, width = total.shape
-    apart = part.view(group.count, key_heads, -1, width).transpose(1, 2).reshape(-1, key_heads, width)
+    apart = part.view(group.num, key_heads, -1, width).transpose(1, 2).reshape(-1, key_heads, width)
     if again:
         total.index_add_(0, group.keys, apart.float())
     else:

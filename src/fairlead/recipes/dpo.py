@@ -33,6 +33,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
 from fairlead.train.cache import cached
+from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
@@ -59,7 +60,8 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
-    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
@@ -84,7 +86,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the reference is what it is now
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
@@ -103,16 +105,20 @@ def main(config: Config, run: Run) -> Artifact:
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    expected = memory.measure(policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()))
+    masters = Masters(policy.trainable(), config.precision)  # before the reference is computed, so that it is what training starts from
+    expected = memory.measure(
+        policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+    )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. The reference: what the policy says of every answer before it is trained, computed once
     reference = references(run, policy, rows.train_rows + rows.held_out_rows, config, micro_tokens)
 
     # 4. Optimiser
-    optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
-    state = states.State(policy.trainable(), {"optimizer": optimizer})
+    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
+    state = states.State(masters.parameters, {"optimizer": optimizer})
     start = states.restore(run, state)
+    masters.write()
 
     # 5. Train
     num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
@@ -139,7 +145,7 @@ def main(config: Config, run: Run) -> Artifact:
                     sums["chosen_logps"] = sums["chosen_logps"] + policy_logps.chosen.sum()
                     sums["rejected_logps"] = sums["rejected_logps"] + policy_logps.rejected.sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
+            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
             metrics = {name: float(total) / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
                 losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
@@ -161,6 +167,7 @@ def main(config: Config, run: Run) -> Artifact:
         **counts,
         "dropped": rows.num_dropped,
     }
+    masters.give_back()
     home = run.project.artifacts / KIND / config.name
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
 

@@ -12,6 +12,7 @@ Watch `kl` (nats per answer), `finished_frac`, `response_tokens` and `score` tog
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
+from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
@@ -76,7 +78,8 @@ class Config:
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
-    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     checkpoint_every: int = 10  # steps
     seed: int = 0
@@ -118,7 +121,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         return run.finished
 
     # 1. Policy, reference, reward, critic
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     critic = open_critic(run, config, policy, lora)
     engine = open_engine(policy)
@@ -136,23 +139,29 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     check_paths(run, critic, lambda: critic.state_values(few), what="critic")
+    masters, critic_masters = (Masters(trained.trainable(), config.precision) for trained in (policy, critic))
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
     networks = [*policy.networks(), critic.network]
     expected = memory.measure(
-        (p for network in networks for p in network.parameters()), lambda: policy.token_logps(few), int(few.token_mask.sum())
+        (p for network in networks for p in network.parameters()),
+        lambda: policy.token_logps(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
     reward = open_reward(run.model_path("reward"), micro_tokens=micro_tokens)
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the KL controller's coefficient
-    optimizer = adamw(policy.trainable(), lr=config.lr)
-    critic_optimizer = adamw(critic.trainable(), lr=config.critic_lr)
-    parameters = {f"policy.{k}": p for k, p in policy.trainable().items()}
-    parameters |= {f"critic.{k}": p for k, p in critic.trainable().items()}
+    optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
+    critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr, bits=config.optimizer_bits)
+    parameters = {f"policy.{k}": p for k, p in masters.parameters.items()}
+    parameters |= {f"critic.{k}": p for k, p in critic_masters.parameters.items()}
     optimizers = {"optimizer": optimizer, "critic_optimizer": critic_optimizer}
     state = states.State(parameters, optimizers, {"kl_coef": config.kl_coef})
     start = states.restore(run, state)
+    masters.write()
+    critic_masters.write()
 
     # 4. Train
     order = batches.step_rows(len(prompts), config.batch, config.steps, run_seed=config.seed, whole=True)
@@ -193,8 +202,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             parts = minibatch_rows(len(batch), config, step_seed)
             for part in parts:
                 learned = backward(policy, critic, experience, part, config, micro_tokens)
-                grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1)
-                update(critic_optimizer, lr=config.critic_lr * lr_scale, max_norm=config.max_norm, step=step + 1)
+                grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1, masters=masters)
+                critic_lr = config.critic_lr * lr_scale
+                update(critic_optimizer, lr=critic_lr, max_norm=config.max_norm, step=step + 1, masters=critic_masters)
                 for name, value in (learned | {"grad_norm": grad_norm}).items():
                     totals[name] += value / len(parts)
 
@@ -229,6 +239,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     meter.flush()
 
     # 5. Save
+    masters.give_back()
     last = run.read_metrics()[-1]
     home = run.project.artifacts / KIND / config.name
     kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe")

@@ -28,6 +28,7 @@ from fairlead.model.rows import encode_and_split
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
+from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
@@ -52,7 +53,8 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
-    precision: Precision = "float32"  # of the matrix products; weights and optimiser stay float32
+    precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
@@ -75,7 +77,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: the same prompt never stands on both sides
@@ -93,13 +95,17 @@ def main(config: Config, run: Run) -> Artifact:
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    expected = memory.measure(policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()))
+    masters = Masters(policy.trainable(), config.precision)
+    expected = memory.measure(
+        policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+    )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
-    optimizer = adamw(policy.trainable(), lr=config.lr, weight_decay=config.weight_decay)
-    state = states.State(policy.trainable(), {"optimizer": optimizer})
+    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
+    state = states.State(masters.parameters, {"optimizer": optimizer})
     start = states.restore(run, state)
+    masters.write()
 
     # 4. Train
     num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
@@ -116,7 +122,7 @@ def main(config: Config, run: Run) -> Artifact:
                 (loss.sum() / num_tokens).backward()
                 total += loss.detach().sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1)
+            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
             metrics = {"loss": float(total) / num_tokens, "lr": lr, "grad_norm": grad_norm}
             if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
                 metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, micro_tokens)
@@ -129,6 +135,7 @@ def main(config: Config, run: Run) -> Artifact:
     meter.flush()
 
     # 5. Save
+    masters.give_back()
     last = run.read_metrics()[-1]
     home = run.project.artifacts / KIND / config.name
     return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in last if k.endswith("loss")})

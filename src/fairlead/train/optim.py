@@ -1,13 +1,15 @@
-"""The optimisers and one guarded update.  AdamW: arXiv:1711.05101; Muon: arXiv:2502.16982."""
+"""The optimisers and one guarded update.  AdamW: arXiv:1711.05101; Muon: arXiv:2502.16982; 8-bit moments: arXiv:2110.02861."""
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from fairlead.core.errors import NonFiniteStep
+from fairlead.model import lowbit
+from fairlead.train.masters import Masters
 
 
 def adamw(
@@ -17,12 +19,20 @@ def adamw(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-) -> torch.optim.AdamW:
-    """AdamW over named parameters; biases and norms (one-dimensional) are not decayed."""
+    bits: Literal[8, 32] = 32,
+) -> torch.optim.Optimizer:
+    """AdamW over named parameters; biases and norms (one-dimensional) are not decayed.
+
+    With 8 `bits` the moments of tensors with at least 4,096 numbers are kept in 8 bits each, scaled in blocks of 256; needs bitsandbytes.
+    """
     matrices = [p for p in parameters.values() if p.dim() > 1]
     vectors = [p for p in parameters.values() if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, betas=betas, eps=eps, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if bits == 8:
+        made: torch.optim.Optimizer = lowbit.library("optimizer_bits = 8").optim.AdamW8bit(groups, lr=lr, betas=betas, eps=eps)
+        return made
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
 
 
 def adamw_alone(parameters: Mapping[str, nn.Parameter], **settings: Any) -> dict[str, torch.optim.Optimizer]:
@@ -45,14 +55,17 @@ def muon(
     }
 
 
-def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int) -> float:
+def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int, masters: Masters | None = None) -> float:
     """Clip, step, and clear the gradients; returns the norm before clipping.
 
+    `masters` are those whose parameters the optimisers hold: clipping and stepping happen there, in float32.
     Raises NonFiniteStep before any weight is touched where the norm is not a number.
     """
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = lr
+    if masters is not None:
+        masters.take_gradients()
     norm = float(nn.utils.clip_grad_norm_(_parameters(optimizers), max_norm))
     if not norm < float("inf"):
         raise NonFiniteStep(
@@ -62,6 +75,8 @@ def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step:
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+    if masters is not None:
+        masters.write()
     return norm
 
 

@@ -17,6 +17,8 @@ from fairlead.core import files
 from fairlead.core.errors import ProjectError, Stopped
 from fairlead.store.run import Run
 
+TABLES = {"qmap1": "dynamic", "qmap2": "udynamic"}  # what bitsandbytes calls the tables between codes and numbers: per tensor, and its own
+
 
 @dataclass
 class State:
@@ -71,8 +73,13 @@ def save_if_due(run: Run, step: int, num_steps: int, state: State, *, every: int
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """`index.key` -> tensor.  The tables of an 8-bit optimiser are constants and left out; its step is a plain number."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return {
-        f"{index}.{key}": value.contiguous() for index, entries in optimizer.state_dict()["state"].items() for key, value in entries.items()
+        f"{index}.{key}": torch.as_tensor(value).contiguous()
+        for index, parameter in enumerate(parameters)
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if key not in TABLES
     }
 
 
@@ -81,4 +88,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
     for name, value in tensors.items():
         index, _, key = name.partition(".")
         entries.setdefault(int(index), {})[key] = value
+    for entry in entries.values():
+        if "state1" in entry:  # as bitsandbytes names it
+            entry["step"] = int(entry["step"])
+        if "absmax1" in entry:
+            entry |= {key: optimizer.name2qmap[table] for key, table in TABLES.items()}  # type: ignore[attr-defined]
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
