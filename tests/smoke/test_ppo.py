@@ -5,6 +5,7 @@ from statistics import mean
 import pytest
 from pytest import approx
 
+from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.writing import write_records
 from fairlead.model.policy import load_policy
@@ -56,6 +57,17 @@ def test_with_a_reward_model(tmp_path: Path, rank: int) -> None:
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     assert all("probe" in row for row in made.rows)
+    check_finished(project, ppo, made, **settings)
+
+
+def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=4, held_out=0.2)
+    settings = SETTINGS | {"lora_rank": 4, "reward": "judge"}
+    made = train(project, ppo, **settings)
+    check_books(made, penalty=0.5)
+    said = [event for _, event in jsonl.read(made.folder / "events.jsonl") if event["event"] == "roles"]
+    assert said[0]["networks"] == 1
     check_finished(project, ppo, made, **settings)
 
 

@@ -79,7 +79,13 @@ def _check_adapter(source: Path, base: str) -> None:
 def _copy(source: Path, folder: Path) -> None:
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
-        if file.is_file() and name != Path(MANIFEST) and not any(part.startswith(".") for part in name.parts):
+        # A reward model's adapter names its base relative to its own place, and the merged model beside it needs none.
+        if (
+            file.is_file()
+            and name != Path(MANIFEST)
+            and name.parts[0] != "adapter"
+            and not any(part.startswith(".") for part in name.parts)
+        ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, folder / name)
 

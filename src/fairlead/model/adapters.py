@@ -1,14 +1,22 @@
 """LoRA adapters through PEFT, and how the frozen network under one is kept."""
 
+import copy
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fairlead.core import seed
+from fairlead.core.errors import ModelError
 from fairlead.model.paths import Precision
+
+
+POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,40 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
             if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.bfloat16()
     return adapted  # type: ignore[return-value]
+
+
+def choose(network: PreTrainedModel, name: str) -> None:
+    """Run a network that carries several adapters with this one; of all of them, it alone is trainable."""
+    if isinstance(network, PeftModel) and network.active_adapter != name:
+        network.set_adapter(name)
+
+
+def add_beside(network: PreTrainedModel, name: str, *, run_seed: int = 0, like: LoraConfig | None = None) -> None:
+    """One more adapter on the same frozen network, of the policy's kind or `like` another; what it is not told it draws anew."""
+    assert isinstance(network, PeftModel)
+    settings = copy.copy(like or network.peft_config[POLICY])
+    settings.task_type, settings.modules_to_save = TaskType.CAUSAL_LM, None  # a head that belongs to it stands outside
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed.derive(run_seed, "lora", name))
+        network.add_adapter(name, settings)
+
+
+def read_beside(network: PreTrainedModel, name: str, folder: Path, weights: dict[str, Tensor]) -> None:
+    """One more adapter with these weights, of the kind that the folder tells; raises ModelError where they are not its weights."""
+    add_beside(network, name, like=LoraConfig.from_pretrained(str(folder)))
+    expected = get_peft_model_state_dict(network, adapter_name=name, save_embedding_layers=False)
+    if {key: value.shape for key, value in expected.items()} != {key: value.shape for key, value in weights.items()}:
+        raise ModelError(f"{folder}: the adapter's weights are not those of its settings. It is refused.")
+    set_peft_model_state_dict(network, weights, adapter_name=name)
+
+
+def save(network: PeftModel, folder: Path, *, base: str, home: Path) -> None:
+    """The policy's adapter in PEFT's format.  A base that is a folder is named relative to `home`, where the adapter will stand."""
+    named = os.path.relpath(base, home) if Path(base).is_dir() else base
+    network.peft_config[POLICY].base_model_name_or_path = named
+    # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
+    network.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=[POLICY])
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
 
 
 def merged(network: PeftModel) -> PreTrainedModel:

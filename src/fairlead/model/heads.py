@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel, TaskType
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
@@ -22,22 +22,52 @@ from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, encode_conversation
 from fairlead.model.layout import Layout
 from fairlead.model.paths import Paths
+from fairlead.model.policy import Policy
 
+ADAPTER = "adapter"  # folder beside a merged reward model with the adapter that was trained, which a policy on the same base can carry
 HEAD = "score"  # the name that transformers gives the head of its decoder classifiers
 
 
 class ScalarModel:
-    """A trunk and one linear head on its last hidden states."""
+    """A trunk and one linear head on its last hidden states.
 
-    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, stop_ids: frozenset[int]) -> None:
-        self.network = network
+    Either a network of its own, or one adapter of a network that it shares with a policy, and a head beside it.
+    """
+
+    def __init__(
+        self,
+        network: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        stop_ids: frozenset[int],
+        *,
+        adapter: str = adapters.POLICY,
+        head: nn.Linear | None = None,
+    ) -> None:
+        self._network = network
+        self._head = head
+        self.adapter = adapter  # the one that is on while this model runs
+        self.reference = ""  # the model that its trunk was taken from
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
         self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
+        config = trunk.plain_network(network).config
+        self.reward_mean = _scale(config, "reward_mean", 0.0)  # of held-out answers when it was trained; 0 where that was never measured
+        self.reward_std = _scale(config, "reward_std", 1.0)
+
+    @property
+    def network(self) -> PreTrainedModel:
+        """With this model's own adapter on."""
+        adapters.choose(self._network, self.adapter)
+        return self._network
+
+    @property
+    def head(self) -> nn.Module:
+        found: nn.Module = self._head or getattr(trunk.plain_network(self._network), HEAD)
+        return found
 
     @property
     def device(self) -> torch.device:
-        return next(self.network.parameters()).device
+        return next(self._network.parameters()).device
 
     @property
     def pad_id(self) -> int:
@@ -46,24 +76,18 @@ class ScalarModel:
     @property
     def context(self) -> int | None:
         """The longest text in tokens that the model was made for, where it says so."""
-        return getattr(self.network.config, "max_position_embeddings", None)
-
-    @property
-    def reward_mean(self) -> float:
-        """The mean score of held-out answers when the model was trained; 0 for a model that never measured it."""
-        return _scale(trunk.plain_network(self.network), "reward_mean", 0.0)
-
-    @property
-    def reward_std(self) -> float:
-        return _scale(trunk.plain_network(self.network), "reward_std", 1.0)
+        return getattr(self._network.config, "max_position_embeddings", None)
 
     def set_scale(self, *, mean: float, std: float) -> None:
         """Remember the scale of the scores; stored with the model."""
-        config = trunk.plain_network(self.network).config
+        self.reward_mean, self.reward_std = mean, std
+        config = trunk.plain_network(self._network).config
         config.reward_mean, config.reward_std = mean, std
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        own = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        beside = {} if self._head is None else {f"{HEAD}.{name}": p for name, p in self._head.named_parameters()}
+        return own | beside
 
     def encode(self, messages: Sequence[Message], *, max_tokens: int | None = None) -> Encoded:
         """The conversation; its last assistant turn is what is scored."""
@@ -86,20 +110,23 @@ class ScalarModel:
         layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
         with self.paths.autocast(self.device):
             hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)
-            values: Tensor = getattr(trunk.plain_network(self.network), HEAD)(hidden)
+            values: Tensor = self.head(hidden)
         return layout, values.squeeze(-1).float()
 
     def zero_head(self) -> None:
         """A head that knows nothing: every value is 0 until it is trained."""
-        head = getattr(trunk.plain_network(self.network), HEAD)
         with torch.no_grad():
-            for parameter in head.parameters():
+            for parameter in self.head.parameters():
                 parameter.zero_()
 
-    def save(self, folder: Path) -> None:
-        """A plain transformers folder; an adapter is merged into its trunk first."""
+    def save(self, folder: Path, *, home: Path | None = None) -> None:
+        """A plain transformers folder, for which an adapter is merged into its trunk; the adapter is kept beside, in `ADAPTER`.
+
+        `home` is where the folder will stand when it has its final name: the adapter names a local base relative to it.
+        """
         network = self.network
         if isinstance(network, PeftModel):
+            adapters.save(network, folder / ADAPTER, base=self.reference, home=(home or folder) / ADAPTER)
             network = adapters.merged(network)
         network.config.end_token_ids = sorted(self.stop_ids)  # a classifier has no generation settings to read them from
         with load.quiet_transformers():
@@ -117,9 +144,9 @@ def _head(network: PreTrainedModel, reference: str) -> nn.Linear:
     return head
 
 
-def _scale(network: PreTrainedModel, name: str, default: float) -> float:
+def _scale(config: PreTrainedConfig, name: str, default: float) -> float:
     """A number of config.json, which comes from outside: NaN where it is none."""
-    value = getattr(network.config, name, default)
+    value = getattr(config, name, default)
     return float(value) if isinstance(value, int | float) else math.nan
 
 
@@ -147,7 +174,9 @@ def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | Non
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
     load.to_default_device(network)
-    return ScalarModel(network, tokenizer, stop_ids)
+    made = ScalarModel(network, tokenizer, stop_ids)
+    made.reference = reference
+    return made
 
 
 def load_reward_model(reference: str) -> ScalarModel:
@@ -156,8 +185,7 @@ def load_reward_model(reference: str) -> ScalarModel:
     tokenizer = load.load_tokenizer(reference)
     network = load.from_pretrained(AutoModelForSequenceClassification, reference)
     _head(network, reference)
-    if not math.isfinite(_scale(network, "reward_mean", 0.0)) or not 0 < _scale(network, "reward_std", 1.0) < math.inf:
-        raise ModelError(f"{reference}: reward_mean or reward_std in its config.json is no usable number. Train the model again.")
+    _check_scale(network.config, reference)
     if network.config.num_labels != 1:
         raise ModelError(f"{reference}: has {network.config.num_labels} labels; a reward model has one.")
     load.to_default_device(network)
@@ -168,13 +196,67 @@ def load_reward_model(reference: str) -> ScalarModel:
 def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarModel:
     """A critic that begins as the reward model: its trunk, and its head moved to the scale of the rewards that it will predict."""
     critic = load_reward_model(reference)
-    head = getattr(critic.network, HEAD)
+    network = critic.network
+    setattr(network, HEAD, _on_the_rewards_scale(getattr(network, HEAD), critic))
+    if lora is not None:
+        network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
+    load.to_default_device(network)
+    return ScalarModel(network, critic.tokenizer, critic.stop_ids)
+
+
+def shares_trunk(policy: Policy, reference: str) -> bool:
+    """Whether a reward model was trained as an adapter on the very network that the policy's adapter stands on."""
+    adapter = Path(reference) / ADAPTER
+    if not policy.has_adapter or not (adapter / "adapter_config.json").is_file():
+        return False
+    base = load.adapter_base(adapter)
+    same = Path(base).resolve() == Path(policy.reference).resolve() if Path(base).is_dir() else base == policy.reference
+    return same
+
+
+def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel:
+    """A reward model as one more adapter on the policy's network, and its head.  Where `shares_trunk`; raises ModelError."""
+    folder = Path(reference)
+    config = load.read_config(reference)
+    _check_scale(config, reference)
+    weights = load.read_adapter(folder / ADAPTER)
+    head_weight = [weights.pop(key) for key in sorted(weights) if key.endswith(f".{HEAD}.weight")]
+    if len(head_weight) != 1 or head_weight[0].shape != (1, policy.network.config.hidden_size):
+        raise ModelError(f"{folder / ADAPTER}: holds no head of one number. Train the reward model again.")
+    adapters.read_beside(policy.network, name, folder / ADAPTER, weights)
+    head = nn.Linear(head_weight[0].shape[1], 1, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(head_weight[0])
+    model = _beside(policy, name, head)
+    model.reward_mean, model.reward_std = _scale(config, "reward_mean", 0.0), _scale(config, "reward_std", 1.0)
+    return model
+
+
+def critic_on_trunk(policy: Policy, reference: str | None, *, run_seed: int) -> ScalarModel:
+    """A critic as one more adapter on the policy's network: a copy of the reward model's, or a fresh one with a head of zeros."""
+    if reference is not None:
+        model = reward_on_trunk(policy, reference, name="critic")
+        assert model._head is not None
+        return _beside(policy, "critic", _on_the_rewards_scale(model._head, model))
+    adapters.add_beside(policy.network, "critic", run_seed=run_seed)
+    critic = _beside(policy, "critic", nn.Linear(policy.network.config.hidden_size, 1))
+    critic.zero_head()
+    return critic
+
+
+def _beside(policy: Policy, name: str, head: nn.Linear) -> ScalarModel:
+    return ScalarModel(policy.network, policy.tokenizer, policy.stop_ids, adapter=name, head=head.to(policy.device))
+
+
+def _on_the_rewards_scale(head: nn.Linear, model: ScalarModel) -> nn.Linear:
+    """(score - mean) / std as a head of its own."""
     scaled = nn.Linear(head.in_features, 1)
     with torch.no_grad():
-        scaled.weight.copy_(head.weight / critic.reward_std)
-        scaled.bias.fill_(-critic.reward_mean / critic.reward_std)
-    setattr(critic.network, HEAD, scaled)
-    if lora is not None:
-        critic.network = adapters.add_lora(critic.network, lora, task=TaskType.SEQ_CLS)
-    load.to_default_device(critic.network)
-    return critic
+        scaled.weight.copy_(head.weight / model.reward_std)
+        scaled.bias.fill_(-model.reward_mean / model.reward_std)
+    return scaled
+
+
+def _check_scale(config: PreTrainedConfig, reference: str) -> None:
+    if not math.isfinite(_scale(config, "reward_mean", 0.0)) or not 0 < _scale(config, "reward_std", 1.0) < math.inf:
+        raise ModelError(f"{reference}: reward_mean or reward_std in its config.json is no usable number. Train the model again.")

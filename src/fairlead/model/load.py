@@ -16,8 +16,8 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from fairlead.core.errors import ModelError
@@ -135,6 +135,26 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bar:
             transformers_logging.enable_progress_bar()
+
+
+def read_config(reference: str) -> PreTrainedConfig:
+    """config.json of a model folder; raises ModelError."""
+    try:
+        found: PreTrainedConfig = AutoConfig.from_pretrained(reference, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{reference}: its config.json cannot be read: {_first_line(error)}") from error
+    return found
+
+
+def read_adapter(folder: Path) -> dict[str, Tensor]:
+    """The weights of a PEFT adapter by name; raises ModelError."""
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
+    try:
+        weights: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{folder}: its weights cannot be read: {_first_line(error)}") from error
+    return weights
 
 
 def adapter_base(folder: Path) -> str:

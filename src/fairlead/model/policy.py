@@ -1,7 +1,6 @@
 """The policy: a causal language model, its tokenizer, and the few things that recipes ask of them."""
 
 import copy
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ class Policy:
     """A network that speaks.  Under LoRA the reference is the same network with its adapter off; otherwise it is a frozen copy."""
 
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reference: str) -> None:
-        self.network = network
+        self._network = network
         self.tokenizer = tokenizer
         self.reference = reference  # the folder or Hub name that it was read from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
@@ -32,12 +31,18 @@ class Policy:
         self._frozen: PreTrainedModel | None = None
 
     @property
+    def network(self) -> PreTrainedModel:
+        """With the policy's own adapter on, where critic and reward model have theirs on the same network."""
+        adapters.choose(self._network, adapters.POLICY)
+        return self._network
+
+    @property
     def device(self) -> torch.device:
-        return next(self.network.parameters()).device
+        return next(self._network.parameters()).device
 
     @property
     def has_adapter(self) -> bool:
-        return isinstance(self.network, PeftModel)
+        return isinstance(self._network, PeftModel)
 
     @property
     def pad_id(self) -> int:
@@ -46,7 +51,7 @@ class Policy:
     @property
     def context(self) -> int | None:
         """The longest text in tokens that the model was made for, where it says so."""
-        return getattr(self.network.config, "max_position_embeddings", None)
+        return getattr(self._network.config, "max_position_embeddings", None)
 
     def networks(self) -> list[PreTrainedModel]:
         """What is in memory: the policy, and the frozen copy where there is one."""
@@ -101,11 +106,11 @@ class Policy:
                 yield
             return
         assert self._frozen is not None, "keep_reference() comes before as_reference()"
-        trained, self.network = self.network, self._frozen
+        trained, self._network = self._network, self._frozen
         try:
             yield
         finally:
-            self.network = trained
+            self._network = trained
 
     def save(self, folder: Path, *, home: Path | None = None) -> None:
         """A transformers folder, or a PEFT adapter that names its base.
@@ -113,16 +118,11 @@ class Policy:
         `home` is where the folder will stand when it has its final name: a local base is named relative to it.
         """
         if isinstance(self.network, PeftModel):
-            base = Path(self.reference)
-            named = os.path.relpath(base, home or folder) if base.is_dir() else self.reference
-            self.network.peft_config["default"].base_model_name_or_path = named
-            # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
-            self.network.save_pretrained(str(folder), save_embedding_layers=False)
+            adapters.save(self.network, folder, base=self.reference, home=home or folder)
         else:
             with load.quiet_transformers():
                 self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
 
 
 def load_policy(reference: str, *, lora: adapters.Lora | None = None) -> Policy:

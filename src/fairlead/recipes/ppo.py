@@ -22,6 +22,7 @@ from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, ModelError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
+from fairlead.data.records import Message
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
@@ -30,7 +31,7 @@ from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
-from fairlead.model.heads import ScalarModel, load_critic, new_reward_model
+from fairlead.model.heads import ScalarModel, critic_on_trunk, load_critic, new_reward_model, shares_trunk
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
@@ -141,15 +142,24 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     check_paths(run, critic, lambda: critic.state_values(few), what="critic")
     masters, critic_masters = (Masters(trained.trainable(), config.precision) for trained in (policy, critic))
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
-    networks = [*policy.networks(), critic.network]
+    networks = {id(network): network for network in (*policy.networks(), critic.network)}.values()
+    run.event("roles", networks=len(networks))  # in memory, beside a reward model of its own: policy, reference and critic
+    every = {id(p): p for network in networks for p in network.parameters()} | {id(p): p for p in critic.trainable().values()}
     expected = memory.measure(
-        (p for network in networks for p in network.parameters()),
+        every.values(),
         lambda: policy.token_logps(few),
         int(few.token_mask.sum()),
         optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-    reward = open_reward(run.model_path("reward"), micro_tokens=micro_tokens)
+
+    def ready(judge: ScalarModel) -> None:
+        judge.paths.precision = config.precision
+        rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[: batches.FEW]]
+        tried = batches.collate(rows, pad_id=judge.pad_id, device=judge.device)
+        check_paths(run, judge, lambda: judge.scores(tried), what="reward model")
+
+    reward = open_reward(run.model_path("reward"), micro_tokens=micro_tokens, policy=policy, ready=ready)
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the KL controller's coefficient
@@ -300,8 +310,13 @@ def answered(rollout: Rollout) -> Encoded:
 
 
 def open_critic(run: Run, config: Config, policy: Policy, lora: Lora | None) -> ScalarModel:
-    """The reward model's network to start from, on the reward's scale; without one, the policy's with a head of zeros."""
+    """The reward model's network to start from, on the reward's scale; without one, the policy's with a head of zeros.
+
+    Under LoRA it is one more adapter on the policy's own network, unless the reward model has another.
+    """
     reference = run.model_path("reward")
+    if policy.has_adapter and (is_rule(reference) or shares_trunk(policy, reference)):
+        return critic_on_trunk(policy, None if is_rule(reference) else reference, run_seed=config.seed)
     if is_rule(reference):
         critic = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
         critic.zero_head()

@@ -154,7 +154,8 @@ def main(config: Config, run: Run) -> Artifact:
         "dropped": rows.num_dropped,
     }
     masters.give_back()
-    return run.publish(model.save, metrics=evidence)
+    home = run.project.artifacts / KIND / config.name
+    return run.publish(lambda folder: model.save(folder, home=home), metrics=evidence)
 
 
 def encode_pair(model: ScalarModel, comparison: Comparison, max_tokens: int | None) -> Pair:

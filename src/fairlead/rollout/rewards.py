@@ -12,7 +12,8 @@ from torch import Tensor
 from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
 from fairlead.model.batch import collate, in_micro_batches
-from fairlead.model.heads import ScalarModel, load_reward_model
+from fairlead.model.heads import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
+from fairlead.model.policy import Policy
 from fairlead.rehearse import gold
 
 # A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
@@ -45,7 +46,8 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
             model.encode((*prompt, Message("assistant", text)), max_tokens=model.context)
             for prompt, text in zip(prompts, texts, strict=True)
         ]
-        raw = in_micro_batches(model.scores, collate(rows, pad_id=model.pad_id, device=model.device), micro_tokens)
+        batch = collate(rows, pad_id=model.pad_id, device=model.device)
+        raw = in_micro_batches(model.scores, batch, micro_tokens, packed=model.paths.packed)
         return ((raw - model.reward_mean) / model.reward_std).cpu()
 
     return score
@@ -87,11 +89,21 @@ def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
     return gold.judge(prompt[-1].content, answer, finished=finished).score
 
 
-def open_reward(reference: str, *, micro_tokens: int) -> Reward:
-    """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model."""
+def open_reward(
+    reference: str, *, micro_tokens: int, policy: Policy | None = None, ready: Callable[[ScalarModel], None] = lambda model: None
+) -> Reward:
+    """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model, made `ready` before it is used.
+
+    A reward model that was trained as an adapter on the policy's base becomes one more adapter on the policy's network.
+    """
     if is_rule(reference):
         return from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))
-    return from_model(load_reward_model(reference), micro_tokens=micro_tokens)
+    if policy is not None and shares_trunk(policy, reference):
+        model = reward_on_trunk(policy, reference, name="reward")
+    else:
+        model = load_reward_model(reference)
+    ready(model)
+    return from_model(model, micro_tokens=micro_tokens)
 
 
 def is_rule(reference: str) -> bool:
