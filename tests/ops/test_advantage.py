@@ -2,7 +2,7 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
-from fairlead.ops.advantage import gae
+from fairlead.ops.advantage import batch_advantages, gae, group_advantages, leave_one_out_advantages
 
 
 def slow_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
@@ -68,3 +68,15 @@ def test_a_reward_credits_the_tokens_before_it_and_never_those_after() -> None:
     assert 0 < good[0, 0] < good[0, 1] == 1
     assert good[0, 2:].tolist() == [0.0, 0.0]
     assert torch.equal(good, -bad)
+
+
+def test_scores_of_a_group_by_hand() -> None:
+    scores = tensor([[1.0, 2.0, 6.0], [4.0, 4.0, 4.0]])
+    # mean 3, deviations -2 -1 3, variance (4 + 1 + 9) / 2 = 7
+    assert group_advantages(scores)[0].tolist() == approx([-2 / 7**0.5, -1 / 7**0.5, 3 / 7**0.5], abs=1e-3)
+    # 1 - (2 + 6) / 2;  2 - (1 + 6) / 2;  6 - (1 + 2) / 2
+    assert leave_one_out_advantages(scores)[0].tolist() == approx([-3, -1.5, 4.5])
+    # deviations -2 -1 3 0 0 0, variance 14 / 5
+    assert batch_advantages(scores)[0].tolist() == approx([-2 / 2.8**0.5, -1 / 2.8**0.5, 3 / 2.8**0.5], abs=1e-3)
+    for advantages in (group_advantages, leave_one_out_advantages, batch_advantages):
+        assert advantages(scores)[1].tolist() == [0, 0, 0]  # answers that are all alike teach nothing

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.slow
 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
-    [*(f"fairlead.recipes.{name}" for name in ("pretrain", "sft", "reward", "dpo", "ppo")), "transformers.models.llama.modeling_llama"]
+    [
+        *(f"fairlead.recipes.{name}" for name in ("pretrain", "sft", "reward", "dpo", "ppo", "grpo")),
+        "transformers.models.llama.modeling_llama",
+    ]
 )
 
 COMMON: dict[str, Any] = {"name": "made", "model": "base", "warmup": 2, "seed": 1}
@@ -51,6 +54,11 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
     "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
+    "grpo": (
+        "grpo",
+        {"prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "group": 3, "epochs": 2, "max_new_tokens": 8, "checkpoint_every": 3}
+        | {"reward": "rule:data/vowels.py", "lora_rank": 4},
+    ),
     "pure adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4, "precision": "pure-bfloat16"}),
 }
 

@@ -8,6 +8,7 @@ from pytest import approx
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.writing import write_records
+from fairlead.model.batch import minibatches
 from fairlead.model.policy import load_policy
 from fairlead.recipes import ppo, reward
 from fairlead.rehearse import campaign
@@ -110,9 +111,8 @@ def test_the_adaptive_controller_follows_its_rule(tmp_path: Path) -> None:
 
 
 def test_an_epoch_whose_last_part_is_short_still_averages_over_its_updates(tmp_path: Path) -> None:
-    config = ppo.Config(name="x", model="x", reward="gold", prompts="x", batch=16, epochs=3, minibatches=4)
     for num_rows in (1, 3, 5, 16):
-        parts = ppo.minibatch_rows(num_rows, config, step_seed=7)
+        parts = minibatches(range(num_rows), 3, 4, run_seed=7)
         per_epoch = len(parts) // 3
         assert per_epoch <= 4 and len(parts) == 3 * per_epoch
         for epoch in range(3):

@@ -15,7 +15,7 @@ from fairlead.core import config as configs
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
-app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo.", no_args_is_help=True)
+app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo, grpo.", no_args_is_help=True)
 
 
 def _help_with_knobs(context: typer.Context, asked: bool) -> None:
@@ -81,11 +81,20 @@ def ppo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False
     _train("ppo", words or [], project, as_json)
 
 
+@app.command("grpo")
+def grpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """GRPO: practise on prompts, each answered several times; needs no critic.
+
+    Example: fairlead train grpo name=aligned model=sft reward=reward prompts=data/prompts.jsonl group=8 steps=100
+    """
+    _train("grpo", words or [], project, as_json)
+
+
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import dpo, ppo, pretrain, reward, sft
+    from fairlead.recipes import dpo, grpo, ppo, pretrain, reward, sft
 
-    return {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}[name]
+    return {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}[name]
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
@@ -131,7 +140,7 @@ def _next(recipe: str, name: str, config: Mapping[str, Any]) -> str:
         return f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl"
     if recipe == "reward":
         return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
-    judge = _judge(config["reward"]) if recipe == "ppo" else "reward:NAME"
+    judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"
     return f"fairlead compare {name} {config['model']} --prompts FILE --judge {judge}"
 
 

@@ -15,7 +15,6 @@ from fairlead.core import seed
 from fairlead.core.errors import ModelError
 from fairlead.model.paths import Precision
 
-
 POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's
 
 

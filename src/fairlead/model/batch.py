@@ -111,10 +111,41 @@ def _fits(groups: Sequence[Sequence[int]], lengths: Sequence[int], max_tokens: i
     return all(len(group) == 1 or sum(lengths[i] for i in group) <= max_tokens for group in groups)
 
 
+def shared_prompts(batch: Batch) -> list[tuple[int, list[int]]]:
+    """(tokens before the first trained one, the rows that begin with the same ones), for every different prompt."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    batch = batch.on_cpu
+    tokens, lengths = batch.tokens.tolist(), batch.lengths.tolist()
+    trained = batch.response_mask
+    starts = torch.where(trained.any(dim=1), trained.int().argmax(dim=1), batch.lengths).tolist()
+    for i, start in enumerate(starts):
+        found.setdefault(tuple(tokens[i][: min(start, lengths[i])]), []).append(i)
+    return [(len(prompt), rows) for prompt, rows in found.items()]
+
+
+def micro_rows(batch: Batch, max_tokens: int, *, packed: bool, rows: Sequence[int] | None = None) -> list[list[int]]:
+    """The batch's rows, or some of them, in micro-batches.  Packed answers to one prompt share it and stay together, as many as fit."""
+    chosen = range(len(batch)) if rows is None else rows
+    lengths = batch.on_cpu.lengths.tolist()
+    if not packed:
+        return [[chosen[k] for k in group] for group in micro_batches([lengths[i] for i in chosen], max_tokens)]
+    pieces: list[list[int]] = []
+    sizes: list[int] = []
+    for start, group in shared_prompts(batch.on_cpu.rows(chosen)):
+        for number, k in enumerate(group):
+            own = lengths[chosen[k]] - start
+            if number == 0 or sizes[-1] + own > max_tokens:
+                pieces.append([])
+                sizes.append(start)
+            pieces[-1].append(chosen[k])
+            sizes[-1] += own
+    return [[row for k in group for row in pieces[k]] for group in micro_batches(sizes, max_tokens, packed=True)]
+
+
 def in_micro_batches(function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int, *, packed: bool = False) -> Tensor:
     """`function` over micro-batches, put together again: [b, t] results into [B, T], [b] results into [B]."""
     result: Tensor | None = None
-    for index in micro_batches(batch.on_cpu.lengths.tolist(), max_tokens, packed=packed):
+    for index in micro_rows(batch, max_tokens, packed=packed):
         part = function(batch.rows(index))
         if result is None:
             shape = (len(batch),) if part.dim() == 1 else tuple(batch.tokens.shape)
@@ -142,6 +173,17 @@ def step_rows(num_rows: int, batch: int, num_steps: int, *, run_seed: int, whole
         steps += [order[start : start + batch] for start in range(0, end, batch)]
         epoch += 1
     return steps[:num_steps]
+
+
+def minibatches(items: Sequence[int], epochs: int, count: int, *, run_seed: int) -> list[list[int]]:
+    """The items of each optimiser step over one step's answers: `epochs` passes, each a new shuffle cut into `count` parts."""
+    size = -(-len(items) // count)
+    parts: list[list[int]] = []
+    for epoch in range(epochs):
+        order = list(items)
+        seed.rng(run_seed, "minibatch", epoch).shuffle(order)
+        parts += [order[start : start + size] for start in range(0, len(order), size)]
+    return parts
 
 
 def steps_per_epoch(num_rows: int, batch: int) -> int:

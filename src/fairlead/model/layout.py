@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from fairlead.model import flex, products
-from fairlead.model.batch import Batch, moved
+from fairlead.model.batch import Batch, moved, shared_prompts
 from fairlead.model.stretch import Stretch
 
 ABSENT = -1  # segment of padding
@@ -84,18 +84,6 @@ def dense_mask(own: Tensor, prompt: Tensor) -> Tensor:
     """What `flex.block_mask` says, as all pairs of places.  [R, C], [R, C] -> [R, 1, C, C] bool"""
     key = own[:, None, :]
     return ((key == own[:, :, None]) | (key == prompt[:, :, None])).tril()[:, None]
-
-
-def shared_prompts(batch: Batch) -> list[tuple[int, list[int]]]:
-    """(tokens before the first trained one, the rows that begin with the same ones), for every different prompt."""
-    found: dict[tuple[int, ...], list[int]] = {}
-    batch = batch.on_cpu
-    tokens, lengths = batch.tokens.tolist(), batch.lengths.tolist()
-    trained = batch.response_mask
-    starts = torch.where(trained.any(dim=1), trained.int().argmax(dim=1), batch.lengths).tolist()
-    for i, start in enumerate(starts):
-        found.setdefault(tuple(tokens[i][: min(start, lengths[i])]), []).append(i)
-    return [(len(prompt), rows) for prompt, rows in found.items()]
 
 
 def saved_share(batch: Batch, groups: list[tuple[int, list[int]]]) -> float:

@@ -1,4 +1,7 @@
-"""Advantages and returns of generated tokens.  B rows, T tokens; the mask selects each row's response, one unbroken stretch."""
+"""Advantages and returns of generated tokens, and of whole answers.  B rows, T tokens, P prompts with G answers each.
+
+A mask selects each row's response, one unbroken stretch.
+"""
 
 import torch
 from torch import Tensor
@@ -21,3 +24,30 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
         advantages[:, t] = advantage
     returns = (advantages + values) * inside
     return advantages, returns
+
+
+def group_advantages(scores: Tensor) -> Tensor:
+    """GRPO: (score - mean) / std within each prompt's answers, arXiv:2402.03300 section 4.1.2.  [P, G] -> [P, G]
+
+    The standard deviation is the sample's (G - 1); answers that all score the same have no advantage.
+    """
+    return (scores - scores.mean(dim=1, keepdim=True)) / (scores.std(dim=1, keepdim=True) + 1e-4)
+
+
+def leave_one_out_advantages(scores: Tensor) -> Tensor:
+    """RLOO: score - mean of the prompt's other answers, arXiv:2402.14740 section 3.  [P, G] -> [P, G]"""
+    others = (scores.sum(dim=1, keepdim=True) - scores) / (scores.shape[1] - 1)
+    return scores - others
+
+
+def batch_advantages(scores: Tensor) -> Tensor:
+    """REINFORCE++ with a group's mean: score - mean of the prompt's answers, over the standard deviation of all.  [P, G] -> [P, G]
+
+    arXiv:2501.03262, the variant for several answers to a prompt.
+    """
+    centred = scores - scores.mean(dim=1, keepdim=True)
+    return centred / (centred.std() + 1e-4)
+
+
+# What an answer's score is compared with -> the advantages of [P, G] scores.
+OF_GROUPS = {"group": group_advantages, "leave-one-out": leave_one_out_advantages, "batch": batch_advantages}

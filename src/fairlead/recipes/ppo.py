@@ -22,7 +22,6 @@ from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, ModelError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
-from fairlead.data.records import Message
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
@@ -30,7 +29,6 @@ from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
-from fairlead.model.encode import Encoded
 from fairlead.model.heads import ScalarModel, critic_on_trunk, load_critic, new_reward_model, shares_trunk
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
@@ -39,8 +37,9 @@ from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
 from fairlead.rollout.engines import Engine, LocalEngine, answers
-from fairlead.rollout.records import Rollout, Sampling
-from fairlead.rollout.rewards import is_rule, open_reward
+from fairlead.rollout.records import Sampling
+from fairlead.rollout.rewards import is_rule, open_reward, ready
+from fairlead.rollout.rows import answered, echo, sampler_gap
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
@@ -152,14 +151,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-
-    def ready(judge: ScalarModel) -> None:
-        judge.paths.precision = config.precision
-        rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[: batches.FEW]]
-        tried = batches.collate(rows, pad_id=judge.pad_id, device=judge.device)
-        check_paths(run, judge, lambda: judge.scores(tried), what="reward model")
-
-    reward = open_reward(run.model_path("reward"), micro_tokens=micro_tokens, policy=policy, ready=ready)
+    reward = open_reward(
+        run.model_path("reward"), micro_tokens=micro_tokens, policy=policy, ready=lambda judge: ready(run, judge, prompts, config.precision)
+    )
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the KL controller's coefficient
@@ -209,7 +203,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             # d. Several passes of minibatches
             lr_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
             totals = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
-            parts = minibatch_rows(len(batch), config, step_seed)
+            parts = batches.minibatches(range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed)
             for part in parts:
                 learned = backward(policy, critic, experience, part, config, micro_tokens)
                 grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1, masters=masters)
@@ -261,13 +255,11 @@ def backward(
 ) -> dict[str, float]:
     """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
     num_tokens = int(experience.batch.on_cpu.response_mask[list(part)].sum())
-    lengths = experience.batch.on_cpu.lengths.tolist()
     sums = dict.fromkeys(
         ("policy_loss", "value_loss", "clip_frac", "approx_kl"), torch.zeros((), dtype=torch.float64, device=policy.device)
     )
     packed = policy.paths.packed and critic.paths.packed
-    for group in batches.micro_batches([lengths[i] for i in part], micro_tokens, packed=packed):
-        rows = [part[i] for i in group]
+    for rows in batches.micro_rows(experience.batch, micro_tokens, packed=packed, rows=part):
         micro = experience.batch.rows(rows)
         mask, width = micro.response_mask, micro.tokens.shape[1]
         old_logps = experience.old_logps[rows, :width]
@@ -284,29 +276,6 @@ def backward(
             sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
             sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
     return {name: float(value) / num_tokens for name, value in sums.items()}
-
-
-def minibatch_rows(num_rows: int, config: Config, step_seed: int) -> list[list[int]]:
-    """The rows of each optimiser step, in order: `epochs` passes, each a new shuffle cut into `minibatches`."""
-    parts: list[list[int]] = []
-    for epoch in range(config.epochs):
-        rows = list(range(num_rows))
-        seed.rng(step_seed, "minibatch", epoch).shuffle(rows)
-        size = -(-num_rows // config.minibatches)
-        parts += [rows[start : start + size] for start in range(0, num_rows, size)]
-    return parts
-
-
-def echo(prompt: tuple[int, ...]) -> Encoded:
-    """Rows to try a network on before there are answers: the end of the prompt once more, as its answer."""
-    answer = prompt[-8:]
-    return Encoded(prompt + answer, (False,) * len(prompt) + (True,) * len(answer))
-
-
-def answered(rollout: Rollout) -> Encoded:
-    """The prompt and the sampled answer as one row; every sampled token is trained."""
-    trained = (False,) * len(rollout.prompt_tokens) + (True,) * len(rollout.tokens)
-    return Encoded(rollout.prompt_tokens + rollout.tokens, trained)
 
 
 def open_critic(run: Run, config: Config, policy: Policy, lora: Lora | None) -> ScalarModel:
@@ -334,9 +303,3 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
     target, error = returns[mask], (returns - values)[mask]
     variance = float(target.var())
     return 1 - float(error.var()) / variance if variance > 1e-12 else 0.0
-
-
-def sampler_gap(rollouts: Sequence[Rollout], old_logps: Tensor, mask: Tensor) -> float:
-    """The largest difference between a token's log-probability when it was sampled and when it is trained; rounding, or a fault."""
-    sampled = torch.tensor([logp for rollout in rollouts for logp in rollout.logps])
-    return float((old_logps[mask].cpu() - sampled).abs().max())

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
-from fairlead.model.batch import collate, in_micro_batches
+from fairlead.model.batch import FEW, collate, in_micro_batches
+from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
+from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
 from fairlead.rehearse import gold
+from fairlead.store.run import Run
 
 # A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
 Rule = Callable[[Messages, str, bool], float]
@@ -104,6 +107,14 @@ def open_reward(
         model = load_reward_model(reference)
     ready(model)
     return from_model(model, micro_tokens=micro_tokens)
+
+
+def ready(run: Run, judge: ScalarModel, prompts: Sequence[Messages], precision: Precision) -> None:
+    """Have a reward model score in the fastest way that gives its plain scores, tried on a few prompts."""
+    judge.paths.precision = precision
+    rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:FEW]]
+    tried = collate(rows, pad_id=judge.pad_id, device=judge.device)
+    check_paths(run, judge, lambda: judge.scores(tried), what="reward model")
 
 
 def is_rule(reference: str) -> bool:

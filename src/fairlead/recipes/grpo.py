@@ -1,0 +1,248 @@
+"""GRPO: sample several answers to each prompt, and move the policy towards those that score better than their siblings.  No critic.
+
+arXiv:2402.03300 (GRPO), with the baselines of arXiv:2402.14740 (RLOO) and arXiv:2501.03262 (REINFORCE++) as a choice
+
+reads   prompts (data.records.Prompt), a policy, a reward      writes  model or adapter, metrics
+run     fairlead train grpo model=sft reward=reward prompts=data/prompts.jsonl name=aligned steps=100
+
+Every token of an answer has the answer's advantage, and the loss is the mean over all tokens of a step (arXiv:2503.14476), so that long
+answers are not discounted.  The price of KL stands in the loss, not in the reward.  Watch `kl`, `finished_frac`, `response_tokens` and
+`score` together; prompts whose answers all score the same teach nothing, and `equal_frac` counts them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fairlead.core import seed
+from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
+from fairlead.core.errors import DataError, require
+from fairlead.core.progress import progress
+from fairlead.data.reading import read_prompts
+from fairlead.losses.policy import is_clipped, ppo_clip
+from fairlead.model import batch as batches
+from fairlead.model import memory
+from fairlead.model.adapters import Lora
+from fairlead.model.batch import Batch
+from fairlead.model.check import check_paths
+from fairlead.model.paths import Precision
+from fairlead.model.policy import Policy, load_policy
+from fairlead.model.rows import encode_prompts
+from fairlead.ops import advantage, kl
+from fairlead.ops.masks import masked_mean, masked_sum
+from fairlead.rollout.engines import Engine, LocalEngine, answers
+from fairlead.rollout.records import Sampling
+from fairlead.rollout.rewards import open_reward, ready
+from fairlead.rollout.rows import answered, echo, sampler_gap
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import state as states
+from fairlead.train.masters import Masters
+from fairlead.train.meter import Meter
+from fairlead.train.optim import adamw, update
+from fairlead.train.schedule import cosine
+
+KIND = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    name: str  # of the model that is written
+    model: ModelRef  # the policy to start from, and the reference: usually the SFT model
+    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
+    prompts: DatasetRef  # native rows with a prompt
+    probe: RewardModelRef = ""  # a second judge that is only measured, never trained on; the same choices as reward
+    steps: int = 100  # rounds of sampling and learning
+    batch: int = 128  # answers per step
+    group: int = 8  # answers to each prompt
+    baseline: Literal["group", "leave-one-out", "batch"] = "group"  # GRPO, RLOO, REINFORCE++: what an answer's score is compared with
+    epochs: int = 1  # passes over a step's answers
+    minibatches: int = 1  # optimiser steps per pass
+    max_new_tokens: int = 128  # longest answer
+    lr: float = 1e-4  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning wants about 1e-6
+    warmup: int = 5  # steps of linear warm-up
+    max_norm: float = 1.0  # gradients are scaled down to this norm
+    clip: float = 0.2  # the policy's ratio is held within 1 - clip .. 1 + clip
+    kl_coef: float = 0.04  # price of a nat away from the reference, in the loss; 0 runs without a reference
+    unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
+    lora_rank: int = 16  # 0 trains all weights
+    lora_alpha: int = 32  # strength of the adapter: alpha / rank
+    micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
+    optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
+    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    checkpoint_every: int = 10  # steps
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.steps > 0, "steps", self.steps, "must be positive")
+        require(self.group > 1, "group", self.group, "must be at least 2; answers are compared with each other")
+        require(self.batch > 0 and self.batch % self.group == 0, "batch", self.batch, f"must be a multiple of group = {self.group}")
+        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
+        most = self.batch // self.group
+        require(0 < self.minibatches <= most, "minibatches", self.minibatches, f"must lie between 1 and batch / group = {most}")
+        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
+        require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(self.clip > 0, "clip", self.clip, "must be positive")
+        require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative; 0 runs without a reference")
+        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
+        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
+        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
+        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What one step learns from: N answers, in groups to the same prompt, as one padded batch."""
+
+    batch: Batch  # N rows: prompt and answer; response_mask selects the answer
+    advantages: Tensor  # [N]
+    old_logps: Tensor | None  # [N, T] under the policy that sampled; None while that is the policy itself
+    reference_logps: Tensor | None  # [N, T]; None without a price of KL
+
+
+def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = LocalEngine) -> Artifact:
+    if run.finished:
+        return run.finished
+
+    # 1. Policy, reference
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
+    policy = load_policy(run.model_path("model"), lora=lora)
+    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
+    engine = open_engine(policy)
+
+    # 2. Prompts, reward
+    num_prompts = config.batch // config.group
+    prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
+    if len(prompts) < num_prompts:
+        raise DataError(
+            f"{config.prompts}: has {len(prompts)} prompts; a step takes {num_prompts}. Lower batch, raise group, or add prompts."
+        )
+    encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
+    sampling = Sampling(max_new_tokens=config.max_new_tokens)
+    few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
+    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
+    masters = Masters(policy.trainable(), config.precision)
+    if config.kl_coef:
+        policy.keep_reference()
+    every = (p for network in policy.networks() for p in network.parameters())
+    tokens = int(few.token_mask.sum())
+    expected = memory.measure(every, lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits)
+    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
+    reward = open_reward(
+        run.model_path("reward"), micro_tokens=micro_tokens, policy=policy, ready=lambda judge: ready(run, judge, prompts, config.precision)
+    )
+    probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
+
+    # 3. Optimiser
+    optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
+    state = states.State(masters.parameters, {"optimizer": optimizer})
+    start = states.restore(run, state)
+    masters.write()
+
+    # 4. Train
+    order = batches.step_rows(len(prompts), num_prompts, config.steps, run_seed=config.seed, whole=True)
+    once = config.epochs * config.minibatches == 1  # then the policy that learns is the one that sampled
+    meter = Meter(run)
+    with progress("grpo", config.steps, done=start, quiet=run.quiet) as bar:
+        for step in range(start, config.steps):
+            # a. Sample a group of answers to each prompt, and have them scored
+            index = [i for i in order[step] for _ in range(config.group)]
+            step_seed = seed.derive(config.seed, "grpo", step)
+            rollouts = answers(engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed)
+            step_prompts = [prompts[i] for i in index]
+            texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
+            raw_scores = reward(step_prompts, texts, finished)  # [N]
+            scores = raw_scores - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+            grouped = scores.view(num_prompts, config.group)  # [P, G]
+
+            # b. Advantages, and log-probabilities over the same tokens, but those that the step computes anyway
+            batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
+            mask, packed = batch.response_mask, policy.paths.packed
+            old_logps = reference_logps = None
+            with torch.no_grad():
+                if not once:
+                    old_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+                if config.kl_coef:
+                    with policy.as_reference():
+                        reference_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+            advantages = advantage.OF_GROUPS[config.baseline](grouped).flatten()  # [N]
+            experience = Experience(batch, advantages.to(policy.device), old_logps, reference_logps)
+
+            # c. Passes of minibatches of whole groups
+            lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
+            parts = batches.minibatches(range(num_prompts), config.epochs, config.minibatches, run_seed=step_seed)
+            totals = dict.fromkeys(("policy_loss", "kl_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
+            for part in parts:
+                rows = [group * config.group + i for group in part for i in range(config.group)]
+                learned, logps = backward(policy, experience, rows, config, micro_tokens)
+                grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+                for name, value in (learned | {"grad_norm": grad_norm}).items():
+                    totals[name] += value / len(parts)
+            sampled_logps = logps if old_logps is None else old_logps  # [N, T]
+
+            # d. Book-keeping
+            metrics = {
+                "score": float(raw_scores.mean()),
+                "reward": float(scores.mean()),
+                "equal_frac": float((grouped.std(dim=1) < 1e-6).float().mean()),
+                "entropy": -float(masked_mean(sampled_logps, mask)),  # estimated from the sampled tokens themselves
+                "response_tokens": float(mask.sum(dim=1).float().mean()),
+                "finished_frac": sum(finished) / len(finished),
+                "sampler_gap": sampler_gap(rollouts, sampled_logps, mask),
+                "lr": lr,
+                **totals,
+            }
+            if reference_logps is not None:
+                metrics["kl"] = float(masked_sum(kl.k1(sampled_logps, reference_logps), mask).mean())
+                metrics["kl_k3"] = float(masked_sum(kl.k3(sampled_logps, reference_logps), mask).mean())
+            if probe is not None:
+                metrics["gold" if config.probe == "gold" else "probe"] = float(probe(step_prompts, texts, finished).mean())
+            run.log(step + 1, **metrics)
+            meter.count(int(batch.token_mask.sum()))
+            bar.advance(f"score {metrics['score']:.2f}")
+            if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                meter.flush()
+            states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+    meter.flush()
+    masters.give_back()
+
+    # 5. Save
+    last = run.read_metrics()[-1]
+    home = run.project.artifacts / KIND / config.name
+    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe")
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in kept if k in last})
+
+
+def backward(
+    policy: Policy, experience: Experience, rows: Sequence[int], config: Config, micro_tokens: int
+) -> tuple[dict[str, float], Tensor]:
+    """Gradients of the loss over some rows, the mean over their answers' tokens.
+
+    Returns measurements, and the policy's log-probabilities as they were met, [N, T].
+    """
+    batch = experience.batch
+    num_tokens = int(batch.on_cpu.response_mask[list(rows)].sum())
+    nothing = torch.zeros((), dtype=torch.float64, device=policy.device)
+    sums = dict.fromkeys(("policy_loss", "kl_loss", "clip_frac", "approx_kl"), nothing)
+    found = torch.zeros(batch.tokens.shape, device=policy.device)
+    for part in batches.micro_rows(batch, micro_tokens, packed=policy.paths.packed, rows=rows):
+        micro = batch.rows(part)
+        mask, width = micro.response_mask, micro.tokens.shape[1]
+        policy_logps = policy.token_logps(micro)  # [B, T]
+        old_logps = policy_logps.detach() if experience.old_logps is None else experience.old_logps[part, :width]
+        policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[part, None], clip=config.clip), mask).sum()
+        kl_loss = nothing
+        if experience.reference_logps is not None:
+            kl_loss = config.kl_coef * masked_sum(kl.k3(policy_logps, experience.reference_logps[part, :width]), mask).sum()
+        ((policy_loss + kl_loss) / num_tokens).backward()
+        with torch.no_grad():
+            found[part, :width] = policy_logps
+            sums["policy_loss"] = sums["policy_loss"] + policy_loss.detach()
+            sums["kl_loss"] = sums["kl_loss"] + kl_loss.detach()
+            sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
+            sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+    return {name: float(value) / num_tokens for name, value in sums.items()}, found
