@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.data.records import Message
-from fairlead.model import adapters, load, trunk
+from fairlead.model import adapters, load, lowbit, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, control_tokens, encode_conversation, encode_prompt
 from fairlead.model.paths import Paths
@@ -118,6 +118,8 @@ class Policy:
             self.network.peft_config["default"].base_model_name_or_path = named
             # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
             self.network.save_pretrained(str(folder), save_embedding_layers=False)
+            if lowbit.is_quantised(trunk.plain_network(self.network)):
+                lowbit.write_record(folder)
         else:
             with load.quiet_transformers():
                 self.network.save_pretrained(folder)
