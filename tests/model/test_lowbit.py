@@ -43,6 +43,7 @@ def policies(shape: str) -> tuple[Policy, Policy]:
     found = []
     for base, lora in ((network(shape, hidden=64), FOUR), (plain, Lora(4, 8))):
         policy = Policy(add_lora(base, lora, task=TaskType.CAUSAL_LM), tokenizer(), "nowhere")
+        policy.network.eval()
         shake(policy.trainable())
         found.append(policy)
     return found[0], found[1]
