@@ -68,11 +68,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return fresh.new_tokenizer(iter(TEXTS * 4), vocab_size=400, context=CONTEXT)
 
 
-def network(shape: str, *, seed: int = 0) -> PreTrainedModel:
+def network(shape: str, *, seed: int = 0, hidden: int = 32) -> PreTrainedModel:
     """A two-layer causal language model of this shape with wide random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = AutoModelForCausalLM.from_config(_config(shape), dtype=torch.float32)
+        made = AutoModelForCausalLM.from_config(_config(shape, hidden), dtype=torch.float32)
         with torch.no_grad():
             for parameter in made.parameters():
                 if parameter.dim() == 1:  # norms and biases begin as ones and zeros, behind which a mistake could hide
@@ -81,10 +81,10 @@ def network(shape: str, *, seed: int = 0) -> PreTrainedModel:
     return made  # type: ignore[no-any-return]
 
 
-def save_model(folder: Path, shape: str = "llama", *, seed: int = 0) -> Path:
+def save_model(folder: Path, shape: str = "llama", *, seed: int = 0, hidden: int = 32) -> Path:
     """A model folder as transformers writes it."""
     with quiet_transformers():
-        network(shape, seed=seed).save_pretrained(folder)
+        network(shape, seed=seed, hidden=hidden).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
@@ -115,12 +115,12 @@ def turns(*contents: str) -> tuple[Message, ...]:
     return tuple(user(content) if i % 2 == 0 else assistant(content) for i, content in enumerate(contents))
 
 
-def project_with_base(root: Path, shape: str = "llama") -> Project:
+def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> Project:
     """A project with a small random model, the artifact `base`, and learnable data in `data/`."""
     project = projects.create(root)
 
     def fill(folder: Path) -> None:
-        save_model(folder, shape)
+        save_model(folder, shape, hidden=hidden)
 
     artifacts.publish(project, "model", "base", fill=fill, parents=(), config={}, seed=0, metrics={})
     jsonl.write(project.data / "demonstrations.jsonl", _demonstrations())
@@ -204,12 +204,12 @@ def _turn(role: str, content: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content}]
 
 
-def _config(shape: str) -> PreTrainedConfig:
+def _config(shape: str, hidden: int) -> PreTrainedConfig:
     ids = {"pad_token_id": tokenizer().pad_token_id, "eos_token_id": tokenizer().eos_token_id, "bos_token_id": None}
     common: dict[str, Any] = {
         "vocab_size": len(tokenizer()),
-        "hidden_size": 32,
-        "intermediate_size": 64,
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "max_position_embeddings": CONTEXT,
@@ -227,7 +227,7 @@ def _config(shape: str) -> PreTrainedConfig:
             return MistralConfig(**common, num_key_value_heads=2)
         case "gpt2":
             return GPT2Config(
-                vocab_size=len(tokenizer()), n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.3, **ids
+                vocab_size=len(tokenizer()), n_embd=hidden, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.3, **ids
             )
         case "gpt_neox":
             return GPTNeoXConfig(**common)

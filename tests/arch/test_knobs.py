@@ -14,25 +14,25 @@ KNOBS = {
         "micro_tokens precision stored_as checkpoint_every seed"
     ),
     "sft": (
-        "name model demonstrations epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha held_out max_tokens too_long "
-        "micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+        "name model demonstrations epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
+        "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "reward": (
-        "name model comparisons epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha held_out max_tokens too_long "
-        "micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+        "name model comparisons epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
+        "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "dpo": (
-        "name model comparisons beta flip_rate epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha held_out max_tokens "
-        "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+        "name model comparisons beta flip_rate epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out "
+        "max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "ppo": (
         "name model reward prompts probe steps batch epochs minibatches max_new_tokens lr critic_lr warmup max_norm clip value_clip gamma "
-        "lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha micro_tokens precision optimizer_bits "
+        "lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits "
         "gradient_checkpointing checkpoint_every seed"
     ),
     "grpo": (
         "name model reward prompts probe steps batch group baseline epochs minibatches max_new_tokens lr warmup max_norm clip kl_coef "
-        "unfinished_penalty lora_rank lora_alpha micro_tokens precision optimizer_bits gradient_checkpointing checkpoint_every seed"
+        "unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing checkpoint_every seed"
     ),
     "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
     "compare": "name a b judge micro_tokens seed",

@@ -141,6 +141,37 @@ def test_export_of_an_adapter_names_its_base_or_merges_it(cli: Cli, project: Pat
     assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0])
 
 
+def test_export_merges_an_adapter_on_four_bits_into_either_base(cli: Cli, project: Path, tmp_path: Path) -> None:
+    rows = project / "data" / "demonstrations.jsonl"
+    words = ["train", "sft", "name=qlora", "model=base", f"demonstrations={rows}", "batch=24", "held_out=0", "base_bits=4"]
+    assert cli(*words, "--project", project).code == 0
+    export = ["export", "qlora", "--merge", "--project", project]
+    record = project / "artifacts" / "model" / "qlora" / "quantised_base.json"
+    before = load_policy(str(record.parent)).network.state_dict()
+    said = cli(*export, "--out", tmp_path / "kept", "--keep-rounding", "--prompts", project / "data" / "prompts.jsonl", "--json")
+    assert said.code == 0 and abs(said.json["merge_gap"]["kl"]) < 1e-6 < said.json["merge_gap"]["num_tokens"]
+    after = load_policy(str(tmp_path / "kept")).network.state_dict()
+    assert all(bool((before[name] == after[name]).all()) for name in before)
+    accepted = cli(*export, "--out", tmp_path / "full", "--json")  # untrained as it is, rounding hardly moves it
+    assert accepted.code == 0 and 1e-7 < accepted.json["merge_gap"]["kl"] < 0.02
+    assert any(bool((before[name] != value).any()) for name, value in load_policy(str(tmp_path / "full")).network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "words, remedy",
+    [
+        (["base", "--merge", "--keep-rounding"], "say how an adapter is merged"),
+        (["sft", "--keep-rounding"], "Add --merge"),
+        (["sft", "--merge", "--keep-rounding"], "no rounding to keep"),
+        (["sft", "--prompts", "prompts.jsonl"], "Add --merge"),
+    ],
+)
+def test_export_refuses_options_that_would_do_nothing(cli: Cli, project: Path, tmp_path: Path, words: list[str], remedy: str) -> None:
+    said = cli("export", *words, "--out", tmp_path / "out", "--project", project)
+    assert said.code == 1 and remedy in said.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_export_takes_reward_models_too(cli: Cli, project: Path, tmp_path: Path) -> None:
     assert cli("export", "reward", "--out", tmp_path / "out", "--project", project).code == 0
     before, after = (load_reward_model(str(each)) for each in (project / "artifacts" / "reward-model" / "reward", tmp_path / "out"))

@@ -1,12 +1,17 @@
 import warnings
+from pathlib import Path
+from typing import Any
 
 import torch
 from peft import TaskType
 from pytest import mark
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fairlead.model.adapters import Lora, add_lora
-from fakes import SHAPES, network
+from fairlead.model.heads import new_reward_model
+from fairlead.train.masters import Masters
+from fakes import SHAPES, network, save_model, shake
 
 
 def first_weights(lora: Lora) -> dict[str, Tensor]:
@@ -38,6 +43,23 @@ def test_every_shape_takes_an_adapter_in_silence(shape: str) -> None:
         warnings.simplefilter("always")
         add_lora(network(shape), Lora(4, 8), task=TaskType.CAUSAL_LM)
     assert [str(each.message) for each in caught if "is_gradient_checkpointing" not in str(each.message)] == []
+
+
+def test_a_reward_model_trained_on_bfloat16_is_written_in_float32_with_its_adapter_exact(tmp_path: Path) -> None:
+    lora = Lora(4, 8, precision="pure-bfloat16")
+    base = load_file(save_model(tmp_path / "base") / "model.safetensors")
+    model = new_reward_model(str(tmp_path / "base"), run_seed=0, lora=lora)
+    masters = Masters(model.trainable(), lora.precision)
+    shake({name: p for name, p in masters.parameters.items() if "lora_" in name})
+    masters.give_back()
+    name = "model.layers.1.mlp.up_proj"
+    layer: Any = dict(model.network.named_modules())[f"base_model.model.{name}"]
+    correction = 2 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight  # alpha / rank
+    expected = (base[f"{name}.weight"].bfloat16().float() + correction).detach()
+    model.save(tmp_path / "reward")
+    written = load_file(tmp_path / "reward" / "model.safetensors")
+    assert {values.dtype for values in written.values()} == {torch.float32}
+    torch.testing.assert_close(written[f"{name}.weight"], expected, atol=1e-6, rtol=0)
 
 
 def test_the_strength_is_alpha_over_rank() -> None:

@@ -5,7 +5,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import PreTrainedModel
 
 from fairlead.model import attention, flex, layout, trunk
-from fairlead.model.batch import Batch, collate
+from fairlead.model.batch import Batch, collate, shared_prompts
 from fairlead.model.encode import Encoded
 from fairlead.model.layout import Layout
 from fairlead.model.products import Stretches
@@ -88,7 +88,7 @@ def test_a_tree_holds_each_prompt_once() -> None:
     assert lay.tokens[0].tolist() == [5, 6, 7, 8, 10, 11, 12, 30, 10, 41, 42, 43, 44, 45]
     assert lay.positions is not None
     assert lay.positions[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 4, 4, 5, 6, 7, 8, 9]
-    assert layout.saved_share(batch, layout.shared_prompts(batch)) == pytest.approx((4 * 2 + 2) / int(batch.token_mask.sum()))
+    assert layout.saved_share(batch, shared_prompts(batch)) == pytest.approx((4 * 2 + 2) / int(batch.token_mask.sum()))
     for i, length in enumerate(batch.lengths.tolist()):
         assert lay.tokens.flatten()[lay.at[i, :length]].tolist() == batch.tokens[i, :length].tolist()
 

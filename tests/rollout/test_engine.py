@@ -12,10 +12,10 @@ from fairlead.core import seed
 from fairlead.model import trunk
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import collate
-from fairlead.recipes.ppo import answered
 from fairlead.rollout import engine, slots
 from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.rows import answered
 from fairlead.rollout.sampling import uniforms
 from fakes import HYBRID, MORE_SHAPES, SHAPES, network, policy, tokenizer, turns
 

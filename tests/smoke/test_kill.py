@@ -51,6 +51,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "reward": ("reward", PAIRS | {"lora_rank": 0}),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
+    "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
     "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),

@@ -50,11 +50,11 @@ def test_with_a_rule(tmp_path: Path, rank: int) -> None:
     check_finished(project, ppo, made, **settings)
 
 
-@pytest.mark.parametrize("rank", [0, 4])
-def test_with_a_reward_model(tmp_path: Path, rank: int) -> None:
-    project = project_with_base(tmp_path)
+@pytest.mark.parametrize("rank, base_bits", [(0, 32), (4, 32), (4, 4)])
+def test_with_a_reward_model(tmp_path: Path, rank: int, base_bits: int) -> None:
+    project = project_with_base(tmp_path, hidden=64 if base_bits == 4 else 32)
     judge(project)
-    settings = SETTINGS | {"lora_rank": rank, "reward": "judge", "probe": "rule:data/vowels.py"}
+    settings = SETTINGS | {"lora_rank": rank, "base_bits": base_bits, "reward": "judge", "probe": "rule:data/vowels.py"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     assert all("probe" in row for row in made.rows)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from fairlead.cli.output import AsJson, near, tell
 from fairlead.cli.place import ProjectDir, find_model
 from fairlead.cli.sampling import Model
 from fairlead.core import files
-from fairlead.core.errors import ModelError, ProjectError
+from fairlead.core.errors import ConfigError, ModelError, ProjectError
 from fairlead.store.artifact import MANIFEST
 
 ADAPTER = "adapter_config.json"
@@ -21,10 +22,19 @@ def export(
     model: Model,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to make; it must not hold anything yet.")],
     merge: Annotated[bool, typer.Option("--merge", help="Merge an adapter into its base, so that the folder stands alone.")] = False,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --merge: native rows with a prompt, to compare on; by default some of its own."),
+    ] = None,
+    keep_rounding: Annotated[
+        bool, typer.Option("--keep-rounding", help="With --merge: into what 4 bits left of the base that it was trained on.")
+    ] = False,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy a model, or a reward model, to a folder that transformers, vLLM and others load.
+
+    Before and after merging, the model's answers are compared; where they would change, nothing is made.
 
     Example: fairlead export aligned --out aligned-model --merge
     """
@@ -34,29 +44,37 @@ def export(
         raise ModelError(f"{model}: is on the Hub, where other tools find it by the same name. Nothing was exported.")
     source = found.location
 
-    from fairlead.model import load
+    from fairlead.data.reading import read_prompts
+    from fairlead.model import load, lowbit
+    from fairlead.rollout.merge import PROMPTS, merge_adapter
 
     is_adapter = (source / ADAPTER).is_file()
+    if (prompts or keep_rounding) and not (merge and is_adapter):
+        raise ConfigError("--prompts and --keep-rounding say how an adapter is merged. Add --merge, and give an adapter.")
+    if keep_rounding and not lowbit.has_record(source):
+        raise ConfigError(f"{model}: was not trained on a base in 4 bits, so there is no rounding to keep. Leave out --keep-rounding.")
     if not is_adapter:
         load.check_folder(str(source))
     elif not merge:
         _check_adapter(source, load.adapter_base(source))
+    gap = None
+    if is_adapter and merge:
+        asked = [row.prompt for row in read_prompts(prompts)] if prompts else PROMPTS
+        merged, gap = merge_adapter(source, asked, keep_rounding=keep_rounding, source=str(prompts or "Fairlead's own prompts"))
     if out.exists():
         out.rmdir()
     with files.atomic_folder(out) as folder:
         if is_adapter and merge:
-            network, tokenizer = load.load_causal_lm(str(source)), load.load_tokenizer(str(source))
-            with load.quiet_transformers():
-                network.save_pretrained(folder, safe_serialization=True)
-            tokenizer.save_pretrained(folder)
+            merged.save(folder)
         else:
             _copy(source, folder)
         if is_adapter and not merge:
             _name_base(folder / ADAPTER, load.adapter_base(source))
     kind = "an adapter beside its base" if is_adapter and not merge else "a model with all its weights"
     tell(
-        {"model": model, "digest": found.digest or None, "adapter": is_adapter and not merge, "merged": is_adapter and merge},
-        [f"{found.name} as {kind}."],
+        {"model": model, "digest": found.digest or None, "adapter": is_adapter and not merge, "merged": is_adapter and merge}
+        | {"merge_gap": gap and asdict(gap)},
+        [f"{found.name} as {kind}.", *([f"Merging moved its next tokens by {gap.kl:.4f} nats (KL, mean)."] if gap else [])],
         as_json=as_json,
         read=[source],
         wrote=[out],

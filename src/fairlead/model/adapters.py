@@ -4,15 +4,18 @@ import copy
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
+from fairlead.model import load, lowbit
 from fairlead.model.paths import Precision
 
 POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's
@@ -26,10 +29,13 @@ class Lora:
     alpha: int
     seed: int = 0  # of the adapter's first weights: A is random, B is zero
     precision: Precision = "float32"  # pure-bfloat16 keeps the frozen weights in bfloat16 from the start
+    base_bits: Literal[4, 32] = 32  # 4: the frozen linear layers in 4 bits (QLoRA)
 
 
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
     """The network with a fresh adapter; only the adapter (and a classification head) is trainable."""
+    if lora.base_bits == 4:
+        lowbit.quantise(network, load.default_device())
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -81,6 +87,8 @@ def save(network: PeftModel, folder: Path, *, base: str, home: Path) -> None:
     # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
     network.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=[POLICY])
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
+    if lowbit.is_quantised(network.get_base_model()):
+        lowbit.write_record(folder)
 
 
 def merged(network: PeftModel) -> PreTrainedModel:
@@ -88,4 +96,11 @@ def merged(network: PeftModel) -> PreTrainedModel:
     for parameter in network.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.float()
-    return network.merge_and_unload()  # type: ignore[no-any-return]
+    if not lowbit.is_quantised(network.get_base_model()):
+        return network.merge_and_unload()  # type: ignore[no-any-return]
+    layers: list[Any] = [module for module in network.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        plain = lowbit.plain_linear(layer.get_base_layer())  # PEFT would round the sum to 4 bits again
+        plain.weight.data += layer.get_delta_weight("default").detach()
+        layer.base_layer = plain
+    return network.unload()  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedConfig, P
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
 from fairlead.data.records import Message
-from fairlead.model import adapters, load, trunk
+from fairlead.model import adapters, load, lowbit, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, encode_conversation
 from fairlead.model.layout import Layout
@@ -211,7 +211,7 @@ def shares_trunk(policy: Policy, reference: str) -> bool:
         return False
     base = load.adapter_base(adapter)
     same = Path(base).resolve() == Path(policy.reference).resolve() if Path(base).is_dir() else base == policy.reference
-    return same
+    return same and lowbit.has_record(adapter) == lowbit.is_quantised(trunk.plain_network(policy.network))
 
 
 def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel:

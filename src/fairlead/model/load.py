@@ -1,7 +1,7 @@
 """Models and tokenizers from a folder or the Hub, as transformers reads them.
 
 Refused: folders that are no model, weights in pickle files, code that a model brings along, weights that are missing from the files.
-A PEFT adapter is read together with its base and merged into it.
+A PEFT adapter is read together with its base and merged into it; into what 4 bits left of the base where it was trained on that.
 """
 
 import json
@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from fairlead.core.errors import ModelError
-from fairlead.model import attention, fused, trunk
+from fairlead.model import attention, fused, lowbit, trunk
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -51,7 +51,7 @@ def load_causal_lm(reference: str) -> PreTrainedModel:
     """A causal language model in float32, ready for training; raises ModelError with what to do."""
     folder = Path(reference)
     if folder.is_dir() and (folder / "adapter_config.json").is_file():
-        return _load_adapter(folder)
+        return load_adapted(folder).merge_and_unload()  # type: ignore[no-any-return]
     check_folder(reference)
     return from_pretrained(AutoModelForCausalLM, reference)
 
@@ -170,10 +170,16 @@ def adapter_base(folder: Path) -> str:
     return str(beside) if beside.is_dir() else base
 
 
-def _load_adapter(folder: Path) -> PreTrainedModel:
+def load_adapted(folder: Path, *, rounded: bool = True) -> PeftModel:
+    """An adapter on its base, not merged, in float32; raises ModelError with what to do.
+
+    A base that had 4 bits while the adapter was trained has the values that these leave, unless it is not to be `rounded`.
+    """
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
     base = load_causal_lm(adapter_base(folder))
+    if rounded and lowbit.has_record(folder):
+        lowbit.round_weights(base, default_device())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns of missing weights, which are refused here
@@ -184,9 +190,8 @@ def _load_adapter(folder: Path) -> PreTrainedModel:
     expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if found != expected:
         raise ModelError(f"{folder}: the adapter's weights are not those of its settings ({min(found ^ expected)}). It is refused.")
-    merged: PreTrainedModel = adapted.merge_and_unload()
-    merged.eval()
-    return merged
+    adapted.eval()
+    return adapted
 
 
 def _first_line(error: Exception) -> str:

@@ -56,6 +56,7 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
+    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
     held_out: float = 0.1  # share of the prompts kept for measuring
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
@@ -79,6 +80,7 @@ class Config:
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
+        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -86,7 +88,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the reference is what it is now
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
@@ -183,7 +185,7 @@ def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) 
 def references(run: Run, policy: Policy, pairs: Sequence[Pair], config: Config, micro_tokens: int) -> PairLogps:
     """What the policy says of every pair now; read from the project's cache where it was computed before.  [pairs] each"""
     rows = digest.of_json([asdict(row) for pair in pairs for row in pair])
-    depends_on = dict(model=run.inputs["model"].digest, precision=config.precision, rows=rows)
+    depends_on = dict(model=run.inputs["model"].digest, precision=config.precision, base_bits=config.base_bits, rows=rows)
     found = cached(run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, micro_tokens)._asdict())
     return PairLogps(**{side: logps.to(policy.device) for side, logps in found.items()})
 

@@ -70,6 +70,7 @@ class Config:
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
+    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
     micro_tokens: int = 2048  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
@@ -92,6 +93,7 @@ class Config:
         require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
+        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         return run.finished
 
     # 1. Policy, reference
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     engine = open_engine(policy)

@@ -52,6 +52,7 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
+    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
     held_out: float = 0.15  # share of the prompts kept for the evidence
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
@@ -73,6 +74,7 @@ class Config:
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
+        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -80,7 +82,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the trunk of a language model and a fresh head
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
 
     # 2. Data: pairs that share a prompt stay on the same side of the split

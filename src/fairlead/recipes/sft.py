@@ -49,6 +49,7 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
+    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
     held_out: float = 0.05  # share of the prompts kept for measuring; 0 keeps none
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
@@ -70,6 +71,7 @@ class Config:
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
+        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -77,7 +79,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision) if config.lora_rank else None
+    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: the same prompt never stands on both sides
