@@ -26,8 +26,8 @@ KNOBS = {
         "too_long micro_tokens precision gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "ppo": (
-        "name model reward prompts probe steps batch epochs minibatches max_new_tokens lr critic_lr warmup max_norm clip value_clip gamma "
-        "lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha micro_tokens precision "
+        "name model reward prompts probe steps batch epochs minibatches max_new_tokens reuse_rollouts lr critic_lr warmup max_norm clip "
+        "value_clip gamma lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha micro_tokens precision "
         "gradient_checkpointing checkpoint_every seed"
     ),
     "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
