@@ -26,13 +26,14 @@ KNOBS = {
         "max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "ppo": (
-        "name model reward prompts probe steps batch epochs minibatches max_new_tokens lr critic_lr warmup max_norm clip value_clip gamma "
-        "lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits "
-        "gradient_checkpointing checkpoint_every seed"
+        "name model reward prompts probe steps batch epochs minibatches max_new_tokens reuse_rollouts lr critic_lr warmup max_norm clip "
+        "value_clip gamma lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision "
+        "optimizer_bits gradient_checkpointing checkpoint_every seed"
     ),
     "grpo": (
         "name model reward prompts probe steps batch group baseline epochs minibatches max_new_tokens lr warmup max_norm clip kl_coef "
-        "unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing checkpoint_every seed"
+        "unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing "
+        "checkpoint_every seed"
     ),
     "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
     "compare": "name a b judge micro_tokens seed",

@@ -60,6 +60,7 @@ def test_honest_answers_pass() -> None:
         ({"logps": (-math.inf, -0.1)}, "the log-probability of token 0 is -inf"),
         ({"logps": (-(10**400), -0.1)}, "the log-probability of token 0 is -1000"),
         ({"logps": (None, -0.1)}, "the log-probability of token 0 is None"),
+        ({"reused": 3}, "says that 3 of 2 tokens were reused"),
         ({"finish": "length"}, "says finish = 'length', but its last token, 1, makes it 'stop'"),
         ({"finish": "abort"}, "says finish = 'abort'"),
         ({"tokens": (2, 3)}, "says finish = 'stop', but its last token, 3, makes it 'length'"),
@@ -99,7 +100,13 @@ class HttpEngine:
     address: str
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], settings: Sampling, *, run_seed: int, rows: Sequence[int] | None = None
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: Sampling,
+        *,
+        run_seed: int,
+        rows: Sequence[int] | None = None,
+        drafts: Sequence[Sequence[int]] | None = None,
     ) -> list[Rollout]:
         asked: dict[str, Any] = {"prompts": [*map(list, prompts)], "longest": settings.max_new_tokens, "seed": run_seed}
         asked["rows"] = None if rows is None else list(rows)

@@ -54,6 +54,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
     "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
+    "ppo with drafts": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 0, "reuse_rollouts": True}),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
     "grpo": (
         "grpo",

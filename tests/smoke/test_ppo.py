@@ -1,6 +1,7 @@
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 from pytest import approx
@@ -12,7 +13,10 @@ from fairlead.model.batch import minibatches
 from fairlead.model.policy import load_policy
 from fairlead.recipes import ppo, reward
 from fairlead.rehearse import campaign
+from fairlead.rollout.engines import LocalEngine
+from fairlead.rollout.records import Rollout
 from fairlead.store.project import Project
+from fairlead.store.run import open_run
 from fakes import Trained, check_finished, project_with_base, train
 
 SETTINGS = {
@@ -122,6 +126,28 @@ def test_an_epoch_whose_last_part_is_short_still_averages_over_its_updates(tmp_p
     made = train(project_with_base(tmp_path), ppo, **SETTINGS | {"lora_rank": 0, "minibatches": 5, "batch": 31, "lr": 1e-6})
     norms = made.series("grad_norm")
     assert min(norms) > 0.4 * max(norms)
+
+
+def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
+    settings = SETTINGS | {"lora_rank": 0, "lr": 1e-4, "warmup": 0, "steps": 6, "batch": 20, "reuse_rollouts": True}
+    # two steps see all of the 40 prompts
+    made = train(project_with_base(tmp_path / "with"), ppo, **settings)
+    reused = made.series("reused_frac")
+    assert reused[:2] == [0, 0] and all(0.1 < share < 1 for share in reused[2:])
+    check_books(made, penalty=0.5)
+
+    class WithoutDrafts(LocalEngine):
+        def sample(self, *asked: Any, **options: Any) -> list[Rollout]:
+            return super().sample(*asked, **options | {"drafts": None})
+
+    config = ppo.Config(**settings)  # type: ignore[arg-type]
+    with open_run(project_with_base(tmp_path / "without"), "ppo", config, kind=ppo.KIND, quiet=True) as run:
+        other = Trained(ppo.main(config, run, open_engine=WithoutDrafts), run.folder)
+    assert other.series("reused_frac") == [0] * 6
+    rounding = {"sampler_gap": 0, "reused_frac": 0}  # the sampler's own log-probabilities come from other products
+    assert [row | rounding for row in other.rows] == [row | rounding for row in made.rows]
+    without = train(project_with_base(tmp_path / "fresh"), ppo, **settings | {"reuse_rollouts": False})
+    assert without.series("score")[2:] != made.series("score")[2:] and "reused_frac" not in without.rows[0]
 
 
 def test_a_prompt_that_leaves_no_room_is_named(tmp_path: Path) -> None:

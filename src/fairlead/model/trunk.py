@@ -52,10 +52,10 @@ def _checkpointing(trunk: nn.Module, on: bool) -> Iterator[None]:
             layer.gradient_checkpointing = layer.training = False
 
 
-def hidden_at(network: PreTrainedModel, tokens: Tensor, cache: Cache, places: Tensor) -> Tensor:
-    """Read rows that are padded on the right into the cache; the hidden state at one place of each.  [P, L], [P] -> [P, H]"""
+def hidden_at(network: PreTrainedModel, tokens: Tensor, cache: Cache, rows: Tensor, places: Tensor) -> Tensor:
+    """Read rows that are padded on the right into the cache; the hidden states at N of their places.  [P, L], [N], [N] -> [N, H]"""
     hidden: Tensor = plain_network(network).base_model(input_ids=tokens, past_key_values=cache, use_cache=True)[0]
-    return hidden[torch.arange(len(tokens), device=tokens.device), places]
+    return hidden[rows, places]
 
 
 def logits_of(network: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
 from fairlead.ops.advantage import gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
+from fairlead.rollout import drafts
 from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.rewards import is_rule, open_reward, ready
@@ -63,6 +64,7 @@ class Config:
     epochs: int = 4  # passes over a step's answers
     minibatches: int = 1  # optimiser steps per pass
     max_new_tokens: int = 128  # longest answer
+    reuse_rollouts: bool = False  # a prompt's answer of the epoch before is the draft of its next one
     lr: float = 1e-4  # of the policy, at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning wants about 1e-6
     critic_lr: float = 1e-4  # of the critic
     warmup: int = 5  # steps of linear warm-up
@@ -161,8 +163,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 3. Optimisers, and the KL controller's coefficient
     optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
     critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr, bits=config.optimizer_bits)
-    parameters = {f"policy.{k}": p for k, p in masters.parameters.items()}
+    parameters: dict[str, Tensor] = {f"policy.{k}": p for k, p in masters.parameters.items()}
     parameters |= {f"critic.{k}": p for k, p in critic_masters.parameters.items()}
+    past = drafts.empty_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
+    if past is not None:
+        parameters["drafts"] = past
     optimizers = {"optimizer": optimizer, "critic_optimizer": critic_optimizer}
     state = states.State(parameters, optimizers, {"kl_coef": config.kl_coef})
     start = states.restore(run, state)
@@ -177,7 +182,13 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             # a. Sample answers, and have them scored
             index = order[step]
             step_seed = seed.derive(config.seed, "ppo", step)
-            rollouts = answers(engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed)
+            asked = [encoded_prompts[i] for i in index]
+            if past is None:
+                rollouts = answers(engine, policy, asked, sampling, run_seed=step_seed)
+            else:  # a row draws the same numbers in every epoch: only so does its last answer foretell this one
+                rows_seed = seed.derive(config.seed, "ppo", "rows")
+                rollouts = answers(engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=drafts.read(past, index))
+                drafts.keep(past, index, rollouts)
             step_prompts = [prompts[i] for i in index]
             texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
             raw_scores = reward(step_prompts, texts, finished)  # [N]
@@ -230,6 +241,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "lr": config.lr * lr_scale,
                 **totals,
             }
+            if past is not None:
+                metrics["reused_frac"] = sum(r.reused for r in rollouts) / sum(len(r.tokens) for r in rollouts)
             if probe is not None:
                 metrics["gold" if config.probe == "gold" else "probe"] = float(probe(step_prompts, texts, finished).mean())
             if config.kl_target:

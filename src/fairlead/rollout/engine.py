@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from fairlead.core import seed
 from fairlead.model import trunk
 from fairlead.model.batch import micro_batches
+from fairlead.ops.logprobs import CHUNK_LOGITS
 from fairlead.rollout import graphs, padded
 from fairlead.rollout.job import KEEP, Job
 from fairlead.rollout.records import Rollout, Sampling, Text
@@ -35,13 +36,15 @@ def sample(
     rows: Sequence[int] | None = None,
     slots: int = 128,
     limits: Sequence[int] | None = None,
+    drafts: Sequence[Sequence[int]] | None = None,
     text: Text | None = None,
 ) -> list[Rollout]:
     """One answer per prompt, in the prompts' order; a prompt that occurs n times gets n answers of its own.
 
     `rows` are the rows' numbers, 0, 1, ... unless told: a row draws its uniform numbers from the seed and its own number, whatever is
     sampled beside it.  `limits` are lengths per row, where they differ from `max_new_tokens`; `text` turns tokens into text, for stop
-    strings.
+    strings.  `drafts` are earlier answers, empty where there is none.  They change nothing but the time that it takes, and those of the
+    same row number and seed save some (`rollout/drafts.py`); padded batches make no use of them.
     """
     if not prompts:
         return []
@@ -51,6 +54,7 @@ def sample(
         settings,
         row_seeds=[seed.derive(run_seed, "sample", row) for row in (range(len(prompts)) if rows is None else rows)],
         limits=limits if limits is not None else [settings.max_new_tokens] * len(prompts),
+        drafts=drafts if drafts is not None else [()] * len(prompts),
         stop_ids=stop_ids,
         text=text,
         device=next(network.parameters()).device,
@@ -67,7 +71,7 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
     slots = Slots(count, capacity=job.capacity, device=device)
     step = graphs.stepper(network, slots, slots.cache(trunk.num_layers(network)))
     # Like lengths are read together, and equal prompts stand next to each other.
-    waiting = sorted(range(len(job.prompts)), key=lambda i: (-len(job.prompts[i]), tuple(job.prompts[i]), i))
+    waiting = sorted(range(len(job.prompts)), key=lambda i: (-len(job.text_of(i)), job.text_of(i), i))
     owner = torch.full((count,), -1, device=device)  # the row whose answer each slot holds; -1: free
     current = torch.zeros(count, dtype=torch.int64, device=device)  # its newest token, not yet in the cache
     while True:
@@ -96,26 +100,40 @@ def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) ->
 
 
 def _readings(job: Job, rows: list[int]) -> Iterator[list[int]]:
-    """The rows in groups whose different prompts are read together."""
-    of_prompt: dict[tuple[int, ...], list[int]] = {}
+    """The rows in groups whose different prompts and drafts are read together."""
+    of_text: dict[tuple[int, ...], list[int]] = {}
     for i in rows:
-        of_prompt.setdefault(tuple(job.prompts[i]), []).append(i)
-    prompts = list(of_prompt)
-    for group in micro_batches([len(prompt) for prompt in prompts], PREFILL_TOKENS):
-        yield [i for k in group for i in of_prompt[prompts[k]]]
+        of_text.setdefault(job.text_of(i), []).append(i)
+    texts = list(of_text)
+    for group in micro_batches([len(text) for text in texts], PREFILL_TOKENS):
+        yield [i for k in group for i in of_text[texts[k]]]
 
 
 def _read_prompts(network: PreTrainedModel, job: Job, slots: Slots, into: Tensor, rows: list[int], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Read each different prompt once, copy it into the slots of its rows, and draw every row's first token."""
+    """Read each different prompt with its draft once, copy it into the slots of its rows, and draw what follows each token of the drafts.
+
+    Returns every row's newest token, and whether it was its last.
+    """
     device = into.device
-    prompts = list(dict.fromkeys(tuple(job.prompts[i]) for i in rows))
-    number = {prompt: k for k, prompt in enumerate(prompts)}
-    source = torch.tensor([number[tuple(job.prompts[i])] for i in rows], device=device)
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    tokens = torch.full((len(prompts), int(lengths.max())), pad_id, device=device)
-    for k, prompt in enumerate(prompts):
-        tokens[k, : len(prompt)] = torch.tensor(prompt, device=device)
+    texts = list(dict.fromkeys(job.text_of(i) for i in rows))
+    number = {text: k for k, text in enumerate(texts)}
+    source = torch.tensor([number[job.text_of(i)] for i in rows], device=device)
+    tokens = torch.full((len(texts), max(map(len, texts))), pad_id, device=device)
+    for k, text in enumerate(texts):
+        tokens[k, : len(text)] = torch.tensor(text, device=device)
+    starts = torch.tensor([len(job.prompts[i]) for i in rows], device=device)
+    counts = torch.tensor([len(job.drafts[i]) + 1 for i in rows], device=device)  # what each row draws
+    row = torch.arange(len(rows), device=device).repeat_interleave(counts)  # [N] for each token that is drawn: whose it is
+    place = torch.arange(len(row), device=device) - (counts.cumsum(0) - counts)[row]  # [N] and where in the answer
     cache = DynamicCache()
-    last = trunk.hidden_at(network, tokens, cache, lengths - 1)  # [prompts, H]
-    slots.fill(into, source, cache, lengths[source])
-    return job.draw(torch.tensor(rows, device=device), trunk.logits_of(network, last)[source])
+    hidden = trunk.hidden_at(network, tokens, cache, source[row], starts[row] - 1 + place)  # [N, H]
+    owner = torch.tensor(rows, device=device)
+    size = max(1, CHUNK_LOGITS // network.config.get_text_config().vocab_size)
+    parts = [
+        job.pick(owner[whose], places, trunk.logits_of(network, h))
+        for whose, places, h in zip(row.split(size), place.split(size), hidden.split(size), strict=True)
+    ]
+    drawn, logps = (torch.cat(each) for each in zip(*parts, strict=True))
+    newest, ended = job.begin(owner, drawn, logps)
+    slots.fill(into, source, cache, starts + job.lengths[owner] - 1)
+    return newest, ended

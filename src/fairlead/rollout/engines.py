@@ -18,11 +18,18 @@ LEAST = -3e38  # the log-probabilities that float32 can hold
 
 class Engine(Protocol):
     def sample(
-        self, prompts: Sequence[Sequence[int]], settings: Sampling, *, run_seed: int, rows: Sequence[int] | None = None
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: Sampling,
+        *,
+        run_seed: int,
+        rows: Sequence[int] | None = None,
+        drafts: Sequence[Sequence[int]] | None = None,
     ) -> list[Rollout]:
         """One answer per prompt, in the prompts' order, by the policy as it is now.
 
         The same seed and row number, 0, 1, ... unless told, give the same answer; different rows must not share their randomness.
+        `drafts` are earlier answers, which an engine may use or not; they must not change what it answers.
         """
 
 
@@ -33,19 +40,27 @@ class LocalEngine:
     policy: Policy
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], settings: Sampling, *, run_seed: int, rows: Sequence[int] | None = None
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: Sampling,
+        *,
+        run_seed: int,
+        rows: Sequence[int] | None = None,
+        drafts: Sequence[Sequence[int]] | None = None,
     ) -> list[Rollout]:
         policy = self.policy
-        return sample(
-            policy.network,
-            prompts,
-            settings,
-            stop_ids=policy.stop_ids,
-            pad_id=policy.pad_id,
-            run_seed=run_seed,
-            rows=rows,
-            text=spelling(policy),
-        )
+        with policy.paths.autocast(policy.device):  # in the precision that the answers are trained in
+            return sample(
+                policy.network,
+                prompts,
+                settings,
+                stop_ids=policy.stop_ids,
+                pad_id=policy.pad_id,
+                run_seed=run_seed,
+                rows=rows,
+                drafts=drafts,
+                text=spelling(policy),
+            )
 
 
 def answers(
@@ -56,9 +71,10 @@ def answers(
     *,
     run_seed: int,
     rows: Sequence[int] | None = None,
+    drafts: Sequence[Sequence[int]] | None = None,
 ) -> list[Rollout]:
     """What the engine answers, checked.  Raises DataError."""
-    rollouts = engine.sample(prompts, settings, run_seed=run_seed, rows=rows)
+    rollouts = engine.sample(prompts, settings, run_seed=run_seed, rows=rows, drafts=drafts)
     vocabulary = int(policy.network.config.get_text_config().vocab_size)
     check(rollouts, prompts, settings, stop_ids=policy.stop_ids, vocabulary=vocabulary, text=spelling(policy))
     return rollouts
@@ -110,6 +126,8 @@ def _fault(
     def ends(some: Sequence[int]) -> bool:
         return not stop_ids.isdisjoint(some) or (bool(settings.stop) and any(stop in text(some) for stop in settings.stop))
 
+    if type(rollout.reused) is not int or not 0 <= rollout.reused <= len(tokens):
+        return f"says that {rollout.reused!r:.40} of {len(tokens)} tokens were reused"
     if ends(tokens[:-1]):
         return "goes on after a stop token or a stop string"
     finish = "stop" if ends(tokens) else "length"

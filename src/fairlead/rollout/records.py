@@ -28,6 +28,7 @@ class Rollout:
     tokens: tuple[int, ...]  # of the answer; the end token is the last where finish is "stop"
     logps: tuple[float, ...]  # of each token under the sampler's distribution
     finish: Literal["stop", "length"]
+    reused: int = 0  # how many of the tokens were taken from a draft
 
 
 # Tokens of an answer -> its text.

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairlead.core import files
 from fairlead.core.errors import ProjectError, Stopped
@@ -22,9 +22,9 @@ TABLES = {"qmap1": "dynamic", "qmap2": "udynamic"}  # what bitsandbytes calls th
 
 @dataclass
 class State:
-    """What a recipe trains: named parameters, optimisers over them, and the numbers that its controllers carry."""
+    """What a recipe changes: named parameters and other tensors, optimisers, and the numbers that its controllers carry."""
 
-    parameters: Mapping[str, nn.Parameter]
+    parameters: Mapping[str, Tensor]
     optimizers: Mapping[str, torch.optim.Optimizer]
     numbers: dict[str, float] = field(default_factory=dict)
 
