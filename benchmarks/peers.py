@@ -37,19 +37,21 @@ from fairlead.model.load import quiet_transformers
 HERE = Path(__file__).parent / "peer_workers"
 CONTEXT = 1024
 BATCH = 16
-WORKS = ("sft", "reward", "dpo", "ppo", "sample")
+WORKS = ("sft", "reward", "dpo", "grpo", "ppo", "sample")
+ASKED = 256  # prompts of one call to sample
+WINDOW = 5  # steps over which TRL may group rows by length, where it is tuned: a turn then is that many steps of each side
 SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
 PRECISION = {"fp32": "float32", "bf16": "bfloat16", "pure-bf16": "pure-bfloat16"}
 SHAPE = {
     "hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 768
 }  # fmt: skip
 ROUNDS = ("default", "kept", "peer-tuned")
-# What TRL's documentation offers on a CPU and leaves the rows and their order as they are.  Grouping rows by length changes the order, and
-# other batch sizes change the step, so neither is among them.
+# What TRL's documentation offers on a CPU.  Rows grouped by length are our doing: the same rows within WINDOW steps, in another order.
 TUNED: dict[str, dict[str, Any]] = {
-    "sft": {"gradient_checkpointing": False},
-    "reward": {"gradient_checkpointing": False},
-    "dpo": {"gradient_checkpointing": False, "precompute_ref_log_probs": True},
+    "sft": {"gradient_checkpointing": False, "group_by_length": True},
+    "reward": {"gradient_checkpointing": False, "group_by_length": True},
+    "dpo": {"gradient_checkpointing": False, "precompute_ref_log_probs": True, "group_by_length": True},
+    "grpo": {"gradient_checkpointing": False},
     "ppo": {"gradient_checkpointing": False},
     "sample": {"sort": True},
 }
@@ -134,12 +136,16 @@ def measure(
     """Both sides step by step; `settings` are what TRL is told besides its defaults."""
     home = args.out / f"{work}-{dtype}-{round_name}"
     home.mkdir(parents=True, exist_ok=True)
-    ours, theirs, tokens = write_rows(work, home, model, comparisons, args)
-    job = as_job(work, dtype, round_name, settings, model, args)
+    window = WINDOW if settings.get("group_by_length") else 1
+    ours, theirs, tokens = write_rows(work, home, model, comparisons, args, window=window)
+    job = as_job(work, dtype, round_name, {k: v for k, v in settings.items() if k != "group_by_length"}, model, args) | {"window": window}
     subprocess.run(["rm", "-rf", str(home / "theirs")], check=True)
     us = start_ours(job, ours, home)
     them = start(
-        args.trl.absolute(), HERE / "trl.py", job | {"rows": str(theirs), "home": str((home / "theirs").resolve())}, home / "trl.log"
+        (args.trl_ppo if work == "ppo" else args.trl).absolute(),
+        HERE / "trl.py",
+        job | {"rows": str(theirs), "home": str((home / "theirs").resolve())},
+        home / "trl.log",
     )
     answers: dict[str, list[dict[str, Any]]] = {"us": [], "them": []}
     for name, process in (("us", us), ("them", them)):
@@ -152,7 +158,8 @@ def measure(
     for process in (us, them):
         process.communicate("stop\n")
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(answers["us"], answers["them"], strict=True)]
-    num_tokens = [sum(tokens[2 + i]) for i in range(args.measure)]
+    starts = [1 + window * (1 + i) for i in range(args.measure)]  # the first step, and a turn for nothing
+    num_tokens = [sum(sum(step) for step in tokens[start : start + window]) for start in starts]
     speed = {
         name: round(statistics.median(n / a["seconds"] for n, a in zip(num_tokens, found, strict=True))) for name, found in answers.items()
     }
@@ -182,7 +189,8 @@ def as_job(work: str, dtype: str, round_name: str, settings: dict[str, Any], mod
         "work": work,
         "tag": f"{dtype}-{round_name}",
         "model": str(model.resolve()),
-        "batch": 64 if work == "sample" else args.batch,
+        "batch": ASKED if work == "sample" else args.batch,
+        "window": 1,
         "precision": PRECISION[dtype],
         "device": args.device,
         "threads": args.threads,
@@ -200,10 +208,14 @@ def start_ours(job: dict[str, Any], rows: Path, home: Path) -> "subprocess.Popen
 
 
 def write_rows(
-    work: str, home: Path, model: Path, comparisons: list[Comparison], args: argparse.Namespace
+    work: str, home: Path, model: Path, comparisons: list[Comparison], args: argparse.Namespace, *, window: int = 1
 ) -> tuple[Path, Path, list[list[int]]]:
-    """The rows for us, the rows for them in the order in which we take ours, and each row's tokens by step."""
+    """The rows for us, the rows for them in the order in which we take ours, and each row's tokens by step.
+
+    With a `window` their rows are grouped by length within that many steps.
+    """
     tokenizer = fresh.PreTrainedTokenizerFast.from_pretrained(model)
+    num_steps = 1 + window * (args.measure + 2)
     if work == "sample":
         # The answers' lengths are those of the data: row i may say as many tokens as its chosen answer has.
         rows = [
@@ -215,16 +227,19 @@ def write_rows(
         path = home / "rows.jsonl"
         jsonl.write(path, rows)
         lengths = [int(row["limit"]) for row in rows]
-        steps = [[lengths[(s * 64 + k) % len(rows)] for k in range(64)] for s in range(args.measure + 2)]
+        steps = [[lengths[(s * ASKED + k) % len(rows)] for k in range(ASKED)] for s in range(num_steps)]
         return path.resolve(), path.resolve(), steps
 
-    if work == "ppo":
+    if work in ("ppo", "grpo"):
         prompts = [c for c in comparisons if len(encode_prompt(tokenizer, c.prompt)) < 512]
-        jsonl.write(home / "ours.jsonl", [{"prompt": as_row("dpo", c)["prompt"]} for c in prompts])
-        order = batches.step_rows(len(prompts), args.batch, args.measure + 3, run_seed=0, whole=True)
+        asked = [as_row("dpo", c)["prompt"] for c in prompts]
+        jsonl.write(home / "ours.jsonl", [{"prompt": prompt} for prompt in asked])
+        answers = 4 if work == "grpo" else 1
+        order = batches.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, whole=True)
         encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
-        jsonl.write(home / "theirs.jsonl", [{"tokens": encoded[i]} for step in order for i in step])
-        return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[len(encoded[i]) + 64 for i in step] for step in order]
+        jsonl.write(home / "theirs.jsonl", [{"prompt": asked[i], "tokens": encoded[i]} for step in order for i in step])
+        sizes = [[answers * (len(encoded[i]) + 64) for i in step] for step in order]
+        return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), sizes
 
     def size(c: Comparison) -> list[int]:
         chosen, rejected = (len(encode_prompt(tokenizer, c.prompt + side)) for side in (c.chosen, c.rejected))
@@ -234,8 +249,12 @@ def write_rows(
     written = [as_row(work, c) for c in fitting]
     jsonl.write(home / "ours.jsonl", written)
     train, _ = split_by_prompt(fitting, held_out=0.01, seed=0)
-    steps = batches.step_rows(len(train), args.batch, args.measure + 3, run_seed=0)
-    jsonl.write(home / "theirs.jsonl", [as_row(work, train[i]) for step in steps for i in step])
+    steps = batches.step_rows(len(train), args.batch, num_steps, run_seed=0)
+    theirs = steps[:1]
+    for start in range(1, num_steps, window):
+        part = [i for step in steps[start : start + window] for i in step]
+        theirs.append(sorted(part, key=lambda i: max(size(train[i]))) if window > 1 else part)
+    jsonl.write(home / "theirs.jsonl", [as_row(work, train[i]) for part in theirs for i in part])
     return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[sum(size(train[i])) for i in step] for step in steps]
 
 

@@ -14,20 +14,20 @@ from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
 from fairlead.model.heads import new_reward_model
 from fairlead.model.policy import load_policy
-from fairlead.recipes import dpo, ppo, reward, sft
+from fairlead.recipes import dpo, grpo, ppo, reward, sft
 from fairlead.rollout import engine
 from fairlead.rollout.records import Sampling
 from fairlead.store import project as projects
 from fairlead.store.run import Run, open_run
 
-RECIPES = {"sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}
+RECIPES = {"sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}
 
 
 def main() -> None:
     job = json.loads(sys.argv[1])
     torch.set_num_threads(job["threads"])
     keep_freed_pages()  # as `fairlead` does when it starts
-    turns = Turns()
+    turns = Turns(job["window"])
     if job["work"] == "sample":
         sample(job, turns)
     else:
@@ -53,6 +53,10 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         if not judge.exists():
             new_reward_model(job["model"], run_seed=0).save(judge)
         special = {"reward": str(judge), "prompts": job["rows"], "steps": 1000, "epochs": 4, "max_new_tokens": 64, "critic_lr": 1e-5}
+    elif job["work"] == "grpo":
+        rule = home / "rule.py"
+        rule.write_text("def score(prompt, answer, finished):\n    return answer.count('e') / max(1, len(answer))\n")
+        special = {"reward": f"rule:{rule}", "prompts": job["rows"], "steps": 1000, "group": 4, "max_new_tokens": 64, "kl_coef": 0.0}
     else:
         data = "demonstrations" if job["work"] == "sft" else "comparisons"
         special = {data: job["rows"], "held_out": 0.01, "epochs": 50, "measure_every": 10_000}

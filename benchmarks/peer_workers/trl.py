@@ -61,8 +61,8 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     if job["allocator"] == "kept":
         keep_freed_pages()
-    turns = Turns()
-    {"sample": sample, "ppo": ppo}.get(job["work"], train)(job, turns)
+    turns = Turns(job["window"])
+    {"sample": sample, "ppo": ppo, "grpo": grpo}.get(job["work"], train)(job, turns)
 
 
 def common(job: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +112,33 @@ def train(job: dict[str, Any], turns: Turns) -> None:
     trainer.train()
 
 
+def grpo(job: dict[str, Any], turns: Turns) -> None:
+    """Four answers to a prompt, one pass over them, no reference: TRL's defaults for the last two."""
+    from trl import GRPOConfig, GRPOTrainer  # noqa: PLC0415
+
+    def share_of_e(completions: Any, **_: Any) -> list[float]:
+        texts = [completion[0]["content"] for completion in completions]
+        return [text.count("e") / max(1, len(text)) for text in texts]
+
+    tokenizer = AutoTokenizer.from_pretrained(job["model"], padding_side="left")
+    rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
+    settings = common(job) | {
+        "num_train_epochs": 50,
+        "shuffle_dataset": False,
+        "num_generations": 4,
+        "max_completion_length": 64,
+    }
+    trainer = GRPOTrainer(
+        AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32),
+        reward_funcs=share_of_e,
+        args=GRPOConfig(**settings | job["settings"]),
+        train_dataset=Dataset.from_list([{"prompt": row["prompt"]} for row in rows]),
+        processing_class=tokenizer,
+        callbacks=[Stop(job, turns)],
+    )
+    trainer.train()
+
+
 def ppo(job: dict[str, Any], turns: Turns) -> None:
     """PPO of TRL 1.12, the last version that has one: the same answers per step, epochs and lengths."""
     from trl.experimental.ppo import PPOConfig, PPOTrainer  # noqa: PLC0415
@@ -152,7 +179,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32).eval().to(job["device"])
     rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
-    size = job["settings"].get("batch", job["batch"])
+    size = job["settings"].get("batch", 64)
     for index in range(10_000):
         part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
         if job["settings"].get("sort"):

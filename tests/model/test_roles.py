@@ -125,3 +125,14 @@ def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
     (adapter / "adapter_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read"):
         reward_on_trunk(open_policy(tmp_path), judge, name="reward")
+
+
+def test_roles_on_one_network_may_run_in_different_ways(tmp_path: Path) -> None:
+    judge = save_judge(tmp_path)
+    policy = open_policy(tmp_path)
+    critic = critic_on_trunk(policy, judge, run_seed=0)
+    policy.paths.packed = True
+    before, values = logps(policy), critic.state_values(batch_of(policy)).detach()
+    critic.paths.own_modules = False  # the model's own attention, which cannot read what a packed row may look at
+    torch.testing.assert_close(critic.state_values(batch_of(policy)).detach(), values, atol=1e-5, rtol=1e-4)
+    assert torch.equal(logps(policy), before)

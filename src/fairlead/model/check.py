@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from fairlead.model import attention, fused, trunk
+from fairlead.model import trunk
 from fairlead.model.heads import ScalarModel
+from fairlead.model.paths import Paths
 from fairlead.model.policy import Policy
 from fairlead.store.run import Run
 
@@ -40,7 +41,7 @@ def check_paths(run: Run, model: Policy | ScalarModel, measure: Measure, *, what
         found = _choose(run, model, measure, what, packs=packs)
     if model.paths.packed and (error := _fails_in_training(model, measure)):
         run.warn(f"{what}: packed rows cannot be used here: {error}")
-        model.paths.share_prompts = wished.share_prompts
+        _set(model.paths, share_prompts=wished.share_prompts, own_modules=wished.own_modules)
         with _in_float32(model.network):
             found = _choose(run, model, measure, what, packs=False)
     left_out = [] if wished.share_prompts else ["trees: this model's attention does not take them"]
@@ -48,21 +49,20 @@ def check_paths(run: Run, model: Policy | ScalarModel, measure: Measure, *, what
 
 
 def _choose(run: Run, model: Policy | ScalarModel, measure: Measure, what: str, *, packs: bool) -> dict[str, Any]:
-    paths, network = model.paths, model.network
-    wished, ours = replace(paths), attention.in_use(network)
+    paths = model.paths
+    wished = replace(paths)
     paths.precision = "float32"
-    paths.plain, paths.packed, paths.share_prompts, paths.own_logits = True, False, False, False
-    _use(network, ours=False)
+    plain = dict(plain=True, own_modules=False, packed=False, share_prompts=False, own_logits=False)
+    _set(paths, **plain)
     expected = measure()
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
     gaps: dict[str, float] = {}
     chosen = "plain"
     for name, own_modules, packed, share_prompts, own_logits in WAYS:
-        wanted = (own_modules <= ours, packed <= packs, share_prompts <= wished.share_prompts, own_logits <= wished.own_logits)
-        if not all(wanted):
+        can = (own_modules <= wished.own_modules, packed <= packs, share_prompts <= wished.share_prompts, own_logits <= wished.own_logits)
+        if not all(can):
             continue
-        paths.plain, paths.packed, paths.share_prompts, paths.own_logits = False, packed, share_prompts, own_logits
-        _use(network, ours=own_modules)
+        _set(paths, plain=False, own_modules=own_modules, packed=packed, share_prompts=share_prompts, own_logits=own_logits)
         try:
             gaps[name] = float((measure() - expected).abs().max())
         except RuntimeError as error:
@@ -74,7 +74,7 @@ def _choose(run: Run, model: Policy | ScalarModel, measure: Measure, what: str, 
             chosen = name
             break
     else:
-        paths.plain, paths.packed, paths.share_prompts, paths.own_logits = True, False, False, False
+        _set(paths, **plain)
     paths.precision = wished.precision
     for name, gap in gaps.items():
         if name != chosen:
@@ -82,10 +82,9 @@ def _choose(run: Run, model: Policy | ScalarModel, measure: Measure, what: str, 
     return {"chosen": chosen, "gaps": gaps, "tolerance": limit}
 
 
-def _use(network: PreTrainedModel, *, ours: bool) -> None:
-    plain = trunk.plain_network(network)
-    for kind in (attention, fused):
-        (kind.use if ours else kind.leave)(plain)
+def _set(paths: Paths, **ways: bool) -> None:
+    for name, value in ways.items():
+        setattr(paths, name, value)
 
 
 def _fails_in_training(model: Policy | ScalarModel, measure: Measure) -> str:
@@ -99,6 +98,8 @@ def _fails_in_training(model: Policy | ScalarModel, measure: Measure) -> str:
         return _first_line(error)
     finally:
         model.network.zero_grad(set_to_none=True)
+        for parameter in model.trainable().values():  # a head may stand beside the network
+            parameter.grad = None
     return ""
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 from peft import PeftModel, TaskType
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
 from fairlead.data.records import Message
-from fairlead.model import adapters, load, lowbit, trunk
+from fairlead.model import adapters, load, lowbit, paths, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, encode_conversation
 from fairlead.model.layout import Layout
-from fairlead.model.paths import Paths
 from fairlead.model.policy import Policy
 
 ADAPTER = "adapter"  # folder beside a merged reward model with the adapter that was trained, which a policy on the same base can carry
@@ -49,7 +49,7 @@ class ScalarModel:
         self.reference = ""  # the model that its trunk was taken from
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
-        self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
+        self.paths = paths.of(network)
         config = trunk.plain_network(network).config
         self.reward_mean = _scale(config, "reward_mean", 0.0)  # of held-out answers when it was trained; 0 where that was never measured
         self.reward_std = _scale(config, "reward_std", 1.0)
@@ -58,12 +58,15 @@ class ScalarModel:
     def network(self) -> PreTrainedModel:
         """With this model's own adapter on."""
         adapters.choose(self._network, self.adapter)
+        self.paths.settle(self._network)
         return self._network
 
     @property
-    def head(self) -> nn.Module:
-        found: nn.Module = self._head or getattr(trunk.plain_network(self._network), HEAD)
-        return found
+    def head(self) -> nn.Linear:
+        found = self._head or getattr(trunk.plain_network(self._network), HEAD)
+        trained = getattr(found, "modules_to_save", {adapters.POLICY: found})  # PEFT's copy of a head that is trained with an adapter
+        head: nn.Linear = trained[adapters.POLICY]
+        return head
 
     @property
     def device(self) -> torch.device:
@@ -110,8 +113,9 @@ class ScalarModel:
         layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
         with self.paths.autocast(self.device):
             hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)
-            values: Tensor = self.head(hidden)
-        return layout, values.squeeze(-1).float()
+        head = self.head  # in float32 whatever the trunk runs in: differences of scores are small beside the scores
+        bias = None if head.bias is None else head.bias.float()
+        return layout, functional.linear(hidden.float(), head.weight.float(), bias).squeeze(-1)
 
     def zero_head(self) -> None:
         """A head that knows nothing: every value is 0 until it is trained."""

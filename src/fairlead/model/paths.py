@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedModel
 
-from fairlead.model import layout, trunk
+from fairlead.model import attention, fused, layout, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.layout import Layout
 
@@ -15,10 +15,16 @@ from fairlead.model.layout import Layout
 Precision = Literal["float32", "bfloat16", "pure-bfloat16"]
 
 
+def of(network: PreTrainedModel) -> "Paths":
+    """What a network is run with until it has been checked."""
+    return Paths(own_modules=attention.in_use(trunk.plain_network(network)), share_prompts=trunk.takes_tree_masks(network, 1))
+
+
 @dataclass
 class Paths:
     """Ways of running one network; `model/check.py` chooses among them."""
 
+    own_modules: bool = True  # Fairlead's attention, norms and gated activations in the place of the model's
     packed: bool = False  # all rows of a micro-batch one after the other in a single one
     plain: bool = False  # padded rows with their mask, as every other library runs them
     share_prompts: bool = True  # answers to one prompt are one sequence
@@ -36,6 +42,13 @@ class Paths:
             if trunk.takes_tree_masks(network, found.tokens.shape[1]):
                 return found
         return layout.plain(batch)
+
+    def settle(self, network: PreTrainedModel) -> None:
+        """Give the network the modules of this way: roles that share a network may run it in different ones."""
+        plain = trunk.plain_network(network)
+        if self.own_modules != attention.in_use(plain):
+            for kind in (attention, fused):
+                (kind.use if self.own_modules else kind.leave)(plain)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[None]:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.data.records import Message
-from fairlead.model import adapters, load, trunk
+from fairlead.model import adapters, load, paths, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, control_tokens, encode_conversation, encode_prompt
-from fairlead.model.paths import Paths
 from fairlead.ops.logprobs import linear_logps, selected_logps
 
 
@@ -27,13 +26,14 @@ class Policy:
         self.reference = reference  # the folder or Hub name that it was read from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
         self.stop_ids = load.stop_token_ids(tokenizer, declared)
-        self.paths = Paths(share_prompts=trunk.takes_tree_masks(network, 1))
+        self.paths = paths.of(network)
         self._frozen: PreTrainedModel | None = None
 
     @property
     def network(self) -> PreTrainedModel:
-        """With the policy's own adapter on, where critic and reward model have theirs on the same network."""
+        """Ready to be run as the policy: with its own adapter on, where critic and reward model have theirs on the same network."""
         adapters.choose(self._network, adapters.POLICY)
+        self.paths.settle(self._network)
         return self._network
 
     @property

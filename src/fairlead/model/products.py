@@ -51,7 +51,7 @@ class Stretches(Tensor):
 
 def as_mask(stretches: Sequence[Stretch], places: int) -> Stretches:
     """What the stretches say, in groups.  Every one of the places stands in one stretch."""
-    mask = torch.empty(1, 1, 1, 1).as_subclass(Stretches)
+    mask = torch.full((1, 1, 1, 1), torch.nan).as_subclass(Stretches)  # an attention that takes it for numbers must not go unseen
     mask.groups = groups_of(stretches, places)
     return mask
 
