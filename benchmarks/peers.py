@@ -178,6 +178,7 @@ def measure(
         "peak_memory_ratio": round(peak["us"] / peak["them"], 3),
         "peak_mb": {name: round(value) for name, value in peak.items()},
         "tokens_per_s": {"ours": speed["us"], "theirs": speed["them"]},
+        "seconds": {name: [round(a["seconds"], 3) for a in found] for name, found in answers.items()},
         "settings": settings,
         "versions": {name: version(name) for name in ("fairlead", "torch", "transformers")},
     }

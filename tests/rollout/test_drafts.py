@@ -25,7 +25,7 @@ STOPS = frozenset(range(0, len(tokenizer()), 20))
 
 
 def run(model: PreTrainedModel, settings: Sampling = SETTINGS, **options: Any) -> list[Rollout]:
-    return sample(model, PROMPTS, settings, pad_id=0, run_seed=5, **{"stop_ids": STOPS} | options)
+    return sample(model, PROMPTS, settings, pad_id=0, run_seed=7, **{"stop_ids": STOPS} | options)
 
 
 def moved(shape: str, *, scale: float) -> PreTrainedModel:

@@ -61,6 +61,8 @@ def attend(
             return _products(query, key, value, attention_mask.groups, scale), None
         if device == "cpu" and attention_mask is None and not passed and _is_causal(module, query, key, options):
             return _products(query, key, value, products.of_rows(len(query), query.shape[2]), scale), None
+        if device == "cpu" and query.shape[2] == 1 and not passed and not torch.is_grad_enabled():
+            return products.next_place(query, key, value, attention_mask, scale=scale), None
         result, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     return result, None
 

@@ -74,13 +74,16 @@ def _norm(module: nn.Module, hidden: Tensor) -> Tensor:
     dtype = torch.promote_types(weight.dtype, hidden.dtype)
     if hidden.dtype == torch.float32 and torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
+    if not torch.is_grad_enabled():
+        return F.rms_norm(hidden.float(), weight.shape, weight.float(), eps).to(dtype)
     result: Tensor = _RootMeanSquare.apply(hidden, weight, eps, dtype)  # type: ignore[no-untyped-call]
     return result
 
 
 def _gated(module: nn.Module, hidden: Tensor) -> Tensor:
     """down(silu(gate(x)) * up(x)): arXiv:2002.05202.  [..., H] -> [..., H]"""
-    inner = _SiluTimes.apply(module.gate_proj(hidden), module.up_proj(hidden))  # type: ignore
+    gate, up = module.gate_proj(hidden), module.up_proj(hidden)  # type: ignore
+    inner = _SiluTimes.apply(gate, up) if torch.is_grad_enabled() else F.silu(gate).mul_(up)  # type: ignore
     result: Tensor = module.down_proj(inner)  # type: ignore
     return result
 

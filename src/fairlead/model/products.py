@@ -62,6 +62,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group], *
     return result
 
 
+def next_place(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float) -> Tensor:
+    """One new place in each of B rows, without gradients.  [B, H, 1, D], [B, K, S, D] twice, [B, 1, 1, S] bool -> [B, 1, H, D]"""
+    (rows, heads, _, width), (_, key_heads, places, _) = query.shape, key.shape
+    q = query.reshape(rows * key_heads, heads // key_heads, width)
+    k, v = (tensor.reshape(rows * key_heads, places, -1) for tensor in (key, value))
+    scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)  # [B K, G, S]
+    if mask is not None:
+        scores.view(rows, heads, 1, places).masked_fill_(~mask, torch.finfo(scores.dtype).min)
+    return torch.bmm(scores.softmax(dim=-1), v).view(rows, 1, heads, -1)
+
+
 def groups_of(stretches: Sequence[Stretch], places: int) -> list[Group]:
     """Stretches of like size together, as far as that wastes little; long ones are cut first."""
     parts = [part for stretch in stretches for part in _cut(stretch)]

@@ -24,7 +24,7 @@ def stepper(network: PreTrainedModel, slots: Slots, cache: Cache) -> Step:
     """How steps are made on the device of the slots."""
     if slots.lengths.device.type == "cuda":
         return fixed(network, slots, cache, record=recorded)
-    return lambda current: decode(network, slots, cache, current, slots.longest + 1)
+    return lambda current: decode(network, slots, cache, current, slots.columns_for(slots.longest + 1))
 
 
 def decode(network: PreTrainedModel, slots: Slots, cache: Cache, current: Tensor, width: int) -> Tensor:

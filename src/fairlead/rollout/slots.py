@@ -36,6 +36,10 @@ class Slots:
     def longest(self) -> int:
         return int(self.lengths.max())
 
+    def columns_for(self, width: int) -> int:
+        """The columns that are allocated for `width`: few numbers, so that a step seldom has a new shape, and whole rows of the cache."""
+        return min(-(-width // GROWTH) * GROWTH, self.capacity)
+
     def addresses(self) -> tuple[int, ...]:
         """Where lengths and caches lie in memory."""
         return (self.lengths.data_ptr(), *(part.data_ptr() for layer in self.layers for part in (layer.keys, layer.values)))
@@ -86,7 +90,7 @@ class _SlotLayer(CacheLayerMixin):
 
     def widen(self, width: int) -> None:
         """Room for `width` columns."""
-        extra = min(-(-width // GROWTH) * GROWTH, self.slots.capacity) - self.keys.shape[2]
+        extra = self.slots.columns_for(width) - self.keys.shape[2]
         if extra > 0:
             self.keys = F.pad(self.keys, (0, 0, 0, extra))
             self.values = F.pad(self.values, (0, 0, 0, extra))
