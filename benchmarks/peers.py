@@ -38,8 +38,8 @@ HERE = Path(__file__).parent / "peer_workers"
 CONTEXT = 1024
 BATCH = 16
 WORKS = ("sft", "reward", "dpo", "grpo", "ppo", "sample")
-ASKED = 256  # prompts of one call to sample
-WINDOW = 5  # steps over which TRL may group rows by length, where it is tuned: a turn then is that many steps of each side
+ASKED = 128  # prompts of one call to sample
+WINDOW = 3  # steps over which TRL may group rows by length, where it is tuned: a turn then is that many steps of each side
 SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
 PRECISION = {"fp32": "float32", "bf16": "bfloat16", "pure-bf16": "pure-bfloat16"}
 SHAPE = {
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/peers"))
     parser.add_argument("--measure", type=int, default=7, help="pairs of measurements")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--micro-tokens", type=int, default=2048)
+    parser.add_argument("--micro-tokens", type=int, default=1024)
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--batch", type=int, default=BATCH, help="rows of an optimiser step")
     parser.add_argument("--json", type=Path)
