@@ -7,15 +7,16 @@ sft       the share of that rate which an SFT step reaches, forward and backward
           Counted are 6 floating-point operations for every weight of a matrix and every token that passes it, the head's only for
           trained tokens; attention's own products, norms, the optimiser and everything else count as nothing done
 loss      memory and time of log-probabilities and their gradients at vocabularies of 32 k and 128 k: all logits at once, and in chunks
-trees     tokens per second of K answers to a prompt as one tree over K rows of their own, beside the bound K(r+1)/(r+K)
+trees     time of K answers to a prompt as rows of their own over their time as one tree, both packed, beside the bound K(r+1)/(r+K)
 decode    sampled tokens per second, beside the rate at which the weights and caches alone could be read
+roles     peak memory of PPO with LoRA, policy, reference, critic and reward model on one network, over that of SFT with LoRA
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,18 +26,25 @@ import torch
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
+from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded
 from fairlead.model.fresh import new_tokenizer
+from fairlead.model.heads import new_reward_model
+from fairlead.model.load import to_default_device
 from fairlead.model.policy import Policy
 from fairlead.ops.logprobs import Head, linear_logps, selected_logps
+from fairlead.recipes import ppo, sft
 from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Sampling
+from fairlead.store import project as projects
+from fairlead.store.run import open_run
 from fairlead.train.optim import adamw, update
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-PARTS = ("products", "sft", "loss", "trees", "decode")
+PARTS = ("products", "sft", "loss", "trees", "decode", "roles")
 
 
 def main() -> None:
@@ -44,14 +52,18 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--loss-child", nargs=2, metavar=("HOW", "VOCABULARY"), help=argparse.SUPPRESS)
+    parser.add_argument("--role-child", nargs=2, metavar=("RECIPE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    keep_freed_pages()
-    if args.loss_child:
+    if args.loss_child:  # with memory that is given back, so that what is taken can be seen
         print(json.dumps(one_loss(args.loss_child[0], int(args.loss_child[1]))))
+        return
+    keep_freed_pages()
+    if args.role_child:
+        print(json.dumps(one_role(args.role_child[0], Path(args.role_child[1]))))
         return
     found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     for part in args.parts.split(","):
-        found[part] = {"products": products, "sft": sft_shares, "loss": losses, "trees": trees, "decode": decode}[part]()
+        found[part] = {"products": products, "sft": sft_shares, "loss": losses, "trees": trees, "decode": decode, "roles": roles}[part]()
         print(json.dumps({part: found[part]}, indent=1), flush=True)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +98,11 @@ def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy
         tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
     torch.manual_seed(0)
-    return Policy(Qwen3ForCausalLM(config).eval(), tokenizer, "nowhere")
+    network = Qwen3ForCausalLM(config).eval()
+    to_default_device(network)
+    policy = Policy(network, tokenizer, "nowhere")
+    policy.paths.packed = True  # what the check finds for this shape
+    return policy
 
 
 def rows(count: int, prompt: int, answer: int, *, same_prompt: int = 1) -> Batch:
@@ -164,11 +180,18 @@ def one_loss(how: str, vocabulary: int) -> dict[str, float]:
     """Memory above that of the inputs and their gradients, and seconds, of one loss with its gradients over 2,048 tokens."""
     hidden, weight, targets = _inputs(vocabulary, 2048)
     hidden.grad, weight.grad = torch.zeros_like(hidden), torch.zeros_like(weight)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = resident("VmRSS")
     _loss(how, hidden, weight, targets).backward()
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    peak = resident("VmHWM") - before
     seconds = best_of(3, lambda: _loss(how, hidden, weight, targets).backward())
     return {"mb": round(peak, 1), "seconds": round(seconds, 3)}
+
+
+def resident(what: str) -> float:
+    """MB, now or at the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
 def gradient_gap(vocabulary: int) -> float:
@@ -188,13 +211,12 @@ def trees() -> list[dict[str, Any]]:
         for count in (2, 4):
             policy = policy_of(256)
             policy.paths.precision = "bfloat16" if name == "bf16" else "float32"
-            batch = rows(16, 256, 64, same_prompt=count)
             optimizer = adamw(policy.trainable(), lr=1e-6)
             seconds = {}
-            for share in (False, True):
-                policy.paths.share_prompts = share
-                seconds[share] = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
-            gain, bound = seconds[False] / seconds[True], count * (4 + 1) / (4 + count)
+            for same in (1, count):
+                batch = rows(16, 256, 64, same_prompt=same)
+                seconds[same] = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
+            gain, bound = seconds[1] / seconds[count], count * (4 + 1) / (4 + count)
             found.append({"dtype": name, "K": count, "gain": round(gain, 2), "bound": round(bound, 2), "share": round(gain / bound, 3)})
     return found
 
@@ -215,6 +237,40 @@ def decode() -> dict[str, Any]:
         "bandwidth_gb_per_s": round(bandwidth / 1e9, 1),
         "bound_tokens_per_s": round(64 * bandwidth / (weights + caches)),
     }
+
+
+def roles() -> dict[str, Any]:
+    """A Qwen3 shape of hidden 512, adapters of rank 16, 1,024 tokens a forward pass, 16 conversations or answers a step, three steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = policy_of(512)
+        made.network.save_pretrained(Path(folder) / "model")
+        made.tokenizer.save_pretrained(Path(folder) / "model")
+        judge = new_reward_model(str(Path(folder) / "model"), run_seed=0, lora=Lora(16, 32))
+        judge.save(Path(folder) / "judge")
+        peaks = {}
+        for recipe in ("sft", "ppo"):
+            command = [sys.executable, "-m", "benchmarks.limits", "--role-child", recipe, folder]
+            peaks[recipe] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    return {**{f"{name}_mb": peak["mb"] for name, peak in peaks.items()}, "ratio": round(peaks["ppo"]["mb"] / peaks["sft"]["mb"], 3)}
+
+
+def one_role(recipe: str, folder: Path) -> dict[str, float]:
+    project = projects.create(folder / recipe)
+    question = {"role": "user", "content": "a b c " * 40}
+    data = project.data / "rows.jsonl"
+    answer = {"role": "assistant", "content": "c b a " * 20}
+    jsonl.write(data, [{"prompt": [question | {"content": f"{question['content']} {i}"}], "completion": [answer]} for i in range(48)])
+    common = {"name": "made", "model": str(folder / "model"), "batch": 16, "precision": "bfloat16", "lora_rank": 16}
+    if recipe == "sft":
+        config: Any = sft.Config(demonstrations=str(data), held_out=0.0, **common)
+    else:
+        prompts = project.data / "prompts.jsonl"
+        jsonl.write(prompts, [{"prompt": row["prompt"]} for _, row in jsonl.read(data)])
+        config = ppo.Config(prompts=str(prompts), reward=str(folder / "judge"), steps=3, epochs=1, max_new_tokens=64, **common)
+    module = {"sft": sft, "ppo": ppo}[recipe]
+    with open_run(project, recipe, config, kind=module.KIND, quiet=True) as run:
+        module.main(config, run)
+    return {"mb": round(resident("VmHWM"), 1)}
 
 
 if __name__ == "__main__":
