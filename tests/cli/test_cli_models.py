@@ -3,6 +3,7 @@
 import html
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,22 @@ def test_export_takes_reward_models_too(cli: Cli, project: Path, tmp_path: Path)
     assert cli("export", "reward", "--out", tmp_path / "out", "--project", project).code == 0
     before, after = (load_reward_model(str(each)) for each in (project / "artifacts" / "reward-model" / "reward", tmp_path / "out"))
     assert (before.reward_mean, before.reward_std) == (after.reward_mean, after.reward_std)
+
+
+def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(cli: Cli, project: Path, tmp_path: Path) -> None:
+    rows = project / "data" / "comparisons.jsonl"
+    words = ["train", "reward", "name=judge", "model=base", f"comparisons={rows}", "batch=8", "held_out=0.2", "lora_rank=4"]
+    assert cli(*words, "--project", project).code == 0
+    source = project / "artifacts" / "reward-model" / "judge"
+    assert (source / "adapter" / "adapter_config.json").is_file()
+    assert cli("export", "judge", "--out", tmp_path / "out", "--project", project).code == 0
+    assert not (tmp_path / "out" / "adapter").exists() and (tmp_path / "out" / "model.safetensors").is_file()
+    foreign = tmp_path / "foreign"  # a model of somebody's own, with a folder that only happens to be called so
+    shutil.copytree(tmp_path / "out", foreign)
+    (foreign / "adapter").mkdir()
+    (foreign / "adapter" / "notes.txt").write_text("kept")
+    assert cli("export", foreign, "--out", tmp_path / "again", "--project", project).code == 0
+    assert (tmp_path / "again" / "adapter" / "notes.txt").read_text() == "kept"
 
 
 def test_export_does_not_write_into_a_folder_that_holds_something(cli: Cli, project: Path, tmp_path: Path) -> None:

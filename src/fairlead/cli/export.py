@@ -45,7 +45,7 @@ def export(
     source = found.location
 
     from fairlead.data.reading import read_prompts
-    from fairlead.model import load, lowbit
+    from fairlead.model import heads, load, lowbit
     from fairlead.rollout.merge import PROMPTS, merge_adapter
 
     is_adapter = (source / ADAPTER).is_file()
@@ -67,7 +67,7 @@ def export(
         if is_adapter and merge:
             merged.save(folder)
         else:
-            _copy(source, folder)
+            _copy(source, folder, left_out=heads.ADAPTER if (source / heads.ADAPTER / ADAPTER).is_file() else None)
         if is_adapter and not merge:
             _name_base(folder / ADAPTER, load.adapter_base(source))
     kind = "an adapter beside its base" if is_adapter and not merge else "a model with all its weights"
@@ -94,16 +94,12 @@ def _check_adapter(source: Path, base: str) -> None:
         raise ModelError(f"{source}: is an adapter on another adapter ({base}), which other tools cannot load. Add --merge.")
 
 
-def _copy(source: Path, folder: Path) -> None:
+def _copy(source: Path, folder: Path, *, left_out: str | None) -> None:
+    """All but Fairlead's own files: the manifest, and a reward model's adapter, which its merged weights do not need."""
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
-        # A reward model's adapter names its base relative to its own place, and the merged model beside it needs none.
-        if (
-            file.is_file()
-            and name != Path(MANIFEST)
-            and name.parts[0] != "adapter"
-            and not any(part.startswith(".") for part in name.parts)
-        ):
+        own = name == Path(MANIFEST) or name.parts[0] == left_out
+        if file.is_file() and not own and not any(part.startswith(".") for part in name.parts):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, folder / name)
 

@@ -101,6 +101,6 @@ def merged(network: PeftModel) -> PreTrainedModel:
     layers: list[Any] = [module for module in network.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
         plain = lowbit.plain_linear(layer.get_base_layer())  # PEFT would round the sum to 4 bits again
-        plain.weight.data += layer.get_delta_weight("default").detach()
+        plain.weight.data += layer.get_delta_weight(POLICY).detach()
         layer.base_layer = plain
     return network.unload()  # type: ignore[no-any-return]

@@ -39,7 +39,7 @@ from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
 from fairlead.rollout import drafts
 from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
-from fairlead.rollout.rewards import is_rule, open_reward, ready
+from fairlead.rollout.rewards import check_judge, is_rule, open_reward
 from fairlead.rollout.rows import answered, echo, sampler_gap
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -156,7 +156,10 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
     reward = open_reward(
-        run.model_path("reward"), micro_tokens=micro_tokens, policy=policy, ready=lambda judge: ready(run, judge, prompts, config.precision)
+        run.model_path("reward"),
+        micro_tokens=micro_tokens,
+        policy=policy,
+        prepare=lambda judge: check_judge(run, judge, prompts, config.precision),
     )
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 

@@ -21,6 +21,7 @@ from fairlead.model.policy import Policy
 from fairlead.model.rows import encode_prompts
 from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Sampling
+from fairlead.rollout.rows import answered
 
 TOLERANCE = 0.02  # nats a token: about what rounding a large model to 4 bits costs by itself
 LONGEST = 32  # tokens of an answer
@@ -59,7 +60,7 @@ def merge_adapter(folder: Path, prompts: Sequence[Messages], *, keep_rounding: b
     encoded = encode_prompts(trained, prompts[:MOST], max_new_tokens=LONGEST, source=source)
     settings = Sampling(max_new_tokens=LONGEST)
     rollouts = sample(trained.network, encoded, settings, stop_ids=trained.stop_ids, pad_id=trained.pad_id, run_seed=0)
-    rows = [Encoded(r.prompt_tokens + r.tokens, (False,) * len(r.prompt_tokens) + (True,) * len(r.tokens)) for r in rollouts]
+    rows = [answered(rollout) for rollout in rollouts]
     before = _distributions(trained, rows)
     del trained  # one network at a time
     merged = _policy(load.load_adapted(folder, rounded=keep_rounding).merge_and_unload(), tokenizer)

@@ -93,9 +93,9 @@ def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
 
 
 def open_reward(
-    reference: str, *, micro_tokens: int, policy: Policy | None = None, ready: Callable[[ScalarModel], None] = lambda model: None
+    reference: str, *, micro_tokens: int, policy: Policy | None = None, prepare: Callable[[ScalarModel], None] = lambda model: None
 ) -> Reward:
-    """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model, made `ready` before it is used.
+    """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model, for which `prepare` is called once.
 
     A reward model that was trained as an adapter on the policy's base becomes one more adapter on the policy's network.
     """
@@ -105,11 +105,11 @@ def open_reward(
         model = reward_on_trunk(policy, reference, name="reward")
     else:
         model = load_reward_model(reference)
-    ready(model)
+    prepare(model)
     return from_model(model, micro_tokens=micro_tokens)
 
 
-def ready(run: Run, judge: ScalarModel, prompts: Sequence[Messages], precision: Precision) -> None:
+def check_judge(run: Run, judge: ScalarModel, prompts: Sequence[Messages], precision: Precision) -> None:
     """Have a reward model score in the fastest way that gives its plain scores, tried on a few prompts."""
     judge.paths.precision = precision
     rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:FEW]]
