@@ -53,7 +53,7 @@ REFERENCE = PairLogps(references(30), references(40))
 TOKENS = PairTokens(CHOSEN_MASK.sum(dim=1).double(), REJECTED_MASK.sum(dim=1).double())
 
 
-def bare(trainer: type, **attributes: Any) -> Any:
+def bare(trainer: Any, **attributes: Any) -> Any:
     """An object of the trainer's class that never went through its constructor."""
     made = trainer.__new__(trainer)
     same = SimpleNamespace(device=torch.device("cpu"), gather=lambda x: x, gather_for_metrics=lambda x: x)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -108,7 +109,7 @@ def answer(num_prompt: int, num_tokens: int) -> Encoded:
 
 
 @pytest.mark.parametrize("way", [dict(packed=True), dict(packed=False, share_prompts=True), dict(packed=False, share_prompts=False)])
-def test_every_item_of_a_mix_is_in_one_micro_batch_that_fits(way: dict[str, bool]) -> None:
+def test_every_item_of_a_mix_is_in_one_micro_batch_that_fits(way: dict[str, Any]) -> None:
     items: list[Answers] = [(answer(5, 3 + i % 4),) for i in range(7)] + [(answer(6, 2), answer(6, 4 + i)) for i in range(5)]
     paths = replace(Paths(), **way)
     groups = micro_answers(paths, items, 40)

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_every_loss_learns_and_leaves_a_whole_artifact(tmp_path: Path, loss: str
     losses = made.series("loss")
     if begins_at is not None:
         assert losses[0] == pytest.approx(begins_at, abs=1e-4)
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < (0.95 if loss == "orpo" else 0.7) * losses[0]  # random answers are seven nats a token, and that is most of orpo
     assert made.artifact.manifest.metrics["accuracy"]["value"] > 0.8
     check_finished(project, dpo, made, **settings)
 
@@ -139,7 +140,7 @@ def test_weights_of_rows_are_honoured_and_only_their_ratios_count(tmp_path: Path
 
 
 def test_knobs_of_another_loss_are_refused() -> None:
-    required = {"name": "x", "model": "base", "comparisons": "c.jsonl"}
+    required: dict[str, Any] = {"name": "x", "model": "base", "comparisons": "c.jsonl"}
     for loss, knob in (("ipo", "beta"), ("dpo", "gamma"), ("simpo", "flip_rate"), ("orpo", "nll_weight"), ("hinge", "odds_weight")):
         with pytest.raises(ValueError, match=f"{knob} = 0.3.*belongs to loss=.*, not to {loss}"):
             dpo.Config(**required | {"loss": loss, knob: 0.3})
