@@ -42,15 +42,15 @@ from fairlead.train.schedule import cosine
 KIND = "model"
 Loss = Literal["dpo", "robust", "hinge", "ipo", "simpo", "orpo"]
 # The knobs that belong to some losses only.  Set for another they would do nothing, so that is an error.
-OWN_KNOBS: dict[str, tuple[Loss, ...]] = {
-    "beta": ("dpo", "robust", "hinge"),
-    "flip_rate": ("dpo", "robust"),
-    "tau": ("ipo",),
-    "scale": ("simpo",),
-    "gamma": ("simpo",),
-    "odds_weight": ("orpo",),
-    "nll_weight": ("dpo", "robust", "hinge", "ipo", "simpo"),
-}
+OWN_KNOBS: tuple[tuple[str, tuple[Loss, ...]], ...] = (
+    ("beta", ("dpo", "robust", "hinge")),
+    ("flip_rate", ("dpo", "robust")),
+    ("tau", ("ipo",)),
+    ("scale", ("simpo",)),
+    ("gamma", ("simpo",)),
+    ("odds_weight", ("orpo",)),
+    ("nll_weight", ("dpo", "robust", "hinge", "ipo", "simpo")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Config:
         require(self.gamma >= 0, "gamma", self.gamma, "must not be negative")
         require(self.odds_weight > 0, "odds_weight", self.odds_weight, "must be positive")
         require(self.nll_weight >= 0, "nll_weight", self.nll_weight, "must not be negative")
-        for knob, losses in OWN_KNOBS.items():
+        for knob, losses in OWN_KNOBS:
             value, default = getattr(self, knob), getattr(type(self), knob)
             require(self.loss in losses or value == default, knob, value, f"belongs to loss={'|'.join(losses)}, not to {self.loss}")
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
