@@ -40,7 +40,7 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "uft": (
         uft,
         {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "ratings": "data/ratings.jsonl"}
-        | {"batch": 1000, "beta": 1.0},
+        | {"batch": 1000, "beta": 0.3},
     ),
     "alternate": (
         alternate,
