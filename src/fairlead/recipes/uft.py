@@ -167,7 +167,7 @@ def main(config: Config, run: Run) -> Artifact:
     with progress("uft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
             items = [train[i] for i in order[step]]
-            done: list[tuple[Item, ...]] = []
+            done: list[Item] = []  # in the order in which micro-batches take them
             found: list[Outcome] = []
             for index in micro_answers(policy.paths, [item.answers for item in items], micro_tokens):
                 micro = [items[i] for i in index]
@@ -176,12 +176,12 @@ def main(config: Config, run: Run) -> Artifact:
                 outcome = losses_of(logps, before, micro, config)
                 weights = torch.tensor([item.weight for item in micro], device=policy.device)
                 ((weights * outcome.loss).sum() / len(items)).backward()
-                done.append(tuple(micro))
+                done += micro
                 found.append(Outcome(*(part.detach() for part in outcome)))
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
             together = Outcome(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-            metrics = summary([item for micro in done for item in micro], together) | {"lr": lr, "grad_norm": grad_norm}
+            metrics = summary(done, together) | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
                 outcome = measure(policy, held_out, reference, config, micro_tokens)
                 metrics["held_out_loss"] = interval.mean(weighted(held_out, outcome)).value
@@ -221,9 +221,8 @@ def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Item], con
     if config.pairs == "pairwise":
         of_pairs = unified.pairwise(rewards[chosen], rewards[rejected])
     else:
-        of_pairs = distance(rewards[chosen], torch.ones_like(rewards[chosen])) + distance(
-            rewards[rejected], torch.zeros_like(rewards[rejected])
-        )
+        ones, zeros = torch.ones_like(rewards[chosen]), torch.zeros_like(rewards[rejected])
+        of_pairs = distance(rewards[chosen], ones) + distance(rewards[rejected], zeros)
     loss = torch.cat([distance(rewards[first[alone]], scores), of_pairs])
     back = torch.tensor(alone + paired, device=logps.device).argsort()  # into the order of the items
     return Outcome(loss[back], log_ratios, log_ratios[chosen] - log_ratios[rejected])
