@@ -7,7 +7,7 @@ from torch import Tensor
 def kto(
     log_ratios: Tensor, desirable: Tensor, *, beta: float, reference_point: float, desirable_weight: float, undesirable_weight: float
 ) -> Tensor:
-    """w * (1 - sigma(s * beta * (log_ratio - z))), s = 1 for desirable answers and -1 for others: eqs. 7 and 8 of arXiv:2402.01306.  [B]
+    """w * (1 - sigma(s * beta * (log_ratio - z))), s = 1 for desirable answers and -1 for others: eq. 7 of arXiv:2402.01306.  [B]
 
     log_ratios  log pi(y|x) - log ref(y|x), summed over response tokens     desirable  True where the answer is a good one
     z is `reference_point`, an estimate of KL(pi || ref) in nats that the caller makes and that carries no gradient.

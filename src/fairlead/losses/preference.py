@@ -43,7 +43,7 @@ def dpo(policy: PairLogps, reference: PairLogps, *, beta: float, flip_rate: floa
 
 
 def robust_dpo(policy: PairLogps, reference: PairLogps, *, beta: float, flip_rate: float) -> Tensor:
-    """[(1 - e) L(c, r) - e L(r, c)] / (1 - 2e) with e = `flip_rate`: eq. 12 of arXiv:2403.00409.  [B]
+    """[(1 - e) L(c, r) - e L(r, c)] / (1 - 2e) with e = `flip_rate`: arXiv:2403.00409.  [B]
 
     Its mean over labels of which a share e was swapped is the mean of plain DPO over the true labels.  It has no lower bound.
     """
