@@ -1,5 +1,6 @@
 # demo    the whole loop on the embedded example, from nothing: .venv, install, run
 # test    every test;  test-unit  only the quick ones
+# test-oracle  the losses beside TRL's, where TRL can be installed
 # check   lint, types, import order
 # base-model, picture: see the comments at each
 
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-unit check base-model picture clean
+.PHONY: demo test test-unit test-oracle check base-model picture clean
 
 demo: $(VENV)/.train
 	$(BIN)/fairlead quickstart --out demo
@@ -18,6 +19,12 @@ test: $(VENV)/.test
 
 test-unit: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow and not browser"
+
+# TRL is somebody else's and large: where it cannot be had, nothing is compared and nothing fails.
+test-oracle: $(VENV)/.test
+	@if $(PIP) install -c constraints.txt -e '.[oracle]'; \
+	then $(BIN)/python -m pytest tests/losses/test_oracle.py; \
+	else echo "TRL cannot be installed here; the comparison with its losses is left out."; fi
 
 check: $(VENV)/.test
 	$(BIN)/ruff check --no-cache src tests benchmarks

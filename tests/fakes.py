@@ -125,6 +125,8 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
     artifacts.publish(project, "model", "base", fill=fill, parents=(), config={}, seed=0, metrics={})
     jsonl.write(project.data / "demonstrations.jsonl", _demonstrations())
     jsonl.write(project.data / "comparisons.jsonl", _comparisons())
+    jsonl.write(project.data / "binary.jsonl", _binary())
+    jsonl.write(project.data / "ratings.jsonl", _ratings())
     jsonl.write(project.data / "prompts.jsonl", _prompts())
     (project.data / "vowels.py").write_text("def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n")
     return project
@@ -185,6 +187,21 @@ def _comparisons() -> list[dict[str, Any]]:
         }
         for i, word in _asked()
     ]
+
+
+def _binary() -> list[dict[str, Any]]:
+    """One answer to each prompt: in two of three rows the chosen one of the comparison, with a thumb up, else the rejected one."""
+    good = [i % 3 > 0 for i in range(len(_comparisons()))]
+    return [
+        {"prompt": row["prompt"], "completion": row["chosen"] if up else row["rejected"], "label": up}
+        for row, up in zip(_comparisons(), good, strict=True)
+    ]
+
+
+def _ratings() -> list[dict[str, Any]]:
+    """Both answers of every comparison, the chosen one with the higher score."""
+    both = [(row, side, score) for row in _comparisons() for side, score in (("chosen", 0.9), ("rejected", 0.3))]
+    return [{"prompt": row["prompt"], "completion": row[side], "score": score} for row, side, score in both]
 
 
 def _prompts() -> list[dict[str, Any]]:

@@ -22,8 +22,24 @@ KNOBS = {
         "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "dpo": (
-        "name model comparisons beta flip_rate epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out "
-        "max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+        "name model comparisons loss beta flip_rate tau scale gamma odds_weight nll_weight epochs batch lr warmup weight_decay max_norm "
+        "lora_rank lora_alpha base_bits held_out max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing "
+        "measure_every checkpoint_every seed"
+    ),
+    "kto": (
+        "name model binary beta desirable_weight undesirable_weight kl_rows epochs batch lr warmup weight_decay max_norm lora_rank "
+        "lora_alpha base_bits held_out max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every "
+        "checkpoint_every seed"
+    ),
+    "uft": (
+        "name model demonstrations comparisons binary ratings loss pairs beta length_normalised centre_scores demonstration_weight "
+        "comparison_weight binary_weight rating_weight epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits "
+        "held_out max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+    ),
+    "alternate": (
+        "name model demonstrations comparisons steps sft_share beta batch lr warmup weight_decay max_norm lora_rank lora_alpha "
+        "base_bits held_out max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every "
+        "checkpoint_every seed"
     ),
     "ppo": (
         "name model reward prompts probe steps batch epochs minibatches max_new_tokens reuse_rollouts lr critic_lr warmup max_norm clip "

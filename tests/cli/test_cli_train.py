@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from fairlead.core.config import knobs
-from fairlead.recipes import dpo, ppo, pretrain, reward, sft
+from fairlead.recipes import alternate, dpo, kto, ppo, pretrain, reward, sft, uft
 from outcome import Cli
 
-RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo}
+RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate, "ppo": ppo}
 
 # A rule that presses Ctrl-C the first time that it is asked.
 STOPS_ONCE = """

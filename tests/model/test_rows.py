@@ -1,10 +1,23 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
 from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Demonstration
 from fairlead.model.encode import Encoded, TooLong
-from fairlead.model.rows import collate_pairs, decided, encode_and_split, halves, pair_tokens
+from fairlead.model.paths import Paths
+from fairlead.model.rows import (
+    Answers,
+    collate_pairs,
+    decided,
+    encode_and_split,
+    halves,
+    micro_answers,
+    pair_tokens,
+    weights_of,
+)
 from fakes import turns
 
 RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
@@ -75,3 +88,36 @@ def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
     assert pair_tokens((chosen, other), share_prompts=True) == 2 * 4
     assert pair_tokens((chosen, rejected), share_prompts=True, packed=True) == 2 + 2 + 3
     assert pair_tokens((chosen, other), share_prompts=True, packed=True) == 4 + 3
+
+
+def compared(*weights: float) -> list[Comparison]:
+    return [Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:], weight=weight) for weight in weights]
+
+
+def test_only_the_ratios_of_weights_count() -> None:
+    assert weights_of(compared(1, 3, 0, 4), "x").tolist() == weights_of(compared(10, 30, 0, 40), "x").tolist() == [0.5, 1.5, 0.0, 2.0]
+    assert weights_of(compared(1, 1, 1), "x").tolist() == [1.0, 1.0, 1.0]  # exactly, so that unweighted rows are as they were
+
+
+def test_weights_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(DataError, match=r"data.jsonl: every comparison to train on has a weight of 0"):
+        weights_of(compared(0, 0), "data.jsonl")
+
+
+def answer(num_prompt: int, num_tokens: int) -> Encoded:
+    return Encoded(tuple(range(num_prompt)) + (99,) * num_tokens, (False,) * num_prompt + (True,) * num_tokens)
+
+
+@pytest.mark.parametrize("way", [dict(packed=True), dict(packed=False, share_prompts=True), dict(packed=False, share_prompts=False)])
+def test_every_item_of_a_mix_is_in_one_micro_batch_that_fits(way: dict[str, Any]) -> None:
+    items: list[Answers] = [(answer(5, 3 + i % 4),) for i in range(7)] + [(answer(6, 2), answer(6, 4 + i)) for i in range(5)]
+    paths = replace(Paths(), **way)
+    groups = micro_answers(paths, items, 40)
+    assert sorted(i for group in groups for i in group) == list(range(12))
+    assert len(groups) < 12
+    for group in groups:
+        rows = [row for i in group for row in items[i]]
+        if way["packed"]:  # one prompt and both answers of a pair
+            assert sum(len(item[0]) if len(item) == 1 else len(item[0]) + len(item[1]) - 6 for item in (items[i] for i in group)) <= 40
+        elif not way["share_prompts"]:
+            assert len(rows) * max(len(row) for row in rows) <= 40

@@ -18,7 +18,7 @@ from torch import Tensor
 from fairlead.model.batch import collate, micro_batches
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.policy import Policy
-from fairlead.recipes import dpo, ppo, reward, sft
+from fairlead.recipes import alternate, dpo, kto, ppo, reward, sft, uft
 from fakes import (
     policy,
     project_with_base,
@@ -34,6 +34,18 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "sft": (sft, {"demonstrations": "data/demonstrations.jsonl", "batch": 1000}),
     "reward": (reward, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
     "dpo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
+    "ipo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000, "loss": "ipo"}),
+    "orpo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000, "loss": "orpo"}),
+    "kto": (kto, {"binary": "data/binary.jsonl", "batch": 1000}),
+    "uft": (
+        uft,
+        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "ratings": "data/ratings.jsonl"}
+        | {"batch": 1000, "beta": 0.3},
+    ),
+    "alternate": (
+        alternate,
+        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "batch": 1000, "steps": 1},
+    ),
     "ppo": (
         ppo,
         {"prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "steps": 1, "epochs": 1, "batch": 24, "max_new_tokens": 12},

@@ -47,6 +47,9 @@ def test_every_metric_of_the_recipes_is_known() -> None:
             "lr",
             "grad_norm",
         ),
+        *("chosen_logratio", "rejected_logratio", "desirable_logratio", "undesirable_logratio", "reference_point"),
+        *("demonstration_loss", "comparison_loss", "binary_loss", "rating_loss", "demonstration_logratio"),
+        *("sft_loss", "held_out_sft_loss", "dpo_loss", "held_out_dpo_loss"),
         *("reward", "score", "gold", "kl", "kl_k3", "kl_coef", "entropy", "response_tokens", "finished_frac"),
         *("policy_loss", "value_loss", "clip_frac", "approx_kl", "explained_variance"),
     }

@@ -1,6 +1,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,82 @@ def test_an_adapter_on_an_adapter_names_both(tmp_path: Path) -> None:
     named = json.loads((second.artifact.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert (second.artifact.folder / named).resolve() == (project.artifacts / "model" / "first").resolve()
     check_finished(project, dpo, second, **settings)
+
+
+# ---------------------------------------------------------------- the other losses
+
+
+STARTS = {
+    # at the start the margin is 0:  log 2;  1;  (0 - 1 / (2 * 0.5))^2 = 1
+    "robust": ({"flip_rate": 0.2}, math.log(2)),
+    "hinge": ({"beta": 0.5}, 1.0),
+    "ipo": ({"tau": 0.5}, 1.0),
+    "simpo": ({}, None),
+    "orpo": ({"odds_weight": 0.5}, None),
+}
+
+
+@pytest.mark.parametrize("loss", STARTS)
+def test_every_loss_learns_and_leaves_a_whole_artifact(tmp_path: Path, loss: str) -> None:
+    project = project_with_base(tmp_path)
+    own, begins_at = STARTS[loss]
+    settings = SETTINGS | {"lora_rank": 4, "loss": loss, **own}
+    made = train(project, dpo, **settings)
+    losses = made.series("loss")
+    if begins_at is not None:
+        assert losses[0] == pytest.approx(begins_at, abs=1e-4)
+    assert losses[-1] < (0.95 if loss == "orpo" else 0.7) * losses[0]  # random answers are seven nats a token, and that is most of orpo
+    assert made.artifact.manifest.metrics["accuracy"]["value"] > 0.8
+    check_finished(project, dpo, made, **settings)
+
+
+@pytest.mark.parametrize("loss", ["simpo", "orpo"])
+def test_a_loss_without_a_reference_computes_none(tmp_path: Path, loss: str) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "loss": loss})
+    assert not (project.cache / "reference").exists()
+    assert "chosen_logratio" not in made.rows[0]
+    with_one = train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "name": "with"})
+    assert len(list((project.cache / "reference").iterdir())) == 1
+    assert with_one.rows[0]["chosen_logratio"] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_likelihood_of_chosen_answers_keeps_them_up(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    plain = train(project, dpo, **SETTINGS | {"lora_rank": 4})
+    held = train(project, dpo, **SETTINGS | {"lora_rank": 4, "nll_weight": 1.0, "name": "held"})
+    assert held.series("chosen_logratio")[-1] > plain.series("chosen_logratio")[-1] + 1
+    assert held.series("loss")[0] > math.log(2) + 1  # a random model finds its answers unlikely
+
+
+def test_weights_of_rows_are_honoured_and_only_their_ratios_count(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
+    contrary = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
+    light, heavy = (
+        [row | {"weight": one} for row in rows] + [row | {"weight": other} for row in contrary] for one, other in ((0.0, 1.0), (30.0, 0.0))
+    )
+    for name, weighted in (("light", light), ("heavy", heavy), ("plain", [row | {"weight": 7.0} for row in rows])):
+        jsonl.write(project.data / f"{name}.jsonl", weighted)
+    settings = SETTINGS | {"lora_rank": 4}
+    margins = {
+        name: train(project, dpo, **settings | {"name": name, "comparisons": f"data/{name}.jsonl"}).series("rejected_logratio")[-1]
+        for name in ("plain", "light", "heavy")
+    }
+    unweighted = train(project, dpo, **settings | {"name": "unweighted"})
+    assert unweighted.series("rejected_logratio")[-1] == margins["plain"]  # bit for bit
+    evidence = {name: load_policy(str(project.artifacts / "model" / name)) for name in ("light", "heavy")}
+    asked, chosen, rejected = rows[0]["prompt"], rows[0]["chosen"], rows[0]["rejected"]
+    base = load_policy(str(project.artifacts / "model" / "base"))
+
+    def lead(policy: Policy) -> float:
+        return answer_logp(policy, asked, chosen) - answer_logp(policy, asked, rejected)
+
+    assert lead(evidence["light"]) < lead(base) < lead(evidence["heavy"])  # the contrary rows, and the rows as they were
+
+
+def test_knobs_of_another_loss_are_refused() -> None:
+    required: dict[str, Any] = {"name": "x", "model": "base", "comparisons": "c.jsonl"}
+    for loss, knob in (("ipo", "beta"), ("dpo", "gamma"), ("simpo", "flip_rate"), ("orpo", "nll_weight"), ("hinge", "odds_weight")):
+        with pytest.raises(ValueError, match=f"{knob} = 0.3.*belongs to loss=.*, not to {loss}"):
+            dpo.Config(**required | {"loss": loss, knob: 0.3})

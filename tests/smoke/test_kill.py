@@ -27,13 +27,14 @@ pytestmark = pytest.mark.slow
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
     [
-        *(f"fairlead.recipes.{name}" for name in ("pretrain", "sft", "reward", "dpo", "ppo", "grpo")),
+        *(f"fairlead.recipes.{name}" for name in ("pretrain", "sft", "reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo")),
         "transformers.models.llama.modeling_llama",
     ]
 )
 
 COMMON: dict[str, Any] = {"name": "made", "model": "base", "warmup": 2, "seed": 1}
-PAIRS = {"comparisons": "data/comparisons.jsonl", "batch": 4, "epochs": 3, "held_out": 0.2, "measure_every": 7, "checkpoint_every": 4}
+SPLIT = {"batch": 4, "epochs": 3, "held_out": 0.2, "measure_every": 7, "checkpoint_every": 4}
+PAIRS = SPLIT | {"comparisons": "data/comparisons.jsonl"}
 PPO = {
     "prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "epochs": 2, "minibatches": 2, "max_new_tokens": 8,
     "kl_target": 0.5, "kl_horizon": 200, "checkpoint_every": 3,
@@ -53,6 +54,19 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
     "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
+    "orpo": ("dpo", PAIRS | {"lora_rank": 4, "loss": "orpo"}),
+    "kto": ("kto", SPLIT | {"binary": "data/binary.jsonl", "lora_rank": 4}),
+    "uft": (
+        "uft",
+        PAIRS
+        | {"demonstrations": "data/demonstrations.jsonl", "binary": "data/binary.jsonl", "ratings": "data/ratings.jsonl"}
+        | {"lora_rank": 4, "epochs": 1, "batch": 8},
+    ),
+    "alternate": (
+        "alternate",
+        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "steps": 20, "batch": 4}
+        | {"held_out": 0.2, "measure_every": 7, "checkpoint_every": 4, "lora_rank": 0},
+    ),
     "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
     "ppo with drafts": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 0, "reuse_rollouts": True}),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),

@@ -15,7 +15,7 @@ from fairlead.core import config as configs
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
-app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo, grpo.", no_args_is_help=True)
+app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, kto, uft, alternate, ppo, grpo.", no_args_is_help=True)
 
 
 def _help_with_knobs(context: typer.Context, asked: bool) -> None:
@@ -72,6 +72,33 @@ def dpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False
     _train("dpo", words or [], project, as_json)
 
 
+@app.command("kto")
+def kto(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """KTO: learn from answers that were called good or bad, one by one.
+
+    Example: fairlead train kto name=kto model=sft binary=data/binary.jsonl
+    """
+    _train("kto", words or [], project, as_json)
+
+
+@app.command("uft")
+def uft(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """UFT: demonstrations, comparisons, thumbs and scores in one stage.
+
+    Example: fairlead train uft name=uft model=base demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl
+    """
+    _train("uft", words or [], project, as_json)
+
+
+@app.command("alternate")
+def alternate(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Alternating: SFT steps and DPO steps in turn.
+
+    Example: fairlead train alternate name=both model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400
+    """
+    _train("alternate", words or [], project, as_json)
+
+
 @app.command("ppo")
 def ppo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
     """PPO: practise on prompts, scored by a reward model.
@@ -92,9 +119,10 @@ def grpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fals
 
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import dpo, grpo, ppo, pretrain, reward, sft
+    from fairlead.recipes import alternate, dpo, grpo, kto, ppo, pretrain, reward, sft, uft
 
-    return {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}[name]
+    direct = {"dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
+    return ({"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "grpo": grpo} | direct)[name]
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:

@@ -19,6 +19,7 @@ R = TypeVar("R", bound=Record)
 E = TypeVar("E")
 
 Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each with the prompt before it
+Answers = tuple[Encoded] | Pair  # what one row of a mix holds: one answer, or two to one prompt
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,42 @@ def micro_pairs(paths: Paths, pairs: Sequence[Pair], micro_tokens: int) -> list[
     """Groups of pairs that fit a micro-batch, in the way in which the network is run."""
     sizes = [pair_tokens(pair, share_prompts=paths.share_prompts, packed=paths.packed) for pair in pairs]
     return micro_batches(sizes, micro_tokens, packed=paths.packed)
+
+
+def micro_answers(paths: Paths, items: Sequence[Answers], micro_tokens: int) -> list[list[int]]:
+    """Groups of items that fit a micro-batch; where rows are padded, single answers and pairs go apart, because a pair is two rows."""
+    single = [i for i, item in enumerate(items) if len(item) == 1]
+    double = [i for i, item in enumerate(items) if len(item) == 2]
+    groups = [single + double] if paths.packed else [group for group in (single, double) if group]
+    found: list[list[int]] = []
+    for group in groups:
+        sizes = [item_tokens(items[i], share_prompts=paths.share_prompts, packed=paths.packed) for i in group]
+        found += [[group[k] for k in part] for part in micro_batches(sizes, micro_tokens, packed=paths.packed)]
+    return found
+
+
+def item_tokens(item: Answers, *, share_prompts: bool, packed: bool) -> int:
+    """What an item takes of a micro-batch."""
+    return len(item[0]) if len(item) == 1 else pair_tokens(item, share_prompts=share_prompts, packed=packed)
+
+
+def encode_answer(policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None) -> Encoded:
+    """An answer behind its prompt, of which only the answer is trained."""
+    return policy.encode(prompt + answer, num_context=len(prompt), max_tokens=max_tokens)
+
+
+def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:
+    """Both answers of a comparison, each behind the prompt."""
+    chosen, rejected = (encode_answer(policy, comparison.prompt, answer, max_tokens) for answer in (comparison.chosen, comparison.rejected))
+    return chosen, rejected
+
+
+def weights_of(comparisons: Sequence[Comparison], source: str) -> Tensor:
+    """The rows' own weights, scaled to a mean of 1, so that only their ratios count.  [pairs]"""
+    given = torch.tensor([comparison.weight for comparison in comparisons], dtype=torch.float64)
+    if not given.sum() > 0:
+        raise DataError(f"{source}: every comparison to train on has a weight of 0; nothing can be learned from them.")
+    return (given / given.mean()).float()
 
 
 def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:

@@ -1,44 +1,56 @@
-"""DPO: fit a policy to preference pairs without a reward model.  arXiv:2305.18290
+"""DPO and its relatives: fit a policy to preference pairs without a reward model.  arXiv:2305.18290
+
+`loss` chooses: dpo, robust (swapped labels), hinge (SLiC), ipo, which compare with a reference; simpo and orpo, which have none.
 
 reads   comparisons (data.records.Comparison)      writes  model or adapter, metrics
 run     fairlead train dpo model=sft comparisons=data/comparisons.jsonl name=dpo beta=0.2
 
-The reference is the model that training starts from: the same network with its adapter off, or a frozen copy when all weights train.
+The reference is the model that training starts from.  What it says of every pair is computed once, before training, and kept.
 Watch `chosen_logps`: when the log-probability of chosen answers falls along with the rejected ones, the policy unlearns both.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
-from fairlead.core import digest
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_comparisons
-from fairlead.data.records import Comparison
 from fairlead.losses import preference
-from fairlead.losses.preference import PairLogps
+from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, micro_pairs
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, micro_pairs, weights_of
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
-from fairlead.train.cache import cached
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
+from fairlead.train.reference import all_pair_logps, pair_logps, reference_pair_logps, trained_tokens
 from fairlead.train.schedule import cosine
 
 KIND = "model"
+Loss = Literal["dpo", "robust", "hinge", "ipo", "simpo", "orpo"]
+# The knobs that belong to some losses only.  Set for another they would do nothing, so that is an error.
+OWN_KNOBS: tuple[tuple[str, tuple[Loss, ...]], ...] = (
+    ("beta", ("dpo", "robust", "hinge")),
+    ("flip_rate", ("dpo", "robust")),
+    ("tau", ("ipo",)),
+    ("scale", ("simpo",)),
+    ("gamma", ("simpo",)),
+    ("odds_weight", ("orpo",)),
+    ("nll_weight", ("dpo", "robust", "hinge", "ipo", "simpo")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +58,14 @@ class Config:
     name: str  # of the model that is written
     model: ModelRef  # to start from, and the reference: usually the SFT model
     comparisons: DatasetRef  # native rows: prompt, chosen, rejected
-    beta: float = 0.1  # strength of the pull to the reference; 0.05 to 0.5 in the paper
-    flip_rate: float = 0.0  # assumed share of swapped labels (conservative DPO)
+    loss: Loss = "dpo"  # what is minimised; simpo and orpo need no reference
+    beta: float = 0.1  # dpo, robust, hinge: strength of the pull to the reference; 0.05 to 0.5 in the paper
+    flip_rate: float = 0.0  # dpo, robust: assumed share of swapped labels; with dpo this is conservative DPO
+    tau: float = 1.0  # ipo: the margin aimed at is 1 / (2 * tau) nats per token
+    scale: float = 2.0  # simpo: beta of the paper, on mean log-probabilities; 2 to 10 there
+    gamma: float = 1.0  # simpo: the margin aimed at, in units of the scaled means; about half of scale in the paper
+    odds_weight: float = 0.1  # orpo: weight of the odds ratio beside the likelihood of the chosen answer
+    nll_weight: float = 0.0  # adds this much of the chosen answer's mean negative log-likelihood; 1 in the paper.  orpo has it built in
     epochs: int = 1  # times that every pair is seen
     batch: int = 32  # pairs per optimiser step
     lr: float = 5e-5  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 5e-7
@@ -71,6 +89,14 @@ class Config:
     def __post_init__(self) -> None:
         require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
         require(0 <= self.flip_rate < 0.5, "flip_rate", self.flip_rate, "is a share from 0 to below a half")
+        require(self.tau > 0, "tau", self.tau, "must be positive; 1 / (2 * tau) is the margin aimed at")
+        require(self.scale > 0, "scale", self.scale, "must be positive")
+        require(self.gamma >= 0, "gamma", self.gamma, "must not be negative")
+        require(self.odds_weight > 0, "odds_weight", self.odds_weight, "must be positive")
+        require(self.nll_weight >= 0, "nll_weight", self.nll_weight, "must not be negative")
+        for knob, losses in OWN_KNOBS:
+            value, default = getattr(self, knob), getattr(type(self), knob)
+            require(self.loss in losses or value == default, knob, value, f"belongs to loss={'|'.join(losses)}, not to {self.loss}")
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.lr > 0, "lr", self.lr, "must be positive")
@@ -87,7 +113,7 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
 
-    # 1. Model: the reference is what it is now
+    # 1. Model: the reference is what it is now, where the loss has one
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
 
@@ -113,8 +139,12 @@ def main(config: Config, run: Run) -> Artifact:
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
-    # 3. The reference: what the policy says of every answer before it is trained, computed once
-    reference = references(run, policy, rows.train_rows + rows.held_out_rows, config, micro_tokens)
+    # 3. What does not change: the reference's log-probabilities of every answer, where the loss has a reference; lengths and weights
+    every_pair = rows.train_rows + rows.held_out_rows
+    tokens, reference = trained_tokens(policy, every_pair), None
+    if config.loss not in ("simpo", "orpo"):
+        reference = reference_pair_logps(run, policy, every_pair, micro_tokens, precision=config.precision, base_bits=config.base_bits)
+    weights = weights_of(rows.train, config.comparisons).to(policy.device)
 
     # 4. Optimiser
     optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
@@ -133,24 +163,30 @@ def main(config: Config, run: Run) -> Artifact:
                 (), dtype=torch.float64, device=policy.device
             )  # there, so that nothing waits for it between micro-batches
             sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), nothing)
+            if reference is not None:
+                sums |= dict.fromkeys(("chosen_logratio", "rejected_logratio"), nothing)
             for index in micro_pairs(policy.paths, items, micro_tokens):
-                micro = [items[i] for i in index]
-                policy_logps = pair_logps(policy, micro)
-                reference_logps = PairLogps(*(logps[[order[step][i] for i in index]] for logps in reference))
-                loss = preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate)  # [pairs]
+                at = [order[step][i] for i in index]
+                policy_logps = pair_logps(policy, [items[i] for i in index])
+                reference_logps = None if reference is None else PairLogps(*(logps[at] for logps in reference))
+                lengths = PairTokens(*(counts[at] for counts in tokens))
+                loss, margin = loss_and_margin(policy_logps, reference_logps, lengths, config)  # [pairs], [pairs]
+                loss = weights[at] * loss
                 (loss.sum() / len(items)).backward()
                 with torch.no_grad():
-                    margin = preference.preference_margin(policy_logps, reference_logps)
                     sums["loss"] = sums["loss"] + loss.sum()
                     sums["margin"] = sums["margin"] + margin.sum()
                     sums["accuracy"] = sums["accuracy"] + preference.accuracy(margin).sum()
                     sums["chosen_logps"] = sums["chosen_logps"] + policy_logps.chosen.sum()
                     sums["rejected_logps"] = sums["rejected_logps"] + policy_logps.rejected.sum()
+                    if reference_logps is not None:
+                        sums["chosen_logratio"] = sums["chosen_logratio"] + (policy_logps.chosen - reference_logps.chosen).sum()
+                        sums["rejected_logratio"] = sums["rejected_logratio"] + (policy_logps.rejected - reference_logps.rejected).sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
             metrics = {name: float(total) / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
-                losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
+                losses, margins = held_out_losses(policy, rows.held_out_rows, reference, tokens, config, micro_tokens)
                 metrics["held_out_loss"] = float(torch.tensor(losses).mean())
                 metrics["held_out_accuracy"] = float(preference.accuracy(torch.tensor(margins)).mean())
             run.log(step + 1, **metrics)
@@ -162,7 +198,7 @@ def main(config: Config, run: Run) -> Artifact:
     meter.flush()
 
     # 6. Evidence and save
-    losses, margins = held_out_losses(policy, rows.held_out_rows, reference, config, micro_tokens)
+    losses, margins = held_out_losses(policy, rows.held_out_rows, reference, tokens, config, micro_tokens)
     evidence = {
         "held_out_loss": interval.mean(losses).as_dict(),
         "accuracy": interval.proportion(float(preference.accuracy(torch.tensor(margins)).sum()), len(margins)).as_dict(),
@@ -174,43 +210,37 @@ def main(config: Config, run: Run) -> Artifact:
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
 
 
-def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:
-    num_context = len(comparison.prompt)
-    return (
-        policy.encode(comparison.prompt + comparison.chosen, num_context=num_context, max_tokens=max_tokens),
-        policy.encode(comparison.prompt + comparison.rejected, num_context=num_context, max_tokens=max_tokens),
-    )
-
-
-def references(run: Run, policy: Policy, pairs: Sequence[Pair], config: Config, micro_tokens: int) -> PairLogps:
-    """What the policy says of every pair now; read from the project's cache where it was computed before.  [pairs] each"""
-    rows = digest.of_json([asdict(row) for pair in pairs for row in pair])
-    depends_on = dict(model=run.inputs["model"].digest, precision=config.precision, base_bits=config.base_bits, rows=rows)
-    found = cached(run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, micro_tokens)._asdict())
-    return PairLogps(**{side: logps.to(policy.device) for side, logps in found.items()})
-
-
-def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
-    """Log-probabilities of both answers, summed over their tokens, from one forward pass.  [pairs] each"""
-    batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
-    return PairLogps(*halves(policy.token_logps(batch).sum(dim=1)))  # token log-probabilities are zero off the response
-
-
-@torch.no_grad()
-def all_pair_logps(policy: Policy, pairs: Sequence[Pair], micro_tokens: int) -> PairLogps:
-    """`pair_logps` over micro-batches, without gradients.  [pairs] each"""
-    found = PairLogps(*(torch.zeros(len(pairs), device=policy.device) for _ in range(2)))
-    for index in micro_pairs(policy.paths, pairs, micro_tokens):
-        part = pair_logps(policy, [pairs[i] for i in index])
-        found.chosen[index], found.rejected[index] = part
-    return found
+def loss_and_margin(policy: PairLogps, reference: PairLogps | None, tokens: PairTokens, config: Config) -> tuple[Tensor, Tensor]:
+    """The loss that is asked for, and what it wants to be above zero: how far the chosen answer leads, in nats.  [pairs], [pairs]"""
+    if reference is None:
+        mean = preference.mean_logps(policy, tokens)
+        lead = mean.chosen - mean.rejected
+        if config.loss == "orpo":
+            return preference.orpo(policy, tokens, weight=config.odds_weight), lead
+        loss = preference.simpo(policy, tokens, beta=config.scale, gamma=config.gamma)
+    else:
+        lead = preference.preference_margin(policy, reference)
+        match config.loss:
+            case "robust":
+                loss = preference.robust_dpo(policy, reference, beta=config.beta, flip_rate=config.flip_rate)
+            case "hinge":
+                loss = preference.hinge(policy, reference, beta=config.beta)
+            case "ipo":
+                loss = preference.ipo(policy, reference, tokens, tau=config.tau)
+                lead = preference.preference_margin(preference.mean_logps(policy, tokens), preference.mean_logps(reference, tokens))
+            case _:
+                loss = preference.dpo(policy, reference, beta=config.beta, flip_rate=config.flip_rate)
+    if config.nll_weight:
+        loss = loss + config.nll_weight * preference.chosen_nll(policy, tokens)
+    return loss, lead
 
 
 def held_out_losses(
-    policy: Policy, pairs: Sequence[Pair], reference: PairLogps, config: Config, micro_tokens: int
+    policy: Policy, pairs: Sequence[Pair], reference: PairLogps | None, tokens: PairTokens, config: Config, micro_tokens: int
 ) -> tuple[list[float], list[float]]:
-    """Loss and margin of each held-out pair, whose reference log-probabilities are the last ones."""
+    """Loss and margin of each held-out pair; their reference log-probabilities and lengths are the last ones."""
     policy_logps = all_pair_logps(policy, pairs, micro_tokens)
-    reference_logps = PairLogps(*(logps[-len(pairs) :] for logps in reference))
-    losses = preference.dpo(policy_logps, reference_logps, beta=config.beta, flip_rate=config.flip_rate)
-    return losses.tolist(), preference.preference_margin(policy_logps, reference_logps).tolist()
+    reference_logps = None if reference is None else PairLogps(*(logps[-len(pairs) :] for logps in reference))
+    lengths = PairTokens(*(counts[-len(pairs) :] for counts in tokens))
+    losses, margins = loss_and_margin(policy_logps, reference_logps, lengths, config)
+    return losses.tolist(), margins.tolist()

@@ -90,6 +90,42 @@ TOPICS = (
         {"chosen_logps": "chosen", "rejected_logps": "rejected"},
     ),
     Topic(
+        "Log-ratio of the answers to the reference",
+        "nats per answer",
+        "How far training has moved them. Chosen should end above rejected; both far below zero means that good answers are unlearned too.",
+        {"chosen_logratio": "chosen", "rejected_logratio": "rejected"},
+    ),
+    Topic(
+        "Log-ratio of the answers to the reference, by label",
+        "nats per answer",
+        "Good answers should rise above the reference point and bad ones fall below it.",
+        {"desirable_logratio": "good", "undesirable_logratio": "bad", "reference_point": "reference point"},
+    ),
+    Topic(
+        "Log-ratio of demonstrations to the reference",
+        "nats per answer",
+        "It should rise: demonstrations are what the model is to say. A fall means that the rest of the mix pushes them down.",
+        {"demonstration_logratio": "Log-ratio"},
+    ),
+    Topic(
+        "Loss by kind of row",
+        "",
+        "Each kind before it is weighed. One that stays where it began is drowned by the others: raise its weight.",
+        {"demonstration_loss": "demonstrations", "comparison_loss": "comparisons", "binary_loss": "thumbs", "rating_loss": "ratings"},
+    ),
+    Topic(
+        "Loss on demonstrations",
+        "nats per token",
+        "Logged at steps on demonstrations only. It should fall; held-out turning up means memorising.",
+        {"sft_loss": "training", "held_out_sft_loss": "held-out"},
+    ),
+    Topic(
+        "Loss on comparisons",
+        "nats",
+        "Logged at steps on comparisons only. It starts at log 2 and should fall slowly.",
+        {"dpo_loss": "training", "held_out_dpo_loss": "held-out"},
+    ),
+    Topic(
         "Policy loss",
         "",
         "Hovers near zero; its size says little. Spikes together with clipping do.",

@@ -1,0 +1,120 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fairlead.core import jsonl
+from fairlead.core.errors import DataError
+from fairlead.data.reading import read_binary
+from fairlead.model.encode import Encoded
+from fairlead.model.policy import Policy, load_policy
+from fairlead.model.rows import encode_and_split, encode_answer
+from fairlead.recipes import kto
+from fakes import Trained, check_finished, project_with_base, train
+
+SETTINGS: dict[str, Any] = {
+    "name": "aligned", "model": "base", "binary": "data/binary.jsonl",
+    "epochs": 6, "batch": 8, "lr": 2e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_it_begins_at_a_half_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> None:
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"lora_rank": rank}
+    made = train(project, kto, **settings)
+    losses = made.series("loss")
+    assert losses[0] == pytest.approx(0.5, abs=1e-5)  # 1 - sigma(0): the reference is the model that it starts from
+    assert losses[-1] < 0.4
+    up, down = ([row[name] for row in made.rows if name in row][-1] for name in ("desirable_logratio", "undesirable_logratio"))
+    assert up > made.series("reference_point")[-1] > down  # a step without bad answers says nothing of them
+    evidence = made.artifact.manifest.metrics
+    assert sum(made.series("accuracy")[-8:]) / 8 > 0.8
+    assert evidence["accuracy"]["value"] > 0.5 and evidence["accuracy"]["n"] == evidence["held_out"]
+    assert evidence["desirable"] + evidence["undesirable"] == evidence["train"]
+    check_finished(project, kto, made, **settings)
+
+
+def points(made: Trained) -> list[float]:
+    return made.series("reference_point")
+
+
+def test_the_reference_point_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+    # A learning rate near zero: all runs look at the same policy, so that only the estimate itself could differ.
+    project = project_with_base(tmp_path)
+    first = train(project, kto, **SETTINGS | {"lora_rank": 4, "epochs": 2, "name": "first", "lr": 5e-3})
+    frozen = SETTINGS | {"model": "model/base", "lora_rank": 4, "warmup": 0, "epochs": 1}
+    few = train(project, kto, **frozen | {"name": "few", "batch": 8, "lr": 1e-12})
+    many = train(project, kto, **frozen | {"name": "many", "batch": 16, "lr": 1e-12, "micro_tokens": 100})
+    assert points(first)[-1] > 0 == points(first)[0]
+    shared = min(len(points(few)), len(points(many)))
+    assert points(few)[:shared] == pytest.approx(points(many)[:shared], abs=1e-5)
+
+
+def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Path) -> None:
+    # One step, and two: the model that the first run saved is what the second one's second step looks at.
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"lora_rank": 0, "lr": 3e-3, "warmup": 0, "batch": 1000, "checkpoint_every": 1, "kl_rows": 20}
+    once = train(project, kto, **settings | {"name": "once", "epochs": 1})
+    twice = train(project, kto, **settings | {"name": "twice", "epochs": 2})
+    before, after = load_policy(str(project.artifacts / "model" / "base")), load_policy(str(once.artifact.folder))
+    config = kto.Config(**settings)
+    rows = encode_and_split(
+        read_binary(project.data / "binary.jsonl"),
+        lambda b: encode_answer(before, b.prompt, b.completion, None),
+        too_long="error",
+        held_out=config.held_out,
+        seed=config.seed,
+        source="",
+    )
+    pool = kto.mismatched(before, rows.train, None, config)
+    second = [pool[(20 + k) % len(pool)] for k in range(20)]
+    moved = [answer_logp(after, row) - answer_logp(before, row) for row in second]
+    mean = sum(moved) / len(moved)
+    assert mean > 0.5  # or zero would do
+    assert points(twice) == pytest.approx([0.0, 0.1 * mean], abs=1e-4)
+    prompts = {row.tokens[: row.trained.index(True)] for row in rows.train_rows}
+    assert {row.tokens[: row.trained.index(True)] for row in pool} == prompts
+    assert not any(record.label and row in pool for record, row in zip(rows.train, rows.train_rows, strict=True))  # nobody's own answer
+
+
+def answer_logp(policy: Policy, row: Encoded) -> float:
+    """From the logits alone: log p of the answer, summed."""
+    with torch.no_grad():
+        logps = policy.network(torch.tensor([row.tokens])).logits[0].log_softmax(-1)
+    return float(sum(logps[t - 1, row.tokens[t]].item() for t in range(1, len(row)) if row.trained[t]))
+
+
+def test_without_mismatched_answers_the_point_is_zero(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, kto, **SETTINGS | {"lora_rank": 4, "epochs": 2, "kl_rows": 0})
+    assert set(points(made)) == {0.0}
+
+
+def test_the_weights_scale_each_side(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    plain = train(project, kto, **SETTINGS | {"lora_rank": 4, "epochs": 1, "batch": 100})
+    weighed = train(
+        project,
+        kto,
+        **SETTINGS | {"lora_rank": 4, "epochs": 1, "batch": 100, "desirable_weight": 2.0, "undesirable_weight": 4.0, "name": "weighed"},
+    )
+    counts = plain.artifact.manifest.metrics
+    expected = 0.5 * (2 * counts["desirable"] + 4 * counts["undesirable"]) / counts["train"]
+    assert plain.series("loss")[0] == pytest.approx(0.5, abs=1e-5)
+    assert weighed.series("loss")[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_answers_to_one_prompt_have_no_mismatched_ones(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    rows = [row for _, row in jsonl.read(project.data / "binary.jsonl")]
+    held_out = next(row for row in rows if row["prompt"] != rows[0]["prompt"])
+    jsonl.write(project.data / "one.jsonl", [row | {"prompt": rows[0]["prompt"]} for row in rows] + [held_out])
+    for seed in range(8):  # until the second prompt is the one that is held out
+        try:
+            train(project, kto, **SETTINGS | {"binary": "data/one.jsonl", "name": f"one-{seed}", "seed": seed, "lora_rank": 4})
+        except DataError as error:
+            if "the reference point needs answers to two prompts or more. Set kl_rows=0" in str(error):
+                return
+    raise AssertionError("one prompt was enough for mismatched answers")
