@@ -16,13 +16,13 @@ WELL = {
 
 
 def counts(rows: list[dict[str, float]]) -> dict[str, int]:
-    return {sign.name: sign.count for sign in health.examine(rows) if sign.count}
+    return {sign.name: sign.num_ill for sign in health.examine(rows) if sign.num_ill}
 
 
 def test_a_healthy_run_shows_no_sign() -> None:
     signs = health.examine([WELL] * 20)
     assert {sign.name for sign in signs} == set(WELL) - {"score"}
-    assert all((sign.count, sign.steps) == (0, 20) for sign in signs)
+    assert all((sign.num_ill, sign.num_steps) == (0, 20) for sign in signs)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def refs(config: Any) -> dict[str, tuple[Ref, str]]:
 
     A table with references as its keys has an entry for each of them: `constraints.harmless`.
     """
-    found = {}
+    found: dict[str, tuple[Ref, str]] = {}
     for name, hint in get_type_hints(type(config), include_extras=True).items():
         for mark in _metadata(hint):
             value = getattr(config, name)

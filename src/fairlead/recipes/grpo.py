@@ -34,7 +34,7 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
 from fairlead.ops import advantage, kl
 from fairlead.ops.masks import masked_mean, masked_sum
-from fairlead.ops.rewards import Pool
+from fairlead.ops.pooling import Pool
 from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.judges import Terms, open_judges
 from fairlead.rollout.records import Sampling

@@ -42,7 +42,7 @@ from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
 from fairlead.ops.advantage import explained_variance, gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
-from fairlead.ops.rewards import Pool
+from fairlead.ops.pooling import Pool
 from fairlead.rollout import drafts
 from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.judges import Terms, open_judges

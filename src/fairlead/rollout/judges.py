@@ -15,7 +15,7 @@ from fairlead.core.errors import require
 from fairlead.data.records import Messages
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
-from fairlead.ops.rewards import Pool, disagreement, lagrangian, pooled, raised_multiplier
+from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, raised_multiplier
 from fairlead.rollout.rewards import Reward, check_judge, each_score, open_members
 from fairlead.store.run import Run
 

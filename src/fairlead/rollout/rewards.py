@@ -16,7 +16,7 @@ from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, load_reward_model, members_of, reward_on_trunk, shares_trunk
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
-from fairlead.ops.rewards import Pool, pooled
+from fairlead.ops.pooling import Pool, pooled
 from fairlead.rehearse import gold
 from fairlead.store.run import Run
 
@@ -104,7 +104,7 @@ def open_reward(
 ) -> Reward:
     """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model, for which `prepare` is called once.
 
-    The members of an ensemble are pooled into one score (`ops/rewards.py: pooled`).
+    The members of an ensemble are pooled into one score (`ops/pooling.py: pooled`).
     """
     members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
     return members[0] if len(members) == 1 else lambda *answers: pooled(each_score(members, *answers), pool=pool, penalty=pool_lambda)

@@ -19,8 +19,8 @@ class Sign(NamedTuple):
     """One way of being ill: in how many of the steps that could show it."""
 
     name: str
-    count: int
-    steps: int
+    num_ill: int
+    num_steps: int
     meaning: str
 
 
@@ -52,10 +52,10 @@ LENGTH = "the reward pays for length; compare answers of like length"
 def report(run: Run) -> None:
     """An event with all counts, and one warning where any of them is more than noise."""
     signs = examine(run.read_metrics())
-    run.event("health", **{sign.name: {"steps": sign.count, "of": sign.steps} for sign in signs})
-    ill = [sign for sign in signs if sign.count > WARN_SHARE * sign.steps]
+    run.event("health", **{sign.name: {"steps": sign.num_ill, "of": sign.num_steps} for sign in signs})
+    ill = [sign for sign in signs if sign.num_ill > WARN_SHARE * sign.num_steps]
     if ill:
-        run.warn("; ".join(f"in {sign.count} of {sign.steps} steps {sign.meaning}" for sign in ill) + ".")
+        run.warn("; ".join(f"in {sign.num_ill} of {sign.num_steps} steps {sign.meaning}" for sign in ill) + ".")
 
 
 def _count(rows: Sequence[Row], name: str, is_ill: Callable[[float, float], bool], what: str, meaning: str) -> Sign | None:

@@ -4,7 +4,7 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
-from fairlead.ops.rewards import Pool, disagreement, lagrangian, pooled, raised_multiplier
+from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, raised_multiplier
 
 
 def test_three_members_by_hand() -> None:
@@ -71,8 +71,9 @@ def test_dual_ascent_finds_the_constrained_best() -> None:
             (gradient,) = torch.autograd.grad((policy * worth).sum() + 0.05 * entropy, logits)
             with torch.no_grad():
                 logits += 0.5 * gradient
-            multiplier = raised_multiplier(multiplier, float((policy * (1 - x)).sum()), floor=floor, lr=0.02)
-            helpful.append(float((policy * x).sum()))
+            harmless = float((policy.detach() * (1 - x)).sum())
+            multiplier = raised_multiplier(multiplier, harmless, floor=floor, lr=0.02)
+            helpful.append(1 - harmless)
             multipliers.append(multiplier)
         return sum(helpful[-2000:]) / 2000, sum(multipliers[-2000:]) / 2000, 1 - sum(helpful[-2000:]) / 2000
 
