@@ -42,14 +42,15 @@ KNOBS = {
         "checkpoint_every seed"
     ),
     "ppo": (
-        "name model reward prompts probe steps batch epochs minibatches max_new_tokens reuse_rollouts lr critic_lr warmup max_norm clip "
-        "value_clip gamma lam kl_coef kl_target kl_horizon unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision "
-        "optimizer_bits gradient_checkpointing checkpoint_every seed"
+        "name model reward prompts probe extra_rewards constraints constraint_lr trust pool pool_lambda steps batch epochs minibatches "
+        "max_new_tokens reuse_rollouts lr critic_lr critic_warmup warmup max_norm clip value_clip gamma lam kl_coef kl_penalty kl_target "
+        "kl_horizon unfinished_penalty centre_reward score_clip whiten_rewards ptx ptx_coef ptx_batch kl_budget probe_drop patience "
+        "on_breach keep lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing checkpoint_every seed"
     ),
     "grpo": (
-        "name model reward prompts probe steps batch group baseline epochs minibatches max_new_tokens lr warmup max_norm clip kl_coef "
-        "unfinished_penalty lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing "
-        "checkpoint_every seed"
+        "name model reward prompts probe extra_rewards constraints constraint_lr trust pool pool_lambda steps batch group baseline epochs "
+        "minibatches max_new_tokens lr warmup max_norm clip kl_coef unfinished_penalty kl_budget probe_drop patience on_breach keep "
+        "lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing checkpoint_every seed"
     ),
     "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
     "compare": "name a b judge micro_tokens seed",
@@ -75,3 +76,4 @@ def test_every_knob_that_names_an_input_is_required_or_empty(recipe: str) -> Non
     inputs = [knob for knob in configs.knobs(config_of(recipe)) if knob.type in ("model", "reward-model", "dataset", "rollouts")]
     assert inputs
     assert all(knob.default in (None, "''") for knob in inputs)
+    assert all(knob.default == "{}" for knob in configs.knobs(config_of(recipe)) if knob.type.startswith("table of "))

@@ -142,3 +142,30 @@ def test_knobs_have_the_comments_of_the_source() -> None:
         Knob("whiten", "bool", "True", ""),
         Knob("sizes", "tuple[int, ...]", "(1, 2)", ""),
     ]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tables:
+    model: ModelRef
+    weights: dict[ModelRef, float] = dataclasses.field(default_factory=dict)  # how much of each
+
+
+def test_a_table_of_inputs_comes_from_a_file_or_from_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('model = "m"\n[weights]\nhelpful = 1\n"rule:a.b.py" = 0.5\n')
+    loaded = config.load(Tables, path)
+    assert loaded == config.load(Tables, None, ["model=m", 'weights={helpful = 1.0, "rule:a.b.py" = 0.5}'])
+    found = {field: ref for field, (_, ref) in config.refs(loaded).items()}
+    assert found == {"model": "m", "weights.helpful": "helpful", "weights.rule:a.b.py": "rule:a.b.py"}
+    assert config.resolved(loaded)["weights"] == {"helpful": 1.0, "rule:a.b.py": 0.5}
+    assert config.knobs(Tables)[1] == Knob("weights", "table of model = number", "{}", "how much of each")
+
+
+def test_a_table_takes_numbers_only_and_finite_ones() -> None:
+    for word, problem in (
+        ("weights={a = inf}", "must be a finite number"),
+        ("weights={a = 'x'}", "valid number"),
+        ("weights=3", "valid dict"),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            config.load(Tables, None, ["model=m", word])

@@ -63,3 +63,15 @@ def test_the_controller_by_hand() -> None:
 
 def test_the_controller_rests_at_its_target() -> None:
     assert kl.adapted_coefficient(0.05, 3.0, target=3.0, episodes=100, horizon=1000) == 0.05
+
+
+def test_a_trace_of_the_controller_with_the_papers_constants() -> None:
+    """Sentiment in arXiv:1909.08593: begins at 0.15, target 6 nats, horizon 10,000, 512 answers a step; so a step moves it by 0.2 * 0.0512.
+
+    kl 0: x (1 - 0.01024) = 0.148464.  kl 6.6, a tenth too much: x (1 + 0.1 * 0.0512) = 0.149224.
+    kl 20, far too much: x (1 + 0.01024) = 0.150752.  kl 6: as it was.  kl 5.4: x (1 - 0.00512) = 0.149980.
+    """
+    coefficient = 0.15
+    for measured, expected in ((0.0, 0.148464), (6.6, 0.149224), (20.0, 0.150752), (6.0, 0.150752), (5.4, 0.149980)):
+        coefficient = kl.adapted_coefficient(coefficient, measured, target=6.0, episodes=512, horizon=10_000)
+        assert coefficient == approx(expected, abs=1e-6)

@@ -52,6 +52,7 @@ def test_every_metric_of_the_recipes_is_known() -> None:
         *("sft_loss", "held_out_sft_loss", "dpo_loss", "held_out_dpo_loss"),
         *("reward", "score", "gold", "kl", "kl_k3", "kl_coef", "entropy", "response_tokens", "finished_frac"),
         *("policy_loss", "value_loss", "clip_frac", "approx_kl", "explained_variance"),
+        *("score_std", "ptx_loss", "ratio"),
     }
     known = [name for topic in curves.TOPICS for name in topic.metrics]
     assert sorted(known) == sorted(names)

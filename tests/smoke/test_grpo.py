@@ -76,8 +76,8 @@ def test_the_loss_is_the_papers_by_hand(tmp_path: Path) -> None:
     actor = policy(tmp_path / "base")
     given = experience(actor)
     shake(actor.trainable(), scale=0.02)
-    config = grpo.Config(name="x", model="m", reward="gold", prompts="p", kl_coef=0.1, group=2, batch=4)
-    learned, logps = grpo.backward(actor, given, [0, 1, 2, 3], config, 10_000)
+    config = grpo.Config(name="x", model="m", reward="gold", prompts="p", group=2, batch=4)
+    learned, logps = grpo.backward(actor, given, [0, 1, 2, 3], config, 10_000, kl_coef=0.1)
     found = {name: p.grad.clone() for name, p in actor.trainable().items() if p.grad is not None}
     for p in actor.trainable().values():
         p.grad = None

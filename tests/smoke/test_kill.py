@@ -75,6 +75,26 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {"prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "group": 3, "epochs": 2, "max_new_tokens": 8, "checkpoint_every": 3}
         | {"reward": "rule:data/vowels.py", "lora_rank": 4},
     ),
+    "guarded ppo": (
+        "ppo",
+        PPO
+        | {
+            "reward": "rule:data/vowels.py",
+            "lora_rank": 4,
+            "lr": 5e-3,
+            "critic_warmup": 2,
+            "ptx": "data/demonstrations.jsonl",
+            "ptx_batch": 4,
+        }
+        | {"constraints": {"rule:data/vowels.py": 0.5}, "centre_reward": True, "kl_budget": 0.3, "on_breach": "continue"}
+        | {"probe": "rule:data/vowels.py", "keep": "best"},
+    ),
+    "guarded grpo": (
+        "grpo",
+        {"prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "group": 3, "max_new_tokens": 8, "checkpoint_every": 3, "lr": 5e-3}
+        | {"reward": "rule:data/vowels.py", "lora_rank": 0, "kl_budget": 0.3, "on_breach": "continue", "constraint_lr": 1.0}
+        | {"constraints": {"rule:data/vowels.py": 0.5}, "probe": "rule:data/vowels.py", "keep": "best"},
+    ),
     "pure adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4, "precision": "pure-bfloat16"}),
 }
 
@@ -140,6 +160,8 @@ def check_equal(whole: Path, other: Path) -> None:
     assert one is not None and two is not None and one.name == two.name
     assert (one / "metrics.jsonl").read_bytes() == (two / "metrics.jsonl").read_bytes()
     assert digest.of_files(one / "checkpoints") == digest.of_files(two / "checkpoints") != {}
+    if (one / "best").exists():  # the resumed run may have kept more of its best steps until its last checkpoint
+        assert digest.of_files(one / "best").items() <= digest.of_files(two / "best").items()
     (folder,) = (path for path in (whole / "artifacts").glob("*/made"))
     twin = other / folder.relative_to(whole)
     assert [file for file, sha in digest.of_files(folder).items() if digest.of_files(twin).get(file) != sha] in ([], [MANIFEST])

@@ -4,20 +4,25 @@ from statistics import mean
 from typing import Any
 
 import pytest
+import torch
 from pytest import approx
+from torch import Tensor
 
 from fairlead.core import jsonl
-from fairlead.core.errors import DataError
+from fairlead.core.errors import DataError, NonFiniteStep
 from fairlead.data.writing import write_records
-from fairlead.model.batch import minibatches
-from fairlead.model.policy import load_policy
+from fairlead.model.batch import collate, minibatches
+from fairlead.model.encode import Encoded
+from fairlead.model.heads import new_reward_model
+from fairlead.model.policy import Policy, load_policy
+from fairlead.ops.advantage import gae
 from fairlead.recipes import ppo, reward
 from fairlead.rehearse import campaign
 from fairlead.rollout.engines import LocalEngine
 from fairlead.rollout.records import Rollout
 from fairlead.store.project import Project
 from fairlead.store.run import open_run
-from fakes import Trained, check_finished, project_with_base, train
+from fakes import Trained, check_finished, policy, project_with_base, shake, train
 
 SETTINGS = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
@@ -154,3 +159,124 @@ def test_a_prompt_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     with pytest.raises(DataError, match=r"data/prompts.jsonl: record \d+: the prompt has \d+ tokens; with 250 new ones"):
         train(project, ppo, **SETTINGS | {"max_new_tokens": 250})
+
+
+def test_the_critic_can_learn_alone_first(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, ppo, **SETTINGS | {"lora_rank": 0, "critic_warmup": 3, "kl_target": 1.0, "steps": 6})
+    for row in made.rows[:3]:
+        assert "policy_loss" not in row and "grad_norm" not in row and row["lr"] == 0 and row["value_loss"] > 0
+        assert row["kl_coef"] == 0.05  # the controller waits for a policy that moves
+    for row in made.rows[:4]:
+        assert row["kl"] == approx(0, abs=1e-3)  # not a weight of it has moved
+    assert made.rows[3]["lr"] > 0 and "policy_loss" in made.rows[3]
+    assert made.rows[-1]["kl_k3"] > 1e-4
+    plain = train(project, ppo, **SETTINGS | {"lora_rank": 0, "steps": 3, "name": "plain"})
+    assert plain.series("lr") == made.series("lr")[3:]  # the policy's schedule begins when it does
+
+
+def test_rewards_can_be_centred_clipped_and_whitened(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"lora_rank": 0, "unfinished_penalty": 0.0, "kl_coef": 0.0, "lr": 1e-3}
+    plain = train(project, ppo, **settings)
+    centred = train(project, ppo, **settings | {"centre_reward": True, "name": "centred"})
+    assert centred.rows[0]["reward"] == approx(0, abs=1e-6) and centred.rows[0]["score"] == plain.rows[0]["score"] != 0
+    for row in centred.rows:  # the first step's mean is taken from all that follow, too
+        assert row["reward"] == approx(row["score"] - plain.rows[0]["score"], abs=1e-5)
+    clipped = train(project, ppo, **settings | {"score_clip": 0.25, "name": "clipped"})
+    assert 0 <= clipped.rows[0]["reward"] <= 0.25 < plain.rows[0]["score"] == clipped.rows[0]["score"]
+    white = train(project, ppo, **settings | {"whiten_rewards": True, "name": "white"})
+    assert white.rows[0]["reward"] == plain.rows[0]["reward"]  # what is logged is before
+    assert white.rows[0]["value_loss"] > 1.2 * plain.rows[0]["value_loss"]  # rewards of a few hundredths per token became larger
+
+
+def test_kl_can_be_paid_by_k3(tmp_path: Path) -> None:
+    made = train(project_with_base(tmp_path), ppo, **SETTINGS | {"lora_rank": 0, "kl_penalty": "k3", "kl_coef": 0.3})
+    for row in made.rows:
+        assert row["reward"] == approx(row["score"] - 0.5 * (1 - row["finished_frac"]) - 0.3 * row["kl_k3"], abs=1e-4)
+
+
+def test_ptx_keeps_the_likelihood_of_its_rows_up(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"lora_rank": 0, "steps": 8, "ptx": "data/demonstrations.jsonl", "ptx_batch": 16}
+    weak, strong = (train(project, ppo, **settings | {"name": f"with-{coef}", "ptx_coef": coef}) for coef in (1e-6, 5.0))
+    assert strong.rows[-1]["ptx_loss"] < 0.7 * strong.rows[0]["ptx_loss"]
+    assert strong.rows[-1]["ptx_loss"] < 0.8 * weak.rows[-1]["ptx_loss"]
+    check_finished(project, ppo, strong, **settings | {"name": "with-5.0", "ptx_coef": 5.0})
+
+
+def rows_of(actor: Policy) -> list[Encoded]:
+    """Prompts of two tokens, answers of one to five."""
+    answers = [(5, 6, 7), (8,), (9, 10, 11, 12, 13), (14, 15)]
+    return [Encoded((1, 2 + i, *answer), (False, False) + (True,) * len(answer)) for i, answer in enumerate(answers)]
+
+
+def gradients(actor: Policy) -> dict[str, Tensor]:
+    found = {name: p.grad.clone() for name, p in actor.trainable().items() if p.grad is not None}
+    for p in actor.trainable().values():
+        p.grad = None
+    return found
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 12, 10_000])
+def test_the_ptx_loss_is_per_token_whatever_the_budget(tmp_path: Path, micro_tokens: int) -> None:
+    actor = policy(tmp_path / "base")
+    config = ppo.Config(name="x", model="m", reward="gold", prompts="p", ptx_coef=0.7)
+    loss = ppo.ptx_backward(actor, rows_of(actor), config, micro_tokens)
+    found = gradients(actor)
+    batch = collate(rows_of(actor), pad_id=actor.pad_id)
+    expected = -actor.token_logps(batch)[batch.response_mask].mean()  # 11 tokens
+    (0.7 * expected).backward()
+    assert loss == approx(expected.item(), abs=1e-5)
+    for name, grad in gradients(actor).items():
+        torch.testing.assert_close(found[name], grad, atol=1e-6, rtol=1e-4)
+
+
+def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(tmp_path: Path) -> None:
+    """gamma = lambda = 1: the gradient is the sum of -(rewards to come - baseline) * grad log pi, over the tokens one by one."""
+    actor = policy(tmp_path / "base")
+    critic = new_reward_model(str(tmp_path / "base"), run_seed=0)
+    shake(critic.trainable(), scale=0.05)
+    batch = collate(rows_of(actor), pad_id=actor.pad_id)
+    mask = batch.response_mask
+    token_rewards = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        old_logps, old_values = actor.token_logps(batch), critic.state_values(batch)
+    advantages, returns = gae(token_rewards, old_values, mask, gamma=1.0, lam=1.0)
+    config = ppo.Config(name="x", model="m", reward="gold", prompts="p", clip=1e9, epochs=1)
+    ppo.backward(actor, critic, ppo.Experience(batch, old_logps, old_values, advantages, returns), range(4), config, 10_000)
+    found = gradients(actor)
+
+    logps = actor.token_logps(batch)
+    surrogate = torch.zeros(())
+    for row in range(4):
+        places = mask[row].nonzero().flatten().tolist()
+        for i, t in enumerate(places):
+            to_come = sum(float(token_rewards[row, s]) for s in places[i:])
+            surrogate = surrogate - (to_come - float(old_values[row, t])) * logps[row, t]
+    (surrogate / 11).backward()
+    for name, grad in gradients(actor).items():
+        torch.testing.assert_close(found[name], grad, atol=1e-6, rtol=1e-4)
+    assert max(float(grad.abs().max()) for grad in found.values()) > 0.05
+
+
+def test_neither_network_moves_where_one_gradient_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(values: Tensor, *others: Tensor, clip: float) -> Tensor:
+        return values * float("nan")
+
+    monkeypatch.setattr(ppo, "clipped_value", broken)
+    held: list[Policy] = []
+
+    def engine(actor: Policy) -> LocalEngine:
+        held.append(actor)
+        return LocalEngine(actor)
+
+    config = ppo.Config(**SETTINGS | {"lora_rank": 0})  # type: ignore[arg-type]
+    project = project_with_base(tmp_path)
+    with (
+        open_run(project, "ppo", config, kind=ppo.KIND, quiet=True) as run,
+        pytest.raises(NonFiniteStep, match="step 1: the gradient norm is nan. The weights were not touched"),
+    ):
+        ppo.main(config, run, open_engine=engine)
+    before = load_policy(str(project.artifacts / "model" / "base")).trainable()
+    assert all(torch.equal(p, before[name]) for name, p in held[0].trainable().items())

@@ -8,7 +8,7 @@ from torch import nn, tensor
 
 from fairlead.core.errors import ModelError, NonFiniteStep
 from fairlead.model import lowbit
-from fairlead.train.optim import adamw, muon, update
+from fairlead.train.optim import adamw, clip_gradients, muon, take_step, update
 
 
 def two_parameters() -> dict[str, nn.Parameter]:
@@ -115,3 +115,20 @@ def test_what_is_not_installed_is_named_with_its_remedy(monkeypatch: pytest.Monk
     monkeypatch.setattr(lowbit, "_library", None)
     with pytest.raises(ModelError, match=r"optimizer_bits = 8 needs bitsandbytes, .* pip install 'fairlead\[lowbit\]'"):
         adamw(two_parameters(), lr=0.1, bits=8)
+
+
+def test_in_two_halves_it_is_the_same_update() -> None:
+    found = []
+    for halves in (False, True):
+        parameters = two_parameters()
+        optimizer = adamw(parameters, lr=0.5)
+        with_gradients(parameters, [3.0, -4.0], 1.0)
+        if halves:
+            before = {name: p.detach().clone() for name, p in parameters.items()}
+            norm = clip_gradients(optimizer, max_norm=1.0, step=1)
+            assert all(torch.equal(p, before[name]) for name, p in parameters.items())  # nothing has moved yet
+            take_step(optimizer, lr=0.01)
+        else:
+            norm = update(optimizer, lr=0.01, max_norm=1.0, step=1)
+        found.append((norm, [p.tolist() for p in parameters.values()]))
+    assert found[0] == found[1]

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_origin, get_type_hints
 
 import pydantic
 
@@ -79,12 +79,17 @@ def resolved(config: Any) -> dict[str, Any]:
 
 
 def refs(config: Any) -> dict[str, tuple[Ref, str]]:
-    """The fields that name an input and are not empty: field -> (what kind, the reference)."""
-    found = {}
+    """The fields that name an input and are not empty: field -> (what kind, the reference).
+
+    A table with references as its keys has an entry for each of them: `constraints.harmless`.
+    """
+    found: dict[str, tuple[Ref, str]] = {}
     for name, hint in get_type_hints(type(config), include_extras=True).items():
         for mark in _metadata(hint):
             value = getattr(config, name)
-            if isinstance(mark, Ref) and value:
+            if isinstance(mark, Ref) and isinstance(value, Mapping):
+                found |= {f"{name}.{ref}": (mark, ref) for ref in value}
+            elif isinstance(mark, Ref) and value:
                 found[name] = (mark, value)
     return found
 
@@ -104,6 +109,8 @@ def knobs(config_class: type) -> list[Knob]:
     found = []
     for field in dataclasses.fields(config_class):
         default = None if field.default is dataclasses.MISSING else repr(field.default)
+        if field.default_factory is not dataclasses.MISSING:
+            default = repr(field.default_factory())
         found.append(Knob(field.name, _type_name(field.type), default, comments.get(field.name, "")))
     return found
 
@@ -139,7 +146,8 @@ def _validate(config_class: type[C], values: dict[str, Any], lines: Mapping[str,
         raise ConfigError(problems) from error
     for name in names:
         value = getattr(config, name)
-        if isinstance(value, float) and not math.isfinite(value):  # has no JSON, so the run could not be written down
+        inside = value.values() if isinstance(value, Mapping) else [value]
+        if any(isinstance(one, float) and not math.isfinite(one) for one in inside):  # has no JSON, so the run could not be written down
             problems.append(f"{lines.get(name, 'configuration')}: {name} = {value}: must be a finite number.")
     if problems:
         raise ConfigError(problems)
@@ -167,5 +175,6 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
 
 def _type_name(hint: Any) -> str:
     if any(isinstance(mark, Ref) for mark in _metadata(hint)):
-        return next(mark.kind for mark in _metadata(hint) if isinstance(mark, Ref))
+        kind = next(mark.kind for mark in _metadata(hint) if isinstance(mark, Ref))
+        return f"table of {kind} = number" if get_origin(hint) is dict else kind
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")

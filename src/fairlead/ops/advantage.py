@@ -26,6 +26,13 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
     return advantages, returns
 
 
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 - var(return - value) / var(return): 1 for a perfect critic, 0 for one that knows only the mean, below for a misleading one."""
+    target, error = returns[mask], (returns - values)[mask]
+    variance = float(target.var())
+    return 1 - float(error.var()) / variance if variance > 1e-12 else 0.0
+
+
 def group_advantages(scores: Tensor) -> Tensor:
     """GRPO: (score - mean) / std within each prompt's answers, arXiv:2402.03300 section 4.1.2.  [P, G] -> [P, G]
 

@@ -2,7 +2,7 @@
 
 arXiv:2402.03300 (GRPO), with the baselines of arXiv:2402.14740 (RLOO) and arXiv:2501.03262 (REINFORCE++) as a choice
 
-reads   prompts (data.records.Prompt), a policy, a reward      writes  model or adapter, metrics
+reads   prompts (data.records.Prompt), a policy, rewards      writes  model or adapter, metrics
 run     fairlead train grpo model=sft reward=reward prompts=data/prompts.jsonl name=aligned steps=100
 
 Every token of an answer has the answer's advantage, and the loss is the mean over all tokens of a step (arXiv:2503.14476), so that long
@@ -11,7 +11,7 @@ answers are not discounted.  The price of KL stands in the loss, not in the rewa
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -26,6 +26,7 @@ from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
+from fairlead.model.admission import check_admission
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
 from fairlead.model.paths import Precision
@@ -33,12 +34,15 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
 from fairlead.ops import advantage, kl
 from fairlead.ops.masks import masked_mean, masked_sum
+from fairlead.ops.pooling import Pool
 from fairlead.rollout.engines import Engine, LocalEngine, answers
+from fairlead.rollout.judges import Terms, open_judges
 from fairlead.rollout.records import Sampling
-from fairlead.rollout.rewards import check_judge, open_reward
+from fairlead.rollout.rewards import open_reward
 from fairlead.rollout.rows import answered, echo, sampler_gap
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import guard, health
 from fairlead.train import state as states
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
@@ -55,6 +59,12 @@ class Config:
     reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = ""  # a second judge that is only measured, never trained on; the same choices as reward
+    extra_rewards: dict[RewardModelRef, float] = field(default_factory=dict)  # added to the reward, each times its weight
+    constraints: dict[RewardModelRef, float] = field(default_factory=dict)  # rewards whose mean is to stay at or above a floor
+    constraint_lr: float = 0.1  # how fast a constraint's multiplier moves, per step and unit of its score
+    trust: str = ""  # reward models to use although their admission report refuses them, with commas between
+    pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
+    pool_lambda: float = 0.5  # price of the members' variance
     steps: int = 100  # rounds of sampling and learning
     batch: int = 128  # answers per step
     group: int = 8  # answers to each prompt
@@ -68,6 +78,11 @@ class Config:
     clip: float = 0.2  # the policy's ratio is held within 1 - clip .. 1 + clip
     kl_coef: float = 0.04  # price of a nat away from the reference, in the loss; 0 runs without a reference
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
+    kl_budget: float = 0.0  # nats per answer; a step over it goes back to the best step.  0: no budget
+    probe_drop: float = 0.0  # so far may the probe lie below its best, in units of the probe.  0: any distance
+    patience: int = 3  # steps in a row that the probe may lie lower, before the run goes back to the best step
+    on_breach: guard.Breach = "stop"  # continue: learn on from the best step, with twice the kl_coef
+    keep: guard.Keep = "last"  # best: the model that is written is that of the best step by the probe
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
     base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
@@ -94,6 +109,18 @@ class Config:
         require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
         require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
+        measures_kl = self.kl_coef > 0 or not self.kl_budget
+        require(measures_kl, "kl_budget", self.kl_budget, "needs a kl_coef above 0: without a reference KL is not measured")
+        assert self.terms and self.limits  # which refuse what cannot be
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.extra_rewards, self.constraints, self.constraint_lr, self.pool, self.pool_lambda)
+
+    @property
+    def limits(self) -> guard.Limits:
+        kept = (self.kl_budget, self.probe_drop, self.patience, self.on_breach, self.keep)
+        return guard.Limits(*kept, has_probe=bool(self.probe), kl_coef=self.kl_coef)
 
 
 @dataclass(frozen=True)
@@ -111,12 +138,13 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         return run.finished
 
     # 1. Policy, reference
+    check_admission(run, config.terms.fields, trust=config.trust)
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     engine = open_engine(policy)
 
-    # 2. Prompts, reward
+    # 2. Prompts, rewards
     num_prompts = config.batch // config.group
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
     if len(prompts) < num_prompts:
@@ -134,24 +162,23 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     tokens = int(few.token_mask.sum())
     expected = memory.measure(every, lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits)
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-    reward = open_reward(
-        run.model_path("reward"),
-        micro_tokens=micro_tokens,
-        policy=policy,
-        prepare=lambda judge: check_judge(run, judge, prompts, config.precision),
-    )
+    judges = open_judges(run, config.terms, policy=policy, micro_tokens=micro_tokens, prompts=prompts, precision=config.precision)
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
-    # 3. Optimiser
+    # 3. Optimiser, and the numbers that move: KL's price, constraints' multipliers, what the guard remembers
     optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer})
+    state = states.State(masters.parameters, {"optimizer": optimizer}, {"kl_coef": config.kl_coef})
+    numbers = state.numbers
     start = states.restore(run, state)
+    guard.tidy(run, start)
     masters.write()
 
     # 4. Train
     order = batches.step_rows(len(prompts), num_prompts, config.steps, run_seed=config.seed, whole=True)
-    once = config.epochs * config.minibatches == 1  # then the policy that learns is the one that sampled
+    # Then the policy that learns is the one that sampled.  A guard asks for its log-probabilities before it learns.
+    once = config.epochs * config.minibatches == 1 and not config.limits.watching
     meter = Meter(run)
+    breach = ""
     with progress("grpo", config.steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, config.steps):
             # a. Sample a group of answers to each prompt, and have them scored
@@ -160,8 +187,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             rollouts = answers(engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed)
             step_prompts = [prompts[i] for i in index]
             texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
-            raw_scores = reward(step_prompts, texts, finished)  # [N]
-            scores = raw_scores - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+            scored = judges.score(step_prompts, texts, finished)
+            scores = judges.total(scored, numbers) - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))  # [N]
             grouped = scores.view(num_prompts, config.group)  # [P, G]
 
             # b. Advantages, and log-probabilities over the same tokens, but those that the step computes anyway
@@ -177,21 +204,36 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             advantages = advantage.OF_GROUPS[config.baseline](grouped).flatten()  # [N]
             experience = Experience(batch, advantages.to(policy.device), old_logps, reference_logps)
 
-            # c. Passes of minibatches of whole groups
+            # c. Whether the guard lets these weights learn; or the run begins again from the best step
+            measure = float(scores.mean())
+            if probe is not None:
+                measure = float(probe(step_prompts, texts, finished).mean())
+            sequence_kl = None
+            if old_logps is not None and reference_logps is not None:
+                sequence_kl = float(masked_sum(kl.k1(old_logps, reference_logps), mask).mean())
+            kl_coef = numbers["kl_coef"]
+            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure)
+
+            # d. Passes of minibatches of whole groups
             lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
             parts = batches.minibatches(range(num_prompts), config.epochs, config.minibatches, run_seed=step_seed)
-            totals = dict.fromkeys(("policy_loss", "kl_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
-            for part in parts:
+            totals: dict[str, float] = {}
+            for number, part in enumerate([] if breach else parts):
                 rows = [group * config.group + i for group in part for i in range(config.group)]
-                learned, logps = backward(policy, experience, rows, config, micro_tokens)
-                grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
-                for name, value in (learned | {"grad_norm": grad_norm}).items():
-                    totals[name] += value / len(parts)
+                learned, logps = backward(policy, experience, rows, config, micro_tokens, kl_coef=kl_coef)
+                learned["grad_norm"] = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+                ratio = learned.pop("ratio")
+                if number == 0 and old_logps is not None:
+                    totals["ratio"] = ratio  # before any step: it should be 1
+                for name, value in learned.items():
+                    totals[name] = totals.get(name, 0.0) + value / len(parts)
+            if breach:
+                masters.write()
             sampled_logps = logps if old_logps is None else old_logps  # [N, T]
 
-            # d. Book-keeping
+            # e. Book-keeping
             metrics = {
-                "score": float(raw_scores.mean()),
+                "score": float(scored.score.mean()),
                 "reward": float(scores.mean()),
                 "equal_frac": float((grouped.std(dim=1) < 1e-6).float().mean()),
                 "entropy": -float(masked_mean(sampled_logps, mask)),  # estimated from the sampled tokens themselves
@@ -200,30 +242,39 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "sampler_gap": sampler_gap(rollouts, sampled_logps, mask),
                 "lr": lr,
                 **totals,
+                **judges.metrics(scored, numbers),
             }
+            if scored.spread is not None:
+                metrics["score_std"] = float(scored.spread.mean())
             if reference_logps is not None:
+                metrics["kl_coef"] = kl_coef
                 metrics["kl"] = float(masked_sum(kl.k1(sampled_logps, reference_logps), mask).mean())
                 metrics["kl_k3"] = float(masked_sum(kl.k3(sampled_logps, reference_logps), mask).mean())
             if probe is not None:
-                metrics["gold" if config.probe == "gold" else "probe"] = float(probe(step_prompts, texts, finished).mean())
+                metrics["gold" if config.probe == "gold" else "probe"] = measure
+            numbers.update(judges.raised(scored, numbers))
             run.log(step + 1, **metrics)
             meter.count(int(batch.token_mask.sum()))
             bar.advance(f"score {metrics['score']:.2f}")
+            if breach and config.on_breach == "stop":
+                break
+            breach = ""
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
             states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
     meter.flush()
-    masters.give_back()
 
     # 5. Save
-    last = run.read_metrics()[-1]
+    health.report(run)
+    measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
+    masters.give_back()
     home = run.project.artifacts / KIND / config.name
-    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe")
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in kept if k in last})
+    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured})
 
 
 def backward(
-    policy: Policy, experience: Experience, rows: Sequence[int], config: Config, micro_tokens: int
+    policy: Policy, experience: Experience, rows: Sequence[int], config: Config, micro_tokens: int, *, kl_coef: float
 ) -> tuple[dict[str, float], Tensor]:
     """Gradients of the loss over some rows, the mean over their answers' tokens.
 
@@ -232,7 +283,7 @@ def backward(
     batch = experience.batch
     num_tokens = int(batch.on_cpu.response_mask[list(rows)].sum())
     nothing = torch.zeros((), dtype=torch.float64, device=policy.device)
-    sums = dict.fromkeys(("policy_loss", "kl_loss", "clip_frac", "approx_kl"), nothing)
+    sums = dict.fromkeys(("policy_loss", "kl_loss", "ratio", "clip_frac", "approx_kl"), nothing)
     found = torch.zeros(batch.tokens.shape, device=policy.device)
     for part in batches.micro_rows(batch, micro_tokens, packed=policy.paths.packed, rows=rows):
         micro = batch.rows(part)
@@ -242,12 +293,13 @@ def backward(
         policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[part, None], clip=config.clip), mask).sum()
         kl_loss = nothing
         if experience.reference_logps is not None:
-            kl_loss = config.kl_coef * masked_sum(kl.k3(policy_logps, experience.reference_logps[part, :width]), mask).sum()
+            kl_loss = kl_coef * masked_sum(kl.k3(policy_logps, experience.reference_logps[part, :width]), mask).sum()
         ((policy_loss + kl_loss) / num_tokens).backward()
         with torch.no_grad():
             found[part, :width] = policy_logps
             sums["policy_loss"] = sums["policy_loss"] + policy_loss.detach()
             sums["kl_loss"] = sums["kl_loss"] + kl_loss.detach()
+            sums["ratio"] = sums["ratio"] + masked_sum((policy_logps - old_logps).exp(), mask).sum()
             sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
             sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
     return {name: float(value) / num_tokens for name, value in sums.items()}, found

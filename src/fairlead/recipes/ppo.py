@@ -2,16 +2,17 @@
 
 arXiv:1707.06347, with the details of arXiv:1909.08593 and arXiv:2403.17031
 
-reads   prompts (data.records.Prompt), a policy, a reward      writes  model or adapter, metrics
+reads   prompts (data.records.Prompt), a policy, rewards      writes  model or adapter, metrics
 run     fairlead train ppo model=sft reward=reward prompts=data/prompts.jsonl name=aligned steps=100
 
 The reward of an answer stands at its last token; every token pays kl_coef * (log pi - log reference).  Answers are sampled at temperature
 1, so that the sampler and the trained policy are one distribution.  The reference is the policy with its adapter off, or a frozen copy.
 Watch `kl` (nats per answer), `finished_frac`, `response_tokens` and `score` together: a score that rises with length is no good news.
+What a step measures is true of the weights that it begins with; the guard decides before they learn.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -19,34 +20,42 @@ from torch import Tensor
 
 from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
-from fairlead.core.errors import DataError, ModelError, require
+from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.losses.policy import is_clipped, ppo_clip
+from fairlead.losses.sft import negative_log_likelihood
 from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
+from fairlead.model.admission import check_admission
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
-from fairlead.model.heads import ScalarModel, critic_on_trunk, load_critic, new_reward_model, shares_trunk
+from fairlead.model.critic import open_critic
+from fairlead.model.encode import Encoded
+from fairlead.model.heads import ScalarModel
+from fairlead.model.mix import read_mix
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
 from fairlead.ops import kl
-from fairlead.ops.advantage import gae
+from fairlead.ops.advantage import explained_variance, gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
+from fairlead.ops.pooling import Pool
 from fairlead.rollout import drafts
 from fairlead.rollout.engines import Engine, LocalEngine, answers
-from fairlead.rollout.records import Sampling
-from fairlead.rollout.rewards import check_judge, is_rule, open_reward
+from fairlead.rollout.judges import Terms, open_judges
+from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.rollout.rows import answered, echo, sampler_gap
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import guard, health
 from fairlead.train import state as states
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
-from fairlead.train.optim import adamw, update
+from fairlead.train.optim import adamw, clip_gradients, take_step
 from fairlead.train.schedule import cosine
 
 KIND = "model"
@@ -59,6 +68,12 @@ class Config:
     reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = ""  # a second judge that is only measured, never trained on; the same choices as reward
+    extra_rewards: dict[RewardModelRef, float] = field(default_factory=dict)  # added to the reward, each times its weight
+    constraints: dict[RewardModelRef, float] = field(default_factory=dict)  # rewards whose mean is to stay at or above a floor
+    constraint_lr: float = 0.1  # how fast a constraint's multiplier moves, per step and unit of its score
+    trust: str = ""  # reward models to use although their admission report refuses them, with commas between
+    pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
+    pool_lambda: float = 0.5  # price of the members' variance
     steps: int = 100  # rounds of sampling and learning
     batch: int = 128  # answers per step
     epochs: int = 4  # passes over a step's answers
@@ -67,6 +82,7 @@ class Config:
     reuse_rollouts: bool = False  # a prompt's answer of the epoch before is the draft of its next one
     lr: float = 1e-4  # of the policy, at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning wants about 1e-6
     critic_lr: float = 1e-4  # of the critic
+    critic_warmup: int = 0  # first steps in which only the critic learns
     warmup: int = 5  # steps of linear warm-up
     max_norm: float = 1.0  # gradients are scaled down to this norm
     clip: float = 0.2  # the policy's ratio is held within 1 - clip .. 1 + clip
@@ -74,9 +90,21 @@ class Config:
     gamma: float = 1.0  # discount per token
     lam: float = 0.95  # GAE: 1 trusts returns (high variance), 0 trusts the critic (bias)
     kl_coef: float = 0.05  # price of a nat away from the reference, in units of the reward
+    kl_penalty: Literal["k1", "k3"] = "k1"  # the estimate that a token pays by: log pi - log reference, or the one that is never negative
     kl_target: float = 0.0  # nats per answer that the adaptive controller aims at; 0 keeps kl_coef fixed
     kl_horizon: int = 10_000  # answers over which the controller may change kl_coef by its own size
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
+    centre_reward: bool = False  # the mean score of the first step becomes 0
+    score_clip: float = 0.0  # scores are held within -score_clip .. score_clip, after centring; 0 leaves them
+    whiten_rewards: bool = False  # scale the rewards of a step's tokens to variance 1; their mean stays
+    ptx: DatasetRef = ""  # demonstrations or text whose likelihood is kept up in every update (PPO-ptx)
+    ptx_coef: float = 0.1  # weight of that loss, per token, beside the policy's, per token
+    ptx_batch: int = 32  # rows of it in each optimiser step
+    kl_budget: float = 0.0  # nats per answer; a step over it goes back to the best step.  0: no budget
+    probe_drop: float = 0.0  # so far may the probe lie below its best, in units of the probe.  0: any distance
+    patience: int = 3  # steps in a row that the probe may lie lower, before the run goes back to the best step
+    on_breach: guard.Breach = "stop"  # continue: learn on from the best step, with twice the kl_coef
+    keep: guard.Keep = "last"  # best: the model that is written is that of the best step by the probe
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
     base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
@@ -107,6 +135,20 @@ class Config:
         require(self.kl_horizon > 0, "kl_horizon", self.kl_horizon, "must be positive")
         require(self.critic_lr > 0, "critic_lr", self.critic_lr, "must be positive")
         require(self.value_clip > 0, "value_clip", self.value_clip, "must be positive")
+        require(0 <= self.critic_warmup < self.steps, "critic_warmup", self.critic_warmup, "must lie between 0 and steps - 1")
+        require(self.score_clip >= 0, "score_clip", self.score_clip, "must not be negative; 0 leaves scores as they are")
+        require(self.ptx_coef > 0, "ptx_coef", self.ptx_coef, "must be positive; leave ptx empty to go without")
+        require(self.ptx_batch > 0, "ptx_batch", self.ptx_batch, "must be positive")
+        assert self.terms and self.limits  # which refuse what cannot be
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.extra_rewards, self.constraints, self.constraint_lr, self.pool, self.pool_lambda)
+
+    @property
+    def limits(self) -> guard.Limits:
+        kept = (self.kl_budget, self.probe_drop, self.patience, self.on_breach, self.keep)
+        return guard.Limits(*kept, has_probe=bool(self.probe), kl_coef=self.kl_coef)
 
 
 @dataclass(frozen=True)
@@ -124,46 +166,34 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     if run.finished:
         return run.finished
 
-    # 1. Policy, reference, reward, critic
+    # 1. Policy, reference, critic
+    check_admission(run, config.terms.fields, trust=config.trust)
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     policy = load_policy(run.model_path("model"), lora=lora)
-    critic = open_critic(run, config, policy, lora)
+    judge = run.model_path("reward")
+    critic = open_critic(policy, None if is_rule(judge) else judge, lora=lora, run_seed=config.seed)
     engine = open_engine(policy)
 
-    # 2. Prompts
+    # 2. Prompts, rewards
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
     if len(prompts) < config.batch:
         raise DataError(
             f"{config.prompts}: has {len(prompts)} prompts, fewer than one step takes. Set batch={len(prompts)} or add prompts."
         )
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
-    sampling = Sampling(max_new_tokens=config.max_new_tokens)
+    ptx_rows = read_mix(policy, run.data_path("ptx"), source=config.ptx) if config.ptx else []
     for paths in (policy.paths, critic.paths):
         paths.precision, paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     check_paths(run, critic, lambda: critic.state_values(few), what="critic")
-    masters, critic_masters = (Masters(trained.trainable(), config.precision) for trained in (policy, critic))
+    masters, critic_masters = (Masters(model.trainable(), config.precision) for model in (policy, critic))
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
-    networks = {id(network): network for network in (*policy.networks(), critic.network)}.values()
-    run.event("roles", networks=len(networks))  # in memory, beside a reward model of its own: policy, reference and critic
-    every = {id(p): p for network in networks for p in network.parameters()} | {id(p): p for p in critic.trainable().values()}
-    expected = memory.measure(
-        every.values(),
-        lambda: policy.token_logps(few),
-        int(few.token_mask.sum()),
-        optimizer_bits=config.optimizer_bits,
-    )
-    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-    reward = open_reward(
-        run.model_path("reward"),
-        micro_tokens=micro_tokens,
-        policy=policy,
-        prepare=lambda judge: check_judge(run, judge, prompts, config.precision),
-    )
+    micro_tokens = token_budget(run, policy, critic, few, config)
+    judges = open_judges(run, config.terms, policy=policy, micro_tokens=micro_tokens, prompts=prompts, precision=config.precision)
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
-    # 3. Optimisers, and the KL controller's coefficient
+    # 3. Optimisers, and the numbers that move: KL's price, constraints' multipliers, what the guard remembers
     optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
     critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr, bits=config.optimizer_bits)
     parameters: dict[str, Tensor] = {f"policy.{k}": p for k, p in masters.parameters.items()}
@@ -173,29 +203,26 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         parameters["drafts"] = past
     optimizers = {"optimizer": optimizer, "critic_optimizer": critic_optimizer}
     state = states.State(parameters, optimizers, {"kl_coef": config.kl_coef})
+    numbers = state.numbers
     start = states.restore(run, state)
-    masters.write()
-    critic_masters.write()
+    guard.tidy(run, start)
+    for trained in (masters, critic_masters):
+        trained.write()
 
     # 4. Train
     order = batches.step_rows(len(prompts), config.batch, config.steps, run_seed=config.seed, whole=True)
     meter = Meter(run)
+    breach = ""
     with progress("ppo", config.steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, config.steps):
             # a. Sample answers, and have them scored
             index = order[step]
-            step_seed = seed.derive(config.seed, "ppo", step)
-            asked = [encoded_prompts[i] for i in index]
-            if past is None:
-                rollouts = answers(engine, policy, asked, sampling, run_seed=step_seed)
-            else:  # a row draws the same numbers in every epoch: only so does its last answer foretell this one
-                rows_seed = seed.derive(config.seed, "ppo", "rows")
-                rollouts = answers(engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=drafts.read(past, index))
-                drafts.keep(past, index, rollouts)
+            rollouts = sample(engine, policy, encoded_prompts, index, past, config, step)
             step_prompts = [prompts[i] for i in index]
             texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
-            raw_scores = reward(step_prompts, texts, finished)  # [N]
-            scores = raw_scores - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+            scored = judges.score(step_prompts, texts, finished)
+            scores = shaped(judges.total(scored, numbers), numbers, config)  # [N]
+            scores = scores - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
 
             # b. Log-probabilities of the policy and of its reference, and values, over the same tokens
             batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
@@ -208,116 +235,166 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 old_values = batches.in_micro_batches(critic.state_values, batch, micro_tokens, packed=critic.paths.packed)
 
             # c. Rewards per token: the price of KL everywhere, the score at the end; then advantages
-            kl_coef = state.numbers["kl_coef"]
-            token_kl = kl.k1(old_logps, reference_logps)  # [N, T]
-            token_rewards = -kl_coef * token_kl
+            kl_coef = numbers["kl_coef"]
+            token_kl, token_k3 = kl.k1(old_logps, reference_logps), kl.k3(old_logps, reference_logps)  # [N, T]
+            price = token_kl if config.kl_penalty == "k1" else token_k3
+            token_rewards = -kl_coef * price
             rows = torch.arange(len(batch), device=policy.device)
             token_rewards[rows, batch.lengths - 1] += scores.to(policy.device)
+            if config.whiten_rewards:
+                token_rewards = masked_whiten(token_rewards, mask, shift_mean=False)
             advantages, returns = gae(token_rewards, old_values, mask, gamma=config.gamma, lam=config.lam)
             experience = Experience(batch, old_logps, old_values, masked_whiten(advantages, mask), returns)
 
-            # d. Several passes of minibatches
-            lr_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
-            totals = dict.fromkeys(("policy_loss", "value_loss", "clip_frac", "approx_kl", "grad_norm"), 0.0)
-            parts = batches.minibatches(range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed)
-            for part in parts:
-                learned = backward(policy, critic, experience, part, config, micro_tokens)
-                grad_norm = update(optimizer, lr=config.lr * lr_scale, max_norm=config.max_norm, step=step + 1, masters=masters)
-                critic_lr = config.critic_lr * lr_scale
-                update(critic_optimizer, lr=critic_lr, max_norm=config.max_norm, step=step + 1, masters=critic_masters)
-                for name, value in (learned | {"grad_norm": grad_norm}).items():
-                    totals[name] += value / len(parts)
-
-            # e. Book-keeping
+            # d. What is true of the weights so far, and whether the guard lets them learn from here
             sequence_kl = float(masked_sum(token_kl, mask).mean())
             metrics = {
-                "score": float(raw_scores.mean()),
-                "reward": float(scores.mean()) - kl_coef * sequence_kl,
+                "score": float(scored.score.mean()),
+                "reward": float(scores.mean()) - kl_coef * float(masked_sum(price, mask).mean()),
                 "kl": sequence_kl,
-                "kl_k3": float(masked_sum(kl.k3(old_logps, reference_logps), mask).mean()),
+                "kl_k3": float(masked_sum(token_k3, mask).mean()),
                 "kl_coef": kl_coef,
                 "entropy": -float(masked_mean(old_logps, mask)),  # estimated from the sampled tokens themselves
                 "response_tokens": float(mask.sum(dim=1).float().mean()),
                 "finished_frac": sum(finished) / len(finished),
                 "explained_variance": explained_variance(old_values, returns, mask),
                 "sampler_gap": sampler_gap(rollouts, old_logps, mask),
-                "lr": config.lr * lr_scale,
-                **totals,
+                **judges.metrics(scored, numbers),
             }
+            if scored.spread is not None:
+                metrics["score_std"] = float(scored.spread.mean())
             if past is not None:
                 metrics["reused_frac"] = sum(r.reused for r in rollouts) / sum(len(r.tokens) for r in rollouts)
+            measure = metrics["reward"]
             if probe is not None:
-                metrics["gold" if config.probe == "gold" else "probe"] = float(probe(step_prompts, texts, finished).mean())
-            if config.kl_target:
-                state.numbers["kl_coef"] = kl.adapted_coefficient(
-                    kl_coef, sequence_kl, target=config.kl_target, episodes=len(batch), horizon=config.kl_horizon
+                measure = float(probe(step_prompts, texts, finished).mean())
+                metrics["gold" if config.probe == "gold" else "probe"] = measure
+            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure)
+
+            # e. Learn, in several passes of minibatches; or begin again from the best step
+            lr_scale = cosine(max(0, step - config.critic_warmup), config.steps - config.critic_warmup, peak=1.0, warmup=config.warmup)
+            critic_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
+            policy_learns = step >= config.critic_warmup
+            step_seed = seed.derive(config.seed, "ppo", step)
+            parts = batches.minibatches(range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed)
+            totals: dict[str, float] = {}
+            for number, part in enumerate([] if breach else parts):
+                learned = backward(policy, critic, experience, part, config, micro_tokens, policy_learns)
+                if ptx_rows and policy_learns:
+                    chosen = seed.rng(step_seed, "ptx", number).sample(ptx_rows, min(config.ptx_batch, len(ptx_rows)))
+                    learned["ptx_loss"] = ptx_backward(policy, chosen, config, micro_tokens)
+                if policy_learns:
+                    learned["grad_norm"] = clip_gradients(optimizer, max_norm=config.max_norm, step=step + 1, masters=masters)
+                clip_gradients(critic_optimizer, max_norm=config.max_norm, step=step + 1, masters=critic_masters)
+                if policy_learns:  # now that both norms are known to be numbers
+                    take_step(optimizer, lr=config.lr * lr_scale, masters=masters)
+                take_step(critic_optimizer, lr=config.critic_lr * critic_scale, masters=critic_masters)
+                if "ratio" in learned:
+                    metrics.setdefault("ratio", learned.pop("ratio"))  # of the first part, before any step: it should be 1
+                for name, value in learned.items():
+                    totals[name] = totals.get(name, 0.0) + value / len(parts)
+            for trained in (masters, critic_masters) if breach else ():
+                trained.write()
+
+            # f. Controllers and books
+            if config.kl_target and policy_learns:
+                numbers["kl_coef"] = kl.adapted_coefficient(
+                    numbers["kl_coef"], sequence_kl, target=config.kl_target, episodes=len(batch), horizon=config.kl_horizon
                 )
-            run.log(step + 1, **metrics)
+            numbers.update(judges.raised(scored, numbers))
+            run.log(step + 1, **metrics, lr=config.lr * lr_scale if policy_learns else 0.0, **totals)
             meter.count(int(batch.token_mask.sum()))
             bar.advance(f"score {metrics['score']:.2f}  kl {sequence_kl:.2f}")
+            if breach and config.on_breach == "stop":
+                break
+            breach = ""
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
             states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 5. Save
+    health.report(run)
+    measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
     masters.give_back()
-    last = run.read_metrics()[-1]
     home = run.project.artifacts / KIND / config.name
-    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe")
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in kept if k in last})
+    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured})
+
+
+def sample(
+    engine: Engine, policy: Policy, prompts: Sequence[tuple[int, ...]], index: Sequence[int], past: Tensor | None, config: Config, step: int
+) -> list[Rollout]:
+    """An answer to each of the step's prompts; `past` holds their last answers, where these are to be drafts."""
+    asked, sampling = [prompts[i] for i in index], Sampling(max_new_tokens=config.max_new_tokens)
+    if past is None:
+        return answers(engine, policy, asked, sampling, run_seed=seed.derive(config.seed, "ppo", step))
+    # A row draws the same numbers in every epoch: only so does its last answer foretell this one.
+    rows_seed = seed.derive(config.seed, "ppo", "rows")
+    rollouts = answers(engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=drafts.read(past, index))
+    drafts.keep(past, index, rollouts)
+    return rollouts
+
+
+def shaped(scores: Tensor, numbers: dict[str, float], config: Config) -> Tensor:
+    """Centred on what the first step scored, and held within the clip.  [N] -> [N]"""
+    if config.centre_reward:
+        scores = scores - numbers.setdefault("centre", float(scores.mean()))
+    return scores.clamp(-config.score_clip, config.score_clip) if config.score_clip else scores
 
 
 def backward(
-    policy: Policy, critic: ScalarModel, experience: Experience, part: Sequence[int], config: Config, micro_tokens: int
+    policy: Policy,
+    critic: ScalarModel,
+    experience: Experience,
+    part: Sequence[int],
+    config: Config,
+    micro_tokens: int,
+    policy_learns: bool = True,
 ) -> dict[str, float]:
     """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
     num_tokens = int(experience.batch.on_cpu.response_mask[list(part)].sum())
-    sums = dict.fromkeys(
-        ("policy_loss", "value_loss", "clip_frac", "approx_kl"), torch.zeros((), dtype=torch.float64, device=policy.device)
-    )
+    names = ("policy_loss", "value_loss", "ratio", "clip_frac", "approx_kl") if policy_learns else ("value_loss",)
+    sums = dict.fromkeys(names, torch.zeros((), dtype=torch.float64, device=policy.device))
     packed = policy.paths.packed and critic.paths.packed
     for rows in batches.micro_rows(experience.batch, micro_tokens, packed=packed, rows=part):
         micro = experience.batch.rows(rows)
         mask, width = micro.response_mask, micro.tokens.shape[1]
-        old_logps = experience.old_logps[rows, :width]
-        policy_logps = policy.token_logps(micro)  # [B, T]
-        policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[rows, :width], clip=config.clip), mask)
-        (policy_loss.sum() / num_tokens).backward()
+        if policy_learns:
+            old_logps = experience.old_logps[rows, :width]
+            policy_logps = policy.token_logps(micro)  # [B, T]
+            policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[rows, :width], clip=config.clip), mask)
+            (policy_loss.sum() / num_tokens).backward()
+            with torch.no_grad():
+                sums["policy_loss"] = sums["policy_loss"] + policy_loss.sum()
+                sums["ratio"] = sums["ratio"] + masked_sum((policy_logps - old_logps).exp(), mask).sum()
+                sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
+                sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
         values = critic.state_values(micro)  # [B, T]
         old_values, returns = experience.old_values[rows, :width], experience.returns[rows, :width]
         value_loss = masked_sum(clipped_value(values, old_values, returns, clip=config.value_clip), mask)
         (value_loss.sum() / num_tokens).backward()
-        with torch.no_grad():
-            sums["policy_loss"] = sums["policy_loss"] + policy_loss.sum()
-            sums["value_loss"] = sums["value_loss"] + value_loss.sum()
-            sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
-            sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+        sums["value_loss"] = sums["value_loss"] + value_loss.detach().sum()
     return {name: float(value) / num_tokens for name, value in sums.items()}
 
 
-def open_critic(run: Run, config: Config, policy: Policy, lora: Lora | None) -> ScalarModel:
-    """The reward model's network to start from, on the reward's scale; without one, the policy's with a head of zeros.
-
-    Under LoRA it is one more adapter on the policy's own network, unless the reward model has another.
-    """
-    reference = run.model_path("reward")
-    if policy.has_adapter and (is_rule(reference) or shares_trunk(policy, reference)):
-        return critic_on_trunk(policy, None if is_rule(reference) else reference, run_seed=config.seed)
-    if is_rule(reference):
-        critic = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
-        critic.zero_head()
-        return critic
-    critic = load_critic(reference, lora=lora)
-    if critic.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
-        raise ModelError(
-            f"{config.reward}: has another tokenizer than {config.model}; the critic reads the policy's tokens. Train it on that model."
-        )
-    return critic
+def ptx_backward(policy: Policy, rows: Sequence[Encoded], config: Config, micro_tokens: int) -> float:
+    """Gradients of ptx_coef * the mean negative log-likelihood of the rows' tokens (eq. 2 of arXiv:2203.02155); returns that mean."""
+    batch = batches.collate(rows, pad_id=policy.pad_id, device=policy.device)
+    num_tokens = int(batch.on_cpu.response_mask.sum())
+    total = torch.zeros((), dtype=torch.float64, device=policy.device)
+    for index in batches.micro_rows(batch, micro_tokens, packed=policy.paths.packed):
+        losses = negative_log_likelihood(policy.token_logps(batch.rows(index)))  # [B, T]
+        (config.ptx_coef * losses.sum() / num_tokens).backward()
+        total = total + losses.detach().sum()
+    return float(total) / num_tokens
 
 
-def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 - var(return - value) / var(return): 1 for a perfect critic, 0 for one that knows only the mean, below for a misleading one."""
-    target, error = returns[mask], (returns - values)[mask]
-    variance = float(target.var())
-    return 1 - float(error.var()) / variance if variance > 1e-12 else 0.0
+def token_budget(run: Run, policy: Policy, critic: ScalarModel, few: Batch, config: Config) -> int:
+    """Tokens of a micro-batch; says how many networks policy, reference and critic are in memory, beside reward models of their own."""
+    networks = {id(network): network for network in (*policy.networks(), critic.network)}.values()
+    run.event("roles", networks=len(networks))
+    every = {id(p): p for network in networks for p in network.parameters()} | {id(p): p for p in critic.trainable().values()}
+    tokens = int(few.token_mask.sum())
+    expected = memory.measure(every.values(), lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits)
+    return memory.token_budget(run, expected, config.micro_tokens)

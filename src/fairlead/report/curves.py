@@ -30,6 +30,12 @@ TOPICS = (
     ),
     Topic("Proxy score", "", "The reward model's score before any penalty.", {"score": "Score"}),
     Topic(
+        "Disagreement of the reward models",
+        "",
+        "How far the members of the ensemble lie apart. Growth means that the policy has gone where none of them learned.",
+        {"score_std": "Deviation"},
+    ),
+    Topic(
         "Gold score",
         "",
         "The truth the reward model stands for. If it falls while the reward rises, the policy has found a hole in the reward.",
@@ -137,6 +143,18 @@ TOPICS = (
         "share",
         "How much of the returns the critic foresees. It should rise towards one; below zero it does harm.",
         {"explained_variance": "Explained variance"},
+    ),
+    Topic(
+        "Loss of the mixed-in rows",
+        "nats per token",
+        "What these rows teach should not be lost: steady or falling.",
+        {"ptx_loss": "Loss"},
+    ),
+    Topic(
+        "First ratio",
+        "",
+        "Of the policy that learns to the one that sampled, before any step: it should be one.",
+        {"ratio": "Ratio"},
     ),
     Topic(
         "Clipped tokens",

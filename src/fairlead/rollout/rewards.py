@@ -13,9 +13,10 @@ from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
 from fairlead.model.batch import FEW, collate, in_micro_batches
 from fairlead.model.check import check_paths
-from fairlead.model.heads import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
+from fairlead.model.heads import ScalarModel, load_reward_model, members_of, reward_on_trunk, shares_trunk
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
+from fairlead.ops.pooling import Pool, pooled
 from fairlead.rehearse import gold
 from fairlead.store.run import Run
 
@@ -93,20 +94,50 @@ def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
 
 
 def open_reward(
-    reference: str, *, micro_tokens: int, policy: Policy | None = None, prepare: Callable[[ScalarModel], None] = lambda model: None
+    reference: str,
+    *,
+    micro_tokens: int,
+    policy: Policy | None = None,
+    prepare: Callable[[ScalarModel], None] = lambda model: None,
+    pool: Pool = "mean",
+    pool_lambda: float = 0.0,
 ) -> Reward:
     """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model, for which `prepare` is called once.
 
-    A reward model that was trained as an adapter on the policy's base becomes one more adapter on the policy's network.
+    The members of an ensemble are pooled into one score (`ops/pooling.py: pooled`).
+    """
+    members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
+    return members[0] if len(members) == 1 else lambda *answers: pooled(each_score(members, *answers), pool=pool, penalty=pool_lambda)
+
+
+def open_members(
+    reference: str,
+    *,
+    micro_tokens: int,
+    policy: Policy | None = None,
+    prepare: Callable[[ScalarModel], None] = lambda model: None,
+    name: str = "reward",
+) -> list[Reward]:
+    """The members of an ensemble, or the only one of any other judge.  What they say is one row each of `each_score`.
+
+    One that was trained as an adapter on the policy's base becomes one more adapter on the policy's network, called by `name`.
     """
     if is_rule(reference):
-        return from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))
-    if policy is not None and shares_trunk(policy, reference):
-        model = reward_on_trunk(policy, reference, name="reward")
-    else:
-        model = load_reward_model(reference)
-    prepare(model)
-    return from_model(model, micro_tokens=micro_tokens)
+        return [from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))]
+    found = []
+    for number, member in enumerate(members_of(reference)):
+        if policy is not None and shares_trunk(policy, member):
+            model = reward_on_trunk(policy, member, name=f"{name}-{number}" if number else name)
+        else:
+            model = load_reward_model(member)
+        prepare(model)
+        found.append(from_model(model, micro_tokens=micro_tokens))
+    return found
+
+
+def each_score(members: Sequence[Reward], prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
+    """What each member says of each answer.  [M, N]"""
+    return torch.stack([member(prompts, texts, finished) for member in members])
 
 
 def check_judge(run: Run, judge: ScalarModel, prompts: Sequence[Messages], precision: Precision) -> None:

@@ -59,9 +59,13 @@ class Run:
         return found.location / rows[0] if len(rows) == 1 else found.location
 
     def model_path(self, field: str) -> str:
-        """What a model is loaded from: a folder or a name of the Hub; "gold" unchanged, `rule:` with the path found."""
+        """What a model is loaded from: a folder or a name of the Hub; "gold" unchanged, `rule:` with the path found.
+
+        In a table of inputs each has a field of its own: `constraints.harmless`.
+        """
         if field not in self.inputs:
-            return str(self.config[field])
+            table, _, ref = field.partition(".")
+            return ref or str(self.config[table])
         found = self.inputs[field]
         rule = RULE if found.ref.startswith(RULE) else ""
         return found.ref if found.location is None else f"{rule}{found.location}"

@@ -61,9 +61,13 @@ def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step:
     `masters` are those whose parameters the optimisers hold: clipping and stepping happen there, in float32.
     Raises NonFiniteStep before any weight is touched where the norm is not a number.
     """
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+    norm = clip_gradients(*optimizers, max_norm=max_norm, step=step, masters=masters)
+    take_step(*optimizers, lr=lr, masters=masters)
+    return norm
+
+
+def clip_gradients(*optimizers: torch.optim.Optimizer, max_norm: float, step: int, masters: Masters | None = None) -> float:
+    """The first half of `update`, for recipes with several networks: none of them moves before all of their norms are known."""
     if masters is not None:
         masters.take_gradients()
     norm = float(nn.utils.clip_grad_norm_(_parameters(optimizers), max_norm))
@@ -72,12 +76,18 @@ def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step:
             f"step {step}: the gradient norm is {norm}. The weights were not touched. "
             "Resume with a lower lr, or look for the row that did it with `fairlead data check`."
         )
+    return norm
+
+
+def take_step(*optimizers: torch.optim.Optimizer, lr: float, masters: Masters | None = None) -> None:
+    """The second half of `update`."""
     for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     if masters is not None:
         masters.write()
-    return norm
 
 
 def _parameters(optimizers: Iterable[torch.optim.Optimizer]) -> Iterable[nn.Parameter]:

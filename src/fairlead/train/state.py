@@ -7,6 +7,7 @@ are the whole state.  Nothing is pickled.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,15 +37,7 @@ def restore(run: Run, state: State) -> int:
         run.rewind(0)
         return 0
     step, folder = latest
-    weights = load_file(folder / "weights.safetensors")
-    if set(weights) != set(state.parameters):
-        raise ProjectError(f"{folder}: is a checkpoint of another model. Remove the run's folder to begin again.")
-    with torch.no_grad():
-        for name, parameter in state.parameters.items():
-            parameter.copy_(weights[name])
-    for name, optimizer in state.optimizers.items():
-        _load_optimizer(optimizer, load_file(folder / f"{name}.safetensors"))
-    state.numbers.update(json.loads((folder / "numbers.json").read_text(encoding="utf-8")))
+    state.numbers.update(read(folder, state))
     run.rewind(step)
     run.event("resumed", step=step)
     return step
@@ -55,12 +48,35 @@ def save(run: Run, step: int, state: State) -> None:
     folder = run.checkpoint_folder(step)
     if folder.exists():
         return
+    write(folder, state)
+    run.prune_checkpoints(keep=1)
+
+
+def write(folder: Path, state: State) -> None:
+    """The state as files in a folder that is complete or absent."""
     with files.atomic_folder(folder) as temporary:
         save_file({name: p.detach().contiguous() for name, p in state.parameters.items()}, temporary / "weights.safetensors")
         for name, optimizer in state.optimizers.items():
             save_file(_optimizer_tensors(optimizer), temporary / f"{name}.safetensors")
         (temporary / "numbers.json").write_text(json.dumps(state.numbers), encoding="utf-8")
-    run.prune_checkpoints(keep=1)
+
+
+def read(folder: Path, state: State) -> dict[str, float]:
+    """Parameters and optimisers back from the files; returns the numbers, which are for the caller to take over."""
+    weights = load_file(folder / "weights.safetensors")
+    if set(weights) != set(state.parameters):
+        raise ProjectError(f"{folder}: is a checkpoint of another model. Remove the run's folder to begin again.")
+    with torch.no_grad():
+        for name, parameter in state.parameters.items():
+            parameter.copy_(weights[name])
+    for name, optimizer in state.optimizers.items():
+        _load_optimizer(optimizer, load_file(folder / f"{name}.safetensors"))
+    return read_numbers(folder)
+
+
+def read_numbers(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    return found
 
 
 def save_if_due(run: Run, step: int, num_steps: int, state: State, *, every: int) -> None:

@@ -1,0 +1,197 @@
+"""Ensembles, constraints, guards and admission in PPO and GRPO, as whole runs."""
+
+import json
+import shutil
+from pathlib import Path
+from statistics import mean
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pytest import approx
+from safetensors.torch import load_file
+
+from fairlead.core import jsonl
+from fairlead.core.errors import ConfigError, GateRefused, ProjectError
+from fairlead.recipes import grpo, ppo, reward
+from fairlead.store import artifact as artifacts
+from fairlead.store.artifact import MANIFEST
+from fairlead.store.project import Project
+from fakes import Trained, check_finished, project_with_base, train
+
+PPO = {
+    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "lora_rank": 0,
+    "steps": 8, "batch": 16, "epochs": 2, "minibatches": 2, "max_new_tokens": 8, "lr": 5e-3, "critic_lr": 3e-3, "warmup": 1,
+    "kl_coef": 0.01, "checkpoint_every": 3,
+}  # fmt: skip
+GRPO = {key: value for key, value in PPO.items() if key not in ("critic_lr", "minibatches")} | {"group": 4, "epochs": 1}
+RECIPES = [pytest.param(ppo, PPO, id="ppo"), pytest.param(grpo, GRPO, id="grpo")]
+SHORT = "rule:data/short.py"
+
+
+def project_for(root: Path) -> Project:
+    """With a rule that likes short answers, 0 at best."""
+    project = project_with_base(root)
+    (project.data / "short.py").write_text("def score(prompt, answer, finished):\n    return -len(answer) / 10\n")
+    return project
+
+
+def events(made: Trained, kind: str) -> list[dict[str, Any]]:
+    return [row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == kind]
+
+
+def ensemble(project: Project, name: str, *, rank: int) -> None:
+    """Two reward models of different seeds, published as one."""
+    for seed in (0, 1):
+        settings = {"model": "base", "comparisons": "data/comparisons.jsonl", "batch": 8, "held_out": 0.2, "lora_rank": rank}
+        train(project, reward, name=f"{name}-{seed}", seed=seed, **settings)
+    one, two = (project.artifacts / "reward-model" / f"{name}-{seed}" for seed in (0, 1))
+
+    def fill(folder: Path) -> None:
+        for source, place in ((one, folder), (two, folder / "member-1")):
+            shutil.copytree(source, place, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+        adapter = folder / "member-1" / "adapter" / "adapter_config.json"
+        if adapter.exists():  # one folder deeper than it stood
+            settings = json.loads(adapter.read_text())
+            settings["base_model_name_or_path"] = f"../{settings['base_model_name_or_path']}"
+            adapter.write_text(json.dumps(settings))
+
+    artifacts.publish(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+@pytest.mark.parametrize("rank", [0, 4])
+def test_an_ensemble_pays_and_its_disagreement_is_logged(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], rank: int) -> None:
+    project = project_for(tmp_path)
+    ensemble(project, "judges", rank=rank)
+    rows = {}
+    for pool in ("mean", "worst", "mean-variance"):
+        chosen = settings | {"reward": "judges", "lora_rank": rank, "pool": pool, "pool_lambda": 2.0, "name": f"by-{pool}", "steps": 2}
+        made = train(project, recipe, **chosen)
+        rows[pool] = made.rows[0]
+        check_finished(project, recipe, made, **chosen)
+        if rank and recipe is ppo:
+            assert events(made, "roles")[0]["networks"] == 1
+    # The first answers are the same in all runs, and so is what the members say of them.
+    assert rows["mean"]["score_std"] == rows["worst"]["score_std"] > 0.01
+    assert rows["worst"]["score"] < rows["mean"]["score"] > rows["mean-variance"]["score"]
+    # of two members, the worst lies one standard deviation below the mean
+    assert rows["worst"]["score"] == approx(rows["mean"]["score"] - rows["mean"]["score_std"], abs=1e-4)
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_a_constraint_that_does_not_hold_raises_its_multiplier(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+    project = project_for(tmp_path)
+    rewards = {"constraints": {SHORT: -0.2}, "extra_rewards": {"rule:data/vowels.py": 0.5}}
+    chosen = settings | rewards | {"constraint_lr": 2.0, "steps": 4}
+    made = train(project, recipe, **chosen)
+    check_finished(project, recipe, made, **chosen)
+    lam = 0.0
+    for row in made.rows:
+        assert row[f"multiplier.{SHORT}"] == approx(lam, abs=1e-5)
+        lam = max(0.0, lam + 2.0 * (-0.2 - row[f"score.{SHORT}"]))
+        assert row["score.rule:data/vowels.py"] == approx(row["score"], abs=1e-6)  # the same rule twice
+    assert lam > 1
+
+
+def test_a_constraint_moves_the_policy(tmp_path: Path) -> None:
+    project = project_for(tmp_path)
+    held = train(project, ppo, **PPO | {"constraints": {SHORT: -0.2}, "constraint_lr": 2.0, "steps": 12, "batch": 24})
+    free = train(project, ppo, **PPO | {"extra_rewards": {SHORT: 0.0}, "steps": 12, "batch": 24, "name": "free"})
+    short_held, short_free = (mean(made.series(f"score.{SHORT}")[-4:]) for made in (held, free))
+    assert short_held > short_free + 0.1
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_a_run_over_its_budget_stops_with_the_weights_of_its_best_step(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
+    project = project_for(tmp_path)
+    chosen = settings | {"kl_budget": 0.3, "probe": SHORT}
+    made = train(project, recipe, **chosen)
+    check_finished(project, recipe, made, **chosen)
+    [back] = events(made, "rolled back")
+    rows = made.rows
+    assert len(rows) == back["step"] + 1 < 8  # it stopped
+    assert rows[-1]["kl"] > 0.3 and all(row["kl"] <= 0.3 for row in rows[:-1])
+    assert "policy_loss" not in rows[-1]  # and did not learn from there
+    best = max(range(len(rows) - 1), key=lambda i: rows[i]["probe"])  # what row i measured is true after i steps
+    published = made.artifact.manifest.metrics["published"]
+    assert published["step"] == back["to"] == best and published["why"].startswith("rolled back: KL was")
+    assert made.artifact.manifest.metrics["probe"] == rows[best]["probe"]
+    kept = load_file(made.folder / "best" / f"step-{best:08d}" / "weights.safetensors")
+    saved = load_file(made.artifact.folder / "model.safetensors")
+    prefix = "policy." if recipe is ppo else ""
+    assert all(bool((saved[name] == kept[prefix + name]).all()) for name in saved)
+    assert any(name.startswith(prefix) for name in kept)
+    assert any("guard: after step" in event["text"] for event in events(made, "warning"))
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_a_run_that_goes_on_pays_more_for_kl(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+    made = train(project_for(tmp_path), recipe, **settings | {"kl_budget": 0.3, "on_breach": "continue"})
+    backs = events(made, "rolled back")
+    assert len(made.rows) == 8 and backs
+    prices = [row["kl_coef"] for row in made.rows]
+    assert prices[0] == approx(0.01) and prices[-1] == approx(0.01 * 2 ** sum(back["step"] < 7 for back in backs))
+    assert made.artifact.manifest.metrics["published"] == {"step": 8, "why": "the last step"}
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_the_best_step_by_the_probe_is_what_is_written(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+    project = project_for(tmp_path)  # the policy is paid for vowels, and the probe likes what is short
+    made = train(project, recipe, **settings | {"probe": SHORT, "keep": "best"})
+    probes = made.series("probe")
+    published = made.artifact.manifest.metrics["published"]
+    assert published["step"] == max(range(8), key=lambda i: probes[i]) and len(probes) == 8
+    assert published["why"].startswith("the best by the probe")
+    assert made.artifact.manifest.metrics["probe"] == max(probes)
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_to_watch_a_run_does_not_change_it(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+    project = project_for(tmp_path)
+    plain = train(project, recipe, **settings | {"epochs": 2})
+    watched = train(project, recipe, **settings | {"epochs": 2, "kl_budget": 1e9, "name": "watched"})
+    assert plain.rows == watched.rows
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_a_refused_reward_model_is_not_trained_on(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+    project = project_for(tmp_path)
+    train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=0, held_out=0.2)
+    report = {"verdict": "refuse", "reasons": ["No better than length."]}
+    (project.artifacts / "reward-model" / "judge" / "admission.json").write_text(json.dumps(report))
+    for paid in ({"reward": "judge"}, {"extra_rewards": {"judge": 0.1}}, {"constraints": {"judge": 0.1}}):
+        with pytest.raises(GateRefused, match="No better than length"):
+            train(project, recipe, **settings | paid)
+    made = train(project, recipe, **settings | {"reward": "judge", "trust": "judge", "steps": 1})
+    assert any("No better than length" in event["text"] for event in events(made, "warning"))
+    train(project, recipe, **settings | {"probe": "judge", "steps": 1, "name": "probed"})  # nothing is learned from a probe
+
+
+def test_a_reward_that_is_not_there_is_named_by_its_field(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"constraints\.harmles = 'harmles': there is no such reward-model"):
+        train(project_for(tmp_path), ppo, **PPO | {"constraints": {"harmles": 0.0}})
+
+
+def test_the_config_refuses_what_cannot_be() -> None:
+    for recipe, settings in ((ppo, PPO), (grpo, GRPO)):
+        for wrong, message in (
+            ({"keep": "best"}, "needs a probe"),
+            ({"probe_drop": 0.1}, "needs a probe"),
+            ({"kl_budget": -1.0}, "must not be negative"),
+            ({"pool_lambda": -1.0}, "must not be negative"),
+            ({"on_breach": "continue", "kl_coef": 0.0}, "needs a kl_coef above 0"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                recipe.Config(**settings | wrong)
+    with pytest.raises(ValueError, match="kl_budget = 1.0: needs a kl_coef above 0"):
+        grpo.Config(**GRPO | {"kl_budget": 1.0, "kl_coef": 0.0})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="critic_warmup = 8: must lie between 0 and steps - 1"):
+        ppo.Config(**PPO | {"critic_warmup": 8})  # type: ignore[arg-type]
+
+
+def test_trust_names_a_reward_model_of_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="trust = 'judge': judge is no reward model of this run"):
+        train(project_for(tmp_path), ppo, **PPO | {"trust": "judge"})
