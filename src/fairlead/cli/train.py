@@ -15,7 +15,7 @@ from fairlead.core import config as configs
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
-app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo, grpo.", no_args_is_help=True)
+app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo, grpo, best-of-n, rounds.", no_args_is_help=True)
 
 
 def _help_with_knobs(context: typer.Context, asked: bool) -> None:
@@ -90,11 +90,30 @@ def grpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fals
     _train("grpo", words or [], project, as_json)
 
 
+@app.command("best-of-n")
+def best_of_n(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Best of n: answer every prompt n times and keep the answer that a reward scores highest, for sft or dpo to learn from.
+
+    Example: fairlead train best-of-n name=best model=sft reward=reward prompts=data/prompts.jsonl n=16
+    """
+    _train("best-of-n", words or [], project, as_json)
+
+
+@app.command("rounds")
+def rounds(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Rounds: sample, score or compare, learn by dpo or sft, measure, and again with the newer model.
+
+    Example: fairlead train rounds name=aligned model=sft reward=reward prompts=data/prompts.jsonl rounds=3
+    """
+    _train("rounds", words or [], project, as_json)
+
+
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import dpo, grpo, ppo, pretrain, reward, sft
+    from fairlead.recipes import best_of_n, dpo, grpo, ppo, pretrain, reward, rounds, sft
 
-    return {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}[name]
+    every = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}
+    return (every | {"best-of-n": best_of_n, "rounds": rounds})[name]
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
@@ -102,7 +121,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
     home = open_project(folder)
     recipe = _recipe(name)
     config = configs.load(recipe.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words)
-    with open_run(home, name, config, kind=recipe.KIND) as run:
+    with open_run(home, name.replace("-", "_"), config, kind=recipe.KIND) as run:
         made_before = run.finished is not None
         latest = run.latest_checkpoint()
         if made_before:
@@ -122,18 +141,25 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         "resumed_from": latest[0] if latest and not made_before else None,
     }
     shown = [f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.", *figures(artifact.manifest.metrics)]
-    shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
+    if (run.folder / "metrics.jsonl").exists():
+        shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
     tell(
         facts,
         shown,
         as_json=as_json,
         read=[f"{field}: {one.name}" for field, one in run.inputs.items()],
         wrote=[artifact.folder, run.folder],
-        next=_next(name, artifact.manifest.name, run.config),
+        next=_next(name, artifact, run.config),
     )
 
 
-def _next(recipe: str, name: str, config: Mapping[str, Any]) -> str:
+def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
+    name = made.manifest.name
+    if recipe == "best-of-n":
+        return f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"
+    if recipe == "rounds":
+        newest = made.manifest.metrics["newest"]
+        return f"fairlead compare {newest} {config['model']} --prompts FILE --judge {_judge(config['reward'] or 'NAME')}"
     if recipe == "pretrain":
         return f"fairlead train sft name=sft model={name} demonstrations=FILE"
     if recipe == "sft":

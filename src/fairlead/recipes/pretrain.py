@@ -23,7 +23,7 @@ from fairlead.data.texts import read_documents
 from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model import fresh
-from fairlead.model.encode import Encoded, render
+from fairlead.model.encode import Encoded, encode_text, in_pieces, render
 from fairlead.model.load import default_device, load_causal_lm, load_tokenizer, quiet_transformers, to_default_device
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
@@ -145,9 +145,7 @@ def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) ->
 def _pieces(tokenizer: PreTrainedTokenizerBase, document: str | Messages, context: int) -> list[Encoded]:
     """A document as rows of at most `context` tokens, every token trained."""
     if isinstance(document, str):
-        tokens = [*tokenizer(document, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    else:
-        assert all(isinstance(message, Message) for message in document)
-        tokens = tokenizer(render(tokenizer, document, generation_prompt=False), add_special_tokens=False)["input_ids"]
-    chunks = [tokens[start : start + context] for start in range(0, len(tokens), context)]
-    return [Encoded(tuple(chunk), (True,) * len(chunk)) for chunk in chunks if len(chunk) > 1]
+        return encode_text(tokenizer, document, max_tokens=context)
+    assert all(isinstance(message, Message) for message in document)
+    tokens = tokenizer(render(tokenizer, document, generation_prompt=False), add_special_tokens=False)["input_ids"]
+    return in_pieces(tokens, context)
