@@ -224,7 +224,7 @@ def _home(out: Path, seed: int) -> Project:
         begun = artifacts.find(home, "dataset/demonstrations")
         if begun is not None and begun.manifest.seed != seed:
             raise ProjectError(
-                f"{out}: holds a quickstart with --seed {begun.manifest.seed}, and --seed {seed} was asked. Choose another --out, or that seed."
+                f"{out}: holds a quickstart with --seed {begun.manifest.seed}, and --seed {seed} was asked. Choose another --out."
             )
         return home
     if out.exists() and any(out.iterdir()):
