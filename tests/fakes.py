@@ -39,6 +39,7 @@ from fairlead.data.records import Message
 from fairlead.model import fresh
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
+from fairlead.recipes import sft
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
 from fairlead.store import project as projects
@@ -127,6 +128,14 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
     jsonl.write(project.data / "comparisons.jsonl", _comparisons())
     jsonl.write(project.data / "prompts.jsonl", _prompts())
     (project.data / "vowels.py").write_text("def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n")
+    return project
+
+
+def project_with_sft(root: Path) -> Project:
+    """`project_with_base`, and the model `sft`, whose answers differ and mostly end."""
+    project = project_with_base(root)
+    settings = {"epochs": 6, "batch": 8, "lr": 1e-2, "warmup": 2, "lora_rank": 0, "held_out": 0.0}
+    train(project, sft, name="sft", model="base", demonstrations="data/demonstrations.jsonl", **settings)
     return project
 
 

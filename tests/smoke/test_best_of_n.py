@@ -12,8 +12,7 @@ from fairlead.core.errors import DataError, GateRefused, Stopped
 from fairlead.data.reading import read_comparisons, read_demonstrations
 from fairlead.recipes import best_of_n, dpo, reward, sft
 from fairlead.store import lineage
-from fairlead.store.project import Project
-from fakes import Trained, check_finished, project_with_base, train
+from fakes import Trained, check_finished, project_with_sft, train
 
 SETTINGS = {
     "name": "best", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
@@ -32,16 +31,6 @@ def score(prompt, answer, finished):
         os.kill(os.getpid(), signal.SIGINT)
     return float(len(answer))
 """
-
-
-def project_with_sft(root: Path) -> Project:
-    """Its answers end, most of them, and differ."""
-    project = project_with_base(root)
-    train(
-        project, sft, name="sft", model="base", demonstrations="data/demonstrations.jsonl",
-        epochs=6, batch=8, lr=1e-2, warmup=2, lora_rank=0, held_out=0.0,
-    )  # fmt: skip
-    return project
 
 
 def rows(made: Trained) -> list[dict[str, Any]]:

@@ -73,10 +73,8 @@ def test_without_a_reward_it_waits_for_people_and_goes_on(tmp_path: Path) -> Non
             train(project, rounds, **settings)
         asked = [row for _, row in jsonl.read(artifact(project, f"rollouts/made-answers-{number}").folder / "answers.jsonl")]
         assert len(asked) == 40 and all(len(row["completions"]) == 4 for row in asked)
-        judged = [
-            {"prompt": row["prompt"], "chosen": row["completions"][0], "rejected": [{"role": "assistant", "content": "No."}]}
-            for row in asked
-        ]
+        no = [{"role": "assistant", "content": "No."}]
+        judged = [{"prompt": row["prompt"], "chosen": row["completions"][0], "rejected": no} for row in asked]
         jsonl.write(project.data / f"made-{number}.jsonl", [row for row in judged if row["chosen"][0]["content"] not in ("", "No.")])
         assert read_comparisons(project.data / f"made-{number}.jsonl")
     made = train(project, rounds, **settings)

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import torch
-from test_state import opened
 from torch import nn
 
+from fairlead.loop.pocket import Base
+from fairlead.store import project as projects
+from fairlead.store.run import open_run
 from fairlead.train import best
 from fairlead.train import state as states
 from fairlead.train.state import State
@@ -38,10 +40,11 @@ def test_a_checkpoint_remembers_them(tmp_path: Path) -> None:
     state = fresh()
     best.note(at(state, 1.0), 1, 5.0)
     best.note(at(state, 2.0), 2, 6.0)
-    with opened(tmp_path) as run:
+    project = projects.create(tmp_path)
+    with open_run(project, "toy", Base(name="m"), kind="model") as run:
         states.save(run, 2, state)
     again = fresh()
-    with opened(tmp_path) as run:
+    with open_run(project, "toy", Base(name="m"), kind="model") as run:
         assert states.restore(run, again) == 2
     assert best.waited(again) == 1 and again.parameters["a"].tolist() == [2.0] * 3
     assert best.give_back(again) == 1 and again.parameters["a"].tolist() == [1.0] * 3
