@@ -8,7 +8,7 @@ import pytest
 from pytest import approx
 
 from fairlead.core import digest, jsonl
-from fairlead.core.errors import DataError, GateRefused, Stopped
+from fairlead.core.errors import ConfigError, DataError, GateRefused, Stopped
 from fairlead.data.reading import read_comparisons, read_demonstrations
 from fairlead.recipes import best_of_n, dpo, reward, sft
 from fairlead.store import lineage
@@ -145,7 +145,7 @@ def test_a_reward_model_that_its_own_report_refuses_is_not_used_unless_it_is_nam
     before = digest.of_files(project.artifacts)
     with pytest.raises(GateRefused, match="no better than length"):
         train(project, best_of_n, **settings)
-    with pytest.raises(GateRefused, match="no better than length"):
+    with pytest.raises(ConfigError, match="another is no reward model of this run"):
         train(project, best_of_n, **settings | {"trust": "another"})
     assert digest.of_files(project.artifacts) == before
     made = train(project, best_of_n, **settings | {"trust": "judge"})

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_best_of_n import project_with_sft
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
@@ -15,11 +14,11 @@ from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
-from fakes import check_finished, train
+from fakes import check_finished, project_with_sft, train
 
 SETTINGS: dict[str, Any] = {
     "name": "made", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "rounds": 2, "n": 4, "max_new_tokens": 24, "train": ["lr=3e-3", "warmup=1", "batch=8", "lora_rank=0", "epochs=2"],
+    "rounds": 2, "n": 4, "max_new_tokens": 24, "train": ("lr=3e-3", "warmup=1", "batch=8", "lora_rank=0", "epochs=2"),
     "held_out": "data/prompts.jsonl", "probe": "rule:data/vowels.py",
 }  # fmt: skip
 
@@ -85,7 +84,7 @@ def test_without_a_reward_it_waits_for_people_and_goes_on(tmp_path: Path) -> Non
 def test_a_knob_that_the_training_does_not_know_is_refused_before_anything_is_sampled(tmp_path: Path) -> None:
     project = project_with_sft(tmp_path)
     with pytest.raises(ConfigError, match='unknown key "btea". Did you mean "beta"'):
-        train(project, rounds, **SETTINGS | {"train": ["btea=0.2"]})
+        train(project, rounds, **SETTINGS | {"train": ("btea=0.2",)})
     assert not (project.artifacts / "rollouts").exists()
 
 

@@ -11,24 +11,12 @@ from fairlead.data.records import Messages
 
 def read_documents(path: Path) -> list[str | Messages]:
     """One item per document, as text or as the messages of a conversation; raises DataError."""
-    if holds_texts(path):
-        return [*read_texts(path)]
-    return [_conversation(Where(str(path), number), row) for number, row in jsonl.read(path)]
-
-
-def holds_texts(path: Path) -> bool:
-    """Plain text, or rows with `text`, by the first of them; not so for conversations."""
-    if path.suffix == ".txt":
-        return True
-    first = next(jsonl.read(path), None)
-    return first is not None and isinstance(first[1], dict) and "text" in first[1]
-
-
-def read_texts(path: Path) -> list[str]:
-    """One item per document of a file for which `holds_texts`; raises DataError."""
     if path.suffix == ".txt":
         return ["".join(text for _, text in jsonl.lines(path))]
-    return [_text(path, number, row) for number, row in jsonl.read(path)]
+    first = next(jsonl.read(path), None)
+    if first is not None and isinstance(first[1], dict) and "text" in first[1]:
+        return [_text(path, number, row) for number, row in jsonl.read(path)]
+    return [_conversation(Where(str(path), number), row) for number, row in jsonl.read(path)]
 
 
 def _conversation(where: Where, row: object) -> Messages:

@@ -91,18 +91,6 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, max_tokens: int | None) -> list[Encoded]:
-    """A text without turns, and the token that ends it, as rows of at most `max_tokens`; every token but a row's first is trained."""
-    return in_pieces([*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id], max_tokens)
-
-
-def in_pieces(tokens: Sequence[int], max_tokens: int | None) -> list[Encoded]:
-    """Rows of at most `max_tokens`, every token trained but the first, before which nothing stands; a lone last token is left out."""
-    size = max_tokens or len(tokens)
-    pieces = [tuple(tokens[start : start + size]) for start in range(0, len(tokens), size)]
-    return [Encoded(piece, (False,) + (True,) * (len(piece) - 1)) for piece in pieces if len(piece) > 1]
-
-
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool) -> str:
     """The chat template's text; raises DataError where a message contains a control token of this tokenizer."""
     controls = control_tokens(tokenizer)

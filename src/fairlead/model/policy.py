@@ -77,7 +77,9 @@ class Policy:
     @property
     def width(self) -> int:
         """Numbers in the embedding of a token, H."""
-        return int(trunk.plain_network(self._network).get_input_embeddings().weight.shape[1])  # type: ignore[union-attr, arg-type]
+        weight = self._network.get_input_embeddings().weight
+        assert isinstance(weight, Tensor)
+        return weight.shape[1]
 
     def logits(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
         """[B, T, V]"""

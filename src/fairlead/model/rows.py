@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError
-from fairlead.data.reading import read_demonstrations
 from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt
-from fairlead.data.texts import holds_texts, read_texts
 from fairlead.model.batch import Batch, collate, micro_batches
-from fairlead.model.encode import Encoded, TooLong, encode_text
+from fairlead.model.encode import Encoded, TooLong
 from fairlead.model.paths import Paths
 from fairlead.model.policy import Policy
 
@@ -73,24 +70,6 @@ def encode_prompts(policy: Policy, prompts: Sequence[Messages], *, max_new_token
             )
         encoded.append(tokens)
     return encoded
-
-
-def encode_replay(policy: Policy, path: Path, *, max_tokens: int | None, too_long: str, source: str) -> tuple[list[Encoded], int]:
-    """Rows of earlier data, and how many were dropped: demonstrations, or texts, which are cut into pieces and trained on every token."""
-    if holds_texts(path):
-        rows = [piece for text in read_texts(path) for piece in encode_text(policy.tokenizer, text, max_tokens=max_tokens)]
-        if not rows:
-            raise DataError(f"{source}: holds no text of at least one token.")
-        return rows, 0
-    found = encode_and_split(
-        read_demonstrations(path),
-        lambda d: policy.encode(d.messages, num_context=d.num_prompt_messages, max_tokens=max_tokens),
-        too_long=too_long,
-        held_out=0.0,
-        seed=0,
-        source=source,
-    )
-    return found.train_rows, found.num_dropped
 
 
 def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:

@@ -22,11 +22,12 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.data.records import Comparison, Demonstration, Message, Messages
 from fairlead.data.writing import write_records
+from fairlead.model.admission import check_admission
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
 from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
-from fairlead.rollout.rewards import check_admission, check_judge, open_reward
+from fairlead.rollout.rewards import check_judge, open_reward
 from fairlead.stats import best_of, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -75,7 +76,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         return run.finished
 
     # 1. Model, prompts, reward
-    check_admission(run, run.model_path("reward"), config.trust)
+    check_admission(run, ["reward"], trust=config.trust)
     policy = load_policy(run.model_path("model"))
     engine = open_engine(policy)
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]

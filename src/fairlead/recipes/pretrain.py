@@ -18,13 +18,13 @@ from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
-from fairlead.data.records import Message, Messages
+from fairlead.data.records import Messages
 from fairlead.data.texts import read_documents
 from fairlead.losses import sft
 from fairlead.model import batch as batches
 from fairlead.model import fresh
-from fairlead.model.encode import Encoded, encode_text, in_pieces, render
 from fairlead.model.load import default_device, load_causal_lm, load_tokenizer, quiet_transformers, to_default_device
+from fairlead.model.mix import pieces
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -90,7 +90,7 @@ def main(config: Config, run: Run) -> Artifact:
         network = fresh.new_network(shape, fresh_tokenizer, run_seed=config.seed)
     to_default_device(network)
     device = default_device()
-    rows = [piece for document in documents for piece in _pieces(tokenizer, document, config.context)]
+    rows = [piece for document in documents for piece in pieces(tokenizer, document, config.context)]
 
     # 2. Optimiser
     parameters = dict(network.named_parameters())
@@ -140,12 +140,3 @@ def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) ->
         with files.atomic_folder(folder) as temporary:
             fresh.new_tokenizer(texts, vocab_size=config.vocab_size, context=config.context).save_pretrained(temporary)
     return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))
-
-
-def _pieces(tokenizer: PreTrainedTokenizerBase, document: str | Messages, context: int) -> list[Encoded]:
-    """A document as rows of at most `context` tokens, every token trained."""
-    if isinstance(document, str):
-        return encode_text(tokenizer, document, max_tokens=context)
-    assert all(isinstance(message, Message) for message in document)
-    tokens = tokenizer(render(tokenizer, document, generation_prompt=False), add_special_tokens=False)["input_ids"]
-    return in_pieces(tokens, context)

@@ -10,6 +10,7 @@ Against forgetting, a share of earlier data can be replayed (arXiv:2502.06042); 
 arXiv:2310.05914) and a stop when the held-out loss no longer falls.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,10 +26,11 @@ from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
+from fairlead.model.mix import read_mix
 from fairlead.model.noise import embedding_noise
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_and_split, encode_replay
+from fairlead.model.rows import encode_and_split
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import best
@@ -109,9 +111,8 @@ def main(config: Config, run: Run) -> Artifact:
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
     replay: list[Encoded] = []
     if config.replay:
-        path = run.data_path("replay")
-        replay, num_dropped = encode_replay(policy, path, max_tokens=longest, too_long=config.too_long, source=config.replay)
-        run.event("replay", rows=len(replay), dropped=num_dropped)
+        replay = read_mix(policy, run.data_path("replay"), source=config.replay, max_tokens=longest)
+        run.event("replay", rows=len(replay))
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
@@ -132,8 +133,9 @@ def main(config: Config, run: Run) -> Artifact:
     order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
     replayed: list[list[int]] = [[] for _ in order]
     if replay:
-        step_tokens = [sum(sum(rows.train_rows[i].trained) for i in index) for index in order]
-        replayed = batches.replayed_rows(step_tokens, [sum(row.trained) for row in replay], config.replay_share, run_seed=config.seed)
+        step_tokens = [num_trained(rows.train_rows[i] for i in index) for index in order]
+        row_tokens = [num_trained([row]) for row in replay]
+        replayed = batches.replayed_rows(step_tokens, row_tokens, config.replay_share, run_seed=config.seed)
     meter = Meter(run)
     with progress("sft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
@@ -143,8 +145,7 @@ def main(config: Config, run: Run) -> Artifact:
                 break
             own = [rows.train_rows[i] for i in order[step]]
             items = own + [replay[i] for i in replayed[step]]
-            num_own = sum(sum(item.trained) for item in own)
-            num_tokens = sum(sum(item.trained) for item in items)  # known before the first backward
+            num_own, num_tokens = num_trained(own), num_trained(items)  # known before the first backward
             total = torch.zeros((), dtype=torch.float64, device=policy.device)  # there, so that nothing waits for it between micro-batches
             replay_total = torch.zeros_like(total)
             for index in batches.micro_batches([len(item) for item in items], micro_tokens, packed=policy.paths.packed):
@@ -185,6 +186,11 @@ def main(config: Config, run: Run) -> Artifact:
     kept = {name: last[name] for name in last if name.endswith("loss")} | ({"best_step": best_step} if config.patience else {})
     home = run.project.artifacts / KIND / config.name
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=kept)
+
+
+def num_trained(rows: Iterable[Encoded]) -> int:
+    """Tokens that carry loss; nothing stands before a row's first token, so that it has none."""
+    return sum(sum(row.trained[1:]) for row in rows)
 
 
 @torch.no_grad()

@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fairlead.core.errors import ConfigError, GateRefused
+from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
-from fairlead.model.admission import read_admission
 from fairlead.model.batch import FEW, collate, in_micro_batches
 from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
@@ -116,19 +115,6 @@ def check_judge(run: Run, judge: ScalarModel, prompts: Sequence[Messages], preci
     rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:FEW]]
     tried = collate(rows, pad_id=judge.pad_id, device=judge.device)
     check_paths(run, judge, lambda: judge.scores(tried), what="reward model")
-
-
-def check_admission(run: Run, reference: str, trust: str) -> None:
-    """Raises GateRefused where the reward model's own report refuses it, unless `trust` names it; lesser doubts become warnings."""
-    if is_rule(reference):
-        return
-    found, name = read_admission(Path(reference)), Path(reference).name
-    if found is None:
-        run.warn(f"{name}: was never examined, so nothing says how far its scores can be trusted.")
-    elif found.verdict == "refuse" and trust.rpartition("/")[2] != name:
-        raise GateRefused(f"{name}: its admission report refuses it: {' '.join(found.reasons)} Train a better one, or set trust={name}.")
-    elif found.verdict != "admit":
-        run.warn(f"{name}: {found.verdict}: {' '.join(found.reasons)}")
 
 
 def is_rule(reference: str) -> bool:
