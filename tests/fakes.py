@@ -60,6 +60,19 @@ TEXTS = (
     "What is 3 plus 4? 3 plus 4 is 7. Please say it again. It is seven.",
 )
 
+# A rule that presses Ctrl-C the first time that it is asked.
+STOPS_ONCE = """
+import os, signal
+from pathlib import Path
+
+def score(prompt, answer, finished):
+    mark = Path(__file__).with_suffix(".asked")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGINT)
+    return float(len(answer))
+"""
+
 WORDS = ("red", "blue", "green", "fox", "dog", "cat", "lantern", "garden", "story", "seven")
 
 

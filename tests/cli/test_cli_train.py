@@ -6,22 +6,10 @@ import pytest
 
 from fairlead.core.config import knobs
 from fairlead.recipes import best_of_n, dpo, ppo, pretrain, reward, rounds, sft
+from fakes import STOPS_ONCE
 from outcome import Cli
 
 RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "best-of-n": best_of_n, "rounds": rounds}
-
-# A rule that presses Ctrl-C the first time that it is asked.
-STOPS_ONCE = """
-import os, signal
-from pathlib import Path
-
-def score(prompt, answer, finished):
-    mark = Path(__file__).with_suffix(".asked")
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGINT)
-    return float(len(answer))
-"""
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

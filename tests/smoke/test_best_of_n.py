@@ -12,25 +12,12 @@ from fairlead.core.errors import ConfigError, DataError, GateRefused, Stopped
 from fairlead.data.reading import read_comparisons, read_demonstrations
 from fairlead.recipes import best_of_n, dpo, reward, sft
 from fairlead.store import lineage
-from fakes import Trained, check_finished, project_with_sft, train
+from fakes import STOPS_ONCE, Trained, check_finished, project_with_sft, train
 
 SETTINGS = {
     "name": "best", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
     "n": 6, "max_new_tokens": 24,
 }  # fmt: skip
-
-# A rule that presses Ctrl-C the first time that it is asked.
-STOPS_ONCE = """
-import os, signal
-from pathlib import Path
-
-def score(prompt, answer, finished):
-    mark = Path(__file__).with_suffix(".asked")
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGINT)
-    return float(len(answer))
-"""
 
 
 def rows(made: Trained) -> list[dict[str, Any]]:

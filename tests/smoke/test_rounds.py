@@ -14,7 +14,7 @@ from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
-from fakes import check_finished, project_with_sft, train
+from fakes import STOPS_ONCE, check_finished, project_with_sft, train
 
 SETTINGS: dict[str, Any] = {
     "name": "made", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
@@ -79,6 +79,23 @@ def test_without_a_reward_it_waits_for_people_and_goes_on(tmp_path: Path) -> Non
     made = train(project, rounds, **settings)
     assert parents(project, "model/made-2") == {"model": "model/made-1", "comparisons": "file:data/made-2.jsonl"}
     check_finished(project, rounds, made, **settings)
+
+
+def test_stopped_within_a_round_it_ends_with_the_same_weights(tmp_path: Path) -> None:
+    found = []
+    for place in ("whole", "stopped"):
+        project = project_with_sft(tmp_path / place)
+        (project.data / "long.py").write_text(STOPS_ONCE, encoding="utf-8")
+        settings = SETTINGS | {"reward": "rule:data/long.py", "held_out": "", "probe": ""}
+        if place == "whole":
+            (project.data / "long.asked").touch()
+        else:
+            with pytest.raises(Stopped, match="goes? on|to go on"):
+                train(project, rounds, **settings)
+            assert not (project.artifacts / "model" / "made-1").exists()
+        train(project, rounds, **settings)
+        found.append([artifact(project, f"model/made-{number}").manifest.digest for number in (1, 2)])
+    assert found[0] == found[1]
 
 
 def test_a_knob_that_the_training_does_not_know_is_refused_before_anything_is_sampled(tmp_path: Path) -> None:

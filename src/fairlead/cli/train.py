@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from fairlead.cli.figures import figures
+from fairlead.cli.figures import figures, number
 from fairlead.cli.output import AsJson, near, note, show, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import config as configs
@@ -141,6 +141,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         "resumed_from": latest[0] if latest and not made_before else None,
     }
     shown = [f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.", *figures(artifact.manifest.metrics)]
+    shown += _table(name, artifact.manifest.metrics)
     if (run.folder / "metrics.jsonl").exists():
         shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
     tell(
@@ -151,6 +152,15 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         wrote=[artifact.folder, run.folder],
         next=_next(name, artifact, run.config),
     )
+
+
+def _table(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
+    """What has a row for each n, or for each round."""
+    if recipe == "best-of-n":
+        return [f"best of {n}: kl {number(row['kl'])}, {', '.join(figures(row)[:-1])}" for n, row in metrics["by_n"].items()]
+    if recipe == "rounds":
+        return [f"round {row['round']}, {row['model']}: {', '.join(figures(row)[:-1])}" for row in metrics["rounds"]]
+    return []
 
 
 def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
