@@ -5,11 +5,20 @@ from pathlib import Path
 import pytest
 
 from fairlead.core.config import knobs
-from fairlead.recipes import best_of_n, dpo, ppo, pretrain, reward, rounds, sft
+from fairlead.recipes import average, best_of_n, dpo, ppo, pretrain, reward, rounds, sft
 from fakes import STOPS_ONCE
 from outcome import Cli
 
-RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "best-of-n": best_of_n, "rounds": rounds}
+RECIPES = {
+    "pretrain": pretrain,
+    "sft": sft,
+    "reward": reward,
+    "dpo": dpo,
+    "ppo": ppo,
+    "best-of-n": best_of_n,
+    "rounds": rounds,
+    "average": average,
+}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

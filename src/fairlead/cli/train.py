@@ -15,7 +15,7 @@ from fairlead.core import config as configs
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
-app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo, grpo, best-of-n, rounds.", no_args_is_help=True)
+app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, ppo, grpo, best-of-n, rounds, average.", no_args_is_help=True)
 
 
 def _help_with_knobs(context: typer.Context, asked: bool) -> None:
@@ -108,12 +108,21 @@ def rounds(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fa
     _train("rounds", words or [], project, as_json)
 
 
+@app.command("average")
+def average(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Average: a model between two others, such as one and what was trained from it.
+
+    Example: fairlead train average name=between a=sft b=aligned weight=0.5
+    """
+    _train("average", words or [], project, as_json)
+
+
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import best_of_n, dpo, grpo, ppo, pretrain, reward, rounds, sft
+    from fairlead.recipes import average, best_of_n, dpo, grpo, ppo, pretrain, reward, rounds, sft
 
     every = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}
-    return (every | {"best-of-n": best_of_n, "rounds": rounds})[name]
+    return (every | {"best-of-n": best_of_n, "rounds": rounds, "average": average})[name]
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
@@ -174,6 +183,8 @@ def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
         return f"fairlead train sft name=sft model={name} demonstrations=FILE"
     if recipe == "sft":
         return f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl"
+    if recipe == "average":
+        return f"fairlead compare {name} {config['b']} --prompts FILE --judge reward:NAME"
     if recipe == "reward":
         return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
     judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"
