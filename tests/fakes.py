@@ -39,6 +39,7 @@ from fairlead.data.records import Message
 from fairlead.model import fresh
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
+from fairlead.recipes import sft
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
 from fairlead.store import project as projects
@@ -58,6 +59,19 @@ TEXTS = (
     "Tell me a story about a fox. A small fox found a lantern in the garden.",
     "What is 3 plus 4? 3 plus 4 is 7. Please say it again. It is seven.",
 )
+
+# A rule that presses Ctrl-C the first time that it is asked.
+STOPS_ONCE = """
+import os, signal
+from pathlib import Path
+
+def score(prompt, answer, finished):
+    mark = Path(__file__).with_suffix(".asked")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGINT)
+    return float(len(answer))
+"""
 
 WORDS = ("red", "blue", "green", "fox", "dog", "cat", "lantern", "garden", "story", "seven")
 
@@ -129,6 +143,14 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
     jsonl.write(project.data / "ratings.jsonl", _ratings())
     jsonl.write(project.data / "prompts.jsonl", _prompts())
     (project.data / "vowels.py").write_text("def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n")
+    return project
+
+
+def project_with_sft(root: Path) -> Project:
+    """`project_with_base`, and the model `sft`, whose answers differ and mostly end."""
+    project = project_with_base(root)
+    settings = {"epochs": 6, "batch": 8, "lr": 1e-2, "warmup": 2, "lora_rank": 0, "held_out": 0.0}
+    train(project, sft, name="sft", model="base", demonstrations="data/demonstrations.jsonl", **settings)
     return project
 
 

@@ -25,6 +25,7 @@ from fairlead.store.project import KINDS
 DOCS = ROOT / "docs"
 # String keys in the recipes that are no metrics: names of optimisers and tensors in a checkpoint, columns of written rows.
 NOT_METRICS = {"optimizer", "critic_optimizer", "drafts", "prompt", "role", "content", "completions", "finished", "a", "b", "scores"}
+NOT_METRICS |= {"probe_scores"}
 
 
 def page(name: str) -> str:
@@ -175,7 +176,8 @@ def test_every_command_line_in_a_document_would_be_understood(path: Path) -> Non
         given = words[len(name.split()) :]
         assert {word.partition("=")[0] for word in given if re.match(r"--?[a-z]", word)} <= {*options(known[name]), "--help"}, line
         if name.startswith("train "):
-            assert {word.partition("=")[0] for word in given if re.match(r"\w+=", word)} <= set(knobs(name.removeprefix("train "))), line
+            taken = knobs(name.removeprefix("train ").replace("-", "_"))
+            assert {word.partition("=")[0] for word in given if re.match(r"\w+=", word)} <= set(taken), line
 
 
 def command_lines(text: str) -> list[str]:

@@ -14,8 +14,9 @@ KNOBS = {
         "micro_tokens precision stored_as checkpoint_every seed"
     ),
     "sft": (
-        "name model demonstrations epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
-        "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+        "name model demonstrations replay replay_share epochs batch lr warmup weight_decay max_norm neftune_alpha lora_rank lora_alpha "
+        "base_bits held_out max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every patience "
+        "checkpoint_every seed"
     ),
     "reward": (
         "name model comparisons epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
@@ -52,6 +53,9 @@ KNOBS = {
         "minibatches max_new_tokens lr warmup max_norm clip kl_coef unfinished_penalty kl_budget probe_drop patience on_breach keep "
         "lora_rank lora_alpha base_bits micro_tokens precision optimizer_bits gradient_checkpointing checkpoint_every seed"
     ),
+    "best_of_n": "name model reward prompts probe trust n max_new_tokens temperature min_score rejected micro_tokens seed",
+    "average": "name a b weight seed",
+    "rounds": "name model prompts reward trust learn begin rounds n max_new_tokens temperature rejected train held_out probe seed",
     "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
     "compare": "name a b judge micro_tokens seed",
 }

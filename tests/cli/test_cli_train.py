@@ -5,23 +5,23 @@ from pathlib import Path
 import pytest
 
 from fairlead.core.config import knobs
-from fairlead.recipes import alternate, dpo, kto, ppo, pretrain, reward, sft, uft
+from fairlead.recipes import alternate, average, best_of_n, dpo, kto, ppo, pretrain, reward, rounds, sft, uft
+from fakes import STOPS_ONCE
 from outcome import Cli
 
-RECIPES = {"pretrain": pretrain, "sft": sft, "reward": reward, "dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate, "ppo": ppo}
-
-# A rule that presses Ctrl-C the first time that it is asked.
-STOPS_ONCE = """
-import os, signal
-from pathlib import Path
-
-def score(prompt, answer, finished):
-    mark = Path(__file__).with_suffix(".asked")
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGINT)
-    return float(len(answer))
-"""
+RECIPES = {
+    "pretrain": pretrain,
+    "sft": sft,
+    "reward": reward,
+    "dpo": dpo,
+    "kto": kto,
+    "uft": uft,
+    "alternate": alternate,
+    "ppo": ppo,
+    "best-of-n": best_of_n,
+    "rounds": rounds,
+    "average": average,
+}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -127,3 +127,25 @@ def test_what_is_no_model_is_refused_in_one_sentence(cli: Cli, project: Path, tm
     [line] = [line for line in said.err.splitlines() if line.startswith("ModelError")]
     assert ("pickle" if kind == "a pickle checkpoint" else "is no model") in line
     assert not (project / "artifacts" / "model" / "none").exists()
+
+
+def test_best_of_n_and_what_to_do_with_it(cli: Cli, project: Path, tmp_path: Path) -> None:
+    # the model is hardly trained, so no answer of four tokens ends: a rule cannot choose among none
+    rule = tmp_path / "short.py"
+    rule.write_text("def score(prompt, answer, finished):\n    return -len(answer)\n", encoding="utf-8")
+    words = ["model=sft", f"reward=rule:{rule}", f"prompts={project / 'data' / 'prompts.jsonl'}", "--project", project]
+    said = cli("train", "best-of-n", "name=none", "n=2", "max_new_tokens=1", "min_score=1", *words)
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith("DataError  none: no answer was kept (")
+    said = cli("train", "best-of-n", "name=best", "n=8", "max_new_tokens=100", *words)
+    if said.code:
+        assert "no answer was kept (unfinished 6 of 6 prompts)" in said.err
+    else:
+        assert "fairlead train sft name=NAME model=sft demonstrations=dataset/best" in said.out
+
+
+def test_rounds_that_wait_for_people_say_what_for(cli: Cli, project: Path) -> None:
+    words = ["name=asked", "model=sft", f"prompts={project / 'data' / 'prompts.jsonl'}", "n=2", "max_new_tokens=4"]
+    said = cli("train", "rounds", *words, "--project", project)
+    assert said.code == 130
+    assert "Round 1 of 3 waits for people" in said.err and "asked-1.jsonl" in said.err

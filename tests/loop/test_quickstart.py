@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from fairlead.core import digest, seed
+from fairlead.core.errors import ProjectError
+from fairlead.loop.quickstart import quickstart
 from fairlead.store import lineage, project
 
 SMALL = "Size(demonstrations=48, compared=48, practised=48, held_out=24, ppo_steps=4, ppo_batch=16)"
@@ -57,6 +59,11 @@ def test_the_summary_has_every_figure_of_the_contract(uninterrupted: tuple[Path,
 
 def test_every_digest_of_the_round_holds(uninterrupted: tuple[Path, float]) -> None:
     assert lineage.verify(project.open_at(uninterrupted[0]), None) == []
+
+
+def test_another_seed_in_the_same_folder_is_refused_in_words_of_the_command(uninterrupted: tuple[Path, float]) -> None:
+    with pytest.raises(ProjectError, match="holds a quickstart with --seed 3, and --seed 4 was asked. Choose another --out"):
+        quickstart(uninterrupted[0], seed=4, quiet=True, say=lambda text: None)
 
 
 def test_killed_several_times_it_ends_with_the_same_weights(uninterrupted: tuple[Path, float], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairlead.model.batch import Batch, collate, in_micro_batches, micro_batches, step_rows, steps_per_epoch
+from fairlead.model.batch import Batch, collate, in_micro_batches, micro_batches, replayed_rows, step_rows, steps_per_epoch
 from fairlead.model.encode import Encoded
 
 LONG = Encoded((5, 9, 2, 7), (False, False, True, True))
@@ -80,3 +80,23 @@ def test_the_order_is_a_function_of_the_seed_and_not_of_where_one_begins() -> No
 
 def test_an_epochs_last_step_may_be_short() -> None:
     assert [steps_per_epoch(n, 4) for n in (1, 4, 5, 8)] == [1, 1, 2, 2]
+
+
+def test_replayed_rows_make_up_their_share_of_the_tokens_at_every_step() -> None:
+    steps, rows, share = [120, 80, 100, 110] * 50, [7, 30, 12, 5, 21], 0.05
+    taken = replayed_rows(steps, rows, share, run_seed=0)
+    assert len(taken) == len(steps)
+    own = other = 0
+    for tokens, chosen in zip(steps, taken, strict=True):
+        own, other = own + tokens, other + sum(rows[i] for i in chosen)
+        assert abs(other - own * share / (1 - share)) <= max(rows) / 2 + 1e-6
+    assert other / (own + other) == pytest.approx(share, abs=0.001)
+    order = [i for chosen in taken for i in chosen]
+    passes = [order[start : start + 5] for start in range(0, len(order) - 4, 5)]
+    assert all(sorted(each) == [0, 1, 2, 3, 4] for each in passes)  # every row once before any of them again
+    assert len({tuple(each) for each in passes}) > 1  # in an order of each pass's own
+
+
+def test_replayed_rows_are_a_function_of_the_seed() -> None:
+    assert replayed_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1) == replayed_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1)
+    assert replayed_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1) != replayed_rows([50] * 20, [9, 8, 7], 0.3, run_seed=2)

@@ -15,6 +15,7 @@ from pytest import approx
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fairlead.core import jsonl
 from fairlead.model.batch import collate, micro_batches
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.policy import Policy
@@ -32,6 +33,11 @@ NO_CLIPPING = 1e9
 COMMON = {"model": "base", "lora_rank": 0, "warmup": 1, "max_norm": NO_CLIPPING, "seed": 3}
 LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "sft": (sft, {"demonstrations": "data/demonstrations.jsonl", "batch": 1000}),
+    "noisy sft with replay": (
+        sft,
+        {"demonstrations": "data/demonstrations.jsonl", "batch": 1000, "neftune_alpha": 5.0}
+        | {"replay": "data/earlier.jsonl", "replay_share": 0.2},
+    ),
     "reward": (reward, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
     "dpo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
     "ipo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000, "loss": "ipo"}),
@@ -69,6 +75,7 @@ def difference(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_recipes_step_does_not_depend_on_the_budget(tmp_path: Path, learner: str, shape: str) -> None:
     project = project_with_base(tmp_path, shape)
+    jsonl.write(project.data / "earlier.jsonl", [{"text": "The sky is blue. " * (1 + i % 4)} for i in range(12)])
     recipe, options = LEARNERS[learner]
     found: dict[int, dict[str, Tensor]] = {}
     logged: dict[int, dict[str, float]] = {}

@@ -50,6 +50,12 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 0}
         | {"precision": "pure-bfloat16", "optimizer_bits": 8},
     ),
+    "sft with all it can": (
+        "sft",
+        {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 6, "checkpoint_every": 4, "lora_rank": 4, "lr": 0.03}
+        | {"held_out": 0.2, "measure_every": 3, "patience": 3, "neftune_alpha": 5.0}
+        | {"replay": "data/earlier.jsonl", "replay_share": 0.1},
+    ),
     "reward": ("reward", PAIRS | {"lora_rank": 0}),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
     "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
@@ -147,6 +153,7 @@ def two_projects(tmp_path: Path, recipe: str, settings: dict[str, Any]) -> tuple
     """The same project twice, in the first of which the recipe has run without interruption."""
     whole, other = tmp_path / "whole", tmp_path / "other"
     made = project_with_base(whole)
+    jsonl.write(made.data / "earlier.jsonl", [{"text": "The sky is blue. " * (1 + i % 4)} for i in range(12)])
     if settings.get("reward") == "judge":
         train(made, reward, **COMMON | PAIRS | {"name": "judge", "epochs": 1, "lora_rank": 0})
     shutil.copytree(whole, other)

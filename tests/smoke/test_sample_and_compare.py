@@ -100,7 +100,10 @@ def test_the_other_way_round_is_the_mirror_image(tmp_path: Path) -> None:
     train(project, sample, **SAMPLE)
     train(project, sample, **SAMPLE | {"name": "b", "seed": 1})
     train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=0, held_out=0.2)
-    one = train(project, compare, **COMPARE | {"judge": "judge"}).artifact.manifest.metrics
+    made = train(project, compare, **COMPARE | {"judge": "judge"})
+    (paths,) = [row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "paths"]
+    assert paths["what"] == "reward model" and paths["chosen"] == "packed"  # the judge was checked, and runs in the fastest way
+    one = made.artifact.manifest.metrics
     other = train(project, compare, **COMPARE | {"judge": "judge", "a": "b", "b": "a", "name": "mirror"}).artifact.manifest.metrics
     assert one["win_rate_a"]["value"] == pytest.approx(1 - other["win_rate_a"]["value"], abs=1e-9)
     assert one["score_a"] == other["score_b"]

@@ -173,6 +173,18 @@ def test_data_is_the_only_rows_of_an_artifact_or_its_folder_or_the_path(tmp_path
             assert run.data_path("data") == expected
 
 
+def test_of_several_files_the_one_with_the_name_of_the_field_is_read_or_the_one_asked_for(tmp_path: Path) -> None:
+    project = projects.create(tmp_path)
+    many = publish(project, "dataset", "many", "data.jsonl", "more.jsonl", "answers.jsonl")
+    other = publish(project, "dataset", "other", "train.jsonl")
+    with open_run(project, "sft", Config(data="many"), kind="model") as run:
+        assert run.data_path("data") == many.folder / "data.jsonl"
+        assert run.data_path("data", rows="more") == many.folder / "more.jsonl"
+        assert run.data_path("data", rows="none") == many.folder
+    with open_run(project, "sft", Config(data="other"), kind="model") as run:
+        assert run.data_path("data", rows="more") == other.folder / "train.jsonl"
+
+
 def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     made = publish(project, "model", "base")

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from fairlead.cli.figures import figures
+from fairlead.cli.figures import figures, number
 from fairlead.cli.output import AsJson, near, note, show, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import config as configs
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
-app = typer.Typer(help="Train a model: pretrain, sft, reward, dpo, kto, uft, alternate, ppo, grpo.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train a model: pretrain, sft, reward, dpo, kto, uft, alternate, ppo, grpo, best-of-n, rounds, average.", no_args_is_help=True
+)
 
 
 def _help_with_knobs(context: typer.Context, asked: bool) -> None:
@@ -117,12 +119,40 @@ def grpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fals
     _train("grpo", words or [], project, as_json)
 
 
+@app.command("best-of-n")
+def best_of_n(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Best of n: answer every prompt n times and keep the answer that a reward scores highest, for sft or dpo to learn from.
+
+    Example: fairlead train best-of-n name=best model=sft reward=reward prompts=data/prompts.jsonl n=16
+    """
+    _train("best-of-n", words or [], project, as_json)
+
+
+@app.command("rounds")
+def rounds(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Rounds: sample, score or compare, learn by dpo or sft, measure, and again with the newer model.
+
+    Example: fairlead train rounds name=aligned model=sft reward=reward prompts=data/prompts.jsonl rounds=3
+    """
+    _train("rounds", words or [], project, as_json)
+
+
+@app.command("average")
+def average(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Average: a model between two others, such as one and what was trained from it.
+
+    Example: fairlead train average name=between a=sft b=aligned weight=0.5
+    """
+    _train("average", words or [], project, as_json)
+
+
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import alternate, dpo, grpo, kto, ppo, pretrain, reward, sft, uft
+    from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, pretrain, reward, rounds, sft, uft
 
-    direct = {"dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
-    return ({"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "grpo": grpo} | direct)[name]
+    every = {"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "grpo": grpo}
+    every |= {"dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
+    return (every | {"best-of-n": best_of_n, "rounds": rounds, "average": average})[name]
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
@@ -130,7 +160,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
     home = open_project(folder)
     recipe = _recipe(name)
     config = configs.load(recipe.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words)
-    with open_run(home, name, config, kind=recipe.KIND) as run:
+    with open_run(home, name.replace("-", "_"), config, kind=recipe.KIND) as run:
         made_before = run.finished is not None
         latest = run.latest_checkpoint()
         if made_before:
@@ -150,22 +180,41 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         "resumed_from": latest[0] if latest and not made_before else None,
     }
     shown = [f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.", *figures(artifact.manifest.metrics)]
-    shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
+    shown += _table(name, artifact.manifest.metrics)
+    if (run.folder / "metrics.jsonl").exists():
+        shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
     tell(
         facts,
         shown,
         as_json=as_json,
         read=[f"{field}: {one.name}" for field, one in run.inputs.items()],
         wrote=[artifact.folder, run.folder],
-        next=_next(name, artifact.manifest.name, run.config),
+        next=_next(name, artifact, run.config),
     )
 
 
-def _next(recipe: str, name: str, config: Mapping[str, Any]) -> str:
+def _table(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
+    """What has a row for each n, or for each round."""
+    if recipe == "best-of-n":
+        return [f"best of {n}: kl {number(row['kl'])}, {', '.join(figures(row)[:-1])}" for n, row in metrics["by_n"].items()]
+    if recipe == "rounds":
+        return [f"round {row['round']}, {row['model']}: {', '.join(figures(row)[:-1])}" for row in metrics["rounds"]]
+    return []
+
+
+def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
+    name = made.manifest.name
+    if recipe == "best-of-n":
+        return f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"
+    if recipe == "rounds":
+        newest = made.manifest.metrics["newest"]
+        return f"fairlead compare {newest} {config['model']} --prompts FILE --judge {_judge(config['reward'] or 'NAME')}"
     if recipe == "pretrain":
         return f"fairlead train sft name=sft model={name} demonstrations=FILE"
     if recipe == "sft":
         return f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl"
+    if recipe == "average":
+        return f"fairlead compare {name} {config['b']} --prompts FILE --judge reward:NAME"
     if recipe == "reward":
         return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
     judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"

@@ -22,6 +22,7 @@ from fairlead.recipes import ppo, reward, sample, sft
 from fairlead.report import round_page
 from fairlead.report.round_page import Answer, AnswerRow, FamilyRow, FaultRow, RoundPage
 from fairlead.stats.interval import Interval
+from fairlead.store import artifact as artifacts
 from fairlead.store import lineage, project, run
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
@@ -180,7 +181,7 @@ def stages(seed: int, size: Size) -> list[Stage]:
 def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Run what is not yet there of the round, write `summary.json` and `report.html`, return the summary."""
     started_at, clock = datetime.now(UTC), time.monotonic()
-    home = _home(out)
+    home = _home(out, seed)
     made: list[tuple[Stage, Artifact, Path]] = []
     plan = stages(seed, size)
     for number, stage in enumerate(plan, start=1):
@@ -217,9 +218,15 @@ def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False,
     return summary
 
 
-def _home(out: Path) -> Project:
+def _home(out: Path, seed: int) -> Project:
     if (out / "fairlead.toml").exists():
-        return project.open_at(out)
+        home = project.open_at(out)
+        begun = artifacts.find(home, "dataset/demonstrations")
+        if begun is not None and begun.manifest.seed != seed:
+            raise ProjectError(
+                f"{out}: holds a quickstart with --seed {begun.manifest.seed}, and --seed {seed} was asked. Choose another --out."
+            )
+        return home
     if out.exists() and any(out.iterdir()):
         raise ProjectError(f"{out}: is not empty and no Fairlead project. Choose another --out, or empty it.")
     return project.create(out)

@@ -175,6 +175,31 @@ def step_rows(num_rows: int, batch: int, num_steps: int, *, run_seed: int, whole
     return steps[:num_steps]
 
 
+def replayed_rows(step_tokens: Sequence[int], row_tokens: Sequence[int], share: float, *, run_seed: int) -> list[list[int]]:
+    """Which rows of other data each step takes besides its own, so that they make up `share` of the trained tokens.
+
+    `step_tokens` are the trained tokens of each step without them, `row_tokens` those of each of the other rows.  The share is met
+    over the steps so far, up to half a row; the rows come in shuffled passes.
+    """
+    steps: list[list[int]] = []
+    waiting: list[int] = []
+    owed, passes = 0.0, 0
+    for tokens in step_tokens:
+        owed += tokens * share / (1 - share)
+        taken = []
+        while True:
+            if not waiting:
+                waiting = list(range(len(row_tokens)))
+                seed.rng(run_seed, "replay", passes).shuffle(waiting)
+                passes += 1
+            if owed < row_tokens[waiting[-1]] / 2:
+                break
+            taken.append(waiting.pop())
+            owed -= row_tokens[taken[-1]]
+        steps.append(taken)
+    return steps
+
+
 def minibatches(items: Sequence[int], epochs: int, count: int, *, run_seed: int) -> list[list[int]]:
     """The items of each optimiser step over one step's answers: `epochs` passes, each a new shuffle cut into `count` parts."""
     size = -(-len(items) // count)

@@ -67,9 +67,14 @@ def tree(batch: Batch, *, pad_id: int) -> Layout:
     return Layout(tokens.view(shape), positions.view(shape), mask, at)
 
 
-def packed(batch: Batch, *, pad_id: int, blocks: bool) -> Layout:
-    """One row of all trees, its length a multiple of ROUND.  What may look at what is told in blocks, for a GPU, or in stretches."""
+def packed(batch: Batch, *, pad_id: int, blocks: bool, share: bool = True) -> Layout:
+    """One row of all trees, its length a multiple of ROUND.  What may look at what is told in blocks, for a GPU, or in stretches.
+
+    Without `share` every row keeps a prompt of its own.
+    """
     groups = shared_prompts(batch)
+    if not share:
+        groups = [(start, [i]) for start, rows in groups for i in rows]
     sizes = tree_sizes(batch, groups)
     width = -(-sum(sizes) // ROUND) * ROUND
     starts = [sum(sizes[:g]) for g in range(len(sizes))]
@@ -84,6 +89,13 @@ def dense_mask(own: Tensor, prompt: Tensor) -> Tensor:
     """What `flex.block_mask` says, as all pairs of places.  [R, C], [R, C] -> [R, 1, C, C] bool"""
     key = own[:, None, :]
     return ((key == own[:, :, None]) | (key == prompt[:, :, None])).tril()[:, None]
+
+
+def laid_out(values: Tensor, batch: Batch, layout: Layout) -> Tensor:
+    """Values of the batch's tokens at their places in the layout, zero elsewhere.  [B, T, H] -> [R, C, H]"""
+    placed = values.new_zeros(layout.tokens.numel(), values.shape[-1])
+    placed[layout.at[batch.token_mask]] = values[batch.token_mask]
+    return placed.view(*layout.tokens.shape, -1)
 
 
 def saved_share(batch: Batch, groups: list[tuple[int, list[int]]]) -> float:

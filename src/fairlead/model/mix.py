@@ -14,20 +14,21 @@ from fairlead.model.encode import Encoded, render
 from fairlead.model.policy import Policy
 
 
-def read_mix(policy: Policy, path: Path, *, source: str) -> list[Encoded]:
+def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None = None) -> list[Encoded]:
     """The rows of a file: rows with `text` and .txt files are trained on every token, demonstrations on their answers.
 
-    Text is cut at the model's context; a demonstration that is longer is a DataError that names it.
+    Text is cut at `max_tokens`, or at the model's context; a demonstration that is longer is a DataError that names it.
     """
+    longest = max_tokens or policy.context
     if _is_text(path):
-        rows = [piece for text in read_documents(path) for piece in pieces(policy.tokenizer, text, policy.context)]
+        rows = [piece for text in read_documents(path) for piece in pieces(policy.tokenizer, text, longest)]
         if not rows:
             raise DataError(f"{source}: holds no text of two tokens or more.")
         return rows
     encoded = []
     for i, record in enumerate(read_demonstrations(path), start=1):
         try:
-            encoded.append(policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=policy.context))
+            encoded.append(policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=longest))
         except DataError as error:
             raise DataError(f"{source}: record {i}: {error}") from error
     return encoded

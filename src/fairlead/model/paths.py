@@ -32,12 +32,13 @@ class Paths:
     precision: Precision = "float32"
     checkpointing: bool = False  # layers are computed again in the backward pass
 
-    def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int) -> Layout:
+    def layout(self, batch: Batch, network: PreTrainedModel, *, pad_id: int, share: bool = True) -> Layout:
+        """Without `share` no two rows have a place in common, whatever the way."""
         if self.plain:
             return layout.padded(batch)
         if self.packed and trunk.takes_tree_masks(network, batch.tokens.shape[1]):
-            return layout.packed(batch, pad_id=pad_id, blocks=batch.tokens.device.type == "cuda")
-        if self.share_prompts:
+            return layout.packed(batch, pad_id=pad_id, blocks=batch.tokens.device.type == "cuda", share=share)
+        if self.share_prompts and share:
             found = layout.tree(batch, pad_id=pad_id)
             if trunk.takes_tree_masks(network, found.tokens.shape[1]):
                 return found

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.data.records import Message
-from fairlead.model import adapters, load, paths, trunk
+from fairlead.model import adapters, layout, load, paths, trunk
 from fairlead.model.batch import Batch
 from fairlead.model.encode import Encoded, control_tokens, encode_conversation, encode_prompt
 from fairlead.ops.logprobs import linear_logps, selected_logps
@@ -74,22 +74,36 @@ class Policy:
             text = text.replace(control, "")
         return text.strip()
 
-    def logits(self, batch: Batch) -> Tensor:
+    @property
+    def width(self) -> int:
+        """Numbers in the embedding of a token, H."""
+        weight = self._network.get_input_embeddings().weight
+        assert isinstance(weight, Tensor)
+        return weight.shape[1]
+
+    def logits(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
         """[B, T, V]"""
         with self.paths.autocast(self.device):
-            output = self.network(input_ids=batch.tokens, attention_mask=batch.token_mask.long(), use_cache=False)
+            words = trunk.words(self.network, batch.tokens, noise)
+            output = self.network(**words, attention_mask=batch.token_mask.long(), use_cache=False)
         logits: Tensor = output.logits
         return logits
 
-    def token_logps(self, batch: Batch) -> Tensor:
-        """log p(token t | before) on the response, zero elsewhere.  [B, T] float32"""
+    def token_logps(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
+        """log p(token t | before) on the response, zero elsewhere.  [B, T] float32
+
+        `noise` is added to the embeddings, [B, T, H]; rows with noise share no prompt, for each has its own.
+        """
         head = trunk.head_of(self.network) if self.paths.own_logits else None
         if head is None:
-            return selected_logps(self.logits(batch), batch.tokens, batch.response_mask)
+            return selected_logps(self.logits(batch, noise), batch.tokens, batch.response_mask)
         picked = batch.response_at
-        layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
+        places = self.paths.layout(batch, self.network, pad_id=self.pad_id, share=noise is None)
+        if noise is not None:
+            noise = layout.laid_out(noise, batch, places)
         with self.paths.autocast(self.device):
-            hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)[layout.before[picked]]  # [N, H]
+            every = trunk.hidden_states(self.network, places, checkpointing=self.paths.checkpointing, noise=noise)
+            hidden = every[places.before[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
         return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values)
 

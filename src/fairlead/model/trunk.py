@@ -23,16 +23,27 @@ def plain_network(network: PreTrainedModel) -> PreTrainedModel:
     return network.get_base_model() if isinstance(network, PeftModel) else network
 
 
-def hidden_states(network: PreTrainedModel, layout: Layout, *, checkpointing: bool = False) -> Tensor:
+def hidden_states(network: PreTrainedModel, layout: Layout, *, checkpointing: bool = False, noise: Tensor | None = None) -> Tensor:
     """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]
 
     With `checkpointing` only what goes into each layer is kept for the backward pass, and the rest is computed again there.
+    `noise` is added to the embeddings.  [R, C, H]
     """
-    arguments = {} if layout.positions is None else {"position_ids": layout.positions}
+    arguments = words(network, layout.tokens, noise)
+    if layout.positions is not None:
+        arguments["position_ids"] = layout.positions
     trunk = plain_network(network).base_model
     with _checkpointing(trunk, checkpointing and torch.is_grad_enabled()):
-        hidden: Tensor = trunk(input_ids=layout.tokens, attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
+        hidden: Tensor = trunk(attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
     return hidden.flatten(0, 1)
+
+
+def words(network: PreTrainedModel, tokens: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
+    """What the network reads: the tokens, or their embeddings with noise on them."""
+    if noise is None:
+        return {"input_ids": tokens}
+    embedded: Tensor = plain_network(network).get_input_embeddings()(tokens)
+    return {"inputs_embeds": embedded + noise.to(embedded.dtype)}
 
 
 @contextmanager

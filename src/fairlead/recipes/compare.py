@@ -14,7 +14,7 @@ from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
 from fairlead.data.answers import read_answers
-from fairlead.rollout.rewards import open_reward
+from fairlead.rollout.rewards import check_judge, open_reward
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -40,8 +40,12 @@ def main(config: Config, run: Run) -> Artifact:
     a, b = read_answers(run.data_path("a")), read_answers(run.data_path("b"))
     if [row.prompt for row in a] != [row.prompt for row in b]:
         raise DataError(f"{config.a} and {config.b} answer different prompts. Sample both from the same file.")
-    judge = open_reward(run.model_path("judge"), micro_tokens=config.micro_tokens)
     prompts = [row.prompt for row in a]
+    judge = open_reward(
+        run.model_path("judge"),
+        micro_tokens=config.micro_tokens,
+        prepare=lambda judge: check_judge(run, judge, prompts, "float32"),
+    )
     scores_a = judge(prompts, [row.texts[0] for row in a], [row.finished[0] for row in a]).tolist()
     run.stop.raise_if_asked("Stopped; the same command judges again.")
     scores_b = judge(prompts, [row.texts[0] for row in b], [row.finished[0] for row in b]).tolist()

@@ -5,8 +5,12 @@ run     fairlead train sft model=base demonstrations=data/demonstrations.jsonl n
 
 Loss is on assistant turns only, each with the token that ends it.  A step's loss is the mean over all its trained tokens, however it is
 cut into micro-batches.  Part of the prompts is held out and never trained on.
+
+Against forgetting, a share of earlier data can be replayed (arXiv:2502.06042); against memorising, noise on the embeddings (NEFTune,
+arXiv:2310.05914) and a stop when the held-out loss no longer falls.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,11 +26,14 @@ from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
+from fairlead.model.mix import read_mix
+from fairlead.model.noise import embedding_noise
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_and_split
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import best
 from fairlead.train import state as states
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
@@ -41,12 +48,15 @@ class Config:
     name: str  # of the model that is written
     model: ModelRef  # to start from: an artifact, a folder, or OWNER/NAME on the Hub
     demonstrations: DatasetRef  # native rows: prompt and completion, or messages
+    replay: DatasetRef = ""  # earlier data to mix in against forgetting: demonstrations, rows with `text`, or a .txt file
+    replay_share: float = 0.05  # share of the trained tokens that is replayed, where there is a replay; 0.01 to 0.05
     epochs: int = 1  # times that every demonstration is seen
     batch: int = 32  # demonstrations per optimiser step
     lr: float = 1e-4  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 1e-5
     warmup: int = 10  # steps of linear warm-up
     weight_decay: float = 0.0
     max_norm: float = 1.0  # gradients are scaled down to this norm
+    neftune_alpha: float = 0.0  # noise on the embeddings while training, alpha / sqrt(tokens * width); 5 to 15 in the paper, 0 is none
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
     base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
@@ -58,6 +68,7 @@ class Config:
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
     gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
     measure_every: int = 50  # steps between measurements on the held-out part
+    patience: int = 0  # stop after so many measurements without a lower held-out loss, and keep the best weights; 0 never stops
     checkpoint_every: int = 50  # steps
     seed: int = 0
 
@@ -65,6 +76,10 @@ class Config:
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.lr > 0, "lr", self.lr, "must be positive")
+        require(0 < self.replay_share < 1, "replay_share", self.replay_share, "is a share between 0 and 1; without replay nothing is")
+        require(self.neftune_alpha >= 0, "neftune_alpha", self.neftune_alpha, "must not be negative; 0 is no noise")
+        require(self.patience >= 0, "patience", self.patience, "must not be negative; 0 never stops")
+        require(self.patience == 0 or self.held_out > 0, "patience", self.patience, "needs a held-out part: held_out must be above 0")
         require(0 <= self.held_out < 1, "held_out", self.held_out, "is a share, from 0 to below 1")
         require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
         require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
@@ -94,6 +109,10 @@ def main(config: Config, run: Run) -> Artifact:
         source=config.demonstrations,
     )
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
+    replay: list[Encoded] = []
+    if config.replay:
+        replay = read_mix(policy, run.data_path("replay"), source=config.replay, max_tokens=longest)
+        run.event("replay", rows=len(replay))
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
@@ -105,29 +124,50 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 3. Optimiser
     optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer})
+    state = states.State(best.with_room(masters.parameters) if config.patience else masters.parameters, {"optimizer": optimizer})
     start = states.restore(run, state)
     masters.write()
 
     # 4. Train
     num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
     order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    replayed: list[list[int]] = [[] for _ in order]
+    if replay:
+        step_tokens = [num_trained(rows.train_rows[i] for i in index) for index in order]
+        row_tokens = [num_trained([row]) for row in replay]
+        replayed = batches.replayed_rows(step_tokens, row_tokens, config.replay_share, run_seed=config.seed)
     meter = Meter(run)
     with progress("sft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
-            items = [rows.train_rows[i] for i in order[step]]
-            num_tokens = sum(sum(item.trained) for item in items)  # known before the first backward
+            if config.patience and best.waited(state) >= config.patience:
+                states.save(run, step, state)
+                run.event("early stop", step=step, best_step=state.numbers["best_step"], held_out_loss=state.numbers["best_loss"])
+                break
+            own = [rows.train_rows[i] for i in order[step]]
+            items = own + [replay[i] for i in replayed[step]]
+            num_own, num_tokens = num_trained(own), num_trained(items)  # known before the first backward
             total = torch.zeros((), dtype=torch.float64, device=policy.device)  # there, so that nothing waits for it between micro-batches
+            replay_total = torch.zeros_like(total)
             for index in batches.micro_batches([len(item) for item in items], micro_tokens, packed=policy.paths.packed):
                 micro = batches.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
-                loss = sft.negative_log_likelihood(policy.token_logps(micro))  # [B, T]
+                noise = None
+                if config.neftune_alpha:
+                    lengths, alpha = [len(items[i]) for i in index], config.neftune_alpha
+                    noise = embedding_noise(lengths, policy.width, alpha=alpha, run_seed=config.seed, step=step, rows=index)
+                    noise = batches.moved(noise, policy.device)
+                loss = sft.negative_log_likelihood(policy.token_logps(micro, noise))  # [B, T]
                 (loss.sum() / num_tokens).backward()
                 total += loss.detach().sum()
+                replay_total += loss.detach()[[k for k, i in enumerate(index) if i >= len(own)]].sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
-            metrics = {"loss": float(total) / num_tokens, "lr": lr, "grad_norm": grad_norm}
+            metrics = {"loss": float(total - replay_total) / num_own, "lr": lr, "grad_norm": grad_norm}
+            if replayed[step]:
+                metrics["replay_loss"] = float(replay_total) / (num_tokens - num_own)
             if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
                 metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, micro_tokens)
+                if config.patience:
+                    best.note(state, step + 1, metrics["held_out_loss"])
             run.log(step + 1, **metrics)
             meter.count(sum(len(item) for item in items))
             bar.advance(f"loss {metrics['loss']:.3f}")
@@ -136,11 +176,21 @@ def main(config: Config, run: Run) -> Artifact:
             states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
-    # 5. Save
+    # 5. Save: the last weights, or those of the lowest held-out loss
+    logged = run.read_metrics()
+    last = logged[-1]
+    if config.patience:
+        best_step = best.give_back(state)
+        last = next(row for row in logged if row["step"] == best_step)
     masters.give_back()
-    last = run.read_metrics()[-1]
+    kept = {name: last[name] for name in last if name.endswith("loss")} | ({"best_step": best_step} if config.patience else {})
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: last[k] for k in last if k.endswith("loss")})
+    return run.publish(lambda folder: policy.save(folder, home=home), metrics=kept)
+
+
+def num_trained(rows: Iterable[Encoded]) -> int:
+    """Tokens that carry loss; nothing stands before a row's first token, so that it has none."""
+    return sum(sum(row.trained[1:]) for row in rows)
 
 
 @torch.no_grad()

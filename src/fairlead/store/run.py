@@ -51,12 +51,19 @@ class Run:
     def parents(self) -> tuple[Parent, ...]:
         return tuple(Parent(found.name, found.digest, field) for field, found in sorted(self.inputs.items()))
 
-    def data_path(self, field: str) -> Path:
-        """The file of rows: a dataset artifact's only .jsonl (its folder when it has several), or the path that was given."""
+    def data_path(self, field: str, *, rows: str = "") -> Path:
+        """The file of rows, or the path that was given.
+
+        Of an artifact it is the only .jsonl; of several, the one that is named as the field is, or as `rows` says (its folder where
+        none is).
+        """
         found = self.inputs[field]
         assert found.location is not None, f"{field} = {found.ref} is a model of the Hub, not data"
-        rows = [] if found.artifact is None else [name for name in found.artifact.manifest.files if name.endswith(".jsonl")]
-        return found.location / rows[0] if len(rows) == 1 else found.location
+        present = [] if found.artifact is None else [name for name in found.artifact.manifest.files if name.endswith(".jsonl")]
+        wanted = f"{rows or field}.jsonl"
+        if wanted not in present:
+            return found.location / present[0] if len(present) == 1 else found.location
+        return found.location / wanted
 
     def model_path(self, field: str) -> str:
         """What a model is loaded from: a folder or a name of the Hub; "gold" unchanged, `rule:` with the path found.
