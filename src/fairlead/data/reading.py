@@ -14,7 +14,7 @@ from fairlead.core.errors import DataError
 from fairlead.data import sources
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import MAX_SHOWN, BadRow, Problem, bad_rows
-from fairlead.data.records import Comparison, Demonstration, Kind, Prompt, Record, kind_of
+from fairlead.data.records import Comparison, Demonstration, Kind, Prompt, Ranking, Record, kind_of
 from fairlead.data.sources import SourceRow
 
 NUM_SAMPLE = 100  # rows that a file's kind is guessed from
@@ -31,6 +31,10 @@ def read_demonstrations(path: Path) -> list[Demonstration]:
 
 def read_comparisons(path: Path) -> list[Comparison]:
     return cast(list[Comparison], read(path, "comparison"))
+
+
+def read_rankings(path: Path) -> list[Ranking]:
+    return cast(list[Ranking], read(path, "ranking"))
 
 
 def read_prompts(path: Path) -> list[Prompt]:
