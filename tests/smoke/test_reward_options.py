@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pytest import approx
+from test_reward import score
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
@@ -22,7 +23,6 @@ from fairlead.model.policy import load_policy
 from fairlead.recipes import reward
 from fairlead.store.project import Project
 from fakes import WORDS, Trained, check_finished, project_with_base, train
-from test_reward import score
 
 SETTINGS: dict[str, Any] = {
     "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl", "lora_rank": 0,
