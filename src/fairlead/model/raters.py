@@ -60,7 +60,8 @@ class Raters(nn.Module):
 
     def tie_rate(self) -> float:
         """How often two answers of equal scores are called a tie."""
-        return float(self.tie_logit.exp() / (self.tie_logit.exp() + 2))
+        odds = float(self.tie_logit.detach().exp())
+        return odds / (odds + 2)
 
     def table(self, counts: dict[str, int]) -> dict[str, dict[str, float]]:
         """For people: rater -> sensitivity, error rate, and how many labels this was learned from."""

@@ -61,7 +61,7 @@ class Config:
     label_smoothing: float = 0.0  # every choice counts as one of this probability for the other answer
     flip_rate: float = 0.0  # known share of choices that say the opposite of what was meant
     rater_effects: bool = False  # learn each rater's sensitivity and error rate along with the scores
-    rater_lr: float = 0.05  # learning rate of what is learned about raters, and about ties
+    rater_lr: float = 0.1  # learning rate of what is learned about raters, and about ties
     aspects: tuple[str, ...] = ()  # a head for each of these, learned from the rows' aspects; empty: one head, learned from the choice
     aspect_weights: tuple[float, ...] = ()  # of each aspect in the total; empty: all alike
     members: int = 1  # more make an ensemble: other heads, other samples of the prompts
