@@ -2,6 +2,7 @@ import pytest
 
 from fairlead.core.errors import DataError
 from fairlead.data import judgements
+from fairlead.data.judgements import Judgement
 from fairlead.data.records import Comparison, Message, Messages, Ranking
 
 ASKED = (Message("user", "What?"),)
@@ -28,7 +29,7 @@ def test_only_what_decides_something_is_compared_by_baselines() -> None:
 
 
 def test_ties_are_left_out_unless_they_are_learned_from() -> None:
-    every = [CLEAR, TIE, MUTE, RANKING, FLAT]
+    every: list[Judgement] = [CLEAR, TIE, MUTE, RANKING, FLAT]
     assert judgements.usable(every, "x", ties=False) == ([CLEAR, RANKING], 2, 1)
     assert judgements.usable(every, "x", ties=True) == ([CLEAR, TIE, RANKING], 2, 1)
 

@@ -231,7 +231,8 @@ def test_aspects_in_the_first_loss(tmp_path: Path) -> None:
     model = new_reward_model(str(project.artifacts / "model" / "base"), run_seed=0, aspects=("true", "brief"), weights=(1.0, 1.0))
     expected = []
     for row in rows:
-        ids = [model.encode(parse_row("comparison", row, Where("rows", 1)).prompt + side) for side in _sides(row)]  # type: ignore[union-attr]
+        record: Any = parse_row("comparison", row, Where("rows", 1))
+        ids = [model.encode(record.prompt + side) for side in (record.chosen, record.rejected)]
         with torch.no_grad():
             heads = model.aspect_scores(collate(ids, pad_id=model.pad_id))
         gaps = (heads[0] - heads[1]).tolist()
@@ -243,11 +244,6 @@ def test_aspects_in_the_first_loss(tmp_path: Path) -> None:
         ]
         expected.append(mean(losses))
     assert first_loss(project, aspects=("true", "brief")) == approx(mean(expected), abs=1e-5)
-
-
-def _sides(row: dict[str, Any]) -> list[Any]:
-    record: Any = parse_row("comparison", row, Where("rows", 1))
-    return [record.chosen, record.rejected]
 
 
 @pytest.mark.parametrize("rank", [0, 4])
