@@ -35,7 +35,7 @@ PANEL = (
     Rater(name="adversary", tie_width=0.0, adversary=True),
 )
 NUM_LABELS, NUM_TEST = 2400, 600
-SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "lr": 3e-4}
+SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
 
 
 def main() -> None:
@@ -62,10 +62,10 @@ def main() -> None:
 def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     """Accuracy of each arm, and what the aware one thinks of the raters.  A finished arm is read, not trained again."""
     project = projects.open_at(root) if root.exists() else projects.create(root)
-    labels = raters.label(pairs(num_labels, seed, held_out=False), PANEL, run_seed=seed)
+    every = pairs(num_labels + NUM_TEST, seed)
+    labels, test = raters.label(every[NUM_TEST:], PANEL, run_seed=seed), every[:NUM_TEST]
     write_records(project.data / "labels.jsonl", labels)
     write_records(project.data / "told.jsonl", told(labels))
-    test = pairs(NUM_TEST, seed, held_out=True)
     found: dict[str, Any] = {}
     for arm, file, rater_effects in (("naive", "labels", False), ("aware", "labels", True), ("oracle", "told", False)):
         config = reward.Config(
@@ -82,10 +82,10 @@ def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     return found
 
 
-def pairs(count: int, seed: int, *, held_out: bool) -> list[Candidates]:
-    """Two answers of unlike worth to each prompt."""
+def pairs(count: int, seed: int) -> list[Candidates]:
+    """Two answers of unlike worth to each prompt; prompts are all different."""
     found = []
-    for task in world.tasks(seed, "rater aware", count, held_out=held_out):
+    for task in world.tasks(seed, "rater aware", count, held_out=False):
         rng = seeds.rng(seed, "rater aware", task.prompt)
         for _ in range(20):  # some prompts are hard to answer in two ways
             answers = world.answer(task, world.WILD, rng), world.answer(task, world.WILD, rng)

@@ -55,3 +55,9 @@ def test_members_draw_whole_prompts() -> None:
     for times in (one, other):
         assert all(len(set(times[i : i + 3])) == 1 for i in range(0, 60, 3))
         assert sum(times) == 60 and 0 in times and max(times) > 1
+
+
+def test_a_held_out_side_of_ties_tests_nothing() -> None:
+    judgements.check_decided([TIE, RANKING], "x")
+    with pytest.raises(DataError, match="x: all 2 held-out rows are ties"):
+        judgements.check_decided([TIE, FLAT], "x")

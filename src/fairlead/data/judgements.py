@@ -36,6 +36,14 @@ def usable(judgements: Sequence[Judgement], source: str, *, ties: bool, aspects:
     return Usable(found, num_ties, num_no_use)
 
 
+def check_decided(held_out: Sequence[Judgement], source: str) -> None:
+    """Evidence needs answers of which one is better; a held-out side without any is a DataError."""
+    if not any(ordered_texts(record) for record in held_out):
+        raise DataError(
+            f"{source}: all {len(held_out)} held-out rows are ties, so there is nothing to test on. Change held_out or the seed."
+        )
+
+
 def ranks(record: Judgement) -> tuple[int, ...]:
     """1 for the best answer, then 2, and so on; equal for a tie.  Example: ranks (3, 7, 7) of a row are 1, 2, 2."""
     if isinstance(record, Comparison):

@@ -22,7 +22,7 @@ from fairlead.core import files, seed
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
-from fairlead.data.judgements import Judgement, ordered_texts, rater_of, times_drawn, usable, weight_of
+from fairlead.data.judgements import Judgement, check_decided, ordered_texts, rater_of, times_drawn, usable, weight_of
 from fairlead.data.reading import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
 from fairlead.losses import reward
@@ -138,6 +138,7 @@ def main(config: Config, run: Run) -> Artifact:
         seed=config.seed,
         source=source,
     )
+    check_decided(rows.held_out, source)
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
     run.event("data", **counts, dropped=rows.num_dropped)
     held_out = [Item(record, group) for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)]
