@@ -24,8 +24,21 @@ from fairlead.store.project import KINDS
 
 DOCS = ROOT / "docs"
 # String keys in the recipes that are no metrics: names of optimisers and tensors in a checkpoint, columns of written rows.
-NOT_METRICS = {"optimizer", "critic_optimizer", "drafts", "prompt", "role", "content", "completions", "finished", "a", "b", "scores"}
-NOT_METRICS |= {"probe_scores"}
+NOT_METRICS = {
+    "optimizer",
+    "critic_optimizer",
+    "rater_optimizer",
+    "drafts",
+    "prompt",
+    "role",
+    "content",
+    "completions",
+    "finished",
+    "a",
+    "b",
+    "scores",
+    "probe_scores",
+}
 
 
 def page(name: str) -> str:

@@ -19,7 +19,9 @@ KNOBS = {
         "checkpoint_every seed"
     ),
     "reward": (
-        "name model comparisons epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
+        "name model comparisons rankings ties tie_pull ranking_loss margin_scale label_smoothing flip_rate rater_effects rater_lr "
+        "aspects aspect_weights members length_penalty centring centre_on "
+        "epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
         "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
     "dpo": (

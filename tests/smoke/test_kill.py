@@ -57,6 +57,10 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         | {"replay": "data/earlier.jsonl", "replay_share": 0.1},
     ),
     "reward": ("reward", PAIRS | {"lora_rank": 0}),
+    "ensemble with raters": (
+        "reward",
+        PAIRS | {"comparisons": "data/signed.jsonl", "lora_rank": 4, "members": 2, "rater_effects": True, "ties": "learn"},
+    ),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
     "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
@@ -154,6 +158,9 @@ def two_projects(tmp_path: Path, recipe: str, settings: dict[str, Any]) -> tuple
     whole, other = tmp_path / "whole", tmp_path / "other"
     made = project_with_base(whole)
     jsonl.write(made.data / "earlier.jsonl", [{"text": "The sky is blue. " * (1 + i % 4)} for i in range(12)])
+    rows = [row for _, row in jsonl.read(made.data / "comparisons.jsonl")]
+    signed = [row | {"rater": ("ann", "bob")[i % 2]} | ({"tie": "bad"} if i % 5 == 0 else {}) for i, row in enumerate(rows)]
+    jsonl.write(made.data / "signed.jsonl", signed)
     if settings.get("reward") == "judge":
         train(made, reward, **COMMON | PAIRS | {"name": "judge", "epochs": 1, "lora_rank": 0})
     shutil.copytree(whole, other)

@@ -172,3 +172,15 @@ def test_a_request_to_stop_after_the_last_step_stops_nothing(tmp_path: Path) -> 
         states.save_if_due(run, 7, 7, fresh(), every=100)
         latest = run.latest_checkpoint()
         assert latest is not None and latest[0] == 7
+
+
+def test_a_checkpoint_of_what_was_trained_before_is_not_loaded(tmp_path: Path) -> None:
+    before, after = fresh(), fresh(seed=1)
+    with opened(tmp_path) as run:
+        for step in range(1, 5):
+            run.log(step, loss=1.0)
+        states.save(run, 3, before)
+        assert states.restore(run, after, begin=3) == 3
+        assert snapshot(after) == snapshot(fresh(seed=1)) != snapshot(before)
+        assert [row["step"] for row in run.read_metrics()] == [1, 2, 3]
+        assert states.restore(run, after, begin=2) == 3 and snapshot(after) == snapshot(before)

@@ -14,7 +14,7 @@ from fairlead.core.errors import DataError
 from fairlead.data import sources
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import MAX_SHOWN, BadRow, Problem, bad_rows
-from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Prompt, Rating, Record, kind_of
+from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Prompt, Ranking, Rating, Record, kind_of
 from fairlead.data.sources import SourceRow
 
 NUM_SAMPLE = 100  # rows that a file's kind is guessed from
@@ -39,6 +39,10 @@ def read_binary(path: Path) -> list[Binary]:
 
 def read_ratings(path: Path) -> list[Rating]:
     return cast(list[Rating], read(path, "rating"))
+
+
+def read_rankings(path: Path) -> list[Ranking]:
+    return cast(list[Ranking], read(path, "ranking"))
 
 
 def read_prompts(path: Path) -> list[Prompt]:

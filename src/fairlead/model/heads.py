@@ -1,13 +1,15 @@
 """Networks with a scalar head: the reward model (one number per conversation) and the critic (one per token).
 
 Stored as transformers' sequence classification with one label, so that other tools read them too.  A head that is missing from the
-files is refused, never made up.
+files is refused, never made up.  A reward model of several aspects has a head, and a label, for each; what counts is their total,
+which is one linear map of the same hidden state again.
 """
 
 import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from peft import PeftModel, TaskType
@@ -26,6 +28,15 @@ from fairlead.model.policy import Policy
 
 ADAPTER = "adapter"  # folder beside a merged reward model with the adapter that was trained, which a policy on the same base can carry
 HEAD = "score"  # the name that transformers gives the head of its decoder classifiers
+
+
+class Aspects(NamedTuple):
+    """The heads of a reward model of several aspects: total = sum of weight * (score - mean) / std."""
+
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    means: tuple[float, ...]  # of held-out answers, each aspect's own
+    stds: tuple[float, ...]
 
 
 class ScalarModel:
@@ -53,6 +64,7 @@ class ScalarModel:
         config = trunk.plain_network(network).config
         self.reward_mean = _scale(config, "reward_mean", 0.0)  # of held-out answers when it was trained; 0 where that was never measured
         self.reward_std = _scale(config, "reward_std", 1.0)
+        self.aspects = None if head is not None else _aspects(config)  # a head that stands beside gives the total
 
     @property
     def network(self) -> PreTrainedModel:
@@ -87,6 +99,13 @@ class ScalarModel:
         config = trunk.plain_network(self._network).config
         config.reward_mean, config.reward_std = mean, std
 
+    def set_aspects(self, aspects: Aspects) -> None:
+        """Remember what the heads are and how they make the total; stored with the model."""
+        self.aspects = aspects
+        config = trunk.plain_network(self._network).config
+        config.reward_aspects, config.reward_weights = list(aspects.names), list(aspects.weights)
+        config.reward_aspect_means, config.reward_aspect_stds = list(aspects.means), list(aspects.stds)
+
     def trainable(self) -> dict[str, nn.Parameter]:
         own = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         beside = {} if self._head is None else {f"{HEAD}.{name}": p for name, p in self._head.named_parameters()}
@@ -98,24 +117,35 @@ class ScalarModel:
         return encode_conversation(self.tokenizer, messages, stop_ids=self.stop_ids, num_context=last, max_tokens=max_tokens)
 
     def scores(self, batch: Batch) -> Tensor:
-        """The head at each row's last real token, where the whole answer has been read.  [B]"""
+        """The total of the heads at each row's last real token, where the whole answer has been read.  [B]"""
+        return self.total(self.aspect_scores(batch))
+
+    def aspect_scores(self, batch: Batch) -> Tensor:
+        """Each head there.  [B, A]"""
         layout, values = self._values(batch)
         return values[layout.at.gather(1, batch.lengths[:, None] - 1).squeeze(1)]
+
+    def total(self, aspect_scores: Tensor) -> Tensor:
+        """[..., A] -> [...]"""
+        if self.aspects is None:
+            return aspect_scores.squeeze(-1)
+        weights, means, stds = (torch.tensor(values, device=aspect_scores.device) for values in self.aspects[1:])
+        return ((aspect_scores - means) / stds * weights).sum(dim=-1)
 
     def state_values(self, batch: Batch) -> Tensor:
         """V before token t was chosen, that is the head at t - 1, on the response; zero elsewhere.  [B, T]"""
         layout, values = self._values(batch)
         picked = batch.response_at
-        return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values[layout.before[picked]])
+        return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, self.total(values[layout.before[picked]]))
 
     def _values(self, batch: Batch) -> tuple[Layout, Tensor]:
-        """The head on every place of a layout.  layout, [R * C] float32"""
+        """The heads on every place of a layout.  layout, [R * C, A] float32"""
         layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
         with self.paths.autocast(self.device):
             hidden = trunk.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)
         head = self.head  # in float32 whatever the trunk runs in: differences of scores are small beside the scores
         bias = None if head.bias is None else head.bias.float()
-        return layout, functional.linear(hidden.float(), head.weight.float(), bias).squeeze(-1)
+        return layout, functional.linear(hidden.float(), head.weight.float(), bias)
 
     def zero_head(self) -> None:
         """A head that knows nothing: every value is 0 until it is trained."""
@@ -150,16 +180,31 @@ def _head(network: PreTrainedModel, reference: str) -> nn.Linear:
 
 def _scale(config: PreTrainedConfig, name: str, default: float) -> float:
     """A number of config.json, which comes from outside: NaN where it is none."""
-    value = getattr(config, name, default)
+    return _number(getattr(config, name, default))
+
+
+def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | None = None) -> ScalarModel:
-    """The trunk of a language model with a fresh head, weights ~ N(0, 1/(d+1)) as in arXiv:2009.01325."""
+def _aspects(config: PreTrainedConfig) -> Aspects | None:
+    """What config.json says of several heads, None where there is one.  It comes from outside, and is checked by `_check_scale`."""
+    names = getattr(config, "reward_aspects", None)
+    if names is None:
+        return None
+    lists = [getattr(config, f"reward_{what}", None) for what in ("weights", "aspect_means", "aspect_stds")]
+    numbers = [tuple(map(_number, found)) if isinstance(found, list) else () for found in lists]
+    return Aspects(tuple(map(str, names)) if isinstance(names, list) else (), *numbers)
+
+
+def new_reward_model(
+    reference: str, *, run_seed: int, lora: adapters.Lora | None = None, aspects: Sequence[str] = (), weights: Sequence[float] = ()
+) -> ScalarModel:
+    """The trunk of a language model with a fresh head, weights ~ N(0, 1/(d+1)) as in arXiv:2009.01325; with `aspects`, one for each."""
     causal = load.load_causal_lm(reference)
     tokenizer = load.load_tokenizer(reference)
     config = copy.deepcopy(causal.config)
-    config.num_labels = 1
+    config.num_labels = max(1, len(aspects))
     config.pad_token_id = tokenizer.pad_token_id
     try:
         network = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
@@ -180,6 +225,8 @@ def new_reward_model(reference: str, *, run_seed: int, lora: adapters.Lora | Non
     load.to_default_device(network)
     made = ScalarModel(network, tokenizer, stop_ids)
     made.reference = reference
+    if aspects:
+        made.set_aspects(Aspects(tuple(aspects), tuple(weights), (0.0,) * len(aspects), (1.0,) * len(aspects)))
     return made
 
 
@@ -190,8 +237,6 @@ def load_reward_model(reference: str) -> ScalarModel:
     network = load.from_pretrained(AutoModelForSequenceClassification, reference)
     _head(network, reference)
     _check_scale(network.config, reference)
-    if network.config.num_labels != 1:
-        raise ModelError(f"{reference}: has {network.config.num_labels} labels; a reward model has one.")
     load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
     return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
@@ -209,7 +254,8 @@ def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarM
     """A critic that begins as the reward model: its trunk, and its head moved to the scale of the rewards that it will predict."""
     critic = load_reward_model(reference)
     network = critic.network
-    setattr(network, HEAD, _on_the_rewards_scale(getattr(network, HEAD), critic))
+    setattr(network, HEAD, _on_the_rewards_scale(_total_head(critic.head.weight, critic.head.bias, critic.aspects), critic))
+    network.config.num_labels, network.config.reward_aspects = 1, None
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
     load.to_default_device(network)
@@ -233,13 +279,10 @@ def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel
     _check_scale(config, reference)
     weights = load.read_adapter(folder / ADAPTER)
     head_weight = [weights.pop(key) for key in sorted(weights) if key.endswith(f".{HEAD}.weight")]
-    if len(head_weight) != 1 or head_weight[0].shape != (1, policy.network.config.hidden_size):
-        raise ModelError(f"{folder / ADAPTER}: holds no head of one number. Train the reward model again.")
+    if len(head_weight) != 1 or head_weight[0].shape != (config.num_labels, policy.network.config.hidden_size):
+        raise ModelError(f"{folder / ADAPTER}: holds no head like the one that its config.json tells of. Train the reward model again.")
     adapters.read_beside(policy.network, name, folder / ADAPTER, weights)
-    head = nn.Linear(head_weight[0].shape[1], 1, bias=False)
-    with torch.no_grad():
-        head.weight.copy_(head_weight[0])
-    model = _beside(policy, name, head)
+    model = _beside(policy, name, _total_head(head_weight[0], None, _aspects(config)))
     model.reward_mean, model.reward_std = _scale(config, "reward_mean", 0.0), _scale(config, "reward_std", 1.0)
     return model
 
@@ -260,15 +303,44 @@ def _beside(policy: Policy, name: str, head: nn.Linear) -> ScalarModel:
     return ScalarModel(policy.network, policy.tokenizer, policy.stop_ids, adapter=name, head=head.to(policy.device))
 
 
+def _total_head(weight: Tensor, bias: Tensor | None, aspects: Aspects | None) -> nn.Linear:
+    """The total of all heads as one head: linear maps of the same hidden state add up.  [A, H], [A]"""
+    head = nn.Linear(weight.shape[1], 1, bias=bias is not None or aspects is not None)
+    with torch.no_grad():
+        if aspects is None:
+            head.weight.copy_(weight)
+            if bias is not None:
+                head.bias.copy_(bias)
+            return head
+        weights, means, stds = (torch.tensor(values, device=weight.device) for values in aspects[1:])
+        head.weight.copy_((weights / stds) @ weight)
+        offsets = -means if bias is None else bias - means
+        head.bias.fill_(float((weights / stds * offsets).sum()))
+    return head
+
+
 def _on_the_rewards_scale(head: nn.Linear, model: ScalarModel) -> nn.Linear:
     """(score - mean) / std as a head of its own."""
     scaled = nn.Linear(head.in_features, 1)
     with torch.no_grad():
         scaled.weight.copy_(head.weight / model.reward_std)
-        scaled.bias.fill_(-model.reward_mean / model.reward_std)
+        offset = 0.0 if head.bias is None else float(head.bias)
+        scaled.bias.fill_((offset - model.reward_mean) / model.reward_std)
     return scaled
 
 
 def _check_scale(config: PreTrainedConfig, reference: str) -> None:
     if not math.isfinite(_scale(config, "reward_mean", 0.0)) or not 0 < _scale(config, "reward_std", 1.0) < math.inf:
         raise ModelError(f"{reference}: reward_mean or reward_std in its config.json is no usable number. Train the model again.")
+    aspects = _aspects(config)
+    if aspects is None and config.num_labels != 1:
+        raise ModelError(f"{reference}: has {config.num_labels} labels; a reward model has one, or one for each of its reward_aspects.")
+    if aspects is None:
+        return
+    sizes = {len(values) for values in aspects}
+    numbers = [value for values in aspects[1:] for value in values]
+    if sizes != {config.num_labels} or not all(map(math.isfinite, numbers)) or not all(std > 0 for std in aspects.stds):
+        raise ModelError(
+            f"{reference}: reward_aspects, reward_weights, reward_aspect_means and reward_aspect_stds in its config.json are not a usable "
+            f"number for each of its {config.num_labels} labels. Train the model again."
+        )

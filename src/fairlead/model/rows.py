@@ -10,8 +10,9 @@ from torch import Tensor
 from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt
-from fairlead.model.batch import Batch, collate, micro_batches
+from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded, TooLong
+from fairlead.model.groups import group_tokens, micro_groups
 from fairlead.model.paths import Paths
 from fairlead.model.policy import Policy
 
@@ -82,18 +83,13 @@ def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
 
 
 def pair_tokens(pair: Pair, *, share_prompts: bool, packed: bool = False) -> int:
-    """What a pair takes of a micro-batch: the prompt once and both answers, or both rows at the length of the longer, or as they are."""
-    chosen, rejected = pair
-    prompt = chosen.trained.index(True)
-    if (share_prompts or packed) and chosen.tokens[:prompt] == rejected.tokens[:prompt]:
-        return len(chosen) + len(rejected) - prompt
-    return len(chosen) + len(rejected) if packed else 2 * max(len(chosen), len(rejected))
+    """What a pair takes of a micro-batch: see `group_tokens`."""
+    return group_tokens(pair, share_prompts=share_prompts, packed=packed)
 
 
 def micro_pairs(paths: Paths, pairs: Sequence[Pair], micro_tokens: int) -> list[list[int]]:
     """Groups of pairs that fit a micro-batch, in the way in which the network is run."""
-    sizes = [pair_tokens(pair, share_prompts=paths.share_prompts, packed=paths.packed) for pair in pairs]
-    return micro_batches(sizes, micro_tokens, packed=paths.packed)
+    return micro_groups(paths, pairs, micro_tokens)
 
 
 def micro_answers(paths: Paths, items: Sequence[Answers], micro_tokens: int) -> list[list[int]]:

@@ -1,32 +1,41 @@
-"""Reward model: one number for an answer, learned from people's comparisons.  Bradley-Terry: arXiv:2203.02155, section 3.5.
+"""Reward model: one number for an answer, learned from people's judgements.  Bradley-Terry: arXiv:2203.02155, section 3.5.
 
-reads   comparisons (data.records.Comparison)      writes  reward-model, metrics with intervals
+reads   comparisons, rankings (data.records)      writes  reward-model, metrics with intervals
 run     fairlead train reward model=sft comparisons=data/comparisons.jsonl name=reward
 
 Part of the prompts is held out.  On it the model stands beside two baselines that read no meaning: one that only counts length, one that
-only counts words.  Ties are left out and counted.  The scores' mean and spread on held-out answers are stored with the model.
+only counts words.  Ties are left out and counted, unless they are to be learned from.  The scores' mean and spread on held-out answers are
+stored with the model.  Of an ensemble, member 0 is what a single model would be; the others see prompts drawn with replacement.
 """
 
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from fairlead.core import files, seed
 from fairlead.core.config import DatasetRef, ModelRef
-from fairlead.core.errors import require
+from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_comparisons
+from fairlead.data.judgements import Judgement, check_decided, ordered_texts, rater_of, times_drawn, usable, weight_of
+from fairlead.data.reading import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
 from fairlead.losses import reward
 from fairlead.model import batch as batches
-from fairlead.model import memory
+from fairlead.model import judged, memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
+from fairlead.model.groups import Group, collate_groups
 from fairlead.model.heads import ScalarModel, new_reward_model
+from fairlead.model.judged import Item, Scored
 from fairlead.model.paths import Precision
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, micro_pairs
+from fairlead.model.raters import UNNAMED, Raters
+from fairlead.model.rows import Rows, encode_and_split
 from fairlead.stats import baseline, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -43,9 +52,24 @@ KIND = "reward-model"
 class Config:
     name: str  # of the reward model that is written
     model: ModelRef  # whose trunk it starts from, usually the SFT model
-    comparisons: DatasetRef  # native rows: prompt, chosen, rejected
+    comparisons: DatasetRef = ""  # native rows: prompt, chosen, rejected.  Either these or rankings, or both
+    rankings: DatasetRef = ""  # native rows: prompt, completions, ranks
+    ties: Literal["leave-out", "learn"] = "leave-out"  # learn: a tie says that both are alike, and that both are good or both bad
+    tie_pull: float = 0.1  # weight of "both are good" (above zero) or "both are bad" (below); only with ties=learn
+    ranking_loss: Literal["plackett-luce", "pairs"] = "plackett-luce"  # pairs: every pair of a ranking as a comparison, their mean
+    margin_scale: float = 0.0  # how far ahead the chosen answer has to be for each unit of a row's margin
+    label_smoothing: float = 0.0  # every choice counts as one of this probability for the other answer
+    flip_rate: float = 0.0  # known share of choices that say the opposite of what was meant
+    rater_effects: bool = False  # learn each rater's sensitivity and error rate along with the scores
+    rater_lr: float = 0.1  # learning rate of what is learned about raters, and about ties
+    aspects: tuple[str, ...] = ()  # a head for each of these, learned from the rows' aspects; empty: one head, learned from the choice
+    aspect_weights: tuple[float, ...] = ()  # of each aspect in the total; empty: all alike
+    members: int = 1  # more make an ensemble: other heads, other samples of the prompts
+    length_penalty: float = 0.0  # weight of the squared correlation of score and length among answers to one prompt, in each step
+    centring: float = 0.0  # weight of (r_chosen + r_rejected)^2, which keeps scores around zero; 0.01 in the paper
+    centre_on: DatasetRef = ""  # demonstrations whose mean reward is 0; empty: the held-out answers
     epochs: int = 1  # more than one or two overfits: each epoch sees the same choices again
-    batch: int = 32  # pairs per optimiser step
+    batch: int = 32  # comparisons and rankings per optimiser step
     lr: float = 1e-4  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 1e-5
     warmup: int = 10  # steps of linear warm-up
     weight_decay: float = 0.0
@@ -55,7 +79,7 @@ class Config:
     base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
     held_out: float = 0.15  # share of the prompts kept for the evidence
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
-    too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
+    too_long: Literal["error", "drop"] = "error"  # what to do with rows of which one answer is longer
     micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
@@ -65,6 +89,28 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require(bool(self.comparisons or self.rankings), "comparisons", self.comparisons, "is empty, and so is rankings; name one or both")
+        require(self.tie_pull >= 0, "tie_pull", self.tie_pull, "must not be negative")
+        require(self.margin_scale >= 0, "margin_scale", self.margin_scale, "must not be negative")
+        require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "is a share from 0 to below a half")
+        require(0 <= self.flip_rate < 0.5, "flip_rate", self.flip_rate, "is a share from 0 to below a half")
+        require(self.rater_lr > 0, "rater_lr", self.rater_lr, "must be positive")
+        require(self.members > 0, "members", self.members, "must be positive; 1 is a single model")
+        require(self.length_penalty >= 0, "length_penalty", self.length_penalty, "must not be negative")
+        require(self.centring >= 0, "centring", self.centring, "must not be negative")
+        noise = self.label_smoothing or self.flip_rate
+        for name, clash, why in (
+            ("flip_rate", self.flip_rate and self.rater_effects, "stands beside rater_effects, which learns it; choose one"),
+            ("label_smoothing", self.label_smoothing and self.ties == "learn", "has no meaning for ties; with ties=learn use flip_rate"),
+            ("ranking_loss", self.rankings and noise and self.ranking_loss != "pairs", "knows no wrong labels; use pairs"),
+            ("aspects", self.aspects and self.rankings, "are learned from comparisons; rankings have none"),
+            ("aspects", self.aspects and self.margin_scale, "have no margin; margin_scale must be 0"),
+            ("aspects", self.aspects and self.ties == "learn", "say themselves what is alike; ties must be leave-out"),
+            ("aspects", len(set(self.aspects)) < len(self.aspects), "names an aspect twice"),
+        ):
+            require(not clash, name, getattr(self, name), why)
+        sizes = (0, len(self.aspects))
+        require(len(self.aspect_weights) in sizes, "aspect_weights", self.aspect_weights, "needs one number for each aspect, or none")
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.lr > 0, "lr", self.lr, "must be positive")
@@ -81,106 +127,272 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
 
-    # 1. Model: the trunk of a language model and a fresh head
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
-    model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
-
-    # 2. Data: pairs that share a prompt stay on the same side of the split
-    comparisons = read_comparisons(run.data_path("comparisons"))
-    longest = config.max_tokens or model.context
+    # 1. Data: judgements that share a prompt stay on the same side of the split
+    model = new_member(config, run, config.members - 1)
+    judgements, counts, source = read_judgements(config, run)
     rows = encode_and_split(
-        decided(comparisons, config.comparisons),
-        lambda c: encode_pair(model, c, longest),
+        judgements,
+        lambda record: judged.encode(model, record, config.max_tokens or model.context),
         too_long=config.too_long,
         held_out=config.held_out,
         seed=config.seed,
-        source=config.comparisons,
+        source=source,
     )
-    counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
+    check_decided(rows.held_out, source)
+    counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
     run.event("data", **counts, dropped=rows.num_dropped)
-    model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
-    check_paths(run, model, lambda: model.scores(few), what="reward model")
-    masters = Masters(model.trainable(), config.precision)
-    expected = memory.measure(
-        model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
-    )
-    micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-
-    # 3. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer})
-    start = states.restore(run, state)
-    masters.write()
-
-    # 4. Train
-    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
-    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    held_out = [Item(record, group) for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)]
+    # Member 0 of an ensemble comes last, and stays: it is what a single model would be.
+    parts = {member: items_of(rows, config, member) for member in reversed(range(config.members))}
+    steps = {member: config.epochs * batches.steps_per_epoch(len(items), config.batch) for member, items in parts.items()}
+    num_steps, end = sum(steps.values()), 0
     meter = Meter(run)
-    with progress("reward", num_steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, num_steps):
-            items = [rows.train_rows[i] for i in order[step]]
-            total, right = torch.zeros(2, dtype=torch.float64, device=model.device)  # there, so that nothing waits for them
-            for index in micro_pairs(model.paths, items, micro_tokens):
-                chosen, rejected = pair_scores(model, [items[i] for i in index])
-                loss = reward.bradley_terry(chosen, rejected)  # [pairs]
-                (loss.sum() / len(items)).backward()
-                total += loss.detach().sum()
-                right += reward.accuracy(chosen, rejected).sum()
-            lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
-            metrics = {"loss": float(total) / len(items), "accuracy": float(right) / len(items), "lr": lr, "grad_norm": grad_norm}
-            if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
-                chosen, rejected = all_scores(model, rows.held_out_rows, micro_tokens)
-                metrics["held_out_loss"] = float(reward.bradley_terry(chosen, rejected).mean())
-                metrics["held_out_accuracy"] = float(reward.accuracy(chosen, rejected).mean())
-            run.log(step + 1, **metrics)
-            meter.count(sum(len(side) for item in items for side in item))
-            bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+
+    for member, items in parts.items():
+        begin, end = end, end + steps[member]
+        if member_folder(run, member).exists():  # trained and saved before this process began
+            continue
+
+        # 2. Model: the trunk of a language model and a fresh head; beside it, what is learned about raters
+        if member != config.members - 1:
+            model = new_member(config, run, member)
+        names = sorted({rater_of(item.record) or UNNAMED for item in items}) if config.rater_effects else []
+        raters = Raters(names, ties=config.ties == "learn").to(model.device)
+        masters, micro_tokens = prepare(run, model, items, config)
+
+        # 3. Optimisers
+        optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
+        optimizers = {"optimizer": optimizer}
+        if raters.trainable():
+            optimizers["rater_optimizer"] = adamw(raters.trainable(), lr=config.rater_lr)
+        state = states.State({**masters.parameters, **raters.trainable()}, optimizers)
+        start = states.restore(run, state, begin=begin)
+        masters.write()
+
+        # 4. Train
+        order = batches.step_rows(len(items), config.batch, steps[member], run_seed=seed_of(config, member))
+        with progress("reward", num_steps, done=start, quiet=run.quiet) as bar:
+            for step in range(start, end):
+                taken = [items[i] for i in order[step - begin]]
+                step_weight = sum(item.weight for item in taken)
+                # Sums are kept there, so that nothing waits for them.
+                total, right, num_decided = torch.zeros(3, dtype=torch.float64, device=model.device)
+                pulls = length_pulls(model, taken, config, micro_tokens)  # [items, K]
+                for index in judged.micro_items(model, taken, micro_tokens):
+                    scored = judged.score(model, [taken[i] for i in index])
+                    losses = losses_of(scored, raters, config)  # [items]
+                    weighted = losses * torch.tensor([taken[i].weight for i in index], device=losses.device)
+                    objective = weighted.sum() / step_weight
+                    if config.length_penalty:
+                        objective = objective + (pulls[index, : scored.totals.shape[1]] * scored.totals).sum()
+                    objective.backward()
+                    total += weighted.detach().sum()
+                    credit, is_decided = scored.right()
+                    right, num_decided = right + credit.sum(), num_decided + is_decided.sum()
+                if names:  # their priors count once for all the labels together
+                    (raters.surprise() / sum(item.weight for item in items)).backward()
+                lr = cosine(step - begin, steps[member], peak=config.lr, warmup=config.warmup)
+                grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+                if raters.trainable():
+                    update(optimizers["rater_optimizer"], lr=config.rater_lr * lr / config.lr, max_norm=config.max_norm, step=step + 1)
+                accuracy = float(right) / max(1, int(num_decided))
+                metrics = {"loss": float(total) / step_weight, "accuracy": accuracy, "lr": lr, "grad_norm": grad_norm}
+                if (step + 1) % config.measure_every == 0 or step + 1 == end:
+                    metrics |= measured(judged.score_all(model, held_out, micro_tokens))
+                run.log(step + 1, **metrics)
+                meter.count(sum(len(row) for item in taken for row in item.group))
+                bar.advance(f"loss {metrics['loss']:.3f}  accuracy {accuracy:.2f}")
+                if (step + 1) % config.checkpoint_every == 0 or run.stop:
+                    meter.flush()
+                states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+        set_scale(model, held_out, config, run, micro_tokens)
+        if member > 0:
+            masters.give_back()
+            with files.atomic_folder(member_folder(run, member)) as folder:
+                model.save(folder, home=run.project.artifacts / KIND / config.name / f"member-{member}")
     meter.flush()
 
     # 5. Evidence: the same held-out pairs for the model and for baselines that read no meaning
-    chosen, rejected = all_scores(model, rows.held_out_rows, micro_tokens)
-    both = torch.cat([chosen, rejected])
-    model.set_scale(mean=float(both.mean()), std=max(float(both.std()), 1e-6))
-    train_texts, held_out_texts = [answer_texts(c) for c in rows.train], [answer_texts(c) for c in rows.held_out]
-    evidence = {
-        "held_out_loss": float(reward.bradley_terry(chosen, rejected).mean()),
-        "accuracy": interval.proportion(float(reward.accuracy(chosen, rejected).sum()), len(rows.held_out)).as_dict(),
+    scored = judged.score_all(model, held_out, micro_tokens)
+    train_texts, held_out_texts = ([texts for record in side for texts in ordered_texts(record)] for side in (rows.train, rows.held_out))
+    credit, is_decided = scored.right()
+    evidence: dict[str, Any] = {
+        "held_out_loss": measured(scored)["held_out_loss"],
+        "accuracy": interval.proportion(float(credit.sum()), int(is_decided.sum())).as_dict(),
         "length_only": baseline.length_only(train_texts, held_out_texts).as_dict(),
         "bag_of_words": baseline.bag_of_words(train_texts, held_out_texts, seed=config.seed).as_dict(),
         **counts,
         "dropped": rows.num_dropped,
     }
+    evidence |= what_else_was_learned(scored, raters, rows, config)
+
+    # 6. Save
     masters.give_back()
-    home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: model.save(folder, home=home), metrics=evidence)
+    made = run.publish(lambda folder: save(model, folder, config, run), metrics=evidence)
+    shutil.rmtree(run.folder / "members", ignore_errors=True)
+    return made
 
 
-def encode_pair(model: ScalarModel, comparison: Comparison, max_tokens: int | None) -> Pair:
-    return (
-        model.encode(comparison.prompt + comparison.chosen, max_tokens=max_tokens),
-        model.encode(comparison.prompt + comparison.rejected, max_tokens=max_tokens),
+# ---------------------------------------------------------------- losses
+
+
+def losses_of(scored: Scored, raters: Raters, config: Config) -> Tensor:
+    """The loss of each judgement, by its kind.  [items]"""
+    losses = torch.zeros_like(scored.totals[:, 0])
+    is_pair = [isinstance(item.record, Comparison) for item in scored.items]
+    pairs, rankings = ([i for i, pair in enumerate(is_pair) if pair is wanted] for wanted in (True, False))
+    if pairs:
+        records = [item.record for item in scored.items if isinstance(item.record, Comparison)]
+        if config.aspects:
+            found = aspect_losses(scored.heads[pairs, :2], records, raters, config)
+        else:
+            found = pair_losses(scored.totals[pairs, :2], records, raters, config)
+        losses = losses.index_put((torch.tensor(pairs, device=losses.device),), found)
+    if rankings:
+        found = ranking_losses(scored.totals[rankings], scored.ranks[rankings], config)
+        losses = losses.index_put((torch.tensor(rankings, device=losses.device),), found)
+    if config.centring:
+        losses = losses + config.centring * reward.centring(scored.totals, scored.present)
+    return losses
+
+
+def pair_losses(scores: Tensor, records: Sequence[Comparison], raters: Raters, config: Config) -> Tensor:
+    """[pairs, 2] -> [pairs]"""
+    chosen, rejected = scores.unbind(dim=1)
+    sensitivities, errors = raters.of([record.rater for record in records], flip_rate=config.flip_rate)
+    margins = torch.tensor([record.margin or 0.0 for record in records], device=scores.device)
+    logits = reward.margin_logits(sensitivities * chosen, sensitivities * rejected, margins, scale=config.margin_scale)
+    if config.ties == "leave-out":
+        return reward.choice(logits, torch.full_like(logits, 1 - config.label_smoothing), errors)
+    is_tie = torch.tensor([record.tie is not None for record in records], device=scores.device)
+    is_good = torch.tensor([record.tie == "good" for record in records], device=scores.device)
+    losses = reward.davidson(logits, is_tie, errors, raters.tie_logit)
+    return losses + config.tie_pull * is_tie * reward.absolute(chosen, rejected, is_good)
+
+
+def aspect_losses(scores: Tensor, records: Sequence[Comparison], raters: Raters, config: Config) -> Tensor:
+    """Mean over the aspects that the row judges; each head learns from its own aspect only.  [pairs, 2, aspects] -> [pairs]"""
+    sensitivities, errors = raters.of([record.rater for record in records], flip_rate=config.flip_rate)
+    values, is_judged = judged.aspect_values(records, config.aspects, scores.device)  # [pairs, aspects]
+    logits = sensitivities[:, None] * (scores[:, 0] - scores[:, 1])  # [pairs, aspects]
+    targets = (1 + (1 - 2 * config.label_smoothing) * values) / 2
+    losses = reward.choice(logits, targets, errors[:, None].expand_as(logits))
+    return (losses * is_judged).sum(dim=1) / is_judged.sum(dim=1)
+
+
+def ranking_losses(scores: Tensor, ranks: Tensor, config: Config) -> Tensor:
+    """[rankings, K] x 2 -> [rankings]"""
+    if config.ranking_loss == "plackett-luce":
+        return reward.plackett_luce(scores, ranks)
+    return reward.ranked_pairs(scores, ranks, flip_rate=config.flip_rate, smoothing=config.label_smoothing)
+
+
+def length_pulls(model: ScalarModel, items: Sequence[Item], config: Config, micro_tokens: int) -> Tensor:
+    """The slope of the whole step's length penalty at each score.  [items, K]
+
+    A correlation is no sum over micro-batches, so the step is scored once without gradients, and the slopes are handed to the backward
+    pass: the gradient is that of one batch, however it is cut.
+    """
+    if not config.length_penalty:
+        return torch.zeros(0)
+    scored = judged.score_all(model, items, micro_tokens)
+    totals = scored.totals.requires_grad_()
+    penalty = config.length_penalty * reward.length_correlation(totals, scored.lengths, scored.present).square()
+    return torch.autograd.grad(penalty, totals)[0]
+
+
+# ---------------------------------------------------------------- rows, members, measurements
+
+
+def read_judgements(config: Config, run: Run) -> tuple[list[Judgement], dict[str, int], str]:
+    """The rows that the losses can learn from, how many are ties or of no use, and where they come from."""
+    comparisons: Sequence[Judgement] = read_comparisons(run.data_path("comparisons")) if config.comparisons else []
+    rankings: Sequence[Judgement] = read_rankings(run.data_path("rankings")) if config.rankings else []
+    source = " and ".join(filter(None, (config.comparisons, config.rankings)))
+    found = usable([*comparisons, *rankings], source, ties=config.ties == "learn", aspects=config.aspects)
+    if config.rater_effects and not any(rater_of(record) for record in found.judgements):
+        raise DataError(f"{source}: no row names its rater, so rater_effects has nothing to learn from.")
+    return found.judgements, {"ties": found.num_ties, "no_use": found.num_no_use}, source
+
+
+def items_of(rows: Rows[Judgement, Group], config: Config, member: int) -> list[Item]:
+    """What a member is trained on."""
+    times = times_drawn(rows.train, run_seed=config.seed, member=member)
+    every = zip(rows.train, rows.train_rows, times, strict=True)
+    return [Item(record, group, count * weight_of(record)) for record, group, count in every if count]
+
+
+def seed_of(config: Config, member: int) -> int:
+    return seed.derive(config.seed, "member", member) if member else config.seed
+
+
+def new_member(config: Config, run: Run, member: int) -> ScalarModel:
+    own = seed_of(config, member)
+    lora = Lora(config.lora_rank, config.lora_alpha, own, config.precision, config.base_bits) if config.lora_rank else None
+    weights = config.aspect_weights or (1 / max(1, len(config.aspects)),) * len(config.aspects)
+    return new_reward_model(run.model_path("model"), run_seed=own, lora=lora, aspects=config.aspects, weights=weights)
+
+
+def prepare(run: Run, model: ScalarModel, items: Sequence[Item], config: Config) -> tuple[Masters, int]:
+    """The fastest way of running the model that gives its plain scores, its float32 copies, and the tokens of a forward pass."""
+    model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
+    few = collate_groups([item.group for item in items[: batches.FEW]], pad_id=model.pad_id, device=model.device).batch
+    check_paths(run, model, lambda: model.scores(few), what="reward model")
+    masters = Masters(model.trainable(), config.precision)
+    expected = memory.measure(
+        model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
     )
+    return masters, memory.token_budget(run, expected, config.micro_tokens)
 
 
-def pair_scores(model: ScalarModel, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-    """Scores of the chosen and of the rejected answers, from one forward pass.  [pairs], [pairs]"""
-    return halves(model.scores(collate_pairs(pairs, pad_id=model.pad_id, device=model.device)))
+def measured(scored: Scored) -> dict[str, float]:
+    """Bradley-Terry's loss and accuracy on all pairs that are decided, whatever the model was trained with."""
+    credit, is_decided = scored.right()
+    losses = reward.ranked_pairs(scored.totals[is_decided], scored.ranks[is_decided])
+    return {"held_out_loss": float(losses.mean()), "held_out_accuracy": float(credit[is_decided].mean())}
 
 
-@torch.no_grad()
-def all_scores(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> tuple[Tensor, Tensor]:
-    """`pair_scores` over micro-batches, without gradients.  [pairs], [pairs]"""
-    chosen, rejected = (torch.zeros(len(pairs), device=model.device) for _ in range(2))
-    for index in micro_pairs(model.paths, pairs, micro_tokens):
-        chosen[index], rejected[index] = pair_scores(model, [pairs[i] for i in index])
-    return chosen, rejected
+def set_scale(model: ScalarModel, held_out: Sequence[Item], config: Config, run: Run, micro_tokens: int) -> None:
+    """What the scores of held-out answers look like: each head's own scale, then that of their total."""
+    scored = judged.score_all(model, held_out, micro_tokens)
+    if model.aspects is not None:
+        heads = scored.answers(scored.heads)  # [answers, aspects]
+        stds = heads.std(dim=0).clamp(min=1e-6)
+        model.set_aspects(model.aspects._replace(means=tuple(heads.mean(dim=0).tolist()), stds=tuple(stds.tolist())))
+    totals = model.total(scored.answers(scored.heads))
+    mean = float(totals.mean())
+    if config.centre_on:
+        references = [(*record.prompt, *record.completion) for record in read_demonstrations(run.data_path("centre_on"))]
+        mean = sum(judged.score_conversations(model, references, micro_tokens)) / len(references)
+    model.set_scale(mean=mean, std=max(float(totals.std()), 1e-6))
 
 
-def answer_texts(comparison: Comparison) -> tuple[str, str]:
-    """What a baseline reads: the chosen and the rejected answer as text."""
-    return " ".join(m.content for m in comparison.chosen), " ".join(m.content for m in comparison.rejected)
+def what_else_was_learned(scored: Scored, raters: Raters, rows: Rows[Judgement, Group], config: Config) -> dict[str, Any]:
+    """Figures of the options that are on."""
+    found: dict[str, Any] = {}
+    if config.aspects:
+        values, _ = judged.aspect_values([item.record for item in scored.items], config.aspects, scored.heads.device)
+        right = ((scored.heads[:, 0] - scored.heads[:, 1]) * values > 0).sum(dim=0).tolist()
+        decided = (values != 0).sum(dim=0).tolist()
+        each = zip(config.aspects, right, decided, strict=True)
+        found["aspects"] = {name: interval.proportion(hits, n).as_dict() for name, hits, n in each if n}
+    if config.ties == "learn":
+        found["tie_rate"] = raters.tie_rate()
+    if config.rater_effects:
+        found["raters"] = raters.table(Counter(rater_of(record) or UNNAMED for record in rows.train))
+    if config.length_penalty:
+        found["length_correlation"] = float(reward.length_correlation(scored.totals, scored.lengths, scored.present))
+    if config.members > 1:
+        found["members"] = config.members
+    return found
+
+
+def member_folder(run: Run, member: int) -> Path:
+    """Where a member waits until the last one is trained."""
+    return run.folder / "members" / f"member-{member}"
+
+
+def save(model: ScalarModel, folder: Path, config: Config, run: Run) -> None:
+    model.save(folder, home=run.project.artifacts / KIND / config.name)
+    for member in range(1, config.members):
+        shutil.copytree(member_folder(run, member), folder / f"member-{member}")

@@ -30,12 +30,15 @@ class State:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def restore(run: Run, state: State) -> int:
-    """Load the run's last checkpoint into the state and forget what was logged after it; returns the number of steps made."""
+def restore(run: Run, state: State, *, begin: int = 0) -> int:
+    """Load the run's last checkpoint into the state and forget what was logged after it; returns the number of steps made.
+
+    A run that trains several states one after the other says where this one begins: a checkpoint of before is not its own.
+    """
     latest = run.latest_checkpoint()
-    if latest is None:
-        run.rewind(0)
-        return 0
+    if latest is None or latest[0] <= begin:
+        run.rewind(begin)
+        return begin
     step, folder = latest
     state.numbers.update(read(folder, state))
     run.rewind(step)

@@ -1,0 +1,122 @@
+"""What knowing the raters recovers: ten simulated people judge the pocket world's answers, three near-random and one adversarial.
+
+run  python -m benchmarks.rater_aware --seeds 0 1 2 3 4 --out build/rater_aware --json benchmarks/results/rater_aware.json
+
+Three reward models learn from the same labels, each with the recipe and the same settings: naive (every label is believed), aware
+(`rater_effects`), and oracle (told who is who: random labels are dropped and the adversary's turned round).  Accuracy is agreement with the
+gold rule on pairs of prompts that no label was about.  The figure is (aware - naive) / (oracle - naive), over all seeds.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quickstart import machine
+from fairlead.core import seed as seeds
+from fairlead.data.records import Comparison, Message
+from fairlead.data.writing import write_records
+from fairlead.loop.pocket import BASE_MODEL
+from fairlead.model.heads import load_reward_model
+from fairlead.model.judged import score_conversations
+from fairlead.recipes import reward
+from fairlead.rehearse import gold, raters, world
+from fairlead.rehearse.raters import Candidates, Rater
+from fairlead.stats import interval
+from fairlead.store import project as projects
+from fairlead.store.project import Project
+from fairlead.store.run import open_run
+
+PANEL = (
+    *(Rater(name=f"careful {k}", tie_width=0.0) for k in range(6)),
+    *(Rater(name=f"random {k}", tie_width=0.0, careless=0.9) for k in range(3)),
+    Rater(name="adversary", tie_width=0.0, adversary=True),
+)
+NUM_LABELS, NUM_TEST = 2400, 600
+SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--out", type=Path, default=Path("build/rater_aware"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--labels", type=int, default=NUM_LABELS)
+    args = parser.parse_args()
+    found = {seed: one_seed(args.out / f"seed-{seed}", seed, args.labels) for seed in args.seeds}
+    print("| seed | naive | aware | oracle |\n|---|---|---|---|")
+    for seed, one in found.items():
+        print(f"| {seed} | {one['naive']:.3f} | {one['aware']:.3f} | {one['oracle']:.3f} |")
+    gap, gained = (sum(one[arm] - one["naive"] for one in found.values()) for arm in ("oracle", "aware"))
+    print(f"recovered {gained / gap:.0%} of a mean gap of {100 * gap / len(found):.1f} points")
+    if args.json:
+        result = {"machine": machine(), "labels": args.labels, "settings": SETTINGS, "recovered": gained / gap, "seeds": found}
+        if len(found) > 1:
+            result["gained"] = interval.mean([one["aware"] - one["naive"] for one in found.values()]).as_dict()
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
+    """Accuracy of each arm, and what the aware one thinks of the raters.  A finished arm is read, not trained again."""
+    project = projects.open_at(root) if root.exists() else projects.create(root)
+    every = pairs(num_labels + NUM_TEST, seed)
+    labels, test = raters.label(every[NUM_TEST:], PANEL, run_seed=seed), every[:NUM_TEST]
+    write_records(project.data / "labels.jsonl", labels)
+    write_records(project.data / "told.jsonl", told(labels))
+    found: dict[str, Any] = {}
+    for arm, file, rater_effects in (("naive", "labels", False), ("aware", "labels", True), ("oracle", "told", False)):
+        config = reward.Config(
+            name=arm,
+            model=str(BASE_MODEL),
+            comparisons=str(project.data / f"{file}.jsonl"),
+            rater_effects=rater_effects,
+            seed=seed,
+            **SETTINGS,
+        )
+        found[arm], metrics = trained(project, config, test)
+        if rater_effects:
+            found["raters"] = metrics["raters"]
+    return found
+
+
+def pairs(count: int, seed: int) -> list[Candidates]:
+    """Two answers of unlike worth to each prompt; prompts are all different."""
+    found = []
+    for task in world.tasks(seed, "rater aware", count, held_out=False):
+        rng = seeds.rng(seed, "rater aware", task.prompt)
+        for _ in range(20):  # some prompts are hard to answer in two ways
+            answers = world.answer(task, world.WILD, rng), world.answer(task, world.WILD, rng)
+            if worth(task.prompt, answers[0]) != worth(task.prompt, answers[1]):
+                found.append(Candidates(task.prompt, answers, (True, True)))
+                break
+    return found
+
+
+def worth(prompt: str, answer: str) -> float:
+    return gold.judge(prompt, answer).score
+
+
+def told(labels: Sequence[Comparison]) -> list[Comparison]:
+    """What somebody would keep who knew who is who."""
+    kept = [label for label in labels if not str(label.rater).startswith("random")]
+    return [replace(label, chosen=label.rejected, rejected=label.chosen) if label.rater == "adversary" else label for label in kept]
+
+
+def trained(project: Project, config: reward.Config, test: Sequence[Candidates]) -> tuple[float, dict[str, Any]]:
+    with open_run(project, "reward", config, kind=reward.KIND) as run:
+        made = reward.main(config, run)
+    model = load_reward_model(str(made.folder))
+    texts = [(Message("user", item.prompt), Message("assistant", answer)) for item in test for answer in item.answers]
+    scores = score_conversations(model, texts, 4096)
+    right = [
+        (scores[2 * i] > scores[2 * i + 1]) == (worth(item.prompt, item.answers[0]) > worth(item.prompt, item.answers[1]))
+        for i, item in enumerate(test)
+    ]
+    return sum(right) / len(right), made.manifest.metrics
+
+
+if __name__ == "__main__":
+    main()
