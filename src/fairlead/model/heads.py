@@ -197,6 +197,14 @@ def load_reward_model(reference: str) -> ScalarModel:
     return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
 
 
+def members_of(reference: str) -> list[str]:
+    """The folders of a reward model's members, itself first; of one that is no ensemble only itself."""
+    found: list[str] = [reference]
+    while (Path(reference) / f"member-{len(found)}").is_dir():
+        found.append(str(Path(reference) / f"member-{len(found)}"))
+    return found
+
+
 def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarModel:
     """A critic that begins as the reward model: its trunk, and its head moved to the scale of the rewards that it will predict."""
     critic = load_reward_model(reference)

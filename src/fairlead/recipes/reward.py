@@ -1,10 +1,11 @@
 """Reward model: one number for an answer, learned from people's comparisons.  Bradley-Terry: arXiv:2203.02155, section 3.5.
 
-reads   comparisons (data.records.Comparison)      writes  reward-model, metrics with intervals
+reads   comparisons (data.records.Comparison)      writes  reward-model with its admission report, metrics with intervals
 run     fairlead train reward model=sft comparisons=data/comparisons.jsonl name=reward
 
-Part of the prompts is held out.  On it the model stands beside two baselines that read no meaning: one that only counts length, one that
-only counts words.  Ties are left out and counted.  The scores' mean and spread on held-out answers are stored with the model.
+Part of the prompts is held out.  On it the model that was saved is examined (eval.admission): beside baselines that read no meaning, for
+its calibration, for what it makes of length; a verdict says whether it may pay a policy.  Ties are left out and counted.  The scores'
+mean and spread on held-out answers are stored with the model.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,12 @@ from torch import Tensor
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
+from fairlead.data.notes import read_notes
 from fairlead.data.reading import read_comparisons
 from fairlead.data.records import Comparison
+from fairlead.eval import admission
+from fairlead.eval.evidence import Pairs
+from fairlead.eval.scoring import Scores, Trained
 from fairlead.losses import reward
 from fairlead.model import batch as batches
 from fairlead.model import memory
@@ -27,7 +32,6 @@ from fairlead.model.check import check_paths
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.paths import Precision
 from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, halves, micro_pairs
-from fairlead.stats import baseline, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
@@ -84,6 +88,7 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Model: the trunk of a language model and a fresh head
     lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
     model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
+    fresh_head = model.head.weight.detach().clone()
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
     comparisons = read_comparisons(run.data_path("comparisons"))
@@ -142,22 +147,21 @@ def main(config: Config, run: Run) -> Artifact:
             states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
-    # 5. Evidence: the same held-out pairs for the model and for baselines that read no meaning
+    # 5. Evidence: what the held-out pairs say of the model as it is saved, beside baselines that read no meaning; and the verdict
     chosen, rejected = all_scores(model, rows.held_out_rows, micro_tokens)
     both = torch.cat([chosen, rejected])
     model.set_scale(mean=float(both.mean()), std=max(float(both.std()), 1e-6))
-    train_texts, held_out_texts = [answer_texts(c) for c in rows.train], [answer_texts(c) for c in rows.held_out]
-    evidence = {
-        "held_out_loss": float(reward.bradley_terry(chosen, rejected).mean()),
-        "accuracy": interval.proportion(float(reward.accuracy(chosen, rejected).sum()), len(rows.held_out)).as_dict(),
-        "length_only": baseline.length_only(train_texts, held_out_texts).as_dict(),
-        "bag_of_words": baseline.bag_of_words(train_texts, held_out_texts, seed=config.seed).as_dict(),
-        **counts,
-        "dropped": rows.num_dropped,
-    }
     masters.give_back()
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: model.save(folder, home=home), metrics=evidence)
+    return admission.publish(
+        run,
+        lambda folder: model.save(folder, home=home),
+        Pairs(rows.held_out, rows.train, read_notes(run.data_path("comparisons")), config.seed),
+        Trained(Scores(chosen.tolist(), rejected.tolist()), fresh_head),
+        counts=counts | {"dropped": rows.num_dropped},
+        micro_tokens=micro_tokens,
+        source=config.comparisons,
+    )
 
 
 def encode_pair(model: ScalarModel, comparison: Comparison, max_tokens: int | None) -> Pair:
@@ -179,8 +183,3 @@ def all_scores(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> 
     for index in micro_pairs(model.paths, pairs, micro_tokens):
         chosen[index], rejected[index] = pair_scores(model, [pairs[i] for i in index])
     return chosen, rejected
-
-
-def answer_texts(comparison: Comparison) -> tuple[str, str]:
-    """What a baseline reads: the chosen and the rejected answer as text."""
-    return " ".join(m.content for m in comparison.chosen), " ".join(m.content for m in comparison.rejected)
