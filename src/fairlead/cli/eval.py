@@ -16,15 +16,15 @@ from fairlead.core.errors import GateRefused, ProjectError
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run
 
+REPORT = "admission.json"
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A reward model: an artifact, or any folder that holds one.")],
     comparisons: Annotated[str, typer.Option(help="Native rows with prompt, chosen, rejected: a file, or a dataset of the project.")],
     out: Annotated[Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")] = None,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 where the verdict is: refuse.")] = False,
-    store: Annotated[
-        bool, typer.Option("--store", help="Also put admission.json into the model's folder, where training reads it.")
-    ] = False,
+    store: Annotated[bool, typer.Option("--store", help="Also put admission.json into the model's folder.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Leave out pairs that are too long for the model, and count them.")] = False,
     max_tokens: Annotated[int, typer.Option(help="The longest conversation; 0 means the model's own context.")] = 0,
     seed: Annotated[int, typer.Option(help="Of halves, baselines and resampling.")] = 0,
@@ -51,7 +51,7 @@ def evaluate(
             note(f"{run.id} had finished before; this is what it found.")
         evaluation = reward.main(config, run)
         report = read_report(evaluation)
-        wrote = [evaluation.folder, write_page(run, evaluation, report, model, out)]
+        wrote = [evaluation.folder, write_page(evaluation, report, model, out or run.folder / "report.html")]
         if store:
             wrote.append(_store(run, evaluation))
     if gate and report["verdict"] == "refuse":
@@ -67,18 +67,24 @@ def evaluate(
 
 
 def read_report(made: Artifact) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads((made.folder / "admission.json").read_text(encoding="utf-8"))
+    report: dict[str, Any] = json.loads((made.folder / REPORT).read_text(encoding="utf-8"))
     return report
 
 
-def write_page(run: Run, evaluation: Artifact, report: Mapping[str, Any], model: str, out: Path | None) -> Path:
+def write_page(made: Artifact, report: Mapping[str, Any], model: str, out: Path) -> Path:
+    """The page of the admission report in an artifact: an evaluation, or a reward model with the report of its training."""
     from fairlead.report.admission_page import AdmissionPage, Source, render_admission
-    from fairlead.store import artifact as artifacts
+    from fairlead.store.artifact import brief
 
-    sources = [Source(role, one.name, artifacts.brief(one.digest)) for role, one in run.inputs.items()]
-    code = " ".join(word for word in evaluation.manifest.code.values() if word)
-    out = out or run.folder / "report.html"
-    files.write_text(out, render_admission(AdmissionPage(model=model, report=report, sources=sources, run_id=run.id, code=code)))
+    manifest = made.manifest
+    page = AdmissionPage(
+        model=model,
+        report=report,
+        sources=[Source(parent.role, parent.name, brief(parent.digest)) for parent in manifest.parents],
+        run_id=manifest.run or "",
+        code=" ".join(word for word in manifest.code.values() if word),
+    )
+    files.write_text(out, render_admission(page))
     return out
 
 
@@ -103,7 +109,7 @@ def _check_storable(run: Run) -> None:
 
 
 def _store(run: Run, evaluation: Artifact) -> Path:
-    target = Path(run.model_path("model")) / "admission.json"
+    target = Path(run.model_path("model")) / REPORT
     with files.atomic_file(target) as file:
-        file.write((evaluation.folder / "admission.json").read_bytes())
+        file.write((evaluation.folder / REPORT).read_bytes())
     return target

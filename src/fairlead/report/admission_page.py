@@ -95,8 +95,8 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
                 text.fixed(fitted["error"], 3),
                 "",
                 Markup(""),
-                f"Stated against observed probability, on average. By chance up to {text.fixed(fitted['chance_error'], 3)} with so few pairs; "
-                f"before a temperature was fitted {text.fixed(fitted['error_before'], 3)}.",
+                f"Stated against observed probability, on average. Chance alone gives up to {text.fixed(fitted['chance_error'], 3)}; "
+                f"before a temperature was fitted it was {text.fixed(fitted['error_before'], 3)}.",
             )
         )
     ceiling = report["ceiling"]
@@ -108,8 +108,8 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
                 text.percent(ceiling["reached"]),
                 "",
                 charts.whisker(allowed, label="Ceiling", reference=accuracy.value, tone="c"),
-                f"Two people agree on {text.percent_interval(_interval(ceiling['agreement']))} of {text.count(allowed.n, 'pair')}; that allows an "
-                f"accuracy of at most about {text.percent(allowed.value)}. The dashed line is the model.",
+                f"Two people agree on {text.percent_interval(_interval(ceiling['agreement']))} of {text.count(allowed.n, 'pair')}; "
+                f"that allows an accuracy of at most about {text.percent(allowed.value)}. The dashed line is the model.",
             )
         )
     return found
