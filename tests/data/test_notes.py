@@ -8,13 +8,8 @@ from fairlead.data.reading import read_comparisons
 
 
 def row(word: str, **more: Any) -> dict[str, Any]:
-    turn = [{"role": "assistant", "content": word}]
-    return {
-        "prompt": [{"role": "user", "content": "Say it."}],
-        "chosen": turn,
-        "rejected": [{"role": "assistant", "content": "no"}],
-        **more,
-    }
+    chosen, rejected = ([{"role": "assistant", "content": content}] for content in (word, "no"))
+    return {"prompt": [{"role": "user", "content": "Say it."}], "chosen": chosen, "rejected": rejected, **more}
 
 
 def noted(tmp_path: Path, *rows: dict[str, Any]) -> tuple[list[Note], int]:
