@@ -300,8 +300,8 @@ ADMISSION: dict[str, Any] = {
         "bag_of_words": _share(0.648, 0.6, 0.693) | {"lead": _share(0.138, 0.07, 0.2)},
     },
     "slices": [
-        {"by": "margin", "name": "below 1, hardly better", "accuracy": _share(0.64, 0.55, 0.72, 120)},
-        {"by": "margin", "name": "2 to 3, much better", "accuracy": _share(0.93, 0.86, 0.97, 110)},
+        {"by": "margin", "name": "below 1", "accuracy": _share(0.64, 0.55, 0.72, 120)},
+        {"by": "margin", "name": "2 to 3", "accuracy": _share(0.93, 0.86, 0.97, 110)},
         {"by": "length", "name": "chosen longer", "accuracy": _share(0.84, 0.78, 0.89, 200)},
         {"by": "length", "name": "chosen shorter", "accuracy": _share(0.7, 0.61, 0.78, 130)},
         {"by": "rater", "name": "Ada", "accuracy": _share(0.86, 0.78, 0.91, 96)},

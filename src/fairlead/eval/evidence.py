@@ -97,7 +97,7 @@ def _on_the_other_half(pairs: Pairs, rule: Callable[[Sequence[Comparison], Seque
     halves = numpy.array(pairs.halves)
     for side in (halves, ~halves):
         if side.any():
-            inside, outside = ([pairs.held_out[i] for i in numpy.flatnonzero(which)] for which in (side, ~side))
+            inside, outside = ([pairs.held_out[i] for i in numpy.flatnonzero(which).tolist()] for which in (side, ~side))
             found[side] = rule(outside, inside)
     return found
 
@@ -122,7 +122,7 @@ def _groups(one: Comparison, notes: Notes) -> list[tuple[str, str]]:
     like = abs(chosen - rejected) <= LIKE_LENGTH * max(chosen, rejected)
     found = [("length", "of like length" if like else "chosen longer" if chosen > rejected else "chosen shorter")]
     if one.margin is not None:
-        found.append(("margin", "below 1, hardly better" if one.margin < 1 else "1 to 2" if one.margin < 2 else "2 to 3, much better"))
+        found.append(("margin", "below 1" if one.margin < 1 else "1 to 2" if one.margin < 2 else "2 to 3"))
     if one.rater is not None:
         found.append(("rater", one.rater))
     return found + [("tag", tag) for tag in notes.of(one).tags]
@@ -170,7 +170,7 @@ def _cosine(a: Vector, b: Vector) -> float:
 
 
 def _centred(values: Vector) -> Vector:
-    return values - values.mean()
+    return values - float(values.mean())
 
 
 def _ceiling(pairs: Pairs, accuracy: float) -> dict[str, Any] | None:

@@ -22,6 +22,8 @@ LENGTHS = (
     ("given_choice", "inside pairs, beyond the choice"),
 )
 
+MOST_OF_A_NAME = 16  # characters
+
 
 class Source(NamedTuple):
     role: str
@@ -126,13 +128,18 @@ def _slice_charts(report: Mapping[str, Any]) -> list[Markup]:
     found = []
     for kind, title in KINDS:
         rows = [
-            charts.Row(f"{one['name']} (n = {one['accuracy']['n']})", _interval(one["accuracy"]))
+            charts.Row(f"{_cut(one['name'])} ({one['accuracy']['n']})", _interval(one["accuracy"]))
             for one in report["slices"]
             if one["by"] == kind
         ]
         if rows:
-            found.append(charts.intervals(rows, title=title, unit="accuracy", as_percent=True, reference=0.5))
+            found.append(charts.intervals(rows, title=title, unit="accuracy", as_percent=True, reference=0.5, note="In brackets: pairs."))
     return found
+
+
+def _cut(name: str) -> str:
+    """As much of a name as fits beside its figures on a phone."""
+    return name if len(name) <= MOST_OF_A_NAME else name[: MOST_OF_A_NAME - 1] + "…"
 
 
 def _reliability(report: Mapping[str, Any]) -> Markup | None:

@@ -97,7 +97,7 @@ def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *,
 
 def _credit(margins: Vector) -> Vector:
     """1 for each pair put in the right order, a half for one without order.  [pairs]"""
-    return (margins > 0) + 0.5 * (margins == 0)
+    return numpy.asarray((margins > 0) + 0.5 * (margins == 0), dtype=numpy.float64)
 
 
 def _position_margins(first: Sequence[bool | None]) -> Vector:

@@ -58,7 +58,7 @@ def chance_error(chosen: Vector, *, seed: int) -> float:
     confidence, _ = _folded(chosen)
     parts = _equal_parts(confidence)
     random = numpy.random.default_rng(seeds.derive(seed, "calibration"))
-    draws = [_error((random.random(len(confidence)) < confidence) + 0.0, confidence, parts) for _ in range(SIMULATIONS)]
+    draws = [_error((random.random(len(confidence)) < confidence).astype(numpy.float64), confidence, parts) for _ in range(SIMULATIONS)]
     return float(numpy.quantile(draws, 0.95))
 
 

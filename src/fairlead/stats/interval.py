@@ -186,7 +186,9 @@ def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDAr
         raise ValueError(f"{len(values)} values in {len(clusters)} clusters: each value needs one")
     array = _finite(values)
     place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
-    return numpy.bincount([place[cluster] for cluster in clusters], weights=array - array.mean())
+    sums = numpy.zeros(len(place))
+    numpy.add.at(sums, [place[cluster] for cluster in clusters], array - array.mean())
+    return sums
 
 
 def _finite(values: Sequence[float]) -> NDArray[numpy.float64]:
