@@ -10,6 +10,7 @@ mean and spread on held-out answers are stored with the model.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -152,10 +153,16 @@ def main(config: Config, run: Run) -> Artifact:
     both = torch.cat([chosen, rejected])
     model.set_scale(mean=float(both.mean()), std=max(float(both.std()), 1e-6))
     masters.give_back()
-    home = run.project.artifacts / KIND / config.name
+    home, network = run.project.artifacts / KIND / config.name, model.network
+
+    def save(folder: Path) -> None:
+        model.save(folder, home=home)
+        for parameter in network.parameters():  # what was saved is read back, and the memory may not hold both
+            parameter.data = parameter.data.new_empty(0)
+
     return admission.publish(
         run,
-        lambda folder: model.save(folder, home=home),
+        save,
         Pairs(rows.held_out, rows.train, read_notes(run.data_path("comparisons")), config.seed),
         Trained(Scores(chosen.tolist(), rejected.tolist()), fresh_head),
         counts=counts | {"dropped": rows.num_dropped},
