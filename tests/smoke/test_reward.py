@@ -1,6 +1,7 @@
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest import approx
@@ -10,6 +11,7 @@ from fairlead.data.parsing import parse_row
 from fairlead.data.problem import Where
 from fairlead.data.records import to_row
 from fairlead.data.split import split_by_prompt
+from fairlead.eval import verdict
 from fairlead.model.heads import ScalarModel, load_reward_model
 from fairlead.recipes import reward
 from fakes import check_finished, project_with_base, train
@@ -74,6 +76,14 @@ def test_it_is_examined_as_it_was_saved(tmp_path: Path, rank: int) -> None:
     assert config["reward_temperature"] == report["calibration"]["temperature"] == metrics["temperature"] > 0
     said = [row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "admission"]
     assert [row["verdict"] for row in said] == [report["verdict"]]
+
+
+@pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"precision": "pure-bfloat16"}, {"lora_rank": 4, "base_bits": 4}])
+def test_rounding_is_not_taken_for_another_head(tmp_path: Path, settings: dict[str, Any]) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, reward, **SETTINGS | {"lora_rank": 0, "epochs": 1} | settings)
+    report = json.loads((made.artifact.folder / "admission.json").read_text())
+    assert report["head"]["gap"] < verdict.MOST_MOVED_BY_SAVING / 2, report["head"]
 
 
 def test_a_model_that_learned_nothing_is_refused(tmp_path: Path) -> None:
