@@ -19,6 +19,7 @@ from fairlead.core import config as configs
 from fairlead.core import errors
 from fairlead.data.importer import FORMATS
 from fairlead.data.records import COLUMNS
+from fairlead.eval import verdict
 from fairlead.store.artifact import Manifest
 from fairlead.store.project import KINDS
 
@@ -129,6 +130,22 @@ def _texts(node: ast.AST | None) -> Iterator[str]:
     elif isinstance(node, ast.IfExp):
         yield from _texts(node.body)
         yield from _texts(node.orelse)
+
+
+def test_every_figure_and_threshold_of_the_admission_is_documented() -> None:
+    figures, thresholds = pages.tables(algorithm("reward")["Admission"])
+    evidence = definitions(SOURCE / "eval" / "evidence.py")
+    baselines = {"length_only", "position_only", "bag_of_words"}
+    assert {name for row in figures for name in pages.names(row[0])} == set(_keys_in(evidence["manifest_metrics"])) | baselines
+    written = {name: value for name, value in vars(verdict).items() if name.isupper()}
+    assert {row[0].strip("`"): float(row[1].strip("`")) for row in thresholds} == written
+
+
+def test_every_key_of_the_admission_report_is_documented() -> None:
+    documented = [name for row in pages.rows(pages.sections(page("files.md"))["admission.json"]) for name in pages.names(row[0])]
+    rooms = [("admission", "_report"), ("admission", "examine"), ("evidence", "figures")]
+    keys = {key for room, name in rooms for key in _keys_in(definitions(SOURCE / "eval" / f"{room}.py")[name])}
+    assert set(documented) == keys - {"gap", "n"} | {"length"}
 
 
 # ---------------------------------------------------------------- commands

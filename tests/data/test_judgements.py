@@ -24,8 +24,8 @@ def test_ranks_begin_at_one_whatever_a_row_calls_them() -> None:
 
 
 def test_only_what_decides_something_is_compared_by_baselines() -> None:
-    assert judgements.ordered_texts(RANKING) == [("b", "a"), ("b", "c")]
-    assert judgements.ordered_texts(CLEAR) == [("good", "bad")] and judgements.ordered_texts(TIE) == []
+    a, b, c = RANKING.completions
+    assert judgements.pairs_of([CLEAR, RANKING, TIE]) == [CLEAR, Comparison(ASKED, b, a), Comparison(ASKED, b, c)]
 
 
 def test_ties_are_left_out_unless_they_are_learned_from() -> None:

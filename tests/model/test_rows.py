@@ -7,6 +7,7 @@ import torch
 from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Demonstration
 from fairlead.model.encode import Encoded, TooLong
+from fairlead.model.groups import group_tokens
 from fairlead.model.paths import Paths
 from fairlead.model.rows import (
     Answers,
@@ -15,7 +16,6 @@ from fairlead.model.rows import (
     encode_and_split,
     halves,
     micro_answers,
-    pair_tokens,
     weights_of,
 )
 from fakes import turns
@@ -83,11 +83,11 @@ def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
     chosen = Encoded((1, 2, 3, 4), (False, False, True, True))
     rejected = Encoded((1, 2, 5, 6, 7), (False, False, True, True, True))
     other = Encoded((9, 2, 5), (False, False, True))
-    assert pair_tokens((chosen, rejected), share_prompts=True) == 2 + 2 + 3
-    assert pair_tokens((chosen, rejected), share_prompts=False) == 2 * 5
-    assert pair_tokens((chosen, other), share_prompts=True) == 2 * 4
-    assert pair_tokens((chosen, rejected), share_prompts=True, packed=True) == 2 + 2 + 3
-    assert pair_tokens((chosen, other), share_prompts=True, packed=True) == 4 + 3
+    assert group_tokens((chosen, rejected), share_prompts=True) == 2 + 2 + 3
+    assert group_tokens((chosen, rejected), share_prompts=False) == 2 * 5
+    assert group_tokens((chosen, other), share_prompts=True) == 2 * 4
+    assert group_tokens((chosen, rejected), share_prompts=True, packed=True) == 2 + 2 + 3
+    assert group_tokens((chosen, other), share_prompts=True, packed=True) == 4 + 3
 
 
 def compared(*weights: float) -> list[Comparison]:

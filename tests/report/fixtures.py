@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any
 
+from fairlead.report.admission_page import AdmissionPage, Source
 from fairlead.report.round_page import Answer, AnswerRow, FamilyRow, FaultRow, RoundPage, Stage
 from fairlead.report.run_page import Input, RunPage, Sample
 from fairlead.stats.interval import Interval
@@ -274,3 +275,75 @@ def run_page(**changes: Any) -> RunPage:
         "code": "0.1.0 (e475f79)",
     }
     return RunPage(**(values | changes))
+
+
+def _share(value: float, low: float, high: float, n: int = 412) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": n}
+
+
+ADMISSION: dict[str, Any] = {
+    "verdict": "admit with warnings",
+    "reasons": [
+        "It pays for longer answers beyond what people chose (correlation 0.54 inside pairs). Watch the answers' length.",
+        f"On rater {HOSTILE!r} it prefers the answer that people rejected (30.0% [18.1%, 45.4%]). Look at these rows.",
+    ],
+    "pairs": 412,
+    "prompts": 230,
+    "dropped": 3,
+    "not_finite": 0,
+    "notes_unused": 0,
+    "accuracy": _share(0.786, 0.731, 0.832),
+    "held_out_loss": 0.47,
+    "baselines": {
+        "length_only": _share(0.561, 0.512, 0.609) | {"lead": _share(0.225, 0.15, 0.3)},
+        "position_only": _share(0.504, 0.455, 0.553) | {"lead": _share(0.28, 0.2, 0.36)},
+        "bag_of_words": _share(0.648, 0.6, 0.693) | {"lead": _share(0.138, 0.07, 0.2)},
+    },
+    "slices": [
+        {"by": "margin", "name": "below 1", "accuracy": _share(0.64, 0.55, 0.72, 120)},
+        {"by": "margin", "name": "2 to 3", "accuracy": _share(0.93, 0.86, 0.97, 110)},
+        {"by": "length", "name": "chosen longer", "accuracy": _share(0.84, 0.78, 0.89, 200)},
+        {"by": "length", "name": "chosen shorter", "accuracy": _share(0.7, 0.61, 0.78, 130)},
+        {"by": "rater", "name": "Ada", "accuracy": _share(0.86, 0.78, 0.91, 96)},
+        {"by": "rater", "name": HOSTILE, "accuracy": _share(0.3, 0.181, 0.454, 40)},
+        {"by": "tag", "name": "sum", "accuracy": _share(0.91, 0.82, 0.96, 70)},
+        {"by": "tag", "name": "a tag of so many words that it is longer than its place", "accuracy": _share(0.71, 0.6, 0.8, 80)},
+    ],
+    "calibration": {
+        "temperature": 1.42,
+        "error_before": 0.091,
+        "error": 0.031,
+        "chance_error": 0.047,
+        "loss": 0.45,
+        "bins": [
+            {"confidence": 0.5 + 0.05 * k, "right": 0.47 + 0.05 * k, "low": 0.33 + 0.05 * k, "high": min(1.0, 0.6 + 0.05 * k), "n": 41}
+            for k in range(10)
+        ],
+    },
+    "length": {
+        "all_answers": _share(0.31, 0.25, 0.37),
+        "inside_pairs": _share(0.58, 0.5, 0.65),
+        "given_choice": _share(0.54, 0.47, 0.61),
+    },
+    "head": {"gap": 3.1e-6, "moved": 0.62},
+    "batches": {"gap": 8.2e-6, "n": 16},
+    "ensemble": {
+        "members": 3,
+        "spread": _share(0.31, 0.29, 0.33),
+        "disagree": _share(0.17, 0.13, 0.21),
+        "accuracies": [_share(0.77, 0.72, 0.82)] * 3,
+    },
+    "ceiling": {"agreement": _share(0.74, 0.68, 0.79, 190), "accuracy": _share(0.846, 0.8, 0.88, 190), "reached": 0.929},
+    "not_measured": ["disagreement: the model is no ensemble"],
+}
+
+
+def admission_page(**changes: Any) -> AdmissionPage:
+    values: dict[str, Any] = {
+        "model": "reward",
+        "report": ADMISSION,
+        "sources": [Source("model", "reward-model/reward", "sha256:77e0c1d2aa"), Source("comparisons", "file:held_out.jsonl", "sha256:d4")],
+        "run_id": "eval-reward-on-held_out-1f00c3d2aa",
+        "code": "0.1.0 (e475f79)",
+    }
+    return AdmissionPage(**(values | changes))

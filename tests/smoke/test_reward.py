@@ -1,5 +1,7 @@
+import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest import approx
@@ -9,6 +11,7 @@ from fairlead.data.parsing import parse_row
 from fairlead.data.problem import Where
 from fairlead.data.records import to_row
 from fairlead.data.split import split_by_prompt
+from fairlead.eval import verdict
 from fairlead.model.heads import ScalarModel, load_reward_model
 from fairlead.recipes import reward
 from fakes import check_finished, project_with_base, train
@@ -56,6 +59,39 @@ def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> 
     scores = [score(model, to_row(one)["prompt"] + to_row(one)[side]) for one in held_out for side in ("chosen", "rejected")]
     assert model.reward_mean == approx(statistics.mean(scores), abs=1e-4)
     assert model.reward_std == approx(statistics.stdev(scores), abs=1e-4)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_it_is_examined_as_it_was_saved(tmp_path: Path, rank: int) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, reward, **SETTINGS | {"lora_rank": rank})
+    report = json.loads((made.artifact.folder / "admission.json").read_text())
+    metrics = made.artifact.manifest.metrics
+    assert report["accuracy"] == metrics["accuracy"] and report["pairs"] == metrics["held_out"]
+    assert report["head"]["gap"] < 1e-3 < 0.01 < report["head"]["moved"]
+    assert report["batches"]["gap"] < 1e-3
+    assert report["verdict"] == metrics["verdict"] == "admit with warnings"  # right on all, of few prompts
+    assert any("prompts only" in reason for reason in report["reasons"])
+    config = json.loads((made.artifact.folder / "config.json").read_text())
+    assert config["reward_temperature"] == report["calibration"]["temperature"] == metrics["temperature"] > 0
+    said = [row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "admission"]
+    assert [row["verdict"] for row in said] == [report["verdict"]]
+
+
+@pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"precision": "pure-bfloat16"}, {"lora_rank": 4, "base_bits": 4}])
+def test_rounding_is_not_taken_for_another_head(tmp_path: Path, settings: dict[str, Any]) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, reward, **SETTINGS | {"lora_rank": 0, "epochs": 1} | settings)
+    report = json.loads((made.artifact.folder / "admission.json").read_text())
+    assert report["head"]["gap"] < verdict.MOST_MOVED_BY_SAVING / 2, report["head"]
+
+
+def test_a_model_that_learned_nothing_is_refused(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    made = train(project, reward, **SETTINGS | {"lora_rank": 0, "lr": 1e-30, "epochs": 1})
+    report = json.loads((made.artifact.folder / "admission.json").read_text())
+    assert report["verdict"] == "refuse" and report["head"]["moved"] == 0
+    assert "learned nothing" in report["reasons"][0]
 
 
 def test_ties_are_left_out_and_counted(tmp_path: Path) -> None:

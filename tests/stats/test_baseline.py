@@ -6,7 +6,7 @@ from pytest import approx
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from fairlead.stats import baseline, interval
+from fairlead.stats import baseline
 from fairlead.stats.baseline import Pair
 
 
@@ -25,18 +25,23 @@ def noisy_pairs(count: int, seed: int) -> list[Pair]:
 
 def test_length_only_learns_that_longer_is_better() -> None:
     train = [("long answer", "short"), ("another long one", "no"), ("x", "xy")]
-    # held out: right, right, wrong, and one of equal length that counts half -> 2.5 of 4
+    # held out: right, right, wrong, and one of equal length that counts half
     held_out = [("abc", "ab"), ("abcd", "a"), ("a", "ab"), ("ab", "cd")]
-    assert baseline.length_only(train, held_out) == interval.proportion(2.5, 4)
+    assert baseline.length_only(train, held_out).tolist() == [1.0, 1.0, 0.0, 0.5]
 
 
 def test_length_only_learns_that_shorter_is_better() -> None:
-    assert baseline.length_only([("a", "abc"), ("b", "bcd")], [("a", "ab"), ("abc", "ab")]).value == 0.5
-    assert baseline.length_only([("a", "abc")], [("a", "ab")]).value == 1.0
+    assert baseline.length_only([("a", "abc"), ("b", "bcd")], [("a", "ab"), ("abc", "ab")]).tolist() == [1.0, 0.0]
+    assert baseline.length_only([("a", "abc")], [("a", "ab")]).tolist() == [1.0]
 
 
 def test_length_only_does_not_look_at_the_held_out_side() -> None:
-    assert baseline.length_only([("long", "s")], [("a", "abc"), ("b", "bcd")]).value == 0.0
+    assert baseline.length_only([("long", "s")], [("a", "abc"), ("b", "bcd")]).tolist() == [0.0, 0.0]
+
+
+def test_position_only_finds_a_rater_who_always_takes_the_first() -> None:
+    assert baseline.position_only([True, True, False], [True, False, None]).tolist() == [1.0, 0.0, 0.5]
+    assert baseline.position_only([False, False, True], [True, False, None]).tolist() == [0.0, 1.0, 0.5]
 
 
 def test_word_differences_by_hand() -> None:
@@ -63,24 +68,19 @@ def test_the_fit_agrees_with_scikit_learn() -> None:
 
 def test_bag_of_words_finds_the_words_people_like() -> None:
     accuracy = baseline.bag_of_words(noisy_pairs(400, seed=2), noisy_pairs(200, seed=3), seed=0)
-    assert accuracy.n == 200
-    assert accuracy.value > 0.75  # labels are right nine times in ten, and ties in liking are a coin toss
+    assert len(accuracy) == 200
+    assert accuracy.mean() > 0.75  # labels are right nine times in ten, and ties in liking are a coin toss
 
 
 def test_bag_of_words_fails_on_swapped_labels() -> None:
     swapped = [(rejected, chosen) for chosen, rejected in noisy_pairs(200, seed=3)]
-    assert baseline.bag_of_words(noisy_pairs(400, seed=2), swapped, seed=0).value < 0.3
+    assert baseline.bag_of_words(noisy_pairs(400, seed=2), swapped, seed=0).mean() < 0.3
 
 
 def test_bag_of_words_without_any_evidence_is_a_coin_toss() -> None:
-    assert baseline.bag_of_words([("a", "a"), ("b", "b")], [("x", "y")], seed=0) == interval.proportion(0.5, 1)
+    assert baseline.bag_of_words([("a", "a"), ("b", "b")], [("x", "y")], seed=0).tolist() == [0.5]
 
 
 def test_bag_of_words_needs_two_training_pairs() -> None:
     with pytest.raises(ValueError, match="1 training pairs"):
         baseline.bag_of_words([("a", "b")], [("a", "b")], seed=0)
-
-
-def test_no_held_out_pairs_have_no_accuracy() -> None:
-    with pytest.raises(ValueError, match="share of nothing"):
-        baseline.length_only([("a", "b")], [])

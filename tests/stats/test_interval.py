@@ -1,4 +1,5 @@
 import math
+import random
 
 import numpy
 import pytest
@@ -151,3 +152,83 @@ def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: fl
             total += chance
     assert total == approx(1)
     assert 0.92 <= covered <= 0.985
+
+
+# ---------------------------------------------------------------- items that depend on each other
+
+
+def test_one_item_per_cluster_is_the_plain_interval() -> None:
+    values = [1.0, 0.0, 1.0, 1.0, 0.5]
+    assert interval.clustered_proportion(values, "abcde") == interval.proportion(3.5, 5)
+    assert interval.clustered_mean(values, "abcde") == approx(interval.mean(values), abs=1e-12)
+
+
+def test_items_that_only_repeat_each_other_count_once() -> None:
+    alone = interval.clustered_proportion([1.0, 0.0, 1.0, 1.0], "abcd")
+    thrice = interval.clustered_proportion([1.0, 0.0, 1.0, 1.0] * 3, "abcd" * 3)
+    assert (thrice.value, thrice.n) == (0.75, 12)
+    # They tell no more than 4 would.
+    assert thrice.low <= alone.low + 1e-9 and thrice.high >= alone.high - 1e-9
+
+
+def test_one_cluster_says_nothing_about_the_next() -> None:
+    assert interval.clustered_proportion([1.0, 1.0], "aa") == interval.Interval(1.0, 0.0, 1.0, 2)
+    assert interval.clustered_mean([1.0, 2.0], "aa") == interval.Interval(1.5, -math.inf, math.inf, 2)
+
+
+def test_all_right_counts_each_cluster_once() -> None:
+    found = interval.clustered_proportion([1.0] * 12, "aaabbbcccddd")
+    assert found.value == found.high == 1.0
+    assert found.low <= interval.proportion(4, 4).low
+
+
+def test_the_clustered_mean_by_hand() -> None:
+    # Clusters {1, 3} and {5, 7}: mean 4, sums of deviations -4 and 4; variance 2/1 * (16 + 16) / 4^2 = 4, error 2; t(1 df) = 12.706
+    found = interval.clustered_mean([1.0, 3.0, 5.0, 7.0], "aabb")
+    assert found == approx((4.0, 4 - 2 * 12.7062, 4 + 2 * 12.7062, 4), abs=1e-3)
+
+
+def dependent(seed: int, num_clusters: int) -> tuple[list[float], list[int]]:
+    """Clusters of 1 to 8 items that share a chance of 0.95 or 0.45: 0.7 on average."""
+    draw = random.Random(seed)
+    values, clusters = [], []
+    for cluster in range(num_clusters):
+        chance = 0.95 if draw.random() < 0.5 else 0.45
+        for _ in range(draw.randint(1, 8)):
+            values.append(float(draw.random() < chance))
+            clusters.append(cluster)
+    return values, clusters
+
+
+@pytest.mark.parametrize("num_clusters", [12, 60])
+def test_clustered_intervals_cover_what_plain_ones_miss(num_clusters: int) -> None:
+    draws = [dependent(seed, num_clusters) for seed in range(500)]
+    covered = sum(one.low <= 0.7 <= one.high for one in (interval.clustered_proportion(*draw) for draw in draws)) / 500
+    plain = sum(one.low <= 0.7 <= one.high for one in (interval.proportion(sum(v), len(v)) for v, _ in draws)) / 500
+    means = sum(one.low <= 0.7 <= one.high for one in (interval.clustered_mean(*draw) for draw in draws)) / 500
+    assert 0.92 <= covered <= 0.985  # 500 draws know a coverage of 0.95 to 0.02
+    assert 0.90 <= means <= 0.985
+    assert plain < 0.88
+
+
+def test_the_clustered_bootstrap_draws_whole_clusters() -> None:
+    values, clusters = dependent(0, 60)
+    array = numpy.array(values)
+    found = interval.clustered_bootstrap(lambda rows: float(array[rows].mean()), clusters, seed=0)
+    expected = interval.clustered_mean(values, clusters)
+    assert found.value == approx(expected.value, abs=1e-12)
+    assert (found.low, found.high) == approx((expected.low, expected.high), abs=0.02)
+    assert found == interval.clustered_bootstrap(lambda rows: float(array[rows].mean()), clusters, seed=0)
+
+
+def test_a_bootstrap_of_one_cluster_or_of_nothing_that_varies_bounds_nothing() -> None:
+    assert interval.clustered_bootstrap(lambda rows: 1.0, "aa", seed=0) == interval.Interval(1.0, -math.inf, math.inf, 2)
+    found = interval.clustered_bootstrap(lambda rows: math.nan, "ab", seed=0)
+    assert math.isnan(found.value) and (found.low, found.high) == (-math.inf, math.inf)
+
+
+def test_every_value_needs_a_cluster() -> None:
+    with pytest.raises(ValueError, match="2 values in 1 clusters"):
+        interval.clustered_proportion([1.0, 0.0], "a")
+    with pytest.raises(ValueError, match="no values"):
+        interval.clustered_mean([], "")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fairlead.cli.eval import REPORT, read_report, write_page
 from fairlead.cli.output import AsJson, near, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import files
@@ -58,12 +59,15 @@ def report(
     )
     out = out or folder / "report.html"
     files.write_text(out, run_page.render_run(page))
+    wrote = [out]
+    if made is not None and (made.folder / REPORT).is_file():
+        wrote.append(write_page(made, read_report(made), made.manifest.name, folder / "admission.html"))
     tell(
         {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
         [f"The report of {page.run_id}: {len(page.metrics)} rows of metrics, {len(page.samples)} answers before and after."],
         as_json=as_json,
         read=[folder],
-        wrote=[out],
+        wrote=wrote,
         next=f"open {near(out)} in a browser",
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from fairlead.data import notes
 from fairlead.data.problem import Problem
 from fairlead.data.reading import guess_kind, parse
 from fairlead.data.records import COLUMNS, Comparison, Kind, Message, Record, prompt_text, to_row
@@ -85,7 +86,7 @@ def check_file(path: Path) -> CheckReport:
             continue
         assert kind is not None, "a record comes from a row of a known kind"
         (where, row), record = result
-        tally.unused.update(row.keys() - COLUMNS[kind])
+        tally.unused.update(row.keys() - COLUMNS[kind] - (notes.COLUMNS if kind == "comparison" else frozenset()))
         _count(tally, record, where.line)
     longer = LongerChosen(tally.num_longer, tally.num_shorter, tally.num_equal) if kind == "comparison" else None
     return CheckReport(

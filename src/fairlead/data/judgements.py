@@ -38,7 +38,7 @@ def usable(judgements: Sequence[Judgement], source: str, *, ties: bool, aspects:
 
 def check_decided(held_out: Sequence[Judgement], source: str) -> None:
     """Evidence needs answers of which one is better; a held-out side without any is a DataError."""
-    if not any(ordered_texts(record) for record in held_out):
+    if not pairs_of(held_out):
         raise DataError(
             f"{source}: all {len(held_out)} held-out rows are ties, so there is nothing to test on. Change held_out or the seed."
         )
@@ -68,11 +68,17 @@ def judged_aspects(record: Judgement) -> dict[str, float]:
     return dict(record.aspects or {}) if isinstance(record, Comparison) else {}
 
 
-def ordered_texts(record: Judgement) -> list[tuple[str, str]]:
-    """The better and the worse answer as text, of each pair that is not a tie."""
-    texts = [" ".join(message.content for message in answer) for answer in answers_of(record)]
-    order = ranks(record)
-    return [(texts[i], texts[j]) for i in range(len(texts)) for j in range(len(texts)) if order[i] < order[j]]
+def pairs_of(judgements: Sequence[Judgement]) -> list[Comparison]:
+    """Every pair of answers that is not a tie, as a comparison; those of a judgement stand together."""
+    found: list[Comparison] = []
+    for record in judgements:
+        if isinstance(record, Comparison):
+            found += [record] if record.tie is None else []
+        else:
+            answers, order = record.completions, ranks(record)
+            better = [(i, j) for i in range(len(order)) for j in range(len(order)) if order[i] < order[j]]
+            found += [Comparison(record.prompt, answers[i], answers[j]) for i, j in better]
+    return found
 
 
 def times_drawn(judgements: Sequence[Judgement], *, run_seed: int, member: int) -> list[int]:

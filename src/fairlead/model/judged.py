@@ -52,6 +52,16 @@ class Scored:
         """The share of each item's pairs that stand in the right order, and whether it has any.  [B], [B] bool"""
         return reward.ordered_accuracy(self.totals, self.ranks)
 
+    def ordered(self) -> tuple[list[float], list[float]]:
+        """Totals of the better and of the worse answer of each pair that is not a tie, in the order of `judgements.pairs_of`."""
+        better: list[float] = []
+        worse: list[float] = []
+        for ranks, totals in zip(self.ranks.tolist(), self.totals.tolist(), strict=True):
+            for i, j in ((i, j) for i in range(len(ranks)) for j in range(len(ranks)) if 0 < ranks[i] < ranks[j]):
+                better.append(totals[i])
+                worse.append(totals[j])
+        return better, worse
+
     def answers(self, values: Tensor) -> Tensor:
         """Those of the answers that are there: all first ones, then all second ones, and so on.  [B, K, ...] -> [answers, ...]"""
         return values.transpose(0, 1)[self.present.T]

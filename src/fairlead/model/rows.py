@@ -12,7 +12,7 @@ from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt
 from fairlead.model.batch import Batch, collate
 from fairlead.model.encode import Encoded, TooLong
-from fairlead.model.groups import group_tokens, micro_groups
+from fairlead.model.groups import micro_groups
 from fairlead.model.paths import Paths
 from fairlead.model.policy import Policy
 
@@ -82,16 +82,6 @@ def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
     return found
 
 
-def pair_tokens(pair: Pair, *, share_prompts: bool, packed: bool = False) -> int:
-    """What a pair takes of a micro-batch: see `group_tokens`."""
-    return group_tokens(pair, share_prompts=share_prompts, packed=packed)
-
-
-def micro_pairs(paths: Paths, pairs: Sequence[Pair], micro_tokens: int) -> list[list[int]]:
-    """Groups of pairs that fit a micro-batch, in the way in which the network is run."""
-    return micro_groups(paths, pairs, micro_tokens)
-
-
 def micro_answers(paths: Paths, items: Sequence[Answers], micro_tokens: int) -> list[list[int]]:
     """Groups of items that fit a micro-batch; where rows are padded, single answers and pairs go apart, because a pair is two rows."""
     single = [i for i, item in enumerate(items) if len(item) == 1]
@@ -99,14 +89,8 @@ def micro_answers(paths: Paths, items: Sequence[Answers], micro_tokens: int) -> 
     groups = [single + double] if paths.packed else [group for group in (single, double) if group]
     found: list[list[int]] = []
     for group in groups:
-        sizes = [item_tokens(items[i], share_prompts=paths.share_prompts, packed=paths.packed) for i in group]
-        found += [[group[k] for k in part] for part in micro_batches(sizes, micro_tokens, packed=paths.packed)]
+        found += [[group[k] for k in part] for part in micro_groups(paths, [items[i] for i in group], micro_tokens)]
     return found
-
-
-def item_tokens(item: Answers, *, share_prompts: bool, packed: bool) -> int:
-    """What an item takes of a micro-batch."""
-    return len(item[0]) if len(item) == 1 else pair_tokens(item, share_prompts=share_prompts, packed=packed)
 
 
 def encode_answer(policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None) -> Encoded:

@@ -27,7 +27,7 @@ from fairlead.model.check import check_paths
 from fairlead.model.encode import Encoded
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, micro_pairs, weights_of
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, micro_groups, weights_of
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -196,7 +196,7 @@ def dpo_step(
 ) -> tuple[dict[str, float], int]:
     """Gradients of the mean loss over the pairs; what to log, and how many tokens were read.  reference, weights: [pairs]"""
     total, margins, hits = torch.zeros(3, dtype=torch.float64, device=policy.device)
-    for index in micro_pairs(policy.paths, pairs, micro_tokens):
+    for index in micro_groups(policy.paths, pairs, micro_tokens):
         policy_logps = pair_logps(policy, [pairs[i] for i in index])
         reference_logps = PairLogps(*(logps[index] for logps in reference))
         loss = weights[index] * preference.dpo(policy_logps, reference_logps, beta=beta)  # [pairs]

@@ -25,6 +25,7 @@ from fairlead.data.writing import write_records
 from fairlead.model.admission import check_admission
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
+from fairlead.ops.pooling import Pool
 from fairlead.rollout.engines import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.rewards import check_judge, open_reward
@@ -45,6 +46,8 @@ class Config:
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = ""  # a second judge that is only measured, and chooses nothing; the same choices as reward
     trust: str = ""  # name of the reward model to use although its admission report refuses it
+    pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
+    pool_lambda: float = 0.5  # price of the members' variance
     n: int = 16  # answers to each prompt
     max_new_tokens: int = 128  # longest answer
     temperature: float = 1.0  # of the sampling; the KL of by_n is from the policy at this temperature
@@ -57,6 +60,7 @@ class Config:
         require(self.n > 0, "n", self.n, "must be positive")
         require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
         require(self.temperature > 0, "temperature", self.temperature, "must be positive; at 0 all n answers would be the same")
+        require(self.pool_lambda >= 0, "pool_lambda", self.pool_lambda, "must not be negative")
         require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
 
 
@@ -87,6 +91,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             run.model_path(field),
             micro_tokens=config.micro_tokens,
             prepare=lambda judge: check_judge(run, judge, prompts, "float32"),
+            pool=config.pool,
+            pool_lambda=config.pool_lambda,
         )
         for field in ("reward", "probe")
         if getattr(config, field)

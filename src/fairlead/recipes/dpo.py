@@ -28,7 +28,7 @@ from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, micro_pairs, weights_of
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, micro_groups, weights_of
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -165,7 +165,7 @@ def main(config: Config, run: Run) -> Artifact:
             sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), nothing)
             if reference is not None:
                 sums |= dict.fromkeys(("chosen_logratio", "rejected_logratio"), nothing)
-            for index in micro_pairs(policy.paths, items, micro_tokens):
+            for index in micro_groups(policy.paths, items, micro_tokens):
                 at = [order[step][i] for i in index]
                 policy_logps = pair_logps(policy, [items[i] for i in index])
                 reference_logps = None if reference is None else PairLogps(*(logps[at] for logps in reference))

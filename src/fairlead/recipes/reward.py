@@ -1,11 +1,12 @@
 """Reward model: one number for an answer, learned from people's judgements.  Bradley-Terry: arXiv:2203.02155, section 3.5.
 
-reads   comparisons, rankings (data.records)      writes  reward-model, metrics with intervals
+reads   comparisons, rankings (data.records)      writes  reward-model with its admission report, metrics with intervals
 run     fairlead train reward model=sft comparisons=data/comparisons.jsonl name=reward
 
-Part of the prompts is held out.  On it the model stands beside two baselines that read no meaning: one that only counts length, one that
-only counts words.  Ties are left out and counted, unless they are to be learned from.  The scores' mean and spread on held-out answers are
-stored with the model.  Of an ensemble, member 0 is what a single model would be; the others see prompts drawn with replacement.
+Part of the prompts is held out.  On it the model that was saved is examined (eval.admission): beside baselines that read no meaning, for
+its calibration, for what it makes of length; a verdict says whether it may pay a policy.  Ties are left out and counted, unless they are
+to be learned from.  The scores' mean and spread on held-out answers are stored with the model.  Of an ensemble, member 0 is what a single
+model would be; the others see prompts drawn with replacement.
 """
 
 import shutil
@@ -22,9 +23,13 @@ from fairlead.core import files, seed
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
-from fairlead.data.judgements import Judgement, check_decided, ordered_texts, rater_of, times_drawn, usable, weight_of
+from fairlead.data.judgements import Judgement, check_decided, pairs_of, rater_of, times_drawn, usable, weight_of
+from fairlead.data.notes import Notes, read_notes
 from fairlead.data.reading import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
+from fairlead.eval import admission
+from fairlead.eval.evidence import Pairs
+from fairlead.eval.scoring import Scores, Trained
 from fairlead.losses import reward
 from fairlead.model import batch as batches
 from fairlead.model import judged, memory
@@ -36,7 +41,7 @@ from fairlead.model.judged import Item, Scored
 from fairlead.model.paths import Precision
 from fairlead.model.raters import UNNAMED, Raters
 from fairlead.model.rows import Rows, encode_and_split
-from fairlead.stats import baseline, interval
+from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
@@ -139,6 +144,7 @@ def main(config: Config, run: Run) -> Artifact:
         source=source,
     )
     check_decided(rows.held_out, source)
+    notes = read_notes(run.data_path("comparisons")) if config.comparisons else Notes({})
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
     run.event("data", **counts, dropped=rows.num_dropped)
     held_out = [Item(record, group) for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)]
@@ -158,6 +164,7 @@ def main(config: Config, run: Run) -> Artifact:
             model = new_member(config, run, member)
         names = sorted({rater_of(item.record) or UNNAMED for item in items}) if config.rater_effects else []
         raters = Raters(names, ties=config.ties == "learn").to(model.device)
+        fresh_head = model.head.weight.detach().clone()
         masters, micro_tokens = prepare(run, model, items, config)
 
         # 3. Optimisers
@@ -212,28 +219,21 @@ def main(config: Config, run: Run) -> Artifact:
                 model.save(folder, home=run.project.artifacts / KIND / config.name / f"member-{member}")
     meter.flush()
 
-    # 5. Evidence: the same held-out pairs for the model and for baselines that read no meaning
+    # 5. Evidence: what the held-out pairs say of the model as it is saved, beside baselines that read no meaning; and the verdict
     scored = judged.score_all(model, held_out, micro_tokens)
-    train_texts, held_out_texts = ([texts for record in side for texts in ordered_texts(record)] for side in (rows.train, rows.held_out))
-    credit, is_decided = scored.right()
-    evidence: dict[str, Any] = {
-        "held_out_loss": measured(scored)["held_out_loss"],
-        "accuracy": interval.proportion(float(credit.sum()), int(is_decided.sum())).as_dict(),
-        "length_only": baseline.length_only(train_texts, held_out_texts).as_dict(),
-        "bag_of_words": baseline.bag_of_words(train_texts, held_out_texts, seed=config.seed).as_dict(),
-        **counts,
-        "dropped": rows.num_dropped,
-    }
-    evidence |= what_else_was_learned(scored, raters, rows, config)
-
-    # 6. Save
+    learned = what_else_was_learned(scored, raters, rows, config)
     masters.give_back()
-    made = run.publish(lambda folder: save(model, folder, config, run), metrics=evidence)
+    made = admission.publish(
+        run,
+        lambda folder: save(model, folder, config, run),
+        Pairs(pairs_of(rows.held_out), pairs_of(rows.train), notes, config.seed),
+        Trained(Scores(*scored.ordered()), fresh_head),
+        more={**counts, "dropped": rows.num_dropped, **learned},
+        micro_tokens=micro_tokens,
+        source=source,
+    )
     shutil.rmtree(run.folder / "members", ignore_errors=True)
     return made
-
-
-# ---------------------------------------------------------------- losses
 
 
 def losses_of(scored: Scored, raters: Raters, config: Config) -> Tensor:
@@ -299,9 +299,6 @@ def length_pulls(model: ScalarModel, items: Sequence[Item], config: Config, micr
     totals = scored.totals.requires_grad_()
     penalty = config.length_penalty * reward.length_correlation(totals, scored.lengths, scored.present).square()
     return torch.autograd.grad(penalty, totals)[0]
-
-
-# ---------------------------------------------------------------- rows, members, measurements
 
 
 def read_judgements(config: Config, run: Run) -> tuple[list[Judgement], dict[str, int], str]:
@@ -393,6 +390,10 @@ def member_folder(run: Run, member: int) -> Path:
 
 
 def save(model: ScalarModel, folder: Path, config: Config, run: Run) -> None:
+    """The whole ensemble.  The network gives up its memory: what was saved is read back, and there may not be room for both."""
+    network = model.network
     model.save(folder, home=run.project.artifacts / KIND / config.name)
+    for parameter in network.parameters():
+        parameter.data = parameter.data.new_empty(0)
     for member in range(1, config.members):
         shutil.copytree(member_folder(run, member), folder / f"member-{member}")

@@ -19,6 +19,7 @@ from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, Stopped, require
 from fairlead.data.reading import read_comparisons, read_demonstrations
 from fairlead.data.writing import write_records
+from fairlead.ops.pooling import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run
@@ -34,6 +35,8 @@ class Config:
     prompts: DatasetRef  # native rows with a prompt, all of them answered in every round
     reward: RewardModelRef = ""  # what scores the answers; the same choices as for best_of_n.  Empty: people compare them
     trust: str = ""  # name of the reward model to use although its admission report refuses it
+    pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
+    pool_lambda: float = 0.5  # price of the members' variance
     learn: Literal["dpo", "sft"] = "dpo"  # dpo: from the best answers beside worse ones; sft: from the best alone
     begin: Literal["previous", "start"] = "previous"  # start: each round trains the first model anew, on the answers of all rounds so far
     rounds: int = 3
@@ -131,6 +134,8 @@ def chosen_by_reward(config: Config, run: Run, number: int, model: str) -> Artif
         reward=config.reward,
         prompts=config.prompts,
         trust=config.trust,
+        pool=config.pool,
+        pool_lambda=config.pool_lambda,
         n=config.n,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,

@@ -1,7 +1,8 @@
-"""What a preference model must beat: two baselines that cannot read, on the same split.
+"""What a preference model must beat: three baselines that cannot read, on the same split.
 
 A pair is (chosen text, rejected text).  `length_only` knows one bit, whether people preferred the longer or the shorter answer;
-`bag_of_words` knows which words people preferred.  Both return held-out accuracy; a pair they cannot tell apart counts half.
+`position_only` knows one bit, whether they preferred the answer that they were shown first; `bag_of_words` knows which words people
+preferred.  Each returns its credit for every held-out pair: 1 in the right order, 0 in the wrong one, a half where it cannot tell.
 """
 
 import re
@@ -13,8 +14,6 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse, special
 
 from fairlead.core import seed as seeds
-from fairlead.stats import interval
-from fairlead.stats.interval import Interval
 
 Pair = tuple[str, str]  # (chosen, rejected)
 Vector = NDArray[numpy.float64]
@@ -23,15 +22,23 @@ MIN_PAIRS_PER_WORD = 2  # a word met in one pair only can but memorise that pair
 L2_STRENGTHS = (0.3, 3.0, 30.0)  # from nearly free to nearly silent; the training side chooses
 
 
-def length_only(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair]) -> Interval:
-    """Prefer the longer or the shorter text (in characters), whichever agrees more often with the training pairs."""
-    prefers_longer = _credit(_length_margins(train_pairs)) >= len(train_pairs) / 2
-    margins = _length_margins(held_out_pairs) * (1 if prefers_longer else -1)
-    return interval.proportion(_credit(margins), len(held_out_pairs))
+def length_only(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair]) -> Vector:
+    """Prefer the longer or the shorter text (in characters), whichever agrees more often with the training pairs.  [held out]"""
+    prefers_longer = _credit(_length_margins(train_pairs)).sum() >= len(train_pairs) / 2
+    return _credit(_length_margins(held_out_pairs) * (1 if prefers_longer else -1))
 
 
-def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, seed: int) -> Interval:
-    """Logistic regression on the difference of word counts; its L2 strength is chosen on a fifth of the training pairs."""
+def position_only(train_first: Sequence[bool | None], held_out_first: Sequence[bool | None]) -> Vector:
+    """Prefer the answer shown first or the one shown second, whichever was chosen more often in training.  [held out]
+
+    An entry says whether the chosen answer was the one shown first; None where nobody wrote it down.
+    """
+    prefers_first = _credit(_position_margins(train_first)).sum() >= len(train_first) / 2
+    return _credit(_position_margins(held_out_first) * (1 if prefers_first else -1))
+
+
+def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, seed: int) -> Vector:
+    """Logistic regression on the difference of word counts; its L2 strength is chosen on a fifth of the training pairs.  [held out]"""
     if len(train_pairs) < 2:
         raise ValueError(f"{len(train_pairs)} training pairs: at least two are needed to choose the regularisation")
     order = seeds.rng(seed, "bag of words").sample(range(len(train_pairs)), len(train_pairs))
@@ -39,8 +46,8 @@ def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *,
     trial = [train_pairs[index] for index in order[:cut]]
     rest = [train_pairs[index] for index in order[cut:]]
     # On equal credit the stronger pull wins: the simpler model.
-    strength = max(L2_STRENGTHS, key=lambda l2: (_word_credit(rest, trial, l2=l2), l2))
-    return interval.proportion(_word_credit(train_pairs, held_out_pairs, l2=strength), len(held_out_pairs))
+    strength = max(L2_STRENGTHS, key=lambda l2: (_word_credit(rest, trial, l2=l2).sum(), l2))
+    return _word_credit(train_pairs, held_out_pairs, l2=strength)
 
 
 def fit(features: sparse.csr_array, *, l2: float) -> Vector:
@@ -80,17 +87,21 @@ def vocabulary_of(pairs: Sequence[Pair]) -> dict[str, int]:
     return {word: column for column, word in enumerate(sorted(w for w, n in seen.items() if n >= MIN_PAIRS_PER_WORD))}
 
 
-def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, l2: float) -> float:
+def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, l2: float) -> Vector:
     vocabulary = vocabulary_of(train_pairs)
     if not vocabulary:  # nothing to go by: every held-out pair is a coin toss
-        return len(held_out_pairs) / 2
+        return numpy.full(len(held_out_pairs), 0.5)
     weights = fit(word_differences(train_pairs, vocabulary), l2=l2)
     return _credit(word_differences(held_out_pairs, vocabulary) @ weights)
 
 
-def _credit(margins: Vector) -> float:
-    """Pairs put in the right order, those without order counting half."""
-    return float((margins > 0).sum() + 0.5 * (margins == 0).sum())
+def _credit(margins: Vector) -> Vector:
+    """1 for each pair put in the right order, a half for one without order.  [pairs]"""
+    return numpy.asarray((margins > 0) + 0.5 * (margins == 0), dtype=numpy.float64)
+
+
+def _position_margins(first: Sequence[bool | None]) -> Vector:
+    return numpy.array([0.0 if one is None else 1.0 if one else -1.0 for one in first])
 
 
 def _length_margins(pairs: Sequence[Pair]) -> Vector:

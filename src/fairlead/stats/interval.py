@@ -4,7 +4,7 @@ It does not decide anything and corrects for no multiple looks.  An empty set ha
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy
@@ -45,11 +45,30 @@ def proportion(successes: float, n: int) -> Interval:
         raise ValueError(f"n = {n}: a share of nothing is not a number")
     if not 0 <= successes <= n:
         raise ValueError(f"successes = {successes}: must be between 0 and n = {n}")
-    share = successes / n
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    # The formula touches 0 and 1 exactly at the ends; rounding must not push it past the estimate.
-    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
+    return _wilson(successes / n, n, n)
+
+
+def clustered_proportion(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
+    """A share of items of which those in one cluster depend on each other, as pairs that share a prompt do.  Values are 0, 1/2 or 1.
+
+    Wilson's interval at the number of independent items that would tell as much (Korn and Graubard, Survey Methodology 24, 1998): the
+    variance comes from the clusters' sums, and its few degrees of freedom are paid for.  With one item per cluster this is `proportion`.
+    One cluster says nothing about the others: its interval is 0 to 1.
+    """
+    array, sums = _finite(values), _cluster_sums(values, clusters)
+    n, num_clusters = len(array), len(sums)
+    share = float(array.mean())
+    if num_clusters == n:
+        return proportion(float(array.sum()), n)
+    if num_clusters == 1:
+        return Interval(share, 0.0, 1.0, n)
+    as_if_alone = n / (n - 1) * n * share * (1 - share)
+    together = num_clusters / (num_clusters - 1) * float((sums**2).sum())
+    # Where all items agree nothing shows how much the items of a cluster depend on each other: each cluster then counts once.
+    times_wider = max(1.0, together / as_if_alone) if as_if_alone > 0 else n / num_clusters
+    spread_known = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) / special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2))
+    effective = n / times_wider * spread_known**2
+    return _wilson(share, effective, n)
 
 
 def mean(values: Sequence[float]) -> Interval:
@@ -61,6 +80,46 @@ def mean(values: Sequence[float]) -> Interval:
         return Interval(value, -math.inf, math.inf, 1)
     half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2)) * float(array.std(ddof=1)) / math.sqrt(n)
     return Interval(value, value - half, value + half, n)
+
+
+def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
+    """A mean of items that depend on each other inside a cluster: the variance comes from the clusters' sums.  Student's t.
+
+    With one item per cluster this is `mean`.
+    """
+    array, sums = _finite(values), _cluster_sums(values, clusters)
+    n, num_clusters = len(array), len(sums)
+    value = float(array.mean())
+    if num_clusters == 1:
+        return Interval(value, -math.inf, math.inf, n)
+    error = math.sqrt(num_clusters / (num_clusters - 1) * float((sums**2).sum())) / n
+    half = float(special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2)) * error
+    return Interval(value, value - half, value + half, n)
+
+
+def clustered_bootstrap(
+    statistic: Callable[[NDArray[numpy.int64]], float], clusters: Sequence[Hashable], *, seed: int, resamples: int = 1000
+) -> Interval:
+    """Percentile bootstrap that draws whole clusters; `statistic` is told which items, some of them several times.
+
+    Draws for which the statistic is no number (all items alike, say) are left out.  Too narrow below about 20 clusters.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for item, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(item)
+    groups = [numpy.array(items) for items in members.values()]
+    value = float(statistic(numpy.arange(len(clusters))))
+    if len(groups) < 2:
+        return Interval(value, -math.inf, math.inf, len(clusters))
+    random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
+    draws = [
+        float(statistic(numpy.concatenate([groups[g] for g in random.integers(0, len(groups), len(groups))]))) for _ in range(resamples)
+    ]
+    kept = [draw for draw in draws if math.isfinite(draw)]
+    if not kept:
+        return Interval(value, -math.inf, math.inf, len(clusters))
+    low, high = numpy.quantile(kept, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return Interval(value, float(low), float(high), len(clusters))
 
 
 def bootstrap(
@@ -111,6 +170,25 @@ def _rate_bound(wins: int, losses: int, n: int, z: float) -> float:
     # Where every item has the same outcome the equation also holds, emptily, at the observed value: start just beside it.
     inner, outer = observed + 1e-9 * (edge - observed), edge
     return 0.5 + float(optimize.brentq(excess, min(inner, outer), max(inner, outer), xtol=1e-12)) / 2
+
+
+def _wilson(share: float, effective: float, n: int) -> Interval:
+    """Wilson's interval for a share of `effective` independent items; `n` is what is reported."""
+    centre = (share + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
+    half = Z / (1 + Z**2 / effective) * math.sqrt(share * (1 - share) / effective + Z**2 / (4 * effective**2))
+    # The formula touches 0 and 1 exactly at the ends; rounding must not push it past the estimate.
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
+
+
+def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDArray[numpy.float64]:
+    """For each cluster the sum of its items' deviations from the mean of all.  [clusters]"""
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values in {len(clusters)} clusters: each value needs one")
+    array = _finite(values)
+    place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
+    sums = numpy.zeros(len(place))
+    numpy.add.at(sums, [place[cluster] for cluster in clusters], array - array.mean())
+    return sums
 
 
 def _finite(values: Sequence[float]) -> NDArray[numpy.float64]:

@@ -16,7 +16,7 @@ from fairlead.model.batch import collate
 from fairlead.model.encode import Encoded
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
-from fairlead.model.rows import Answers, Pair, collate_pairs, halves, micro_answers, micro_pairs
+from fairlead.model.rows import Answers, Pair, collate_pairs, halves, micro_answers, micro_groups
 from fairlead.store.run import Run
 from fairlead.train.cache import cached
 
@@ -54,7 +54,7 @@ def all_answer_logps(policy: Policy, items: Sequence[Answers], micro_tokens: int
 def all_pair_logps(policy: Policy, pairs: Sequence[Pair], micro_tokens: int) -> PairLogps:
     """`pair_logps` over micro-batches, without gradients.  [pairs] each"""
     found = PairLogps(*(torch.zeros(len(pairs), device=policy.device) for _ in range(2)))
-    for index in micro_pairs(policy.paths, pairs, micro_tokens):
+    for index in micro_groups(policy.paths, pairs, micro_tokens):
         part = pair_logps(policy, [pairs[i] for i in index])
         found.chosen[index], found.rejected[index] = part
     return found

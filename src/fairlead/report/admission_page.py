@@ -1,0 +1,179 @@
+"""The page of an admission report: the verdict with its reasons, and the evidence that it was made from.
+
+It judges nothing and measures nothing: the report, as `admission.json` has it, comes from the caller.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from fairlead.report import charts, page, text
+from fairlead.stats.interval import Interval
+
+HEADLINES = {"admit": "may pay a policy", "admit with warnings": "may pay a policy, with care", "refuse": "should not pay a policy"}
+BASELINES = (("bag_of_words", "Bag of words"), ("length_only", "Length only"), ("position_only", "Position only"))
+KINDS = (("margin", "How much better people called it"), ("length", "Length of the chosen answer"), ("rater", "Rater"), ("tag", "Tag"))
+LENGTHS = (
+    ("all_answers", "score and length, all answers"),
+    ("inside_pairs", "differences inside pairs"),
+    ("given_choice", "inside pairs, beyond the choice"),
+)
+
+MOST_OF_A_NAME = 16  # characters
+
+
+class Source(NamedTuple):
+    role: str
+    name: str
+    digest: str
+
+
+class Figure(NamedTuple):
+    label: str
+    value: str
+    span: str
+    whisker: Markup
+    remark: str
+
+
+class Row(NamedTuple):
+    label: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmissionPage:
+    model: str
+    report: Mapping[str, Any]
+    sources: Sequence[Source] = ()
+    run_id: str = ""
+    code: str = ""  # version and commit
+
+
+def render_admission(admission: AdmissionPage) -> str:
+    """One HTML file, complete in itself."""
+    report = admission.report
+    measured = not report["not_finite"]
+    return page.render(
+        "admission.html",
+        page=admission,
+        headline=HEADLINES[report["verdict"]],
+        refused=report["verdict"] == "refuse",
+        figures=_figures(report) if measured else [],
+        accuracy_chart=_accuracy_chart(report) if measured else None,
+        slice_charts=_slice_charts(report) if measured else [],
+        reliability=_reliability(report) if measured else None,
+        length_chart=_length_chart(report) if measured else None,
+        checks=_checks(report) if measured else [],
+    )
+
+
+def _interval(one: Mapping[str, Any]) -> Interval:
+    low, high = (-math.inf if one["low"] is None else one["low"], math.inf if one["high"] is None else one["high"])
+    return Interval(one["value"], low, high, one["n"])
+
+
+def _figures(report: Mapping[str, Any]) -> list[Figure]:
+    accuracy = _interval(report["accuracy"])
+    length = report["baselines"]["length_only"]["value"]
+    found = [
+        Figure(
+            "Accuracy on pairs it never saw",
+            text.percent(accuracy.value),
+            text.percent_range(accuracy),
+            charts.whisker(accuracy, label="Accuracy", reference=length),
+            f"{text.count(accuracy.n, 'pair')} of {text.count(report['prompts'], 'prompt')}. The dashed line is length alone.",
+        )
+    ]
+    fitted = report["calibration"]
+    if fitted["error"] is not None:
+        found.append(
+            Figure(
+                "Calibration error",
+                text.fixed(fitted["error"], 3),
+                "",
+                Markup(""),
+                f"Stated against observed probability, on average. Chance alone gives up to {text.fixed(fitted['chance_error'], 3)}; "
+                f"before a temperature was fitted it was {text.fixed(fitted['error_before'], 3)}.",
+            )
+        )
+    ceiling = report["ceiling"]
+    if ceiling is not None:
+        allowed = _interval(ceiling["accuracy"])
+        found.append(
+            Figure(
+                "Of what the labels allow",
+                text.percent(ceiling["reached"]),
+                "",
+                charts.whisker(allowed, label="Ceiling", reference=accuracy.value, tone="c"),
+                f"Two people agree on {text.percent_interval(_interval(ceiling['agreement']))} of {text.count(allowed.n, 'pair')}; "
+                f"that allows an accuracy of at most about {text.percent(allowed.value)}. The dashed line is the model.",
+            )
+        )
+    return found
+
+
+def _accuracy_chart(report: Mapping[str, Any]) -> Markup:
+    rows = [charts.Row("This reward model", _interval(report["accuracy"]), "a")]
+    known = [(label, report["baselines"][name]) for name, label in BASELINES if report["baselines"][name] is not None]
+    rows += [charts.Row(label, _interval(one), "plain") for label, one in known]
+    return charts.intervals(rows, title="Share of pairs put in people's order", as_percent=True, reference=0.5, note="Dashed: a coin.")
+
+
+def _slice_charts(report: Mapping[str, Any]) -> list[Markup]:
+    found = []
+    for kind, title in KINDS:
+        rows = [
+            charts.Row(f"{_cut(one['name'])} ({one['accuracy']['n']})", _interval(one["accuracy"]))
+            for one in report["slices"]
+            if one["by"] == kind
+        ]
+        if rows:
+            found.append(charts.intervals(rows, title=title, unit="accuracy", as_percent=True, reference=0.5, note="In brackets: pairs."))
+    return found
+
+
+def _cut(name: str) -> str:
+    """As much of a name as fits beside its figures on a phone."""
+    return name if len(name) <= MOST_OF_A_NAME else name[: MOST_OF_A_NAME - 1] + "…"
+
+
+def _reliability(report: Mapping[str, Any]) -> Markup | None:
+    bins = report["calibration"]["bins"]
+    if not bins:
+        return None
+    curve = charts.Series(
+        "observed", [(one["confidence"], one["right"]) for one in bins], [(one["confidence"], one["low"], one["high"]) for one in bins]
+    )
+    ideal = charts.Series("as stated", [(0.5, 0.5), (1.0, 1.0)])
+    note = "Each dot holds as many pairs. The band is the 95 % interval; a calibrated model's holds the straight line."
+    return charts.line([curve, ideal], title="How often it is right, by how sure it says it is", note=note, x_label="stated")
+
+
+def _length_chart(report: Mapping[str, Any]) -> Markup:
+    rows = [charts.Row(label, _interval(report["length"][name])) for name, label in LENGTHS if report["length"][name] is not None]
+    return charts.intervals(rows, title="Correlation with length", note="The last one is what length adds beyond what people chose.")
+
+
+def _checks(report: Mapping[str, Any]) -> list[Row]:
+    batches, head, ensemble = report["batches"], report["head"], report["ensemble"]
+    found = [Row("Same row alone, in a batch, in another order", f"{text.number(batches['gap'])} of the spread", "should be rounding only")]
+    if head is not None:
+        found.append(Row("Saved and read again", f"{text.number(head['gap'])} of the spread", "should be rounding only"))
+        found.append(
+            Row("Head moved since training began", text.percent(head["moved"]), "of its size; 0 would be a head that never learned")
+        )
+    if ensemble is not None:
+        found.append(Row("Members disagree on the order of", text.percent_interval(_interval(ensemble["disagree"])), "of the pairs"))
+        found.append(Row("Members' scores differ by", text.number(ensemble["spread"]["value"]), "standard deviations, on average"))
+    if report["calibration"]["temperature"] is not None:
+        found.append(
+            Row("Temperature", text.number(report["calibration"]["temperature"]), "a difference of scores divided by it is a log-odds")
+        )
+    if report["dropped"]:
+        found.append(Row("Pairs left out", text.number(report["dropped"]), "too long for the model"))
+    return found

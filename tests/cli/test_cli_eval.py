@@ -1,0 +1,90 @@
+"""`fairlead eval` on the reward model of the small project, which was trained for three steps on a length that tells all."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fairlead.core import digest, jsonl
+from outcome import Cli
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def comparisons(project: Path) -> Path:
+    return project / "data" / "comparisons.jsonl"
+
+
+def test_training_wrote_its_own_report(project: Path) -> None:
+    folder = project / "artifacts" / "reward-model" / "reward"
+    report = json.loads((folder / "admission.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert report["verdict"] == "refuse" and report["head"]["gap"] < 0.1
+    assert manifest["metrics"]["verdict"] == "refuse" and "admission.json" in manifest["files"]
+    assert manifest["metrics"]["accuracy"] == report["accuracy"]
+
+
+def test_the_training_file_is_examined_on_its_held_out_side(cli: Cli, project: Path, comparisons: Path) -> None:
+    done = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--json")
+    assert done.code == 0, done.err
+    said = json.loads(done.out)
+    manifest = json.loads((project / "artifacts" / "reward-model" / "reward" / "manifest.json").read_text())
+    assert said["pairs"] == manifest["metrics"]["held_out"] < 24
+    assert said["accuracy"] == manifest["metrics"]["accuracy"]
+    assert said["head"] is None
+    again = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--json")
+    assert json.loads(again.out) == said
+    assert cli("lineage", "verify", said["artifact"], "--project", project).code == 0
+    shown = json.loads(cli("lineage", "show", said["artifact"], "--project", project, "--json").out)
+    assert "reward-model/reward" in json.dumps(shown)
+
+
+def test_the_verdict_is_told_and_the_gate_says_no(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    told = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--out", page)
+    assert told.code == 0 and "reward: refuse." in told.out and "length alone" in told.out
+    assert "admission report" in page.read_text()
+    gated = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--gate", "--json")
+    assert gated.code == 3
+    error = json.loads(gated.out)
+    assert error["error"] == "GateRefused" and "length alone" in error["message"] and error["exit_code"] == 3
+
+
+def test_a_folder_from_elsewhere_is_examined_on_another_file(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "theirs"
+    shutil.copytree(project / "artifacts" / "reward-model" / "reward", outside, ignore=shutil.ignore_patterns("*manifest*", "admission*"))
+    other = tmp_path / "other.jsonl"
+    jsonl.write(other, [row | {"family": "f"} for _, row in jsonl.read(comparisons)][:20])
+    done = cli("eval", outside, "--comparisons", other, "--project", project, "--store", "--json")
+    assert done.code == 0, done.err
+    said = json.loads(done.out)
+    assert said["pairs"] == 20 and {"by", "name", "accuracy"} == set(said["slices"][0])
+    assert json.loads((outside / "admission.json").read_text())["verdict"] == said["verdict"]
+
+
+def test_an_artifact_is_never_written_into(cli: Cli, project: Path, comparisons: Path) -> None:
+    before = digest.of_files(project / "artifacts" / "reward-model" / "reward")
+    refused = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--store")
+    assert refused.code == 1 and "artifacts never change" in refused.err
+    assert digest.of_files(project / "artifacts" / "reward-model" / "reward") == before
+
+
+def test_rules_ties_and_things_that_are_no_reward_model_are_refused(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+    rule = cli("eval", "gold", "--comparisons", comparisons, "--project", project)
+    assert rule.code == 1 and "is a rule and no model" in rule.err
+    ties = tmp_path / "ties.jsonl"
+    jsonl.write(ties, [row | {"tie": "good"} for _, row in jsonl.read(comparisons)])
+    tied = cli("eval", "reward", "--comparisons", ties, "--project", project)
+    assert tied.code == 1 and "are ties" in tied.err
+    policy = cli("eval", "base", "--comparisons", comparisons, "--project", project)
+    assert policy.code == 1 and "a reward-model is needed" in policy.err
+
+
+def test_the_report_of_its_run_comes_with_the_admission_page(cli: Cli, project: Path) -> None:
+    done = cli("report", "reward-model/reward", "--project", project, "--json")
+    assert done.code == 0, done.err
+    pages = [Path(path) for path in json.loads(done.out)["wrote"]]
+    assert [page.name for page in pages] == ["report.html", "admission.html"]
+    assert "should not pay a policy" in pages[1].read_text()

@@ -1,0 +1,113 @@
+"""Each threshold on its own: a healthy report, one figure changed, and one sentence more."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from fairlead.eval.verdict import Decision, decide
+
+
+def share(value: float, low: float, high: float, n: int = 400) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": n}
+
+
+HEALTHY: dict[str, Any] = {
+    "pairs": 400,
+    "prompts": 300,
+    "not_finite": 0,
+    "head": {"gap": 1e-6, "moved": 0.3},
+    "batches": {"gap": 1e-6},
+    "accuracy": share(0.80, 0.76, 0.84),
+    "baselines": {
+        "length_only": share(0.55, 0.50, 0.60) | {"lead": share(0.25, 0.19, 0.31)},
+        "position_only": None,
+        "bag_of_words": share(0.65, 0.60, 0.70) | {"lead": share(0.15, 0.09, 0.21)},
+    },
+    "slices": [{"by": "rater", "name": "ann", "accuracy": share(0.8, 0.7, 0.9, 60)}],
+    "calibration": {"temperature": 1.1, "error": 0.03, "chance_error": 0.05},
+    "length": {"given_choice": share(0.1, 0.0, 0.2)},
+    "ensemble": None,
+    "ceiling": None,
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    found = copy.deepcopy(HEALTHY)
+    *parts, last = path.split(".")
+    inner = found
+    for part in parts:
+        inner = inner[part]
+    inner[last] = value
+    return found
+
+
+def test_a_healthy_model_is_admitted_without_a_word() -> None:
+    assert decide(HEALTHY) == Decision("admit", ())
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("head.moved", 0.0, "learned nothing"),
+        ("head.gap", 0.5, "not what was trained"),
+        ("batches.gap", 0.02, "depends on the answers beside it"),
+        ("accuracy", share(0.54, 0.5, 0.58), "than a coin"),
+        ("baselines.length_only", share(0.8, 0.7, 0.9) | {"lead": share(0, -0.1, 0.1)}, "length alone in 80.0%"),
+        ("baselines.position_only", share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, 0.0)}, "the same side in 90.0%"),
+        ("baselines.bag_of_words", share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, -0.01)}, "Counting words"),
+    ],
+)
+def test_what_is_refused(path: str, value: Any, says: str) -> None:
+    decided = decide(changed(path, value))
+    assert decided.verdict == "refuse"
+    assert len(decided.reasons) == 1 or path == "accuracy"
+    assert says in decided.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("prompts", 99, "on 99 prompts only"),
+        ("baselines.length_only", share(0.78, 0.7, 0.9) | {"lead": share(0.02, -0.1, 0.1)}, "knows length only"),
+        ("baselines.bag_of_words", share(0.78, 0.7, 0.9) | {"lead": share(0.02, None, None)}, "counted words only"),  # type: ignore[arg-type]
+        ("calibration.temperature", None, "Use its order only"),
+        ("calibration.error", 0.06, "off by 0.060"),
+        ("length.given_choice", share(0.51, 0.4, 0.6), "pays for longer answers"),
+        ("length.given_choice", share(-0.51, -0.6, -0.4), "pays for shorter answers"),
+        ("ensemble", {"disagree": share(0.26, 0.2, 0.3)}, "members order 26%"),
+        ("ceiling", {"agreement": share(0.9, 0.85, 0.95)}, "more to learn"),
+        ("slices", [{"by": "rater", "name": "eve", "accuracy": share(0.2, 0.1, 0.49, 20)}], "rater 'eve'"),
+    ],
+)
+def test_what_is_warned_of(path: str, value: Any, says: str) -> None:
+    decided = decide(changed(path, value))
+    assert decided.verdict == "admit with warnings"
+    assert len(decided.reasons) == 1 and says in decided.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("prompts", 100),
+        ("head", None),
+        ("calibration.error", 0.05),
+        ("calibration.chance_error", 0.2),
+        ("length.given_choice", None),
+        ("ensemble", {"disagree": share(0.25, 0.2, 0.3)}),
+        ("slices", [{"by": "rater", "name": "eve", "accuracy": share(0.2, 0.1, 0.49, 19)}]),
+        ("ceiling", {"agreement": share(0.8, 0.75, 0.85)}),
+    ],
+)
+def test_what_is_let_pass(path: str, value: Any) -> None:
+    assert decide(changed(path, value)).verdict == "admit"
+
+
+def test_scores_that_are_no_numbers_are_refused_whatever_else_is_missing() -> None:
+    decided = decide({"not_finite": 3, "prompts": 300})
+    assert decided.verdict == "refuse" and "3 of its scores" in decided.reasons[0]
+
+
+def test_refusals_come_first() -> None:
+    decided = decide(changed("head.moved", 0.0) | {"prompts": 5})
+    assert [reason[:9] for reason in decided.reasons] == ["The saved", "It was ex"]
