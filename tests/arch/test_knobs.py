@@ -57,7 +57,8 @@ KNOBS = {
     ),
     "best_of_n": "name model reward prompts probe trust pool pool_lambda n max_new_tokens temperature min_score rejected micro_tokens seed",
     "average": "name a b weight seed",
-    "rounds": "name model prompts reward trust pool pool_lambda learn begin rounds n max_new_tokens temperature rejected train held_out probe seed",
+    "rounds": "name model prompts reward trust pool pool_lambda learn begin rounds n max_new_tokens temperature rejected train held_out "
+    "probe seed",
     "sample": "name model prompts per_prompt max_new_tokens temperature top_k top_p min_p stop seed",
     "compare": "name a b judge micro_tokens seed",
 }

@@ -14,7 +14,7 @@ from fairlead.core.errors import ProjectError
 from fairlead.loop.quickstart import quickstart
 from fairlead.store import lineage, project
 
-SMALL = "Size(demonstrations=48, compared=48, practised=48, held_out=24, ppo_steps=4, ppo_batch=16)"
+SMALL = "Size(demonstrations=48, compared=96, practised=48, held_out=24, ppo_steps=4, ppo_batch=16)"
 SCRIPT = f"""
 import sys
 from pathlib import Path

@@ -26,9 +26,10 @@ from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
+from fairlead.model.groups import micro_groups
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, micro_groups, weights_of
+from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, weights_of
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run

@@ -14,9 +14,10 @@ from fairlead.core import digest
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.batch import collate
 from fairlead.model.encode import Encoded
+from fairlead.model.groups import micro_groups
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
-from fairlead.model.rows import Answers, Pair, collate_pairs, halves, micro_answers, micro_groups
+from fairlead.model.rows import Answers, Pair, collate_pairs, halves, micro_answers
 from fairlead.store.run import Run
 from fairlead.train.cache import cached
 
