@@ -1,56 +1,163 @@
-"""Every method on the pocket world: gold reward over the SFT model that each starts from, at about equal compute.
+"""Every method on the pocket world: gold over the SFT model that all of them start from, at about equal compute.
 
 run  python -m benchmarks.methods --seeds 0 1 2 3 4 --out build/methods --json benchmarks/results/methods.json
 
-All methods of a seed start from one SFT model and have the same comparisons by simulated people, or the reward model that was trained on
-them (whose cost is counted with the methods that use it).  Compute is the seconds that a method's own runs took, on as many threads as the
-benchmark has; epochs and steps are set so that it is about the same for all.  Gold is the mean over 448 held-out prompts; the gain is
-paired by prompt, and its interval is Student's over the seeds.
+All methods of a seed start from the quickstart's SFT model and have the same comparisons by its simulated people, or the reward model that
+was trained on these, and the prompts that the quickstart's PPO has.  Epochs and steps are such that each takes about as long as that PPO;
+what a reward model takes is not counted, as one serves many runs.  Gold is the mean over 448 prompts that nothing was trained on, one
+answer each at temperature 1.  The gain is over the SFT model's answers to the same prompts; its interval is Student's over the seeds.
 """
 
+import argparse
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from fairlead.recipes import best_of_n, dpo, grpo, kto, ppo, sft, uft
+import torch
 
-LONGEST = 64
-KL_ROWS = 4096
+from benchmarks import pocket
+from benchmarks.quickstart import machine
+from fairlead.core.allocator import keep_freed_pages
+from fairlead.data.records import Binary, Comparison
+from fairlead.recipes import alternate, best_of_n, dpo, grpo, kto, ppo, reward, sft, uft
+from fairlead.stats import interval
+from fairlead.store.artifact import Artifact
+from fairlead.store.project import Project
+
+LONGEST = 64  # tokens of an answer
+FULL: dict[str, Any] = {"lora_rank": 0, "lr": 1e-4, "batch": 16}  # what the pages recommend for a model of this size
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way from the SFT model to a better one: what is run, with its documented defaults but for what stands here."""
+    """A recipe, the files that it reads, and what differs from its defaults."""
 
     recipe: Any
-    reads: str  # comparisons, binary, reward, or mix
+    reads: tuple[str, ...]
     settings: dict[str, Any]
 
 
-def offline(**settings: Any) -> Method:
-    return Method(dpo, "comparisons", settings)
+def direct(**settings: Any) -> Method:
+    return Method(dpo, ("comparisons",), {**FULL, "epochs": 2, **settings})
 
 
-def online(recipe: Any, **settings: Any) -> Method:
-    return Method(recipe, "reward", {"max_new_tokens": LONGEST, **settings})
+def rewarded(recipe: Any, **settings: Any) -> Method:
+    return Method(recipe, ("reward", "prompts"), {"lora_rank": 0, "lr": 2e-4, "max_new_tokens": LONGEST, **settings})
 
 
-# Documented settings for a model of this size (docs/algorithms), with as many epochs or steps as take about the same time.
-SMALL: dict[str, Any] = {"lora_rank": 0, "lr": 1e-4}
 METHODS: dict[str, Method] = {
-    "SFT, more epochs": Method(sft, "demonstrations", {**SMALL, "epochs": 8}),
-    "DPO": offline(**SMALL, epochs=2),
-    "cDPO": offline(**SMALL, epochs=2, flip_rate=0.1),
-    "robust DPO": offline(**SMALL, epochs=2, loss="robust", flip_rate=0.1),
-    "IPO": offline(**SMALL, epochs=2, loss="ipo"),
-    "hinge": offline(**SMALL, epochs=2, loss="hinge"),
-    "SimPO": offline(**SMALL, epochs=2, loss="simpo"),
-    "ORPO": offline(**SMALL, epochs=2, loss="orpo"),
-    "DPO+NLL": offline(**SMALL, epochs=2, nll_weight=1.0),
-    "KTO": Method(kto, "binary", {**SMALL, "epochs": 2}),
-    "UFT": Method(uft, "mix", {**SMALL, "epochs": 2, "beta": 0.1}),
-    "best-of-n, then SFT": Method(best_of_n, "reward", {"n": 8, "max_new_tokens": LONGEST}),
-    "PPO": online(ppo, **SMALL, steps=20, epochs=1, minibatches=4, kl_coef=0.1),
-    "GRPO": online(grpo, **SMALL, steps=30),
-    "RLOO": online(grpo, **SMALL, steps=30, baseline="leave-one-out"),
-    "REINFORCE++": online(grpo, **SMALL, steps=30, baseline="batch"),
+    "SFT, longer": Method(sft, ("demonstrations",), {**FULL, "epochs": 8}),
+    "DPO": direct(),
+    "cDPO": direct(flip_rate=0.1),
+    "robust DPO": direct(loss="robust", flip_rate=0.1),
+    "IPO": direct(loss="ipo"),
+    "hinge": direct(loss="hinge"),
+    "SimPO": direct(loss="simpo"),
+    "ORPO": direct(loss="orpo"),
+    "DPO + NLL": direct(nll_weight=1.0),
+    "KTO": Method(kto, ("binary",), {**FULL, "epochs": 2}),
+    "UFT": Method(uft, ("demonstrations", "comparisons"), {**FULL, "epochs": 2, "beta": 0.1}),
+    "alternate": Method(alternate, ("demonstrations", "comparisons"), {**FULL, "steps": 250}),
+    "best of 8, then SFT": Method(best_of_n, ("reward", "prompts"), {"n": 8, "max_new_tokens": LONGEST}),
+    "PPO": rewarded(ppo, steps=24, critic_lr=3e-4, epochs=1, minibatches=4, kl_coef=0.1),
+    "GRPO": rewarded(grpo, steps=24, minibatches=2),
+    "RLOO": rewarded(grpo, steps=24, minibatches=2, baseline="leave-one-out"),
+    "REINFORCE++": rewarded(grpo, steps=24, minibatches=2, baseline="batch"),
 }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="some of them only")
+    parser.add_argument("--out", type=Path, default=Path("build/methods"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_freed_pages()
+    seeds = {seed: one_seed(args.out / f"seed-{seed}", seed, args.methods) for seed in args.seeds}
+    print(table(list(seeds.values()), args.methods))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"machine": machine(), "seeds": seeds}, indent=2) + "\n", encoding="utf-8")
+
+
+def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
+    home = pocket.prepare(out, seed)
+    pocket.train(home, reward, reward.Config(name="reward", **(pocket.SETTINGS["reward"] | {"seed": seed})))
+    files = {
+        "demonstrations": "dataset/demonstrations",
+        "comparisons": "dataset/comparisons",
+        "binary": pocket.write(home, "binary", thumbs(pocket.comparisons(home))),
+        "reward": "reward-model/reward",
+        "prompts": "dataset/prompts-to-practise",
+    }
+    start = pocket.gold_of(pocket.answers(home, "model/sft", name="sft-answers", seed=seed))
+    found: dict[str, Any] = {"SFT": {"gold": sum(start) / len(start)}}
+    for name in names:
+        method = METHODS[name]
+        made, seconds = trained(home, name, method, {read: files[read] for read in method.reads}, seed)
+        label = made.manifest.name
+        golds = pocket.gold_of(pocket.answers(home, f"model/{label}", name=f"{label}-answers", seed=seed))
+        gain = [after - before for after, before in zip(golds, start, strict=True)]
+        rate = interval.win_rate(golds, start).interval
+        found[name] = {
+            "gold": sum(golds) / len(golds),
+            "gain": interval.mean(gain).as_dict(),
+            "win_rate": rate.as_dict(),
+            "kl": pocket.kl(home, label, "sft"),
+            "seconds": seconds,
+        }
+        print(seed, name, json.dumps({key: round(found[name][key], 3) for key in ("gold", "kl", "seconds")}), flush=True)
+    return found
+
+
+def trained(home: Project, name: str, method: Method, files: dict[str, str], seed: int) -> tuple[Artifact, float]:
+    label = name.lower().replace(",", "").replace(" ", "-").replace("+", "p")
+    config = method.recipe.Config(name=label, model="model/sft", seed=seed, **files, **method.settings)
+    made = pocket.train(home, method.recipe, config)
+    seconds = pocket.seconds(home, made)
+    if method.recipe is best_of_n:  # whose answers are learned from in a second run
+        learn = sft.Config(name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2)
+        made = pocket.train(home, sft, learn)
+        seconds += pocket.seconds(home, made)
+    return made, seconds
+
+
+def thumbs(comparisons: Sequence[Comparison]) -> list[Binary]:
+    """Each judgement as thumbs: chosen up, rejected down; both alike of a tie."""
+    found: dict[tuple[Any, Any], Binary] = {}
+    for one in comparisons:
+        for answer, good in ((one.chosen, one.tie != "bad"), (one.rejected, one.tie == "good")):
+            found.setdefault((one.prompt, answer), Binary(one.prompt, answer, good))
+    return list(found.values())
+
+
+def table(seeds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Markdown, the best first; brackets hold 95 % intervals over the seeds."""
+    rows = []
+    for name in names:
+        gains = [seed[name]["gold"] - seed["SFT"]["gold"] for seed in seeds]
+        gain = interval.mean(gains)
+        golds, rates, kls, times = ([of(seed[name]) for seed in seeds] for of in _COLUMNS)
+        mean = [sum(column) / len(column) for column in (golds, rates, kls, times)]
+        cells = f"{mean[0]:.3f} | {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] | {sum(g > 0 for g in gains)} of {len(gains)}"
+        rows.append((mean[0], f"| {name} | {cells} | {mean[1]:.3f} | {mean[2]:.2f} | {mean[3]:.0f} |"))
+    head = "| method | gold | gain over SFT | gains in | win rate | KL | s |\n|---|---|---|---|---|---|---|"
+    start = sum(seed["SFT"]["gold"] for seed in seeds) / len(seeds)
+    return "\n".join([head, *(row for _, row in sorted(rows, reverse=True)), f"| SFT | {start:.3f} | | | | | |"])
+
+
+_COLUMNS = (
+    lambda one: one["gold"],
+    lambda one: one["win_rate"]["value"],
+    lambda one: one["kl"],
+    lambda one: one["seconds"],
+)
+
+
+if __name__ == "__main__":
+    main()

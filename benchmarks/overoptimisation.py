@@ -9,9 +9,9 @@ plain       one reward model, no price of KL: what is often called the baseline
 ensemble    the same labels in four members, mean - variance, and an adaptive price of KL; knows nothing of gold
 defended    the same, with a probe that is only measured: the run goes back to its best step where the probe falls, and stops there
 
-Best-of-n is counted without bias from 64 answers of the base model to each prompt.  Gold is the rule that nobody trains on; in `defended` it is
-the probe, as a small set of trusted judgements would be.  Gains are over the base model, as in arXiv:2210.10760, and so are the curves:
-d (alpha - beta log d) for PPO, d (alpha - beta d) for best-of-n, with d = sqrt(KL), KL in nats per answer.
+Best-of-n is counted without bias from 64 answers of the base model to each prompt.  Gold is the rule that nobody trains on; in `defended`
+it is the probe, as a small set of trusted judgements would be.  Gains are over the base model, as in arXiv:2210.10760, and so are the
+curves: d (alpha - beta log d) for PPO, d (alpha - beta d) for best-of-n, with d = sqrt(KL), KL in nats per answer.
 """
 
 import argparse

@@ -19,6 +19,7 @@ from fairlead.data.answers import Answers, read_answers
 from fairlead.data.reading import read_comparisons, read_prompts
 from fairlead.data.records import Comparison, to_row
 from fairlead.loop import quickstart
+from fairlead.loop.pocket import mean_kl
 from fairlead.ops.pooling import Pool
 from fairlead.recipes import sample
 from fairlead.rehearse import gold
@@ -57,6 +58,19 @@ def train(home: Project, recipe: Any, config: Any) -> Artifact:
 def curve(home: Project, artifact: Artifact) -> list[dict[str, Any]]:
     """The metrics of the run that made an artifact, a row per step."""
     return [row for _, row in jsonl.read(home.runs / str(artifact.manifest.run) / "metrics.jsonl")]
+
+
+def seconds(home: Project, artifact: Artifact) -> float:
+    """What the run that made an artifact took."""
+    events = jsonl.read(home.runs / str(artifact.manifest.run) / "events.jsonl")
+    return sum(float(event["seconds"]) for _, event in events if event["event"] == "cost")
+
+
+def kl(home: Project, model: str, reference: str) -> float:
+    """KL(model || reference), nats per answer, from the model's finished answers of `answers(name=f"{model}-answers")`."""
+    [path] = (home.artifacts / "rollouts" / f"{model}-answers").glob("*.jsonl")
+    folders = [str(home.artifacts / "model" / name) for name in (model, reference)]
+    return mean_kl(folders[0], folders[1], read_answers(path))
 
 
 def answers(home: Project, model: str, *, name: str, seed: int, prompts: str = "prompts-held-out", per_prompt: int = 1) -> list[Answers]:

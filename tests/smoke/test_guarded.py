@@ -66,7 +66,15 @@ def test_an_ensemble_pays_and_its_disagreement_is_logged(tmp_path: Path, recipe:
     ensemble(project, "judges", rank=rank)
     rows = {}
     for pool in ("mean", "worst", "mean-variance"):
-        chosen = settings | {"reward": "judges", "lora_rank": rank, "pool": pool, "pool_lambda": 2.0, "name": f"by-{pool}", "steps": 2}
+        chosen = settings | {
+            "reward": "judges",
+            "trust": "judges",
+            "lora_rank": rank,
+            "pool": pool,
+            "pool_lambda": 2.0,
+            "name": f"by-{pool}",
+            "steps": 2,
+        }
         made = train(project, recipe, **chosen)
         rows[pool] = made.rows[0]
         check_finished(project, recipe, made, **chosen)

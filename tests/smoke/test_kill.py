@@ -77,7 +77,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "steps": 20, "batch": 4}
         | {"held_out": 0.2, "measure_every": 7, "checkpoint_every": 4, "lora_rank": 0},
     ),
-    "ppo": ("ppo", PPO | {"reward": "judge", "lora_rank": 0}),
+    "ppo": ("ppo", PPO | {"reward": "judge", "trust": "judge", "lora_rank": 0}),
     "ppo with drafts": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 0, "reuse_rollouts": True}),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
     "grpo": (

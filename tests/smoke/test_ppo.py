@@ -63,7 +63,7 @@ def test_with_a_rule(tmp_path: Path, rank: int) -> None:
 def test_with_a_reward_model(tmp_path: Path, rank: int, base_bits: int) -> None:
     project = project_with_base(tmp_path, hidden=64 if base_bits == 4 else 32)
     judge(project)
-    settings = SETTINGS | {"lora_rank": rank, "base_bits": base_bits, "reward": "judge", "probe": "rule:data/vowels.py"}
+    settings = SETTINGS | {"lora_rank": rank, "base_bits": base_bits, "reward": "judge", "trust": "judge", "probe": "rule:data/vowels.py"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     assert all("probe" in row for row in made.rows)
@@ -73,7 +73,7 @@ def test_with_a_reward_model(tmp_path: Path, rank: int, base_bits: int) -> None:
 def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=4, held_out=0.2)
-    settings = SETTINGS | {"lora_rank": 4, "reward": "judge"}
+    settings = SETTINGS | {"lora_rank": 4, "reward": "judge", "trust": "judge"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     said = [event for _, event in jsonl.read(made.folder / "events.jsonl") if event["event"] == "roles"]

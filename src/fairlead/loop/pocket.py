@@ -119,7 +119,7 @@ def evaluate(config: Evaluate, run: Run) -> Artifact:
     metrics = {
         "gold": {name: interval.mean(scores[name]).as_dict() for name in MODELS},
         "win_rate_vs_sft": verdict.interval.as_dict() | {"wins": verdict.wins, "ties": verdict.ties, "losses": verdict.losses},
-        "kl": _mean_kl(run.model_path("policy"), run.model_path("reference"), answers["aligned"]),
+        "kl": mean_kl(run.model_path("policy"), run.model_path("reference"), answers["aligned"]),
         "families": {family: {name: _family_mean(table, family, name) for name in MODELS} for family in families},
         "faults": _fault_shares(table),
     }
@@ -156,7 +156,7 @@ def _fault_shares(table: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 @torch.no_grad()
-def _mean_kl(policy_reference: str, reference: str, answers: Sequence[Answers]) -> float:
+def mean_kl(policy_reference: str, reference: str, answers: Sequence[Answers]) -> float:
     """KL(policy || reference) per answer in nats, k1 over the policy's own answers that ended."""
     sums = []
     for name in (policy_reference, reference):
