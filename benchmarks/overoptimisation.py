@@ -75,7 +75,7 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
     labels = pocket.write(home, "fond", pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed), FLIPPED, seed=seed))
     settings = pocket.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
     pocket.train(home, reward, reward.Config(name="single", **settings))
-    pocket.train(home, reward, reward.Config(name="ensemble", members=MEMBERS, **settings))
+    pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS})))
     arms = {}
     for arm, special in ARMS.items():
         trust = {"trust": special["reward"]}  # a quarter of the held-out labels are false too, which the admission report rightly minds
