@@ -9,7 +9,7 @@ plain       one reward model, no price of KL: what is often called the baseline
 ensemble    the same labels in four members, mean - variance, and an adaptive price of KL; knows nothing of gold
 defended    the same, with a probe that is only measured: the run goes back to its best step where the probe falls, and stops there
 
-Best-of-n is counted without bias from 64 answers of the base model to each prompt.  Gold is the rule that nobody trains on; in `defended`
+Best-of-n is counted without bias from 32 answers of the base model to each prompt.  Gold is the rule that nobody trains on; in `defended`
 it is the probe, as a small set of trusted judgements would be.  Gains are over the base model, as in arXiv:2210.10760, and so are the
 curves: d (alpha - beta log d) for PPO, d (alpha - beta d) for best-of-n, with d = sqrt(KL), KL in nats per answer.
 """
@@ -35,12 +35,12 @@ from fairlead.stats import interval
 from fairlead.store.project import Project
 
 FLIPPED = 0.25
-FOND = [replace(rater, flourish_bias=4.0) for rater in raters.PANEL]  # worth 0.2 to 0.3 of gold to them; it costs 0.015
+FOND = [replace(rater, flourish_bias=2.5) for rater in raters.PANEL]  # worth 0.14 to 0.2 of gold to them; it costs 0.015
 STEPS = 60
 SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
-BEST_OF = 64
-PROMPTS = 160  # of best-of-n
+BEST_OF = 32
+PROMPTS = 128  # of best-of-n
 
 PPO: dict[str, Any] = {"model": "base", "steps": STEPS, "lr": 3e-4, "critic_lr": 4.5e-4, "checkpoint_every": 20}
 ARMS: dict[str, dict[str, Any]] = {

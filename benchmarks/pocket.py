@@ -60,12 +60,6 @@ def curve(home: Project, artifact: Artifact) -> list[dict[str, Any]]:
     return [row for _, row in jsonl.read(home.runs / str(artifact.manifest.run) / "metrics.jsonl")]
 
 
-def seconds(home: Project, artifact: Artifact) -> float:
-    """What the run that made an artifact took."""
-    events = jsonl.read(home.runs / str(artifact.manifest.run) / "events.jsonl")
-    return sum(float(event["seconds"]) for _, event in events if event["event"] == "cost")
-
-
 def kl(home: Project, model: str, reference: str) -> float:
     """KL(model || reference), nats per answer, from the model's finished answers of `answers(name=f"{model}-answers")`."""
     [path] = (home.artifacts / "rollouts" / f"{model}-answers").glob("*.jsonl")
@@ -103,6 +97,10 @@ def scores(home: Project, reward: str, rows: Sequence[Answers], *, pool: Pool) -
 def golds_of(row: Answers) -> list[float]:
     """The gold rule's score of each answer."""
     return [gold.judge(row.prompt[-1].content, text, finished=done).score for text, done in zip(row.texts, row.finished, strict=True)]
+
+
+def first_golds(rows: Sequence[Answers]) -> list[float]:
+    return [golds_of(row)[0] for row in rows]
 
 
 def comparisons(home: Project) -> list[Comparison]:
