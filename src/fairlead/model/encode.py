@@ -85,6 +85,46 @@ def encode_conversation(
     return Encoded(tuple(tokens), tuple(trained))
 
 
+def encode_steps(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    separator: str,
+    *,
+    stop_ids: frozenset[int],
+    max_tokens: int | None = None,
+) -> Encoded:
+    """Tokens of the conversation, whose last turn is an answer in steps; trained is the last token of each step, and nothing else.
+
+    White space around steps is evened out first, so that it changes neither their number nor what is read.  An answer without a step
+    has no trained token.
+    """
+    *before, last = messages
+    steps = steps_of(last.content, separator)
+    answer = separator.join(steps)
+    turns = [*before, Message(last.role, answer)]
+    whole = encode_conversation(tokenizer, turns, stop_ids=stop_ids, num_context=len(before), max_tokens=max_tokens)
+    text = render(tokenizer, turns, generation_prompt=False)
+    at = text.find(answer, len(_prefix(tokenizer, text, before, generation_prompt=True)))
+    if at < 0:
+        raise ModelError("the chat template changes the text of an answer, so the ends of its steps cannot be found.")
+    offsets: list[tuple[int, int]] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    trained = [False] * len(whole)
+    for step in steps:
+        end = at + len(step)
+        # The last token that begins before the end; it may hold the separator besides, but no more than one end.
+        place = max(i for i, (begin, finish) in enumerate(offsets) if begin < end and begin < finish)
+        if trained[place]:
+            raise DataError("two steps end in the same token. Choose a longer separator, or join such short steps.")
+        trained[place] = True
+        at = end + len(separator)
+    return Encoded(whole.tokens, tuple(trained))
+
+
+def steps_of(answer: str, separator: str) -> list[str]:
+    """The parts of an answer between separators, without white space around them; empty ones are no steps."""
+    return [step for part in answer.split(separator) if (step := part.strip())]
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """The tokens that stand before an answer, exactly as in training."""
     text = render(tokenizer, messages, generation_prompt=True)
