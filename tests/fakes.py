@@ -228,11 +228,11 @@ def _ratings() -> list[dict[str, Any]]:
 
 
 def _stepwise() -> list[dict[str, Any]]:
-    """One to four steps, each of which repeats the asked word or, wrongly, asks back."""
+    """One to four steps, each of which repeats the asked word or, wrongly, asks back; those of every fifth answer are all right."""
     rows = []
     for i, word in _asked():
-        labels = [(i * 7 + k * 3) % 5 > 1 for k in range(1 + i % 4)]
-        steps = [f"It is {word}." if right else f"What is it? {k} plus {i % 3}." for k, right in enumerate(labels)]
+        labels = [i % 5 == 0 or (i * 7 + k * 3) % 5 > 1 for k in range(1 + i % 4)]
+        steps = [f"It is {word}." if right else "What is it" + " please" * ((i + k) % 3) + "!" for k, right in enumerate(labels)]
         rows.append({"prompt": _turn("user", f"Say {word}."), "completions": steps, "labels": labels})
     return rows
 

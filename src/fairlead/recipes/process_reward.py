@@ -1,6 +1,6 @@
 """Process reward model: for every step of an answer, the probability that it is right.  arXiv:2305.20050, arXiv:2312.08935.
 
-reads   stepwise rows (data.records.Stepwise)      writes  reward-model, metrics with intervals
+reads   stepwise rows (data.records.Stepwise)      writes  reward-model with its verdict, metrics with intervals
 run     fairlead train process-reward model=sft stepwise=data/steps.jsonl name=verifier
 
 One forward pass reads a whole answer; the head is looked at where each step ends, so that a step is judged by what stands before it and by
@@ -8,7 +8,8 @@ itself.  As a reward, an answer is cut at the separator, and the probabilities o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_stepwise
 from fairlead.data.records import Message, Stepwise, prompt_text
+from fairlead.eval import admission, verdict
 from fairlead.losses import reward
 from fairlead.model import batch as batches
 from fairlead.model import memory
@@ -71,6 +73,8 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.separator != "", "separator", self.separator, "must not be empty; steps need something between them")
+        escaped = "has a backslash, as if a line break had lost its quotes; write 'separator=\"\\n\\n\"'"
+        require("\\" not in self.separator, "separator", self.separator, escaped)
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.lr > 0, "lr", self.lr, "must be positive")
@@ -149,14 +153,22 @@ def main(config: Config, run: Run) -> Artifact:
             states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
-    # 5. Evidence on held-out prompts, the scale of the rewards, save
+    # 5. The scale of the rewards; evidence on held-out prompts and the verdict; save
     scores, rewards = score_all(model, rows.held_out_rows, micro_tokens)
     spread = float(rewards.std()) if len(rewards) > 1 else 0.0
     model.set_scale(mean=float(rewards.mean()), std=max(spread, SMALLEST_SPREAD))
     evidence = evidence_of(scores, rows.held_out, rows.train, config) | counts | {"dropped": rows.num_dropped}
+    decision = verdict.decide_steps(evidence)
+    run.event("admission", **asdict(decision))
+    for reason in decision.reasons:
+        run.warn(f"{decision.verdict}: {reason}")
     masters.give_back()
-    home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: model.save(folder, home=home), metrics=evidence)
+
+    def save(folder: Path) -> None:
+        model.save(folder, home=run.project.artifacts / KIND / config.name)
+        admission.write(folder, asdict(decision) | evidence)
+
+    return run.publish(save, metrics={"verdict": decision.verdict, **evidence})
 
 
 def encode(model: ScalarModel, record: Stepwise, max_tokens: int | None) -> Encoded:
@@ -226,6 +238,7 @@ def evidence_of(scores: Tensor, records: Sequence[Stepwise], train: Sequence[Ste
         "by_place": interval.clustered_proportion(rules[1].tolist(), of_step).as_dict(),
         "lead": interval.clustered_mean((credit - best).tolist(), of_step).as_dict(),
         "held_out_loss": interval.clustered_mean(reward.step_right(scores, labels).tolist(), of_step).as_dict(),
+        "held_out_prompts": len(set(prompts)),
         "calibration_error": calibration.error(stated),
         "chance_error": calibration.chance_error(stated, seed=config.seed),
     }
