@@ -24,13 +24,11 @@ from fakes import project_with_base, train, train_in_child
 
 pytestmark = pytest.mark.slow
 
+RECIPES = ("pretrain", "sft", "reward", "process_reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo")
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
     [
-        *(
-            f"fairlead.recipes.{name}"
-            for name in ("pretrain", "sft", "reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo", "process_reward")
-        ),
+        *(f"fairlead.recipes.{name}" for name in RECIPES),
         "transformers.models.llama.modeling_llama",
     ]
 )

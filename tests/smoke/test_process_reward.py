@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -6,18 +7,20 @@ import pytest
 import torch
 from pytest import approx
 
+from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError, GateRefused
 from fairlead.data.reading import read_stepwise
 from fairlead.data.split import split_by_prompt
+from fairlead.data.writing import write_records
 from fairlead.model.heads import ScalarModel, load_reward_model
 from fairlead.recipes import best_of_n, grpo, ppo, process_reward
 from fairlead.rollout.rewards import open_reward
-from fakes import Trained, assistant, check_finished, project_with_base, train
+from fakes import Trained, check_finished, project_with_base, train, turns
 
 SETTINGS: dict[str, Any] = {
     "name": "verifier", "model": "base", "stepwise": "data/stepwise.jsonl",
-    "epochs": 4, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.3, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 6, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.3, "measure_every": 5, "checkpoint_every": 7,
 }  # fmt: skip
 
 
@@ -89,12 +92,16 @@ def test_separator_and_pool_are_stored_with_the_model(tmp_path: Path) -> None:
     config = json.loads((made.artifact.folder / "config.json").read_text())
     assert (config["reward_steps"], config["reward_step_separator"], config["reward_step_pool"]) == (True, " ## ", "last")
     model = load_reward_model(str(made.artifact.folder))
-    row = model.encode((assistant("").__class__("user", "Say it."), assistant("It is red. ## It is\nblue.")))
+    row = model.encode(turns("Say it.", "It is red. ## It is\nblue."))
     assert sum(row.trained) == 2
 
 
 def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> None:
-    project, made = verifier(tmp_path, lr=1e-9)
+    project = project_with_base(tmp_path)
+    train_rows, held_out = split_by_prompt(read_stepwise(project.data / "stepwise.jsonl"), held_out=0.3, seed=0)
+    wrong = [dataclasses.replace(row, labels=tuple(not label for label in row.labels)) for row in held_out]
+    write_records(project.data / "misjudged.jsonl", [*train_rows, *wrong])  # what it learns fails on what it is tested on
+    made = train(project, process_reward, **SETTINGS | {"stepwise": "data/misjudged.jsonl", "lora_rank": 4})
     report = json.loads((made.artifact.folder / "admission.json").read_text())
     assert report["verdict"] == made.artifact.manifest.metrics["verdict"] == "refuse"
     settings = {"name": "paid", "model": "base", "prompts": "data/prompts.jsonl", "reward": "verifier", "max_new_tokens": 8}
@@ -106,7 +113,7 @@ def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_ppo_can_be_paid_by_steps(tmp_path: Path, rank: int) -> None:
-    project, _ = verifier(tmp_path, epochs=4)
+    project, _ = verifier(tmp_path, epochs=6)
     settings = {"name": "paid", "model": "base", "prompts": "data/prompts.jsonl", "reward": "verifier", "trust": "verifier"}
     made = train(project, ppo, **settings, steps=3, batch=8, epochs=1, max_new_tokens=8, lora_rank=rank)
     assert all(-10 < row["score"] < 10 for row in made.rows)
@@ -114,7 +121,7 @@ def test_ppo_can_be_paid_by_steps(tmp_path: Path, rank: int) -> None:
 
 
 def test_best_of_n_can_be_chosen_by_steps(tmp_path: Path) -> None:
-    project, made = verifier(tmp_path, epochs=4)
+    project, made = verifier(tmp_path, epochs=6)
     settings = {"name": "best", "model": "base", "prompts": "data/prompts.jsonl", "reward": "verifier", "trust": "verifier"}
     best = train(project, best_of_n, **settings, n=2, max_new_tokens=12)
     scale = load_reward_model(str(made.artifact.folder))
@@ -143,10 +150,17 @@ def test_labels_of_one_kind_teach_nothing(tmp_path: Path) -> None:
         train(project, process_reward, **SETTINGS | {"stepwise": "data/right.jsonl", "lora_rank": 4})
 
 
-@pytest.mark.parametrize(("separator", "why"), [("", "must not be empty"), ("\\n\\n", "has a backslash")])
-def test_a_separator_that_cannot_be_meant(separator: str, why: str) -> None:
+WORDS = ["name=verifier", "model=base", "stepwise=data/stepwise.jsonl"]
+
+
+@pytest.mark.parametrize(("word", "why"), [("separator=", "must not be empty"), (r"separator=\n\n", "has a backslash")])
+def test_a_separator_that_cannot_be_meant(word: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
-        process_reward.Config(**SETTINGS | {"separator": separator})
+        configs.load(process_reward.Config, overrides=[*WORDS, word])
+
+
+def test_a_line_break_is_written_in_quotes() -> None:
+    assert configs.load(process_reward.Config, overrides=[*WORDS, r'separator="\n\n"']).separator == "\n\n"
 
 
 def test_long_answers_are_refused_or_dropped_and_counted(tmp_path: Path) -> None:
