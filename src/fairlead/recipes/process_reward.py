@@ -243,7 +243,8 @@ def evidence_of(scores: Tensor, records: Sequence[Stepwise], train: Sequence[Ste
         "chance_error": calibration.chance_error(stated, seed=config.seed),
     }
     told = first_wrong(scores, records)
-    for name, wanted in (("first_wrong", (True, False)), ("first_wrong_of_faulty", (False,)), ("passed_of_sound", (True,))):
+    kinds = {"first_wrong": (True, False), "first_wrong_of_faulty": (False,), "passed_of_sound": (True,)}
+    for name, wanted in kinds.items():
         chosen = [i for i, record in enumerate(records) if all(record.labels) in wanted]
         if chosen:
             found[name] = interval.clustered_proportion([told[i] for i in chosen], [prompts[i] for i in chosen]).as_dict()
