@@ -220,7 +220,7 @@ def ends(inner: PreTrainedTokenizerFast, answer: str, separator: str = "\n") -> 
     assert isinstance(inner.eos_token_id, int)
     encoded = encode_steps(inner, turns("So?", answer), separator, stop_ids=frozenset([inner.eos_token_id]))
     places = [i for i, end in enumerate(encoded.trained) if end]
-    return encoded, [str(inner.decode(encoded.tokens[: i + 1])) for i in places]
+    return encoded, [str(inner.decode(list(encoded.tokens[: i + 1]))) for i in places]
 
 
 def test_the_last_token_of_each_step_is_marked() -> None:
@@ -257,18 +257,17 @@ def test_an_answer_without_a_step_has_no_end() -> None:
     assert read == [] and len(encoded) > 0
 
 
-def test_a_template_that_changes_the_answer_is_refused() -> None:
+def test_a_step_that_the_template_leaves_out_or_moves() -> None:
     inner = chatml()
-    inner.chat_template = CHATML.replace("{{ m['content'] }}", "{{ m['content'] | upper }}")
-    with pytest.raises(ModelError, match="the ends of its steps cannot be found"):
-        ends(inner, "so it is 7")
+    inner.chat_template = CHATML.replace("{{ m['content'] }}", "{{ m['content'].split('</think>')[-1].replace(';', ' ; ') }}")
+    _, read = ends(inner, "7?\n</think>3+4=7; yes;So 7", ";")
+    assert [text.rpartition("\n")[2] for text in read] == ["3+4=7 ; yes", "3+4=7 ; yes ; So 7"]
 
 
-def test_two_ends_in_one_token_are_refused() -> None:
+def test_two_ends_in_one_token_count_as_one() -> None:
     inner = with_token("7|8")
     assert len(ends(inner, "It is 7|9", "|")[1]) == 2
-    with pytest.raises(DataError, match="two steps end in the same token"):
-        ends(inner, "It is 7|8", "|")
+    assert len(ends(inner, "It is 7|8", "|")[1]) == 1
 
 
 def test_steps_are_cut_at_the_separator() -> None:

@@ -11,12 +11,13 @@ from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError, GateRefused
 from fairlead.data.reading import read_stepwise
+from fairlead.data.records import Stepwise
 from fairlead.data.split import split_by_prompt
 from fairlead.data.writing import write_records
-from fairlead.model.heads import ScalarModel, load_reward_model
+from fairlead.model.heads import ScalarModel, Steps, load_reward_model, new_reward_model
 from fairlead.recipes import best_of_n, grpo, ppo, process_reward
 from fairlead.rollout.rewards import open_reward
-from fakes import Trained, check_finished, project_with_base, train, turns
+from fakes import Trained, check_finished, project_with_base, save_model, train, turns
 
 SETTINGS: dict[str, Any] = {
     "name": "verifier", "model": "base", "stepwise": "data/stepwise.jsonl",
@@ -146,6 +147,16 @@ def test_a_step_with_the_separator_inside_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data/long.jsonl: record 5: step 1 contains the separator '\\n'"):
         train(project, process_reward, **settings)
     assert train(project, process_reward, **settings | {"separator": "\n\n", "epochs": 1}).artifact.manifest.metrics["dropped"] == 0
+
+
+def test_a_template_that_changes_the_steps_is_noticed(tmp_path: Path) -> None:
+    model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
+    model.set_steps(Steps("\n", "minimum"))
+    record = Stepwise(turns("So?"), (" It is red. ", "It is blue."), (True, False))
+    assert sum(process_reward.encode(model, record, None).trained) == 2
+    model.tokenizer.chat_template = str(model.tokenizer.chat_template).replace("message['content']", "message['content'] | upper")
+    with pytest.raises(DataError, match="its 2 steps have 0 ends among the model's tokens"):
+        process_reward.encode(model, record, None)
 
 
 def test_labels_of_one_kind_teach_nothing(tmp_path: Path) -> None:

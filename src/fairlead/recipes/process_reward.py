@@ -183,7 +183,13 @@ def encode(model: ScalarModel, record: Stepwise, max_tokens: int | None) -> Enco
             f"step {place} contains the separator {separator!r}: in an answer it would be cut there, and its label would fit no step. "
             "Choose another separator, or divide the step and its label."
         )
-    return model.encode((*record.prompt, Message("assistant", answer)), max_tokens=max_tokens)
+    encoded = model.encode((*record.prompt, Message("assistant", answer)), max_tokens=max_tokens)
+    if sum(encoded.trained) != len(steps):
+        raise DataError(
+            f"its {len(steps)} steps have {sum(encoded.trained)} ends among the model's tokens: the chat template changes the answer, "
+            "or two steps end in one token. Choose another separator, or another model."
+        )
+    return encoded
 
 
 def count_labels(records: Sequence[Stepwise], source: str) -> tuple[int, int]:
