@@ -141,6 +141,7 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
     jsonl.write(project.data / "comparisons.jsonl", _comparisons())
     jsonl.write(project.data / "binary.jsonl", _binary())
     jsonl.write(project.data / "ratings.jsonl", _ratings())
+    jsonl.write(project.data / "stepwise.jsonl", _stepwise())
     jsonl.write(project.data / "prompts.jsonl", _prompts())
     (project.data / "vowels.py").write_text("def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n")
     return project
@@ -224,6 +225,16 @@ def _ratings() -> list[dict[str, Any]]:
     """Both answers of every comparison, the chosen one with the higher score."""
     both = [(row, side, score) for row in _comparisons() for side, score in (("chosen", 0.9), ("rejected", 0.3))]
     return [{"prompt": row["prompt"], "completion": row[side], "score": score} for row, side, score in both]
+
+
+def _stepwise() -> list[dict[str, Any]]:
+    """One to four steps, each of which repeats the asked word or, wrongly, asks back; those of every fifth answer are all right."""
+    rows = []
+    for i, word in _asked():
+        labels = [i % 5 == 0 or (i * 7 + k * 3) % 5 > 1 for k in range(1 + i % 4)]
+        steps = [f"It is {word}." if right else "What is it" + " please" * ((i + k) % 3) + "!" for k, right in enumerate(labels)]
+        rows.append({"prompt": _turn("user", f"Say {word}."), "completions": steps, "labels": labels})
+    return rows
 
 
 def _prompts() -> list[dict[str, Any]]:

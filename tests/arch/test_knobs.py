@@ -24,6 +24,10 @@ KNOBS = {
         "epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out max_tokens "
         "too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
     ),
+    "process_reward": (
+        "name model stepwise separator pool epochs batch lr warmup weight_decay max_norm lora_rank lora_alpha base_bits held_out "
+        "max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing measure_every checkpoint_every seed"
+    ),
     "dpo": (
         "name model comparisons loss beta flip_rate tau scale gamma odds_weight nll_weight epochs batch lr warmup weight_decay max_norm "
         "lora_rank lora_alpha base_bits held_out max_tokens too_long micro_tokens precision optimizer_bits gradient_checkpointing "

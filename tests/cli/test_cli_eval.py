@@ -88,3 +88,24 @@ def test_the_report_of_its_run_comes_with_the_admission_page(cli: Cli, project: 
     pages = [Path(path) for path in json.loads(done.out)["wrote"]]
     assert [page.name for page in pages] == ["report.html", "admission.html"]
     assert "should not pay a policy" in pages[1].read_text()
+
+
+def test_a_process_reward_model_is_examined_by_its_pooled_steps(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+    asked = [[{"role": "user", "content": f"Say {word}."}] for word in ("red", "blue", "green", "fox", "dog", "cat", "seven", "story")]
+    rows = [
+        {"prompt": one, "completions": ["Yes.", "No!", "Yes."][: 2 + i % 2], "labels": [True, False, True][: 2 + i % 2]}
+        for i, one in enumerate(asked)
+    ]
+    jsonl.write(tmp_path / "steps.jsonl", rows)
+    words = ["name=verifier", "model=base", f"stepwise={tmp_path / 'steps.jsonl'}", "batch=4", "held_out=0.4", "lora_rank=0"]
+    made = cli("train", "process-reward", *words, "--project", project, "--json")
+    assert made.code == 0, made.err
+    assert made.json["next"] == "fairlead train ppo name=aligned model=base reward=verifier prompts=FILE"
+    assert made.json["metrics"]["verdict"] in made.err
+    done = cli("eval", "verifier", "--comparisons", comparisons, "--project", project, "--json")
+    assert done.code == 0, done.err
+    assert done.json["not_finite"] == 0 and done.json["batches"]["gap"] < 0.01 and done.json["pairs"] == 24
+    reported = cli("report", "reward-model/verifier", "--project", project, "--json")
+    assert reported.code == 0, reported.err
+    assert [Path(path).name for path in reported.json["wrote"]] == ["report.html"]
+    assert cli("data", "check", tmp_path / "steps.jsonl").code == 0

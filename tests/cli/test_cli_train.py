@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.core.config import knobs
-from fairlead.recipes import alternate, average, best_of_n, dpo, kto, ppo, pretrain, reward, rounds, sft, uft
+from fairlead.recipes import alternate, average, best_of_n, dpo, kto, ppo, pretrain, process_reward, reward, rounds, sft, uft
 from fakes import STOPS_ONCE
 from outcome import Cli
 
@@ -13,6 +13,7 @@ RECIPES = {
     "pretrain": pretrain,
     "sft": sft,
     "reward": reward,
+    "process-reward": process_reward,
     "dpo": dpo,
     "kto": kto,
     "uft": uft,

@@ -8,7 +8,7 @@ from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data import check
 from fairlead.data.check import Lengths, check_file, drop_bad
-from fairlead.data.records import Comparison, Demonstration, Message, Ranking, to_row
+from fairlead.data.records import Comparison, Demonstration, Message, Ranking, Stepwise, to_row
 
 
 def pair(prompt: str, chosen: str, rejected: str, **optional: Any) -> dict[str, Any]:
@@ -84,6 +84,10 @@ def test_other_kinds_have_lengths_too(tmp_path: Path) -> None:
     ranking = Ranking((Message("user", "aaa"),), ((Message("assistant", "b"),), (Message("assistant", "cc"),)), (1, 2))
     report = check_file(write(tmp_path / "a.jsonl", to_row(ranking)))
     assert report.lengths == {"prompt": Lengths(3, 3), "completion": Lengths(1.5, 2)}
+    steps = Stepwise((Message("user", "aaa"),), ("b", "ccc", "dd"), (True, True, False))
+    report = check_file(write(tmp_path / "a.jsonl", to_row(steps)))
+    assert (report.kind, report.num_bad, report.unused_columns) == ("stepwise", 0, {})
+    assert report.lengths == {"prompt": Lengths(3, 3), "step": Lengths(2, 3)}
 
 
 def test_a_row_of_another_kind_is_a_problem(tmp_path: Path) -> None:

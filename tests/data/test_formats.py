@@ -5,7 +5,7 @@ import pytest
 
 from fairlead.data.importer import FORMATS
 from fairlead.data.problem import BadRow, Where
-from fairlead.data.records import Binary, Comparison, Demonstration, Message, Prompt, Rating
+from fairlead.data.records import Binary, Comparison, Demonstration, Message, Prompt, Rating, Stepwise
 
 WHERE = Where("rows.jsonl", 7)
 ASKED = (Message("user", "2 + 2?"),)
@@ -68,6 +68,13 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
     ("plain", {"prompt": "2 + 2?", "completion": "4"}, Demonstration(ASKED, FOUR)),
     ("plain", {"prompt": "2 + 2?", "completion": "4", "label": True}, Binary(ASKED, FOUR, True)),
     ("plain", {"prompt": "2 + 2?", "completion": "4", "score": 0.5}, Rating(ASKED, FOUR, 0.5)),
+    (
+        "plain",
+        {"prompt": "2 + 2?", "completions": ["So 4.", "No, 5."], "labels": [True, False]},
+        Stepwise(ASKED, ("So 4.", "No, 5."), (True, False)),
+    ),
+    ("native", {"prompt": [USER], "completions": ["So 4."], "labels": [True]}, Stepwise(ASKED, ("So 4.",), (True,))),
+    ("plain", {"prompt": "2 + 2?", "completions": ["4", "5"], "ranks": [1, 2]}, Prompt(ASKED)),
     ("plain", {"prompt": "2 + 2?", "chosen": None, "reference": "4"}, Prompt(ASKED, "4")),
 ]
 

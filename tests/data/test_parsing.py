@@ -4,7 +4,7 @@ import pytest
 
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import BadRow, Where
-from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Message, Prompt, Ranking, Rating
+from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Message, Prompt, Ranking, Rating, Stepwise
 
 WHERE = Where("rows.jsonl", 7)
 
@@ -179,6 +179,30 @@ def test_bad_columns(kind: Kind, row: dict[str, Any], expected: str) -> None:
 def test_ranks_must_fit_the_completions(ranks: object, expected: str) -> None:
     row = {"prompt": ASKED, "completions": [[assistant("4")], [assistant("5")]], "ranks": ranks}
     assert problem("ranking", row).startswith(expected)
+
+
+def test_steps_keep_their_text_and_their_order() -> None:
+    row = {"prompt": ASKED, "completions": [" 2 + 2 is 4. ", "So 5."], "labels": [True, False]}
+    assert parse_row("stepwise", row, WHERE) == Stepwise((Message("user", "2 + 2?"),), (" 2 + 2 is 4. ", "So 5."), (True, False))
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"completions": []}, "completions: []: is not a list of steps"),
+        ({"completions": "So 5."}, 'completions: "So 5.": is not a list of steps'),
+        ({"completions": ["So 5.", [assistant("4")]]}, "completions[1]: "),
+        ({"completions": ["So 5.", " \n"]}, 'completions[1]: " \\n": the step is empty'),
+        ({"labels": [True]}, "labels: [true]: has 1 labels for 2 steps"),
+        ({"labels": [True, 1]}, "labels: [true, 1]: is not a list of true and false"),
+        ({"labels": True}, "labels: true: is not a list of true and false"),
+        ({"labels": None}, "labels: is missing"),
+        ({"prompt": []}, "prompt: []: is not a list of messages"),
+    ],
+)
+def test_labels_must_fit_the_steps(columns: dict[str, Any], expected: str) -> None:
+    row = {"prompt": ASKED, "completions": ["2 + 2 is 4.", "So 5."], "labels": [True, False]} | columns
+    assert problem("stepwise", row).startswith(expected)
 
 
 def test_an_empty_answer_in_a_ranking_is_named_by_its_place() -> None:

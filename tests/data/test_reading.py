@@ -5,7 +5,7 @@ import pytest
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
-from fairlead.data.reading import read, read_comparisons, read_demonstrations, read_prompts
+from fairlead.data.reading import read, read_comparisons, read_demonstrations, read_prompts, read_stepwise
 from fairlead.data.records import Comparison, Demonstration, Message, Prompt
 from fairlead.data.writing import write_records
 
@@ -44,6 +44,15 @@ def test_a_file_without_rows_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n")
     with pytest.raises(DataError, match="a.jsonl: holds no rows. A file of comparisons is expected."):
         read_comparisons(tmp_path / "a.jsonl")
+
+
+def test_kinds_without_a_plural_are_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    jsonl.write(path, [row(completions=["So 5."], labels=[True])])
+    assert [one.labels for one in read_stepwise(path)] == [(True,)]
+    jsonl.write(path, [row(completions=["So 5.", "Yes."], labels=[True, False], ranks=[1, 2])])
+    with pytest.raises(DataError, match="a.jsonl:1: is a ranking among stepwise rows"):
+        read_stepwise(path)
 
 
 def test_a_thumb_down_does_not_pass_for_a_demonstration(tmp_path: Path) -> None:

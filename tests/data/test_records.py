@@ -16,6 +16,7 @@ from fairlead.data.records import (
     Ranking,
     Rating,
     Record,
+    Stepwise,
     kind_of,
     kind_of_record,
     opening,
@@ -63,6 +64,9 @@ records: st.SearchStrategy[Record] = st.one_of(
     ),
     st.builds(Rating, prompts, answers, fractions, aspects),
     st.builds(Binary, prompts, answers, st.booleans()),
+    st.lists(st.tuples(words, st.booleans()), min_size=1, max_size=4).flatmap(
+        lambda steps: st.builds(Stepwise, prompts, st.just(tuple(text for text, _ in steps)), st.just(tuple(right for _, right in steps)))
+    ),
     st.builds(Prompt, prompts, st.none() | words, st.lists(words, max_size=2).map(tuple)),
 )
 
@@ -107,6 +111,10 @@ def test_the_columns_tell_the_kind() -> None:
     assert kind_of({"prompt": [], "completion": [], "score": 1}) == "rating"
     assert kind_of({"prompt": [], "completion": [], "aspects": {}}) == "rating"
     assert kind_of({"prompt": [], "completion": [], "label": True}) == "binary"
+    assert kind_of({"prompt": [], "completions": [], "labels": []}) == "stepwise"
+    assert kind_of({"prompt": [], "completions": [], "labels": [], "ranks": []}) == "ranking"
+    assert kind_of({"prompt": [], "completions": [], "finished": []}) == "ranking"  # as before there were steps
+    assert kind_of({"prompt": [], "labels": []}) == "prompt"
     assert kind_of({"prompt": [], "tags": []}) == "prompt"
     assert kind_of({"question": ""}) is None
 
@@ -122,6 +130,7 @@ def test_each_kind_has_the_columns_of_the_contract() -> None:
         "ranking": "completions prompt ranks",
         "rating": "aspects completion prompt score",
         "binary": "completion label prompt",
+        "stepwise": "completions labels prompt",
         "prompt": "prompt reference tags",
     }
 

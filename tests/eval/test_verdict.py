@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.eval.verdict import Decision, decide
+from fairlead.eval.verdict import Decision, decide, decide_steps
 
 
 def share(value: float, low: float, high: float, n: int = 400) -> dict[str, Any]:
@@ -111,3 +111,30 @@ def test_scores_that_are_no_numbers_are_refused_whatever_else_is_missing() -> No
 def test_refusals_come_first() -> None:
     decided = decide(changed("head.moved", 0.0) | {"prompts": 5})
     assert [reason[:9] for reason in decided.reasons] == ["The saved", "It was ex"]
+
+
+STEPS: dict[str, Any] = {
+    "accuracy": share(0.90, 0.88, 0.92),
+    "lead": share(0.15, 0.10, 0.20),
+    "held_out_prompts": 300,
+    "calibration_error": 0.03,
+    "chance_error": 0.02,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "says"),
+    [
+        ({}, "admit", ""),
+        ({"lead": share(0.0, -0.1, 0.1)}, "refuse", "does not read them about 90.0%"),
+        ({"lead": share(0.1, -0.1, 0.3)}, "admit with warnings", "not shown to be better than a rule"),
+        ({"lead": share(0.1, 0.0, 0.2) | {"low": None}}, "admit with warnings", "not shown to be better than a rule"),
+        ({"held_out_prompts": 99}, "admit with warnings", "99 prompts only"),
+        ({"calibration_error": 0.06}, "admit with warnings", "off by 0.060 on average (by chance up to 0.020)"),
+        ({"calibration_error": 0.06, "chance_error": 0.07}, "admit", ""),
+    ],
+)
+def test_what_is_said_of_a_process_reward_model(changes: dict[str, Any], verdict: str, says: str) -> None:
+    found = decide_steps(STEPS | changes)
+    assert found.verdict == verdict
+    assert [says in reason for reason in found.reasons] == [True] * bool(says)

@@ -121,6 +121,24 @@ def test_the_accuracy_of_a_ranking_by_hand() -> None:
     assert credit.tolist() == approx([2.5 / 3, 0.0]) and is_decided.tolist() == [True, False]
 
 
+def test_steps_by_hand() -> None:
+    # sigma(ln 3) = 3/4: right -ln(3/4), wrong -ln(1/4);  sigma(0) = 1/2
+    scores = tensor([math.log(3), math.log(3), 0.0])
+    losses = reward.step_right(scores, tensor([True, False, False]))
+    assert losses.tolist() == approx([0.287682, 1.386294, 0.693147], abs=1e-5)
+
+
+def test_steps_punish_swapped_labels() -> None:
+    scores, labels = tensor([2.0, -1.0]), tensor([True, False])
+    assert (reward.step_right(scores, labels) < math.log(2)).all() and (reward.step_right(scores, ~labels) > math.log(2)).all()
+
+
+def test_a_step_far_on_the_wrong_side_still_pulls() -> None:
+    scores = tensor([-500.0, 500.0], requires_grad=True)
+    reward.step_right(scores, tensor([True, False])).sum().backward()
+    assert scores.grad is not None and scores.grad.tolist() == approx([-1.0, 1.0], abs=1e-6)
+
+
 HALF = torch.arange(24) % 2 == 0
 RANKS = tensor([[1, 2, 3], [2, 1, 2], [3, 3, 1], [1, 2, 0]] * 2)
 PRESENT = RANKS > 0
@@ -130,6 +148,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "absolute": lambda x, y: reward.absolute(x, y, HALF),
     "plackett_luce": lambda x, y: reward.plackett_luce(x.view(8, 3) * PRESENT, RANKS),
     "ranked_pairs": lambda x, y: reward.ranked_pairs(x.view(8, 3) * PRESENT, RANKS, flip_rate=0.1, smoothing=0.05),
+    "step_right": lambda x, y: reward.step_right(x, HALF),
     "centring": lambda x, y: reward.centring(x.view(8, 3), PRESENT),
     "length_correlation": lambda x, y: reward.length_correlation(x.view(8, 3), y.view(8, 3) * 3, PRESENT).square(),
 }

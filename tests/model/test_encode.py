@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fairlead.core.errors import DataError, ModelError
 from fairlead.data.records import Message, Messages
-from fairlead.model.encode import Encoded, TooLong, encode_conversation, encode_prompt
+from fairlead.model.encode import Encoded, TooLong, encode_conversation, encode_prompt, encode_steps, steps_of
 from fairlead.model.load import PLAIN_TEMPLATE
 from fakes import assistant, tokenizer, turns, user
 
@@ -36,6 +36,13 @@ def chatml() -> PreTrainedTokenizerFast:
     )
     wrapped.chat_template = CHATML
     return wrapped
+
+
+def with_token(text: str) -> PreTrainedTokenizerFast:
+    """`chatml` with one more token, which is this text."""
+    made = chatml()
+    made.add_tokens([text])
+    return made
 
 
 def encode(inner: PreTrainedTokenizerFast, messages: Messages, **options: int) -> Encoded:
@@ -203,3 +210,67 @@ def test_a_template_that_rewrites_the_past_is_refused() -> None:
     inner = with_template("{{ messages | length }}{% for m in messages %}{{ m['content'] }}<|end|>{% endfor %}")
     with pytest.raises(ModelError, match="renders a beginning of a conversation differently from the whole"):
         encode(inner, turns("What?", "The story"))
+
+
+# ---------------------------------------------------------------- answers in steps
+
+
+def ends(inner: PreTrainedTokenizerFast, answer: str, separator: str = "\n") -> tuple[Encoded, list[str]]:
+    """What has been read of the conversation where each step ends."""
+    assert isinstance(inner.eos_token_id, int)
+    encoded = encode_steps(inner, turns("So?", answer), separator, stop_ids=frozenset([inner.eos_token_id]))
+    places = [i for i, end in enumerate(encoded.trained) if end]
+    return encoded, [str(inner.decode(list(encoded.tokens[: i + 1]))) for i in places]
+
+
+def test_the_last_token_of_each_step_is_marked() -> None:
+    encoded, read = ends(chatml(), "3+4=7\n7+1=8\nIt is 8.")
+    begin = "<|im_start|>user\nSo?<|im_end|>\n<|im_start|>assistant\n"
+    assert read == [f"{begin}3+4=7", f"{begin}3+4=7\n7+1=8", f"{begin}3+4=7\n7+1=8\nIt is 8."]
+    assert encoded.tokens == encode(chatml(), turns("So?", "3+4=7\n7+1=8\nIt is 8.")).tokens
+
+
+@pytest.mark.parametrize("template", ["plain", "chatml"])
+def test_white_space_around_steps_changes_nothing(template: str) -> None:
+    inner = tokenizer() if template == "plain" else chatml()
+    tidy, read = ends(inner, "The sky is blue.\nThe grass is green.")
+    assert len(read) == 2
+    assert ends(inner, "\n  The sky is blue. \n\n\n The grass is green.\n ")[0] == tidy
+
+
+def test_a_letter_of_several_tokens_ends_with_its_last_one() -> None:
+    inner = chatml()  # one token per byte
+    encoded, read = ends(inner, "a = 3 €\nb = 4")
+    assert read[0].endswith("a = 3 €") and read[1].endswith("b = 4")
+    assert inner.convert_ids_to_tokens([encoded.tokens[encoded.trained.index(True) + 1]]) == ["Ċ"]  # a line break in bytes
+
+
+def test_a_template_may_write_something_before_the_answer() -> None:
+    inner = chatml()
+    inner.chat_template = CHATML.replace("{{ m['content'] }}", "{% if m['role'] == 'assistant' %}<note>\n{% endif %}{{ m['content'] }}")
+    _, read = ends(inner, "3+4=7\nIt is 7.")
+    assert [text.rpartition("<note>\n")[2] for text in read] == ["3+4=7", "3+4=7\nIt is 7."]
+
+
+def test_an_answer_without_a_step_has_no_end() -> None:
+    encoded, read = ends(chatml(), " \n ")
+    assert read == [] and len(encoded) > 0
+
+
+def test_a_step_that_the_template_leaves_out_or_moves() -> None:
+    inner = chatml()
+    inner.chat_template = CHATML.replace("{{ m['content'] }}", "{{ m['content'].split('</think>')[-1].replace(';', ' ; ') }}")
+    _, read = ends(inner, "7?\n</think>3+4=7; yes;So 7", ";")
+    assert [text.rpartition("\n")[2] for text in read] == ["3+4=7 ; yes", "3+4=7 ; yes ; So 7"]
+
+
+def test_two_ends_in_one_token_count_as_one() -> None:
+    inner = with_token("7|8")
+    assert len(ends(inner, "It is 7|9", "|")[1]) == 2
+    assert len(ends(inner, "It is 7|8", "|")[1]) == 1
+
+
+def test_steps_are_cut_at_the_separator() -> None:
+    assert steps_of("One.\nTwo.\n\n Three. ", "\n") == ["One.", "Two.", "Three."]
+    assert steps_of("One.\nTwo.\n\n Three. ", "\n\n") == ["One.\nTwo.", "Three."]
+    assert steps_of("  ", "\n") == []

@@ -1,4 +1,6 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from fairlead.core.errors import ModelError
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch, collate
-from fairlead.model.heads import HEAD, ScalarModel, load_critic, load_reward_model, new_reward_model
+from fairlead.model.heads import HEAD, ScalarModel, Steps, load_critic, load_reward_model, new_reward_model
 from fairlead.model.load import load_causal_lm
 from fakes import SHAPES, save_model, shake, tokenizer, turns
 
@@ -134,3 +136,58 @@ def test_the_scored_turn_is_the_last_one(tmp_path: Path) -> None:
     encoded = model.encode(turns("One?", "Yes.", "Two?", "No."))
     trained = [token for token, is_trained in zip(encoded.tokens, encoded.trained, strict=True) if is_trained]
     assert model.tokenizer.decode(trained) == "No.<|end|>"
+
+
+# ---------------------------------------------------------------- steps
+
+IN_STEPS = (turns("What is it?", "It is 4.\nThe sky is blue.\nYes."), turns("What is it?", "It is green."), turns("One?", "\n"))
+
+
+def save_process_reward_model(folder: Path, shape: str = "llama", lora: Lora | None = None) -> Path:
+    model = new_reward_model(str(save_model(folder / "base", shape)), run_seed=0, lora=lora)
+    shake(model.trainable())
+    model.set_steps(Steps("\n", "product"))
+    model.set_scale(mean=0.25, std=0.5)
+    model.save(folder / "verifier")
+    return folder / "verifier"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_steps_are_scored_as_if_the_answer_ended_there(tmp_path: Path, shape: str) -> None:
+    model = load_reward_model(str(save_process_reward_model(tmp_path, shape)))
+    assert model.steps == Steps("\n", "product")
+    rows = [model.encode(messages) for messages in IN_STEPS]
+    batch = collate(rows, pad_id=model.pad_id)
+    with torch.no_grad():
+        found, together = model.step_scores(batch), model.scores(batch)
+        for i, row in enumerate(rows):
+            at = [t for t, end in enumerate(row.trained) if end]
+            expected = [model.network(torch.tensor([row.tokens[: t + 1]])).logits.item() for t in at]  # nothing of what follows
+            assert found[i, at].tolist() == approx(expected, abs=1e-4)  # of order 1
+            assert together[i].item() == approx(torch.tensor(expected).sigmoid().prod().item() if at else 0.0, abs=1e-4)
+    assert (found != 0).sum(dim=1).tolist() == [3, 1, 0]
+
+
+@pytest.mark.parametrize("lora", [None, Lora(4, 8)])
+def test_a_critic_takes_the_trunk_of_a_process_reward_model_and_begins_at_zero(tmp_path: Path, lora: Lora | None) -> None:
+    critic = load_critic(str(save_process_reward_model(tmp_path)), lora=lora)
+    assert critic.steps is None and (critic.reward_mean, critic.reward_std) == (0.25, 0.5)
+    assert not critic.state_values(batch_of(critic)).any()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"reward_step_separator": ""},
+        {"reward_step_separator": ["\n"]},
+        {"reward_step_pool": "best"},
+        {"reward_step_pool": ["mean"]},
+        {"reward_aspects": ["helpful"]},
+    ],
+)
+def test_steps_that_no_answer_can_be_cut_into_are_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    folder = save_process_reward_model(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changed))
+    with pytest.raises(ModelError, match="reward_step_separator or reward_step_pool"):
+        load_reward_model(str(folder))

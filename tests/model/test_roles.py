@@ -11,7 +11,7 @@ from fairlead.core.errors import ModelError
 from fairlead.model import heads
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import Batch, collate
-from fairlead.model.heads import critic_on_trunk, load_critic, load_reward_model, new_reward_model, reward_on_trunk, shares_trunk
+from fairlead.model.heads import Steps, critic_on_trunk, load_critic, load_reward_model, new_reward_model, reward_on_trunk, shares_trunk
 from fairlead.model.policy import Policy, load_policy
 from fakes import SHAPES, save_model, shake, turns
 
@@ -51,6 +51,22 @@ def test_an_attached_reward_model_gives_the_scores_of_the_merged_one(tmp_path: P
     assert (attached.reward_mean, attached.reward_std) == (0.5, 2.0)
     critic, own = critic_on_trunk(policy, judge, run_seed=0), load_critic(judge)
     torch.testing.assert_close(critic.state_values(batch), own.state_values(batch), atol=1e-5, rtol=1e-4)
+
+
+def test_an_attached_process_reward_model_is_read_at_its_steps(tmp_path: Path) -> None:
+    model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0, lora=Lora(4, 8))
+    shake(model.trainable())
+    model.set_steps(Steps(".", "minimum"))
+    model.save(tmp_path / "judge")
+    judge, policy = str(tmp_path / "judge"), open_policy(tmp_path)
+    attached, alone = reward_on_trunk(policy, judge, name="reward"), load_reward_model(judge)
+    rows = [attached.encode(messages) for messages in CONVERSATIONS]
+    assert [sum(row.trained) for row in rows] == [1, 2] and rows == [alone.encode(messages) for messages in CONVERSATIONS]
+    batch = collate(rows, pad_id=policy.pad_id)
+    scores = attached.scores(batch)
+    torch.testing.assert_close(scores, alone.scores(batch), atol=1e-5, rtol=1e-4)
+    assert ((scores > 0) & (scores < 1)).all()
+    assert not critic_on_trunk(policy, judge, run_seed=0).state_values(batch_of(policy)).any()
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

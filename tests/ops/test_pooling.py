@@ -4,7 +4,7 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
-from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, raised_multiplier
+from fairlead.ops.pooling import Pool, StepPool, disagreement, lagrangian, pooled, pooled_steps, raised_multiplier
 
 
 def test_three_members_by_hand() -> None:
@@ -81,3 +81,25 @@ def test_dual_ascent_finds_the_constrained_best() -> None:
     assert harmless == approx(0.6, abs=0.01) and helpful == approx(0.4, abs=0.01) and multiplier > 0.5
     helpful, multiplier, harmless = solve(floor=-1.0)  # a bound that costs nothing
     assert harmless < 0.3 and multiplier == 0.0
+
+
+# sigma: 3/4, 1/2, 1/4 where steps end; 9 stands where none does
+STEPS = tensor([[9.0, np.log(3), 0.0, -np.log(3)], [np.log(3), 9.0, 9.0, 9.0], [9.0, 9.0, 9.0, 9.0]])
+IS_END = tensor([[False, True, True, True], [True, False, False, False], [False, False, False, False]])
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    # 1/4; (3/4)(1/2)(1/4) = 3/32; (3/4 + 1/2 + 1/4) / 3; 1/4.  One step is itself; no step is nothing right.
+    [("minimum", [0.25, 0.75, 0.0]), ("product", [3 / 32, 0.75, 0.0]), ("mean", [0.5, 0.75, 0.0]), ("last", [0.25, 0.75, 0.0])],
+)
+def test_steps_pooled_by_hand(pool: StepPool, expected: list[float]) -> None:
+    assert pooled_steps(STEPS, IS_END, pool=pool).tolist() == approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("pool", ["minimum", "product", "mean", "last"])
+def test_only_the_last_step_counts_for_last_and_any_other_for_the_rest(pool: StepPool) -> None:
+    raised = STEPS.clone()
+    raised[0, 2] -= 3.0  # the middle step, below the last one
+    before, after = (pooled_steps(scores, IS_END, pool=pool)[0].item() for scores in (STEPS, raised))
+    assert (after == before) if pool == "last" else (after < before)

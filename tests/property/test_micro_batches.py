@@ -19,7 +19,7 @@ from fairlead.core import jsonl
 from fairlead.model.batch import collate, micro_batches
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.policy import Policy
-from fairlead.recipes import alternate, dpo, kto, ppo, reward, sft, uft
+from fairlead.recipes import alternate, dpo, kto, ppo, process_reward, reward, sft, uft
 from fakes import (
     policy,
     project_with_base,
@@ -39,6 +39,7 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
         | {"replay": "data/earlier.jsonl", "replay_share": 0.2},
     ),
     "reward": (reward, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
+    "process reward": (process_reward, {"stepwise": "data/stepwise.jsonl", "batch": 1000}),
     "dpo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000}),
     "ipo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000, "loss": "ipo"}),
     "orpo": (dpo, {"comparisons": "data/comparisons.jsonl", "batch": 1000, "loss": "orpo"}),

@@ -6,7 +6,7 @@ from pytest import approx
 
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.model.batch import collate
-from fairlead.model.heads import load_reward_model, new_reward_model
+from fairlead.model.heads import Steps, load_reward_model, new_reward_model
 from fairlead.rollout.rewards import is_rule, open_reward
 from fakes import save_model, turns
 
@@ -33,6 +33,25 @@ def test_an_answer_that_is_empty_is_scored_too(tmp_path: Path) -> None:
     made.save(tmp_path / "reward")
     scores = open_reward(str(tmp_path / "reward"), micro_tokens=4096)(PROMPTS[:1], [""], [True])
     assert torch.isfinite(scores).all()
+
+
+def test_a_process_reward_model_pays_the_pooled_steps_on_its_own_scale(tmp_path: Path) -> None:
+    made = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
+    made.set_steps(Steps("\n", "minimum"))
+    made.set_scale(mean=0.25, std=0.5)
+    made.save(tmp_path / "verifier")
+    answers = ["3 plus 4 is 7.\nIt is seven.", "The sky is blue.", " \n"]
+    plain = load_reward_model(str(tmp_path / "verifier"))
+    expected = []
+    with torch.no_grad():
+        for prompt, answer in zip(PROMPTS[:2], answers[:2], strict=True):
+            row = plain.encode(prompt + turns("", answer)[1:])
+            ends = [t for t, end in enumerate(row.trained) if end]
+            right = [plain.network(torch.tensor([row.tokens[: t + 1]])).logits.sigmoid().item() for t in ends]
+            expected.append((min(right) - 0.25) / 0.5)
+    for micro_tokens in (1, 4096):
+        scores = open_reward(str(tmp_path / "verifier"), micro_tokens=micro_tokens)(PROMPTS, answers, FINISHED)
+        assert scores.tolist() == approx([*expected, -0.5], abs=1e-5)  # (0 - 0.25) / 0.5: where nothing is said, nothing is right
 
 
 def test_a_rule_reads_prompt_answer_and_whether_it_ended(tmp_path: Path) -> None:

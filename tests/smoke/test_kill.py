@@ -24,10 +24,11 @@ from fakes import project_with_base, train, train_in_child
 
 pytestmark = pytest.mark.slow
 
+RECIPES = ("pretrain", "sft", "reward", "process_reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo")
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
     [
-        *(f"fairlead.recipes.{name}" for name in ("pretrain", "sft", "reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo")),
+        *(f"fairlead.recipes.{name}" for name in RECIPES),
         "transformers.models.llama.modeling_llama",
     ]
 )
@@ -61,6 +62,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         "reward",
         PAIRS | {"comparisons": "data/signed.jsonl", "lora_rank": 4, "members": 2, "rater_effects": True, "ties": "learn"},
     ),
+    "process reward": ("process_reward", SPLIT | {"stepwise": "data/stepwise.jsonl", "lora_rank": 4}),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
     "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
     "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),

@@ -84,3 +84,15 @@ def test_bag_of_words_without_any_evidence_is_a_coin_toss() -> None:
 def test_bag_of_words_needs_two_training_pairs() -> None:
     with pytest.raises(ValueError, match="1 training pairs"):
         baseline.bag_of_words([("a", "b")], [("a", "b")], seed=0)
+
+
+def test_the_majority_of_labels_by_hand() -> None:
+    train = [[True, False], [True, True, False]]  # three of five are right
+    assert baseline.majority(train, [[True], [False, True]]).tolist() == [1.0, 0.0, 1.0]
+    assert baseline.majority([[False, False], [True]], [[True], [False, True]]).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_labels_by_their_place_by_hand() -> None:
+    # first steps are right, second and third ones wrong; no training answer has a fourth, and four of seven labels are wrong
+    train = [[True, False, False], [True, False], [True, False]]
+    assert baseline.by_place(train, [[True, True, False, False], [False]]).tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]

@@ -60,7 +60,8 @@ def report(
     out = out or folder / "report.html"
     files.write_text(out, run_page.render_run(page))
     wrote = [out]
-    if made is not None and (made.folder / REPORT).is_file():
+    # A process reward model has a verdict, whose figures are those of its manifest, and no page of its own.
+    if made is not None and (made.folder / REPORT).is_file() and "pairs" in read_report(made):
         wrote.append(write_page(made, read_report(made), made.manifest.name, folder / "admission.html"))
     tell(
         {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},

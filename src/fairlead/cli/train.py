@@ -16,7 +16,8 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
 app = typer.Typer(
-    help="Train a model: pretrain, sft, reward, dpo, kto, uft, alternate, ppo, grpo, best-of-n, rounds, average.", no_args_is_help=True
+    help="Train a model: pretrain, sft, reward, process-reward, dpo, kto, uft, alternate, ppo, grpo, best-of-n, rounds, average.",
+    no_args_is_help=True,
 )
 
 
@@ -63,6 +64,15 @@ def reward(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fa
     Example: fairlead train reward name=reward model=sft comparisons=data/comparisons.jsonl
     """
     _train("reward", words or [], project, as_json)
+
+
+@app.command("process-reward")
+def process_reward(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+    """Process reward model: learn which steps of an answer are right.
+
+    Example: fairlead train process-reward name=verifier model=sft stepwise=data/steps.jsonl
+    """
+    _train("process-reward", words or [], project, as_json)
 
 
 @app.command("dpo")
@@ -148,10 +158,10 @@ def average(words: Words = None, project: ProjectDir = None, as_json: AsJson = F
 
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, pretrain, reward, rounds, sft, uft
+    from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, pretrain, process_reward, reward, rounds, sft, uft
 
     every = {"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "grpo": grpo}
-    every |= {"dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
+    every |= {"process-reward": process_reward, "dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
     return (every | {"best-of-n": best_of_n, "rounds": rounds, "average": average})[name]
 
 
@@ -215,7 +225,7 @@ def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
         return f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl"
     if recipe == "average":
         return f"fairlead compare {name} {config['b']} --prompts FILE --judge reward:NAME"
-    if recipe == "reward":
+    if recipe in ("reward", "process-reward"):
         return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
     judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"
     return f"fairlead compare {name} {config['model']} --prompts FILE --judge {judge}"

@@ -16,7 +16,7 @@ from statistics import median
 from fairlead.data import notes
 from fairlead.data.problem import Problem
 from fairlead.data.reading import guess_kind, parse
-from fairlead.data.records import COLUMNS, Comparison, Kind, Message, Record, prompt_text, to_row
+from fairlead.data.records import COLUMNS, Comparison, Kind, Message, Record, Stepwise, prompt_text, to_row
 from fairlead.data.writing import Written, write_rows
 
 MAX_PROBLEMS = 1000  # kept in the report; all are counted
@@ -63,7 +63,7 @@ class CheckReport:
     num_sharing_prompt: int  # good rows whose prompt occurs in another row too
     num_repeated: int  # good rows that an earlier one equals in every column
     num_contradictions: int  # comparisons that an earlier one decides the other way
-    lengths: dict[str, Lengths]  # prompt, chosen, rejected, completion, … -> characters
+    lengths: dict[str, Lengths]  # prompt, chosen, rejected, completion, step -> characters
     longer_chosen: LongerChosen | None  # None: not comparisons
     unused_columns: dict[str, int]  # columns that this kind does not have -> rows
     warnings: tuple[str, ...]
@@ -152,11 +152,14 @@ def _count(tally: _Tally, record: Record, line: int) -> None:
 
 
 def _sizes(record: Record) -> Iterator[tuple[str, int]]:
-    """The parts of a record that hold messages, and their characters; an empty prompt has no length."""
+    """The parts of a record, and their characters; an empty prompt has no length."""
     for part in ("prompt", "chosen", "rejected", "completion"):
         turns = getattr(record, part, ())
         if turns:
             yield part, _num_chars(turns)
+    if isinstance(record, Stepwise):
+        yield from (("step", len(step)) for step in record.completions)
+        return
     for turns in getattr(record, "completions", ()):
         yield "completion", _num_chars(turns)
 

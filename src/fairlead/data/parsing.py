@@ -22,6 +22,7 @@ from fairlead.data.records import (
     Rating,
     Record,
     Role,
+    Stepwise,
 )
 
 Row = Mapping[str, Any]
@@ -100,6 +101,23 @@ def parse_binary(row: Row, where: Where) -> Binary:
     return Binary(prompt=prompt(row, where), completion=completion(row, "completion", where), label=label)
 
 
+def parse_stepwise(row: Row, where: Where) -> Stepwise:
+    steps, labels = required(row, "completions", where), required(row, "labels", where)
+    if not isinstance(steps, list) or not steps:
+        fail(where, "completions", steps, "is not a list of steps", "Each step is a text; together they are one answer.")
+    for index, step in enumerate(steps):
+        if not isinstance(step, str):
+            fail(where, f"completions[{index}]", step, "is not a string", "Each step is a text, not a list of messages.")
+        if not step.strip():
+            fail(where, f"completions[{index}]", step, "the step is empty", "Take it out with its label, or drop the row with --drop.")
+    if not isinstance(labels, list) or not all(isinstance(label, bool) for label in labels):
+        fail(where, "labels", labels, "is not a list of true and false", "Give each step true where it is right, false where it is wrong.")
+    if len(labels) != len(steps):
+        remedy = "Give each step one label; cut off the steps that nobody judged."
+        fail(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
+    return Stepwise(prompt=prompt(row, where), completions=tuple(steps), labels=tuple(labels))
+
+
 def parse_prompt(row: Row, where: Where) -> Prompt:
     tags = row.get("tags")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
@@ -113,6 +131,7 @@ PARSERS: Mapping[Kind, Callable[[Row, Where], Record]] = {
     "ranking": parse_ranking,
     "rating": parse_rating,
     "binary": parse_binary,
+    "stepwise": parse_stepwise,
     "prompt": parse_prompt,
 }
 

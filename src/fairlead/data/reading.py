@@ -14,7 +14,7 @@ from fairlead.core.errors import DataError
 from fairlead.data import sources
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import MAX_SHOWN, BadRow, Problem, bad_rows
-from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Prompt, Ranking, Rating, Record, kind_of
+from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Prompt, Ranking, Rating, Record, Stepwise, kind_of
 from fairlead.data.sources import SourceRow
 
 NUM_SAMPLE = 100  # rows that a file's kind is guessed from
@@ -45,6 +45,10 @@ def read_rankings(path: Path) -> list[Ranking]:
     return cast(list[Ranking], read(path, "ranking"))
 
 
+def read_stepwise(path: Path) -> list[Stepwise]:
+    return cast(list[Stepwise], read(path, "stepwise"))
+
+
 def read_prompts(path: Path) -> list[Prompt]:
     """The prompts of any native file whose rows have one, repetitions included."""
     return cast(list[Prompt], read(path, "prompt"))
@@ -66,7 +70,7 @@ def read(path: Path, kind: Kind) -> list[Record]:
         remedy = f"Set them aside with `fairlead data check {path} --drop`, or convert the file with `fairlead data import`."
         raise bad_rows(problems, num_bad, num_bad + len(records), remedy)
     if not records:
-        raise DataError(f"{path}: holds no rows. A file of {kind}s is expected.")
+        raise DataError(f"{path}: holds no rows. A file of {_several(kind)} is expected.")
     return records
 
 
@@ -92,6 +96,11 @@ def guess_kind(path: Path) -> tuple[Kind | None, Iterator[SourceRow | Problem]]:
     return (votes.most_common(1)[0][0] if votes else None), chain(sample, rows)
 
 
+def _several(kind: Kind) -> str:
+    """The kind's name for many rows."""
+    return f"{kind} rows" if kind in ("binary", "stepwise") else f"{kind}s"
+
+
 def _record(row: SourceRow, kind: Kind | None) -> Record:
     where, value = row
     own = kind_of(value)
@@ -101,5 +110,5 @@ def _record(row: SourceRow, kind: Kind | None) -> Record:
     record = parse_row(kind, value, where)
     # Any row with a prompt can serve as a prompt, but a rating, say, must not pass for a demonstration.
     if own != kind and kind != "prompt":
-        raise BadRow(Problem(*where, "", None, f"is a {own} among {kind}s", "Keep each kind in a file of its own."))
+        raise BadRow(Problem(*where, "", None, f"is a {own} among {_several(kind)}", "Keep each kind in a file of its own."))
     return record

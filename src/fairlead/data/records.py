@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Any, Literal, TypeAlias, get_args
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
-Kind: TypeAlias = Literal["demonstration", "comparison", "ranking", "rating", "binary", "prompt"]
+Kind: TypeAlias = Literal["demonstration", "comparison", "ranking", "rating", "binary", "stepwise", "prompt"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -94,6 +94,18 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
+class Stepwise:
+    """One answer in steps, of which somebody said which are right.  The steps are text, because they are parts of one turn.
+
+    Example: prompt = (user "2 + 3 + 4?",), completions = ("2 + 3 = 5.", "5 + 4 = 8."), labels = (True, False).
+    """
+
+    prompt: Messages
+    completions: tuple[str, ...]  # the steps, in their order
+    labels: tuple[bool, ...]  # one for each step; True: right
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Something to answer, with what a rule needs to judge the answer."""
 
@@ -102,7 +114,7 @@ class Prompt:
     tags: tuple[str, ...] = ()
 
 
-Record: TypeAlias = Demonstration | Comparison | Ranking | Rating | Binary | Prompt
+Record: TypeAlias = Demonstration | Comparison | Ranking | Rating | Binary | Stepwise | Prompt
 
 CLASSES: Mapping[Kind, type[Record]] = {
     "demonstration": Demonstration,
@@ -110,6 +122,7 @@ CLASSES: Mapping[Kind, type[Record]] = {
     "ranking": Ranking,
     "rating": Rating,
     "binary": Binary,
+    "stepwise": Stepwise,
     "prompt": Prompt,
 }
 
@@ -124,6 +137,8 @@ def kind_of(row: Mapping[str, Any]) -> Kind | None:
     present = {column for column, value in row.items() if value is not None}
     if "chosen" in present or "rejected" in present:
         return "comparison"
+    if {"completions", "labels"} <= present and "ranks" not in present:
+        return "stepwise"
     if "completions" in present or "ranks" in present:
         return "ranking"
     if "messages" in present:

@@ -46,6 +46,28 @@ def decide(figures: Mapping[str, Any]) -> Decision:
     return Decision(verdict, (*refusals, *warnings))
 
 
+def decide_steps(figures: Mapping[str, Any]) -> Decision:
+    """Of a process reward model, from the figures of held-out steps; the thresholds are the same."""
+    refusals, warnings = [], []
+    accuracy, lead, prompts = figures["accuracy"], figures["lead"], figures["held_out_prompts"]
+    if lead["value"] <= 0:
+        unread = accuracy["value"] - lead["value"]
+        refusals.append(
+            f"It is right about {_share(accuracy)} of the steps, a rule that does not read them about {unread:.1%}. "
+            "It has learned nothing else: bring more answers, or train longer."
+        )
+    elif (lead["low"] or 0) <= 0:
+        warnings.append("It is not shown to be better than a rule that does not read the steps. More held-out prompts would tell.")
+    if prompts < FEW_PROMPTS:
+        warnings.append(_few(prompts))
+    if figures["calibration_error"] > max(MOST_CALIBRATION_ERROR, figures["chance_error"]):
+        warnings.append(
+            f"Its probabilities are off by {figures['calibration_error']:.3f} on average (by chance up to {figures['chance_error']:.3f}). "
+            "Pools that multiply or average them feel it most."
+        )
+    return Decision("refuse" if refusals else "admit with warnings" if warnings else "admit", (*refusals, *warnings))
+
+
 def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:
     if figures["not_finite"]:
         yield f"{figures['not_finite']} of its scores are no finite numbers. Its weights are damaged; train it again with a lower lr."
@@ -83,7 +105,7 @@ def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:
 
 def _warnings(figures: Mapping[str, Any]) -> Iterator[str]:
     if figures["prompts"] < FEW_PROMPTS:
-        yield f"It was examined on {figures['prompts']} prompts only; below {FEW_PROMPTS} an accuracy is hardly known. Hold more out."
+        yield _few(figures["prompts"])
     if figures["not_finite"]:
         return
     accuracy = figures["accuracy"]
@@ -119,6 +141,10 @@ def _warnings(figures: Mapping[str, Any]) -> Iterator[str]:
         share = each["accuracy"]
         if share["high"] < COIN and share["n"] >= FEW_IN_SLICE:
             yield f"On {each['by']} {each['name']!r} it prefers the answer that people rejected ({_share(share)}). Look at these rows."
+
+
+def _few(prompts: int) -> str:
+    return f"It was examined on {prompts} prompts only; below {FEW_PROMPTS} an accuracy is hardly known. Hold more out."
 
 
 def _share(interval: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Reward-model losses.  B = items (comparisons or rankings), K = answers of an item.  Returns [B], unreduced.
+"""Reward-model losses.  B = items (comparisons or rankings), K = answers of an item.  Returns one value per item, unreduced.
 
 A comparison enters as the logit z of "the chosen answer is better": r_chosen - r_rejected in the plain case.  What a rater's error
 rate, a margin or a sensitivity does to z or to its probability is said at each function.
@@ -82,6 +82,14 @@ def length_correlation(scores: Tensor, lengths: Tensor, present: Tensor) -> Tens
     count = present.sum(dim=1, keepdim=True)
     values, sizes = ((x - (x * present).sum(dim=1, keepdim=True) / count) * present for x in (scores, lengths))
     return (values * sizes).sum() / (values.square().sum() * sizes.square().sum() + 1e-12).sqrt()
+
+
+def step_right(scores: Tensor, labels: Tensor) -> Tensor:
+    """-y log sigma(r) - (1 - y) log(1 - sigma(r)), y being 1 for a right step: arXiv:2312.08935.  [N], [N] bool -> [N]
+
+    N steps, of one answer or of several; each is an item of its own.
+    """
+    return -torch.where(labels, F.logsigmoid(scores), F.logsigmoid(-scores))
 
 
 @torch.no_grad()

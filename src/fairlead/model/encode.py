@@ -85,6 +85,44 @@ def encode_conversation(
     return Encoded(tuple(tokens), tuple(trained))
 
 
+def encode_steps(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    separator: str,
+    *,
+    stop_ids: frozenset[int],
+    max_tokens: int | None = None,
+) -> Encoded:
+    """Tokens of the conversation, whose last turn is an answer in steps; trained is the last token of each step, and nothing else.
+
+    White space around steps is evened out first, so that it changes neither their number nor what is read.  A step that the chat template
+    leaves out has no token; steps that end in one token count as one.  Where every step has a label the caller has to compare the numbers.
+    """
+    *before, last = messages
+    steps = steps_of(last.content, separator)
+    turns = [*before, Message(last.role, separator.join(steps))]
+    whole = encode_conversation(tokenizer, turns, stop_ids=stop_ids, num_context=len(before), max_tokens=max_tokens)
+    text = render(tokenizer, turns, generation_prompt=False)
+    offsets: list[tuple[int, int]] = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    trained = [False] * len(whole)
+    end = len(_prefix(tokenizer, text, before, generation_prompt=True))
+    begin = end
+    for step in steps:
+        # Some templates write something before an answer, or move the white space in it.
+        found = begin if text.startswith(step, begin) else text.find(step, end)
+        if found >= 0:
+            end = found + len(step)
+            begin = end + len(separator)
+            # The last token that begins before the end; it may hold the separator besides.
+            trained[max(i for i, (left, right) in enumerate(offsets) if left < end and left < right)] = True
+    return Encoded(whole.tokens, tuple(trained))
+
+
+def steps_of(answer: str, separator: str) -> list[str]:
+    """The parts of an answer between separators, without white space around them; empty ones are no steps."""
+    return [step for part in answer.split(separator) if (step := part.strip())]
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """The tokens that stand before an answer, exactly as in training."""
     text = render(tokenizer, messages, generation_prompt=True)

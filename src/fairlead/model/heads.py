@@ -2,14 +2,14 @@
 
 Stored as transformers' sequence classification with one label, so that other tools read them too.  A head that is missing from the
 files is refused, never made up.  A reward model of several aspects has a head, and a label, for each; what counts is their total,
-which is one linear map of the same hidden state again.
+which is one linear map of the same hidden state again.  A process reward model reads its one head at the end of every step of an answer.
 """
 
 import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from peft import PeftModel, TaskType
@@ -22,9 +22,10 @@ from fairlead.core.errors import ModelError
 from fairlead.data.records import Message
 from fairlead.model import adapters, load, lowbit, paths, trunk
 from fairlead.model.batch import Batch
-from fairlead.model.encode import Encoded, encode_conversation
+from fairlead.model.encode import Encoded, encode_conversation, encode_steps
 from fairlead.model.layout import Layout
 from fairlead.model.policy import Policy
+from fairlead.ops.pooling import StepPool, pooled_steps
 
 ADAPTER = "adapter"  # folder beside a merged reward model with the adapter that was trained, which a policy on the same base can carry
 HEAD = "score"  # the name that transformers gives the head of its decoder classifiers
@@ -37,6 +38,13 @@ class Aspects(NamedTuple):
     weights: tuple[float, ...]
     means: tuple[float, ...]  # of held-out answers, each aspect's own
     stds: tuple[float, ...]
+
+
+class Steps(NamedTuple):
+    """How a process reward model reads an answer."""
+
+    separator: str  # what stands between two steps
+    pool: StepPool  # what makes one score of theirs
 
 
 class ScalarModel:
@@ -65,6 +73,7 @@ class ScalarModel:
         self.reward_mean = _scale(config, "reward_mean", 0.0)  # of held-out answers when it was trained; 0 where that was never measured
         self.reward_std = _scale(config, "reward_std", 1.0)
         self.aspects = None if head is not None else _aspects(config)  # a head that stands beside gives the total
+        self.steps = None if head is not None else _steps(config)
 
     @property
     def network(self) -> PreTrainedModel:
@@ -106,24 +115,43 @@ class ScalarModel:
         config.reward_aspects, config.reward_weights = list(aspects.names), list(aspects.weights)
         config.reward_aspect_means, config.reward_aspect_stds = list(aspects.means), list(aspects.stds)
 
+    def set_steps(self, steps: Steps) -> None:
+        """Make it a process reward model; stored with the model."""
+        self.steps = steps
+        config = trunk.plain_network(self._network).config
+        config.reward_steps, config.reward_step_separator, config.reward_step_pool = True, steps.separator, steps.pool
+
     def trainable(self) -> dict[str, nn.Parameter]:
         own = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         beside = {} if self._head is None else {f"{HEAD}.{name}": p for name, p in self._head.named_parameters()}
         return own | beside
 
     def encode(self, messages: Sequence[Message], *, max_tokens: int | None = None) -> Encoded:
-        """The conversation; its last assistant turn is what is scored."""
+        """The conversation; its last assistant turn is what is scored.  A process reward model is given the ends of its steps."""
+        if self.steps is not None:
+            return encode_steps(self.tokenizer, messages, self.steps.separator, stop_ids=self.stop_ids, max_tokens=max_tokens)
         last = len(messages) - 1
         return encode_conversation(self.tokenizer, messages, stop_ids=self.stop_ids, num_context=last, max_tokens=max_tokens)
 
     def scores(self, batch: Batch) -> Tensor:
-        """The total of the heads at each row's last real token, where the whole answer has been read.  [B]"""
+        """The total of the heads at each row's last real token, where the whole answer has been read.  [B]
+
+        Of a process reward model the probability that the steps are right, pooled.
+        """
+        if self.steps is not None:
+            return pooled_steps(self.step_scores(batch), batch.response_mask, pool=self.steps.pool)
         return self.total(self.aspect_scores(batch))
 
     def aspect_scores(self, batch: Batch) -> Tensor:
         """Each head there.  [B, A]"""
         layout, values = self._values(batch)
         return values[layout.at.gather(1, batch.lengths[:, None] - 1).squeeze(1)]
+
+    def step_scores(self, batch: Batch) -> Tensor:
+        """The head where a step has been read, that is on the response of `encode_steps`; zero elsewhere.  [B, T]"""
+        layout, values = self._values(batch)
+        picked = batch.response_at
+        return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, self.total(values[layout.at[picked]]))
 
     def total(self, aspect_scores: Tensor) -> Tensor:
         """[..., A] -> [...]"""
@@ -197,6 +225,13 @@ def _aspects(config: PreTrainedConfig) -> Aspects | None:
     return Aspects(tuple(map(str, names)) if isinstance(names, list) else (), *numbers)
 
 
+def _steps(config: PreTrainedConfig) -> Steps | None:
+    """What config.json says of steps, None where it knows none.  It comes from outside, and is checked by `_check_scale`."""
+    if not getattr(config, "reward_steps", None):
+        return None
+    return Steps(getattr(config, "reward_step_separator", None) or "", getattr(config, "reward_step_pool", None) or "minimum")
+
+
 def new_reward_model(
     reference: str, *, run_seed: int, lora: adapters.Lora | None = None, aspects: Sequence[str] = (), weights: Sequence[float] = ()
 ) -> ScalarModel:
@@ -255,7 +290,7 @@ def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarM
     critic = load_reward_model(reference)
     network = critic.network
     setattr(network, HEAD, _on_the_rewards_scale(_total_head(critic.head.weight, critic.head.bias, critic.aspects), critic))
-    network.config.num_labels, network.config.reward_aspects = 1, None
+    network.config.num_labels, network.config.reward_aspects, network.config.reward_steps = 1, None, None
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
     load.to_default_device(network)
@@ -283,6 +318,7 @@ def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel
         raise ModelError(f"{folder / ADAPTER}: holds no head like the one that its config.json tells of. Train the reward model again.")
     adapters.read_beside(policy.network, name, folder / ADAPTER, weights)
     model = _beside(policy, name, _total_head(head_weight[0], None, _aspects(config)))
+    model.steps = _steps(config)
     model.reward_mean, model.reward_std = _scale(config, "reward_mean", 0.0), _scale(config, "reward_std", 1.0)
     return model
 
@@ -319,10 +355,18 @@ def _total_head(weight: Tensor, bias: Tensor | None, aspects: Aspects | None) ->
     return head
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _on_the_rewards_scale(head: nn.Linear, model: ScalarModel) -> nn.Linear:
-    """(score - mean) / std as a head of its own."""
+    """(score - mean) / std as a head of its own; of a process reward model, whose steps are no rewards, a head of zeros."""
     scaled = nn.Linear(head.in_features, 1)
     with torch.no_grad():
+        if model.steps is not None:
+            scaled.weight.zero_()
+            scaled.bias.zero_()
+            return scaled
         scaled.weight.copy_(head.weight / model.reward_std)
         offset = 0.0 if head.bias is None else float(head.bias)
         scaled.bias.fill_((offset - model.reward_mean) / model.reward_std)
@@ -332,7 +376,12 @@ def _on_the_rewards_scale(head: nn.Linear, model: ScalarModel) -> nn.Linear:
 def _check_scale(config: PreTrainedConfig, reference: str) -> None:
     if not math.isfinite(_scale(config, "reward_mean", 0.0)) or not 0 < _scale(config, "reward_std", 1.0) < math.inf:
         raise ModelError(f"{reference}: reward_mean or reward_std in its config.json is no usable number. Train the model again.")
-    aspects = _aspects(config)
+    aspects, steps = _aspects(config), _steps(config)
+    if steps is not None and (aspects is not None or steps.pool not in get_args(StepPool) or not _is_text(steps.separator)):
+        raise ModelError(
+            f"{reference}: reward_step_separator or reward_step_pool in its config.json is of no use: a text and one of "
+            f"{', '.join(get_args(StepPool))} are wanted, and no reward_aspects. Train the model again."
+        )
     if aspects is None and config.num_labels != 1:
         raise ModelError(f"{reference}: has {config.num_labels} labels; a reward model has one, or one for each of its reward_aspects.")
     if aspects is None:

@@ -1,8 +1,11 @@
-"""What a preference model must beat: three baselines that cannot read, on the same split.
+"""What a reward model must beat: baselines that cannot read, on the same split.
 
 A pair is (chosen text, rejected text).  `length_only` knows one bit, whether people preferred the longer or the shorter answer;
 `position_only` knows one bit, whether they preferred the answer that they were shown first; `bag_of_words` knows which words people
 preferred.  Each returns its credit for every held-out pair: 1 in the right order, 0 in the wrong one, a half where it cannot tell.
+
+For answers in steps that are right or wrong there are two: `majority` knows which label is more frequent, `by_place` which is more frequent
+among first steps, among second steps, and so on.
 """
 
 import re
@@ -48,6 +51,24 @@ def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *,
     # On equal credit the stronger pull wins: the simpler model.
     strength = max(L2_STRENGTHS, key=lambda l2: (_word_credit(rest, trial, l2=l2).sum(), l2))
     return _word_credit(train_pairs, held_out_pairs, l2=strength)
+
+
+def majority(train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[Sequence[bool]]) -> Vector:
+    """Give every step the more frequent label of the training steps.  [held-out steps], answer by answer"""
+    usual = _usual([label for labels in train_labels for label in labels])
+    return numpy.array([label == usual for labels in held_out_labels for label in labels], dtype=numpy.float64)
+
+
+def by_place(train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[Sequence[bool]]) -> Vector:
+    """Give every step the more frequent label of the training steps at its place, of all of them where none came so far.
+
+    [held-out steps], answer by answer
+    """
+    usual = _usual([label for labels in train_labels for label in labels])
+    longest = max(len(labels) for labels in (*train_labels, *held_out_labels))
+    known = [[labels[place] for labels in train_labels if place < len(labels)] for place in range(longest)]
+    rule = [_usual(found) if found else usual for found in known]
+    return numpy.array([label == rule[place] for labels in held_out_labels for place, label in enumerate(labels)], dtype=numpy.float64)
 
 
 def fit(features: sparse.csr_array, *, l2: float) -> Vector:
@@ -98,6 +119,10 @@ def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *,
 def _credit(margins: Vector) -> Vector:
     """1 for each pair put in the right order, a half for one without order.  [pairs]"""
     return numpy.asarray((margins > 0) + 0.5 * (margins == 0), dtype=numpy.float64)
+
+
+def _usual(labels: Sequence[bool]) -> bool:
+    return 2 * sum(labels) >= len(labels)
 
 
 def _position_margins(first: Sequence[bool | None]) -> Vector:

@@ -1,4 +1,4 @@
-"""Native columns that hold plain strings: prompt, chosen, rejected, completion."""
+"""Native columns that hold plain strings: prompt, chosen, rejected, completion; and the steps of a stepwise row, which are text anyway."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from fairlead.data.parsing import text
 from fairlead.data.problem import Where
 from fairlead.data.records import Record
 
-COLUMNS = native.COLUMNS - {"messages", "completions", "ranks"}
+COLUMNS = native.COLUMNS - {"messages", "ranks"}
 ANSWERS = ("chosen", "rejected", "completion")
 
 
@@ -18,6 +18,8 @@ def recognises(row: Mapping[str, Any]) -> bool:
 
 def convert(row: Mapping[str, Any], where: Where) -> Record:
     wrapped: dict[str, Any] = {column: value for column, value in row.items() if column in COLUMNS}
+    if row.get("labels") is None:  # the answers of a ranking, which have no plain form
+        wrapped.pop("completions", None)
     wrapped["prompt"] = [{"role": "user", "content": text(row, "prompt", where)}]
     for column in ANSWERS:
         if row.get(column) is not None:
