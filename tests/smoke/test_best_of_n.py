@@ -10,13 +10,17 @@ from pytest import approx
 from fairlead.core import digest, jsonl
 from fairlead.core.errors import ConfigError, DataError, GateRefused, Stopped
 from fairlead.data.reading import read_comparisons, read_demonstrations
-from fairlead.recipes import best_of_n, dpo, reward, sft
+from fairlead.recipes import best_of_n, dpo, ppo, reward, sft
 from fairlead.store import lineage
 from fakes import STOPS_ONCE, Trained, check_finished, project_with_sft, train
 
 SETTINGS = {
     "name": "best", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
     "n": 6, "max_new_tokens": 24,
+}  # fmt: skip
+PPO = {
+    "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
+    "steps": 1, "batch": 8, "epochs": 1, "max_new_tokens": 8, "lora_rank": 0,
 }  # fmt: skip
 
 
@@ -77,7 +81,11 @@ def test_both_kinds_of_rows_are_learned_from_as_they_are(tmp_path: Path) -> None
     common = {"model": "model/sft", "batch": 8, "lora_rank": 0, "held_out": 0.2, "lr": 1e-3, "warmup": 1}
     learned = train(project, sft, name="from-best", demonstrations="dataset/best", **common)
     preferred = train(project, dpo, name="from-pairs", comparisons="dataset/best", **common)
-    for made in (learned, preferred):
+    mixed = train(project, sft, name="mixed", demonstrations="data/demonstrations.jsonl", replay="dataset/best", **common)
+    paid = train(project, ppo, name="paid", **PPO | {"ptx": "dataset/best"})
+    centred = train(project, reward, name="judge", comparisons="dataset/best", centre_on="dataset/best", **common)
+    assert any("replay_loss" in row for row in mixed.rows) and "ptx_loss" in paid.rows[0]
+    for made in (learned, preferred, mixed, paid, centred):
         shown = lineage.render_text(lineage.ancestors(project, made.artifact))
         assert all(name in shown for name in ("dataset/best", "model/sft", "file:data/prompts.jsonl", "file:data/vowels.py"))
     assert lineage.verify(project, None) == []

@@ -158,14 +158,12 @@ def test_parents_are_the_inputs_by_role(tmp_path: Path) -> None:
         ]
 
 
-def test_data_is_the_only_rows_of_an_artifact_or_its_folder_or_the_path(tmp_path: Path) -> None:
+def test_data_is_the_only_rows_of_an_artifact_or_the_path(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     one = publish(project, "dataset", "one", "train.jsonl", "README.md")
-    two = publish(project, "dataset", "two", "train.jsonl", "test.jsonl")
     (project.data / "a.jsonl").touch()
     for ref, expected in (
         ("one", one.folder / "train.jsonl"),
-        ("two", two.folder),
         ("data/a.jsonl", project.data / "a.jsonl"),
         ("data", project.data),
     ):
@@ -180,9 +178,21 @@ def test_of_several_files_the_one_with_the_name_of_the_field_is_read_or_the_one_
     with open_run(project, "sft", Config(data="many"), kind="model") as run:
         assert run.data_path("data") == many.folder / "data.jsonl"
         assert run.data_path("data", rows="more") == many.folder / "more.jsonl"
-        assert run.data_path("data", rows="none") == many.folder
     with open_run(project, "sft", Config(data="other"), kind="model") as run:
         assert run.data_path("data", rows="more") == other.folder / "train.jsonl"
+
+
+def test_an_artifact_without_the_rows_that_are_wanted_says_what_it_has(tmp_path: Path) -> None:
+    project = projects.create(tmp_path)
+    two = publish(project, "dataset", "two", "train.jsonl", "test.jsonl")
+    publish(project, "dataset", "none", "README.md")
+    listed = f"it has test.jsonl, train.jsonl. Name the one that is meant: data={two.folder / 'test.jsonl'}."
+    several = f"data = 'two': dataset/two has no data.jsonl to read; {listed}"
+    for ref, refusal in (("two", several), ("none", "data = 'none': dataset/none has no data.jsonl to read; it has no rows.")):
+        with open_run(project, "sft", Config(data=ref), kind="model") as run, pytest.raises(ProjectError, match=refusal):
+            run.data_path("data")
+    with open_run(project, "sft", Config(data=str(two.folder / "test.jsonl")), kind="model") as run:  # what it says can be done
+        assert run.data_path("data") == two.folder / "test.jsonl"
 
 
 def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             f"{config.prompts}: has {len(prompts)} prompts, fewer than one step takes. Set batch={len(prompts)} or add prompts."
         )
     encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
-    ptx_rows = read_mix(policy, run.data_path("ptx"), source=config.ptx) if config.ptx else []
+    ptx_rows = read_mix(policy, run.data_path("ptx", rows="demonstrations"), source=config.ptx) if config.ptx else []
     for paths in (policy.paths, critic.paths):
         paths.precision, paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)

@@ -359,7 +359,9 @@ def set_scale(model: ScalarModel, held_out: Sequence[Item], config: Config, run:
     totals = model.total(scored.answers(scored.heads))
     mean = float(totals.mean())
     if config.centre_on:
-        references = [(*record.prompt, *record.completion) for record in read_demonstrations(run.data_path("centre_on"))]
+        references = [
+            (*record.prompt, *record.completion) for record in read_demonstrations(run.data_path("centre_on", rows="demonstrations"))
+        ]
         mean = sum(judged.score_conversations(model, references, micro_tokens)) / len(references)
     model.set_scale(mean=mean, std=max(float(totals.std()), 1e-6))
 

@@ -111,7 +111,7 @@ def main(config: Config, run: Run) -> Artifact:
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
     replay: list[Encoded] = []
     if config.replay:
-        replay = read_mix(policy, run.data_path("replay"), source=config.replay, max_tokens=longest)
+        replay = read_mix(policy, run.data_path("replay", rows="demonstrations"), source=config.replay, max_tokens=longest)
         run.event("replay", rows=len(replay))
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)

@@ -54,16 +54,21 @@ class Run:
     def data_path(self, field: str, *, rows: str = "") -> Path:
         """The file of rows, or the path that was given.
 
-        Of an artifact it is the only .jsonl; of several, the one that is named as the field is, or as `rows` says (its folder where
-        none is).
+        Of an artifact it is the only .jsonl; of several, the one that is named as the field is, or as `rows` says.  An artifact that has
+        no such file is a ProjectError that lists what it has.
         """
         found = self.inputs[field]
         assert found.location is not None, f"{field} = {found.ref} is a model of the Hub, not data"
-        present = [] if found.artifact is None else [name for name in found.artifact.manifest.files if name.endswith(".jsonl")]
+        if found.artifact is None:
+            return found.location
+        present = [name for name in found.artifact.manifest.files if name.endswith(".jsonl")]
         wanted = f"{rows or field}.jsonl"
-        if wanted not in present:
-            return found.location / present[0] if len(present) == 1 else found.location
-        return found.location / wanted
+        if wanted in present or len(present) == 1:
+            return found.location / (wanted if wanted in present else present[0])
+        listed = (
+            f"has {', '.join(present)}. Name the one that is meant: {field}={found.location / present[0]}" if present else "has no rows"
+        )
+        raise ProjectError(f"{field} = {found.ref!r}: {found.name} has no {wanted} to read; it {listed}.")
 
     def model_path(self, field: str) -> str:
         """What a model is loaded from: a folder or a name of the Hub; "gold" unchanged, `rule:` with the path found.
