@@ -5,11 +5,12 @@ run     fairlead train alternate model=base demonstrations=data/demonstrations.j
 
 SFT first and DPO afterwards forgets on the way; taking turns does not.  A demonstration step is an SFT step, a comparison step is a DPO
 step, and one optimiser makes both.  The reference of DPO is the model that training starts from.  The paper draws each step's kind at
-random with a given chance; here the kinds are spread evenly in that proportion.
+random with a given chance; here the kinds are spread evenly in that proportion, and the first step is on comparisons.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -74,6 +75,8 @@ class Config:
         require(0 < self.sft_share < 1, "sft_share", self.sft_share, "is a share between 0 and 1; `sft` and `dpo` are the ends")
         require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
         require(self.steps > 0, "steps", self.steps, "must be positive")
+        empty = f"leaves one of the two kinds without a step in steps = {self.steps}; raise steps, or use `sft` or `dpo` alone"
+        require(0 < sum(sft_turns(self.steps, self.sft_share)) < self.steps, "sft_share", self.sft_share, empty)
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
@@ -136,7 +139,7 @@ def main(config: Config, run: Run) -> Artifact:
     masters.write()
 
     # 5. Train: each kind has its own order of rows and goes through them at its own pace
-    sft_steps = [int((step + 1) * config.sft_share) > int(step * config.sft_share) for step in range(config.steps)]
+    sft_steps = sft_turns(config.steps, config.sft_share)
     sft_order = batches.step_rows(len(shown.train), config.batch, config.steps, run_seed=config.seed)
     dpo_order = batches.step_rows(len(compared.train), config.batch, config.steps, run_seed=config.seed)
     meter = Meter(run)
@@ -178,6 +181,12 @@ def main(config: Config, run: Run) -> Artifact:
     masters.give_back()
     home = run.project.artifacts / KIND / config.name
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
+
+
+def sft_turns(steps: int, share: float) -> list[bool]:
+    """Which steps are on demonstrations: after each step, `share` of the steps so far, rounded down."""
+    exact = Fraction(str(share))  # the number as it was written: 0.29 * 100 is 29, and in floating point a little less
+    return [int((step + 1) * exact) > int(step * exact) for step in range(steps)]
 
 
 def sft_step(policy: Policy, items: Sequence[Encoded], micro_tokens: int) -> tuple[dict[str, float], int]:
