@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
-from fairlead.core.errors import ConfigError, Stopped
+from fairlead.core.errors import ConfigError, DataError, Stopped
 from fairlead.data.reading import read_comparisons
 from fairlead.recipes import rounds
 from fairlead.store import artifact as artifacts
@@ -81,6 +81,26 @@ def test_without_a_reward_it_waits_for_people_and_goes_on(tmp_path: Path) -> Non
     check_finished(project, rounds, made, **settings)
 
 
+def test_peoples_comparisons_are_the_projects_and_never_a_file_of_the_same_name_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = project_with_sft(tmp_path / "project")
+    settings = SETTINGS | {"reward": "", "probe": "", "held_out": "", "rounds": 1}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(Stopped, match="waits for people"):
+        train(project, rounds, **settings)
+    rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
+    jsonl.write(project.data / "made-1.jsonl", rows)
+    jsonl.write(elsewhere / "data" / "made-1.jsonl", rows[:10])
+    with pytest.raises(DataError, match=r"data/made-1\.jsonl: is here and in the project too"):
+        train(project, rounds, **settings)
+    (elsewhere / "data" / "made-1.jsonl").unlink()
+    train(project, rounds, **settings)
+    assert parents(project, "model/made-1")["comparisons"] == "file:data/made-1.jsonl"
+
+
 def test_stopped_within_a_round_it_ends_with_the_same_weights(tmp_path: Path) -> None:
     found = []
     for place in ("whole", "stopped"):
@@ -111,6 +131,11 @@ def test_a_knob_that_the_training_does_not_know_is_refused_before_anything_is_sa
         ({"n": 1}, "n = 1: must be at least 2"),
         ({"reward": "", "learn": "sft"}, "learn = 'sft': needs a reward"),
         ({"held_out": ""}, "probe = .*go together"),
+        ({"train": ("lr=1e-3", "seed=7")}, r"train = \['seed=7'\]: is set by the rounds themselves"),
+        ({"train": ("name=mine",)}, "train = .*'name=mine'"),
+        ({"train": ("model=base",)}, "train = .*'model=base'"),
+        ({"train": ("comparisons=data/comparisons.jsonl",)}, "train = .*'comparisons="),
+        ({"learn": "sft", "train": ("demonstrations=data/demonstrations.jsonl",)}, "train = .*'demonstrations="),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -53,6 +53,9 @@ class Config:
         require(self.rounds > 0, "rounds", self.rounds, "must be positive")
         require(self.n > 1, "n", self.n, "must be at least 2; the best of one is no choice")
         require(bool(self.reward) or self.learn == "dpo", "learn", self.learn, "needs a reward; what people compare is learned by dpo")
+        own = ("name", "model", "seed", rows_of(self))
+        words = [word for word in self.train if word.partition("=")[0] in own]
+        require(not words, "train", words, "is set by the rounds themselves: each has a name, a model, rows and the seed of its own")
         require(bool(self.held_out) == bool(self.probe), "probe", self.probe, "and held_out go together: a judge, and prompts to judge on")
 
 
@@ -157,6 +160,8 @@ def compared_by_people(config: Config, run: Run, number: int, model: str) -> str
             f"Round {number} of {config.rounds} waits for people: have the answers in {made.folder / sample.ROWS} compared, write the "
             f"comparisons to {run.project.root / rows}. {GO_ON}"
         )
+    if Path(rows).exists() and not Path(rows).samefile(run.project.root / rows):
+        raise DataError(f"{rows}: is here and in the project too, and they are two files. Run the command in {run.project.root}.")
     return rows
 
 
