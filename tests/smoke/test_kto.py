@@ -1,16 +1,20 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.reading import read_binary
 from fairlead.model.encode import Encoded
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_and_split, encode_answer
+from fairlead.model.rows import Answers, encode_and_split, encode_answer
 from fairlead.recipes import kto
+from fairlead.store.run import Run
+from fairlead.train.reference import all_answer_logps
 from fakes import Trained, check_finished, project_with_base, train
 
 SETTINGS: dict[str, Any] = {
@@ -40,16 +44,26 @@ def points(made: Trained) -> list[float]:
     return made.series("reference_point")
 
 
-def test_the_reference_point_does_not_depend_on_the_batch(tmp_path: Path) -> None:
-    # A learning rate near zero: all runs look at the same policy, so that only the estimate itself could differ.
+def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # All runs look at the same policy, which a learning rate near zero keeps, beside the model that it was trained from.
     project = project_with_base(tmp_path)
-    first = train(project, kto, **SETTINGS | {"lora_rank": 4, "epochs": 2, "name": "first", "lr": 5e-3})
-    frozen = SETTINGS | {"model": "model/base", "lora_rank": 4, "warmup": 0, "epochs": 1}
-    few = train(project, kto, **frozen | {"name": "few", "batch": 8, "lr": 1e-12})
-    many = train(project, kto, **frozen | {"name": "many", "batch": 16, "lr": 1e-12, "micro_tokens": 100})
-    assert points(first)[-1] > 0 == points(first)[0]
-    shared = min(len(points(few)), len(points(many)))
-    assert points(few)[:shared] == pytest.approx(points(many)[:shared], abs=1e-5)
+    moved = train(project, kto, **SETTINGS | {"lora_rank": 0, "epochs": 2, "name": "moved", "lr": 5e-3})
+    assert points(moved)[-1] > 0 == points(moved)[0]
+    base = load_policy(str(project.artifacts / "model" / "base"))
+
+    def of_the_base(run: Run, policy: Policy, rows: Sequence[Answers], micro_tokens: int, **ways: Any) -> Tensor:
+        return all_answer_logps(base, rows, micro_tokens)
+
+    monkeypatch.setattr(kto, "reference_answer_logps", of_the_base)
+    kept = SETTINGS | {"model": "moved", "lora_rank": 0, "warmup": 0, "epochs": 1, "lr": 1e-12}
+    few, many, small = (
+        points(train(project, kto, **kept | {"name": f"kept-{number}"} | special))
+        for number, special in enumerate(({"batch": 8}, {"batch": 16}, {"batch": 8, "micro_tokens": 100}))
+    )
+    assert len(few) == len(small) > len(many) > 1
+    assert min(few) > 0.1 and len(set(few)) == len(few)  # or equality would say little
+    assert many == pytest.approx(few[: len(many)], abs=1e-5)
+    assert small == pytest.approx(few, abs=1e-4)
 
 
 def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Path) -> None:
