@@ -8,7 +8,7 @@ from pytest import approx
 from torch import Tensor
 
 from fairlead.losses import reward
-from fairlead.model.raters import UNNAMED, Raters
+from fairlead.model.raters import Raters
 from fairlead.rehearse.raters import Rater, choose
 
 WIDTH = 20
@@ -98,12 +98,16 @@ def test_people_who_are_alike_have_no_parameters() -> None:
     assert set(Raters([], ties=True).trainable()) == {"raters.tie_logit"}
 
 
-def test_every_label_is_its_raters_own() -> None:
-    raters = Raters([UNNAMED, "a"], ties=False)
+def test_every_label_is_its_raters_own_and_an_unsigned_one_is_the_usual() -> None:
+    raters = Raters(["b", "a"], ties=False)
     with torch.no_grad():
         raters.error_logit.copy_(torch.tensor([-1.0, 1.0]))
-    _, errors = raters.of(["a", None, "a"], flip_rate=0.0)
-    assert errors.tolist() == approx([0.731059, 0.268941, 0.731059], abs=1e-5)  # sigma(1), sigma(-1)
+        raters.log_sensitivity.copy_(torch.tensor([0.5, -0.5]))
+    sensitivities, errors = raters.of(["a", None, "b", "a"], flip_rate=0.0)
+    assert errors.tolist() == approx([0.731059, 0.1, 0.268941, 0.731059], abs=1e-5)  # sigma(1), the prior's middle, sigma(-1)
+    assert sensitivities.tolist() == approx([0.606531, 1.0, 1.648721, 0.606531], abs=1e-5)  # e^-0.5, 1, e^0.5
+    (errors[1] + sensitivities[1]).backward()
+    assert all(not p.grad.any() for p in raters.trainable().values() if p.grad is not None)  # nobody learns from it
 
 
 @pytest.mark.parametrize(("logit", "rate"), [(0.0, 1 / 3), (-0.6931472, 0.2)])

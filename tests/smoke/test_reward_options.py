@@ -403,6 +403,18 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], said: str
         configs.from_dict(reward.Config, SETTINGS | settings)
 
 
+def test_only_people_who_are_named_are_raters(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    write_rankings(project)
+    change(project, lambda i, row: {"rater": ("ann", "bob")[i % 2]} if i % 3 else {})
+    made = train(project, reward, **SETTINGS | {"rankings": "data/rankings.jsonl", "rater_effects": True, "epochs": 1})
+    raters = made.artifact.manifest.metrics["raters"]
+    assert set(raters) == {"ann", "bob"}
+    assert raters["ann"]["sensitivity"] * raters["bob"]["sensitivity"] == approx(1.0, abs=1e-5)
+    signed = sum("rater" in row for row in trained(rows_of(project)))
+    assert raters["ann"]["n"] + raters["bob"]["n"] == signed < made.artifact.manifest.metrics["train"]
+
+
 def test_rows_that_nobody_signed_tell_nothing_about_raters(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="comparisons.jsonl: no row names its rater"):
         train(project_with_base(tmp_path), reward, **SETTINGS | {"rater_effects": True})

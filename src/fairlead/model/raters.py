@@ -9,6 +9,8 @@ is an adversary, and what it rejects pulls upwards.
 Two things the labels cannot tell, so they are fixed here.  The unit of the scores: twice the sensitivities and half the scores are the
 same likelihood, so the sensitivities' geometric mean is 1.  Their sign: all scores and all raters turned round are the same likelihood
 too, so the error rates have a prior that holds people for honest until their labels say otherwise.
+
+A label that nobody signed is taken as the priors take a person of whom nothing is known: s = 1, and the usual error rate.
 """
 
 import math
@@ -17,7 +19,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-UNNAMED = "(unnamed)"  # all rows that name no rater count as one
 USUAL_ERROR = 0.1  # where the prior of an error rate has its middle, and where learning begins
 ERROR_SPREAD = 2.0  # of the prior on log(e / (1 - e)): an adversary with e = 0.95 is 2.6 of them away, some three labels' worth
 SENSITIVITY_SPREAD = 0.5  # of the prior on log s
@@ -50,8 +51,10 @@ class Raters(nn.Module):
         device = self.tie_logit.device
         if not self.numbers:
             return torch.ones(len(names), device=device), torch.full((len(names),), flip_rate, device=device)
-        index = torch.tensor([self.numbers[name or UNNAMED] for name in names], device=device)
-        return self.sensitivities()[index], self.errors()[index]
+        unnamed = len(self.numbers)
+        index = torch.tensor([self.numbers[name] if name else unnamed for name in names], device=device)
+        usual = torch.tensor([1.0, USUAL_ERROR], device=device)
+        return torch.cat([self.sensitivities(), usual[:1]])[index], torch.cat([self.errors(), usual[1:]])[index]
 
     def surprise(self) -> Tensor:
         """Minus the log of the priors, up to a constant: counts once for all labels together.  []"""
