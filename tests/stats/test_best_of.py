@@ -66,7 +66,7 @@ def test_kl_by_hand() -> None:
     assert best_of.kl(16) == approx(1.8351, abs=1e-4)  # 2.7726 - 15/16
 
 
-def test_kl_with_ties_by_counting() -> None:
+def test_kl_bounds_what_is_left_where_answers_tie() -> None:
     # answers a, b, c with probabilities 0.5, 0.3, 0.2; b and c score the same, above a.  All 27 triples:
     probabilities, scores, n = (0.5, 0.3, 0.2), (0, 1, 1), 3
     chosen = [0.0, 0.0, 0.0]
@@ -75,16 +75,9 @@ def test_kl_with_ties_by_counting() -> None:
         for i in best:
             chosen[i] += math.prod(probabilities[k] for k in triple) / len(best)
     counted = sum(q * math.log(q / p) for q, p in zip(chosen, probabilities, strict=True))
-    assert best_of.kl_with_ties([0.5, 0.5], n) == approx(counted, abs=1e-12)
     assert counted < best_of.kl(n)
 
 
-def test_kl_without_ties_is_what_many_rare_scores_tend_to() -> None:
-    assert best_of.kl_with_ties([1 / 20_000] * 20_000, 8) == approx(best_of.kl(8), abs=1e-3)
-    assert best_of.kl_with_ties([1.0], 8) == 0  # nothing to choose
-
-
 def test_no_answers_have_no_kl() -> None:
-    for function in (best_of.kl, lambda n: best_of.kl_with_ties([1.0], n)):
-        with pytest.raises(ValueError, match="n = 0"):
-            function(0)
+    with pytest.raises(ValueError, match="n = 0"):
+        best_of.kl(0)

@@ -35,21 +35,3 @@ def kl(n: int) -> float:
     if n < 1:
         raise ValueError(f"n = {n}: must be at least 1")
     return math.log(n) - (n - 1) / n
-
-
-def kl_with_ties(shares: Sequence[float], n: int) -> float:
-    """The same where scores can be equal.  `shares`: probability of each score, from the lowest to the highest.
-
-    A score whose answers have probability p, with F of all probability up to it, is the best of n with q = F^n - (F - p)^n, and its
-    answers keep their proportions; so the KL is the sum of q log(q / p).
-    """
-    if n < 1:
-        raise ValueError(f"n = {n}: must be at least 1")
-    total = below = 0.0
-    for share in shares:
-        if share > 0:
-            up_to = below + share
-            chosen = up_to**n - below**n
-            total += chosen * math.log(chosen / share) if chosen > 0 else 0.0
-            below = up_to
-    return total
