@@ -4,7 +4,8 @@ run  python -m benchmarks.rater_aware --seeds 0 1 2 3 4 --out build/rater_aware 
 
 Three reward models learn from the same labels, each with the recipe and the same settings: naive (every label is believed), aware
 (`rater_effects`), and oracle (told who is who: random labels are dropped and the adversary's turned round).  Accuracy is agreement with the
-gold rule on pairs of prompts that no label was about.  The figure is (aware - naive) / (oracle - naive), over all seeds.
+gold rule on pairs of prompts that no label was about.  The figure is (aware - naive) / (oracle - naive), mean over mean of all seeds,
+with Fieller's 95 % interval.
 """
 
 import argparse
@@ -49,12 +50,12 @@ def main() -> None:
     print("| seed | naive | aware | oracle |\n|---|---|---|---|")
     for seed, one in found.items():
         print(f"| {seed} | {one['naive']:.3f} | {one['aware']:.3f} | {one['oracle']:.3f} |")
-    gap, gained = (sum(one[arm] - one["naive"] for one in found.values()) for arm in ("oracle", "aware"))
-    print(f"recovered {gained / gap:.0%} of a mean gap of {100 * gap / len(found):.1f} points")
+    gap, gained = ([one[arm] - one["naive"] for one in found.values()] for arm in ("oracle", "aware"))
+    recovered, points = interval.ratio(gained, gap), 100 * sum(gap) / len(gap)
+    print(f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) of a mean gap of {points:.1f} points")
     if args.json:
-        result = {"machine": machine(), "labels": args.labels, "settings": SETTINGS, "recovered": gained / gap, "seeds": found}
-        if len(found) > 1:
-            result["gained"] = interval.mean([one["aware"] - one["naive"] for one in found.values()]).as_dict()
+        result = {"machine": machine(), "labels": args.labels, "settings": SETTINGS, "recovered": recovered.as_dict(), "seeds": found}
+        result["gained"] = interval.mean(gained).as_dict()
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

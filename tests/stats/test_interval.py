@@ -232,3 +232,38 @@ def test_every_value_needs_a_cluster() -> None:
         interval.clustered_proportion([1.0, 0.0], "a")
     with pytest.raises(ValueError, match="no values"):
         interval.clustered_mean([], "")
+
+
+def test_a_ratio_by_hand() -> None:
+    # one denominator: half of the mean of 1, 3 is 1, and half of its interval 2 +- 12.7062 * sqrt(2) / sqrt(2)
+    assert interval.ratio([1.0, 3.0], [2.0, 2.0]) == approx((1.0, 1 - 6.3531, 1 + 6.3531, 2), abs=1e-3)
+    # numerators that are twice their denominators have a ratio of exactly 2
+    assert interval.ratio([2.0, 2.2, 1.8], [1.0, 1.1, 0.9]) == approx((2.0, 2.0, 2.0, 3), abs=1e-6)
+
+
+def test_at_each_end_of_a_ratio_the_difference_could_just_be_zero() -> None:
+    above, below = [3.1, 4.4, 2.2, 5.0, 3.6], [4.0, 5.5, 3.9, 5.1, 4.4]
+    found = interval.ratio(above, below)
+    assert found.low < found.value < found.high and found.value == approx(18.3 / 22.9, abs=1e-12)
+    at_low, at_high = ([x - r * y for x, y in zip(above, below, strict=True)] for r in (found.low, found.high))
+    assert interval.mean(at_low).low == approx(0, abs=1e-9)
+    assert interval.mean(at_high).high == approx(0, abs=1e-9)
+
+
+def test_a_ratio_covers_the_truth() -> None:
+    covered = 0
+    for seed in range(500):
+        draw = random.Random(seed)
+        below = [draw.gauss(5, 1) for _ in range(5)]
+        found = interval.ratio([0.8 * y + draw.gauss(0, 1) for y in below], below)
+        covered += found.low <= 0.8 <= found.high
+    assert 0.92 <= covered / 500 <= 0.98  # 500 draws know a coverage of 0.95 to 0.02
+
+
+def test_a_ratio_over_what_could_be_zero_is_not_bounded() -> None:
+    assert interval.ratio([1.0, 2.0, 3.0], [1.0, -1.0, 0.5]) == (approx(12.0), -math.inf, math.inf, 3)
+    assert interval.ratio([1.0], [2.0]) == (0.5, -math.inf, math.inf, 1)
+    with pytest.raises(ValueError, match="mean zero"):
+        interval.ratio([1.0, 2.0], [1.0, -1.0])
+    with pytest.raises(ValueError, match="2 numerators over 1"):
+        interval.ratio([1.0, 2.0], [1.0])

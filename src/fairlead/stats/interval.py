@@ -97,6 +97,32 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Int
     return Interval(value, value - half, value + half, n)
 
 
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
+    """Mean over mean of paired values.  Fieller (Journal of the Royal Statistical Society B 16, 1954), with Student's t.
+
+    The interval holds every r for which numerator - r * denominator could have mean zero.  Where the denominators' own mean could be zero
+    nothing is bounded.
+    """
+    if len(numerators) != len(denominators):
+        raise ValueError(f"{len(numerators)} numerators over {len(denominators)} denominators: a ratio needs pairs")
+    above, below = _finite(numerators), _finite(denominators)
+    n = len(above)
+    if below.mean() == 0:
+        raise ValueError("the denominators have mean zero, and nothing can be divided by it")
+    value = float(above.mean() / below.mean())
+    if n == 1:
+        return Interval(value, -math.inf, math.inf, 1)
+    t = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2))
+    spread = t**2 * numpy.cov(above, below) / n
+    a = float(below.mean() ** 2 - spread[1, 1])  # a r^2 - 2 b r + c <= 0
+    b = float(above.mean() * below.mean() - spread[0, 1])
+    c = float(above.mean() ** 2 - spread[0, 0])
+    if a <= 0:
+        return Interval(value, -math.inf, math.inf, n)
+    half = math.sqrt(max(0.0, b * b - a * c)) / a
+    return Interval(value, b / a - half, b / a + half, n)
+
+
 def clustered_bootstrap(
     statistic: Callable[[NDArray[numpy.int64]], float], clusters: Sequence[Hashable], *, seed: int, resamples: int = 1000
 ) -> Interval:
