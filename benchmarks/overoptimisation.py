@@ -31,7 +31,7 @@ from benchmarks.quickstart import machine
 from fairlead.core.allocator import keep_freed_pages
 from fairlead.recipes import ppo, reward
 from fairlead.rehearse import campaign, raters
-from fairlead.stats import interval
+from fairlead.stats import best_of, interval
 from fairlead.store.project import Project
 
 FLIPPED = 0.25
@@ -141,22 +141,12 @@ def best_of_n(home: Project, seed: int) -> dict[str, Any]:
     for name, pool in (("single", "mean"), ("ensemble", "mean-variance")):
         proxy = pocket.scores(home, name, rows, pool=pool)
         sizes = [2**k for k in range(BEST_OF.bit_length())]
-        means = [float(best_of(proxy, golds, n).mean()) for n in sizes]
-        distance = numpy.sqrt([math.log(n) - (n - 1) / n for n in sizes])
+        rows_of_both = list(zip(proxy.tolist(), golds.tolist(), strict=True))  # a prompt's scores, and the worth of the same answers
+        means = [float(numpy.mean([best_of.expected(scores, n, worth) for scores, worth in rows_of_both])) for n in sizes]
+        distance = numpy.sqrt([best_of.kl(n) for n in sizes])
         fit = fitted(distance, numpy.array(means) - means[0], lambda d: d * d)
         found[name] = {"n": sizes, "gold": means, "d": distance.tolist(), "fit": fit}
     return found
-
-
-def best_of(proxy: NDArray[numpy.float64], golds: NDArray[numpy.float64], n: int) -> NDArray[numpy.float64]:
-    """Mean gold of the best by proxy over all subsets of n of the N answers of each prompt.  [P, N], [P, N] -> [P]
-
-    The answer at place i from below is the best of C(i, n - 1) subsets.
-    """
-    order = proxy.argsort(axis=1)
-    total = proxy.shape[1]
-    weights = numpy.array([math.comb(i, n - 1) / math.comb(total, n) for i in range(total)])
-    return (numpy.take_along_axis(golds, order, axis=1) * weights).sum(axis=1)
 
 
 # ---------------------------------------------------------------- all seeds
