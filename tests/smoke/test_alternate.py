@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.model.encode import Encoded
 from fairlead.recipes import alternate, dpo, sft
-from fakes import check_finished, project_with_base, train
+from fakes import check_finished, policy, project_with_base, train
 
 DATA = {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl"}
 COMMON = {
@@ -57,3 +58,11 @@ def test_the_first_step_of_each_kind_is_that_of_its_recipe(tmp_path: Path) -> No
     assert first_dpo.rows[0]["dpo_loss"] == pytest.approx(compared.rows[0]["loss"], abs=1e-6)
     assert first_dpo.rows[0]["grad_norm"] == pytest.approx(compared.rows[0]["grad_norm"], rel=1e-5)
     assert shown.rows[0]["loss"] == pytest.approx(first_sft.rows[1]["sft_loss"], rel=0.2)  # after one step on comparisons
+
+
+def test_a_first_token_carries_no_loss_and_is_not_counted(tmp_path: Path) -> None:
+    model = policy(tmp_path)
+    with_first, without = (Encoded((5, 6, 7, 8), (first, True, True, False)) for first in (True, False))
+    found, _ = alternate.sft_step(model, [with_first], 1024)
+    expected, _ = alternate.sft_step(model, [without], 1024)
+    assert found["sft_loss"] == pytest.approx(expected["sft_loss"], abs=1e-6)

@@ -5,7 +5,7 @@ says exactly which tokens of the real text an assistant turn became.  Errors: an
 model would never learn to stop), a doubled BOS, message text that contains one of the tokenizer's own control tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jinja2 import TemplateError
@@ -32,6 +32,11 @@ class Encoded:
 
 class TooLong(DataError):
     """A row that does not fit; the caller decides whether that is an error."""
+
+
+def num_trained(rows: Iterable[Encoded]) -> int:
+    """Tokens that carry loss; nothing stands before a row's first token, so that it has none."""
+    return sum(sum(row.trained[1:]) for row in rows)
 
 
 def encode_conversation(

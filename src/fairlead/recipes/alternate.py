@@ -25,7 +25,7 @@ from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
-from fairlead.model.encode import Encoded
+from fairlead.model.encode import Encoded, num_trained
 from fairlead.model.groups import micro_groups
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
@@ -34,6 +34,7 @@ from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
+from fairlead.train.knobs import check_learning_from_rows
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
@@ -72,20 +73,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_learning_from_rows(self)
         require(0 < self.sft_share < 1, "sft_share", self.sft_share, "is a share between 0 and 1; `sft` and `dpo` are the ends")
         require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
         require(self.steps > 0, "steps", self.steps, "must be positive")
         empty = f"leaves one of the two kinds without a step in steps = {self.steps}; raise steps, or use `sft` or `dpo` alone"
         require(0 < sum(sft_turns(self.steps, self.sft_share)) < self.steps, "sft_share", self.sft_share, empty)
-        require(self.batch > 0, "batch", self.batch, "must be positive")
-        require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
-        require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
-        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
-        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -191,14 +185,14 @@ def sft_turns(steps: int, share: float) -> list[bool]:
 
 def sft_step(policy: Policy, items: Sequence[Encoded], micro_tokens: int) -> tuple[dict[str, float], int]:
     """Gradients of the mean negative log-likelihood over the trained tokens of all items; what to log, and how many tokens were read."""
-    num_trained = sum(sum(item.trained) for item in items)
+    num_tokens = num_trained(items)
     total = torch.zeros((), dtype=torch.float64, device=policy.device)
     for index in batches.micro_batches([len(item) for item in items], micro_tokens, packed=policy.paths.packed):
         micro = batches.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
         loss = sft.negative_log_likelihood(policy.token_logps(micro))  # [B, T]
-        (loss.sum() / num_trained).backward()
+        (loss.sum() / num_tokens).backward()
         total += loss.detach().sum()
-    return {"sft_loss": float(total) / num_trained}, sum(len(item) for item in items)
+    return {"sft_loss": float(total) / num_tokens}, sum(len(item) for item in items)
 
 
 def dpo_step(
@@ -226,7 +220,7 @@ def measure(
 ) -> tuple[list[float], list[float], list[float]]:
     """Of each held-out demonstration the loss per token; of each held-out pair the loss, and whether the chosen answer leads."""
     logps = all_answer_logps(policy, [(row,) for row in rows], micro_tokens).tolist()
-    nlls = [-logp / sum(row.trained[1:]) for logp, row in zip(logps, rows, strict=True)]
+    nlls = [-logp / num_trained([row]) for logp, row in zip(logps, rows, strict=True)]
     policy_logps = all_pair_logps(policy, pairs, micro_tokens)
     reference_logps = PairLogps(*(before[-len(pairs) :] for before in reference))
     losses = preference.dpo(policy_logps, reference_logps, beta=config.beta)

@@ -36,7 +36,7 @@ from fairlead.ops import advantage, kl
 from fairlead.ops.masks import masked_mean, masked_sum
 from fairlead.ops.pooling import Pool
 from fairlead.rollout.engines import Engine, LocalEngine, answers
-from fairlead.rollout.judges import Terms, open_judges
+from fairlead.rollout.judges import Terms, open_judges, terms_of
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.rewards import open_reward
 from fairlead.rollout.rows import answered, echo, sampler_gap
@@ -44,6 +44,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import guard, health
 from fairlead.train import state as states
+from fairlead.train.knobs import check_updates
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
@@ -94,6 +95,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_updates(self)
         require(self.steps > 0, "steps", self.steps, "must be positive")
         require(self.group > 1, "group", self.group, "must be at least 2; answers are compared with each other")
         require(self.batch > 0 and self.batch % self.group == 0, "batch", self.batch, f"must be a multiple of group = {self.group}")
@@ -101,26 +103,19 @@ class Config:
         most = self.batch // self.group
         require(0 < self.minibatches <= most, "minibatches", self.minibatches, f"must lie between 1 and batch / group = {most}")
         require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
-        require(self.lr > 0, "lr", self.lr, "must be positive")
         require(self.clip > 0, "clip", self.clip, "must be positive")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative; 0 runs without a reference")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
-        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
-        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
         measures_kl = self.kl_coef > 0 or not self.kl_budget
         require(measures_kl, "kl_budget", self.kl_budget, "needs a kl_coef above 0: without a reference KL is not measured")
         assert self.terms and self.limits  # which refuse what cannot be
 
     @property
     def terms(self) -> Terms:
-        return Terms(self.extra_rewards, self.constraints, self.constraint_lr, self.pool, self.pool_lambda)
+        return terms_of(self)
 
     @property
     def limits(self) -> guard.Limits:
-        kept = (self.kl_budget, self.probe_drop, self.patience, self.on_breach, self.keep)
-        return guard.Limits(*kept, has_probe=bool(self.probe), kl_coef=self.kl_coef)
+        return guard.limits_of(self)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
 from fairlead.ops.pooling import Pool
 from fairlead.rollout import drafts
 from fairlead.rollout.engines import Engine, LocalEngine, answers
-from fairlead.rollout.judges import Terms, open_judges
+from fairlead.rollout.judges import Terms, open_judges, terms_of
 from fairlead.rollout.records import Rollout, Sampling
 from fairlead.rollout.rewards import is_rule, open_reward
 from fairlead.rollout.rows import answered, echo, sampler_gap
@@ -53,6 +53,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import guard, health
 from fairlead.train import state as states
+from fairlead.train.knobs import check_updates
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, clip_gradients, take_step
@@ -116,22 +117,17 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_updates(self)
         require(self.steps > 0, "steps", self.steps, "must be positive")
         require(self.batch > 1, "batch", self.batch, "must be at least 2; advantages are compared with each other")
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(0 < self.minibatches <= self.batch, "minibatches", self.minibatches, "must lie between 1 and batch")
         require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
-        require(self.lr > 0, "lr", self.lr, "must be positive")
         require(self.clip > 0, "clip", self.clip, "must be positive")
         require(0 < self.gamma <= 1, "gamma", self.gamma, "must lie in (0, 1]")
         require(0 <= self.lam <= 1, "lam", self.lam, "must lie in [0, 1]")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
         require(self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
-        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
-        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
         require(self.kl_horizon > 0, "kl_horizon", self.kl_horizon, "must be positive")
         require(self.critic_lr > 0, "critic_lr", self.critic_lr, "must be positive")
         require(self.value_clip > 0, "value_clip", self.value_clip, "must be positive")
@@ -143,12 +139,11 @@ class Config:
 
     @property
     def terms(self) -> Terms:
-        return Terms(self.extra_rewards, self.constraints, self.constraint_lr, self.pool, self.pool_lambda)
+        return terms_of(self)
 
     @property
     def limits(self) -> guard.Limits:
-        kept = (self.kl_budget, self.probe_drop, self.patience, self.on_breach, self.keep)
-        return guard.Limits(*kept, has_probe=bool(self.probe), kl_coef=self.kl_coef)
+        return guard.limits_of(self)
 
 
 @dataclass(frozen=True)

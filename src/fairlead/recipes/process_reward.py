@@ -35,6 +35,7 @@ from fairlead.stats import baseline, calibration, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
+from fairlead.train.knobs import check_learning_from_rows
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
@@ -72,19 +73,12 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_learning_from_rows(self)
         require(self.separator != "", "separator", self.separator, "must not be empty; steps need something between them")
         escaped = "has a backslash, as if a line break had lost its quotes; write 'separator=\"\\n\\n\"'"
         require("\\" not in self.separator, "separator", self.separator, escaped)
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
-        require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1; evidence needs some")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
-        require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
-        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
-        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 def main(config: Config, run: Run) -> Artifact:

@@ -10,7 +10,6 @@ Against forgetting, a share of earlier data can be replayed (arXiv:2502.06042); 
 arXiv:2310.05914) and a stop when the held-out loss no longer falls.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +24,7 @@ from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
-from fairlead.model.encode import Encoded
+from fairlead.model.encode import Encoded, num_trained
 from fairlead.model.mix import read_mix
 from fairlead.model.noise import embedding_noise
 from fairlead.model.paths import Precision
@@ -35,6 +34,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import best
 from fairlead.train import state as states
+from fairlead.train.knobs import check_learning_from_rows
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
@@ -73,20 +73,13 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_learning_from_rows(self)
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
-        require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.replay_share < 1, "replay_share", self.replay_share, "is a share between 0 and 1; without replay nothing is")
         require(self.neftune_alpha >= 0, "neftune_alpha", self.neftune_alpha, "must not be negative; 0 is no noise")
         require(self.patience >= 0, "patience", self.patience, "must not be negative; 0 never stops")
         require(self.patience == 0 or self.held_out > 0, "patience", self.patience, "needs a held-out part: held_out must be above 0")
         require(0 <= self.held_out < 1, "held_out", self.held_out, "is a share, from 0 to below 1")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
-        require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
-        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
-        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -186,11 +179,6 @@ def main(config: Config, run: Run) -> Artifact:
     kept = {name: last[name] for name in last if name.endswith("loss")} | ({"best_step": best_step} if config.patience else {})
     home = run.project.artifacts / KIND / config.name
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=kept)
-
-
-def num_trained(rows: Iterable[Encoded]) -> int:
-    """Tokens that carry loss; nothing stands before a row's first token, so that it has none."""
-    return sum(sum(row.trained[1:]) for row in rows)
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
+from fairlead.model.encode import num_trained
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import Answers, Rows, decided, encode_and_split, encode_answer, encode_pair, micro_answers, weights_of
@@ -32,6 +33,7 @@ from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import state as states
+from fairlead.train.knobs import check_learning_from_rows
 from fairlead.train.masters import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
@@ -81,6 +83,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_learning_from_rows(self)
         files = (self.demonstrations, self.comparisons, self.binary, self.ratings)
         require(any(files), "demonstrations", "", "is empty, and so are comparisons, binary and ratings; give one of them or more")
         weights = (self.demonstration_weight, self.comparison_weight, self.binary_weight, self.rating_weight)
@@ -91,15 +94,7 @@ class Config:
         require(bool(self.ratings) or not self.centre_scores, "centre_scores", self.centre_scores, "is about ratings, which are not given")
         require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
-        require(self.lr > 0, "lr", self.lr, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens >= 0, "micro_tokens", self.micro_tokens, "must not be negative; 0 takes what the memory holds")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
-        require(self.measure_every > 0, "measure_every", self.measure_every, "must be positive")
-        require(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative; 0 trains all weights")
-        require(self.base_bits == 32 or self.lora_rank > 0, "base_bits", self.base_bits, "needs an adapter: lora_rank must be above 0")
 
 
 @dataclass(frozen=True)
@@ -210,7 +205,7 @@ def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Item], con
     """The loss of every item from what policy and reference say of its answers, which stand one item after the other.  [answers] both"""
     log_ratios = logps - reference_logps
     if config.length_normalised:
-        log_ratios = log_ratios / torch.tensor([sum(row.trained[1:]) for item in items for row in item.answers], device=logps.device)
+        log_ratios = log_ratios / torch.tensor([num_trained([row]) for item in items for row in item.answers], device=logps.device)
     rewards = config.beta * log_ratios
     distance = unified.squared_error if config.loss == "squared" else unified.cross_entropy
     first = torch.tensor(starts_of([item.answers for item in items]), device=logps.device)

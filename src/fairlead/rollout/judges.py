@@ -6,7 +6,7 @@ stand among the numbers of its checkpoints, and are handed in.  Penalties and th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,6 +39,11 @@ class Terms:
         """The fields of the configuration that the run is paid by."""
         extra = [f"extra_rewards.{ref}" for ref in self.extra_rewards]
         return ["reward", *extra, *(f"constraints.{ref}" for ref in self.constraints)]
+
+
+def terms_of(config: Any) -> Terms:
+    """What PPO's or GRPO's knobs say of them; what cannot be is refused."""
+    return Terms(config.extra_rewards, config.constraints, config.constraint_lr, config.pool, config.pool_lambda)
 
 
 class Scored(NamedTuple):

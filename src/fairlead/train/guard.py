@@ -51,6 +51,12 @@ class Limits:
         return self.kl_budget > 0 or self.probe_drop > 0 or self.keep == "best"
 
 
+def limits_of(config: Any) -> Limits:
+    """What PPO's or GRPO's knobs say of them; what cannot be is refused."""
+    kept = (config.kl_budget, config.probe_drop, config.patience, config.on_breach, config.keep)
+    return Limits(*kept, has_probe=bool(config.probe), kl_coef=config.kl_coef)
+
+
 class Watched(NamedTuple):
     seen: dict[str, float]  # what to remember
     is_best: bool  # the weights that the step began with are the best so far

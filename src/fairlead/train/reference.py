@@ -13,7 +13,7 @@ from torch import Tensor
 from fairlead.core import digest
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.batch import collate
-from fairlead.model.encode import Encoded
+from fairlead.model.encode import Encoded, num_trained
 from fairlead.model.groups import micro_groups
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
@@ -36,7 +36,7 @@ def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
 
 def trained_tokens(policy: Policy, pairs: Sequence[Pair]) -> PairTokens:
     """How many tokens of both answers have a log-probability.  [pairs] each"""
-    counts = torch.tensor([[sum(answer.trained[1:]) for answer in pair] for pair in pairs], dtype=torch.float32, device=policy.device)
+    counts = torch.tensor([[num_trained([answer]) for answer in pair] for pair in pairs], dtype=torch.float32, device=policy.device)
     return PairTokens(*counts.unbind(dim=1))
 
 
