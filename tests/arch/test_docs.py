@@ -65,6 +65,14 @@ def test_every_recipe_has_its_page_and_its_line_in_the_index() -> None:
     assert sorted(written) == sorted(indexed) == sorted(RECIPES)
 
 
+def test_the_readme_names_every_room_and_every_recipe() -> None:
+    listed = pages.rows(pages.sections((ROOT / "README.md").read_text(encoding="utf-8"))["The map"])
+    rooms = {name for row in listed for name in pages.names(row[0])}
+    assert rooms == {folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()}
+    [recipes] = [row[1] for row in listed if pages.names(row[0]) == ["recipes"]]
+    assert sorted(pages.names(recipes)) == sorted(RECIPES)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_knob_is_documented_with_its_default(recipe: str) -> None:
     documented = {}

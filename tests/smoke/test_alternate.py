@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_no_step_is_lost_to_rounding_and_no_kind_goes_without_one() -> None:
     for steps, share, expected in ((100, 0.29, 29), (50, 0.02, 1), (10, 0.7, 7), (1000, 0.57, 570), (3, 0.5, 1), (2, 0.999, 1)):
         turns = alternate.sft_turns(steps, share)
         assert (len(turns), sum(turns), turns[0]) == (steps, expected, False)
-    data = COMMON | DATA
+    data: dict[str, Any] = COMMON | DATA
     alternate.Config(**data, steps=100, sft_share=0.01)
     for steps, share in ((50, 0.01), (1, 0.5), (99, 0.01)):
         with pytest.raises(ValueError, match=f"sft_share = {share}: leaves one of the two kinds without a step in steps = {steps}"):

@@ -261,8 +261,8 @@ def test_a_ratio_covers_the_truth() -> None:
 
 
 def test_a_ratio_over_what_could_be_zero_is_not_bounded() -> None:
-    assert interval.ratio([1.0, 2.0, 3.0], [1.0, -1.0, 0.5]) == (approx(12.0), -math.inf, math.inf, 3)
-    assert interval.ratio([1.0], [2.0]) == (0.5, -math.inf, math.inf, 1)
+    assert interval.ratio([1.0, 2.0, 3.0], [1.0, -1.0, 0.5]) == interval.Interval(12.0, -math.inf, math.inf, 3)
+    assert interval.ratio([1.0], [2.0]) == interval.Interval(0.5, -math.inf, math.inf, 1)
     with pytest.raises(ValueError, match="mean zero"):
         interval.ratio([1.0, 2.0], [1.0, -1.0])
     with pytest.raises(ValueError, match="2 numerators over 1"):
