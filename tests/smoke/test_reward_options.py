@@ -1,6 +1,7 @@
 """What a reward model can learn from besides plain choices.  The first logged loss is worked out again from a fresh model's scores."""
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from test_reward import score
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
-from fairlead.core.errors import ConfigError, DataError, ModelError
+from fairlead.core.errors import ConfigError, DataError, ModelError, ProjectError
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import Where
 from fairlead.data.split import is_held_out
@@ -320,6 +321,18 @@ def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank
             assert shares_trunk(load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16)), member)
     assert not (made.folder / "members").exists()
     check_finished(project, reward, made, **settings | {"members": 3})
+
+
+def test_a_member_that_was_lost_is_not_replaced_by_another(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"members": 2, "epochs": 1}
+    made = train(project, reward, **settings)
+    shutil.rmtree(made.artifact.folder)  # the members' own folders are gone too; the last checkpoint is member 0's
+    end = len(made.rows) - math.ceil(len(trained(rows_of(project))) / SETTINGS["batch"])
+    with pytest.raises(ProjectError, match=rf"what was trained up to step {end} is gone.*Remove this folder"):
+        train(project, reward, **settings)
+    shutil.rmtree(made.folder)
+    assert train(project, reward, **settings).artifact.manifest.digest == made.artifact.manifest.digest
 
 
 # ---------------------------------------------------------------- scale and length

@@ -173,7 +173,7 @@ def main(config: Config, run: Run) -> Artifact:
         if raters.trainable():
             optimizers["rater_optimizer"] = adamw(raters.trainable(), lr=config.rater_lr)
         state = states.State({**masters.parameters, **raters.trainable()}, optimizers)
-        start = states.restore(run, state, begin=begin)
+        start = states.restore(run, state, begin=begin, end=end)
         masters.write()
 
         # 4. Train
