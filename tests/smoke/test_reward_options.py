@@ -294,6 +294,19 @@ def test_aspects_that_do_not_fit_the_labels_are_refused(tmp_path: Path) -> None:
         setattr(config, name, before)
 
 
+def test_a_weight_counts_whatever_stands_beside_it(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    rows = trained(change(project, lambda i, row: {"weight": (1, 3)[i % 2]}))
+    settings = SETTINGS | {"epochs": 1, "batch": 1, "lr": 1e-12}  # each step is one row, and the model stays as it is
+    made = train(project, reward, **settings)
+    usual = mean([row["weight"] for row in rows])
+    losses = [-log_sigma(a - b) * row["weight"] / usual for (a, b), row in zip(differences(project, rows), rows, strict=True)]
+    assert sorted(made.series("loss")) == approx(sorted(losses), abs=1e-5)
+    change(project, lambda i, row: {"weight": (10, 30)[i % 2]})
+    again = train(project, reward, **settings | {"name": "again"})
+    assert again.series("loss") == approx(made.series("loss"), abs=1e-6)  # only their ratios count
+
+
 # ---------------------------------------------------------------- ensembles
 
 
