@@ -1,5 +1,6 @@
 """What is learned about raters, on features of which the answer is known."""
 
+import math
 from random import Random
 
 import pytest
@@ -8,7 +9,7 @@ from pytest import approx
 from torch import Tensor
 
 from fairlead.losses import reward
-from fairlead.model.raters import UNNAMED, Raters
+from fairlead.model.raters import Raters
 from fairlead.rehearse.raters import Rater, choose
 
 WIDTH = 20
@@ -99,11 +100,22 @@ def test_people_who_are_alike_have_no_parameters() -> None:
 
 
 def test_every_label_is_its_raters_own() -> None:
-    raters = Raters([UNNAMED, "a"], ties=False)
+    raters = Raters(["a", "b"], ties=False)
     with torch.no_grad():
-        raters.error_logit.copy_(torch.tensor([-1.0, 1.0]))
-    _, errors = raters.of(["a", None, "a"], flip_rate=0.0)
+        raters.error_logit.copy_(torch.tensor([1.0, -1.0]))
+    _, errors = raters.of(["a", "b", "a"], flip_rate=0.0)
     assert errors.tolist() == approx([0.731059, 0.268941, 0.731059], abs=1e-5)  # sigma(1), sigma(-1)
+
+
+def test_a_label_that_nobody_signed_counts_as_the_prior_has_it() -> None:
+    raters = Raters(["a", "b"], ties=False)
+    with torch.no_grad():
+        raters.error_logit.copy_(torch.tensor([1.0, -1.0]))
+        raters.log_sensitivity.copy_(torch.tensor([3.0, -1.0]))
+    sensitivities, errors = raters.of([None, "b"], flip_rate=0.0)
+    assert sensitivities.tolist() == approx([1.0, math.exp(-2.0)], abs=1e-5) and errors.tolist() == approx([0.1, 0.268941], abs=1e-5)
+    gradients = torch.autograd.grad(sensitivities[0] + errors[0], [raters.log_sensitivity, raters.error_logit])
+    assert all(bool((gradient == 0).all()) for gradient in gradients)
 
 
 @pytest.mark.parametrize(("logit", "rate"), [(0.0, 1 / 3), (-0.6931472, 0.2)])

@@ -215,6 +215,18 @@ def test_an_adversary_is_found_and_turned_round(tmp_path: Path) -> None:
     check_finished(project, reward, made, **settings)
 
 
+def test_only_who_signs_is_a_rater(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    write_rankings(project)
+    rows = trained(change(project, lambda i, row: {"rater": ("ann", "bob")[i % 2]} if i % 3 else {}))
+    made = train(project, reward, **SETTINGS | {"rankings": "data/rankings.jsonl", "rater_effects": True})
+    raters = made.artifact.manifest.metrics["raters"]
+    assert {name: row["n"] for name, row in raters.items()} == {
+        name: sum(row.get("rater") == name for row in rows) for name in ("ann", "bob")
+    }
+    assert raters["ann"]["sensitivity"] * raters["bob"]["sensitivity"] == approx(1.0, abs=1e-4)
+
+
 # ---------------------------------------------------------------- aspects
 
 ASPECTS = {"aspects": ("true", "brief"), "aspect_weights": (4.0, 1.0), "epochs": 12}

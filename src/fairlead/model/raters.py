@@ -9,6 +9,8 @@ is an adversary, and what it rejects pulls upwards.
 Two things the labels cannot tell, so they are fixed here.  The unit of the scores: twice the sensitivities and half the scores are the
 same likelihood, so the sensitivities' geometric mean is 1.  Their sign: all scores and all raters turned round are the same likelihood
 too, so the error rates have a prior that holds people for honest until their labels say otherwise.
+
+Labels that nobody signed are no one person's, so nothing is learned about who gave them: they count as the prior has a rater.
 """
 
 import math
@@ -17,7 +19,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-UNNAMED = "(unnamed)"  # all rows that name no rater count as one
 USUAL_ERROR = 0.1  # where the prior of an error rate has its middle, and where learning begins
 ERROR_SPREAD = 2.0  # of the prior on log(e / (1 - e)): an adversary with e = 0.95 is 2.6 of them away, some three labels' worth
 SENSITIVITY_SPREAD = 0.5  # of the prior on log s
@@ -46,12 +47,16 @@ class Raters(nn.Module):
         return self.error_logit.sigmoid()
 
     def of(self, names: Sequence[str | None], *, flip_rate: float) -> tuple[Tensor, Tensor]:
-        """Sensitivity and error rate behind each label; 1 and `flip_rate` where people are taken to be alike.  [B], [B]"""
+        """Sensitivity and error rate behind each label; 1 and `flip_rate` where people are taken to be alike.  [B], [B]
+
+        Among raters whom the others know, a label without a name has 1 and the usual error rate.
+        """
         device = self.tie_logit.device
         if not self.numbers:
             return torch.ones(len(names), device=device), torch.full((len(names),), flip_rate, device=device)
-        index = torch.tensor([self.numbers[name or UNNAMED] for name in names], device=device)
-        return self.sensitivities()[index], self.errors()[index]
+        index = torch.tensor([self.numbers[name] if name else len(self.numbers) for name in names], device=device)
+        unsigned = torch.tensor([1.0, USUAL_ERROR], device=device)
+        return torch.cat([self.sensitivities(), unsigned[:1]])[index], torch.cat([self.errors(), unsigned[1:]])[index]
 
     def surprise(self) -> Tensor:
         """Minus the log of the priors, up to a constant: counts once for all labels together.  []"""

@@ -39,7 +39,7 @@ from fairlead.model.groups import Group, collate_groups
 from fairlead.model.heads import ScalarModel, new_reward_model
 from fairlead.model.judged import Item, Scored
 from fairlead.model.paths import Precision
-from fairlead.model.raters import UNNAMED, Raters
+from fairlead.model.raters import Raters
 from fairlead.model.rows import Rows, encode_and_split
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
@@ -162,7 +162,7 @@ def main(config: Config, run: Run) -> Artifact:
         # 2. Model: the trunk of a language model and a fresh head; beside it, what is learned about raters
         if member != config.members - 1:
             model = new_member(config, run, member)
-        names = sorted({rater_of(item.record) or UNNAMED for item in items}) if config.rater_effects else []
+        names = sorted({name for item in items if (name := rater_of(item.record))}) if config.rater_effects else []
         raters = Raters(names, ties=config.ties == "learn").to(model.device)
         fresh_head = model.head.weight.detach().clone()
         masters, micro_tokens = prepare(run, model, items, config)
@@ -377,7 +377,7 @@ def what_else_was_learned(scored: Scored, raters: Raters, rows: Rows[Judgement, 
     if config.ties == "learn":
         found["tie_rate"] = raters.tie_rate()
     if config.rater_effects:
-        found["raters"] = raters.table(Counter(rater_of(record) or UNNAMED for record in rows.train))
+        found["raters"] = raters.table(Counter(name for record in rows.train if (name := rater_of(record))))
     if config.length_penalty:
         found["length_correlation"] = float(reward.length_correlation(scored.totals, scored.lengths, scored.present))
     if config.members > 1:
