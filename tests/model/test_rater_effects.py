@@ -1,5 +1,6 @@
 """What is learned about raters, on features of which the answer is known."""
 
+import math
 from random import Random
 
 import pytest

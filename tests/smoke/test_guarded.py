@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 from types import ModuleType
@@ -11,12 +12,18 @@ import pytest
 from pytest import approx
 from safetensors.torch import load_file
 
-from fairlead.core import jsonl
+from fairlead.core import jsonl, seed
 from fairlead.core.errors import ConfigError, GateRefused, ProjectError
+from fairlead.data.reading import read_prompts
+from fairlead.model.batch import step_rows
+from fairlead.model.policy import load_policy
 from fairlead.recipes import grpo, ppo, reward
+from fairlead.rollout.engines import LocalEngine, answers
+from fairlead.rollout.records import Sampling
 from fairlead.store import artifact as artifacts
 from fairlead.store.artifact import MANIFEST
 from fairlead.store.project import Project
+from fairlead.train import guard
 from fakes import Trained, check_finished, project_with_base, train
 
 PPO = {
@@ -42,10 +49,10 @@ def events(made: Trained, kind: str) -> list[dict[str, Any]]:
 
 def ensemble(project: Project, name: str, *, rank: int) -> None:
     """Two reward models of different seeds, published as one."""
-    for seed in (0, 1):
+    for number in (0, 1):
         settings = {"model": "base", "comparisons": "data/comparisons.jsonl", "batch": 8, "held_out": 0.2, "lora_rank": rank}
-        train(project, reward, name=f"{name}-{seed}", seed=seed, **settings)
-    one, two = (project.artifacts / "reward-model" / f"{name}-{seed}" for seed in (0, 1))
+        train(project, reward, name=f"{name}-{number}", seed=number, **settings)
+    one, two = (project.artifacts / "reward-model" / f"{name}-{number}" for number in (0, 1))
 
     def fill(folder: Path) -> None:
         for source, place in ((one, folder), (two, folder / "member-1")):
@@ -139,10 +146,88 @@ def test_a_run_over_its_budget_stops_with_the_weights_of_its_best_step(
 def test_a_run_that_goes_on_pays_more_for_kl(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
     made = train(project_for(tmp_path), recipe, **settings | {"kl_budget": 0.3, "on_breach": "continue"})
     backs = events(made, "rolled back")
-    assert len(made.rows) == 8 and backs
+    assert len(made.rows) == 9 and backs
     prices = [row["kl_coef"] for row in made.rows]
-    assert prices[0] == approx(0.01) and prices[-1] == approx(0.01 * 2 ** sum(back["step"] < 7 for back in backs))
-    assert made.artifact.manifest.metrics["published"] == {"step": 8, "why": "the last step"}
+    assert prices[0] == approx(0.01) and prices[-1] == approx(0.01 * 2 ** sum(back["step"] < 8 for back in backs))
+    assert made.artifact.manifest.metrics["kl"] <= 0.3
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+@pytest.mark.parametrize("on_breach", ["stop", "continue"])
+def test_what_the_last_step_left_is_held_to_the_budget_too(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], on_breach: str
+) -> None:
+    project = project_for(tmp_path)
+    made = train(project, recipe, **settings | {"steps": 1, "warmup": 0, "lr": 0.02, "kl_budget": 0.3, "on_breach": on_breach})
+    assert [row["kl"] > 0.3 for row in made.rows] == [False, True]
+    assert "policy_loss" in made.rows[0] and "policy_loss" not in made.rows[1] and "lr" not in made.rows[1]
+    published = made.artifact.manifest.metrics["published"]
+    assert published["step"] == 0 and published["why"].startswith("rolled back: KL was")
+    base, saved = (load_file(project.artifacts / "model" / name / "model.safetensors") for name in ("base", "aligned"))
+    assert all(bool((saved[name] == base[name]).all()) for name in saved)
+    [back] = events(made, "rolled back")
+    assert back["then"] == "stopped"
+
+
+def sampled_again(project: Project, recipe: ModuleType, settings: dict[str, Any], step: int) -> float:
+    """The score of the answers that the published model gives, drawn as in the run's measurement after this many steps."""
+    policy = load_policy(str(project.artifacts / "model" / settings["name"]))
+    per_prompt = settings.get("group", 1)
+    prompts = [row.prompt for row in read_prompts(project.data / "prompts.jsonl")]
+    index = step_rows(len(prompts), settings["batch"] // per_prompt, step + 1, run_seed=0, whole=True)[step]
+    asked = [policy.encode_prompt(prompts[i]) for i in index for _ in range(per_prompt)]
+    sampling = Sampling(max_new_tokens=settings["max_new_tokens"])
+    name = recipe.__name__.rpartition(".")[2]
+    found = answers(LocalEngine(policy), policy, asked, sampling, run_seed=seed.derive(0, name, step))
+    return mean(sum(c in "aeiou" for c in policy.text(one.tokens)) / 4 for one in found)
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+@pytest.mark.parametrize(
+    "guarded",
+    [
+        {"kl_budget": 0.3},
+        {"kl_budget": 0.3, "on_breach": "continue"},
+        {"kl_budget": 0.3, "on_breach": "continue", "steps": 2},
+        {"kl_budget": 1e9},
+        {"kl_budget": 1e9, "probe": "rule:data/vowels.py", "keep": "best"},
+    ],
+    ids=["stops", "goes on", "goes back in its last step", "holds", "keeps the best"],
+)
+def test_the_figures_are_those_of_the_weights_that_are_written(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], guarded: dict[str, Any]
+) -> None:
+    project = project_for(tmp_path)
+    chosen = settings | guarded
+    made = train(project, recipe, **chosen)
+    told = made.artifact.manifest.metrics
+    if guarded.get("steps"):
+        assert [(back["step"], back["to"]) for back in events(made, "rolled back")][0] == (1, 0) and told["published"]["step"] == 2
+    assert told["score"] == approx(sampled_again(project, recipe, chosen, told["published"]["step"]), abs=1e-6)
+
+
+def measures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the guard is told from here on, step by step."""
+    told: list[float] = []
+    watch = guard.watch
+
+    def listening(limits: guard.Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float) -> guard.Watched:
+        told.append(measure)
+        return watch(limits, seen, step=step, kl=kl, measure=measure)
+
+    monkeypatch.setattr(guard, "watch", listening)
+    return told
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_without_a_probe_the_best_is_found_on_a_scale_that_does_not_move(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = measures(monkeypatch)
+    paid = {"constraints": {SHORT: 0.5}, "constraint_lr": 2.0, "kl_coef": 0.1, "unfinished_penalty": 0.5}
+    made = train(project_for(tmp_path), recipe, **settings | paid | {"kl_budget": 0.5, "on_breach": "continue"})
+    assert made.series(f"multiplier.{SHORT}")[-1] > 1 and len(set(made.series("kl_coef"))) > 1
+    assert told == approx([row["score"] - 0.5 * (1 - row["finished_frac"]) for row in made.rows], abs=1e-5)
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
@@ -151,9 +236,21 @@ def test_the_best_step_by_the_probe_is_what_is_written(tmp_path: Path, recipe: M
     made = train(project, recipe, **settings | {"probe": SHORT, "keep": "best"})
     probes = made.series("probe")
     published = made.artifact.manifest.metrics["published"]
-    assert published["step"] == max(range(8), key=lambda i: probes[i]) and len(probes) == 8
+    assert published["step"] == max(range(9), key=lambda i: probes[i]) and len(probes) == 9
     assert published["why"].startswith("the best by the probe")
     assert made.artifact.manifest.metrics["probe"] == max(probes)
+
+
+@pytest.mark.parametrize("recipe, settings", RECIPES)
+def test_the_best_may_be_what_the_last_step_left(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+    project = project_for(tmp_path)
+    # What is asked later scores more, so that each measurement is better than the one before.
+    (project.data / "later.py").write_text(
+        "asked = []\n\n\ndef score(prompt, answer, finished):\n    asked.append(answer)\n    return len(asked)\n"
+    )
+    made = train(project, recipe, **settings | {"probe": "rule:data/later.py", "keep": "best", "steps": 2})
+    assert made.artifact.manifest.metrics["published"]["step"] == 2
+    assert made.artifact.manifest.metrics["probe"] == made.rows[2]["probe"]
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
@@ -161,7 +258,21 @@ def test_to_watch_a_run_does_not_change_it(tmp_path: Path, recipe: ModuleType, s
     project = project_for(tmp_path)
     plain = train(project, recipe, **settings | {"epochs": 2})
     watched = train(project, recipe, **settings | {"epochs": 2, "kl_budget": 1e9, "name": "watched"})
-    assert plain.rows == watched.rows
+    assert plain.rows == watched.rows[:-1]  # and then it measures once more
+    one, other = (load_file(made.artifact.folder / "model.safetensors") for made in (plain, watched))
+    assert all(bool((one[name] == other[name]).all()) for name in one)
+
+
+def test_to_watch_one_pass_changes_no_more_than_rounding_does(tmp_path: Path) -> None:
+    project = project_for(tmp_path)
+    settings = GRPO | {"steps": 4, "lr": 1e-3}
+    plain = train(project, grpo, **settings)
+    watched = train(project, grpo, **settings | {"kl_budget": 1e9, "name": "watched"})
+    assert len(plain.rows) == 4 and len(watched.rows) == 5
+    for row, other in zip(plain.rows, watched.rows, strict=False):
+        assert other.pop("ratio") == approx(1, abs=1e-5)  # which is known only where the old log-probabilities are computed apart
+        assert other == approx(row, rel=1e-4, abs=1e-5)
+    assert abs(plain.rows[-1]["kl"]) > 1e-3  # it has learned something meanwhile
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)

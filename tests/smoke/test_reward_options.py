@@ -1,6 +1,7 @@
 """What a reward model can learn from besides plain choices.  The first logged loss is worked out again from a fresh model's scores."""
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from test_reward import score
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
-from fairlead.core.errors import ConfigError, DataError, ModelError
+from fairlead.core.errors import ConfigError, DataError, ModelError, ProjectError
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import Where
 from fairlead.data.split import is_held_out
@@ -214,6 +215,18 @@ def test_an_adversary_is_found_and_turned_round(tmp_path: Path) -> None:
     check_finished(project, reward, made, **settings)
 
 
+def test_only_who_signs_is_a_rater(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    write_rankings(project)
+    rows = trained(change(project, lambda i, row: {"rater": ("ann", "bob")[i % 2]} if i % 3 else {}))
+    made = train(project, reward, **SETTINGS | {"rankings": "data/rankings.jsonl", "rater_effects": True})
+    raters = made.artifact.manifest.metrics["raters"]
+    assert {name: row["n"] for name, row in raters.items()} == {
+        name: sum(row.get("rater") == name for row in rows) for name in ("ann", "bob")
+    }
+    assert raters["ann"]["sensitivity"] * raters["bob"]["sensitivity"] == approx(1.0, abs=1e-4)
+
+
 # ---------------------------------------------------------------- aspects
 
 ASPECTS = {"aspects": ("true", "brief"), "aspect_weights": (4.0, 1.0), "epochs": 12}
@@ -293,6 +306,19 @@ def test_aspects_that_do_not_fit_the_labels_are_refused(tmp_path: Path) -> None:
         setattr(config, name, before)
 
 
+def test_a_weight_counts_whatever_stands_beside_it(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    rows = trained(change(project, lambda i, row: {"weight": (1, 3)[i % 2]}))
+    settings = SETTINGS | {"epochs": 1, "batch": 1, "lr": 1e-12}  # each step is one row, and the model stays as it is
+    made = train(project, reward, **settings)
+    usual = mean([row["weight"] for row in rows])
+    losses = [-log_sigma(a - b) * row["weight"] / usual for (a, b), row in zip(differences(project, rows), rows, strict=True)]
+    assert sorted(made.series("loss")) == approx(sorted(losses), abs=1e-5)
+    change(project, lambda i, row: {"weight": (10, 30)[i % 2]})
+    again = train(project, reward, **settings | {"name": "again"})
+    assert again.series("loss") == approx(made.series("loss"), abs=1e-6)  # only their ratios count
+
+
 # ---------------------------------------------------------------- ensembles
 
 
@@ -320,6 +346,18 @@ def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank
             assert shares_trunk(load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16)), member)
     assert not (made.folder / "members").exists()
     check_finished(project, reward, made, **settings | {"members": 3})
+
+
+def test_a_member_that_was_lost_is_not_replaced_by_another(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    settings = SETTINGS | {"members": 2, "epochs": 1}
+    made = train(project, reward, **settings)
+    shutil.rmtree(made.artifact.folder)  # the members' own folders are gone too; the last checkpoint is member 0's
+    end = len(made.rows) - math.ceil(len(trained(rows_of(project))) / SETTINGS["batch"])
+    with pytest.raises(ProjectError, match=rf"what was trained up to step {end} is gone.*Remove this folder"):
+        train(project, reward, **settings)
+    shutil.rmtree(made.folder)
+    assert train(project, reward, **settings).artifact.manifest.digest == made.artifact.manifest.digest
 
 
 # ---------------------------------------------------------------- scale and length

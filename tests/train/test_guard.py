@@ -17,6 +17,7 @@ from fairlead.train.optim import adamw, update
 from fairlead.train.state import State
 
 LIMITS = Limits(kl_budget=10.0, probe_drop=0.1, patience=2, on_breach="stop", keep="last", has_probe=True, kl_coef=0.05)
+FREE = replace(LIMITS, kl_budget=0.0, probe_drop=0.0)
 
 
 def follow(limits: Limits, measured: list[tuple[float, float]]) -> list[str]:
@@ -52,9 +53,12 @@ def test_a_step_over_the_budget_goes_back_at_once_and_is_never_the_best() -> Non
 
 
 def test_without_limits_there_is_nothing_but_the_best() -> None:
-    free = replace(LIMITS, kl_budget=0.0, probe_drop=0.0)
-    assert follow(free, [(0, 0.6), (500, 0.1), (500, 0.1), (500, 0.1), (0, 0.7)]) == ["best", "", "", "", "best"]
-    assert not free.watching and replace(free, keep="best").watching
+    assert follow(FREE, [(0, 0.6), (500, 0.1), (500, 0.1), (500, 0.1), (0, 0.7)]) == ["best", "", "", "", "best"]
+    assert not FREE.watching and replace(FREE, keep="best").watching
+
+
+def test_only_a_watched_run_measures_what_its_last_step_left() -> None:
+    assert (FREE.rounds(8), LIMITS.rounds(8), replace(FREE, keep="best").rounds(8)) == (8, 9, 9)
 
 
 def test_the_reason_says_what_was_measured() -> None:
@@ -137,6 +141,18 @@ def test_going_back_restores_the_bits_of_the_best_step(tmp_path: Path) -> None:
         assert "the probe was 0.4" in event["reason"]
 
 
+def test_a_run_that_is_over_goes_back_and_not_on(tmp_path: Path) -> None:
+    limits, state = replace(LIMITS, on_breach="continue"), fresh()
+    with opened(tmp_path) as run:
+        guard.act(run, limits, state, step=0, kl=0.0, measure=0.5)
+        at_best = bits(state)
+        learn(state, 0)
+        assert guard.act(run, limits, state, step=1, kl=11.0, measure=0.9, over=True) and bits(state) == at_best
+        assert state.numbers["kl_coef"] == 0.05
+        [event] = [row for _, row in jsonl.read(run.folder / "events.jsonl") if row["event"] == "rolled back"]
+        assert event["then"] == "stopped"
+
+
 def test_the_best_that_a_checkpoint_refers_to_stays_until_the_next_one(tmp_path: Path) -> None:
     state = fresh()
     with opened(tmp_path) as run:
@@ -158,8 +174,7 @@ def test_the_best_that_a_checkpoint_refers_to_stays_until_the_next_one(tmp_path:
 
 def test_without_limits_nothing_is_written(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
-        free = replace(LIMITS, kl_budget=0.0, probe_drop=0.0)
-        assert guard.act(run, free, fresh(), step=0, kl=1e9, measure=-1e9) == ""
+        assert guard.act(run, FREE, fresh(), step=0, kl=1e9, measure=-1e9) == ""
         assert not (run.folder / "best").exists()
         guard.tidy(run, 0)  # nor is there anything to tidy
 
@@ -175,8 +190,11 @@ def test_what_is_published_and_why(tmp_path: Path) -> None:
             learn(state, step)
             run.log(step + 1, probe=measure)
         last = bits(state)
+        run.log(4, probe=0.6)  # a guarded run measures what its last step left
         found = guard.publish_best(run, LIMITS, state, num_steps=3, stopped="")
-        assert found == {"step": 3, "probe": 0.65, "published": {"step": 3, "why": "the last step"}} and bits(state) == last
+        assert found == {"step": 4, "probe": 0.6, "published": {"step": 3, "why": "the last step"}} and bits(state) == last
+        found = guard.publish_best(run, FREE, state, num_steps=3, stopped="")
+        assert found["published"] == {"step": 3, "why": "the last step, measured before it learned"} and bits(state) == last
         found = guard.publish_best(run, replace(LIMITS, keep="best"), state, num_steps=3, stopped="")
         assert found == {"step": 2, "probe": 0.7, "published": {"step": 1, "why": "the best by the probe, 0.7"}} and bits(state) == best
         found = guard.publish_best(run, LIMITS, state, num_steps=3, stopped="KL was high")

@@ -47,7 +47,10 @@ class Raters(nn.Module):
         return self.error_logit.sigmoid()
 
     def of(self, names: Sequence[str | None], *, flip_rate: float) -> tuple[Tensor, Tensor]:
-        """Sensitivity and error rate behind each label; 1 and `flip_rate` where people are taken to be alike.  [B], [B]"""
+        """Sensitivity and error rate behind each label; 1 and `flip_rate` where people are taken to be alike.  [B], [B]
+
+        Among raters whom the others know, a label without a name has 1 and the usual error rate.
+        """
         device = self.tie_logit.device
         if not self.numbers:
             return torch.ones(len(names), device=device), torch.full((len(names),), flip_rate, device=device)

@@ -169,13 +169,15 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     masters.write()
 
     # 4. Train
-    order = batches.step_rows(len(prompts), num_prompts, config.steps, run_seed=config.seed, whole=True)
+    rounds = config.limits.rounds(config.steps)
+    order = batches.step_rows(len(prompts), num_prompts, rounds, run_seed=config.seed, whole=True)
     # Then the policy that learns is the one that sampled.  A guard asks for its log-probabilities before it learns.
     once = config.epochs * config.minibatches == 1 and not config.limits.watching
     meter = Meter(run)
     breach = ""
-    with progress("grpo", config.steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, config.steps):
+    with progress("grpo", rounds, done=start, quiet=run.quiet) as bar:
+        for step in range(start, rounds):
+            over = step == config.steps  # then what the last step left is measured, and learns no more
             # a. Sample a group of answers to each prompt, and have them scored
             index = [i for i in order[step] for _ in range(config.group)]
             step_seed = seed.derive(config.seed, "grpo", step)
@@ -183,7 +185,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             step_prompts = [prompts[i] for i in index]
             texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
             scored = judges.score(step_prompts, texts, finished)
-            scores = judges.total(scored, numbers) - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))  # [N]
+            penalties = config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+            scores = judges.total(scored, numbers) - penalties  # [N]
             grouped = scores.view(num_prompts, config.group)  # [P, G]
 
             # b. Advantages, and log-probabilities over the same tokens, but those that the step computes anyway
@@ -200,20 +203,21 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             experience = Experience(batch, advantages.to(policy.device), old_logps, reference_logps)
 
             # c. Whether the guard lets these weights learn; or the run begins again from the best step
-            measure = float(scores.mean())
+            measure = float((judges.total(scored, {}) - penalties).mean())  # no multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
             sequence_kl = None
             if old_logps is not None and reference_logps is not None:
                 sequence_kl = float(masked_sum(kl.k1(old_logps, reference_logps), mask).mean())
             kl_coef = numbers["kl_coef"]
-            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure)
+            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over)
 
             # d. Passes of minibatches of whole groups
             lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
             parts = batches.minibatches(range(num_prompts), config.epochs, config.minibatches, run_seed=step_seed)
-            totals: dict[str, float] = {}
-            for number, part in enumerate([] if breach else parts):
+            learns = not (breach or over)
+            totals = {"lr": lr} if learns else {}
+            for number, part in enumerate(parts if learns else []):
                 rows = [group * config.group + i for group in part for i in range(config.group)]
                 learned, logps = backward(policy, experience, rows, config, micro_tokens, kl_coef=kl_coef)
                 learned["grad_norm"] = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
@@ -235,7 +239,6 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "response_tokens": float(mask.sum(dim=1).float().mean()),
                 "finished_frac": sum(finished) / len(finished),
                 "sampler_gap": sampler_gap(rollouts, sampled_logps, mask),
-                "lr": lr,
                 **totals,
                 **judges.metrics(scored, numbers),
             }
@@ -247,13 +250,13 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 metrics["kl_k3"] = float(masked_sum(kl.k3(sampled_logps, reference_logps), mask).mean())
             if probe is not None:
                 metrics["gold" if config.probe == "gold" else "probe"] = measure
-            numbers.update(judges.raised(scored, numbers))
             run.log(step + 1, **metrics)
             meter.count(int(batch.token_mask.sum()))
             bar.advance(f"score {metrics['score']:.2f}")
-            if breach and config.on_breach == "stop":
+            if over or (breach and config.on_breach == "stop"):
                 break
             breach = ""
+            numbers.update(judges.raised(scored, numbers))
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
             states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)

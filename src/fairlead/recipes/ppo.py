@@ -196,28 +196,27 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     past = drafts.empty_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
     if past is not None:
         parameters["drafts"] = past
-    optimizers = {"optimizer": optimizer, "critic_optimizer": critic_optimizer}
-    state = states.State(parameters, optimizers, {"kl_coef": config.kl_coef})
-    numbers = state.numbers
-    start = states.restore(run, state)
+    state = states.State(parameters, {"optimizer": optimizer, "critic_optimizer": critic_optimizer}, {"kl_coef": config.kl_coef})
+    numbers, start = state.numbers, states.restore(run, state)
     guard.tidy(run, start)
     for trained in (masters, critic_masters):
         trained.write()
 
     # 4. Train
-    order = batches.step_rows(len(prompts), config.batch, config.steps, run_seed=config.seed, whole=True)
-    meter = Meter(run)
-    breach = ""
-    with progress("ppo", config.steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, config.steps):
+    rounds = config.limits.rounds(config.steps)
+    order = batches.step_rows(len(prompts), config.batch, rounds, run_seed=config.seed, whole=True)
+    meter, breach = Meter(run), ""
+    with progress("ppo", rounds, done=start, quiet=run.quiet) as bar:
+        for step in range(start, rounds):
+            over = step == config.steps  # then what the last step left is measured, and learns no more
             # a. Sample answers, and have them scored
             index = order[step]
             rollouts = sample(engine, policy, encoded_prompts, index, past, config, step)
             step_prompts = [prompts[i] for i in index]
             texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
             scored = judges.score(step_prompts, texts, finished)
-            scores = shaped(judges.total(scored, numbers), numbers, config)  # [N]
-            scores = scores - config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+            penalties = config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
+            scores = shaped(judges.total(scored, numbers), numbers, config) - penalties  # [N]
 
             # b. Log-probabilities of the policy and of its reference, and values, over the same tokens
             batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
@@ -260,11 +259,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 metrics["score_std"] = float(scored.spread.mean())
             if past is not None:
                 metrics["reused_frac"] = sum(r.reused for r in rollouts) / sum(len(r.tokens) for r in rollouts)
-            measure = metrics["reward"]
+            measure = float((judges.total(scored, {}) - penalties).mean())  # no price or multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
                 metrics["gold" if config.probe == "gold" else "probe"] = measure
-            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure)
+            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over)
 
             # e. Learn, in several passes of minibatches; or begin again from the best step
             lr_scale = cosine(max(0, step - config.critic_warmup), config.steps - config.critic_warmup, peak=1.0, warmup=config.warmup)
@@ -272,8 +271,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             policy_learns = step >= config.critic_warmup
             step_seed = seed.derive(config.seed, "ppo", step)
             parts = batches.minibatches(range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed)
-            totals: dict[str, float] = {}
-            for number, part in enumerate([] if breach else parts):
+            learns = not (breach or over)
+            totals = {"lr": config.lr * lr_scale if policy_learns else 0.0} if learns else {}
+            for number, part in enumerate(parts if learns else []):
                 learned = backward(policy, critic, experience, part, config, micro_tokens, policy_learns)
                 if ptx_rows and policy_learns:
                     chosen = seed.rng(step_seed, "ptx", number).sample(ptx_rows, min(config.ptx_batch, len(ptx_rows)))
@@ -291,18 +291,18 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             for trained in (masters, critic_masters) if breach else ():
                 trained.write()
 
-            # f. Controllers and books
+            # f. Books and controllers
+            run.log(step + 1, **metrics, **totals)
+            meter.count(int(batch.token_mask.sum()))
+            bar.advance(f"score {metrics['score']:.2f}  kl {sequence_kl:.2f}")
+            if over or (breach and config.on_breach == "stop"):
+                break
+            breach = ""
             if config.kl_target and policy_learns:
                 numbers["kl_coef"] = kl.adapted_coefficient(
                     numbers["kl_coef"], sequence_kl, target=config.kl_target, episodes=len(batch), horizon=config.kl_horizon
                 )
             numbers.update(judges.raised(scored, numbers))
-            run.log(step + 1, **metrics, lr=config.lr * lr_scale if policy_learns else 0.0, **totals)
-            meter.count(int(batch.token_mask.sum()))
-            bar.advance(f"score {metrics['score']:.2f}  kl {sequence_kl:.2f}")
-            if breach and config.on_breach == "stop":
-                break
-            breach = ""
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
             states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)

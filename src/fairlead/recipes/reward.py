@@ -167,15 +167,16 @@ def main(config: Config, run: Run) -> Artifact:
         if raters.trainable():
             optimizers["rater_optimizer"] = adamw(raters.trainable(), lr=config.rater_lr)
         state = states.State({**masters.parameters, **raters.trainable()}, optimizers)
-        start = states.restore(run, state, begin=begin)
+        start = states.restore(run, state, begin=begin, end=end)
         masters.write()
 
         # 4. Train
         order = batches.step_rows(len(items), config.batch, steps[member], run_seed=seed_of(config, member))
+        all_weight = sum(item.weight for item in items)
         with progress("reward", num_steps, done=start, quiet=run.quiet) as bar:
             for step in range(start, end):
                 taken = [items[i] for i in order[step - begin]]
-                step_weight = sum(item.weight for item in taken)
+                step_weight = all_weight / len(items) * len(taken)  # not the step's own: in it weights would count against each other only
                 # Sums are kept there, so that nothing waits for them.
                 total, right, num_decided = torch.zeros(3, dtype=torch.float64, device=model.device)
                 pulls = length_pulls(model, taken, config, micro_tokens)  # [items, K]
@@ -191,7 +192,7 @@ def main(config: Config, run: Run) -> Artifact:
                     credit, is_decided = scored.right()
                     right, num_decided = right + credit.sum(), num_decided + is_decided.sum()
                 if names:  # their priors count once for all the labels together
-                    (raters.surprise() / sum(item.weight for item in items)).backward()
+                    (raters.surprise() / all_weight).backward()
                 lr = cosine(step - begin, steps[member], peak=config.lr, warmup=config.warmup)
                 grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
                 if raters.trainable():

@@ -1,8 +1,9 @@
 """Guards that act: a run of reinforcement learning remembers its best step, and goes back to it when it goes too far or gets worse.
 
-What a step measures is true of the weights that it begins with, before it learns.  Where these are the best so far they are kept on the
-disk, in `best/` beside the checkpoints; where KL passes its budget or the probe stays below its best, they are loaded again.  `watch`
-decides and is pure; `act` does it.  What is remembered are numbers in the run's checkpoints, so that a resumed run decides the same.
+What a step measures is true of the weights that it begins with, before it learns; a guarded run measures once more when its last step
+has learned.  Where the weights are the best so far they are kept on the disk, in `best/` beside the checkpoints; where KL passes its budget
+or the probe stays below its best, they are loaded again.  `watch` decides and is pure; `act` does it.  What is remembered are numbers in
+the run's checkpoints, so that a resumed run decides the same.
 """
 
 import re
@@ -50,6 +51,10 @@ class Limits:
     def watching(self) -> bool:
         return self.kl_budget > 0 or self.probe_drop > 0 or self.keep == "best"
 
+    def rounds(self, num_steps: int) -> int:
+        """How often the run measures: before each step, and where it is watched once more, after the last one."""
+        return num_steps + self.watching
+
 
 def limits_of(config: Any) -> Limits:
     """What PPO's or GRPO's knobs say of them; what cannot be is refused."""
@@ -66,7 +71,8 @@ class Watched(NamedTuple):
 def watch(limits: Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float) -> Watched:
     """What the measurements of the weights after `step` steps mean.
 
-    `measure` is the probe's score, or without a probe the run's own reward.  A step over the KL budget is never the best.
+    `measure` is the probe's score, or without a probe what the run's own judges say; never a figure with a price in it that moves during
+    the run.  A step over the KL budget is never the best.
     """
     best_step, best, below = seen.get("best_step"), seen.get("best"), int(seen.get("steps_below", 0))
     if best_step is None or best is None:
@@ -86,10 +92,10 @@ def watch(limits: Limits, seen: Mapping[str, float], *, step: int, kl: float | N
     return Watched({"best_step": best_step, "best": best, "steps_below": 0}, False, reason)
 
 
-def act(run: Run, limits: Limits, state: State, *, step: int, kl: float | None, measure: float) -> str:
+def act(run: Run, limits: Limits, state: State, *, step: int, kl: float | None, measure: float, over: bool = False) -> str:
     """Keep the present weights as the best, or bring the best back into the state; returns why it did that, or nothing.
 
-    `state.numbers` has the run's `kl_coef`, which is raised where the run is to go on.
+    `state.numbers` has the run's `kl_coef`, which is raised where the run is to go on; it does not where it is `over`.
     """
     if not limits.watching:
         return ""
@@ -101,9 +107,10 @@ def act(run: Run, limits: Limits, state: State, *, step: int, kl: float | None, 
     if watched.reason:
         best_step = int(watched.seen["best_step"])
         states.read(_folder(run, best_step), state)  # weights and optimisers; the controllers' numbers stay as they are
-        if limits.on_breach == "continue":
+        goes_on = limits.on_breach == "continue" and not over
+        if goes_on:
             state.numbers["kl_coef"] *= KL_RAISE
-        then = "stopped" if limits.on_breach == "stop" else f"going on with kl_coef {state.numbers['kl_coef']:.3g}"
+        then = f"going on with kl_coef {state.numbers['kl_coef']:.3g}" if goes_on else "stopped"
         text = f"after step {step}: {watched.reason}; back to the weights after step {best_step}, and {then}."
         run.event("rolled back", step=step, to=best_step, reason=watched.reason, then=then)
         run.warn(f"guard: {text}")
@@ -119,10 +126,14 @@ def tidy(run: Run, start: int) -> None:
 
 
 def publish_best(run: Run, limits: Limits, state: State, *, num_steps: int, stopped: str) -> dict[str, Any]:
-    """Bring the weights that are to be published into the state; returns the measurements of their step, and which it was and why."""
+    """Bring the weights that are to be published into the state; returns their measurements, and of which step they are and why.
+
+    The last weights of a run that nobody watched were never measured: the figures are those from before the last step.
+    """
     rows = run.read_metrics()
     if not stopped and limits.keep == "last":
-        return rows[-1] | {"published": {"step": num_steps, "why": "the last step"}}
+        why = "the last step" if limits.watching else "the last step, measured before it learned"
+        return rows[-1] | {"published": {"step": num_steps, "why": why}}
     best_step = int(state.numbers["best_step"])
     states.read(_folder(run, best_step), state)
     why = f"rolled back: {stopped}" if stopped else f"the best by the probe, {state.numbers['best']:.3g}"

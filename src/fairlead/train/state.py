@@ -30,12 +30,18 @@ class State:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def restore(run: Run, state: State, *, begin: int = 0) -> int:
+def restore(run: Run, state: State, *, begin: int = 0, end: int | None = None) -> int:
     """Load the run's last checkpoint into the state and forget what was logged after it; returns the number of steps made.
 
-    A run that trains several states one after the other says where this one begins: a checkpoint of before is not its own.
+    A run that trains several states one after the other says where this one begins and ends: a checkpoint of before is not its own, and
+    one of after means that this one was trained and is lost.
     """
     latest = run.latest_checkpoint()
+    if latest is not None and end is not None and latest[0] > end:
+        raise ProjectError(
+            f"{run.folder}: what was trained up to step {end} is gone, and the last checkpoint, after step {latest[0]}, is of what came "
+            "next. Remove this folder to begin again."
+        )
     if latest is None or latest[0] <= begin:
         run.rewind(begin)
         return begin
