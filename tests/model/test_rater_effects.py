@@ -1,6 +1,5 @@
 """What is learned about raters, on features of which the answer is known."""
 
-import math
 from random import Random
 
 import pytest
