@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from fairlead.core.errors import DataError, ModelError
 from fairlead.eval import evidence, scoring, verdict
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
+from fairlead.eval.verdict import Decision
+from fairlead.model.gate import REPORT
 from fairlead.model.heads import load_reward_model, members_of
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-
-REPORT = "admission.json"
 
 
 def examine(
@@ -60,8 +61,7 @@ def _report(pairs: Pairs, members: list[Scores], numbers: Mapping[str, Any], num
         found |= evidence.figures(pairs, pooled.chosen, pooled.rejected)
         apart = evidence.disagreement(pairs, [(one.chosen, one.rejected) for one in members]) if len(members) > 1 else None
         found |= {"ensemble": apart, "not_measured": _not_measured(found, apart)}
-    decision = verdict.decide(found)
-    return {"verdict": decision.verdict, "reasons": list(decision.reasons), **found}
+    return asdict(verdict.decide(found)) | found
 
 
 def _not_measured(found: Mapping[str, Any], ensemble: Mapping[str, Any] | None) -> list[str]:
@@ -94,11 +94,17 @@ def publish(
         write(folder, report)
         if not report["not_finite"] and report["calibration"]["temperature"] is not None:
             store_temperature(folder, report["calibration"]["temperature"])
-        run.event("admission", verdict=report["verdict"], reasons=report["reasons"])
-        for reason in report["reasons"]:
-            run.warn(f"{report['verdict']}: {reason}")
+        tell(run, Decision(report["verdict"], report["reasons"], report["warnings"]))
         metrics = {**evidence.manifest_metrics(report), **more}
         return run.publish(lambda made: _move(folder, made), metrics=metrics)
+
+
+def tell(run: Run, decision: Decision) -> None:
+    run.event("admission", **asdict(decision))
+    for reason in decision.reasons:
+        run.warn(f"refused: {reason}")
+    for warning in decision.warnings:
+        run.warn(f"of its admission: {warning}")
 
 
 def store_temperature(folder: Path, temperature: float) -> None:

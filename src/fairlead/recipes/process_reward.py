@@ -159,9 +159,7 @@ def main(config: Config, run: Run) -> Artifact:
     model.set_scale(mean=float(rewards.mean()), std=max(spread, SMALLEST_SPREAD))
     evidence = evidence_of(scores, rows.held_out, rows.train, config) | counts | {"dropped": rows.num_dropped}
     decision = verdict.decide_steps(evidence)
-    run.event("admission", **asdict(decision))
-    for reason in decision.reasons:
-        run.warn(f"{decision.verdict}: {reason}")
+    admission.tell(run, decision)
     masters.give_back()
 
     def save(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page of an admission report: the verdict with its reasons, and the evidence that it was made from.
+"""The page of an admission report: the verdict with its reasons and warnings, and the evidence that it was made from.
 
 It judges nothing and measures nothing: the report, as `admission.json` has it, comes from the caller.
 """
