@@ -103,6 +103,14 @@ def test_what_is_let_pass(path: str, value: Any) -> None:
     assert decide(changed(path, value)).verdict == "admit"
 
 
+def test_a_rule_that_is_no_better_than_a_coin_is_no_reason() -> None:
+    wrong = changed("accuracy", share(0.0, 0.0, 1.0, 1))
+    wrong["baselines"]["length_only"] |= {"value": 0.0}
+    wrong["baselines"]["bag_of_words"] |= {"value": 0.0}
+    [reason] = decide(wrong).reasons
+    assert "not shown to be better than a coin" in reason
+
+
 def test_scores_that_are_no_numbers_are_refused_whatever_else_is_missing() -> None:
     decided = decide({"not_finite": 3, "prompts": 300})
     assert decided.verdict == "refuse" and "3 of its scores" in decided.reasons[0]

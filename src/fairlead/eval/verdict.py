@@ -94,7 +94,8 @@ def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, what in (("length_only", "looking at length alone"), ("position_only", "always choosing the same side")):
         baseline = figures["baselines"][name]
-        if baseline is not None and accuracy["value"] <= baseline["value"]:
+        # One that is no better than a coin shows nothing; what is not above it was refused for that already.
+        if baseline is not None and COIN < baseline["value"] >= accuracy["value"]:
             yield (
                 f"It is right in {accuracy['value']:.1%} of the pairs, {what} in {baseline['value']:.1%}. "
                 "It has not learned more than that: bring pairs of answers that this does not tell apart."
