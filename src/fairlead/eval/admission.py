@@ -18,8 +18,9 @@ from fairlead.eval import evidence, scoring, verdict
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
 from fairlead.eval.verdict import Decision
+from fairlead.model.ensemble import members_of
 from fairlead.model.gate import REPORT
-from fairlead.model.heads import load_reward_model, members_of
+from fairlead.model.heads import load_reward_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 
