@@ -19,6 +19,7 @@ def test_the_page_says_the_verdict_the_reasons_and_the_evidence() -> None:
         "Position only",
         "Saved and read again",
         "Members disagree",
+        "a difference of mean scores divided by it",
         "What was not measured",
         "reward-model/reward",
     ):
