@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.core import digest, jsonl
+from fairlead.core import jsonl
 from outcome import Cli
 
 pytestmark = pytest.mark.slow
@@ -57,18 +57,16 @@ def test_a_folder_from_elsewhere_is_examined_on_another_file(cli: Cli, project: 
     shutil.copytree(project / "artifacts" / "reward-model" / "reward", outside, ignore=shutil.ignore_patterns("*manifest*", "admission*"))
     other = tmp_path / "other.jsonl"
     jsonl.write(other, [row | {"family": "f"} for _, row in jsonl.read(comparisons)][:20])
-    done = cli("eval", outside, "--comparisons", other, "--project", project, "--store", "--json")
+    done = cli("eval", outside, "--comparisons", other, "--project", project, "--json")
     assert done.code == 0, done.err
     said = json.loads(done.out)
     assert said["pairs"] == 20 and {"by", "name", "accuracy"} == set(said["slices"][0])
-    assert json.loads((outside / "admission.json").read_text())["verdict"] == said["verdict"]
-
-
-def test_an_artifact_is_never_written_into(cli: Cli, project: Path, comparisons: Path) -> None:
-    before = digest.of_files(project / "artifacts" / "reward-model" / "reward")
-    refused = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--store")
-    assert refused.code == 1 and "artifacts never change" in refused.err
-    assert digest.of_files(project / "artifacts" / "reward-model" / "reward") == before
+    again = cli("eval", outside, "--comparisons", other, "--project", project, "--json")
+    assert json.loads(again.out) == said  # to be examined does not make it another model
+    assert said["verdict"] == "refuse"
+    words = [f"reward={outside}", "name=paid", "model=base", "prompts=data/prompts.jsonl", "steps=1"]
+    paid = cli("train", "ppo", *words, "--project", project)
+    assert paid.code == 3 and f"{said['artifact']} refuses this reward model" in paid.err
 
 
 def test_rules_ties_and_things_that_are_no_reward_model_are_refused(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
@@ -100,8 +98,9 @@ def test_a_process_reward_model_is_examined_by_its_pooled_steps(cli: Cli, projec
     words = ["name=verifier", "model=base", f"stepwise={tmp_path / 'steps.jsonl'}", "batch=4", "held_out=0.4", "lora_rank=0"]
     made = cli("train", "process-reward", *words, "--project", project, "--json")
     assert made.code == 0, made.err
-    assert made.json["next"] == "fairlead train ppo name=aligned model=base reward=verifier prompts=FILE"
-    assert made.json["metrics"]["verdict"] in made.err
+    assert made.json["metrics"]["verdict"] == "refuse"
+    assert "warning: refused: It is right about" in made.err and "warning: of its admission: It was examined on" in made.err
+    assert made.json["next"] == "fairlead report reward-model/verifier"  # to train with it would end with 3
     done = cli("eval", "verifier", "--comparisons", comparisons, "--project", project, "--json")
     assert done.code == 0, done.err
     assert done.json["not_finite"] == 0 and done.json["batches"]["gap"] < 0.01 and done.json["pairs"] == 24

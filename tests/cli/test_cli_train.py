@@ -96,7 +96,8 @@ def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Pa
     assert said.code == 0
     assert said.json["made_before"] is True and said.json["artifact"] == "reward-model/reward"
     assert said.json["metrics"]["accuracy"].keys() == {"value", "low", "high", "n"}
-    assert said.json["next"] == "fairlead train ppo name=aligned model=base reward=reward prompts=FILE"
+    assert said.json["metrics"]["verdict"] == "refuse"
+    assert said.json["next"] == "fairlead report reward-model/reward"
 
 
 def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, tmp_path: Path) -> None:

@@ -174,13 +174,3 @@ def test_a_mean_of_equal_members_is_the_member() -> None:
     pooled = scoring.mean_of([one, stretched])
     assert pooled.chosen == approx(one.chosen, abs=1e-12) and pooled.rejected == approx(one.rejected, abs=1e-12)
     assert scoring.mean_of([one]) is one
-
-
-def test_the_temperature_is_stored_with_the_model(folder: Path, tmp_path: Path) -> None:
-    stored = copy_of(folder, tmp_path / "stored")
-    admission.store_temperature(stored, 0.25)
-    assert json.loads((stored / "config.json").read_text())["reward_temperature"] == 0.25
-    assert load_reward_model(str(stored)).reward_std == 1.0
-    (stored / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="cannot be read as JSON"):
-        admission.store_temperature(stored, 0.25)

@@ -181,7 +181,7 @@ def test_a_calibrated_model_is_admitted_and_a_boasting_one_only_after_its_temper
         margins.append(size if right else -size)
     rows = [replace(one, rejected=(assistant(one.rejected[0].content.replace("poor", "good")),)) for one in rows]  # no word tells
     honest = report(pairs(rows), margins, [0.0] * 800)
-    assert verdict.decide(honest) == verdict.Decision("admit", ())
+    assert verdict.decide(honest) == verdict.Decision("admit")
     boasting = report(pairs(rows), [8 * m for m in margins], [0.0] * 800)
     calibration = boasting["calibration"]
     assert calibration["error_before"] > 0.1 > 0.05 > calibration["error"]  # type: ignore[index]

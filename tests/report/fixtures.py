@@ -283,7 +283,8 @@ def _share(value: float, low: float, high: float, n: int = 412) -> dict[str, Any
 
 ADMISSION: dict[str, Any] = {
     "verdict": "admit with warnings",
-    "reasons": [
+    "reasons": [],
+    "warnings": [
         "It pays for longer answers beyond what people chose (correlation 0.54 inside pairs). Watch the answers' length.",
         f"On rater {HOSTILE!r} it prefers the answer that people rejected (30.0% [18.1%, 45.4%]). Look at these rows.",
     ],

@@ -19,6 +19,7 @@ def test_the_page_says_the_verdict_the_reasons_and_the_evidence() -> None:
         "Position only",
         "Saved and read again",
         "Members disagree",
+        "a difference of mean scores divided by it",
         "What was not measured",
         "reward-model/reward",
     ):
@@ -29,17 +30,19 @@ def test_a_model_without_numbers_has_a_page() -> None:
     report = {
         "verdict": "refuse",
         "reasons": ["12 of its scores are no finite numbers."],
+        "warnings": ["It was examined on 3 prompts only."],
         "not_finite": 12,
         "not_measured": ["everything that needs scores"],
     }
     said = plain(render_admission(fixtures.admission_page(report=report)))
-    assert "should not pay a policy" in said and "12 of its scores" in said
+    assert "should not pay a policy" in said
+    assert "It is refused: 12 of its scores" in said and "Besides: It was examined on 3 prompts only." in said
 
 
 def test_what_was_not_measured_is_left_out() -> None:
     report = fixtures.ADMISSION | {"head": None, "ensemble": None, "ceiling": None, "slices": []}
     report |= {"calibration": report["calibration"] | {"error": None, "bins": [], "temperature": None}}
-    report |= {"baselines": report["baselines"] | {"position_only": None}, "reasons": [], "verdict": "admit"}
+    report |= {"baselines": report["baselines"] | {"position_only": None}, "warnings": [], "verdict": "admit"}
     report |= {"length": dict.fromkeys(("all_answers", "inside_pairs", "given_choice"))}
     said = plain(render_admission(fixtures.admission_page(report=report, sources=())))
     assert "Position only" not in said and "Members disagree" not in said and "Every check" in said

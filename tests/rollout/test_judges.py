@@ -10,7 +10,8 @@ from torch import Tensor, tensor
 
 from fairlead.data.records import Messages
 from fairlead.model.adapters import Lora
-from fairlead.model.heads import members_of, new_reward_model
+from fairlead.model.ensemble import members_of
+from fairlead.model.heads import new_reward_model
 from fairlead.model.policy import load_policy
 from fairlead.rollout.judges import Judges, Terms
 from fairlead.rollout.rewards import Reward, each_score, open_members, open_reward
@@ -81,14 +82,6 @@ def save_ensemble(folder: Path, *, lora: Lora | None) -> Path:
         model.set_scale(mean=0.1 * number, std=1.0 + number)
         model.save(home / f"member-{number}" if number else home)
     return home
-
-
-def test_the_members_of_a_folder(tmp_path: Path) -> None:
-    home = save_ensemble(tmp_path, lora=None)
-    assert members_of(str(home)) == [str(home), str(home / "member-1"), str(home / "member-2")]
-    shutil.rmtree(home / "member-1")
-    assert members_of(str(home)) == [str(home)]  # a gap ends it
-    assert members_of("gone") == ["gone"]
 
 
 @pytest.mark.parametrize("rank", [0, 4])

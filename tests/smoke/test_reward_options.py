@@ -1,5 +1,6 @@
 """What a reward model can learn from besides plain choices.  The first logged loss is worked out again from a fresh model's scores."""
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from fairlead.data.problem import Where
 from fairlead.data.split import is_held_out
 from fairlead.model.adapters import Lora
 from fairlead.model.batch import collate
-from fairlead.model.heads import load_critic, load_reward_model, members_of, new_reward_model, reward_on_trunk, shares_trunk
+from fairlead.model.ensemble import members_of
+from fairlead.model.heads import load_critic, load_reward_model, new_reward_model, reward_on_trunk, shares_trunk
 from fairlead.model.policy import load_policy
 from fairlead.recipes import reward
 from fairlead.store.project import Project
@@ -332,6 +334,7 @@ def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank
     members = members_of(str(folder))
     assert members == [str(folder), str(folder / "member-1"), str(folder / "member-2")]
     assert members_of(str(single.artifact.folder)) == [str(single.artifact.folder)]
+    assert json.loads((folder / "config.json").read_text())["reward_members"] == 3
     weights = [(Path(member) / "model.safetensors").read_bytes() for member in members]
     assert weights[0] == (single.artifact.folder / "model.safetensors").read_bytes()
     assert len(set(weights)) == 3

@@ -44,6 +44,13 @@ def test_position_only_finds_a_rater_who_always_takes_the_first() -> None:
     assert baseline.position_only([False, False, True], [True, False, None]).tolist() == [0.0, 1.0, 0.5]
 
 
+def test_without_a_majority_in_training_no_side_is_taken() -> None:
+    assert baseline.length_only([], [("abc", "a"), ("a", "abc")]).tolist() == [0.5, 0.5]
+    assert baseline.length_only([("abc", "a"), ("a", "abc"), ("ab", "cd")], [("abc", "a"), ("a", "abc")]).tolist() == [0.5, 0.5]
+    assert baseline.position_only([], [True, False]).tolist() == [0.5, 0.5]
+    assert baseline.position_only([True, False, None], [True, False]).tolist() == [0.5, 0.5]
+
+
 def test_word_differences_by_hand() -> None:
     matrix = baseline.word_differences([("Yes, yes please", "no please"), ("no", "no")], {"no": 0, "please": 1, "yes": 2})
     assert matrix.toarray().tolist() == [[-1.0, 0.0, 2.0], [0.0, 0.0, 0.0]]

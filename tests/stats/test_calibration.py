@@ -4,7 +4,7 @@ import random
 import numpy
 import pytest
 from pytest import approx
-from scipy import optimize
+from scipy import optimize, special
 
 from fairlead.stats import calibration
 
@@ -110,6 +110,31 @@ def test_one_half_alone_cannot_be_cross_fitted() -> None:
 def test_right_probabilities_stay_below_the_error_of_chance_and_wrong_ones_do_not() -> None:
     margins = drawn_margins(600, temperature=1.0, seed=5)
     honest, boasting = calibration.probabilities(margins, 1.0), calibration.probabilities(margins, 0.2)
-    assert calibration.error(honest) < calibration.chance_error(honest, seed=0)
-    assert calibration.error(boasting) > 2 * calibration.chance_error(boasting, seed=0)
-    assert calibration.chance_error(honest, seed=0) == calibration.chance_error(honest, seed=0)
+    apart = list(range(600))
+    assert calibration.error(honest) < calibration.chance_error(honest, apart, seed=0)
+    assert calibration.error(boasting) > 2 * calibration.chance_error(boasting, apart, seed=0)
+    assert calibration.chance_error(honest, apart, seed=0) == calibration.chance_error(honest, apart, seed=0)
+
+
+def test_copies_of_a_pair_make_chance_no_smaller() -> None:
+    once = calibration.probabilities(drawn_margins(300, temperature=1.0, seed=6), 1.0)
+    four_times = numpy.repeat(once, 4)
+    alone = calibration.chance_error(once, range(300), seed=0)
+    assert calibration.chance_error(four_times, [k // 4 for k in range(1200)], seed=0) == approx(alone, abs=1e-12)
+    assert calibration.chance_error(four_times, range(1200), seed=0) == approx(alone / 2, rel=0.1)
+
+
+def test_perfect_models_stay_below_it_also_where_pairs_of_a_prompt_are_alike() -> None:
+    """Most of what decides a pair is its prompt's, and every stated probability is exactly right."""
+    prompts, each, runs = 100, 6, 40
+    random = numpy.random.default_rng(0)
+    above = above_alone = 0
+    for run in range(runs):
+        sizes = random.normal(0, 2, prompts).repeat(each) + random.normal(0, 0.3, prompts * each)
+        stated = special.expit(numpy.abs(sizes))
+        decides = math.sqrt(0.9) * random.normal(size=prompts).repeat(each) + math.sqrt(0.1) * random.normal(size=prompts * each)
+        chosen = numpy.where(special.ndtr(decides) < stated, stated, 1 - stated)
+        found = calibration.error(chosen)
+        above += found > calibration.chance_error(chosen, [k // each for k in range(prompts * each)], seed=run)
+        above_alone += found > calibration.chance_error(chosen, range(prompts * each), seed=run)
+    assert above <= 4 < 10 < above_alone  # 5 % of 40 are 2; drawn pair by pair a third are above

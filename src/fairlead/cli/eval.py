@@ -12,11 +12,10 @@ from fairlead.cli.figures import estimate
 from fairlead.cli.output import AsJson, near, note, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import files
-from fairlead.core.errors import GateRefused, ProjectError
+from fairlead.core.errors import GateRefused
+from fairlead.model.gate import REPORT
 from fairlead.store.artifact import Artifact
-from fairlead.store.run import Run, open_run
-
-REPORT = "admission.json"
+from fairlead.store.run import open_run
 
 
 def evaluate(
@@ -24,7 +23,6 @@ def evaluate(
     comparisons: Annotated[str, typer.Option(help="Native rows with prompt, chosen, rejected: a file, or a dataset of the project.")],
     out: Annotated[Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")] = None,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 where the verdict is: refuse.")] = False,
-    store: Annotated[bool, typer.Option("--store", help="Also put admission.json into the model's folder.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Leave out pairs that are too long for the model, and count them.")] = False,
     max_tokens: Annotated[int, typer.Option(help="The longest conversation; 0 means the model's own context.")] = 0,
     seed: Annotated[int, typer.Option(help="Of halves, baselines and resampling.")] = 0,
@@ -45,15 +43,11 @@ def evaluate(
     config = configs.from_dict(reward.Config, {"name": "", **asked})
     config = dataclasses.replace(config, name=own_name(home, config, model, "on", comparisons))
     with open_run(home, "eval", config, kind=reward.KIND) as run:
-        if store:
-            _check_storable(run)
         if run.finished is not None:
             note(f"{run.id} had finished before; this is what it found.")
         evaluation = reward.main(config, run)
         report = read_report(evaluation)
         wrote = [evaluation.folder, write_page(evaluation, report, model, out or run.folder / "report.html")]
-        if store:
-            wrote.append(_store(run, evaluation))
     if gate and report["verdict"] == "refuse":
         raise GateRefused(f"{model}: refused. {' '.join(report['reasons'])} See {near(wrote[1])}.")
     tell(
@@ -89,7 +83,8 @@ def write_page(made: Artifact, report: Mapping[str, Any], model: str, out: Path)
 
 
 def summary(model: str, report: Mapping[str, Any]) -> list[str]:
-    shown = [f"{model}: {report['verdict']}.", *(f"  - {reason}" for reason in report["reasons"])]
+    shown = [f"{model}: {report['verdict']}."]
+    shown += [f"  - refused: {reason}" for reason in report["reasons"]] + [f"  - warning: {warning}" for warning in report["warnings"]]
     if report["not_finite"]:
         return shown
     shown.append(f"Accuracy {estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
@@ -100,16 +95,3 @@ def summary(model: str, report: Mapping[str, Any]) -> list[str]:
         temperature = "" if fitted["temperature"] is None else f" at a temperature of {fitted['temperature']:.3g}"
         shown.append(f"Calibration error {fitted['error']:.3f}{temperature}, by chance up to {fitted['chance_error']:.3f}.")
     return shown + [f"Not measured: {what}." for what in report["not_measured"]]
-
-
-def _check_storable(run: Run) -> None:
-    found = run.inputs.get("model")
-    if found is not None and found.artifact is not None:
-        raise ProjectError(f"{found.artifact.label}: is an artifact, and artifacts never change. Leave out --store.")
-
-
-def _store(run: Run, evaluation: Artifact) -> Path:
-    target = Path(run.model_path("model")) / REPORT
-    with files.atomic_file(target) as file:
-        file.write((evaluation.folder / REPORT).read_bytes())
-    return target

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.eval import REPORT, read_report, write_page
+from fairlead.cli.eval import read_report, write_page
 from fairlead.cli.output import AsJson, near, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
 from fairlead.data.answers import Answers, read_answers
+from fairlead.model.gate import REPORT
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage, metrics
 from fairlead.store.artifact import Artifact

@@ -226,6 +226,8 @@ def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
     if recipe == "average":
         return f"fairlead compare {name} {config['b']} --prompts FILE --judge reward:NAME"
     if recipe in ("reward", "process-reward"):
+        if made.manifest.metrics["verdict"] == "refuse":
+            return f"fairlead report reward-model/{name}"
         return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
     judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"
     return f"fairlead compare {name} {config['model']} --prompts FILE --judge {judge}"

@@ -1,26 +1,28 @@
 """The admission report of a reward model: examined as it stands on the disk, on pairs that it never saw, with a verdict.
 
-`examine` makes the report of any folder; `publish` is how training ends: save, read back, examine, write `admission.json` and the
-temperature, and only then give the folder its name.
+`examine` makes the report of any folder; `publish` is how training ends: save, read back, examine, write `admission.json`, and only then
+give the folder its name.
 """
 
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fairlead.core import files
-from fairlead.core.errors import DataError, ModelError
+from fairlead.core.errors import DataError
 from fairlead.eval import evidence, scoring, verdict
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
-from fairlead.model.heads import load_reward_model, members_of
+from fairlead.eval.verdict import Decision
+from fairlead.model.ensemble import members_of
+from fairlead.model.gate import REPORT
+from fairlead.model.heads import load_reward_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-
-REPORT = "admission.json"
 
 
 def examine(
@@ -61,7 +63,7 @@ def _report(pairs: Pairs, members: list[Scores], numbers: Mapping[str, Any], num
         apart = evidence.disagreement(pairs, [(one.chosen, one.rejected) for one in members]) if len(members) > 1 else None
         found |= {"ensemble": apart, "not_measured": _not_measured(found, apart)}
     decision = verdict.decide(found)
-    return {"verdict": decision.verdict, "reasons": list(decision.reasons), **found}
+    return {"verdict": decision.verdict, "reasons": decision.reasons, "warnings": decision.warnings, **found}
 
 
 def _not_measured(found: Mapping[str, Any], ensemble: Mapping[str, Any] | None) -> list[str]:
@@ -92,24 +94,17 @@ def publish(
         save(folder)
         report = examine(str(folder), pairs, micro_tokens=micro_tokens, source=source, trained=trained)
         write(folder, report)
-        if not report["not_finite"] and report["calibration"]["temperature"] is not None:
-            store_temperature(folder, report["calibration"]["temperature"])
-        run.event("admission", verdict=report["verdict"], reasons=report["reasons"])
-        for reason in report["reasons"]:
-            run.warn(f"{report['verdict']}: {reason}")
+        tell(run, Decision(report["verdict"], report["reasons"], report["warnings"]))
         metrics = {**evidence.manifest_metrics(report), **more}
         return run.publish(lambda made: _move(folder, made), metrics=metrics)
 
 
-def store_temperature(folder: Path, temperature: float) -> None:
-    """`reward_temperature` in config.json: sigma((r_a - r_b) / temperature) is the probability that people choose a, r the raw score."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON: {error}.") from error
-    config["reward_temperature"] = temperature
-    files.write_text(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+def tell(run: Run, decision: Decision) -> None:
+    run.event("admission", **asdict(decision))
+    for reason in decision.reasons:
+        run.warn(f"refused: {reason}")
+    for warning in decision.warnings:
+        run.warn(f"of its admission: {warning}")
 
 
 def _move(folder: Path, made: Path) -> None:

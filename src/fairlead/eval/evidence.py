@@ -136,7 +136,7 @@ def _calibration(pairs: Pairs, margins: Vector) -> dict[str, Any]:
         "temperature": calibration.fit_temperature(margins.tolist()),
         "error_before": calibration.error(plain),
         "error": None if found is None else calibration.error(found),
-        "chance_error": None if found is None else calibration.chance_error(found, seed=pairs.seed),
+        "chance_error": None if found is None else calibration.chance_error(found, pairs.prompts, seed=pairs.seed),
         "loss": None if found is None else float(-numpy.log(numpy.maximum(found, 1e-300)).mean()),
         "bins": [] if found is None else [one._asdict() for one in calibration.bins(found, pairs.prompts)],
     }

@@ -4,11 +4,11 @@ It reads the figures that `evidence` and `scoring` make and computes none itself
 warning is for what its user should know.  What a threshold is compared with is an interval's bad end where there is an interval.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Verdict = Literal["admit", "admit with warnings", "refuse"]
+from fairlead.model.gate import Verdict
 
 # ---- refuse
 
@@ -37,13 +37,12 @@ FEW_IN_SLICE = 20
 @dataclass(frozen=True)
 class Decision:
     verdict: Verdict
-    reasons: tuple[str, ...]  # the refusals first
+    reasons: tuple[str, ...] = ()  # of a refusal
+    warnings: tuple[str, ...] = ()
 
 
 def decide(figures: Mapping[str, Any]) -> Decision:
-    refusals, warnings = list(_refusals(figures)), list(_warnings(figures))
-    verdict: Verdict = "refuse" if refusals else "admit with warnings" if warnings else "admit"
-    return Decision(verdict, (*refusals, *warnings))
+    return _decision(_refusals(figures), _warnings(figures))
 
 
 def decide_steps(figures: Mapping[str, Any]) -> Decision:
@@ -65,7 +64,12 @@ def decide_steps(figures: Mapping[str, Any]) -> Decision:
             f"Its probabilities are off by {figures['calibration_error']:.3f} on average (by chance up to {figures['chance_error']:.3f}). "
             "Pools that multiply or average them feel it most."
         )
-    return Decision("refuse" if refusals else "admit with warnings" if warnings else "admit", (*refusals, *warnings))
+    return _decision(refusals, warnings)
+
+
+def _decision(refusals: Iterable[str], warnings: Iterable[str]) -> Decision:
+    reasons, remarks = tuple(refusals), tuple(warnings)
+    return Decision("refuse" if reasons else "admit with warnings" if remarks else "admit", reasons, remarks)
 
 
 def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -90,7 +94,8 @@ def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, what in (("length_only", "looking at length alone"), ("position_only", "always choosing the same side")):
         baseline = figures["baselines"][name]
-        if baseline is not None and accuracy["value"] <= baseline["value"]:
+        # One that is no better than a coin shows nothing; what is not above it was refused for that already.
+        if baseline is not None and COIN < baseline["value"] >= accuracy["value"]:
             yield (
                 f"It is right in {accuracy['value']:.1%} of the pairs, {what} in {baseline['value']:.1%}. "
                 "It has not learned more than that: bring pairs of answers that this does not tell apart."
@@ -144,7 +149,8 @@ def _warnings(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _few(prompts: int) -> str:
-    return f"It was examined on {prompts} prompts only; below {FEW_PROMPTS} an accuracy is hardly known. Hold more out."
+    counted = f"{prompts} prompt{'' if prompts == 1 else 's'}"
+    return f"It was examined on {counted} only; below {FEW_PROMPTS} an accuracy is hardly known. Hold more out."
 
 
 def _share(interval: Mapping[str, Any]) -> str:

@@ -277,14 +277,6 @@ def load_reward_model(reference: str) -> ScalarModel:
     return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
 
 
-def members_of(reference: str) -> list[str]:
-    """The folders of an ensemble: `reference` itself, then `member-1`, `member-2`, … inside it.  A plain reward model is its only one."""
-    found = [reference]
-    while (member := Path(reference) / f"member-{len(found)}").is_dir():
-        found.append(str(member))
-    return found
-
-
 def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarModel:
     """A critic that begins as the reward model: its trunk, and its head moved to the scale of the rewards that it will predict."""
     critic = load_reward_model(reference)

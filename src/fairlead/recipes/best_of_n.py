@@ -22,7 +22,7 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.data.records import Comparison, Demonstration, Message, Messages
 from fairlead.data.writing import write_records
-from fairlead.model.admission import check_admission
+from fairlead.model.gate import check_admission
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts
 from fairlead.ops.pooling import Pool

@@ -26,9 +26,9 @@ from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.admission import check_admission
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
+from fairlead.model.gate import check_admission
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.rows import encode_prompts

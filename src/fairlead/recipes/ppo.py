@@ -29,11 +29,11 @@ from fairlead.losses.value import clipped_value
 from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.admission import check_admission
 from fairlead.model.batch import Batch
 from fairlead.model.check import check_paths
 from fairlead.model.critic import open_critic
 from fairlead.model.encode import Encoded
+from fairlead.model.gate import check_admission
 from fairlead.model.heads import ScalarModel
 from fairlead.model.mix import read_mix
 from fairlead.model.paths import Precision

@@ -153,9 +153,7 @@ def main(config: Config, run: Run) -> Artifact:
     model.set_scale(mean=float(rewards.mean()), std=max(spread, SMALLEST_SPREAD))
     evidence = evidence_of(scores, rows.held_out, rows.train, config) | counts | {"dropped": rows.num_dropped}
     decision = verdict.decide_steps(evidence)
-    run.event("admission", **asdict(decision))
-    for reason in decision.reasons:
-        run.warn(f"{decision.verdict}: {reason}")
+    admission.tell(run, decision)
     masters.give_back()
 
     def save(folder: Path) -> None:
@@ -240,7 +238,7 @@ def evidence_of(scores: Tensor, records: Sequence[Stepwise], train: Sequence[Ste
         "held_out_loss": interval.clustered_mean(reward.step_right(scores, labels).tolist(), of_step).as_dict(),
         "held_out_prompts": len(set(prompts)),
         "calibration_error": calibration.error(stated),
-        "chance_error": calibration.chance_error(stated, seed=config.seed),
+        "chance_error": calibration.chance_error(stated, of_step, seed=config.seed),
     }
     told = first_wrong(scores, records)
     kinds = {"first_wrong": (True, False), "first_wrong_of_faulty": (False,), "passed_of_sound": (True,)}

@@ -32,7 +32,7 @@ from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
 from fairlead.losses import reward
 from fairlead.model import batch as batches
-from fairlead.model import judged, memory
+from fairlead.model import ensemble, judged, memory
 from fairlead.model.adapters import Lora
 from fairlead.model.check import check_paths
 from fairlead.model.groups import Group, collate_groups
@@ -392,5 +392,5 @@ def save(model: ScalarModel, folder: Path, config: Config, run: Run) -> None:
     model.save(folder, home=run.project.artifacts / KIND / config.name)
     for parameter in network.parameters():
         parameter.data = parameter.data.new_empty(0)
-    for member in range(1, config.members):
-        shutil.copytree(member_folder(run, member), folder / f"member-{member}")
+    if config.members > 1:
+        ensemble.join(folder, [member_folder(run, member) for member in range(1, config.members)])

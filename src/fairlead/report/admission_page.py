@@ -1,4 +1,4 @@
-"""The page of an admission report: the verdict with its reasons, and the evidence that it was made from.
+"""The page of an admission report: the verdict with its reasons and warnings, and the evidence that it was made from.
 
 It judges nothing and measures nothing: the report, as `admission.json` has it, comes from the caller.
 """
@@ -172,7 +172,11 @@ def _checks(report: Mapping[str, Any]) -> list[Row]:
         found.append(Row("Members' scores differ by", text.number(ensemble["spread"]["value"]), "standard deviations, on average"))
     if report["calibration"]["temperature"] is not None:
         found.append(
-            Row("Temperature", text.number(report["calibration"]["temperature"]), "a difference of scores divided by it is a log-odds")
+            Row(
+                "Temperature",
+                text.number(report["calibration"]["temperature"]),
+                f"a difference of {'' if ensemble is None else 'mean '}scores divided by it is a log-odds",
+            )
         )
     if report["dropped"]:
         found.append(Row("Pairs left out", text.number(report["dropped"]), "too long for the model"))

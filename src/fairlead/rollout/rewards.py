@@ -13,7 +13,8 @@ from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
 from fairlead.model.batch import FEW, collate, in_micro_batches
 from fairlead.model.check import check_paths
-from fairlead.model.heads import ScalarModel, load_reward_model, members_of, reward_on_trunk, shares_trunk
+from fairlead.model.ensemble import members_of
+from fairlead.model.heads import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
 from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
 from fairlead.ops.pooling import Pool, pooled

@@ -2,7 +2,8 @@
 
 A pair is (chosen text, rejected text).  `length_only` knows one bit, whether people preferred the longer or the shorter answer;
 `position_only` knows one bit, whether they preferred the answer that they were shown first; `bag_of_words` knows which words people
-preferred.  Each returns its credit for every held-out pair: 1 in the right order, 0 in the wrong one, a half where it cannot tell.
+preferred.  Each returns its credit for every held-out pair: 1 in the right order, 0 in the wrong one, a half where it cannot tell,
+and everywhere where training takes no side.
 
 For answers in steps that are right or wrong there are two: `majority` knows which label is more frequent, `by_place` which is more frequent
 among first steps, among second steps, and so on.
@@ -27,8 +28,7 @@ L2_STRENGTHS = (0.3, 3.0, 30.0)  # from nearly free to nearly silent; the traini
 
 def length_only(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair]) -> Vector:
     """Prefer the longer or the shorter text (in characters), whichever agrees more often with the training pairs.  [held out]"""
-    prefers_longer = _credit(_length_margins(train_pairs)).sum() >= len(train_pairs) / 2
-    return _credit(_length_margins(held_out_pairs) * (1 if prefers_longer else -1))
+    return _credit(_length_margins(held_out_pairs) * _majority(_length_margins(train_pairs)))
 
 
 def position_only(train_first: Sequence[bool | None], held_out_first: Sequence[bool | None]) -> Vector:
@@ -36,8 +36,7 @@ def position_only(train_first: Sequence[bool | None], held_out_first: Sequence[b
 
     An entry says whether the chosen answer was the one shown first; None where nobody wrote it down.
     """
-    prefers_first = _credit(_position_margins(train_first)).sum() >= len(train_first) / 2
-    return _credit(_position_margins(held_out_first) * (1 if prefers_first else -1))
+    return _credit(_position_margins(held_out_first) * _majority(_position_margins(train_first)))
 
 
 def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, seed: int) -> Vector:
@@ -119,6 +118,11 @@ def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *,
 def _credit(margins: Vector) -> Vector:
     """1 for each pair put in the right order, a half for one without order.  [pairs]"""
     return numpy.asarray((margins > 0) + 0.5 * (margins == 0), dtype=numpy.float64)
+
+
+def _majority(margins: Vector) -> float:
+    """1 where more margins are positive, -1 where more are negative, 0 where training takes no side."""
+    return float(numpy.sign(numpy.sign(margins).sum()))
 
 
 def _usual(labels: Sequence[bool]) -> bool:

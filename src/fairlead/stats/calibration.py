@@ -53,12 +53,17 @@ def error(chosen: Vector) -> float:
     return _error(right, confidence, _equal_parts(confidence))
 
 
-def chance_error(chosen: Vector, *, seed: int) -> float:
-    """What `error` stays below in 95 % of draws in which every stated probability is exactly right: with few pairs it is far from 0."""
+def chance_error(chosen: Vector, clusters: Sequence[Hashable], *, seed: int) -> float:
+    """What `error` stays below in 95 % of draws in which every stated probability is exactly right: with few clusters it is far from 0.
+
+    How much the pairs of a cluster have in common is not known.  The draws take the worst: one number decides all of them.
+    """
     confidence, _ = _folded(chosen)
     parts = _equal_parts(confidence)
+    place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
+    at = numpy.array([place[cluster] for cluster in clusters])
     random = numpy.random.default_rng(seeds.derive(seed, "calibration"))
-    draws = [_error((random.random(len(confidence)) < confidence).astype(numpy.float64), confidence, parts) for _ in range(SIMULATIONS)]
+    draws = [_error((random.random(len(place))[at] < confidence).astype(numpy.float64), confidence, parts) for _ in range(SIMULATIONS)]
     return float(numpy.quantile(draws, 0.95))
 
 
