@@ -1,0 +1,186 @@
+"""UFT in one stage against SFT and then DPO, each tuned, at equal compute: what people prefer, and what is forgotten.
+
+run  python -m benchmarks.unified --tune                                                     # on seed 100, prints the best cells
+     python -m benchmarks.unified --seeds 0 1 2 3 4 --out build/unified --json benchmarks/results/unified.json
+
+All arms start from the base model and see the same rows: the quickstart's demonstrations and comparisons of five families.  Three families
+(`KEPT`) are in neither; whether the model still answers them rightly is what it remembers.  An answer that begins with a guess, refuses or
+says nothing is a matter of manner and not counted.  Forgetting is the base model's share less the trained model's, in points.
+
+sequential  SFT over the demonstrations twice, then DPO over the comparisons once
+uft         one stage over both, once
+alternate   SFT steps and DPO steps in turn, as many in all as the sequential arm makes
+
+Each arm's cells (`GRID`) are compared by gold on prompts of their own; `TUNED` is what won on seed 100, which is not among the seeds.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import base_model, pocket
+from benchmarks.quickstart import machine
+from fairlead.core.allocator import keep_freed_pages
+from fairlead.data.reading import read_demonstrations
+from fairlead.data.records import Record
+from fairlead.model.policy import load_policy
+from fairlead.recipes import alternate, dpo, sft, uft
+from fairlead.rehearse import campaign, world
+from fairlead.stats import interval
+from fairlead.store.artifact import Artifact
+from fairlead.store.project import Project
+
+KEPT = ("fact", "sort", "sum")
+PER_FAMILY = 400  # prompts of each family that is remembered or not
+COMMON: dict[str, Any] = {"lora_rank": 0, "batch": 16}
+GRID: dict[str, dict[str, tuple[float, ...]]] = {
+    "sequential": {"sft_lr": (1e-4, 3e-4), "lr": (3e-5, 1e-4, 3e-4), "beta": (0.1, 0.3)},
+    "uft": {"lr": (1e-4, 3e-4), "beta": (0.03, 0.1, 0.3)},
+    "alternate": {"lr": (1e-4, 3e-4), "beta": (0.1, 0.3)},
+}
+TUNED: dict[str, dict[str, float]] = {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--arms", nargs="+", default=list(GRID))
+    parser.add_argument("--tune", action="store_true", help="try every cell of the arms' grids on seed 100")
+    parser.add_argument("--out", type=Path, default=Path("build/unified"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_freed_pages()
+    if args.tune:
+        print(json.dumps({arm: tune(args.out / "seed-100", arm) for arm in args.arms}, indent=2))
+        return
+    seeds = {seed: one_seed(args.out / f"seed-{seed}", seed, args.arms) for seed in args.seeds}
+    summary = summarise(list(seeds.values()), args.arms)
+    print(json.dumps(summary, indent=2))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"machine": machine(), "summary": summary, "seeds": seeds}, indent=2) + "\n", encoding="utf-8")
+
+
+def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
+    """The project, and what the files of the five families are called in it."""
+    home = pocket.prepare(out, seed)
+    [path] = (home.artifacts / "dataset" / "demonstrations").glob("*.jsonl")
+    rows = {"demonstrations": read_demonstrations(path), "comparisons": pocket.comparisons(home)}
+    return home, {name: pocket.write(home, f"{name}-of-five", [row for row in part if not is_kept(row)]) for name, part in rows.items()}
+
+
+def is_kept(row: Record) -> bool:
+    task = world.understand(row.prompt[-1].content)
+    return task is not None and task.family in KEPT
+
+
+def trained(home: Project, files: dict[str, str], arm: str, cell: dict[str, float], seed: int) -> tuple[Artifact, float]:
+    """The model of one cell, and the CPU seconds that it took, 0 if it was there."""
+    tag = "-".join([arm, *(f"{value:g}" for value in cell.values())]).replace("+", "")
+    began = time.process_time()
+    if arm == "sequential":
+        begun = f"sft-{cell['sft_lr']:g}"
+        first = sft.Config(
+            name=begun, model="base", demonstrations=files["demonstrations"], lr=cell["sft_lr"], epochs=2, seed=seed, **COMMON
+        )
+        start = pocket.train(home, sft, first)
+        second = dpo.Config(
+            name=tag, model=start.label, comparisons=files["comparisons"], lr=cell["lr"], beta=cell["beta"], seed=seed, **COMMON
+        )
+        return pocket.train(home, dpo, second), time.process_time() - began
+    if arm == "uft":
+        return pocket.train(
+            home, uft, uft.Config(name=tag, model="base", seed=seed, **files, **cell, **COMMON)
+        ), time.process_time() - began
+    steps = num_steps(home, files)
+    mixed = alternate.Config(
+        name=tag, model="base", steps=sum(steps), sft_share=steps[0] / sum(steps), seed=seed, **files, **cell, **COMMON
+    )
+    return pocket.train(home, alternate, mixed), time.process_time() - began
+
+
+def num_steps(home: Project, files: dict[str, str]) -> tuple[int, int]:
+    """Steps of SFT and of DPO that the sequential arm makes, but for the held-out tenth."""
+    lines = {name: sum(1 for _ in Path(path).open(encoding="utf-8")) for name, path in files.items()}
+    return 2 * int(0.9 * lines["demonstrations"]) // COMMON["batch"], int(0.9 * lines["comparisons"]) // COMMON["batch"]
+
+
+def tune(out: Path, arm: str) -> list[dict[str, Any]]:
+    """Every cell with its gold on prompts of its own, the best first."""
+    home, files = prepare(out, 100)
+    asked = [row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row)]
+    prompts = pocket.write(home, "tuning", asked)
+    found = []
+    for values in itertools.product(*GRID[arm].values()):
+        cell = dict(zip(GRID[arm], values, strict=True))
+        made, seconds = trained(home, files, arm, cell, 100)
+        rows = pocket.answers(home, made.label, name=f"{made.manifest.name}-tuning", seed=100, prompts=prompts)
+        golds = pocket.first_golds(rows)
+        ended = sum(row.finished[0] for row in rows) / len(rows)
+        found.append({**cell, "gold": sum(golds) / len(golds), "ended": ended, "seconds": seconds})
+        print(arm, json.dumps(found[-1]), flush=True)
+    return sorted(found, key=lambda one: -one["gold"])
+
+
+def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
+    home, files = prepare(out, seed)
+    found: dict[str, Any] = {"base": {"remembers": remembers(str(home.artifacts / "model" / "base"), seed)}}
+    for arm in arms:
+        made, seconds = trained(home, files, arm, TUNED[arm], seed)
+        rows = [
+            row for row in pocket.answers(home, made.label, name=f"{arm}-answers", seed=seed) if not is_kept_prompt(row.prompt[-1].content)
+        ]
+        found[arm] = {
+            "golds": pocket.first_golds(rows),
+            "ended": sum(row.finished[0] for row in rows) / len(rows),
+            "remembers": remembers(str(made.folder), seed),
+            "seconds": seconds,
+        }
+    return found
+
+
+def is_kept_prompt(prompt: str) -> bool:
+    task = world.understand(prompt)
+    return task is not None and task.family in KEPT
+
+
+def remembers(folder: str, seed: int) -> float:
+    """Share of right answers among those that were meant to be, mean over the families that nobody trained on."""
+    policy = load_policy(folder)
+    counts = [base_model.right(policy, world.tasks(seed, "remembered", PER_FAMILY, held_out=False, family=f), seed) for f in KEPT]
+    return sum(hits / n for hits, n in counts) / len(counts)
+
+
+def summarise(seeds: Sequence[dict[str, Any]], arms: Sequence[str]) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
+    for arm in arms:
+        means = [sum(seed[arm]["golds"]) / len(seed[arm]["golds"]) for seed in seeds]
+        forgotten = [100 * (seed["base"]["remembers"] - seed[arm]["remembers"]) for seed in seeds]
+        summary[arm] = {
+            "gold": interval.mean(means).as_dict(),
+            "ended": interval.mean([seed[arm]["ended"] for seed in seeds]).as_dict(),
+            "forgotten_points": interval.mean(forgotten).as_dict(),
+            "seconds": interval.mean([seed[arm]["seconds"] for seed in seeds]).as_dict(),
+        }
+        if arm != "sequential" and "sequential" in arms:
+            rates = [interval.win_rate(seed[arm]["golds"], seed["sequential"]["golds"]).interval.value for seed in seeds]
+            saved = [100 * (seed[arm]["remembers"] - seed["sequential"]["remembers"]) for seed in seeds]
+            lost = sum(seed["base"]["remembers"] - seed["sequential"]["remembers"] for seed in seeds)
+            summary[arm] |= {
+                "win_rate_over_sequential": interval.mean(rates).as_dict(),
+                "remembered_more_points": interval.mean(saved).as_dict(),
+                "forgetting_removed": sum(saved) / (100 * lost) if lost else None,
+            }
+    return summary
+
+
+if __name__ == "__main__":
+    main()
