@@ -2,15 +2,15 @@
 
 run  python -m benchmarks.overoptimisation --seeds 0 1 2 3 4 --out build/overoptimisation --json benchmarks/results/overoptimisation.json
 
-People of this world like to be wished well, here much more than a better answer (`FOND`), and a quarter of their labels are exchanged.
-PPO starts from the base model and runs the same number of steps in every arm:
+People of this world like to be wished well, here more than they mind a fault of manner (`FOND`), and a quarter of their labels are
+exchanged.  PPO starts from the SFT model and runs the same number of steps in every arm:
 
-plain       one reward model, no price of KL: what is often called the baseline
+plain       one reward model, no price of KL
 ensemble    the same labels in four members, mean - variance, and an adaptive price of KL; knows nothing of gold
 defended    the same, with a probe that is only measured: the run goes back to its best step where the probe falls, and stops there
 
-Best-of-n is counted without bias from 32 answers of the base model to each prompt.  Gold is the rule that nobody trains on; in `defended`
-it is the probe, as a small set of trusted judgements would be.  Gains are over the base model, as in arXiv:2210.10760, and so are the
+Best-of-n is counted without bias from 32 answers of the SFT model to each prompt.  Gold is the rule that nobody trains on; in `defended`
+it is the probe, as a small set of trusted judgements would be.  Gains are over the SFT model, as in arXiv:2210.10760, and so are the
 curves: d (alpha - beta log d) for PPO, d (alpha - beta d) for best-of-n, with d = sqrt(KL), KL in nats per answer.
 """
 
@@ -41,8 +41,9 @@ SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
 BEST_OF = 32
 PROMPTS = 128  # of best-of-n
+JUDGED = 448  # prompts on which a published model is judged, of those that it practised on, as the curves are
 
-PPO: dict[str, Any] = {"model": "base", "steps": STEPS, "lr": 3e-4, "critic_lr": 4.5e-4, "checkpoint_every": 20}
+PPO: dict[str, Any] = {"model": "model/sft", "steps": STEPS, "lr": 3e-4, "critic_lr": 4.5e-4, "checkpoint_every": 20}
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"reward": "single", "kl_coef": 0.0},
     "ensemble": {"reward": "ensemble", "pool": "mean-variance", "pool_lambda": 0.5, "kl_coef": 0.1, "kl_target": 4.0, "kl_horizon": 1000},
@@ -76,38 +77,47 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
     settings = pocket.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
     pocket.train(home, reward, reward.Config(name="single", **settings))
     pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS})))
+    asked = pocket.few_prompts(home, "prompts-to-practise", JUDGED)
+    start = mean_gold(home, "sft", asked, seed)
     arms = {}
     for arm, special in ARMS.items():
         trust = {"trust": special["reward"]}  # a quarter of the held-out labels are false too, which the admission report rightly minds
         config = ppo.Config(name=arm, seed=seed, **(pocket.SETTINGS["aligned"] | PPO | special | trust))
         made = pocket.train(home, ppo, config)
-        arms[arm] = told(pocket.curve(home, made), made.manifest.metrics)
+        arms[arm] = told(pocket.curve(home, made), start=start, final=mean_gold(home, arm, asked, seed), kl=pocket.kl(home, arm, "sft"))
     return {"arms": arms, "best_of_n": best_of_n(home, seed)}
 
 
 # ---------------------------------------------------------------- one run
 
 
-def told(rows: Sequence[dict[str, Any]], published: dict[str, Any]) -> dict[str, Any]:
-    """Gold along a run, a mean over SMOOTH steps; what it was at its peak, at four times the peak's KL, and at the end."""
-    start = rows[0]["gold"]
-    kl, golds = (moving(numpy.array([row[name] for row in rows])) for name in ("kl", "gold"))
+def mean_gold(home: Project, model: str, prompts: str, seed: int) -> float:
+    """Of a published model, on fresh answers: what chose the model did not see them."""
+    golds = pocket.first_golds(pocket.answers(home, f"model/{model}", name=f"{model}-answers", seed=seed, prompts=prompts))
+    return sum(golds) / len(golds)
+
+
+def told(rows: Sequence[dict[str, Any]], *, start: float, final: float, kl: float) -> dict[str, Any]:
+    """Gold along a run, a mean over SMOOTH steps; what it was at its peak and at four times the peak's KL; and what was published.
+
+    The peak is the largest of many noisy numbers and so somewhat too high, which makes what is lost look larger, in every arm.
+    """
+    kls, golds = (moving(numpy.array([row[name] for row in rows if name in row])) for name in ("kl", "gold"))
     peak = int(golds.argmax())
-    beyond = numpy.flatnonzero(kl[peak:] >= 4 * kl[peak])
+    beyond = numpy.flatnonzero(kls[peak:] >= 4 * kls[peak])
     far = peak + int(beyond[0]) if len(beyond) else None
     return {
-        "kl": [round(float(x), 4) for x in kl],
+        "kl": [round(float(x), 4) for x in kls],
         "gold": [round(float(x), 4) for x in golds],
         "start": start,
         "peak": float(golds[peak]),
-        "peak_kl": float(kl[peak]),
+        "peak_kl": float(kls[peak]),
         "at_four_times": None if far is None else float(golds[far]),
         "lost_at_four_times": None if far is None else lost(golds[peak], golds[far], start),
-        "final": float(published.get("gold", golds[-1])),
-        "final_kl": float(published.get("kl", kl[-1])),
-        "last": float(golds[-1]),
-        "lost_at_the_end": lost(golds[peak], float(published.get("gold", golds[-1])), start),
-        "fit": fitted(numpy.sqrt(kl.clip(0)), golds - start, lambda d: d * numpy.log(d)),
+        "final": final,
+        "final_kl": kl,
+        "lost_at_the_end": lost(golds[peak], final, start),
+        "fit": fitted(numpy.sqrt(kls.clip(0)), golds - start, lambda d: d * numpy.log(d)),
     }
 
 
@@ -135,7 +145,9 @@ def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -
 
 def best_of_n(home: Project, seed: int) -> dict[str, Any]:
     """Gold of the best of n by the proxy, n = 1, 2, 4, ..., for the single model and for the ensemble."""
-    rows = pocket.answers(home, "base", name="base-many", seed=seed, prompts=pocket.few_prompts(home, PROMPTS), per_prompt=BEST_OF)
+    rows = pocket.answers(
+        home, "model/sft", name="sft-many", seed=seed, prompts=pocket.few_prompts(home, "prompts-held-out", PROMPTS), per_prompt=BEST_OF
+    )
     golds = numpy.array([pocket.golds_of(row) for row in rows])
     found: dict[str, Any] = {}
     for name, pool in (("single", "mean"), ("ensemble", "mean-variance")):
@@ -162,14 +174,14 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for arm in ARMS:
         reached = [x for x in each(arm, "lost_at_four_times") if x is not None]
-        summary[arm] = {name: over(each(arm, name)) for name in ("start", "peak", "peak_kl", "final", "final_kl", "last")}
+        summary[arm] = {name: over(each(arm, name)) for name in ("start", "peak", "peak_kl", "final", "final_kl")}
         summary[arm]["reached_four_times"] = len(reached)
         for what in ("of_gold", "of_gain"):
             summary[arm][f"lost_at_four_times_{what}"] = over([x[what] for x in reached]) if reached else None
             summary[arm][f"lost_at_the_end_{what}"] = over([x[what] for x in each(arm, "lost_at_the_end")])
         summary[arm]["r2"] = over([fit["r2"] for fit in each(arm, "fit")])
     for arm in ("ensemble", "defended"):
-        summary[arm]["final_over_plain"] = over([a / b for a, b in zip(each(arm, "final"), each("plain", "last"), strict=True)])
+        summary[arm]["final_over_plain"] = over([a / b for a, b in zip(each(arm, "final"), each("plain", "final"), strict=True)])
         summary[arm]["gold_over_plain_at_equal_kl"] = over([at_equal_kl(seed["arms"][arm], seed["arms"]["plain"]) for seed in seeds])
     for name in ("single", "ensemble"):
         runs = [seed["best_of_n"][name] for seed in seeds]

@@ -80,10 +80,10 @@ def candidates(home: Project) -> list[Answers]:
     return [Answers(a.prompt, a.texts + b.texts, a.finished + b.finished) for a, b in zip(sft, base, strict=True)]
 
 
-def few_prompts(home: Project, count: int) -> str:
-    """The first prompts that nothing is trained on, as a file of their own."""
-    [path] = (home.artifacts / "dataset" / "prompts-held-out").glob("*.jsonl")
-    return write(home, f"held-out-{count}", read_prompts(path)[:count])
+def few_prompts(home: Project, name: str, count: int) -> str:
+    """The first prompts of a data set, as a file of their own."""
+    [path] = (home.artifacts / "dataset" / name).glob("*.jsonl")
+    return write(home, f"{name}-{count}", read_prompts(path)[:count])
 
 
 def scores(home: Project, reward: str, rows: Sequence[Answers], *, pool: Pool) -> NDArray[numpy.float64]:

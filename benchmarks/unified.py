@@ -28,7 +28,7 @@ from benchmarks import base_model, pocket
 from benchmarks.quickstart import machine
 from fairlead.core.allocator import keep_freed_pages
 from fairlead.data.reading import read_demonstrations
-from fairlead.data.records import Record
+from fairlead.data.records import Messages
 from fairlead.model.policy import load_policy
 from fairlead.recipes import alternate, dpo, sft, uft
 from fairlead.rehearse import campaign, world
@@ -74,11 +74,13 @@ def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
     home = pocket.prepare(out, seed)
     [path] = (home.artifacts / "dataset" / "demonstrations").glob("*.jsonl")
     rows = {"demonstrations": read_demonstrations(path), "comparisons": pocket.comparisons(home)}
-    return home, {name: pocket.write(home, f"{name}-of-five", [row for row in part if not is_kept(row)]) for name, part in rows.items()}
+    return home, {
+        name: pocket.write(home, f"{name}-of-five", [row for row in part if not is_kept(row.prompt)]) for name, part in rows.items()
+    }
 
 
-def is_kept(row: Record) -> bool:
-    task = world.understand(row.prompt[-1].content)
+def is_kept(prompt: Messages) -> bool:
+    task = world.understand(prompt[-1].content)
     return task is not None and task.family in KEPT
 
 
@@ -107,16 +109,16 @@ def trained(home: Project, files: dict[str, str], arm: str, cell: dict[str, floa
     return pocket.train(home, alternate, mixed), time.process_time() - began
 
 
-def num_steps(home: Project, files: dict[str, str]) -> tuple[int, int]:
+def num_steps(files: dict[str, str]) -> tuple[int, int]:
     """Steps of SFT and of DPO that the sequential arm makes, but for the held-out tenth."""
-    lines = {name: sum(1 for _ in Path(path).open(encoding="utf-8")) for name, path in files.items()}
+    lines = {name: len(Path(path).read_text(encoding="utf-8").splitlines()) for name, path in files.items()}
     return 2 * int(0.9 * lines["demonstrations"]) // COMMON["batch"], int(0.9 * lines["comparisons"]) // COMMON["batch"]
 
 
 def tune(out: Path, arm: str) -> list[dict[str, Any]]:
     """Every cell with its gold on prompts of its own, the best first."""
     home, files = prepare(out, 100)
-    asked = [row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row)]
+    asked = [row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row.prompt)]
     prompts = pocket.write(home, "tuning", asked)
     found = []
     for values in itertools.product(*GRID[arm].values()):
@@ -135,9 +137,8 @@ def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"base": {"remembers": remembers(str(home.artifacts / "model" / "base"), seed)}}
     for arm in arms:
         made, seconds = trained(home, files, arm, TUNED[arm], seed)
-        rows = [
-            row for row in pocket.answers(home, made.label, name=f"{arm}-answers", seed=seed) if not is_kept_prompt(row.prompt[-1].content)
-        ]
+        every = pocket.answers(home, made.label, name=f"{arm}-answers", seed=seed)
+        rows = [row for row in every if not is_kept(row.prompt)]
         found[arm] = {
             "golds": pocket.first_golds(rows),
             "ended": sum(row.finished[0] for row in rows) / len(rows),
@@ -145,11 +146,6 @@ def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
             "seconds": seconds,
         }
     return found
-
-
-def is_kept_prompt(prompt: str) -> bool:
-    task = world.understand(prompt)
-    return task is not None and task.family in KEPT
 
 
 def remembers(folder: str, seed: int) -> float:
