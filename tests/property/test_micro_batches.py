@@ -51,7 +51,8 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     ),
     "alternate": (
         alternate,
-        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "batch": 1000, "steps": 1},
+        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "batch": 1000, "steps": 2}
+        | {"lr": 1e-12},  # a step of each kind
     ),
     "ppo": (
         ppo,
@@ -61,8 +62,9 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 
 
 def first_gradients(folder: Path, optimizer: str) -> Tensor:
-    """All of them in one vector, from the checkpoint after step 1."""
-    state = load_file(folder / "checkpoints" / "step-00000001" / f"{optimizer}.safetensors")
+    """All of them in one vector, from the only checkpoint: after step 1, or after two steps that hardly move, the sum of both."""
+    [checkpoint] = (folder / "checkpoints").iterdir()
+    state = load_file(checkpoint / f"{optimizer}.safetensors")
     return torch.cat([state[name].flatten() for name in sorted(state) if name.endswith(".exp_avg")]) * 10
 
 
