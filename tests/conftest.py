@@ -18,6 +18,13 @@ SHARED = Path(os.environ.get("FAIRLEAD_SHARED", Path(__file__).parents[2] / "sha
 TINY = ["vocab_size=320", "hidden=32", "layers=2", "heads=2", "intermediate=64", "context=256", "batch=16", "warmup=1"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole recipes run in these folders, each for a second or some."""
+    for item in items:
+        if item.path.parent.name in ("smoke", "property"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     """Runs one command line and returns what it said."""
