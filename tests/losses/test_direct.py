@@ -8,7 +8,7 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
-from fairlead.losses import binary, preference, unified
+from fairlead.losses import binary, preference, reward, unified
 from fairlead.losses.preference import PairLogps, PairTokens
 
 POLICY = PairLogps(tensor([-1.0]), tensor([-3.0]))
@@ -147,7 +147,7 @@ def test_the_papers_code_gives_the_same_numbers() -> None:
     # its formula, one answer at a time: (sigmoid(beta * (logp - logp_ref)) - rating)^2
     logps, before = 40 * random(50, seed=1) - 100, 40 * random(50, seed=2) - 100
     ratings = torch.rand(50, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    found = unified.squared_error(unified.implicit_reward(logps, before, beta=0.03), ratings)
+    found = unified.squared_error(0.03 * (logps - before), ratings)
     for i in range(50):
         reward = 0.03 * (float(logps[i]) - float(before[i]))
         assert found[i].item() == approx((1 / (1 + math.exp(-reward)) - float(ratings[i])) ** 2, abs=1e-9)
@@ -155,8 +155,8 @@ def test_the_papers_code_gives_the_same_numbers() -> None:
 
 def test_the_pairwise_form_is_dpo() -> None:
     policy, before = PairLogps(random(9, seed=1), random(9, seed=2)), PairLogps(random(9, seed=3), random(9, seed=4))
-    chosen, rejected = (unified.implicit_reward(x, y, beta=0.4) for x, y in zip(policy, before, strict=True))
-    assert (unified.pairwise(chosen, rejected) - preference.dpo(policy, before, beta=0.4)).abs().max() < 1e-12
+    chosen, rejected = (0.4 * (x - y) for x, y in zip(policy, before, strict=True))
+    assert (reward.bradley_terry(chosen, rejected) - preference.dpo(policy, before, beta=0.4)).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("loss", [unified.squared_error, unified.cross_entropy])
@@ -195,9 +195,9 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "orpo, rejected": lambda x, y, z: preference.orpo(PairLogps(-y.exp(), -x.exp()), LENGTHS, weight=0.5),
     "nll": lambda x, y, z: preference.chosen_nll(PairLogps(x, y), LENGTHS),
     "kto": lambda x, y, z: binary.kto(x - z, GOOD, beta=0.8, reference_point=0.2, desirable_weight=1.5, undesirable_weight=0.7),
-    "squared": lambda x, y, z: unified.squared_error(unified.implicit_reward(x, z, beta=0.8), y.sigmoid()),
-    "cross-entropy": lambda x, y, z: unified.cross_entropy(unified.implicit_reward(x, z, beta=0.8), y.sigmoid()),
-    "pairwise": lambda x, y, z: unified.pairwise(x, y),
+    "squared": lambda x, y, z: unified.squared_error(0.8 * (x - z), y.sigmoid()),
+    "cross-entropy": lambda x, y, z: unified.cross_entropy(0.8 * (x - z), y.sigmoid()),
+    "pairwise": lambda x, y, z: reward.bradley_terry(x, y),
 }
 
 

@@ -1,16 +1,13 @@
 """UNA and UFT: an answer's implicit reward beside the score that somebody gave it.  arXiv:2408.15339, arXiv:2410.21438.
 
-B = answers; returns [B], unreduced.  A score of 0.5 is neutral: there the answer is to stay as likely as the reference has it.
+B = answers; returns [B], unreduced.  An answer's implicit reward is beta * log(pi(y|x) / ref(y|x)): eq. 5 of arXiv:2410.21438 with
+f(x) = c = 0.  A score of 0.5 is neutral: there the answer is to stay as likely as the reference has it.  Of two answers without scores,
+the rewards are compared as a reward model's are (`losses/reward.py: bradley_terry`): eq. 10 of arXiv:2408.15339, which is DPO's loss.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def implicit_reward(logps: Tensor, reference_logps: Tensor, *, beta: float) -> Tensor:
-    """beta * log(pi(y|x) / ref(y|x)): eq. 5 of arXiv:2410.21438, with f(x) = c = 0.  [B], [B] -> [B]"""
-    return beta * (logps - reference_logps)
 
 
 def squared_error(rewards: Tensor, scores: Tensor) -> Tensor:
@@ -21,11 +18,6 @@ def squared_error(rewards: Tensor, scores: Tensor) -> Tensor:
 def cross_entropy(rewards: Tensor, scores: Tensor) -> Tensor:
     """-score * log sigma(reward) - (1 - score) * log(1 - sigma(reward)): eq. 12 of arXiv:2408.15339.  [B], [B] -> [B]"""
     return -scores * F.logsigmoid(rewards) - (1 - scores) * F.logsigmoid(-rewards)
-
-
-def pairwise(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
-    """-log sigma(r_chosen - r_rejected): eq. 10 of arXiv:2408.15339, which is DPO's loss.  [B], [B] -> [B]"""
-    return -F.logsigmoid(chosen_rewards - rejected_rewards)
 
 
 def centred(scores: Tensor, prompts: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_binary, read_comparisons, read_demonstrations, read_ratings
 from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Rating, Record, prompt_text
-from fairlead.losses import preference, unified
+from fairlead.losses import preference, reward, unified
 from fairlead.model import batch as batches
 from fairlead.model import memory
 from fairlead.model.adapters import Lora
@@ -214,7 +214,7 @@ def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Item], con
     scores = torch.tensor([item.score for item in items if item.score is not None], device=logps.device)
     chosen, rejected = first[paired], first[paired] + 1
     if config.pairs == "pairwise":
-        of_pairs = unified.pairwise(rewards[chosen], rewards[rejected])
+        of_pairs = reward.bradley_terry(rewards[chosen], rewards[rejected])
     else:
         ones, zeros = torch.ones_like(rewards[chosen]), torch.zeros_like(rewards[rejected])
         of_pairs = distance(rewards[chosen], ones) + distance(rewards[rejected], zeros)
