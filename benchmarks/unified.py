@@ -102,7 +102,7 @@ def trained(home: Project, files: dict[str, str], arm: str, cell: dict[str, floa
         return pocket.train(
             home, uft, uft.Config(name=tag, model="base", seed=seed, **files, **cell, **COMMON)
         ), time.process_time() - began
-    steps = num_steps(home, files)
+    steps = num_steps(files)
     mixed = alternate.Config(
         name=tag, model="base", steps=sum(steps), sft_share=steps[0] / sum(steps), seed=seed, **files, **cell, **COMMON
     )

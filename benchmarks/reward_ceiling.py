@@ -1,0 +1,131 @@
+"""How near a reward model comes to what people's own disagreement allows, and whether the probabilities that it states hold.
+
+run  python -m benchmarks.reward_ceiling --seeds 0 1 2 3 4 --out build/reward_ceiling --json benchmarks/results/reward_ceiling.json
+
+The quickstart's five simulated people judge pairs of unlike answers.  How they choose is known: the chance p that one of them, whoever it
+is and whichever answer is shown first, prefers A.  Who always says what is likelier is right in E[max(p, 1 - p)], the Bayes ceiling; a
+model's accuracy is the mean p of what it prefers.  Both are expectations, so that no chance of labelling is in the figure, and the ratio
+is what the model makes of what can be known.  The expected calibration error likewise compares stated probabilities with p, in 15 bins of
+equal size; the temperature is the admission report's, fitted to the prompts that the training run held out.  The test has prompts of its own.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from scipy import special
+
+from benchmarks.quickstart import machine
+from benchmarks.rater_aware import pairs
+from fairlead.data.records import Message
+from fairlead.data.writing import write_records
+from fairlead.loop.pocket import BASE_MODEL
+from fairlead.model.heads import load_reward_model
+from fairlead.model.judged import score_conversations
+from fairlead.recipes import reward
+from fairlead.rehearse import raters, world
+from fairlead.rehearse.raters import Candidates, Rater
+from fairlead.stats import interval
+from fairlead.store import project as projects
+from fairlead.store.run import open_run
+
+Vector = NDArray[numpy.float64]
+
+SIZES = (2400, 12000)  # judged pairs
+NUM_TEST = 3000
+NUM_BINS = 15
+SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of judged pairs")
+    parser.add_argument("--out", type=Path, default=Path("build/reward_ceiling"))
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    found = {seed: {size: one(args.out / f"seed-{seed}", seed, size) for size in args.sizes} for seed in args.seeds}
+    summary = {size: summarise([seed[size] for seed in found.values()]) for size in args.sizes}
+    print(json.dumps(summary, indent=2))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        result = {"machine": machine(), "settings": SETTINGS, "summary": summary, "seeds": found}
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def one(root: Path, seed: int, size: int) -> dict[str, Any]:
+    project = projects.open_at(root) if root.exists() else projects.create(root)
+    every = pairs(NUM_TEST + size, seed)
+    test, judged = every[:NUM_TEST], every[NUM_TEST:]
+    file = project.data / f"labels-{size}.jsonl"
+    write_records(file, raters.label(judged, raters.PANEL, run_seed=seed))
+    config = reward.Config(name=f"of-{size}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS)
+    with open_run(project, "reward", config, kind=reward.KIND, quiet=True) as run:
+        made = reward.main(config, run)
+    admission = json.loads((made.folder / "admission.json").read_text(encoding="utf-8"))
+    found = judge(margins(str(made.folder), test), test, admission["calibration"]["temperature"])
+    print(seed, size, json.dumps({name: round(value, 4) for name, value in found.items() if isinstance(value, float)}), flush=True)
+    return found
+
+
+def margins(folder: str, test: Sequence[Candidates]) -> Vector:
+    """Score of the first answer of each pair above the second's.  [pairs]"""
+    texts = [(Message("user", item.prompt), Message("assistant", answer)) for item in test for answer in item.answers]
+    scores = numpy.asarray(score_conversations(load_reward_model(folder), texts, 4096), dtype=numpy.float64)
+    return scores[0::2] - scores[1::2]
+
+
+def judge(margins: Vector, test: Sequence[Candidates], temperature: float) -> dict[str, Any]:
+    p = numpy.array([preference(item, raters.PANEL) for item in test])
+    known = numpy.maximum(p, 1 - p)
+    agreed = numpy.where(margins > 0, p, 1 - p)
+    families = [world.understand(item.prompt) for item in test]
+    return {
+        "accuracy": float(agreed.mean()),
+        "ceiling": float(known.mean()),
+        "of_ceiling": float(agreed.mean() / known.mean()),
+        "ece": ece(margins, p, 1.0),
+        "ece_calibrated": ece(margins, p, temperature),
+        "temperature": temperature,
+        "families": {
+            name: [float(part[[task is not None and task.family == name for task in families]].mean()) for part in (agreed, known)]
+            for name in sorted({task.family for task in families if task is not None})
+        },
+    }
+
+
+def preference(pair: Candidates, panel: Sequence[Rater]) -> float:
+    """P(one of the panel prefers the first answer), whichever side it is shown on; a rater who would call it a tie says nothing."""
+    found = []
+    for rater in panel:
+        a, b = (raters.utility(rater, pair.prompt, answer, finished=done) for answer, done in zip(pair.answers, pair.finished, strict=True))
+        if abs(a - b) >= rater.tie_width:
+            thought = (raters.sigmoid(a - b + rater.first_bias) + raters.sigmoid(a - b - rater.first_bias)) / 2
+            found.append((1 - rater.careless) * thought + rater.careless / 2)
+    return sum(found) / len(found) if found else 0.5
+
+
+def ece(margins: Vector, p: Vector, temperature: float) -> float:
+    """Mean over bins of |mean stated confidence - mean chance that people agree|."""
+    stated = special.expit(numpy.abs(margins) / temperature)
+    agreed = numpy.where(margins > 0, p, 1 - p)
+    parts = numpy.array_split(numpy.argsort(stated, kind="stable"), NUM_BINS)
+    return float(sum(len(part) * abs(stated[part].mean() - agreed[part].mean()) for part in parts) / len(p))
+
+
+def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = ("accuracy", "ceiling", "of_ceiling", "ece", "ece_calibrated", "temperature")
+    means = {name: interval.mean([seed[name] for seed in seeds]).as_dict() for name in names}
+    families = {
+        name: sum(seed["families"][name][0] for seed in seeds) / sum(seed["families"][name][1] for seed in seeds)
+        for name in seeds[0]["families"]
+    }
+    return means | {"families_of_ceiling": families}
+
+
+if __name__ == "__main__":
+    main()
