@@ -46,6 +46,7 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.train
 	$(PIP) install -c constraints.txt -e '.[test]'
 	$(BIN)/python tests/get_chromium.py
+	$(BIN)/python tests/get_postgres.py
 	touch $@
 
 # Make the embedded base model again, from nothing: about three quarters of an hour on two cores.

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from fairlead.labels.errors import StudioError
@@ -117,7 +117,7 @@ def _reach(engine: Engine) -> None:
     try:
         with engine.connect():
             pass
-    except OperationalError as error:
+    except DatabaseError as error:  # unreachable, not allowed, or a file that is something else
         where = engine.url.render_as_string(hide_password=True)
         raise StudioError(f"cannot open the database {where}: {str(error.orig).strip()}", field="database") from None
 
