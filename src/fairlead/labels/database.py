@@ -1,7 +1,7 @@
 """The studio's database: SQLite in a file, or PostgreSQL by URL, behind the same two verbs, `read` and `write`.
 
-All tables of `labels` are on `metadata`; the module that owns a table owns its queries.  Times are text in UTC, `2026-01-31T09:30:00.000000Z`,
-which sorts as it should on both databases.
+All tables of `labels` are on `metadata`; the module that owns a table owns its queries.  Times are text in UTC, such as
+`2026-01-31T09:30:00.000000Z`, which sorts as it should on both databases.
 
 SQLite: write-ahead log, foreign keys, every commit on the disk before it is acknowledged (`synchronous=FULL`).  One connection of a process
 writes, its threads take turns, and BEGIN IMMEDIATE makes processes take turns before they have read anything; readers never wait.

@@ -65,7 +65,15 @@ def append(
     made = _digest(head.seq, at, verb, actor, campaign, subject, content, head.digest)
     connection.execute(
         insert(event).values(
-            seq=head.seq, at=at, verb=verb, actor=actor, campaign_id=campaign, subject=subject, body=content, prev_digest=head.digest, digest=made
+            seq=head.seq,
+            at=at,
+            verb=verb,
+            actor=actor,
+            campaign_id=campaign,
+            subject=subject,
+            body=content,
+            prev_digest=head.digest,
+            digest=made,
         )
     )
     connection.execute(update(chain).where(chain.c.id == 1).values(digest=made))
