@@ -33,7 +33,8 @@ def steps(work: Work) -> dict[str, Any]:
     """A step, and its number as what to remember, in one transaction; slow on purpose."""
     for step in range(work.memory.get("next", 0), work.body["steps"]):
         time.sleep(work.body.get("seconds", 0))
-        with work.write(num_done=step + 1, num_all=work.body["steps"], memory={"next": step + 1}) as connection:
+        with work.write(num_done=step + 1, num_all=work.body["steps"]) as connection:
+            work.remember(connection, {"next": step + 1})
             connection.execute(insert(line).values(step=step, by=str(os.getpid())))
     return {"steps": work.body["steps"]}
 
@@ -122,7 +123,8 @@ def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(database: Databa
 
 def test_a_transaction_that_breaks_leaves_neither_the_change_nor_the_progress(database: Database) -> None:
     def breaks(work: Work) -> dict[str, Any]:
-        with work.write(num_done=5, memory={"next": 5}) as connection:
+        with work.write(num_done=5) as connection:
+            work.remember(connection, {"next": 5})
             connection.execute(insert(line).values(step=5))
             raise DataError("no")
         return {}
@@ -157,8 +159,8 @@ def test_what_failed_can_be_tried_again_and_goes_on_from_what_it_remembers(datab
 
     def mended(work: Work) -> dict[str, Any]:
         if broken.is_set():
-            with work.write(memory={"next": 2}, num_done=2):
-                pass
+            with work.write(num_done=2) as connection:
+                work.remember(connection, {"next": 2})
             raise DataError("the disk is full")
         return steps(work)
 

@@ -102,7 +102,7 @@ class Lost(Exception):
 
 @dataclass
 class Work:
-    """A job in a worker's hands.  `memory` is what the last `write` left, by this worker or one before it."""
+    """A job in a worker's hands.  `memory` is what the worker before it remembered; empty for the first."""
 
     database: Database
     job: Job
@@ -116,20 +116,19 @@ class Work:
         return self.job.body
 
     @contextlib.contextmanager
-    def write(
-        self, *, num_done: int | None = None, num_all: int | None = None, memory: dict[str, Any] | None = None
-    ) -> Iterator[Connection]:
+    def write(self, *, num_done: int | None = None, num_all: int | None = None) -> Iterator[Connection]:
         """A transaction of this job: what it changes, how far it is and what it remembers are kept together or not at all.
 
         Raises Lost, and changes nothing, when the job was cancelled, went to another worker, or the worker is to end.
         """
-        given = {"num_done": num_done, "num_all": num_all, "memory": memory}
-        known = {name: value for name, value in given.items() if value is not None}
+        known = {name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None}
         with self.database.write() as connection:
             _hold(connection, self, known)
             yield connection
-        if memory is not None:
-            self.memory = memory
+
+    def remember(self, connection: Connection, memory: dict[str, Any]) -> None:
+        """Inside `write`: where the next worker goes on."""
+        connection.execute(update(job).where(job.c.id == self.job.id).values(memory=memory))
 
 
 Handler: TypeAlias = Callable[[Work], dict[str, Any]]
