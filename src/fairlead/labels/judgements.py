@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.labels import campaigns, events, kinds, tasks
+from fairlead.labels import campaigns, events, kinds, plain, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -183,7 +183,7 @@ def submit(
 
 def undo(connection: Connection, one: Campaign, rater: str) -> tuple[Assignment, Judgement]:
     """The last task that this person judged, to be judged again: nothing changes until they send it.  Raises NotFound."""
-    query = select(judgement).where(judgement.c.campaign_id == one.id, judgement.c.rater == rater, _is_current())
+    query = select(judgement).where(judgement.c.campaign_id == one.id, judgement.c.rater == rater, is_current())
     row = connection.execute(query.order_by(judgement.c.id.desc()).limit(1)).one_or_none()
     if row is None:
         raise NotFound("there is nothing to take back.")
@@ -196,6 +196,7 @@ def skip(connection: Connection, token: str, rater: str, *, reason: str, note: s
         raise Invalid({"reason": f"is one of {', '.join(SKIPS)}"})
     if len(note) > LONGEST_NOTE:
         raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
+    plain.require(note=note)
     task, at = tasks.get(connection, token, rater), at or datetime.now(UTC)
     last = current_of(connection, token)
     if last is not None:
@@ -229,7 +230,7 @@ def current(
     limit: int | None = None,
 ) -> list[Judgement]:
     """Judgements that stand: neither superseded nor withdrawn, in the order in which they came."""
-    query = select(judgement).where(judgement.c.campaign_id == campaign_id, judgement.c.id > after, _is_current())
+    query = select(judgement).where(judgement.c.campaign_id == campaign_id, judgement.c.id > after, is_current())
     if item_id is not None:
         query = query.where(judgement.c.item_id == item_id)
     if rater is not None:
@@ -239,14 +240,20 @@ def current(
 
 def current_of(connection: Connection, token: str) -> Judgement | None:
     """Of one task."""
-    row = connection.execute(select(judgement).where(judgement.c.token == token, _is_current())).one_or_none()
+    row = connection.execute(select(judgement).where(judgement.c.token == token, is_current())).one_or_none()
     return _judgement(row) if row else None
 
 
 def count(connection: Connection, campaign_id: int, rater: str) -> int:
     """Judgements of this person that stand."""
-    query = select(func.count()).where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater, _is_current())
+    query = select(func.count()).where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater, is_current())
     return int(connection.execute(query).scalar() or 0)
+
+
+def active_times(connection: Connection, campaign_id: int, rater: str, *, since: str) -> list[int]:
+    """Milliseconds that each judgement of this person took which stands and was made since then."""
+    query = select(judgement.c.active_ms).where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater, is_current())
+    return list(connection.execute(query.where(judgement.c.made_at >= since)).scalars())
 
 
 # ---------------------------------------------------------------- drafts and flags
@@ -255,6 +262,7 @@ def count(connection: Connection, campaign_id: int, rater: str) -> int:
 def save_draft(connection: Connection, token: str, rater: str, body: Mapping[str, Any]) -> str:
     """What is being written; the last one counts.  Returns when it was saved.  No event: drafts are nobody's business."""
     tasks.get(connection, token, rater)
+    plain.require(draft=body)
     if len(str(body)) > LARGEST_JSON:
         raise Invalid({"draft": f"is larger than {LARGEST_JSON:,} characters"})
     at = now()
@@ -277,6 +285,7 @@ def raise_flag(connection: Connection, token: str, rater: str, *, reason: str, n
         raise Invalid({"reason": f"is one of {', '.join(FLAGS)}"})
     if len(note) > LONGEST_NOTE:
         raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
+    plain.require(note=note)
     task = tasks.get(connection, token, rater)
     values = {"campaign_id": task.campaign_id, "item_id": task.item.id, "rater": rater, "reason": reason, "note": note, "raised_at": now()}
     made = int(connection.execute(insert(flag).values(values).returning(flag.c.id)).scalar_one())
@@ -319,6 +328,7 @@ def _check(
     ui: Mapping[str, Any] | None,
 ) -> None:
     problems = {}
+    plain.require(key=key, note=note, dwell_ms=dwell_ms, ui=ui)
     if not 8 <= len(key) <= 80:
         problems["key"] = "has 8 to 80 characters"
     if unknown := [reason for reason in reasons if reason not in one.options["chips"]]:
@@ -353,7 +363,7 @@ def _finish(connection: Connection, task: Assignment, at: datetime) -> bool:
     return True
 
 
-def _is_current() -> Any:
+def is_current() -> Any:
     later = judgement.alias("later")
     return ~judgement.c.withdraws & ~exists().where(later.c.supersedes == judgement.c.id)
 

@@ -19,7 +19,7 @@
  * @property {string} kind
  * @property {Message[]} prompt
  * @property {Answer[]} answers
- * @property {{aspects: string[], chips: string[], points: number}} schema
+ * @property {{aspects: string[], chips: string[], points: number}} options
  * @property {string} render   digest of what is shown
  * @property {string} expires_at
  * @property {Draft|null} draft   what was being written, as the server has it
