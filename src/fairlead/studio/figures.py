@@ -1,0 +1,74 @@
+"""The figures of campaigns, computed once for everybody who looks at the same time.
+
+A dashboard is asked for again whenever something happens; in a large and busy campaign that is more often than it needs to be computed.
+Figures are kept for a second, or for as long as keeps the computing to a tenth of the time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from fairlead.labels import agreement, events, progress
+from fairlead.labels.agreement import Measured
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import Database, moment
+from fairlead.labels.progress import Progress
+
+KEEP_S = 1.0
+KEEP_AGREEMENT_S = 20.0  # it changes slowly
+REST = 10  # times as long as computing took
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Figures:
+    seq: int  # of the last event before they were computed
+    progress: Progress
+    agreement: Measured | None
+
+
+class Board:
+    def __init__(self, database: Database, clock: Callable[[], str]) -> None:
+        self._database, self._clock = database, clock
+        self._kept: dict[tuple[int, str], tuple[float, Any]] = {}  # until when
+        self._turns: dict[tuple[int, str], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def of(self, one: Campaign) -> Figures:
+        measured = self._keep(one, "agreement", KEEP_AGREEMENT_S, lambda: self._agreement(one))
+        seq, found = self._keep(one, "progress", KEEP_S, lambda: self._progress(one))
+        return Figures(seq, found, measured)
+
+    def forget(self, one: Campaign) -> None:
+        """Something was done that has to be seen at once."""
+        with self._lock:
+            self._kept.pop((one.id, "progress"), None)
+
+    def _keep(self, one: Campaign, what: str, keep_s: float, compute: Callable[[], T]) -> T:
+        with self._lock:
+            turn = self._turns.setdefault((one.id, what), threading.Lock())
+        with turn:  # the others wait for who came first, and take what it found
+            with self._lock:
+                until, found = self._kept.get((one.id, what), (0.0, None))
+            if time.monotonic() < until:
+                kept: T = found
+                return kept
+            began = time.monotonic()
+            made = compute()
+            took = time.monotonic() - began
+            with self._lock:
+                self._kept[one.id, what] = (time.monotonic() + max(keep_s, REST * took), made)
+            return made
+
+    def _progress(self, one: Campaign) -> tuple[int, Progress]:
+        at: datetime = moment(self._clock())
+        with self._database.read() as connection:
+            return events.last_seq(connection), progress.progress(connection, one, at=at)
+
+    def _agreement(self, one: Campaign) -> Measured | None:
+        with self._database.read() as connection:
+            return agreement.measure(connection, one)
