@@ -312,7 +312,7 @@ def read_guide(slug: str, body: ReadBody, viewer: Labeller, database: Database) 
 def work(viewer: Labeller, database: Database, utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0) -> WorkList:
     """Where one labels, with one's own pace: what asks for work first."""
     with database.read() as connection:
-        return WorkList(campaigns=[_work(one) for one in pace.work(connection, viewer.rater, _labels_in(viewer), utc_offset_min)])
+        return WorkList(campaigns=[_work(one) for one in pace.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)])
 
 
 @router.post(HERE + "/preview")
@@ -361,7 +361,7 @@ def _as_draft(one: Campaign, task: Assignment, last: Judgement) -> dict[str, Any
     }  # fmt: skip
 
 
-def _labels_in(viewer: Viewer) -> dict[int, bool]:
+def labels_in(viewer: Viewer) -> dict[int, bool]:
     """Campaigns in which the person labels -> whether they are paused there."""
     return {campaign: held.paused for campaign, held in viewer.memberships.items() if roles.suffices(held.role, "labeller")}
 
