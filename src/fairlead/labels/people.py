@@ -157,6 +157,11 @@ def by_password(connection: Connection, email: str, password: str) -> Person | N
     return _person(row) if row and right else None
 
 
+def has_this_password(connection: Connection, one: Person, password: str) -> bool:
+    stored = connection.execute(select(person.c.password).where(person.c.id == one.id)).scalar()
+    return passwords.right(password, stored)
+
+
 def every(connection: Connection) -> list[Person]:
     return [_person(row) for row in connection.execute(_people.order_by(func.lower(person.c.name), person.c.id))]
 

@@ -1,0 +1,67 @@
+"""The web application put together.  Nothing happens at import; `create_app` is all there is.
+
+A room of routes is one line in the import and one in ROUTERS.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+import fairlead
+from fairlead.labels import schema
+from fairlead.labels.database import Database, now, open_database
+from fairlead.studio import errors, html, limits, permissions
+from fairlead.studio.api import labelling as labelling_api
+from fairlead.studio.api import me as me_api
+from fairlead.studio.api import people as people_api
+from fairlead.studio.headers import SafeHeaders
+from fairlead.studio.limits import BodyLimit, Limiter
+from fairlead.studio.pages import entry as entry_pages
+from fairlead.studio.pages import label as label_pages
+from fairlead.studio.pages import people as people_pages
+from fairlead.studio.settings import Settings
+from fairlead.studio.state import Clock
+
+API = "/api/v1"
+API_ROUTERS = (labelling_api.router, me_api.router, people_api.router)
+PAGE_ROUTERS = (entry_pages.router, label_pages.router, people_pages.router)
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: Settings, database: Database | None = None, clock: Clock = now, *, demo: bool = False) -> FastAPI:
+    """`demo` puts on every page that nothing there is real.  A database that is given is the caller's to close."""
+    opened = database or open_database(settings.database)
+    schema.upgrade(opened)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        if database is None:
+            opened.close()
+
+    app = FastAPI(
+        title="Fairlead studio",
+        description="Where people give feedback. Everything that a page does can be done here, by a session or by a token.",
+        version=fairlead.__version__,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.database, app.state.clock, app.state.demo = settings, opened, clock, demo
+    app.state.templates = html.environment()
+    app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
+    app.state.wrong_clients = Limiter(limit=40, per_s=900)  # of one address on the network: passwords and links
+    for router in API_ROUTERS:
+        app.include_router(router, prefix=API, responses=errors.ANSWERS)
+    for router in PAGE_ROUTERS:
+        app.include_router(router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    errors.install(app)
+    app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB)
+    app.add_middleware(SafeHeaders, https=settings.secure)
+    permissions.check_routes(app)
+    return app
