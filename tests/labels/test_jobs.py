@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, String, Table, func, insert, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select
 
 from fairlead.core.errors import DataError
 from fairlead.labels import events, jobs
-from fairlead.labels.database import Database, metadata, open_database
+from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.jobs import Job, Lost, Work
 
 # What the jobs of these tests write: a line for each step that was taken.
-line = Table("test_line", metadata, Column("id", Integer, primary_key=True), Column("step", Integer), Column("by", String(40)))
+own = MetaData()
+line = Table("line", own, Column("id", Integer, primary_key=True), Column("step", Integer), Column("by", String(40)))
 
 WORKER = """
 import os, sys, threading, time
 from fairlead.labels import jobs
-from tests.labels.test_jobs import open_database, steps
+from fairlead.labels.database import open_database
+from tests.labels.test_jobs import steps
 database = open_database(sys.argv[1])
 print("ready", flush=True)
 jobs.work(database, {"steps": steps}, stop=threading.Event(), lease_s=float(sys.argv[2]), poll_s=0.02)
@@ -39,13 +41,10 @@ def steps(work: Work) -> dict[str, Any]:
     return {"steps": work.body["steps"]}
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Any:
-    opened = open_database(f"sqlite:///{tmp_path / 'studio.db'}")
-    with opened.write() as connection:
-        metadata.create_all(connection)
-    yield opened
-    opened.close()
+@pytest.fixture(autouse=True)
+def lines(database: Database) -> None:
+    with database.write() as connection:
+        own.create_all(connection)
 
 
 def add(database: Database, kind: str = "steps", **body: Any) -> int:
@@ -61,10 +60,6 @@ def look(database: Database, id: int) -> Job:
 def taken(database: Database) -> list[int]:
     with database.read() as connection:
         return list(connection.execute(select(line.c.step).order_by(line.c.id)).scalars())
-
-
-def num_lines(connection: Connection) -> int:
-    return int(connection.execute(select(func.count()).select_from(line)).scalar_one())
 
 
 def wait_until(condition: Any, seconds: float = 20) -> None:
@@ -242,9 +237,9 @@ def test_a_thread_works_until_it_is_stopped_and_gives_back_what_it_holds(databas
     assert taken(database) == [0, 1, *range(before)]
 
 
-def test_killed_workers_lose_no_step_and_repeat_none(database: Database, tmp_path: Path) -> None:
+def test_killed_workers_lose_no_step_and_repeat_none(database: Database, database_url: str, tmp_path: Path) -> None:
     id = add(database, steps=60, seconds=0.01)
-    command = [sys.executable, "-c", WORKER, database.url, "0.4"]
+    command = [sys.executable, "-c", WORKER, database_url, "0.4"]
     place = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{place / 'src'}:{place}:{place / 'tests'}"}
     workers = []
@@ -264,5 +259,4 @@ def test_killed_workers_lose_no_step_and_repeat_none(database: Database, tmp_pat
     found = look(database, id)
     assert (found.state, found.attempts, taken(database)) == ("done", 3, list(range(60)))
     with database.read() as connection:
-        workers_seen = connection.execute(select(func.count(func.distinct(line.c.by)))).scalar_one()
-        assert (workers_seen, num_lines(connection)) == (3, 60)
+        assert connection.execute(select(func.count(func.distinct(line.c.by)))).scalar_one() == 3

@@ -54,6 +54,7 @@ class Given:
     """What a row holds, before it is known what will be asked about it."""
 
     where: Where
+    row: Mapping[str, Any]  # as it was read
     kind: str  # a key of SUITS
     prompt: Messages
     answers: tuple[Answer, ...]
@@ -93,7 +94,7 @@ def fit(one: Given, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> t
     try:
         groups = _groups(one, kind, pairs)
     except BadRow as error:
-        return [], [error.problem]
+        return [], [replace(error.problem, row=one.row), *one.problems]
     prompt = one.prompt + one.answers[0].messages if kind == "conversation" else one.prompt
     made = [NewItem(prompt=prompt, answers=tuple(group), tags=one.tags, reference=one.reference, source=source[:200]) for group in groups]
     return made, list(one.problems)
@@ -141,7 +142,7 @@ def _answers(row: SourceRow, model: str | None) -> Given:
         )
     if not found:
         raise BadRow(problems[0])
-    return Given(where, ANSWERS, parsed.prompt, tuple(found), parsed.tags, parsed.reference, tuple(problems))
+    return Given(where, value, ANSWERS, parsed.prompt, tuple(found), parsed.tags, parsed.reference, tuple(problems))
 
 
 def _of_record(record: Record, row: SourceRow, model: str | None) -> Given:
@@ -170,7 +171,7 @@ def _of_record(record: Record, row: SourceRow, model: str | None) -> Given:
         answers = (answer((Message("assistant", "\n\n".join(record.completions)),), labels=list(record.labels)),)
     tags = row.value.get("tags")
     kept = tuple(tags) if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else ()
-    return Given(row.where, kind_of_record(record), prompt, answers, kept, reference)
+    return Given(row.where, row.value, kind_of_record(record), prompt, answers, kept, reference)
 
 
 def _turns(value: object, field: str, where: Where) -> Messages:

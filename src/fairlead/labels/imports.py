@@ -128,7 +128,7 @@ def receive(project: Project, stream: IO[bytes], *, max_bytes: int = MAX_BYTES) 
     return path
 
 
-def register(connection: Connection, project: Project, path: Path, *, filename: str, by: str) -> Upload:
+def register(connection: Connection, path: Path, *, filename: str, by: str) -> Upload:
     """What the file holds, from its first rows.  A file of which nothing can be used is removed, and Invalid says why."""
     try:
         if path.stat().st_size > MAX_LIST_BYTES and _is_list(path):
@@ -166,13 +166,20 @@ def _unpacked(stream: IO[bytes]) -> Iterator[bytes]:
             first = stream.read(_BLOCK)
         return
     packed, unpacker = first, zlib.decompressobj(wbits=31)
+    started = True
     try:
         while packed:
             yield unpacker.decompress(packed, _BLOCK)
             packed = unpacker.unconsumed_tail
-            if unpacker.eof:  # several files in one
-                packed, unpacker = unpacker.unused_data.lstrip(b"\0"), zlib.decompressobj(wbits=31)
+            if unpacker.eof:  # a file may hold several, one after another
+                packed = unpacker.unused_data.lstrip(b"\0")
+                unpacker, started = zlib.decompressobj(wbits=31), False
             packed = packed or stream.read(_BLOCK)
+            started = started or bool(packed)
+        if started:
+            yield unpacker.flush()
+        if started and not unpacker.eof:
+            raise Invalid({"file": "is a gzip file that was cut off"})
     except zlib.error as error:
         raise Invalid({"file": f"is a damaged gzip file: {error}"}) from error
 
