@@ -32,9 +32,10 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings, database: Database | None = None, clock: Clock = now, *, demo: bool = False) -> FastAPI:
-    """`demo` puts on every page that nothing there is real.  A database that is given is the caller's to close."""
+    """`demo` puts on every page that nothing there is real.  A database that is given is the caller's to bring up to date and to close."""
     opened = database or open_database(settings.database)
-    schema.upgrade(opened)
+    if database is None:
+        schema.upgrade(opened)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

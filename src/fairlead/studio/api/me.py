@@ -54,9 +54,7 @@ class Change(BaseModel):
     name: str | None = Field(None, max_length=500)
     email: str | None = Field(None, max_length=500)
     password: str | None = Field(None, max_length=1000, description="The new one; all other sessions end.")
-    current_password: str | None = Field(
-        None, max_length=1000, description="Needed for a new password or address, where there is a password."
-    )
+    current_password: str | None = Field(None, max_length=1000, description="Needed for a new password or address.")
 
 
 class Preferences(BaseModel):

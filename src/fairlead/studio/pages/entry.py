@@ -46,8 +46,7 @@ def log_in(
     try:
         secret = entry.log_in(request, database, email=email, password=password, days=settings.session_days, at=at)
     except NotSignedIn as error:
-        said = {"next": _own(next), "email": email, "error": str(error), "oidc": settings.oidc}
-        return html.page(request, "login.html", status=422, **said)
+        return html.page(request, "login.html", status=422, next=_own(next), email=email, error=str(error), oidc=settings.oidc)
     response = RedirectResponse(_own(next), 303)
     auth.sign_in(response, settings, secret)
     return response
