@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.labels import events, kinds
+from fairlead.labels import events, kinds, plain
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.kinds import Kind
@@ -202,6 +202,8 @@ def write_guidelines(connection: Connection, one: Campaign, text: str, *, by: st
     """A new version, unless the text is as it was."""
     if not text.strip() or len(text) > LONGEST_GUIDELINES:
         raise Invalid({"guidelines": f"need 1 to {LONGEST_GUIDELINES:,} characters"})
+    plain.require(guidelines=text)
+    _alone(connection, one)
     last = guidelines(connection, one.id)
     if last is not None and last.text == text:
         return last
@@ -227,6 +229,7 @@ def versions(connection: Connection, campaign_id: int) -> list[Guidelines]:
 
 
 def mark_read(connection: Connection, one: Campaign, rater: str, version: int) -> None:
+    _alone(connection, one)
     if version_read(connection, one.id, rater) < version and guidelines(connection, one.id, version):
         connection.execute(insert(guideline_read).values(campaign_id=one.id, rater=rater, version=version, read_at=now()))
         events.append(connection, verb="guidelines.read", actor=rater, campaign=one.id, subject=one.slug, body={"version": version})
@@ -252,6 +255,11 @@ def _free_slug(connection: Connection, wanted: str) -> str:
     return next(slug for n in range(1, len(taken) + 2) if (slug := wanted if n == 1 else f"{wanted}-{n}") not in taken)
 
 
+def _alone(connection: Connection, one: Campaign) -> None:
+    """On PostgreSQL those who come here at the same time take turns; on SQLite writers always do."""
+    connection.execute(select(campaign.c.id).where(campaign.c.id == one.id).with_for_update(key_share=True))
+
+
 def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
     def whole(value: object, low: int, high: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -270,7 +278,8 @@ def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
         "audience": (lambda v: isinstance(v, str) and len(v) <= 1000, "has at most 1,000 characters"),
         "lease_s": (lambda v: whole(v, 60, 86_400), "is 60 to 86,400 seconds"),
     }
-    return {name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])}
+    wrong = {name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])}
+    return {name: why for name, value in settings.items() if (why := plain.problem(value))} | wrong
 
 
 def _campaign(row: Any) -> Campaign:

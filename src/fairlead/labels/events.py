@@ -113,14 +113,15 @@ class Verdict:
 def verify(connection: Connection) -> Verdict:
     """Every event is computed again, from the first to the end that `chain` names."""
     expected, before = 1, START
-    for row in connection.execution_options(yield_per=2000).execute(select(event).order_by(event.c.seq)):
-        if row.seq != expected:
-            return Verdict(expected - 1, f"event {expected} is missing")
-        if row.prev_digest != before:
-            return Verdict(expected - 1, f"event {row.seq} does not follow the one before it")
-        if row.digest != _digest(row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before):
-            return Verdict(expected - 1, f"event {row.seq} was changed after it was written")
-        expected, before = expected + 1, row.digest
+    with connection.execute(select(event).order_by(event.c.seq), execution_options={"yield_per": 2000}) as rows:
+        for row in rows:
+            if row.seq != expected:
+                return Verdict(expected - 1, f"event {expected} is missing")
+            if row.prev_digest != before:
+                return Verdict(expected - 1, f"event {row.seq} does not follow the one before it")
+            if row.digest != _digest(row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before):
+                return Verdict(expected - 1, f"event {row.seq} was changed after it was written")
+            expected, before = expected + 1, row.digest
     end = connection.execute(select(chain.c.seq, chain.c.digest)).one_or_none()
     if (end.seq, end.digest) != (expected - 1, before) if end else expected > 1:
         return Verdict(expected - 1, f"the chain ends after event {expected - 1}, but not where it should")

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from fairlead.core import digest
 from fairlead.core import seed as seeds
 from fairlead.data.records import Message, Messages
-from fairlead.labels import events, kinds
+from fairlead.labels import events, kinds, plain
 from fairlead.labels.campaigns import Campaign, campaign
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
@@ -153,22 +153,27 @@ def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: s
 
 
 def set_overlap(connection: Connection, one: Campaign, overlap: int, *, by: str) -> None:
-    """More slots for every item, or fewer: open ones are taken away, what is held or done stays."""
+    """More slots for every item, or fewer: open ones are taken away, what is held or done stays, until its holder lets go (`tasks.free`)."""
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
         raise Invalid({"overlap": "is how many people judge each item, 1 to 20"})
-    if overlap > one.overlap:
-        rows = connection.execute(select(item.c.id, item.c.digest, item.c.priority).where(item.c.campaign_id == one.id)).all()
-        there = {
-            (row.item_id, row.n)
-            for row in connection.execute(select(slot.c.item_id, slot.c.n).where(slot.c.campaign_id == one.id, slot.c.n >= one.overlap))
-        }
-        more = [
-            _slot(one, row.id, row.digest, row.priority, n) for row in rows for n in range(one.overlap, overlap) if (row.id, n) not in there
-        ]
-        if more:
-            connection.execute(insert(slot), more)
-    else:
-        connection.execute(delete(slot).where(slot.c.campaign_id == one.id, slot.c.n >= overlap, slot.c.state == "open"))
+    there: dict[int, dict[int, str]] = {}
+    for row in connection.execute(select(slot.c.item_id, slot.c.n, slot.c.state).where(slot.c.campaign_id == one.id)):
+        there.setdefault(row.item_id, {})[row.n] = row.state
+    more: list[dict[str, Any]] = []
+    fewer: dict[int, list[int]] = {}  # n -> items
+    for row in connection.execute(select(item.c.id, item.c.digest, item.c.priority).where(item.c.campaign_id == one.id)):
+        states = there.get(row.id, {})
+        missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
+        more += [_slot(one, row.id, row.digest, row.priority, n) for n in missing]
+        free = sorted((n for n, state in states.items() if state == "open"), reverse=True)
+        for n in free[: max(0, len(states) - overlap)]:
+            fewer.setdefault(n, []).append(row.id)
+    if more:
+        connection.execute(insert(slot), more)
+    for n, item_ids in fewer.items():
+        for start in range(0, len(item_ids), _CHUNK):
+            part = item_ids[start : start + _CHUNK]
+            connection.execute(delete(slot).where(slot.c.item_id.in_(part), slot.c.n == n, slot.c.state == "open"))
     connection.execute(update(campaign).where(campaign.c.id == one.id).values(overlap=overlap))
     events.append(
         connection, verb="campaign.overlap", actor=by, campaign=one.id, subject=one.slug, body={"from": one.overlap, "to": overlap}
@@ -227,6 +232,10 @@ def _check(one: Campaign, row: NewItem, number: int) -> None:
         raise Invalid({"answers": f"row {number} has {len(row.answers)}; a {one.kind} item has {wanted}"})
     if not row.prompt or not all(answer.messages for answer in row.answers):
         raise Invalid({"prompt": f"row {number} has an empty prompt or answer"})
+    if why := plain.problem(
+        [[asdict(m) for m in row.prompt], [_stored(answer) for answer in row.answers], row.tags, row.reference, row.source]
+    ):
+        raise Invalid({"prompt": f"row {number} {why}"})
     if len({answer.messages for answer in row.answers}) < len(row.answers):
         raise Invalid({"answers": f"row {number} has the same answer twice; nobody can tell which is better"})
     if not 0 <= row.priority <= MAX_PRIORITY:

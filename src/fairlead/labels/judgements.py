@@ -147,12 +147,12 @@ def submit(
     at: datetime | None = None,
 ) -> Judgement:
     """Keeps a judgement of a task, in letters as shown.  The same key again returns what it made first.  Raises Invalid, NotFound."""
+    task, at = tasks.get(connection, token, rater, alone=True), at or datetime.now(UTC)
     there = connection.execute(select(judgement).where(judgement.c.rater == rater, judgement.c.key == key)).one_or_none()
     if there is not None:
         if there.token != token:
             raise Conflict("this key was used for another task.")
         return _judgement(there)
-    task, at = tasks.get(connection, token, rater), at or datetime.now(UTC)
     one = campaigns.by_id(connection, task.campaign_id)
     _check(one, key, reasons, note, active_ms, dwell_ms, ui)
     kept = kinds.to_kept(one.kind, one.options, value, task.order, num_turns=len(task.item.prompt))
@@ -197,7 +197,7 @@ def skip(connection: Connection, token: str, rater: str, *, reason: str, note: s
     if len(note) > LONGEST_NOTE:
         raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
     plain.require(note=note)
-    task, at = tasks.get(connection, token, rater), at or datetime.now(UTC)
+    task, at = tasks.get(connection, token, rater, alone=True), at or datetime.now(UTC)
     last = current_of(connection, token)
     if last is not None:
         values = {
@@ -209,7 +209,7 @@ def skip(connection: Connection, token: str, rater: str, *, reason: str, note: s
         }  # fmt: skip
         connection.execute(insert(judgement).values(values))
         connection.execute(update(assignment).where(assignment.c.token == token).values(how="skipped", ended_at=stamp(at), reason=reason))
-        connection.execute(update(slot).where(slot.c.token == token, slot.c.state == "done").values(state="open", token=None))
+        tasks.free(connection, token)
     elif not tasks.end(connection, token, "skipped", at=at, reason=reason):
         if task.how == "skipped":
             return
@@ -261,7 +261,7 @@ def active_times(connection: Connection, campaign_id: int, rater: str, *, since:
 
 def save_draft(connection: Connection, token: str, rater: str, body: Mapping[str, Any]) -> str:
     """What is being written; the last one counts.  Returns when it was saved.  No event: drafts are nobody's business."""
-    tasks.get(connection, token, rater)
+    tasks.get(connection, token, rater, alone=True)
     plain.require(draft=body)
     if len(str(body)) > LARGEST_JSON:
         raise Invalid({"draft": f"is larger than {LARGEST_JSON:,} characters"})

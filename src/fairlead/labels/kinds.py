@@ -19,9 +19,11 @@ Pairwise values may also have aspects {name: "A"|"="|"B"} (kept as 1, 0, -1 for 
 any of these, `{"cannot": "judge"|"unsafe"}` says that nobody should have to judge this; that is an answer, unlike a skip.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from fairlead.labels import plain
 from fairlead.labels.errors import Invalid
 
 Kind = Literal["pairwise", "ranking", "rating", "thumbs", "aspects", "demonstration", "edit", "conversation", "chat"]
@@ -45,13 +47,15 @@ def letter(position: int) -> str:
 def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     """What a lead sets for a kind, with the defaults; raises Invalid with every problem."""
     problems = {name: "no kind of task has this" for name in options if name not in DEFAULT_OPTIONS}
-    merged = {**DEFAULT_OPTIONS, **{name: options[name] for name in options if name in DEFAULT_OPTIONS}}
+    merged = {**copy.deepcopy(DEFAULT_OPTIONS), **{name: options[name] for name in options if name in DEFAULT_OPTIONS}}
     for name, most in (("aspects", 8), ("chips", 12)):
         words = merged[name]
         if not isinstance(words, list) or not all(isinstance(word, str) and 0 < len(word.strip()) <= 40 for word in words):
             problems[name] = "is a list of short names, up to 40 characters each"
         elif len(words) > most or len(set(words)) < len(words):
             problems[name] = f"is at most {most} different names"
+        elif why := plain.problem(words):
+            problems[name] = why
     points = merged["points"]
     if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= 10:
         problems["points"] = "is the number of steps of a rating, 2 to 10"
@@ -172,13 +176,14 @@ def _conversation(options: Mapping[str, Any], value: Mapping[str, Any], _: Seque
     turns = value.get("turns")
     if not isinstance(turns, Mapping) or not turns:
         raise Invalid({"turns": "judges at least one turn"})
+    names = [str(n) for n in range(num_turns)]
     kept: dict[str, Any] = {}
     for turn, verdict in turns.items():
-        if not (isinstance(turn, str) and turn.isascii() and turn.isdigit() and int(turn) < num_turns):
+        if turn not in names:
             raise Invalid({"turns": f"{turn!r} is no turn of this conversation"})
         if not isinstance(verdict, Mapping) or len(verdict) != 1 or not set(verdict) <= {"label", "score"}:
             raise Invalid({"turns": f"turn {turn} needs a label or a score"})
-        kept[str(int(turn))] = _thumbs(options, verdict, (), 0) if "label" in verdict else _rating(options, verdict, (), 0)
+        kept[turn] = _thumbs(options, verdict, (), 0) if "label" in verdict else _rating(options, verdict, (), 0)
     return {"turns": kept}
 
 
@@ -212,6 +217,7 @@ def _text(value: object) -> str:
         raise Invalid({"text": "is empty"})
     if len(value) > LONGEST_TEXT:
         raise Invalid({"text": f"is longer than {LONGEST_TEXT:,} characters"})
+    plain.require(text=value)
     return value
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     exists,
     func,
     insert,
@@ -36,7 +37,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fairlead.core import seed as seeds
 from fairlead.labels import campaigns, events, items
-from fairlead.labels.campaigns import Campaign
+from fairlead.labels.campaigns import Campaign, campaign
 from fairlead.labels.database import metadata, moment, stamp
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.items import Item, slot
@@ -57,7 +58,7 @@ assignment = Table(
     Column("ended_at", String(27)),
     Column("how", String(10)),  # judged, skipped, released, expired; empty while it is held
     Column("reason", Text),  # of a skip
-    Index("ix_assignment_campaign_id_rater_seq", "campaign_id", "rater", "seq"),
+    Index("ix_assignment_campaign_id_rater_seq", "campaign_id", "rater", "seq", unique=True),
     Index("ix_assignment_rater_how", "rater", "how"),
     Index("ix_assignment_campaign_id_how", "campaign_id", "how"),
 )
@@ -111,9 +112,11 @@ def holding(connection: Connection, one: Campaign, rater: str) -> list[Assignmen
     return [_assignment(connection, row) for row in rows]
 
 
-def get(connection: Connection, token: str, rater: str) -> Assignment:
-    """Raises NotFound for a token that is not this person's."""
+def get(connection: Connection, token: str, rater: str, *, alone: bool = False) -> Assignment:
+    """Raises NotFound for a token that is not this person's.  `alone`: until the transaction ends nobody else gets it so."""
     query = select(assignment).where(assignment.c.token == token, assignment.c.rater == rater)
+    if alone:
+        query = query.with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound("there is no such task of yours.")
@@ -149,7 +152,7 @@ def reclaim(connection: Connection, one: Campaign, *, at: datetime | None = None
     """Items whose holders gave no sign of life are free again.  Returns how many."""
     late = stamp(at or datetime.now(UTC))
     query = select(slot.c.token).where(slot.c.campaign_id == one.id, slot.c.state == "held", slot.c.expires_at < late)
-    tokens = connection.execute(query.limit(100)).scalars().all()
+    tokens = connection.execute(query.order_by(slot.c.id).limit(100)).scalars().all()  # in one order, or two could wait for each other
     return sum(end(connection, token, "expired", at=at or datetime.now(UTC)) for token in tokens)
 
 
@@ -158,12 +161,20 @@ def end(connection: Connection, token: str, how: str, *, at: datetime, reason: s
     ended = update(assignment).where(assignment.c.token == token, assignment.c.how.is_(None))
     if not connection.execute(ended.values(how=how, ended_at=stamp(at), reason=reason)).rowcount:
         return False
-    mine = update(slot).where(slot.c.token == token, slot.c.state == "held")
     if how == "judged":
-        connection.execute(mine.values(state="done", expires_at=None))
+        connection.execute(update(slot).where(slot.c.token == token, slot.c.state == "held").values(state="done", expires_at=None))
     else:
-        connection.execute(mine.values(state="open", token=None, expires_at=None))
+        free(connection, token)
     return True
+
+
+def free(connection: Connection, token: str) -> None:
+    """The slot of an assignment is open again, or gone where the item has more than the campaign now wants."""
+    other = slot.alias("other")
+    has = select(func.count()).where(other.c.item_id == slot.c.item_id).scalar_subquery()
+    wanted = select(campaign.c.overlap).where(campaign.c.id == slot.c.campaign_id).scalar_subquery()
+    connection.execute(delete(slot).where(slot.c.token == token, has > wanted))
+    connection.execute(update(slot).where(slot.c.token == token).values(state="open", token=None, expires_at=None))
 
 
 # ---------------------------------------------------------------- taking a slot
@@ -201,7 +212,7 @@ def _take(connection: Connection, one: Campaign, rater: str, at: datetime) -> As
                 }  # fmt: skip
                 made = connection.execute(insert(assignment).values(values).returning(assignment)).one()
                 return _of(made, found)
-        except IntegrityError:  # the same person took another slot of the item at this moment, in another window
+        except IntegrityError:  # the same person took another slot of the item, or the same place, at this moment in another window
             continue
 
 
