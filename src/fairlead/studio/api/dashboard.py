@@ -157,19 +157,19 @@ def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
     """What the dashboard shows.  People are pseudonyms."""
     board: Board = request.app.state.board
     found = board.of(viewer.here)
-    measured = found.agreement
-    return DashboardOut(
-        seq=found.seq,
-        progress=ProgressOut.model_validate(found.progress),
-        agreement=measured
-        and AgreementOut(
-            of=measured.of,
-            raw=_known(measured.found.raw),
-            alpha=measured.found.alpha and _known(measured.found.alpha),
-            num_items=measured.num_items,
-            num_pairs=measured.found.num_pairs,
-        ),
+    known = found.agreement
+    measured = (
+        None
+        if known is None
+        else AgreementOut(
+            of=known.of,
+            raw=_known(known.found.raw),
+            alpha=known.found.alpha and _known(known.found.alpha),
+            num_items=known.num_items,
+            num_pairs=known.found.num_pairs,
+        )
     )
+    return DashboardOut(seq=found.seq, progress=ProgressOut.model_validate(found.progress), agreement=measured)
 
 
 @router.get("/campaigns/{slug}/flags")

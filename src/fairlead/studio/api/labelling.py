@@ -19,7 +19,6 @@ from fairlead.labels.judgements import LONGEST_NOTE, MOST_ACTIVE_MS, Judgement
 from fairlead.labels.kinds import Kind
 from fairlead.labels.tasks import Assignment
 from fairlead.studio import render, roles
-from fairlead.studio.api.inputs import Json, Line, Text
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Labeller
 from fairlead.studio.state import Database
@@ -35,7 +34,9 @@ Key = Annotated[
     str, Header(alias="Idempotency-Key", pattern=r"^[A-Za-z0-9_-]{8,80}$", description="The sender's own: sending twice is sending once.")
 ]
 Active = Annotated[int, Field(ge=0, le=MOST_ACTIVE_MS, description="Milliseconds at work: focused, visible, touched within 30 s.")]
-Note = Annotated[Text, Field(max_length=LONGEST_NOTE)]
+Line = Annotated[str, Field(max_length=200)]
+Json = dict[str, Any]
+Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
 
 
 class SaidBy(BaseModel):
@@ -191,7 +192,7 @@ class WorkList(BaseModel):
 
 
 class PreviewBody(BaseModel):
-    text: Annotated[Text, Field(max_length=kinds.LONGEST_TEXT)]
+    text: Annotated[str, Field(max_length=kinds.LONGEST_TEXT)]
 
 
 class Preview(BaseModel):
