@@ -9,16 +9,18 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
 from fairlead.labels import schema
 from fairlead.labels.database import Database, now, open_database
-from fairlead.studio import errors, html, limits, permissions
+from fairlead.studio import auth, errors, html, limits, permissions
 from fairlead.studio.api import labelling as labelling_api
 from fairlead.studio.api import me as me_api
 from fairlead.studio.api import people as people_api
 from fairlead.studio.headers import SafeHeaders
 from fairlead.studio.limits import BodyLimit, Limiter
+from fairlead.studio.live import Live
 from fairlead.studio.pages import entry as entry_pages
 from fairlead.studio.pages import label as label_pages
 from fairlead.studio.pages import people as people_pages
@@ -37,9 +39,12 @@ def create_app(settings: Settings, database: Database | None = None, clock: Cloc
     if database is None:
         schema.upgrade(opened)
 
+    live = Live(opened)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        live.close()
         if database is None:
             opened.close()
 
@@ -53,6 +58,7 @@ def create_app(settings: Settings, database: Database | None = None, clock: Cloc
         lifespan=lifespan,
     )
     app.state.settings, app.state.database, app.state.clock, app.state.demo = settings, opened, clock, demo
+    app.state.live = live
     app.state.templates = html.environment()
     app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
     app.state.wrong_clients = Limiter(limit=40, per_s=900)  # of one address on the network: passwords and links
@@ -62,7 +68,20 @@ def create_app(settings: Settings, database: Database | None = None, clock: Cloc
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
+    app.add_middleware(Wakes, live=live)
     app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB)
     app.add_middleware(SafeHeaders, https=settings.secure)
     permissions.check_routes(app)
     return app
+
+
+class Wakes:
+    """Who watches the events hears of a change as soon as its request is answered."""
+
+    def __init__(self, app: ASGIApp, *, live: Live) -> None:
+        self._app, self._live = app, live
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] not in auth.SAFE:
+            self._live.wake()

@@ -1,8 +1,10 @@
 """What a studio is told when it starts.  Everything else is in its database."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from fairlead.labels.errors import StudioError
@@ -60,10 +62,14 @@ class Settings:
         return self.origin.startswith("https://")
 
 
-def oidc_of(table: dict[str, str] | None) -> Oidc | None:
-    """From `[studio.oidc]` of fairlead.toml; the secret is in the environment and never in a file of the project."""
+def oidc_of(marker: Mapping[str, Any]) -> Oidc | None:
+    """`[studio.oidc]` of fairlead.toml; the secret is in the environment and never in a file of the project."""
+    studio = marker.get("studio", {})
+    table = studio.get("oidc") if isinstance(studio, dict) else studio
     if table is None:
         return None
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise StudioError("[studio.oidc] in fairlead.toml is a table of texts: issuer, client_id and name.", field="oidc")
     if unknown := set(table) - {"issuer", "client_id", "name"}:
         raise StudioError(f"[studio.oidc] has no {', '.join(sorted(unknown))}; it has issuer, client_id and name.", field="oidc")
     if missing := {"issuer", "client_id"} - set(table):

@@ -1,0 +1,242 @@
+"""`fairlead studio`: the web application where people give feedback, and what its keeper does beside it."""
+
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fairlead.cli.output import AsJson, note, tell
+from fairlead.cli.place import ProjectDir, open_project
+from fairlead.core.errors import GateRefused
+
+if TYPE_CHECKING:
+    from fairlead.labels.database import Database
+    from fairlead.studio.settings import Settings
+
+SELF = "system"
+DATABASE = "FAIRLEAD_DATABASE"
+
+app = typer.Typer(help="Collect people's feedback in the browser.", no_args_is_help=True)
+user = typer.Typer(help="Let people into the studio.", no_args_is_help=True)
+app.add_typer(user, name="user")
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="FILE|URL",
+        envvar=DATABASE,
+        help="A SQLite file, or postgresql://USER:PASSWORD@HOST/NAME; otherwise studio.db in the project.",
+    ),
+]
+PublicUrl = Annotated[str | None, typer.Option("--public-url", metavar="URL", help="What people open, where a proxy stands in front.")]
+
+
+@app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8400,
+    database: DatabaseUrl = None,
+    public_url: PublicUrl = None,
+    trusted_proxies: Annotated[
+        str, typer.Option(metavar="IPS", help="Proxies whose word about a client's address is taken, with commas between; * for all.")
+    ] = "127.0.0.1",
+    log_requests: Annotated[bool, typer.Option("--log-requests", help="A line for each request on standard error.")] = False,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the studio until Ctrl-C.  The first time, it prints a link that makes you its owner.
+
+    Example: fairlead studio serve --port 8400
+    """
+    from fairlead.core import jsonl
+    from fairlead.studio.app import create_app
+    from fairlead.studio.serving import Server
+
+    listening = _listen(host, port)
+    port = listening.getsockname()[1]
+    settings = _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
+    opened = _open(settings)
+    made = create_app(settings, opened)
+    first_url = _first_url(opened, settings)
+    if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
+        note("Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy.")
+
+    def ready() -> None:
+        if as_json:
+            print(jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}), flush=True)
+            return
+        print(f"The studio is at {settings.origin}", flush=True)
+        if first_url is not None:
+            print(f"Nobody owns it yet. Open this link, which works once and for a day, and become its owner:\n  {first_url}", flush=True)
+        print("Ctrl-C stops it.", flush=True)
+
+    try:
+        Server(made, settings, ready).run([listening])
+    finally:
+        opened.close()
+        listening.close()
+    note("Stopped.")
+
+
+@user.command("add")
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="How leads see them.")],
+    email: Annotated[str | None, typer.Option(help="With which they log in. Somebody who is here already gets a new link.")] = None,
+    role: Annotated[str | None, typer.Option(help="In every campaign: viewer, lead or owner.")] = None,
+    campaign: Annotated[str | None, typer.Option(metavar="SLUG", help="A campaign in which they label.")] = None,
+    database: DatabaseUrl = None,
+    public_url: PublicUrl = None,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add somebody, and print the link with which they come in and choose a password.
+
+    Example: fairlead studio user add "Ada Lovelace" --email ada@example.org --role lead
+    """
+    from fairlead.labels import access, campaigns, people
+    from fairlead.labels.database import now
+
+    settings = _settings(database, project, public_url=public_url)
+    opened = _open(settings)
+    with opened.write() as connection:
+        known = people.by_email(connection, email) if email else None
+        one = known or people.add(connection, name=name, email=email, role=role, by=SELF)
+        if known is not None and role is not None and role != known.role:
+            people.set_role(connection, known, role, by=SELF)
+        if campaign is not None:
+            people.join(connection, one, campaigns.get(connection, campaign).id, "labeller", by=SELF)
+        _, secret = access.make_invite(connection, role=None, person_id=one.id, by=SELF, at=now())
+    opened.close()
+    url = f"{settings.origin}/join/{secret}"
+    came = "is here already" if known else "was added"
+    tell(
+        {"rater": one.rater, "name": one.name, "known": known is not None, "url": url},
+        [f"{one.name} {came}, as {one.rater}.", f"This link lets them in, once and for a week: {url}"],
+        as_json=as_json,
+        next="fairlead studio serve",
+    )
+
+
+@app.command("status")
+def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: AsJson = False) -> None:
+    """Who and what is in the studio, and what is waiting.
+
+    Example: fairlead studio status
+    """
+    from fairlead.labels import campaigns, events, jobs, people
+
+    opened = _open(_settings(database, project))
+    with opened.read() as connection:
+        everybody = people.every(connection)
+        found = campaigns.every(connection)
+        waiting = [one for one in jobs.recent(connection, limit=1000) if not one.is_over]
+        num_events = events.last_seq(connection)
+    opened.close()
+    owners = sum(one.role == "owner" for one in everybody)
+    facts = {
+        "database": opened.url,
+        "num_people": len(everybody),
+        "num_owners": owners,
+        "campaigns": [{"slug": one.slug, "name": one.name, "kind": one.kind, "state": one.state} for one in found],
+        "num_jobs_waiting": len(waiting),
+        "num_events": num_events,
+    }
+    shown = [
+        f"{opened.url}",
+        f"{_number(len(everybody), 'person', 'people')}, of whom {_number(owners, 'is an owner', 'are owners')}.",
+        *(f"{one.state:<7} {one.kind:<14} {one.slug}" for one in found),
+        f"{_number(len(found), 'campaign')}, {_number(len(waiting), 'job')} waiting or running, {_number(num_events, 'event')}.",
+    ]
+    tell(facts, shown, as_json=as_json, next="fairlead studio verify")
+
+
+@app.command("verify")
+def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: AsJson = False) -> None:
+    """Compute the chain of events again; exit 3 where one was changed or is missing.
+
+    Example: fairlead studio verify
+    """
+    from fairlead.labels import events
+
+    opened = _open(_settings(database, project))
+    with opened.read() as connection:
+        verdict = events.verify(connection)
+    opened.close()
+    if verdict.problem is not None:
+        raise GateRefused(f"{opened.url}: {verdict.problem}. Before that, {_number(verdict.num_events, 'event')} as written.")
+    tell(
+        {"database": opened.url, "num_events": verdict.num_events},
+        [f"All {_number(verdict.num_events, 'event')} are as they were written, and none is missing."],
+        as_json=as_json,
+        next="fairlead studio status",
+    )
+
+
+def _settings(
+    database: str | None,
+    project: Path | None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8400,
+    public_url: str | None = None,
+    trusted_proxies: str = "127.0.0.1",
+    serving: bool = False,
+) -> "Settings":
+    """Who serves needs a project, for its uploads, snapshots and runs; for the rest the database is enough."""
+    from fairlead.store import project as projects
+    from fairlead.studio.settings import Settings, oidc_of
+
+    home = open_project(project) if project is not None or database is None or serving else None
+    return Settings(
+        database=database or str(home.root / "studio.db" if home else ""),
+        project=home.root if home else None,
+        host=host,
+        port=port,
+        public_url=public_url,
+        trusted_proxies=trusted_proxies,
+        oidc=oidc_of(projects.settings(home.root)) if home and serving else None,
+    )
+
+
+def _open(settings: "Settings") -> "Database":
+    from fairlead.labels import schema
+    from fairlead.labels.database import open_database
+
+    opened = open_database(settings.database)
+    schema.upgrade(opened)
+    return opened
+
+
+def _first_url(opened: "Database", settings: "Settings") -> str | None:
+    """A link that makes an owner, while there is none.  There is no password that everybody knows."""
+    from fairlead.labels import access, people
+    from fairlead.labels.database import now
+
+    with opened.write() as connection:
+        if people.has_owner(connection):
+            return None
+        _, secret = access.make_invite(connection, role="owner", days=1, by=SELF, at=now())
+    return f"{settings.origin}/first/{secret}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from fairlead.labels.errors import StudioError
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise StudioError(f"cannot listen on {host} port {port}: {error}. Choose another with --port or --host.", field="port") from None
+    return listening
+
+
+def _number(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
