@@ -3,11 +3,11 @@
 A room of routes is one line in the import and one in ROUTERS.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,26 +15,37 @@ import fairlead
 from fairlead.labels import schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.studio import auth, errors, html, limits, permissions
+from fairlead.studio.api import dashboard as dashboard_api
+from fairlead.studio.api import events as events_api
 from fairlead.studio.api import labelling as labelling_api
 from fairlead.studio.api import me as me_api
 from fairlead.studio.api import people as people_api
+from fairlead.studio.api import runs as runs_api
+from fairlead.studio.figures import Board
 from fairlead.studio.headers import SafeHeaders
 from fairlead.studio.limits import BodyLimit, Limiter
 from fairlead.studio.live import Live
+from fairlead.studio.pages import dashboard as dashboard_pages
 from fairlead.studio.pages import entry as entry_pages
 from fairlead.studio.pages import label as label_pages
 from fairlead.studio.pages import people as people_pages
+from fairlead.studio.pages import runs as runs_pages
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Clock
 
 API = "/api/v1"
-API_ROUTERS = (labelling_api.router, me_api.router, people_api.router)
-PAGE_ROUTERS = (entry_pages.router, label_pages.router, people_pages.router)
+API_ROUTERS = (dashboard_api.router, events_api.router, labelling_api.router, me_api.router, people_api.router, runs_api.router)
+PAGE_ROUTERS = (dashboard_pages.router, entry_pages.router, label_pages.router, people_pages.router, runs_pages.router)
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(settings: Settings, database: Database | None = None, clock: Clock = now, *, demo: bool = False) -> FastAPI:
-    """`demo` puts on every page that nothing there is real.  A database that is given is the caller's to bring up to date and to close."""
+def create_app(
+    settings: Settings, database: Database | None = None, clock: Clock = now, *, more: Sequence[APIRouter] = (), demo: bool = False
+) -> FastAPI:
+    """A database that is given is the caller's to bring up to date and to close.
+
+    `more` are rooms of pages that need an extra; `demo` puts on every page that nothing there is real.
+    """
     opened = database or open_database(settings.database)
     if database is None:
         schema.upgrade(opened)
@@ -60,11 +71,12 @@ def create_app(settings: Settings, database: Database | None = None, clock: Cloc
     app.state.settings, app.state.database, app.state.clock, app.state.demo = settings, opened, clock, demo
     app.state.live = live
     app.state.templates = html.environment()
+    app.state.board = Board(opened, clock)
     app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
     app.state.wrong_clients = Limiter(limit=40, per_s=900)  # of one address on the network: passwords and links
     for router in API_ROUTERS:
         app.include_router(router, prefix=API, responses=errors.ANSWERS)
-    for router in PAGE_ROUTERS:
+    for router in (*PAGE_ROUTERS, *more):
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)

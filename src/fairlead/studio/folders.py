@@ -21,6 +21,7 @@ MOST_PAGE = 16 << 20  # bytes of an HTML report
 
 LONGEST = 300  # characters of a text that is shown
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,249}")
 
 
@@ -118,8 +119,19 @@ def number(value: object) -> float | None:
     return whole(value)
 
 
+def is_text(content: bytes) -> bool:
+    """Whether the JSON in it can be written again: half a character, which JSON can name, is none."""
+    try:
+        text = content.decode("utf-8")
+        if _HALF.search(text):
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _parse(content: bytes) -> Any:
     try:
-        return json.loads(content, parse_constant=lambda _: None)
+        return json.loads(content, parse_constant=lambda _: None) if is_text(content) else None
     except (ValueError, RecursionError):
         return None

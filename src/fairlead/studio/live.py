@@ -16,7 +16,6 @@ from typing import Any
 
 import anyio.to_thread
 from sqlalchemy.exc import OperationalError
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fairlead.labels import events
 from fairlead.labels.database import Database
@@ -148,20 +147,6 @@ class Live:
     def _last(self) -> int:
         with self._database.read() as connection:
             return events.last_seq(connection)
-
-
-class Wake:
-    """Tells `live` after each request that may have written something."""
-
-    def __init__(self, app: ASGIApp, live: Live) -> None:
-        self._app, self._live = app, live
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-                self._live.wake()
 
 
 def _frame(seq: int, said: dict[str, Any]) -> bytes:

@@ -130,6 +130,11 @@ def read_page(project: Project, kind: str, name: str, file: str) -> bytes | None
     return folders.read_start(artifact.folder / file, folders.MOST_PAGE)
 
 
+def read_round(project: Project) -> bytes | None:
+    """The report of a whole round at the project's root, where there is one."""
+    return folders.read_start(project.root / "report.html", folders.MOST_PAGE)
+
+
 def figures(metrics: Mapping[str, Any]) -> list[Figure]:
     """The numbers of a manifest, with intervals where it has them."""
     found = []
@@ -215,6 +220,8 @@ def _load(folder: Path) -> Artifact:
         raise ProjectError(f"{folder}: its manifest is larger than {MOST_MANIFEST >> 20} MB, so it is not read.")
     if content is None:
         raise ProjectError(f"{folder}: is no artifact (it has no plain file {artifacts.MANIFEST}).")
+    if not folders.is_text(content):
+        raise ProjectError(f"{folder}: its manifest holds half a character, so it is not read.")
     artifact = artifacts.load(folder)
     if artifact.label != f"{folder.parent.name}/{folder.name}":
         raise ProjectError(f"{folder}: the manifest says that this is {artifact.label}.")
