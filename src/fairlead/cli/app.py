@@ -30,6 +30,7 @@ EXTRAS = {
     "peft": "train",
     "datasets": "hub",
     "authlib": "oidc",
+    "joserfc": "oidc",
 }
 
 # What a place on the disk can answer: the user chose it, or has to make room.

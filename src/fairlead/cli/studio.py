@@ -13,6 +13,8 @@ from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core.errors import GateRefused
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from fairlead.labels.database import Database
     from fairlead.studio.settings import Settings
 
@@ -62,7 +64,7 @@ def serve(
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
     opened = _open(settings)
-    made = create_app(settings, opened)
+    made = create_app(settings, opened, more=_more(settings))
     first_url = _first_url(opened, settings)
     if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
         note("Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy.")
@@ -211,6 +213,15 @@ def _open(settings: "Settings") -> "Database":
     opened = open_database(settings.database)
     schema.upgrade(opened)
     return opened
+
+
+def _more(settings: "Settings") -> "list[APIRouter]":
+    """Rooms that need an extra."""
+    if settings.oidc is None:
+        return []
+    from fairlead.studio import oidc
+
+    return [oidc.router_for(settings.oidc)]
 
 
 def _first_url(opened: "Database", settings: "Settings") -> str | None:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from fairlead.labels import access, people
 from fairlead.labels.access import Invite
 from fairlead.labels.database import Database
-from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.people import Person
 from fairlead.studio.auth import NotSignedIn, Viewer
 from fairlead.studio.limits import Limiter
@@ -47,6 +47,7 @@ def join(
     secret: str,
     viewer: Viewer | None,
     *,
+    known: Person | None = None,
     name: str = "",
     email: str = "",
     password: str = "",
@@ -55,7 +56,10 @@ def join(
     days: int,
     at: str,
 ) -> str | None:
-    """Uses the link, as a new person or as the one who has logged in.  Returns the secret of a new session, None where there is one."""
+    """Uses the link: as who has logged in (here, or `known` from elsewhere) or as somebody new.
+
+    Returns the secret of a new session, None where there is one.
+    """
     look_up(request, database, secret, at=at)
     with database.write() as connection:
         found = access.use_invite(connection, secret, at=at)
@@ -72,9 +76,8 @@ def join(
         if found.role == "owner" and viewer is None and subject is None and not (email.strip() and password):
             raise Invalid({"email" if not email.strip() else "password": "is needed: an owner has to be able to come back"})
         if viewer is not None:
-            one = people.by_id(connection, viewer.person)
-        else:
-            one = _somebody_new(connection, name, email, password, subject)
+            known = people.by_id(connection, viewer.person)
+        one = known or _somebody_new(connection, name, email, password, subject)
         by = found.made_by if found.made_by.startswith("r-") else one.rater
         if found.campaign_id is not None and found.role is not None:
             people.join(connection, one, found.campaign_id, found.role, by=by)
@@ -92,8 +95,6 @@ def _somebody_new(connection: Connection, name: str, email: str, password: str, 
         raise Invalid({"email": "is needed to log in with a password"})
     if email.strip() and not password and subject is None:
         raise Invalid({"password": "is needed to log in with this e-mail address"})
-    if subject is not None and people.by_subject(connection, subject) is not None:
-        raise Conflict("you are here already; log in instead.")
     return people.add(connection, name=name, email=email or None, password=password or None, subject=subject)
 
 

@@ -28,8 +28,8 @@ def home(viewer: Person) -> Response:
 @router.get("/login")
 def login_page(request: Request, viewer: Anyone, settings: Configured, next: str = "/") -> Response:
     if viewer is not None:
-        return RedirectResponse(_own(next), 303)
-    return html.page(request, "login.html", next=_own(next), email="", error=None, oidc=settings.oidc)
+        return RedirectResponse(own_path(next), 303)
+    return html.page(request, "login.html", next=own_path(next), email="", error=None, oidc=settings.oidc)
 
 
 @router.post("/login")
@@ -46,8 +46,8 @@ def log_in(
     try:
         secret = entry.log_in(request, database, email=email, password=password, days=settings.session_days, at=at)
     except NotSignedIn as error:
-        return html.page(request, "login.html", status=422, next=_own(next), email=email, error=str(error), oidc=settings.oidc)
-    response = RedirectResponse(_own(next), 303)
+        return html.page(request, "login.html", status=422, next=own_path(next), email=email, error=str(error), oidc=settings.oidc)
+    response = RedirectResponse(own_path(next), 303)
     auth.sign_in(response, settings, secret)
     return response
 
@@ -82,14 +82,13 @@ def join(
     agree: Annotated[bool, Form()] = False,
 ) -> Response:
     found = entry.look_up(request, database, secret, at=at)
-    given = {"name": name, "email": email}
     try:
         made = entry.join(
-            request, database, secret, viewer, **given, password=password, agree=agree or found.person_id is not None,
+            request, database, secret, viewer, name=name, email=email, password=password, agree=agree or found.person_id is not None,
             days=settings.session_days, at=at,
         )  # fmt: skip
     except INPUT_ERRORS as error:
-        return _join_page(request, database, settings, found, viewer, error=error, given=given)
+        return _join_page(request, database, settings, found, viewer, error=error, given={"name": name, "email": email})
     response = RedirectResponse("/", 303)
     if made is not None:
         auth.sign_in(response, settings, made)
@@ -135,6 +134,6 @@ def _join_page(
     )  # fmt: skip
 
 
-def _own(path: str) -> str:
+def own_path(path: str) -> str:
     """A path of the studio itself; where `next` says anything else, home."""
     return path if path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable() else "/"
