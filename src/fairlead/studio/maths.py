@@ -37,6 +37,7 @@ TAGS = frozenset(
     "math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover mtable mtr mtd "
     "mmultiscripts mprescripts menclose".split()
 )
+_PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}  # how many each must have
 _NUMBER = re.compile(r"-?\d{0,2}(\.\d{1,3})?(em|ex|px|pt|mu)?")
 _WORDS = re.compile(r"[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*){0,63}")
 ATTRIBUTES: dict[str, re.Pattern[str]] = {
@@ -82,7 +83,9 @@ def mathml(latex: str, *, block: bool) -> str | None:
 
 
 def _checked(element: Element) -> Element:
-    """Its allowed part, with text as text: the converter leaves character references in it."""
+    """Its allowed part, with text as text: the converter leaves character references in it.  Raises ValueError where a part is missing."""
+    if len(element) != _PARTS.get(element.tag, len(element)):
+        raise ValueError(f"{element.tag} with {len(element)} parts")
     attributes = {name: value for name, value in element.attrib.items() if name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)}
     made = Element(element.tag if element.tag in TAGS else "mrow", attributes)
     if element.text:

@@ -93,7 +93,7 @@ def clean(html: str) -> Safe:
     """The allow-list: what it does not name is dropped, and of an element's inside the text stays."""
     return Safe(
         nh3.clean(
-            html,
+            visible(html),
             tags=set(TAGS),
             clean_content_tags={"script", "style"},
             attributes=ATTRIBUTES,
