@@ -1,26 +1,16 @@
 """Empty databases with all tables, quickly: a copy of one that was made once, on SQLite and on PostgreSQL."""
 
-import importlib
 import itertools
-import pkgutil
 import shutil
 from pathlib import Path
 
 import sqlalchemy
-from sqlalchemy import Engine
 
-from fairlead import labels
-from fairlead.labels.database import metadata, open_database
+from fairlead.labels import schema
+from fairlead.labels.database import open_database
 from postgres import Server
 
 TEMPLATE = "empty"
-
-
-def make_tables(engine: Engine) -> None:
-    for module in pkgutil.iter_modules(labels.__path__):
-        if not module.ispkg:
-            importlib.import_module(f"fairlead.labels.{module.name}")
-    metadata.create_all(engine)
 
 
 class Files:
@@ -29,7 +19,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self._template = folder / f"{TEMPLATE}.db"
         made = open_database(f"sqlite:///{self._template}")
-        make_tables(made.engine)
+        schema.metadata.create_all(made.engine)
         made.close()
 
     def copy(self, folder: Path) -> str:
@@ -47,7 +37,7 @@ class Copies:
         self._admin = sqlalchemy.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
         self._do(f"CREATE DATABASE {TEMPLATE}")
         made = open_database(server.url(TEMPLATE))
-        make_tables(made.engine)
+        schema.metadata.create_all(made.engine)
         made.close()
 
     def copy(self) -> str:

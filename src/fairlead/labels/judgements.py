@@ -147,6 +147,7 @@ def submit(
     at: datetime | None = None,
 ) -> Judgement:
     """Keeps a judgement of a task, in letters as shown.  The same key again returns what it made first.  Raises Invalid, NotFound."""
+    plain.require(key=key)
     task, at = tasks.get(connection, token, rater, alone=True), at or datetime.now(UTC)
     there = connection.execute(select(judgement).where(judgement.c.rater == rater, judgement.c.key == key)).one_or_none()
     if there is not None:
@@ -328,7 +329,7 @@ def _check(
     ui: Mapping[str, Any] | None,
 ) -> None:
     problems = {}
-    plain.require(key=key, note=note, dwell_ms=dwell_ms, ui=ui)
+    plain.require(note=note, dwell_ms=dwell_ms, ui=ui)
     if not 8 <= len(key) <= 80:
         problems["key"] = "has 8 to 80 characters"
     if unknown := [reason for reason in reasons if reason not in one.options["chips"]]:

@@ -108,7 +108,7 @@ def lease(connection: Connection, one: Campaign, rater: str, *, count: int = 1, 
 
 def holding(connection: Connection, one: Campaign, rater: str) -> list[Assignment]:
     query = select(assignment).where(assignment.c.rater == rater, assignment.c.how.is_(None), assignment.c.campaign_id == one.id)
-    rows = connection.execute(query.order_by(assignment.c.leased_at, assignment.c.token)).all()
+    rows = connection.execute(query.order_by(assignment.c.leased_at, assignment.c.seq)).all()
     return [_assignment(connection, row) for row in rows]
 
 
