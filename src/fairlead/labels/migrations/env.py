@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=schema.metadata,
     transactional_ddl=True,
-    render_as_batch=True,
+    render_as_batch=context.config.attributes.get("batch", False),
     compare_type=True,
 )
 with context.begin_transaction():
