@@ -40,7 +40,7 @@ class Work:
     num_held: int  # tasks that they have begun or been handed
     paused: bool
     guidelines_version: int
-    guidelines_changed: bool  # since they read them
+    guidelines_read: int  # the version that they read last; 0: none
 
 
 def of(connection: Connection, campaign_id: int, rater: str, *, utc_offset_min: int = 0, at: datetime | None = None) -> Pace:
@@ -58,12 +58,11 @@ def work(connection: Connection, rater: str, paused: Mapping[int, bool], utc_off
     counts = items.counts(connection, [one.id for one in every])
     for one in every:
         guide, slots = campaigns.guidelines(connection, one.id), counts[one.id]
-        version = guide.version if guide else 0
         found.append(
             Work(
                 one, done=slots["done"], wanted=sum(slots.values()), pace=of(connection, one.id, rater, utc_offset_min=utc_offset_min),
-                num_held=len(tasks.holding(connection, one, rater)), paused=paused[one.id], guidelines_version=version,
-                guidelines_changed=campaigns.version_read(connection, one.id, rater) < version,
+                num_held=len(tasks.holding(connection, one, rater)), paused=paused[one.id], guidelines_version=guide.version if guide else 0,
+                guidelines_read=campaigns.version_read(connection, one.id, rater),
             )
         )  # fmt: skip
     return sorted(found, key=lambda each: each.campaign.state != "open")

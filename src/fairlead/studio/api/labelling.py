@@ -76,7 +76,8 @@ class Draft(BaseModel):
 
 class GuideVersion(BaseModel):
     version: int  # 0: there are none yet
-    changed: bool  # since this person read them
+    read_version: int  # that this person read last; 0: none
+    changed: bool  # since then
 
 
 class Task(BaseModel):
@@ -371,15 +372,17 @@ def _work(one: pace.Work) -> CampaignWork:
     return CampaignWork(
         slug=one.campaign.slug, name=one.campaign.name, kind=one.campaign.kind, state=one.campaign.state, audience=one.campaign.audience,
         done=one.done, wanted=one.wanted, num_held=one.num_held, paused=one.paused,
-        guidelines=GuideVersion(version=one.guidelines_version, changed=one.guidelines_changed), mine=Pace(**vars(one.pace)),
+        guidelines=_guide_of(one.guidelines_version, one.guidelines_read), mine=Pace(**vars(one.pace)),
     )  # fmt: skip
 
 
 def _guide_version(connection: Connection, one: Campaign, rater: str) -> GuideVersion:
     latest = campaigns.guidelines(connection, one.id)
-    if latest is None:
-        return GuideVersion(version=0, changed=False)
-    return GuideVersion(version=latest.version, changed=campaigns.version_read(connection, one.id, rater) < latest.version)
+    return _guide_of(latest.version if latest else 0, campaigns.version_read(connection, one.id, rater))
+
+
+def _guide_of(version: int, read: int) -> GuideVersion:
+    return GuideVersion(version=version, read_version=read, changed=read < version)
 
 
 def _excerpt(draft: dict[str, Any]) -> str:

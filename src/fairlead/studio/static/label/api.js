@@ -45,8 +45,8 @@ export function makeApi(config) {
   }
 
   return {
-    /** @param {number} count */
-    next: (count) => call("POST", "/next", { body: { count } }),
+    /** @param {{count: number, utc_offset_min: number}} body */
+    next: (body) => call("POST", "/next", { body }),
     /** @param {string} token */
     task: (token) => call("GET", `/tasks/${token}`),
     /** @param {string} token */
@@ -56,16 +56,19 @@ export function makeApi(config) {
     /** @param {string} token @param {any} body @param {boolean} keepalive */
     saveDraft: (token, body, keepalive) => call("PUT", `/tasks/${token}/draft`, { body, keepalive }),
     drafts: () => call("GET", "/drafts"),
-    /** @param {import("./types.js").Sent} sent */
-    send: (sent) => call("POST", `/tasks/${sent.token}/${sent.what}`, { body: sent.body, key: sent.key }),
+    /** @param {import("./types.js").Sent} sent @param {boolean} [keepalive] */
+    async send(sent, keepalive = false) {
+      if (sent.draft) await call("PUT", `/tasks/${sent.token}/draft`, { body: sent.draft, keepalive });
+      return call("POST", `/tasks/${sent.token}/${sent.what}`, { body: sent.body, key: sent.key, keepalive });
+    },
     undo: () => call("POST", "/undo"),
     guidelines: () => call("GET", "/guide"),
     /** @param {number} version */
     haveRead: (version) => call("POST", "/guide/read", { body: { version } }),
     /** @param {string} text */
     preview: (text) => call("POST", "/preview", { body: { text } }),
-    /** @param {any} settings */
-    saveSettings: (settings) => call("PATCH", "/api/v1/me", { body: { settings } }),
+    /** @param {any} changes */
+    savePreferences: (changes) => call("PUT", "/api/v1/me/preferences", { body: changes }),
   };
 }
 

@@ -43,6 +43,11 @@ export class Drafts {
     return mine;
   }
 
+  /** An answer that the server does not take is a draft again.  @param {import("./types.js").Sent} sent */
+  async keep(sent) {
+    if (sent.what === "judgement") await this.store.put("drafts", this.#key(sent.item), { ...sent.body, at: sent.at });
+  }
+
   /** The answer was sent.  @param {import("./types.js").Task} task */
   forget(task) {
     if (this.pending?.token === task.token) this.pending = null;

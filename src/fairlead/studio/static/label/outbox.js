@@ -12,7 +12,7 @@ const WAITS_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 export class Outbox {
   /**
    * @param {import("./store.js").Store} store
-   * @param {{send: (sent: Sent) => Promise<any>}} api
+   * @param {{send: (sent: Sent, keepalive?: boolean) => Promise<any>}} api
    * @param {{slug: string, rater: string}} owner
    * @param {{changed: () => void, arrived: (sent: Sent, answer: any) => void, refused: (sent: Sent, error: Refused) => void}} tell
    */
@@ -62,6 +62,11 @@ export class Outbox {
   /** Resolves when nothing waits, or when the connection is lost. */
   async settled() {
     while (this.running) await this.running;
+  }
+
+  /** The page goes away: whatever waits is sent once more, without waiting to hear of it. */
+  leave() {
+    for (const sent of this.waiting) if (JSON.stringify(sent.body).length < 30_000) void this.api.send(sent, true).catch(() => undefined);
   }
 
   flush() {

@@ -40,6 +40,7 @@
  * @property {number} item
  * @property {"judgement"|"skip"|"flag"} what
  * @property {Object<string, any>} body
+ * @property {Draft} [draft]  what was typed, to be kept with a skip
  * @property {number} at
  * @property {string} [refused]  why the server will not have it; kept until somebody has looked
  *
@@ -52,6 +53,8 @@
  * @property {() => string} say                        the answer in words
  * @property {Object<string, () => void>} actions      by the names in keys.js
  * @property {(key: string) => boolean} [key]          a key of the view's own; true if it was used
+ * @property {Record<string, string>} [names]  what its numbered steps are called
+ * @property {() => Record<string, any>} [ui]  what to keep about how the answer came about
  * @property {HTMLElement} [first]                     where typing begins
  * @property {() => number} [typed]                    characters that somebody wrote
  * @property {() => void} [forget]                     when it leaves the screen
