@@ -27,7 +27,7 @@ from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
 TIMED = 2000  # judgements, the last ones, from which times are taken
-RECENT = 20
+RECENT = 12
 DAYS = 30  # that are listed
 HOURS = 24
 STUCK_S = 900  # without a sign of life

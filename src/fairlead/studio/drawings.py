@@ -3,18 +3,21 @@
 Every text that comes in is untrusted and escaped here.  Colours and type are in watch.css.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from fairlead.report import scale, text
-from fairlead.studio.shelf import Graph, GraphNode
+from fairlead.studio.shelf import Graph, GraphEdge, GraphNode
 
 COLUMNS_HEIGHT = 132
 BASE = 108  # of the columns, above their labels
 NODE_WIDTH, NODE_HEIGHT = 196, 58
 GAP_X, GAP_Y, EDGE = 64, 18, 10
+PASSING = 26  # room for an edge that passes a column
 LONGEST = 25  # characters of a name in a node
+
+Place = tuple[str, int]  # a node's key, or that of an edge, and the column
 
 
 def columns(values: Sequence[tuple[str, int]], *, title: str, labels_every: int) -> Markup:
@@ -57,27 +60,41 @@ def columns(values: Sequence[tuple[str, int]], *, title: str, labels_every: int)
 
 def lineage(graph: Graph) -> Markup:
     """Sources on the left, what was made from them to the right; each artifact is a link."""
-    place = _places(graph)
-    width = (max(x for x, _ in place.values()) + 1) * (NODE_WIDTH + GAP_X) - GAP_X + 2 * EDGE
-    height = (max(y for _, y in place.values()) + 1) * (NODE_HEIGHT + GAP_Y) - GAP_Y + 2 * EDGE
-    at = {key: (EDGE + x * (NODE_WIDTH + GAP_X), EDGE + y * (NODE_HEIGHT + GAP_Y)) for key, (x, y) in place.items()}
-    parts = []
-    for edge in graph.edges:
-        (x1, y1), (x2, y2) = at[edge.parent], at[edge.child]
-        x1, y1, y2 = x1 + NODE_WIDTH, y1 + NODE_HEIGHT / 2, y2 + NODE_HEIGHT / 2
-        bend = max(30.0, (x2 - x1) / 2)
-        tone = " near" if graph.focus in (edge.parent, edge.child) else ""
-        parts.append(
-            Markup('<path class="edge{}" d="M{:.0f} {:.1f} C{:.0f} {:.1f} {:.0f} {:.1f} {:.0f} {:.1f}"/>').format(
-                tone, x1, y1, x1 + bend, y1, x2 - bend, y2, x2 - 1, y2
-            )
-        )
-    parts += [_node(node, *at[node.key], focus=node.key == graph.focus) for node in graph.nodes]
+    middle = _middles(graph)
+    levels = {node.key: node.level for node in graph.nodes}
+    width = (max(levels.values()) + 1) * (NODE_WIDTH + GAP_X) - GAP_X + 2 * EDGE
+    height = max(middle.values()) + NODE_HEIGHT / 2 + EDGE
+    parts = [_edge(edge, levels, middle, near=graph.focus in (edge.parent, edge.child)) for edge in graph.edges if _forward(edge, levels)]
+    for node in graph.nodes:
+        x, y = _x(node.level), middle[node.key, node.level] - NODE_HEIGHT / 2
+        parts.append(_node(node, x, y, focus=node.key == graph.focus))
     return Markup(
         '<svg class="lineage" width="{w:.0f}" height="{h:.0f}" viewBox="0 0 {w:.0f} {h:.0f}" role="group" aria-label="{l}">{p}</svg>'
-    ).format(
-        w=width, h=height, l="Lineage, from sources on the left to what was made from them", p=Markup("").join(parts)
-    )  # fmt: skip
+    ).format(w=width, h=height, l="Lineage, from sources on the left to what was made from them", p=Markup("").join(parts))
+
+
+def _edge(edge: GraphEdge, levels: Mapping[str, int], middle: Mapping[Place, float], *, near: bool) -> Markup:
+    """A curve from parent to child that passes between the nodes of the columns on its way."""
+    at = _x(levels[edge.parent]) + NODE_WIDTH, middle[edge.parent, levels[edge.parent]]
+    path = f"M{at[0]:.0f} {at[1]:.1f}"
+    for level in range(levels[edge.parent] + 1, levels[edge.child] + 1):
+        last = level == levels[edge.child]
+        y = middle[edge.child if last else f"{edge.parent} {edge.child}", level]
+        half = GAP_X / 2
+        path += f" C{at[0] + half:.0f} {at[1]:.1f} {_x(level) - half:.0f} {y:.1f} {_x(level):.0f} {y:.1f}"
+        if not last:
+            path += f" H{_x(level) + NODE_WIDTH:.0f}"
+        at = _x(level) + NODE_WIDTH, y
+    return Markup('<path class="edge{}" d="{}"/>').format(" near" if near else "", path)
+
+
+def _forward(edge: GraphEdge, levels: Mapping[str, int]) -> bool:
+    """Not so in a circle, which only a forged manifest has."""
+    return levels[edge.parent] < levels[edge.child]
+
+
+def _x(level: int) -> float:
+    return EDGE + level * (NODE_WIDTH + GAP_X)
 
 
 def href(node: GraphNode) -> str | None:
@@ -107,25 +124,48 @@ def _node(node: GraphNode, x: float, y: float, *, focus: bool) -> Markup:
     return Markup('<a href="{}" aria-label="{}">{}</a>').format(to, text.visible(node.label), body)
 
 
-def _places(graph: Graph) -> dict[str, tuple[int, float]]:
-    """Column and row of each node: in a column, near the middle of what it is connected with."""
-    by_level: dict[int, list[str]] = {}
+def _middles(graph: Graph) -> dict[Place, float]:
+    """How far down the middle of each node lies, and of each place where a long edge passes a column.
+
+    In a column, everything lies near the middle of what it is connected with (four sweeps), in an order without overlaps.
+    """
+    levels = {node.key: node.level for node in graph.nodes}
+    columns: dict[int, list[Place]] = {}
     for node in graph.nodes:
-        by_level.setdefault(node.level, []).append(node.key)
-    row = {key: float(k) for keys in by_level.values() for k, key in enumerate(keys)}
-    near: dict[str, list[str]] = {}
+        columns.setdefault(node.level, []).append((node.key, node.level))
+    near: dict[Place, list[Place]] = {}
     for edge in graph.edges:
-        near.setdefault(edge.child, []).append(edge.parent)
-        near.setdefault(edge.parent, []).append(edge.child)
+        if not _forward(edge, levels):
+            continue
+        before: Place = (edge.parent, levels[edge.parent])
+        for level in range(levels[edge.parent] + 1, levels[edge.child] + 1):
+            here = (edge.child if level == levels[edge.child] else f"{edge.parent} {edge.child}", level)
+            if here[0] not in levels and here not in columns[level]:
+                columns[level].append(here)
+            near.setdefault(here, []).append(before)
+            near.setdefault(before, []).append(here)
+            before = here
+    size = {place: NODE_HEIGHT + GAP_Y if place[0] in levels else PASSING for column in columns.values() for place in column}
+    middle: dict[Place, float] = {}
+    for column in columns.values():
+        _stack(column, size, middle, 0.0)
     for _ in range(4):
-        for keys in by_level.values():
-            wanted = {key: sum(row[one] for one in near[key]) / len(near[key]) if near.get(key) else row[key] for key in keys}
-            keys.sort(key=lambda key: wanted[key])
-            middle = sum(wanted.values()) / len(keys)
-            for k, key in enumerate(keys):
-                row[key] = middle + k - (len(keys) - 1) / 2
-    lowest = min(row.values())
-    return {key: (level, row[key] - lowest) for level, keys in by_level.items() for key in keys}
+        for level in sorted(columns):
+            column = columns[level]
+            wanted = {
+                place: sum(middle[one] for one in near[place]) / len(near[place]) if near.get(place) else middle[place] for place in column
+            }
+            column.sort(key=lambda place: wanted[place])
+            _stack(column, size, middle, sum(wanted.values()) / len(column))
+    top = min(middle[place] - (NODE_HEIGHT / 2 if place[0] in levels else 0) for place in middle) - EDGE
+    return {place: y - top for place, y in middle.items()}
+
+
+def _stack(column: Sequence[Place], size: Mapping[Place, float], middle: dict[Place, float], around: float) -> None:
+    y = around - sum(size[place] for place in column) / 2
+    for place in column:
+        middle[place] = y + size[place] / 2
+        y += size[place]
 
 
 def _cut(name: str) -> str:

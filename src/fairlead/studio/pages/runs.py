@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from fairlead.labels.errors import NotFound
 from fairlead.report import curves, page
-from fairlead.store.project import KINDS, Project
+from fairlead.store.project import Project
 from fairlead.studio import drawings, html, run_files, shelf, words
 from fairlead.studio.api.runs import project_of
 from fairlead.studio.permissions import Watcher
@@ -96,27 +96,19 @@ def _list(request: Request) -> dict[str, Any]:
     home = Project(root)
     lines = run_files.list_runs(home)
     artifacts, problems = shelf.all_artifacts(home)
-    groups = [(kind, [one for one in artifacts if one.manifest.kind == kind]) for kind in sorted(KINDS, key=ORDER.index)]
     return {
         "project": root.resolve().name, "runs": lines[:MOST_RUNS], "num_runs": len(lines), "problems": problems, "words": words,
-        "artifacts": [(kind, found) for kind, found in groups if found], "has_round": shelf.read_round(home) is not None,
+        "artifacts": artifacts, "has_round": shelf.read_round(home) is not None,
         "figures": shelf.figures,
     }  # fmt: skip
-
-
-ORDER = ("model", "reward-model", "evaluation", "report", "snapshot", "dataset", "rollouts")
 
 
 def _run(request: Request, run: str) -> dict[str, Any]:
     found = run_files.read_run(project_of(request), run)
     return {
-        "found": found, "run": found.line, "curves": _drawn(found), "groups": page.config_groups(found.config), "words": words,
+        "found": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "words": words,
         "visible": words.visible,
     }  # fmt: skip
-
-
-def _drawn(found: run_files.RunDetail) -> list[Any]:
-    return curves.curves(found.rows)
 
 
 def _locked(content: bytes | None) -> Response:

@@ -12,6 +12,10 @@ const LEAST_MS = 1000; // between two questions
 
 for (const box of document.querySelectorAll("[data-refresh]")) keep(box);
 
+const graph = document.querySelector(".lineage-box"); // wider than the screen, it shows what it is about
+const focus = graph?.querySelector(".node.focus")?.getBoundingClientRect();
+if (focus) graph.scrollLeft += focus.left + focus.width / 2 - graph.getBoundingClientRect().left - graph.clientWidth / 2;
+
 function keep(box) {
   let mark = "";
   let asked = 0;
