@@ -365,7 +365,7 @@ def test_the_same_data_has_the_same_digest_and_other_data_another(database: Data
     first, folder = take(database, project, judged, "first")
     second, _ = take(database, project, judged, "second")
     other, _ = take(database, project, judged, "other", ties=False)
-    judge(database, judged, CAT, {"1?": prefers("a")})
+    judge(database, judged, CAT, {f"{n}?": prefers("a") for n in (1, 2, 3)})
     later, _ = take(database, project, judged, "later")
     assert first.digest == second.digest and len({first.digest, other.digest, later.digest}) == 3
     assert artifacts.verify(artifacts.load(folder)) == []  # and the first did not change

@@ -3,7 +3,8 @@
 Of each person the last judgement of an item counts.  Ties are values like any other; who could not judge says nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, distinct, func, select
 
 from fairlead.labels import judgements
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.judgements import judgement
+from fairlead.labels.judgements import Judgement, judgement
 from fairlead.labels.kinds import Kind
 from fairlead.stats.agreement import Agreement, Metric, agreement
 
@@ -45,11 +46,26 @@ def measure(connection: Connection, one: Campaign) -> Measured | None:
     chosen = shared.order_by(func.max(judgement.c.id).desc()).limit(MOST_ITEMS).subquery()
     query = select(judgement.c.item_id, judgement.c.rater, judgement.c.value).join(chosen, chosen.c.item_id == judgement.c.item_id)
     last = {(row.item_id, row.rater): row.value for row in connection.execute(query.where(*mine).order_by(judgement.c.id))}
+    return _compared(one.kind, last)
+
+
+def among(kind: Kind, made: Sequence[Judgement]) -> Measured | None:
+    """The same of judgements that are at hand, in the order in which they came."""
+    if kind not in COMPARED:
+        return None
+    last = {(each.item_id, each.rater): each.value for each in made}
+    people = Counter(item_id for item_id, _ in last)
+    recent = list(dict.fromkeys(each.item_id for each in reversed(made) if people[each.item_id] > 1))[:MOST_ITEMS]
+    chosen = set(recent)
+    return _compared(kind, {key: value for key, value in last.items() if key[0] in chosen})
+
+
+def _compared(kind: Kind, last: Mapping[tuple[int, str], Mapping[str, Any]]) -> Measured | None:
     units: dict[tuple[int, Any], list[float]] = {}
     for (item_id, _), value in last.items():
-        for part, said in _said(one.kind, value):
+        for part, said in _said(kind, value):
             units.setdefault((item_id, part), []).append(said)
-    of, metric = COMPARED[one.kind]
+    of, metric = COMPARED[kind]
     found = agreement(list(units.values()), [item_id for item_id, _ in units], metric=metric)
     return found and Measured(found, of, found.raw.n)
 
