@@ -12,7 +12,7 @@ from fairlead.core.config import DatasetRef
 from fairlead.data import reading
 from fairlead.data.notes import read_notes
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Rating
-from fairlead.labels import campaigns, events, items, jobs, judgements, rows, snapshot, tasks
+from fairlead.labels import campaigns, chats, events, items, jobs, judgements, rows, snapshot, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -199,6 +199,28 @@ def test_demonstrations_and_turns_of_conversations(database: Database, project: 
     assert reading.read_binary(folder / "binary.jsonl") == [Binary(ask("1?", "one", "2?"), (Message("assistant", "two"),), label=True)]
     assert reading.read_ratings(folder / "ratings.jsonl") == [Rating(ask("1?"), (Message("assistant", "one"),), score=1.0)]
     assert made.counts.left_out == {rows.USER_TURN: 1}
+
+
+def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_before(database: Database, project: Project) -> None:
+    one = make(database, "chat", NewItem(ask("Hello")), overlap=1)
+    with database.write() as connection:
+        chats.set_answerers(connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD)
+        (task,) = tasks.lease(connection, one, ANN)
+        for n, choice in enumerate((7, 4, 1)):
+            turn = chats.say(connection, one, task, n=n, message=f"Question {n}?")
+            for place in (0, 1):
+                chats.keep(connection, turn.id, place, text=f"{n} {'AB'[place]}", finished=True)
+            if n < 2:
+                chats.choose(connection, one, task, n=n, choice=choice, seen={})
+        judgements.submit(connection, task.token, ANN, key="chat-key-1", value={}, active_ms=60_000)
+        sources = [[answer.source for answer in each.answers] for each in chats.turns(connection, task.token)]
+    made, folder = take(database, project, one)
+    first, second = reading.read_comparisons(folder / "comparisons.jsonl")
+    assert (first.prompt, first.chosen[0].content, first.rejected[0].content, first.margin) == (ask("Question 0?"), "0 B", "0 A", 2.0)
+    assert second.prompt == (*ask("Question 0?", "0 B", "Question 1?"),) and second.tie == "good"
+    rows_read = read_rows(folder / "comparisons.jsonl")
+    assert (rows_read[0]["shown_first"], rows_read[0]["sources"]) == ("rejected", {"chosen": sources[0][1], "rejected": sources[0][0]})
+    assert made.counts.files == {"comparisons": 2}  # the turn without a choice is none
 
 
 # ---------------------------------------------------------------- one row for each item

@@ -7,6 +7,7 @@ what was asked for.  Where judgements cannot be put into a row, the reason is co
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
@@ -14,8 +15,9 @@ from fairlead.data.parsing import parse_row
 from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import KINDS, Message, Messages
 from fairlead.data.records import Kind as RowKind
+from fairlead.labels import kinds
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.items import Item
+from fairlead.labels.items import Answer, Item
 from fairlead.labels.judgements import Judgement
 
 File = Literal["comparisons", "rankings", "ratings", "binary", "demonstrations"]
@@ -47,12 +49,19 @@ def per_judgement(one: Campaign, item: Item, made: Judgement, *, weight: float =
     """The rows of one judgement."""
     if "cannot" in made.value:
         yield Left(CANNOT, 1)
-        return
-    extra = {
-        "judgement": made.id, "item": item.id, "rater": made.rater, "made_at": made.made_at, "guidelines_version": made.guidelines_version,
-        "active_s": round(made.active_ms / 1000, 3), "late": made.late, "quick": made.quick, "reasons": list(made.reasons),
-    } | _of_item(item)  # fmt: skip
-    yield from _rows(one, item, made.value, made.order, extra, weight)
+    else:
+        yield from _rows(one, item, made.value, made.order, _of_judgement(made) | _of_item(item), weight)
+
+
+def of_chat(item: Item, made: Judgement, turns: Sequence[Mapping[str, Any]], *, weight: float = 1.0) -> Iterator[Out | Left]:
+    """The comparisons of a live conversation, as `chats.rows` gives them: each with what had been said before it."""
+    extra = _of_judgement(made) | _of_item(item)
+    for number, turn in enumerate(turns):
+        answers = tuple(Answer((Message("assistant", answer["text"]),), answer["source"]) for answer in turn["answers"])
+        asked = replace(item, prompt=tuple(Message(said["role"], said["content"]) for said in turn["prompt"]), answers=answers)
+        value = {"preference": kinds.PREFERENCE[turn["choice"]], "tie": kinds.TIE.get(turn["choice"])}
+        row = _comparison(asked, value, (0, 1), {**extra, "turn": number}, weight, None)
+        yield _checked("comparisons", {"prompt": _json(asked.prompt), **row})
 
 
 def per_item(one: Campaign, item: Item, judgements: Sequence[Judgement]) -> Iterator[Out | Left]:
@@ -73,7 +82,7 @@ def per_item(one: Campaign, item: Item, judgements: Sequence[Judgement]) -> Iter
         return
     value, confidence = together
     extra = {
-        "item": item.id, "raters": sorted({made.rater for made in decided}), "num_judgements": len(decided),
+        "raters": sorted({made.rater for made in decided}), "num_judgements": len(decided),
         "guidelines_versions": sorted({made.guidelines_version for made in decided}),
         "active_s": round(sum(made.active_ms for made in decided) / 1000, 3),
     } | _of_item(item)  # fmt: skip
@@ -187,8 +196,15 @@ def _checked(file: File, row: dict[str, Any]) -> Out | Left:
     return Out(file, made)
 
 
+def _of_judgement(made: Judgement) -> dict[str, Any]:
+    return {
+        "judgement": made.id, "rater": made.rater, "made_at": made.made_at, "guidelines_version": made.guidelines_version,
+        "active_s": round(made.active_ms / 1000, 3), "late": made.late, "quick": made.quick, "reasons": list(made.reasons),
+    }  # fmt: skip
+
+
 def _of_item(item: Item) -> dict[str, Any]:
-    return {"tags": list(item.tags), "selection_probability": item.selection_probability, "strategy": item.strategy}
+    return {"item": item.id, "tags": list(item.tags), "selection_probability": item.selection_probability, "strategy": item.strategy}
 
 
 def _confident(confidence: float | None) -> dict[str, Any]:
@@ -200,8 +216,7 @@ def _json(turns: Messages) -> list[dict[str, str]]:
 
 
 def _only_edit(made: Judgement) -> Judgement:
-    fields = {name: getattr(made, name) for name in made.__dataclass_fields__}
-    return Judgement(**fields | {"value": {"edit": made.value["edit"]}})
+    return replace(made, value={"edit": made.value["edit"]})
 
 
 # ---------------------------------------------------------------- several as one

@@ -16,7 +16,7 @@ from sqlalchemy import JSON, Column, Connection, ForeignKey, Index, Integer, Str
 
 from fairlead.core import files, jsonl
 from fairlead.core.errors import DataError
-from fairlead.labels import campaigns, datasheet, events, items, jobs, judgements, rows
+from fairlead.labels import campaigns, chats, datasheet, events, items, jobs, judgements, rows, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, moment, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -127,7 +127,7 @@ def preview(connection: Connection, one: Campaign, filters: Filters) -> tuple[Co
     for item, made in _by_item(connection, one):
         known: dict[Any, list[Out | Left]] = {}
         for name, each in wanted.items():
-            for _ in _item_rows(one, item, made, each, tallies[name], known):
+            for _ in _item_rows(connection, one, item, made, each, tallies[name], known):
                 pass
     counts = {name: tally.counts() for name, tally in tallies.items()}
     return counts[""], [Alternative(name, each, counts[name]) for name, each in others.items()]
@@ -217,7 +217,7 @@ def _fill(connection: Connection, one: Campaign, filters: Filters, folder: Path)
         opened: dict[File, Any] = {}
         for item, made in _by_item(connection, one):
             found.add(item, [each for each in made if _unwanted(each, filters) is None])
-            for file, row in _item_rows(one, item, made, filters, tally, {}):
+            for file, row in _item_rows(connection, one, item, made, filters, tally, {}):
                 if file not in opened:
                     opened[file] = stack.enter_context(files.atomic_file(folder / f"{file}.jsonl"))
                 opened[file].write((jsonl.dumps(row) + "\n").encode("utf-8"))
@@ -260,7 +260,13 @@ def _by_item(connection: Connection, one: Campaign) -> Iterator[tuple[Item, list
 
 
 def _item_rows(
-    one: Campaign, item: Item, made: Sequence[Judgement], filters: Filters, tally: _Tally, known: dict[Any, list[Out | Left]]
+    connection: Connection,
+    one: Campaign,
+    item: Item,
+    made: Sequence[Judgement],
+    filters: Filters,
+    tally: _Tally,
+    known: dict[Any, list[Out | Left]],
 ) -> Iterator[Out]:
     """The rows of one item.  `known` keeps what was worked out for it under other filters."""
     wanted = []
@@ -273,7 +279,9 @@ def _item_rows(
     weight = 1 / len(wanted) if filters.equal_items and wanted else 1.0
     key = (filters.by_item, weight, tuple(each.id for each in wanted))
     if key not in known:
-        if filters.by_item:
+        if one.kind == "chat":  # every conversation is another one, so there is nothing to put together
+            known[key] = [out for each in wanted for out in _chat_rows(connection, item, each, weight)]
+        elif filters.by_item:
             known[key] = list(rows.per_item(one, item, wanted))
         else:
             known[key] = [out for each in wanted for out in rows.per_judgement(one, item, each, weight=weight)]
@@ -287,6 +295,11 @@ def _item_rows(
             tally.files[out.file] += 1
             yield out
     tally.items += tally.files.total() > num_before
+
+
+def _chat_rows(connection: Connection, item: Item, made: Judgement, weight: float) -> Iterator[Out | Left]:
+    turns = chats.rows(connection, tasks.get(connection, made.token, made.rater))
+    yield from rows.of_chat(item, made, turns, weight=weight) if turns else [Left("a conversation without a choice", 1)]
 
 
 def _unwanted(made: Judgement, filters: Filters) -> str | None:
