@@ -67,6 +67,30 @@ export function makeApi(config) {
     haveRead: (version) => call("POST", "/guide/read", { body: { version } }),
     /** @param {string} text */
     preview: (text) => call("POST", "/preview", { body: { text } }),
+    /** @param {string} token */
+    talk: (token) => call("GET", `/tasks/${token}/chat`),
+    /** @param {string} token @param {number} n @param {string} message */
+    say: (token, n, message) => call("POST", `/tasks/${token}/chat/turns`, { body: { n, message } }),
+    /** @param {string} token @param {number} n @param {number} choice @param {Record<string, number>} seen */
+    choose: (token, n, choice, seen) => call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen } }),
+    /** Both answers of a turn as they come; returns when both have ended.  @param {string} token @param {number} n @param {(heard: any) => void} heard @param {AbortSignal} signal */
+    async listen(token, n, heard, signal) {
+      const response = await fetch(`${base}/tasks/${token}/chat/turns/${n}/stream`, { credentials: "same-origin", signal });
+      if (!response.ok || !response.body) throw response.status < 500 ? new Refused(response.status, "The answers could not be had.") : new Unreachable(String(response.status));
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let rest = ""; ; ) {
+        const { value, done } = await reader.read();
+        if (done) throw new Unreachable("the answers broke off");
+        const frames = (rest + value).split("\n\n");
+        rest = frames.pop() ?? "";
+        for (const frame of frames) {
+          if (!frame.startsWith("data: ")) continue;
+          const said = JSON.parse(frame.slice(6));
+          if (said.end) return;
+          heard(said);
+        }
+      }
+    },
     /** @param {any} changes */
     savePreferences: (changes) => call("PUT", "/api/v1/me/preferences", { body: changes }),
   };

@@ -81,7 +81,11 @@ export class Dock {
       this.#button("Flag", "flag", this.act.flag),
       ...this.cannotButtons,
     );
-    this.node.replaceChildren(...view.dock, this.noteRow, h("div.dock-foot", null, say, other, h("div.go", null, this.hint, this.send)));
+    // On a phone, where the answer needs the room, all but the question and Send is behind this.
+    const more = h("button.button.small.more", { type: "button", "aria-expanded": "false" }, view.dock.length > 1 ? "Aspects and more" : "More");
+    more.addEventListener("click", () => more.setAttribute("aria-expanded", String(this.node.classList.toggle("all"))));
+    this.node.classList.remove("all");
+    this.node.replaceChildren(...view.dock, this.noteRow, h("div.dock-foot", null, more, say, other, h("div.go", null, this.hint, this.send)));
     this.node.hidden = false;
     this.update(view);
   }

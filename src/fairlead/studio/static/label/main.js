@@ -9,7 +9,7 @@ import { Dock } from "./dock.js";
 import { Drafts } from "./drafts.js";
 import { announce, byId, drawPace, Guide, Status, toast } from "./frame.js";
 import { count, h } from "./html.js";
-import { bindings, Keys } from "./keys.js";
+import { bindings, isTyping, Keys } from "./keys.js";
 import { choose, chooseRow, sentence } from "./menus.js";
 import { Outbox } from "./outbox.js";
 import { sheet } from "./sheet.js";
@@ -63,7 +63,7 @@ const dock = new Dock(byId("dock"), marks, {
 });
 
 /** @type {import("./types.js").Context} */
-const context = { changed, announce, marks, preview: async (text) => (await api.preview(text)).html };
+const context = { api, changed, announce, marks, preview: async (text) => (await api.preview(text)).html };
 
 /** @type {Record<string, () => void>} */
 const actions = {
@@ -103,7 +103,7 @@ function show(ready) {
   current = { ...ready, view };
   if (ready.draft) view.write(ready.draft.value.cannot ? {} : ready.draft.value);
   stage.replaceChildren(...view.stage);
-  stage.className = `stage ${ready.task.kind}`;
+  stage.className = `stage kind-${ready.task.kind}`;
   stage.setAttribute("aria-label", `Task ${mine.today + 1} of today`);
   dock.show(view, ready.task, ready.draft);
   guide.heed(/** @type {any} */ (ready.task).guidelines);
@@ -226,7 +226,7 @@ async function flag() {
 }
 
 function leave() {
-  if (guide.isOpen) return guide.close();
+  if (guide.isOpen && !isTyping(document.activeElement)) return guide.close();
   dock.endChips();
   if (document.activeElement !== stage) stage.focus({ preventScroll: true });
 }

@@ -6,7 +6,7 @@ import { Steps, digits } from "./scales.js";
 import { shown } from "./keys.js";
 import { Editor } from "./writing.js";
 
-const SCALE = [
+export const SCALE = [
   ["1", "A much", "A much better"],
   ["2", "A better", "A better"],
   ["3", "A slightly", "A slightly better"],

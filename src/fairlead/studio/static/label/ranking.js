@@ -98,9 +98,9 @@ export function ranking(task, context) {
     const drop = (/** @type {PointerEvent} */ at) => {
       button.removeEventListener("pointermove", move);
       const dragged = button.classList.contains("dragged") && Math.hypot(at.clientX - from.x, at.clientY - from.y) > 6;
-      button.hidden = true; // to see what lies below
+      button.style.pointerEvents = "none"; // to see what lies below
       const below = document.elementFromPoint(at.clientX, at.clientY);
-      button.hidden = false;
+      button.style.pointerEvents = "";
       button.style.translate = "";
       button.classList.remove("dragged");
       if (!dragged || at.type === "pointercancel") return;

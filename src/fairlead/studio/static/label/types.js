@@ -60,6 +60,7 @@
  * @property {() => void} [forget]                     when it leaves the screen
  *
  * @typedef {Object} Context  what a view gets
+ * @property {ReturnType<typeof import("./api.js").makeApi>} api
  * @property {() => void} changed          something was chosen or typed
  * @property {(text: string) => void} announce
  * @property {(text: string) => Promise<string>} preview  Markdown to HTML, by the server

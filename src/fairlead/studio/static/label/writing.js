@@ -30,7 +30,7 @@ export class Editor {
     this.tabs = new Steps({
       label: "Beside the editor",
       compact: true,
-      steps: (original === undefined ? ["Preview"] : ["Changes", "Preview"]).concat("Nothing").map((name) => ({ value: name, text: name })),
+      steps: (original === undefined ? ["Preview"] : ["Changes", "Preview"]).concat("Off").map((name) => ({ value: name, text: name })),
       changed: () => this.#draw(),
     });
     this.tabs.value = original === undefined ? "Preview" : "Changes";
@@ -69,7 +69,7 @@ export class Editor {
     this.gauge.value = Math.min(GAUGE_WORDS, spoken);
     clearTimeout(this.timer);
     const mode = this.tabs.value;
-    this.node.classList.toggle("alone", mode === "Nothing");
+    this.node.classList.toggle("alone", mode === "Off");
     if (mode === "Changes") requestAnimationFrame(() => this.side.replaceChildren(changes(this.original, this.text)));
     else if (mode === "Preview") this.timer = setTimeout(() => this.#preview(), this.side.childElementCount ? PREVIEW_MS : 0);
   }
@@ -104,8 +104,8 @@ export function demonstration(task, context) {
 
 /** @param {Task} task @param {Context} context @returns {View} */
 export function edit(task, context) {
-  const panes = task.answers.map((answer) => new Pane(answer));
-  const several = panes.length > 1;
+  const several = task.answers.length > 1;
+  const panes = task.answers.map((answer) => new Pane(answer, several ? undefined : "The answer"));
   let letter = task.answers[0].letter;
   const editor = new Editor({ label: "The answer, edited", text: task.answers[0].text, original: task.answers[0].text, context });
   const which = new Steps({
