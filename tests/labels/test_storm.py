@@ -1,4 +1,4 @@
-"""Labellers at once over HTTP, and servers killed under them.  `benchmarks/studio_storm.py` is the same with 200 people and 10,000 leases."""
+"""Labellers at once over HTTP, servers killed under them.  `benchmarks.studio_storm` is the same with 200 people and 10,000 leases."""
 
 from pathlib import Path
 

@@ -7,13 +7,12 @@ A route without it does not start: `check_routes` looks at all of them when the 
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from fairlead.labels import campaigns
 from fairlead.labels.errors import NotAllowed, NotFound
@@ -70,28 +69,23 @@ Lead = Annotated[Viewer, allow("lead")]
 Owner = Annotated[Viewer, allow("owner")]
 
 
-def least_role(route: APIRoute) -> Least | None:
+def least_role(route: RouteContext) -> Least | None:
     """What the route declares; None where it declares nothing."""
     found = [call.least for call in _calls(route.dependant) if isinstance(call, Allow)]
     assert len(found) < 2, f"{route.path} declares two least roles"
     return found[0] if found else None
 
 
-def routes(app: FastAPI) -> Iterator[APIRoute]:
-    return _api_routes(app.routes)
+def routes(app: FastAPI) -> list[RouteContext]:
+    """Those with a function of ours behind them: all but static files and the OpenAPI document.  None would mean that all were missed."""
+    found = [one for one in iter_route_contexts(app.routes) if isinstance(one.original_route, APIRoute)]
+    assert found, "an app without routes"
+    return found
 
 
 def check_routes(app: FastAPI) -> None:
-    undeclared = [route.path for route in routes(app) if least_role(route) is None]
+    undeclared = [str(route.path) for route in routes(app) if least_role(route) is None]
     assert not undeclared, f"routes that say nobody's role: {', '.join(undeclared)}"
-
-
-def _api_routes(found: Iterable[BaseRoute]) -> Iterator[APIRoute]:
-    for route in found:
-        if isinstance(route, APIRoute):
-            yield route
-        else:
-            yield from _api_routes(getattr(route, "routes", None) or ())
 
 
 def _calls(dependant: Dependant) -> Iterator[Any]:
