@@ -27,6 +27,7 @@ from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
 TIMED = 2000  # judgements, the last ones, from which times are taken
+SIDES = 20_000  # judgements, the last ones, of which the sides are counted
 RECENT = 12
 DAYS = 30  # that are listed
 HOURS = 24
@@ -122,7 +123,6 @@ class Progress:
     stuck: list[Stuck]
     flags: list[Flag]
     skips: dict[str, int]  # reason -> how often
-    tags: list[TagProgress]
     recent: list[Recent]
     left: Interval | None
     num_drafts: int
@@ -185,7 +185,6 @@ def progress(connection: Connection, one: Campaign, *, at: datetime | None = Non
         stuck=[Stuck(**row) for row in tasks.stuck(connection, one, since_s=min(STUCK_S, one.lease_s), at=at)],
         flags=judgements.flags(connection, one.id),
         skips=_skips(connection, one),
-        tags=_tags(connection, one),
         recent=recent(connection, one),
         left=_share([sum(sides) for sides in zip(*left.values(), strict=True)]) if left else None,
         num_drafts=_drafts(connection, one),
@@ -194,11 +193,27 @@ def progress(connection: Connection, one: Campaign, *, at: datetime | None = Non
 
 def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> list[Recent]:
     """The last judgements that stand, the newest first."""
-    query = select(judgement).where(judgement.c.campaign_id == one.id, judgements.is_current()).order_by(judgement.c.id.desc()).limit(limit)
+    query = select(judgement).where(judgement.c.campaign_id == one.id, _stands()).order_by(judgement.c.id.desc()).limit(limit)
     return [
         Recent(row.id, row.item_id, row.rater, _brief(row.value), row.margin, row.active_ms, row.late, row.quick, row.made_at)
         for row in connection.execute(query)
     ]
+
+
+def by_tag(connection: Connection, one: Campaign) -> list[TagProgress]:
+    """An item of several tags counts with each.  Items are grouped by their list of tags, of which there are few."""
+    tags = cast(item.c.tags, Text)
+    query = select(tags, func.min(item.c.id), func.count(), _sum(slot.c.state == "done")).select_from(item.join(slot))
+    rows = connection.execute(query.where(item.c.campaign_id == one.id).group_by(tags)).all()
+    examples = select(item.c.id, item.c.tags).where(item.c.id.in_([row[1] for row in rows[:500]]))
+    lists = {number: tags_of for number, tags_of in connection.execute(examples)}
+    found: dict[str, list[int]] = {}
+    for _, example, wanted, done in rows:
+        for tag in lists.get(example, []):
+            totals = found.setdefault(tag, [0, 0])
+            totals[0] += wanted
+            totals[1] += int(done)
+    return [TagProgress(tag, *totals) for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))]
 
 
 # ---------------------------------------------------------------- the statements
@@ -206,7 +221,7 @@ def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> lis
 
 def _days(connection: Connection, one: Campaign, at: datetime) -> tuple[list[Count], dict[str, Pace]]:
     """By day, and by person: one pass over the judgements, grouped by both."""
-    day, current = func.substr(judgement.c.made_at, 1, 10), judgements.is_current()
+    day, current = func.substr(judgement.c.made_at, 1, 10), _stands()
     query = select(
         judgement.c.rater, day, _sum(current), func.sum(judgement.c.active_ms), _sum(and_(current, judgement.c.late)),
         _sum(and_(current, judgement.c.quick)), func.max(judgement.c.made_at),
@@ -227,19 +242,18 @@ def _days(connection: Connection, one: Campaign, at: datetime) -> tuple[list[Cou
 
 def _people(connection: Connection, one: Campaign, people: Mapping[str, Pace], left: Mapping[str, tuple[int, int]]) -> list[Pace]:
     """Also those who hold or skipped something and have judged nothing yet."""
-    query = select(assignment.c.rater, assignment.c.how, func.count()).where(
-        assignment.c.campaign_id == one.id, or_(assignment.c.how.is_(None), assignment.c.how == "skipped")
-    )
-    ends: dict[str, dict[str | None, int]] = {}
-    for rater, how, number in connection.execute(query.group_by(assignment.c.rater, assignment.c.how)):
-        ends.setdefault(rater, {})[how] = number
+    ends: dict[str, dict[str, int]] = {}
+    for end, how in (("holding", assignment.c.how.is_(None)), ("skipped", assignment.c.how == "skipped")):  # each has its part of an index
+        query = select(assignment.c.rater, func.count()).where(assignment.c.campaign_id == one.id, how).group_by(assignment.c.rater)
+        for rater, number in connection.execute(query):
+            ends.setdefault(rater, {})[end] = number
     found = []
     for rater in {*people, *ends}:
-        done, end = people.get(rater) or Pace(rater, 0, 0, 0, 0, 0, 0, 0, None, None), ends.get(rater, {})
+        done, ending = people.get(rater) or Pace(rater, 0, 0, 0, 0, 0, 0, 0, None, None), ends.get(rater, {})
         found.append(
             Pace(
-                rater, done.judgements, done.today, done.active_ms, done.late, done.quick, end.get("skipped", 0), end.get(None, 0),
-                done.last_at, _share(left.get(rater, (0, 0))),
+                rater, done.judgements, done.today, done.active_ms, done.late, done.quick, ending.get("skipped", 0),
+                ending.get("holding", 0), done.last_at, _share(left.get(rater, (0, 0))),
             )
         )  # fmt: skip
     return sorted(found, key=lambda pace: (-pace.judgements, pace.rater))
@@ -253,19 +267,19 @@ def _hours(connection: Connection, one: Campaign, at: datetime) -> list[Count]:
 
 def _blocks(connection: Connection, one: Campaign, since: str, length: int) -> dict[str, tuple[int, int]]:
     """Judgements that stand, and active time, by the first characters of their time."""
-    block, current = func.substr(judgement.c.made_at, 1, length), judgements.is_current()
+    block, current = func.substr(judgement.c.made_at, 1, length), _stands()
     query = select(block, _sum(current), func.sum(judgement.c.active_ms))
     rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgement.c.made_at >= since).group_by(block))
     return {start: (int(number), int(active_ms)) for start, number, active_ms in rows}
 
 
 def _since(connection: Connection, one: Campaign, since: datetime) -> int:
-    mine = (judgement.c.campaign_id == one.id, judgement.c.made_at >= stamp(since), judgements.is_current())
+    mine = (judgement.c.campaign_id == one.id, judgement.c.made_at >= stamp(since), _stands())
     return int(connection.execute(select(func.count()).where(*mine)).scalar_one())
 
 
 def _timed(connection: Connection, one: Campaign) -> Sequence[int]:
-    mine = (judgement.c.campaign_id == one.id, judgements.is_current(), judgement.c.active_ms > 0)
+    mine = (judgement.c.campaign_id == one.id, _stands(), judgement.c.active_ms > 0)
     return connection.execute(select(judgement.c.active_ms).where(*mine).order_by(judgement.c.id.desc()).limit(TIMED)).scalars().all()
 
 
@@ -297,8 +311,10 @@ def _left(connection: Connection, one: Campaign) -> dict[str, tuple[int, int]]:
     preference, first = judgement.c.value["preference"].as_integer(), judgement.c.order[0].as_integer()
     chose_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))
     decided = preference != 0
+    mine = select(judgement.c.id).where(judgement.c.campaign_id == one.id)
+    since = connection.execute(mine.order_by(judgement.c.id.desc()).offset(SIDES).limit(1)).scalar() or 0
     query = select(judgement.c.rater, _sum(chose_first), _sum(decided))
-    rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgements.is_current()).group_by(judgement.c.rater))
+    rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgement.c.id > since, _stands()).group_by(judgement.c.rater))
     return {rater: (int(chosen), int(all_) - int(chosen)) for rater, chosen, all_ in rows}
 
 
@@ -308,24 +324,15 @@ def _skips(connection: Connection, one: Campaign) -> dict[str, int]:
     return {reason or "no reason": number for reason, number in sorted(rows, key=lambda row: -row[1])}
 
 
-def _tags(connection: Connection, one: Campaign) -> list[TagProgress]:
-    """An item of several tags counts with each.  Items are grouped by their list of tags, of which there are few."""
-    tags = cast(item.c.tags, Text)
-    query = select(tags, func.min(item.c.id), func.count(), _sum(slot.c.state == "done")).select_from(item.join(slot))
-    rows = connection.execute(query.where(item.c.campaign_id == one.id).group_by(tags)).all()
-    lists = dict(connection.execute(select(item.c.id, item.c.tags).where(item.c.id.in_([row[1] for row in rows[:500]]))).tuples().all())
-    found: dict[str, list[int]] = {}
-    for _, example, wanted, done in rows:
-        for tag in lists.get(example, []):
-            totals = found.setdefault(tag, [0, 0])
-            totals[0] += wanted
-            totals[1] += int(done)
-    return [TagProgress(tag, *totals) for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))]
-
-
 def _drafts(connection: Connection, one: Campaign) -> int:
     query = select(func.count()).select_from(draft.join(assignment, draft.c.token == assignment.c.token))
     return int(connection.execute(query.where(assignment.c.campaign_id == one.id)).scalar_one())
+
+
+def _stands() -> ColumnElement[bool]:
+    """As `judgements.is_current`, for statements over a whole campaign: few judgements are superseded, and these are listed once."""
+    later = judgement.alias("later")
+    return ~judgement.c.withdraws & judgement.c.id.not_in(select(later.c.supersedes).where(later.c.supersedes.is_not(None)))
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:

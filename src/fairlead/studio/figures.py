@@ -15,10 +15,10 @@ from fairlead.labels import agreement, events, progress
 from fairlead.labels.agreement import Measured
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, moment
-from fairlead.labels.progress import Progress
+from fairlead.labels.progress import Progress, TagProgress
 
 KEEP_S = 1.0
-KEEP_AGREEMENT_S = 20.0  # it changes slowly
+KEEP_SLOW_S = 20.0  # of what takes long in a large campaign, and changes slowly
 REST = 10  # times as long as computing took
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ class Figures:
     seq: int  # of the last event before they were computed
     progress: Progress
     agreement: Measured | None
+    tags: list[TagProgress]
 
 
 class Board:
@@ -39,9 +40,10 @@ class Board:
         self._lock = threading.Lock()
 
     def of(self, one: Campaign) -> Figures:
-        measured = self._keep(one, "agreement", KEEP_AGREEMENT_S, lambda: self._agreement(one))
+        measured = self._keep(one, "agreement", KEEP_SLOW_S, lambda: self._agreement(one))
+        tags = self._keep(one, "tags", KEEP_SLOW_S, lambda: self._tags(one))
         seq, found = self._keep(one, "progress", KEEP_S, lambda: self._progress(one))
-        return Figures(seq, found, measured)
+        return Figures(seq, found, measured, tags)
 
     def forget(self, one: Campaign) -> None:
         """Something was done that has to be seen at once."""
@@ -68,6 +70,10 @@ class Board:
         at: datetime = moment(self._clock())
         with self._database.read() as connection:
             return events.last_seq(connection), progress.progress(connection, one, at=at)
+
+    def _tags(self, one: Campaign) -> list[TagProgress]:
+        with self._database.read() as connection:
+            return progress.by_tag(connection, one)
 
     def _agreement(self, one: Campaign) -> Measured | None:
         with self._database.read() as connection:

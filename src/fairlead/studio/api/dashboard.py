@@ -140,7 +140,6 @@ class ProgressOut(Read):
     stuck: list[StuckOut]
     flags: list[FlagOut]
     skips: dict[str, int]
-    tags: list[TagOut]
     recent: list[RecentOut]
     left: Estimated | None
     num_drafts: int
@@ -149,6 +148,7 @@ class ProgressOut(Read):
 class DashboardOut(BaseModel):
     seq: int  # of the last event that is in the figures: watch /events from here on
     progress: ProgressOut
+    tags: list[TagOut]
     agreement: AgreementOut | None
 
 
@@ -169,7 +169,12 @@ def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
             num_pairs=known.found.num_pairs,
         )
     )
-    return DashboardOut(seq=found.seq, progress=ProgressOut.model_validate(found.progress), agreement=measured)
+    return DashboardOut(
+        seq=found.seq,
+        progress=ProgressOut.model_validate(found.progress),
+        tags=[TagOut.model_validate(tag) for tag in found.tags],
+        agreement=measured,
+    )
 
 
 @router.get("/campaigns/{slug}/flags")
