@@ -261,6 +261,30 @@ def test_repeated_and_empty_answers_are_left_out_and_told_while_the_others_are_u
     assert [each.row["prompt"] for each in shown.problems] == ["2?", "2?", "3?", "3?"]
 
 
+def test_texts_that_no_database_holds_are_set_aside_and_the_import_goes_on(database: Database, project: Project) -> None:
+    nul, number = pair(2), {"prompt": "3?", "completions": ["a", "b"], "params": {"seed": 10**30}}
+    nul["chosen"][0]["content"] = "a\0b"
+    bad_name = {"prompt": user("4?"), "chosen": said("a"), "rejected": said("b"), "aspects": {"x\0": 5}}
+    one, found = make(database), put(database, project, lines(pair(1), nul, bad_name))
+    done = into(database, project, one, Origin(found.id))
+    assert (done.state, done.result) == ("done", {"rows": 3, "added": 1, "duplicates": 0, "set_aside": 2})
+    with database.read() as connection:
+        aside = imports.problems(connection, done.id)
+    assert [(each.line, each.why, each.field) for each in aside] == [
+        (2, "has a character that is no text", ""), (3, "is out of range", "aspects.x\ufffd"),
+    ]  # fmt: skip
+    assert aside[0].row == nul
+    large = into(database, project, make(database), Origin(put(database, project, lines(number)).id))
+    assert large.result == {"rows": 1, "added": 0, "duplicates": 0, "set_aside": 1}
+
+
+def test_a_ranking_with_the_same_answer_twice_is_set_aside(database: Database, project: Project) -> None:
+    row = {"prompt": user("2?"), "completions": [said("a"), said("b"), said("a")], "ranks": [1, 2, 3]}
+    for kind, added in (("ranking", 0), ("pairwise", 1)):
+        done = into(database, project, make(database, kind), Origin(put(database, project, lines(row)).id))
+        assert done.result == {"rows": 1, "added": added, "duplicates": 0, "set_aside": 1}
+
+
 def test_a_preview_shows_five_items_and_looks_at_the_first_rows_only(
     database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

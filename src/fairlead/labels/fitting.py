@@ -28,7 +28,7 @@ from fairlead.data.records import (
     kind_of_record,
 )  # fmt: skip
 from fairlead.data.sources import SourceRow
-from fairlead.labels import kinds
+from fairlead.labels import kinds, plain
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.kinds import Kind
 
@@ -96,8 +96,15 @@ def fit(one: Given, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> t
     except BadRow as error:
         return [], [replace(error.problem, row=one.row), *one.problems]
     prompt = one.prompt + one.answers[0].messages if kind == "conversation" else one.prompt
-    made = [NewItem(prompt=prompt, answers=tuple(group), tags=one.tags, reference=one.reference, source=source[:200]) for group in groups]
-    return made, list(one.problems)
+    made, problems = [], list(one.problems)
+    for group in groups:
+        item = NewItem(prompt=prompt, answers=tuple(group), tags=one.tags, reference=one.reference, source=source[:200])
+        why = _unfit(item)
+        if why is None:
+            made.append(item)
+        else:
+            problems.append(Problem(*one.where, "", None, why, "Repair the row, and import it again.", one.row))
+    return made, problems
 
 
 def suits(row_kind: str) -> tuple[Kind, ...]:
@@ -237,3 +244,11 @@ def _each_once(answers: Sequence[Answer]) -> list[Sequence[Answer]]:
 def _must_end_with_user(one: Given) -> None:
     if not one.prompt or one.prompt[-1].role != "user":
         fail(one.where, "prompt", None, "does not end with the user's turn, so there is nothing to answer", "Ask for another kind of task.")
+
+
+def _unfit(item: NewItem) -> str | None:
+    """What neither a person nor a database could make sense of."""
+    if len({answer.messages for answer in item.answers}) < len(item.answers):
+        return "the same answer stands there twice"
+    texts = [message.content for turns in (item.prompt, *(answer.messages for answer in item.answers)) for message in turns]
+    return plain.problem([texts, item.tags, item.reference, [answer.params for answer in item.answers], [a.source for a in item.answers]])

@@ -91,6 +91,7 @@ class SetAside:
     why: str
     remedy: str
     row: Any
+    id: int = 0  # where it stands among those that are kept
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def start(
 def problems(connection: Connection, job_id: int, *, after: int = 0, limit: int = 1000) -> list[SetAside]:
     """What an import has set aside so far, in the order of the file."""
     query = select(set_aside).where(set_aside.c.job_id == job_id, set_aside.c.id > after).order_by(set_aside.c.id).limit(limit)
-    return [SetAside(row.line, row.field, row.value, row.why, row.remedy, row.row) for row in connection.execute(query)]
+    return [SetAside(row.line, row.field, row.value, row.why, row.remedy, row.row, row.id) for row in connection.execute(query)]
 
 
 def num_problems(connection: Connection, job_id: int) -> int:
@@ -298,7 +299,7 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
         with work.write(num_done=tally["rows"] + len(chunk), num_all=num_all) as connection:
             added = items.add(connection, one, new, by=work.job.actor) if new else items.Added(0, 0)
             if wrong:
-                connection.execute(insert(set_aside), [{"job_id": work.job.id, **asdict(_aside(problem))} for problem in wrong])
+                connection.execute(insert(set_aside), [_stored(work.job.id, _aside(problem)) for problem in wrong])
             tally = {
                 "rows": tally["rows"] + len(chunk),
                 "added": tally["added"] + added.num_added,
@@ -383,7 +384,12 @@ def _fitted(one: Given | Problem, kind: Kind, pairs: Pairs, source: str) -> tupl
 
 def _aside(problem: Problem) -> SetAside:
     value = "" if problem.value is None else shorten(problem.value)
-    return SetAside(problem.line, problem.field[:200], value, problem.why, problem.remedy, problem.row)
+    field, why, remedy = (text.replace("\0", "\ufffd") for text in (problem.field[:200], problem.why, problem.remedy))
+    return SetAside(problem.line, field, value, why, remedy, problem.row)
+
+
+def _stored(job_id: int, one: SetAside) -> dict[str, Any]:
+    return {"job_id": job_id, **{name: value for name, value in asdict(one).items() if name != "id"}}
 
 
 def as_rows(found: Iterable[SetAside]) -> Iterator[dict[str, Any]]:

@@ -239,6 +239,12 @@ def current(
     return [_judgement(row) for row in connection.execute(query.order_by(judgement.c.id).limit(limit))]
 
 
+def of_item(connection: Connection, campaign_id: int, item_id: int) -> list[Judgement]:
+    """Every judgement of an item, in the order in which they came: also superseded ones and those that withdraw one."""
+    query = select(judgement).where(judgement.c.campaign_id == campaign_id, judgement.c.item_id == item_id)
+    return [_judgement(row) for row in connection.execute(query.order_by(judgement.c.id))]
+
+
 def current_of(connection: Connection, token: str) -> Judgement | None:
     """Of one task."""
     row = connection.execute(select(judgement).where(judgement.c.token == token, is_current())).one_or_none()
