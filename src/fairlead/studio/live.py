@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio.to_thread
@@ -65,7 +65,7 @@ class Live:
         if self._watching[person] >= MOST_STREAMS:
             raise TooMany(30)
 
-    async def stream(self, person: str, rights: Rights, *, after: int | None = None) -> AsyncIterator[bytes]:
+    async def stream(self, person: str, rights: Rights, *, after: int | None = None) -> AsyncGenerator[bytes]:
         """Server-sent events with a number above `after`, or from now on.  `rights` is called in a thread."""
         self.check_room(person)
         self._watching[person] += 1
