@@ -239,6 +239,12 @@ def current(
     return [_judgement(row) for row in connection.execute(query.order_by(judgement.c.id).limit(limit))]
 
 
+def raters(connection: Connection, campaign_id: int) -> list[str]:
+    """Whose judgements there are, in the order of their pseudonyms."""
+    query = select(judgement.c.rater).where(judgement.c.campaign_id == campaign_id).distinct().order_by(judgement.c.rater)
+    return list(connection.execute(query).scalars())
+
+
 def of_item(connection: Connection, campaign_id: int, item_id: int) -> list[Judgement]:
     """Every judgement of an item, in the order in which they came: also superseded ones and those that withdraw one."""
     query = select(judgement).where(judgement.c.campaign_id == campaign_id, judgement.c.item_id == item_id)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from fairlead.labels import browse, campaigns, items, people
 from fairlead.labels.campaigns import Campaign, Guidelines, State
@@ -136,15 +137,20 @@ def listed(viewer: Viewer, database: Database) -> list[CampaignOut]:
 @router.post("/campaigns", status_code=201)
 def create(body: NewCampaign, viewer: Lead, database: Database) -> CampaignOut:
     """A draft, whose lead you are."""
-    options = {"aspects": body.aspects, "chips": body.chips, "points": body.points}
     with database.write() as connection:
-        made = campaigns.create(
-            connection, name=body.name, kind=body.kind, by=viewer.rater, options=options, overlap=body.overlap, audience=body.audience,
-            pay_per_hour=body.pay_per_hour, currency=body.currency, lease_s=body.lease_s, guidelines=body.guidelines,
-        )  # fmt: skip
-        if viewer.role is None:
-            people.join(connection, people.by_id(connection, viewer.person), made.id, "lead", by=viewer.rater)
-    return _campaign(made, {"open": 0, "held": 0, "done": 0}, 0)
+        found = made(connection, body, viewer)
+    return _campaign(found, {"open": 0, "held": 0, "done": 0}, 0)
+
+
+def made(connection: Connection, body: NewCampaign, viewer: Viewer) -> Campaign:
+    options = {"aspects": body.aspects, "chips": body.chips, "points": body.points}
+    one = campaigns.create(
+        connection, name=body.name, kind=body.kind, by=viewer.rater, options=options, overlap=body.overlap, audience=body.audience,
+        pay_per_hour=body.pay_per_hour, currency=body.currency, lease_s=body.lease_s, guidelines=body.guidelines,
+    )  # fmt: skip
+    if viewer.role is None:
+        people.join(connection, people.by_id(connection, viewer.person), one.id, "lead", by=viewer.rater)
+    return one
 
 
 @router.get(HERE)
