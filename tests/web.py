@@ -2,6 +2,7 @@
 
 import anyio.from_thread
 import httpx
+from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 
 from fairlead.labels import access, campaigns, people
@@ -16,6 +17,7 @@ class InProcess(httpx.BaseTransport):
     """Asks an app without a network.  An error that the app does not answer is raised here, unless `quiet`."""
 
     def __init__(self, app: FastAPI, *, quiet: bool = False, address: str = "127.0.0.1") -> None:
+        self._portal: BlockingPortal | None = getattr(app.state, "portal", None)  # one event loop for many requests is quicker
         self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=not quiet, client=(address, 50_000))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -26,6 +28,8 @@ class InProcess(httpx.BaseTransport):
             await answer.aread()
             return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content, request=request)
 
+        if self._portal is not None:
+            return self._portal.call(ask)
         with anyio.from_thread.start_blocking_portal() as portal:
             return portal.call(ask)
 
@@ -35,10 +39,10 @@ def stranger(app: FastAPI, *, quiet: bool = False, address: str = "127.0.0.1") -
     return httpx.Client(transport=InProcess(app, quiet=quiet, address=address), base_url=ORIGIN)
 
 
-def browser(app: FastAPI, database: Database, one: Person) -> httpx.Client:
+def browser(app: FastAPI, database: Database, one: Person, *, days: int = 30) -> httpx.Client:
     """Somebody who has logged in, with the CSRF token that their page would send."""
     with database.write() as connection:
-        secret = access.start_session(connection, one, days=30, at=now())
+        secret = access.start_session(connection, one, days=days, at=now())
     client = stranger(app)
     client.cookies.set(auth.COOKIE, secret, domain="127.0.0.1")
     client.headers["X-CSRF-Token"] = auth.csrf_of(secret)
