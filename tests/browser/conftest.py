@@ -31,6 +31,7 @@ from fairlead.labels.people import Person
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
 from fairlead.studio.settings import Settings
+from fairlead.studio.talks import Talks
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -40,8 +41,8 @@ GUIDELINES = "# What helps\n\nPrefer the answer that is **right**, then the one 
 class Studio:
     """The server's address, and what stands in its database."""
 
-    def __init__(self, url: str, database: Database) -> None:
-        self.url, self.database = url, database
+    def __init__(self, url: str, database: Database, talks: Talks) -> None:
+        self.url, self.database, self.talks = url, database, talks
         self._made = 0
 
     def person(
@@ -139,7 +140,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[S
         assert thread.is_alive() and time.monotonic() < end, "the server did not start"
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield Studio(f"http://127.0.0.1:{port}", database)
+    yield Studio(f"http://127.0.0.1:{port}", database, app.state.talks)
     server.should_exit = True
     thread.join(10)
     database.close()

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import fairlead
-from fairlead.cli import chat, compare, data, eval, export, init, lineage, quickstart, report, sample, studio, train
+from fairlead.cli import answer, chat, compare, data, eval, export, init, lineage, quickstart, report, sample, studio, train
 from fairlead.cli.output import note, tell_error
 from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
 from fairlead.core.errors import FairleadError
@@ -68,6 +68,7 @@ app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
 app.command("eval")(eval.evaluate)
 app.command("chat")(chat.chat)
+app.command("answer")(answer.answer)
 app.command("report")(report.report)
 app.add_typer(lineage.app, name="lineage")
 app.command("export")(export.export)

@@ -8,34 +8,67 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
-from fairlead.labels import schema
+from fairlead.labels import chores, jobs, schema
 from fairlead.labels.database import Database, now, open_database
+from fairlead.store.project import Project
 from fairlead.studio import auth, errors, html, limits, permissions
+from fairlead.studio.answerers import Answerers
+from fairlead.studio.api import campaigns as campaigns_api
+from fairlead.studio.api import chat as chat_api
 from fairlead.studio.api import dashboard as dashboard_api
 from fairlead.studio.api import events as events_api
+from fairlead.studio.api import items as items_api
+from fairlead.studio.api import jobs as jobs_api
 from fairlead.studio.api import labelling as labelling_api
 from fairlead.studio.api import me as me_api
 from fairlead.studio.api import people as people_api
 from fairlead.studio.api import runs as runs_api
+from fairlead.studio.api import snapshots as snapshots_api
 from fairlead.studio.figures import Board
 from fairlead.studio.headers import SafeHeaders
 from fairlead.studio.limits import BodyLimit, Limiter
 from fairlead.studio.live import Live
+from fairlead.studio.pages import campaigns as campaigns_pages
 from fairlead.studio.pages import dashboard as dashboard_pages
 from fairlead.studio.pages import entry as entry_pages
 from fairlead.studio.pages import label as label_pages
 from fairlead.studio.pages import people as people_pages
 from fairlead.studio.pages import runs as runs_pages
+from fairlead.studio.pages import snapshots as snapshots_pages
+from fairlead.studio.pages import wizard as wizard_pages
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Clock
+from fairlead.studio.talks import Talks
 
 API = "/api/v1"
-API_ROUTERS = (dashboard_api.router, events_api.router, labelling_api.router, me_api.router, people_api.router, runs_api.router)
-PAGE_ROUTERS = (dashboard_pages.router, entry_pages.router, label_pages.router, people_pages.router, runs_pages.router)
+API_ROUTERS = (
+    chat_api.router,
+    dashboard_api.router,
+    events_api.router,
+    labelling_api.router,
+    me_api.router,
+    people_api.router,
+    runs_api.router,
+    campaigns_api.router,
+    items_api.router,
+    jobs_api.router,
+    snapshots_api.router,
+)
+PAGE_ROUTERS = (
+    dashboard_pages.router,
+    entry_pages.router,
+    label_pages.router,
+    people_pages.router,
+    runs_pages.router,
+    campaigns_pages.router,
+    snapshots_pages.router,
+    wizard_pages.router,
+)
 STATIC = Path(__file__).parent / "static"
 
 
@@ -51,11 +84,17 @@ def create_app(
         schema.upgrade(opened)
 
     live = Live(opened)
+    worker = jobs.Worker(opened, chores.handlers(Project(settings.project))) if settings.project else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if worker is not None:
+            worker.start()
         yield
+        if worker is not None:
+            await run_in_threadpool(worker.stop)
         live.close()
+        await app.state.talks.close()
         if database is None:
             opened.close()
 
@@ -70,6 +109,7 @@ def create_app(
     )
     app.state.settings, app.state.database, app.state.clock, app.state.demo = settings, opened, clock, demo
     app.state.live = live
+    app.state.talks = Talks(opened, Answerers(settings.project))
     app.state.templates = html.environment()
     app.state.board = Board(opened, clock)
     app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
