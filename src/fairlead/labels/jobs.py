@@ -68,6 +68,7 @@ job = Table(
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE_S = 30.0  # a worker that says nothing for this long counts as dead
 MAX_ATTEMPTS = 3  # a job that kills its worker is not given to a fourth
+PATIENCE_S = 5.0  # for the job in hand, when somebody asks to stop
 POLL_S = 0.5  # between two looks into an empty queue
 
 log = logging.getLogger(__name__)
@@ -242,8 +243,9 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
+        """The job in hand goes back to the queue at its next transaction; one that has none for long is taken up again after its lease."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE_S)
 
 
 def _do(held: Work, handler: Handler) -> None:

@@ -11,6 +11,7 @@ import jinja2
 from fastapi import Request
 from starlette.responses import HTMLResponse
 
+from fairlead.studio import render
 from fairlead.studio.auth import Viewer
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -20,7 +21,7 @@ def environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(day=day, minute=minute, initials=initials)
+    made.filters.update(day=day, minute=minute, initials=initials, rendered=render.render)
     return made
 
 

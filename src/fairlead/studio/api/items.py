@@ -1,9 +1,10 @@
 """Items of a campaign: uploaded, taken from rollouts of the project, or sent one by one; found again; and what was said of each."""
 
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, UploadFile
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import Connection
 
 from fairlead.data.parsing import messages as parse_messages
@@ -11,13 +12,13 @@ from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Messages
 from fairlead.labels import browse, fitting, imports, items, jobs
 from fairlead.labels.browse import Found
+from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.fitting import Pairs
 from fairlead.labels.imports import Origin, Upload
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.kinds import Kind
-from fairlead.store import project as projects
 from fairlead.store.project import Project
 from fairlead.studio import render
 from fairlead.studio.api.jobs import JobOut, Problem, job_out, problem_out
@@ -63,6 +64,12 @@ class OriginIn(BaseModel):
     rollouts: list[Reference] = Field([], max_length=imports.MAX_ROLLOUTS)
     pairs: Pairs = Field("each", description="Of several answers: each in one pair, or all pairs.")
     model: Reference | None = Field(None, description="Who wrote the answers of which the rows do not say it; never shown to labellers.")
+
+    @field_validator("model")
+    @classmethod
+    def _nothing(cls, text: str | None) -> str | None:
+        """A field of a form that was left empty."""
+        return (text or "").strip() or None
 
 
 class PreviewIn(OriginIn):
@@ -214,11 +221,7 @@ def preview(body: PreviewIn, viewer: Lead, database: Database, settings: Configu
 def start(slug: str, body: ImportIn, viewer: Lead, database: Database, settings: Configured) -> JobOut:
     """Queues the import, whatever the state of the campaign; rows that are there already are counted and left alone."""
     with database.write() as connection:
-        origin = _origin(connection, viewer, body)
-        id = imports.start(
-            connection, project(settings), viewer.here, origin, by=viewer.rater, pairs=body.pairs, model=body.model, priority=body.priority
-        )
-        return job_out(jobs.get(connection, id))
+        return job_out(queued(connection, body, viewer, viewer.here, settings))
 
 
 @router.post(HERE + "/items", status_code=201)
@@ -274,7 +277,7 @@ def set_priority(slug: str, item_id: Id, body: PriorityIn, viewer: Lead, databas
 def project(settings: Settings) -> Project:
     if settings.project is None:
         raise Conflict("the studio was started without a project, so it has no place for files. Start it inside of one, or with --project.")
-    return projects.open_at(settings.project)
+    return Project(settings.project)
 
 
 def own(connection: Connection, viewer: Viewer, upload_id: int) -> Upload:
@@ -283,6 +286,26 @@ def own(connection: Connection, viewer: Viewer, upload_id: int) -> Upload:
     if found.uploaded_by != viewer.rater and viewer.role is None:
         raise NotFound(f"there is no upload {upload_id}.")
     return found
+
+
+def sent(file: UploadFile | None) -> UploadFile:
+    """What a form sent; a form without a file is told so."""
+    if file is None or not file.filename:
+        raise Invalid({"file": "is missing: choose one first"})
+    return file
+
+
+def queued(connection: Connection, body: ImportIn, viewer: Viewer, into: Campaign, settings: Settings) -> jobs.Job:
+    origin, home = _origin(connection, viewer, body), project(settings)
+    id = imports.start(connection, home, into, origin, by=viewer.rater, pairs=body.pairs, model=body.model, priority=body.priority)
+    return jobs.get(connection, id)
+
+
+def query(asked: OriginIn) -> str:
+    """The choices so far, as a query of an address."""
+    names = set(OriginIn.model_fields) | ({"kind"} & set(type(asked).model_fields))
+    values = asked.model_dump(include=names, exclude_none=True)
+    return urlencode([(name, each) for name, value in values.items() for each in (value if isinstance(value, list) else [value])])
 
 
 def look_ahead(body: PreviewIn, viewer: Viewer, database: Database, settings: Settings) -> PreviewOut:
