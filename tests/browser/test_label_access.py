@@ -132,7 +132,7 @@ def test_only_time_at_work_counts(studio: Studio, browse: Browse) -> None:
     page.clock.run_for(600_000)  # nobody touches it: 30 s of this count
     page.keyboard.press("2")
     page.clock.run_for(5_000)
-    page.mouse.move(200, 400)  # on A
+    page.locator("[data-pane=A]").hover()
     page.clock.run_for(4_000)
     page.keyboard.press("Enter")
     page.clock.run_for(2_000)
@@ -141,28 +141,44 @@ def test_only_time_at_work_counts(studio: Studio, browse: Browse) -> None:
     assert made.dwell_ms["A"] >= 3_500
 
 
+WATCH_PAINTS = """() => {
+    window.paints = [];
+    addEventListener("keydown", (event) => {
+        const pressed = event.timeStamp;
+        requestAnimationFrame(() => { const { port1, port2 } = new MessageChannel();
+            port1.onmessage = () => window.paints.push([event.key, performance.now() - pressed]); port2.postMessage(0); });
+    }, { capture: true });
+}"""
+
+
+def paints(page: Page, wanted: int) -> list[float]:
+    page.wait_for_function(f"window.paints.length >= {wanted}")
+    return [ms for _, ms in page.evaluate("window.paints")]
+
+
 def test_from_key_to_paint_within_50_ms(studio: Studio, browse: Browse) -> None:
     words = "The area of a circle is **pi** times the square of its radius. " * 40
-    items = [NewItem(prompt=(Message("user", f"Circle {n}?"),), answers=(answer(words + str(n)), answer(words[:900]))) for n in range(16)]
+    items = [NewItem(prompt=(Message("user", f"Circle {n}?"),), answers=(answer(words + str(n)), answer(words[:900]))) for n in range(14)]
     page = start(studio, browse, studio.campaign("pairwise", items=items, options=OPTIONS))
-    page.evaluate(
-        """() => {
-            window.paints = [];
-            addEventListener("keydown", (event) => {
-                const pressed = event.timeStamp;
-                requestAnimationFrame(() => { const { port1, port2 } = new MessageChannel();
-                    port1.onmessage = () => window.paints.push([event.key, performance.now() - pressed]); port2.postMessage(0); });
-            }, { capture: true });
-        }"""
-    )
+    empty = page.context.new_page()
+    empty.goto(f"{studio.url}/static/icon.svg")
+    for each in (empty, page):
+        each.bring_to_front()
+        each.evaluate(WATCH_PAINTS)
+    empty.evaluate("addEventListener('keydown', (event) => (document.documentElement.dataset.key = event.timeStamp))")
     for n in range(12):
+        empty.bring_to_front()
+        for _ in range(2):
+            empty.keyboard.press("a")
+            empty.wait_for_timeout(60)
+        page.bring_to_front()
         before = page.locator(".prompt .said").inner_text()
-        page.keyboard.press(str(1 + n % 8))
-        page.keyboard.press("Enter")
+        for key in (str(1 + n % 8), "Enter"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(60)  # no person is faster
         expect(page.locator(".prompt .said")).not_to_have_text(before)  # another task is there
-        page.wait_for_timeout(120)  # a person is slower still
-    paints: list[tuple[str, float]] = page.evaluate("window.paints")
-    times = sorted(ms for _, ms in paints)
-    assert len(times) == 24
-    # The median says what the page does; the highest, on a machine that does other things too, is left some room.
-    assert statistics.median(times) <= 50 and times[int(0.95 * len(times))] <= 100, times
+    machine, own = statistics.median(paints(empty, 24)), statistics.median(paints(page, 24))
+    # A machine that is busy with other things takes more than a frame for an empty page too; that is not the screen's doing.
+    busy = max(0.0, machine - 17)
+    print(own, machine)
+    assert own - busy <= 50, f"{own:.0f} ms from key to paint, of which an empty page takes {machine:.0f} ms"

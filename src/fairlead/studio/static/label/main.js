@@ -177,9 +177,12 @@ function clear(...content) {
 }
 
 async function undo() {
-  const back = outbox.takeBack();
+  let back = outbox.takeBack();
+  if (!back) {
+    await outbox.settled(); // it was on its way: by now it has arrived, or it waits
+    if (outbox.offline) back = outbox.takeBack();
+  }
   if (back && last?.task.token === back.token) return again(last.task, last.draft);
-  await outbox.settled();
   if (outbox.offline) return void toast("This answer was sent; taking it back needs the connection.");
   try {
     const task = /** @type {Task} */ (await api.undo());

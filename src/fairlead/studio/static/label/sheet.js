@@ -83,7 +83,7 @@ export function sheet(about) {
       about.save({ keys });
     }
 
-    const does = (/** @type {string} */ name) => ACTIONS.find((action) => action.name === name)?.does ?? name;
+    const does = (/** @type {string} */ name) => about.names[name] ?? ACTIONS.find((action) => action.name === name)?.does ?? name;
 
     function draw() {
       const now = bindings(/** @type {any} */ (preferences));
@@ -98,9 +98,9 @@ export function sheet(about) {
             ...rows.map((action) => {
               const key = now.get(action.name) ?? "";
               const taken = about.letters.includes(key.toUpperCase());
-              const button = h("button.button.small.key", { type: "button", "data-action": action.name, "aria-label": `${action.does}: ${shown(key)}. Change` }, taken ? `Shift ${shown(key)}` : shown(key));
+              const button = h("button.button.small.key", { type: "button", "data-action": action.name, "aria-label": `${does(action.name)}: ${shown(key)}. Change` }, taken ? `Shift ${shown(key)}` : shown(key));
               button.addEventListener("click", () => listen(action.name, button));
-              return h("div.key-row", null, h("span", null, about.names[action.name] ?? action.does), button);
+              return h("div.key-row", null, h("span", null, does(action.name)), button);
             }),
           );
         }),
