@@ -60,7 +60,7 @@ def test_the_left_hand_does_everything(studio: Studio, browse: Browse) -> None:
     expect(page.get_by_role("radio", name="A much better")).to_be_checked()
     page.keyboard.press("a")
     page.keyboard.press("Space")
-    [made] = studio.judged(campaign, wanted=1)
+    [made] = studio.judged(campaign, wanted=1, corrected=True)
     assert made.value["preference"] == (-3 if made.order[0] == 0 else 3) and made.ui["hand"] == "left"
 
 
@@ -83,17 +83,18 @@ def test_right_to_left_text_runs_from_the_right(studio: Studio, browse: Browse) 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "chat"])
-@pytest.mark.parametrize("width, height", [(320, 256), (320, 740), (768, 1024), (2560, 1300)])
-def test_no_width_makes_the_page_scroll_sideways(studio: Studio, browse: Browse, kind: str, width: int, height: int) -> None:
-    # 320 x 256 is a screen of 1280 x 1024 at 400 %.
+def test_no_width_makes_the_page_scroll_sideways(studio: Studio, browse: Browse, kind: str) -> None:
     options = OPTIONS if kind != "aspects" else {"aspects": OPTIONS["aspects"]}
-    page = start(studio, browse, studio.campaign(kind, items=1, options=options), viewport={"width": width, "height": height})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    clipped = page.evaluate(
-        "[...document.querySelectorAll('button, label, .said')].filter(n => n.checkVisibility() && n.getClientRects().length)"
-        ".filter(n => { const b = n.getBoundingClientRect(); return b.right > innerWidth + 1 || b.left < -1 }).map(n => n.textContent)"
-    )
-    assert clipped == []
+    page = start(studio, browse, studio.campaign(kind, items=1, options=options))
+    # 320 x 256 is a screen of 1280 x 1024 at 400 %.
+    for width, height in ((320, 256), (320, 740), (768, 1024), (2560, 1300)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        clipped = page.evaluate(
+            "[...document.querySelectorAll('button, label, .said')].filter(n => n.checkVisibility() && n.getClientRects().length)"
+            ".filter(n => { const b = n.getBoundingClientRect(); return b.right > innerWidth + 1 || b.left < -1 }).map(n => n.textContent)"
+        )
+        assert clipped == [], width
 
 
 def test_at_400_percent_everything_is_reached_and_nothing_covers_the_text(studio: Studio, browse: Browse) -> None:
@@ -161,11 +162,11 @@ def test_from_key_to_paint_within_50_ms(studio: Studio, browse: Browse) -> None:
     items = [NewItem(prompt=(Message("user", f"Circle {n}?"),), answers=(answer(words + str(n)), answer(words[:900]))) for n in range(14)]
     page = start(studio, browse, studio.campaign("pairwise", items=items, options=OPTIONS))
     empty = page.context.new_page()
-    empty.goto(f"{studio.url}/static/icon.svg")
+    empty.set_content("<p id=pressed>nothing</p>")
     for each in (empty, page):
         each.bring_to_front()
         each.evaluate(WATCH_PAINTS)
-    empty.evaluate("addEventListener('keydown', (event) => (document.documentElement.dataset.key = event.timeStamp))")
+    empty.evaluate("addEventListener('keydown', (event) => (document.getElementById('pressed').textContent = event.timeStamp))")
     for n in range(12):
         empty.bring_to_front()
         for _ in range(2):
@@ -180,5 +181,4 @@ def test_from_key_to_paint_within_50_ms(studio: Studio, browse: Browse) -> None:
     machine, own = statistics.median(paints(empty, 24)), statistics.median(paints(page, 24))
     # A machine that is busy with other things takes more than a frame for an empty page too; that is not the screen's doing.
     busy = max(0.0, machine - 17)
-    print(own, machine)
     assert own - busy <= 50, f"{own:.0f} ms from key to paint, of which an empty page takes {machine:.0f} ms"

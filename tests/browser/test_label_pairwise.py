@@ -81,8 +81,7 @@ def test_undo_opens_the_last_answer_again_and_the_correction_supersedes(studio: 
     page.keyboard.press("8")
     page.keyboard.press("Enter")
     expect(page.locator(".prompt .said")).to_have_text(second)  # the one that had to wait
-    expect(page.locator("#status-text")).to_contain_text("saved")
-    [after] = studio.judged(campaign, wanted=1)
+    [after] = studio.judged(campaign, wanted=1, corrected=True)
     assert after.supersedes == before.id and after.value["preference"] == -before.value["preference"]
     assert after.active_ms >= before.active_ms
 
@@ -128,7 +127,7 @@ def test_flag_reaches_the_lead_and_the_task_stays(studio: Studio, browse: Browse
     dialog.get_by_role("button", name="Personal data").click()
     expect(page.get_by_text("Flagged. Somebody will look at it.")).to_be_visible()
     expect(page.locator(".prompt")).to_be_visible()
-    expect(page.locator("#status-text")).to_contain_text("saved")
+    expect(page.locator("#status-text")).to_contain_text("saved")  # nothing was, before
     with studio.database.read() as connection:
         [raised] = judgements.flags(connection, campaign.id)
     assert (raised.reason, raised.note) == ("personal data", "It names a real person.")
