@@ -3,6 +3,7 @@
 import logging
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from fairlead.labels.database import Database
+    from fairlead.labels.jobs import Job
     from fairlead.studio.settings import Settings
 
 SELF = "system"
@@ -58,31 +60,31 @@ def serve(
     from fairlead.studio.app import create_app
     from fairlead.studio.serving import Server
 
-    listening = _listen(host, port)
-    port = listening.getsockname()[1]
-    settings = _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
-    opened = _open(settings)
-    made = create_app(settings, opened, more=_more(settings))
-    first_url = _first_url(opened, settings)
-    if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
-        note("Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy.")
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listen(host, port))
+        port = listening.getsockname()[1]
+        settings = _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True)
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
+        opened = _open(settings)
+        stack.callback(opened.close)
+        made = create_app(settings, opened, more=_more(settings))
+        first_url = _first_url(opened, settings)
+        if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
+            note("Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy.")
 
-    def ready() -> None:
-        if as_json:
-            print(jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}), flush=True)
-            return
-        print(f"The studio is at {settings.origin}", flush=True)
-        if first_url is not None:
-            print(f"Nobody owns it yet. Open this link, which works once and for a day, and become its owner:\n  {first_url}", flush=True)
-        print("Ctrl-C stops it.", flush=True)
+        def ready() -> None:
+            if as_json:
+                print(jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}), flush=True)
+                return
+            print(f"The studio is at {settings.origin}", flush=True)
+            if first_url is not None:
+                print(
+                    f"Nobody owns it yet. Open this link, which works once and for a day, and become its owner:\n  {first_url}", flush=True
+                )
+            print("Ctrl-C stops it.", flush=True)
 
-    try:
         Server(made, settings, ready).run([listening])
-    finally:
-        opened.close()
-        listening.close()
     note("Stopped.")
 
 
@@ -180,6 +182,90 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
     )
 
 
+@app.command("snapshot")
+def snapshot(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its short name, as in its address.")],
+    name: Annotated[str, typer.Option(help="Of the snapshot, which becomes an artifact of the project.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also copy its rows there.")] = None,
+    ties: Annotated[bool, typer.Option("--ties/--no-ties", help="Keep ties.")] = True,
+    min_margin: Annotated[int, typer.Option(help="Only preferences at least so clear, 0 to 3.")] = 0,
+    by_item: Annotated[bool, typer.Option("--by-item", help="One row for each item, not for each judgement.")] = False,
+    database: DatabaseUrl = None,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Freeze a campaign's judgements as rows to train on.
+
+    Example: fairlead studio snapshot helpful --name helpful-1
+    """
+    import shutil
+    import time
+    from dataclasses import asdict
+
+    from fairlead.core import files
+    from fairlead.labels import campaigns, chores, jobs
+    from fairlead.labels import snapshot as snapshots
+    from fairlead.labels.errors import StudioError
+
+    home = open_project(project)
+    opened = _open(_settings(database, project))
+    filters = snapshots.Filters(ties=ties, min_margin=min_margin, by_item=by_item)
+    with opened.write() as connection:
+        one = campaigns.get(connection, campaign)
+        number = snapshots.start(connection, home, one, name, filters, by=SELF)
+    while not (job := _job(opened, number)).is_over:
+        if jobs.do_one(opened, chores.handlers(home)) is None:
+            time.sleep(0.2)  # another worker has it
+    if job.state != "done":
+        raise StudioError(job.error or f"the snapshot was {job.state}.")
+    with opened.read() as connection:
+        made = snapshots.get(connection, one.id, name)
+    opened.close()
+    folder = home.artifacts / snapshots.KIND / name
+    largest = max(made.counts.files, key=lambda file: made.counts.files[file])
+    if out is not None:
+        with open(folder / f"{largest}.jsonl", "rb") as source, files.atomic_file(out) as target:
+            shutil.copyfileobj(source, target)
+    counts = made.counts
+    rows = ", ".join(_number(number, "row") + f" of {file}" for file, number in counts.files.items())
+    by, over = _number(counts.raters, "person", "people"), _number(counts.items, "item")
+    shown = [
+        f"{rows}: {_number(counts.used, 'judgement')} by {by}, over {over}.",
+        *(f"{count} left out: {why}." for why, count in counts.left_out.items()),
+    ]
+    tell(
+        {"snapshot": f"snapshot/{name}", "digest": made.digest, "counts": asdict(counts)},
+        shown,
+        as_json=as_json,
+        wrote=[folder, *([out] if out else [])],
+        next=snapshots.train_command(made),
+    )
+
+
+@app.command("worker")
+def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
+    """Do the studio's long work (imports, snapshots) in a process of its own, until Ctrl-C; as many as you like.
+
+    Example: fairlead studio worker
+    """
+    import time
+
+    from fairlead.core.interrupt import stop_on_interrupt
+    from fairlead.labels import chores, jobs
+
+    home = open_project(project)
+    opened = _open(_settings(database, project))
+    working = jobs.Worker(opened, chores.handlers(home))
+    with stop_on_interrupt() as stop:
+        working.start()
+        note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")
+        while not stop:
+            time.sleep(0.2)
+    working.stop()
+    opened.close()
+    note("Stopped.")
+
+
 def _settings(
     database: str | None,
     project: Path | None,
@@ -224,6 +310,13 @@ def _more(settings: "Settings") -> "list[APIRouter]":
     return [oidc.router_for(settings.oidc)]
 
 
+def _job(opened: "Database", number: int) -> "Job":
+    from fairlead.labels import jobs
+
+    with opened.read() as connection:
+        return jobs.get(connection, number)
+
+
 def _first_url(opened: "Database", settings: "Settings") -> str | None:
     """A link that makes an owner, while there is none.  There is no password that everybody knows."""
     from fairlead.labels import access, people
@@ -241,9 +334,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        with ExitStack() as stack:
+            listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, port))
+            stack.pop_all()
     except (OSError, OverflowError) as error:
         raise StudioError(f"cannot listen on {host} port {port}: {error}. Choose another with --port or --host.", field="port") from None
     return listening

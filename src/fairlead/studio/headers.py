@@ -59,5 +59,11 @@ class SafeHeaders:
 
 
 def _pattern(scope: Scope) -> str:
+    """The address with the name of each part in place of the part."""
     route = scope.get("route")
-    return str(getattr(route, "path", None) or "(no such page)")
+    if route is None:
+        return "(no such page)"
+    named = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
+    if any("/" in value for value in named):
+        return str(route.path)
+    return "/".join(named.get(part, part) for part in scope["path"].split("/"))
