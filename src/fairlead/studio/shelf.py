@@ -139,6 +139,8 @@ def figures(metrics: Mapping[str, Any]) -> list[Figure]:
     """The numbers of a manifest, with intervals where it has them."""
     found = []
     for name, value in list(metrics.items())[:60]:
+        if name == "job":  # which job made a snapshot is no figure
+            continue
         inner = table(value)
         shown = number(inner.get("value")) if inner else number(value)
         if shown is not None:
