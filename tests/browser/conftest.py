@@ -88,13 +88,15 @@ class Studio:
             _add(connection, made, rows)
             return campaigns.set_state(connection, made, "open", by="system") if opened else made
 
-    def judged(self, campaign: Campaign, *, wanted: int | None = None, corrected: bool = False, within_s: float = 10) -> list[Judgement]:
-        """Judgements that stand; waits until there are as many as wanted, and the last corrects another."""
+    def judged(
+        self, campaign: Campaign, *, wanted: int | None = None, until: Callable[[Judgement], bool] = lambda _: True, within_s: float = 10
+    ) -> list[Judgement]:
+        """Judgements that stand; waits until there are as many as wanted, and the last is as it should be."""
         end = time.monotonic() + within_s
         while True:
             with self.database.read() as connection:
                 found = judgements.current(connection, campaign.id)
-            if wanted is None or (len(found) == wanted and (not corrected or found[-1].supersedes is not None)):
+            if wanted is None or (len(found) == wanted and until(found[-1])):
                 return found
             assert time.monotonic() < end, f"{len(found)} judgements after {within_s} s, not {wanted}"
             time.sleep(0.05)

@@ -1,5 +1,6 @@
 """For everybody: keys of one's own, one hand, right to left, large print, a narrow screen, a voice; and quickly."""
 
+import os
 import statistics
 
 import pytest
@@ -60,8 +61,8 @@ def test_the_left_hand_does_everything(studio: Studio, browse: Browse) -> None:
     expect(page.get_by_role("radio", name="A much better")).to_be_checked()
     page.keyboard.press("a")
     page.keyboard.press("Space")
-    [made] = studio.judged(campaign, wanted=1, corrected=True)
-    assert made.value["preference"] == (-3 if made.order[0] == 0 else 3) and made.ui["hand"] == "left"
+    [made] = studio.judged(campaign, wanted=1, until=lambda one: one.value["preference"] == (-3 if one.order[0] == 0 else 3))
+    assert made.ui["hand"] == "left"
 
 
 def test_a_layout_without_latin_letters_has_its_keys_by_place(studio: Studio, browse: Browse) -> None:
@@ -142,6 +143,7 @@ def test_only_time_at_work_counts(studio: Studio, browse: Browse) -> None:
     assert made.dwell_ms["A"] >= 3_500
 
 
+FRAME_MS = 17
 WATCH_PAINTS = """() => {
     window.paints = [];
     addEventListener("keydown", (event) => {
@@ -152,33 +154,29 @@ WATCH_PAINTS = """() => {
 }"""
 
 
-def paints(page: Page, wanted: int) -> list[float]:
-    page.wait_for_function(f"window.paints.length >= {wanted}")
-    return [ms for _, ms in page.evaluate("window.paints")]
-
-
 def test_from_key_to_paint_within_50_ms(studio: Studio, browse: Browse) -> None:
     words = "The area of a circle is **pi** times the square of its radius. " * 40
     items = [NewItem(prompt=(Message("user", f"Circle {n}?"),), answers=(answer(words + str(n)), answer(words[:900]))) for n in range(14)]
     page = start(studio, browse, studio.campaign("pairwise", items=items, options=OPTIONS))
-    empty = page.context.new_page()
-    empty.set_content("<p id=pressed>nothing</p>")
-    for each in (empty, page):
-        each.bring_to_front()
-        each.evaluate(WATCH_PAINTS)
-    empty.evaluate("addEventListener('keydown', (event) => (document.getElementById('pressed').textContent = event.timeStamp))")
+    page.evaluate(WATCH_PAINTS)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def worked_ms() -> float:
+        """Time of the page's main thread on a processor: script, style, layout, paint."""
+        metrics = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
+        return 1000 * float(metrics["TaskDuration"])
+
+    worked = []
     for n in range(12):
-        empty.bring_to_front()
-        for _ in range(2):
-            empty.keyboard.press("a")
-            empty.wait_for_timeout(60)
-        page.bring_to_front()
         before = page.locator(".prompt .said").inner_text()
         for key in (str(1 + n % 8), "Enter"):
+            began = worked_ms()
             page.keyboard.press(key)
-            page.wait_for_timeout(60)  # no person is faster
+            page.wait_for_timeout(100)
+            worked.append(worked_ms() - began)
         expect(page.locator(".prompt .said")).not_to_have_text(before)  # another task is there
-    machine, own = statistics.median(paints(empty, 24)), statistics.median(paints(page, 24))
-    # A machine that is busy with other things takes more than a frame for an empty page too; that is not the screen's doing.
-    busy = max(0.0, machine - 17)
-    assert own - busy <= 50, f"{own:.0f} ms from key to paint, of which an empty page takes {machine:.0f} ms"
+    assert statistics.quantiles(worked, n=20)[-1] <= 50 - FRAME_MS, worked
+    if os.getloadavg()[0] < (os.cpu_count() or 1):  # what a clock on the wall says means something on a quiet machine only
+        paints = [ms for _, ms in page.evaluate("window.paints")]
+        assert len(paints) == 24 and statistics.quantiles(paints, n=20)[-1] <= 50, paints

@@ -81,7 +81,7 @@ def test_undo_opens_the_last_answer_again_and_the_correction_supersedes(studio: 
     page.keyboard.press("8")
     page.keyboard.press("Enter")
     expect(page.locator(".prompt .said")).to_have_text(second)  # the one that had to wait
-    [after] = studio.judged(campaign, wanted=1, corrected=True)
+    [after] = studio.judged(campaign, wanted=1, until=lambda one: one.supersedes is not None)
     assert after.supersedes == before.id and after.value["preference"] == -before.value["preference"]
     assert after.active_ms >= before.active_ms
 

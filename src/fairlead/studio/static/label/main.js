@@ -214,7 +214,6 @@ async function skip() {
   advance();
   announce("Skipped.");
   toast(typed > PARKED ? "Skipped. What you wrote is under Drafts." : "Skipped");
-  if (typed) void outbox.settled().then(listDrafts);
 }
 
 async function flag() {
@@ -335,6 +334,7 @@ function sentChanged() {
 /** @param {import("./types.js").Sent} sent @param {any} answer */
 function arrived(sent, answer) {
   status.saved();
+  if (sent.draft) void listDrafts();
   if (answer?.late) toast("That task had lapsed. Your answer came late and is kept all the same.");
   if (outbox.waiting.length === 0) void fill();
 }
