@@ -74,11 +74,11 @@ def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: kinds.Kind) 
     before = len(running.judged(kind))
     rater = raters.PANEL[0]
     rng = seed.rng(1, kind)
-    one = colleague.Colleague(running.origin, running.made.tokens[rater.name], rater, rng, threading.Event(), hurry=1000)
-    for _ in range(5):  # a skip now and then
-        assert one._one(kind)
-        if one.num_done:
-            break
+    with colleague.Colleague(running.origin, running.made.tokens[rater.name], rater, rng, threading.Event(), hurry=1000) as one:
+        for _ in range(5):  # a skip now and then
+            assert one.one(kind)
+            if one.num_done:
+                break
     found = running.judged(kind)
     assert one.num_done == 1 and len(found) == before + 1 and found[-1].active_ms > 1000
     if kind == "chat":
@@ -96,7 +96,10 @@ def test_colleagues_work_side_by_side_and_stop(running: Demo) -> None:
             time.sleep(0.1)
     after = running.judged("pairwise")
     assert len(after) >= before + 5 and len({one.rater for one in after[before:]}) >= 2
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("colleague") and thread.is_alive()]
+    end = time.monotonic() + 30
+    while [thread for thread in threading.enumerate() if thread.name.startswith("colleague")]:
+        assert time.monotonic() < end, "somebody is still at work"
+        time.sleep(0.1)
 
 
 def test_the_link_lets_the_newcomer_in_once(running: Demo) -> None:

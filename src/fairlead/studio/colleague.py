@@ -4,7 +4,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -26,19 +26,25 @@ class Colleague:
         self._client = httpx.Client(base_url=f"{origin}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False)
         self.num_done = 0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
     def work(self, kinds: Sequence[Kind]) -> None:
         """Until told to stop.  A server that is away is waited for; one that says no is somebody else's to find out about."""
         weights = [6 if kind == "pairwise" else 1 for kind in kinds]
-        with self._client:
+        with self:
             while not self._stop.is_set():
                 wanted = self._rng.choices(kinds, weights)[0]
                 try:
-                    if not self._one(wanted):
+                    if not self.one(wanted):
                         self._wait(NOTHING_S)
                 except httpx.HTTPError:
                     self._wait(NOTHING_S)
 
-    def _one(self, kind: Kind) -> bool:
+    def one(self, kind: Kind) -> bool:
         """One task of a campaign of this kind; False where there is none."""
         found = self._get("/work")["campaigns"]
         slugs = [one["slug"] for one in found if one["kind"] == kind and one["state"] == "open"]
@@ -62,6 +68,8 @@ class Colleague:
             return True
         if kind == "chat":
             self._talk(here, task["prompt"][-1]["text"])
+            if self._stop.is_set():
+                return False
         value, reasons = judged(self._rater, task, self._rng)
         body = {"value": value, "reasons": reasons, "active_ms": round(seconds * 1000)}
         self._post(f"{here}/judgement", body, {"Idempotency-Key": secrets.token_hex(12)})
@@ -77,7 +85,8 @@ class Colleague:
             value, _ = compared(self._rater, message, texts, self._rng)
             self._client.put(f"{here}/chat/turns/{n}/choice", json={"choice": value["choice"]}).raise_for_status()
             message = world.draw_task(self._rng).prompt
-            self._wait(self._rng.uniform(*THINKING_S))
+            if self._wait(self._rng.uniform(*THINKING_S)):
+                return
 
     def _get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()
