@@ -14,6 +14,7 @@ from fairlead.data.records import Message
 from fairlead.labels import judgements, tasks
 from fairlead.labels.items import NewItem
 from fairlead.studio import render
+from fairlead.studio.auth import COOKIE
 from studio.xss_corpus import ATTACKS, FAMILIES
 
 pytestmark = pytest.mark.browser
@@ -98,7 +99,8 @@ def test_no_attack_does_anything_in_the_raw_view(nobody: BrowserContext) -> None
 
 # ---------------------------------------------------------------- the studio's own pages
 
-STORED = [text.replace("\x00", "").encode("utf-8", "ignore").decode() for text in ATTACKS.values()]  # the database takes no others
+# The database takes no NUL and no half of a pair.
+STORED = list(dict.fromkeys(text.replace("\x00", "").encode("utf-8", "ignore").decode() for text in ATTACKS.values()))
 PER_ITEM = 8
 
 
@@ -109,27 +111,24 @@ def test_no_attack_does_anything_on_the_labelling_page(studio: Studio, browse: B
     ada = studio.person("<img src=x onerror=alert(1)>", campaign)
     page = browse(ada)
     watch = Watch(page, studio.url)
-    seen = 0
     for _ in rows:
         page.goto(f"{studio.url}/c/{campaign.slug}/label")
-        page.locator(".said").nth(PER_ITEM if len(rows) - seen > 1 else 1).wait_for()
-        seen += 1
+        page.locator(".pane .said").first.wait_for()
         assert watch.done() == []
         with studio.database.write() as connection:
-            for held in tasks.holding(connection, campaign, ada.rater):
-                judgements.skip(connection, held.token, ada.rater, reason="broken")
-                break
-    assert seen == len(groups)
+            held = tasks.holding(connection, campaign, ada.rater)
+            judgements.skip(connection, held[0].token, ada.rater, reason="broken")
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     page.locator("#open-guide").click()
     page.locator("#guide .said").first.wait_for()
     assert watch.done() == []
 
 
-def test_the_policy_stops_a_script_that_got_in(studio: Studio, browse: Browse) -> None:
-    """The second line of defence, tried by breaking the first."""
+def test_the_policy_stops_a_script_that_got_in(studio: Studio, nobody: BrowserContext) -> None:
+    """The second line of defence, tried by breaking the first; Chromium complains of it on the console, as it should."""
     campaign = studio.campaign("thumbs", items=1)
-    page = browse(studio.person("Ada", campaign))
+    nobody.add_cookies([{"name": COOKIE, "value": studio.session(studio.person("Ada", campaign)), "url": studio.url}])
+    page = nobody.new_page()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     page.locator(".said").first.wait_for()
     refused = page.evaluate(
