@@ -62,7 +62,7 @@ def taken(database: Database) -> list[int]:
         return list(connection.execute(select(line.c.step).order_by(line.c.id)).scalars())
 
 
-def wait_until(condition: Any, seconds: float = 20) -> None:
+def wait_until(condition: Any, seconds: float = 200) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"

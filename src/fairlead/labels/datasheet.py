@@ -276,7 +276,8 @@ def _html(block: Block) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~!$&])", r"\\\1", " ".join(text.split()))
+    escaped = re.sub(r"([\\`*_{}<>#|~!$&])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("[", "&#91;").replace("]", "&#93;")  # with a backslash they would begin a formula for some
 
 
 def _block(kind: Literal["title", "heading", "text", "verbatim"], text: str) -> Block:
@@ -293,7 +294,7 @@ def _percent(share: float) -> str:
 
 def _interval(found: Interval, *, percent: bool = True) -> str:
     ends = [_percent(end) if percent else f"{end:.2f}" for end in (found.value, found.low, found.high)]
-    return f"{ends[0]} [{ends[1]}, {ends[2]}]" if found.low > -10 and found.high < 10 else ends[0]
+    return f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})" if found.low > -10 and found.high < 10 else ends[0]
 
 
 _STYLE = """

@@ -94,7 +94,7 @@ def fit(one: Given, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> t
     try:
         groups = _groups(one, kind, pairs)
     except BadRow as error:
-        return [], [replace(error.problem, row=one.row), *one.problems]
+        return [], [*one.problems, replace(error.problem, row=one.row)]
     prompt = one.prompt + one.answers[0].messages if kind == "conversation" else one.prompt
     made, problems = [], list(one.problems)
     for group in groups:

@@ -43,7 +43,7 @@ def items(
     state: browse.State = "any",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
-    found = item_api.search(slug, viewer, database, q, state, after)
+    found = item_api.search(slug, viewer, database, q, state, after, limit=25)
     with database.read() as connection:
         recent = [job for job in jobs.recent(connection, campaign=viewer.here.id, limit=50) if job.kind == imports.KIND]
     one = campaign_api.one(slug, viewer, database)

@@ -27,7 +27,7 @@ class Form(BaseModel):
     """The filters as a form has them; what is not ticked is not sent."""
 
     ties: bool = False
-    min_margin: Literal[0, 1, 2, 3] = 0
+    min_margin: Annotated[int, Field(ge=0, le=3)] = 0
     rows: Literal["judgement", "weighed", "item"] = "judgement"
     guidelines: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field([], max_length=1000)
     without_raters: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=1000)
