@@ -187,7 +187,7 @@ def snapshot(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its short name, as in its address.")],
     name: Annotated[str, typer.Option(help="Of the snapshot, which becomes an artifact of the project.")],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also copy its rows there.")] = None,
-    ties: Annotated[bool, typer.Option("--ties/--no-ties", help="Keep ties.")] = True,
+    no_ties: Annotated[bool, typer.Option("--no-ties", help="Leave ties out.")] = False,
     min_margin: Annotated[int, typer.Option(help="Only preferences at least so clear, 0 to 3.")] = 0,
     by_item: Annotated[bool, typer.Option("--by-item", help="One row for each item, not for each judgement.")] = False,
     database: DatabaseUrl = None,
@@ -209,7 +209,7 @@ def snapshot(
 
     home = open_project(project)
     opened = _open(_settings(database, project))
-    filters = snapshots.Filters(ties=ties, min_margin=min_margin, by_item=by_item)
+    filters = snapshots.Filters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
     with opened.write() as connection:
         one = campaigns.get(connection, campaign)
         number = snapshots.start(connection, home, one, name, filters, by=SELF)
