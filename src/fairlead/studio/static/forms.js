@@ -114,7 +114,7 @@ function show(form, error) {
     first ??= field;
   }
   if (first && !Object.keys(left).length) first.focus();
-  else if (form.classList.contains("fields")) {
+  else if (form.matches(".fields, .card")) {
     const said = document.createElement("p");
     said.className = "notice fault";
     said.dataset.said = "";
