@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from fairlead.core import jsonl
-from fairlead.labels import campaigns, jobs, judgements, people, snapshot, tasks
+from fairlead.labels import campaigns, events, jobs, judgements, people, snapshot, tasks
 from fairlead.labels.database import Database, open_database
 from fairlead.store import project
 from labels import build
@@ -126,6 +126,26 @@ def test_serving_again_knows_its_owner_and_needs_no_torch(home: Path) -> None:
         said = json.loads(studio.line())
         assert (said["url"], said["first_url"]) == ("https://labels.example.org", None)
         assert studio.stop() == 0
+
+
+def test_the_demo_takes_you_in_with_one_click_and_colleagues_work(home: Path) -> None:
+    with served(home, "serve", "--port", "0", "--json", "--demo") as studio:
+        said = json.loads(studio.line())
+        with httpx.Client(follow_redirects=True, timeout=30) as client:
+            assert "one click" in client.get(said["first_url"]).text
+            page = client.post(said["first_url"])
+            assert page.status_code == 200 and "Demo" in page.text
+            before, until = last_event(home), time.monotonic() + 90
+            while last_event(home) == before and time.monotonic() < until:
+                time.sleep(0.5)
+            assert last_event(home) > before, "nobody labels"
+        assert studio.stop() == 0
+    assert "Traceback" not in studio.said
+
+
+def last_event(home: Path) -> int:
+    with database(home) as opened, opened.read() as connection:
+        return events.last_seq(connection)
 
 
 def test_a_port_that_is_taken_is_said(home: Path, cli: Cli) -> None:

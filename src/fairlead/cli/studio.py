@@ -48,6 +48,7 @@ def serve(
     trusted_proxies: Annotated[
         str, typer.Option(metavar="IPS", help="Proxies whose word about a client's address is taken, with commas between; * for all.")
     ] = "127.0.0.1",
+    demo: Annotated[bool, typer.Option("--demo", help="A populated project, and simulated colleagues who label while you look.")] = False,
     log_requests: Annotated[bool, typer.Option("--log-requests", help="A line for each request on standard error.")] = False,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -56,24 +57,33 @@ def serve(
 
     Example: fairlead studio serve --port 8400
     """
+    from dataclasses import replace
+
     from fairlead.core import jsonl
+    from fairlead.studio import demo as demos
     from fairlead.studio.app import create_app
     from fairlead.studio.serving import Server
 
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(host, port))
+        if demo:
+            project = demos.prepare(project)
+            stack.enter_context(demos.pocket_endpoint(project))
         port = listening.getsockname()[1]
         settings = _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True)
         logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
         opened = _open(settings)
         stack.callback(opened.close)
-        made = create_app(settings, opened, more=_more(settings))
-        first_url = _first_url(opened, settings)
+        populated = demos.populate(opened) if demo else None
+        made = create_app(settings, opened, more=_more(settings), demo=demo)
+        first_url = settings.origin + populated.path if populated else _first_url(opened, settings)
         if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
             note("Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy.")
 
         def ready() -> None:
+            if populated is not None:
+                stack.enter_context(demos.colleagues(replace(settings, public_url=None).origin, populated))
             if as_json:
                 print(jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}), flush=True)
                 return
