@@ -28,6 +28,7 @@ from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.people import Person
+from fairlead.store import project as projects
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
 from fairlead.studio.settings import Settings
@@ -133,7 +134,7 @@ def answer(text: str, source: str | None = None) -> Answer:
 def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Studio]:
     folder: Path = tmp_path_factory.mktemp("studio")
     database = open_database(files.copy(folder))
-    app = create_app(Settings(database=database.url, port=0), database)
+    app = create_app(Settings(database=database.url, port=0, project=projects.create(folder / "home").root), database)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
