@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 import web
+from databases import Files
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
 from fairlead.store import artifact as artifacts
@@ -25,6 +26,12 @@ from labels.build import open_campaign
 
 SCRIPT = "<script>document.title='owned'</script>"
 HOSTILE = f"{SCRIPT}<img src=x onerror=alert(1)> \u202eback\x07"
+
+
+@pytest.fixture
+def database_url(files: Files, tmp_path: Path) -> str:
+    """On SQLite only: of a database, these pages ask who is asking and nothing else."""
+    return files.copy(tmp_path)
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ An event is written in the transaction of what it tells, so that neither is ther
 and choices, never names or text of people: erasing a person leaves the chain whole.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import JSON, Column, Connection, Index, Integer, String, Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from fairlead.core import digest
 from fairlead.labels.database import metadata, now
@@ -59,7 +61,8 @@ def append(
         update(chain).where(chain.c.id == 1).values(seq=chain.c.seq + 1).returning(chain.c.seq, chain.c.digest)
     ).one_or_none()
     if head is None:
-        connection.execute(insert(chain).values(id=1, seq=0, digest=START))
+        with contextlib.suppress(IntegrityError), connection.begin_nested():  # or somebody else began it at this moment
+            connection.execute(insert(chain).values(id=1, seq=0, digest=START))
         return append(connection, verb=verb, actor=actor, campaign=campaign, subject=subject, body=body)
     at, content = now(), dict(body or {})
     made = _digest(head.seq, at, verb, actor, campaign, subject, content, head.digest)
