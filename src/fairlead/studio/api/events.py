@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
@@ -64,7 +65,12 @@ async def stream(
 
     def rights() -> Shown | None:
         now = auth.again(viewer, database, settings, clock())
-        return None if now is None else _shown(database, now, campaign)
+        try:
+            return None if now is None else _shown(database, now, campaign)
+        except NotFound:  # no part in the campaign any more: the stream ends
+            return None
+
+    await anyio.to_thread.run_sync(_shown, database, viewer, campaign)  # while a refusal can still be said
 
     if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 17:
         after = int(last_event_id)
