@@ -121,7 +121,7 @@ def _node(node: GraphNode, x: float, y: float, *, focus: bool) -> Markup:
     to = href(node)
     if to is None or focus:
         return body
-    return Markup('<a href="{}" aria-label="{}">{}</a>').format(to, text.visible(node.label), body)
+    return Markup('<a href="{}">{}</a>').format(to, body)
 
 
 def _middles(graph: Graph) -> dict[Place, float]:
