@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.browser.conftest import Browse, Studio
 
+from browser.conftest import Browse, Studio
 from fairlead.labels import campaigns, judgements, tasks
 
 pytestmark = pytest.mark.browser

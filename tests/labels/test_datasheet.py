@@ -1,13 +1,12 @@
 from pathlib import Path
 
-from tests.labels.test_snapshot import ANN, BEN, CAT, LEAD, item, judge, make, prefers, take
-
 from fairlead.core import digest
 from fairlead.labels import campaigns, datasheet, items
 from fairlead.labels.database import Database
 from fairlead.labels.datasheet import Block
 from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
+from labels.test_snapshot import ANN, BEN, CAT, LEAD, item, judge, make, prefers, take
 
 BAD_NAME = "<b>Help</b> | `me`"
 

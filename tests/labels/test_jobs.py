@@ -24,7 +24,7 @@ WORKER = """
 import os, sys, threading, time
 from fairlead.labels import jobs
 from fairlead.labels.database import open_database
-from tests.labels.test_jobs import steps
+from labels.test_jobs import steps
 database = open_database(sys.argv[1])
 print("ready", flush=True)
 jobs.work(database, {"steps": steps}, stop=threading.Event(), lease_s=float(sys.argv[2]), poll_s=0.02)
@@ -241,7 +241,7 @@ def test_killed_workers_lose_no_step_and_repeat_none(database: Database, databas
     id = add(database, steps=60, seconds=0.01)
     command = [sys.executable, "-c", WORKER, database_url, "0.4"]
     place = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{place / 'src'}:{place}:{place / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{place / 'src'}:{place / 'tests'}"}
     workers = []
     try:
         for target in (10, 25):

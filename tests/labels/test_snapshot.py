@@ -17,6 +17,7 @@ from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.kinds import Kind
 from fairlead.labels.rows import Left
 from fairlead.labels.snapshot import Filters, Snapshot
 from fairlead.store import artifact as artifacts
@@ -228,10 +229,8 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
 
 def values_together(database: Database, kind: str, values: list[dict[str, Any]], *answers: str) -> list[Any]:
     """What the kept values of several people come to, without a database."""
-    settings = {"slug": "s", "name": "n", "state": "open", "overlap": 3, "pay_per_hour": None, "currency": "EUR", "audience": ""}
-    one = Campaign(
-        id=1, kind=kind, options={"aspects": [], "chips": [], "points": 5}, lease_s=60, seed="s", created_by=LEAD, created_at="", **settings
-    )  # type: ignore[arg-type]
+    task: Kind = kind  # type: ignore[assignment]
+    one = Campaign(1, "s", "n", task, {"aspects": [], "chips": [], "points": 5}, "open", 3, None, "EUR", "", 60, "seed", LEAD, "")
     shown = tuple(Answer((Message("assistant", text),)) for text in answers)
     asked = ask("1?", "one") if kind == "conversation" else ask("1?")
     of = items.Item(1, 1, "", asked, shown, (), None, 0, None, "all", "", "")
@@ -367,11 +366,15 @@ class Config:
     seed: int = 0
 
 
+def write_weights(folder: Path) -> None:
+    (folder / "weights").write_text("w")
+
+
 def test_training_finds_it_by_name_and_has_it_as_parent(database: Database, project: Project, judged: Campaign) -> None:
     made, folder = take(database, project, judged, "help-1", ties=False)
     with open_run(project, "dpo", Config(comparisons="snapshot/help-1"), kind="model", quiet=True) as run:
         assert len(reading.read_comparisons(run.data_path("comparisons"))) == 4
-        model = run.publish(lambda inside: (inside / "weights").write_text("w") and None, metrics={})
+        model = run.publish(write_weights, metrics={})
     assert [(each.name, each.digest, each.role) for each in model.manifest.parents] == [("snapshot/help-1", made.digest, "comparisons")]
     assert lineage.verify(project, model) == []
     assert snapshot.train_command(made) == "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1"

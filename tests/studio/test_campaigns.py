@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.studio.leads import Place, filled, open_place, pairs, rows, upload
 
 from databases import Files
 from fairlead.data.records import Message
@@ -12,6 +11,7 @@ from fairlead.labels import campaigns, items, people
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.items import Answer, NewItem
 from fairlead.studio import app as apps
+from studio.leads import Place, filled, open_place, pairs, rows, upload
 
 VENDOR = apps.STATIC / "vendor"
 

@@ -3,12 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.studio.leads import Place, filled, judge, open_place, pairs, rows, upload
 
 from fairlead.labels import judgements, tasks
 from fairlead.labels.database import Database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
+from studio.leads import Place, filled, judge, open_place, pairs, rows, upload
 
 
 @pytest.fixture
@@ -121,7 +121,13 @@ def test_a_program_sends_items_itself(place: Place) -> None:
     assert lead.post("/api/v1/campaigns/help/items", json={"items": [one, one]}).json() == {"num_added": 1, "num_duplicates": 1}
     (item,) = lead.get("/api/v1/campaigns/help/items").json()["items"]
     assert (item["selection_probability"], item["strategy"], item["source"]) == (0.5, "spread", "api")
-    for wrong in ({"answers": answers[:1]}, {"prompt": []}, {"prompt": [{"role": "robot", "content": "2?"}]}, {"priority": 1000}):
+    changes: list[dict[str, Any]] = [
+        {"answers": answers[:1]},
+        {"prompt": []},
+        {"prompt": [{"role": "robot", "content": "2?"}]},
+        {"priority": 1000},
+    ]
+    for wrong in changes:
         assert lead.post("/api/v1/campaigns/help/items", json={"items": [one | wrong]}).status_code == 422, wrong
 
 

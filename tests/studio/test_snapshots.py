@@ -1,12 +1,12 @@
 from pathlib import Path
 
 import pytest
-from tests.studio.leads import Place, filled, judge, open_place, pairs
 
 from fairlead.core import digest
 from fairlead.labels.database import Database
 from fairlead.store import artifact as artifacts
 from fairlead.studio.pages.snapshots import Form, filters_said
+from studio.leads import Place, filled, judge, open_place, pairs
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ class Form(BaseModel):
     ties: bool = False
     min_margin: Annotated[int, Field(ge=0, le=3)] = 0
     rows: Literal["judgement", "weighed", "item"] = "judgement"
-    guidelines: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field([], max_length=1000)
-    without_raters: list[Annotated[str, Field(max_length=40)]] = Field([], max_length=1000)
+    guidelines: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=1000)] = []
+    without_raters: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=1000)] = []
     since: Day = ""
     until: Day = ""
     late: bool = False
