@@ -121,12 +121,8 @@ def test_a_program_sends_items_itself(place: Place) -> None:
     assert lead.post("/api/v1/campaigns/help/items", json={"items": [one, one]}).json() == {"num_added": 1, "num_duplicates": 1}
     (item,) = lead.get("/api/v1/campaigns/help/items").json()["items"]
     assert (item["selection_probability"], item["strategy"], item["source"]) == (0.5, "spread", "api")
-    changes: list[dict[str, Any]] = [
-        {"answers": answers[:1]},
-        {"prompt": []},
-        {"prompt": [{"role": "robot", "content": "2?"}]},
-        {"priority": 1000},
-    ]
+    robot = [{"role": "robot", "content": "2?"}]
+    changes: list[dict[str, Any]] = [{"answers": answers[:1]}, {"prompt": []}, {"prompt": robot}, {"priority": 1000}]
     for wrong in changes:
         assert lead.post("/api/v1/campaigns/help/items", json={"items": [one | wrong]}).status_code == 422, wrong
 
