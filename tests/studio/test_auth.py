@@ -6,6 +6,8 @@ from typing import Annotated
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 
 import web
 from fairlead.labels import access, campaigns, people
@@ -303,3 +305,11 @@ def test_a_bug_tells_nothing_and_is_logged(app: FastAPI, database: Database, cap
     app.get("/api/v1/broken")(broken)
     said = web.stranger(app, quiet=True).get("/api/v1/broken")
     assert said.status_code == 500 and "inside" not in said.text and "written to its log" in said.json()["error"]["message"]
+
+
+def test_an_error_of_the_database_does_not_show_what_people_wrote(database: Database) -> None:
+    with database.write() as connection:
+        one = people.add(connection, name="Ada")
+    with pytest.raises(IntegrityError) as error, database.write() as connection:
+        connection.execute(insert(people.pseudonym).values(person_id=one.id, rater="r-secretname"))
+    assert "r-secretname" not in str(error.value)

@@ -77,7 +77,9 @@ def open_database(url: str) -> Database:
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
         try:
-            engine = sqlalchemy.create_engine(parsed, pool_size=READERS, max_overflow=8, pool_timeout=WAIT_S, pool_pre_ping=True)
+            engine = sqlalchemy.create_engine(
+                parsed, pool_size=READERS, max_overflow=8, pool_timeout=WAIT_S, pool_pre_ping=True, hide_parameters=True
+            )
         except ModuleNotFoundError:
             raise StudioError("PostgreSQL needs a driver: pip install 'fairlead[postgres]'.", field="database") from None
         _reach(engine)
@@ -95,7 +97,13 @@ def open_database(url: str) -> Database:
 
 def _sqlite(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
     engine = sqlalchemy.create_engine(
-        url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=WAIT_S, connect_args={"check_same_thread": False}
+        url,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=WAIT_S,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False},
     )
 
     def connected(connection: sqlite3.Connection, _: Any) -> None:
