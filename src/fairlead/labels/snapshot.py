@@ -253,10 +253,10 @@ def _by_item(connection: Connection, one: Campaign) -> Iterator[tuple[Item, list
     by_item: dict[int, list[Judgement]] = {}
     for made in judgements.current(connection, one.id):
         by_item.setdefault(made.item_id, []).append(made)
-    last = 0
-    while page := items.page(connection, one.id, after=last, limit=PAGE):
-        last = page[-1].id
-        yield from ((item, by_item[item.id]) for item in page if item.id in by_item)
+    ids = sorted(by_item)
+    for start in range(0, len(ids), PAGE):
+        for item in items.some(connection, one.id, ids[start : start + PAGE]):
+            yield item, by_item[item.id]
 
 
 def _item_rows(
@@ -272,8 +272,10 @@ def _item_rows(
     wanted = []
     for each in made:
         why = _unwanted(each, filters)
-        tally.left_out.update([why] if why else [])
-        wanted += [] if why else [each]
+        if why is None:
+            wanted.append(each)
+        else:
+            tally.left_out[why] += 1
     tally.judgements, tally.used = tally.judgements + len(made), tally.used + len(wanted)
     tally.raters.update(each.rater for each in wanted)
     weight = 1 / len(wanted) if filters.equal_items and wanted else 1.0
@@ -285,7 +287,7 @@ def _item_rows(
             known[key] = list(rows.per_item(one, item, wanted))
         else:
             known[key] = [out for each in wanted for out in rows.per_judgement(one, item, each, weight=weight)]
-    num_before = tally.files.total()
+    has_row = False
     for out in known[key]:
         if isinstance(out, Left):
             tally.left_out[out.why] += out.num
@@ -293,8 +295,9 @@ def _item_rows(
             tally.left_out[why] += 1
         else:
             tally.files[out.file] += 1
+            has_row = True
             yield out
-    tally.items += tally.files.total() > num_before
+    tally.items += has_row
 
 
 def _chat_rows(connection: Connection, item: Item, made: Judgement, weight: float) -> Iterator[Out | Left]:
