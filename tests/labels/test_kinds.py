@@ -76,8 +76,16 @@ def test_nobody_has_to_judge(kind: Kind, why: str) -> None:
         assert raised.value.field == "cannot"
 
 
-WRONG: list[tuple[Kind, dict[str, Any], str]] = [
-    *(("pairwise", {"choice": choice}, "choice") for choice in (0, 9, -1, 1.0, "1", True, None, [1], {"a": 1})),
+ODD: list[Any] = [1.5, "2", True, None, []]
+Wrong = tuple[Kind, dict[str, Any], str]
+
+
+def each(kind: Kind, name: str, *values: object) -> list[Wrong]:
+    return [(kind, {name: value}, name) for value in values]
+
+
+WRONG: list[Wrong] = [
+    *each("pairwise", "choice", 0, 9, -1, 1.0, "1", True, None, [1], {"a": 1}),
     ("pairwise", {}, "choice"),
     ("pairwise", {"choice": 1, "winner": "A"}, "winner"),
     ("pairwise", {"choice": 1, "preference": 3}, "preference"),
@@ -87,21 +95,21 @@ WRONG: list[tuple[Kind, dict[str, Any], str]] = [
     ("pairwise", {"choice": 1, "edit": "text"}, "edit"),
     ("pairwise", {"choice": 1, "edit": {"letter": "C", "text": "x"}}, "letter"),
     ("pairwise", {"choice": 1, "edit": {"letter": "A", "text": " "}}, "text"),
-    *(("ranking", {"ranks": ranks}, "ranks") for ranks in (None, [], {}, {"A": 1}, {"A": 1, "E": 2}, {"A": 0, "B": 1}, {"A": 1, "B": 5})),
-    *(("ranking", {"ranks": {"A": 1, "B": rank}}, "ranks") for rank in (1.5, "2", True, None, [])),
-    *(("rating", {"score": score}, "score") for score in (0, 8, 3.5, "3", True, None, [])),
-    *(("thumbs", {"label": label}, "label") for label in (0, 1, "true", None, [])),
+    *each("ranking", "ranks", None, [], {}, {"A": 1}, {"A": 1, "E": 2}, {"A": 0, "B": 1}, {"A": 1, "B": 5}),
+    *each("ranking", "ranks", *({"A": 1, "B": rank} for rank in ODD)),
+    *each("rating", "score", 0, 8, 3.5, "3", True, None, []),
+    *each("thumbs", "label", 0, 1, "true", None, []),
     ("aspects", {"aspects": {"helpful": 3}}, "aspects"),
     ("aspects", {"aspects": {"helpful": 3, "honest": 8}}, "aspects"),
     ("aspects", {"aspects": {"helpful": 3, "honest": 3, "funny": 3}}, "aspects"),
     ("aspects", {}, "aspects"),
-    *(("demonstration", {"text": text}, "text") for text in ("", " \n", None, 3, ["x"])),
+    *each("demonstration", "text", "", " \n", None, 3, ["x"]),
     ("edit", {"text": "x"}, "letter"),
     *(("edit", {"letter": letter, "text": "x"}, "letter") for letter in ("E", "a", "", 0, None, ["A"])),
     ("edit", {"letter": "A", "text": ""}, "text"),
-    *(("conversation", {"turns": turns}, "turns") for turns in (None, {}, [], {"4": {"label": True}}, {"-1": {"label": True}}, {"": {"label": True}})),
+    *each("conversation", "turns", None, {}, [], {"4": {"label": True}}, {"-1": {"label": True}}, {"": {"label": True}}),
     *(("conversation", {"turns": {turn: {"label": True}}}, "turns") for turn in ("1.0", "x", "²", "٣", "9" * 5000)),
-    *(("conversation", {"turns": {"1": verdict}}, "turns") for verdict in ({}, True, {"label": True, "score": 1}, {"text": "x"}, None)),
+    *each("conversation", "turns", *({"1": verdict} for verdict in ({}, True, {"label": True, "score": 1}, {"text": "x"}, None))),
     ("conversation", {"turns": {"1": {"label": True}, "01": {"label": False}}}, "turns"),
     ("conversation", {"turns": {"1": {"label": "yes"}}}, "label"),
     ("chat", {"score": 8}, "score"),

@@ -16,6 +16,7 @@ from fairlead.labels import campaigns, events, judgements, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, open_database, stamp
 from fairlead.labels.errors import Conflict, NotFound
+from fairlead.labels.kinds import Kind
 from fairlead.labels.tasks import assignment
 from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take
 
@@ -339,7 +340,7 @@ def test_judged_sides_are_balanced_whatever_people_skip_and_let_go(
 
 
 @pytest.mark.parametrize(("kind", "num_answers"), [("pairwise", 2), ("ranking", 3), ("ranking", 4), ("edit", 2)])
-def test_the_sides_of_a_real_campaign_are_balanced(database: Database, kind: campaigns.Kind, num_answers: int) -> None:
+def test_the_sides_of_a_real_campaign_are_balanced(database: Database, kind: Kind, num_answers: int) -> None:
     size = tasks.SQUARES * num_answers
     with database.write() as connection:
         one = open_campaign(connection, kind=kind, num_items=size, num_answers=num_answers)

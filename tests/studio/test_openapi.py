@@ -11,6 +11,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, reject, settings
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
 import web
 from fairlead.labels import campaigns, items, people, tasks
@@ -63,6 +64,7 @@ def test_no_request_makes_the_server_stumble(app: FastAPI, database: Database, t
     statuses: Counter[int] = Counter()
     clients: list[httpx.Client] = []
     for found in schemathesis.openapi.from_dict(app.openapi()).get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
         clients.append(web.browser(app, database, there["person"]))  # each its own: requests may end a session
 
