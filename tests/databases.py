@@ -19,7 +19,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self._template = folder / f"{TEMPLATE}.db"
         made = open_database(f"sqlite:///{self._template}")
-        schema.metadata.create_all(made.engine)
+        schema.upgrade(made)
         made.close()
 
     def copy(self, folder: Path) -> str:
@@ -37,7 +37,7 @@ class Copies:
         self._admin = sqlalchemy.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
         self._do(f"CREATE DATABASE {TEMPLATE}")
         made = open_database(server.url(TEMPLATE))
-        schema.metadata.create_all(made.engine)
+        schema.upgrade(made)
         made.close()
 
     def copy(self) -> str:
