@@ -93,6 +93,8 @@ def lease(connection: Connection, one: Campaign, rater: str, *, count: int = 1, 
     """What the person holds already, oldest first, and as much more as makes `count`; fewer where nothing is left for them."""
     at = at or datetime.now(UTC)
     count = min(count, MOST_AT_ONCE)
+    if connection.dialect.name == "postgresql":  # a person's windows take turns, or two could each wait for what the other has begun
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(rater, one.id))))
     reclaim(connection, one, at=at)
     held = holding(connection, one, rater)
     _renew(connection, one, [a.token for a in held], at)
@@ -212,7 +214,7 @@ def _take(connection: Connection, one: Campaign, rater: str, at: datetime) -> As
                 }  # fmt: skip
                 made = connection.execute(insert(assignment).values(values).returning(assignment)).one()
                 return _of(made, found)
-        except IntegrityError:  # the same person took another slot of the item, or the same place, at this moment in another window
+        except IntegrityError:  # a late answer of the same person to this item came at this moment from another window
             continue
 
 
