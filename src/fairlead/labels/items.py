@@ -153,7 +153,7 @@ def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: s
 
 
 def set_overlap(connection: Connection, one: Campaign, overlap: int, *, by: str) -> None:
-    """More slots for every item, or fewer: open ones are taken away, what is held or done stays, until its holder lets go (`tasks.free`)."""
+    """More slots for every item, or fewer: open ones go, what is held or done stays, until its holder lets go (`tasks.free`)."""
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
         raise Invalid({"overlap": "is how many people judge each item, 1 to 20"})
     there: dict[int, dict[int, str]] = {}

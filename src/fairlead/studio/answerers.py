@@ -190,11 +190,12 @@ class ModelProcess:
         async with self._lock:
             if self._idle is not None:
                 self._idle.cancel()
+            answer = None
             try:
                 answer = await self._exchanged(request)
-            except BaseException:  # also a cancelled one: its answer must not be read as that of the next
-                self._end()
-                raise
+            finally:
+                if answer is None:  # also a cancelled one: its answer must not be read as that of the next
+                    self._end()
             self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._end)
         if "error" in answer:
             raise AnswerError(f"{self._name}: {answer['error']}")
