@@ -34,10 +34,9 @@ from fairlead.rehearse import campaign, raters
 from fairlead.stats import best_of, interval
 from fairlead.store.project import Project
 
-LABELS = 900
 FLIPPED = 0.25
-FOND = [replace(rater, flourish_bias=1.2, length_bias=2.0) for rater in raters.PANEL]  # ten words are worth 0.1 to 0.17 of gold to them
-STEPS = 45
+FOND = [replace(rater, flourish_bias=1.2, length_bias=1.6) for rater in raters.PANEL]  # ten words are worth about 0.1 of gold to them
+STEPS = 60
 SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
 LENGTH_PENALTY = 1.0
@@ -74,8 +73,7 @@ def main() -> None:
 
 def one_seed(out: Path, seed: int) -> dict[str, Any]:
     home = pocket.prepare(out, seed)
-    judged = pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed)[:LABELS], FLIPPED, seed=seed)
-    labels = pocket.write(home, "fond", judged)
+    labels = pocket.write(home, "fond", pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed), FLIPPED, seed=seed))
     settings = pocket.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
     pocket.train(home, reward, reward.Config(name="single", **settings))
     pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY})))
