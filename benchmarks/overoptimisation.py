@@ -2,12 +2,12 @@
 
 run  python -m benchmarks.overoptimisation --seeds 0 1 2 3 4 --out build/overoptimisation --json benchmarks/results/overoptimisation.json
 
-People of this world like to be wished well, here more than they mind a fault of manner (`FOND`), and a quarter of their labels are
-exchanged.  PPO starts from the SFT model and runs the same number of steps in every arm:
+People of this world like to be wished well, here more than they mind a fault of manner, and they like length (`FOND`); a quarter of their
+labels are exchanged.  PPO starts from the SFT model and runs the same number of steps in both arms:
 
 plain       one reward model, no price of KL
-ensemble    the same labels in four members, mean - variance, and an adaptive price of KL; knows nothing of gold
-defended    the same, with a probe that is only measured: the run goes back to its best step where the probe falls, and stops there
+defended    four members from the same labels, scores that do not go with length, mean - variance, an adaptive price of KL, and a probe
+            that is only measured: the run goes back to its best step where the probe falls, and stops there
 
 Best-of-n is counted without bias from 32 answers of the SFT model to each prompt.  Gold is the rule that nobody trains on; in `defended`
 it is the probe, as a small set of trusted judgements would be.  Gains are over the SFT model, as in arXiv:2210.10760, and so are the
@@ -35,10 +35,11 @@ from fairlead.stats import best_of, interval
 from fairlead.store.project import Project
 
 FLIPPED = 0.25
-FOND = [replace(rater, flourish_bias=2.5) for rater in raters.PANEL]  # worth 0.14 to 0.2 of gold to them; it costs 0.015
+FOND = [replace(rater, flourish_bias=1.2, length_bias=1.6) for rater in raters.PANEL]  # ten words are worth about 0.1 of gold to them
 STEPS = 60
 SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
+LENGTH_PENALTY = 1.0
 BEST_OF = 32
 PROMPTS = 128  # of best-of-n
 JUDGED = 448  # prompts on which a published model is judged, of those that it practised on, as the curves are
@@ -46,7 +47,6 @@ JUDGED = 448  # prompts on which a published model is judged, of those that it p
 PPO: dict[str, Any] = {"model": "model/sft", "steps": STEPS, "lr": 3e-4, "critic_lr": 4.5e-4, "checkpoint_every": 20}
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"reward": "single", "kl_coef": 0.0},
-    "ensemble": {"reward": "ensemble", "pool": "mean-variance", "pool_lambda": 0.5, "kl_coef": 0.1, "kl_target": 4.0, "kl_horizon": 1000},
     "defended": {
         "reward": "ensemble", "pool": "mean-variance", "pool_lambda": 0.5, "kl_coef": 0.1, "kl_target": 4.0, "kl_horizon": 1000,
         "probe_drop": 0.03, "patience": 3, "keep": "best",
@@ -76,7 +76,7 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
     labels = pocket.write(home, "fond", pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed), FLIPPED, seed=seed))
     settings = pocket.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
     pocket.train(home, reward, reward.Config(name="single", **settings))
-    pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS})))
+    pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY})))
     asked = pocket.few_prompts(home, "prompts-to-practise", JUDGED)
     start = mean_gold(home, "sft", asked, seed)
     arms = {}
@@ -180,9 +180,10 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
             summary[arm][f"lost_at_four_times_{what}"] = over([x[what] for x in reached]) if reached else None
             summary[arm][f"lost_at_the_end_{what}"] = over([x[what] for x in each(arm, "lost_at_the_end")])
         summary[arm]["r2"] = over([fit["r2"] for fit in each(arm, "fit")])
-    for arm in ("ensemble", "defended"):
-        summary[arm]["final_over_plain"] = over([a / b for a, b in zip(each(arm, "final"), each("plain", "final"), strict=True)])
-        summary[arm]["gold_over_plain_at_equal_kl"] = over([at_equal_kl(seed["arms"][arm], seed["arms"]["plain"]) for seed in seeds])
+    ratios = [a / b for a, b in zip(each("defended", "final"), each("plain", "final"), strict=True)]
+    summary["defended"]["final_over_plain"] = over(ratios)
+    equal = [at_equal_kl(seed["arms"]["defended"], seed["arms"]["plain"]) for seed in seeds]
+    summary["defended"]["gold_over_plain_at_equal_kl"] = over(equal)
     for name in ("single", "ensemble"):
         runs = [seed["best_of_n"][name] for seed in seeds]
         summary[f"best of n, {name}"] = {

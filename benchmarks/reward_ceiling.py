@@ -6,7 +6,7 @@ The quickstart's five simulated people judge pairs of unlike answers.  How they 
 is and whichever answer is shown first, prefers A.  Who always says what is likelier is right in E[max(p, 1 - p)], the Bayes ceiling; a
 model's accuracy is the mean p of what it prefers.  Both are expectations, so that no chance of labelling is in the figure, and the ratio
 is what the model makes of what can be known.  The expected calibration error likewise compares stated probabilities with p, in 15 bins of
-equal size; the temperature is the admission report's, fitted to the prompts that the training run held out.  The test has prompts of its own.
+equal size; the temperature is the admission report's, fitted to prompts that the training run held out.  The test has its own.
 """
 
 import argparse
