@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import venv
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import insert, select, update
 from benchmarks import studio
 from fairlead.labels import campaigns
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import now, open_database
+from fairlead.labels.database import open_database, stamp
 from fairlead.labels.items import item, slot
 from fairlead.labels.judgements import judgement
 from fairlead.labels.tasks import assignment, sides
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 GOALS_MS = {"next": 100, "list": 200}
 CHUNK = 1000
 MORE_CAMPAIGNS = 20
+A_DAY = 400  # judgements of one person
 
 
 def main() -> None:
@@ -75,8 +77,12 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
 
 
 def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
-    """What the person would have been handed first, judged: rows as `tasks` and `judgements` write them, without the events."""
-    opened, at = open_database(url), now()
+    """What the person would have been handed first, judged at 400 a day: rows as `tasks` and `judgements` write them, without the events."""
+    opened, ended = open_database(url), datetime.now(UTC)
+
+    def at(seq: int) -> str:
+        return stamp(ended - timedelta(days=(count - seq) / A_DAY))
+
     with opened.write() as connection:
         campaign = campaigns.by_id(connection, campaign.id)
         first = select(slot.c.id, slot.c.item_id).where(slot.c.campaign_id == campaign.id, slot.c.n == 0).order_by(slot.c.rank).limit(count)
@@ -88,8 +94,8 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
                 [
                     {
                         "token": token, "campaign_id": campaign.id, "item_id": row.item_id, "slot_id": row.id, "rater": rater, "seq": seq,
-                        "order": list(sides(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at, "expires_at": at,
-                        "ended_at": at, "how": "judged",
+                        "order": list(sides(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq), "expires_at": at(seq),
+                        "ended_at": at(seq), "how": "judged",
                     }
                     for token, seq, row in part
                 ],
@@ -101,9 +107,9 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
                         "campaign_id": campaign.id, "item_id": row.item_id, "token": token, "rater": rater, "key": f"key-{token}",
                         "value": {"preference": 1, "tie": None}, "margin": 1, "reasons": [], "note": "", "order": [0, 1],
                         "guidelines_version": 1, "active_ms": 20_000, "dwell_ms": {}, "ui": {}, "late": False, "quick": False,
-                        "withdraws": False, "supersedes": None, "made_at": at,
+                        "withdraws": False, "supersedes": None, "made_at": at(seq),
                     }
-                    for token, _, row in part
+                    for token, seq, row in part
                 ],
             )  # fmt: skip
             for token, _, row in part:
