@@ -77,7 +77,7 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
 
 
 def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
-    """What the person would have been handed first, judged at 400 a day: rows as `tasks` and `judgements` write them, without the events."""
+    """What the person would have been handed first, 400 a day: rows as `tasks` and `judgements` write them, without events."""
     opened, ended = open_database(url), datetime.now(UTC)
 
     def at(seq: int) -> str:
@@ -94,8 +94,8 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
                 [
                     {
                         "token": token, "campaign_id": campaign.id, "item_id": row.item_id, "slot_id": row.id, "rater": rater, "seq": seq,
-                        "order": list(sides(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq), "expires_at": at(seq),
-                        "ended_at": at(seq), "how": "judged",
+                        "order": list(sides(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq),
+                        "expires_at": at(seq), "ended_at": at(seq), "how": "judged",
                     }
                     for token, seq, row in part
                 ],
