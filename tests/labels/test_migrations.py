@@ -21,6 +21,8 @@ RELEASED: dict[str, str] = {}
 @pytest.fixture
 def empty(database: Database) -> Database:
     schema.metadata.drop_all(database.engine)
+    with database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE alembic_version")
     return database
 
 

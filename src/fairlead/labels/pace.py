@@ -61,7 +61,8 @@ def work(connection: Connection, rater: str, paused: Mapping[int, bool], utc_off
         found.append(
             Work(
                 one, done=slots["done"], wanted=sum(slots.values()), pace=of(connection, one.id, rater, utc_offset_min=utc_offset_min),
-                num_held=len(tasks.holding(connection, one, rater)), paused=paused[one.id], guidelines_version=guide.version if guide else 0,
+                num_held=len(tasks.holding(connection, one, rater)), paused=paused[one.id],
+                guidelines_version=guide.version if guide else 0,
                 guidelines_read=campaigns.version_read(connection, one.id, rater),
             )
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which texts and values both databases hold and give back as they were: no NUL, no half of a surrogate pair, no NaN, no huge integer."""
+"""Which texts and values both databases hold and give back unchanged: no NUL, no half of a surrogate pair, no NaN, no huge integer."""
 
 import math
 from typing import Any
