@@ -58,7 +58,7 @@ METHODS: dict[str, Method] = {
     "robust DPO": direct(loss="robust", flip_rate=0.1),
     "IPO": direct(loss="ipo"),
     "hinge": direct(loss="hinge"),
-    "SimPO": direct(loss="simpo"),
+    "SimPO": direct(loss="simpo", lr=3e-5),
     "ORPO": direct(loss="orpo"),
     "DPO + NLL": direct(nll_weight=1.0),
     "KTO": Method(kto, {"binary": "binary"}, {**FULL, "epochs": 1}),
@@ -82,11 +82,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_freed_pages()
-    seeds = {seed: one_seed(args.out / f"seed-{seed}", seed, args.methods) for seed in args.seeds}
-    print(table(list(seeds.values()), args.methods))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": machine(), "seeds": seeds}, indent=2) + "\n", encoding="utf-8")
+    seeds: dict[str, Any] = json.loads(args.json.read_text(encoding="utf-8"))["seeds"] if args.json and args.json.exists() else {}
+    for seed in args.seeds:
+        seeds[str(seed)] = seeds.get(str(seed), {}) | one_seed(args.out / f"seed-{seed}", seed, args.methods)
+        if args.json:  # after each seed, and beside those that are there: a seed takes a quarter of an hour
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(args.json, json.dumps({"machine": machine(), "seeds": seeds}, indent=2) + "\n")
+    whole = [seed for seed in seeds.values() if all(name in seed for name in args.methods)]
+    print(table(whole, args.methods))
 
 
 def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:

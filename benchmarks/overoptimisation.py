@@ -35,7 +35,7 @@ from fairlead.stats import best_of, interval
 from fairlead.store.project import Project
 
 FLIPPED = 0.25
-FOND = [replace(rater, flourish_bias=1.2, length_bias=1.6) for rater in raters.PANEL]  # ten words are worth about 0.1 of gold to them
+FOND = [replace(rater, flourish_bias=1.2, length_bias=1.0) for rater in raters.PANEL]  # ten words are worth about 0.07 of gold to them
 STEPS = 60
 SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
