@@ -2,14 +2,14 @@
 # test    every test;  test-unit  only the quick ones
 # test-oracle  the losses beside TRL's, where TRL can be installed
 # check   lint, types, import order
-# base-model, picture: see the comments at each
+# base-model, picture, screenshots: see the comments at each
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-unit test-oracle check base-model picture clean
+.PHONY: demo test test-unit test-oracle check base-model picture screenshots clean
 
 demo: $(VENV)/.train
 	$(BIN)/fairlead quickstart --out demo
@@ -46,6 +46,7 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.train
 	$(PIP) install -c constraints.txt -e '.[test]'
 	$(BIN)/python tests/get_chromium.py
+	$(BIN)/python tests/get_postgres.py
 	touch $@
 
 # Make the embedded base model again, from nothing: about three quarters of an hour on two cores.
@@ -55,6 +56,10 @@ base-model: $(VENV)/.train
 # The picture in the README: the top of the report that `make demo` made.
 picture: $(VENV)/.test
 	$(BIN)/python docs/make_picture.py demo/report.html docs/report.png
+
+# Pictures of the studio for its documentation: some minutes.
+screenshots: $(VENV)/.test
+	$(BIN)/python docs/make_screenshots.py docs/studio
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

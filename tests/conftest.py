@@ -1,16 +1,18 @@
-"""What tests of several packages share: a small project made through the real commands, commands run in this process, real data."""
+"""What tests of several packages share: a project made through the real commands, commands run in this process, real data, databases."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
+import postgres
+from databases import Copies, Files
 from fairlead.cli.app import call
 from fairlead.core import jsonl
 from fairlead.data.records import Comparison, Demonstration, Message
 from fairlead.data.writing import write_records
+from fairlead.labels.database import Database, open_database
 from fairlead.rehearse import campaign, corpus
 from outcome import Cli, Outcome
 
@@ -41,6 +43,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """base, sft (an adapter) and reward, from three steps of training each; tests read it and add names of their own."""
+    torch = pytest.importorskip("torch")
     torch.set_num_threads(1)  # models this small only make the threads wait for each other
     root = tmp_path_factory.mktemp("cli") / "project"
     assert call(["init", str(root)]) == 0
@@ -76,3 +79,42 @@ def real_data() -> Callable[[str], Path]:
         return path
 
     return locate
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def copies() -> Iterator[Copies]:
+    """The PostgreSQL server of this session."""
+    if postgres.programs() is None:
+        missing = "no PostgreSQL on this machine; tests/get_postgres.py says how to get one"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with postgres.running() as server:
+        made = Copies(server)
+        yield made
+        made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database with all tables, this test's own; every test that uses it runs on both kinds."""
+    if request.param == "sqlite":
+        files: Files = request.getfixturevalue("files")
+        yield files.copy(tmp_path)
+    else:
+        copies: Copies = request.getfixturevalue("copies")
+        url = copies.copy()
+        yield url
+        copies.drop(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = open_database(database_url)
+    yield opened
+    opened.close()

@@ -121,6 +121,15 @@ def test_chat_outside_of_a_project_takes_a_folder(cli: Cli, project: Path, tmp_p
     assert said.err.startswith("ProjectError  'base': no such folder, and ")
 
 
+def test_answer_takes_a_line_and_gives_a_line(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hello, long = ({"messages": [{"role": "user", "content": text}], "max_tokens": 4, "temperature": 0} for text in ("Hi", "ha " * 300))
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(json.dumps(asked) + "\n" for asked in (hello, long, hello))))
+    said = cli("answer", "sft", "--project", project)
+    first, full, again = (json.loads(line) for line in said.out.splitlines())
+    assert said.code == 0 and first == again and set(first) == {"text", "finished"}
+    assert "filled the model's 256 tokens" in full["error"]
+
+
 def test_export_copies_a_model_without_its_manifest(cli: Cli, project: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert cli("export", "base", "--out", out, "--project", project).code == 0

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import fairlead
-from fairlead.cli import chat, compare, data, eval, export, init, lineage, quickstart, report, sample, train
+from fairlead.cli import answer, chat, compare, data, eval, export, init, lineage, quickstart, report, sample, studio, train
 from fairlead.cli.output import note, tell_error
 from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
 from fairlead.core.errors import FairleadError
@@ -29,6 +29,8 @@ EXTRAS = {
     "safetensors": "train",
     "peft": "train",
     "datasets": "hub",
+    "authlib": "oidc",
+    "joserfc": "oidc",
 }
 
 # What a place on the disk can answer: the user chose it, or has to make room.
@@ -66,9 +68,11 @@ app.command("sample")(sample.sample)
 app.command("compare")(compare.compare)
 app.command("eval")(eval.evaluate)
 app.command("chat")(chat.chat)
+app.command("answer")(answer.answer)
 app.command("report")(report.report)
 app.add_typer(lineage.app, name="lineage")
 app.command("export")(export.export)
+app.add_typer(studio.app, name="studio")
 
 
 def _version(asked: bool) -> None:

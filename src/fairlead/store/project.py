@@ -4,6 +4,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
@@ -100,17 +101,21 @@ def create(root: Path) -> Project:
 
 
 def open_at(root: Path) -> Project:
+    found = settings(root).get("format", FORMAT)
+    if found != FORMAT:
+        raise ProjectError(f"{root / MARKER}: format = {found!r}, but this Fairlead knows format {FORMAT}. Install a newer Fairlead.")
+    return Project(root)
+
+
+def settings(root: Path) -> dict[str, Any]:
+    """What the marker says."""
     marker = root / MARKER
     try:
-        settings = tomllib.loads(marker.read_text(encoding="utf-8"))
+        return tomllib.loads(marker.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ProjectError(f"{root}: is not a project (it has no {MARKER}). Make it one with `fairlead init {root}`.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"{marker}: cannot be read as TOML: {error}.") from error
-    found = settings.get("format", FORMAT)
-    if found != FORMAT:
-        raise ProjectError(f"{marker}: format = {found!r}, but this Fairlead knows format {FORMAT}. Install a newer Fairlead.")
-    return Project(root)
 
 
 def find(start: Path) -> Project:

@@ -1,0 +1,155 @@
+"""What the studio's benchmarks share: a server process, people with tokens, a campaign, percentiles.
+
+Servers are real processes of `fairlead studio serve`, each killed by its own id; databases are SQLite files or a PostgreSQL of our own.
+"""
+
+import contextlib
+import json
+import math
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests import postgres
+
+from fairlead.data.records import Message
+from fairlead.labels import access, campaigns, items, people, schema
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import now, open_database
+from fairlead.labels.items import Answer, NewItem
+from fairlead.store import project as projects
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of the values does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def machine() -> dict[str, str]:
+    packages = {name: version(name) for name in ("fastapi", "uvicorn", "sqlalchemy", "httpx")}
+    return {"python": platform.python_version(), "system": platform.platform(), "cores": str(os.cpu_count()), **packages}
+
+
+@contextlib.contextmanager
+def database_url(kind: str, folder: Path) -> Iterator[str]:
+    """An empty database with all tables: `sqlite`, or `postgresql` with every commit on the disk."""
+    with contextlib.ExitStack() as stack:
+        url = f"sqlite:///{folder / 'studio.db'}"
+        if kind == "postgresql":
+            url = stack.enter_context(postgres.running(durable=True)).url("postgres")
+        opened = open_database(url)
+        schema.upgrade(opened)
+        opened.close()
+        yield url
+
+
+def make_campaign(url: str, *, num_items: int, overlap: int, slug: str = "storm", lease_s: int = 1800) -> Campaign:
+    """An open pairwise campaign."""
+    opened = open_database(url)
+    rows = (
+        NewItem(
+            (Message("user", f"Which of these is the better name for ship number {n}?"),),
+            tuple(Answer((Message("assistant", f"I would call it **{name} {n}**, as it sounds `right`."),)) for name in ("Hope", "Wind")),
+        )
+        for n in range(num_items)
+    )
+    with opened.write() as connection:
+        made = campaigns.create(
+            connection, name=slug, slug=slug, kind="pairwise", by="system", overlap=overlap, guidelines="Be fair.", lease_s=lease_s
+        )
+        items.add(connection, made, rows, by="system")
+        made = campaigns.set_state(connection, made, "open", by="system")
+    opened.close()
+    return made
+
+
+def add_people(url: str, campaign: Campaign, count: int, *, role: str = "labeller", scope: str = "label") -> dict[str, str]:
+    """rater -> token."""
+    opened = open_database(url)
+    found = {}
+    with opened.write() as connection:
+        for number in range(count):
+            one = people.add(connection, name=f"Person {number}", by="system")
+            people.join(connection, one, campaign.id, role, by="system")
+            _, token = access.make_token(connection, one, name="benchmark", scopes={scope}, at=now())
+            found[one.rater] = token
+    opened.close()
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+class Server:
+    """`fairlead studio serve` on a port that it keeps when it is killed and started again."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._database, self._folder, self._port = url, folder, free_port()
+        if not (folder / "fairlead.toml").exists():
+            projects.create(folder)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.num_kills = 0
+        self.log = folder / f"server-{self._port}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Returns after how many seconds people could come."""
+        begun = time.monotonic()
+        command = [sys.executable, "-m", "fairlead", "studio", "serve", "--json", "--port", str(self._port), "--project", str(self._folder)]
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen([*command, "--database", self._database], stdout=subprocess.PIPE, stderr=log)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, self.log.read_text()[-2000:]
+        assert json.loads(line)["url"] == self.url
+        return time.monotonic() - begun
+
+    def kill(self) -> None:
+        """As a power cut would end it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=30)
+        self.num_kills += 1
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(timeout=15)
+        if self._process is not None and self._process.stdout:
+            self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def serving(url: str, folder: Path, *, processes: int = 1) -> Iterator[list[Server]]:
+    servers = [Server(url, folder) for _ in range(processes)]
+    try:
+        for server in servers:
+            server.start()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def write_json(path: Path | None, found: dict[str, Any]) -> None:
+    print(json.dumps(found, indent=2))
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine(), **found}, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,176 @@
+"""How long people wait: for the next item, for the list of campaigns, for the server; and what an installation takes on the disk.
+
+run  python -m benchmarks.studio_speed --json build/speed.json                            100,000 items; SQLite and PostgreSQL
+     python -m benchmarks.studio_speed --items 2000 --asks 20 --databases sqlite          small
+     python -m benchmarks.studio_speed --install --databases --json build/size.json       only the size, in an environment made for it
+
+One campaign with overlap 2.  A newcomer has done nothing; an old hand has judged half of the items, those that are handed out first.
+Each asks for the next item and judges it, over HTTP, one after the other, on a server that has nothing else to do.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import insert, select, update
+
+from benchmarks import studio
+from fairlead.labels import campaigns
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import open_database, stamp
+from fairlead.labels.items import item, slot
+from fairlead.labels.judgements import judgement
+from fairlead.labels.tasks import assignment, sides
+
+ROOT = Path(__file__).parents[1]
+GOALS_MS = {"next": 100, "list": 200}
+CHUNK = 1000
+MORE_CAMPAIGNS = 20
+A_DAY = 400  # judgements of one person
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--asks", type=int, default=300, help="of each person, and of each page")
+    parser.add_argument("--databases", nargs="*", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
+    parser.add_argument("--install", action="store_true", help="also install into a new environment, and measure it")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    found: dict[str, Any] = {"settings": {"items": args.items, "asks": args.asks}, "goals_p95_ms": GOALS_MS}
+    for kind in args.databases:
+        with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
+            found[kind] = measure(url, Path(name), args.items, args.asks)
+    if args.install:
+        found["install"] = install()
+    studio.write_json(args.json, found)
+
+
+def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]:
+    campaign = studio.make_campaign(url, num_items=num_items, overlap=2, slug="large")
+    for number in range(MORE_CAMPAIGNS):
+        studio.make_campaign(url, num_items=5, overlap=2, slug=f"small-{number}")
+    [(_, newcomer)] = studio.add_people(url, campaign, 1).items()
+    [(old_hand, token)] = studio.add_people(url, campaign, 1).items()
+    do_half(url, campaign, old_hand, num_items // 2)
+    [(_, lead)] = studio.add_people(url, campaign, 1, role="lead", scope="read").items()
+    starts = []
+    with studio.serving(url, folder) as [server]:
+        for _ in range(5):
+            server.stop()
+            starts.append(server.start())
+        found: dict[str, Any] = {"start_s": spread(starts)}
+        for who, held in (("newcomer", newcomer), ("old_hand", token)):
+            found[f"next_{who}_ms"] = next_items(server.url, held, asks)
+        found["campaigns_ms"] = gets(server.url, "/api/v1/campaigns", lead, asks)
+        found["campaigns_page_ms"] = gets(server.url, "/campaigns", lead, asks)
+        found["progress_ms"] = gets(server.url, "/api/v1/campaigns/large/progress", lead, min(asks, 50))
+    return found
+
+
+def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
+    """What the person would have been handed first, 400 a day: rows as `tasks` and `judgements` write them, without events."""
+    opened, ended = open_database(url), datetime.now(UTC)
+
+    def at(seq: int) -> str:
+        return stamp(ended - timedelta(days=(count - seq) / A_DAY))
+
+    with opened.write() as connection:
+        campaign = campaigns.by_id(connection, campaign.id)
+        first = select(slot.c.id, slot.c.item_id).where(slot.c.campaign_id == campaign.id, slot.c.n == 0).order_by(slot.c.rank).limit(count)
+        rows = connection.execute(first).all()
+        for start in range(0, len(rows), CHUNK):
+            part = [(f"old-{start + k:08}", start + k, row) for k, row in enumerate(rows[start : start + CHUNK])]
+            connection.execute(
+                insert(assignment),
+                [
+                    {
+                        "token": token, "campaign_id": campaign.id, "item_id": row.item_id, "slot_id": row.id, "rater": rater, "seq": seq,
+                        "order": list(sides(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq),
+                        "expires_at": at(seq), "ended_at": at(seq), "how": "judged",
+                    }
+                    for token, seq, row in part
+                ],
+            )  # fmt: skip
+            connection.execute(
+                insert(judgement),
+                [
+                    {
+                        "campaign_id": campaign.id, "item_id": row.item_id, "token": token, "rater": rater, "key": f"key-{token}",
+                        "value": {"preference": 1, "tie": None}, "margin": 1, "reasons": [], "note": "", "order": [0, 1],
+                        "guidelines_version": 1, "active_ms": 20_000, "dwell_ms": {}, "ui": {}, "late": False, "quick": False,
+                        "withdraws": False, "supersedes": None, "made_at": at(seq),
+                    }
+                    for token, seq, row in part
+                ],
+            )  # fmt: skip
+            for token, _, row in part:
+                connection.execute(update(slot).where(slot.c.id == row.id).values(state="done", token=token))
+        assert len(connection.execute(select(item.c.id).where(item.c.campaign_id == campaign.id).limit(count)).all()) == len(rows)
+    if not opened.is_sqlite:
+        with opened.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql("ANALYZE")  # as autovacuum has done on a studio that has run for a while
+    opened.close()
+
+
+def next_items(url: str, token: str, asks: int) -> dict[str, float]:
+    times, here = [], f"{url}/api/v1/campaigns/large"
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        for number in range(asks + 1):
+            begun = time.perf_counter()
+            handed = client.post(f"{here}/next", json={"count": 1}).raise_for_status().json()
+            times.append((time.perf_counter() - begun) * 1000)
+            [task] = handed["assignments"]
+            key = {"Idempotency-Key": f"speed-{number:06}"}
+            client.post(f"{here}/tasks/{task['token']}/judgement", json={"value": {"choice": 2}}, headers=key).raise_for_status()
+    return spread(times[1:])  # the first one opens connections
+
+
+def gets(url: str, path: str, token: str, asks: int) -> dict[str, float]:
+    times = []
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+        for _ in range(asks + 1):
+            begun = time.perf_counter()
+            client.get(url + path).raise_for_status()
+            times.append((time.perf_counter() - begun) * 1000)
+    return spread(times[1:])
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+    return {"n": len(values), **{name: round(studio.percentile(values, share), 2) for name, share in shares.items()}}
+
+
+def install() -> dict[str, Any]:
+    """`pip install fairlead` without extras, into an environment of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        venv.create(name, with_pip=True)
+        python = Path(name) / "bin" / "python"
+        before = size_mb(Path(name))
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT)], check=True)
+        after = size_mb(Path(name))
+        listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True).stdout.split()
+        packages = sorted(line.partition("==")[0].lower() for line in listed)
+        assert "torch" not in packages and "transformers" not in packages, packages
+        begun = time.monotonic()
+        subprocess.run([python, "-c", "import fairlead.studio.app"], check=True, cwd=name, env=os.environ | {"PYTHONPATH": ""})
+        return {
+            "installed_mb": round(after - before, 1), "packages": len(packages), "first_import_s": round(time.monotonic() - begun, 2),
+            "python": sys.version.split()[0],
+        }  # fmt: skip
+
+
+def size_mb(folder: Path) -> float:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+if __name__ == "__main__":
+    main()

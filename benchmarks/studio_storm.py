@@ -1,0 +1,249 @@
+"""Many labellers at once, and servers that die under them: is anything served twice, is anything lost?
+
+run  python -m benchmarks.studio_storm --json build/storm.json                   200 labellers, 10,000 leases, five kills, both databases
+     python -m benchmarks.studio_storm --labellers 20 --items 60 --kills 2       small
+
+Every labeller asks for two tasks over HTTP, judges, skips or lets go, and sends again what was not acknowledged, as the screen does.
+Meanwhile a server is killed with SIGKILL when a randomly drawn number of judgements is acknowledged, and started again.  On PostgreSQL two
+server processes share the work.  Afterwards the database is compared with what was acknowledged.
+
+Then 50 writers save drafts, each once a second, as people who type do; and as fast as the server lets them, for comparison.
+"""
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+
+from benchmarks import studio
+from fairlead.labels import events, items, judgements
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import Database, moment, open_database
+from fairlead.labels.judgements import judgement
+from fairlead.labels.tasks import assignment
+
+PATIENCE_S = 900.0  # for the whole storm
+CHOICES = range(1, 9)
+
+
+@dataclass
+class Ledger:
+    """What servers acknowledged, as their clients saw it."""
+
+    judged: dict[str, tuple[int, str, str, int]] = field(default_factory=dict)  # key -> judgement, rater, token, choice
+    tokens: set[str] = field(default_factory=set)  # of tasks that were handed out
+    num_retries: int = 0
+    wrong: list[str] = field(default_factory=list)  # answers that no client should get
+    next_ms: list[float] = field(default_factory=list)
+    save_ms: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--labellers", type=int, default=200)
+    parser.add_argument("--items", type=int, default=3400)
+    parser.add_argument("--overlap", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--writers", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=30, help="for which the writers write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    found: dict[str, Any] = {"settings": {k: v for k, v in vars(args).items() if k != "json"}}
+    for kind in args.databases:
+        with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
+            found[kind] = storm(url, Path(name), args.labellers, args.items, args.overlap, args.kills, args.seed)
+        with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
+            found[kind]["writers"] = writers(url, Path(name), args.writers, args.seconds)
+    studio.write_json(args.json, found)
+
+
+def storm(url: str, folder: Path, num_labellers: int, num_items: int, overlap: int, num_kills: int, seed: int) -> dict[str, Any]:
+    """Raises AssertionError with what was lost or served twice."""
+    campaign = studio.make_campaign(url, num_items=num_items, overlap=overlap)
+    tokens = studio.add_people(url, campaign, num_labellers)
+    ledger, processes = Ledger(), 1 if url.startswith("sqlite") else 2
+    with studio.serving(url, folder, processes=processes) as servers:
+        begun = time.monotonic()
+        asyncio.run(_storm(servers, tokens, ledger, num_items * overlap, num_kills, seed))
+        took_s = time.monotonic() - begun
+        logs = "".join(server.log.read_text() for server in servers)
+        killed = sum(server.num_kills for server in servers)
+    assert killed == num_kills, f"{killed} of {num_kills} kills happened"
+    assert "database is locked" not in logs and "deadlock" not in logs, logs[-4000:]
+    assert ledger.wrong == [], ledger.wrong[:5]
+    opened = open_database(url)
+    found = check(opened, campaign, ledger, overlap)
+    opened.close()
+    assert found["num_judgements"] == num_items * overlap, found
+    return {
+        **found, "took_s": round(took_s, 1), "processes": processes, "kills": killed, "retries": ledger.num_retries,
+        "next_p50_ms": round(studio.percentile(ledger.next_ms, 0.5), 1), "next_p95_ms": round(studio.percentile(ledger.next_ms, 0.95), 1),
+        "save_p50_ms": round(studio.percentile(ledger.save_ms, 0.5), 1), "save_p95_ms": round(studio.percentile(ledger.save_ms, 0.95), 1),
+    }  # fmt: skip
+
+
+async def _storm(servers: list[studio.Server], tokens: dict[str, str], ledger: Ledger, wanted: int, num_kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    moments = sorted(rng.sample(range(wanted // 20, max(wanted * 9 // 10, wanted // 20 + num_kills)), num_kills))
+    end = time.monotonic() + PATIENCE_S
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_kills(servers, ledger, moments, rng, end))
+        for rater, token in tokens.items():
+            group.create_task(_labeller(rater, token, servers, ledger, wanted, random.Random(f"{seed}/{rater}"), end))
+
+
+async def _kills(servers: list[studio.Server], ledger: Ledger, moments: list[int], rng: random.Random, end: float) -> None:
+    for wanted in moments:
+        while len(ledger.judged) < wanted and time.monotonic() < end:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(rng.random() * 0.05)
+        server = rng.choice(servers)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+
+
+async def _labeller(
+    rater: str, token: str, servers: list[studio.Server], ledger: Ledger, wanted: int, rng: random.Random, end: float
+) -> None:
+    limits = httpx.Limits(max_connections=1)
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60, limits=limits) as client:
+
+        async def ask(method: str, path: str, times: list[float] | None = None, **more: Any) -> Any:
+            """Until a server answers; what changes something carries its own key or can be repeated."""
+            while time.monotonic() < end:
+                begun = time.monotonic()
+                try:
+                    address = f"{rng.choice(servers).url}/api/v1/campaigns/storm{path}"
+                    answer = await client.request(method, address, **more)
+                except httpx.TransportError:
+                    ledger.num_retries += 1
+                    await asyncio.sleep(0.05 + rng.random() * 0.2)
+                    continue
+                if answer.is_success:
+                    if times is not None:
+                        times.append((time.monotonic() - begun) * 1000)
+                    return answer.json() if answer.content else None
+                ledger.wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+                return None
+            raise TimeoutError(f"the storm took longer than {PATIENCE_S} s")
+
+        while len(ledger.judged) < wanted:
+            handed = await ask("POST", "/next", ledger.next_ms, json={"count": 2})
+            if handed is None:
+                return
+            if not handed["assignments"]:
+                await asyncio.sleep(0.1 + rng.random() * 0.2)
+                continue
+            ledger.tokens.update(task["token"] for task in handed["assignments"])
+            task = handed["assignments"][0]["token"]
+            act = rng.random()
+            if act < 0.03:
+                await ask("POST", f"/tasks/{task}/release")
+            elif act < 0.05:
+                await ask("POST", f"/tasks/{task}/skip", json={"reason": "unclear"})
+            else:
+                choice, key = rng.choice(CHOICES), f"{rng.getrandbits(128):032x}"
+                body = {"value": {"choice": choice}, "active_ms": rng.randrange(60_000)}
+                made = await ask("POST", f"/tasks/{task}/judgement", ledger.save_ms, json=body, headers={"Idempotency-Key": key})
+                if made is not None:
+                    ledger.judged[key] = (made["id"], rater, task, choice)
+
+
+def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) -> dict[str, Any]:
+    """The database against the ledger."""
+    with opened.read() as connection:
+        verdict = events.verify(connection)
+        kept = {row.key: row for row in connection.execute(select(judgement).where(judgement.c.campaign_id == campaign.id))}
+        handed = connection.execute(select(assignment).where(assignment.c.campaign_id == campaign.id)).all()
+        slots = connection.execute(select(items.slot).where(items.slot.c.campaign_id == campaign.id)).all()
+        stands = judgements.current(connection, campaign.id)
+    assert verdict.problem is None, verdict.problem
+    for key, (number, rater, token, choice) in ledger.judged.items():
+        row = kept.get(key)
+        assert row is not None and (row.id, row.rater, row.token) == (number, rater, token), f"the acknowledged judgement {number} is lost"
+        sign = 1 if row.order[0] == 0 else -1
+        assert row.value["preference"] == sign * {1: 3, 2: 2, 3: 1, 4: 0, 5: 0, 6: -1, 7: -2, 8: -3}[choice], f"judgement {number} changed"
+    lasting: dict[int, list[str]] = defaultdict(list)  # item -> who holds or judged it
+    by_slot: dict[int, list[Any]] = defaultdict(list)
+    for row in handed:
+        if row.how in (None, "judged"):
+            lasting[row.item_id].append(row.rater)
+        by_slot[row.slot_id].append(row)
+    twice = [item for item, raters in lasting.items() if len(raters) > overlap or len(set(raters)) < len(raters)]
+    assert twice == [], f"items served beyond their overlap: {twice[:5]}"
+    assert all(row.state == "done" or row.token is None or row.state == "held" for row in slots)
+    # One holder of a slot at a time.  On PostgreSQL the clock is read before the row is locked, so that neighbours may overlap by a moment.
+    tolerance_s = 0.0 if opened.is_sqlite else 1.0
+    for holders in by_slot.values():
+        holders.sort(key=lambda row: row.leased_at)
+        for first, second in zip(holders, holders[1:], strict=False):
+            assert first.ended_at is not None and first.how != "judged", f"slot {first.slot_id} was given on while it was held"
+            early_s = (moment(first.ended_at) - moment(second.leased_at)).total_seconds()
+            assert early_s <= tolerance_s, f"slot {first.slot_id} was given on {early_s} s before it was free"
+    assert ledger.tokens <= {row.token for row in handed}, "a task was handed out and forgotten"
+    assert len({row.item_id for row in slots}) * overlap == len(slots)
+    return {
+        "num_leases": len(handed), "num_acknowledged": len(ledger.judged), "num_judgements": len(stands), "num_events": verdict.num_events,
+        "lost": 0, "beyond_overlap": 0, "chain": "holds",
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- writers
+
+
+def writers(url: str, folder: Path, num_writers: int, seconds: float) -> dict[str, Any]:
+    """Milliseconds of saving a draft, each writer once a second and then without a pause."""
+    campaign = studio.make_campaign(url, num_items=num_writers, overlap=1)
+    tokens = list(studio.add_people(url, campaign, num_writers).values())
+    found: dict[str, Any] = {}
+    with studio.serving(url, folder) as servers:
+        for name, every_s in (("once_a_second", 1.0), ("without_pause", 0.0)):
+            times, wrong = asyncio.run(_write(servers[0].url, tokens, seconds, every_s))
+            assert wrong == [], wrong[:3]
+            found[name] = {
+                "num_saves": len(times), "per_s": round(len(times) / seconds, 1), "p50_ms": round(studio.percentile(times, 0.5), 1),
+                "p95_ms": round(studio.percentile(times, 0.95), 1), "max_ms": round(max(times), 1),
+            }  # fmt: skip
+        log = servers[0].log.read_text()
+    assert "database is locked" not in log, log[-2000:]
+    return found
+
+
+async def _write(url: str, tokens: list[str], seconds: float, every_s: float) -> tuple[list[float], list[str]]:
+    times: list[float] = []
+    wrong: list[str] = []
+
+    async def write(number: int, token: str) -> None:
+        async with httpx.AsyncClient(
+            base_url=f"{url}/api/v1/campaigns/storm", headers={"Authorization": f"Bearer {token}"}, timeout=60
+        ) as client:
+            task = (await client.post("/next", json={"count": 1})).raise_for_status().json()["assignments"][0]["token"]
+            await asyncio.sleep(every_s * number / len(tokens))
+            end, typed = time.monotonic() + seconds, ""
+            while (begun := time.monotonic()) < end:
+                typed += "A word. "
+                answer = await client.put(f"/tasks/{task}/draft", json={"note": typed[-2000:]})
+                took = time.monotonic() - begun
+                times.append(took * 1000)
+                if not answer.is_success:
+                    wrong.append(f"{answer.status_code} {answer.text[:200]}")
+                await asyncio.sleep(max(0.0, every_s - took))
+
+    async with asyncio.TaskGroup() as group:
+        for number, token in enumerate(tokens):
+            group.create_task(write(number, token))
+    return times, wrong
+
+
+if __name__ == "__main__":
+    main()

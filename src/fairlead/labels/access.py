@@ -1,0 +1,260 @@
+"""How people get in: sessions of a browser, links that invite, tokens of programs.
+
+Each is a random secret that its holder has and the database does not: only its SHA-256 is kept, so that a stolen copy of the database
+opens nothing.  (Random secrets of 256 bits need no slow digest; passwords do, see `passwords`.)
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import JSON, Column, Connection, ForeignKey, Integer, String, Table, delete, insert, select, update
+
+from fairlead.labels import events
+from fairlead.labels.database import metadata, moment, stamp
+from fairlead.labels.errors import Invalid, NotFound
+from fairlead.labels.people import CAMPAIGN_ROLES, STUDIO_ROLES, Person
+
+login_session = Table(
+    "login_session",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", String(27), nullable=False),
+    Column("expires_at", String(27), nullable=False),
+)
+invite = Table(
+    "invite",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("campaign_id", Integer, ForeignKey("campaign.id"), index=True),  # none: a role in the whole studio
+    Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE")),  # who gets in again with it; nobody else can
+    Column("role", String(20)),
+    Column("uses_left", Integer, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("made_by", String(40), nullable=False),
+    Column("created_at", String(27), nullable=False),
+    Column("expires_at", String(27), nullable=False),
+    Column("revoked_at", String(27)),
+)
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(80), nullable=False),
+    Column("start", String(12), nullable=False),  # of the token, to tell it from others
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", String(27), nullable=False),
+    Column("expires_at", String(27), nullable=False),
+    Column("used_at", String(27)),  # to the hour
+)
+
+SCOPES = ("read", "label", "lead", "owner", "account")
+TOKEN_PREFIX = "flt_"
+LONGEST_DAYS = 366
+MOST_USES = 1000
+MOST_TOKENS = 50  # of one person
+
+
+@dataclass(frozen=True)
+class Invite:
+    id: int
+    role: str | None  # one of CAMPAIGN_ROLES with a campaign, of STUDIO_ROLES without; None for who only gets in again
+    campaign_id: int | None
+    person_id: int | None
+    uses_left: int
+    uses: int
+    made_by: str
+    created_at: str
+    expires_at: str
+    revoked_at: str | None
+
+    def open_at(self, at: str) -> bool:
+        return self.revoked_at is None and self.uses_left > 0 and at < self.expires_at
+
+
+@dataclass(frozen=True)
+class Token:
+    id: int
+    person_id: int
+    name: str
+    start: str
+    scopes: frozenset[str]
+    created_at: str
+    expires_at: str
+    used_at: str | None
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def start_session(connection: Connection, one: Person, *, days: int, at: str) -> str:
+    """The secret that the browser keeps."""
+    secret = secrets.token_urlsafe(32)
+    connection.execute(delete(login_session).where(login_session.c.expires_at <= at))
+    connection.execute(
+        insert(login_session).values(secret_hash=_hash(secret), person_id=one.id, created_at=at, expires_at=_later(at, days=days))
+    )
+    return secret
+
+
+def session_person(connection: Connection, secret: str, *, at: str) -> tuple[int, str] | None:
+    """Whose session it is and when it ends; None where it has ended."""
+    row = connection.execute(select(login_session).where(login_session.c.secret_hash == _hash(secret))).one_or_none()
+    return (row.person_id, row.expires_at) if row and at < row.expires_at else None
+
+
+def prolong_session(connection: Connection, secret: str, *, days: int, at: str) -> None:
+    connection.execute(update(login_session).where(login_session.c.secret_hash == _hash(secret)).values(expires_at=_later(at, days=days)))
+
+
+def end_session(connection: Connection, secret: str) -> None:
+    connection.execute(delete(login_session).where(login_session.c.secret_hash == _hash(secret)))
+
+
+def end_sessions(connection: Connection, one: Person, *, but: str | None = None) -> int:
+    """All of a person, but for the one with this secret; returns how many."""
+    query = delete(login_session).where(login_session.c.person_id == one.id)
+    if but is not None:
+        query = query.where(login_session.c.secret_hash != _hash(but))
+    return connection.execute(query).rowcount
+
+
+# ---------------------------------------------------------------- invites
+
+
+def make_invite(
+    connection: Connection,
+    *,
+    role: str | None,
+    campaign_id: int | None = None,
+    person_id: int | None = None,
+    uses: int = 1,
+    days: int = 7,
+    by: str,
+    at: str,
+) -> tuple[Invite, str]:
+    """The invite and the secret of its link, which cannot be had again."""
+    problems = {}
+    roles = STUDIO_ROLES if campaign_id is None else CAMPAIGN_ROLES
+    if role not in roles and not (role is None and person_id is not None):
+        problems["role"] = f"is one of {', '.join(roles)}"
+    if not 1 <= uses <= MOST_USES:
+        problems["uses"] = f"is 1 to {MOST_USES:,}"
+    if not 1 <= days <= LONGEST_DAYS:
+        problems["days"] = f"is 1 to {LONGEST_DAYS}"
+    if role == "owner" and uses != 1:
+        problems["uses"] = "is 1 for a link that makes an owner"
+    if problems:
+        raise Invalid(problems)
+    secret = secrets.token_urlsafe(32)
+    values = {
+        "secret_hash": _hash(secret), "campaign_id": campaign_id, "person_id": person_id, "role": role, "uses_left": uses, "uses": uses,
+        "made_by": by, "created_at": at, "expires_at": _later(at, days=days),
+    }  # fmt: skip
+    made = _invite(connection.execute(insert(invite).values(values).returning(invite)).one())
+    events.append(
+        connection, verb="invite.made", actor=by, campaign=campaign_id, subject=f"invite:{made.id}", body={"role": role, "uses": uses}
+    )
+    return made, secret
+
+
+def find_invite(connection: Connection, secret: str, *, at: str) -> Invite:
+    row = connection.execute(select(invite).where(invite.c.secret_hash == _hash(secret))).one_or_none()
+    if row is None or not _invite(row).open_at(at):
+        raise NotFound("this link does not work any more: it has expired, was used up or was withdrawn. Ask for another one.")
+    return _invite(row)
+
+
+def use_invite(connection: Connection, secret: str, *, at: str) -> Invite:
+    """One use less, in one statement: two people cannot both take the last one."""
+    open_ = (invite.c.secret_hash == _hash(secret), invite.c.uses_left > 0, invite.c.revoked_at.is_(None), invite.c.expires_at > at)
+    row = connection.execute(update(invite).where(*open_).values(uses_left=invite.c.uses_left - 1).returning(invite)).one_or_none()
+    return find_invite(connection, secret, at=at) if row is None else _invite(row)
+
+
+def invites(connection: Connection, campaign_id: int | None, *, at: str) -> list[Invite]:
+    """Those that still work, the newest first; of a campaign, or (None) of the whole studio."""
+    query = select(invite).where(invite.c.campaign_id == campaign_id, invite.c.person_id.is_(None)).order_by(invite.c.id.desc())
+    return [one for row in connection.execute(query) if (one := _invite(row)).open_at(at)]
+
+
+def revoke_invite(connection: Connection, invite_id: int, campaign_id: int | None, *, by: str, at: str) -> None:
+    mine = (invite.c.id == invite_id, invite.c.campaign_id == campaign_id, invite.c.revoked_at.is_(None))
+    if connection.execute(update(invite).where(*mine).values(revoked_at=at)).rowcount == 0:
+        raise NotFound("there is no such invitation.")
+    events.append(connection, verb="invite.revoked", actor=by, campaign=campaign_id, subject=f"invite:{invite_id}")
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def make_token(connection: Connection, one: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str) -> tuple[Token, str]:
+    """The token and its text, which cannot be had again."""
+    problems = {}
+    if not 0 < len(name.strip()) <= 80 or not name.isprintable():
+        problems["name"] = "needs 1 to 80 characters"
+    if not scopes or set(scopes) - set(SCOPES):
+        problems["scopes"] = f"are one or more of {', '.join(SCOPES)}"
+    if not 1 <= days <= LONGEST_DAYS:
+        problems["days"] = f"is 1 to {LONGEST_DAYS}"
+    if len(tokens(connection, one)) >= MOST_TOKENS:
+        problems["name"] = f"cannot be given: there are {MOST_TOKENS} tokens already. Revoke one"
+    if problems:
+        raise Invalid(problems)
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    values = {
+        "secret_hash": _hash(secret), "person_id": one.id, "name": name.strip(), "start": secret[:8], "scopes": sorted(set(scopes)),
+        "created_at": at, "expires_at": _later(at, days=days),
+    }  # fmt: skip
+    made = _token(connection.execute(insert(api_token).values(values).returning(api_token)).one())
+    events.append(connection, verb="token.made", actor=one.rater, subject=f"token:{made.id}", body={"scopes": values["scopes"]})
+    return made, secret
+
+
+def find_token(connection: Connection, secret: str, *, at: str) -> Token | None:
+    row = connection.execute(select(api_token).where(api_token.c.secret_hash == _hash(secret))).one_or_none()
+    return _token(row) if row and at < row.expires_at else None
+
+
+def touch_token(connection: Connection, token: Token, *, at: str) -> None:
+    connection.execute(update(api_token).where(api_token.c.id == token.id).values(used_at=at))
+
+
+def tokens(connection: Connection, one: Person) -> list[Token]:
+    """Also those that have expired."""
+    rows = connection.execute(select(api_token).where(api_token.c.person_id == one.id).order_by(api_token.c.id.desc()))
+    return [_token(row) for row in rows]
+
+
+def revoke_token(connection: Connection, one: Person, token_id: int) -> None:
+    mine = (api_token.c.id == token_id, api_token.c.person_id == one.id)
+    if connection.execute(delete(api_token).where(*mine)).rowcount == 0:
+        raise NotFound("you have no such token.")
+    events.append(connection, verb="token.revoked", actor=one.rater, subject=f"token:{token_id}")
+
+
+# ---------------------------------------------------------------- details
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _later(at: str, *, days: int) -> str:
+    return stamp(moment(at) + timedelta(days=days))
+
+
+def _invite(row: Any) -> Invite:
+    return Invite(**{name: value for name, value in row._mapping.items() if name != "secret_hash"})
+
+
+def _token(row: Any) -> Token:
+    return Token(row.id, row.person_id, row.name, row.start, frozenset(row.scopes), row.created_at, row.expires_at, row.used_at)

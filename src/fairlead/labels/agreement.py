@@ -1,0 +1,96 @@
+"""How far people agree on the items that several of them judged, by kind of task.  What agreement is: `stats.agreement`.
+
+Of each person the last judgement of an item counts.  Ties are values like any other; who could not judge says nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from sqlalchemy import Connection, distinct, func, select
+
+from fairlead.labels import judgements
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.judgements import Judgement, judgement
+from fairlead.labels.kinds import Kind
+from fairlead.stats.agreement import Agreement, Metric, agreement
+
+MOST_ITEMS = 2000  # the ones judged last
+
+# What is compared, and how far apart two values are.
+COMPARED: Mapping[Kind, tuple[str, Metric]] = {
+    "pairwise": ("which answer is better, or a tie", "nominal"),
+    "ranking": ("the order of each two answers", "nominal"),
+    "rating": ("the score", "interval"),
+    "thumbs": ("good or bad", "nominal"),
+    "aspects": ("the score of each aspect", "interval"),
+    "conversation": ("the verdict on each turn", "interval"),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    found: Agreement
+    of: str  # what was compared
+    num_items: int
+
+
+def measure(connection: Connection, one: Campaign) -> Measured | None:
+    """None where no item was judged by two people, or where texts were written, which are not compared."""
+    if one.kind not in COMPARED:
+        return None
+    mine = (judgement.c.campaign_id == one.id, judgements.is_current())
+    shared = select(judgement.c.item_id).where(*mine).group_by(judgement.c.item_id).having(func.count(distinct(judgement.c.rater)) > 1)
+    chosen = shared.order_by(func.max(judgement.c.id).desc()).limit(MOST_ITEMS).subquery()
+    query = select(judgement.c.item_id, judgement.c.rater, judgement.c.value).join(chosen, chosen.c.item_id == judgement.c.item_id)
+    last = {(row.item_id, row.rater): row.value for row in connection.execute(query.where(*mine).order_by(judgement.c.id))}
+    return _compared(one.kind, last)
+
+
+def among(kind: Kind, made: Sequence[Judgement]) -> Measured | None:
+    """The same of judgements that are at hand, in the order in which they came."""
+    if kind not in COMPARED:
+        return None
+    last = {(each.item_id, each.rater): each.value for each in made}
+    people = Counter(item_id for item_id, _ in last)
+    recent = list(dict.fromkeys(each.item_id for each in reversed(made) if people[each.item_id] > 1))[:MOST_ITEMS]
+    chosen = set(recent)
+    return _compared(kind, {key: value for key, value in last.items() if key[0] in chosen})
+
+
+def _compared(kind: Kind, last: Mapping[tuple[int, str], Mapping[str, Any]]) -> Measured | None:
+    units: dict[tuple[int, Any], list[float]] = {}
+    for (item_id, _), value in last.items():
+        for part, said in _said(kind, value):
+            units.setdefault((item_id, part), []).append(said)
+    of, metric = COMPARED[kind]
+    found = agreement(list(units.values()), [item_id for item_id, _ in units], metric=metric)
+    return found and Measured(found, of, found.raw.n)
+
+
+def _said(kind: Kind, value: Mapping[str, Any]) -> Iterator[tuple[Any, float]]:
+    """What a judgement says of each part of its item."""
+    if "cannot" in value:
+        return
+    if kind == "pairwise":
+        yield "", _sign(value["preference"])
+    elif kind == "ranking":
+        placed = [(candidate, rank) for candidate, rank in enumerate(value["ranks"]) if rank is not None]
+        for (first, above), (second, below) in combinations(placed, 2):
+            yield (first, second), _sign(above - below)
+    elif kind == "rating":
+        yield "", value["score"]
+    elif kind == "thumbs":
+        yield "", float(value["label"])
+    elif kind == "aspects":
+        yield from value["aspects"].items()
+    elif kind == "conversation":
+        for turn, verdict in value["turns"].items():
+            for name, said in verdict.items():
+                yield (turn, name), float(said)
+
+
+def _sign(number: float) -> float:
+    return float((number > 0) - (number < 0))

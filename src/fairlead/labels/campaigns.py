@@ -1,0 +1,286 @@
+"""Campaigns: one kind of task over many items, with guidelines of which every version is kept.
+
+A campaign is a draft until it is opened; paused or closed ones hand out nothing, but what people still send is kept.
+"""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from fairlead.labels import events, kinds, plain
+from fairlead.labels.database import metadata, now
+from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.kinds import Kind
+
+campaign = Table(
+    "campaign",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("slug", String(80), nullable=False, unique=True),
+    Column("name", String(120), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("overlap", Integer, nullable=False),
+    Column("pay_per_hour", Float),
+    Column("currency", String(3), nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("lease_s", Integer, nullable=False),
+    Column("seed", String(40), nullable=False),
+    Column("created_by", String(40), nullable=False),
+    Column("created_at", String(27), nullable=False),
+)
+guideline = Table(
+    "guideline",
+    metadata,
+    Column("campaign_id", Integer, ForeignKey("campaign.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("written_by", String(40), nullable=False),
+    Column("written_at", String(27), nullable=False),
+    PrimaryKeyConstraint("campaign_id", "version"),
+)
+guideline_read = Table(
+    "guideline_read",
+    metadata,
+    Column("campaign_id", Integer, ForeignKey("campaign.id"), nullable=False),
+    Column("rater", String(40), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("read_at", String(27), nullable=False),
+    PrimaryKeyConstraint("campaign_id", "rater", "version"),
+)
+
+State = Literal["draft", "open", "paused", "closed"]
+NEXT: Mapping[State, tuple[State, ...]] = {
+    "draft": ("open",), "open": ("paused", "closed"), "paused": ("open", "closed"), "closed": ("open",),
+}  # fmt: skip
+LONGEST_GUIDELINES = 100_000  # characters
+
+
+@dataclass(frozen=True)
+class Campaign:
+    id: int
+    slug: str
+    name: str
+    kind: Kind
+    options: dict[str, Any]  # see `kinds`
+    state: State
+    overlap: int  # judgements wanted of each item
+    pay_per_hour: float | None  # of active time
+    currency: str
+    audience: str  # for whom it is; people see it
+    lease_s: int  # seconds for which an item is held without a sign of life
+    seed: str  # of the order of items and sides
+    created_by: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Guidelines:
+    version: int
+    text: str  # Markdown
+    written_by: str
+    written_at: str
+
+
+def create(
+    connection: Connection,
+    *,
+    name: str,
+    kind: str,
+    by: str,
+    options: Mapping[str, Any] | None = None,
+    overlap: int = 1,
+    pay_per_hour: float | None = None,
+    currency: str = "EUR",
+    audience: str = "",
+    lease_s: int = 1800,
+    guidelines: str = "",
+    slug: str | None = None,
+    seed: str | None = None,
+) -> Campaign:
+    """A draft.  Raises Invalid with everything that is wrong."""
+    settings = {
+        "name": name, "overlap": overlap, "pay_per_hour": pay_per_hour, "currency": currency, "audience": audience, "lease_s": lease_s,
+    }  # fmt: skip
+    problems = _problems(settings)
+    if kind not in kinds.KINDS:
+        problems["kind"] = f"is one of {', '.join(kinds.KINDS)}"
+    if slug is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,70}", slug):
+        problems["slug"] = "is small letters, digits and hyphens, at most 71"
+    if problems:
+        raise Invalid(problems)
+    task: Kind = kind  # type: ignore[assignment]
+    at = now()
+    values = settings | {
+        "name": name.strip(), "slug": _free_slug(connection, slug or slug_of(name)), "kind": kind,
+        "options": kinds.check_options(task, options or {}),
+        "state": "draft", "seed": seed or secrets.token_hex(8), "created_by": by, "created_at": at,
+    }  # fmt: skip
+    row = connection.execute(insert(campaign).values(values).returning(campaign)).one()
+    made = _campaign(row)
+    events.append(
+        connection, verb="campaign.created", actor=by, campaign=made.id, subject=made.slug, body={"kind": kind, "overlap": overlap}
+    )
+    if guidelines.strip():
+        write_guidelines(connection, made, guidelines, by=by)
+    return made
+
+
+def get(connection: Connection, slug: str) -> Campaign:
+    row = connection.execute(select(campaign).where(campaign.c.slug == slug)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no campaign {slug!r}.")
+    return _campaign(row)
+
+
+def by_id(connection: Connection, campaign_id: int) -> Campaign:
+    return _campaign(connection.execute(select(campaign).where(campaign.c.id == campaign_id)).one())
+
+
+def every(connection: Connection, *, ids: Sequence[int] | None = None) -> list[Campaign]:
+    """The newest first; all, or those of the ids."""
+    query = select(campaign).order_by(campaign.c.id.desc())
+    if ids is not None:
+        query = query.where(campaign.c.id.in_(ids))
+    return [_campaign(row) for row in connection.execute(query)]
+
+
+def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -> Campaign:
+    """Name, audience, pay, currency, lease time or options; kind, slug and seed stay.  For the overlap see `items.set_overlap`."""
+    problems = _problems(settings)
+    problems |= {
+        name: "cannot be changed" for name in settings if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "options")
+    }
+    if problems:
+        raise Invalid(problems)
+    if "options" in settings:
+        settings["options"] = kinds.check_options(one.kind, settings["options"])
+    row = connection.execute(update(campaign).where(campaign.c.id == one.id).values(settings).returning(campaign)).one()
+    events.append(connection, verb="campaign.changed", actor=by, campaign=one.id, subject=one.slug, body={"fields": sorted(settings)})
+    return _campaign(row)
+
+
+def set_state(connection: Connection, one: Campaign, state: State, *, by: str) -> Campaign:
+    """Raises Conflict where that step is not possible, such as opening a campaign without items."""
+    if state == one.state:
+        return one
+    if state not in NEXT[one.state]:
+        raise Conflict(f"a campaign that is {one.state} cannot become {state}; it can become {' or '.join(NEXT[one.state])}.")
+    changed = update(campaign).where(campaign.c.id == one.id, campaign.c.state == one.state).values(state=state).returning(campaign)
+    row = connection.execute(changed).one_or_none()
+    if row is None:
+        raise Conflict("somebody else changed the campaign's state just now; look again.")
+    events.append(connection, verb=f"campaign.{state}", actor=by, campaign=one.id, subject=one.slug)
+    return _campaign(row)
+
+
+# ---------------------------------------------------------------- guidelines
+
+
+def write_guidelines(connection: Connection, one: Campaign, text: str, *, by: str) -> Guidelines:
+    """A new version, unless the text is as it was."""
+    if not text.strip() or len(text) > LONGEST_GUIDELINES:
+        raise Invalid({"guidelines": f"need 1 to {LONGEST_GUIDELINES:,} characters"})
+    plain.require(guidelines=text)
+    _alone(connection, one)
+    last = guidelines(connection, one.id)
+    if last is not None and last.text == text:
+        return last
+    made = Guidelines(last.version + 1 if last else 1, text, by, now())
+    connection.execute(insert(guideline).values(campaign_id=one.id, **vars(made)))
+    events.append(connection, verb="guidelines.written", actor=by, campaign=one.id, subject=one.slug, body={"version": made.version})
+    return made
+
+
+def guidelines(connection: Connection, campaign_id: int, version: int | None = None) -> Guidelines | None:
+    """The latest, or this version."""
+    query = select(guideline).where(guideline.c.campaign_id == campaign_id).order_by(guideline.c.version.desc()).limit(1)
+    if version is not None:
+        query = query.where(guideline.c.version == version)
+    row = connection.execute(query).one_or_none()
+    return Guidelines(row.version, row.text, row.written_by, row.written_at) if row else None
+
+
+def versions(connection: Connection, campaign_id: int) -> list[Guidelines]:
+    """All, the latest first."""
+    rows = connection.execute(select(guideline).where(guideline.c.campaign_id == campaign_id).order_by(guideline.c.version.desc()))
+    return [Guidelines(row.version, row.text, row.written_by, row.written_at) for row in rows]
+
+
+def mark_read(connection: Connection, one: Campaign, rater: str, version: int) -> None:
+    _alone(connection, one)
+    if version_read(connection, one.id, rater) < version and guidelines(connection, one.id, version):
+        connection.execute(insert(guideline_read).values(campaign_id=one.id, rater=rater, version=version, read_at=now()))
+        events.append(connection, verb="guidelines.read", actor=rater, campaign=one.id, subject=one.slug, body={"version": version})
+
+
+def version_read(connection: Connection, campaign_id: int, rater: str) -> int:
+    """The latest version that this person has read; 0 if none."""
+    query = select(func.max(guideline_read.c.version)).where(guideline_read.c.campaign_id == campaign_id, guideline_read.c.rater == rater)
+    return int(connection.execute(query).scalar() or 0)
+
+
+# ---------------------------------------------------------------- details
+
+
+def slug_of(name: str) -> str:
+    """A name as a part of an address; "campaign" where nothing of it can be."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "campaign"
+
+
+def _free_slug(connection: Connection, wanted: str) -> str:
+    taken = set(connection.execute(select(campaign.c.slug).where(campaign.c.slug.startswith(wanted, autoescape=True))).scalars())
+    return next(slug for n in range(1, len(taken) + 2) if (slug := wanted if n == 1 else f"{wanted}-{n}") not in taken)
+
+
+def _alone(connection: Connection, one: Campaign) -> None:
+    """On PostgreSQL those who come here at the same time take turns; on SQLite writers always do."""
+    connection.execute(select(campaign.c.id).where(campaign.c.id == one.id).with_for_update(key_share=True))
+
+
+def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
+    def whole(value: object, low: int, high: int) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    def pay(value: object) -> bool:
+        return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10_000)
+
+    rules: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "name": (lambda v: isinstance(v, str) and 0 < len(v.strip()) <= 120, "needs 1 to 120 characters"),
+        "overlap": (lambda v: whole(v, 1, 20), "is how many people judge each item, 1 to 20"),
+        "pay_per_hour": (pay, "is an amount of money from 0 to 10,000, or nothing"),
+        "currency": (
+            lambda v: isinstance(v, str) and re.fullmatch("[A-Z]{3}", v) is not None,
+            "is a code of three capital letters, such as EUR",
+        ),
+        "audience": (lambda v: isinstance(v, str) and len(v) <= 1000, "has at most 1,000 characters"),
+        "lease_s": (lambda v: whole(v, 60, 86_400), "is 60 to 86,400 seconds"),
+    }
+    wrong = {name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])}
+    return {name: why for name, value in settings.items() if (why := plain.problem(value))} | wrong
+
+
+def _campaign(row: Any) -> Campaign:
+    return Campaign(**row._mapping)

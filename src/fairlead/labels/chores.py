@@ -1,0 +1,12 @@
+"""What the workers of a studio can do: each kind of job with the function that does it."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from fairlead.labels import imports, snapshot
+from fairlead.labels.jobs import Handler
+from fairlead.store.project import Project
+
+
+def handlers(project: Project) -> Mapping[str, Handler]:
+    return {imports.KIND: partial(imports.run, project), snapshot.KIND: partial(snapshot.run, project)}

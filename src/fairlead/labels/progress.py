@@ -1,0 +1,349 @@
+"""How a campaign goes: what is done, how fast, for how much, by whom, and what needs a lead.
+
+Everything is read in a few statements over indexes and belongs to one moment.  Nothing here is written, and nobody is judged: how good
+labels are is not asked.  Times of day are UTC.
+
+Time to finish.  The judgements still wanted, divided by the mean number in a block of time; blocks are whole days, hours, ten minutes or
+minutes, the longest of which at least four have passed since the first judgement.  The interval is that of the mean over blocks (Student's
+t); where it reaches zero, no latest time is given.  Work left is the judgements still wanted times the mean active time of the last ones.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, or_, select
+
+from fairlead.labels import items, judgements, tasks
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import moment, stamp
+from fairlead.labels.items import item, slot
+from fairlead.labels.judgements import Flag, draft, judgement
+from fairlead.labels.tasks import assignment
+from fairlead.stats import interval
+from fairlead.stats.interval import Interval
+
+TIMED = 2000  # judgements, the last ones, from which times are taken
+SIDES = 20_000  # judgements, the last ones, of which the sides are counted
+RECENT = 12
+DAYS = 30  # that are listed
+HOURS = 24
+STUCK_S = 900  # without a sign of life
+FEWEST_BLOCKS, MOST_BLOCKS = 4, 24
+# Length in seconds, how many characters of a time name the block, and its name.
+BLOCKS = ((86_400, 10, "days"), (3600, 13, "hours"), (600, 15, "ten minutes"), (60, 16, "minutes"))
+
+
+@dataclass(frozen=True)
+class Count:
+    """Judgements that stand, of an hour or a day."""
+
+    start: str  # 2026-01-31 or 2026-01-31T09
+    judgements: int
+    active_ms: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    per_hour: float  # judgements, over the blocks that were looked at
+    hours: Interval  # from now
+    num_blocks: int
+    block: str
+
+
+@dataclass(frozen=True)
+class Pace:
+    """One person, by pseudonym."""
+
+    rater: str
+    judgements: int
+    today: int
+    active_ms: int
+    late: int
+    quick: int  # faster than anybody reads
+    skipped: int
+    holding: int
+    last_at: str | None
+    left: Interval | None  # share of decided comparisons in which the answer shown first was chosen
+
+
+@dataclass(frozen=True)
+class Recent:
+    id: int
+    item_id: int
+    rater: str
+    value: dict[str, Any]  # as kept; texts of people are cut
+    margin: int | None
+    active_ms: int
+    late: bool
+    quick: bool
+    made_at: str
+
+
+@dataclass(frozen=True)
+class Stuck:
+    token: str
+    item_id: int
+    rater: str
+    leased_at: str
+    quiet_s: int
+
+
+@dataclass(frozen=True)
+class TagProgress:
+    tag: str
+    wanted: int
+    done: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    at: str
+    num_items: int
+    wanted: int  # judgements: slots in all
+    done: int
+    held: int
+    open: int
+    judgements: int  # that stand; more than `done` where late ones came in addition
+    last_hour: int
+    hours: list[Count]  # the last ones, the oldest first, empty ones too
+    days: list[Count]  # on which something was done
+    active_ms: int  # also of what was superseded: it was worked
+    active_ms_today: int
+    seconds: Interval | None  # mean active time of one of the last judgements
+    median_s: float | None
+    num_timed: int
+    pay_per_hour: float | None
+    currency: str
+    finish: Finish | None  # None before there is a pace, and when nothing is left
+    people: list[Pace]  # who did most first
+    stuck: list[Stuck]
+    flags: list[Flag]
+    skips: dict[str, int]  # reason -> how often
+    recent: list[Recent]
+    left: Interval | None
+    num_drafts: int
+
+    @property
+    def cost(self) -> float | None:
+        return self._paid(self.active_ms)
+
+    @property
+    def cost_today(self) -> float | None:
+        return self._paid(self.active_ms_today)
+
+    @property
+    def work_left_s(self) -> Interval | None:
+        """Active seconds that the open judgements will take."""
+        rest, each = self.wanted - self.done, self.seconds
+        return each and Interval(rest * each.value, max(0.0, rest * each.low), rest * each.high, each.n)
+
+    @property
+    def cost_left(self) -> Interval | None:
+        work = self.work_left_s
+        if work is None or self.pay_per_hour is None:
+            return None
+        low, high = (end * self.pay_per_hour / 3600 for end in (work.low, work.high))
+        return Interval(work.value * self.pay_per_hour / 3600, low, high, work.n)
+
+    def _paid(self, active_ms: int) -> float | None:
+        return None if self.pay_per_hour is None else self.pay_per_hour * active_ms / 3_600_000
+
+
+def progress(connection: Connection, one: Campaign, *, at: datetime | None = None) -> Progress:
+    at = at or datetime.now(UTC)
+    slots = items.counts(connection, [one.id])[one.id]
+    wanted = sum(slots.values())
+    days, by_rater = _days(connection, one, at)
+    timed = _timed(connection, one)
+    left = _left(connection, one) if one.kind == "pairwise" else {}
+    active = [ms / 1000 for ms in timed]
+    hours = _hours(connection, one, at)
+    return Progress(
+        at=stamp(at),
+        num_items=int(connection.execute(select(func.count()).where(item.c.campaign_id == one.id)).scalar_one()),
+        wanted=wanted,
+        done=slots["done"],
+        held=slots["held"],
+        open=slots["open"],
+        judgements=sum(day.judgements for day in days),
+        last_hour=_since(connection, one, at - timedelta(hours=1)),
+        hours=hours,
+        days=days[-DAYS:],
+        active_ms=sum(day.active_ms for day in days),
+        active_ms_today=sum(day.active_ms for day in days if day.start == stamp(at)[:10]),
+        seconds=interval.mean(active) if active else None,
+        median_s=statistics.median(active) if active else None,
+        num_timed=len(active),
+        pay_per_hour=one.pay_per_hour,
+        currency=one.currency,
+        finish=_finish(connection, one, wanted - slots["done"], at),
+        people=_people(connection, one, by_rater, left),
+        stuck=[Stuck(**row) for row in tasks.stuck(connection, one, since_s=min(STUCK_S, one.lease_s), at=at)],
+        flags=judgements.flags(connection, one.id),
+        skips=_skips(connection, one),
+        recent=recent(connection, one),
+        left=_share([sum(sides) for sides in zip(*left.values(), strict=True)]) if left else None,
+        num_drafts=_drafts(connection, one),
+    )
+
+
+def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> list[Recent]:
+    """The last judgements that stand, the newest first."""
+    query = select(judgement).where(judgement.c.campaign_id == one.id, _stands()).order_by(judgement.c.id.desc()).limit(limit)
+    return [
+        Recent(row.id, row.item_id, row.rater, _brief(row.value), row.margin, row.active_ms, row.late, row.quick, row.made_at)
+        for row in connection.execute(query)
+    ]
+
+
+def by_tag(connection: Connection, one: Campaign) -> list[TagProgress]:
+    """An item of several tags counts with each.  Items are grouped by their list of tags, of which there are few."""
+    tags = cast(item.c.tags, Text)
+    query = select(tags, func.min(item.c.id), func.count(), _sum(slot.c.state == "done")).select_from(item.join(slot))
+    rows = connection.execute(query.where(item.c.campaign_id == one.id).group_by(tags)).all()
+    examples = select(item.c.id, item.c.tags).where(item.c.id.in_([row[1] for row in rows[:500]]))
+    lists = {number: tags_of for number, tags_of in connection.execute(examples)}
+    found: dict[str, list[int]] = {}
+    for _, example, wanted, done in rows:
+        for tag in lists.get(example, []):
+            totals = found.setdefault(tag, [0, 0])
+            totals[0] += wanted
+            totals[1] += int(done)
+    return [TagProgress(tag, *totals) for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))]
+
+
+# ---------------------------------------------------------------- the statements
+
+
+def _days(connection: Connection, one: Campaign, at: datetime) -> tuple[list[Count], dict[str, Pace]]:
+    """By day, and by person: one pass over the judgements, grouped by both."""
+    day, current = func.substr(judgement.c.made_at, 1, 10), _stands()
+    query = select(
+        judgement.c.rater, day, _sum(current), func.sum(judgement.c.active_ms), _sum(and_(current, judgement.c.late)),
+        _sum(and_(current, judgement.c.quick)), func.max(judgement.c.made_at),
+    )  # fmt: skip
+    rows = connection.execute(query.where(judgement.c.campaign_id == one.id).group_by(judgement.c.rater, day)).all()
+    today, days, people = stamp(at)[:10], dict[str, list[int]](), dict[str, Pace]()
+    for rater, start, number, active_ms, late, quick, last_at in rows:
+        totals = days.setdefault(start, [0, 0])
+        totals[0] += int(number)
+        totals[1] += int(active_ms)
+        now = people.get(rater) or Pace(rater, 0, 0, 0, 0, 0, 0, 0, None, None)
+        people[rater] = Pace(
+            rater, now.judgements + int(number), now.today + (int(number) if start == today else 0), now.active_ms + int(active_ms),
+            now.late + int(late), now.quick + int(quick), 0, 0, max(now.last_at or "", last_at), None,
+        )  # fmt: skip
+    return [Count(start, *totals) for start, totals in sorted(days.items())], people
+
+
+def _people(connection: Connection, one: Campaign, people: Mapping[str, Pace], left: Mapping[str, tuple[int, int]]) -> list[Pace]:
+    """Also those who hold or skipped something and have judged nothing yet."""
+    ends: dict[str, dict[str, int]] = {}
+    for end, how in (("holding", assignment.c.how.is_(None)), ("skipped", assignment.c.how == "skipped")):  # each has its part of an index
+        query = select(assignment.c.rater, func.count()).where(assignment.c.campaign_id == one.id, how).group_by(assignment.c.rater)
+        for rater, number in connection.execute(query):
+            ends.setdefault(rater, {})[end] = number
+    found = []
+    for rater in {*people, *ends}:
+        done, ending = people.get(rater) or Pace(rater, 0, 0, 0, 0, 0, 0, 0, None, None), ends.get(rater, {})
+        found.append(
+            Pace(
+                rater, done.judgements, done.today, done.active_ms, done.late, done.quick, ending.get("skipped", 0),
+                ending.get("holding", 0), done.last_at, _share(left.get(rater, (0, 0))),
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda pace: (-pace.judgements, pace.rater))
+
+
+def _hours(connection: Connection, one: Campaign, at: datetime) -> list[Count]:
+    starts = [stamp(at - timedelta(hours=ago))[:13] for ago in reversed(range(HOURS))]
+    found = _blocks(connection, one, starts[0], 13)
+    return [Count(start, *found.get(start, (0, 0))) for start in starts]
+
+
+def _blocks(connection: Connection, one: Campaign, since: str, length: int) -> dict[str, tuple[int, int]]:
+    """Judgements that stand, and active time, by the first characters of their time."""
+    block, current = func.substr(judgement.c.made_at, 1, length), _stands()
+    query = select(block, _sum(current), func.sum(judgement.c.active_ms))
+    rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgement.c.made_at >= since).group_by(block))
+    return {start: (int(number), int(active_ms)) for start, number, active_ms in rows}
+
+
+def _since(connection: Connection, one: Campaign, since: datetime) -> int:
+    mine = (judgement.c.campaign_id == one.id, judgement.c.made_at >= stamp(since), _stands())
+    return int(connection.execute(select(func.count()).where(*mine)).scalar_one())
+
+
+def _timed(connection: Connection, one: Campaign) -> Sequence[int]:
+    mine = (judgement.c.campaign_id == one.id, _stands(), judgement.c.active_ms > 0)
+    return connection.execute(select(judgement.c.active_ms).where(*mine).order_by(judgement.c.id.desc()).limit(TIMED)).scalars().all()
+
+
+def _finish(connection: Connection, one: Campaign, rest: int, at: datetime) -> Finish | None:
+    first = connection.execute(
+        select(judgement.c.made_at).where(judgement.c.campaign_id == one.id).order_by(judgement.c.id).limit(1)
+    ).scalar()
+    if first is None or rest <= 0:
+        return None
+    for seconds, length, name in BLOCKS:
+        # Whole blocks only, the one that is going on left out; the first begins after the first judgement.
+        last = math.floor(at.timestamp() / seconds)
+        num_blocks = min(MOST_BLOCKS, last - math.ceil(moment(first).timestamp() / seconds))
+        if num_blocks >= FEWEST_BLOCKS:
+            starts = [stamp(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length] for ago in range(num_blocks, 0, -1)]
+            found = _blocks(connection, one, starts[0], length)
+            pace = interval.mean([found.get(start, (0, 0))[0] for start in starts])
+            if pace.value <= 0:
+                return None
+            per_hour = 3600 / seconds
+            latest = rest / (pace.low * per_hour) if pace.low > 0 else math.inf
+            hours = Interval(rest / (pace.value * per_hour), rest / (pace.high * per_hour), latest, num_blocks)
+            return Finish(pace.value * per_hour, hours, num_blocks, name)
+    return None
+
+
+def _left(connection: Connection, one: Campaign) -> dict[str, tuple[int, int]]:
+    """rater -> how often the answer shown first was chosen, and how often the other one; ties are neither."""
+    preference, first = judgement.c.value["preference"].as_integer(), judgement.c.order[0].as_integer()
+    chose_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))
+    decided = preference != 0
+    mine = select(judgement.c.id).where(judgement.c.campaign_id == one.id)
+    since = connection.execute(mine.order_by(judgement.c.id.desc()).offset(SIDES).limit(1)).scalar() or 0
+    query = select(judgement.c.rater, _sum(chose_first), _sum(decided))
+    rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgement.c.id > since, _stands()).group_by(judgement.c.rater))
+    return {rater: (int(chosen), int(all_) - int(chosen)) for rater, chosen, all_ in rows}
+
+
+def _skips(connection: Connection, one: Campaign) -> dict[str, int]:
+    query = select(assignment.c.reason, func.count()).where(assignment.c.campaign_id == one.id, assignment.c.how == "skipped")
+    rows = connection.execute(query.group_by(assignment.c.reason)).all()
+    return {reason or "no reason": number for reason, number in sorted(rows, key=lambda row: -row[1])}
+
+
+def _drafts(connection: Connection, one: Campaign) -> int:
+    query = select(func.count()).select_from(draft.join(assignment, draft.c.token == assignment.c.token))
+    return int(connection.execute(query.where(assignment.c.campaign_id == one.id)).scalar_one())
+
+
+def _stands() -> ColumnElement[bool]:
+    """As `judgements.is_current`, for statements over a whole campaign: few judgements are superseded, and these are listed once."""
+    later = judgement.alias("later")
+    return ~judgement.c.withdraws & judgement.c.id.not_in(select(later.c.supersedes).where(later.c.supersedes.is_not(None)))
+
+
+def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def _share(sides: Sequence[int]) -> Interval | None:
+    first, second = sides
+    return interval.proportion(first, first + second) if first + second else None
+
+
+def _brief(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what people wrote, which may be long: how long it is."""
+    return {key: f"{len(inner.split()):,} words" if key == "text" else inner for key, inner in value.items() if key != "edit"}

@@ -1,0 +1,256 @@
+"""Campaigns: made, listed, changed, opened and closed; and their guidelines, of which every version stays."""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from fairlead.labels import browse, campaigns, items, people
+from fairlead.labels.campaigns import Campaign, Guidelines, State
+from fairlead.labels.errors import NotFound
+from fairlead.labels.kinds import Kind
+from fairlead.studio import render
+from fairlead.studio.auth import Viewer
+from fairlead.studio.permissions import Lead, Member, Watcher
+from fairlead.studio.state import Database
+
+router = APIRouter(tags=["campaigns"])
+
+HERE = "/campaigns/{slug}"
+Name = Annotated[str, Field(max_length=1000)]
+Word = Annotated[str, Field(max_length=200)]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+class Progress(BaseModel):
+    items: int
+    wanted: int = Field(description="Judgements, over all items.")
+    open: int
+    held: int
+    done: int
+
+
+class CampaignOut(BaseModel):
+    slug: str
+    name: str
+    kind: Kind
+    state: State
+    overlap: int = Field(description="Judgements wanted of each item.")
+    audience: str
+    pay_per_hour: float | None = Field(description="Of active time.")
+    currency: str
+    lease_s: int = Field(description="Seconds for which an item is held without a sign of life.")
+    options: dict[str, Any] = Field(description="aspects, chips, points")
+    created_at: str
+    progress: Progress
+
+
+class Campaigns(BaseModel):
+    campaigns: list[CampaignOut]
+
+
+class NewCampaign(BaseModel):
+    name: Name
+    kind: Kind
+    overlap: int = 1
+    audience: str = Field("", max_length=10_000)
+    pay_per_hour: float | None = None
+    currency: Word = "EUR"
+    lease_s: int = 1800
+    aspects: list[Word] = Field([], max_length=50, description="For pairwise and aspects: what is judged one by one.")
+    chips: list[Word] = Field([], max_length=50, description="Reasons that people choose from.")
+    points: int = Field(7, description="Steps of a rating, 2 to 10.")
+    guidelines: str = Field("", max_length=200_000, description="Markdown.")
+
+
+class CampaignChange(BaseModel):
+    """What is left out stays as it is; `pay_per_hour` 0 is nothing."""
+
+    name: Name | None = None
+    audience: str | None = Field(None, max_length=10_000)
+    pay_per_hour: float | None = None
+    currency: Word | None = None
+    lease_s: int | None = None
+    overlap: int | None = None
+    aspects: list[Word] | None = Field(None, max_length=50)
+    chips: list[Word] | None = Field(None, max_length=50)
+    points: int | None = None
+
+
+class StateChange(BaseModel):
+    state: Literal["open", "paused", "closed"]
+
+
+class GuidelinesOut(BaseModel):
+    version: int
+    text: str = Field(description="Markdown.")
+    html: str
+    written_by: str
+    written_at: str
+
+
+class Versions(BaseModel):
+    versions: list[GuidelinesOut] = Field(description="The latest first.")
+
+
+class NewGuidelines(BaseModel):
+    text: str = Field(max_length=200_000)
+
+
+class DiffLine(BaseModel):
+    what: Literal["same", "added", "removed"]
+    text: str
+
+
+class Diff(BaseModel):
+    before: int
+    after: int
+    lines: list[DiffLine]
+
+
+class Markdown(BaseModel):
+    text: str = Field(max_length=200_000)
+
+
+class Rendered(BaseModel):
+    html: str
+    dir: Literal["ltr", "rtl"]
+
+
+@router.get("/campaigns")
+def every(viewer: Watcher, database: Database) -> Campaigns:
+    """Those that you may watch, the newest first."""
+    return Campaigns(campaigns=listed(viewer, database))
+
+
+def listed(viewer: Viewer, database: Database) -> list[CampaignOut]:
+    with database.read() as connection:
+        ids = None if viewer.role is not None else list(viewer.memberships)
+        found = [one for one in campaigns.every(connection, ids=ids) if viewer.may("viewer", one.id)]
+        counts = items.counts(connection, [one.id for one in found])
+        totals = browse.num_items(connection, [one.id for one in found])
+    return [_campaign(one, counts[one.id], totals[one.id]) for one in found]
+
+
+@router.post("/campaigns", status_code=201)
+def create(body: NewCampaign, viewer: Lead, database: Database) -> CampaignOut:
+    """A draft, whose lead you are."""
+    with database.write() as connection:
+        found = made(connection, body, viewer)
+    return _campaign(found, {"open": 0, "held": 0, "done": 0}, 0)
+
+
+def made(connection: Connection, body: NewCampaign, viewer: Viewer) -> Campaign:
+    options = {"aspects": body.aspects, "chips": body.chips, "points": body.points}
+    one = campaigns.create(
+        connection, name=body.name, kind=body.kind, by=viewer.rater, options=options, overlap=body.overlap, audience=body.audience,
+        pay_per_hour=body.pay_per_hour, currency=body.currency, lease_s=body.lease_s, guidelines=body.guidelines,
+    )  # fmt: skip
+    if viewer.role is None:
+        people.join(connection, people.by_id(connection, viewer.person), one.id, "lead", by=viewer.rater)
+    return one
+
+
+@router.get(HERE)
+def one(slug: str, viewer: Watcher, database: Database) -> CampaignOut:
+    return _read(database, viewer.here)
+
+
+@router.patch(HERE)
+def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) -> CampaignOut:
+    """Kind and address stay. A lower overlap takes open judgements away; what is held or done stays."""
+    given = body.model_dump(exclude_none=True)
+    options = {name: given.pop(name) for name in ("aspects", "chips", "points") if name in given}
+    overlap = given.pop("overlap", None)
+    if given.get("pay_per_hour") == 0:
+        given["pay_per_hour"] = None
+    with database.write() as connection:
+        here = campaigns.get(connection, slug)
+        if options:
+            given["options"] = here.options | options
+        if given:
+            here = campaigns.change(connection, here, by=viewer.rater, **given)
+        if overlap is not None and overlap != here.overlap:
+            items.set_overlap(connection, here, overlap, by=viewer.rater)
+        here = campaigns.by_id(connection, here.id)
+    return _read(database, here)
+
+
+@router.post(HERE + "/state")
+def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) -> CampaignOut:
+    """Open it to hand out work, pause it, close it; a closed one can be opened again. What people still send is kept in any state."""
+    with database.write() as connection:
+        here = campaigns.set_state(connection, viewer.here, body.state, by=viewer.rater)
+    return _read(database, here)
+
+
+# ---------------------------------------------------------------- guidelines
+
+
+@router.get(HERE + "/guidelines")
+def versions(slug: str, viewer: Member, database: Database) -> Versions:
+    with database.read() as connection:
+        return Versions(versions=[_guidelines(found) for found in campaigns.versions(connection, viewer.here.id)])
+
+
+@router.post(HERE + "/guidelines", status_code=201)
+def write(slug: str, body: NewGuidelines, viewer: Lead, database: Database) -> GuidelinesOut:
+    """A new version; the same text again makes none. Labellers are told that they changed."""
+    with database.write() as connection:
+        return _guidelines(campaigns.write_guidelines(connection, viewer.here, body.text, by=viewer.rater))
+
+
+@router.get(HERE + "/guidelines/{version}/diff")
+def diff(
+    slug: str, version: Version, viewer: Member, database: Database, against: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+) -> Diff:
+    """What changed in a version, line by line, since the one before it or another."""
+    return compare(database, viewer.here, version, against)
+
+
+@router.post("/markdown")
+def markdown(body: Markdown, viewer: Lead) -> Rendered:
+    """How the studio shows a text."""
+    return Rendered(html=render.render(body.text), dir=render.direction(body.text))
+
+
+def compare(database: Database, here: Campaign, version: int, against: int | None = None) -> Diff:
+    before = version - 1 if against is None else against
+    with database.read() as connection:
+        after_text = campaigns.guidelines(connection, here.id, version)
+        before_text = campaigns.guidelines(connection, here.id, before) if before else None
+    if after_text is None or (before and before_text is None):
+        raise NotFound("there is no such version of the guidelines.")
+    return Diff(before=before, after=version, lines=_lines(before_text.text if before_text else "", after_text.text))
+
+
+def _lines(before: str, after: str) -> list[DiffLine]:
+    old, new = before.splitlines(), after.splitlines()
+    lines: list[DiffLine] = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            lines += [DiffLine(what="same", text=text) for text in old[i:j]]
+        else:
+            lines += [DiffLine(what="removed", text=text) for text in old[i:j]]
+            lines += [DiffLine(what="added", text=text) for text in new[k:m]]
+    return lines
+
+
+def _read(database: Database, here: Campaign) -> CampaignOut:
+    with database.read() as connection:
+        return _campaign(here, items.counts(connection, [here.id])[here.id], browse.num_items(connection, [here.id])[here.id])
+
+
+def _campaign(one: Campaign, counts: dict[str, int], num_items: int) -> CampaignOut:
+    progress = Progress(items=num_items, wanted=sum(counts.values()), open=counts["open"], held=counts["held"], done=counts["done"])
+    return CampaignOut(
+        slug=one.slug, name=one.name, kind=one.kind, state=one.state, overlap=one.overlap, audience=one.audience,
+        pay_per_hour=one.pay_per_hour, currency=one.currency, lease_s=one.lease_s, options=one.options, created_at=one.created_at,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _guidelines(found: Guidelines) -> GuidelinesOut:
+    return GuidelinesOut(html=render.render(found.text), **vars(found))

@@ -1,0 +1,207 @@
+"""Runs, artifacts and lineage of the project beside which the studio runs; without one, there are none.
+
+Of a file of the project no more is told than what its readers (`run_files`, `shelf`) make of it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from fairlead.labels.errors import NotFound
+from fairlead.store.artifact import Artifact
+from fairlead.store.project import Project
+from fairlead.studio import run_files, shelf
+from fairlead.studio.permissions import Watcher
+
+router = APIRouter(tags=["project"])
+
+Name = Annotated[str, Path(max_length=250)]
+
+
+class Read(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class RunOut(Read):
+    id: str
+    recipe: str
+    name: str
+    state: Literal["running", "finished", "stopped", "waiting"]
+    started_at: str | None
+    changed_at: str
+    step: int | None
+    num_steps: int | None
+    made: str | None  # "kind/name"
+    num_warnings: int
+
+
+class InputOut(BaseModel):
+    role: str
+    name: str
+    digest: str
+
+
+class RunEvent(BaseModel):
+    at: str
+    event: str
+    details: str
+
+
+class RunDetailOut(BaseModel):
+    run: RunOut
+    config: dict[str, Any]
+    inputs: list[InputOut]
+    code: str
+    events: list[RunEvent]  # the latest first
+    reports: list[str]
+    remarks: list[str]  # what could not be read
+
+
+class MetricsOut(BaseModel):
+    rows: list[dict[str, float]]  # each with "step"
+    last_step: float | None
+
+
+class FigureOut(Read):
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+class ArtifactLine(BaseModel):
+    kind: str
+    name: str
+    digest: str
+    created_at: str
+    run: str | None
+    figures: list[FigureOut]
+
+
+class ArtifactsOut(BaseModel):
+    artifacts: list[ArtifactLine]
+    problems: list[str]  # folders that are none
+
+
+class ParentOut(Read):
+    name: str
+    digest: str
+    role: str
+
+
+class ArtifactOut(BaseModel):
+    artifact: ArtifactLine
+    parents: list[ParentOut]
+    made: list[str]  # what was made from it
+    config: dict[str, Any]
+    code: dict[str, str | None]
+    seed: int
+    facts: dict[str, str]  # of a model
+    verdict: str | None
+    reasons: list[str]
+    files: dict[str, str]  # name -> digest
+
+
+class NodeOut(Read):
+    key: str
+    label: str
+    kind: str
+    name: str
+    digest: str
+    status: Literal["present", "missing", "outside"]
+    level: int
+
+
+class EdgeOut(Read):
+    parent: str
+    child: str
+    role: str
+
+
+class GraphOut(Read):
+    focus: str
+    nodes: list[NodeOut]
+    edges: list[EdgeOut]
+    cut: bool
+
+
+def project_of(request: Request) -> Project:
+    """Raises NotFound where the studio stands alone."""
+    root = request.app.state.settings.project
+    if root is None:
+        raise NotFound("this studio runs beside no project, so there are no runs and no models to show.")
+    return Project(root)
+
+
+@router.get("/runs")
+def runs(request: Request, viewer: Watcher) -> list[RunOut]:
+    """The latest changed first."""
+    root = request.app.state.settings.project
+    return [] if root is None else [RunOut.model_validate(line) for line in run_files.list_runs(Project(root))]
+
+
+@router.get("/runs/{run}")
+def run(run: Name, request: Request, viewer: Watcher) -> RunDetailOut:
+    found = run_files.read_run(project_of(request), run)
+    return RunDetailOut(
+        run=RunOut.model_validate(found.line),
+        config=found.config,
+        inputs=[InputOut(role=role, name=name, digest=digest) for role, name, digest in found.inputs],
+        code=found.code,
+        events=[RunEvent(**event) for event in found.events],
+        reports=list(found.reports),
+        remarks=found.remarks,
+    )
+
+
+@router.get("/runs/{run}/metrics")
+def metrics(run: Name, request: Request, viewer: Watcher, after: Annotated[float, Query(ge=-1, lt=1 << 53)] = -1) -> MetricsOut:
+    """Rows with a step above `after`."""
+    rows = run_files.read_run(project_of(request), run).rows
+    return MetricsOut(rows=[row for row in rows if row["step"] > after], last_step=rows[-1]["step"] if rows else None)
+
+
+@router.get("/artifacts")
+def artifacts(request: Request, viewer: Watcher) -> ArtifactsOut:
+    """The newest first."""
+    root = request.app.state.settings.project
+    found, problems = ([], []) if root is None else shelf.all_artifacts(Project(root))
+    return ArtifactsOut(artifacts=[_line(one) for one in found], problems=problems)
+
+
+@router.get("/artifacts/{kind}/{name}")
+def artifact(kind: Name, name: Name, request: Request, viewer: Watcher) -> ArtifactOut:
+    found = shelf.detail(project_of(request), kind, name)
+    manifest = found.artifact.manifest
+    return ArtifactOut(
+        artifact=_line(found.artifact),
+        parents=[ParentOut.model_validate(parent) for parent in manifest.parents],
+        made=[one.label for one in found.made],
+        config=manifest.config,
+        code=manifest.code,
+        seed=manifest.seed,
+        facts=dict(found.facts),
+        verdict=found.verdict,
+        reasons=found.reasons,
+        files={file: digest for file, digest, _ in found.files},
+    )
+
+
+@router.get("/lineage/{kind}/{name}")
+def lineage(kind: Name, name: Name, request: Request, viewer: Watcher) -> GraphOut:
+    """What an artifact was made from, back to labels and files, and what was made from it."""
+    return GraphOut.model_validate(shelf.graph(project_of(request), kind, name))
+
+
+def _line(one: Artifact) -> ArtifactLine:
+    manifest = one.manifest
+    return ArtifactLine(
+        kind=manifest.kind,
+        name=manifest.name,
+        digest=manifest.digest,
+        created_at=manifest.created_at,
+        run=manifest.run,
+        figures=[FigureOut.model_validate(figure) for figure in shelf.figures(manifest.metrics)],
+    )

@@ -1,0 +1,191 @@
+"""Pages of those who lead campaigns: the list, items with their imports, guidelines, settings."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse
+
+from fairlead.core.errors import FairleadError
+from fairlead.labels import browse, campaigns, imports, jobs, people
+from fairlead.studio import html, render, words
+from fairlead.studio.api import campaigns as campaign_api
+from fairlead.studio.api import items as item_api
+from fairlead.studio.api import jobs as job_api
+from fairlead.studio.api.items import Id, ImportIn, OriginIn, PreviewIn
+from fairlead.studio.auth import Viewer
+from fairlead.studio.pages.label import KIND_NAMES
+from fairlead.studio.permissions import Lead, Member, Watcher
+from fairlead.studio.state import Configured, Database
+
+router = APIRouter()
+
+Text = Annotated[str, Form(max_length=200_000)]
+CURRENCIES = ("EUR", "USD", "GBP", "CHF", "JPY", "INR", "KES", "PHP")
+SHOWN_PROBLEMS = 20
+
+
+@router.get("/campaigns")
+def listed(request: Request, viewer: Watcher, database: Database) -> Response:
+    found = campaign_api.listed(viewer, database)
+    return html.page(request, "campaigns.html", viewer, campaigns=found, kind_names=KIND_NAMES, words=words)
+
+
+# ---------------------------------------------------------------- items
+
+
+@router.get("/c/{slug}/items")
+def items(
+    request: Request,
+    slug: str,
+    viewer: Lead,
+    database: Database,
+    q: Annotated[str, Query(max_length=500)] = "",
+    state: browse.State = "any",
+    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> Response:
+    found = item_api.search(slug, viewer, database, q, state, after, limit=25)
+    with database.read() as connection:
+        recent = [job for job in jobs.recent(connection, campaign=viewer.here.id, limit=50) if job.kind == imports.KIND]
+    one = campaign_api.one(slug, viewer, database)
+    return html.page(
+        request, "items.html", viewer, one=one, found=found, q=q, state=state, after=after, states=browse.STATES,
+        jobs=[job_values(viewer, database, job) for job in recent[:5]], words=words,
+    )  # fmt: skip
+
+
+@router.get("/c/{slug}/items/{item_id}")
+def item(request: Request, slug: str, item_id: Id, viewer: Lead, database: Database) -> Response:
+    found = item_api.one_item(slug, item_id, viewer, database)
+    raters = {one.rater for one in found.judgements} | {one.rater for one in found.flags}
+    with database.read() as connection:
+        names = people.names(connection, raters)
+    return html.page(request, "item.html", viewer, found=found, names=names, said=said, words=words)
+
+
+@router.get("/c/{slug}/jobs/{job_id}")
+def job(request: Request, slug: str, job_id: Id, viewer: Lead, database: Database) -> Response:
+    """The part of a page that tells of a job, asked for again until it is over."""
+    with database.read() as connection:
+        found = job_api.mine(connection, viewer, job_id)
+    return html.page(request, "_job.html", viewer, job=job_values(viewer, database, found))
+
+
+@router.post("/c/{slug}/uploads")
+def upload(request: Request, slug: str, viewer: Lead, database: Database, settings: Configured, file: UploadFile | None = None) -> Response:
+    try:
+        made = item_api.upload(item_api.sent(file), viewer, database, settings)
+    except FairleadError as error:
+        return _add_page(request, viewer, settings, error=error)
+    return RedirectResponse(f"/c/{slug}/add?upload={made.id}", 303)
+
+
+@router.get("/c/{slug}/add")
+def add_page(
+    request: Request, slug: str, viewer: Lead, database: Database, settings: Configured, asked: Annotated[OriginIn, Query()]
+) -> Response:
+    """More items for a campaign that there is: choose rows, or look at those that were chosen."""
+    if asked.upload is None and not asked.rollouts:
+        return _add_page(request, viewer, settings)
+    return _looked(request, viewer, database, settings, asked)
+
+
+@router.post("/c/{slug}/add")
+def add(
+    request: Request, slug: str, viewer: Lead, database: Database, settings: Configured, asked: Annotated[ImportIn, Form()]
+) -> Response:
+    try:
+        item_api.start(slug, asked, viewer, database, settings)
+    except FairleadError as error:
+        return _looked(request, viewer, database, settings, asked, error=error)
+    return RedirectResponse(f"/c/{slug}/items", 303)
+
+
+# ---------------------------------------------------------------- guidelines and settings
+
+
+@router.get("/c/{slug}/guidelines")
+def guidelines(
+    request: Request, slug: str, viewer: Member, database: Database, version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+) -> Response:
+    """The latest version or another; for leads, the place to write the next."""
+    with database.read() as connection:
+        versions = campaigns.versions(connection, viewer.here.id)
+        leads = viewer.may("lead", viewer.here.id)
+        names = people.names(connection, {one.written_by for one in versions}) if leads else {}
+    number = version or (versions[0].version if versions else 0)
+    diff = campaign_api.compare(database, viewer.here, number) if number else None
+    shown = next((one for one in versions if one.version == number), None)
+    return html.page(
+        request, "guidelines.html", viewer, versions=versions, shown=shown, text=render.render(shown.text) if shown else "", diff=diff,
+        leads=leads, names=names,
+    )  # fmt: skip
+
+
+@router.post("/markdown")
+def markdown(request: Request, viewer: Lead, text: Text = "", guidelines: Text = "") -> Response:
+    """The part of a page that shows what is being written, whichever field it is."""
+    return html.page(request, "_rendered.html", viewer, text=render.render(text or guidelines))
+
+
+@router.get("/c/{slug}/settings")
+def settings(request: Request, slug: str, viewer: Lead, database: Database) -> Response:
+    one = campaign_api.one(slug, viewer, database)
+    return html.page(request, "settings.html", viewer, one=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES)
+
+
+# ---------------------------------------------------------------- details
+
+
+def job_values(viewer: Viewer, database: Database, job: jobs.Job) -> dict[str, Any]:
+    """What the part about a job shows: also the first rows that it set aside."""
+    with database.read() as connection:
+        num = imports.num_problems(connection, job.id) if job.kind == imports.KIND else 0
+        problems = imports.problems(connection, job.id, limit=SHOWN_PROBLEMS) if num else []
+    return {"one": job, "num_problems": num, "problems": problems}
+
+
+def said(value: dict[str, Any]) -> str:
+    """A judgement's value by candidate, in words; texts are shown apart."""
+    if "cannot" in value:
+        return {"judge": "cannot be judged", "unsafe": "unsafe"}[value["cannot"]]
+    if "preference" in value:
+        if value["tie"]:
+            return f"a tie, both {value['tie']}"
+        return f"answer {1 if value['preference'] > 0 else 2} is {words.STRENGTH[abs(value['preference'])]}"
+    if "ranks" in value:
+        return "places " + ", ".join("–" if rank is None else str(rank) for rank in value["ranks"])
+    if "label" in value:
+        return "good" if value["label"] else "bad"
+    if "turns" in value:
+        return "; ".join(
+            f"turn {int(turn) + 1}: {said(each)}" for turn, each in sorted(value["turns"].items(), key=lambda pair: int(pair[0]))
+        )
+    if "aspects" in value:
+        return ", ".join(f"{name} {score}" for name, score in value["aspects"].items())
+    if "score" in value:
+        return f"score {value['score']}"
+    return "a text" if "text" in value else "a conversation"
+
+
+def _add_page(request: Request, viewer: Viewer, settings: Configured, *, error: FairleadError | None = None) -> Response:
+    found = item_api.rollouts(viewer, settings)
+    return html.page(
+        request, "add.html", viewer, status=422 if error else 200, rollouts=found.rollouts, error=str(error) if error else None,
+        max_mb=settings.upload_mb, has_project=settings.project is not None,
+    )  # fmt: skip
+
+
+def _looked(
+    request: Request, viewer: Viewer, database: Database, settings: Configured, asked: OriginIn, *, error: FairleadError | None = None
+) -> Response:
+    body = PreviewIn(kind=viewer.here.kind, **asked.model_dump(include=set(OriginIn.model_fields)))
+    preview = None
+    try:
+        preview = item_api.look_ahead(body, viewer, database, settings)
+    except FairleadError as problem:
+        error = error or problem
+    template = "_rows.html" if request.headers.get("hx-request") else "add_rows.html"
+    return html.page(
+        request, template, viewer, status=422 if error else 200, body=body, preview=preview, error=str(error) if error else None,
+        query=item_api.query(body), priority=getattr(asked, "priority", 0),
+    )  # fmt: skip

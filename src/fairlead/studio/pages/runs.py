@@ -1,0 +1,117 @@
+"""Runs, artifacts and lineage of the project.  HTML reports are somebody else's files: they are served locked up, and run nothing."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.responses import HTMLResponse
+
+from fairlead.labels.errors import NotFound
+from fairlead.report import curves, page
+from fairlead.store.project import Project
+from fairlead.studio import drawings, html, run_files, shelf, words
+from fairlead.studio.api.runs import project_of
+from fairlead.studio.permissions import Watcher
+
+router = APIRouter()
+
+Name = Annotated[str, Path(max_length=250)]
+Mark = Annotated[str | None, Header(alias="if-none-match")]
+
+# A sandbox without rights: no scripts, no forms, no origin of its own; styles are inside the file, and nothing is fetched.
+LOCKED = {
+    "Content-Security-Policy": (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Content-Type": "text/html; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+}
+MOST_RUNS = 200  # that are listed
+ROUND = "report.html"  # of the whole project, at its root
+
+
+@router.get("/runs")
+def runs(request: Request, viewer: Watcher) -> Response:
+    return html.page(request, "runs.html", viewer, **_list(request))
+
+
+@router.get("/runs/now")
+def runs_now(request: Request, viewer: Watcher) -> Response:
+    return html.page(request, "runs_now.html", viewer, **_list(request))
+
+
+@router.get("/runs/report")
+def round_report(request: Request, viewer: Watcher) -> Response:
+    """The report of the whole project."""
+    return _locked(shelf.read_round(project_of(request)))
+
+
+@router.get("/runs/{run}")
+def run(run: Name, request: Request, viewer: Watcher) -> Response:
+    return html.page(request, "run.html", viewer, **_run(request, run))
+
+
+@router.get("/runs/{run}/now")
+def run_now(run: Name, request: Request, viewer: Watcher, known: Mark = None) -> Response:
+    """Only what changes; 304 where nothing has."""
+    mark = f'"{run_files.mark(project_of(request), run)}"'
+    if known == mark:
+        return Response(status_code=304, headers={"ETag": mark})
+    return html.page(request, "run_now.html", viewer, headers={"ETag": mark}, **_run(request, run))
+
+
+@router.get("/runs/{run}/{file}")
+def run_report(run: Name, file: Name, request: Request, viewer: Watcher) -> Response:
+    return _locked(run_files.read_report(project_of(request), run, file))
+
+
+@router.get("/artifacts/{kind}/{name}")
+def artifact(kind: Name, name: Name, request: Request, viewer: Watcher) -> Response:
+    found = shelf.detail(project_of(request), kind, name)
+    groups = page.config_groups(found.artifact.manifest.config)
+    return html.page(request, "artifact.html", viewer, found=found, m=found.artifact.manifest, groups=groups, words=words)
+
+
+@router.get("/artifacts/{kind}/{name}/{file:path}")
+def artifact_report(kind: Name, name: Name, file: Annotated[str, Path(max_length=500)], request: Request, viewer: Watcher) -> Response:
+    return _locked(shelf.read_page(project_of(request), kind, name, file))
+
+
+@router.get("/lineage/{kind}/{name}")
+def lineage(kind: Name, name: Name, request: Request, viewer: Watcher) -> Response:
+    found = shelf.graph(project_of(request), kind, name)
+    by_key = {node.key: node for node in found.nodes}
+    sources: dict[str, list[tuple[str, shelf.GraphNode]]] = {}
+    for edge in found.edges:
+        sources.setdefault(edge.child, []).append((edge.role, by_key[edge.parent]))
+    return html.page(
+        request, "lineage.html", viewer,
+        found=found, focus=by_key[found.focus], sources=sources, drawing=drawings.lineage(found), href=drawings.href,
+    )  # fmt: skip
+
+
+def _list(request: Request) -> dict[str, Any]:
+    root = request.app.state.settings.project
+    if root is None:
+        return {"project": None, "runs": [], "artifacts": [], "problems": [], "num_runs": 0, "has_round": False, "words": words}
+    home = Project(root)
+    lines = run_files.list_runs(home)
+    artifacts, problems = shelf.all_artifacts(home)
+    return {
+        "project": root.resolve().name, "runs": lines[:MOST_RUNS], "num_runs": len(lines), "problems": problems, "words": words,
+        "artifacts": artifacts, "has_round": shelf.read_round(home) is not None,
+        "figures": shelf.figures,
+    }  # fmt: skip
+
+
+def _run(request: Request, run: str) -> dict[str, Any]:
+    found = run_files.read_run(project_of(request), run)
+    return {
+        "found": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "words": words,
+        "visible": words.visible,
+    }  # fmt: skip
+
+
+def _locked(content: bytes | None) -> Response:
+    if content is None:
+        raise NotFound("there is no such report.")
+    return HTMLResponse(content, headers=LOCKED)

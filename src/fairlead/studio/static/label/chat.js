@@ -1,0 +1,235 @@
+/** Live chat: you write, two answers come side by side, you say which is better, and the conversation goes on from it. */
+
+import { h, rendered } from "./html.js";
+import { shown } from "./keys.js";
+import { SCALE } from "./pairwise.js";
+import { turn as said } from "./panes.js";
+import { Steps, digits } from "./scales.js";
+import { Refused } from "./api.js";
+
+const LETTERS = ["A", "B"];
+const AGAIN_MS = 2000;
+
+/** One of the two answers of a turn, also while it is being written. */
+class Live {
+  /** @param {string} letter @param {() => void} again */
+  constructor(letter, again) {
+    this.letter = letter;
+    this.text = "";
+    this.done = false;
+    this.state = h("span.place.small.muted", null, "writing");
+    this.body = h("div.said.raw", { dir: "auto" });
+    this.box = h("div.pane-body", { "aria-busy": "true" }, this.body);
+    this.node = h("article.pane", { "data-pane": letter, "aria-label": `Answer ${letter}` }, h("header.pane-head", null, h("h2", null, h("span.letter", null, letter)), this.state), this.box);
+    this.retry = h("button.button.small", { type: "button", onclick: again }, "Try again");
+  }
+
+  /** @param {string} more */
+  add(more) {
+    this.text += more;
+    this.body.append(more);
+  }
+
+  begin() {
+    if (this.done) return;
+    this.text = "";
+    this.body = h("div.said.raw", { dir: "auto" });
+    this.box.replaceChildren(this.body);
+    this.state.textContent = "writing";
+  }
+
+  /** @param {{html: string, text: string, dir: string, cut: boolean}} answer */
+  end(answer) {
+    this.text = answer.text;
+    this.done = true;
+    this.box.removeAttribute("aria-busy");
+    this.box.replaceChildren(rendered(answer));
+    this.state.textContent = answer.cut ? "cut off" : "";
+  }
+
+  fail() {
+    this.state.textContent = "";
+    this.box.replaceChildren(h("p.notice.warn", null, "This answer did not come. ", this.retry));
+  }
+}
+
+/** @param {import("./types.js").Task} task @param {import("./types.js").Context} context @returns {import("./types.js").View} */
+export function chat(task, context) {
+  const { api } = context;
+  const gone = new AbortController();
+  /** @type {{n: number, choice: number|null, lives: Live[]}|null} the last turn, which can still be judged */
+  let now = null;
+  let num = 0; // turns so far
+  let judged = 0; // turns before the last
+  let most = 0;
+  let sending = false;
+
+  const thread = h("ol.thread", { "aria-label": "Conversation" }, ...task.prompt.filter((one, n) => one.role !== "user" || n < task.prompt.length - 1).map((one) => said(one, "li")));
+  const pair = h("div.panes.two", { hidden: true });
+  const area = h("textarea.control", { rows: "3", dir: "auto", "aria-label": "Your message", placeholder: "Write to the two assistants" });
+  const hint = h("p.small.muted", { role: "status" });
+  const send = h("button.button.primary", { type: "button", onclick: () => void say() }, "Say it");
+  const composer = h("section.composer", { "data-pane": "editor" }, area, h("div.row", null, hint, h("span.spring"), send));
+  const scale = new Steps({
+    label: "Which answer is better?",
+    steps: SCALE.map(([value, text, word]) => ({ value, text, say: word, mark: shown(context.marks.get(value) ?? "") })),
+    changed: (value) => void choose(Number(value)),
+  });
+  scale.node.classList.add("scale");
+  scale.node.hidden = true;
+  area.addEventListener("input", () => (draw(), context.changed()));
+  area.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    void say();
+  });
+
+  /** What stands in the way of the next message; "" when it can be sent. */
+  function waits() {
+    if (sending) return "Sending";
+    if (!now) return "";
+    if (!now.choice) return "Choose the better answer; then go on";
+    if (num >= most) return "The conversation has reached its end; send your judgement";
+    const from = now.choice <= 3 ? ["A"] : now.choice >= 6 ? ["B"] : LETTERS;
+    return now.lives.some((live) => from.includes(live.letter) && !live.done) ? "The answer that you chose is still being written" : "";
+  }
+
+  function draw() {
+    const why = waits();
+    hint.textContent = why;
+    send.disabled = why !== "" || !area.value.trim();
+    pair.hidden = scale.node.hidden = now === null;
+    scale.value = now?.choice ? String(now.choice) : "";
+    now?.lives.forEach((live) => live.node.classList.toggle("ahead", live.letter === (Number(now?.choice) >= 6 ? "B" : Number(now?.choice) >= 1 && Number(now?.choice) <= 3 ? "A" : "")));
+  }
+
+  /** @param {any} one  a turn as the server tells it */
+  function begin(one) {
+    thread.append(said({ role: "user", ...one.message }, "li"));
+    const turn = { n: one.n, choice: one.choice, lives: /** @type {Live[]} */ ([]) };
+    turn.lives = LETTERS.map((letter) => new Live(letter, () => void listen(turn)));
+    one.answers.forEach((/** @type {any} */ given, /** @type {number} */ n) => given.answer && turn.lives[n].end({ ...given.answer, cut: given.cut }));
+    now = turn;
+    pair.replaceChildren(...turn.lives.map((live) => live.node));
+    if (turn.lives.some((live) => !live.done)) void listen(turn);
+  }
+
+  /** The chosen answer becomes part of the conversation.  @param {any} one */
+  function fold(one) {
+    const given = one.answers.find((/** @type {any} */ answer) => answer.letter === one.continues);
+    if (given?.answer) thread.append(said({ role: "assistant", ...given.answer }, "li"));
+  }
+
+  /** @param {{n: number, choice: number|null, lives: Live[]}} turn */
+  async function listen(turn) {
+    turn.lives.forEach((live) => live.begin());
+    while (!gone.signal.aborted && turn === now) {
+      try {
+        await api.listen(task.token, turn.n, (heard) => hear(turn, heard), gone.signal);
+        return;
+      } catch (error) {
+        if (error instanceof Refused) return turn.lives.forEach((live) => live.done || live.fail());
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS)); // the connection was lost; the answers go on without it
+        turn.lives.forEach((live) => live.begin());
+      }
+    }
+  }
+
+  /** @param {{n: number, choice: number|null, lives: Live[]}} turn @param {any} heard */
+  function hear(turn, heard) {
+    const live = turn.lives[LETTERS.indexOf(heard.letter)];
+    if (!live) return;
+    if (heard.more) live.add(heard.more);
+    else if (heard.failed) live.fail();
+    else if (!live.done) {
+      live.end(heard);
+      context.announce(`Answer ${live.letter} is complete`);
+    }
+    if (!heard.more) draw();
+  }
+
+  async function say() {
+    const message = area.value;
+    if (send.disabled || !message.trim()) return;
+    sending = true;
+    draw();
+    try {
+      const one = await api.say(task.token, num, message);
+      if (now) {
+        fold((await api.talk(task.token)).turns[num - 1]);
+        judged += 1;
+      }
+      num += 1;
+      area.value = "";
+      begin(one);
+      context.changed();
+      area.blur(); // so that the numbers choose
+    } catch (error) {
+      context.announce(error instanceof Error ? error.message : String(error));
+      hint.textContent = error instanceof Refused ? error.message : "Not sent: no connection. Try again.";
+    }
+    sending = false;
+    draw();
+  }
+
+  /** @param {number} choice */
+  async function choose(choice) {
+    if (!now) return;
+    const turn = now;
+    const before = turn.choice;
+    turn.choice = choice;
+    draw();
+    context.changed();
+    context.announce(scale.say);
+    const seen = Object.fromEntries(turn.lives.map((live) => [live.letter, live.text.length]));
+    try {
+      await api.choose(task.token, turn.n, choice, seen);
+    } catch (error) {
+      if (turn.choice === choice) turn.choice = before;
+      draw();
+      hint.textContent = error instanceof Refused ? error.message : "Your choice was not saved: no connection. Choose again.";
+      context.changed();
+    }
+  }
+
+  async function load() {
+    const talk = await api.talk(task.token);
+    if (gone.signal.aborted) return;
+    most = talk.most_turns;
+    num = talk.turns.length;
+    judged = Math.max(0, num - 1);
+    for (const one of talk.turns.slice(0, -1)) {
+      thread.append(said({ role: "user", ...one.message }, "li"));
+      fold(one);
+    }
+    if (num) begin(talk.turns[num - 1]);
+    else if (!area.value) area.value = talk.opening;
+    draw();
+    context.changed();
+  }
+  load().catch((error) => (hint.textContent = `The conversation could not be fetched: ${error.message} Load the page again.`));
+  draw();
+
+  return {
+    stage: [h("section.talk", { "aria-label": "Conversation" }, thread, pair, composer)],
+    dock: [scale.node],
+    read: () => (num && area.value.trim() ? { message: area.value } : {}),
+    write: (value) => value.message && (area.value = value.message),
+    missing: () => {
+      if (!num) return "Write something first";
+      if (!judged && !now?.choice) return "Choose the better answer first";
+      return area.value.trim() ? "You have written a message that is not said yet" : "";
+    },
+    say: () => `${judged + (now?.choice ? 1 : 0)} of ${num} turns judged`,
+    names: Object.fromEntries(SCALE.map(([value, , word]) => [value, word.charAt(0).toUpperCase() + word.slice(1)])),
+    typed: () => area.value.length,
+    first: area,
+    forget: () => gone.abort(),
+    actions: {
+      ...digits(8, (value) => now && scale.choose(value)),
+      less: () => now && scale.move(-1),
+      more: () => now && scale.move(1),
+      edit: () => area.focus(),
+    },
+  };
+}

@@ -1,0 +1,391 @@
+/**
+ * The labelling screen: fetches tasks, shows one, keeps what is said about it, sends it, shows the next.
+ *
+ * The next task is here before it is needed, and an answer is on its way before it is acknowledged, so that nobody waits for the network.
+ */
+
+import { makeApi, newKey, Refused, Unreachable } from "./api.js";
+import { Dock } from "./dock.js";
+import { Drafts } from "./drafts.js";
+import { announce, byId, drawPace, Guide, Status, toast } from "./frame.js";
+import { count, h } from "./html.js";
+import { bindings, isTyping, Keys } from "./keys.js";
+import { choose, chooseRow, sentence } from "./menus.js";
+import { Outbox } from "./outbox.js";
+import { sheet } from "./sheet.js";
+import { openStore } from "./store.js";
+import { Timing } from "./timing.js";
+import { views } from "./views.js";
+
+/** @typedef {import("./types.js").Task} Task */
+/** @typedef {import("./types.js").Draft} Draft */
+/** @typedef {{task: Task, draft: Draft|null, again?: boolean}} Ready  a task with what was written; `again`: it was judged or parked before */
+
+const AHEAD = 2; // tasks that are here before they are needed
+const MOST_HELD = 5; // the server lends no more to one person
+const HEARTBEAT_MS = 60_000;
+const POLL_MS = 15_000;
+const PARKED = 20; // characters; a skip that would lose as many says where they are
+
+const config = JSON.parse(document.body.dataset.config ?? "{}");
+const api = makeApi(config);
+const store = await openStore();
+const status = new Status();
+const timing = new Timing();
+const guide = new Guide(api);
+const stage = byId("stage");
+const marks = bindings(config.preferences);
+
+/** @type {(Ready & {view: import("./types.js").View})|null} */
+let current = null;
+/** @type {Ready[]} */
+let queue = [];
+/** @type {{task: Task, draft: Draft}|null} */
+let last = null;
+/** @type {Set<string>} tokens that need not be shown again */
+const finished = new Set();
+let mine = { today: 0, total: 0, median_active_ms: null };
+let filling = false;
+let pollTimer = 0;
+
+const drafts = new Drafts(store, api, config, {
+  saving: () => ((status.saving = true), status.draw()),
+  saved: () => ((status.offline = false), status.saved()),
+  failed: (error) => lost(error),
+});
+const outbox = new Outbox(store, api, config, { changed: sentChanged, arrived, refused });
+const dock = new Dock(byId("dock"), marks, {
+  changed,
+  submit,
+  undo: () => void undo(),
+  skip: () => void skip(),
+  flag: () => void flag(),
+});
+
+/** @type {import("./types.js").Context} */
+const context = { api, changed, announce, marks, preview: async (text) => (await api.preview(text)).html };
+
+/** @type {Record<string, () => void>} */
+const actions = {
+  submit,
+  undo: () => void undo(),
+  skip: () => void skip(),
+  flag: () => void flag(),
+  guide: () => guide.toggle(),
+  note: () => dock.openNote(),
+  chips: () => dock.startChips(),
+  cannot: () => dock.toggleCannot("judge"),
+  unsafe: () => dock.toggleCannot("unsafe"),
+  link: () => announce(document.body.classList.toggle("apart") ? "Each answer scrolls alone" : "Answers scroll together"),
+  help: () => void help(),
+};
+
+/** @param {string} action */
+const isPossible = (action) => Boolean(current && (current.view.actions[action] || actions[action])) && (action !== "chips" || dock.hasChips) && (action !== "link" || (current?.task.answers.length ?? 0) > 1);
+
+new Keys(marks, {
+  run: (action) => {
+    if (!isPossible(action) && action !== "help" && action !== "undo" && action !== "guide") return false;
+    (current?.view.actions[action] ?? actions[action])();
+    return true;
+  },
+  own: (key) => dock.chipKey(key) || (current?.view.key?.(key) ?? false),
+  leave,
+});
+
+// ---------------------------------------------------------------- one task
+
+/** @param {Ready} ready */
+function show(ready) {
+  current?.view.forget?.();
+  const make = views[ready.task.kind];
+  const view = make(ready.task, context);
+  current = { ...ready, view };
+  if (ready.draft) view.write(ready.draft.value.cannot ? {} : ready.draft.value);
+  stage.replaceChildren(...view.stage);
+  stage.className = `stage kind-${ready.task.kind}`;
+  stage.setAttribute("aria-label", `Task ${mine.today + 1} of today`);
+  dock.show(view, ready.task, ready.draft);
+  guide.heed(/** @type {any} */ (ready.task).guidelines);
+  timing.start(ready.draft);
+  scrollTo(0, 0);
+  if (view.first && !matchMedia("(pointer: coarse)").matches && !ready.again) view.first.focus({ preventScroll: true });
+  else stage.focus({ preventScroll: true });
+}
+
+/** @returns {Draft} */
+function draftNow() {
+  const value = dock.cannot ? { cannot: dock.cannot } : (current?.view.read() ?? {});
+  return { value, reasons: dock.reasons, note: dock.note, ...timing.read(), at: Date.now() };
+}
+
+function changed() {
+  if (!current) return;
+  dock.update(current.view);
+  drafts.save(current.task, draftNow());
+}
+
+function submit() {
+  if (!current) return;
+  const { task, view } = current;
+  const missing = dock.cannot ? "" : view.missing();
+  if (missing) {
+    dock.complain(missing);
+    announce(missing);
+    return;
+  }
+  const draft = draftNow();
+  const said = sentence(dock.cannot ? dock.cannotWords : view.say());
+  const { value, reasons, note, active_ms, dwell_ms } = draft;
+  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) });
+  last = { task, draft };
+  mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
+  drawPace(mine);
+  advance();
+  announce(`${said}, saved.${current ? "" : " Nothing left for now."}`);
+  toast(`${said}, saved`, { kind: "good", action: [`Undo`, () => void undo()] });
+}
+
+/** The task leaves the screen; what is said of it is kept on this machine until the server has it.
+ * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {Draft} [draft] */
+function finish(task, what, body, draft) {
+  finished.add(task.token);
+  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, draft, at: Date.now() };
+  void outbox.add(sent).then(() => !draft && drafts.forget(task));
+}
+
+/** @param {Task} task @param {import("./types.js").View} view */
+function ui(task, view) {
+  const dark = config.preferences.theme ? config.preferences.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  return { viewport: [innerWidth, innerHeight], theme: dark ? "dark" : "light", hand: config.preferences.hand ?? "both", render: task.render, ...view.ui?.() };
+}
+
+function advance() {
+  const next = queue.shift();
+  if (next) show(next);
+  else clear(h("span.spinner"), h("span.sr", null, "Fetching the next task"));
+  void fill();
+}
+
+/** @param {...Node} content */
+function clear(...content) {
+  current?.view.forget?.();
+  current = null;
+  dock.hide();
+  stage.className = "stage";
+  stage.replaceChildren(h("div.waiting", null, ...content));
+}
+
+async function undo() {
+  let back = outbox.takeBack();
+  if (!back) {
+    await outbox.settled(); // it was on its way: by now it has arrived, or it waits
+    if (outbox.offline) back = outbox.takeBack();
+  }
+  if (back && last?.task.token === back.token) return again(last.task, last.draft);
+  if (outbox.offline) return void toast("This answer was sent; taking it back needs the connection.");
+  try {
+    const task = /** @type {Task} */ (await api.undo());
+    if (task.token === current?.task.token) return void toast("This is the last answer that you gave.");
+    again(task, task.draft);
+  } catch (error) {
+    if (error instanceof Refused) toast("There is nothing to take back.");
+    else lost(error);
+  }
+}
+
+/** A task from before comes back; the one on the screen waits behind it.  @param {Task} task @param {Draft|null} draft */
+function again(task, draft) {
+  if (current) queue.unshift({ task: current.task, draft: draftNow(), again: current.again });
+  finished.delete(task.token);
+  queue = queue.filter((ready) => ready.task.token !== task.token);
+  show({ task, draft, again: true });
+  announce("The last answer, to be changed.");
+}
+
+async function skip() {
+  if (!current) return;
+  const { task, view } = current;
+  const chosen = await choose({ title: "Skip this task", about: "Somebody else will get it. Why not you?", reasons: config.skips });
+  if (!chosen || current?.task.token !== task.token) return;
+  const typed = (view.typed?.() ?? 0) + dock.note.length;
+  const draft = draftNow();
+  finish(task, "skip", { reason: chosen.reason }, typed ? draft : undefined);
+  advance();
+  announce("Skipped.");
+  toast(typed > PARKED ? "Skipped. What you wrote is under Drafts." : "Skipped");
+}
+
+async function flag() {
+  if (!current) return;
+  const { task } = current;
+  const chosen = await choose({ title: "Flag this task", about: "Those who lead the campaign will look at it. You can still answer.", reasons: config.flags, note: "What is wrong (optional)" });
+  if (!chosen) return;
+  const body = { reason: chosen.reason, note: chosen.note };
+  void outbox.add({ key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what: "flag", body, at: Date.now() });
+  announce("Flagged.");
+  toast("Flagged. Somebody will look at it.");
+}
+
+function leave() {
+  if (guide.isOpen && !isTyping(document.activeElement)) return guide.close();
+  dock.endChips();
+  if (document.activeElement !== stage) stage.focus({ preventScroll: true });
+}
+
+async function help() {
+  if (document.querySelector("dialog[open]")) return;
+  const letters = current?.task.kind === "ranking" || (current?.task.kind === "edit" && current.task.answers.length > 1) ? current.task.answers.map((answer) => answer.letter) : [];
+  await sheet({
+    preferences: config.preferences,
+    names: current?.view.names ?? {},
+    relevant: (action) => !current || isPossible(action),
+    letters,
+    save: (changes) => {
+      if ("theme" in changes) changes.theme ? (document.documentElement.dataset.theme = changes.theme) : delete document.documentElement.dataset.theme;
+      for (const [action, key] of bindings(config.preferences)) marks.set(action, key);
+      api.savePreferences(changes).catch(() => toast("The change holds until you leave this page; the studio could not be reached."));
+    },
+  });
+  if (current) show({ task: current.task, draft: draftNow(), again: current.again }); // with the new keys on it
+}
+
+// ---------------------------------------------------------------- the queue
+
+async function fill() {
+  if (filling || queue.length >= AHEAD) return;
+  filling = true;
+  clearTimeout(pollTimer);
+  const waiting = outbox.waiting.filter((sent) => sent.what !== "flag").length;
+  const known = queue.filter((ready) => !ready.again).length + (current && !current.again ? 1 : 0) + waiting;
+  try {
+    const handed = await api.next({ count: Math.min(MOST_HELD, known + AHEAD - queue.length + (current ? 0 : 1)), utc_offset_min: -new Date().getTimezoneOffset() });
+    status.offline = outbox.offline;
+    mine = { ...handed.mine, today: handed.mine.today + outbox.waiting.filter((sent) => sent.what === "judgement").length };
+    drawPace(mine);
+    for (const task of /** @type {Task[]} */ (handed.assignments)) {
+      if (finished.has(task.token) || task.token === current?.task.token || queue.some((ready) => ready.task.token === task.token)) continue;
+      queue.push({ task, draft: await drafts.latest(task) });
+    }
+    filling = false;
+    if (!current) nothingOrNext(handed);
+  } catch (error) {
+    filling = false;
+    lost(error);
+    if (!current && error instanceof Unreachable) clear(h("h2", null, "Offline"), h("p.muted", null, "What you said is kept on this machine. New tasks come with the connection."));
+    pollTimer = setTimeout(fill, 3000);
+  }
+  status.draw();
+}
+
+/** @param {{state: string, paused: boolean}} handed */
+function nothingOrNext(handed) {
+  const next = queue.shift();
+  if (next) {
+    show(next);
+    void fill();
+    return;
+  }
+  const [title, why] = handed.paused
+    ? ["You are paused here", "Somebody who leads this campaign has paused you; ask them. Everything that you did is kept."]
+    : handed.state !== "open"
+      ? [`This campaign is ${handed.state}`, "No tasks are handed out. Everything that you did is kept."]
+      : ["Nothing left for you", "You have seen every item that still wants an answer. New ones appear here by themselves."];
+  clear(h("h2", null, title), h("p.muted", null, why), h("a.button", { href: "/work" }, "Your work"));
+  pollTimer = setTimeout(fill, POLL_MS);
+}
+
+async function listDrafts() {
+  const parked = await api.drafts().then((found) => found.drafts.filter(isParked), () => null);
+  const button = byId("open-drafts");
+  if (parked === null) return;
+  button.hidden = parked.length === 0;
+  byId("drafts-badge").textContent = String(parked.length);
+  button.onclick = () => void openDrafts();
+}
+
+/** @param {{token: string, how: string|null, excerpt: string}} draft */
+const isParked = (draft) => draft.how !== null && draft.excerpt !== "" && draft.token !== current?.task.token;
+
+async function openDrafts() {
+  const found = await api.drafts().then((all) => all.drafts.filter(isParked), () => []);
+  const how = /** @type {Record<string, string>} */ ({ skipped: "skipped", expired: "lapsed", released: "let go", judged: "sent before" });
+  const rows = found.map((/** @type {any} */ draft) => ({ text: draft.excerpt, note: how[draft.how] ?? draft.how, value: draft.token }));
+  const token = await chooseRow("Drafts", "What you wrote and did not send. Open one to go on with it.", rows);
+  if (!token) return;
+  try {
+    const task = /** @type {Task} */ (await api.task(token));
+    again(task, await drafts.latest(task));
+    void listDrafts();
+  } catch (error) {
+    lost(error);
+  }
+}
+
+// ---------------------------------------------------------------- the connection
+
+function sentChanged() {
+  status.waiting = outbox.waiting.length;
+  status.offline = outbox.offline;
+  status.loggedOut = outbox.loggedOut;
+  status.draw();
+}
+
+/** @param {import("./types.js").Sent} sent @param {any} answer */
+function arrived(sent, answer) {
+  status.saved();
+  if (sent.draft) void listDrafts();
+  if (answer?.late) toast("That task had lapsed. Your answer came late and is kept all the same.");
+  if (outbox.waiting.length === 0) void fill();
+}
+
+/** @param {import("./types.js").Sent} sent @param {Refused} error */
+function refused(sent, error) {
+  toast(`An answer was not taken: ${error.message} It is kept on this machine.`, { kind: "fault", lasting: true });
+  void drafts.keep(sent);
+}
+
+/** @param {unknown} error */
+function lost(error) {
+  status.saving = false;
+  if (error instanceof Unreachable) status.offline = true;
+  else if (error instanceof Refused && error.status === 401) {
+    if (!status.loggedOut) toast("You are logged out. What you wrote is kept on this machine.", { kind: "fault", lasting: true, action: ["Log in", () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)] });
+    status.loggedOut = true;
+  } else toast(error instanceof Error ? error.message : String(error), { kind: "fault" });
+  status.draw();
+}
+
+setInterval(() => {
+  if (timing.idle || outbox.offline) return;
+  for (const ready of [current, ...queue]) {
+    if (!ready || ready.again) continue;
+    api.heartbeat(ready.task.token).catch((error) => {
+      if (!(error instanceof Refused) || error.status !== 409) return;
+      if (ready.task.token === current?.task.token) return void ((current.again = true), toast("Your hold on this task has lapsed. Your answer is taken all the same."));
+      queue = queue.filter((one) => one !== ready);
+      void fill();
+    });
+  }
+}, HEARTBEAT_MS);
+
+addEventListener("online", () => void fill());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) void drafts.flush(true);
+});
+addEventListener("pagehide", () => {
+  void drafts.flush(true);
+  outbox.leave();
+  // Nobody has seen these: others may have them at once.
+  for (const ready of queue) if (!ready.again && !ready.draft) void api.release(ready.task.token).catch(() => undefined);
+});
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+byId("open-keys").addEventListener("click", () => void help());
+
+status.local = store.lasting;
+if (!store.lasting) toast("This browser keeps nothing between visits: what you write is safe only once it says saved.", { lasting: true });
+await outbox.load();
+for (const sent of outbox.waiting) if (sent.what !== "flag") finished.add(sent.token);
+if (outbox.waiting.length) announce(count(outbox.waiting.length, "answer") + " from before on the way.");
+await Promise.all([fill(), listDrafts()]);
+document.body.dataset.ready = "yes";

@@ -1,0 +1,189 @@
+"""A real server over a populated database, and real browsers that have logged in.
+
+    def test_something(studio, browse):
+        campaign = studio.campaign("pairwise", items=3)
+        ada = studio.person("Ada", campaign, role="labeller")
+        page = browse(ada, viewport={"width": 360, "height": 740})
+        page.goto(f"{studio.url}/c/{campaign.slug}/label")
+
+One server and one Chromium serve a whole session of tests; every test makes campaigns and people of its own.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from databases import Files
+from fairlead.data.records import Message
+from fairlead.labels import access, campaigns, items, judgements, kinds, people
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import Database, now, open_database
+from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.judgements import Judgement
+from fairlead.labels.people import Person
+from fairlead.store import project as projects
+from fairlead.studio.app import create_app
+from fairlead.studio.auth import COOKIE
+from fairlead.studio.settings import Settings
+from fairlead.studio.talks import Talks
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+GUIDELINES = "# What helps\n\nPrefer the answer that is **right**, then the one that is shorter.\n\n- No guessing.\n"
+
+
+class Studio:
+    """The server's address, and what stands in its database."""
+
+    def __init__(self, url: str, database: Database, talks: Talks) -> None:
+        self.url, self.database, self.talks = url, database, talks
+        self._made = 0
+
+    def person(
+        self, name: str = "Ada Lovelace", campaign: Campaign | None = None, *, role: str = "labeller", owner: bool = False
+    ) -> Person:
+        """Somebody new, with this role in the campaign; or an owner of the studio."""
+        with self.database.write() as connection:
+            one = people.add(connection, name=name, role="owner" if owner else None)
+            if campaign is not None:
+                people.join(connection, one, campaign.id, role, by="system")
+        return one
+
+    def session(self, person: Person) -> str:
+        """The secret of a session, for the cookie."""
+        with self.database.write() as connection:
+            return access.start_session(connection, person, days=1, at=now())
+
+    def campaign(
+        self,
+        kind: str,
+        *,
+        items: int | Sequence[NewItem] = 4,
+        options: dict[str, Any] | None = None,
+        overlap: int = 1,
+        guidelines: str = GUIDELINES,
+        name: str | None = None,
+        opened: bool = True,
+    ) -> Campaign:
+        """An open campaign; `items` is how many, or which."""
+        self._made += 1
+        rows = [new_item(kind, n) for n in range(items)] if isinstance(items, int) else items
+        with self.database.write() as connection:
+            made = campaigns.create(
+                connection,
+                name=name or f"{kind} {self._made}",
+                kind=kind,
+                by="system",
+                options=options,
+                overlap=overlap,
+                guidelines=guidelines,
+                seed=str(self._made),
+            )
+            _add(connection, made, rows)
+            return campaigns.set_state(connection, made, "open", by="system") if opened else made
+
+    def judged(
+        self, campaign: Campaign, *, wanted: int | None = None, until: Callable[[Judgement], bool] = lambda _: True, within_s: float = 10
+    ) -> list[Judgement]:
+        """Judgements that stand; waits until there are as many as wanted, and the last is as it should be."""
+        end = time.monotonic() + within_s
+        while True:
+            with self.database.read() as connection:
+                found = judgements.current(connection, campaign.id)
+            if wanted is None or (len(found) == wanted and until(found[-1])):
+                return found
+            assert time.monotonic() < end, f"{len(found)} judgements after {within_s} s, not {wanted}"
+            time.sleep(0.05)
+
+
+def _add(connection: Any, campaign: Campaign, rows: Sequence[NewItem]) -> None:
+    if rows:
+        items.add(connection, campaign, rows, by="system")
+
+
+def new_item(kind: str, n: int) -> NewItem:
+    """The n-th item of a kind: short texts that tell themselves apart."""
+    if kind == "conversation":
+        turns = [
+            ("user", f"Hello, number {n}."),
+            ("assistant", "Hello! How can I help?"),
+            ("user", "What is 2 + 2?"),
+            ("assistant", "It is **4**."),
+        ]
+        return NewItem(prompt=tuple(Message(role, text) for role, text in turns))  # type: ignore[arg-type]
+    low, high = kinds.ANSWERS[kind]  # type: ignore[index]
+    count = max(low, min(4, high)) if kind == "ranking" else low
+    answers = tuple(
+        answer(f"Answer {n}.{k}: the capital of France is **Paris**{', as everybody knows' * k}.", f"model-{k}") for k in range(count)
+    )
+    return NewItem(prompt=(Message("user", f"Question {n}: what is the capital of France?"),), answers=answers)
+
+
+def answer(text: str, source: str | None = None) -> Answer:
+    return Answer(messages=(Message("assistant", text),), source=source)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Studio]:
+    folder: Path = tmp_path_factory.mktemp("studio")
+    database = open_database(files.copy(folder))
+    app = create_app(Settings(database=database.url, port=0, project=projects.create(folder / "home").root), database)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < end, "the server did not start"
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield Studio(f"http://127.0.0.1:{port}", database, app.state.talks)
+    server.should_exit = True
+    thread.join(10)
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = next((found for name in PROGRAMS if (found := shutil.which(name))), playwright.chromium.executable_path)
+        if not Path(path).exists():
+            pytest.skip("no Chromium on the path; tests/get_chromium.py says how to get one")
+        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+Browse = Callable[..., Page]
+
+
+@pytest.fixture
+def browse(studio: Studio, browser: Browser) -> Iterator[Browse]:
+    """A page of a person who has logged in.  The test fails when a page writes an error to the console or throws."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def opened(person: Person, **settings: Any) -> Page:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        context.add_cookies([{"name": COOKIE, "value": studio.session(person), "url": studio.url}])
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" and not _expected(said.text) else None)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _expected(text: str) -> bool:
+    """What Chromium itself says when a test takes the network away, or the server says no."""
+    return "net::ERR_INTERNET_DISCONNECTED" in text or "Failed to load resource" in text

@@ -1,0 +1,125 @@
+"""Live chat in a real browser: two answers stream side by side, and the better one is where the conversation goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.conftest import Browse, Studio
+from fairlead.data.records import Message
+from fairlead.labels import chats
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.chats import Answerer
+from fairlead.labels.items import NewItem
+from fairlead.store import project as projects
+from fairlead.studio.answerers import Answerers
+from studio.endpoint import Endpoint, endpoint
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def server(studio: Studio, tmp_path: Path) -> Iterator[Endpoint]:
+    with endpoint() as made:
+        folder = projects.create(tmp_path / "project").root
+        with open(folder / projects.MARKER, "a") as file:
+            file.write(f'\n[studio.endpoints.here]\nurl = "{made.url}"\n')
+        made.replies = {"red": ["I am ", "**red**."], "blue": ["I am ", "*blue*."]}
+        studio.talks._answerers = Answerers(folder)
+        yield made
+
+
+def talk(studio: Studio, browse: Browse, *, num_items: int = 1) -> tuple[Campaign, Page]:
+    rows = [NewItem((Message("system", "Be kind."), Message("user", f"Ask about ships, {n}."))) for n in range(num_items)]
+    campaign = studio.campaign("chat", items=rows)
+    with studio.database.write() as connection:
+        chats.set_answerers(connection, campaign, [Answerer(f"endpoint:here/{name}", {}) for name in ("red", "blue")], by="system")
+    page = browse(studio.person("Ada", campaign))
+    page.goto(f"{studio.url}/c/{campaign.slug}/label")
+    expect(page.get_by_label("Your message")).to_have_value("Ask about ships, 0." if num_items == 1 else "/Ask about ships/")
+    return campaign, page
+
+
+def turns(studio: Studio, campaign: Campaign) -> list[chats.Turn]:
+    [made] = studio.judged(campaign, wanted=1)
+    with studio.database.read() as connection:
+        return chats.turns(connection, made.token)
+
+
+def test_a_conversation_by_keyboard(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    campaign, page = talk(studio, browse)
+    message = page.get_by_label("Your message")
+    message.fill("What is a **ship**?")
+    message.press("Enter")
+    a, b = page.get_by_label("Answer A", exact=True), page.get_by_label("Answer B", exact=True)
+    expect(page.locator(".talk strong", has_text="ship")).to_be_visible()  # what was said is rendered
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)  # and so are both answers
+    chosen = b.locator(".said").inner_text()
+    page.keyboard.press("8")
+    expect(page.get_by_role("radio", name="B much better")).to_be_checked()
+    page.keyboard.press("e")
+    message.fill("And a boat?")
+    message.press("Enter")
+    expect(page.locator(".thread .assistant")).to_have_count(1)
+    expect(page.locator(".thread .assistant .said")).to_have_text(chosen)
+    expect(a.locator(":is(strong, em)")).to_be_visible()
+    page.keyboard.press("4")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("2 of 2 turns judged, saved").first).to_be_visible()
+    assert [(one.message, one.choice) for one in turns(studio, campaign)] == [("What is a **ship**?", 8), ("And a boat?", 4)]
+    assert [len(body["messages"]) for body in server.asked] == [2, 2, 4, 4]
+
+
+def test_the_scale_works_while_the_answers_are_being_written(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    _, page = talk(studio, browse)
+    server.gate.clear()
+    message = page.get_by_label("Your message")
+    message.press("Enter")
+    expect(page.locator(".pane .said.raw")).to_have_text(["I am ", "I am "])
+    page.get_by_role("radio", name="A better").check()
+    message.fill("Go on")
+    expect(page.get_by_text("The answer that you chose is still being written")).to_be_visible()
+    expect(page.get_by_role("button", name="Say it")).to_be_disabled()
+    server.gate.set()
+    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    expect(page.get_by_role("radio", name="A better")).to_be_checked()
+
+
+def test_a_conversation_is_there_again_after_a_reload(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    _, page = talk(studio, browse)
+    page.get_by_label("Your message").press("Enter")
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    page.get_by_role("radio", name="B slightly better").check()
+    page.wait_for_timeout(300)
+    page.reload()
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    expect(page.get_by_role("radio", name="B slightly better")).to_be_checked()
+    assert len(server.asked) == 2
+
+
+def test_an_answer_that_does_not_come_can_be_asked_for_again(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    _, page = talk(studio, browse)
+    server.status = 503
+    page.get_by_label("Your message").press("Enter")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(2)
+    server.status = 200
+    page.get_by_role("button", name="Try again").first.click()
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+
+
+def test_nothing_on_the_page_names_a_model(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    server.replies = {"red": ["One."], "blue": ["Two."]}
+    _, page = talk(studio, browse)
+    page.get_by_label("Your message").press("Enter")
+    expect(page.locator(".pane .said")).to_have_count(2)
+    expect(page.locator(".pane-body[aria-busy]")).to_have_count(0)
+    assert not {"red", "blue", "endpoint"} & set(page.content().lower().split('"'))
+
+
+def test_it_fits_on_a_phone(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    _, page = talk(studio, browse)
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.get_by_label("Your message").press("Enter")
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320

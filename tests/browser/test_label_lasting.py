@@ -1,0 +1,188 @@
+"""Nothing that somebody typed or chose is lost: drafts, the outbox, a page that dies, two windows, two people."""
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Error as PlaywrightError
+
+from browser.conftest import Browse, Studio
+from fairlead.labels import judgements, tasks
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.people import Person
+from fairlead.studio.auth import COOKIE
+
+pytestmark = pytest.mark.browser
+
+
+def opened(studio: Studio, page: Page, campaign: Campaign) -> Page:
+    page.goto(f"{studio.url}/c/{campaign.slug}/label")
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    return page
+
+
+def drafts(studio: Studio, person: Person) -> list[dict[str, object]]:
+    with studio.database.read() as connection:
+        return list(judgements.drafts(connection, person.rater).values())
+
+
+def test_offline_answers_wait_and_arrive_once(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=4)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    page.wait_for_timeout(300)  # the next tasks are here
+    page.context.set_offline(True)
+    for key in ("2", "Enter", "7", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    expect(page.locator(".prompt")).to_be_visible()  # the third, fetched before
+    assert studio.judged(campaign) == []
+    page.context.set_offline(False)
+    made = studio.judged(campaign, wanted=2)
+    assert [abs(one.value["preference"]) for one in made] == [2, 2]
+    expect(page.locator("#status-text")).to_contain_text("saved")
+
+
+def test_an_answer_taken_back_offline_never_leaves(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    page.wait_for_timeout(300)
+    question = page.locator(".prompt .said").inner_text()
+    page.context.set_offline(True)
+    for key in ("1", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#status-text")).to_have_text("offline, 1 answer waits")
+    page.keyboard.press("u")
+    expect(page.locator(".prompt .said")).to_have_text(question)
+    expect(page.get_by_role("radio", name="A much better")).to_be_checked()
+    page.keyboard.press("8")
+    page.keyboard.press("Enter")
+    page.context.set_offline(False)
+    [made] = studio.judged(campaign, wanted=1)
+    assert made.supersedes is None and made.value["preference"] == (-3 if made.order[0] == 0 else 3)
+
+
+def test_a_draft_survives_the_death_of_the_page(studio: Studio, browser: Browser) -> None:
+    campaign = studio.campaign("demonstration", items=1)
+    ada = studio.person("Ada", campaign)
+    context = browser.new_context()
+    context.add_cookies([{"name": COOKIE, "value": studio.session(ada), "url": studio.url}])
+    page = opened(studio, context.new_page(), campaign)
+    page.route("**/draft", lambda route: route.abort())  # the server never hears of it
+    page.keyboard.type("A thought that took a while.")
+    page.wait_for_timeout(50)
+    with pytest.raises(PlaywrightError):
+        page.goto("chrome://crash", timeout=5000)
+    assert drafts(studio, ada) == []
+    again = opened(studio, context.new_page(), campaign)
+    expect(again.get_by_role("textbox", name="Your answer")).to_have_value("A thought that took a while.")
+    context.close()
+
+
+def test_a_draft_is_on_the_server_within_a_second_and_on_another_machine(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("demonstration", items=1)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    with page.expect_response("**/draft", timeout=1500):
+        page.keyboard.type("Begun here")
+    expect(page.locator("#status-text")).to_contain_text("saved")
+    [draft] = drafts(studio, ada)
+    assert draft["value"] == {"text": "Begun here"}
+    elsewhere = opened(studio, browse(ada), campaign)
+    expect(elsewhere.get_by_role("textbox", name="Your answer")).to_have_value("Begun here")
+
+
+def test_hiding_the_page_saves_what_was_typed_last(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("demonstration", items=1)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    page.keyboard.type("Last words")
+    page.goto("about:blank")
+    page.wait_for_timeout(300)
+    [draft] = drafts(studio, ada)
+    assert draft["value"] == {"text": "Last words"}
+
+
+def test_answers_of_a_page_that_was_closed_are_sent_by_the_next_one(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=2)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    page.route("**/judgement", lambda route: route.abort())
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status-text")).to_contain_text("offline, 1 answer waits")
+    second = page.context.new_page()
+    page.close()
+    assert studio.judged(campaign) == []
+    opened(studio, second, campaign)
+    studio.judged(campaign, wanted=1)
+    expect(second.locator("#pace")).to_contain_text("1 today")
+
+
+def test_an_answer_whose_acknowledgement_was_lost_is_kept_once(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=2)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    lost: list[int] = []
+
+    def lose_the_first(route: Route) -> None:
+        answer = route.fetch()
+        lost.append(answer.status)
+        if len(lost) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=answer)
+
+    page.route("**/judgement", lose_the_first)
+    page.keyboard.press("3")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status-text")).to_contain_text("saved", timeout=8000)
+    assert lost == [200, 200]
+    studio.judged(campaign, wanted=1)
+
+
+def test_a_late_answer_is_kept_and_said_to_be_late(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=1)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    with studio.database.write() as connection:
+        [held] = tasks.holding(connection, campaign, ada.rater)
+        tasks.take_back(connection, campaign, held.token, by="system")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("came late and is kept all the same")).to_be_visible()
+    [made] = studio.judged(campaign, wanted=1)
+    assert made.late
+
+
+def test_two_people_never_get_the_same_item(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=1)
+    ada, grace = (browse(studio.person(name, campaign)) for name in ("Ada", "Grace"))
+    for page in (ada, grace):
+        page.goto(f"{studio.url}/c/{campaign.slug}/label", wait_until="commit")
+    for page in (ada, grace):
+        expect(page.locator("body[data-ready]")).to_be_attached()
+    shown = [page.locator(".prompt").is_visible() for page in (ada, grace)]
+    assert sorted(shown) == [False, True]
+    expect((grace if shown[0] else ada).get_by_role("heading", name="Nothing left for you")).to_be_visible()
+
+
+def test_a_closed_page_gives_back_what_nobody_saw(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    page.wait_for_timeout(200)
+    with studio.database.read() as connection:
+        assert len(tasks.holding(connection, campaign, ada.rater)) == 3
+    page.goto("about:blank")
+    for _ in range(50):
+        with studio.database.read() as connection:
+            held = tasks.holding(connection, campaign, ada.rater)
+        if len(held) == 1:
+            break
+        page.wait_for_timeout(100)
+    assert len(held) == 1  # the one on the screen
+
+
+def test_a_session_that_ended_keeps_everything(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    page.context.clear_cookies()
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status-text")).to_have_text("logged out, 1 answer waits")

@@ -1,0 +1,139 @@
+"""A lead's way in a real Chromium: upload, look, choose, publish, see the import end, freeze what was said."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.conftest import Browse, Studio
+from fairlead.labels import campaigns, judgements, tasks
+
+pytestmark = pytest.mark.browser
+WAIT_MS = 60_000  # the machine may be busy
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    rows = [
+        {"prompt": f"Question **{n}**?", "completions": [f"yes {n}", f"no {n}", f"maybe {n}"], "model": "model/secret"} for n in range(6)
+    ]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    return path
+
+
+def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path) -> None:
+    page = browse(studio.person("Olga Owner", owner=True))
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{studio.url}/campaigns")
+    page.get_by_role("link", name="New campaign").first.click()
+    page.get_by_label("Rows, one JSON object per line").set_input_files(answers)
+    page.get_by_role("button", name="Upload and look").click()
+
+    # 1. Five rendered items, and the bad row with its line
+    expect(page.locator("#rows .item")).to_have_count(5)
+    expect(page.locator("#rows strong").first).to_have_text("0")
+    expect(page.get_by_text("7 rows become 12 items")).to_be_visible()
+    expect(page.locator("#bad td").first).to_have_text("7")
+    page.get_by_text("all pairs").click()
+    expect(page.get_by_text("7 rows become 18 items")).to_be_visible()
+    page.get_by_text("Put answers in order").click()
+    expect(page.get_by_text("7 rows become 6 items")).to_be_visible()
+    page.get_by_text("Which answer is better").click()
+    expect(page.get_by_text("7 rows become 18 items")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+
+    # 2. Guidelines as they are typed
+    page.get_by_label("Guidelines, in Markdown").fill("# Be *kind*\n\n<script>alert(1)</script>")
+    expect(page.locator("#shown em")).to_have_text("kind")
+    page.get_by_label("Name", exact=True).fill("From a file")
+    page.get_by_label("People for each item").fill("1")
+    page.get_by_role("button", name="Publish").click()
+
+    # 3. The import goes on by itself, and is told without loading the page again
+    expect(page.locator(".badge.good", has_text="done")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("18 items added, 1 set aside")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("0 of 18 judgements made")).to_be_visible()
+
+    # 4. Somebody judges; the lead freezes it
+    judge(studio, "from-a-file", choices=[1, 4, 8])
+    page.get_by_role("link", name="Snapshots").click()
+    counts = page.locator("#counts")
+    expect(counts.locator(".value").first).to_have_text("3")
+    page.get_by_text("Keep ties").click()
+    expect(counts.locator(".value").first).to_have_text("2")
+    expect(counts.get_by_text("1 × a tie")).to_be_visible()
+    page.get_by_role("button", name="Make the snapshot").click()
+    page.get_by_role("link", name="from-a-file-1").first.click()
+    expect(page.get_by_text("comparisons=snapshot/from-a-file-1")).to_be_visible()
+    expect(page.get_by_text("Known limits")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="comparisons.jsonl").click()
+    rows = [json.loads(line) for line in download.value.path().read_text().splitlines()]
+    assert len(rows) == 2 and all(row["sources"]["chosen"] == "model/secret" for row in rows)
+    assert "model/secret" not in labels_page(studio, browse)
+
+
+def test_a_phone_is_wide_enough_for_every_step(studio: Studio, browse: Browse, answers: Path) -> None:
+    page = browse(studio.person("Olga Owner", owner=True), viewport={"width": 320, "height": 720}, color_scheme="dark")
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{studio.url}/new")
+    fits(page)
+    page.get_by_label("Rows, one JSON object per line").set_input_files(answers)
+    page.get_by_role("button", name="Upload and look").click()
+    expect(page.locator("#rows .item").first).to_be_visible()
+    fits(page)
+    page.get_by_role("button", name="Next").click()
+    fits(page)
+    page.get_by_label("Name", exact=True).fill("On a phone")
+    page.get_by_role("button", name="Save as draft").click()
+    expect(page.get_by_role("button", name="Publish")).to_be_visible()
+    for path in ("items", "guidelines", "settings", "add", "snapshots"):
+        page.goto(f"{studio.url}/c/on-a-phone/{path}")
+        fits(page)
+
+
+def test_a_new_version_of_the_guidelines_shows_what_changed(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("thumbs", guidelines="Be kind.\nBe brief.")
+    page = browse(studio.person("Olga Owner", owner=True))
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")
+    page.get_by_label("Guidelines, in Markdown").fill("Be kind.\nBe **right**.")
+    expect(page.locator("#shown strong")).to_have_text("right")
+    page.get_by_role("button", name="Save as a new version").click()
+    expect(page.locator(".diff .removed")).to_contain_text("Be brief.")
+    expect(page.locator(".diff .added")).to_contain_text("Be **right**.")
+
+
+def judge(studio: Studio, slug: str, *, choices: list[int]) -> None:
+    with studio.database.read() as connection:
+        one = campaigns.get(connection, slug)
+    ada = studio.person("Ada Lovelace", one)
+    for choice in choices:
+        with studio.database.write() as connection:
+            (task,) = tasks.lease(connection, one, ada.rater)
+            judgements.submit(connection, task.token, ada.rater, key=f"key-{task.token}", value={"choice": choice}, active_ms=30_000)
+
+
+def labels_page(studio: Studio, browse: Browse) -> str:
+    """All that a labeller of the campaign is sent."""
+    with studio.database.read() as connection:
+        one = campaigns.get(connection, "from-a-file")
+    page = browse(studio.person("Ben Okri", one))
+    page.set_default_timeout(WAIT_MS)
+    sent: list[str] = []
+    page.on("response", lambda answer: sent.append(answer.text()) if "/api/" in answer.url and answer.ok else None)
+    page.goto(f"{studio.url}/c/from-a-file/label")
+    expect(page.get_by_text("Question").first).to_be_visible()
+    return page.content() + "".join(sent)
+
+
+def fits(page: Page) -> None:
+    """Nothing is wider than the screen."""
+    wide = page.evaluate(
+        "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1"
+        " && !one.closest('.tablebox, .tabs, pre, .said, .diff')).map((one) => one.outerHTML.slice(0, 80))"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.url, wide[:5])

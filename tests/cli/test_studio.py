@@ -1,0 +1,265 @@
+"""The commands of the studio's keeper: serve until Ctrl-C, let people in, look, verify, work, freeze."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fairlead.core import jsonl
+from fairlead.labels import campaigns, events, jobs, judgements, people, snapshot, tasks
+from fairlead.labels.database import Database, open_database
+from fairlead.store import project
+from labels import build
+from outcome import Cli
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def home(tmp_path: Path, cli: Cli) -> Path:
+    folder = tmp_path / "project"
+    assert cli("init", folder).code == 0
+    return folder
+
+
+@contextmanager
+def database(home: Path) -> Iterator[Database]:
+    opened = open_database(str(home / "studio.db"))
+    yield opened
+    opened.close()
+
+
+class Served:
+    """A studio in a process of its own; what it says on standard error is gathered."""
+
+    def __init__(self, home: Path, *more: str) -> None:
+        words = [sys.executable, "-W", "error", "-m", "fairlead", "studio", *more, "--project", str(home)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self._reader.join(30)
+        assert self.process.stdout is not None and self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+@contextmanager
+def served(home: Path, *more: str) -> Iterator[Served]:
+    one = Served(home, *more)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.stop()
+
+
+# ---------------------------------------------------------------- serve
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serving_says_what_to_open_and_stops_when_asked(home: Path, number: int) -> None:
+    with served(home, "serve", "--port", "0", "--log-requests") as studio:
+        url = re.fullmatch(r"The studio is at (http://127\.0\.0\.1:\d+)", studio.line())
+        assert url is not None and "become its owner" in studio.line()
+        first = studio.line()
+        assert first.startswith(f"{url[1]}/first/") and studio.line() == "Ctrl-C stops it."
+        with httpx.Client() as client:
+            owner = {"name": "Olga", "email": "olga@example.org", "password": PASSWORD, "agree": "true"}
+            assert client.post(first, data=owner).status_code == 303
+            csrf = client.get(f"{url[1]}/api/v1/me").json()["csrf"]
+            made = client.post(f"{url[1]}/api/v1/me/tokens", json={"name": "x", "scopes": ["read"]}, headers={"X-CSRF-Token": csrf}).json()
+            secrets = [first.rpartition("/")[2], made["token"], PASSWORD, csrf, client.cookies["fairlead_session"]]
+            assert client.get(f"{url[1]}/login?next=/hidden").status_code == 303
+            assert client.get(f"{url[1]}/join/{made['token']}").status_code == 404
+            with client.stream("GET", f"{url[1]}/api/v1/events") as stream:  # somebody is watching while it stops
+                next(stream.iter_lines())
+                assert studio.stop(number) == 0
+    assert studio.said.endswith("Stopped.\n") and "Traceback" not in studio.said
+    assert "POST /first/{secret} 303" in studio.said and "POST /api/v1/me/tokens 201" in studio.said
+    assert [secret for secret in [*secrets, "hidden", "olga"] if secret in studio.said] == []
+
+
+def test_serving_again_knows_its_owner_and_needs_no_torch(home: Path) -> None:
+    from_code = "import sys, fairlead.cli.app, fairlead.studio.app; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", from_code], check=False).returncode == 0
+    with served(home, "serve", "--port", "0", "--json") as studio:
+        said = json.loads(studio.line())
+        assert said["first_url"].startswith(said["url"])
+        client = {
+            "secret": said["first_url"].rpartition("/")[2],
+            "name": "O",
+            "email": "o@example.org",
+            "password": PASSWORD,
+            "agree": True,
+        }
+        assert httpx.post(f"{said['url']}/api/v1/join", json=client).status_code == 200
+        assert studio.stop() == 0
+    with served(home, "serve", "--port", "0", "--json", "--public-url", "https://labels.example.org") as studio:
+        said = json.loads(studio.line())
+        assert (said["url"], said["first_url"]) == ("https://labels.example.org", None)
+        assert studio.stop() == 0
+
+
+def test_the_demo_takes_you_in_with_one_click_and_colleagues_work(home: Path) -> None:
+    with served(home, "serve", "--port", "0", "--json", "--demo") as studio:
+        said = json.loads(studio.line())
+        with httpx.Client(follow_redirects=True, timeout=30) as client:
+            assert "one click" in client.get(said["first_url"]).text
+            page = client.post(said["first_url"])
+            assert page.status_code == 200 and "Demo" in page.text
+            before, until = last_event(home), time.monotonic() + 90
+            while last_event(home) == before and time.monotonic() < until:
+                time.sleep(0.5)
+            assert last_event(home) > before, "nobody labels"
+        assert studio.stop() == 0
+    assert "Traceback" not in studio.said
+
+
+def last_event(home: Path) -> int:
+    with database(home) as opened, opened.read() as connection:
+        return events.last_seq(connection)
+
+
+def test_a_port_that_is_taken_is_said(home: Path, cli: Cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = cli("studio", "serve", "--port", taken.getsockname()[1], "--project", home)
+    assert said.code == 1 and "cannot listen on 127.0.0.1" in said.err and "--port" in said.err
+
+
+def test_single_sign_on_without_its_secret_is_said(home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FAIRLEAD_OIDC_SECRET", raising=False)
+    with (home / "fairlead.toml").open("a") as file:
+        file.write('[studio.oidc]\nissuer = "https://login.example.org"\nclient_id = "studio"\n')
+    said = cli("studio", "serve", "--port", "0", "--project", home)
+    assert said.code == 1 and "FAIRLEAD_OIDC_SECRET" in said.err
+
+
+def test_what_is_no_project_or_no_database_is_said(tmp_path: Path, cli: Cli, home: Path) -> None:
+    assert "fairlead init" in cli("studio", "serve", "--project", tmp_path).err
+    said = cli("studio", "status", "--database", "mysql://ada:hunter2@host/studio")
+    assert said.code == 1 and "not supported" in said.err and "hunter2" not in said.err
+    said = cli("studio", "status", "--database", tmp_path / "nowhere" / "studio.db")
+    assert said.code == 1 and "is not a folder" in said.err
+
+
+# ---------------------------------------------------------------- people and state
+
+
+def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
+    first = cli("studio", "user", "add", "Ada", "--email", "ada@example.org", "--role", "lead", "--project", home, "--json").json
+    assert first["url"].startswith("http://127.0.0.1:8400/join/") and first["known"] is False
+    again = cli("studio", "user", "add", "Ada", "--email", "ADA@example.org", "--role", "owner", "--project", home, "--json").json
+    assert (again["rater"], again["known"]) == (first["rater"], True) and again["url"] != first["url"]
+    with database(home) as opened, opened.read() as connection:
+        assert [(one.name, one.role) for one in people.every(connection)] == [("Ada", "owner")]
+    said = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home)
+    assert said.code == 1 and "no campaign 'helpful'" in said.err
+    with database(home) as opened, opened.write() as connection:
+        campaigns.create(connection, name="Helpful", kind="pairwise", by="system")
+    assert "This link lets them in" in cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home).out
+    said = cli("studio", "status", "--project", home)
+    assert "2 people, of whom 1 is an owner." in said.out and "helpful" in said.out
+    facts = cli("studio", "status", "--project", home, "--json").json
+    assert facts["num_people"] == 2 and facts["campaigns"] == [{"slug": "helpful", "name": "Helpful", "kind": "pairwise", "state": "draft"}]
+
+
+def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
+    for name in ("Ada", "Ben"):
+        assert cli("studio", "user", "add", name, "--project", home).code == 0
+    said = cli("studio", "verify", "--project", home)
+    assert said.code == 0 and "All 4 events are as they were written" in said.out
+    with sqlite3.connect(home / "studio.db") as raw:
+        raw.execute("UPDATE event SET actor = 'r-0000000000' WHERE seq = 3")
+    raw.close()
+    said = cli("studio", "verify", "--project", home)
+    assert said.code == 3 and "event 3 was changed after it was written. Before that, 2 events as written." in said.err
+
+
+# ---------------------------------------------------------------- snapshots and workers
+
+
+def judged(home: Path, num: int = 3) -> None:
+    with database(home) as opened, opened.write() as connection:
+        made = build.open_campaign(connection)
+        for one in tasks.lease(connection, made, build.ANN, count=num):
+            judgements.submit(connection, one.token, build.ANN, key=one.token, value=build.VALUES["pairwise"])
+
+
+def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) -> None:
+    assert cli("studio", "status", "--project", home).code == 0
+    judged(home)
+    first = ("studio", "snapshot", "helpful-pairwise", "--name", "first", "--project", home)
+    said = cli(*first, "--out", tmp_path / "rows.jsonl", "--json").json
+    assert said["snapshot"] == "snapshot/first" and said["counts"]["files"] == {"comparisons": 3}
+    assert (home / "artifacts" / "snapshot" / "first" / "manifest.json").is_file()
+    assert "comparisons=snapshot/first" in said["next"]
+    rows = [row for _, row in jsonl.read(tmp_path / "rows.jsonl")]
+    assert [row["rater"] for row in rows] == [build.ANN] * 3
+    again = cli(*first)
+    assert again.code == 1 and "choose another name" in again.err
+    none = cli("studio", "snapshot", "helpful-pairwise", "--name", "none", "--min-margin", "3", "--no-ties", "--project", home)
+    assert none.code == 1 and "No judgement passes" in none.err
+
+
+def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> None:
+    assert cli("studio", "status", "--project", home).code == 0
+    judged(home)
+    with database(home) as opened:
+        with opened.write() as connection:
+            one = campaigns.get(connection, "helpful-pairwise")
+            number = snapshot.start(connection, project.open_at(home), one, "later", snapshot.Filters(), by="system")
+        with served(home, "worker") as worker:
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                with opened.read() as connection:
+                    if jobs.get(connection, number).is_over:
+                        break
+                time.sleep(0.1)
+            assert worker.stop() == 0
+        with opened.read() as connection:
+            assert jobs.get(connection, number).state == "done"
+    assert worker.said.endswith("Stopped.\n") and os.path.exists(home / "artifacts" / "snapshot" / "later")
+
+
+def test_an_answer_does_not_wait_for_the_first_half_of_it_to_be_confirmed(home: Path) -> None:
+    """On a connection that is kept, a server that gathers what it sends needs 40 ms more for each answer."""
+    with served(home, "serve", "--json", "--port", "0") as studio:
+        with httpx.Client(base_url=json.loads(studio.line())["url"]) as client:
+            client.get("/static/studio.css")
+            times = []
+            for _ in range(20):
+                begun = time.perf_counter()
+                client.get("/static/studio.css")
+                times.append(time.perf_counter() - begun)
+        assert studio.stop() == 0
+    assert min(times) < 0.03

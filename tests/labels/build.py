@@ -1,0 +1,68 @@
+"""Small campaigns for the tests of labels and studio."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from fairlead.data.records import Message
+from fairlead.labels import campaigns, items, judgements, kinds, tasks
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.items import Answer, NewItem, slot
+from fairlead.labels.kinds import Kind
+from fairlead.labels.tasks import Assignment
+
+LEAD = "r-00000000aa"
+ANN = "r-0000000001"
+BEN = "r-0000000002"
+CAT = "r-0000000003"
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def after(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def new_item(number: int, num_answers: int = 2, **fields: Any) -> NewItem:
+    answers = tuple(Answer((Message("assistant", f"Answer {i} to {number}."),), source=f"model-{i}") for i in range(num_answers))
+    return NewItem((Message("user", f"Question {number}?"),), answers, **fields)
+
+
+def open_campaign(
+    connection: Connection, *, kind: Kind = "pairwise", num_items: int = 6, num_answers: int | None = None, **settings: Any
+) -> Campaign:
+    """A campaign that hands out work; Latin numbers in the prompts tell the items apart."""
+    made = campaigns.create(connection, name=f"Helpful {kind}", kind=kind, by=LEAD, guidelines="# How to\nBe fair.", **settings)
+    number = kinds.ANSWERS[kind][0] if num_answers is None else num_answers
+    items.add(connection, made, [new_item(n, number) for n in range(num_items)], by=LEAD)
+    return campaigns.set_state(connection, made, "open", by=LEAD)
+
+
+VALUES: dict[Kind, dict[str, Any]] = {
+    "pairwise": {"choice": 2},
+    "ranking": {"ranks": {"A": 1, "B": 2}},
+    "rating": {"score": 3},
+    "thumbs": {"label": True},
+    "aspects": {"aspects": {"helpful": 1, "harmless": 2, "honest": 3}},
+    "demonstration": {"text": "An answer."},
+    "edit": {"letter": "A", "text": "A better answer."},
+    "conversation": {"turns": {"0": {"label": True}}},
+    "chat": {"score": 4},
+}
+
+
+def judge(connection: Connection, one: Assignment, value: dict[str, Any] | None = None, **more: Any) -> judgements.Judgement:
+    key = more.pop("key", f"key-{one.token}")
+    return judgements.submit(connection, one.token, one.rater, key=key, value=value or VALUES["pairwise"], **more)
+
+
+def take(connection: Connection, one: Campaign, rater: str, count: int = 1, at: datetime = NOON) -> list[Assignment]:
+    return tasks.lease(connection, one, rater, count=count, at=at)
+
+
+def slots(connection: Connection, one: Campaign) -> dict[int, list[str]]:
+    """Item -> the states of its slots, in order."""
+    found: dict[int, list[str]] = {}
+    for row in connection.execute(select(slot).where(slot.c.campaign_id == one.id).order_by(slot.c.item_id, slot.c.n)):
+        found.setdefault(row.item_id, []).append(row.state)
+    return found

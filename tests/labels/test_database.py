@@ -1,0 +1,137 @@
+"""Transactions over both databases: all or nothing, one writer at a time, and clear words about what cannot be opened."""
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Connection, text
+
+from fairlead.labels import database as databases
+from fairlead.labels import events
+from fairlead.labels.database import Database, open_database
+from fairlead.labels.errors import Invalid, StudioError
+
+
+def count(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT count(*) FROM event")).scalar_one())
+
+
+def test_what_is_written_is_there_for_the_next_reader(database: Database) -> None:
+    with database.write() as connection:
+        events.append(connection, verb="a.done", actor="system")
+    with database.read() as connection:
+        assert count(connection) == 1
+
+
+def test_what_was_written_before_an_error_is_not_there(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as connection:
+        events.append(connection, verb="a.done", actor="system")
+        raise RuntimeError
+    with database.read() as connection:
+        assert count(connection) == 0
+
+
+def test_a_reader_sees_nothing_of_a_transaction_that_has_not_ended(database: Database) -> None:
+    with database.write() as writing:
+        events.append(writing, verb="a.done", actor="system")
+        with database.read() as reading:  # and does not wait for it either
+            assert count(reading) == 0
+
+
+def test_writers_in_threads_lose_nothing(database: Database) -> None:
+    """Each adds one to a number that it has read: with two at once, one of the additions would be lost."""
+    failures: list[BaseException] = []
+
+    def write(worker: int) -> None:
+        try:
+            for turn in range(5):
+                with database.write() as connection:
+                    events.append(connection, verb="a.done", actor="system", body={"worker": worker, "turn": turn})
+        except BaseException as error:
+            failures.append(error)
+
+    with database.write() as connection:
+        events.append(connection, verb="a.begun", actor="system")
+    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with database.read() as connection:
+        assert events.verify(connection) == events.Verdict(41, None)
+
+
+def test_sqlite_is_safe_against_loss_of_power(tmp_path: Path) -> None:
+    opened = open_database(f"sqlite:///{tmp_path / 'studio.db'}")
+    assert opened.is_sqlite
+    for transaction in (opened.read, opened.write):
+        with transaction() as connection:
+            settings = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")
+            }
+            assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    opened.close()
+
+
+def test_a_bare_path_is_sqlite(tmp_path: Path) -> None:
+    opened = open_database(str(tmp_path / "studio.db"))
+    assert opened.is_sqlite
+    opened.close()
+    assert (tmp_path / "studio.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://", "has to be a file"),
+        (":memory:", "has to be a file"),
+        ("mysql://localhost/x", "mysql is not supported; use SQLite or PostgreSQL"),
+        ("sqlite:///nowhere/studio.db", "nowhere is not a folder"),
+        ("post gres://x", "is not a database. Use the path of a file"),
+    ],
+)
+def test_what_cannot_be_opened_is_said(url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudioError, match=said) as raised:
+        open_database(url)
+    assert raised.value.field == "database"
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(StudioError) as raised:
+        open_database(f"postgresql://ann:secret-word@/none?host={tmp_path}")
+    assert "cannot open the database" in str(raised.value)
+    assert "secret-word" not in str(raised.value)
+
+
+def test_the_url_of_an_open_database_hides_its_password(copies: object, database_url: str) -> None:
+    url = sqlalchemy.make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has no passwords")
+    opened = open_database(url.set(password="secret-word").render_as_string(hide_password=False))
+    assert "secret-word" not in opened.url
+    opened.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "studio.db").write_text("This is a shopping list and no database. " * 50)
+    with pytest.raises(StudioError, match="cannot open the database"):
+        open_database(str(tmp_path / "studio.db"))
+
+
+def test_times_sort_as_text() -> None:
+    early = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    assert databases.stamp(early) == "2026-01-31T09:30:00.000000Z"
+    assert databases.stamp(early.astimezone(timezone(timedelta(hours=5)))) == databases.stamp(early)
+    assert databases.moment(databases.stamp(early)) == early
+    late = [early + timedelta(microseconds=1), early + timedelta(seconds=1), early + timedelta(days=400)]
+    assert sorted(map(databases.stamp, [*reversed(late), early])) == [databases.stamp(each) for each in (early, *late)]
+    assert databases.stamp(early) <= databases.now()
+
+
+def test_all_problems_of_an_input_are_told_at_once() -> None:
+    error = Invalid({"overlap": "must be at least 1", "slug": "is taken"})
+    assert (str(error), error.field) == ("overlap: must be at least 1; slug: is taken", "overlap")

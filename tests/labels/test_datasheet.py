@@ -1,0 +1,92 @@
+from pathlib import Path
+
+from fairlead.core import digest
+from fairlead.labels import campaigns, datasheet, items
+from fairlead.labels.database import Database
+from fairlead.labels.datasheet import Block
+from fairlead.store import artifact as artifacts
+from fairlead.store import project as projects
+from labels.test_snapshot import ANN, BEN, CAT, LEAD, item, judge, make, prefers, take
+
+BAD_NAME = "<b>Help</b> | `me`"
+
+
+def test_a_datasheet_says_what_is_in_the_snapshot(database: Database, tmp_path: Path) -> None:
+    project = projects.create(tmp_path / "home")
+    one = make(
+        database, "pairwise", *[item(n, "a", "b", strategy="spread", selection_probability=n / 4, source="rows.jsonl") for n in (1, 2, 3)],
+        pay_per_hour=18.0, audience="Nurses.",
+    )  # fmt: skip
+    judge(database, one, ANN, {f"{n}?": prefers("a", 3) for n in (1, 2, 3)}, active_ms=600_000)
+    with database.write() as connection:
+        campaigns.write_guidelines(connection, one, "Be brief.\n```\ncode\n```", by=LEAD)
+        one = campaigns.change(connection, one, by=LEAD, name=BAD_NAME)
+    judge(database, one, BEN, {"1?": prefers("a", 1), "2?": prefers("b", 1), "3?": {"choice": 4}}, active_ms=0)
+    made, folder = take(database, project, one, ties=False)
+    text = (folder / "datasheet.md").read_text()
+    for said in (
+        "# Datasheet: \\<b\\>Help\\</b\\> \\| \\`me\\`",
+        "in eight steps that include two kinds of tie. Nurses.",
+        "| comparisons.jsonl | 5 |",
+        "| a tie | 1 |",
+        "6 of the campaign's 6 judgements that stand were used; 3 items have a row.",
+        f"| {ANN} | 3 | 50.0% | 600.0 | 0 |",
+        f"| {BEN} | 3 | 50.0% | 0.0 | 3 |",
+        "33.3%",  # one of three items on which both say the same
+        "Krippendorff's alpha is",
+        "0.50 hours of active time",
+        "At 18.00 EUR for an hour of active time this is 9.00 EUR, 1.500 EUR for a judgement.",
+        "| spread | 3 |",
+        "| rows.jsonl | 3 |",
+        "probabilities from 0.25 to 0.75",
+        "Version 1: 3 judgements.",
+        "````markdown\nBe brief.\n```\ncode\n```\n````",
+        "2 people made all the judgements",
+        "50.0% of the judgements were made faster than anybody reads.",
+        "Ties are not in the rows",
+        "The guidelines changed while people judged",
+    ):
+        assert said in text, said
+    assert "judged once" not in text
+    page = (folder / "datasheet.html").read_text()
+    assert "<h1>Datasheet: &lt;b&gt;Help&lt;/b&gt; | `me`</h1>" in page and "<script" not in page
+    assert "<td>comparisons.jsonl</td><td>5</td>" in page
+    assert made.digest == artifacts.load(folder).manifest.digest
+    assert (folder / "datasheet.md").read_bytes() and digest.of_file(folder / "datasheet.md") in artifacts.load(
+        folder
+    ).manifest.files.values()
+
+
+def test_what_is_not_known_is_said_and_not_guessed(database: Database, tmp_path: Path) -> None:
+    project = projects.create(tmp_path / "home")
+    one = make(database, "pairwise", item(1, "a", "b", strategy="hardest"))
+    judge(database, one, CAT, {"1?": prefers("a")})
+    text = (take(database, project, one)[1] / "datasheet.md").read_text()
+    for said in (
+        "No item was judged by two people. How far people agree is not known.",
+        "What people were paid was not entered.",
+        "Every item was judged once",
+        "chosen by a strategy without probabilities",
+    ):
+        assert said in text, said
+    written = make(database, "demonstration", items.NewItem(item(1).prompt))
+    judge(database, written, CAT, {"1?": {"text": "One."}})
+    assert "Texts are not compared." in (take(database, project, written, "written")[1] / "datasheet.md").read_text()
+
+
+def test_people_whose_choices_follow_the_place_of_the_answer_are_named_as_a_limit(database: Database, tmp_path: Path) -> None:
+    project = projects.create(tmp_path / "home")
+    one = make(database, "pairwise", *[item(n, "a", "b") for n in range(12)], overlap=1)
+    judge(database, one, ANN, {f"{n}?": {"choice": 1} for n in range(12)})
+    text = (take(database, project, one)[1] / "datasheet.md").read_text()
+    assert "What was shown first was preferred in 100.0% (95% interval: 75.8% to 100.0%) of pairs" in text  # Wilson: 12 / (12 + 1.96 ** 2)
+
+
+def test_blocks_are_the_same_in_both_forms_and_escaped() -> None:
+    blocks = [
+        Block("title", (("A & <b>",),)),
+        Block("list", (("1 * 2",), ("[x](javascript:alert(1))",))),
+        Block("table", (("a|b",), ("c",))),
+    ]
+    assert datasheet.markdown(blocks) == "# A \\& \\<b\\>\n\n- 1 \\* 2\n- &#91;x&#93;(javascript:alert(1))\n\n| a\\|b |\n| --- |\n| c |\n"
+    assert "<li>[x](javascript:alert(1))</li>" in datasheet.html(blocks) and "<b>" not in datasheet.html(blocks)

@@ -1,0 +1,428 @@
+"""What people say is kept once, for good, and in the words of candidates; what comes late is kept as well."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from fairlead.labels import campaigns, events, items, judgements, tasks
+from fairlead.labels.database import Database, stamp
+from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.judgements import judgement
+from fairlead.labels.kinds import KINDS, Kind
+from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take
+from labels.test_tasks import together
+
+
+def rows(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(judgement)).scalar_one())
+
+
+def test_a_judgement_by_hand(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, options={"chips": ["clearer", "shorter"]})
+        [task] = take(connection, one, ANN)
+        made = judgements.submit(
+            connection, task.token, ANN, key="key-00001", value={"choice": 1}, reasons=["shorter"], note="It is brief.", active_ms=900,
+            dwell_ms={"A": 500, "B": 400}, ui={"width": 1280, "theme": "dark"}, at=after(1),
+        )  # fmt: skip
+        # Choice 1 is "A much better"; A was candidate order[0].
+        assert made.value == {"preference": 3 if task.order[0] == 0 else -3, "tie": None}
+        assert (made.margin, made.order, made.item_id, made.rater) == (3, task.order, task.item.id, ANN)
+        assert (made.reasons, made.note, made.active_ms, made.dwell_ms) == (("shorter",), "It is brief.", 900, {"A": 500, "B": 400})
+        assert (made.ui, made.late, made.withdraws, made.supersedes) == ({"width": 1280, "theme": "dark"}, False, False, None)
+        assert (made.made_at, made.guidelines_version) == (stamp(after(1)), 1)
+        assert judgements.current(connection, one.id) == [made] == [judgements.current_of(connection, task.token)]
+        assert slots(connection, one)[task.item.id] == ["done"]
+        assert tasks.get(connection, task.token, ANN).how == "judged"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_judged_and_taken_back(database: Database, kind: Kind) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind=kind, num_items=2)
+        [task] = take(connection, one, ANN)
+        made = judge(connection, task, VALUES[kind])
+        assert judgements.undo(connection, one, ANN) == (tasks.get(connection, task.token, ANN), made)
+        again = judge(connection, task, {"cannot": "unsafe"}, key="key-again")
+        assert (again.value, again.supersedes, again.margin) == ({"cannot": "unsafe"}, made.id, None)
+        assert judgements.current(connection, one.id) == [again]
+
+
+@pytest.mark.parametrize(("active_ms", "quick"), [(0, True), (479, True), (480, False), (60_000, False)])
+def test_faster_than_anybody_reads_is_marked_and_kept(database: Database, active_ms: int, quick: bool) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)  # two answers of four words: 8 words at 60 ms
+        [task] = take(connection, one, ANN)
+        assert judge(connection, task, active_ms=active_ms).quick is quick
+
+
+# ---------------------------------------------------------------- once, and for good
+
+
+def test_sending_twice_is_sending_once(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        made = judge(connection, task)
+        before = events.last_seq(connection)
+        assert judge(connection, task) == made
+        assert judge(connection, task, {"choice": 8}) == made  # the key decides, not what came with it
+        assert events.last_seq(connection) == before
+    assert rows(database) == 1
+
+
+def test_a_key_is_of_one_person_and_one_task(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, overlap=2)
+        first, second = take(connection, one, ANN, count=2)
+        [other] = take(connection, one, BEN)
+        judge(connection, first, key="key-00001")
+        with pytest.raises(Conflict, match="used for another task"):
+            judge(connection, second, key="key-00001")
+        assert judge(connection, other, key="key-00001").rater == BEN
+
+
+def test_a_correction_supersedes_and_nothing_is_lost(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        made = [judge(connection, task, {"choice": choice}, key=f"key-0000{choice}") for choice in (1, 4, 7)]
+        assert [each.supersedes for each in made] == [None, made[0].id, made[1].id]
+        assert judgements.current(connection, one.id) == [made[2]]
+        assert judgements.count(connection, one.id, ANN) == 1
+        kept = connection.execute(select(judgement.c.id, judgement.c.value).order_by(judgement.c.id)).all()
+        assert [(row.id, row.value) for row in kept] == [(each.id, each.value) for each in made]
+        assert slots(connection, one)[task.item.id] == ["done"]
+
+
+def test_the_same_answer_sent_by_many_tries_at_once_is_kept_once(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, overlap=3)
+        [task] = take(connection, one, ANN)
+
+    def send(key: str) -> None:
+        with database.write() as connection:
+            judge(connection, task, key=key)
+
+    assert together([lambda: send("key-00001") for _ in range(6)]) == []
+    assert rows(database) == 1
+    with database.read() as connection:
+        assert sorted(slots(connection, one)[task.item.id]) == ["done", "open", "open"]
+
+
+def test_two_windows_that_judge_one_task_at_once_make_one_correction(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, overlap=3)
+        [task] = take(connection, one, ANN)
+
+    def send(number: int) -> None:
+        with database.write() as connection:
+            judge(connection, task, {"choice": number + 1}, key=f"key-0000{number}")
+
+    assert together([lambda number=number: send(number) for number in range(6)]) == []  # type: ignore[misc]
+    with database.read() as connection:
+        made = connection.execute(select(judgement).order_by(judgement.c.id)).all()
+        assert [row.supersedes for row in made] == [None, *(row.id for row in made[:-1])]
+        assert [row.late for row in made] == [False] * 6
+        assert len(judgements.current(connection, one.id)) == 1
+        assert sorted(slots(connection, one)[task.item.id]) == ["done", "open", "open"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"key": "short"}, "key"),
+        ({"key": "k" * 81}, "key"),
+        ({"key": "key-0000\x00"}, "key"),
+        ({"value": {"choice": 9}}, "choice"),
+        ({"value": {}}, "choice"),
+        ({"reasons": ["funny"]}, "reasons"),
+        ({"note": "x" * 10_001}, "note"),
+        ({"note": "a\x00b"}, "note"),
+        ({"note": "a\udfffb"}, "note"),
+        ({"active_ms": -1}, "active_ms"),
+        ({"active_ms": 6 * 3600 * 1000 + 1}, "active_ms"),
+        ({"ui": {"x": "y" * 10_001}}, "ui"),
+        ({"ui": {"x": float("nan")}}, "ui"),
+        ({"ui": {"x": "\x00"}}, "ui"),
+        ({"dwell_ms": {"A": 2**70}}, "dwell_ms"),
+    ],
+)
+def test_what_cannot_be_kept_leaves_the_task_as_it_was(database: Database, fields: Mapping[str, Any], field: str) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+    sent: dict[str, Any] = {"key": "key-00001", "value": {"choice": 1}, **fields}
+    with pytest.raises(Invalid) as raised, database.write() as connection:
+        judgements.submit(connection, task.token, ANN, **sent)
+    assert raised.value.field == field
+    with database.read() as connection:
+        assert tasks.get(connection, task.token, ANN).how is None
+        assert slots(connection, one)[task.item.id] == ["held"]
+    assert rows(database) == 0
+
+
+# ---------------------------------------------------------------- late
+
+
+def test_a_late_answer_takes_the_free_slot(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60)
+        [task] = take(connection, one, ANN)
+        tasks.reclaim(connection, one, at=after(2))
+        made = judge(connection, task, at=after(3))
+        assert made.late
+        assert slots(connection, one) == {1: ["done"]}
+        assert take(connection, one, BEN, at=after(4)) == []
+        assert tasks.get(connection, task.token, ANN).how == "judged"
+
+
+def test_a_late_answer_is_an_extra_one_where_others_have_the_item(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60)
+        [task] = take(connection, one, ANN)
+        [other] = take(connection, one, BEN, at=after(2))
+        late = judge(connection, task, at=after(2.5))
+        assert slots(connection, one) == {1: ["held"]}  # Ben's work is not taken from him
+        in_time = judge(connection, other, at=after(2.6))
+        assert (late.late, in_time.late) == (True, False)
+        assert judgements.current(connection, one.id) == [late, in_time]
+        assert slots(connection, one) == {1: ["done"]}
+
+
+def test_a_late_answer_to_an_item_that_the_person_holds_again_is_one_answer(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60)
+        [task] = take(connection, one, ANN)
+        [again] = take(connection, one, ANN, at=after(2))
+        assert again.token != task.token
+        judge(connection, task, at=after(2.5))
+        assert slots(connection, one) == {1: ["done"]}
+        assert tasks.get(connection, again.token, ANN).how == "released"
+        assert take(connection, one, ANN, at=after(3)) == []
+
+
+def test_an_answer_after_the_campaign_closed_is_kept(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        campaigns.set_state(connection, one, "closed", by=LEAD)
+        made = judge(connection, task)
+        assert judgements.current(connection, one.id) == [made]
+
+
+def test_a_late_answer_can_be_sent_twice_and_corrected(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60, overlap=2)
+        [task] = take(connection, one, ANN)
+        tasks.reclaim(connection, one, at=after(2))
+        made = judge(connection, task, at=after(3))
+        assert judge(connection, task, at=after(4)) == made
+        corrected = judge(connection, task, {"choice": 8}, key="key-00002", at=after(5))
+        assert corrected.supersedes == made.id
+        assert sorted(slots(connection, one)[task.item.id]) == ["done", "open"]
+
+
+# ---------------------------------------------------------------- undo and skip
+
+
+def test_nothing_to_take_back(database: Database) -> None:
+    with database.write() as connection:
+        one, other = open_campaign(connection), open_campaign(connection)
+        [task] = take(connection, other, ANN)
+        judge(connection, task)
+        for campaign, rater in ((one, ANN), (other, BEN)):
+            with pytest.raises(NotFound, match="nothing to take back"):
+                judgements.undo(connection, campaign, rater)
+
+
+def test_undo_gives_the_last_one_and_changes_nothing(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        made = []
+        for choice in (1, 8):
+            [task] = take(connection, one, ANN)
+            made.append(judge(connection, task, {"choice": choice}))
+        before = events.last_seq(connection)
+        task, last = judgements.undo(connection, one, ANN)
+        assert (task.token, last) == (made[1].token, made[1])
+        assert judgements.current(connection, one.id) == made
+        assert events.last_seq(connection) == before
+
+
+def test_a_skipped_item_goes_to_somebody_else_and_not_to_the_same_person(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1)
+        [task] = take(connection, one, ANN)
+        judgements.save_draft(connection, task.token, ANN, {"note": "half a thought"})
+        judgements.skip(connection, task.token, ANN, reason="too hard", at=NOON)
+        judgements.skip(connection, task.token, ANN, reason="too hard", at=NOON)  # again: nothing happens
+        assert take(connection, one, ANN) == []
+        assert judgements.drafts(connection, ANN) == {task.token: {"note": "half a thought"}}
+        [other] = take(connection, one, BEN)
+        assert other.item.id == task.item.id
+        skips = [each for each in events.after(connection, 0) if each.verb == "task.skipped"]
+        assert [each.body for each in skips] == [{"item": task.item.id, "reason": "too hard", "withdraws": None}]
+
+
+def test_skipping_after_all_withdraws_the_judgement(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1)
+        [task] = take(connection, one, ANN)
+        made = judge(connection, task)
+        judgements.skip(connection, task.token, ANN, reason="upsetting", at=NOON)
+        assert judgements.current(connection, one.id) == []
+        assert judgements.count(connection, one.id, ANN) == 0
+        withdrawal = connection.execute(select(judgement).where(judgement.c.withdraws)).one()
+        assert (withdrawal.supersedes, withdrawal.value, withdrawal.item_id) == (made.id, {}, made.item_id)
+        assert slots(connection, one) == {1: ["open"]}
+        [other] = take(connection, one, BEN)
+        assert judge(connection, other).supersedes is None
+
+
+def test_what_was_skipped_can_still_be_judged(database: Database) -> None:
+    """The draft is parked: whoever comes back to it is heard, as long as nobody else was asked as an extra judgement."""
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1)
+        [task] = take(connection, one, ANN)
+        judgements.skip(connection, task.token, ANN, reason="unclear", at=NOON)
+        made = judge(connection, task, at=after(1))
+        assert judgements.current(connection, one.id) == [made]
+        assert slots(connection, one) == {1: ["done"]}
+        assert take(connection, one, BEN) == []
+
+
+@pytest.mark.parametrize("reason", ["", "boring", "Unclear"])
+def test_a_skip_needs_a_reason(database: Database, reason: str) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        with pytest.raises(Invalid, match="is one of unclear"):
+            judgements.skip(connection, task.token, ANN, reason=reason)
+
+
+def test_a_note_with_a_skip_is_a_flag(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        judgements.skip(connection, task.token, ANN, reason="broken", note="The image is gone.")
+        [raised] = judgements.flags(connection, one.id)
+        assert (raised.reason, raised.note, raised.rater, raised.item_id) == ("other", "The image is gone.", ANN, task.item.id)
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def test_judgements_that_stand_by_item_rater_and_page(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=2, overlap=3)
+        made = []
+        for rater in (ANN, BEN, CAT):
+            for task in take(connection, one, rater, count=2):
+                made.append(judge(connection, task))
+        assert judgements.current(connection, one.id) == made
+        assert judgements.current(connection, one.id, rater=BEN) == made[2:4]
+        assert {each.rater for each in judgements.current(connection, one.id, item_id=1)} == {ANN, BEN, CAT}
+        assert judgements.current(connection, one.id, after=made[1].id, limit=2) == made[2:4]
+        assert judgements.count(connection, one.id, ANN) == 2
+        other = open_campaign(connection)
+        assert judgements.current(connection, other.id) == []
+
+
+def test_events_hold_no_text_and_no_token(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind="demonstration")
+        [task] = take(connection, one, ANN)
+        judgements.save_draft(connection, task.token, ANN, {"text": "my secret draft"})
+        judge(connection, task, {"text": "my secret answer"}, note="my secret note")
+        judgements.raise_flag(connection, task.token, ANN, reason="other", note="my secret worry")
+        written = str([vars(each) for each in events.after(connection, 0)])
+    assert "secret" not in written
+    assert task.token not in written
+
+
+# ---------------------------------------------------------------- drafts and flags
+
+
+def test_the_last_draft_counts_and_goes_with_the_judgement(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=3)
+        first, second = take(connection, one, ANN, count=2)
+        for text in ("a", "ab", "abc"):
+            judgements.save_draft(connection, first.token, ANN, {"note": text})
+        judgements.save_draft(connection, second.token, ANN, {})
+        assert judgements.drafts(connection, ANN) == {first.token: {"note": "abc"}, second.token: {}}
+        assert judgements.drafts(connection, ANN, tokens=[second.token]) == {second.token: {}}
+        assert judgements.drafts(connection, BEN) == {}
+        judge(connection, first)
+        assert judgements.drafts(connection, ANN) == {second.token: {}}
+
+
+def test_first_drafts_at_once(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+
+    def save(number: int) -> None:
+        with database.write() as connection:
+            judgements.save_draft(connection, task.token, ANN, {"note": str(number)})
+
+    assert together([lambda number=number: save(number) for number in range(6)]) == []  # type: ignore[misc]
+    with database.read() as connection:
+        assert judgements.drafts(connection, ANN)[task.token]["note"] in set("012345")
+
+
+@pytest.mark.parametrize("body", [{"text": "x" * 400_001}, {"text": "\x00"}, {"text": "\ud800"}, {"n": float("inf")}, {"n": 2**64}])
+def test_a_draft_that_cannot_be_kept(database: Database, body: dict[str, Any]) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        with pytest.raises(Invalid) as raised:
+            judgements.save_draft(connection, task.token, ANN, body)
+        assert raised.value.field == "draft"
+
+
+def test_a_flag_is_raised_and_resolved_once(database: Database) -> None:
+    with database.write() as connection:
+        one, other = open_campaign(connection), open_campaign(connection)
+        [task] = take(connection, one, ANN)
+        first = judgements.raise_flag(connection, task.token, ANN, reason="harmful")
+        second = judgements.raise_flag(connection, task.token, ANN, reason="other", note="Look at this.")
+        assert [(each.id, each.reason, each.note) for each in judgements.flags(connection, one.id)] == [
+            (second, "other", "Look at this."),
+            (first, "harmful", ""),
+        ]
+        with pytest.raises(NotFound):
+            judgements.resolve_flag(connection, other.id, first, by=LEAD)
+        judgements.resolve_flag(connection, one.id, first, by=LEAD)
+        before = events.last_seq(connection)
+        judgements.resolve_flag(connection, one.id, first, by=BEN)  # again: nothing happens
+        assert events.last_seq(connection) == before
+        assert [each.id for each in judgements.flags(connection, one.id)] == [second]
+        [resolved] = judgements.flags(connection, one.id, resolved=True)
+        assert (resolved.id, resolved.resolved_by) == (first, LEAD)
+        for wrong in ({"reason": "boring"}, {"reason": "other", "note": "x" * 10_001}, {"reason": "other", "note": "\x00"}):
+            with pytest.raises(Invalid):
+                judgements.raise_flag(connection, task.token, ANN, **wrong)
+
+
+def test_the_chain_holds_after_a_day_of_work(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=8, overlap=2)
+    for number, rater in enumerate((ANN, BEN, CAT) * 4):
+        with database.write() as connection:
+            for task in take(connection, one, rater, count=2, at=after(number)):
+                if number % 3 == 0:
+                    judgements.skip(connection, task.token, rater, reason="unclear", at=after(number))
+                else:
+                    judge(connection, task, at=after(number))
+    with database.read() as connection:
+        verdict = events.verify(connection)
+        made = [each.body["judgement"] for each in events.after(connection, 0) if each.verb == "judgement.made"]
+        assert verdict.problem is None
+        assert made == list(connection.execute(select(judgement.c.id).order_by(judgement.c.id)).scalars())
+        assert max(len([s for s in states if s != "open"]) for states in slots(connection, one).values()) <= 2
+        assert items.counts(connection, [one.id])[one.id]["done"] == len(judgements.current(connection, one.id)) == len(made)

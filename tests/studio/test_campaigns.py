@@ -1,0 +1,201 @@
+import hashlib
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from databases import Files
+from fairlead.data.records import Message
+from fairlead.labels import campaigns, items, people
+from fairlead.labels.database import Database, open_database
+from fairlead.labels.items import Answer, NewItem
+from fairlead.studio import app as apps
+from studio.leads import Place, filled, open_place, pairs, rows, upload
+
+VENDOR = apps.STATIC / "vendor"
+
+
+@pytest.fixture
+def place(database: Database, tmp_path: Path) -> Place:
+    return open_place(database, tmp_path)
+
+
+def test_a_campaign_is_made_changed_opened_and_listed(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    made = lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "pairwise", "aspects": ["brief"], "pay_per_hour": 18.5})
+    assert made.status_code == 201
+    assert made.json()["options"] == {"aspects": ["brief"], "chips": [], "points": 7}
+    assert (
+        lead.patch("/api/v1/campaigns/help", json={"name": "Helpful", "overlap": 3, "chips": ["clear"], "pay_per_hour": 0}).status_code
+        == 200
+    )
+    found = lead.get("/api/v1/campaigns/help").json()
+    assert (found["name"], found["overlap"], found["pay_per_hour"], found["state"]) == ("Helpful", 3, None, "draft")
+    assert found["options"] == {"aspects": ["brief"], "chips": ["clear"], "points": 7}
+    assert lead.post("/api/v1/campaigns/help/state", json={"state": "open"}).json()["state"] == "open"
+    assert lead.post("/api/v1/campaigns/help/state", json={"state": "paused"}).json()["state"] == "paused"
+    assert [one["slug"] for one in lead.get("/api/v1/campaigns").json()["campaigns"]] == ["help"]
+
+
+def test_everything_that_is_wrong_is_said_at_once(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    refused = lead.post("/api/v1/campaigns", json={"name": " ", "kind": "pairwise", "overlap": 99, "currency": "euro", "lease_s": 1})
+    assert refused.status_code == 422
+    assert sorted(refused.json()["error"]["fields"]) == ["currency", "lease_s", "name", "overlap"]
+    assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
+
+
+def test_a_lead_of_one_campaign_leads_what_they_make_and_sees_no_other(place: Place) -> None:
+    owner = place.browser(place.person("Olga", "owner"))
+    for name in ("One", "Two"):
+        owner.post("/api/v1/campaigns", json={"name": name, "kind": "thumbs"})
+    lead = place.browser(place.person("Ada", one="lead"))
+    assert lead.post("/api/v1/campaigns", json={"name": "Mine", "kind": "thumbs"}).status_code == 201
+    assert lead.patch("/api/v1/campaigns/mine", json={"overlap": 2}).status_code == 200
+    assert [one["slug"] for one in lead.get("/api/v1/campaigns").json()["campaigns"]] == ["mine", "one"]
+    assert lead.get("/api/v1/campaigns/two").status_code == 404
+    labeller = place.browser(place.person("Ben", one="labeller"))
+    assert labeller.get("/api/v1/campaigns").status_code == 403
+    assert labeller.post("/api/v1/campaigns", json={"name": "No", "kind": "thumbs"}).status_code == 403
+
+
+def test_guidelines_have_versions_and_what_changed(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "thumbs", "guidelines": "One.\nTwo.\nThree."})
+    again = lead.post("/api/v1/campaigns/help/guidelines", json={"text": "One.\nTwo!\nThree.\n<script>x</script>"})
+    assert (again.status_code, again.json()["version"]) == (201, 2)
+    assert "<script" not in again.json()["html"]
+    assert lead.post("/api/v1/campaigns/help/guidelines", json={"text": "One.\nTwo!\nThree.\n<script>x</script>"}).json()["version"] == 2
+    diff = lead.get("/api/v1/campaigns/help/guidelines/2/diff").json()
+    assert [(line["what"], line["text"]) for line in diff["lines"]] == [
+        ("same", "One."), ("removed", "Two."), ("added", "Two!"), ("same", "Three."), ("added", "<script>x</script>"),
+    ]  # fmt: skip
+    assert lead.get("/api/v1/campaigns/help/guidelines/3/diff").status_code == 404
+    assert lead.get("/api/v1/campaigns/help/guidelines/2/diff?against=7").status_code == 404
+    page = lead.get("/c/help/guidelines").text
+    assert "<script>x" not in page and "What changed since version 1" in page
+    reader = place.browser(place.person("Ben", help="labeller"))
+    shown = reader.get("/c/help/guidelines")
+    assert shown.status_code == 200 and "Save as a new version" not in shown.text and "Ada" not in shown.text
+
+
+# ---------------------------------------------------------------- the wizard
+
+
+def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    sent = lead.post("/new/uploads", files={"file": ("my rows.jsonl", pairs(7) + b"{broken\n")})
+    assert (sent.status_code, sent.headers["location"]) == (303, "/new/kind?upload=1")
+    kinds_page = lead.get("/new/kind?upload=1").text
+    assert "my rows.jsonl" in kinds_page and "8 rows become 7 items" in kinds_page and "Question 4?" in kinds_page
+    assert "Question 5?" not in kinds_page  # five are shown
+    part = lead.get("/new/kind?upload=1&kind=rating", headers={"HX-Request": "true"}).text
+    assert "8 rows become 14 items" in part and "<html" not in part
+    task = lead.get("/new/task?upload=1&kind=pairwise&pairs=each&model=")
+    assert task.status_code == 200 and "What makes an answer better" in task.text
+    form = {
+        "upload": "1", "kind": "pairwise", "pairs": "each", "model": "", "name": "Help <b>", "guidelines": "# Be kind", "overlap": "2",
+        "audience": "Nurses", "pay_per_hour": "18,50", "currency": "EUR", "lease_min": "45", "aspects": "helpful, honest,",
+        "chips": "clear\nshort", "points": "7",
+    }  # fmt: skip
+    refused = lead.post("/new", data=form | {"overlap": "many", "name": "Kept"})
+    assert refused.status_code == 422 and "is a whole number" in refused.text and 'value="Kept"' in refused.text
+    assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
+    made = lead.post("/new", data=form | {"publish": "true"})
+    assert (made.status_code, made.headers["location"]) == (303, "/c/help-b/items")
+    assert [job.result for job in place.work()] == [{"rows": 8, "added": 7, "duplicates": 0, "set_aside": 1}]
+    found = lead.get("/api/v1/campaigns/help-b").json()
+    assert (found["state"], found["overlap"], found["lease_s"], found["pay_per_hour"]) == ("open", 2, 2700, 18.5)
+    assert found["options"] == {"aspects": ["helpful", "honest"], "chips": ["clear", "short"], "points": 7}
+    assert found["progress"] == {"items": 7, "wanted": 14, "open": 14, "held": 0, "done": 0}
+    page = lead.get("/c/help-b/items").text
+    assert "Help &lt;b&gt;" in page and "7 items added" in page and "1 set aside" in page
+
+
+def test_a_draft_is_made_without_publishing_and_nothing_is_half_made(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    form = {"kind": "pairwise", "name": "Half", "upload": "99", "overlap": "1", "lease_min": "30", "points": "7", "currency": "EUR"}
+    assert lead.post("/new", data=form).status_code == 422  # there is no such upload
+    assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
+    found = upload(lead, pairs(2))
+    assert lead.post("/new", data=form | {"upload": str(found["id"])}).status_code == 303
+    assert lead.get("/api/v1/campaigns/half").json()["state"] == "draft"
+
+
+def test_a_file_that_cannot_be_used_is_said_on_the_page(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    refused = lead.post("/new/uploads", files={"file": ("notes.txt", b"hello\n")})
+    assert refused.status_code == 422 and "notes.txt:1" in refused.text
+    nothing = lead.post("/new/uploads", data={"x": "y"})
+    assert nothing.status_code == 422 and "choose one first" in nothing.text
+
+
+def test_an_upload_larger_than_the_studio_takes_is_refused(database: Database, tmp_path: Path) -> None:
+    place = open_place(database, tmp_path, upload_mb=1)
+    lead = place.browser(place.person("Ada", "lead"))
+    for path in ("/api/v1/uploads", "/new/uploads"):
+        assert lead.post(path, files={"file": ("big.jsonl", b" " * (2**20 + 1))}).status_code == 413
+    assert not (place.project.data / "uploads").exists()
+
+
+def test_somebody_elses_upload_is_not_there(place: Place) -> None:
+    ada = place.browser(place.person("Ada", "owner"))
+    for name in ("One", "Two"):
+        ada.post("/api/v1/campaigns", json={"name": name, "kind": "pairwise"})
+    ben, cat = place.browser(place.person("Ben", one="lead")), place.browser(place.person("Cat", two="lead"))
+    found = upload(ben, pairs(2))
+    body = {"upload": found["id"], "kind": "pairwise"}
+    assert cat.get(f"/api/v1/uploads/{found['id']}").status_code == 404
+    assert cat.post("/api/v1/imports/preview", json=body).status_code == 404
+    assert cat.post("/api/v1/campaigns/two/imports", json={"upload": found["id"]}).status_code == 404
+    assert ben.post("/api/v1/imports/preview", json=body).status_code == 200
+
+
+def test_a_form_of_another_site_is_refused(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    del lead.headers["X-CSRF-Token"]
+    for path in ("/new", "/new/uploads", "/markdown"):
+        assert lead.post(path, data={"kind": "thumbs", "name": "No"}).status_code == 403
+
+
+# ---------------------------------------------------------------- what pages stand on
+
+
+def test_the_list_is_quick_with_a_hundred_thousand_items(files: Files, tmp_path: Path) -> None:
+    database = open_database(files.copy(tmp_path))
+    place = open_place(database, tmp_path)
+    owner = place.person("Olga", "owner")
+    answers = tuple(Answer((Message("assistant", text),)) for text in ("yes", "no"))
+    with database.write() as connection:
+        one = campaigns.create(connection, name="Large", kind="pairwise", by=owner.rater)
+        items.add(connection, one, (NewItem((Message("user", f"{n}?"),), answers) for n in range(100_000)), by=owner.rater)
+        people.join(connection, owner, one.id, "lead", by="system")
+    client = place.browser(owner)
+    took = []
+    for _ in range(20):
+        began = time.process_time()
+        assert client.get("/campaigns").status_code == 200
+        took.append(time.process_time() - began)
+    assert sorted(took)[18] < 0.2
+    assert client.get("/api/v1/campaigns").json()["campaigns"][0]["progress"]["items"] == 100_000
+    database.close()
+
+
+def test_files_of_others_are_unchanged_and_named() -> None:
+    listed = dict(re.findall(r"\| `([\w.]+)` \|.*`([0-9a-f]{64})` \|", (VENDOR / "README.md").read_text()))
+    present = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VENDOR.glob("*.js")}
+    assert present == listed and present
+
+
+def test_pages_of_leads_have_no_inline_script_or_style(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(3))
+    found = upload(lead, rows({"prompt": "2?"}))
+    for path in (
+        "/campaigns", "/new", f"/new/kind?upload={found['id']}", f"/new/task?upload={found['id']}&kind=demonstration", f"/c/{slug}/items",
+        f"/c/{slug}/items/1", f"/c/{slug}/add", f"/c/{slug}/guidelines", f"/c/{slug}/settings", f"/c/{slug}/snapshots",
+    ):  # fmt: skip
+        answer = lead.get(path)
+        assert answer.status_code == 200, path
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:|js:\{", answer.text), path

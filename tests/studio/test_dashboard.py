@@ -1,0 +1,121 @@
+"""The dashboard over HTTP: who sees it, what it says, and what a lead does there."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+import web
+from fairlead.labels import events, judgements, tasks
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import Database
+from labels.build import VALUES, judge, open_campaign
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+def busy(database: Database, **settings: Any) -> tuple[Campaign, str]:
+    """A campaign with a judgement, a flag and a hold; and the token of the hold."""
+    with database.write() as connection:
+        one = open_campaign(connection, overlap=2, pay_per_hour=30.0, **settings)
+    ben = web.person(database, "Ben Franklin", helpful_pairwise="labeller")
+    with database.write() as connection:
+        done, held = tasks.lease(connection, one, ben.rater, count=2)
+        judge(connection, done, active_ms=36_000)
+        judgements.raise_flag(connection, held.token, ben.rater, reason="broken", note=HOSTILE)
+    return one, held.token
+
+
+def path(one: Campaign, rest: str = "") -> str:
+    return f"/api/v1/campaigns/{one.slug}{rest}"
+
+
+def test_the_figures_as_json(app: FastAPI, database: Database) -> None:
+    one, _ = busy(database)
+    client = web.browser(app, database, web.person(database, "Ada", "owner"))
+    said = client.get(path(one, "/progress")).json()
+    found = said["progress"]
+    assert (found["wanted"], found["done"], found["held"], found["judgements"]) == (12, 1, 1, 1)
+    assert found["cost"] == pytest.approx(0.3) and found["currency"] == "EUR"
+    assert found["seconds"] == {"value": 36.0, "low": None, "high": None, "n": 1}  # one value bounds nothing
+    assert found["people"][0]["rater"].startswith("r-") and "Ben" not in str(said)
+    assert said["agreement"] is None and said["tags"] == []
+    with database.read() as connection:
+        assert said["seq"] == events.last_seq(connection)
+
+
+@pytest.mark.parametrize(
+    ("role", "reads", "acts"),
+    [("viewer", 200, 403), ("adjudicator", 200, 403), ("lead", 200, 204), ("labeller", 403, 403), (None, 404, 404)],
+)
+def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | None, reads: int, acts: int) -> None:
+    one, token = busy(database)
+    somebody = web.person(database, "Eve", **({"helpful_pairwise": role} if role else {}))
+    client = web.browser(app, database, somebody)
+    with database.read() as connection:
+        [flag] = judgements.flags(connection, one.id)
+    assert client.get(path(one, "/progress")).status_code == reads
+    assert client.get(path(one, "/flags")).status_code == reads
+    assert client.get(f"/c/{one.slug}/figures").status_code == reads
+    assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == acts
+    assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
+    with database.read() as connection:
+        assert len(judgements.flags(connection, one.id)) == (0 if acts == 204 else 1)
+
+
+def test_taking_back_frees_the_item_and_is_seen_at_once(app: FastAPI, database: Database) -> None:
+    one, token = busy(database)
+    client = web.browser(app, database, web.person(database, "Ada", "owner"))
+    assert client.get(path(one, "/progress")).json()["progress"]["held"] == 1
+    assert client.post(path(one, f"/held/{token}/take-back")).status_code == 204
+    assert client.get(path(one, "/progress")).json()["progress"]["held"] == 0
+    assert client.post(path(one, f"/held/{token}/take-back")).status_code == 204  # it is free already
+    assert client.post(path(one, "/held/nothing/take-back")).status_code == 404
+
+
+def test_a_flag_or_hold_of_another_campaign_is_not_there(app: FastAPI, database: Database) -> None:
+    one, token = busy(database)
+    with database.write() as connection:
+        other = open_campaign(connection, kind="thumbs")
+        [flag] = judgements.flags(connection, one.id)
+    client = web.browser(app, database, web.person(database, "Ada", helpful_thumbs="lead"))
+    assert client.post(path(other, f"/flags/{flag.id}/resolve")).status_code == 404
+    assert client.post(path(other, f"/held/{token}/take-back")).status_code == 404
+
+
+def test_the_page_shows_names_to_leads_only_and_runs_nothing(app: FastAPI, database: Database) -> None:
+    one, _ = busy(database)
+    lead = web.browser(app, database, web.person(database, "Ada", helpful_pairwise="lead")).get(f"/c/{one.slug}")
+    watcher = web.browser(app, database, web.person(database, "Vic", helpful_pairwise="viewer")).get(f"/c/{one.slug}")
+    assert lead.status_code == watcher.status_code == 200
+    assert "Ben Franklin" in lead.text and "Ben Franklin" not in watcher.text
+    assert "Settle" in lead.text and "Settle" not in watcher.text
+    for page in (lead.text, watcher.text):
+        assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
+        assert " style=" not in page and " onerror=" not in page.replace("&lt;img src=x onerror=alert(1)&gt;", "")
+
+
+def test_who_only_labels_is_sent_to_work(app: FastAPI, database: Database) -> None:
+    one, _ = busy(database)
+    said = web.browser(app, database, web.person(database, "Lea", helpful_pairwise="labeller")).get(f"/c/{one.slug}")
+    assert (said.status_code, said.headers["location"]) == (303, f"/c/{one.slug}/label")
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "ranking", "rating", "thumbs", "aspects", "demonstration", "edit", "conversation", "chat"])
+def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind=kind)
+        if kind not in ("conversation", "chat"):
+            for task in tasks.lease(connection, one, "r-0000000001", count=2):
+                judge(connection, task, VALUES[one.kind], active_ms=2000)
+    said = web.browser(app, database, web.person(database, "Ada", "owner")).get(f"/c/{one.slug}")
+    assert said.status_code == 200 and "Just judged" in said.text
+
+
+def test_figures_are_computed_once_for_all_who_look(app: FastAPI, database: Database) -> None:
+    one, _ = busy(database)
+    board = app.state.board
+    first = board.of(one)
+    assert board.of(one).progress is first.progress
+    board.forget(one)
+    assert board.of(one).progress is not first.progress

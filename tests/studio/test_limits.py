@@ -1,0 +1,127 @@
+"""How often and how much one client may ask."""
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+import web
+from fairlead.labels import people
+from fairlead.labels.database import Database
+from fairlead.studio.limits import MOST_KEYS, BodyLimit, Limiter, TooMany
+
+PASSWORD = "correct horse battery"
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def refused(limiter: Limiter, key: str = "ada") -> bool:
+    try:
+        limiter.check(key)
+    except TooMany:
+        return True
+    return False
+
+
+def test_a_limit_holds_for_a_while_and_for_one_key() -> None:
+    time = Time()
+    limiter = Limiter(2, 60, time)
+    limiter.failed("ada")
+    time.now = 40
+    assert not refused(limiter)
+    limiter.failed("ada")
+    assert refused(limiter) and not refused(limiter, "ben")
+    with pytest.raises(TooMany, match="20 seconds") as said:
+        limiter.check("ada")
+    assert said.value.wait_s == 20
+    time.now = 60  # the first failure is forgotten, the second is not
+    assert not refused(limiter)
+    limiter.failed("ada")
+    assert refused(limiter)
+    limiter.succeeded("ada")
+    assert not refused(limiter)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    limiter = Limiter(1, 60, Time())
+    limiter.failed("first")
+    for number in range(MOST_KEYS):
+        limiter.failed(str(number))
+    assert not refused(limiter, "first") and refused(limiter, "0")
+
+
+def attempt(client: httpx.Client, email: str, password: str = "wrong wrong") -> int:
+    return client.post("/api/v1/session", json={"email": email, "password": password}).status_code
+
+
+def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None:
+    with database.write() as connection:
+        people.add(connection, name="Ada", email="ada@example.org", password=PASSWORD)
+        people.add(connection, name="Ben", email="ben@example.org", password=PASSWORD)
+    clients = [web.stranger(app, address=f"10.0.0.{number}") for number in range(9)]  # also from many places
+    assert [attempt(client, " ADA@example.org") for client in clients] == [401] * 8 + [429]
+    said = clients[8].post("/api/v1/session", json={"email": "ada@example.org", "password": PASSWORD})
+    assert said.status_code == 429 and int(said.headers["retry-after"]) > 800
+    assert "try again in 15 minutes" in said.json()["error"]["message"]
+    assert attempt(clients[8], "ben@example.org", PASSWORD) == 200
+
+
+def test_logging_in_forgives_what_went_before(app: FastAPI, database: Database) -> None:
+    with database.write() as connection:
+        people.add(connection, name="Ada", email="ada@example.org", password=PASSWORD)
+    app.state.wrong_passwords = Limiter(2, 900)
+    for password in ("wrong wrong", PASSWORD) * 3:
+        assert attempt(web.stranger(app), "ada@example.org", password) == (200 if password == PASSWORD else 401)
+
+
+def test_guessing_many_peoples_passwords_from_one_place(app: FastAPI) -> None:
+    app.state.wrong_clients = Limiter(4, 900)
+    client, other = web.stranger(app, address="10.0.0.1"), web.stranger(app, address="10.0.0.2")
+    assert [attempt(client, f"{number}@example.org") for number in range(5)] == [401] * 4 + [429]
+    assert attempt(other, "x@example.org") == 401
+    assert client.post("/login", data={"email": "a@example.org", "password": "x"}).status_code == 429
+
+
+def test_guessing_links(app: FastAPI) -> None:
+    client = web.stranger(app)
+    assert [client.get(f"/join/guess{number}").status_code for number in range(41)] == [404] * 40 + [429]
+    assert client.post("/api/v1/join", json={"secret": "guess"}).status_code == 429
+
+
+def test_large_requests_are_refused_before_anything_reads_them(app: FastAPI) -> None:
+    client = web.stranger(app)
+    said = client.post("/api/v1/session", content=b"x" * (2 * 1024 * 1024 + 1))
+    assert said.status_code == 413 and said.json()["error"]["message"] == "this is too large; at most 2 MiB are taken."
+    assert client.post("/api/v1/session", content=b"x", headers={"content-length": "1e9"}).status_code == 413
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/v1/uploads", 200), ("/api/v1/uploads/7", 200), ("/api/v1/uploadsx", 413), ("/", 413)])
+def test_a_request_that_hides_its_size_is_counted(path: str, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        await PlainTextResponse("all read")(scope, receive, send)
+
+    chunks = [{"type": "http.request", "body": b"x" * 60, "more_body": number < 9} for number in range(10)]
+    sent: list[int] = []
+
+    async def receive() -> dict[str, object]:
+        return chunks.pop(0)
+
+    async def send(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            sent.append(int(str(message["status"])))
+
+    scope = {"type": "http", "path": path, "headers": [], "method": "POST"}
+    asyncio.run(BodyLimit(app, small=500, uploads=600)(scope, receive, send))  # type: ignore[arg-type]
+    assert sent == [status]
+    assert len(chunks) == (0 if status == 200 else 1)
