@@ -57,9 +57,9 @@ base-model: $(VENV)/.train
 picture: $(VENV)/.test
 	$(BIN)/python docs/make_picture.py demo/report.html docs/report.png
 
-# Pictures of the studio for its documentation: some minutes.
+# Pictures of every page of the studio, light and dark, wide and phone: two minutes.
 screenshots: $(VENV)/.test
-	$(BIN)/python docs/make_screenshots.py docs/studio
+	$(BIN)/python docs/make_screenshots.py build/screenshots
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
