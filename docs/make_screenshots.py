@@ -1,6 +1,6 @@
 """Pictures of the studio for its documentation: every kind of task and the pages of leads; light and dark, wide and phone.
 
-Usage: python docs/make_screenshots.py docs/studio [NAME …]        all, or those whose names begin so
+Usage: python docs/make_screenshots.py build/screenshots [NAME …]        all, or those whose names begin so
 
 Starts `fairlead studio serve --demo` on a project of its own, in which a run and some artifacts were put, lets the colleagues work
 for a while, freezes a snapshot, and looks at the pages with Chromium.
