@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import postgres
@@ -15,6 +16,9 @@ from fairlead.data.writing import write_records
 from fairlead.labels.database import Database, open_database
 from fairlead.rehearse import campaign, corpus
 from outcome import Cli, Outcome
+
+hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("tests")
 
 SHARED = Path(os.environ.get("FAIRLEAD_SHARED", Path(__file__).parents[2] / "shared"))
 TINY = ["vocab_size=320", "hidden=32", "layers=2", "heads=2", "intermediate=64", "context=256", "batch=16", "warmup=1"]
