@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-unit test-oracle check base-model picture screenshots clean
 
@@ -15,10 +16,10 @@ demo: $(VENV)/.train
 	$(BIN)/fairlead quickstart --out demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-unit: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser"
 
 # TRL is somebody else's and large: where it cannot be had, nothing is compared; that is a failure only where CI is set.
 test-oracle: $(VENV)/.test

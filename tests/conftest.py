@@ -17,6 +17,9 @@ from fairlead.labels.database import Database, open_database
 from fairlead.rehearse import campaign, corpus
 from outcome import Cli, Outcome
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for processes that tests start: a core for each worker
+
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("tests")
 

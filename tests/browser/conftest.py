@@ -6,10 +6,9 @@
         page = browse(ada, viewport={"width": 360, "height": 740})
         page.goto(f"{studio.url}/c/{campaign.slug}/label")
 
-One server and one Chromium serve a whole session of tests; every test makes campaigns and people of its own.
+One server serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of its own.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+import get_chromium
 from databases import Files
 from fairlead.data.records import Message
 from fairlead.labels import access, campaigns, items, judgements, kinds, people
@@ -34,7 +34,6 @@ from fairlead.studio.auth import COOKIE
 from fairlead.studio.settings import Settings
 from fairlead.studio.talks import Talks
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 GUIDELINES = "# What helps\n\nPrefer the answer that is **right**, then the one that is shorter.\n\n- No guessing.\n"
 
@@ -149,10 +148,10 @@ def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[S
     database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: Playwright's event loop runs in this thread, where others may want one
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        path = next((found for name in PROGRAMS if (found := shutil.which(name))), playwright.chromium.executable_path)
+        path = get_chromium.installed() or playwright.chromium.executable_path
         if not Path(path).exists():
             pytest.skip("no Chromium on the path; tests/get_chromium.py says how to get one")
         opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)

@@ -1,6 +1,5 @@
 """The pages in a real Chromium: nothing overflows, nothing runs, nothing is fetched."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import fixtures
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+import get_chromium
 from fairlead.report.admission_page import render_admission
 from fairlead.report.round_page import render_round
 from fairlead.report.run_page import render_run
@@ -17,9 +17,8 @@ from fairlead.report.run_page import render_run
 
 def chromium() -> str | None:
     """One on the path, or the one that Playwright brought."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if path := shutil.which(name):
-            return path
+    if path := get_chromium.installed():
+        return path
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
     return own if Path(own).exists() else None

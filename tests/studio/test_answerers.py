@@ -147,10 +147,6 @@ def test_an_address_that_is_none_is_refused(project: Path, url: str) -> None:
         answerers.endpoints(project)
 
 
-def test_the_studio_does_not_load_torch() -> None:
-    assert "torch" not in sys.modules
-
-
 # ---------------------------------------------------------------- a process of its own
 
 ECHO = """
