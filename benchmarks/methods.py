@@ -9,7 +9,6 @@ that nothing was trained on, one answer each at temperature 1.  The gain is over
 is Student's over the seeds.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -17,12 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks import pocket
-from benchmarks.quickstart import machine
-from fairlead.core import files
-from fairlead.core.allocator import keep_freed_pages
+from benchmarks import over_seeds, pocket
 from fairlead.data.records import Binary, Comparison
 from fairlead.recipes import alternate, best_of_n, dpo, grpo, kto, ppo, reward, sft, uft
 from fairlead.stats import interval
@@ -73,22 +67,13 @@ METHODS: dict[str, Method] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser = over_seeds.arguments(__doc__, "build/methods")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="some of them only")
-    parser.add_argument("--out", type=Path, default=Path("build/methods"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_pages()
-    seeds: dict[str, Any] = json.loads(args.json.read_text(encoding="utf-8"))["seeds"] if args.json and args.json.exists() else {}
-    for seed in args.seeds:
-        seeds[str(seed)] = seeds.get(str(seed), {}) | one_seed(args.out / f"seed-{seed}", seed, args.methods)
-        if args.json:  # after each seed, and beside those that are there: a seed takes a quarter of an hour
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            files.write_text(args.json, json.dumps({"machine": machine(), "seeds": seeds}, indent=2) + "\n")
-    whole = [seed for seed in seeds.values() if all(name in seed for name in args.methods)]
+    over_seeds.prepare(args)
+    seeds = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.methods))
+    now = {name: METHODS[name].settings for name in args.methods}
+    whole = [seed for seed in seeds.values() if all(name in seed and seed[name].get("settings") == now[name] for name in now)]
     print(table(whole, args.methods))
 
 
@@ -118,6 +103,7 @@ def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
             "win_rate": rate.as_dict(),
             "kl": pocket.kl(home, label, "sft"),
             "seconds": seconds,
+            "settings": method.settings,
         }
         print(seed, name, json.dumps({key: round(found[name][key], 3) for key in ("gold", "kl", "seconds")}), flush=True)
     return found
@@ -131,16 +117,7 @@ def trained(home: Project, name: str, method: Method, sources: dict[str, str], s
     if method.recipe is best_of_n:  # whose answers are learned from in a second run
         learn = sft.Config(name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2)
         made = pocket.train(home, sft, learn)
-    return made, remembered(home, label, time.process_time() - began)
-
-
-def remembered(home: Project, label: str, seconds: float) -> float:
-    """What a method took when it was run; a run that is found again takes nothing."""
-    path = home.root / "cpu_seconds.json"
-    known: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known.setdefault(label, seconds)
-    files.write_text(path, json.dumps(known, indent=2) + "\n")
-    return known[label]
+    return made, pocket.remembered(home, label, time.process_time() - began)
 
 
 def thumbs(comparisons: Sequence[Comparison]) -> list[Binary]:

@@ -14,7 +14,6 @@ it is the probe, as a small set of trusted judgements would be.  Gains are over 
 curves: d (alpha - beta log d) for PPO, d (alpha - beta d) for best-of-n, with d = sqrt(KL), KL in nats per answer.
 """
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
@@ -23,12 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import torch
 from numpy.typing import NDArray
 
-from benchmarks import pocket
-from benchmarks.quickstart import machine
-from fairlead.core.allocator import keep_freed_pages
+from benchmarks import over_seeds, pocket
 from fairlead.recipes import ppo, reward
 from fairlead.rehearse import campaign, raters
 from fairlead.stats import best_of, interval
@@ -55,20 +51,12 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--out", type=Path, default=Path("build/overoptimisation"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_pages()
-    found = {seed: one_seed(args.out / f"seed-{seed}", seed) for seed in args.seeds}
+    args = over_seeds.arguments(__doc__, "build/overoptimisation").parse_args()
+    over_seeds.prepare(args)
+    found = over_seeds.each(args, one_seed)
     summary = summarise(list(found.values()))
     print(json.dumps(summary, indent=2))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": machine(), "summary": summary, "seeds": found}, indent=2) + "\n", encoding="utf-8")
+    over_seeds.save(args, found, summary)
 
 
 def one_seed(out: Path, seed: int) -> dict[str, Any]:

@@ -8,14 +8,12 @@ gold rule on pairs of prompts that no label was about.  The figure is (aware - n
 with Fieller's 95 % interval.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quickstart import machine
+from benchmarks import over_seeds
 from fairlead.core import seed as seeds
 from fairlead.data.records import Comparison, Message
 from fairlead.data.writing import write_records
@@ -40,24 +38,19 @@ SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--out", type=Path, default=Path("build/rater_aware"))
-    parser.add_argument("--json", type=Path)
+    parser = over_seeds.arguments(__doc__, "build/rater_aware")
     parser.add_argument("--labels", type=int, default=NUM_LABELS)
     args = parser.parse_args()
-    found = {seed: one_seed(args.out / f"seed-{seed}", seed, args.labels) for seed in args.seeds}
+    over_seeds.prepare(args)
+    found = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.labels))
     print("| seed | naive | aware | oracle |\n|---|---|---|---|")
     for seed, one in found.items():
         print(f"| {seed} | {one['naive']:.3f} | {one['aware']:.3f} | {one['oracle']:.3f} |")
     gap, gained = ([one[arm] - one["naive"] for one in found.values()] for arm in ("oracle", "aware"))
     recovered, points = interval.ratio(gained, gap), 100 * sum(gap) / len(gap)
     print(f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) of a mean gap of {points:.1f} points")
-    if args.json:
-        result = {"machine": machine(), "labels": args.labels, "settings": SETTINGS, "recovered": recovered.as_dict(), "seeds": found}
-        result["gained"] = interval.mean(gained).as_dict()
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    summary = {"recovered": recovered.as_dict(), "gained": interval.mean(gained).as_dict(), "settings": SETTINGS}
+    over_seeds.save(args, found, summary)
 
 
 def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
@@ -67,7 +60,7 @@ def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     labels, test = raters.label(every[NUM_TEST:], PANEL, run_seed=seed), every[:NUM_TEST]
     write_records(project.data / "labels.jsonl", labels)
     write_records(project.data / "told.jsonl", told(labels))
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"labels": num_labels}
     for arm, file, rater_effects in (("naive", "labels", False), ("aware", "labels", True), ("oracle", "told", False)):
         config = reward.Config(
             name=arm,

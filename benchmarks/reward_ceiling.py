@@ -9,7 +9,6 @@ is what the model makes of what can be known.  The expected calibration error li
 equal size; the temperature is the admission report's, fitted to prompts that the training run held out.  The test has its own.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from scipy import special
 
-from benchmarks.quickstart import machine
+from benchmarks import over_seeds
 from benchmarks.rater_aware import pairs
 from fairlead.data.records import Message
 from fairlead.data.writing import write_records
@@ -29,7 +27,7 @@ from fairlead.model.judged import score_conversations
 from fairlead.recipes import reward
 from fairlead.rehearse import raters, world
 from fairlead.rehearse.raters import Candidates, Rater
-from fairlead.stats import interval
+from fairlead.stats import calibration, interval
 from fairlead.store import project as projects
 from fairlead.store.run import open_run
 
@@ -42,19 +40,14 @@ SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser = over_seeds.arguments(__doc__, "build/reward_ceiling")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of judged pairs")
-    parser.add_argument("--out", type=Path, default=Path("build/reward_ceiling"))
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    found = {seed: {size: one(args.out / f"seed-{seed}", seed, size) for size in args.sizes} for seed in args.seeds}
-    summary = {size: summarise([seed[size] for seed in found.values()]) for size in args.sizes}
+    over_seeds.prepare(args)
+    found = over_seeds.each(args, lambda out, seed: {str(size): one(out, seed, size) for size in args.sizes})
+    summary = {str(size): summarise([seed[str(size)] for seed in found.values() if str(size) in seed]) for size in args.sizes}
     print(json.dumps(summary, indent=2))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        result = {"machine": machine(), "settings": SETTINGS, "summary": summary, "seeds": found}
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    over_seeds.save(args, found, summary | {"settings": SETTINGS})
 
 
 def one(root: Path, seed: int, size: int) -> dict[str, Any]:
@@ -111,7 +104,7 @@ def preference(pair: Candidates, panel: Sequence[Rater]) -> float:
 
 def ece(margins: Vector, p: Vector, temperature: float) -> float:
     """Mean over bins of |mean stated confidence - mean chance that people agree|."""
-    stated = special.expit(numpy.abs(margins) / temperature)
+    stated = calibration.probabilities(numpy.abs(margins).tolist(), temperature)
     agreed = numpy.where(margins > 0, p, 1 - p)
     parts = numpy.array_split(numpy.argsort(stated, kind="stable"), NUM_BINS)
     return float(sum(len(part) * abs(stated[part].mean() - agreed[part].mean()) for part in parts) / len(p))

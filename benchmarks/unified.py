@@ -14,7 +14,6 @@ alternate   SFT steps and DPO steps in turn, as many in all as the sequential ar
 Each arm's cells (`GRID`) are compared by gold on prompts of their own; `TUNED` is what won on seed 100, which is not among the seeds.
 """
 
-import argparse
 import itertools
 import json
 import time
@@ -22,11 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks import base_model, pocket
-from benchmarks.quickstart import machine
-from fairlead.core.allocator import keep_freed_pages
+from benchmarks import base_model, over_seeds, pocket
 from fairlead.data.reading import read_demonstrations
 from fairlead.data.records import Messages
 from fairlead.model.policy import load_policy
@@ -52,25 +47,18 @@ TUNED: dict[str, dict[str, float]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser = over_seeds.arguments(__doc__, "build/unified")
     parser.add_argument("--arms", nargs="+", default=list(GRID))
     parser.add_argument("--tune", action="store_true", help="try every cell of the arms' grids on seed 100")
-    parser.add_argument("--out", type=Path, default=Path("build/unified"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_pages()
+    over_seeds.prepare(args)
     if args.tune:
         print(json.dumps({arm: tune(args.out / "seed-100", arm) for arm in args.arms}, indent=2))
         return
-    seeds = {seed: one_seed(args.out / f"seed-{seed}", seed, args.arms) for seed in args.seeds}
-    summary = summarise(list(seeds.values()), args.arms)
+    seeds = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.arms))
+    summary = summarise([seed for seed in seeds.values() if all(arm in seed for arm in args.arms)], args.arms)
     print(json.dumps(summary, indent=2))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": machine(), "summary": summary, "seeds": seeds}, indent=2) + "\n", encoding="utf-8")
+    over_seeds.save(args, seeds, summary)
 
 
 def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
@@ -89,28 +77,32 @@ def is_kept(prompt: Messages) -> bool:
 
 
 def trained(home: Project, files: dict[str, str], arm: str, cell: dict[str, float], seed: int) -> tuple[Artifact, float]:
-    """The model of one cell, and the CPU seconds that it took, 0 if it was there."""
+    """The model of one cell, and the CPU seconds that it took."""
     tag = "-".join([arm, *(f"{value:g}" for value in cell.values())]).replace("+", "")
-    began = time.process_time()
     if arm == "sequential":
         begun = f"sft-{cell['sft_lr']:g}"
         first = sft.Config(
             name=begun, model="base", demonstrations=files["demonstrations"], lr=cell["sft_lr"], epochs=2, seed=seed, **COMMON
         )
-        start = pocket.train(home, sft, first)
+        start, learning = timed(home, sft, first)
         second = dpo.Config(
             name=tag, model=start.label, comparisons=files["comparisons"], lr=cell["lr"], beta=cell["beta"], seed=seed, **COMMON
         )
-        return pocket.train(home, dpo, second), time.process_time() - began
+        made, choosing = timed(home, dpo, second)
+        return made, learning + choosing
     if arm == "uft":
-        return pocket.train(
-            home, uft, uft.Config(name=tag, model="base", seed=seed, **files, **cell, **COMMON)
-        ), time.process_time() - began
+        return timed(home, uft, uft.Config(name=tag, model="base", seed=seed, **files, **cell, **COMMON))
     steps = num_steps(files)
     mixed = alternate.Config(
         name=tag, model="base", steps=sum(steps), sft_share=steps[0] / sum(steps), seed=seed, **files, **cell, **COMMON
     )
-    return pocket.train(home, alternate, mixed), time.process_time() - began
+    return timed(home, alternate, mixed)
+
+
+def timed(home: Project, recipe: Any, config: Any) -> tuple[Artifact, float]:
+    began = time.process_time()
+    made = pocket.train(home, recipe, config)
+    return made, pocket.remembered(home, config.name, time.process_time() - began)
 
 
 def num_steps(files: dict[str, str]) -> tuple[int, int]:
@@ -148,6 +140,7 @@ def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
             "ended": sum(row.finished[0] for row in rows) / len(rows),
             "remembers": remembers(str(made.folder), seed),
             "seconds": seconds,
+            "cell": TUNED[arm],
         }
     return found
 
