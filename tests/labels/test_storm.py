@@ -15,5 +15,6 @@ def test_nothing_is_lost_and_nothing_served_twice_when_servers_are_killed(
     storm = pytest.importorskip("benchmarks.studio_storm")
     found = storm.storm(database_url, tmp_path, num_labellers=8, num_items=30, overlap=2, num_kills=2, seed=1)
     assert found["num_judgements"] == found["num_acknowledged"] == 60
-    assert (found["kills"], found["lost"], found["beyond_overlap"]) == (2, 0, 0)
+    assert found["kills"] == 2
+    assert {name: found[name] for name in storm.WRONG if found[name]} == {}
     assert found["num_leases"] >= 60
