@@ -18,8 +18,9 @@ from typing import Any
 
 from benchmarks import over_seeds, pocket
 from fairlead.data.records import Binary, Comparison
-from fairlead.recipes import alternate, best_of_n, dpo, grpo, kto, ppo, reward, sft, uft
+from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, reward, rounds, sft, uft
 from fairlead.stats import interval
+from fairlead.store import artifact as artifacts
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
 
@@ -63,6 +64,12 @@ METHODS: dict[str, Method] = {
     "GRPO": rewarded(grpo, steps=24, minibatches=2),
     "RLOO": rewarded(grpo, steps=24, minibatches=2, baseline="leave-one-out"),
     "REINFORCE++": rewarded(grpo, steps=24, minibatches=2, baseline="batch"),
+    "rounds of DPO": Method(
+        rounds,
+        {"reward": "reward", "prompts": "a quarter of the prompts"},
+        {"rounds": 2, "max_new_tokens": LONGEST, "train": tuple(f"{name}={value}" for name, value in FULL.items())},
+    ),
+    "SFT and DPO, averaged": Method(average, {"a": "SFT", "b": "DPO"}, {}),
 }
 
 
@@ -72,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     over_seeds.prepare(args)
     seeds = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.methods))
-    now = {name: METHODS[name].settings for name in args.methods}
+    now = {name: plain(METHODS[name].settings) for name in args.methods}
     whole = [seed for seed in seeds.values() if all(name in seed and seed[name].get("settings") == now[name] for name in now)]
     print(table(whole, args.methods))
 
@@ -87,6 +94,9 @@ def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
         "reward": "reward-model/reward",
         "prompts": "dataset/prompts-to-practise",
         "half of the prompts": pocket.few_prompts(home, "prompts-to-practise", 1000),
+        "a quarter of the prompts": pocket.few_prompts(home, "prompts-to-practise", 500),
+        "SFT": "model/sft",
+        "DPO": "model/dpo",
     }
     start = pocket.first_golds(pocket.answers(home, "model/sft", name="sft-answers", seed=seed))
     found: dict[str, Any] = {"SFT": {"gold": sum(start) / len(start)}}
@@ -103,7 +113,7 @@ def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
             "win_rate": rate.as_dict(),
             "kl": pocket.kl(home, label, "sft"),
             "seconds": seconds,
-            "settings": method.settings,
+            "settings": plain(method.settings),
         }
         print(seed, name, json.dumps({key: round(found[name][key], 3) for key in ("gold", "kl", "seconds")}), flush=True)
     return found
@@ -111,13 +121,21 @@ def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
 
 def trained(home: Project, name: str, method: Method, sources: dict[str, str], seed: int) -> tuple[Artifact, float]:
     label = name.lower().replace(",", "").replace(" ", "-").replace("+", "p")
-    config = method.recipe.Config(name=label, model="model/sft", seed=seed, **sources, **method.settings)
+    start = {} if method.recipe is average else {"model": "model/sft"}
+    config = method.recipe.Config(name=label, seed=seed, **start, **sources, **method.settings)
     began = time.process_time()
     made = pocket.train(home, method.recipe, config)
+    if method.recipe is rounds:
+        made = artifacts.load(home.artifacts / made.manifest.metrics["newest"])
     if method.recipe is best_of_n:  # whose answers are learned from in a second run
         learn = sft.Config(name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2)
         made = pocket.train(home, sft, learn)
     return made, pocket.remembered(home, label, time.process_time() - began)
+
+
+def plain(settings: dict[str, Any]) -> Any:
+    """As a JSON file gives them back."""
+    return json.loads(json.dumps(settings))
 
 
 def thumbs(comparisons: Sequence[Comparison]) -> list[Binary]:

@@ -3,7 +3,8 @@
 run  python -m benchmarks.overoptimisation --seeds 0 1 2 3 4 --out build/overoptimisation --json benchmarks/results/overoptimisation.json
 
 People of this world like to be wished well, here more than they mind a fault of manner, and they like length (`FOND`); a quarter of their
-labels are exchanged.  PPO starts from the SFT model and runs the same number of steps in both arms:
+labels are exchanged, and only a third of the quickstart's pairs are judged.  PPO starts from the SFT model and runs as many steps
+in either arm:
 
 plain       one reward model, no price of KL
 defended    four members from the same labels, scores that do not go with length, mean - variance, an adaptive price of KL, and a probe
@@ -31,7 +32,8 @@ from fairlead.stats import best_of, interval
 from fairlead.store.project import Project
 
 FLIPPED = 0.25
-FOND = [replace(rater, flourish_bias=1.2, length_bias=1.0) for rater in raters.PANEL]  # ten words are worth about 0.07 of gold to them
+FOND = [replace(rater, flourish_bias=1.2, length_bias=rater.length_bias + 0.5) for rater in raters.PANEL]
+LABELS = 1 / 3  # of the quickstart's comparisons: fewer make a reward model that is easier to mislead
 STEPS = 60
 SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
@@ -61,7 +63,8 @@ def main() -> None:
 
 def one_seed(out: Path, seed: int) -> dict[str, Any]:
     home = pocket.prepare(out, seed)
-    labels = pocket.write(home, "fond", pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed), FLIPPED, seed=seed))
+    judged = pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed), FLIPPED, seed=seed)
+    labels = pocket.write(home, "fond", judged[: int(LABELS * len(judged))])
     settings = pocket.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
     pocket.train(home, reward, reward.Config(name="single", **settings))
     pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY})))
