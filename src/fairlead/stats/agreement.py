@@ -47,29 +47,35 @@ def agreement(units: Sequence[Sequence[float]], clusters: Sequence[Hashable], *,
     same = (counts * (counts - 1)).sum(axis=1)
     apart = numpy.einsum("uc,ck,uk->u", counts, difference, counts) / (size - 1)
 
-    weights = _weights([cluster for _, cluster in kept], seed)  # [draws, units], the first is the data itself
+    number = {cluster: k for k, cluster in enumerate(dict.fromkeys(cluster for _, cluster in kept))}
+    of_unit = [number[cluster] for _, cluster in kept]
+    same, pairs, apart, counts = (_sums(part, of_unit, len(number)) for part in (same, pairs, apart, counts))  # [clusters, ...]
+    weights = _weights(len(number), seed)
     raw = (weights @ same) / (weights @ pairs)
     margins = weights @ counts  # [draws, values]
     total = margins.sum(axis=1)
     expected = numpy.einsum("dc,ck,dk->d", margins, difference, margins) / (total - 1)
     with numpy.errstate(invalid="ignore", divide="ignore"):
         alpha = numpy.where(expected > 0, 1 - (weights @ apart) / expected, numpy.nan)
-    num_clusters = len({cluster for _, cluster in kept})
     return Agreement(
-        _interval(raw, num_clusters),
-        None if numpy.isnan(alpha[0]) else _interval(alpha, num_clusters),
+        _interval(raw, len(number)),
+        None if numpy.isnan(alpha[0]) else _interval(alpha, len(number)),
         len(kept),
         int(pairs.sum() / 2),
     )
 
 
-def _weights(clusters: Sequence[Hashable], seed: int) -> NDArray[numpy.float64]:
-    """How often each unit is drawn: once in the first row, as its cluster falls in the others."""
-    number = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
+def _sums(values: NDArray[numpy.float64], of_unit: Sequence[int], num_clusters: int) -> NDArray[numpy.float64]:
+    found = numpy.zeros((num_clusters, *values.shape[1:]))
+    numpy.add.at(found, of_unit, values)
+    return found
+
+
+def _weights(num_clusters: int, seed: int) -> NDArray[numpy.float64]:
+    """How often each cluster is drawn: once in the first row, which is the data itself.  [draws, clusters]"""
     random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
-    drawn = random.multinomial(len(number), numpy.full(len(number), 1 / len(number)), size=RESAMPLES)
-    each = numpy.vstack([numpy.ones(len(number)), drawn])
-    return numpy.asarray(each[:, [number[cluster] for cluster in clusters]], dtype=numpy.float64)
+    drawn = random.multinomial(num_clusters, numpy.full(num_clusters, 1 / num_clusters), size=RESAMPLES)
+    return numpy.vstack([numpy.ones(num_clusters), drawn]).astype(numpy.float64)
 
 
 def _interval(draws: NDArray[numpy.float64], n: int) -> Interval:
