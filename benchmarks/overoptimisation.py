@@ -34,7 +34,7 @@ from fairlead.store.project import Project
 FLIPPED = 0.25
 FOND = [replace(rater, flourish_bias=1.2, length_bias=rater.length_bias + 0.5) for rater in raters.PANEL]
 LABELS = 1 / 3  # of the quickstart's comparisons: fewer make a reward model that is easier to mislead
-STEPS = 60
+STEPS = 45
 SMOOTH = 5  # steps: a step's gold stands on 128 answers
 MEMBERS = 4
 LENGTH_PENALTY = 1.0
@@ -42,7 +42,7 @@ BEST_OF = 32
 PROMPTS = 128  # of best-of-n
 JUDGED = 448  # prompts on which a published model is judged, of those that it practised on, as the curves are
 
-PPO: dict[str, Any] = {"model": "model/sft", "steps": STEPS, "lr": 3e-4, "critic_lr": 4.5e-4, "checkpoint_every": 20}
+PPO: dict[str, Any] = {"model": "model/sft", "steps": STEPS, "lr": 5e-4, "critic_lr": 7.5e-4, "checkpoint_every": 20}
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"reward": "single", "kl_coef": 0.0},
     "defended": {
