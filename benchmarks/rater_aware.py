@@ -76,16 +76,17 @@ def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     return found
 
 
-def pairs(count: int, seed: int) -> list[Candidates]:
-    """Two answers of unlike worth to each prompt; prompts are all different."""
+def pairs(count: int, seed: int, each: int = 1) -> list[Candidates]:
+    """Two answers of unlike worth to each of `count` different prompts, `each` times."""
     found = []
     for task in world.tasks(seed, "rater aware", count, held_out=False):
         rng = seeds.rng(seed, "rater aware", task.prompt)
-        for _ in range(20):  # some prompts are hard to answer in two ways
-            answers = world.answer(task, world.WILD, rng), world.answer(task, world.WILD, rng)
-            if worth(task.prompt, answers[0]) != worth(task.prompt, answers[1]):
-                found.append(Candidates(task.prompt, answers, (True, True)))
-                break
+        for _ in range(each):
+            for _ in range(20):  # some prompts are hard to answer in two ways
+                answers = world.answer(task, world.WILD, rng), world.answer(task, world.WILD, rng)
+                if worth(task.prompt, answers[0]) != worth(task.prompt, answers[1]):
+                    found.append(Candidates(task.prompt, answers, (True, True)))
+                    break
     return found
 
 

@@ -33,35 +33,39 @@ from fairlead.store.run import open_run
 
 Vector = NDArray[numpy.float64]
 
-SIZES = (2400, 12000)  # judged pairs
-NUM_TEST = 3000
+EACH = (1, 4)  # judged pairs of each prompt
+NUM_PROMPTS, NUM_TEST = 3000, 1000  # the world has some 4,200 that are not held out
 NUM_BINS = 15
 SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
 
 
 def main() -> None:
     parser = over_seeds.arguments(__doc__, "build/reward_ceiling")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of judged pairs")
+    parser.add_argument("--each", type=int, nargs="+", default=list(EACH), help="numbers of judged pairs of a prompt")
     args = parser.parse_args()
     over_seeds.prepare(args)
-    found = over_seeds.each(args, lambda out, seed: {str(size): one(out, seed, size) for size in args.sizes})
-    summary = {str(size): summarise([seed[str(size)] for seed in found.values() if str(size) in seed]) for size in args.sizes}
+    found = over_seeds.each(args, lambda out, seed: {str(each): one(out, seed, each) for each in args.each})
+    summary = {str(each): summarise([seed[str(each)] for seed in found.values() if str(each) in seed]) for each in args.each}
     print(json.dumps(summary, indent=2))
     over_seeds.save(args, found, summary | {"settings": SETTINGS})
 
 
-def one(root: Path, seed: int, size: int) -> dict[str, Any]:
+def one(root: Path, seed: int, each: int) -> dict[str, Any]:
     project = projects.open_at(root) if root.exists() else projects.create(root)
-    every = pairs(NUM_TEST + size, seed)
-    test, judged = every[:NUM_TEST], every[NUM_TEST:]
-    file = project.data / f"labels-{size}.jsonl"
+    every: dict[str, list[Candidates]] = {}  # by prompt
+    for pair in pairs(NUM_TEST + NUM_PROMPTS, seed, each):
+        every.setdefault(pair.prompt, []).append(pair)
+    by_prompt = list(every.values())
+    test, judged = [those[0] for those in by_prompt[:NUM_TEST]], [pair for those in by_prompt[NUM_TEST:] for pair in those]
+    file = project.data / f"labels-{each}.jsonl"
     write_records(file, raters.label(judged, raters.PANEL, run_seed=seed))
-    config = reward.Config(name=f"of-{size}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS)
+    config = reward.Config(name=f"of-{each}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS)
     with open_run(project, "reward", config, kind=reward.KIND, quiet=True) as run:
         made = reward.main(config, run)
     admission = json.loads((made.folder / "admission.json").read_text(encoding="utf-8"))
     found = judge(margins(str(made.folder), test), test, admission["calibration"]["temperature"])
-    print(seed, size, json.dumps({name: round(value, 4) for name, value in found.items() if isinstance(value, float)}), flush=True)
+    found["pairs"] = len(judged)
+    print(seed, each, json.dumps({name: round(value, 4) for name, value in found.items() if isinstance(value, float)}), flush=True)
     return found
 
 
