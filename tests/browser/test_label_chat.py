@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio
 from fairlead.data.records import Message
@@ -78,12 +78,27 @@ def test_the_scale_works_while_the_answers_are_being_written(studio: Studio, bro
     message.press("Enter")
     expect(page.locator(".pane .said.raw")).to_have_text(["I am ", "I am "])
     page.get_by_role("radio", name="A better").check()
+    page.get_by_role("button", name="Send").click(force=True)
+    expect(page.locator("#dock").get_by_text("The answer that you chose is still being written")).to_be_visible()
     message.fill("Go on")
-    expect(page.get_by_text("The answer that you chose is still being written")).to_be_visible()
+    expect(page.locator(".composer").get_by_text("The answer that you chose is still being written")).to_be_visible()
     expect(page.get_by_role("button", name="Say it")).to_be_disabled()
     server.gate.set()
     expect(page.get_by_role("button", name="Say it")).to_be_enabled()
     expect(page.get_by_role("radio", name="A better")).to_be_checked()
+
+
+def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    campaign, page = talk(studio, browse)
+    page.get_by_label("Your message").press("Enter")
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    held: list[Route] = []
+    page.route("**/choice", held.append)
+    page.keyboard.press("8")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    held[0].continue_()  # the judgement has waited for it
+    assert [one.choice for one in turns(studio, campaign)] == [8]
 
 
 def test_a_conversation_is_there_again_after_a_reload(studio: Studio, browse: Browse, server: Endpoint) -> None:

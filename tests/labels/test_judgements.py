@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fairlead.labels import campaigns, events, items, judgements, tasks
+from fairlead.labels import campaigns, chats, events, items, judgements, tasks
 from fairlead.labels.database import Database, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.judgements import judgement
 from fairlead.labels.kinds import KINDS, Kind
-from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take
+from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take, talk
 from labels.test_tasks import together
 
 
@@ -44,11 +44,32 @@ def test_every_kind_is_judged_and_taken_back(database: Database, kind: Kind) -> 
     with database.write() as connection:
         one = open_campaign(connection, kind=kind, num_items=2)
         [task] = take(connection, one, ANN)
+        if kind == "chat":
+            talk(connection, one, task)
         made = judge(connection, task, VALUES[kind])
         assert judgements.undo(connection, one, ANN) == (tasks.get(connection, task.token, ANN), made)
         again = judge(connection, task, {"cannot": "unsafe"}, key="key-again")
         assert (again.value, again.supersedes, again.margin) == ({"cannot": "unsafe"}, made.id, None)
         assert judgements.current(connection, one.id) == [again]
+
+
+def test_a_live_chat_is_judged_by_what_was_really_talked(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind="chat", num_items=3)
+        silent, undecided, early = take(connection, one, ANN, count=3)
+        talk(connection, one, undecided, choice=None)
+        talk(connection, one, early, text=None)
+        for task in (silent, undecided, early):
+            for value in ({}, {"score": 4}):
+                with pytest.raises(Invalid, match="chosen answer"):
+                    judge(connection, task, value or {"score": None})
+        assert judgements.current(connection, one.id) == [] and tasks.get(connection, silent.token, ANN).how is None
+        assert judge(connection, silent, {"cannot": "unsafe"}).value == {"cannot": "unsafe"}
+        chats.choose(connection, one, undecided, n=0, choice=5, seen={})
+        for place in (0, 1):
+            chats.keep(connection, chats.turn(connection, early.token, 0).id, place, text="Here.", finished=True)
+        talk(connection, one, early, choice=None)  # what was judged before a turn without a choice counts
+        assert judge(connection, undecided, {"score": 4}).value == {"score": 4} == judge(connection, early, {"score": 4}).value
 
 
 @pytest.mark.parametrize(("active_ms", "quick"), [(0, True), (479, True), (480, False), (60_000, False)])

@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.labels import campaigns, events, kinds, plain, tasks
+from fairlead.labels import campaigns, chats, events, kinds, plain, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -156,7 +156,8 @@ def submit(
         return _judgement(there)
     one = campaigns.by_id(connection, task.campaign_id)
     _check(one, key, reasons, note, active_ms, dwell_ms, ui)
-    kept = kinds.to_kept(one.kind, one.options, value, task.order, num_turns=len(task.item.prompt))
+    num_turns = chats.num_judged(connection, token) if one.kind == "chat" else len(task.item.prompt)
+    kept = kinds.to_kept(one.kind, one.options, value, task.order, num_turns=num_turns)
     late = _finish(connection, task, at)
     last = current_of(connection, token)
     row = connection.execute(

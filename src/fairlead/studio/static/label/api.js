@@ -44,6 +44,9 @@ export function makeApi(config) {
     return content;
   }
 
+  /** @type {Promise<any>} a choice on its way, which the judgement must not overtake */
+  let choosing = Promise.resolve();
+
   return {
     /** @param {{count: number, utc_offset_min: number}} body */
     next: (body) => call("POST", "/next", { body }),
@@ -58,6 +61,7 @@ export function makeApi(config) {
     drafts: () => call("GET", "/drafts"),
     /** @param {import("./types.js").Sent} sent @param {boolean} [keepalive] */
     async send(sent, keepalive = false) {
+      if (!keepalive) await choosing;
       if (sent.draft) await call("PUT", `/tasks/${sent.token}/draft`, { body: sent.draft, keepalive });
       return call("POST", `/tasks/${sent.token}/${sent.what}`, { body: sent.body, key: sent.key, keepalive });
     },
@@ -72,7 +76,11 @@ export function makeApi(config) {
     /** @param {string} token @param {number} n @param {string} message */
     say: (token, n, message) => call("POST", `/tasks/${token}/chat/turns`, { body: { n, message } }),
     /** @param {string} token @param {number} n @param {number} choice @param {Record<string, number>} seen */
-    choose: (token, n, choice, seen) => call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen } }),
+    choose(token, n, choice, seen) {
+      const sent = call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen } });
+      choosing = sent.catch(() => undefined);
+      return sent;
+    },
     /** Both answers of a turn as they come; returns when both have ended.  @param {string} token @param {number} n @param {(heard: any) => void} heard @param {AbortSignal} signal */
     async listen(token, n, heard, signal) {
       const response = await fetch(`${base}/tasks/${token}/chat/turns/${n}/stream`, { credentials: "same-origin", signal });

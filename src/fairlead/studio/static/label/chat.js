@@ -90,8 +90,12 @@ export function chat(task, context) {
     if (!now) return "";
     if (!now.choice) return "Choose the better answer; then go on";
     if (num >= most) return "The conversation has reached its end; send your judgement";
-    const from = now.choice <= 3 ? ["A"] : now.choice >= 6 ? ["B"] : LETTERS;
-    return now.lives.some((live) => from.includes(live.letter) && !live.done) ? "The answer that you chose is still being written" : "";
+    return unwritten();
+  }
+
+  function unwritten() {
+    const from = Number(now?.choice) <= 3 ? ["A"] : Number(now?.choice) >= 6 ? ["B"] : LETTERS;
+    return now?.lives.some((live) => from.includes(live.letter) && !live.done) ? "The answer that you chose is still being written" : "";
   }
 
   function draw() {
@@ -145,7 +149,9 @@ export function chat(task, context) {
       live.end(heard);
       context.announce(`Answer ${live.letter} is complete`);
     }
-    if (!heard.more) draw();
+    if (heard.more) return;
+    draw();
+    context.changed();
   }
 
   async function say() {
@@ -218,6 +224,7 @@ export function chat(task, context) {
     missing: () => {
       if (!num) return "Write something first";
       if (!judged && !now?.choice) return "Choose the better answer first";
+      if (!judged && unwritten()) return unwritten();
       return area.value.trim() ? "You have written a message that is not said yet" : "";
     },
     say: () => `${judged + (now?.choice ? 1 : 0)} of ${num} turns judged`,
