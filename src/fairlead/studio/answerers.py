@@ -75,8 +75,13 @@ def endpoints(project: Path | None) -> dict[str, Endpoint]:
                 f"{path}: [studio.endpoints.{name}] needs a name of small letters and digits, and a url like http://127.0.0.1:8000/v1. "
                 f"A key goes into the environment variable {KEY}NAME."
             )
-        found[name] = Endpoint(name, url.rstrip("/"), os.environ.get(KEY + name.upper().replace("-", "_")))
+        found[name] = Endpoint(name, url.rstrip("/"), os.environ.get(key_name(name)))
     return found
+
+
+def key_name(name: str) -> str:
+    """The environment variable that holds the key of an endpoint."""
+    return KEY + name.upper().replace("-", "_")
 
 
 def check_source(project: Path | None, source: str) -> None:
