@@ -93,7 +93,7 @@ def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server:
     page.get_by_label("Your message").press("Enter")
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
     held: list[Route] = []
-    page.route("**/choice", held.append)
+    page.route("**/choice", lambda route: held.append(route))
     page.keyboard.press("8")
     page.keyboard.press("Enter")
     page.wait_for_timeout(300)
