@@ -10,8 +10,10 @@ import { Drafts } from "./drafts.js";
 import { announce, byId, drawPace, Guide, Status, toast } from "./frame.js";
 import { count, h } from "./html.js";
 import { bindings, isTyping, Keys } from "./keys.js";
-import { choose, chooseRow, sentence } from "./menus.js";
+import { choose, sentence } from "./menus.js";
 import { Outbox } from "./outbox.js";
+import { Parked } from "./parked.js";
+import { notTaken, Refusals } from "./refusals.js";
 import { sheet } from "./sheet.js";
 import { openStore } from "./store.js";
 import { Timing } from "./timing.js";
@@ -54,6 +56,16 @@ const drafts = new Drafts(store, api, config, {
   failed: (error) => lost(error),
 });
 const outbox = new Outbox(store, api, config, { changed: sentChanged, arrived, refused });
+const parked = new Parked(api, { shown: () => current?.task.token, open: (token) => void openDraft(token) });
+const refusals = new Refusals(store, config, {
+  slug: config.slug,
+  changed: (num) => {
+    byId("open-refused").hidden = num === 0;
+    byId("refused-badge").textContent = String(num);
+  },
+  taken: () => void fill(),
+  open: (sent) => void openRefused(sent),
+});
 const dock = new Dock(byId("dock"), marks, {
   changed,
   submit,
@@ -137,7 +149,7 @@ function submit() {
   const draft = draftNow();
   const said = sentence(dock.cannot ? dock.cannotWords : view.say());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
-  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) });
+  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said });
   last = { task, draft };
   mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
   drawPace(mine);
@@ -147,10 +159,10 @@ function submit() {
 }
 
 /** The task leaves the screen; what is said of it is kept on this machine until the server has it.
- * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {Draft} [draft] */
-function finish(task, what, body, draft) {
+ * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {{draft?: Draft, said?: string}} [more] */
+function finish(task, what, body, { draft, said } = {}) {
   finished.add(task.token);
-  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, draft, at: Date.now() };
+  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, draft, said, at: Date.now() };
   void outbox.add(sent).then(() => !draft && drafts.forget(task));
 }
 
@@ -210,7 +222,7 @@ async function skip() {
   if (!chosen || current?.task.token !== task.token) return;
   const typed = (view.typed?.() ?? 0) + dock.note.length;
   const draft = draftNow();
-  finish(task, "skip", { reason: chosen.reason }, typed ? draft : undefined);
+  finish(task, "skip", { reason: chosen.reason }, { draft: typed ? draft : undefined });
   advance();
   announce("Skipped.");
   toast(typed > PARKED ? "Skipped. What you wrote is under Drafts." : "Skipped");
@@ -295,28 +307,22 @@ function nothingOrNext(handed) {
   pollTimer = setTimeout(fill, POLL_MS);
 }
 
-async function listDrafts() {
-  const parked = await api.drafts().then((found) => found.drafts.filter(isParked), () => null);
-  const button = byId("open-drafts");
-  if (parked === null) return;
-  button.hidden = parked.length === 0;
-  byId("drafts-badge").textContent = String(parked.length);
-  button.onclick = () => void openDrafts();
-}
-
-/** @param {{token: string, how: string|null, excerpt: string}} draft */
-const isParked = (draft) => draft.how !== null && draft.excerpt !== "" && draft.token !== current?.task.token;
-
-async function openDrafts() {
-  const found = await api.drafts().then((all) => all.drafts.filter(isParked), () => []);
-  const how = /** @type {Record<string, string>} */ ({ skipped: "skipped", expired: "lapsed", released: "let go", judged: "sent before" });
-  const rows = found.map((/** @type {any} */ draft) => ({ text: draft.excerpt, note: how[draft.how] ?? draft.how, value: draft.token }));
-  const token = await chooseRow("Drafts", "What you wrote and did not send. Open one to go on with it.", rows);
-  if (!token) return;
+/** @param {string} token */
+async function openDraft(token) {
   try {
     const task = /** @type {Task} */ (await api.task(token));
     again(task, await drafts.latest(task));
-    void listDrafts();
+    void parked.list();
+  } catch (error) {
+    lost(error);
+  }
+}
+
+/** @param {import("./types.js").Sent} sent */
+async function openRefused(sent) {
+  try {
+    const { value, reasons, note, active_ms, dwell_ms } = sent.body;
+    again(/** @type {Task} */ (await api.task(sent.token)), { value, reasons, note, active_ms, dwell_ms, at: sent.at });
   } catch (error) {
     lost(error);
   }
@@ -334,15 +340,17 @@ function sentChanged() {
 /** @param {import("./types.js").Sent} sent @param {any} answer */
 function arrived(sent, answer) {
   status.saved();
-  if (sent.draft) void listDrafts();
+  if (sent.draft) void parked.list();
+  if (sent.what !== "flag" && !byId("open-refused").hidden) void refusals.settled(sent);
   if (answer?.late) toast("That task had lapsed. Your answer came late and is kept all the same.");
   if (outbox.waiting.length === 0) void fill();
 }
 
 /** @param {import("./types.js").Sent} sent @param {Refused} error */
 function refused(sent, error) {
-  toast(`An answer was not taken: ${error.message} It is kept on this machine.`, { kind: "fault", lasting: true });
+  toast(`${notTaken(1)}: ${error.message} It is kept on this machine.`, { kind: "fault", lasting: true, action: ["Look at it", () => void refusals.show()] });
   void drafts.keep(sent);
+  void refusals.load();
 }
 
 /** @param {unknown} error */
@@ -380,6 +388,7 @@ addEventListener("pagehide", () => {
   for (const ready of queue) if (!ready.again && !ready.draft) void api.release(ready.task.token).catch(() => undefined);
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
+byId("open-refused").addEventListener("click", () => void refusals.show());
 byId("open-keys").addEventListener("click", () => void help());
 
 status.local = store.lasting;
@@ -387,5 +396,5 @@ if (!store.lasting) toast("This browser keeps nothing between visits: what you w
 await outbox.load();
 for (const sent of outbox.waiting) if (sent.what !== "flag") finished.add(sent.token);
 if (outbox.waiting.length) announce(count(outbox.waiting.length, "answer") + " from before on the way.");
-await Promise.all([fill(), listDrafts()]);
+await Promise.all([fill(), parked.list(), refusals.load()]);
 document.body.dataset.ready = "yes";

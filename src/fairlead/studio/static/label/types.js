@@ -42,6 +42,7 @@
  * @property {Object<string, any>} body
  * @property {Draft} [draft]  what was typed, to be kept with a skip
  * @property {number} at
+ * @property {string} [said]    the answer in words
  * @property {string} [refused]  why the server will not have it; kept until somebody has looked
  *
  * @typedef {Object} View  one kind of task on the screen
