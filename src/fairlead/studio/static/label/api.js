@@ -5,13 +5,23 @@ export class Unreachable extends Error {}
 
 /** The server has understood and says no. */
 export class Refused extends Error {
-  /** @param {number} status @param {string} message @param {string} [field] */
-  constructor(status, message, field) {
+  /** @param {number} status @param {string} message @param {string} [code] */
+  constructor(status, message, code) {
     super(message);
     this.status = status;
-    this.field = field;
+    this.code = code;
+  }
+
+  /** It is not about what was sent: nobody is logged in any more, or somebody anew, and this page is from before. */
+  get session() {
+    return this.status === 401 || this.code === "out_of_date";
   }
 }
+
+const WAITS_MS = [500, 1000, 2000, 4000, 8000, 15_000];
+
+/** How long to wait after so many failures, one after the other.  @param {number} failures */
+export const waitMs = (failures) => WAITS_MS[Math.min(failures, WAITS_MS.length) - 1];
 
 const TIMEOUT_MS = 20_000;
 
@@ -40,7 +50,7 @@ export function makeApi(config) {
     }
     if (response.status >= 500 || response.status === 429) throw new Unreachable(`the server answered ${response.status}`);
     const content = response.status === 204 ? null : await response.json().catch(() => null);
-    if (!response.ok) throw new Refused(response.status, content?.error?.message ?? response.statusText, content?.error?.field);
+    if (!response.ok) throw new Refused(response.status, content?.error?.message ?? response.statusText, content?.error?.code);
     return content;
   }
 

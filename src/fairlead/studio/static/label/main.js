@@ -4,10 +4,10 @@
  * The next task is here before it is needed, and an answer is on its way before it is acknowledged, so that nobody waits for the network.
  */
 
-import { makeApi, newKey, Refused, Unreachable } from "./api.js";
+import { makeApi, newKey, Refused, Unreachable, waitMs } from "./api.js";
 import { Dock } from "./dock.js";
 import { Drafts } from "./drafts.js";
-import { announce, byId, drawPace, Guide, Status, toast } from "./frame.js";
+import { announce, byId, drawPace, Guide, nothing, Status, toast } from "./frame.js";
 import { count, h } from "./html.js";
 import { bindings, isTyping, Keys } from "./keys.js";
 import { choose, sentence } from "./menus.js";
@@ -25,6 +25,7 @@ import { views } from "./views.js";
 
 const AHEAD = 2; // tasks that are here before they are needed
 const MOST_HELD = 5; // the server lends no more to one person
+const MOST_BACK = 50; // answers that can be taken back one by one
 const HEARTBEAT_MS = 60_000;
 const POLL_MS = 15_000;
 const PARKED = 20; // characters; a skip that would lose as many says where they are
@@ -42,12 +43,13 @@ const marks = bindings(config.preferences);
 let current = null;
 /** @type {Ready[]} */
 let queue = [];
-/** @type {{task: Task, draft: Draft}|null} */
-let last = null;
+/** @type {{task: Task, draft: Draft}[]} what was said on this page, the last at the end */
+const given = [];
 /** @type {Set<string>} tokens that need not be shown again */
 const finished = new Set();
 let mine = { today: 0, total: 0, median_active_ms: null };
 let filling = false;
+let failures = 0;
 let pollTimer = 0;
 
 const drafts = new Drafts(store, api, config, {
@@ -55,7 +57,8 @@ const drafts = new Drafts(store, api, config, {
   saved: () => ((status.offline = false), status.saved()),
   failed: (error) => lost(error),
 });
-const outbox = new Outbox(store, api, config, { changed: sentChanged, arrived, refused });
+// No draft comes after its answer.
+const outbox = new Outbox(store, { send: async (sent, leaving) => (leaving || (await drafts.sending), api.send(sent, leaving)) }, config, { changed: sentChanged, arrived, refused, lost });
 const parked = new Parked(api, { shown: () => current?.task.token, open: (token) => void openDraft(token) });
 const refusals = new Refusals(store, config, {
   slug: config.slug,
@@ -150,7 +153,8 @@ function submit() {
   const said = sentence(dock.cannot ? dock.cannotWords : view.say());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
   finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said });
-  last = { task, draft };
+  given.push({ task, draft });
+  if (given.length > MOST_BACK) given.shift();
   mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
   drawPace(mine);
   advance();
@@ -162,6 +166,7 @@ function submit() {
  * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {{draft?: Draft, said?: string}} [more] */
 function finish(task, what, body, { draft, said } = {}) {
   finished.add(task.token);
+  drafts.drop(task);
   const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, draft, said, at: Date.now() };
   void outbox.add(sent).then(() => !draft && drafts.forget(task));
 }
@@ -189,16 +194,16 @@ function clear(...content) {
 }
 
 async function undo() {
-  let back = outbox.takeBack();
-  if (!back) {
-    await outbox.settled(); // it was on its way: by now it has arrived, or it waits
-    if (outbox.offline) back = outbox.takeBack();
+  const back = given.pop();
+  if (back) {
+    if (outbox.takeBack(back.task.token)) drafts.save(back.task, back.draft);
+    return again(back.task, back.draft);
   }
-  if (back && last?.task.token === back.token) return again(last.task, last.draft);
-  if (outbox.offline) return void toast("This answer was sent; taking it back needs the connection.");
+  await outbox.settled(); // what was said before this page came
+  if (outbox.offline) return void toast("Taking an earlier answer back needs the connection.");
   try {
     const task = /** @type {Task} */ (await api.undo());
-    if (task.token === current?.task.token) return void toast("This is the last answer that you gave.");
+    if ([current, ...queue].some((ready) => ready?.task.token === task.token)) return void toast("There is nothing more to take back.");
     again(task, task.draft);
   } catch (error) {
     if (error instanceof Refused) toast("There is nothing to take back.");
@@ -273,6 +278,7 @@ async function fill() {
   try {
     const handed = await api.next({ count: Math.min(MOST_HELD, known + AHEAD - queue.length + (current ? 0 : 1)), utc_offset_min: -new Date().getTimezoneOffset() });
     status.offline = outbox.offline;
+    status.loggedOut = failures = 0;
     mine = { ...handed.mine, today: handed.mine.today + outbox.waiting.filter((sent) => sent.what === "judgement").length };
     drawPace(mine);
     for (const task of /** @type {Task[]} */ (handed.assignments)) {
@@ -284,8 +290,9 @@ async function fill() {
   } catch (error) {
     filling = false;
     lost(error);
-    if (!current && error instanceof Unreachable) clear(h("h2", null, "Offline"), h("p.muted", null, "What you said is kept on this machine. New tasks come with the connection."));
-    pollTimer = setTimeout(fill, 3000);
+    const [title, why] = error instanceof Refused ? ["No tasks", error.message] : ["Offline", "New tasks come with the connection."];
+    if (!current) clear(h("h2", null, title), h("p.muted", null, why), h("p.muted", null, "What you said is kept on this machine."));
+    if (error instanceof Unreachable) pollTimer = setTimeout(fill, waitMs(++failures));
   }
   status.draw();
 }
@@ -298,12 +305,7 @@ function nothingOrNext(handed) {
     void fill();
     return;
   }
-  const [title, why] = handed.paused
-    ? ["You are paused here", "Somebody who leads this campaign has paused you; ask them. Everything that you did is kept."]
-    : handed.state !== "open"
-      ? [`This campaign is ${handed.state}`, "No tasks are handed out. Everything that you did is kept."]
-      : ["Nothing left for you", "You have seen every item that still wants an answer. New ones appear here by themselves."];
-  clear(h("h2", null, title), h("p.muted", null, why), h("a.button", { href: "/work" }, "Your work"));
+  clear(...nothing(handed), h("a.button", { href: "/work" }, "Your work"));
   pollTimer = setTimeout(fill, POLL_MS);
 }
 
@@ -333,7 +335,6 @@ async function openRefused(sent) {
 function sentChanged() {
   status.waiting = outbox.waiting.length;
   status.offline = outbox.offline;
-  status.loggedOut = outbox.loggedOut;
   status.draw();
 }
 
@@ -357,10 +358,8 @@ function refused(sent, error) {
 function lost(error) {
   status.saving = false;
   if (error instanceof Unreachable) status.offline = true;
-  else if (error instanceof Refused && error.status === 401) {
-    if (!status.loggedOut) toast("You are logged out. What you wrote is kept on this machine.", { kind: "fault", lasting: true, action: ["Log in", () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)] });
-    status.loggedOut = true;
-  } else toast(error instanceof Error ? error.message : String(error), { kind: "fault" });
+  else if (error instanceof Refused && error.session) status.out(error.status);
+  else toast(error instanceof Error ? error.message : String(error), { kind: "fault" });
   status.draw();
 }
 
