@@ -62,9 +62,10 @@ class Database:
             self._empty_log(0)
 
     def forget(self, tables: Sequence[Table]) -> None:
-        """SQLite's files hold nothing more of rows of these small tables that were deleted.  Pages that were rebuilt may have old copies of a
-        row in their free parts, so the tables are emptied and filled again.  Where somebody is reading an older state, the log is emptied
-        after one of the next writes.
+        """SQLite's files hold nothing more of rows of these small tables that were deleted.
+
+        Pages that were rebuilt may have old copies of a row in their free parts, so the tables are emptied and filled again.  Where
+        somebody is reading an older state, the log is emptied after one of the next writes.
         """
         if not self.is_sqlite:
             return
