@@ -54,7 +54,9 @@ export function makeApi(config) {
     return content;
   }
 
-  /** @type {Promise<any>} a choice on its way, which the judgement must not overtake */
+  /** @param {string} token @param {import("./types.js").Choice} one @param {boolean} [keepalive] */
+  const put = (token, { n, choice, seen }, keepalive) => call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen }, keepalive });
+  /** @type {Promise<any>} choices on their way, which neither each other nor the judgement may overtake; what arrived last */
   let choosing = Promise.resolve();
 
   return {
@@ -71,8 +73,9 @@ export function makeApi(config) {
     drafts: () => call("GET", "/drafts"),
     /** @param {import("./types.js").Sent} sent @param {boolean} [keepalive] */
     async send(sent, keepalive = false) {
-      if (!keepalive) await choosing;
+      const there = keepalive ? undefined : await choosing;
       if (sent.draft) await call("PUT", `/tasks/${sent.token}/draft`, { body: sent.draft, keepalive });
+      if (sent.choice && sent.choice !== there) await put(sent.token, sent.choice, keepalive);
       return call("POST", `/tasks/${sent.token}/${sent.what}`, { body: sent.body, key: sent.key, keepalive });
     },
     undo: () => call("POST", "/undo"),
@@ -85,10 +88,10 @@ export function makeApi(config) {
     talk: (token) => call("GET", `/tasks/${token}/chat`),
     /** @param {string} token @param {number} n @param {string} message */
     say: (token, n, message) => call("POST", `/tasks/${token}/chat/turns`, { body: { n, message } }),
-    /** @param {string} token @param {number} n @param {number} choice @param {Record<string, number>} seen */
-    choose(token, n, choice, seen) {
-      const sent = call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen } });
-      choosing = sent.catch(() => undefined);
+    /** @param {string} token @param {import("./types.js").Choice} one */
+    choose(token, one) {
+      const sent = choosing.then(() => put(token, one));
+      choosing = sent.then(() => one, () => undefined);
       return sent;
     },
     /** Both answers of a turn as they come; returns when both have ended.  @param {string} token @param {number} n @param {(heard: any) => void} heard @param {AbortSignal} signal */

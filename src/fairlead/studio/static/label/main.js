@@ -152,7 +152,7 @@ function submit() {
   const draft = draftNow();
   const said = sentence(dock.cannot ? dock.cannotWords : view.say());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
-  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said });
+  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said, choice: dock.cannot ? undefined : view.unsent?.() });
   given.push({ task, draft });
   if (given.length > MOST_BACK) given.shift();
   mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
@@ -163,12 +163,12 @@ function submit() {
 }
 
 /** The task leaves the screen; what is said of it is kept on this machine until the server has it.
- * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {{draft?: Draft, said?: string}} [more] */
-function finish(task, what, body, { draft, said } = {}) {
+ * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {Partial<import("./types.js").Sent>} [more] */
+function finish(task, what, body, more = {}) {
   finished.add(task.token);
   drafts.drop(task);
-  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, draft, said, at: Date.now() };
-  void outbox.add(sent).then(() => !draft && drafts.forget(task));
+  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, ...more, at: Date.now() };
+  void outbox.add(sent).then(() => !more.draft && drafts.forget(task));
 }
 
 /** @param {Task} task @param {import("./types.js").View} view */

@@ -49,7 +49,7 @@ export class Outbox {
   /** An answer that has not left yet does not leave.  @param {string} token @returns {boolean} whether it was still here */
   takeBack(token) {
     const sent = this.waiting.findLast((one) => one.token === token && one.what === "judgement");
-    if (!sent || (this.running && sent === this.waiting[0] && !this.offline)) return false;
+    if (!sent || sent.choice || (this.running && sent === this.waiting[0] && !this.offline)) return false;
     this.#done(sent);
     return true;
   }
