@@ -363,16 +363,18 @@ def _finish(connection: Connection, task: Assignment, at: datetime) -> bool:
         return False
     if tasks.end(connection, task.token, "judged", at=at):
         return False
-    # Lost: what the same person was handed of the item since then is this task in another guise.
+    # Lost.  Nobody lets go of the item until this has ended, or both would miss that there is room for it.
+    connection.execute(select(slot.c.id).where(slot.c.item_id == task.item.id).order_by(slot.c.id).with_for_update()).all()
+    # What the same person was handed of the item since then is this task in another guise.
     mine = (assignment.c.item_id == task.item.id, assignment.c.rater == task.rater, assignment.c.token != task.token)
     again = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.is_(None))).scalar()
     if again is not None:
         tasks.end(connection, again, "released", at=at)
-    free = select(slot.c.id).where(slot.c.item_id == task.item.id, slot.c.state == "open").order_by(slot.c.n).limit(1)
-    taken = update(slot).where(slot.c.id == free.scalar_subquery(), slot.c.state == "open").values(state="done", token=task.token)
-    connection.execute(taken)
-    judged_before = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.in_(("judged", "skipped")))).scalar()
-    if judged_before is None:
+    before = connection.execute(select(assignment.c.how).where(*mine, assignment.c.how.in_(("judged", "skipped")))).scalar()
+    if before != "judged":  # a person counts once
+        free = select(slot.c.id).where(slot.c.item_id == task.item.id, slot.c.state == "open").order_by(slot.c.n).limit(1)
+        connection.execute(update(slot).where(slot.c.id == free.scalar_subquery()).values(state="done", token=task.token))
+    if before is None:
         connection.execute(update(assignment).where(assignment.c.token == task.token).values(how="judged", ended_at=stamp(at)))
     return True
 
