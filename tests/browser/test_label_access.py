@@ -34,7 +34,8 @@ def test_a_key_is_changed_and_stays_changed(studio: Studio, browse: Browse) -> N
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keys and settings")
     sheet.get_by_role("button", name="A much better: 1. Change").press("Enter")
-    page.keyboard.press("s")  # was "skip", which gets the 1
+    with page.expect_response("**/preferences"):
+        page.keyboard.press("s")  # was "skip", which gets the 1
     expect(sheet.get_by_role("status")).to_contain_text("which now has 1")
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()

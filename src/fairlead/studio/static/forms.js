@@ -174,3 +174,14 @@ document.addEventListener("click", async (event) => {
     }
   }
 });
+
+// What is wider than its place is scrolled with keys too; and of a row of tabs the one that is open is in sight.
+function reachable(root) {
+  for (const box of root.querySelectorAll(".said :is(pre, table)")) box.tabIndex = 0;
+}
+reachable(document);
+document.addEventListener("htmx:load", (event) => reachable(event.target));
+for (const here of document.querySelectorAll("nav [aria-current]")) {
+  const row = here.parentElement;
+  row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+}

@@ -116,7 +116,7 @@ export function chat(task, context) {
 
   function draw() {
     const why = waits();
-    hint.textContent = why;
+    hint.textContent = why || (opening && !num && area.value === opening ? "A suggestion: change it as you like." : "");
     send.disabled = why !== "" || !area.value.trim();
     pair.hidden = scale.node.hidden = now === null;
     scale.value = now?.choice ? String(now.choice) : "";
