@@ -24,7 +24,8 @@ from fairlead.store.artifact import Artifact, Parent
 from fairlead.store.project import Project
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 COLLEAGUES_WORK_S = 20
 SNAPSHOT = "helpful-1"
 RUN = "dpo-helpful-2f61c0ffee"
@@ -40,8 +41,8 @@ def main(out: Path, wanted: list[str]) -> None:
         session.pages[0].wait_for_timeout(COLLEAGUES_WORK_S * 1000)
         state = session.storage_state()
         for scheme in ("light", "dark"):
-            for size, viewport in (("wide", WIDE), ("phone", PHONE)):
-                context = browser.new_context(storage_state=state, color_scheme=scheme, viewport=viewport, device_scale_factor=1.5)
+            for size, screen in (("wide", WIDE), ("phone", PHONE)):
+                context = browser.new_context(storage_state=state, color_scheme=scheme, device_scale_factor=1.5, **screen)
                 page = context.new_page()
                 for title, address in pages.items():
                     picture = f"{title}-{scheme}-{size}.png"
@@ -84,10 +85,13 @@ def addresses(session: BrowserContext, url: str) -> dict[str, str]:
     here = slugs["pairwise"]
     frozen = session.request.post(f"{api}/campaigns/{here}/snapshots", headers={"X-CSRF-Token": csrf}, data={"name": SNAPSHOT})
     assert frozen.ok, frozen.text()
+    item = session.request.get(f"{api}/campaigns/{here}/items").json()["items"][0]["id"]
     return {
         **{f"label-{kind}": f"/c/{slug}/label" for kind, slug in sorted(slugs.items())},
         "campaigns": "/campaigns", "dashboard": f"/c/{here}", "people": f"/c/{here}/people", "guidelines": f"/c/{here}/guidelines",
         "items": f"/c/{here}/items", "snapshots": f"/c/{here}/snapshots", "snapshot": f"/c/{here}/snapshots/{SNAPSHOT}", "new": "/new",
+        "work": "/work", "item": f"/c/{here}/items/{item}", "settings-chat": f"/c/{slugs['chat']}/settings",
+        "new-chat": "/new/task?kind=chat", "artifact": "/artifacts/model/helpful",
         "runs": "/runs", "run": f"/runs/{RUN}", "lineage": "/lineage/model/helpful",
     }  # fmt: skip
 
@@ -95,6 +99,7 @@ def addresses(session: BrowserContext, url: str) -> dict[str, str]:
 def shoot(page: Page, address: str, picture: Path) -> None:
     answer = page.goto(address)
     assert answer is not None and answer.ok, f"{address}: {answer.status if answer else 'no answer'}"
+    page.locator("body:not(.label), body[data-ready]").wait_for(state="attached")
     page.wait_for_timeout(800)  # a task is fetched, curves are drawn
     page.screenshot(path=picture)
     print(picture)

@@ -9,6 +9,7 @@
 One server serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of its own.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,10 @@ from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.people import Person
+from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
+from fairlead.store.artifact import Artifact, Parent
+from fairlead.store.project import Project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
 from fairlead.studio.settings import Settings
@@ -41,8 +45,8 @@ GUIDELINES = "# What helps\n\nPrefer the answer that is **right**, then the one 
 class Studio:
     """The server's address, and what stands in its database."""
 
-    def __init__(self, url: str, database: Database, talks: Talks) -> None:
-        self.url, self.database, self.talks = url, database, talks
+    def __init__(self, url: str, database: Database, talks: Talks, project: Project) -> None:
+        self.url, self.database, self.talks, self.project = url, database, talks, project
         self._made = 0
 
     def person(
@@ -129,11 +133,45 @@ def answer(text: str, source: str | None = None) -> Answer:
     return Answer(messages=(Message("assistant", text),), source=source)
 
 
+RUN = "dpo-helpful-2f61c0ffee"
+
+
+def furnished(folder: Path) -> Project:
+    """A project with a run, and with the model that it made of another model and of comparisons."""
+    project = projects.create(folder)
+
+    def publish(kind: str, name: str, *parents: Artifact, **metrics: float) -> Artifact:
+        above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
+
+        def fill(inside: Path) -> None:
+            (inside / "content.txt").write_text(name)
+
+        return artifacts.publish(project, kind, name, fill=fill, parents=above, config={"seed": 0}, seed=0, metrics=metrics)
+
+    base, rows = publish("model", "base"), publish("dataset", "comparisons", rows=310)
+    made = publish("model", "helpful", base, rows, accuracy=0.71)
+    run = project.runs / RUN
+    run.mkdir(parents=True)
+    inputs = {"model": {"ref": "base", "name": base.label, "digest": base.manifest.digest}}
+    about = {"recipe": "dpo", "config": {"name": "helpful", "steps": 40}, "inputs": inputs, "code": {}}
+    (run / "config.json").write_text(json.dumps(about))
+    (run / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": k, "loss": 0.7 - k / 100, "accuracy": 0.6}) + "\n" for k in range(1, 41))
+    )
+    happened = [
+        {"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None},
+        {"at": "2026-03-01T10:06:40+00:00", "event": "finished", "artifact": made.label, "digest": made.manifest.digest},
+    ]
+    (run / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in happened))
+    return project
+
+
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Studio]:
     folder: Path = tmp_path_factory.mktemp("studio")
     database = open_database(files.copy(folder))
-    app = create_app(Settings(database=database.url, port=0, project=projects.create(folder / "home").root), database)
+    home = furnished(folder / "home")
+    app = create_app(Settings(database=database.url, port=0, project=home.root), database)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -142,7 +180,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[S
         assert thread.is_alive() and time.monotonic() < end, "the server did not start"
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield Studio(f"http://127.0.0.1:{port}", database, app.state.talks)
+    yield Studio(f"http://127.0.0.1:{port}", database, app.state.talks, home)
     server.should_exit = True
     thread.join(10)
     database.close()

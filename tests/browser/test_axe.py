@@ -1,5 +1,6 @@
 """axe-core over every page, light and dark, wide and phone: nothing serious or critical."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from browser.conftest import Browse, Studio
-from fairlead.labels import access, items, kinds
+from browser.conftest import RUN, Browse, Studio
+from fairlead.labels import access, items, judgements, kinds, snapshot, tasks
+from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
@@ -56,6 +58,27 @@ def test_the_labelling_screen(studio: Studio, browse: Browse, kind: str, scheme:
     assert looked_at(page, f"{studio.url}/c/{campaign.slug}/label") == {}
 
 
+def judged(studio: Studio, campaign: Campaign) -> None:
+    """A judgement and a flag, so that tables have rows."""
+    ada = studio.person("Ada", campaign)
+    with studio.database.write() as connection:
+        [task] = tasks.lease(connection, campaign, ada.rater)
+        judgements.raise_flag(connection, task.token, ada.rater, reason="harmful", note="Look at this")
+        judgements.submit(connection, task.token, ada.rater, key=f"key-{task.token}", value={"choice": 2}, reasons=[], note="Shorter")
+
+
+def frozen(studio: Studio, campaign: Campaign, name: str) -> None:
+    with studio.database.write() as connection:
+        snapshot.start(connection, studio.project, campaign, name, snapshot.Filters(), by="system")
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with studio.database.read() as connection:
+            if snapshot.every(connection, campaign.id):
+                return
+        time.sleep(0.05)
+    raise AssertionError("no snapshot was made")
+
+
 PAGES: dict[str, Callable[[str], str]] = {
     "home": lambda slug: "/",
     "campaigns": lambda slug: "/campaigns",
@@ -73,6 +96,11 @@ PAGES: dict[str, Callable[[str], str]] = {
     "add items": lambda slug: f"/c/{slug}/add",
     "settings": lambda slug: f"/c/{slug}/settings",
     "snapshots": lambda slug: f"/c/{slug}/snapshots",
+    "run": lambda slug: f"/runs/{RUN}",
+    "artifact": lambda slug: "/artifacts/model/helpful",
+    "lineage": lambda slug: "/lineage/model/helpful",
+    "snapshot": lambda slug: f"/c/{slug}/snapshots/{slug}-1",
+    "new chat": lambda slug: "/new/task?kind=chat",
     "not there": lambda slug: "/nothing",
 }
 
@@ -81,6 +109,9 @@ PAGES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_of_leads_and_owners(studio: Studio, browse: Browse, name: str, scheme: str) -> None:
     campaign = studio.campaign("pairwise", items=3)
+    judged(studio, campaign)
+    if name == "snapshot":
+        frozen(studio, campaign, f"{campaign.slug}-1")
     with studio.database.read() as connection:
         item = items.page(connection, campaign.id, limit=1)[0].id
     page = browse(studio.person(owner=True), color_scheme=scheme)

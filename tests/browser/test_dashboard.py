@@ -124,6 +124,21 @@ def test_without_a_line_it_asks_now_and_then(studio: Studio, browse: Browse) -> 
     expect(page.locator(".recent li")).to_have_count(1, timeout=12_000)
 
 
+def test_a_line_is_tried_again_and_again(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=4)
+    page = browse(studio.person("Lead", campaign, role="lead"))
+    page.clock.install()
+    lines: list[str] = []
+    page.on("response", lambda answer: lines.append(answer.url) if answer.url.split("?")[0].endswith("/events") else None)
+    page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=502))
+    page.goto(f"{studio.url}/c/{campaign.slug}")
+    for _ in range(60):
+        page.clock.run_for(10_000)
+        if len(lines) == 3:
+            break
+    assert len(lines) == 3
+
+
 def test_it_says_when_the_studio_is_gone_and_goes_on_when_it_is_back(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=4)
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
@@ -192,6 +207,20 @@ def test_curves_grow_while_one_looks(studio: Studio, browse: Browse, home: Proje
     with open(folder / "metrics.jsonl", "a") as file:
         file.write(json.dumps({"step": 4, "reward": 2.5}) + "\n")
     expect(page.locator("svg.curves desc")).to_contain_text("4 points from 0.100 to 2.50", timeout=SOON)
+
+
+def test_what_had_the_focus_catches_up_when_it_has_it_no_more(studio: Studio, browse: Browse, home: Project, beside: str) -> None:
+    folder = make_run(home, 3)
+    (folder / "report.html").write_text("<title>report</title>")
+    page = browse(studio.person("Grace", owner=True))
+    page.goto(f"{beside}/runs/{folder.name}")
+    page.locator("[data-part=head] a").focus()
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write(json.dumps({"step": 4, "reward": 2.5}) + "\n")
+    expect(page.locator("svg.curves desc")).to_contain_text("4 points", timeout=SOON)
+    expect(page.locator("[data-part=head]")).to_contain_text("step 3")
+    page.evaluate("document.activeElement.blur()")
+    expect(page.locator("[data-part=head]")).to_contain_text("step 4", timeout=SOON)
 
 
 def test_a_report_runs_nothing_in_the_studio(studio: Studio, browser: Browser, home: Project, beside: str) -> None:

@@ -34,7 +34,8 @@ def test_a_key_is_changed_and_stays_changed(studio: Studio, browse: Browse) -> N
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keys and settings")
     sheet.get_by_role("button", name="A much better: 1. Change").press("Enter")
-    page.keyboard.press("s")  # was "skip", which gets the 1
+    with page.expect_response("**/preferences"):
+        page.keyboard.press("s")  # was "skip", which gets the 1
     expect(sheet.get_by_role("status")).to_contain_text("which now has 1")
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
@@ -81,6 +82,28 @@ def test_right_to_left_text_runs_from_the_right(studio: Studio, browse: Browse) 
     arabic, english = page.locator(".pane .said").filter(has_text="باريس"), page.locator(".pane .said").filter(has_text="Paris")
     assert arabic.evaluate("node => getComputedStyle(node).direction") == "rtl"
     assert english.locator("p").evaluate_all("all => all.map(p => getComputedStyle(p).direction)") == ["ltr", "rtl"]
+
+
+def test_guidelines_and_previews_are_shown_as_any_other_text(studio: Studio, browse: Browse) -> None:
+    text = "First words.\n\nבעברית: פריז.\n\n|a|b|\n|-|-|\n|1|2|\n"
+    page = start(studio, browse, studio.campaign("demonstration", items=1, guidelines=text))
+    page.get_by_role("textbox", name="Your answer").fill(text)
+    for said in (page.locator("#guide .said"), page.locator(".side .said")):
+        expect(said.locator("table")).to_have_attribute("tabindex", "0")
+        assert said.locator("p").evaluate_all("all => all.map(p => getComputedStyle(p).direction)") == ["ltr", "rtl"]
+
+
+def test_no_key_does_two_things(studio: Studio, browse: Browse) -> None:
+    page = start(studio, browse, studio.campaign("pairwise", items=1))
+    keys = page.evaluate(
+        "import('/static/label/keys.js').then(({ bindings }) => ['both', 'left', 'right'].map((hand) => [...bindings({ hand })]))"
+    )
+    for hand in keys:
+        done: dict[str, list[str]] = {}
+        for action, key in hand:
+            done.setdefault(key, []).append(action)
+        twice = [actions for actions in done.values() if len(actions) > 1]
+        assert [one for one in twice if one != ["9", "link"]] == []  # there are no nine steps where there are two answers to scroll
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "chat"])

@@ -121,6 +121,24 @@ def test_editing_an_answer_shows_the_changes(studio: Studio, browse: Browse) -> 
     assert made.value == {"candidate": 0, "text": "Answer 0.0: the capital of France is **Paris**, on the Seine."}
 
 
+def test_a_long_answer_written_anew_is_not_compared_word_by_word_at_each_key(studio: Studio, browse: Browse) -> None:
+    page = start(studio, browse, studio.campaign("edit", items=1))
+    kinds = """import("/static/label/diff.js").then(({ diff }) => {
+        const text = (word, num) => Array.from({ length: num }, (_, n) => word + n).join(" ");
+        return [300, 600].map((num) => diff(text("old", num), text("new", num)).length);
+    })"""
+    few, many = page.evaluate(kinds)
+    assert few > 100 and many == 2  # all gone, all new
+    page.evaluate(
+        "new MutationObserver(() => (window.drawn = (window.drawn ?? 0) + 1)).observe(document.querySelector('.side'), { childList: true })"
+    )
+    editor = page.get_by_role("textbox", name="The answer, edited")
+    editor.press("Control+End")
+    page.evaluate("""() => { for (let n = 0; n < 20; n++) document.execCommand("insertText", false, "x"); }""")
+    expect(page.locator(".changes ins")).to_contain_text(["x" * 20])
+    assert page.evaluate("window.drawn") == 1
+
+
 def test_any_turn_of_a_conversation_is_judged(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("conversation", items=1)
     page = start(studio, browse, campaign)

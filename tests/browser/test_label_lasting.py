@@ -1,5 +1,10 @@
 """Nothing that somebody typed or chose is lost: drafts, the outbox, a page that dies, two windows, two people."""
 
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
@@ -11,6 +16,14 @@ from fairlead.labels.people import Person
 from fairlead.studio.auth import COOKIE
 
 pytestmark = pytest.mark.browser
+
+KEPT = """(name) => new Promise((resolve) => {
+    const opening = indexedDB.open("fairlead-labels");
+    opening.onsuccess = () => {
+        const request = opening.result.transaction(name).objectStore(name).getAll();
+        request.onsuccess = () => (opening.result.close(), resolve(request.result));
+    };
+})"""
 
 
 def opened(studio: Studio, page: Page, campaign: Campaign) -> Page:
@@ -24,10 +37,34 @@ def drafts(studio: Studio, person: Person) -> list[dict[str, object]]:
         return list(judgements.drafts(connection, person.rater).values())
 
 
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Waits until it is so."""
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end, "it never came to be so"
+        page.wait_for_timeout(20)
+
+
+def held(studio: Studio, campaign: Campaign, person: Person) -> int:
+    with studio.database.read() as connection:
+        return len(tasks.holding(connection, campaign, person.rater))
+
+
+def asked(page: Page, path: str) -> list[float]:
+    """When the page asks for it, from now on."""
+    times: list[float] = []
+    page.on("request", lambda request: times.append(time.monotonic()) if request.url.endswith(path) else None)
+    return times
+
+
+def kept(page: Page, name: str) -> list[dict[str, Any]]:
+    """What this browser keeps of drafts, or of the outbox."""
+    return list(page.evaluate(KEPT, name))
+
+
 def test_offline_answers_wait_and_arrive_once(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=4)
-    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
-    page.wait_for_timeout(300)  # the next tasks are here
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)  # and so are the next two tasks
     page.context.set_offline(True)
     for key in ("2", "Enter", "7", "Enter"):
         page.keyboard.press(key)
@@ -43,7 +80,6 @@ def test_offline_answers_wait_and_arrive_once(studio: Studio, browse: Browse) ->
 def test_an_answer_taken_back_offline_never_leaves(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=3)
     page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
-    page.wait_for_timeout(300)
     question = page.locator(".prompt .said").inner_text()
     page.context.set_offline(True)
     for key in ("1", "Enter"):
@@ -59,6 +95,44 @@ def test_an_answer_taken_back_offline_never_leaves(studio: Studio, browse: Brows
     assert made.supersedes is None and made.value["preference"] == (-3 if made.order[0] == 0 else 3)
 
 
+def test_answers_taken_back_one_by_one_offline_are_all_kept(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    question = page.locator(".prompt .said").inner_text()
+    page.context.set_offline(True)
+    for key in ("1", "Enter", "8", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    page.keyboard.press("u")
+    expect(page.get_by_role("radio", name="B much better")).to_be_checked()
+    page.keyboard.press("u")
+    expect(page.locator(".prompt .said")).to_have_text(question)
+    expect(page.get_by_role("radio", name="A much better")).to_be_checked()
+    assert kept(page, "outbox") == [] and sorted(one["value"]["choice"] for one in kept(page, "drafts")) == [1, 8]
+    page.keyboard.press("u")
+    expect(page.get_by_text("needs the connection")).to_be_visible()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    page.context.set_offline(False)
+    assert [one.supersedes for one in studio.judged(campaign, wanted=2)] == [None, None]
+
+
+def test_an_answer_of_an_earlier_page_is_not_taken_back_unseen(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    page.route("**/judgement", lambda route: route.abort())
+    for key in ("1", "Enter", "8", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    opened(studio, page, campaign)
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    page.keyboard.press("u")
+    expect(page.get_by_text("needs the connection")).to_be_visible()
+    assert len(kept(page, "outbox")) == 2
+    page.unroute("**/judgement")
+    studio.judged(campaign, wanted=2)
+
+
 def test_a_draft_survives_the_death_of_the_page(studio: Studio, browser: Browser) -> None:
     campaign = studio.campaign("demonstration", items=1)
     ada = studio.person("Ada", campaign)
@@ -67,7 +141,7 @@ def test_a_draft_survives_the_death_of_the_page(studio: Studio, browser: Browser
     page = opened(studio, context.new_page(), campaign)
     page.route("**/draft", lambda route: route.abort())  # the server never hears of it
     page.keyboard.type("A thought that took a while.")
-    page.wait_for_timeout(50)
+    until(page, lambda: any(one["value"].get("text") == "A thought that took a while." for one in kept(page, "drafts")))
     with pytest.raises(PlaywrightError):
         page.goto("chrome://crash", timeout=5000)
     assert drafts(studio, ada) == []
@@ -89,15 +163,59 @@ def test_a_draft_is_on_the_server_within_a_second_and_on_another_machine(studio:
     expect(elsewhere.get_by_role("textbox", name="Your answer")).to_have_value("Begun here")
 
 
+def test_a_draft_that_does_not_arrive_is_sent_again_at_growing_intervals(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("demonstration", items=1)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    times = asked(page, "/draft")
+    page.route("**/draft", lambda route: route.abort())
+    page.keyboard.type("Begun")
+    until(page, lambda: len(times) == 4)
+    assert times[3] - times[2] >= 1.8  # after 0.5 and 1 s, 2 s
+    page.unroute("**/draft")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    until(page, lambda: [one["value"] for one in drafts(studio, ada)] == [{"text": "Begun"}])
+
+
+def test_a_draft_that_is_refused_is_said_to_be_once(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("demonstration", items=1)
+    page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    refused = json.dumps({"error": {"message": "draft: is too large"}})
+    times = asked(page, "/draft")
+    page.route("**/draft", lambda route: route.fulfill(status=422, body=refused))
+    page.keyboard.type("Begun")
+    expect(page.get_by_text("draft: is too large")).to_be_visible()
+    page.keyboard.type(" and gone on with", delay=80)  # long enough for more than one
+    assert len(times) == 1
+    assert [one["value"]["text"] for one in kept(page, "drafts")] == ["Begun and gone on with"]
+    page.keyboard.press("Control+Enter")
+    studio.judged(campaign, wanted=1)
+
+
+def test_no_draft_comes_after_its_answer(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("demonstration", items=2)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    slow: list[Route] = []
+    answers = asked(page, "/judgement")
+    page.route("**/draft", lambda route: slow.append(route))
+    page.keyboard.type("Quick")
+    until(page, lambda: len(slow) == 1)
+    page.keyboard.press("Control+Enter")
+    until(page, lambda: len(kept(page, "outbox")) == 1)
+    assert answers == []
+    slow[0].continue_()
+    studio.judged(campaign, wanted=1)
+    assert drafts(studio, ada) == []
+
+
 def test_hiding_the_page_saves_what_was_typed_last(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("demonstration", items=1)
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
     page.keyboard.type("Last words")
     page.goto("about:blank")
-    page.wait_for_timeout(300)
-    [draft] = drafts(studio, ada)
-    assert draft["value"] == {"text": "Last words"}
+    until(page, lambda: [one["value"] for one in drafts(studio, ada)] == [{"text": "Last words"}])
 
 
 def test_answers_of_a_page_that_was_closed_are_sent_by_the_next_one(studio: Studio, browse: Browse) -> None:
@@ -166,23 +284,47 @@ def test_a_closed_page_gives_back_what_nobody_saw(studio: Studio, browse: Browse
     campaign = studio.campaign("pairwise", items=3)
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
-    page.wait_for_timeout(200)
-    with studio.database.read() as connection:
-        assert len(tasks.holding(connection, campaign, ada.rater)) == 3
+    assert held(studio, campaign, ada) == 3
     page.goto("about:blank")
-    for _ in range(50):
-        with studio.database.read() as connection:
-            held = tasks.holding(connection, campaign, ada.rater)
-        if len(held) == 1:
-            break
-        page.wait_for_timeout(100)
-    assert len(held) == 1  # the one on the screen
+    until(page, lambda: held(studio, campaign, ada) == 1)  # the one on the screen
 
 
 def test_a_session_that_ended_keeps_everything(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=3)
     page = opened(studio, browse(studio.person("Ada", campaign)), campaign)
+    cookies = page.context.cookies()
     page.context.clear_cookies()
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(page.locator("#status-text")).to_have_text("logged out, 1 answer waits")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    page.context.add_cookies([{"name": one["name"], "value": one["value"], "url": studio.url} for one in cookies])
+    studio.judged(campaign, wanted=1)  # by itself
+    expect(page.locator("#status-text")).to_contain_text("saved")
+
+
+def test_who_logged_in_anew_elsewhere_loses_nothing(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    ada = studio.person("Ada", campaign)
+    page = opened(studio, browse(ada), campaign)
+    page.context.add_cookies([{"name": COOKIE, "value": studio.session(ada), "url": studio.url}])
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status-text")).to_have_text("logged out, 1 answer waits")
+    assert [one.get("refused") for one in kept(page, "outbox")] == [None]
+    page.get_by_role("button", name="Load again").click()
+    studio.judged(campaign, wanted=1)
+
+
+def test_being_handed_nothing_is_said_once(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=1)
+    page = browse(studio.person("Ada", campaign))
+    page.clock.install()
+    refused = json.dumps({"error": {"message": "in this campaign, this is for labellers."}})
+    times = asked(page, "/next")
+    page.route("**/next", lambda route: route.fulfill(status=403, body=refused))
+    opened(studio, page, campaign)
+    expect(page.locator("#stage")).to_contain_text("No tasks")
+    page.clock.run_for(60_000)
+    expect(page.locator(".toast")).to_have_count(0)  # no other has come
+    assert len(times) == 1

@@ -1,7 +1,7 @@
 """Two answers side by side, judged with keys alone."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio, answer
 from fairlead.data.records import Message
@@ -181,6 +181,33 @@ def test_guidelines_say_what_changed_since_they_were_read(studio: Studio, browse
     expect(drawer).to_be_hidden()
     with studio.database.read() as connection:
         assert campaigns.version_read(connection, campaign.id, ada.rater) == 2
+
+
+def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=2)
+    page = browse(studio.person("Ada", campaign), viewport={"width": 1000, "height": 900})  # where they do not open by themselves
+    page.clock.install()
+    page.goto(f"{studio.url}/c/{campaign.slug}/label")
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    held: list[Route] = []
+    read: list[str] = []
+    page.route("**/guide", lambda route: held.append(route))
+    page.on("request", lambda request: read.append(request.url) if request.url.endswith("/guide/read") else None)
+    with page.expect_request("**/guide"):
+        page.keyboard.press("g")
+    page.keyboard.press("g")
+    with page.expect_response("**/guide") as came:
+        held[0].continue_()
+    came.value.finished()
+    for _ in range(2):
+        page.evaluate("fetch('/static/icon.svg').then((answer) => answer.text())")  # what was asked before has been seen by now
+        page.clock.run_for(10_000)
+    assert read == []
+    page.unroute("**/guide")
+    page.keyboard.press("g")
+    expect(page.locator("#guide .said")).to_be_visible()
+    with page.expect_request("**/guide/read"):
+        page.clock.run_for(10_000)
 
 
 def test_nothing_on_the_page_says_which_model_wrote_what(studio: Studio, browse: Browse) -> None:

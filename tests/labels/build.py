@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, items, judgements, kinds, tasks
+from fairlead.labels import campaigns, chats, items, judgements, kinds, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import Answer, NewItem, slot
 from fairlead.labels.kinds import Kind
@@ -54,6 +54,17 @@ VALUES: dict[Kind, dict[str, Any]] = {
 def judge(connection: Connection, one: Assignment, value: dict[str, Any] | None = None, **more: Any) -> judgements.Judgement:
     key = more.pop("key", f"key-{one.token}")
     return judgements.submit(connection, one.token, one.rater, key=key, value=value or VALUES["pairwise"], **more)
+
+
+def talk(connection: Connection, one: Campaign, task: Assignment, *, choice: int | None = 2, text: str | None = "Hello.") -> None:
+    """A turn of a live chat, with two answers and a choice."""
+    chats.set_answerers(connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD)
+    turn = chats.say(connection, one, task, n=len(chats.turns(connection, task.token)), message="Hello?")
+    if text is not None:
+        for place in (0, 1):
+            chats.keep(connection, turn.id, place, text=text, finished=True)
+    if choice is not None:
+        chats.choose(connection, one, task, n=turn.n, choice=choice, seen={})
 
 
 def take(connection: Connection, one: Campaign, rater: str, count: int = 1, at: datetime = NOON) -> list[Assignment]:

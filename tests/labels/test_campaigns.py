@@ -1,5 +1,7 @@
 """Campaigns: what may be set, which state follows which, and guidelines of which no version is lost."""
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -41,6 +43,22 @@ def test_two_campaigns_made_at_once_differ_in_seed(database: Database) -> None:
     with database.write() as connection:
         seeds = {campaigns.create(connection, name="One", kind="rating", by=LEAD).seed for _ in range(5)}
     assert len(seeds) == 5
+
+
+def test_two_of_one_name_at_the_same_moment_have_two_addresses(database: Database) -> None:
+    slugs: list[str] = []
+
+    def create() -> None:
+        with database.write() as connection:
+            slugs.append(campaigns.create(connection, name="One", kind="rating", by=LEAD).slug)
+
+    other = threading.Thread(target=create)
+    with database.write() as connection:
+        slugs.append(campaigns.create(connection, name="One", kind="rating", by=LEAD).slug)
+        other.start()
+        time.sleep(0.3)  # by then it has seen that the address is free
+    other.join()
+    assert slugs == ["one", "one-2"]
 
 
 @pytest.mark.parametrize(

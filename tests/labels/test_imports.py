@@ -60,10 +60,14 @@ def lines(*rows: Any) -> bytes:
     return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
 
 
+def receive(project: Project, content: bytes) -> Path:
+    return imports.receive(project, io.BytesIO(content), max_bytes=2**20)
+
+
 def put(database: Database, project: Project, content: bytes, filename: str = "pairs.jsonl") -> Upload:
-    path = imports.receive(project, io.BytesIO(content))
+    found = imports.examine(receive(project, content), filename=filename, by=LEAD)
     with database.write() as connection:
-        return imports.register(connection, path, filename=filename, by=LEAD)
+        return imports.register(connection, found)
 
 
 def make(database: Database, kind: str = "pairwise", **settings: Any) -> Campaign:
@@ -121,15 +125,15 @@ def test_an_upload_lies_in_the_project_under_a_name_of_ours(database: Database, 
 def test_a_packed_upload_is_stored_unpacked_and_bounded_by_what_it_unpacks_to(database: Database, project: Project) -> None:
     content = lines(*[pair(n) for n in range(2000)])
     several = gzip.compress(content[:1000]) + gzip.compress(content[1000:])
-    assert imports.receive(project, io.BytesIO(several)).read_bytes() == content
+    assert receive(project, several).read_bytes() == content
     bomb = gzip.compress(b"0" * 3_000_000)
     assert len(bomb) < 10_000
     with pytest.raises(Invalid, match="larger than 1 MiB"):
-        imports.receive(project, io.BytesIO(bomb), max_bytes=2**20)
+        receive(project, bomb)
     with pytest.raises(Invalid, match="cut off"):
-        imports.receive(project, io.BytesIO(several[:-20]))
+        receive(project, several[:-20])
     with pytest.raises(Invalid, match="damaged"):
-        imports.receive(project, io.BytesIO(several[:50] + b"damage" + several[56:]))
+        receive(project, several[:50] + b"damage" + several[56:])
     assert len(list((project.data / "uploads").iterdir())) == 1  # what was refused leaves nothing
 
 
@@ -146,7 +150,7 @@ def test_an_upload_of_which_nothing_can_be_used_is_refused_and_removed(database:
         with pytest.raises(Invalid, match=why):
             put(database, project, content, "rows.jsonl")
     with pytest.raises(Invalid, match="is empty"):
-        imports.receive(project, io.BytesIO(b""))
+        receive(project, b"")
     assert list((project.data / "uploads").iterdir()) == []
 
 
@@ -200,6 +204,18 @@ def test_several_answers_become_pairs_or_an_item_each(database: Database, projec
     }
     assert [answer.source for answer in all_items(database, one)[0].answers] == ["one", "two", "three"]
     assert all_items(database, one)[0].tags == ("sum",)
+
+
+def test_all_pairs_of_many_answers_are_bounded_in_a_row_and_in_a_transaction(database: Database, project: Project) -> None:
+    rows = [{"prompt": f"{n}?", "completions": [f"{n}.{k}" for k in range(20 if n else 21)]} for n in range(4)]
+    origin = Origin(put(database, project, lines(*rows)).id)
+    one = make(database)
+    assert into(database, project, one, origin, pairs="all").result == {"rows": 4, "added": 570, "duplicates": 0, "set_aside": 1}
+    with database.read() as connection:
+        added = [event.body["count"] for event in events.after(connection, 0) if event.verb == "items.added"]
+        [aside] = imports.problems(connection, jobs.recent(connection)[0].id)
+    assert added == [380, 190]  # two rows make more than enough for one transaction
+    assert (aside.line, aside.why) == (1, "has 21 answers; all pairs are made of at most 20")
 
 
 def test_what_a_row_says_of_its_answers_is_kept_beside_them(database: Database, project: Project) -> None:
@@ -307,7 +323,7 @@ def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_k
         ]
         rollouts(project, name, rows, model)
     one = make(database)
-    origin = Origin(rollouts=("old", "rollouts/new"))
+    origin = Origin(rollouts=("rollouts/old", "rollouts/new"))
     assert into(database, project, one, origin).result == {"rows": 3, "added": 5, "duplicates": 0, "set_aside": 0}
     found = all_items(database, one)
     assert [texts(item) for item in found] == [
@@ -321,7 +337,17 @@ def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_k
 def test_only_rollouts_of_the_project_can_be_named(database: Database, project: Project, tmp_path: Path) -> None:
     other = projects.create(tmp_path / "other")
     rollouts(other, "theirs", [{"prompt": user("2?"), "completions": [said("4")]}])
-    for ref in ("none", str(other.artifacts / "rollouts" / "theirs"), "../other/artifacts/rollouts/theirs"):
+    rollouts(project, "ours", [{"prompt": user("2?"), "completions": [said("4")]}])
+    assert look(database, project, Origin(rollouts=("rollouts/ours",)), "rating").num_items == 1
+    beside = project.artifacts / "rollouts" / ".." / "rollouts" / "ours"
+    for ref in (
+        "none",
+        "rollouts/none",
+        str(beside),
+        "artifacts/rollouts/ours",
+        str(other.artifacts / "rollouts" / "theirs"),
+        "../other/artifacts/rollouts/theirs",
+    ):
         with pytest.raises(Invalid, match="not among the rollouts of this project"):
             look(database, project, Origin(rollouts=(ref,)), "rating")
 

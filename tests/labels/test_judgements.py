@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fairlead.labels import campaigns, events, items, judgements, tasks
+from fairlead.labels import chats, events, items, judgements, tasks
 from fairlead.labels.database import Database, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.judgements import judgement
 from fairlead.labels.kinds import KINDS, Kind
-from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take
+from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take, talk
 from labels.test_tasks import together
 
 
@@ -44,11 +44,32 @@ def test_every_kind_is_judged_and_taken_back(database: Database, kind: Kind) -> 
     with database.write() as connection:
         one = open_campaign(connection, kind=kind, num_items=2)
         [task] = take(connection, one, ANN)
+        if kind == "chat":
+            talk(connection, one, task)
         made = judge(connection, task, VALUES[kind])
         assert judgements.undo(connection, one, ANN) == (tasks.get(connection, task.token, ANN), made)
         again = judge(connection, task, {"cannot": "unsafe"}, key="key-again")
         assert (again.value, again.supersedes, again.margin) == ({"cannot": "unsafe"}, made.id, None)
         assert judgements.current(connection, one.id) == [again]
+
+
+def test_a_live_chat_is_judged_by_what_was_really_talked(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind="chat", num_items=3)
+        silent, undecided, early = take(connection, one, ANN, count=3)
+        talk(connection, one, undecided, choice=None)
+        talk(connection, one, early, text=None)
+        for task in (silent, undecided, early):
+            for value in ({}, {"score": 4}):
+                with pytest.raises(Invalid, match="chosen answer"):
+                    judge(connection, task, value or {"score": None})
+        assert judgements.current(connection, one.id) == [] and tasks.get(connection, silent.token, ANN).how is None
+        assert judge(connection, silent, {"cannot": "unsafe"}).value == {"cannot": "unsafe"}
+        chats.choose(connection, one, undecided, n=0, choice=5, seen={})
+        for place in (0, 1):
+            chats.keep(connection, chats.turn(connection, early.token, 0).id, place, text="Here.", finished=True)
+        talk(connection, one, early, choice=None)  # what was judged before a turn without a choice counts
+        assert judge(connection, undecided, {"score": 4}).value == {"score": 4} == judge(connection, early, {"score": 4}).value
 
 
 @pytest.mark.parametrize(("active_ms", "quick"), [(0, True), (479, True), (480, False), (60_000, False)])
@@ -163,67 +184,6 @@ def test_what_cannot_be_kept_leaves_the_task_as_it_was(database: Database, field
         assert tasks.get(connection, task.token, ANN).how is None
         assert slots(connection, one)[task.item.id] == ["held"]
     assert rows(database) == 0
-
-
-# ---------------------------------------------------------------- late
-
-
-def test_a_late_answer_takes_the_free_slot(database: Database) -> None:
-    with database.write() as connection:
-        one = open_campaign(connection, num_items=1, lease_s=60)
-        [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
-        made = judge(connection, task, at=after(3))
-        assert made.late
-        assert slots(connection, one) == {1: ["done"]}
-        assert take(connection, one, BEN, at=after(4)) == []
-        assert tasks.get(connection, task.token, ANN).how == "judged"
-
-
-def test_a_late_answer_is_an_extra_one_where_others_have_the_item(database: Database) -> None:
-    with database.write() as connection:
-        one = open_campaign(connection, num_items=1, lease_s=60)
-        [task] = take(connection, one, ANN)
-        [other] = take(connection, one, BEN, at=after(2))
-        late = judge(connection, task, at=after(2.5))
-        assert slots(connection, one) == {1: ["held"]}  # Ben's work is not taken from him
-        in_time = judge(connection, other, at=after(2.6))
-        assert (late.late, in_time.late) == (True, False)
-        assert judgements.current(connection, one.id) == [late, in_time]
-        assert slots(connection, one) == {1: ["done"]}
-
-
-def test_a_late_answer_to_an_item_that_the_person_holds_again_is_one_answer(database: Database) -> None:
-    with database.write() as connection:
-        one = open_campaign(connection, num_items=1, lease_s=60)
-        [task] = take(connection, one, ANN)
-        [again] = take(connection, one, ANN, at=after(2))
-        assert again.token != task.token
-        judge(connection, task, at=after(2.5))
-        assert slots(connection, one) == {1: ["done"]}
-        assert tasks.get(connection, again.token, ANN).how == "released"
-        assert take(connection, one, ANN, at=after(3)) == []
-
-
-def test_an_answer_after_the_campaign_closed_is_kept(database: Database) -> None:
-    with database.write() as connection:
-        one = open_campaign(connection)
-        [task] = take(connection, one, ANN)
-        campaigns.set_state(connection, one, "closed", by=LEAD)
-        made = judge(connection, task)
-        assert judgements.current(connection, one.id) == [made]
-
-
-def test_a_late_answer_can_be_sent_twice_and_corrected(database: Database) -> None:
-    with database.write() as connection:
-        one = open_campaign(connection, num_items=1, lease_s=60, overlap=2)
-        [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
-        made = judge(connection, task, at=after(3))
-        assert judge(connection, task, at=after(4)) == made
-        corrected = judge(connection, task, {"choice": 8}, key="key-00002", at=after(5))
-        assert corrected.supersedes == made.id
-        assert sorted(slots(connection, one)[task.item.id]) == ["done", "open"]
 
 
 # ---------------------------------------------------------------- undo and skip

@@ -58,6 +58,12 @@ def test_other_values_are_kept_as_they_are(kind: Kind, value: dict[str, Any], ex
     assert kinds.to_shown(kind, expected, ()) == expected
 
 
+def test_a_live_chat_needs_a_turn_with_a_choice() -> None:
+    with pytest.raises(Invalid, match="no choice yet"):
+        kept("chat", {"score": 3}, (), num_turns=0)
+    assert kept("chat", {"cannot": "judge"}, (), num_turns=0) == {"cannot": "judge"}
+
+
 def test_an_edit_names_the_candidate_whatever_its_letter() -> None:
     assert kept("edit", {"letter": "B", "text": "x"}, (2, 0, 1)) == {"candidate": 0, "text": "x"}
     assert kept("edit", {"text": "x"}, (0,)) == {"candidate": 0, "text": "x"}

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from fairlead.data.records import Message
 from fairlead.labels.errors import Invalid, StudioError
+from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
 from fairlead.studio import answerers
 from fairlead.studio.answerers import AnswerError, Answerers, Piece
@@ -138,6 +141,21 @@ def test_a_lead_chooses_among_what_is_there(project: Path, source: str) -> None:
         answerers.check_source(project, source)
     with pytest.raises(Invalid):
         answerers.check_source(None, source)
+
+
+def test_of_a_model_no_more_is_looked_at_than_its_own_folder(project: Path) -> None:
+    opened = projects.open_at(project)
+    artifacts.publish(opened, "model", "sft", fill=lambda folder: (folder / "x").touch(), parents=[], config={}, seed=0, metrics={})
+    other = opened.artifacts / "model" / "slow" / artifacts.MANIFEST
+    other.parent.mkdir()
+    os.mkfifo(other)  # who reads it waits for ever
+    with ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(answerers.check_source, project, "model:sft")
+        try:
+            checked.result(timeout=10)
+        finally:
+            if checked.running():
+                other.write_text("{}")
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "file:///etc/passwd", "http://user:key@x/v1", ""])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import update
 
 import web
 from fairlead.labels import events, judgements, tasks
@@ -119,3 +120,21 @@ def test_figures_are_computed_once_for_all_who_look(app: FastAPI, database: Data
     assert board.of(one).progress is first.progress
     board.forget(one)
     assert board.of(one).progress is not first.progress
+
+
+@pytest.mark.parametrize("role", ["lead", "viewer"])
+def test_items_are_links_for_those_who_may_see_them(app: FastAPI, database: Database, role: str) -> None:
+    one, token = busy(database)
+    with database.write() as connection:
+        connection.execute(
+            update(tasks.assignment).where(tasks.assignment.c.token == token).values(expires_at="2026-01-01T00:00:00.000000Z")
+        )
+        [flag] = judgements.flags(connection, one.id)
+        [made] = judgements.current(connection, one.id)
+    client = web.browser(app, database, web.person(database, "Eve", helpful_pairwise=role))
+    page = client.get(f"/c/{one.slug}").text
+    for number, word in ((flag.item_id, "item"), (flag.item_id, "Item"), (made.item_id, "item")):
+        address = f"/c/{one.slug}/items/{number}"
+        assert client.get(address).status_code == (200 if role == "lead" else 403)
+        assert f"{word} {number}" in page
+        assert (f'<a href="{address}">{word} {number}</a>' in page) == (role == "lead")

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from databases import Files
 from fairlead.labels import judgements, tasks
-from fairlead.labels.database import Database
+from fairlead.labels.database import Database, open_database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
 from studio.leads import Place, filled, judge, open_place, pairs, rows, upload
@@ -38,6 +39,16 @@ def test_an_import_tells_how_far_it_is_and_what_it_set_aside(place: Place) -> No
     again = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"]}).json()
     place.work()
     assert lead.get(f"/api/v1/campaigns/help/jobs/{again['id']}").json()["result"]["duplicates"] == 3
+
+
+def test_nobody_waits_to_save_while_an_upload_is_examined(files: Files, tmp_path: Path) -> None:
+    database = open_database(files.copy(tmp_path))
+    place = open_place(database, tmp_path)
+    lead = place.browser(place.person("Ada", "lead"))
+    with database.write():  # SQLite has one writer; who needs to write now waits
+        refused = lead.post("/api/v1/uploads", files={"file": ("notes.txt", b"hello\n")})
+    assert refused.status_code == 422 and "notes.txt:1" in refused.text
+    database.close()
 
 
 def test_a_job_is_cancelled_and_goes_on_and_is_its_campaigns_alone(place: Place) -> None:

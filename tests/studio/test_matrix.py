@@ -137,6 +137,7 @@ ROUTES = {
     "POST /c/{slug}/add": "lead",
     "POST /markdown": "lead",
     "GET /c/{slug}/settings": "lead",
+    "POST /c/{slug}/answerers": "lead",
     "GET /c/{slug}/snapshots-preview": "lead",
     "GET /new": "lead",
     "POST /new/uploads": "lead",

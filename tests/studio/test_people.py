@@ -1,5 +1,7 @@
 """Owners and leads, and the people whom they ask in, pause and erase."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -119,7 +121,12 @@ def test_an_owner_asks_leads_in(app: FastAPI, database: Database) -> None:
     assert owner.get("/api/v1/invites").json()["invites"] == []
 
 
-def test_erasing_somebody_takes_their_name(app: FastAPI, database: Database, helpful: None) -> None:
+def in_files(folder: Path, name: str) -> bool:
+    """Of SQLite."""
+    return any(name.encode() in path.read_bytes() for path in folder.glob("studio.db*"))
+
+
+def test_erasing_somebody_takes_their_name(app: FastAPI, database: Database, helpful: None, tmp_path: Path) -> None:
     owner, ada = web.browser(app, database, web.person(database, "Olga", "owner")), web.person(database, "Ada", helpful="labeller")
     client = web.browser(app, database, ada)
     wrong = owner.post(f"/api/v1/people/{ada.rater}/erase", json={"confirm": "Eve"})
@@ -127,11 +134,12 @@ def test_erasing_somebody_takes_their_name(app: FastAPI, database: Database, hel
     assert owner.post(f"/api/v1/people/{ada.rater}/erase", json={"confirm": "Ada"}).status_code == 204
     assert client.get("/api/v1/me").status_code == 401
     assert "Ada" not in owner.get("/people").text and "Ada" not in owner.get("/c/helpful/people").text
+    assert not in_files(tmp_path, "Ada")
     with database.read() as connection:
         assert events.verify(connection).problem is None
 
 
-def test_people_erase_themselves(app: FastAPI, database: Database) -> None:
+def test_people_erase_themselves(app: FastAPI, database: Database, tmp_path: Path) -> None:
     ada = web.person(database, "Ada")
     client = web.browser(app, database, ada)
     assert client.post("/api/v1/me/erase", json={"confirm": "ada"}).status_code == 422
@@ -139,6 +147,7 @@ def test_people_erase_themselves(app: FastAPI, database: Database) -> None:
     assert client.get("/api/v1/me").status_code == 401
     with database.read() as connection:
         assert people.every(connection) == []
+    assert not in_files(tmp_path, "Ada")
 
 
 def test_the_last_owner_stays(app: FastAPI, database: Database) -> None:

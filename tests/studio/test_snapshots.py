@@ -77,6 +77,29 @@ def test_a_snapshot_of_another_campaign_is_not_there(place: Place, slug: str) ->
     assert lead.get("/api/v1/campaigns/other/snapshots/s/files/comparisons.jsonl").status_code == 404
 
 
+def test_only_some_people_or_all_but_these(place: Place) -> None:
+    cleo, ben = place.person("Cleo Laine"), place.person("Ben Okri")
+    other = filled(place, place.browser(place.person("Olga", "lead")), pairs(4), overlap=2)
+    judge(place, other, cleo, {"choice": 1})
+    judge(place, other, ben, {"choice": 1}, {"choice": 2})
+    lead = place.browser(place.person("Lea", "lead"))
+    page = lead.get(f"/c/{other}/snapshots").text
+    assert f'name="raters" value="{cleo.rater}">Cleo Laine' in page and "only those chosen" in page
+    rest = "ties=true&late=true&quick=true"
+
+    def judged(query: str) -> str:
+        part = lead.get(f"/c/{other}/snapshots-preview?{rest}&{query}").text
+        return part.split("judgements used")[1].split('value">')[1].split("<")[0]
+
+    assert judged(f"whose=only&raters={cleo.rater}") == "1"
+    assert judged(f"whose=without&raters={cleo.rater}") == "2"
+    assert judged(f"whose=only&raters={cleo.rater}&raters={ben.rater}") == "3"
+    assert judged("whose=only") == judged("whose=without") == "3"
+    only = Form(whose="only", raters=[cleo.rater], ties=True, late=True, quick=True).filters()
+    assert (only.raters, only.without_raters) == ((cleo.rater,), ())
+    assert "only of 1 person" in filters_said(only)
+
+
 def test_whole_days_are_meant() -> None:
     form = Form(since="2026-01-31", until="2026-01-31", ties=True, late=True, quick=True)
     filters = form.filters()

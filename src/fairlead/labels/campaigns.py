@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from fairlead.labels import events, kinds, plain
 from fairlead.labels.database import metadata, now
@@ -133,12 +134,11 @@ def create(
     task: Kind = kind  # type: ignore[assignment]
     at = now()
     values = settings | {
-        "name": name.strip(), "slug": _free_slug(connection, slug or slug_of(name)), "kind": kind,
+        "name": name.strip(), "kind": kind,
         "options": kinds.check_options(task, options or {}),
         "state": "draft", "seed": seed or secrets.token_hex(8), "created_by": by, "created_at": at,
     }  # fmt: skip
-    row = connection.execute(insert(campaign).values(values).returning(campaign)).one()
-    made = _campaign(row)
+    made = _made(connection, slug or slug_of(name), values)
     events.append(
         connection, verb="campaign.created", actor=by, campaign=made.id, subject=made.slug, body={"kind": kind, "overlap": overlap}
     )
@@ -248,6 +248,16 @@ def slug_of(name: str) -> str:
     """A name as a part of an address; "campaign" where nothing of it can be."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "campaign"
+
+
+def _made(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Campaign:
+    while True:
+        row = insert(campaign).values({**values, "slug": _free_slug(connection, wanted)}).returning(campaign)
+        try:
+            with connection.begin_nested():
+                return _campaign(connection.execute(row).one())
+        except IntegrityError:  # somebody else took the slug at this moment
+            continue
 
 
 def _free_slug(connection: Connection, wanted: str) -> str:

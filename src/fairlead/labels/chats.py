@@ -160,6 +160,12 @@ def turn(connection: Connection, token: str, n: int) -> Turn:
     return found
 
 
+def num_judged(connection: Connection, token: str) -> int:
+    """Turns with a choice whose chosen answer is there."""
+    said = turns(connection, token)
+    return sum(one.continues is not None and one.answers[one.continues].text is not None for one in said)
+
+
 def opening(task: Assignment) -> str:
     """What the item suggests to begin with; empty where it suggests nothing."""
     last = task.item.prompt[-1]

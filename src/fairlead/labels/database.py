@@ -5,17 +5,18 @@ All tables of `labels` are on `metadata`; the module that owns a table owns its 
 
 SQLite: write-ahead log, foreign keys, every commit on the disk before it is acknowledged (`synchronous=FULL`).  One connection of a process
 writes, its threads take turns, and BEGIN IMMEDIATE makes processes take turns before they have read anything; readers never wait.
+What is deleted is overwritten (`secure_delete`); `forget` sees to the corners that this does not reach.
 """
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, MetaData, event
+from sqlalchemy import Connection, Engine, MetaData, Table, delete, event, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.pool import QueuePool
@@ -34,6 +35,7 @@ metadata = MetaData(
 BUSY_MS = 30_000  # how long a process waits for another one's write
 READERS = 16  # connections that read at the same time; more wait
 WAIT_S = 30.0  # for a connection
+EMPTYING_MS = 1000  # how long the log is waited for, by whom it holds up
 
 
 class Database:
@@ -43,6 +45,7 @@ class Database:
         self._reader, self._writer = reader, writer
         self.url = writer.url.render_as_string(hide_password=True)
         self.is_sqlite = writer.dialect.name == "sqlite"
+        self._log_remembers = False
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -55,6 +58,32 @@ class Database:
         """All or nothing: committed at the end, rolled back when something is raised."""
         with self._writer.begin() as connection:
             yield connection
+        if self._log_remembers:
+            self._empty_log(0)
+
+    def forget(self, tables: Sequence[Table]) -> None:
+        """SQLite's files hold nothing more of rows of these small tables that were deleted.
+
+        Pages that were rebuilt may have old copies of a row in their free parts, so the tables are emptied and filled again.  Where
+        somebody is reading an older state, the log is emptied after one of the next writes.
+        """
+        if not self.is_sqlite:
+            return
+        with self._writer.connect() as connection, without_foreign_keys(connection), connection.begin():
+            for table in tables:
+                rows = connection.execute(select(table)).mappings().all()
+                connection.execute(delete(table))
+                if rows:
+                    connection.execute(insert(table), [dict(row) for row in rows])
+        self._empty_log(EMPTYING_MS)
+
+    def _empty_log(self, wait_ms: int) -> None:
+        with self._writer.connect() as connection:
+            driver = _driver(connection)
+            driver.execute(f"PRAGMA busy_timeout={wait_ms}")
+            [(busy, _, _)] = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        self._log_remembers = bool(busy)
 
     def close(self) -> None:
         self._reader.dispose()
@@ -109,7 +138,7 @@ def _sqlite(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
     def connected(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where `begun` says so
         cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -119,6 +148,25 @@ def _sqlite(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
     return engine
+
+
+@contextlib.contextmanager
+def without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """A table that is rewritten is empty for a moment, and nothing that refers to its rows may go with it.  To be said outside of any
+    transaction, where alone SQLite listens to it.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    _driver(connection).execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        _driver(connection).execute("PRAGMA foreign_keys=ON")
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
 
 
 def _reach(engine: Engine) -> None:

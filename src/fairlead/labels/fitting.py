@@ -8,7 +8,7 @@ never shown.  Nothing is left out in silence: what cannot be used is a Problem w
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from fairlead.core.errors import DataError
 from fairlead.data import importer
@@ -32,6 +32,8 @@ from fairlead.labels import kinds, plain
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.kinds import Kind
 
+Fitted: TypeAlias = tuple[list[NewItem], list[Problem]]  # of a row: the items that it becomes, and what of it cannot be used
+
 ANSWERS = "answers"  # the format, and the kind of row, that `fairlead sample` writes
 
 SUITS: Mapping[str, tuple[Kind, ...]] = {  # kind of row -> kinds of task, the most natural one first
@@ -47,6 +49,7 @@ SUITS: Mapping[str, tuple[Kind, ...]] = {  # kind of row -> kinds of task, the m
 
 Pairs = Literal["each", "all"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
+MOST_PAIRED = 20  # answers of which all pairs are made: 190 items of one row
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ def given(rows: Iterable[SourceRow | Problem], format: str, *, model: str | None
             yield replace(error.problem, row=row.value)
 
 
-def fit(one: Given, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> tuple[list[NewItem], list[Problem]]:
-    """The items that a row becomes, and what of it cannot be used."""
+def fit(one: Given | Problem, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> Fitted:
+    if isinstance(one, Problem):
+        return [], [one]
     try:
         groups = _groups(one, kind, pairs)
     except BadRow as error:
@@ -105,6 +109,20 @@ def fit(one: Given, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> t
         else:
             problems.append(Problem(*one.where, "", None, why, "Repair the row, and import it again.", one.row))
     return made, problems
+
+
+def chunks(rows: Iterable[Fitted], size: int) -> Iterator[list[Fitted]]:
+    """As many as make `size` rows or items, and at most one row's more."""
+    chunk: list[Fitted] = []
+    num = 0
+    for row in rows:
+        chunk.append(row)
+        num += max(1, len(row[0]))
+        if num >= size:
+            yield chunk
+            chunk, num = [], 0
+    if chunk:
+        yield chunk
 
 
 def suits(row_kind: str) -> tuple[Kind, ...]:
@@ -231,6 +249,9 @@ def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
             one.where, "completions", None, f"has {len(one.answers)} answer; a {kind} task needs two", "Sample more answers to each prompt."
         )
     if pairs == "all":
+        if len(one.answers) > MOST_PAIRED:
+            why = f"has {len(one.answers)} answers; all pairs are made of at most {MOST_PAIRED}"
+            fail(one.where, "completions", None, why, "Take answers out, or choose each in one pair.")
         return list(combinations(one.answers, 2))
     return _each_once(one.answers)
 

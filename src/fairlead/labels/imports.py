@@ -61,9 +61,8 @@ set_aside = Table(  # rows of an import that could not be used
 )
 
 KIND = "import"  # of the job
-MAX_BYTES = 512 * 2**20  # of an upload, unpacked; rows of one line each are read one at a time
 MAX_LIST_BYTES = 64 * 2**20  # of a JSON list, which is read whole
-CHUNK = 200  # rows in one transaction: a fraction of a second, for which labellers' saves may have to wait
+CHUNK = 200  # rows, or items that they become, in one transaction: a fraction of a second, for which labellers' saves may have to wait
 NUM_PREVIEW = 5  # items that a lead sees before deciding
 NUM_LOOKED_AT = 1000  # rows that are tried out for that
 MAX_ROLLOUTS = 8
@@ -72,7 +71,6 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    id: int
     path: str
     filename: str
     digest: str
@@ -81,6 +79,7 @@ class Upload:
     row_kind: str  # of most rows
     uploaded_by: str
     uploaded_at: str
+    id: int = 0  # where it stands among those that are kept
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Preview:
 # ---------------------------------------------------------------- uploads
 
 
-def receive(project: Project, stream: IO[bytes], *, max_bytes: int = MAX_BYTES) -> Path:
+def receive(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
     """Stores what comes, unpacked where it is gzip; the name is ours.  Raises Invalid where it is too large or damaged."""
     path = project.data / "uploads" / f"upload-{secrets.token_hex(8)}.json"
     size = 0
@@ -129,8 +128,10 @@ def receive(project: Project, stream: IO[bytes], *, max_bytes: int = MAX_BYTES) 
     return path
 
 
-def register(connection: Connection, path: Path, *, filename: str, by: str) -> Upload:
-    """What the file holds, from its first rows.  A file of which nothing can be used is removed, and Invalid says why."""
+def examine(path: Path, *, filename: str, by: str) -> Upload:
+    """What the file holds, from its first rows, to `register`: apart, because a large file takes longer than anybody should wait to save.
+    A file of which nothing can be used is removed, and Invalid says why.
+    """
     try:
         if path.stat().st_size > MAX_LIST_BYTES and _is_list(path):
             raise Invalid({"file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB. Write one row per line instead"})
@@ -141,13 +142,14 @@ def register(connection: Connection, path: Path, *, filename: str, by: str) -> U
     except Invalid:
         path.unlink()
         raise
-    values = {
-        "path": path.name, "filename": _shown_name(filename), "digest": digest.of_file(path), "num_bytes": path.stat().st_size,
-        "format": format, "row_kind": row_kind, "uploaded_by": by, "uploaded_at": now(),
-    }  # fmt: skip
+    return Upload(path.name, _shown_name(filename), digest.of_file(path), path.stat().st_size, format, row_kind, by, now())
+
+
+def register(connection: Connection, found: Upload) -> Upload:
+    values = {name: value for name, value in asdict(found).items() if name != "id"}
     row = connection.execute(insert(upload).values(values).returning(upload)).one()
-    body = {"digest": row.digest, "bytes": row.num_bytes, "format": format, "kind": row_kind}
-    events.append(connection, verb="upload.made", actor=by, subject=f"upload/{row.id}", body=body)
+    body = {"digest": row.digest, "bytes": row.num_bytes, "format": row.format, "kind": row.row_kind}
+    events.append(connection, verb="upload.made", actor=row.uploaded_by, subject=f"upload/{row.id}", body=body)
     return Upload(**row._mapping)
 
 
@@ -237,7 +239,7 @@ def preview(
     problems: list[SetAside] = []
     num_rows = num_items = 0
     for one in islice(rows, NUM_LOOKED_AT):
-        made, wrong = _fitted(one, kind, pairs, source)
+        made, wrong = fitting.fit(one, kind, pairs=pairs, source=source)
         num_rows, num_items = num_rows + 1, num_items + len(made)
         found += made[: NUM_PREVIEW - len(found)]
         problems += [_aside(problem) for problem in wrong]
@@ -291,17 +293,16 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
     num_all = work.job.num_all or sum(1 for _ in again)  # and the whole file can be read, before any of it is kept
     for _ in islice(rows, tally["rows"]):
         pass  # done before
-    while chunk := list(islice(rows, CHUNK)):
-        fitted = [_fitted(row, one.kind, body["pairs"], source) for row in chunk]
+    for fitted in fitting.chunks((fitting.fit(row, one.kind, pairs=body["pairs"], source=source) for row in rows), CHUNK):
         new = [replace(item, priority=body["priority"]) for made, _ in fitted for item in made]
         wrong = [problem for _, found in fitted for problem in found]
         # What is added is known only inside the transaction that also remembers it.
-        with work.write(num_done=tally["rows"] + len(chunk), num_all=num_all) as connection:
+        with work.write(num_done=tally["rows"] + len(fitted), num_all=num_all) as connection:
             added = items.add(connection, one, new, by=work.job.actor) if new else items.Added(0, 0)
             if wrong:
                 connection.execute(insert(set_aside), [_stored(work.job.id, _aside(problem)) for problem in wrong])
             tally = {
-                "rows": tally["rows"] + len(chunk),
+                "rows": tally["rows"] + len(fitted),
                 "added": tally["added"] + added.num_added,
                 "duplicates": tally["duplicates"] + added.num_duplicates,
                 "set_aside": tally["set_aside"] + len(wrong),
@@ -340,13 +341,11 @@ def _named(row: Given | Problem, filename: str) -> Given | Problem:
 def _rollouts(project: Project, refs: Sequence[str]) -> list[Artifact]:
     if len(refs) > MAX_ROLLOUTS:
         raise Invalid({"rollouts": f"are at most {MAX_ROLLOUTS}"})
-    found = []
+    present = {one.label: one for one in rollouts(project)}  # by their labels alone: a path could lead anywhere
     for ref in refs:
-        one = artifacts.find(project, ref, kind="rollouts")
-        if one is None or not one.folder.resolve().is_relative_to(project.artifacts.resolve()) or "answers.jsonl" not in one.manifest.files:
+        if ref not in present or not present[ref].folder.resolve().is_relative_to(project.artifacts.resolve()):
             raise Invalid({"rollouts": f"{ref!r} is not among the rollouts of this project"})
-        found.append(one)
-    return found
+    return [present[ref] for ref in refs]
 
 
 def _together(found: Sequence[Artifact]) -> Iterator[Given | Problem]:
@@ -376,10 +375,6 @@ def _of_rollouts(one: Artifact) -> Iterator[Given | Problem]:
         if isinstance(row, Given):
             row = replace(row, answers=tuple(replace(answer, params=params | {"rollouts": one.label}) for answer in row.answers))
         yield _named(row, one.label)
-
-
-def _fitted(one: Given | Problem, kind: Kind, pairs: Pairs, source: str) -> tuple[list[NewItem], list[Problem]]:
-    return ([], [one]) if isinstance(one, Problem) else fitting.fit(one, kind, pairs=pairs, source=source)
 
 
 def _aside(problem: Problem) -> SetAside:

@@ -183,20 +183,21 @@ def retry(connection: Connection, id: int, *, actor: str) -> Job:
     return found
 
 
-def lease(database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S) -> Work | None:
+def lease(database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S, at: datetime | None = None) -> Work | None:
     """The oldest job that waits, or whose worker died; in one statement, so that no two workers get the same."""
+    at = at or datetime.now(UTC)
     token = secrets.token_urlsafe(16)
     with database.write() as connection:
-        _bury(connection)
+        _bury(connection, at)
         free = job.alias("free")
-        dead = and_(free.c.state == "running", free.c.expires_at < now())
+        dead = and_(free.c.state == "running", free.c.expires_at < stamp(at))
         oldest = select(free.c.id).where(or_(free.c.state == "queued", dead), free.c.kind.in_(kinds)).order_by(free.c.id).limit(1)
         if not database.is_sqlite:
             oldest = oldest.with_for_update(skip_locked=True)
         taken = (
             update(job)
             .where(job.c.id == oldest.scalar_subquery())
-            .values(state="running", token=token, expires_at=_in(lease_s), attempts=job.c.attempts + 1, started_at=now())
+            .values(state="running", token=token, expires_at=_in(lease_s, at), attempts=job.c.attempts + 1, started_at=stamp(at))
             .returning(job)
         )
         row = connection.execute(taken).one_or_none()
@@ -214,12 +215,15 @@ def work(
     """Do jobs of these kinds, one after another, until `stop` is set; the job in hand is then given back where its last write left it."""
     kinds = frozenset(handlers)
     while not stop.is_set():
-        held = lease(database, kinds, lease_s=lease_s)
-        if held is None:
-            stop.wait(poll_s)
-        else:
-            held.stop = stop
-            _do(held, handlers[held.job.kind])
+        try:
+            held = lease(database, kinds, lease_s=lease_s)
+            if held is not None:
+                held.stop = stop
+                _do(held, handlers[held.job.kind])
+                continue
+        except SQLAlchemyError:  # a database that is away for a moment; what was in hand is taken up again after its lease
+            log.warning("the queue of jobs could not be asked", exc_info=True)
+        stop.wait(poll_s)
 
 
 def do_one(database: Database, handlers: Mapping[str, Handler], *, lease_s: float = LEASE_S) -> Job | None:
@@ -283,13 +287,14 @@ def _beat(held: Work, over: threading.Event) -> None:
 
 def _hold(connection: Connection, held: Work, values: dict[str, Any]) -> None:
     mine = and_(job.c.id == held.job.id, job.c.token == held.token, job.c.state == "running", job.c.cancel_asked.is_(False))
-    if held.stop.is_set() or connection.execute(update(job).where(mine).values(expires_at=_in(held.lease_s), **values)).rowcount == 0:
+    renewed = update(job).where(mine).values(expires_at=_in(held.lease_s, datetime.now(UTC)), **values)
+    if held.stop.is_set() or connection.execute(renewed).rowcount == 0:
         raise Lost
 
 
-def _bury(connection: Connection) -> None:
+def _bury(connection: Connection, at: datetime) -> None:
     """Jobs whose every worker died, and those that were to be cancelled when theirs did."""
-    dead = and_(job.c.state == "running", job.c.expires_at < now())
+    dead = and_(job.c.state == "running", job.c.expires_at < stamp(at))
     _end(connection, and_(dead, job.c.cancel_asked.is_(True)), {"state": "cancelled"})
     why = f"Its worker died {MAX_ATTEMPTS} times. The work so far is kept; see the server's log before you try it again."
     _end(connection, and_(dead, job.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": why})
@@ -305,8 +310,8 @@ def _end(connection: Connection, which: ColumnElement[bool], outcome: dict[str, 
             events.append(connection, verb="job.ended", actor="system", campaign=row.campaign_id, subject=f"job/{row.id}", body=body)
 
 
-def _in(seconds: float) -> str:
-    return stamp(datetime.now(UTC) + timedelta(seconds=seconds))
+def _in(seconds: float, at: datetime) -> str:
+    return stamp(at + timedelta(seconds=seconds))
 
 
 def _job(row: Any) -> Job:

@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.labels import campaigns, events, kinds, plain, tasks
+from fairlead.labels import campaigns, chats, events, kinds, plain, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -156,7 +156,8 @@ def submit(
         return _judgement(there)
     one = campaigns.by_id(connection, task.campaign_id)
     _check(one, key, reasons, note, active_ms, dwell_ms, ui)
-    kept = kinds.to_kept(one.kind, one.options, value, task.order, num_turns=len(task.item.prompt))
+    num_turns = chats.num_judged(connection, token) if one.kind == "chat" else len(task.item.prompt)
+    kept = kinds.to_kept(one.kind, one.options, value, task.order, num_turns=num_turns)
     late = _finish(connection, task, at)
     last = current_of(connection, token)
     row = connection.execute(
@@ -362,16 +363,18 @@ def _finish(connection: Connection, task: Assignment, at: datetime) -> bool:
         return False
     if tasks.end(connection, task.token, "judged", at=at):
         return False
-    # Lost: what the same person was handed of the item since then is this task in another guise.
+    # Lost.  Nobody lets go of the item until this has ended, or both would miss that there is room for it.
+    connection.execute(select(slot.c.id).where(slot.c.item_id == task.item.id).order_by(slot.c.id).with_for_update()).all()
+    # What the same person was handed of the item since then is this task in another guise.
     mine = (assignment.c.item_id == task.item.id, assignment.c.rater == task.rater, assignment.c.token != task.token)
     again = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.is_(None))).scalar()
     if again is not None:
         tasks.end(connection, again, "released", at=at)
-    free = select(slot.c.id).where(slot.c.item_id == task.item.id, slot.c.state == "open").order_by(slot.c.n).limit(1)
-    taken = update(slot).where(slot.c.id == free.scalar_subquery(), slot.c.state == "open").values(state="done", token=task.token)
-    connection.execute(taken)
-    judged_before = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.in_(("judged", "skipped")))).scalar()
-    if judged_before is None:
+    before = connection.execute(select(assignment.c.how).where(*mine, assignment.c.how.in_(("judged", "skipped")))).scalar()
+    if before != "judged":  # a person counts once
+        free = select(slot.c.id).where(slot.c.item_id == task.item.id, slot.c.state == "open").order_by(slot.c.n).limit(1)
+        connection.execute(update(slot).where(slot.c.id == free.scalar_subquery()).values(state="done", token=task.token))
+    if before is None:
         connection.execute(update(assignment).where(assignment.c.token == task.token).values(how="judged", ended_at=stamp(at)))
     return True
 

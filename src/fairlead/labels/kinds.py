@@ -69,7 +69,8 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
 def to_kept(
     kind: Kind, options: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int], *, num_turns: int = 0
 ) -> dict[str, Any]:
-    """A value as shown, checked and turned into what is kept.  Raises Invalid."""
+    """A value as shown, checked and turned into what is kept.  `num_turns`: of a conversation, or those of a live chat in which the person
+    chose.  Raises Invalid."""
     if "cannot" in value:
         if set(value) != {"cannot"} or value["cannot"] not in CANNOT:
             raise Invalid({"cannot": f"stands alone and is one of {', '.join(CANNOT)}"})
@@ -187,7 +188,9 @@ def _conversation(options: Mapping[str, Any], value: Mapping[str, Any], _: Seque
     return {"turns": kept}
 
 
-def _chat(options: Mapping[str, Any], value: Mapping[str, Any], _: Sequence[int], __: int) -> dict[str, Any]:
+def _chat(options: Mapping[str, Any], value: Mapping[str, Any], _: Sequence[int], num_turns: int) -> dict[str, Any]:
+    if not num_turns:
+        raise Invalid({"turns": "have no choice yet, or the chosen answer is still being written"})
     return {"score": _score(options, value["score"], "score")} if value.get("score") is not None else {}
 
 

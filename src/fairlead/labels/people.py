@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from fairlead.labels import events, passwords
-from fairlead.labels.database import metadata, now
+from fairlead.labels.database import Database, metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 
 person = Table(
@@ -228,11 +228,17 @@ def link_subject(connection: Connection, one: Person, subject: str) -> None:
 
 
 def erase(connection: Connection, one: Person, *, by: str) -> None:
-    """The person is gone; what they did stays under a pseudonym that leads to nobody."""
+    """The person is gone; what they did stays under a pseudonym that leads to nobody.  `forget` afterwards."""
     if one.role == "owner":
         _leave_an_owner(connection, one)
     connection.execute(delete(person).where(person.c.id == one.id))  # pseudonym, memberships, sessions, tokens and own links go with it
     events.append(connection, verb="person.erased", actor=by, subject=one.rater)
+
+
+def forget(database: Database) -> None:
+    """Nobody who was erased is in a free corner of the database's files."""
+    theirs = [table for table in metadata.sorted_tables if any(key.column.table is person for key in table.foreign_keys)]
+    database.forget([person, *theirs])
 
 
 # ---------------------------------------------------------------- members of a campaign

@@ -23,18 +23,12 @@ LOCK = 4_703_001  # any number that nothing else in the same PostgreSQL database
 
 def upgrade(opened: Database) -> None:
     """Makes the tables, or changes those of an earlier version.  Processes that start at the same time take turns."""
-    with opened.engine.connect() as connection:
-        # A table that is rewritten is dropped for a moment, and nothing that refers to its rows may go with it.
-        _foreign_keys(connection, on=False)
-        try:
-            with connection.begin():
-                if not opened.is_sqlite:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-                _upgrade(connection)
-                if opened.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
-                    raise StudioError(f"the upgrade would leave rows of the table {broken[0]} that refer to nothing. Nothing was changed.")
-        finally:
-            _foreign_keys(connection, on=True)
+    with opened.engine.connect() as connection, database.without_foreign_keys(connection), connection.begin():
+        if not opened.is_sqlite:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        _upgrade(connection)
+        if opened.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+            raise StudioError(f"the upgrade would leave rows of the table {broken[0]} that refer to nothing. Nothing was changed.")
 
 
 def config(connection: Connection) -> Config:
@@ -53,11 +47,3 @@ def _upgrade(connection: Connection) -> None:
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         raise StudioError(f"the database has version {current}, which this Fairlead does not know. Use the newer Fairlead that made it.")
     command.upgrade(made, "head")
-
-
-def _foreign_keys(connection: Connection, *, on: bool) -> None:
-    """Outside of any transaction, where alone SQLite listens to it."""
-    if connection.dialect.name == "sqlite":
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        driver.execute(f"PRAGMA foreign_keys={'ON' if on else 'OFF'}")

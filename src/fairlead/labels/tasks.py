@@ -60,6 +60,7 @@ assignment = Table(
     Column("reason", Text),  # of a skip
     Index("ix_assignment_campaign_id_rater_seq", "campaign_id", "rater", "seq", unique=True),
     Index("ix_assignment_rater_how", "rater", "how"),
+    Index("ix_assignment_item_id_rater_how", "item_id", "rater", "how"),
     Index("ix_assignment_campaign_id_how", "campaign_id", "how"),
 )
 LASTING = "how IS NULL OR how IN ('judged', 'skipped')"  # after these the person is not handed the item again
@@ -171,12 +172,20 @@ def end(connection: Connection, token: str, how: str, *, at: datetime, reason: s
 
 
 def free(connection: Connection, token: str) -> None:
-    """The slot of an assignment is open again, or gone where the item has more than the campaign now wants."""
-    other = slot.alias("other")
-    has = select(func.count()).where(other.c.item_id == slot.c.item_id).scalar_subquery()
+    """The slot of an assignment is open again; gone where the item has more than the campaign now wants, and done where an answer had come
+    in addition, for which there was no room.
+    """
+    lost = connection.execute(select(slot.c.id, slot.c.item_id).where(slot.c.token == token).with_for_update()).one_or_none()
+    if lost is None:
+        return
+    has = select(func.count()).where(slot.c.item_id == lost.item_id).scalar_subquery()
     wanted = select(campaign.c.overlap).where(campaign.c.id == slot.c.campaign_id).scalar_subquery()
-    connection.execute(delete(slot).where(slot.c.token == token, has > wanted))
-    connection.execute(update(slot).where(slot.c.token == token).values(state="open", token=None, expires_at=None))
+    connection.execute(delete(slot).where(slot.c.id == lost.id, has > wanted))
+    counted = select(slot.c.token).where(slot.c.item_id == lost.item_id, slot.c.token.is_not(None))
+    judged = select(assignment.c.token).where(assignment.c.item_id == lost.item_id, assignment.c.how == "judged")
+    extra = connection.execute(judged.where(assignment.c.token.not_in(counted)).limit(1)).scalar()
+    values = {"state": "open" if extra is None else "done", "token": extra, "expires_at": None}
+    connection.execute(update(slot).where(slot.c.id == lost.id).values(values))
 
 
 # ---------------------------------------------------------------- taking a slot

@@ -20,12 +20,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from anyio import to_thread
 
 from fairlead.core.errors import FairleadError
 from fairlead.data.records import Messages
 from fairlead.labels.errors import Invalid, StudioError
 from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
+from fairlead.studio import shelf
 
 KEY = "FAIRLEAD_KEY_"  # and the endpoint's name in capital letters
 TIMEOUT = httpx.Timeout(connect=10, read=60, write=10, pool=10)  # seconds; `read` is between two pieces
@@ -75,8 +77,13 @@ def endpoints(project: Path | None) -> dict[str, Endpoint]:
                 f"{path}: [studio.endpoints.{name}] needs a name of small letters and digits, and a url like http://127.0.0.1:8000/v1. "
                 f"A key goes into the environment variable {KEY}NAME."
             )
-        found[name] = Endpoint(name, url.rstrip("/"), os.environ.get(KEY + name.upper().replace("-", "_")))
+        found[name] = Endpoint(name, url.rstrip("/"), os.environ.get(key_name(name)))
     return found
+
+
+def key_name(name: str) -> str:
+    """The environment variable that holds the key of an endpoint."""
+    return KEY + name.upper().replace("-", "_")
 
 
 def check_source(project: Path | None, source: str) -> None:
@@ -169,7 +176,7 @@ class Answerers:
 
     async def _model(self, name: str, messages: list[dict[str, Any]], params: Mapping[str, Any]) -> AsyncGenerator[Piece, None]:
         try:
-            folder = _model_folder(self._project, name)
+            folder = await to_thread.run_sync(_model_folder, self._project, name)
         except FairleadError as error:
             raise AnswerError(str(error)) from None
         process = self._processes.setdefault(name, ModelProcess(name, [sys.executable, "-m", "fairlead", "answer", str(folder)]))
@@ -239,9 +246,10 @@ class ModelProcess:
 def _model_folder(project: Path | None, name: str) -> Path:
     if project is None:
         raise Invalid({"source": "names a model, but the studio serves no project"})
-    if name not in available(project)[1]:  # by its name alone: a path could lead anywhere
-        raise Invalid({"source": f"{name!r} is no model of the project"})
-    return project / "artifacts" / "model" / name
+    try:
+        return shelf.get(projects.open_at(project), "model", name).folder  # by its name alone: a path could lead anywhere
+    except FairleadError:
+        raise Invalid({"source": f"{name!r} is no model of the project"}) from None
 
 
 def _delta(name: str, data: str, finish: str | None) -> tuple[str, str | None]:

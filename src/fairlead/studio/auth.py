@@ -37,6 +37,10 @@ class NotSignedIn(StudioError):
     """Nobody has logged in, or no longer."""
 
 
+class OutOfDate(NotAllowed):
+    """The page is of a session that has ended: somebody has logged in anew."""
+
+
 @dataclass(frozen=True)
 class Viewer:
     """Who is asking.  `campaign` is the one in the address, once `permissions.allow` has found it."""
@@ -116,7 +120,7 @@ def check_csrf(request: Request, one: Viewer | None, given: str) -> None:
     if not same_origin(request):
         raise NotAllowed("this was sent by another site, and is refused.")
     if one is not None and not hmac.compare_digest(given.encode(), one.csrf.encode()):
-        raise NotAllowed("the page is out of date: load it again. (The CSRF token is missing or wrong.)")
+        raise OutOfDate("the page is out of date: load it again. (The CSRF token is missing or wrong.)")
 
 
 def same_origin(request: Request) -> bool:

@@ -139,8 +139,9 @@ Read the conversation from the top. Judge each answer **with what was known at t
 
 Write a message; two assistants answer, and you do not know which is which. Say which is better, and the conversation goes on from it.
 
-They live in a very small world. They can add and sort, tell short stories, be polite, and say what they know of animals and friends. The
-first message is a suggestion; change it as you like. **Two or three turns are enough.**
+They live in a very small world: they add and sort, tell short stories, are polite, and know some animals and friends.
+
+The first message is a suggestion; change it as you like. **Two or three turns are enough.**
 """,
         num_items=30,
     ),

@@ -1,4 +1,4 @@
-"""What went wrong, for programs as `{"error": {"message", "field"?, "fields"?}}`, for people as a page."""
+"""What went wrong, for programs as `{"error": {"message", "field"?, "fields"?, "code"?}}`, for people as a page."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from fairlead.core.errors import FairleadError
 from fairlead.labels.errors import Conflict, Invalid, NotAllowed, NotFound
 from fairlead.studio import html
-from fairlead.studio.auth import NotSignedIn
+from fairlead.studio.auth import NotSignedIn, OutOfDate
 from fairlead.studio.limits import TooMany
 
 log = logging.getLogger("fairlead.studio")
@@ -29,6 +29,7 @@ class Error(BaseModel):
     message: str
     field: str | None = None  # the input at fault, where there is one
     fields: dict[str, str] = {}  # what is wrong with each, where there are several
+    code: str | None = None  # out_of_date: the page is of a session that has ended
 
 
 class ErrorBody(BaseModel):
@@ -57,7 +58,8 @@ def _known(request: Request, error: Exception) -> Response:
     headers = {"Retry-After": str(max(1, round(error.wait_s)))} if isinstance(error, TooMany) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return _answer(request, status, str(error), field=getattr(error, "field", None), fields=fields, headers=headers)
+    code = "out_of_date" if isinstance(error, OutOfDate) else None
+    return _answer(request, status, str(error), field=getattr(error, "field", None), fields=fields, code=code, headers=headers)
 
 
 def _wrong_input(request: Request, error: Exception) -> Response:
@@ -85,10 +87,11 @@ def _answer(
     *,
     field: str | None = None,
     fields: Mapping[str, str] | None = None,
+    code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     if _is_api(request):
-        body = ErrorBody(error=Error(message=message, field=field, fields=dict(fields or {})))
+        body = ErrorBody(error=Error(message=message, field=field, fields=dict(fields or {}), code=code))
         return JSONResponse(body.model_dump(exclude_defaults=True), status, headers=headers)
     title = {401: "Log in first", 403: "Not for you", 404: "Not found", 429: "A moment, please"}.get(status, HTTPStatus(status).phrase)
     return html.page(request, "error.html", status=status, headers=headers, title=title, message=message[:1].upper() + message[1:])

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import browse, campaigns, items, people
+from fairlead.labels import browse, campaigns, chats, items, people
 from fairlead.labels.campaigns import Campaign, Guidelines, State
-from fairlead.labels.errors import NotFound
+from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.kinds import Kind
 from fairlead.studio import render
+from fairlead.studio.api.chat import NOBODY
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Lead, Member, Watcher
 from fairlead.studio.state import Database
@@ -182,8 +183,14 @@ def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) ->
 def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) -> CampaignOut:
     """Open it to hand out work, pause it, close it; a closed one can be opened again. What people still send is kept in any state."""
     with database.write() as connection:
-        here = campaigns.set_state(connection, viewer.here, body.state, by=viewer.rater)
+        here = to_state(connection, viewer.here, body.state, viewer)
     return _read(database, here)
+
+
+def to_state(connection: Connection, here: Campaign, state: State, viewer: Viewer) -> Campaign:
+    if state == "open" and here.kind == "chat" and not chats.answerers(connection, here.id):
+        raise Conflict(NOBODY)
+    return campaigns.set_state(connection, here, state, by=viewer.rater)
 
 
 # ---------------------------------------------------------------- guidelines

@@ -19,6 +19,7 @@ from fairlead.studio import answerers, render, talks
 from fairlead.studio.api.labelling import Direction, Token
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Labeller, Lead
+from fairlead.studio.settings import Settings
 from fairlead.studio.state import Configured, Database
 
 router = APIRouter(tags=["live chat"])
@@ -27,6 +28,7 @@ HERE = "/campaigns/{slug}"
 TASK = HERE + "/tasks/{token}/chat"
 Number = Annotated[int, Path(ge=0, lt=MOST_TURNS, description="Of a turn, from 0.")]
 SEEN = 10_000_000
+NOBODY = "nobody answers in this live chat yet; choose who does before it is opened."
 
 
 class Said(BaseModel):
@@ -147,12 +149,16 @@ def who_answers(slug: str, viewer: Lead, database: Database, settings: Configure
 @router.put(HERE + "/answerers")
 def set_who_answers(slug: str, body: AnswerersBody, viewer: Lead, database: Database, settings: Configured) -> Answering:
     """Two of them, drawn at random, answer each message; a single one answers twice."""
-    for one in body.answerers:
-        answerers.check_source(settings.project, one.source)
-    chosen = [Answerer(one.source, {"temperature": one.temperature, "max_tokens": one.max_tokens}) for one in body.answerers]
+    chosen = checked(body.answerers, settings)
     with database.write() as connection:
         chats.set_answerers(connection, viewer.here, chosen, by=viewer.rater)
     return who_answers(slug, viewer, database, settings)
+
+
+def checked(bodies: list[AnswererBody], settings: Settings) -> list[Answerer]:
+    for one in bodies:
+        answerers.check_source(settings.project, one.source)
+    return [Answerer(one.source, {"temperature": one.temperature, "max_tokens": one.max_tokens}) for one in bodies]
 
 
 # ---------------------------------------------------------------- as people see it

@@ -194,8 +194,9 @@ def upload(file: UploadFile, viewer: Lead, database: Database, settings: Configu
     """A file of rows in any format that `fairlead data import` reads; `.gz` too."""
     home = project(settings)
     path = imports.receive(home, file.file, max_bytes=settings.upload_mb * 2**20)
+    found = imports.examine(path, filename=file.filename or "", by=viewer.rater)
     with database.write() as connection:
-        return upload_out(imports.register(connection, path, filename=file.filename or "", by=viewer.rater))
+        return upload_out(imports.register(connection, found))
 
 
 @router.get("/uploads/{upload_id}")

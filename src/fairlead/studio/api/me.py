@@ -185,6 +185,7 @@ def erase_me(response: Response, body: Confirm, viewer: Person, database: Databa
         raise Invalid({"confirm": f"has to be your name as it is written here: {viewer.name}"})
     with database.write() as connection:
         people.erase(connection, people.by_id(connection, viewer.person), by=viewer.rater)
+    people.forget(database)
     auth.sign_out(response, settings)
 
 

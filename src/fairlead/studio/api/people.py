@@ -138,6 +138,7 @@ def erase(rater: Rater, body: Confirm, viewer: Owner, database: Database) -> Non
         if body.confirm.strip() not in (one.name, one.rater):
             raise Invalid({"confirm": f"has to be the person's name: {one.name}"})
         people.erase(connection, one, by=viewer.rater)
+    people.forget(database)
 
 
 @router.get("/invites")

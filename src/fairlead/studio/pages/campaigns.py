@@ -6,13 +6,17 @@ from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import browse, campaigns, imports, jobs, people
+from fairlead.labels import browse, campaigns, chats, imports, jobs, people
+from fairlead.labels.errors import Invalid
 from fairlead.studio import html, render, words
 from fairlead.studio.api import campaigns as campaign_api
+from fairlead.studio.api import chat as chat_api
 from fairlead.studio.api import items as item_api
 from fairlead.studio.api import jobs as job_api
 from fairlead.studio.api.items import Id, ImportIn, OriginIn, PreviewIn
 from fairlead.studio.auth import Viewer
+from fairlead.studio.pages import answering
+from fairlead.studio.pages.answering import Answering
 from fairlead.studio.pages.label import KIND_NAMES
 from fairlead.studio.permissions import Lead, Member, Watcher
 from fairlead.studio.state import Configured, Database
@@ -128,9 +132,24 @@ def markdown(request: Request, viewer: Lead, text: Text = "", guidelines: Text =
 
 
 @router.get("/c/{slug}/settings")
-def settings(request: Request, slug: str, viewer: Lead, database: Database) -> Response:
-    one = campaign_api.one(slug, viewer, database)
-    return html.page(request, "settings.html", viewer, one=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES)
+def settings(request: Request, slug: str, viewer: Lead, database: Database, configured: Configured) -> Response:
+    with database.read() as connection:
+        chosen = chats.answerers(connection, viewer.here.id)
+    return _settings_page(request, viewer, database, configured, answering.of(chosen))
+
+
+@router.post("/c/{slug}/answerers")
+def set_answerers(
+    request: Request, slug: str, viewer: Lead, database: Database, configured: Configured, asked: Annotated[Answering, Form()]
+) -> Response:
+    """Who answers in a live chat."""
+    try:
+        chosen = chat_api.checked(asked.chosen(needed=True), configured)
+        with database.write() as connection:
+            chats.set_answerers(connection, viewer.here, chosen, by=viewer.rater)
+    except FairleadError as error:
+        return _settings_page(request, viewer, database, configured, asked, error=error)
+    return RedirectResponse(f"/c/{slug}/settings?saved=true#who-answers", 303)
 
 
 # ---------------------------------------------------------------- details
@@ -165,6 +184,18 @@ def said(value: dict[str, Any]) -> str:
     if "score" in value:
         return f"score {value['score']}"
     return "a text" if "text" in value else "a conversation"
+
+
+def _settings_page(
+    request: Request, viewer: Viewer, database: Database, configured: Configured, asked: Answering, *, error: FairleadError | None = None
+) -> Response:
+    one = campaign_api.one(viewer.here.slug, viewer, database)
+    problem = None if error is None else next(iter(error.problems.values())) if isinstance(error, Invalid) else str(error)
+    return html.page(
+        request, "settings.html", viewer, status=422 if error else 200, one=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES,
+        answering=answering.fields(configured, asked) if one.kind == "chat" else None, problem=problem,
+        saved="saved" in request.query_params, nobody=not any(asked.who),
+    )  # fmt: skip
 
 
 def _add_page(request: Request, viewer: Viewer, settings: Configured, *, error: FairleadError | None = None) -> Response:

@@ -30,7 +30,8 @@ class Form(BaseModel):
     min_margin: Annotated[int, Field(ge=0, le=3)] = 0
     rows: Literal["judgement", "weighed", "item"] = "judgement"
     guidelines: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=1000)] = []
-    without_raters: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=1000)] = []
+    whose: Literal["without", "only"] = "without"
+    raters: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=1000)] = []
     since: Day = ""
     until: Day = ""
     late: bool = False
@@ -38,10 +39,11 @@ class Form(BaseModel):
 
     def filters(self) -> Filters:
         """Days are whole and both are meant: until the 31st is before the 1st."""
+        named = {"raters" if self.whose == "only" else "without_raters": tuple(self.raters)}
         return Filters(
             ties=self.ties, min_margin=self.min_margin, by_item=self.rows == "item", equal_items=self.rows == "weighed",
-            guidelines=tuple(self.guidelines), without_raters=tuple(self.without_raters), since=_start(self.since), until=_end(self.until),
-            late=self.late, quick=self.quick,
+            guidelines=tuple(self.guidelines), since=_start(self.since), until=_end(self.until),
+            late=self.late, quick=self.quick, **named,
         )  # fmt: skip
 
 
@@ -101,12 +103,16 @@ def filters_said(filters: Filters) -> list[str]:
     said += [f"margin at least {filters.min_margin}"] if filters.min_margin else []
     said += ["comparisons of an item weigh 1 together"] if filters.equal_items else []
     said += [f"guidelines {', '.join(map(str, filters.guidelines))}"] if filters.guidelines != plain.guidelines else []
-    said += [f"only {len(filters.raters)} people"] if filters.raters else []
-    said += [f"without {len(filters.without_raters)} people"] if filters.without_raters else []
+    said += [f"only of {_people(filters.raters)}"] if filters.raters else []
+    said += [f"without {_people(filters.without_raters)}"] if filters.without_raters else []
     said += [f"from {filters.since[:10]}"] if filters.since else []
     said += [f"before {filters.until[:10]}"] if filters.until else []
     said += ["without late ones"] if not filters.late else []
     return [*said, *(["without quick ones"] if not filters.quick else [])]
+
+
+def _people(raters: tuple[str, ...]) -> str:
+    return "1 person" if len(raters) == 1 else f"{len(raters)} people"
 
 
 def _sheet(name: str, settings: Configured) -> render.Safe:

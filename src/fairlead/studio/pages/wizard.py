@@ -7,14 +7,17 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import campaigns, fitting
+from fairlead.labels import chats, fitting
 from fairlead.labels.errors import Invalid
 from fairlead.labels.kinds import Kind
 from fairlead.studio import html
 from fairlead.studio.api import campaigns as campaign_api
+from fairlead.studio.api import chat as chat_api
 from fairlead.studio.api import items as item_api
 from fairlead.studio.api.items import ImportIn, OriginIn, PreviewIn
 from fairlead.studio.auth import Viewer
+from fairlead.studio.pages import answering
+from fairlead.studio.pages.answering import Answering
 from fairlead.studio.pages.campaigns import CURRENCIES
 from fairlead.studio.pages.label import KIND_NAMES
 from fairlead.studio.permissions import Lead
@@ -56,7 +59,7 @@ class Chosen(OriginIn):
     kind: Kind | None = None
 
 
-class Task(PreviewIn):
+class Task(PreviewIn, Answering):
     """The form of the last step; numbers are text, so that what was typed can be shown again."""
 
     name: Annotated[str, Field(max_length=1000)] = ""
@@ -107,10 +110,10 @@ def kind_page(request: Request, viewer: Lead, database: Database, settings: Conf
 
 
 @router.get("/new/task")
-def task_page(request: Request, viewer: Lead, asked: Annotated[PreviewIn, Query()]) -> Response:
+def task_page(request: Request, viewer: Lead, settings: Configured, asked: Annotated[PreviewIn, Query()]) -> Response:
     chips = CHIPS.get(asked.kind, "")
     aspects = "helpful, harmless, honest" if asked.kind == "aspects" else ""
-    return _task_page(request, viewer, Task(**asked.model_dump(), guidelines=GUIDELINES, aspects=aspects, chips=chips))
+    return _task_page(request, viewer, settings, Task(**asked.model_dump(), guidelines=GUIDELINES, aspects=aspects, chips=chips))
 
 
 @router.post("/new")
@@ -122,15 +125,19 @@ def make(request: Request, viewer: Lead, database: Database, settings: Configure
             pay_per_hour=_amount(task.pay_per_hour), lease_s=60 * _whole("lease_min", task.lease_min), guidelines=task.guidelines,
             aspects=_names(task.aspects), chips=_names(task.chips), points=_whole("points", task.points),
         )  # fmt: skip
+        chosen = task.chosen(needed=task.publish) if task.kind == "chat" else []
+        answerers = chat_api.checked(chosen, settings)
         with database.write() as connection:
             made = campaign_api.made(connection, asked, viewer)
+            if answerers:
+                chats.set_answerers(connection, made, answerers, by=viewer.rater)
             if task.upload is not None or task.rollouts:
                 rows = ImportIn(**task.model_dump(include=set(OriginIn.model_fields)))
                 item_api.queued(connection, rows, viewer, made, settings)
             if task.publish:
-                campaigns.set_state(connection, made, "open", by=viewer.rater)
+                campaign_api.to_state(connection, made, "open", viewer)
     except FairleadError as error:
-        return _task_page(request, viewer, task, error=error)
+        return _task_page(request, viewer, settings, task, error=error)
     return RedirectResponse(f"/c/{made.slug}/items", 303)
 
 
@@ -154,10 +161,12 @@ def _rows_page(request: Request, viewer: Viewer, settings: Settings, *, error: F
     )  # fmt: skip
 
 
-def _task_page(request: Request, viewer: Viewer, task: Task, *, error: FairleadError | None = None) -> Response:
+def _task_page(request: Request, viewer: Viewer, settings: Settings, task: Task, *, error: FairleadError | None = None) -> Response:
     problems = dict(error.problems) if isinstance(error, Invalid) else {}
     if "lease_s" in problems:
         problems["lease_min"] = "is 1 to 1,440 minutes"
+    if "source" in problems:
+        problems["who"] = problems["source"]
     options = {
         "aspects": task.kind in ("pairwise", "aspects"), "chips": task.kind != "chat",
         "points": task.kind in ("rating", "aspects", "conversation", "chat"),
@@ -165,6 +174,7 @@ def _task_page(request: Request, viewer: Viewer, task: Task, *, error: FairleadE
     return html.page(
         request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, options=options,
         error=str(error) if error else None, kind_name=KIND_NAMES[task.kind], currencies=CURRENCIES, query=item_api.query(task),
+        answering=answering.fields(settings, task) if task.kind == "chat" else None,
     )  # fmt: skip
 
 

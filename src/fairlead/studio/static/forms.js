@@ -7,7 +7,8 @@
 //
 //   data-then="reload" | "/a/path/{slug}" | "#id"   afterwards; {slug} and each [data-fill="key"] inside #id are filled from the answer
 //   data-done="Saved"                               a toast
-//   data-on="change"                                sent as soon as a field changes
+//   data-on="change"                                sent as soon as a field changes; refused, the fields are again as they were
+//   data-holds="id"                                 a button that rests from each change of this form until a new one is put in its place
 //   data-confirm="Really?"                          asked before
 //
 // Buttons: data-opens="dialog's id", data-closes (the dialog it is in), data-copy (the text before it).
@@ -45,7 +46,7 @@ export function toast(text, kind = "good") {
   setTimeout(() => box.remove(), kind === "fault" ? 9000 : 3500);
 }
 
-export function bodyOf(form) {
+function bodyOf(form) {
   const body = {};
   for (const field of form.elements) {
     if (!field.name || field.disabled || field.name === "csrf" || (field.type === "radio" && !field.checked)) continue;
@@ -65,35 +66,50 @@ export function bodyOf(form) {
   return body;
 }
 
+const busy = new Map(); // a form on its way -> whether a field has changed since
+
 async function submit(form) {
+  if (busy.has(form)) return void busy.set(form, form.dataset.on === "change");
   if (form.dataset.confirm && !confirm(form.dataset.confirm)) return;
   const [method, path] = form.dataset.api.split(" ");
   const body = bodyOf(form);
   const buttons = form.querySelectorAll("button");
+  const sent = [...form.querySelectorAll("option:checked")];
+  let leaves = false;
   forget(form);
+  busy.set(form, false);
   buttons.forEach((button) => (button.disabled = true));
   try {
     const said = await send(method, path, method === "DELETE" || !Object.keys(body).length ? undefined : body);
     if (form.dataset.done) toast(form.dataset.done);
     form.dispatchEvent(new CustomEvent("done", { bubbles: true, detail: said }));
-    if (form.dataset.then) then(form.dataset.then, said);
+    for (const option of form.querySelectorAll("option")) option.defaultSelected = sent.includes(option);
+    if (form.dataset.then) leaves = then(form.dataset.then, said);
   } catch (error) {
     if (error instanceof Refused) show(form, error);
     else toast("The studio cannot be reached. Nothing was changed; try again.", "fault");
-  } finally {
-    buttons.forEach((button) => (button.disabled = false));
+    if (form.dataset.on === "change" && !busy.get(form)) form.reset();
   }
+  if (leaves) return; // nothing is sent twice while the next page comes
+  buttons.forEach((button) => (button.disabled = false));
+  const changed = busy.get(form);
+  busy.delete(form);
+  if (changed) await submit(form);
 }
 
+// Returns whether another page comes.
 function then(what, said) {
-  if (what === "reload") location.reload();
-  else if (what.startsWith("#")) {
+  if (what.startsWith("#")) {
     const place = document.querySelector(what);
     for (const hole of place.querySelectorAll("[data-fill]")) hole.textContent = said[hole.dataset.fill] ?? "";
     place.hidden = false;
     place.focus();
     place.scrollIntoView({ block: "nearest" });
-  } else location.assign(what.replace(/\{(\w+)\}/g, (_, key) => encodeURIComponent(said[key] ?? "")));
+    return false;
+  }
+  if (what === "reload") location.reload();
+  else location.assign(what.replace(/\{(\w+)\}/g, (_, key) => encodeURIComponent(said[key] ?? "")));
+  return true;
 }
 
 function show(form, error) {
@@ -136,8 +152,12 @@ document.addEventListener("submit", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.form?.dataset.on === "change") submit(event.target.form);
+  const form = event.target.form;
+  if (form?.dataset.on === "change") submit(form);
+  if (form?.dataset.holds) document.getElementById(form.dataset.holds).disabled = true;
 });
+
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // its buttons rest
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-opens], [data-closes]");
@@ -154,3 +174,14 @@ document.addEventListener("click", async (event) => {
     }
   }
 });
+
+// What is wider than its place is scrolled with keys too; and of a row of tabs the one that is open is in sight.
+function reachable(root) {
+  for (const box of root.querySelectorAll(".said :is(pre, table)")) box.tabIndex = 0;
+}
+reachable(document);
+document.addEventListener("htmx:load", (event) => reachable(event.target));
+for (const here of document.querySelectorAll("nav [aria-current]")) {
+  const row = here.parentElement;
+  row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+}

@@ -90,10 +90,11 @@ export function watch({ after, onEvent, onState = () => {} }) {
   }
 
   function startPolling() {
+    clearTimeout(retry);
+    retry = setTimeout(() => leads && open(), 60000); // perhaps a connection can be held again
     if (polling) return;
     poll();
     polling = setInterval(poll, POLL_MS);
-    retry = setTimeout(() => leads && open(), 60000); // perhaps a connection can be held again
   }
 
   let retry = 0;

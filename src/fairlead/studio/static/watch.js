@@ -36,7 +36,8 @@ function keep(box) {
       if (answer.redirected || answer.status === 401) return location.reload(); // logged out
       if (answer.ok) {
         mark = answer.headers.get("ETag") || "";
-        const seq = replace(box, await answer.text());
+        const { seq, skipped } = replace(box, await answer.text());
+        if (skipped) mark = ""; // the next answer has it again
         if (seq < heard) later();
       }
       if (box.dataset.every) say(answer.ok || answer.status === 304 ? "live" : "lost");
@@ -103,12 +104,18 @@ function replace(box, text) {
   const before = [...box.querySelectorAll(":scope > [data-part]")];
   const after = [...fresh.querySelectorAll(":scope > [data-part]")];
   const seq = Number(fresh.querySelector("[data-seq]")?.dataset.seq ?? Infinity); // of the last event that is in it
+  let skipped = false;
   const names = (parts) => parts.map((part) => part.dataset.part).join(" ");
   if (names(before) !== names(after)) {
-    if (!box.contains(document.activeElement)) box.replaceChildren(...after.map((part) => document.adoptNode(part)));
+    skipped = box.contains(document.activeElement);
+    if (!skipped) box.replaceChildren(...after.map((part) => document.adoptNode(part)));
   } else {
     before.forEach((old, place) => {
-      if (old.dataset.was === after[place].innerHTML || (old.contains(document.activeElement) && document.activeElement.matches("button, input, a"))) return;
+      if (old.dataset.was === after[place].innerHTML) return;
+      if (old.contains(document.activeElement) && document.activeElement.matches("button, input, a")) {
+        skipped = true;
+        return;
+      }
       const opened = [...old.querySelectorAll("details[open]")].map((one) => one.id);
       const across = [...old.querySelectorAll(".tablebox")].map((one) => one.scrollLeft);
       const was = after[place].innerHTML;
@@ -121,5 +128,5 @@ function replace(box, text) {
     });
   }
   box.dispatchEvent(new Event("parts"));
-  return seq;
+  return { seq, skipped };
 }

@@ -262,6 +262,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_assignment_campaign_id_how", "assignment", ["campaign_id", "how"], unique=False)
     op.create_index("ix_assignment_campaign_id_rater_seq", "assignment", ["campaign_id", "rater", "seq"], unique=True)
+    op.create_index("ix_assignment_item_id_rater_how", "assignment", ["item_id", "rater", "how"], unique=False)
     op.create_index("ix_assignment_rater_how", "assignment", ["rater", "how"], unique=False)
     op.create_index(
         "uq_assignment_item_id_rater_lasting",

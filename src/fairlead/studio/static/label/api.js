@@ -5,13 +5,23 @@ export class Unreachable extends Error {}
 
 /** The server has understood and says no. */
 export class Refused extends Error {
-  /** @param {number} status @param {string} message @param {string} [field] */
-  constructor(status, message, field) {
+  /** @param {number} status @param {string} message @param {string} [code] */
+  constructor(status, message, code) {
     super(message);
     this.status = status;
-    this.field = field;
+    this.code = code;
+  }
+
+  /** It is not about what was sent: nobody is logged in any more, or somebody anew, and this page is from before. */
+  get session() {
+    return this.status === 401 || this.code === "out_of_date";
   }
 }
+
+const WAITS_MS = [500, 1000, 2000, 4000, 8000, 15_000];
+
+/** How long to wait after so many failures, one after the other.  @param {number} failures */
+export const waitMs = (failures) => WAITS_MS[Math.min(failures, WAITS_MS.length) - 1];
 
 const TIMEOUT_MS = 20_000;
 
@@ -40,9 +50,14 @@ export function makeApi(config) {
     }
     if (response.status >= 500 || response.status === 429) throw new Unreachable(`the server answered ${response.status}`);
     const content = response.status === 204 ? null : await response.json().catch(() => null);
-    if (!response.ok) throw new Refused(response.status, content?.error?.message ?? response.statusText, content?.error?.field);
+    if (!response.ok) throw new Refused(response.status, content?.error?.message ?? response.statusText, content?.error?.code);
     return content;
   }
+
+  /** @param {string} token @param {import("./types.js").Choice} one @param {boolean} [keepalive] */
+  const put = (token, { n, choice, seen }, keepalive) => call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen }, keepalive });
+  /** @type {Promise<any>} choices on their way, which neither each other nor the judgement may overtake; what arrived last */
+  let choosing = Promise.resolve();
 
   return {
     /** @param {{count: number, utc_offset_min: number}} body */
@@ -58,7 +73,9 @@ export function makeApi(config) {
     drafts: () => call("GET", "/drafts"),
     /** @param {import("./types.js").Sent} sent @param {boolean} [keepalive] */
     async send(sent, keepalive = false) {
+      const there = keepalive ? undefined : await choosing;
       if (sent.draft) await call("PUT", `/tasks/${sent.token}/draft`, { body: sent.draft, keepalive });
+      if (sent.choice && sent.choice !== there) await put(sent.token, sent.choice, keepalive);
       return call("POST", `/tasks/${sent.token}/${sent.what}`, { body: sent.body, key: sent.key, keepalive });
     },
     undo: () => call("POST", "/undo"),
@@ -71,8 +88,12 @@ export function makeApi(config) {
     talk: (token) => call("GET", `/tasks/${token}/chat`),
     /** @param {string} token @param {number} n @param {string} message */
     say: (token, n, message) => call("POST", `/tasks/${token}/chat/turns`, { body: { n, message } }),
-    /** @param {string} token @param {number} n @param {number} choice @param {Record<string, number>} seen */
-    choose: (token, n, choice, seen) => call("PUT", `/tasks/${token}/chat/turns/${n}/choice`, { body: { choice, seen } }),
+    /** @param {string} token @param {import("./types.js").Choice} one */
+    choose(token, one) {
+      const sent = choosing.then(() => put(token, one));
+      choosing = sent.then(() => one, () => undefined);
+      return sent;
+    },
     /** Both answers of a turn as they come; returns when both have ended.  @param {string} token @param {number} n @param {(heard: any) => void} heard @param {AbortSignal} signal */
     async listen(token, n, heard, signal) {
       const response = await fetch(`${base}/tasks/${token}/chat/turns/${n}/stream`, { credentials: "same-origin", signal });

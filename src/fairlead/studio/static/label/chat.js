@@ -5,7 +5,7 @@ import { shown } from "./keys.js";
 import { SCALE } from "./pairwise.js";
 import { turn as said } from "./panes.js";
 import { Steps, digits } from "./scales.js";
-import { Refused } from "./api.js";
+import { Refused, waitMs } from "./api.js";
 
 const LETTERS = ["A", "B"];
 const AGAIN_MS = 2000;
@@ -43,8 +43,14 @@ class Live {
     this.text = answer.text;
     this.done = true;
     this.box.removeAttribute("aria-busy");
-    this.box.replaceChildren(rendered(answer));
+    this.body = rendered(answer);
+    this.box.replaceChildren(this.body);
     this.state.textContent = answer.cut ? "cut off" : "";
+  }
+
+  /** @param {boolean} raw  as it was written */
+  look(raw) {
+    if (this.done) this.box.replaceChildren(raw ? h("div.said.raw", { dir: "auto" }, this.text) : this.body);
   }
 
   fail() {
@@ -57,12 +63,18 @@ class Live {
 export function chat(task, context) {
   const { api } = context;
   const gone = new AbortController();
-  /** @type {{n: number, choice: number|null, lives: Live[]}|null} the last turn, which can still be judged */
+  let hearing = new AbortController(); // of the one listener that there is
+  /** @type {{n: number, choice: number|null, kept: number|null, lives: Live[]}|null} the last turn, which can still be judged; `kept`: as the server has it */
   let now = null;
   let num = 0; // turns so far
   let judged = 0; // turns before the last
   let most = 0;
   let sending = false;
+  let opening = ""; // what is suggested to begin with
+  let raw = false;
+  /** @type {import("./types.js").Choice|undefined} what the server does not have yet */
+  let unsent;
+  let saving = false;
 
   const thread = h("ol.thread", { "aria-label": "Conversation" }, ...task.prompt.filter((one, n) => one.role !== "user" || n < task.prompt.length - 1).map((one) => said(one, "li")));
   const pair = h("div.panes.two", { hidden: true });
@@ -73,7 +85,7 @@ export function chat(task, context) {
   const scale = new Steps({
     label: "Which answer is better?",
     steps: SCALE.map(([value, text, word]) => ({ value, text, say: word, mark: shown(context.marks.get(value) ?? "") })),
-    changed: (value) => void choose(Number(value)),
+    changed: (value) => choose(Number(value)),
   });
   scale.node.classList.add("scale");
   scale.node.hidden = true;
@@ -84,19 +96,27 @@ export function chat(task, context) {
     void say();
   });
 
+  /** What somebody wrote, and not what was suggested. */
+  const own = () => (!num && area.value === opening ? "" : area.value);
+
   /** What stands in the way of the next message; "" when it can be sent. */
   function waits() {
     if (sending) return "Sending";
     if (!now) return "";
     if (!now.choice) return "Choose the better answer; then go on";
+    if (unsent) return "Your choice is being saved";
     if (num >= most) return "The conversation has reached its end; send your judgement";
-    const from = now.choice <= 3 ? ["A"] : now.choice >= 6 ? ["B"] : LETTERS;
-    return now.lives.some((live) => from.includes(live.letter) && !live.done) ? "The answer that you chose is still being written" : "";
+    return unwritten();
+  }
+
+  function unwritten() {
+    const from = Number(now?.choice) <= 3 ? ["A"] : Number(now?.choice) >= 6 ? ["B"] : LETTERS;
+    return now?.lives.some((live) => from.includes(live.letter) && !live.done) ? "The answer that you chose is still being written" : "";
   }
 
   function draw() {
     const why = waits();
-    hint.textContent = why;
+    hint.textContent = why || (opening && !num && area.value === opening ? "A suggestion: change it as you like." : "");
     send.disabled = why !== "" || !area.value.trim();
     pair.hidden = scale.node.hidden = now === null;
     scale.value = now?.choice ? String(now.choice) : "";
@@ -106,10 +126,11 @@ export function chat(task, context) {
   /** @param {any} one  a turn as the server tells it */
   function begin(one) {
     thread.append(said({ role: "user", ...one.message }, "li"));
-    const turn = { n: one.n, choice: one.choice, lives: /** @type {Live[]} */ ([]) };
+    const turn = { n: one.n, choice: one.choice, kept: one.choice, lives: /** @type {Live[]} */ ([]) };
     turn.lives = LETTERS.map((letter) => new Live(letter, () => void listen(turn)));
     one.answers.forEach((/** @type {any} */ given, /** @type {number} */ n) => given.answer && turn.lives[n].end({ ...given.answer, cut: given.cut }));
     now = turn;
+    raw = false;
     pair.replaceChildren(...turn.lives.map((live) => live.node));
     if (turn.lives.some((live) => !live.done)) void listen(turn);
   }
@@ -120,22 +141,24 @@ export function chat(task, context) {
     if (given?.answer) thread.append(said({ role: "assistant", ...given.answer }, "li"));
   }
 
-  /** @param {{n: number, choice: number|null, lives: Live[]}} turn */
+  /** @param {NonNullable<typeof now>} turn */
   async function listen(turn) {
-    turn.lives.forEach((live) => live.begin());
-    while (!gone.signal.aborted && turn === now) {
+    hearing.abort();
+    hearing = new AbortController();
+    const { signal } = hearing;
+    while (!signal.aborted && !gone.signal.aborted) {
+      turn.lives.forEach((live) => live.begin()); // all that there is of each comes again
       try {
-        await api.listen(task.token, turn.n, (heard) => hear(turn, heard), gone.signal);
+        await api.listen(task.token, turn.n, (heard) => hear(turn, heard), signal);
         return;
       } catch (error) {
         if (error instanceof Refused) return turn.lives.forEach((live) => live.done || live.fail());
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS)); // the connection was lost; the answers go on without it
-        turn.lives.forEach((live) => live.begin());
       }
     }
   }
 
-  /** @param {{n: number, choice: number|null, lives: Live[]}} turn @param {any} heard */
+  /** @param {NonNullable<typeof now>} turn @param {any} heard */
   function hear(turn, heard) {
     const live = turn.lives[LETTERS.indexOf(heard.letter)];
     if (!live) return;
@@ -145,51 +168,74 @@ export function chat(task, context) {
       live.end(heard);
       context.announce(`Answer ${live.letter} is complete`);
     }
-    if (!heard.more) draw();
+    if (heard.more) return;
+    draw();
+    context.changed();
   }
 
   async function say() {
     const message = area.value;
     if (send.disabled || !message.trim()) return;
+    let trouble = "";
     sending = true;
     draw();
     try {
+      const before = now && (await api.talk(task.token)).turns[num - 1];
       const one = await api.say(task.token, num, message);
-      if (now) {
-        fold((await api.talk(task.token)).turns[num - 1]);
+      if (before) {
+        fold(before);
         judged += 1;
       }
       num += 1;
-      area.value = "";
+      if (area.value === message) area.value = "";
       begin(one);
       context.changed();
       area.blur(); // so that the numbers choose
     } catch (error) {
-      context.announce(error instanceof Error ? error.message : String(error));
-      hint.textContent = error instanceof Refused ? error.message : "Not sent: no connection. Try again.";
+      trouble = !(error instanceof Refused) ? "Not sent: no connection. Try again." : error.status === 409 ? `${error.message} Load the page again.` : error.message;
     }
     sending = false;
     draw();
+    if (trouble) hint.textContent = trouble; // which says itself: it is a status
   }
 
   /** @param {number} choice */
-  async function choose(choice) {
+  function choose(choice) {
     if (!now) return;
-    const turn = now;
-    const before = turn.choice;
-    turn.choice = choice;
+    const seen = Object.fromEntries(now.lives.map((live) => [live.letter, live.text.length]));
+    now.choice = choice;
+    unsent = { n: now.n, choice, seen };
     draw();
     context.changed();
     context.announce(scale.say);
-    const seen = Object.fromEntries(turn.lives.map((live) => [live.letter, live.text.length]));
-    try {
-      await api.choose(task.token, turn.n, choice, seen);
-    } catch (error) {
-      if (turn.choice === choice) turn.choice = before;
+    if (!saving) void save(now);
+  }
+
+  /** One choice after the other, until the server has the last.  @param {NonNullable<typeof now>} turn */
+  async function save(turn) {
+    saving = true;
+    for (let failures = 0; unsent; ) {
+      const sent = unsent;
+      let why = "";
+      try {
+        turn.kept = (await api.choose(task.token, sent)).choice;
+      } catch (error) {
+        if (!(error instanceof Refused) || error.session) {
+          failures += 1;
+          await new Promise((resolve) => (setTimeout(resolve, waitMs(failures)), addEventListener("online", resolve, { once: true })));
+          continue;
+        }
+        why = error.message;
+      }
+      if (sent !== unsent) continue;
+      unsent = undefined;
+      turn.choice = turn.kept;
       draw();
-      hint.textContent = error instanceof Refused ? error.message : "Your choice was not saved: no connection. Choose again.";
+      if (!why) continue;
+      hint.textContent = why;
       context.changed();
     }
+    saving = false;
   }
 
   async function load() {
@@ -203,7 +249,8 @@ export function chat(task, context) {
       fold(one);
     }
     if (num) begin(talk.turns[num - 1]);
-    else if (!area.value) area.value = talk.opening;
+    opening = talk.opening;
+    if (!num && !area.value) area.value = opening;
     draw();
     context.changed();
   }
@@ -213,23 +260,34 @@ export function chat(task, context) {
   return {
     stage: [h("section.talk", { "aria-label": "Conversation" }, thread, pair, composer)],
     dock: [scale.node],
-    read: () => (num && area.value.trim() ? { message: area.value } : {}),
+    read: () => (own().trim() ? { message: own() } : {}),
     write: (value) => value.message && (area.value = value.message),
     missing: () => {
       if (!num) return "Write something first";
       if (!judged && !now?.choice) return "Choose the better answer first";
+      if (!judged && unwritten()) return unwritten();
       return area.value.trim() ? "You have written a message that is not said yet" : "";
     },
     say: () => `${judged + (now?.choice ? 1 : 0)} of ${num} turns judged`,
-    names: Object.fromEntries(SCALE.map(([value, , word]) => [value, word.charAt(0).toUpperCase() + word.slice(1)])),
-    typed: () => area.value.length,
+    names: { edit: "Write the next message", ...Object.fromEntries(SCALE.map(([value, , word]) => [value, word.charAt(0).toUpperCase() + word.slice(1)])) },
+    typed: () => own().length,
+    unsent: () => {
+      const sent = unsent;
+      unsent = undefined; // the judgement takes it along
+      return sent;
+    },
     first: area,
-    forget: () => gone.abort(),
+    forget: () => (gone.abort(), hearing.abort()),
     actions: {
       ...digits(8, (value) => now && scale.choose(value)),
       less: () => now && scale.move(-1),
       more: () => now && scale.move(1),
       edit: () => area.focus(),
+      raw: () => {
+        raw = !raw;
+        now?.lives.forEach((live) => live.look(raw));
+        context.announce(raw ? "As it was written" : "Rendered");
+      },
     },
   };
 }

@@ -2,7 +2,7 @@
 
 /** @typedef {{kind: "same"|"gone"|"new", text: string}} Part */
 
-const MOST_EDITS = 4000; // beyond this the texts have little in common, and the answer would be slow and useless
+const MOST_EDITS = 1000; // beyond this the texts have little in common, and the answer would be slow and useless
 
 /** @param {string} text @returns {string[]} */
 export const words = (text) => text.match(/\s+|[\p{L}\p{N}_'’-]+|[^\s\p{L}\p{N}_]/gu) ?? [];

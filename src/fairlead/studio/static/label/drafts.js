@@ -1,5 +1,7 @@
 /** Drafts: on this machine at each keystroke, on the server within a second, and once more when the page is hidden. */
 
+import { Refused, waitMs } from "./api.js";
+
 /** @typedef {import("./types.js").Draft} Draft */
 
 const QUIET_MS = 400; // after the last keystroke
@@ -20,7 +22,11 @@ export class Drafts {
     /** @type {{token: string, body: Draft, since: number}|null} what the server does not have yet */
     this.pending = null;
     this.timer = 0;
-    this.sending = false;
+    /** @type {Promise<void>|null} */
+    this.sending = null;
+    this.failures = 0;
+    this.refused = ""; // token of a task of which the server takes no draft; this machine keeps it
+    addEventListener("online", () => this.flush());
   }
 
   /** By item, not by hold: what was typed is there again when the same item comes with another token.  @param {number} item */
@@ -31,6 +37,7 @@ export class Drafts {
   /** @param {import("./types.js").Task} task @param {Draft} body */
   save(task, body) {
     void this.store.put("drafts", this.#key(task.item), body).catch((error) => this.tell.failed(error));
+    if (task.token === this.refused) return;
     this.pending = { token: task.token, body, since: this.pending?.token === task.token ? this.pending.since : performance.now() };
     this.tell.saving();
     this.#schedule();
@@ -48,9 +55,13 @@ export class Drafts {
     if (sent.what === "judgement") await this.store.put("drafts", this.#key(sent.item), { ...sent.body, at: sent.at });
   }
 
-  /** The answer was sent.  @param {import("./types.js").Task} task */
-  forget(task) {
+  /** An answer takes its place, and no draft may come after it.  @param {import("./types.js").Task} task */
+  drop(task) {
     if (this.pending?.token === task.token) this.pending = null;
+  }
+
+  /** The answer is safe.  @param {import("./types.js").Task} task */
+  forget(task) {
     void this.store.remove("drafts", this.#key(task.item));
   }
 
@@ -58,24 +69,34 @@ export class Drafts {
   async flush(leaving = false) {
     clearTimeout(this.timer);
     if (!this.pending || (this.sending && !leaving)) return;
-    const { token, body } = this.pending;
-    this.pending = null;
-    this.sending = true;
+    const sending = (this.sending = this.#send(this.pending, leaving));
+    await sending;
+    if (this.sending === sending) this.sending = null;
+    if (this.pending) this.#schedule();
+  }
+
+  /** @param {{token: string, body: Draft, since: number}} sent @param {boolean} leaving */
+  async #send(sent, leaving) {
+    sent.since = performance.now();
     try {
-      await this.api.saveDraft(token, body, leaving && JSON.stringify(body).length < 60_000); // browsers allow no more for such calls
+      await this.api.saveDraft(sent.token, sent.body, leaving && JSON.stringify(sent.body).length < 60_000); // browsers allow no more for such calls
+      this.failures = 0;
+      if (this.pending === sent) this.pending = null;
       if (!this.pending) this.tell.saved();
     } catch (error) {
-      this.pending ??= { token, body, since: performance.now() + 1000 };
+      if (this.pending?.token !== sent.token) return; // nobody waits for it any more
+      if (error instanceof Refused && !error.session) {
+        this.refused = sent.token;
+        this.pending = null;
+      } else this.pending.since = performance.now() + waitMs(++this.failures);
       this.tell.failed(error);
-    } finally {
-      this.sending = false;
     }
-    if (this.pending) this.#schedule();
   }
 
   #schedule() {
     clearTimeout(this.timer);
-    const left = (this.pending?.since ?? 0) + LONGEST_MS - performance.now();
-    this.timer = setTimeout(() => this.flush(), Math.max(0, Math.min(QUIET_MS, left)));
+    const since = this.pending?.since ?? 0;
+    const due = this.failures ? since : Math.min(performance.now() + QUIET_MS, since + LONGEST_MS);
+    this.timer = setTimeout(() => this.flush(), Math.max(0, due - performance.now()));
   }
 }

@@ -1,6 +1,6 @@
 /** What surrounds a task: the state of saving, pace, notices, the voice for screen readers, and the guidelines beside it. */
 
-import { count, h } from "./html.js";
+import { count, h, rendered } from "./html.js";
 
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
@@ -36,7 +36,7 @@ export class Status {
     this.saving = false;
     this.waiting = 0;
     this.offline = false;
-    this.loggedOut = false;
+    this.loggedOut = 0; // the status of the answer that said so
     this.local = true;
     setInterval(() => this.draw(), 500);
   }
@@ -44,7 +44,18 @@ export class Status {
   saved() {
     this.savedAt = performance.now();
     this.saving = false;
+    this.loggedOut = 0;
     this.draw();
+  }
+
+  /** Nobody is logged in any more, or somebody has logged in anew.  @param {number} status  of the answer that says so */
+  out(status) {
+    const [why, label, act] =
+      status === 401
+        ? ["are logged out", "Log in", () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)]
+        : ["have logged in elsewhere since", "Load again", () => location.reload()];
+    if (this.loggedOut !== status) toast(`You ${why}. What you wrote is kept on this machine.`, { kind: "fault", lasting: true, action: [label, act] });
+    this.loggedOut = status;
   }
 
   draw() {
@@ -77,6 +88,16 @@ function ago(ms) {
 export function drawPace(mine) {
   const median = mine.median_active_ms === null ? "" : ` · ${Math.max(1, Math.round(mine.median_active_ms / 1000))} s median`;
   byId("pace").textContent = `${mine.today.toLocaleString("en")} today${median}`;
+}
+
+/** Why there is no task.  @param {{state: string, paused: boolean}} handed */
+export function nothing({ state, paused }) {
+  const [title, why] = paused
+    ? ["You are paused here", "Somebody who leads this campaign has paused you; ask them. Everything that you did is kept."]
+    : state !== "open"
+      ? [`This campaign is ${state}`, "No tasks are handed out. Everything that you did is kept."]
+      : ["Nothing left for you", "You have seen every item that still wants an answer. New ones appear here by themselves."];
+  return [h("h2", null, title), h("p.muted", null, why)];
 }
 
 const READ_MS = 3000; // open for so long counts as read
@@ -131,13 +152,13 @@ export class Guide {
     const head = (/** @type {any[]} */ ...badges) => h("header.pane-head", null, h("h2", null, "Guidelines"), ...badges, h("span.spring"), close);
     if (!this.node.childElementCount) this.node.replaceChildren(head(), h("span.skeleton"));
     const guide = await this.api.guidelines().catch(() => null);
+    if (this.node.hidden) return; // closed meanwhile
     if (!guide) {
       if (this.node.querySelector(".skeleton")) this.node.replaceChildren(head(), h("p.muted", null, "The guidelines come back with the connection."));
       return;
     }
     const changed = guide.read_version > 0 && guide.read_version < guide.version;
-    const text = h("div.said");
-    text.innerHTML = guide.html;
+    const text = rendered({ html: guide.html, dir: "" });
     this.node.replaceChildren(
       head(h("span.badge", null, `v${guide.version}`), changed && h("span.badge.accent", null, `changed since you read v${guide.read_version}`)),
       changed

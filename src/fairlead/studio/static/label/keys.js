@@ -31,13 +31,13 @@ export const ACTIONS = [
   { name: "chips", does: "Reasons: then the number of one", key: "c", left: "t", right: "y", group: "Say more" },
   { name: "note", does: "Write why", key: "t", left: "g", right: "h", group: "Say more" },
   { name: "edit", does: "Edit the better answer", key: "e", left: "b", right: "b", group: "Say more" },
-  { name: "undo", does: "Take the last answer back", key: "u", left: "z", right: "0", group: "Move" },
+  { name: "undo", does: "Take the last answer back", key: "u", left: "z", right: "/", group: "Move" },
   { name: "skip", does: "Skip, with a reason", key: "s", left: "x", right: "n", group: "Move" },
   { name: "flag", does: "Tell the lead that something is wrong", key: "f", left: "c", right: "m", group: "Move" },
   { name: "guide", does: "Guidelines", key: "g", left: "v", right: ",", group: "Look" },
   { name: "link", does: "Scroll together, or each answer alone", key: "l", left: "3", right: "9", group: "Look" },
   { name: "diff", does: "Mark the words that differ", key: "d", left: "4", right: "-", group: "Look" },
-  { name: "raw", does: "As it was written", key: "r", left: "5", right: "=", group: "Look" },
+  { name: "raw", does: "As it was written", key: "r", left: "5", right: ".", group: "Look" },
   { name: "help", does: "This sheet", key: "?", group: "Look" },
 ];
 

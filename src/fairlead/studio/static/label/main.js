@@ -4,14 +4,16 @@
  * The next task is here before it is needed, and an answer is on its way before it is acknowledged, so that nobody waits for the network.
  */
 
-import { makeApi, newKey, Refused, Unreachable } from "./api.js";
+import { makeApi, newKey, Refused, Unreachable, waitMs } from "./api.js";
 import { Dock } from "./dock.js";
 import { Drafts } from "./drafts.js";
-import { announce, byId, drawPace, Guide, Status, toast } from "./frame.js";
+import { announce, byId, drawPace, Guide, nothing, Status, toast } from "./frame.js";
 import { count, h } from "./html.js";
 import { bindings, isTyping, Keys } from "./keys.js";
-import { choose, chooseRow, sentence } from "./menus.js";
+import { choose, sentence } from "./menus.js";
 import { Outbox } from "./outbox.js";
+import { Parked } from "./parked.js";
+import { notTaken, Refusals } from "./refusals.js";
 import { sheet } from "./sheet.js";
 import { openStore } from "./store.js";
 import { Timing } from "./timing.js";
@@ -23,6 +25,7 @@ import { views } from "./views.js";
 
 const AHEAD = 2; // tasks that are here before they are needed
 const MOST_HELD = 5; // the server lends no more to one person
+const MOST_BACK = 50; // answers that can be taken back one by one
 const HEARTBEAT_MS = 60_000;
 const POLL_MS = 15_000;
 const PARKED = 20; // characters; a skip that would lose as many says where they are
@@ -40,12 +43,13 @@ const marks = bindings(config.preferences);
 let current = null;
 /** @type {Ready[]} */
 let queue = [];
-/** @type {{task: Task, draft: Draft}|null} */
-let last = null;
+/** @type {{task: Task, draft: Draft}[]} what was said on this page, the last at the end */
+const given = [];
 /** @type {Set<string>} tokens that need not be shown again */
 const finished = new Set();
 let mine = { today: 0, total: 0, median_active_ms: null };
 let filling = false;
+let failures = 0;
 let pollTimer = 0;
 
 const drafts = new Drafts(store, api, config, {
@@ -53,7 +57,18 @@ const drafts = new Drafts(store, api, config, {
   saved: () => ((status.offline = false), status.saved()),
   failed: (error) => lost(error),
 });
-const outbox = new Outbox(store, api, config, { changed: sentChanged, arrived, refused });
+// No draft comes after its answer.
+const outbox = new Outbox(store, { send: async (sent, leaving) => (leaving || (await drafts.sending), api.send(sent, leaving)) }, config, { changed: sentChanged, arrived, refused, lost });
+const parked = new Parked(api, { shown: () => current?.task.token, open: (token) => void openDraft(token) });
+const refusals = new Refusals(store, config, {
+  slug: config.slug,
+  changed: (num) => {
+    byId("open-refused").hidden = num === 0;
+    byId("refused-badge").textContent = String(num);
+  },
+  taken: () => void fill(),
+  open: (sent) => void openRefused(sent),
+});
 const dock = new Dock(byId("dock"), marks, {
   changed,
   submit,
@@ -137,8 +152,9 @@ function submit() {
   const draft = draftNow();
   const said = sentence(dock.cannot ? dock.cannotWords : view.say());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
-  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) });
-  last = { task, draft };
+  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said, choice: dock.cannot ? undefined : view.unsent?.() });
+  given.push({ task, draft });
+  if (given.length > MOST_BACK) given.shift();
   mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
   drawPace(mine);
   advance();
@@ -147,11 +163,12 @@ function submit() {
 }
 
 /** The task leaves the screen; what is said of it is kept on this machine until the server has it.
- * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {Draft} [draft] */
-function finish(task, what, body, draft) {
+ * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {Partial<import("./types.js").Sent>} [more] */
+function finish(task, what, body, more = {}) {
   finished.add(task.token);
-  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, draft, at: Date.now() };
-  void outbox.add(sent).then(() => !draft && drafts.forget(task));
+  drafts.drop(task);
+  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, ...more, at: Date.now() };
+  void outbox.add(sent).then(() => !more.draft && drafts.forget(task));
 }
 
 /** @param {Task} task @param {import("./types.js").View} view */
@@ -177,16 +194,16 @@ function clear(...content) {
 }
 
 async function undo() {
-  let back = outbox.takeBack();
-  if (!back) {
-    await outbox.settled(); // it was on its way: by now it has arrived, or it waits
-    if (outbox.offline) back = outbox.takeBack();
+  const back = given.pop();
+  if (back) {
+    if (outbox.takeBack(back.task.token)) drafts.save(back.task, back.draft);
+    return again(back.task, back.draft);
   }
-  if (back && last?.task.token === back.token) return again(last.task, last.draft);
-  if (outbox.offline) return void toast("This answer was sent; taking it back needs the connection.");
+  await outbox.settled(); // what was said before this page came
+  if (outbox.offline) return void toast("Taking an earlier answer back needs the connection.");
   try {
     const task = /** @type {Task} */ (await api.undo());
-    if (task.token === current?.task.token) return void toast("This is the last answer that you gave.");
+    if ([current, ...queue].some((ready) => ready?.task.token === task.token)) return void toast("There is nothing more to take back.");
     again(task, task.draft);
   } catch (error) {
     if (error instanceof Refused) toast("There is nothing to take back.");
@@ -210,7 +227,7 @@ async function skip() {
   if (!chosen || current?.task.token !== task.token) return;
   const typed = (view.typed?.() ?? 0) + dock.note.length;
   const draft = draftNow();
-  finish(task, "skip", { reason: chosen.reason }, typed ? draft : undefined);
+  finish(task, "skip", { reason: chosen.reason }, { draft: typed ? draft : undefined });
   advance();
   announce("Skipped.");
   toast(typed > PARKED ? "Skipped. What you wrote is under Drafts." : "Skipped");
@@ -261,6 +278,7 @@ async function fill() {
   try {
     const handed = await api.next({ count: Math.min(MOST_HELD, known + AHEAD - queue.length + (current ? 0 : 1)), utc_offset_min: -new Date().getTimezoneOffset() });
     status.offline = outbox.offline;
+    status.loggedOut = failures = 0;
     mine = { ...handed.mine, today: handed.mine.today + outbox.waiting.filter((sent) => sent.what === "judgement").length };
     drawPace(mine);
     for (const task of /** @type {Task[]} */ (handed.assignments)) {
@@ -272,8 +290,9 @@ async function fill() {
   } catch (error) {
     filling = false;
     lost(error);
-    if (!current && error instanceof Unreachable) clear(h("h2", null, "Offline"), h("p.muted", null, "What you said is kept on this machine. New tasks come with the connection."));
-    pollTimer = setTimeout(fill, 3000);
+    const [title, why] = error instanceof Refused ? ["No tasks", error.message] : ["Offline", "New tasks come with the connection."];
+    if (!current) clear(h("h2", null, title), h("p.muted", null, why), h("p.muted", null, "What you said is kept on this machine."));
+    if (error instanceof Unreachable) pollTimer = setTimeout(fill, waitMs(++failures));
   }
   status.draw();
 }
@@ -286,37 +305,26 @@ function nothingOrNext(handed) {
     void fill();
     return;
   }
-  const [title, why] = handed.paused
-    ? ["You are paused here", "Somebody who leads this campaign has paused you; ask them. Everything that you did is kept."]
-    : handed.state !== "open"
-      ? [`This campaign is ${handed.state}`, "No tasks are handed out. Everything that you did is kept."]
-      : ["Nothing left for you", "You have seen every item that still wants an answer. New ones appear here by themselves."];
-  clear(h("h2", null, title), h("p.muted", null, why), h("a.button", { href: "/work" }, "Your work"));
+  clear(...nothing(handed), h("a.button", { href: "/work" }, "Your work"));
   pollTimer = setTimeout(fill, POLL_MS);
 }
 
-async function listDrafts() {
-  const parked = await api.drafts().then((found) => found.drafts.filter(isParked), () => null);
-  const button = byId("open-drafts");
-  if (parked === null) return;
-  button.hidden = parked.length === 0;
-  byId("drafts-badge").textContent = String(parked.length);
-  button.onclick = () => void openDrafts();
-}
-
-/** @param {{token: string, how: string|null, excerpt: string}} draft */
-const isParked = (draft) => draft.how !== null && draft.excerpt !== "" && draft.token !== current?.task.token;
-
-async function openDrafts() {
-  const found = await api.drafts().then((all) => all.drafts.filter(isParked), () => []);
-  const how = /** @type {Record<string, string>} */ ({ skipped: "skipped", expired: "lapsed", released: "let go", judged: "sent before" });
-  const rows = found.map((/** @type {any} */ draft) => ({ text: draft.excerpt, note: how[draft.how] ?? draft.how, value: draft.token }));
-  const token = await chooseRow("Drafts", "What you wrote and did not send. Open one to go on with it.", rows);
-  if (!token) return;
+/** @param {string} token */
+async function openDraft(token) {
   try {
     const task = /** @type {Task} */ (await api.task(token));
     again(task, await drafts.latest(task));
-    void listDrafts();
+    void parked.list();
+  } catch (error) {
+    lost(error);
+  }
+}
+
+/** @param {import("./types.js").Sent} sent */
+async function openRefused(sent) {
+  try {
+    const { value, reasons, note, active_ms, dwell_ms } = sent.body;
+    again(/** @type {Task} */ (await api.task(sent.token)), { value, reasons, note, active_ms, dwell_ms, at: sent.at });
   } catch (error) {
     lost(error);
   }
@@ -327,32 +335,31 @@ async function openDrafts() {
 function sentChanged() {
   status.waiting = outbox.waiting.length;
   status.offline = outbox.offline;
-  status.loggedOut = outbox.loggedOut;
   status.draw();
 }
 
 /** @param {import("./types.js").Sent} sent @param {any} answer */
 function arrived(sent, answer) {
   status.saved();
-  if (sent.draft) void listDrafts();
+  if (sent.draft) void parked.list();
+  if (sent.what !== "flag" && !byId("open-refused").hidden) void refusals.settled(sent);
   if (answer?.late) toast("That task had lapsed. Your answer came late and is kept all the same.");
   if (outbox.waiting.length === 0) void fill();
 }
 
 /** @param {import("./types.js").Sent} sent @param {Refused} error */
 function refused(sent, error) {
-  toast(`An answer was not taken: ${error.message} It is kept on this machine.`, { kind: "fault", lasting: true });
+  toast(`${notTaken(1)}: ${error.message} It is kept on this machine.`, { kind: "fault", lasting: true, action: ["Look at it", () => void refusals.show()] });
   void drafts.keep(sent);
+  void refusals.load();
 }
 
 /** @param {unknown} error */
 function lost(error) {
   status.saving = false;
   if (error instanceof Unreachable) status.offline = true;
-  else if (error instanceof Refused && error.status === 401) {
-    if (!status.loggedOut) toast("You are logged out. What you wrote is kept on this machine.", { kind: "fault", lasting: true, action: ["Log in", () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`)] });
-    status.loggedOut = true;
-  } else toast(error instanceof Error ? error.message : String(error), { kind: "fault" });
+  else if (error instanceof Refused && error.session) status.out(error.status);
+  else toast(error instanceof Error ? error.message : String(error), { kind: "fault" });
   status.draw();
 }
 
@@ -380,6 +387,7 @@ addEventListener("pagehide", () => {
   for (const ready of queue) if (!ready.again && !ready.draft) void api.release(ready.task.token).catch(() => undefined);
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
+byId("open-refused").addEventListener("click", () => void refusals.show());
 byId("open-keys").addEventListener("click", () => void help());
 
 status.local = store.lasting;
@@ -387,5 +395,5 @@ if (!store.lasting) toast("This browser keeps nothing between visits: what you w
 await outbox.load();
 for (const sent of outbox.waiting) if (sent.what !== "flag") finished.add(sent.token);
 if (outbox.waiting.length) announce(count(outbox.waiting.length, "answer") + " from before on the way.");
-await Promise.all([fill(), listDrafts()]);
+await Promise.all([fill(), parked.list(), refusals.load()]);
 document.body.dataset.ready = "yes";

@@ -3,18 +3,16 @@
  * crashes.  Each has a key of its own, so that sending it twice is sending it once.
  */
 
-import { Refused } from "./api.js";
+import { Refused, Unreachable, waitMs } from "./api.js";
 
 /** @typedef {import("./types.js").Sent} Sent */
-
-const WAITS_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 
 export class Outbox {
   /**
    * @param {import("./store.js").Store} store
    * @param {{send: (sent: Sent, keepalive?: boolean) => Promise<any>}} api
    * @param {{slug: string, rater: string}} owner
-   * @param {{changed: () => void, arrived: (sent: Sent, answer: any) => void, refused: (sent: Sent, error: Refused) => void}} tell
+   * @param {{changed: () => void, arrived: (sent: Sent, answer: any) => void, refused: (sent: Sent, error: Refused) => void, lost: (error: unknown) => void}} tell
    */
   constructor(store, api, owner, tell) {
     this.store = store;
@@ -24,7 +22,6 @@ export class Outbox {
     /** @type {Sent[]} */
     this.waiting = [];
     this.offline = false;
-    this.loggedOut = false;
     this.failures = 0;
     /** @type {Promise<void>|null} */
     this.running = null;
@@ -49,14 +46,12 @@ export class Outbox {
     void this.flush();
   }
 
-  /** The last answer again, if it has not left yet.  @returns {Sent|null} */
-  takeBack() {
-    const last = this.waiting.at(-1);
-    if (!last || last.what !== "judgement" || (this.running && this.waiting.length === 1 && !this.offline)) return null;
-    this.waiting.pop();
-    void this.store.remove("outbox", last.key);
-    this.tell.changed();
-    return last;
+  /** An answer that has not left yet does not leave.  @param {string} token @returns {boolean} whether it was still here */
+  takeBack(token) {
+    const sent = this.waiting.findLast((one) => one.token === token && one.what === "judgement");
+    if (!sent || sent.choice || (this.running && sent === this.waiting[0] && !this.offline)) return false;
+    this.#done(sent);
+    return true;
   }
 
   /** Resolves when nothing waits, or when the connection is lost. */
@@ -71,7 +66,7 @@ export class Outbox {
 
   flush() {
     clearTimeout(this.timer);
-    if (!this.running && this.waiting.length && !this.loggedOut) {
+    if (!this.running && this.waiting.length) {
       this.running = this.#send().finally(() => {
         this.running = null;
         this.tell.changed();
@@ -90,15 +85,14 @@ export class Outbox {
         this.failures = 0;
         this.tell.arrived(sent, answer);
       } catch (error) {
-        if (error instanceof Refused && error.status !== 401) {
+        if (error instanceof Refused && !error.session) {
           this.#done(sent, error.message);
           this.tell.refused(sent, error);
           continue;
         }
-        this.loggedOut = error instanceof Refused;
-        this.offline = !this.loggedOut;
-        this.tell.changed();
-        if (this.offline) this.timer = setTimeout(() => this.flush(), WAITS_MS[Math.min(this.failures++, WAITS_MS.length - 1)]);
+        this.offline = error instanceof Unreachable;
+        this.tell.lost(error);
+        this.timer = setTimeout(() => this.flush(), waitMs(++this.failures));
         return;
       }
     }

@@ -6,7 +6,7 @@ import { count, h, rendered } from "./html.js";
 const ROLES = { system: "Instructions", user: "User", assistant: "Assistant" };
 
 /** @param {string} role */
-export const roleName = (role) => /** @type {Record<string, string>} */ (ROLES)[role] ?? role;
+const roleName = (role) => /** @type {Record<string, string>} */ (ROLES)[role] ?? role;
 
 /** @param {import("./types.js").Message} message @param {string} [tag] */
 export function turn(message, tag = "div") {

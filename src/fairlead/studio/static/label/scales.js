@@ -52,7 +52,8 @@ export class Steps {
   move(by) {
     const values = this.about.steps.map((step) => step.value);
     const at = values.indexOf(this.value);
-    this.choose(values[at < 0 ? (by > 0 ? 0 : values.length - 1) : Math.max(0, Math.min(values.length - 1, at + by))]);
+    const to = values[at < 0 ? (by > 0 ? 0 : values.length - 1) : Math.max(0, Math.min(values.length - 1, at + by))];
+    if (to !== this.value) this.choose(to);
   }
 }
 
@@ -146,7 +147,7 @@ export function aspects(task, context) {
 }
 
 /** @param {string} text @param {HTMLElement} node @param {string} [low] @param {string} [high] */
-export function labelled(text, node, low, high) {
+function labelled(text, node, low, high) {
   return h("div.question", null, h("p.ask", { "aria-hidden": "true" }, text), h("div.ends", null, low && h("span.end", null, low), node, high && h("span.end", null, high)));
 }
 

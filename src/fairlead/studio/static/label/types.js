@@ -32,6 +32,8 @@
  * @property {Object<string, number>} dwell_ms
  * @property {number} at   when, by this machine's clock; the later one counts
  *
+ * @typedef {{n: number, choice: number, seen: Record<string, number>}} Choice  of a turn of a chat; `seen`: characters of each answer by then
+ *
  * @typedef {Object} Sent  an answer on its way
  * @property {string} key     the idempotency key
  * @property {string} slug
@@ -42,6 +44,8 @@
  * @property {Object<string, any>} body
  * @property {Draft} [draft]  what was typed, to be kept with a skip
  * @property {number} at
+ * @property {Choice} [choice]  of a chat's last turn, where the server may not have it yet
+ * @property {string} [said]    the answer in words
  * @property {string} [refused]  why the server will not have it; kept until somebody has looked
  *
  * @typedef {Object} View  one kind of task on the screen
@@ -56,6 +60,7 @@
  * @property {Record<string, string>} [names]  what its numbered steps are called
  * @property {() => Record<string, any>} [ui]  what to keep about how the answer came about
  * @property {HTMLElement} [first]                     where typing begins
+ * @property {() => Choice|undefined} [unsent]          a choice that has to arrive before the judgement
  * @property {() => number} [typed]                    characters that somebody wrote
  * @property {() => void} [forget]                     when it leaves the screen
  *

@@ -1,6 +1,6 @@
 /** Writing an answer, and making a written one better: an editor with a preview, the changes word by word, and how long it has become. */
 
-import { count, h } from "./html.js";
+import { count, h, rendered } from "./html.js";
 import { words } from "./diff.js";
 import { changes, Pane, looks, prompt } from "./panes.js";
 import { Steps } from "./scales.js";
@@ -9,7 +9,7 @@ import { Steps } from "./scales.js";
 /** @typedef {import("./types.js").Context} Context */
 /** @typedef {import("./types.js").View} View */
 
-const PREVIEW_MS = 250;
+const QUIET_MS = 250; // after the last keystroke
 const PASTED = 80; // characters; below it is a word or a link
 const GAUGE_WORDS = 400; // where the gauge is full
 const WORDS_A_SECOND = 4;
@@ -70,18 +70,16 @@ export class Editor {
     clearTimeout(this.timer);
     const mode = this.tabs.value;
     this.node.classList.toggle("alone", mode === "Off");
-    if (mode === "Changes") requestAnimationFrame(() => this.side.replaceChildren(changes(this.original, this.text)));
-    else if (mode === "Preview") this.timer = setTimeout(() => this.#preview(), this.side.childElementCount ? PREVIEW_MS : 0);
+    const draw = { Changes: () => this.side.replaceChildren(changes(this.original, this.text)), Preview: () => void this.#preview() }[mode];
+    if (draw) this.timer = setTimeout(draw, this.side.childElementCount ? QUIET_MS : 0);
   }
 
   async #preview() {
     const text = this.text;
     const html = text.trim() ? await this.context.preview(text).catch(() => null) : "";
     if (text !== this.text || this.tabs.value !== "Preview") return;
-    const made = h("div.said", { dir: "auto" });
-    if (html) made.innerHTML = html;
-    else made.append(h("p.muted", null, html === null ? "The preview comes back with the connection." : "What you write is shown here as others will see it."));
-    this.side.replaceChildren(made);
+    const none = html === null ? "The preview comes back with the connection." : "What you write is shown here as others will see it.";
+    this.side.replaceChildren(html ? rendered({ html, dir: "" }) : h("p.muted", null, none));
   }
 }
 

@@ -1,0 +1,95 @@
+"""Forms that speak to the API: nothing is sent twice, out of order, or other than it is on the screen."""
+
+import json
+import time
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from browser.conftest import Browse, Studio
+from fairlead.labels import people
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.people import Person
+
+pytestmark = pytest.mark.browser
+
+
+def members(studio: Studio, browse: Browse) -> tuple[Campaign, Person, Page]:
+    """The page of a campaign's people, with one whose role can be changed."""
+    campaign = studio.campaign("pairwise", items=1)
+    page = browse(studio.person("Lead", campaign, role="lead"))
+    ada = studio.person("Ada", campaign)
+    page.goto(f"{studio.url}/c/{campaign.slug}/people")
+    return campaign, ada, page
+
+
+def held_back(page: Page, path: str) -> list[Route]:
+    """Requests that wait until they are let go."""
+    held: list[Route] = []
+    page.route(path, lambda route: held.append(route))
+    return held
+
+
+def wait_for(page: Page, held: list[Route], num: int) -> None:
+    end = time.monotonic() + 10
+    while len(held) < num:
+        assert time.monotonic() < end, f"{len(held)} requests, not {num}"
+        page.wait_for_timeout(20)
+
+
+def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) -> None:
+    _, _, page = members(studio, browse)
+    role = page.get_by_label("Role of Ada")
+    role.select_option("viewer")
+    expect(page.get_by_text("Saved")).to_be_visible()
+    body = json.dumps({"error": {"message": "not this one."}})
+    page.route("**/people/*", lambda route: route.fulfill(status=409, body=body, content_type="application/json"))
+    role.select_option("lead")
+    expect(page.get_by_text("not this one.")).to_be_visible()
+    expect(role).to_have_value("viewer")
+
+
+def test_one_change_of_a_role_waits_for_another(studio: Studio, browse: Browse) -> None:
+    campaign, ada, page = members(studio, browse)
+    held = held_back(page, "**/people/*")
+    role = page.get_by_label("Role of Ada")
+    for name in ("viewer", "adjudicator", "lead"):
+        role.select_option(name)
+    wait_for(page, held, 1)
+    held[0].continue_()
+    wait_for(page, held, 2)
+    assert [one.request.post_data_json for one in held] == [{"role": "viewer"}, {"role": "lead"}]
+    with page.expect_response("**/people/*"):
+        held[1].continue_()
+    with studio.database.read() as connection:
+        assert people.memberships(connection, ada.id)[campaign.id].role == "lead"
+    expect(role).to_have_value("lead")
+
+
+def test_a_form_rests_until_the_next_page_is_there(studio: Studio, browse: Browse) -> None:
+    _, _, page = members(studio, browse)
+    pause = page.get_by_role("button", name="Pause Ada")
+    pause.evaluate("(button) => addEventListener('pagehide', () => sessionStorage.setItem('rested', button.disabled))")
+    pause.click()
+    expect(page.get_by_role("button", name="Resume Ada")).to_be_enabled()
+    assert page.evaluate("sessionStorage.getItem('rested')") == "true"
+
+
+def test_a_snapshot_is_made_of_what_is_on_the_screen(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=2)
+    page = browse(studio.person("Lead", campaign, role="lead"))
+    held = held_back(page, "**/snapshots-preview?*")
+    page.goto(f"{studio.url}/c/{campaign.slug}/snapshots")
+    make = page.get_by_role("button", name="Make the snapshot")
+    wait_for(page, held, 1)
+    expect(make).to_be_disabled()  # nothing was counted yet
+    held[0].continue_()
+    expect(make).to_be_enabled()
+    page.get_by_label("Keep ties").uncheck()
+    expect(make).to_be_disabled()
+    page.get_by_label("Name of the snapshot").press("Enter")
+    wait_for(page, held, 2)
+    held[1].continue_()
+    with page.expect_request(lambda request: request.method == "POST") as sent:
+        make.click()
+    assert json.loads(sent.value.post_data or "")["filters"]["ties"] is False

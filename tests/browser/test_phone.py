@@ -1,0 +1,82 @@
+"""On a phone: tables become cards, the open tab is in sight, and a scale says which end is which."""
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from browser.conftest import RUN, Browse, Studio
+from browser.test_axe import judged
+from fairlead.data.records import Message
+from fairlead.labels import chats
+from fairlead.labels.items import NewItem
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+
+
+def box(one: Locator) -> dict[str, float]:
+    found = one.bounding_box()
+    assert found is not None
+    return dict(found)
+
+
+def in_sight(page: Page, one: Locator) -> bool:
+    place, row = box(one), box(one.locator("xpath=.."))
+    return place["x"] >= row["x"] - 1 and place["x"] + place["width"] <= row["x"] + row["width"] + 1
+
+
+def test_no_table_is_wider_than_the_screen(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    judged(studio, campaign)
+    page = browse(studio.person("Olga Owner", owner=True), **PHONE)
+    for path in (f"/c/{campaign.slug}", f"/c/{campaign.slug}/people", f"/c/{campaign.slug}/items", "/people", "/runs", f"/runs/{RUN}",
+                 "/lineage/model/helpful", "/artifacts/model/helpful"):  # fmt: skip
+        page.goto(studio.url + path)
+        tables = page.locator(".tablebox")
+        assert tables.count() > 0, path
+        for table in tables.all():
+            assert table.evaluate("box => box.scrollWidth <= box.clientWidth"), path
+    page.goto(f"{studio.url}/c/{campaign.slug}/people")
+    assert box(page.get_by_label("Role of Ada"))["width"] >= 100
+    label = page.locator("td[data-label='Role']").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert label == '"Role"'
+
+
+@pytest.mark.parametrize("path", ["/snapshots", "/settings", "/people", "/items"])
+def test_the_open_tab_is_in_sight(studio: Studio, browse: Browse, path: str) -> None:
+    campaign = studio.campaign("pairwise", items=1)
+    page = browse(studio.person("Olga Owner", owner=True), **PHONE)
+    page.goto(f"{studio.url}/c/{campaign.slug}{path}")
+    for here in page.locator("nav [aria-current]").all():
+        assert in_sight(page, here), here.inner_text()
+
+
+def test_the_ends_of_a_scale_stand_below_their_steps(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("rating", items=1)
+    page = browse(studio.person("Ada", campaign), **PHONE)
+    page.goto(f"{studio.url}/c/{campaign.slug}/label")
+    low, high = box(page.locator(".end").first), box(page.locator(".end").last)
+    first, last = box(page.locator(".ends .step").first), box(page.locator(".ends .step").last)
+    assert low["y"] == high["y"] >= first["y"] + first["height"]
+    assert abs(low["x"] - first["x"]) < 8 and high["x"] + high["width"] > last["x"]
+
+
+def test_a_chat_begins_at_the_top(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("chat", items=[NewItem((Message("user", "Ask about ships."),))])
+    with studio.database.write() as connection:
+        chats.set_answerers(connection, campaign, [chats.Answerer("model:helpful", {})], by="system")
+    page = browse(studio.person("Ada", campaign), **PHONE)
+    page.goto(f"{studio.url}/c/{campaign.slug}/label")
+    composer, bar = box(page.locator(".composer")), box(page.locator(".topbar"))
+    assert composer["y"] - bar["y"] - bar["height"] <= 20
+    assert page.get_by_text("A suggestion: change it as you like.").is_visible()
+    page.get_by_label("Your message").fill("Something else")
+    assert not page.get_by_text("A suggestion: change it as you like.").is_visible()
+
+
+def test_wide_code_in_rendered_text_is_scrolled_by_keys(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=1, guidelines="| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n" + "wide " * 80 + "\n```\n")
+    page = browse(studio.person("Olga Owner", owner=True), **PHONE)
+    page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")
+    for tag in ("table", "pre"):
+        assert page.locator(f".said {tag}").first.get_attribute("tabindex") == "0"

@@ -1,0 +1,85 @@
+"""The home of who labels: their campaigns, what is left, and the way on."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from browser.conftest import Browse, Studio
+from fairlead.labels import campaigns, judgements, people, tasks
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.people import Person
+
+pytestmark = pytest.mark.browser
+
+
+def judge(studio: Studio, campaign: Campaign, who: Person) -> None:
+    with studio.database.write() as connection:
+        task, *_ = tasks.lease(connection, campaign, who.rater)
+        judgements.submit(connection, task.token, who.rater, key=f"key-{task.token}", value={"choice": 2}, active_ms=12_000)
+
+
+def card(page: Page, campaign: Campaign) -> Locator:
+    return page.get_by_role("article").filter(has=page.get_by_role("heading", name=campaign.name, exact=True))
+
+
+def test_it_shows_the_campaigns_and_what_is_left(studio: Studio, browse: Browse) -> None:
+    fresh, begun = studio.campaign("pairwise", items=3, overlap=2), studio.campaign("pairwise", items=5)
+    ada, ben = studio.person("Ada", fresh), studio.person("Ben", begun)
+    studio.campaign("pairwise", name="Of somebody else")
+    with studio.database.write() as connection:
+        people.join(connection, ada, begun.id, "labeller", by="system")
+        campaigns.write_guidelines(connection, begun, "Another text.", by="system")
+        campaigns.mark_read(connection, begun, ada.rater, 1)
+    judge(studio, begun, ada)
+    judge(studio, begun, ben)
+    page = browse(ada)
+    page.goto(studio.url)
+    expect(page).to_have_url(f"{studio.url}/work")
+    expect(page.get_by_role("article")).to_have_count(2)
+    expect(card(page, fresh)).to_contain_text(re.compile(r"0 today\s+0 by you in all\s+6 left\s+0 of 6 by everybody"))
+    expect(card(page, begun)).to_contain_text(re.compile(r"1 today\s+1 by you in all\s+12 s median today\s+3 left\s+2 of 5 by everybody"))
+    expect(card(page, begun).get_by_role("progressbar")).to_have_attribute("value", "2")
+    expect(card(page, begun)).to_contain_text("guidelines v2, changed since you read them")
+    expect(card(page, fresh)).not_to_contain_text("changed")
+
+
+def test_starting_and_going_on(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=2)
+    page = browse(studio.person("Ada", campaign))
+    page.goto(f"{studio.url}/work")
+    page.get_by_role("link", name=f"Start {campaign.name}").press("Enter")
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    question = page.locator(".prompt .said").inner_text()
+    page.goto(f"{studio.url}/work")
+    page.get_by_role("link", name=f"Resume {campaign.name}").press("Enter")
+    expect(page.locator(".prompt .said")).to_have_text(question)
+    for _ in range(2):
+        page.keyboard.press("1")
+        page.keyboard.press("Enter")
+    studio.judged(campaign, wanted=2)
+    page.goto(f"{studio.url}/work")
+    expect(card(page, campaign)).to_contain_text("all done")
+    expect(card(page, campaign).get_by_role("link")).to_have_count(0)
+
+
+def test_what_cannot_go_on_says_why(studio: Studio, browse: Browse) -> None:
+    paused, closed, draft = studio.campaign("thumbs"), studio.campaign("thumbs"), studio.campaign("thumbs", opened=False)
+    ada = studio.person("Ada", paused)
+    with studio.database.write() as connection:
+        for one in (closed, draft):
+            people.join(connection, ada, one.id, "labeller", by="system")
+        people.pause(connection, paused.id, ada.rater, paused=True, by="system")
+        campaigns.set_state(connection, closed, "closed", by="system")
+    page = browse(ada)
+    page.goto(f"{studio.url}/work")
+    expect(card(page, paused)).to_contain_text("you are paused here")
+    expect(card(page, closed)).to_contain_text("closed")
+    expect(page.get_by_role("article")).to_have_count(2)
+    expect(page.locator("article a")).to_have_count(0)
+
+
+def test_nobody_has_asked_for_anything_yet(studio: Studio, browse: Browse) -> None:
+    page = browse(studio.person("New"))
+    page.goto(f"{studio.url}/work")
+    expect(page.get_by_role("heading", name="Nothing to label yet")).to_be_visible()
