@@ -10,6 +10,7 @@ One server serves a whole session of tests, and a Chromium a module of them; eve
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 import get_chromium
 from databases import Files
@@ -191,7 +192,8 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = get_chromium.installed() or playwright.chromium.executable_path
         if not Path(path).exists():
-            pytest.skip("no Chromium on the path; tests/get_chromium.py says how to get one")
+            why = "no Chromium on the path; tests/get_chromium.py says how to get one"
+            pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
         opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield opened
         opened.close()
@@ -211,6 +213,7 @@ def browse(studio: Studio, browser: Browser) -> Iterator[Browse]:
         context.add_cookies([{"name": COOKIE, "value": studio.session(person), "url": studio.url}])
         contexts.append(context)
         page = context.new_page()
+        page.on("response", lambda got: complaints.append(f"{got.status} {got.url}") if _broken(got) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" and not _expected(said.text) else None)
         return page
@@ -219,6 +222,10 @@ def browse(studio: Studio, browser: Browser) -> Iterator[Browse]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def _broken(got: Response) -> bool:
+    return got.status >= 500 or (got.status >= 400 and "/static/" in got.url)
 
 
 def _expected(text: str) -> bool:

@@ -1,7 +1,7 @@
 """On a phone: tables become cards, the open tab is in sight, and a scale says which end is which."""
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import FloatRect, Locator, Page
 
 from browser.conftest import RUN, Browse, Studio
 from browser.test_axe import judged
@@ -14,10 +14,10 @@ pytestmark = pytest.mark.browser
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
-def box(one: Locator) -> dict[str, float]:
+def box(one: Locator) -> FloatRect:
     found = one.bounding_box()
     assert found is not None
-    return dict(found)
+    return found
 
 
 def in_sight(page: Page, one: Locator) -> bool:
