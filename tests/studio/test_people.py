@@ -77,6 +77,29 @@ def test_a_lead_cannot_leave_a_campaign_without_one_by_mistake(app: FastAPI, dat
     lead = web.browser(app, database, lea)
     assert lead.patch(f"{HERE}/people/{lea.rater}", json={"role": "labeller"}).status_code == 409
     assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 409
+    with database.write() as connection:
+        people.set_role(connection, lea, "viewer", by="system")  # which gives no rights of a lead
+    assert lead.patch(f"{HERE}/people/{lea.rater}", json={"role": "labeller"}).status_code == 409
+    assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 409
+    with database.write() as connection:
+        people.set_role(connection, lea, "lead", by="system")
+    assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 204
+
+
+def test_who_watches_the_studio_and_leads_here_leads_also_what_they_make(app: FastAPI, database: Database, helpful: None) -> None:
+    client = web.browser(app, database, web.person(database, "Vic", "viewer", helpful="lead"))
+    assert client.post("/api/v1/campaigns", json={"name": "Mine", "kind": "pairwise"}).status_code == 201
+    assert client.get("/api/v1/campaigns/mine/people").status_code == 200
+
+
+def test_who_watches_the_studio_and_labels_here_can_be_paused(app: FastAPI, database: Database, helpful: None) -> None:
+    work_to_do(database)
+    vic = web.person(database, "Vic", "viewer", helpful="labeller")
+    lead, client = web.browser(app, database, web.person(database, "Lea", helpful="lead")), web.browser(app, database, vic)
+    assert lead.patch(f"{HERE}/people/{vic.rater}", json={"paused": True}).status_code == 200
+    assert client.post(f"{HERE}/next", json={}).json()["assignments"] == []
+    assert lead.patch(f"{HERE}/people/{vic.rater}", json={"paused": False}).status_code == 200
+    assert len(client.post(f"{HERE}/next", json={}).json()["assignments"]) == 1
 
 
 def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(app: FastAPI, database: Database, helpful: None) -> None:
