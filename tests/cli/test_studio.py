@@ -110,7 +110,7 @@ def test_serving_says_what_to_open_and_stops_when_asked(home: Path, number: int)
 def test_serving_again_knows_its_owner_and_needs_no_torch(home: Path) -> None:
     from_code = "import sys, fairlead.cli.app, fairlead.studio.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", from_code], check=False).returncode == 0
-    with served(home, "serve", "--port", "0", "--json") as studio:
+    with served(home, "serve", "--port", "0", "--session-days", "3", "--upload-mb", "7", "--json") as studio:
         said = json.loads(studio.line())
         assert said["first_url"].startswith(said["url"])
         client = {
@@ -120,7 +120,9 @@ def test_serving_again_knows_its_owner_and_needs_no_torch(home: Path) -> None:
             "password": PASSWORD,
             "agree": True,
         }
-        assert httpx.post(f"{said['url']}/api/v1/join", json=client).status_code == 200
+        joined = httpx.post(f"{said['url']}/api/v1/join", json=client)
+        assert joined.status_code == 200 and "Max-Age=259200" in joined.headers["set-cookie"]
+        assert "up to 7 MiB" in httpx.get(f"{said['url']}/new", cookies=joined.cookies).text
         assert studio.stop() == 0
     with served(home, "serve", "--port", "0", "--json", "--public-url", "https://labels.example.org") as studio:
         said = json.loads(studio.line())
@@ -186,7 +188,16 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
     assert said.code == 1 and "no campaign 'helpful'" in said.err
     with database(home) as opened, opened.write() as connection:
         campaigns.create(connection, name="Helpful", kind="pairwise", by="system")
-    assert "This link lets them in" in cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home).out
+    added = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home).out
+    assert "This link lets them in" in added and "say --public-url" in added
+    with database(home) as opened, opened.write() as connection:
+        [ben] = [one for one in people.every(connection) if one.name == "Ben"]
+        people.change(connection, ben, email="boss@example.org")  # his own word
+    refused = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", "--role", "owner", "--project", home)
+    assert refused.code == 1 and f"Ben ({ben.rater}) entered this address themselves" in refused.err
+    elsewhere = ("--public-url", "https://labels.example.org")
+    again = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", *elsewhere, "--project", home).out
+    assert "Ben is here already" in again and "https://labels.example.org/join/" in again and "say --public-url" not in again
     said = cli("studio", "status", "--project", home)
     assert "2 people, of whom 1 is an owner." in said.out and "helpful" in said.out
     facts = cli("studio", "status", "--project", home, "--json").json

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fairlead.labels import campaigns, events
+from fairlead.labels import campaigns, events, pace
 from fairlead.labels.campaigns import State
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.pace import Change
 from labels.build import ANN, BEN, LEAD
 
 
@@ -197,3 +198,12 @@ def test_events_of_a_campaign_hold_no_text_of_people(database: Database) -> None
         campaigns.change(connection, one, by=LEAD, audience="Only for Yve")
         written = str([each.body for each in events.after(connection, 0)])
     assert "secret" not in written and "Zoe" not in written and "Yve" not in written
+
+
+def test_what_changed_in_guidelines_is_told_line_by_line_and_soon() -> None:
+    before, after = "# Aim\n\nBe kind.\nBe brief.\n", "# Aim\nBe kind.\n\n  Be clear.\nSay why.\n"
+    assert pace.changes(before, after) == [Change("gone", "Be brief."), Change("new", "Be clear."), Change("new", "Say why.")]
+    old, new = ("\n".join(f"{word} number {n}: say what is so, and say it {n} times" for n in range(400)) for word in ("Rule", "Advice"))
+    began = time.process_time()
+    assert len(pace.changes(old, new)) == 800
+    assert time.process_time() - began < 1

@@ -40,6 +40,16 @@ def test_a_reader_sees_nothing_of_a_transaction_that_has_not_ended(database: Dat
             assert count(reading) == 0
 
 
+def test_a_reader_sees_one_state_from_beginning_to_end(database: Database) -> None:
+    with database.read() as reading:
+        assert count(reading) == 0
+        with database.write() as writing:
+            events.append(writing, verb="a.done", actor="system")
+        assert count(reading) == 0
+    with database.read() as reading:
+        assert count(reading) == 1
+
+
 def test_writers_in_threads_lose_nothing(database: Database) -> None:
     """Each adds one to a number that it has read: with two at once, one of the additions would be lost."""
     failures: list[BaseException] = []

@@ -1,6 +1,7 @@
 """Who is asking: sessions, CSRF, tokens and their scopes, and what every answer says to the browser."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -10,8 +11,10 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 import web
+from databases import Files
 from fairlead.labels import access, campaigns, people
-from fairlead.labels.database import Database, moment, now, stamp
+from fairlead.labels.database import Database, moment, now, open_database, stamp
+from fairlead.labels.passwords import hashed
 from fairlead.studio import auth, headers, permissions, roles
 from fairlead.studio.app import create_app
 from fairlead.studio.limits import Limiter
@@ -23,7 +26,7 @@ ME = "/api/v1/me"
 
 def ada(database: Database, role: str | None = None) -> people.Person:
     with database.write() as connection:
-        return people.add(connection, name="Ada", email="ada@example.org", password=PASSWORD, role=role)
+        return people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD), role=role)
 
 
 def log_in(client: httpx.Client, email: str = "ada@example.org", password: str = PASSWORD) -> httpx.Response:
@@ -96,9 +99,22 @@ def test_a_visit_prolongs_a_session_and_absence_ends_it(database: Database, data
     time = [now()]
     app = create_app(Settings(database=database_url, session_days=10), database, lambda: time[0])
     client = web.browser(app, database, ada(database), days=10)
-    for days, status in ((6, 200), (6, 200), (6, 200), (11, 401)):
+    secret = client.cookies[auth.COOKIE]
+    for days, path, status in ((6, ME, 200), (6, "/me", 200), (6, "/login", 303), (11, ME, 401)):
         time[0] = stamp(moment(time[0]) + timedelta(days=days))
-        assert client.get(ME).status_code == status
+        said = client.get(path)
+        assert said.status_code == status
+        cookie = said.headers.get("set-cookie", "")  # its ten days begin again in the browser too, whatever kind of answer that is
+        assert cookie.startswith(f"{auth.COOKIE}={secret}; HttpOnly; Max-Age=864000;") == (status != 401)
+        assert "set-cookie" not in client.get(path).headers  # once a day
+
+
+def test_who_logs_out_after_a_while_is_not_logged_in_again(database: Database, database_url: str) -> None:
+    time = [now()]
+    app = create_app(Settings(database=database_url, session_days=10), database, lambda: time[0])
+    client = web.browser(app, database, ada(database), days=10)
+    time[0] = stamp(moment(time[0]) + timedelta(days=6))
+    assert "Max-Age=0" in client.delete("/api/v1/session").headers["set-cookie"]
 
 
 def test_a_new_password_ends_the_other_sessions(app: FastAPI, database: Database) -> None:
@@ -109,6 +125,19 @@ def test_a_new_password_ends_the_other_sessions(app: FastAPI, database: Database
     assert here.patch(ME, json={"password": "another horse", "current_password": PASSWORD}).status_code == 200
     assert (here.get(ME).status_code, there.get(ME).status_code) == (200, 401)
     assert log_in(web.stranger(app), password="another horse").status_code == 200
+
+
+def test_nobody_waits_to_save_while_a_password_is_looked_at(files: Files, tmp_path: Path) -> None:
+    database = open_database(files.copy(tmp_path))
+    app = create_app(Settings(database="unused"), database)
+    client = web.browser(app, database, ada(database))
+    with database.write() as connection:
+        _, secret = access.make_invite(connection, role="viewer", by="r-00000000aa", at=now())
+    body = {"secret": secret, "name": "Ben", "email": "ben@example.org", "password": "short", "agree": True}
+    with database.write():  # SQLite has one writer; who needs to write now waits
+        assert client.patch(ME, json={"password": "another horse", "current_password": "guess guess"}).status_code == 422
+        assert web.stranger(app).post("/api/v1/join", json=body).status_code == 422
+    database.close()
 
 
 def test_guessing_the_password_from_within_is_limited(app: FastAPI, database: Database) -> None:
@@ -305,6 +334,7 @@ def test_a_bug_tells_nothing_and_is_logged(app: FastAPI, database: Database, cap
     app.get("/api/v1/broken")(broken)
     said = web.stranger(app, quiet=True).get("/api/v1/broken")
     assert said.status_code == 500 and "inside" not in said.text and "written to its log" in said.json()["error"]["message"]
+    assert {name: said.headers[name] for name in headers.HEADERS} == headers.HEADERS and said.headers["cache-control"] == "no-store"
 
 
 def test_an_error_of_the_database_does_not_show_what_people_wrote(database: Database) -> None:

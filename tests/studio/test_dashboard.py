@@ -10,6 +10,7 @@ import web
 from fairlead.labels import events, judgements, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
+from fairlead.studio import words
 from labels.build import VALUES, judge, open_campaign
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -46,10 +47,16 @@ def test_the_figures_as_json(app: FastAPI, database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "reads", "acts"),
-    [("viewer", 200, 403), ("adjudicator", 200, 403), ("lead", 200, 204), ("labeller", 403, 403), (None, 404, 404)],
+    ("role", "reads", "settles", "acts"),
+    [
+        ("viewer", 200, 403, 403),
+        ("adjudicator", 200, 204, 403),
+        ("lead", 200, 204, 204),
+        ("labeller", 403, 403, 403),
+        (None, 404, 404, 404),
+    ],
 )
-def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | None, reads: int, acts: int) -> None:
+def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | None, reads: int, settles: int, acts: int) -> None:
     one, token = busy(database)
     somebody = web.person(database, "Eve", **({"helpful_pairwise": role} if role else {}))
     client = web.browser(app, database, somebody)
@@ -57,11 +64,16 @@ def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | 
         [flag] = judgements.flags(connection, one.id)
     assert client.get(path(one, "/progress")).status_code == reads
     assert client.get(path(one, "/flags")).status_code == reads
-    assert client.get(f"/c/{one.slug}/figures").status_code == reads
-    assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == acts
+    page = client.get(f"/c/{one.slug}/figures")
+    assert page.status_code == reads and ("Settle<" in page.text) == (settles == 204) and ("Take back<" in page.text) == (acts == 204)
+    assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == settles
     assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
     with database.read() as connection:
-        assert len(judgements.flags(connection, one.id)) == (0 if acts == 204 else 1)
+        assert len(judgements.flags(connection, one.id)) == (0 if settles == 204 else 1)
+
+
+def test_a_judged_conversation_in_words() -> None:
+    assert words.verdict({"turns": {"11": {"score": 2}, "1": {"label": True}}}) == "turn 2: good; turn 12: score 2"
 
 
 def test_taking_back_frees_the_item_and_is_seen_at_once(app: FastAPI, database: Database) -> None:

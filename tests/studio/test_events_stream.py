@@ -263,7 +263,7 @@ def test_silent_streams_hold_neither_threads_nor_connections(tmp_path: Any) -> N
 
 def viewer(role: str | None = None, rater: str = "r-00000000ff", **memberships: str) -> Viewer:
     held = {int(number[1:]): people.Membership(role, False) for number, role in memberships.items()}
-    return Viewer(1, rater, "Somebody", role, held, {}, None, "", "")
+    return Viewer(1, rater, "Somebody", role, held, {}, None, "", "", "")
 
 
 @pytest.mark.parametrize(

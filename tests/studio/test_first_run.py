@@ -9,6 +9,7 @@ from fastapi import FastAPI
 import web
 from fairlead.labels import access, campaigns, people
 from fairlead.labels.database import Database, now
+from fairlead.labels.passwords import hashed
 
 PASSWORD = "correct horse battery"
 OWNER = {"name": "Olga", "email": "olga@example.org", "password": PASSWORD, "agree": "true"}
@@ -109,7 +110,7 @@ def test_a_role_of_the_studio_is_never_less_than_before(app: FastAPI, database: 
 
 def test_a_link_for_one_person_lets_them_choose_a_new_password(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        ada = people.add(connection, name="Ada", email="ada@example.org", password=PASSWORD)
+        ada = people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
     old, client, secret = web.browser(app, database, ada), web.stranger(app), link(database, None, person=ada.id)
     page = client.get(f"/join/{secret}")
     assert "Hello Ada" in said(page) and 'value="ada@example.org"' in page.text

@@ -1,6 +1,7 @@
 """How often and how much one client may ask."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +12,9 @@ from starlette.types import Receive, Scope, Send
 import web
 from fairlead.labels import people
 from fairlead.labels.database import Database
+from fairlead.labels.passwords import hashed
 from fairlead.studio.limits import MOST_KEYS, BodyLimit, Limiter, TooMany
+from studio.leads import open_place
 
 PASSWORD = "correct horse battery"
 
@@ -65,8 +68,8 @@ def attempt(client: httpx.Client, email: str, password: str = "wrong wrong") -> 
 
 def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org", password=PASSWORD)
-        people.add(connection, name="Ben", email="ben@example.org", password=PASSWORD)
+        people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
+        people.add(connection, name="Ben", email="ben@example.org", password=hashed(PASSWORD))
     clients = [web.stranger(app, address=f"10.0.0.{number}") for number in range(9)]  # also from many places
     assert [attempt(client, " ADA@example.org") for client in clients] == [401] * 8 + [429]
     said = clients[8].post("/api/v1/session", json={"email": "ada@example.org", "password": PASSWORD})
@@ -77,7 +80,7 @@ def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None
 
 def test_logging_in_forgives_what_went_before(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org", password=PASSWORD)
+        people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
     app.state.wrong_passwords = Limiter(2, 900)
     for password in ("wrong wrong", PASSWORD) * 3:
         assert attempt(web.stranger(app), "ada@example.org", password) == (200 if password == PASSWORD else 401)
@@ -104,8 +107,27 @@ def test_large_requests_are_refused_before_anything_reads_them(app: FastAPI) -> 
     assert client.post("/api/v1/session", content=b"x", headers={"content-length": "1e9"}).status_code == 413
 
 
-@pytest.mark.parametrize(("path", "status"), [("/api/v1/uploads", 200), ("/api/v1/uploads/7", 200), ("/api/v1/uploadsx", 413), ("/", 413)])
-def test_a_request_that_hides_its_size_is_counted(path: str, status: int) -> None:
+def test_what_is_large_is_read_of_leads_alone(database: Database, tmp_path: Path) -> None:
+    place = open_place(database, tmp_path)
+    ada, ben = place.person("Ada", "lead"), place.person("Ben")
+    wrong = web.stranger(place.app)
+    wrong.headers["Authorization"] = "Bearer flt_wrong"
+    others = [web.stranger(place.app), wrong, place.browser(ben), web.program(place.app, database, ben, "lead")]
+    file = {"file": ("notes.txt", b"hello\n" * 500_000)}
+    assert [client.post("/api/v1/uploads", files=file).status_code for client in others] == [413] * 4
+    leads = [place.browser(ada), web.program(place.app, database, ada, "lead")]
+    assert [client.post("/api/v1/uploads", files=file).status_code for client in leads] == [422] * 2  # read, and no rows
+
+
+@pytest.mark.parametrize(
+    ("path", "lead", "status"),
+    [
+        ("/api/v1/uploads", True, 200), ("/new/uploads", True, 200), ("/c/uploads/uploads", True, 200), ("/api/v1/uploads", False, 413),
+        ("/api/v1/uploads/7", True, 413), ("/api/v1/uploadsx", True, 413), ("/join/uploads", True, 413), ("/c/uploads/add", True, 413),
+        ("/api/v1/campaigns/uploads/items", True, 413), ("/", True, 413),
+    ],
+)  # fmt: skip
+def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead_uploads(path: str, lead: bool, status: int) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["more_body"]:
             pass
@@ -122,6 +144,6 @@ def test_a_request_that_hides_its_size_is_counted(path: str, status: int) -> Non
             sent.append(int(str(message["status"])))
 
     scope = {"type": "http", "path": path, "headers": [], "method": "POST"}
-    asyncio.run(BodyLimit(app, small=500, uploads=600)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(BodyLimit(app, small=500, uploads=600, is_lead=lambda scope: lead)(scope, receive, send))  # type: ignore[arg-type]
     assert sent == [status]
     assert len(chunks) == (0 if status == 200 else 1)

@@ -96,7 +96,7 @@ ROUTES = {
     "GET /c/{slug}/snapshots": "viewer",
     "GET /c/{slug}/snapshots/{name}": "viewer",
     # who leads the campaign
-    "POST /api/v1/campaigns/{slug}/flags/{flag_id}/resolve": "lead",
+    "POST /api/v1/campaigns/{slug}/flags/{flag_id}/resolve": "adjudicator",
     "POST /api/v1/campaigns/{slug}/held/{token}/take-back": "lead",
     "GET /api/v1/campaigns/{slug}/people": "lead",
     "PATCH /api/v1/campaigns/{slug}/people/{rater}": "lead",

@@ -114,7 +114,7 @@ def go(client: httpx.Client, provider: Provider, start: str = "/oidc/start") -> 
 
 def test_somebody_known_by_their_address_comes_in_and_is_known_from_then_on(app: FastAPI, database: Database, provider: Provider) -> None:
     with database.write() as connection:
-        ada = people.add(connection, name="Ada", email="ada@example.org", role="owner")
+        ada = people.add(connection, name="Ada", email="ada@example.org", role="owner", by="system")
     client = web.stranger(app)
     assert "Log in with Example" in client.get("/login").text
     back = go(client, provider, "/oidc/start?next=/me")
@@ -127,7 +127,7 @@ def test_somebody_known_by_their_address_comes_in_and_is_known_from_then_on(app:
 
 def test_an_address_that_is_not_verified_opens_nothing(app: FastAPI, database: Database, provider: Provider) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org", role="owner")
+        people.add(connection, name="Ada", email="ada@example.org", role="owner", by="system")
     for claims in ({"email_verified": False}, {"email_verified": "true"}, {"email_verified": None}):
         provider.wrong = claims
         client = web.stranger(app)
@@ -151,6 +151,33 @@ def test_somebody_new_needs_a_link(app: FastAPI, database: Database, provider: P
     assert go(web.stranger(app), provider, f"/oidc/start?invite={secret}").status_code == 404  # used up
 
 
+def test_an_address_that_somebody_typed_in_themselves_catches_nobody(app: FastAPI, database: Database, provider: Provider) -> None:
+    mallory = web.browser(app, database, web.person(database, "Mallory"))
+    assert mallory.patch("/api/v1/me", json={"email": "ada@example.org"}).status_code == 200
+    client = web.stranger(app)
+    back = go(client, provider)
+    assert back.status_code == 403 and "Ask for a link" in back.text and client.get("/api/v1/me").status_code == 401
+    with database.write() as connection:
+        _, secret = access.make_invite(connection, role="lead", by="r-00000000aa", at=now())
+    assert go(client, provider, f"/oidc/start?invite={secret}").status_code == 303
+    me = client.get("/api/v1/me").json()  # somebody of her own, without the address that is taken
+    assert (me["name"], me["role"], me["email"]) == ("Ada Lovelace", "lead", None)
+    assert mallory.get("/api/v1/me").json()["role"] is None
+
+
+def test_who_comes_by_a_link_of_their_own_is_known_from_then_on(app: FastAPI, database: Database, provider: Provider) -> None:
+    with database.write() as connection:
+        ada, ben = (people.add(connection, name=name, email=f"{name}@other.example") for name in ("Ada", "Ben"))
+        secrets = [access.make_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1] for one in (ada, ben)]
+    assert "Go in with Example" in web.stranger(app).get(f"/join/{secrets[0]}").text
+    for start in (f"/oidc/start?invite={secrets[0]}", "/oidc/start"):
+        client = web.stranger(app)
+        assert go(client, provider, start).status_code == 303
+        assert client.get("/api/v1/me").json()["rater"] == ada.rater
+    refused = go(web.stranger(app), provider, f"/oidc/start?invite={secrets[1]}")  # Ada is not Ben
+    assert refused.status_code == 409 and "as Ada, and this link is for Ben" in refused.text
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -165,7 +192,7 @@ def test_a_token_that_is_not_for_this_log_in_is_refused(
     app: FastAPI, database: Database, provider: Provider, wrong: dict[str, Any]
 ) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org")
+        people.add(connection, name="Ada", email="ada@example.org", by="system")
     provider.wrong = wrong
     client = web.stranger(app)
     back = go(client, provider)
@@ -174,7 +201,7 @@ def test_a_token_that_is_not_for_this_log_in_is_refused(
 
 def test_a_token_of_another_key_is_refused(app: FastAPI, database: Database, provider: Provider) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org")
+        people.add(connection, name="Ada", email="ada@example.org", by="system")
     provider.key = OTHER
     assert go(web.stranger(app), provider).status_code == 422
     provider.key = KEY
@@ -193,7 +220,7 @@ def test_a_log_in_that_was_not_begun_here_is_refused(app: FastAPI, provider: Pro
 
 def test_a_code_that_was_used_is_refused(app: FastAPI, database: Database, provider: Provider) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org")
+        people.add(connection, name="Ada", email="ada@example.org", by="system")
     client = web.stranger(app)
     back = provider.log_in(client.get("/oidc/start").headers["location"])
     cookie = client.cookies.get(oidc.COOKIE)

@@ -7,8 +7,10 @@ import pytest
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import campaigns, events, people
+from fairlead.data.records import Message
+from fairlead.labels import campaigns, events, items, judgements, people
 from fairlead.labels.database import Database
+from fairlead.labels.items import Answer, NewItem
 
 HERE = "/api/v1/campaigns/helpful"
 
@@ -26,6 +28,15 @@ def come(app: FastAPI, url: str, name: str) -> httpx.Client:
     assert said.status_code == 200, said.text
     client.headers["X-CSRF-Token"] = said.json()["csrf"]
     return client
+
+
+def work_to_do(database: Database) -> None:
+    """Two pairs in the campaign, which is opened."""
+    with database.write() as connection:
+        here = campaigns.get(connection, "helpful")
+        answers = tuple(Answer((Message("assistant", text),)) for text in ("yes", "no"))
+        items.add(connection, here, [NewItem((Message("user", f"{n}?"),), answers) for n in range(2)], by="system")
+        campaigns.set_state(connection, here, "open", by="system")
 
 
 # ---------------------------------------------------------------- a campaign
@@ -66,6 +77,29 @@ def test_a_lead_cannot_leave_a_campaign_without_one_by_mistake(app: FastAPI, dat
     lead = web.browser(app, database, lea)
     assert lead.patch(f"{HERE}/people/{lea.rater}", json={"role": "labeller"}).status_code == 409
     assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 409
+    with database.write() as connection:
+        people.set_role(connection, lea, "viewer", by="system")  # which gives no rights of a lead
+    assert lead.patch(f"{HERE}/people/{lea.rater}", json={"role": "labeller"}).status_code == 409
+    assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 409
+    with database.write() as connection:
+        people.set_role(connection, lea, "lead", by="system")
+    assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 204
+
+
+def test_who_watches_the_studio_and_leads_here_leads_also_what_they_make(app: FastAPI, database: Database, helpful: None) -> None:
+    client = web.browser(app, database, web.person(database, "Vic", "viewer", helpful="lead"))
+    assert client.post("/api/v1/campaigns", json={"name": "Mine", "kind": "pairwise"}).status_code == 201
+    assert client.get("/api/v1/campaigns/mine/people").status_code == 200
+
+
+def test_who_watches_the_studio_and_labels_here_can_be_paused(app: FastAPI, database: Database, helpful: None) -> None:
+    work_to_do(database)
+    vic = web.person(database, "Vic", "viewer", helpful="labeller")
+    lead, client = web.browser(app, database, web.person(database, "Lea", helpful="lead")), web.browser(app, database, vic)
+    assert lead.patch(f"{HERE}/people/{vic.rater}", json={"paused": True}).status_code == 200
+    assert client.post(f"{HERE}/next", json={}).json()["assignments"] == []
+    assert lead.patch(f"{HERE}/people/{vic.rater}", json={"paused": False}).status_code == 200
+    assert len(client.post(f"{HERE}/next", json={}).json()["assignments"]) == 1
 
 
 def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(app: FastAPI, database: Database, helpful: None) -> None:
@@ -148,6 +182,21 @@ def test_people_erase_themselves(app: FastAPI, database: Database, tmp_path: Pat
     with database.read() as connection:
         assert people.every(connection) == []
     assert not in_files(tmp_path, "Ada")
+
+
+def test_drafts_go_with_who_is_erased(app: FastAPI, database: Database, helpful: None) -> None:
+    work_to_do(database)
+    ada, ben = (web.person(database, name, helpful="labeller") for name in ("Ada", "Ben"))
+    for one in (ada, ben):
+        client = web.browser(app, database, one)
+        [task] = client.post(f"{HERE}/next", json={}).json()["assignments"]
+        saved = client.put(f"{HERE}/tasks/{task['token']}/draft", json={"note": f"I am {one.name}"})
+        assert saved.status_code == 200 and client.get(f"{HERE}/drafts").json()["drafts"]
+    assert client.post("/api/v1/me/erase", json={"confirm": "Ben"}).status_code == 204
+    owner = web.browser(app, database, web.person(database, "Olga", "owner"))
+    assert owner.post(f"/api/v1/people/{ada.rater}/erase", json={"confirm": "Ada"}).status_code == 204
+    with database.read() as connection:
+        assert [judgements.drafts(connection, one.rater) for one in (ada, ben)] == [{}, {}]
 
 
 def test_the_last_owner_stays(app: FastAPI, database: Database) -> None:

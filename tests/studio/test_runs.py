@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import web
 from databases import Files
+from fairlead.labels import campaigns
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
 from fairlead.store import artifact as artifacts
@@ -83,9 +84,9 @@ def test_a_run_is_running_while_its_lock_is_held(home: Project) -> None:
     folder = make_run(home)
     with open(folder / ".lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        held = run_files.list_runs(home)[0].state
+        held = run_files.list_runs(home)[0][0].state
         fcntl.flock(lock, fcntl.LOCK_UN)
-    assert (held, run_files.list_runs(home)[0].state) == ("running", "stopped")
+    assert (held, run_files.list_runs(home)[0][0].state) == ("running", "stopped")
 
 
 def test_looking_at_a_run_never_holds_its_lock(home: Project) -> None:
@@ -101,7 +102,7 @@ def test_looking_at_a_run_never_holds_its_lock(home: Project) -> None:
 def test_a_finished_run_and_one_that_has_not_begun(home: Project) -> None:
     make_run(home, finished="model/aligned")
     (home.runs / "sft-new-0123456789").mkdir()
-    states = {line.id: (line.state, line.step, line.num_steps, line.made) for line in run_files.list_runs(home)}
+    states = {line.id: (line.state, line.step, line.num_steps, line.made) for line in run_files.list_runs(home)[0]}
     assert states == {"ppo-aligned-0123456789": ("finished", 30, 40, "model/aligned"), "sft-new-0123456789": ("waiting", None, None, None)}
 
 
@@ -138,6 +139,51 @@ def test_lists_of_runs_and_artifacts(client: httpx.Client, home: Project) -> Non
     assert line["figures"] == [{"name": "loss", "value": 0.5, "low": None, "high": None, "n": None}]
     page = client.get("/runs").text
     assert "aligned" in page and "/artifacts/model/aligned" in page
+
+
+def test_of_many_runs_the_latest_are_read_and_all_are_counted(home: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        folder = make_run(home, f"ppo-{number}")
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (number, number))
+    read: list[str] = []
+    monkeypatch.setattr(run_files, "_line", lambda folder, *_: read.append(folder.name))
+    assert run_files.list_runs(home, 2)[1] == 4 and read == ["ppo-3", "ppo-2"]
+
+
+def test_a_manifest_is_checked_again_only_when_it_has_changed(home: Project) -> None:
+    made = make_artifact(home, "model", "aligned", loss=0.5)
+    first = shelf.get(home, "model", "aligned")
+    assert shelf.all_artifacts(home)[0][0] is shelf.get(home, "model", "aligned") is first
+    manifest = made.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"loss": 0.5', '"loss": 0.25'))
+    assert shelf.get(home, "model", "aligned").manifest.metrics == {"loss": 0.25}
+
+
+def test_a_snapshot_is_shown_to_who_watches_its_campaign_and_to_no_other(home: Project, database: Database, database_url: str) -> None:
+    app = create_app(Settings(database=database_url, project=home.root), database)
+    with database.write() as connection:
+        for name in ("Birds", "Stones"):
+            campaigns.create(connection, name=name, kind="pairwise", by="r-00000000aa")
+    birds = make_artifact(home, "snapshot", "feathers", config={"campaign": "birds"})
+    stones = make_artifact(home, "snapshot", "gravel", config={"campaign": "stones", "note": "stones"}, cost=7)
+    both = make_artifact(home, "model", "both", birds, stones)
+    vic = web.browser(app, database, web.person(database, "Vic", birds="viewer", stones="labeller"))
+    for client in (vic, web.browser(app, database, web.person(database, "Ann", birds="lead"))):
+        assert {one["name"] for one in client.get("/api/v1/artifacts").json()["artifacts"]} == {"feathers", "both"}
+        assert "gravel" not in client.get("/runs").text and "gravel" not in client.get("/runs/now").text
+        for path in ("/api/v1/artifacts", "/artifacts", "/api/v1/lineage", "/lineage"):
+            assert client.get(f"{path}/snapshot/feathers").status_code == 200
+            hidden, none = client.get(f"{path}/snapshot/gravel"), client.get(f"{path}/snapshot/granite")
+            assert hidden.status_code == 404 and hidden.text == none.text.replace("granite", "gravel")
+        assert client.get("/artifacts/snapshot/gravel/rows.jsonl").status_code == 404
+        for path in ("/api/v1/lineage", "/lineage"):
+            said = client.get(f"{path}/{both.label}").text
+            assert "gravel" not in said and "stones" not in said and "of another campaign" in said
+    watching = web.browser(app, database, web.person(database, "Wim", "viewer"))
+    assert watching.get("/api/v1/artifacts/snapshot/gravel").status_code == 200
+    assert "campaign:stones" in watching.get(f"/api/v1/lineage/{both.label}").text
+    app.state.live.close()
 
 
 def test_without_a_project_there_is_nothing_and_no_error(app: FastAPI, database: Database) -> None:
@@ -182,7 +228,7 @@ def test_links_are_not_followed(client: httpx.Client, home: Project, tmp_path: P
     for name in ("report.html", "metrics.jsonl"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(outside / "report.html")
-    assert [line.id for line in run_files.list_runs(home)] == [folder.name]
+    assert [line.id for line in run_files.list_runs(home)[0]] == [folder.name]
     assert client.get("/runs/linked").status_code == 404
     assert client.get(f"/runs/{folder.name}/report.html").status_code == 404
     assert client.get(f"/api/v1/runs/{folder.name}").json()["reports"] == []

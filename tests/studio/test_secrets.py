@@ -9,6 +9,7 @@ from sqlalchemy import select
 import web
 from fairlead.labels import events, people, schema
 from fairlead.labels.database import Database
+from fairlead.labels.passwords import hashed
 from fairlead.studio import auth
 
 PASSWORD = "a quiet harbour at dusk"
@@ -71,7 +72,7 @@ def test_secrets_are_with_their_holders_only(app: FastAPI, database: Database, c
 
 def test_what_was_searched_would_have_been_found(database: Database) -> None:
     with database.write() as connection:
-        people.add(connection, name="Needle", email="needle@example.org", password=PASSWORD)
+        people.add(connection, name="Needle", email="needle@example.org", password=hashed(PASSWORD))
     kept = everything(database)
     assert "Needle" in kept and "$argon2" in kept and PASSWORD not in kept
 

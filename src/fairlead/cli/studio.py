@@ -48,6 +48,8 @@ def serve(
     trusted_proxies: Annotated[
         str, typer.Option(metavar="IPS", help="Proxies whose word about a client's address is taken, with commas between; * for all.")
     ] = "127.0.0.1",
+    session_days: Annotated[int, typer.Option(min=1, max=3650, help="After so many days without a visit, people log in again.")] = 30,
+    upload_mb: Annotated[int, typer.Option(min=1, max=100_000, help="The largest file that a lead may send, in MiB.")] = 256,
     demo: Annotated[bool, typer.Option("--demo", help="A populated project, and simulated colleagues who label while you look.")] = False,
     log_requests: Annotated[bool, typer.Option("--log-requests", help="A line for each request on standard error.")] = False,
     project: ProjectDir = None,
@@ -70,7 +72,10 @@ def serve(
             project = demos.prepare(project)
             stack.enter_context(demos.pocket_endpoint(project))
         port = listening.getsockname()[1]
-        settings = _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True)
+        settings = replace(
+            _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True),
+            session_days=session_days, upload_mb=upload_mb,
+        )  # fmt: skip
         logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
         logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
         opened = _open(settings)
@@ -115,6 +120,7 @@ def add(
     """
     from fairlead.labels import access, campaigns, people
     from fairlead.labels.database import now
+    from fairlead.labels.errors import StudioError
 
     settings = _settings(database, project, public_url=public_url)
     opened = _open(settings)
@@ -122,6 +128,9 @@ def add(
         known = people.by_email(connection, email) if email else None
         one = known or people.add(connection, name=name, email=email, role=role, by=SELF)
         if known is not None and role is not None and role != known.role:
+            if not known.email_vouched:
+                who = f"{known.name} ({known.rater})"
+                raise StudioError(f"{who} entered this address themselves. Where that is who you mean, give the role on the page People.")
             people.set_role(connection, known, role, by=SELF)
         if campaign is not None:
             people.join(connection, one, campaigns.get(connection, campaign).id, "labeller", by=SELF)
@@ -131,7 +140,11 @@ def add(
     came = "is here already" if known else "was added"
     tell(
         {"rater": one.rater, "name": one.name, "known": known is not None, "url": url},
-        [f"{one.name} {came}, as {one.rater}.", f"This link lets them in, once and for a week: {url}"],
+        [
+            f"{one.name} {came}, as {one.rater}.",
+            f"This link lets them in, once and for a week: {url}",
+            *([] if public_url else [f"It leads to {settings.origin}; for a studio that people open elsewhere, say --public-url."]),
+        ],
         as_json=as_json,
         next="fairlead studio serve",
     )

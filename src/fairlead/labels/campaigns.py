@@ -3,12 +3,13 @@
 A campaign is a draft until it is opened; paused or closed ones hand out nothing, but what people still send is kept.
 """
 
+import difflib
 import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -72,6 +73,7 @@ guideline_read = Table(
 )
 
 State = Literal["draft", "open", "paused", "closed"]
+Line: TypeAlias = tuple[Literal["same", "added", "removed"], str]  # of guidelines, compared with another version
 NEXT: Mapping[State, tuple[State, ...]] = {
     "draft": ("open",), "open": ("paused", "closed"), "paused": ("open", "closed"), "closed": ("open",),
 }  # fmt: skip
@@ -182,7 +184,7 @@ def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -
 
 
 def set_state(connection: Connection, one: Campaign, state: State, *, by: str) -> Campaign:
-    """Raises Conflict where that step is not possible, such as opening a campaign without items."""
+    """Raises Conflict where that step is not possible.  Items may come before it is opened or later."""
     if state == one.state:
         return one
     if state not in NEXT[one.state]:
@@ -196,6 +198,18 @@ def set_state(connection: Connection, one: Campaign, state: State, *, by: str) -
 
 
 # ---------------------------------------------------------------- guidelines
+
+
+def compare(old: Sequence[str], new: Sequence[str]) -> list[Line]:
+    """Line by line; what was written anew, first as it was and then as it is."""
+    lines: list[Line] = []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            lines += [("same", text) for text in old[i:j]]
+        else:
+            lines += [("removed", text) for text in old[i:j]]
+            lines += [("added", text) for text in new[k:m]]
+    return lines
 
 
 def write_guidelines(connection: Connection, one: Campaign, text: str, *, by: str) -> Guidelines:

@@ -6,6 +6,8 @@ All tables of `labels` are on `metadata`; the module that owns a table owns its 
 SQLite: write-ahead log, foreign keys, every commit on the disk before it is acknowledged (`synchronous=FULL`).  One connection of a process
 writes, its threads take turns, and BEGIN IMMEDIATE makes processes take turns before they have read anything; readers never wait.
 What is deleted is overwritten (`secure_delete`); `forget` sees to the corners that this does not reach.
+
+PostgreSQL: readers see one state as they do on SQLite (`REPEATABLE READ`), or what they read in pages would contradict itself.
 """
 
 import contextlib
@@ -112,7 +114,7 @@ def open_database(url: str) -> Database:
         except ModuleNotFoundError:
             raise StudioError("PostgreSQL needs a driver: pip install 'fairlead[postgres]'.", field="database") from None
         _reach(engine)
-        return Database(engine, engine)
+        return Database(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine)
     if parsed.get_backend_name() != "sqlite":
         raise StudioError(f"{parsed.get_backend_name()} is not supported; use SQLite or PostgreSQL.", field="database")
     if not parsed.database or parsed.database == ":memory:":

@@ -1,6 +1,5 @@
 """What people are told about their own work, and about guidelines that changed under them."""
 
-import difflib
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,5 +71,4 @@ def work(connection: Connection, rater: str, paused: Mapping[int, bool], utc_off
 def changes(before: str, after: str) -> list[Change]:
     """Line by line; blank lines do not count."""
     old, new = ([line.strip() for line in text.splitlines() if line.strip()] for text in (before, after))
-    found = [line for line in difflib.ndiff(old, new) if line[0] in "+-"]
-    return [Change("new" if line[0] == "+" else "gone", line[2:]) for line in found]
+    return [Change("new" if what == "added" else "gone", line) for what, line in campaigns.compare(old, new) if what != "same"]

@@ -1,8 +1,8 @@
 """People, and the pseudonyms under which everything that they do is kept.
 
-`pseudonym` is the only link between a person and a rater.  Erasing a person drops it, with the name, the e-mail address, the sessions
-and the tokens: what was judged stays, and nothing says any more by whom.  Passwords are in `passwords`; sessions, invites and tokens in
-`access`.
+`pseudonym` is the only link between a person and a rater.  Erasing a person drops it, with the name, the e-mail address, the sessions,
+the tokens and the drafts: what was judged stays, and nothing says any more by whom.  Passwords are in `passwords`; sessions, invites
+and tokens in `access`.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
     ForeignKey,
@@ -31,6 +32,8 @@ from sqlalchemy.exc import IntegrityError
 from fairlead.labels import events, passwords
 from fairlead.labels.database import Database, metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.judgements import draft
+from fairlead.labels.passwords import Digest
 
 person = Table(
     "person",
@@ -38,6 +41,7 @@ person = Table(
     Column("id", Integer, primary_key=True),
     Column("name", String(120), nullable=False),
     Column("email", String(254), unique=True),  # in small letters
+    Column("email_vouched", Boolean, nullable=False),  # an owner or the command line entered it, and not they themselves
     Column("password", String(200)),  # argon2
     Column("subject", String(500), unique=True),  # issuer and subject at a log-in elsewhere
     Column("role", String(20)),  # in every campaign
@@ -74,6 +78,7 @@ class Person:
     rater: str  # "r-" and ten hexadecimal digits
     name: str
     email: str | None
+    email_vouched: bool
     role: str | None  # one of STUDIO_ROLES; None for who only has roles in campaigns
     preferences: dict[str, Any]
     has_password: bool
@@ -104,7 +109,7 @@ def add(
     *,
     name: str,
     email: str | None = None,
-    password: str | None = None,
+    password: Digest | None = None,
     subject: str | None = None,
     role: str | None = None,
     by: str | None = None,
@@ -113,8 +118,8 @@ def add(
     if role is not None and role not in STUDIO_ROLES:
         raise Invalid({"role": f"is one of {', '.join(STUDIO_ROLES)}"})
     values: dict[str, Any] = {
-        "name": _name(name), "email": _email(email), "subject": subject, "role": role, "preferences": {}, "created_at": now(),
-        "password": None if password is None else passwords.hashed(password, not_these=(name, email)),
+        "name": _name(name), "email": _email(email), "email_vouched": by is not None, "subject": subject, "role": role, "preferences": {},
+        "created_at": now(), "password": password,
     }  # fmt: skip
     try:
         with connection.begin_nested():
@@ -177,22 +182,23 @@ def has_owner(connection: Connection) -> bool:
 
 
 def change(
-    connection: Connection, one: Person, *, name: str | None = None, email: str | None = None, password: str | None = None
+    connection: Connection, one: Person, *, name: str | None = None, email: str | None = None, password: Digest | None = None
 ) -> Person:
-    """What is given; an empty e-mail address takes it away."""
+    """What they themselves give; an empty e-mail address takes it away."""
     values: dict[str, Any] = {}
     if name is not None:
         values["name"] = _name(name)
     if email is not None:
         values["email"] = _email(email)
     if password is not None:
-        values["password"] = passwords.hashed(password, not_these=(name or one.name, email or one.email))
+        values["password"] = password
     if values.get("email", one.email) is None and (one.has_password or password is not None):
         raise Invalid({"email": "is needed to log in with a password"})
     if values:
+        vouched = one.email_vouched and values.get("email", one.email) == one.email
         try:
             with connection.begin_nested():
-                connection.execute(update(person).where(person.c.id == one.id).values(values))
+                connection.execute(update(person).where(person.c.id == one.id).values(values | {"email_vouched": vouched}))
         except IntegrityError:
             raise Conflict("somebody else has this e-mail address.", field="email") from None
         events.append(connection, verb="person.changed", actor=one.rater, subject=one.rater, body={"fields": sorted(values)})
@@ -223,14 +229,24 @@ def set_role(connection: Connection, one: Person, role: str | None, *, by: str) 
 
 
 def link_subject(connection: Connection, one: Person, subject: str) -> None:
-    """From now on they may also log in elsewhere as `subject`."""
+    """From now on they log in elsewhere as `subject`."""
     connection.execute(update(person).where(person.c.id == one.id).values(subject=subject))
+
+
+def link_by_email(connection: Connection, email: str, subject: str) -> Person | None:
+    """Who has this address logs in elsewhere as `subject` from now on.  None where nobody does, where they log in there as somebody else
+    already, or where the address is only their own word: anybody could have typed it in, to have its owner work in their account.
+    """
+    theirs = (person.c.email == email.strip().lower(), person.c.email_vouched, person.c.subject.is_(None))
+    found = connection.execute(update(person).where(*theirs).values(subject=subject).returning(person.c.id)).scalar_one_or_none()
+    return None if found is None else by_id(connection, found)
 
 
 def erase(connection: Connection, one: Person, *, by: str) -> None:
     """The person is gone; what they did stays under a pseudonym that leads to nobody.  `forget` afterwards."""
     if one.role == "owner":
         _leave_an_owner(connection, one)
+    connection.execute(delete(draft).where(draft.c.rater == one.rater))
     connection.execute(delete(person).where(person.c.id == one.id))  # pseudonym, memberships, sessions, tokens and own links go with it
     events.append(connection, verb="person.erased", actor=by, subject=one.rater)
 
@@ -238,7 +254,7 @@ def erase(connection: Connection, one: Person, *, by: str) -> None:
 def forget(database: Database) -> None:
     """Nobody who was erased is in a free corner of the database's files."""
     theirs = [table for table in metadata.sorted_tables if any(key.column.table is person for key in table.foreign_keys)]
-    database.forget([person, *theirs])
+    database.forget([person, *theirs, draft])
 
 
 # ---------------------------------------------------------------- members of a campaign
@@ -344,7 +360,9 @@ def _email(email: str | None) -> str | None:
 
 
 def _person(row: Any) -> Person:
-    return Person(row.id, row.rater, row.name, row.email, row.role, dict(row.preferences), row.password is not None, row.created_at)
+    return Person(
+        row.id, row.rater, row.name, row.email, row.email_vouched, row.role, dict(row.preferences), row.password is not None, row.created_at
+    )
 
 
 def _member(row: Any) -> Member:

@@ -72,6 +72,12 @@ PAGE_ROUTERS = (
 STATIC = Path(__file__).parent / "static"
 
 
+class Studio(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        """The answer to a bug comes from outside of all other middleware, and has the headers too."""
+        return SafeHeaders(super().build_middleware_stack(), https=self.state.settings.secure)
+
+
 def create_app(
     settings: Settings, database: Database | None = None, clock: Clock = now, *, more: Sequence[APIRouter] = (), demo: bool = False
 ) -> FastAPI:
@@ -98,7 +104,7 @@ def create_app(
         if database is None:
             opened.close()
 
-    app = FastAPI(
+    app = Studio(
         title="Fairlead studio",
         description="Where people give feedback. Everything that a page does can be done here, by a session or by a token.",
         version=fairlead.__version__,
@@ -121,8 +127,8 @@ def create_app(
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
     app.add_middleware(Wakes, live=live)
-    app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB)
-    app.add_middleware(SafeHeaders, https=settings.secure)
+    app.add_middleware(auth.Renews, settings=settings)
+    app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB, is_lead=auth.is_lead)
     permissions.check_routes(app)
     return app
 

@@ -1,5 +1,7 @@
 """Who is asking: a browser with a session cookie, or a program with a bearer token.
 
+A visit prolongs a session, here and in the browser, and is written down once a day.
+
 A cookie is sent by the browser whoever wrote the page, so what changes something also needs the session's CSRF token, in the header
 `X-CSRF-Token` or a form's field `csrf`.  The token is computed from the session's secret and stored nowhere.  What may be asked without a
 session (to log in) has to come from the studio's own pages.  A bearer token is sent on purpose and needs neither.
@@ -14,6 +16,9 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Connection
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fairlead.labels import access, people
 from fairlead.labels.campaigns import Campaign
@@ -54,6 +59,7 @@ class Viewer:
     scopes: frozenset[str] | None  # of the token; None for a browser, which may all that its person may
     csrf: str = field(repr=False)  # empty for a token
     secret: str = field(repr=False)  # of the session or token
+    ends_at: str  # which does
     campaign: Campaign | None = None
 
     @property
@@ -65,7 +71,12 @@ class Viewer:
     def paused(self) -> bool:
         """In this campaign: no new tasks, but what is sent is kept."""
         held = self.memberships.get(self.here.id)
-        return held is not None and held.paused and self.role is None
+        return held is not None and held.paused and not self.leads_all
+
+    @property
+    def leads_all(self) -> bool:
+        """In the whole studio, so that nothing hangs on their role in a campaign."""
+        return roles.suffices(self.role, "lead")
 
     def roles_in(self, campaign_id: int) -> list[str]:
         """What they are in the studio and what they are in the campaign."""
@@ -93,15 +104,50 @@ def viewer(
     """None where nobody has logged in.  A token that is no good is refused and does not fall back on a cookie."""
     if bearer is not None:
         return _by_token(database, bearer.credentials, at)
-    return _by_cookie(database, settings, cookie, at) if cookie else None
+    found = _by_cookie(database, cookie, at) if cookie else None
+    if found is not None and _prolonged(database, found, days=settings.session_days, at=at):
+        request.state.prolonged = found.secret
+    return found
 
 
-def again(one: Viewer, database: Database, settings: Settings, at: str) -> Viewer | None:
+def again(one: Viewer, database: Database, at: str) -> Viewer | None:
     """The same as things stand now, for what lasts longer than a request; None when the session or the token has ended."""
     try:
-        return _by_cookie(database, settings, one.secret, at) if one.scopes is None else _by_token(database, one.secret, at)
+        return _by_cookie(database, one.secret, at) if one.scopes is None else _by_token(database, one.secret, at)
     except NotSignedIn:
         return None
+
+
+def is_lead(scope: Scope) -> bool:
+    """Whether a lead asks, for what has to be known before a request is read."""
+    request = Request(scope)
+    database, at = request.app.state.database, request.app.state.clock()
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    try:
+        found = _by_token(database, secret, at) if kind.lower() == "bearer" else _by_cookie(database, request.cookies.get(COOKIE, ""), at)
+    except NotSignedIn:
+        return False
+    return found is not None and found.may("lead")
+
+
+class Renews:
+    """Where a visit prolonged a session, its cookie is sent again, whatever the route answers."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.setdefault("state", {})
+
+        async def with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start" and "prolonged" in state:
+                headers, made = MutableHeaders(scope=message), Response()
+                if "set-cookie" not in headers:  # of somebody who logs out
+                    sign_in(made, self._settings, state["prolonged"])
+                    headers["set-cookie"] = made.headers["set-cookie"]
+            await send(message)
+
+        await self._app(scope, receive, with_cookie)
 
 
 async def csrf_given(request: Request) -> str:
@@ -149,19 +195,18 @@ def sign_out(response: Response, settings: Settings) -> None:
     response.delete_cookie(COOKIE, path="/", secure=settings.secure, httponly=True, samesite="lax")
 
 
-def _by_cookie(database: Database, settings: Settings, secret: str, at: str) -> Viewer | None:
+def _prolonged(database: Database, one: Viewer, *, days: int, at: str) -> bool:
+    if moment(one.ends_at) >= moment(at) + timedelta(days=days - 1):
+        return False
+    with database.write() as connection:
+        access.prolong_session(connection, one.secret, days=days, at=at)
+    return True
+
+
+def _by_cookie(database: Database, secret: str, at: str) -> Viewer | None:
     with database.read() as connection:
         found = access.session_person(connection, secret, at=at)
-        if found is None:
-            return None
-        person_id, expires_at = found
-        one = people.by_id(connection, person_id)
-        memberships = people.memberships(connection, person_id)
-    # A visit prolongs the session, written down once a day.
-    if moment(expires_at) < moment(at) + timedelta(days=settings.session_days - 1):
-        with database.write() as connection:
-            access.prolong_session(connection, secret, days=settings.session_days, at=at)
-    return Viewer(person_id, one.rater, one.name, one.role, memberships, one.preferences, None, csrf_of(secret), secret)
+        return None if found is None else _viewer(connection, *found, None, secret)
 
 
 def _by_token(database: Database, secret: str, at: str) -> Viewer:
@@ -169,9 +214,14 @@ def _by_token(database: Database, secret: str, at: str) -> Viewer:
         token = access.find_token(connection, secret, at=at)
         if token is None:
             raise NotSignedIn("this token is not known, or has expired.")
-        one = people.by_id(connection, token.person_id)
-        memberships = people.memberships(connection, one.id)
+        found = _viewer(connection, token.person_id, token.expires_at, token.scopes, secret)
     if token.used_at is None or token.used_at < stamp(moment(at) - timedelta(hours=1)):
         with database.write() as connection:
             access.touch_token(connection, token, at=at)
-    return Viewer(one.id, one.rater, one.name, one.role, memberships, one.preferences, token.scopes, "", secret)
+    return found
+
+
+def _viewer(connection: Connection, person_id: int, ends_at: str, scopes: frozenset[str] | None, secret: str) -> Viewer:
+    one, memberships = people.by_id(connection, person_id), people.memberships(connection, person_id)
+    csrf = csrf_of(secret) if scopes is None else ""
+    return Viewer(person_id, one.rater, one.name, one.role, memberships, one.preferences, scopes, csrf, secret, ends_at)

@@ -1,12 +1,12 @@
 """The ways in: by password, and by a link.  The API and the pages both come through here, so that the same limits hold for both."""
 
 from fastapi import Request
-from sqlalchemy import Connection
 
-from fairlead.labels import access, people
+from fairlead.labels import access, passwords, people
 from fairlead.labels.access import Invite
 from fairlead.labels.database import Database
-from fairlead.labels.errors import Invalid, NotFound
+from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.passwords import Digest
 from fairlead.labels.people import Person
 from fairlead.studio.auth import NotSignedIn, Viewer
 from fairlead.studio.limits import Limiter
@@ -60,24 +60,30 @@ def join(
 
     Returns the secret of a new session, None where there is one.
     """
-    look_up(request, database, secret, at=at)
+    asked = look_up(request, database, secret, at=at)
+    theirs, new = asked.person_id is not None, asked.person_id is None and viewer is None and known is None
+    if not theirs and not agree:
+        raise Invalid({"agree": "needs your consent; without it nothing is stored about you"})
+    if new:
+        _check_somebody_new(asked, email, password, subject)
+    chosen = _hashed(database, asked, name, email, password) if password and (theirs or new) else None
     with database.write() as connection:
         found = access.use_invite(connection, secret, at=at)
         if found.person_id is not None:
             one = people.by_id(connection, found.person_id)
-            if password:
-                people.change(connection, one, email=email or None, password=password)
+            if known is not None and known.id != one.id:
+                raise Conflict(f"you are here already, as {known.name}, and this link is for {one.name}.")
+            if chosen is not None:
+                people.change(connection, one, email=email or None, password=chosen)
                 access.end_sessions(connection, one)
-            elif one.email is not None and subject is None:
+            elif subject is not None:
+                people.link_subject(connection, one, subject)
+            elif one.email is not None:
                 raise Invalid({"password": "is needed: it is how you come in next time"})
             return access.start_session(connection, one, days=days, at=at)
-        if not agree:
-            raise Invalid({"agree": "needs your consent; without it nothing is stored about you"})
-        if found.role == "owner" and viewer is None and subject is None and not (email.strip() and password):
-            raise Invalid({"email" if not email.strip() else "password": "is needed: an owner has to be able to come back"})
         if viewer is not None:
             known = people.by_id(connection, viewer.person)
-        one = known or _somebody_new(connection, name, email, password, subject)
+        one = known or people.add(connection, name=name, email=email or None, password=chosen, subject=subject)
         by = found.made_by if found.made_by.startswith("r-") else one.rater
         if found.campaign_id is not None and found.role is not None:
             people.join(connection, one, found.campaign_id, found.role, by=by)
@@ -90,12 +96,21 @@ def client_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _somebody_new(connection: Connection, name: str, email: str, password: str, subject: str | None) -> Person:
+def _check_somebody_new(asked: Invite, email: str, password: str, subject: str | None) -> None:
+    if asked.role == "owner" and subject is None and not (email.strip() and password):
+        raise Invalid({"email" if not email.strip() else "password": "is needed: an owner has to be able to come back"})
     if password and not email.strip():
         raise Invalid({"email": "is needed to log in with a password"})
     if email.strip() and not password and subject is None:
         raise Invalid({"password": "is needed to log in with this e-mail address"})
-    return people.add(connection, name=name, email=email or None, password=password or None, subject=subject)
+
+
+def _hashed(database: Database, asked: Invite, name: str, email: str, password: str) -> Digest:
+    if asked.person_id is not None:
+        with database.read() as connection:
+            one = people.by_id(connection, asked.person_id)
+        name, email = one.name, email or one.email or ""
+    return passwords.hashed(password, not_these=(name, email))
 
 
 def _more(role: str, than: str | None) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +15,7 @@ from fairlead.labels.errors import StudioError
 
 MIB = 1024 * 1024
 SMALL = 2 * MIB  # of any request that uploads nothing
-UPLOADS = re.compile(r"/uploads(/|$)")  # where larger ones are taken
+UPLOADS = re.compile(r"/(api/v1|new|c/[^/]+)/uploads")  # where leads send larger ones
 MOST_KEYS = 10_000  # those that were quiet for longest are forgotten
 
 
@@ -60,16 +61,19 @@ class Limiter:
 
 
 class BodyLimit:
-    """Refuses a request that is larger than its place allows, before anything has read it; also one that does not say how large it is."""
+    """Refuses a request that is larger than its place allows, before anything has read it; also one that does not say how large it is.
+    Uploads are larger, where `is_lead` says that one asks.
+    """
 
-    def __init__(self, app: ASGIApp, *, small: int = SMALL, uploads: int) -> None:
-        self._app, self._small, self._uploads = app, small, uploads
+    def __init__(self, app: ASGIApp, *, small: int = SMALL, uploads: int, is_lead: Callable[[Scope], bool]) -> None:
+        self._app, self._small, self._uploads, self._is_lead = app, small, uploads, is_lead
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._uploads if UPLOADS.search(scope["path"]) else self._small
+        upload = scope["method"] == "POST" and UPLOADS.fullmatch(scope["path"]) is not None
+        limit = self._uploads if upload and await run_in_threadpool(self._is_lead, scope) else self._small
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
             await self._refuse(limit, scope, receive, send)

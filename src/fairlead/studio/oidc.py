@@ -1,7 +1,7 @@
 """Logging in at an OpenID Connect provider: the authorisation code flow with PKCE, state and nonce.  Needs the extra `oidc`.
 
-Who comes back is known by issuer and subject.  The first time they are found by an e-mail address that the provider has verified, or they
-come with a link that invites; anybody else is refused, however well the provider knows them.
+Who comes back is known by issuer and subject.  The first time they are found by an e-mail address that the provider has verified and an
+owner has entered, or they come with a link that invites; anybody else is refused, however well the provider knows them.
 """
 
 import base64
@@ -155,15 +155,17 @@ def _let_in(request: Request, database: Opened, settings: Settings, trip: Trip, 
     days = settings.session_days
     with database.write() as connection:
         one = people.by_subject(connection, found.subject)
-        if one is None and found.email is not None and (one := people.by_email(connection, found.email)) is not None:
-            people.link_subject(connection, one, found.subject)
+        if one is None and found.email is not None:
+            one = people.link_by_email(connection, found.email, found.subject)
         if one is not None and not trip.invite:
             return access.start_session(connection, one, days=days, at=at)
+        taken = found.email is not None and people.by_email(connection, found.email) is not None
     if not trip.invite:
-        raise NotAllowed("you are not in this studio yet. Ask for a link that invites you, and come with it.")
+        said = "Ask for a link that invites you, and come with it: for one of your own, where you have a password here."
+        raise NotAllowed(f"this log-in is not known here yet. {said}")
     secret = entry.join(
-        request, database, trip.invite, None, known=one, name=found.name, email=found.email or "", subject=found.subject, agree=True,
-        days=days, at=at,
+        request, database, trip.invite, None, known=one, name=found.name, email="" if taken else found.email or "", subject=found.subject,
+        agree=True, days=days, at=at,
     )  # fmt: skip
     assert secret is not None
     return secret

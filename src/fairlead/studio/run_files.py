@@ -18,7 +18,7 @@ from fairlead.studio.folders import number, table, text, whole
 State = Literal["running", "finished", "stopped", "waiting"]
 
 FRESH_S = 120.0
-MOST_RUNS = 1000  # that are looked at, the latest changed
+MOST_RUNS = 1000  # that are listed, the latest changed
 MOST_EVENTS = 300  # that are shown of one run
 MOST_METRICS = 60  # different ones of one run
 REPORTS = {"report.html": "Report", "admission.html": "Admission report"}
@@ -53,13 +53,12 @@ class RunDetail:
     remarks: list[str] = field(default_factory=list)  # what could not be read, or was left out
 
 
-def list_runs(project: Project) -> list[RunLine]:
-    """The latest changed first."""
+def list_runs(project: Project, most: int = MOST_RUNS) -> tuple[list[RunLine], int]:
+    """The latest changed first, at most so many; and how many there are."""
     entries = list(project.runs.iterdir()) if project.runs.is_dir() else []
     found = [(_changed(entry), entry) for entry in entries if folders.is_name(entry.name) and entry.is_dir() and not entry.is_symlink()]
-    latest = sorted(found, reverse=True)[:MOST_RUNS]
     held = _held()
-    return [_line(folder, changed, held) for changed, folder in latest]
+    return [_line(folder, changed, held) for changed, folder in sorted(found, reverse=True)[:most]], len(found)
 
 
 def read_run(project: Project, run_id: str) -> RunDetail:

@@ -5,10 +5,11 @@ Manifests are checked by `store`; here they are also kept from being too large, 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fairlead.core.errors import ProjectError
 from fairlead.labels.errors import NotFound
@@ -19,7 +20,9 @@ from fairlead.store.project import KINDS, Project
 from fairlead.studio import folders
 from fairlead.studio.folders import number, table, text, whole
 
+ROUND = "report.html"  # of the whole project, at its root
 MOST_MANIFEST = 4 << 20
+MOST_KEPT = 2000  # manifests that need not be checked again
 MOST_HEADER = 8 << 20  # bytes of the list of tensors in a file of weights
 MOST_NODES = 300  # of one graph
 MOST_FILES = 500  # that are listed
@@ -27,8 +30,10 @@ PAGES = (".html",)
 TEXTS = (".md", ".txt")
 
 ELSEWHERE = (*OUTSIDE, "campaign:")  # how the name of something begins that is no artifact
+HIDDEN = "snapshot:of another campaign"
 
 Status = Literal["present", "missing", "outside"]
+Sees: TypeAlias = Callable[[Artifact], bool]  # whether who asks may see it
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,12 @@ class Graph:
     cut: bool  # there is more than is shown
 
 
-def all_artifacts(project: Project) -> tuple[list[Artifact], list[str]]:
+def everything(artifact: Artifact) -> bool:
+    """The eyes of who may see all."""
+    return True
+
+
+def all_artifacts(project: Project, sees: Sees = everything) -> tuple[list[Artifact], list[str]]:
     """Every artifact that can be read, the newest first, and one sentence for each that cannot."""
     found, problems = [], []
     for kind in KINDS:
@@ -92,23 +102,26 @@ def all_artifacts(project: Project) -> tuple[list[Artifact], list[str]]:
                     found.append(_load(folder))
                 except ProjectError as error:
                     problems.append(str(error).replace(f"{project.root}/", ""))
-    return sorted(found, key=lambda one: (one.manifest.created_at, one.label), reverse=True), problems
+    return sorted(filter(sees, found), key=lambda one: (one.manifest.created_at, one.label), reverse=True), problems
 
 
-def get(project: Project, kind: str, name: str) -> Artifact:
+def get(project: Project, kind: str, name: str, sees: Sees = everything) -> Artifact:
     """Raises NotFound, or ProjectError for a folder that is no artifact."""
     if kind not in KINDS:
         raise NotFound(f"there is no {kind[:40]!r} of that name.")
-    return _load(folders.folder_in(project.artifacts / kind, name))
+    found = _load(folders.folder_in(project.artifacts / kind, name))
+    if not sees(found):
+        raise NotFound(f"there is no {name!r}.")  # as for one that is not there
+    return found
 
 
-def detail(project: Project, kind: str, name: str) -> ArtifactDetail:
-    artifact = get(project, kind, name)
+def detail(project: Project, kind: str, name: str, sees: Sees = everything) -> ArtifactDetail:
+    artifact = get(project, kind, name, sees)
     manifest = artifact.manifest
     names = list(manifest.files)[:MOST_FILES]
     admission = folders.read_json(artifact.folder / "admission.json") or {}
     reasons = [text(one) for key in ("reasons", "warnings") for one in (admission.get(key) or []) if isinstance(one, str)]
-    children = [one for one in all_artifacts(project)[0] if any(parent.digest == manifest.digest for parent in one.manifest.parents)]
+    children = [one for one in all_artifacts(project, sees)[0] if any(parent.digest == manifest.digest for parent in one.manifest.parents)]
     return ArtifactDetail(
         artifact,
         figures=figures(manifest.metrics),
@@ -122,9 +135,9 @@ def detail(project: Project, kind: str, name: str) -> ArtifactDetail:
     )
 
 
-def read_page(project: Project, kind: str, name: str, file: str) -> bytes | None:
+def read_page(project: Project, kind: str, name: str, file: str, sees: Sees = everything) -> bytes | None:
     """An HTML file that the manifest names, as it is: whoever serves it has to lock it up."""
-    artifact = get(project, kind, name)
+    artifact = get(project, kind, name, sees)
     if file not in artifact.manifest.files or not file.endswith(PAGES):
         return None
     return folders.read_start(artifact.folder / file, folders.MOST_PAGE)
@@ -132,7 +145,12 @@ def read_page(project: Project, kind: str, name: str, file: str) -> bytes | None
 
 def read_round(project: Project) -> bytes | None:
     """The report of a whole round at the project's root, where there is one."""
-    return folders.read_start(project.root / "report.html", folders.MOST_PAGE)
+    return folders.read_start(project.root / ROUND, folders.MOST_PAGE)
+
+
+def has_round(project: Project) -> bool:
+    path = project.root / ROUND
+    return path.is_file() and not path.is_symlink()
 
 
 def figures(metrics: Mapping[str, Any]) -> list[Figure]:
@@ -148,10 +166,12 @@ def figures(metrics: Mapping[str, Any]) -> list[Figure]:
     return found
 
 
-def graph(project: Project, kind: str, name: str) -> Graph:
+def graph(project: Project, kind: str, name: str, sees: Sees = everything) -> Graph:
     """All that an artifact was made from, and all that was made from it."""
-    focus = get(project, kind, name)
-    present, _ = all_artifacts(project)
+    focus = get(project, kind, name, sees)
+    there, _ = all_artifacts(project)
+    present = [one for one in there if sees(one)]
+    hidden = {one.manifest.digest for one in there} - {one.manifest.digest for one in present}
     by_digest: dict[str, Artifact] = {one.manifest.digest: one for one in reversed(present)}
     by_digest[focus.manifest.digest] = focus
     children: dict[str, list[Artifact]] = {}
@@ -167,7 +187,9 @@ def graph(project: Project, kind: str, name: str) -> Graph:
             above.pop(0)
             for source, label, _ in _sources(one):
                 known = None if label.startswith(ELSEWHERE) else by_digest.get(source)
-                if known is None:
+                if source in hidden:
+                    found.setdefault(source, (HIDDEN, "outside"))
+                elif known is None:
                     found.setdefault(source, (label, "outside" if label.startswith(ELSEWHERE) else "missing"))
                 elif source not in found:
                     above.append(known)
@@ -212,11 +234,21 @@ def _levels(keys: Sequence[str], edges: Sequence[GraphEdge]) -> dict[str, int]:
 
 
 def _node(key: str, label: str, status: Status, level: int) -> GraphNode:
-    kind, _, name = label.partition(":" if label.startswith(ELSEWHERE) else "/")
+    kind, _, name = label.partition(":" if label.startswith((*ELSEWHERE, HIDDEN)) else "/")
     return GraphNode(key, label, kind, name or label, "" if key == label else artifacts.brief(key), status, level)
 
 
 def _load(folder: Path) -> Artifact:
+    """Lists are asked for every few seconds; a manifest is checked again only when it has changed."""
+    try:
+        about = (folder / artifacts.MANIFEST).lstat()
+    except OSError:
+        return _checked(folder, 0, 0, 0)
+    return _checked(folder, about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _checked(folder: Path, _number: int, _size: int, _changed_ns: int) -> Artifact:
     content = folders.read_start(folder / artifacts.MANIFEST, MOST_MANIFEST + 1)
     if content is not None and len(content) > MOST_MANIFEST:
         raise ProjectError(f"{folder}: its manifest is larger than {MOST_MANIFEST >> 20} MB, so it is not read.")

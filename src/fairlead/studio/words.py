@@ -94,7 +94,8 @@ def verdict(value: Mapping[str, Any]) -> str:
     if "aspects" in value:
         return ", ".join(f"{name} {score}" for name, score in value["aspects"].items())
     if "turns" in value:
-        return count(len(value["turns"]), "turn") + " judged"
+        turns = sorted((int(turn), each) for turn, each in value["turns"].items())
+        return "; ".join(f"turn {turn + 1}: {verdict(each)}" for turn, each in turns)
     return str(value.get("text", "")) + " written"
 
 

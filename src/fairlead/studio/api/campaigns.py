@@ -1,6 +1,5 @@
 """Campaigns: made, listed, changed, opened and closed; and their guidelines, of which every version stays."""
 
-import difflib
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -149,7 +148,7 @@ def made(connection: Connection, body: NewCampaign, viewer: Viewer) -> Campaign:
         connection, name=body.name, kind=body.kind, by=viewer.rater, options=options, overlap=body.overlap, audience=body.audience,
         pay_per_hour=body.pay_per_hour, currency=body.currency, lease_s=body.lease_s, guidelines=body.guidelines,
     )  # fmt: skip
-    if viewer.role is None:
+    if not viewer.leads_all:
         people.join(connection, people.by_id(connection, viewer.person), one.id, "lead", by=viewer.rater)
     return one
 
@@ -230,19 +229,8 @@ def compare(database: Database, here: Campaign, version: int, against: int | Non
         before_text = campaigns.guidelines(connection, here.id, before) if before else None
     if after_text is None or (before and before_text is None):
         raise NotFound("there is no such version of the guidelines.")
-    return Diff(before=before, after=version, lines=_lines(before_text.text if before_text else "", after_text.text))
-
-
-def _lines(before: str, after: str) -> list[DiffLine]:
-    old, new = before.splitlines(), after.splitlines()
-    lines: list[DiffLine] = []
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            lines += [DiffLine(what="same", text=text) for text in old[i:j]]
-        else:
-            lines += [DiffLine(what="removed", text=text) for text in old[i:j]]
-            lines += [DiffLine(what="added", text=text) for text in new[k:m]]
-    return lines
+    lines = campaigns.compare((before_text.text if before_text else "").splitlines(), after_text.text.splitlines())
+    return Diff(before=before, after=version, lines=[DiffLine(what=what, text=text) for what, text in lines])
 
 
 def _read(database: Database, here: Campaign) -> CampaignOut:

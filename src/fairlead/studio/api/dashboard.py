@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from fairlead.labels import judgements, tasks
 from fairlead.stats.interval import Interval
 from fairlead.studio.figures import Board
-from fairlead.studio.permissions import Lead, Watcher
+from fairlead.studio.permissions import Adjudicator, Lead, Watcher
 from fairlead.studio.state import Database
 
 router = APIRouter(tags=["dashboard"])
@@ -185,7 +185,7 @@ def flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False
 
 
 @router.post("/campaigns/{slug}/flags/{flag_id}/resolve", status_code=204)
-def resolve_flag(slug: str, flag_id: Id, request: Request, viewer: Lead, database: Database) -> None:
+def resolve_flag(slug: str, flag_id: Id, request: Request, viewer: Adjudicator, database: Database) -> None:
     """Somebody has looked at it.  Nothing happens to one that is settled already."""
     with database.write() as connection:
         judgements.resolve_flag(connection, viewer.here.id, flag_id, by=viewer.rater)

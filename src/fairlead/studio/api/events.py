@@ -14,7 +14,7 @@ from fairlead.studio import auth
 from fairlead.studio.auth import Viewer
 from fairlead.studio.live import PAGE, Live, Shown
 from fairlead.studio.permissions import Person
-from fairlead.studio.state import Configured, Database
+from fairlead.studio.state import Database
 
 router = APIRouter(tags=["events"])
 
@@ -50,7 +50,6 @@ async def stream(
     request: Request,
     viewer: Person,
     database: Database,
-    settings: Configured,
     campaign: Annotated[str | None, Query(max_length=80)] = None,
     after: Annotated[int | None, Query(ge=0, lt=LARGEST)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
@@ -64,7 +63,7 @@ async def stream(
     clock = request.app.state.clock
 
     def rights() -> Shown | None:
-        now = auth.again(viewer, database, settings, clock())
+        now = auth.again(viewer, database, clock())
         try:
             return None if now is None else _shown(database, now, campaign)
         except NotFound:  # no part in the campaign any more: the stream ends

@@ -282,9 +282,9 @@ def project(settings: Settings) -> Project:
 
 
 def own(connection: Connection, viewer: Viewer, upload_id: int) -> Upload:
-    """An upload of this person's; who has a role in the whole studio sees all."""
+    """An upload of this person's; who leads in the whole studio sees all."""
     found = imports.get_upload(connection, upload_id)
-    if found.uploaded_by != viewer.rater and viewer.role is None:
+    if found.uploaded_by != viewer.rater and not viewer.leads_all:
         raise NotFound(f"there is no upload {upload_id}.")
     return found
 

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection
 
-from fairlead.labels import access, campaigns, people
+from fairlead.labels import access, campaigns, passwords, people
 from fairlead.labels.access import LONGEST_DAYS, Token
 from fairlead.labels.errors import Invalid, NotAllowed
 from fairlead.studio import auth, entry
@@ -134,15 +133,19 @@ def me(viewer: Person, database: Database) -> Me:
 
 @router.patch("/me")
 def change(request: Request, body: Change, viewer: Person, database: Database) -> Me:
+    with database.read() as connection:
+        one = people.by_id(connection, viewer.person)
+    if body.password is not None or (body.email is not None and (body.email.strip().lower() or None) != one.email):
+        if one.has_password:
+            _check_password(request, database, one, body.current_password)
+        elif viewer.scopes is not None:
+            raise NotAllowed("a first password or address is set in a browser and not with a token.")
+    not_these = (body.name or one.name, body.email or one.email)
+    chosen = None if body.password is None else passwords.hashed(body.password, not_these=not_these)
     with database.write() as connection:
         one = people.by_id(connection, viewer.person)
-        if body.password is not None or (body.email is not None and (body.email.strip().lower() or None) != one.email):
-            if one.has_password:
-                _check_password(request, connection, one, body.current_password)
-            elif viewer.scopes is not None:
-                raise NotAllowed("a first password or address is set in a browser and not with a token.")
-        people.change(connection, one, name=body.name, email=body.email, password=body.password)
-        if body.password is not None:
+        people.change(connection, one, name=body.name, email=body.email, password=chosen)
+        if chosen is not None:
             access.end_sessions(connection, one, but=viewer.secret)
     return _me(database, viewer.person, viewer.csrf)
 
@@ -180,7 +183,7 @@ def revoke_token(token_id: Id, viewer: Person, database: Database) -> None:
 
 @router.post("/me/erase", status_code=204)
 def erase_me(response: Response, body: Confirm, viewer: Person, database: Database, settings: Configured) -> None:
-    """Your name, address, sessions and tokens are deleted; what you judged stays, and nothing says that it was you."""
+    """Your name, address, sessions, tokens and drafts are deleted; what you judged stays, and nothing says that it was you."""
     if body.confirm.strip() != viewer.name:
         raise Invalid({"confirm": f"has to be your name as it is written here: {viewer.name}"})
     with database.write() as connection:
@@ -189,10 +192,12 @@ def erase_me(response: Response, body: Confirm, viewer: Person, database: Databa
     auth.sign_out(response, settings)
 
 
-def _check_password(request: Request, connection: Connection, one: people.Person, password: str | None) -> None:
+def _check_password(request: Request, database: Database, one: people.Person, password: str | None) -> None:
     limiter: Limiter = request.app.state.wrong_passwords
     limiter.check(one.rater)
-    if not people.has_this_password(connection, one, password or ""):
+    with database.read() as connection:
+        right = people.has_this_password(connection, one, password or "")
+    if not right:
         limiter.failed(one.rater)
         raise Invalid({"current_password": "is not your password"})
 

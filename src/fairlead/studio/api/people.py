@@ -132,7 +132,7 @@ def set_role(rater: Rater, body: PersonRole, viewer: Owner, database: Database) 
 
 @router.post("/people/{rater}/erase", status_code=204)
 def erase(rater: Rater, body: Confirm, viewer: Owner, database: Database) -> None:
-    """Name, address, sessions and tokens are deleted; what they judged stays, and nothing says by whom it was. There is no way back."""
+    """Name, address, sessions, tokens and drafts are deleted; what they judged stays, and nothing says whose it was. No way back."""
     with database.write() as connection:
         one = people.get(connection, rater)
         if body.confirm.strip() not in (one.name, one.rater):
@@ -171,7 +171,7 @@ def members(slug: str, viewer: Lead, database: Database) -> Members:
 
 @router.patch("/campaigns/{slug}/people/{rater}")
 def change_member(slug: str, rater: Rater, body: MemberChange, viewer: Lead, database: Database) -> MemberOut:
-    if rater == viewer.rater and viewer.role is None and body.role not in (None, "lead"):
+    if rater == viewer.rater and not viewer.leads_all and body.role not in (None, "lead"):
         raise Conflict("you cannot take the campaign from yourself; another lead can.")
     with database.write() as connection:
         held = people.member(connection, viewer.here.id, rater)
@@ -185,7 +185,7 @@ def change_member(slug: str, rater: Rater, body: MemberChange, viewer: Lead, dat
 @router.delete("/campaigns/{slug}/people/{rater}", status_code=204)
 def remove_member(slug: str, rater: Rater, viewer: Lead, database: Database) -> None:
     """What they judged stays."""
-    if rater == viewer.rater and viewer.role is None:
+    if rater == viewer.rater and not viewer.leads_all:
         raise Conflict("you cannot take the campaign from yourself; another lead can.")
     with database.write() as connection:
         people.remove(connection, viewer.here.id, rater, by=viewer.rater)

@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from fairlead.labels import campaigns
 from fairlead.labels.errors import NotFound
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
 from fairlead.studio import run_files, shelf
+from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Watcher
+from fairlead.studio.state import Database
 
 router = APIRouter(tags=["project"])
 
@@ -135,11 +138,21 @@ def project_of(request: Request) -> Project:
     return Project(root)
 
 
+def sees(viewer: Viewer, database: Database) -> shelf.Sees:
+    """A snapshot is its campaign's.  Whose role is in no campaign sees all; others see those of the campaigns that they watch."""
+    if viewer.role is not None:
+        return shelf.everything
+    with database.read() as connection:
+        watched = campaigns.every(connection, ids=[id for id in viewer.memberships if viewer.may("viewer", id)])
+    slugs = [one.slug for one in watched]
+    return lambda one: one.manifest.kind != "snapshot" or one.manifest.config.get("campaign") in slugs
+
+
 @router.get("/runs")
 def runs(request: Request, viewer: Watcher) -> list[RunOut]:
     """The latest changed first."""
     root = request.app.state.settings.project
-    return [] if root is None else [RunOut.model_validate(line) for line in run_files.list_runs(Project(root))]
+    return [] if root is None else [RunOut.model_validate(line) for line in run_files.list_runs(Project(root))[0]]
 
 
 @router.get("/runs/{run}")
@@ -164,16 +177,16 @@ def metrics(run: Name, request: Request, viewer: Watcher, after: Annotated[float
 
 
 @router.get("/artifacts")
-def artifacts(request: Request, viewer: Watcher) -> ArtifactsOut:
-    """The newest first."""
+def artifacts(request: Request, viewer: Watcher, database: Database) -> ArtifactsOut:
+    """The newest first; of snapshots, those of campaigns that you may watch."""
     root = request.app.state.settings.project
-    found, problems = ([], []) if root is None else shelf.all_artifacts(Project(root))
+    found, problems = ([], []) if root is None else shelf.all_artifacts(Project(root), sees(viewer, database))
     return ArtifactsOut(artifacts=[_line(one) for one in found], problems=problems)
 
 
 @router.get("/artifacts/{kind}/{name}")
-def artifact(kind: Name, name: Name, request: Request, viewer: Watcher) -> ArtifactOut:
-    found = shelf.detail(project_of(request), kind, name)
+def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> ArtifactOut:
+    found = shelf.detail(project_of(request), kind, name, sees(viewer, database))
     manifest = found.artifact.manifest
     return ArtifactOut(
         artifact=_line(found.artifact),
@@ -190,9 +203,9 @@ def artifact(kind: Name, name: Name, request: Request, viewer: Watcher) -> Artif
 
 
 @router.get("/lineage/{kind}/{name}")
-def lineage(kind: Name, name: Name, request: Request, viewer: Watcher) -> GraphOut:
+def lineage(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> GraphOut:
     """What an artifact was made from, back to labels and files, and what was made from it."""
-    return GraphOut.model_validate(shelf.graph(project_of(request), kind, name))
+    return GraphOut.model_validate(shelf.graph(project_of(request), kind, name, sees(viewer, database)))
 
 
 def _line(one: Artifact) -> ArtifactLine:

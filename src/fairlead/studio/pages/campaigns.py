@@ -49,11 +49,11 @@ def items(
 ) -> Response:
     found = item_api.search(slug, viewer, database, q, state, after, limit=25)
     with database.read() as connection:
-        recent = [job for job in jobs.recent(connection, campaign=viewer.here.id, limit=50) if job.kind == imports.KIND]
+        recent = jobs.recent(connection, campaign=viewer.here.id, kind=imports.KIND, limit=5)
     one = campaign_api.one(slug, viewer, database)
     return html.page(
         request, "items.html", viewer, one=one, found=found, q=q, state=state, after=after, states=browse.STATES,
-        jobs=[job_values(viewer, database, job) for job in recent[:5]], words=words,
+        jobs=[job_values(viewer, database, job) for job in recent], words=words,
     )  # fmt: skip
 
 
@@ -164,26 +164,8 @@ def job_values(viewer: Viewer, database: Database, job: jobs.Job) -> dict[str, A
 
 
 def said(value: dict[str, Any]) -> str:
-    """A judgement's value by candidate, in words; texts are shown apart."""
-    if "cannot" in value:
-        return {"judge": "cannot be judged", "unsafe": "unsafe"}[value["cannot"]]
-    if "preference" in value:
-        if value["tie"]:
-            return f"a tie, both {value['tie']}"
-        return f"answer {1 if value['preference'] > 0 else 2} is {words.STRENGTH[abs(value['preference'])]}"
-    if "ranks" in value:
-        return "places " + ", ".join("–" if rank is None else str(rank) for rank in value["ranks"])
-    if "label" in value:
-        return "good" if value["label"] else "bad"
-    if "turns" in value:
-        return "; ".join(
-            f"turn {int(turn) + 1}: {said(each)}" for turn, each in sorted(value["turns"].items(), key=lambda pair: int(pair[0]))
-        )
-    if "aspects" in value:
-        return ", ".join(f"{name} {score}" for name, score in value["aspects"].items())
-    if "score" in value:
-        return f"score {value['score']}"
-    return "a text" if "text" in value else "a conversation"
+    """Texts are shown apart."""
+    return words.verdict(value | {"text": "a text"} if "text" in value else value)
 
 
 def _settings_page(

@@ -45,7 +45,7 @@ def _values(request: Request, viewer: Viewer, database: Database) -> dict[str, A
         names = people.names(connection, raters) if leads else {}
     return {
         "one": viewer.here, "seq": found.seq, "p": shown, "agreement": found.agreement, "tags": found.tags, "leads": leads,
-        "names": names, "words": words,
+        "settles": viewer.may("adjudicator", viewer.here.id), "names": names, "words": words,
         "kind_name": KIND_NAMES[viewer.here.kind], "most_people": MOST_PEOPLE, "most_flags": MOST_FLAGS, "most_tags": MOST_TAGS,
         "hours": drawings.columns(
             [(words.hour(hour.start), hour.judgements) for hour in shown.hours], title="Judgements by hour", labels_every=6

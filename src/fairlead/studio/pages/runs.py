@@ -9,8 +9,10 @@ from fairlead.labels.errors import NotFound
 from fairlead.report import curves, page
 from fairlead.store.project import Project
 from fairlead.studio import drawings, html, run_files, shelf, words
-from fairlead.studio.api.runs import project_of
+from fairlead.studio.api.runs import project_of, sees
+from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Watcher
+from fairlead.studio.state import Database
 
 router = APIRouter()
 
@@ -26,17 +28,16 @@ LOCKED = {
     "X-Content-Type-Options": "nosniff",
 }
 MOST_RUNS = 200  # that are listed
-ROUND = "report.html"  # of the whole project, at its root
 
 
 @router.get("/runs")
-def runs(request: Request, viewer: Watcher) -> Response:
-    return html.page(request, "runs.html", viewer, **_list(request))
+def runs(request: Request, viewer: Watcher, database: Database) -> Response:
+    return html.page(request, "runs.html", viewer, **_list(request, viewer, database))
 
 
 @router.get("/runs/now")
-def runs_now(request: Request, viewer: Watcher) -> Response:
-    return html.page(request, "runs_now.html", viewer, **_list(request))
+def runs_now(request: Request, viewer: Watcher, database: Database) -> Response:
+    return html.page(request, "runs_now.html", viewer, **_list(request, viewer, database))
 
 
 @router.get("/runs/report")
@@ -65,20 +66,22 @@ def run_report(run: Name, file: Name, request: Request, viewer: Watcher) -> Resp
 
 
 @router.get("/artifacts/{kind}/{name}")
-def artifact(kind: Name, name: Name, request: Request, viewer: Watcher) -> Response:
-    found = shelf.detail(project_of(request), kind, name)
+def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
+    found = shelf.detail(project_of(request), kind, name, sees(viewer, database))
     groups = page.config_groups(found.artifact.manifest.config)
     return html.page(request, "artifact.html", viewer, found=found, m=found.artifact.manifest, groups=groups, words=words)
 
 
 @router.get("/artifacts/{kind}/{name}/{file:path}")
-def artifact_report(kind: Name, name: Name, file: Annotated[str, Path(max_length=500)], request: Request, viewer: Watcher) -> Response:
-    return _locked(shelf.read_page(project_of(request), kind, name, file))
+def artifact_report(
+    kind: Name, name: Name, file: Annotated[str, Path(max_length=500)], request: Request, viewer: Watcher, database: Database
+) -> Response:
+    return _locked(shelf.read_page(project_of(request), kind, name, file, sees(viewer, database)))
 
 
 @router.get("/lineage/{kind}/{name}")
-def lineage(kind: Name, name: Name, request: Request, viewer: Watcher) -> Response:
-    found = shelf.graph(project_of(request), kind, name)
+def lineage(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
+    found = shelf.graph(project_of(request), kind, name, sees(viewer, database))
     by_key = {node.key: node for node in found.nodes}
     sources: dict[str, list[tuple[str, shelf.GraphNode]]] = {}
     for edge in found.edges:
@@ -89,16 +92,16 @@ def lineage(kind: Name, name: Name, request: Request, viewer: Watcher) -> Respon
     )  # fmt: skip
 
 
-def _list(request: Request) -> dict[str, Any]:
+def _list(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:
     root = request.app.state.settings.project
     if root is None:
         return {"project": None, "runs": [], "artifacts": [], "problems": [], "num_runs": 0, "has_round": False, "words": words}
     home = Project(root)
-    lines = run_files.list_runs(home)
-    artifacts, problems = shelf.all_artifacts(home)
+    lines, num_runs = run_files.list_runs(home, MOST_RUNS)
+    artifacts, problems = shelf.all_artifacts(home, sees(viewer, database))
     return {
-        "project": root.resolve().name, "runs": lines[:MOST_RUNS], "num_runs": len(lines), "problems": problems, "words": words,
-        "artifacts": artifacts, "has_round": shelf.read_round(home) is not None,
+        "project": root.resolve().name, "runs": lines, "num_runs": num_runs, "problems": problems, "words": words,
+        "artifacts": artifacts, "has_round": shelf.has_round(home),
         "figures": shelf.figures,
     }  # fmt: skip
 

@@ -168,7 +168,7 @@ function finish(task, what, body, more = {}) {
   finished.add(task.token);
   drafts.drop(task);
   const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, ...more, at: Date.now() };
-  void outbox.add(sent).then(() => !more.draft && drafts.forget(task));
+  void outbox.add(sent).then(() => !more.draft && finished.has(task.token) && drafts.forget(task)); // taken back, it is a draft again
 }
 
 /** @param {Task} task @param {import("./types.js").View} view */
@@ -200,14 +200,15 @@ async function undo() {
     return again(back.task, back.draft);
   }
   await outbox.settled(); // what was said before this page came
-  if (outbox.offline) return void toast("Taking an earlier answer back needs the connection.");
   try {
+    if (outbox.offline) throw new Unreachable("answers wait");
     const task = /** @type {Task} */ (await api.undo());
     if ([current, ...queue].some((ready) => ready?.task.token === task.token)) return void toast("There is nothing more to take back.");
     again(task, task.draft);
   } catch (error) {
-    if (error instanceof Refused) toast("There is nothing to take back.");
+    if (error instanceof Refused && !error.session) toast("There is nothing to take back.");
     else lost(error);
+    if (error instanceof Unreachable) toast("Taking an earlier answer back needs the connection.");
   }
 }
 

@@ -46,10 +46,13 @@ export class Outbox {
     void this.flush();
   }
 
-  /** An answer that has not left yet does not leave.  @param {string} token @returns {boolean} whether it was still here */
+  /**
+   * An answer that is not acknowledged is sent no more.  If it arrives all the same, the next one takes its place.
+   * @param {string} token @returns {boolean} whether it was still here
+   */
   takeBack(token) {
     const sent = this.waiting.findLast((one) => one.token === token && one.what === "judgement");
-    if (!sent || sent.choice || (this.running && sent === this.waiting[0] && !this.offline)) return false;
+    if (!sent || sent.choice) return false;
     this.#done(sent);
     return true;
   }

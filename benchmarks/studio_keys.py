@@ -1,0 +1,112 @@
+"""From a key press to the next painted frame on the labelling screen, in Chromium: choosing a step, and sending, which shows the next item.
+
+run  python -m benchmarks.studio_keys --json build/keys.json
+
+Of each press: from the time stamp of its event to the first task after the frame that it changed (a message posted in an animation frame).
+Sending counts only where that frame shows the next item, which was fetched before; the work of a press on the main thread is beside it.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks import studio
+from fairlead.labels import access, people
+from fairlead.labels.database import now, open_database
+from fairlead.studio.auth import COOKIE
+
+GOAL_MS = 50
+PAUSE_MS = 120  # between presses
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
+WATCH = """() => {
+  window.paints = [];
+  const shown = () => document.querySelector(".prompt .said")?.textContent;
+  addEventListener("keydown", (event) => {
+    const before = shown();
+    requestAnimationFrame(() => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => window.paints.push({ key: event.key, ms: performance.now() - event.timeStamp, next: shown() !== before });
+      port2.postMessage(0);
+    });
+  }, { capture: true });
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--presses", type=int, default=60, help="of each kind")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    load = os.getloadavg()[0]
+    with (
+        tempfile.TemporaryDirectory() as name,
+        studio.database_url("sqlite", Path(name)) as url,
+        studio.serving(url, Path(name)) as [server],
+    ):
+        secret = labeller(url, args.presses + 5)
+        with sync_playwright() as playwright:
+            path = next((found for program in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(program))), None)
+            browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+            context = browser.new_context(viewport={"width": 1280, "height": 860})
+            context.add_cookies([{"name": COOKIE, "value": secret, "url": server.url}])
+            page = context.new_page()
+            page.goto(f"{server.url}/c/storm/label")
+            page.locator("body[data-ready]").wait_for()
+            found = measure(page, args.presses)
+            found["chromium"] = browser.version
+            browser.close()
+    studio.write_json(args.json, {"goal_p95_ms": GOAL_MS, "load": [round(load, 2), round(os.getloadavg()[0], 2)], **found})
+
+
+def labeller(url: str, num_items: int) -> str:
+    """The secret of a session of somebody with that many items to judge."""
+    campaign = studio.make_campaign(url, num_items=num_items, overlap=1)
+    opened = open_database(url)
+    with opened.write() as connection:
+        one = people.add(connection, name="Ada", by="system")
+        people.join(connection, one, campaign.id, "labeller", by="system")
+        secret = access.start_session(connection, one, days=1, at=now())
+    opened.close()
+    return secret
+
+
+def measure(page: Page, presses: int) -> dict[str, Any]:
+    page.evaluate(WATCH)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def worked_ms() -> float:
+        metrics = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
+        return 1000 * float(metrics["TaskDuration"])
+
+    worked: dict[str, list[float]] = {"choose": [], "send_and_next": []}
+    for number in range(presses):
+        for kind, key in (("choose", str(1 + number % 8)), ("send_and_next", "Enter")):
+            began = worked_ms()
+            page.keyboard.press(key)
+            page.wait_for_timeout(PAUSE_MS)
+            worked[kind].append(worked_ms() - began)
+    paints = page.evaluate("window.paints")
+    sent = [one for one in paints if one["key"] == "Enter"]
+    wall = {"choose": [one["ms"] for one in paints if one["key"] != "Enter"], "send_and_next": [one["ms"] for one in sent if one["next"]]}
+    return {
+        **{f"{kind}_paint_ms": spread(values) for kind, values in wall.items()},
+        **{f"{kind}_main_thread_ms": spread(values) for kind, values in worked.items()},
+        "sent_without_a_next_item": len(sent) - len(wall["send_and_next"]),
+    }  # fmt: skip
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {
+        "n": len(values),
+        **{name: round(studio.percentile(values, share), 1) for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1))},
+    }
+
+
+if __name__ == "__main__":
+    main()
