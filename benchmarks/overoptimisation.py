@@ -121,10 +121,12 @@ def moving(values: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
     return numpy.convolve(values, numpy.ones(SMOOTH) / SMOOTH, mode="valid")
 
 
-def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -> dict[str, float]:
-    """alpha, beta and R^2 of gain = alpha * d - beta * bend(d), by least squares."""
+def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -> dict[str, float] | None:
+    """alpha, beta and R^2 of gain = alpha * d - beta * bend(d), by least squares; None of fewer than five points, which anything fits."""
     usable = d > 0.05
     d, gain = d[usable], gain[usable]
+    if len(d) < 5:
+        return None
     design = numpy.stack([d, -bend(d)], axis=1)
     (alpha, beta), *_ = numpy.linalg.lstsq(design, gain, rcond=None)
     residual = gain - design @ numpy.array([alpha, beta])
@@ -170,7 +172,8 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for what in ("of_gold", "of_gain"):
             summary[arm][f"lost_at_four_times_{what}"] = over([x[what] for x in reached]) if reached else None
             summary[arm][f"lost_at_the_end_{what}"] = over([x[what] for x in each(arm, "lost_at_the_end")])
-        summary[arm]["r2"] = over([fit["r2"] for fit in each(arm, "fit")])
+        fits = [fit["r2"] for fit in each(arm, "fit") if fit]
+        summary[arm]["r2"] = over(fits) if fits else None
     ratios = [a / b for a, b in zip(each("defended", "final"), each("plain", "final"), strict=True)]
     summary["defended"]["final_over_plain"] = over(ratios)
     equal = [at_equal_kl(seed["arms"]["defended"], seed["arms"]["plain"]) for seed in seeds]
