@@ -65,7 +65,7 @@ def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | 
     assert client.get(path(one, "/progress")).status_code == reads
     assert client.get(path(one, "/flags")).status_code == reads
     page = client.get(f"/c/{one.slug}/figures")
-    assert page.status_code == reads and ("Settle<" in page.text) == (settles == 204) and ("Take back<" in page.text) == (acts == 204)
+    assert page.status_code == reads and ("Settle<" in page.text) == (settles == 204)
     assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == settles
     assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
     with database.read() as connection:

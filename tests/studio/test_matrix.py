@@ -191,7 +191,9 @@ def scope_of(route: str) -> str:
         return "label"
     if method == "GET":
         return "read"
-    return {"person": "account", "lead": "lead", "owner": "owner"}[least]  # a change by members or viewers would need a scope of its own
+    return {"person": "account", "adjudicator": "lead", "lead": "lead", "owner": "owner"}[
+        least
+    ]  # a change by members or viewers would need a scope of its own
 
 
 # Of what a token is for, and of pages' tokens, no database knows anything: once is enough.

@@ -64,10 +64,8 @@ slot = Table(
     Column("rank", BigInteger, nullable=False),
     Column("state", String(4), nullable=False),  # open, held, done
     Column("token", String(32)),  # of the assignment that holds it or did it
-    Column("expires_at", String(27)),  # of the hold
     UniqueConstraint("item_id", "n"),
     Index("ix_slot_campaign_id_state_rank", "campaign_id", "state", "rank"),
-    Index("ix_slot_campaign_id_state_expires_at", "campaign_id", "state", "expires_at"),
     Index("ix_slot_token", "token"),
 )
 

@@ -363,11 +363,11 @@ def _finish(connection: Connection, task: Assignment, at: datetime) -> bool:
         return False
     if tasks.end(connection, task.token, "judged", at=at):
         return False
-    # Lost.  Nobody lets go of the item until this has ended, or both would miss that there is room for it.
-    connection.execute(select(slot.c.id).where(slot.c.item_id == task.item.id).order_by(slot.c.id).with_for_update()).all()
-    # What the same person was handed of the item since then is this task in another guise.
+    # Lost: what the same person was handed of the item since then is this task in another guise.
     mine = (assignment.c.item_id == task.item.id, assignment.c.rater == task.rater, assignment.c.token != task.token)
-    again = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.is_(None))).scalar()
+    again = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.is_(None)).with_for_update()).scalar()
+    # Nobody else lets go of the item until this has ended, or both would miss that there is room for it.
+    connection.execute(select(slot.c.id).where(slot.c.item_id == task.item.id).order_by(slot.c.id).with_for_update()).all()
     if again is not None:
         tasks.end(connection, again, "released", at=at)
     before = connection.execute(select(assignment.c.how).where(*mine, assignment.c.how.in_(("judged", "skipped")))).scalar()

@@ -4,6 +4,8 @@ A slot is taken in one statement, so that no two people hold the same one and no
 ends when the person judges, skips or lets go, when a lead takes it back, or when no sign of life came for the campaign's lease time.
 Nobody is handed the same item twice, except one that they let go.
 
+On PostgreSQL nobody waits in a circle: who changes both locks assignments before slots, and slots of one item in the order of their ids.
+
 Sides are balanced in blocks: each of a person's blocks of 4K answers with K candidates shows every candidate equally often in every place
 (a block is four Latin squares, shuffled).  A place in a block that comes back unused is given to the next assignment.
 """
@@ -94,10 +96,9 @@ def lease(connection: Connection, one: Campaign, rater: str, *, count: int = 1, 
     """What the person holds already, oldest first, and as much more as makes `count`; fewer where nothing is left for them."""
     at = at or datetime.now(UTC)
     count = min(count, MOST_AT_ONCE)
-    if connection.dialect.name == "postgresql":  # a person's windows take turns, or two could each wait for what the other has begun
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(rater, one.id))))
+    _one_by_one(connection, rater)
     reclaim(connection, one, at=at)
-    held = holding(connection, one, rater)
+    held = [a for a in holding(connection, one, rater) if a.expires_at >= stamp(at)]  # the others somebody else is just reclaiming
     _renew(connection, one, [a.token for a in held], at)
     if one.state != "open":
         return held[:count]
@@ -119,6 +120,7 @@ def get(connection: Connection, token: str, rater: str, *, alone: bool = False) 
     """Raises NotFound for a token that is not this person's.  `alone`: until the transaction ends nobody else gets it so."""
     query = select(assignment).where(assignment.c.token == token, assignment.c.rater == rater)
     if alone:
+        _one_by_one(connection, rater)
         query = query.with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -154,8 +156,9 @@ def take_back(connection: Connection, one: Campaign, token: str, *, by: str, at:
 def reclaim(connection: Connection, one: Campaign, *, at: datetime | None = None) -> int:
     """Items whose holders gave no sign of life are free again.  Returns how many."""
     late = stamp(at or datetime.now(UTC))
-    query = select(slot.c.token).where(slot.c.campaign_id == one.id, slot.c.state == "held", slot.c.expires_at < late)
-    tokens = connection.execute(query.order_by(slot.c.id).limit(100)).scalars().all()  # in one order, or two could wait for each other
+    lost = (assignment.c.campaign_id == one.id, assignment.c.how.is_(None), assignment.c.expires_at < late)
+    query = select(assignment.c.token).where(*lost).order_by(assignment.c.slot_id).limit(100)
+    tokens = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()  # what somebody is just sending is not lost
     return sum(end(connection, token, "expired", at=at or datetime.now(UTC)) for token in tokens)
 
 
@@ -165,7 +168,7 @@ def end(connection: Connection, token: str, how: str, *, at: datetime, reason: s
     if not connection.execute(ended.values(how=how, ended_at=stamp(at), reason=reason)).rowcount:
         return False
     if how == "judged":
-        connection.execute(update(slot).where(slot.c.token == token, slot.c.state == "held").values(state="done", expires_at=None))
+        connection.execute(update(slot).where(slot.c.token == token, slot.c.state == "held").values(state="done"))
     else:
         free(connection, token)
     return True
@@ -184,7 +187,7 @@ def free(connection: Connection, token: str) -> None:
     counted = select(slot.c.token).where(slot.c.item_id == lost.item_id, slot.c.token.is_not(None))
     judged = select(assignment.c.token).where(assignment.c.item_id == lost.item_id, assignment.c.how == "judged")
     extra = connection.execute(judged.where(assignment.c.token.not_in(counted)).limit(1)).scalar()
-    values = {"state": "open" if extra is None else "done", "token": extra, "expires_at": None}
+    values = {"state": "open" if extra is None else "done", "token": extra}
     connection.execute(update(slot).where(slot.c.id == lost.id).values(values))
 
 
@@ -206,7 +209,7 @@ def _take(connection: Connection, one: Campaign, rater: str, at: datetime) -> As
         .with_for_update(skip_locked=True, of=slot)
         .scalar_subquery()
     )
-    taken = update(slot).where(slot.c.id == wanted, slot.c.state == "open").values(state="held", token=token, expires_at=until)
+    taken = update(slot).where(slot.c.id == wanted, slot.c.state == "open").values(state="held", token=token)
     version = campaigns.guidelines(connection, one.id)
     while True:
         try:
@@ -256,11 +259,16 @@ def sides(seed: str, rater: str, seq: int, num_answers: int) -> tuple[int, ...]:
 # ---------------------------------------------------------------- details
 
 
+def _one_by_one(connection: Connection, rater: str) -> None:
+    """A person's windows take turns, or two could each wait for what the other has begun.  On SQLite all who write do."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(rater, 0))))
+
+
 def _renew(connection: Connection, one: Campaign, tokens: Sequence[str], at: datetime) -> str:
     until = stamp(at + timedelta(seconds=one.lease_s))
     if tokens:
         connection.execute(update(assignment).where(assignment.c.token.in_(tokens), assignment.c.how.is_(None)).values(expires_at=until))
-        connection.execute(update(slot).where(slot.c.token.in_(tokens), slot.c.state == "held").values(expires_at=until))
     return until
 
 

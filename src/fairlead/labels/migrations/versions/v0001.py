@@ -297,13 +297,11 @@ def upgrade() -> None:
         sa.Column("rank", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=4), nullable=False),
         sa.Column("token", sa.String(length=32), nullable=True),
-        sa.Column("expires_at", sa.String(length=27), nullable=True),
         sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_slot_campaign_id")),
         sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("fk_slot_item_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_slot")),
         sa.UniqueConstraint("item_id", "n", name=op.f("uq_slot_item_id_n")),
     )
-    op.create_index("ix_slot_campaign_id_state_expires_at", "slot", ["campaign_id", "state", "expires_at"], unique=False)
     op.create_index("ix_slot_campaign_id_state_rank", "slot", ["campaign_id", "state", "rank"], unique=False)
     op.create_index("ix_slot_token", "slot", ["token"], unique=False)
     op.create_table(
