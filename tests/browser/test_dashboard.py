@@ -117,7 +117,7 @@ def test_without_a_line_it_asks_now_and_then(studio: Studio, browse: Browse) -> 
     campaign = studio.campaign("pairwise", items=4)
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     page = browse(lead)
-    page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=502))
+    page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=404))
     page.goto(f"{studio.url}/c/{campaign.slug}")
     expect(page.locator("#live-state")).to_contain_text("Every few seconds", timeout=SOON)
     judge(studio, campaign, ada)
@@ -130,7 +130,7 @@ def test_a_line_is_tried_again_and_again(studio: Studio, browse: Browse) -> None
     page.clock.install()
     lines: list[str] = []
     page.on("response", lambda answer: lines.append(answer.url) if answer.url.split("?")[0].endswith("/events") else None)
-    page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=502))
+    page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=404))
     page.goto(f"{studio.url}/c/{campaign.slug}")
     for _ in range(60):
         page.clock.run_for(10_000)
