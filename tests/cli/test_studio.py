@@ -196,8 +196,8 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
     refused = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", "--role", "owner", "--project", home)
     assert refused.code == 1 and f"Ben ({ben.rater}) entered this address themselves" in refused.err
     elsewhere = ("--public-url", "https://labels.example.org")
-    again = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", *elsewhere, "--project", home).out
-    assert "Ben is here already" in again and "https://labels.example.org/join/" in again and "say --public-url" not in again
+    added = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", *elsewhere, "--project", home).out
+    assert "Ben is here already" in added and "https://labels.example.org/join/" in added and "say --public-url" not in added
     said = cli("studio", "status", "--project", home)
     assert "2 people, of whom 1 is an owner." in said.out and "helpful" in said.out
     facts = cli("studio", "status", "--project", home, "--json").json

@@ -1,6 +1,7 @@
 import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
@@ -54,7 +55,7 @@ def test_a_person_has_a_pseudonym_that_says_nothing(database: Database) -> None:
         ({"name": "Ada", "role": "labeller"}, "role"),
     ],
 )
-def test_what_is_no_person_is_refused(database: Database, values: dict[str, str], field: str) -> None:
+def test_what_is_no_person_is_refused(database: Database, values: dict[str, Any], field: str) -> None:
     with database.write() as connection, pytest.raises(Invalid) as refused:
         people.add(connection, **values)
     assert list(refused.value.problems) == [field]
