@@ -176,6 +176,23 @@ def test_a_choice_that_did_not_arrive_is_sent_again(studio: Studio, browse: Brow
     expect(page.locator(".thread .assistant")).to_have_count(1)
 
 
+def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    _, page = talk(studio, browse)
+    page.get_by_label("Your message").press("Enter")
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    page.route("**/choice", lambda route: route.abort())
+    page.keyboard.press("7")
+    expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
+    page.reload()
+    expect(page.get_by_role("radio", name="B better")).to_be_checked()
+    page.unroute("**/choice")
+    page.reload()
+    page.get_by_label("Your message").fill("And a boat?")
+    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    page.reload()
+    expect(page.get_by_role("radio", name="B better")).to_be_checked()
+
+
 def test_the_end_of_the_scale_is_chosen_once(studio: Studio, browse: Browse, server: Endpoint) -> None:
     _, page = talk(studio, browse)
     page.get_by_label("Your message").press("Enter")

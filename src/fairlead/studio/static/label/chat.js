@@ -74,6 +74,8 @@ export function chat(task, context) {
   let raw = false;
   /** @type {import("./types.js").Choice|undefined} what the server does not have yet */
   let unsent;
+  /** @type {import("./types.js").Choice|undefined} made before the page was left, which may not have arrived */
+  let earlier;
   let saving = false;
 
   const thread = h("ol.thread", { "aria-label": "Conversation" }, ...task.prompt.filter((one, n) => one.role !== "user" || n < task.prompt.length - 1).map((one) => said(one, "li")));
@@ -211,6 +213,15 @@ export function chat(task, context) {
     if (!saving) void save(now);
   }
 
+  /** A choice that was made before the page was left, and that the server never got. */
+  function again() {
+    if (now && earlier?.n === now.n && earlier.choice !== now.choice) {
+      now.choice = earlier.choice;
+      unsent = earlier;
+      void save(now);
+    }
+  }
+
   /** One choice after the other, until the server has the last.  @param {NonNullable<typeof now>} turn */
   async function save(turn) {
     saving = true;
@@ -231,8 +242,7 @@ export function chat(task, context) {
       unsent = undefined;
       turn.choice = turn.kept;
       draw();
-      if (!why) continue;
-      hint.textContent = why;
+      if (why) hint.textContent = why;
       context.changed();
     }
     saving = false;
@@ -249,6 +259,7 @@ export function chat(task, context) {
       fold(one);
     }
     if (num) begin(talk.turns[num - 1]);
+    again();
     opening = talk.opening;
     if (!num && !area.value) area.value = opening;
     draw();
@@ -260,8 +271,11 @@ export function chat(task, context) {
   return {
     stage: [h("section.talk", { "aria-label": "Conversation" }, thread, pair, composer)],
     dock: [scale.node],
-    read: () => (own().trim() ? { message: own() } : {}),
-    write: (value) => value.message && (area.value = value.message),
+    read: () => ({ ...(own().trim() && { message: own() }), ...(unsent && { choice: unsent }) }),
+    write: (value) => {
+      if (value.message) area.value = value.message;
+      earlier = value.choice;
+    },
     missing: () => {
       if (!num) return "Write something first";
       if (!judged && !now?.choice) return "Choose the better answer first";

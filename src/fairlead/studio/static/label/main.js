@@ -44,7 +44,7 @@ let current = null;
 /** @type {Ready[]} */
 let queue = [];
 /** @type {{task: Task, draft: Draft}[]} what was said on this page, the last at the end */
-const given = [];
+let given = [];
 /** @type {Set<string>} tokens that need not be shown again */
 const finished = new Set();
 let mine = { today: 0, total: 0, median_active_ms: null };
@@ -149,12 +149,12 @@ function submit() {
     announce(missing);
     return;
   }
+  const choice = dock.cannot ? undefined : view.unsent?.();
   const draft = draftNow();
   const said = sentence(dock.cannot ? dock.cannotWords : view.say());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
-  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said, choice: dock.cannot ? undefined : view.unsent?.() });
-  given.push({ task, draft });
-  if (given.length > MOST_BACK) given.shift();
+  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said, choice });
+  given = [...given, { task, draft }].slice(-MOST_BACK);
   mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
   drawPace(mine);
   advance();
