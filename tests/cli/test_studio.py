@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from fairlead.core import jsonl
 from fairlead.labels import campaigns, events, jobs, judgements, people, snapshot, tasks
 from fairlead.labels.database import Database, open_database
+from fairlead.labels.filtering import Filters
 from fairlead.store import project
 from labels import build
 from outcome import Cli
@@ -145,6 +147,50 @@ def test_the_demo_takes_you_in_with_one_click_and_colleagues_work(home: Path) ->
     assert "Traceback" not in studio.said
 
 
+def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli, tmp_path: Path) -> None:
+    """From an empty studio to comparisons that training takes, over HTTP, each model in a process of its own."""
+    kept = str(tmp_path / "studio.db")
+    with served(project, "serve", "--port", "0", "--json", "--database", kept) as studio:
+        said = json.loads(studio.line())
+        with httpx.Client(base_url=f"{said['url']}/api/v1", timeout=60) as client:
+            join = {"secret": said["first_url"].rpartition("/")[2], "name": "O", "email": "o@example.org", "password": PASSWORD}
+            assert client.post("/join", json={**join, "agree": True}).status_code == 200
+            client.headers["X-CSRF-Token"] = client.get("/me").json()["csrf"]
+
+            def ask(method: str, path: str, **body: Any) -> Any:
+                key = {"Idempotency-Key": "live-chat"} if path.endswith("/judgement") else {}
+                answer = client.request(method, path, json=body, headers=key)
+                assert answer.is_success, answer.text
+                return answer.json()
+
+            ask("POST", "/campaigns", name="Talk", kind="chat")
+            assert {"base", "sft"} <= set(client.get("/campaigns/talk/answerers").json()["models"])
+            who = [{"source": f"model:{name}", "max_tokens": 12} for name in ("base", "sft")]
+            ask("PUT", "/campaigns/talk/answerers", answerers=who)
+            ask("POST", "/campaigns/talk/items", items=[{"prompt": [{"role": "user", "content": "Say something."}]}])
+            ask("POST", "/campaigns/talk/state", state="open")
+            [task] = ask("POST", "/campaigns/talk/next")["assignments"]
+            talk = f"/campaigns/talk/tasks/{task['token']}"
+            for n, choice in enumerate((2, 7)):
+                ask("POST", f"{talk}/chat/turns", n=n, message=f"Question {n}?")
+                lines = client.get(f"{talk}/chat/turns/{n}/stream").text.splitlines()
+                heard = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+                assert {one["letter"] for one in heard if "html" in one} == {"A", "B"} and heard[-1] == {"end": True}, heard
+                ask("PUT", f"{talk}/chat/turns/{n}/choice", choice=choice)
+            ask("POST", f"{talk}/judgement", value={})
+            turns = client.get(f"{talk}/chat").json()["turns"]
+        assert studio.stop() == 0
+    assert "Traceback" not in studio.said
+    made = cli("studio", "snapshot", "talk", "--name", "talk", "--project", project, "--database", kept, "--json").json
+    assert made["counts"]["files"] == {"comparisons": 2}
+    first, second = (row for _, row in jsonl.read(project / "artifacts" / "snapshot" / "talk" / "comparisons.jsonl"))
+    a, b = (one["answer"]["text"] for one in turns[0]["answers"])
+    assert (first["chosen"][0]["content"], first["rejected"][0]["content"]) == (a, b)
+    assert [turn["content"] for turn in second["prompt"]] == ["Question 0?", a, "Question 1?"]
+    assert set(first["sources"].values()) == {"model:base", "model:sft"}
+    assert cli("data", "check", project / "artifacts" / "snapshot" / "talk" / "comparisons.jsonl").code == 0
+
+
 def last_event(home: Path) -> int:
     with database(home) as opened, opened.read() as connection:
         return events.last_seq(connection)
@@ -248,7 +294,7 @@ def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> 
     with database(home) as opened:
         with opened.write() as connection:
             one = campaigns.get(connection, "helpful-pairwise")
-            number = snapshot.start(connection, project.open_at(home), one, "later", snapshot.Filters(), by="system")
+            number = snapshot.start(connection, project.open_at(home), one, "later", Filters(), by="system")
         with served(home, "worker") as worker:
             until = time.monotonic() + 60
             while time.monotonic() < until:
