@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import people
+from fairlead.labels import campaigns, judgements, people, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -93,3 +93,24 @@ def test_a_snapshot_is_made_of_what_is_on_the_screen(studio: Studio, browse: Bro
     with page.expect_request(lambda request: request.method == "POST") as sent:
         make.click()
     assert json.loads(sent.value.post_data or "")["filters"]["ties"] is False
+
+
+def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_judged(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("aspects", items=1)
+    page = browse(studio.person("Lead", campaign, role="lead"))
+    page.goto(f"{studio.url}/c/{campaign.slug}/settings")
+    page.get_by_role("textbox", name="Aspects").fill("helpful, kind ,")
+    page.get_by_label("Reasons to choose from").fill("wrong, too long")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved")).to_be_visible()
+    ada = studio.person("Ada", campaign)
+    with studio.database.write() as connection:
+        one = campaigns.by_id(connection, campaign.id)
+        assert one.options == {"aspects": ["helpful", "kind"], "chips": ["wrong", "too long"], "points": 7}
+        [task] = tasks.lease(connection, one, ada.rater)
+        judgements.submit(connection, task.token, task.rater, key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}})
+    page.get_by_label("Steps of the scale").fill("5")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("people have judged on 7 steps already")).to_be_visible()
+    with studio.database.read() as connection:
+        assert campaigns.by_id(connection, campaign.id).options == one.options

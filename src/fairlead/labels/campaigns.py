@@ -169,7 +169,9 @@ def every(connection: Connection, *, ids: Sequence[int] | None = None) -> list[C
 
 
 def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -> Campaign:
-    """Name, audience, pay, currency, lease time or options; kind, slug and seed stay.  For the overlap see `items.set_overlap`."""
+    """Name, audience, pay, currency, lease time or options; kind, slug and seed stay.  For the overlap see `items.set_overlap`, and for
+    options where people judge already `judgements.set_options`.
+    """
     problems = _problems(settings)
     problems |= {
         name: "cannot be changed" for name in settings if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "options")

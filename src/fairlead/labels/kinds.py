@@ -38,6 +38,11 @@ PREFERENCE = {1: 3, 2: 2, 3: 1, 4: 0, 5: 0, 6: -1, 7: -2, 8: -3}  # of a choice,
 TIE = {4: "good", 5: "bad"}
 LONGEST_TEXT = 200_000  # characters that a person may write
 DEFAULT_OPTIONS: dict[str, Any] = {"aspects": [], "chips": [], "points": 7}
+ASKS: Mapping[str, Sequence[Kind]] = {  # an option -> the kinds in which it means something
+    "aspects": ("pairwise", "aspects"),
+    "chips": tuple(kind for kind in KINDS if kind != "chat"),
+    "points": ("rating", "aspects", "conversation", "chat"),
+}
 
 
 def letter(position: int) -> str:
@@ -50,8 +55,10 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**copy.deepcopy(DEFAULT_OPTIONS), **{name: options[name] for name in options if name in DEFAULT_OPTIONS}}
     for name, most in (("aspects", 8), ("chips", 12)):
         words = merged[name]
-        if not isinstance(words, list) or not all(isinstance(word, str) and 0 < len(word.strip()) <= 40 for word in words):
-            problems[name] = "is a list of short names, up to 40 characters each"
+        if not isinstance(words, list) or not all(
+            isinstance(word, str) and 0 < len(word.strip()) <= 40 and "," not in word for word in words
+        ):
+            problems[name] = "is a list of short names without commas, up to 40 characters each"
         elif len(words) > most or len(set(words)) < len(words):
             problems[name] = f"is at most {most} different names"
         elif why := plain.problem(words):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import browse, campaigns, chats, imports, jobs, people
+from fairlead.labels import browse, campaigns, chats, imports, jobs, kinds, people
 from fairlead.labels.errors import Invalid
 from fairlead.studio import html, render, words
 from fairlead.studio.api import campaigns as campaign_api
@@ -176,7 +176,7 @@ def _settings_page(
     return html.page(
         request, "settings.html", viewer, status=422 if error else 200, one=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES,
         answering=answering.fields(configured, asked) if one.kind == "chat" else None, problem=problem,
-        saved="saved" in request.query_params, nobody=not any(asked.who),
+        saved="saved" in request.query_params, nobody=not any(asked.who), asks=kinds.ASKS,
     )  # fmt: skip
 
 

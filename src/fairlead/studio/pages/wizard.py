@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import chats, fitting
+from fairlead.labels import chats, fitting, kinds
 from fairlead.labels.errors import Invalid
 from fairlead.labels.kinds import Kind
 from fairlead.studio import html
@@ -167,12 +167,8 @@ def _task_page(request: Request, viewer: Viewer, settings: Settings, task: Task,
         problems["lease_min"] = "is 1 to 1,440 minutes"
     if "source" in problems:
         problems["who"] = problems["source"]
-    options = {
-        "aspects": task.kind in ("pairwise", "aspects"), "chips": task.kind != "chat",
-        "points": task.kind in ("rating", "aspects", "conversation", "chat"),
-    }  # fmt: skip
     return html.page(
-        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, options=options,
+        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, asks=kinds.ASKS,
         error=str(error) if error else None, kind_name=KIND_NAMES[task.kind], currencies=CURRENCIES, query=item_api.query(task),
         answering=answering.fields(settings, task) if task.kind == "chat" else None,
     )  # fmt: skip
