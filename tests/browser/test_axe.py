@@ -12,6 +12,7 @@ from browser.conftest import RUN, Browse, Studio
 from fairlead.labels import access, items, judgements, kinds, snapshot, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now
+from fairlead.labels.filtering import Filters
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 LOOK = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
@@ -69,7 +70,7 @@ def judged(studio: Studio, campaign: Campaign) -> None:
 
 def frozen(studio: Studio, campaign: Campaign, name: str) -> None:
     with studio.database.write() as connection:
-        snapshot.start(connection, studio.project, campaign, name, snapshot.Filters(), by="system")
+        snapshot.start(connection, studio.project, campaign, name, Filters(), by="system")
     end = time.monotonic() + 20
     while time.monotonic() < end:
         with studio.database.read() as connection:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import judgements, tasks
+from fairlead.labels import drafts, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 from fairlead.studio.auth import COOKIE
@@ -32,9 +32,9 @@ def opened(studio: Studio, page: Page, campaign: Campaign) -> Page:
     return page
 
 
-def drafts(studio: Studio, person: Person) -> list[dict[str, object]]:
+def begun(studio: Studio, campaign: Campaign, person: Person) -> list[dict[str, object]]:
     with studio.database.read() as connection:
-        return list(judgements.drafts(connection, person.rater).values())
+        return [one.body for one in drafts.every(connection, campaign.id, person.rater)]
 
 
 def until(page: Page, holds: Callable[[], bool]) -> None:
@@ -144,7 +144,7 @@ def test_a_draft_survives_the_death_of_the_page(studio: Studio, browser: Browser
     until(page, lambda: any(one["value"].get("text") == "A thought that took a while." for one in kept(page, "drafts")))
     with pytest.raises(PlaywrightError):
         page.goto("chrome://crash", timeout=5000)
-    assert drafts(studio, ada) == []
+    assert begun(studio, campaign, ada) == []
     again = opened(studio, context.new_page(), campaign)
     expect(again.get_by_role("textbox", name="Your answer")).to_have_value("A thought that took a while.")
     context.close()
@@ -157,7 +157,7 @@ def test_a_draft_is_on_the_server_within_a_second_and_on_another_machine(studio:
     with page.expect_response("**/draft", timeout=1500):
         page.keyboard.type("Begun here")
     expect(page.locator("#status-text")).to_contain_text("saved")
-    [draft] = drafts(studio, ada)
+    [draft] = begun(studio, campaign, ada)
     assert draft["value"] == {"text": "Begun here"}
     elsewhere = opened(studio, browse(ada), campaign)
     expect(elsewhere.get_by_role("textbox", name="Your answer")).to_have_value("Begun here")
@@ -174,7 +174,7 @@ def test_a_draft_that_does_not_arrive_is_sent_again_at_growing_intervals(studio:
     assert times[3] - times[2] >= 1.8  # after 0.5 and 1 s, 2 s
     page.unroute("**/draft")
     page.evaluate("dispatchEvent(new Event('online'))")
-    until(page, lambda: [one["value"] for one in drafts(studio, ada)] == [{"text": "Begun"}])
+    until(page, lambda: [one["value"] for one in begun(studio, campaign, ada)] == [{"text": "Begun"}])
 
 
 def test_a_draft_that_is_refused_is_said_to_be_once(studio: Studio, browse: Browse) -> None:
@@ -206,7 +206,7 @@ def test_no_draft_comes_after_its_answer(studio: Studio, browse: Browse) -> None
     assert answers == []
     slow[0].continue_()
     studio.judged(campaign, wanted=1)
-    assert drafts(studio, ada) == []
+    assert begun(studio, campaign, ada) == []
 
 
 def test_hiding_the_page_saves_what_was_typed_last(studio: Studio, browse: Browse) -> None:
@@ -215,7 +215,7 @@ def test_hiding_the_page_saves_what_was_typed_last(studio: Studio, browse: Brows
     page = opened(studio, browse(ada), campaign)
     page.keyboard.type("Last words")
     page.goto("about:blank")
-    until(page, lambda: [one["value"] for one in drafts(studio, ada)] == [{"text": "Last words"}])
+    until(page, lambda: [one["value"] for one in begun(studio, campaign, ada)] == [{"text": "Last words"}])
 
 
 def test_answers_of_a_page_that_was_closed_are_sent_by_the_next_one(studio: Studio, browse: Browse) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fairlead.labels import chats, events, items, judgements, tasks
+from fairlead.labels import chats, drafts, events, items, judgements, tasks
 from fairlead.labels.database import Database, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.judgements import judgement
@@ -217,11 +217,11 @@ def test_a_skipped_item_goes_to_somebody_else_and_not_to_the_same_person(databas
     with database.write() as connection:
         one = open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
-        judgements.save_draft(connection, task.token, ANN, {"note": "half a thought"})
+        drafts.save(connection, task.token, ANN, {"note": "half a thought"})
         judgements.skip(connection, task.token, ANN, reason="too hard", at=NOON)
         judgements.skip(connection, task.token, ANN, reason="too hard", at=NOON)  # again: nothing happens
         assert take(connection, one, ANN) == []
-        assert judgements.drafts(connection, ANN) == {task.token: {"note": "half a thought"}}
+        assert drafts.of(connection, ANN, tokens=[task.token]) == {task.token: {"note": "half a thought"}}
         [other] = take(connection, one, BEN)
         assert other.item.id == task.item.id
         skips = [each for each in events.after(connection, 0) if each.verb == "task.skipped"]
@@ -296,12 +296,24 @@ def test_events_hold_no_text_and_no_token(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, kind="demonstration")
         [task] = take(connection, one, ANN)
-        judgements.save_draft(connection, task.token, ANN, {"text": "my secret draft"})
+        drafts.save(connection, task.token, ANN, {"text": "my secret draft"})
         judge(connection, task, {"text": "my secret answer"}, note="my secret note")
         judgements.raise_flag(connection, task.token, ANN, reason="other", note="my secret worry")
         written = str([vars(each) for each in events.after(connection, 0)])
     assert "secret" not in written
     assert task.token not in written
+
+
+def test_the_scale_stays_once_somebody_has_judged_on_it(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind="rating", num_items=1)
+        one = judgements.set_options(connection, one, {"points": 5}, by=LEAD)
+        [task] = take(connection, one, ANN)
+        judge(connection, task, {"score": 5})
+        with pytest.raises(Conflict, match="judged on 5 steps already"):
+            judgements.set_options(connection, one, {"points": 7}, by=LEAD)
+        one = judgements.set_options(connection, one, {"points": 5, "chips": ["clear"]}, by=LEAD)
+        assert one.options == {"aspects": [], "chips": ["clear"], "points": 5}
 
 
 # ---------------------------------------------------------------- drafts and flags
@@ -312,13 +324,16 @@ def test_the_last_draft_counts_and_goes_with_the_judgement(database: Database) -
         one = open_campaign(connection, num_items=3)
         first, second = take(connection, one, ANN, count=2)
         for text in ("a", "ab", "abc"):
-            judgements.save_draft(connection, first.token, ANN, {"note": text})
-        judgements.save_draft(connection, second.token, ANN, {})
-        assert judgements.drafts(connection, ANN) == {first.token: {"note": "abc"}, second.token: {}}
-        assert judgements.drafts(connection, ANN, tokens=[second.token]) == {second.token: {}}
-        assert judgements.drafts(connection, BEN) == {}
+            drafts.save(connection, first.token, ANN, {"note": text})
+        drafts.save(connection, second.token, ANN, {})
+        kept = drafts.every(connection, one.id, ANN)
+        assert [(each.token, each.item_id, each.body, each.how) for each in kept] == [
+            (second.token, second.item.id, {}, None), (first.token, first.item.id, {"note": "abc"}, None),
+        ]  # fmt: skip
+        assert drafts.of(connection, ANN, tokens=[second.token]) == {second.token: {}}
+        assert drafts.every(connection, one.id, BEN) == drafts.every(connection, one.id + 1, ANN) == []
         judge(connection, first)
-        assert judgements.drafts(connection, ANN) == {second.token: {}}
+        assert drafts.of(connection, ANN, tokens=[first.token, second.token]) == {second.token: {}}
 
 
 def test_first_drafts_at_once(database: Database) -> None:
@@ -328,11 +343,11 @@ def test_first_drafts_at_once(database: Database) -> None:
 
     def save(number: int) -> None:
         with database.write() as connection:
-            judgements.save_draft(connection, task.token, ANN, {"note": str(number)})
+            drafts.save(connection, task.token, ANN, {"note": str(number)})
 
     assert together([lambda number=number: save(number) for number in range(6)]) == []  # type: ignore[misc]
     with database.read() as connection:
-        assert judgements.drafts(connection, ANN)[task.token]["note"] in set("012345")
+        assert drafts.of(connection, ANN, tokens=[task.token])[task.token]["note"] in set("012345")
 
 
 @pytest.mark.parametrize("body", [{"text": "x" * 400_001}, {"text": "\x00"}, {"text": "\ud800"}, {"n": float("inf")}, {"n": 2**64}])
@@ -341,7 +356,7 @@ def test_a_draft_that_cannot_be_kept(database: Database, body: dict[str, Any]) -
         one = open_campaign(connection)
         [task] = take(connection, one, ANN)
         with pytest.raises(Invalid) as raised:
-            judgements.save_draft(connection, task.token, ANN, body)
+            drafts.save(connection, task.token, ANN, body)
         assert raised.value.field == "draft"
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, select
 
-from fairlead.labels import campaigns, judgements, tasks
+from fairlead.labels import campaigns, judgements, progress, tasks
 from fairlead.labels.database import Database
 from fairlead.labels.judgements import judgement
-from fairlead.labels.tasks import assignment
+from fairlead.labels.tasks import Assignment, assignment
 from labels.build import ANN, BEN, CAT, LEAD, after, judge, open_campaign, slots, take
 from labels.test_tasks import together
 
@@ -66,6 +66,65 @@ def test_an_extra_answer_is_counted_once_there_is_room(database: Database) -> No
         assert take(connection, one, CAT, at=after(2.7)) == []
         judgements.skip(connection, task.token, ANN, reason="unclear", at=after(2.8))
         assert [each.item.id for each in take(connection, one, CAT, at=after(2.9))] == [1]
+
+
+def how(connection: Connection, task: Assignment) -> tuple[str | None, str | None]:
+    row = tasks.require(connection, task.token, task.rater)
+    return row.how, row.reason
+
+
+def test_a_late_skip_is_a_skip(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60)
+        [task] = take(connection, one, ANN)
+        tasks.reclaim(connection, one, at=after(2))
+        for _ in range(2):  # as an outbox sends that did not hear the answer
+            judgements.skip(connection, task.token, ANN, reason="too hard", note="What is a monad?", at=after(3))
+        assert how(connection, task) == ("skipped", "too hard")
+        assert progress.progress(connection, one, at=after(4)).skips == {"too hard": 1}
+        assert [each.note for each in judgements.flags(connection, one.id)] == ["What is a monad?"]
+        assert take(connection, one, ANN, at=after(4)) == []
+        assert len(take(connection, one, BEN, at=after(4))) == 1
+
+
+def test_a_late_skip_of_an_item_that_the_person_holds_again_lets_it_go(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60)
+        [task] = take(connection, one, ANN)
+        [again] = take(connection, one, ANN, at=after(2))
+        judgements.skip(connection, task.token, ANN, reason="unclear", at=after(2.5))
+        assert (how(connection, task)[0], how(connection, again)[0]) == ("skipped", "released")
+        assert slots(connection, one) == {1: ["open"]}
+        assert take(connection, one, ANN, at=after(3)) == []
+
+
+@pytest.mark.parametrize("first", ["judged", "skipped"])
+def test_of_two_answers_of_a_person_to_an_item_the_late_one_is_skipped(database: Database, first: str) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1, lease_s=60)
+        [task] = take(connection, one, ANN)
+        [again] = take(connection, one, ANN, at=after(2))
+        if first == "judged":
+            judge(connection, again, at=after(2.1))
+        else:
+            judgements.skip(connection, again.token, ANN, reason="broken", at=after(2.1))
+        judge(connection, task, at=after(2.2))
+        judgements.skip(connection, task.token, ANN, reason="unclear", at=after(2.3))
+        assert (how(connection, task), how(connection, again)[0]) == (("expired", "unclear"), first)
+        assert len(judgements.current(connection, one.id)) == (first == "judged")
+        assert slots(connection, one) == {1: ["done" if first == "judged" else "open"]}
+
+
+def test_skipped_and_judged_and_skipped_again(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=1)
+        [task] = take(connection, one, ANN)
+        judgements.skip(connection, task.token, ANN, reason="unclear", at=after(1))
+        judge(connection, task, at=after(2))
+        judgements.skip(connection, task.token, ANN, reason="upsetting", at=after(3))
+        assert how(connection, task) == ("skipped", "upsetting")
+        assert judgements.current(connection, one.id) == []
+        assert slots(connection, one) == {1: ["open"]}
 
 
 def meanwhile(database: Database, first: Callable[[Connection], object], second: Callable[[Connection], object]) -> list[BaseException]:

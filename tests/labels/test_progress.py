@@ -8,7 +8,7 @@ import pytest
 from pytest import approx
 from sqlalchemy import Connection, event
 
-from fairlead.labels import agreement, items, judgements, progress, tasks
+from fairlead.labels import agreement, drafts, items, judgements, progress, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.kinds import Kind
@@ -174,7 +174,7 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
         [busy] = take(connection, one, BEN, at=NOW - timedelta(minutes=20))
         tasks.heartbeat(connection, one, busy.token, BEN, at=NOW - timedelta(minutes=2))
         number = judgements.raise_flag(connection, busy.token, BEN, reason="broken", note="The answer stops.")
-        judgements.save_draft(connection, busy.token, BEN, {"note": "hm"})
+        drafts.save(connection, busy.token, BEN, {"note": "hm"})
     found = look(database, one)
     assert [(hold.token, hold.rater, hold.quiet_s) for hold in found.stuck] == [(quiet.token, ANN, 1200)]
     assert [(flag.id, flag.note) for flag in found.flags] == [(number, "The answer stops.")]

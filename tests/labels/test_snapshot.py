@@ -12,14 +12,15 @@ from fairlead.core.config import DatasetRef
 from fairlead.data import reading
 from fairlead.data.notes import read_notes
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Rating
-from fairlead.labels import campaigns, chats, events, items, jobs, judgements, rows, snapshot, tasks
+from fairlead.labels import campaigns, chats, events, filtering, items, jobs, judgements, rows, snapshot, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.filtering import Counts, Filters
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.kinds import Kind
 from fairlead.labels.rows import Left
-from fairlead.labels.snapshot import Filters, Snapshot
+from fairlead.labels.snapshot import Snapshot
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
 from fairlead.store import project as projects
@@ -99,7 +100,7 @@ def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(database:
         letter = "B" if task.order[0] == 0 else "A"  # of the answer "bad"
         return {**prefers("good", 2)(task), "aspects": {"helpful": "A" if letter == "B" else "B", "brief": letter}}
 
-    token = judge(database, one, ANN, {"1?": value}, active_ms=61_500, reasons=["wrong"], note="my phone is 555")["1?"]
+    token = judge(database, one, ANN, {"1?": value}, active_ms=61_500, reasons=["wrong"], note="my phone is 555-0199")["1?"]
     made, folder = take(database, project, one)
     (row,) = read_rows(folder / "comparisons.jsonl")
     with database.read() as connection:
@@ -119,8 +120,8 @@ def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(database:
     assert record == Comparison(ask("1?"), good, bad, margin=2.0, aspects={"helpful": 1.0, "brief": -1.0}, rater=ANN)
     note = read_notes(folder / "comparisons.jsonl").of(record)
     assert (note.tags, note.chosen_first) == (("sum",), first == "chosen")
-    assert made.counts == snapshot.Counts(1, 1, 1, 1, {"comparisons": 1}, {})
-    assert "555" not in "".join(path.read_text() for path in folder.iterdir())  # notes of people stay where they are
+    assert made.counts == Counts(1, 1, 1, 1, {"comparisons": 1}, {})
+    assert "555-0199" not in "".join(path.read_text() for path in folder.iterdir())  # notes of people stay where they are
 
 
 def test_ties_and_those_that_nobody_could_judge(database: Database, project: Project) -> None:
@@ -339,10 +340,10 @@ def test_the_comparisons_of_an_item_can_weigh_one_together(database: Database, p
 def test_filters_that_mean_nothing_are_refused_together(database: Database, judged: Campaign) -> None:
     wrong = Filters(min_margin=4, since="yesterday", by_item=True, equal_items=True)
     with pytest.raises(Invalid) as refused:
-        snapshot.check_filters(judged, wrong)
+        filtering.check(judged, wrong)
     assert sorted(refused.value.problems) == ["equal_items", "min_margin", "since"]
     with pytest.raises(Invalid, match="has no meaning for a rating campaign"):
-        snapshot.check_filters(dataclasses.replace(judged, kind="rating"), Filters(min_margin=1))
+        filtering.check(dataclasses.replace(judged, kind="rating"), Filters(min_margin=1))
 
 
 def test_what_was_corrected_or_withdrawn_is_not_in_it(database: Database, project: Project) -> None:

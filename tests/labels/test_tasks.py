@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from databases import Files
-from fairlead.labels import campaigns, events, judgements, tasks
+from fairlead.labels import campaigns, drafts, events, judgements, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, open_database, stamp
 from fairlead.labels.errors import Conflict, NotFound
@@ -100,7 +100,7 @@ def test_a_task_of_somebody_else_is_not_there(database: Database) -> None:
             lambda: tasks.release(connection, task.token, BEN),
             lambda: judgements.submit(connection, task.token, BEN, key="12345678", value=VALUES["pairwise"]),
             lambda: judgements.skip(connection, task.token, BEN, reason="unclear"),
-            lambda: judgements.save_draft(connection, task.token, BEN, {}),
+            lambda: drafts.save(connection, task.token, BEN, {}),
             lambda: judgements.raise_flag(connection, task.token, BEN, reason="broken"),
             lambda: tasks.get(connection, "none", BEN),
         ]

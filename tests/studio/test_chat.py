@@ -100,7 +100,7 @@ def test_a_conversation_goes_on_from_the_better_answer(chat: Chat) -> None:
     sent = chat.client.post(f"{chat.home}/tasks/{chat.token}/judgement", json={"value": {}}, headers={"Idempotency-Key": "key-12345"})
     assert sent.status_code == 200
     with chat.database.read() as connection:
-        rows = chats.rows(connection, tasks.get(connection, chat.token, chat.ada.rater))
+        rows = chats.rows(tasks.get(connection, chat.token, chat.ada.rater).item, chats.turns(connection, chat.token))
     assert [(len(row["prompt"]), row["choice"], row["seen"]) for row in rows] == [(2, 7, {"A": 3, "B": 4}), (4, 4, {"A": 3, "B": 4})]
     assert {answer["source"] for answer in rows[0]["answers"]} == set(MODELS)
 

@@ -229,10 +229,11 @@ def snapshot(
     from fairlead.labels import campaigns, chores, jobs
     from fairlead.labels import snapshot as snapshots
     from fairlead.labels.errors import StudioError
+    from fairlead.labels.filtering import Filters
 
     home = open_project(project)
     opened = _open(_settings(database, project))
-    filters = snapshots.Filters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
+    filters = Filters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
     with opened.write() as connection:
         one = campaigns.get(connection, campaign)
         number = snapshots.start(connection, home, one, name, filters, by=SELF)

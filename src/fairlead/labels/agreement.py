@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from fairlead.labels import judgements
 from fairlead.labels.campaigns import Campaign
@@ -18,6 +18,7 @@ from fairlead.labels.kinds import Kind
 from fairlead.stats.agreement import Agreement, Metric, agreement
 
 MOST_ITEMS = 2000  # the ones judged last
+AMONG = 10_000  # judgements, the last ones, among which they are looked for
 
 # What is compared, and how far apart two values are.
 COMPARED: Mapping[Kind, tuple[str, Metric]] = {
@@ -42,10 +43,15 @@ def measure(connection: Connection, one: Campaign) -> Measured | None:
     if one.kind not in COMPARED:
         return None
     mine = (judgement.c.campaign_id == one.id, judgements.is_current())
-    shared = select(judgement.c.item_id).where(*mine).group_by(judgement.c.item_id).having(func.count(distinct(judgement.c.rater)) > 1)
-    chosen = shared.order_by(func.max(judgement.c.id).desc()).limit(MOST_ITEMS).subquery()
-    query = select(judgement.c.item_id, judgement.c.rater, judgement.c.value).join(chosen, chosen.c.item_id == judgement.c.item_id)
-    last = {(row.item_id, row.rater): row.value for row in connection.execute(query.where(*mine).order_by(judgement.c.id))}
+    last_ones = select(judgement.c.id, judgement.c.item_id, judgement.c.rater).where(*mine).order_by(judgement.c.id.desc())
+    recent = last_ones.limit(AMONG).subquery()
+    another = exists().where(judgement.c.item_id == recent.c.item_id, judgement.c.rater != recent.c.rater, judgements.is_current())
+    shared = select(recent.c.item_id).where(another).group_by(recent.c.item_id).order_by(func.max(recent.c.id).desc()).limit(MOST_ITEMS)
+    chosen = connection.execute(shared).scalars().all()
+    # Sorted here: a database that is asked for an order may go through all judgements to have it.
+    query = select(judgement.c.id, judgement.c.item_id, judgement.c.rater, judgement.c.value)
+    rows = connection.execute(query.where(judgement.c.item_id.in_(chosen), judgements.is_current())).all()
+    last = {(row.item_id, row.rater): row.value for row in sorted(rows, key=lambda row: int(row.id))}
     return _compared(one.kind, last)
 
 

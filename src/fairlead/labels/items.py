@@ -66,6 +66,7 @@ slot = Table(
     Column("token", String(32)),  # of the assignment that holds it or did it
     UniqueConstraint("item_id", "n"),
     Index("ix_slot_campaign_id_state_rank", "campaign_id", "state", "rank"),
+    Index("ix_slot_campaign_id_item_id", "campaign_id", "item_id"),
     Index("ix_slot_token", "token"),
 )
 

@@ -33,7 +33,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fairlead.core.errors import FairleadError
 from fairlead.labels import events
@@ -261,6 +261,8 @@ def _do(held: Work, handler: Handler) -> None:
         outcome = {"state": "done", "result": handler(held)}
     except Lost:
         outcome = {"state": "queued", "attempts": 0} if held.stop.is_set() else {"state": "cancelled"}
+    except OperationalError:  # a database that is away for a moment: the job stays in hand until its lease ends, and is taken up again
+        raise
     except FairleadError as error:
         outcome = {"state": "failed", "error": str(error)}
     except Exception as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins

@@ -1,4 +1,4 @@
-"""What people said: judgements, skips, flags and drafts.
+"""What people said: judgements, skips and flags.
 
 A judgement is never changed.  Sending again for the same task makes a new one that supersedes the last; skipping after all makes one that
 withdraws it.  What comes late, after the hold was lost or the campaign closed, is kept as well and says so.
@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    delete,
     exists,
     func,
     insert,
@@ -29,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.labels import campaigns, chats, events, kinds, plain, tasks
+from fairlead.labels import campaigns, chats, drafts, events, kinds, plain, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -64,14 +63,8 @@ judgement = Table(
     Index("ix_judgement_item_id", "item_id"),
     Index("ix_judgement_token", "token"),
     Index("ix_judgement_campaign_id_rater_id", "campaign_id", "rater", "id"),
-)
-draft = Table(
-    "draft",
-    metadata,
-    Column("token", String(32), ForeignKey("assignment.token"), primary_key=True),
-    Column("rater", String(40), nullable=False, index=True),
-    Column("body", JSON, nullable=False),
-    Column("saved_at", String(27), nullable=False),
+    Index("ix_judgement_campaign_id_made_at", "campaign_id", "made_at"),
+    Index("ix_judgement_sums", "campaign_id", "rater", "made_at", "withdraws", "supersedes", "active_ms", "late", "quick"),
 )
 flag = Table(
     "flag",
@@ -91,7 +84,6 @@ flag = Table(
 SKIPS = ("unclear", "too hard", "not my field", "upsetting", "broken")
 FLAGS = ("harmful", "personal data", "broken", "wrong guidelines", "other")
 LONGEST_NOTE = 10_000  # characters
-LARGEST_JSON = 400_000  # characters of a draft
 MOST_ACTIVE_MS = 6 * 3600 * 1000
 MS_PER_WORD = 60  # under a quarter of a fast reader's time: 250 words a minute are 240 ms a word
 
@@ -170,7 +162,7 @@ def submit(
         )
         .returning(judgement)
     ).one()  # fmt: skip
-    connection.execute(delete(draft).where(draft.c.token == token))
+    drafts.forget(connection, token)
     body = {
         "item": task.item.id,
         "judgement": row.id,
@@ -210,12 +202,9 @@ def skip(connection: Connection, token: str, rater: str, *, reason: str, note: s
             "active_ms": 0, "dwell_ms": {}, "withdraws": True, "supersedes": last.id, "made_at": stamp(at),
         }  # fmt: skip
         connection.execute(insert(judgement).values(values))
-        connection.execute(update(assignment).where(assignment.c.token == token).values(how="skipped", ended_at=stamp(at), reason=reason))
-        tasks.free(connection, token)
-    elif not tasks.end(connection, token, "skipped", at=at, reason=reason):
-        if task.how == "skipped":
-            return
-        connection.execute(update(assignment).where(assignment.c.token == token).values(reason=reason))
+        tasks.skip(connection, task, at=at, reason=reason)
+    elif task.how == "skipped" or not tasks.skip(connection, task, at=at, reason=reason):
+        return
     body = {"item": task.item.id, "reason": reason, "withdraws": last.id if last else None}
     events.append(connection, verb="task.skipped", actor=rater, campaign=task.campaign_id, subject=token[:8], body=body)
     if note.strip():
@@ -260,8 +249,9 @@ def current_of(connection: Connection, token: str) -> Judgement | None:
 
 def count(connection: Connection, campaign_id: int, rater: str) -> int:
     """Judgements of this person that stand."""
-    query = select(func.count()).where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater, is_current())
-    return int(connection.execute(query).scalar() or 0)
+    withdrawn = func.count().filter(judgement.c.withdraws)  # neither these stand, nor what another one supersedes
+    query = select(func.count() - withdrawn - func.count(judgement.c.supersedes))
+    return int(connection.execute(query.where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater)).scalar_one())
 
 
 def active_times(connection: Connection, campaign_id: int, rater: str, *, since: str) -> list[int]:
@@ -270,27 +260,15 @@ def active_times(connection: Connection, campaign_id: int, rater: str, *, since:
     return list(connection.execute(query.where(judgement.c.made_at >= since)).scalars())
 
 
-# ---------------------------------------------------------------- drafts and flags
+def set_options(connection: Connection, one: Campaign, options: Mapping[str, Any], *, by: str) -> Campaign:
+    """Those named; the others stay.  Raises Conflict for another scale once somebody has judged: what they said would mean something else."""
+    given = {**one.options, **options}
+    if given["points"] != one.options["points"] and raters(connection, one.id):
+        raise Conflict(f"people have judged on {one.options['points']} steps already; make a new campaign for another scale.")
+    return campaigns.change(connection, one, by=by, options=given)
 
 
-def save_draft(connection: Connection, token: str, rater: str, body: Mapping[str, Any]) -> str:
-    """What is being written; the last one counts.  Returns when it was saved.  No event: drafts are nobody's business."""
-    tasks.get(connection, token, rater, alone=True)
-    plain.require(draft=body)
-    if len(str(body)) > LARGEST_JSON:
-        raise Invalid({"draft": f"is larger than {LARGEST_JSON:,} characters"})
-    at = now()
-    if not connection.execute(update(draft).where(draft.c.token == token).values(body=dict(body), saved_at=at)).rowcount:
-        connection.execute(insert(draft).values(token=token, rater=rater, body=dict(body), saved_at=at))
-    return at
-
-
-def drafts(connection: Connection, rater: str, *, tokens: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
-    """token -> what was being written; all of a person's, or those of the tokens."""
-    query = select(draft.c.token, draft.c.body).where(draft.c.rater == rater)
-    if tokens is not None:
-        query = query.where(draft.c.token.in_(tokens))
-    return {row.token: row.body for row in connection.execute(query.order_by(draft.c.saved_at))}
+# ---------------------------------------------------------------- flags
 
 
 def raise_flag(connection: Connection, token: str, rater: str, *, reason: str, note: str = "") -> int:
@@ -300,8 +278,8 @@ def raise_flag(connection: Connection, token: str, rater: str, *, reason: str, n
     if len(note) > LONGEST_NOTE:
         raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
     plain.require(note=note)
-    task = tasks.get(connection, token, rater)
-    values = {"campaign_id": task.campaign_id, "item_id": task.item.id, "rater": rater, "reason": reason, "note": note, "raised_at": now()}
+    task = tasks.require(connection, token, rater)
+    values = {"campaign_id": task.campaign_id, "item_id": task.item_id, "rater": rater, "reason": reason, "note": note, "raised_at": now()}
     made = int(connection.execute(insert(flag).values(values).returning(flag.c.id)).scalar_one())
     events.append(
         connection,
@@ -309,7 +287,7 @@ def raise_flag(connection: Connection, token: str, rater: str, *, reason: str, n
         actor=rater,
         campaign=task.campaign_id,
         subject=str(made),
-        body={"item": task.item.id, "reason": reason},
+        body={"item": task.item_id, "reason": reason},
     )
     return made
 

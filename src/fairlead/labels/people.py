@@ -31,8 +31,8 @@ from sqlalchemy.exc import IntegrityError
 
 from fairlead.labels import events, passwords
 from fairlead.labels.database import Database, metadata, now
+from fairlead.labels.drafts import draft
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.judgements import draft
 from fairlead.labels.passwords import Digest
 
 person = Table(

@@ -8,6 +8,7 @@ minutes, the longest of which at least four have passed since the first judgemen
 t); where it reaches zero, no latest time is given.  Work left is the judgements still wanted times the mean active time of the last ones.
 """
 
+import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,9 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, 
 from fairlead.labels import items, judgements, tasks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import moment, stamp
+from fairlead.labels.drafts import draft
 from fairlead.labels.items import item, slot
-from fairlead.labels.judgements import Flag, draft, judgement
+from fairlead.labels.judgements import Flag, judgement
 from fairlead.labels.tasks import assignment
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
@@ -180,7 +182,7 @@ def progress(connection: Connection, one: Campaign, *, at: datetime | None = Non
         num_timed=len(active),
         pay_per_hour=one.pay_per_hour,
         currency=one.currency,
-        finish=_finish(connection, one, wanted - slots["done"], at),
+        finish=_finish(connection, one, days, wanted - slots["done"], at),
         people=_people(connection, one, by_rater, left),
         stuck=[Stuck(**row) for row in tasks.stuck(connection, one, since_s=min(STUCK_S, one.lease_s), at=at)],
         flags=judgements.flags(connection, one.id),
@@ -203,15 +205,16 @@ def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> lis
 def by_tag(connection: Connection, one: Campaign) -> list[TagProgress]:
     """An item of several tags counts with each.  Items are grouped by their list of tags, of which there are few."""
     tags = cast(item.c.tags, Text)
-    query = select(tags, func.min(item.c.id), func.count(), _sum(slot.c.state == "done")).select_from(item.join(slot))
-    rows = connection.execute(query.where(item.c.campaign_id == one.id).group_by(tags)).all()
-    examples = select(item.c.id, item.c.tags).where(item.c.id.in_([row[1] for row in rows[:500]]))
-    lists = {number: tags_of for number, tags_of in connection.execute(examples)}
+    slots = select(slot.c.item_id, func.count().label("wanted"), _sum(slot.c.state == "done").label("done"))
+    each = slots.where(slot.c.campaign_id == one.id).group_by(slot.c.item_id).subquery()
+    query = select(tags, func.sum(each.c.wanted), func.sum(each.c.done))
+    joined = query.join_from(item, each, each.c.item_id == item.c.id)
+    rows = connection.execute(joined.where(tags != "[]").group_by(tags)).all()
     found: dict[str, list[int]] = {}
-    for _, example, wanted, done in rows:
-        for tag in lists.get(example, []):
+    for listed, wanted, done in rows:
+        for tag in json.loads(listed):
             totals = found.setdefault(tag, [0, 0])
-            totals[0] += wanted
+            totals[0] += int(wanted)
             totals[1] += int(done)
     return [TagProgress(tag, *totals) for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))]
 
@@ -283,7 +286,7 @@ def _timed(connection: Connection, one: Campaign) -> Sequence[int]:
     return connection.execute(select(judgement.c.active_ms).where(*mine).order_by(judgement.c.id.desc()).limit(TIMED)).scalars().all()
 
 
-def _finish(connection: Connection, one: Campaign, rest: int, at: datetime) -> Finish | None:
+def _finish(connection: Connection, one: Campaign, days: Sequence[Count], rest: int, at: datetime) -> Finish | None:
     first = connection.execute(
         select(judgement.c.made_at).where(judgement.c.campaign_id == one.id).order_by(judgement.c.id).limit(1)
     ).scalar()
@@ -295,7 +298,7 @@ def _finish(connection: Connection, one: Campaign, rest: int, at: datetime) -> F
         num_blocks = min(MOST_BLOCKS, last - math.ceil(moment(first).timestamp() / seconds))
         if num_blocks >= FEWEST_BLOCKS:
             starts = [stamp(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length] for ago in range(num_blocks, 0, -1)]
-            found = _blocks(connection, one, starts[0], length)
+            found = {day.start: (day.judgements, 0) for day in days} if name == "days" else _blocks(connection, one, starts[0], length)
             pace = interval.mean([found.get(start, (0, 0))[0] for start in starts])
             if pace.value <= 0:
                 return None
@@ -325,8 +328,8 @@ def _skips(connection: Connection, one: Campaign) -> dict[str, int]:
 
 
 def _drafts(connection: Connection, one: Campaign) -> int:
-    query = select(func.count()).select_from(draft.join(assignment, draft.c.token == assignment.c.token))
-    return int(connection.execute(query.where(assignment.c.campaign_id == one.id)).scalar_one())
+    here = select(assignment.c.campaign_id).where(assignment.c.token == draft.c.token).scalar_subquery()  # drafts are fewer than tasks
+    return int(connection.execute(select(func.count()).select_from(draft).where(here == one.id)).scalar_one())
 
 
 def _stands() -> ColumnElement[bool]:

@@ -11,11 +11,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
-from fairlead.labels import access, campaigns, chats, database, events, imports, items, jobs, judgements, people, snapshot, tasks
+from fairlead.labels import access, campaigns, chats, database, drafts, events, imports, items, jobs, judgements, people, snapshot, tasks
 from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
 
-MODULES = (access, campaigns, chats, events, imports, items, jobs, judgements, people, snapshot, tasks)  # those with tables
+MODULES = (access, campaigns, chats, drafts, events, imports, items, jobs, judgements, people, snapshot, tasks)  # those with tables
 metadata: MetaData = database.metadata
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 4_703_001  # any number that nothing else in the same PostgreSQL database locks

@@ -63,7 +63,7 @@ assignment = Table(
     Index("ix_assignment_campaign_id_rater_seq", "campaign_id", "rater", "seq", unique=True),
     Index("ix_assignment_rater_how", "rater", "how"),
     Index("ix_assignment_item_id_rater_how", "item_id", "rater", "how"),
-    Index("ix_assignment_campaign_id_how", "campaign_id", "how"),
+    Index("ix_assignment_campaign_id_how_rater_seq", "campaign_id", "how", "rater", "seq"),
 )
 LASTING = "how IS NULL OR how IN ('judged', 'skipped')"  # after these the person is not handed the item again
 Index(
@@ -118,27 +118,31 @@ def holding(connection: Connection, one: Campaign, rater: str) -> list[Assignmen
 
 def get(connection: Connection, token: str, rater: str, *, alone: bool = False) -> Assignment:
     """Raises NotFound for a token that is not this person's.  `alone`: until the transaction ends nobody else gets it so."""
+    return _assignment(connection, require(connection, token, rater, alone=alone))
+
+
+def require(connection: Connection, token: str, rater: str, *, campaign_id: int | None = None, alone: bool = False) -> Any:
+    """The row of `assignment`, without the texts of its item.  Raises NotFound as `get` does, and where it is of another campaign."""
     query = select(assignment).where(assignment.c.token == token, assignment.c.rater == rater)
     if alone:
         _one_by_one(connection, rater)
         query = query.with_for_update()
     row = connection.execute(query).one_or_none()
-    if row is None:
+    if row is None or campaign_id not in (None, row.campaign_id):
         raise NotFound("there is no such task of yours.")
-    return _assignment(connection, row)
+    return row
 
 
 def heartbeat(connection: Connection, one: Campaign, token: str, rater: str, *, at: datetime | None = None) -> str:
     """Somebody is still at it: returns until when the item is held now.  Raises Conflict when it is not held any more."""
-    found = get(connection, token, rater)
-    if found.how is not None:
+    if require(connection, token, rater).how is not None:
         raise Conflict("this task is not held any more; what you wrote can still be sent.")
     return _renew(connection, one, [token], at or datetime.now(UTC))
 
 
 def release(connection: Connection, token: str, rater: str, *, at: datetime | None = None) -> None:
     """Let go: the item is there for others again, and for the same person.  Nothing happens to a task that has ended."""
-    get(connection, token, rater)
+    require(connection, token, rater)
     end(connection, token, "released", at=at or datetime.now(UTC))
 
 
@@ -172,6 +176,26 @@ def end(connection: Connection, token: str, how: str, *, at: datetime, reason: s
     else:
         free(connection, token)
     return True
+
+
+def skip(connection: Connection, task: Assignment, *, at: datetime, reason: str) -> bool:
+    """The person is not handed the item again, and its slot is open: also of a task that is judged, or whose hold was lost.  What they
+    hold of the item besides is let go.  False where this was said before.
+    """
+    if end(connection, task.token, "skipped", at=at, reason=reason):
+        return True
+    others = (assignment.c.item_id == task.item.id, assignment.c.rater == task.rater, assignment.c.token != task.token)
+    again = connection.execute(select(assignment.c.token).where(*others, assignment.c.how.is_(None)).with_for_update()).scalar()
+    if again is not None:
+        end(connection, again, "released", at=at)
+    values = {"reason": reason}
+    if not connection.execute(select(exists().where(*others, assignment.c.how.in_(("judged", "skipped"))))).scalar_one():
+        values |= {"how": "skipped", "ended_at": stamp(at)}  # else that other task is the one that counts
+    fresh = or_(assignment.c.reason.is_(None), assignment.c.how == "judged")
+    said = update(assignment).where(assignment.c.token == task.token, fresh).values(values)
+    is_new = bool(connection.execute(said).rowcount)
+    free(connection, task.token)
+    return is_new
 
 
 def free(connection: Connection, token: str) -> None:
@@ -233,11 +257,11 @@ def _take(connection: Connection, one: Campaign, rater: str, at: datetime) -> As
 def _next_seq(connection: Connection, one: Campaign, rater: str) -> int:
     """A place that came back unused, else the next one."""
     mine = (assignment.c.campaign_id == one.id, assignment.c.rater == rater, assignment.c.seq.is_not(None))
-    unused = select(assignment.c.token, assignment.c.seq).where(*mine, assignment.c.how.in_(("skipped", "released", "expired")))
-    row = connection.execute(unused.order_by(assignment.c.seq).limit(1)).one_or_none()
-    if row is not None:
-        connection.execute(update(assignment).where(assignment.c.token == row.token).values(seq=None))
-        return int(row.seq)
+    unused = select(assignment.c.seq, assignment.c.token).where(*mine, assignment.c.how.in_(("skipped", "released", "expired")))
+    if back := connection.execute(unused).all():  # few; ordered by the database they would be looked for among all of the person's
+        seq, token = min(back)
+        connection.execute(update(assignment).where(assignment.c.token == token).values(seq=None))
+        return int(seq)
     last = connection.execute(select(func.max(assignment.c.seq)).where(*mine)).scalar()
     return 0 if last is None else int(last) + 1
 

@@ -120,7 +120,7 @@ async def stream(request: Request, slug: str, token: Token, n: Number, viewer: L
             said = chats.turns(connection, token)
             if n >= len(said):
                 raise NotFound("the conversation has no such turn.")
-            return said[n], chats.history(task, said, n)
+            return said[n], chats.history(task.item, said, n)
 
     turn, messages = await run_in_threadpool(found)
     live: talks.Talks = request.app.state.talks

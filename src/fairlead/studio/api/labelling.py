@@ -12,9 +12,8 @@ from sqlalchemy import Connection
 
 from fairlead.core import digest
 from fairlead.data.records import Messages, Role
-from fairlead.labels import campaigns, judgements, kinds, pace, tasks
+from fairlead.labels import campaigns, drafts, judgements, kinds, pace, tasks
 from fairlead.labels.campaigns import Campaign, State
-from fairlead.labels.errors import NotFound
 from fairlead.labels.judgements import LONGEST_NOTE, MOST_ACTIVE_MS, Judgement
 from fairlead.labels.kinds import Kind
 from fairlead.labels.tasks import Assignment
@@ -206,10 +205,11 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
     one = viewer.here
     with database.write() as connection:
         held = [] if viewer.paused else tasks.lease(connection, one, viewer.rater, count=body.count)
-        drafts = judgements.drafts(connection, viewer.rater, tokens=[task.token for task in held])
+    with database.read() as connection:  # nobody has to wait for what follows
+        begun = drafts.of(connection, viewer.rater, tokens=[task.token for task in held])
         mine = pace.of(connection, one.id, viewer.rater, utc_offset_min=body.utc_offset_min)
         guide = _guide_version(connection, one, viewer.rater)
-    shown = [_task(one, task, guide, drafts.get(task.token)) for task in held]
+    shown = [_task(one, task, guide, begun.get(task.token)) for task in held]
     return Handed(assignments=shown, state=one.state, paused=viewer.paused, mine=Pace(**vars(mine)))
 
 
@@ -217,8 +217,9 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
 def one_task(slug: str, token: Token, viewer: Labeller, database: Database) -> Task:
     """A task of one's own, held or not: for what was parked."""
     with database.read() as connection:
-        task = _mine(connection, viewer, token)
-        draft = judgements.drafts(connection, viewer.rater, tokens=[token]).get(token)
+        _mine(connection, viewer, token)
+        task = tasks.get(connection, token, viewer.rater)
+        draft = drafts.of(connection, viewer.rater, tokens=[token]).get(token)
         return _task(viewer.here, task, _guide_version(connection, viewer.here, viewer.rater), draft)
 
 
@@ -240,7 +241,7 @@ def release(slug: str, token: Token, viewer: Labeller, database: Database) -> No
 def save_draft(slug: str, token: Token, body: Draft, viewer: Labeller, database: Database) -> Saved:
     with database.write() as connection:
         _mine(connection, viewer, token)
-        return Saved(saved_at=judgements.save_draft(connection, token, viewer.rater, body.model_dump()))
+        return Saved(saved_at=drafts.save(connection, token, viewer.rater, body.model_dump()))
 
 
 @router.post(HERE + "/tasks/{token}/judgement")
@@ -282,13 +283,9 @@ def undo(slug: str, viewer: Labeller, database: Database) -> Task:
 @router.get(HERE + "/drafts")
 def parked(slug: str, viewer: Labeller, database: Database) -> Parked:
     """What this person has begun to write in this campaign and not sent."""
-    found = []
     with database.read() as connection:
-        for token, body in judgements.drafts(connection, viewer.rater).items():
-            task = tasks.get(connection, token, viewer.rater)
-            if task.campaign_id == viewer.here.id:
-                found.append(ParkedDraft(token=token, item=task.item.id, excerpt=_excerpt(body), how=task.how))
-    return Parked(drafts=found[::-1])
+        found = drafts.every(connection, viewer.here.id, viewer.rater)
+    return Parked(drafts=[ParkedDraft(token=one.token, item=one.item_id, excerpt=_excerpt(one.body), how=one.how) for one in found])
 
 
 @router.get(HERE + "/guide")
@@ -326,11 +323,8 @@ def preview(slug: str, body: PreviewBody, viewer: Labeller) -> Preview:
 # ---------------------------------------------------------------- as people see it
 
 
-def _mine(connection: Connection, viewer: Viewer, token: str) -> Assignment:
-    task = tasks.get(connection, token, viewer.rater)
-    if task.campaign_id != viewer.here.id:
-        raise NotFound("there is no such task of yours in this campaign.")
-    return task
+def _mine(connection: Connection, viewer: Viewer, token: str) -> None:
+    tasks.require(connection, token, viewer.rater, campaign_id=viewer.here.id)
 
 
 def _task(one: Campaign, task: Assignment, guide: GuideVersion, draft: dict[str, Any] | None) -> Task:

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from fairlead.labels import jobs, snapshot
+from fairlead.labels import filtering, jobs, snapshot
 from fairlead.labels.errors import NotFound
-from fairlead.labels.snapshot import Counts, Filters, Snapshot
+from fairlead.labels.filtering import Counts, Filters
+from fairlead.labels.snapshot import Snapshot
 from fairlead.studio.api.items import project
 from fairlead.studio.api.jobs import JobOut, job_out
 from fairlead.studio.folders import folder_in
@@ -50,7 +51,7 @@ class FiltersIn(BaseModel):
     quick: bool = Field(True, description="Also those made faster than anybody reads.")
 
     def filters(self) -> Filters:
-        return snapshot.filters_of(self.model_dump())
+        return filtering.of_json(self.model_dump())
 
 
 class NewSnapshot(BaseModel):
@@ -112,7 +113,7 @@ def preview(slug: str, body: FiltersIn, viewer: Lead, database: Database) -> Pre
     """Nothing is made."""
     with database.read() as connection:
         counts, others = snapshot.preview(connection, viewer.here, body.filters())
-    alternatives = [AlternativeOut(name=one.name, filters=snapshot.plain(one.filters), counts=_counts(one.counts)) for one in others]
+    alternatives = [AlternativeOut(name=one.name, filters=filtering.as_json(one.filters), counts=_counts(one.counts)) for one in others]
     return PreviewOut(counts=_counts(counts), alternatives=alternatives)
 
 
@@ -140,7 +141,7 @@ def download(settings: Settings, found: Snapshot, file: str) -> FileResponse:
 def snapshot_out(one: Snapshot) -> SnapshotOut:
     present = [*(f"{name}.jsonl" for name in one.counts.files), "datasheet.md", "datasheet.html", "manifest.json"]
     return SnapshotOut(
-        name=one.name, digest=one.digest, filters=snapshot.plain(one.filters), counts=_counts(one.counts), files=present,
+        name=one.name, digest=one.digest, filters=filtering.as_json(one.filters), counts=_counts(one.counts), files=present,
         made_by=one.made_by, made_at=one.made_at, train=snapshot.train_command(one),
     )  # fmt: skip
 

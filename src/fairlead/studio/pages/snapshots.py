@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import campaigns, jobs, judgements, people, snapshot
-from fairlead.labels.snapshot import Filters
+from fairlead.labels import campaigns, filtering, jobs, judgements, people, snapshot
+from fairlead.labels.filtering import Counts, Filters
 from fairlead.studio import html, render, words
 from fairlead.studio.api import snapshots as snapshot_api
 from fairlead.studio.api.items import project
@@ -67,7 +67,7 @@ def every(request: Request, slug: str, viewer: Watcher, database: Database) -> R
 @router.get("/c/{slug}/snapshots-preview")
 def preview(request: Request, slug: str, viewer: Lead, database: Database, form: Annotated[Form, Query()]) -> Response:
     """The part of the page that counts."""
-    counts: snapshot.Counts | None = None
+    counts: Counts | None = None
     others: list[snapshot.Alternative] = []
     error = None
     try:
@@ -75,7 +75,7 @@ def preview(request: Request, slug: str, viewer: Lead, database: Database, form:
             counts, others = snapshot.preview(connection, viewer.here, form.filters())
     except FairleadError as problem:
         error = str(problem)
-    plain = snapshot.plain(form.filters())
+    plain = filtering.as_json(form.filters())
     return html.page(request, "_counts.html", viewer, counts=counts, others=others, error=error, filters=plain, words=words, total=total)
 
 
@@ -91,7 +91,7 @@ def one(request: Request, slug: str, name: Name, viewer: Watcher, database: Data
     )  # fmt: skip
 
 
-def total(counts: snapshot.Counts) -> int:
+def total(counts: Counts) -> int:
     return sum(counts.files.values())
 
 
