@@ -261,7 +261,7 @@ def active_times(connection: Connection, campaign_id: int, rater: str, *, since:
 
 
 def set_options(connection: Connection, one: Campaign, options: Mapping[str, Any], *, by: str) -> Campaign:
-    """Those named; the others stay.  Raises Conflict for another scale once somebody has judged: what they said would mean something else."""
+    """Those named; the others stay.  Raises Conflict for another scale once somebody has judged on this one."""
     given = {**one.options, **options}
     if given["points"] != one.options["points"] and raters(connection, one.id):
         raise Conflict(f"people have judged on {one.options['points']} steps already; make a new campaign for another scale.")
