@@ -162,7 +162,7 @@ def one(slug: str, viewer: Watcher, database: Database) -> CampaignOut:
 def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) -> CampaignOut:
     """Kind and address stay. A lower overlap takes open judgements away; what is held or done stays."""
     given = body.model_dump(exclude_none=True)
-    options = {name: given.pop(name) for name in ("aspects", "chips", "points") if name in given}
+    options: dict[str, Any] = {name: given.pop(name) for name in ("aspects", "chips", "points") if name in given}
     overlap = given.pop("overlap", None)
     if given.get("pay_per_hour") == 0:
         given["pay_per_hour"] = None
