@@ -71,7 +71,7 @@ def make_campaign(url: str, *, num_items: int, overlap: int, slug: str = "storm"
     return made
 
 
-def add_people(url: str, campaign: Campaign, count: int, *, role: str = "labeller", scope: str = "label") -> dict[str, str]:
+def add_people(url: str, campaign: Campaign, count: int, *, role: str = "labeller", scopes: Sequence[str] = ("label",)) -> dict[str, str]:
     """rater -> token."""
     opened = open_database(url)
     found = {}
@@ -79,7 +79,7 @@ def add_people(url: str, campaign: Campaign, count: int, *, role: str = "labelle
         for number in range(count):
             one = people.add(connection, name=f"Person {number}", by="system")
             people.join(connection, one, campaign.id, role, by="system")
-            _, token = access.make_token(connection, one, name="benchmark", scopes={scope}, at=now())
+            _, token = access.make_token(connection, one, name="benchmark", scopes=scopes, at=now())
             found[one.rater] = token
     opened.close()
     return found

@@ -1,11 +1,13 @@
-"""How long people wait: for the next item, for the list of campaigns, for the server; and what an installation takes on the disk.
+"""How long people wait: for the next item, for pages, for the server; and what an installation takes on the disk.
 
 run  python -m benchmarks.studio_speed --json build/speed.json                            100,000 items; SQLite and PostgreSQL
      python -m benchmarks.studio_speed --items 2000 --asks 20 --databases sqlite          small
      python -m benchmarks.studio_speed --install --databases --json build/size.json       only the size, in an environment made for it
 
-One campaign with overlap 2.  A newcomer has done nothing; an old hand has judged half of the items, those that are handed out first.
-Each asks for the next item and judges it, over HTTP, one after the other, on a server that has nothing else to do.
+One campaign with overlap 2.  A newcomer has done nothing; an old hand has judged half of the items, those that are handed out first, and so
+has somebody else.  Each asks for the next item and judges it, over HTTP, one after the other, on a server that has nothing else to do.
+
+The figures of a dashboard are kept for a moment: `figures_first_ms` is asked once after each start, of a server that has none yet.
 """
 
 import argparse
@@ -59,25 +61,34 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
     for number in range(MORE_CAMPAIGNS):
         studio.make_campaign(url, num_items=5, overlap=2, slug=f"small-{number}")
     [(_, newcomer)] = studio.add_people(url, campaign, 1).items()
-    [(old_hand, token)] = studio.add_people(url, campaign, 1).items()
+    (old_hand, token), (another, _) = studio.add_people(url, campaign, 2).items()
     do_half(url, campaign, old_hand, num_items // 2)
-    [(_, lead)] = studio.add_people(url, campaign, 1, role="lead", scope="read").items()
-    starts = []
+    do_half(url, campaign, another, num_items // 2, n=1)
+    [(_, lead)] = studio.add_people(url, campaign, 1, role="lead", scopes=("read", "lead")).items()
+    starts, figures = [], []
     with studio.serving(url, folder) as [server]:
         for _ in range(5):
             server.stop()
             starts.append(server.start())
-        found: dict[str, Any] = {"start_s": spread(starts)}
+            figures += asked(server.url, "GET", "/api/v1/campaigns/large/progress", lead, 1)
+        found: dict[str, Any] = {"start_s": spread(starts), "figures_first_ms": spread(figures)}
         for who, held in (("newcomer", newcomer), ("old_hand", token)):
             found[f"next_{who}_ms"] = next_items(server.url, held, asks)
-        found["campaigns_ms"] = gets(server.url, "/api/v1/campaigns", lead, asks)
-        found["campaigns_page_ms"] = gets(server.url, "/campaigns", lead, asks)
-        found["progress_ms"] = gets(server.url, "/api/v1/campaigns/large/progress", lead, min(asks, 50))
+        for name, method, path, count in (
+            ("campaigns", "GET", "/api/v1/campaigns", asks),
+            ("campaigns_page", "GET", "/campaigns", asks),
+            ("figures_again", "GET", "/api/v1/campaigns/large/progress", min(asks, 50)),
+            ("snapshot_preview", "POST", "/api/v1/campaigns/large/snapshots/preview", min(asks, 10)),
+            ("overlap_3", "PATCH", "/api/v1/campaigns/large", 1),
+        ):
+            found[f"{name}_ms"] = spread(asked(server.url, method, path, lead, count))
     return found
 
 
-def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
-    """What the person would have been handed first, 400 a day: rows as `tasks` and `judgements` write them, without events."""
+def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0) -> None:
+    """What the person would have been handed first, 400 a day: rows as `tasks` and `judgements` write them, without events.
+    `n`: of the slots.
+    """
     opened, ended = open_database(url), datetime.now(UTC)
 
     def at(seq: int) -> str:
@@ -85,10 +96,10 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int) -> None:
 
     with opened.write() as connection:
         campaign = campaigns.by_id(connection, campaign.id)
-        first = select(slot.c.id, slot.c.item_id).where(slot.c.campaign_id == campaign.id, slot.c.n == 0).order_by(slot.c.rank).limit(count)
+        first = select(slot.c.id, slot.c.item_id).where(slot.c.campaign_id == campaign.id, slot.c.n == n).order_by(slot.c.rank).limit(count)
         rows = connection.execute(first).all()
         for start in range(0, len(rows), CHUNK):
-            part = [(f"old-{start + k:08}", start + k, row) for k, row in enumerate(rows[start : start + CHUNK])]
+            part = [(f"old-{n}-{start + k:08}", start + k, row) for k, row in enumerate(rows[start : start + CHUNK])]
             connection.execute(
                 insert(assignment),
                 [
@@ -134,14 +145,17 @@ def next_items(url: str, token: str, asks: int) -> dict[str, float]:
     return spread(times[1:])  # the first one opens connections
 
 
-def gets(url: str, path: str, token: str, asks: int) -> dict[str, float]:
+def asked(url: str, method: str, path: str, token: str, count: int) -> list[float]:
+    """Milliseconds of each request."""
+    body = {"PATCH": {"overlap": 3}, "POST": {}}.get(method)
     times = []
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
-        for _ in range(asks + 1):
+        client.get(url + "/static/studio.css")  # which opens the connection
+        for _ in range(count):
             begun = time.perf_counter()
-            client.get(url + path).raise_for_status()
+            client.request(method, url + path, json=body).raise_for_status()
             times.append((time.perf_counter() - begun) * 1000)
-    return spread(times[1:])
+    return times
 
 
 def spread(values: list[float]) -> dict[str, float]:
