@@ -6,7 +6,7 @@
         page = browse(ada, viewport={"width": 360, "height": 740})
         page.goto(f"{studio.url}/c/{campaign.slug}/label")
 
-One server serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of its own.
+One server on each database serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of its own.
 """
 
 import json
@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 import get_chromium
-from databases import Files
+from databases import Copies, Files
 from fairlead.data.records import Message
 from fairlead.labels import access, campaigns, items, judgements, kinds, people
 from fairlead.labels.campaigns import Campaign
@@ -168,9 +169,27 @@ def furnished(folder: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Studio]:
-    folder: Path = tmp_path_factory.mktemp("studio")
-    database = open_database(files.copy(folder))
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("studio")
+    with served(files.copy(folder), folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory, copies: Copies) -> Iterator[Studio]:
+    with served(copies.copy(), tmp_path_factory.mktemp("studio")) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def studio(request: pytest.FixtureRequest) -> Studio:
+    made: Studio = request.getfixturevalue(f"on_{request.param}")
+    return made
+
+
+@contextmanager
+def served(url: str, folder: Path) -> Iterator[Studio]:
+    database = open_database(url)
     home = furnished(folder / "home")
     app = create_app(Settings(database=database.url, port=0, project=home.root), database)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))

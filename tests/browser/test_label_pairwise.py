@@ -194,7 +194,7 @@ def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studi
     page.route("**/guide", lambda route: held.append(route))
     page.on("request", lambda request: read.append(request.url) if request.url.endswith("/guide/read") else None)
     with page.expect_request("**/guide"):
-        page.keyboard.press("g")
+        page.locator("#open-guide").click()
     page.keyboard.press("g")
     with page.expect_response("**/guide") as came:
         held[0].continue_()
