@@ -176,6 +176,22 @@ def test_a_choice_that_did_not_arrive_is_sent_again(studio: Studio, browse: Brow
     expect(page.locator(".thread .assistant")).to_have_count(1)
 
 
+def test_a_message_waits_for_the_choice_before_it(studio: Studio, browse: Browse, server: Endpoint) -> None:
+    _, page = talk(studio, browse)
+    message = page.get_by_label("Your message")
+    message.press("Enter")
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    held: list[Route] = []
+    page.route("**/choice", lambda route: held.append(route))
+    page.keyboard.press("7")
+    message.fill("And a boat?")
+    message.press("Enter")
+    expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
+    held[0].continue_()
+    expect(page.locator(".thread .assistant")).to_have_count(1)
+    expect(message).to_have_value("")
+
+
 def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(studio: Studio, browse: Browse, server: Endpoint) -> None:
     _, page = talk(studio, browse)
     page.get_by_label("Your message").press("Enter")

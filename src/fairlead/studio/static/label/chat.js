@@ -70,6 +70,7 @@ export function chat(task, context) {
   let judged = 0; // turns before the last
   let most = 0;
   let sending = false;
+  let wanted = false; // the message is to be sent once the choice has arrived
   let opening = ""; // what is suggested to begin with
   let raw = false;
   /** @type {import("./types.js").Choice|undefined} what the server does not have yet */
@@ -177,6 +178,7 @@ export function chat(task, context) {
 
   async function say() {
     const message = area.value;
+    wanted = unsent !== undefined && message.trim() !== "";
     if (send.disabled || !message.trim()) return;
     let trouble = "";
     sending = true;
@@ -243,9 +245,11 @@ export function chat(task, context) {
       turn.choice = turn.kept;
       draw();
       if (why) hint.textContent = why;
+      wanted &&= !why;
       context.changed();
     }
     saving = false;
+    if (wanted) void say();
   }
 
   async function load() {
