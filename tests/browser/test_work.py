@@ -83,3 +83,18 @@ def test_nobody_has_asked_for_anything_yet(studio: Studio, browse: Browse) -> No
     page = browse(studio.person("New"))
     page.goto(f"{studio.url}/work")
     expect(page.get_by_role("heading", name="Nothing to label yet")).to_be_visible()
+
+
+def test_a_goal_for_the_day_stands_beside_what_is_done(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=2)
+    page = browse(studio.person("Ada", campaign))
+    page.goto(f"{studio.url}/me")
+    page.get_by_label("Judgements that you want to make in a day").fill("1200")
+    with page.expect_event("load"):  # it comes again as it is now
+        page.get_by_role("region", name="Look, keys and goal").get_by_role("button", name="Save").click()
+    page.goto(f"{studio.url}/c/{campaign.slug}/label")
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    expect(page.locator("#pace")).to_have_text("0 / 1,200 today")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.locator("#pace")).to_contain_text("1 / 1,200 today")

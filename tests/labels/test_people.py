@@ -121,7 +121,7 @@ def test_preferences_are_added_and_taken_away(database: Database) -> None:
         ada = people.prefer(connection, ada, {"theme": "dark", "keys": {"undo": "u"}})
         ada = people.prefer(connection, ada, {"theme": None, "hand": "left"})
         assert ada.preferences == {"keys": {"undo": "u"}, "hand": "left"}
-        for wrong in ({"theme": "pink"}, {"colour": "red"}, {"keys": {"undo": "u" * 9000}}):
+        for wrong in ({"daily_goal": 0}, {"daily_goal": 10_001}, {"theme": "pink"}, {"colour": "red"}, {"keys": {"undo": "u" * 9000}}):
             with pytest.raises(Invalid):
                 people.prefer(connection, ada, wrong)
 

@@ -67,7 +67,7 @@ membership = Table(
 
 CAMPAIGN_ROLES = ("viewer", "labeller", "adjudicator", "lead")  # each next one may do more, but a viewer does not label
 STUDIO_ROLES = ("viewer", "lead", "owner")  # the same in every campaign; an owner also rules over people
-PREFERENCES = ("theme", "hand", "keys")
+PREFERENCES = ("theme", "hand", "keys", "daily_goal")
 LONGEST_NAME = 120
 LARGEST_PREFERENCES = 8_000  # characters of all of them as text
 
@@ -212,6 +212,8 @@ def prefer(connection: Connection, one: Person, preferences: Mapping[str, Any]) 
     kept = {name: value for name, value in (one.preferences | dict(preferences)).items() if value is not None}
     if kept.get("theme", "light") not in ("light", "dark"):
         raise Invalid({"theme": "is light, dark or nothing"})
+    if not 1 <= kept.get("daily_goal", 1) <= 10_000:
+        raise Invalid({"daily_goal": "is 1 to 10,000, or nothing"})
     if len(str(kept)) > LARGEST_PREFERENCES:
         raise Invalid({"keys": "are too many"})
     connection.execute(update(person).where(person.c.id == one.id).values(preferences=kept))

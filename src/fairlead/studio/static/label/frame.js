@@ -84,10 +84,11 @@ function ago(ms) {
   return ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 3_600_000)} h`;
 }
 
-/** @param {{today: number, total: number, median_active_ms: number|null}} mine */
-export function drawPace(mine) {
+/** @param {{today: number, total: number, median_active_ms: number|null}} mine @param {number} [goal] */
+export function drawPace(mine, goal) {
   const median = mine.median_active_ms === null ? "" : ` · ${Math.max(1, Math.round(mine.median_active_ms / 1000))} s median`;
-  byId("pace").textContent = `${mine.today.toLocaleString("en")} today${median}`;
+  const today = [mine.today, ...(goal ? [goal] : [])].map((number) => number.toLocaleString("en")).join(" / ");
+  byId("pace").textContent = `${today} today${median}`;
 }
 
 /** Why there is no task.  @param {{state: string, paused: boolean}} handed */

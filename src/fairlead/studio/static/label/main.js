@@ -156,7 +156,7 @@ function submit() {
   finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said, choice });
   given = [...given, { task, draft }].slice(-MOST_BACK);
   mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
-  drawPace(mine);
+  drawPace(mine, config.preferences.daily_goal);
   advance();
   announce(`${said}, saved.${current ? "" : " Nothing left for now."}`);
   toast(`${said}, saved`, { kind: "good", action: [`Undo`, () => void undo()] });
@@ -281,7 +281,7 @@ async function fill() {
     status.offline = outbox.offline;
     status.loggedOut = failures = 0;
     mine = { ...handed.mine, today: handed.mine.today + outbox.waiting.filter((sent) => sent.what === "judgement").length };
-    drawPace(mine);
+    drawPace(mine, config.preferences.daily_goal);
     for (const task of /** @type {Task[]} */ (handed.assignments)) {
       if (finished.has(task.token) || task.token === current?.task.token || queue.some((ready) => ready.task.token === task.token)) continue;
       queue.push({ task, draft: await drafts.latest(task) });
