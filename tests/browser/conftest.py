@@ -6,7 +6,8 @@
         page = browse(ada, viewport={"width": 360, "height": 740})
         page.goto(f"{studio.url}/c/{campaign.slug}/label")
 
-One server on each database serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of its own.
+One server on each database serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of
+its own.
 """
 
 import json
