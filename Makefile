@@ -60,7 +60,7 @@ picture: $(VENV)/.test
 
 # Pictures of every page of the studio, light and dark, wide and phone: two minutes.
 screenshots: $(VENV)/.test
-	$(BIN)/python docs/make_screenshots.py build/screenshots
+	PYTHONPATH=tests $(BIN)/python docs/make_screenshots.py build/screenshots
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

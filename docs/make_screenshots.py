@@ -1,13 +1,12 @@
 """Pictures of the studio for its documentation: every kind of task and the pages of leads; light and dark, wide and phone.
 
-Usage: python docs/make_screenshots.py build/screenshots [NAME …]        all, or those whose names begin so
+Usage: PYTHONPATH=tests python docs/make_screenshots.py build/screenshots [NAME …]        all, or those whose names begin so
 
 Starts `fairlead studio serve --demo` on a project of its own, in which a run and some artifacts were put, lets the colleagues work
 for a while, freezes a snapshot, and looks at the pages with Chromium.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import get_chromium
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from fairlead.store import artifact as artifacts
@@ -34,8 +34,7 @@ RUN = "dpo-helpful-2f61c0ffee"
 def main(out: Path, wanted: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, demo(Path(name) / "project") as (url, link), sync_playwright() as playwright:
-        path = next((found for program in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(program))), None)
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=get_chromium.installed(), args=ARGUMENTS)
         session = log_in(browser, link)
         pages = addresses(session, url)
         session.pages[0].wait_for_timeout(COLLEAGUES_WORK_S * 1000)

@@ -4,6 +4,8 @@ Someone who watches holds no thread and no connection of the database while noth
 is its place, so that whoever was away goes on after the last number they have, from memory or from the table.  What one may see is decided
 by the caller, and asked again every few seconds: a stream ends with the session that opened it.
 
+What is read is read by threads of the loop itself, which waits for them when it ends: none is left with a connection of the database.
+
 A process learns of its own events at once (`wake`), and of another process's within half a second, by asking the table for its end.
 """
 
@@ -14,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-import anyio.to_thread
 from sqlalchemy.exc import OperationalError
 
 from fairlead.labels import events
@@ -71,8 +72,8 @@ class Live:
         self._watching[person] += 1
         try:
             self._start()
-            shown = await anyio.to_thread.run_sync(rights)
-            last = await anyio.to_thread.run_sync(self._last)
+            shown = await asyncio.to_thread(rights)
+            last = await asyncio.to_thread(self._last)
             place = last if after is None else min(after, last)
             yield f"retry: 2000\nid: {place}\n\n".encode()
             loop = asyncio.get_running_loop()
@@ -85,7 +86,7 @@ class Live:
                 place = found[-1].seq if found else place
                 left = self._heartbeat_s - (loop.time() - asked_at)
                 if left <= 0 or any(_is_about_rights(event) for event in found):
-                    shown, asked_at = await anyio.to_thread.run_sync(rights), loop.time()
+                    shown, asked_at = await asyncio.to_thread(rights), loop.time()
                     yield f"id: {place}\n: still here\n\n".encode()
                 elif not found:
                     await _wait(news, left)
@@ -113,10 +114,10 @@ class Live:
             self._woken.clear()
             try:
                 if self._end < 0:
-                    self._end, found = await anyio.to_thread.run_sync(self._last), []
+                    self._end, found = await asyncio.to_thread(self._last), []
                     self._tell()
                 else:
-                    found = await anyio.to_thread.run_sync(self._page, self._end)
+                    found = await asyncio.to_thread(self._page, self._end)
             except OperationalError as error:  # a database that is being started again comes back; those who watch wait
                 log.warning("the events cannot be read: %s", type(error).__name__)
                 found = []
@@ -138,7 +139,7 @@ class Live:
         if self._remembered and place >= self._remembered[0].seq - 1:
             skipped = place - self._remembered[0].seq + 1  # numbers have no gaps
             return [self._remembered[index] for index in range(skipped, min(skipped + PAGE, len(self._remembered)))]
-        return await anyio.to_thread.run_sync(self._page, place)
+        return await asyncio.to_thread(self._page, place)
 
     def _page(self, place: int) -> list[Event]:
         with self._database.read() as connection:
