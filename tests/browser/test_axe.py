@@ -23,6 +23,18 @@ WIDTHS = (1280, 360)
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
+@pytest.fixture(params=["light", "dark"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def studio(request: pytest.FixtureRequest, scheme: str) -> Studio:
+    """Every page is looked at on both databases, in one of the two schemes on each."""
+    made: Studio = request.getfixturevalue("on_sqlite" if scheme == "light" else "on_postgresql")
+    return made
+
+
 def problems(page: Page) -> list[dict[str, Any]]:
     """axe is put in by the debugger, for the page's own policy lets no foreign script in."""
     page.evaluate(AXE)
@@ -51,7 +63,6 @@ def test_axe_sees_what_is_wrong(studio: Studio, browse: Browse) -> None:
     assert {"button-name", "image-alt"} <= {each["rule"] for each in problems(page)}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_the_labelling_screen(studio: Studio, browse: Browse, kind: str, scheme: str) -> None:
     campaign = studio.campaign(kind, options={"chips": ["clearer", "shorter"]})
@@ -106,7 +117,6 @@ PAGES: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_of_leads_and_owners(studio: Studio, browse: Browse, name: str, scheme: str) -> None:
     campaign = studio.campaign("pairwise", items=3)
@@ -119,7 +129,6 @@ def test_pages_of_leads_and_owners(studio: Studio, browse: Browse, name: str, sc
     assert looked_at(page, studio.url + PAGES[name](campaign.slug).format(item=item)) == {}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", ["login", "join", "first"])
 def test_the_door(studio: Studio, browse: Browse, place: str, scheme: str) -> None:
     campaign = studio.campaign("pairwise")
