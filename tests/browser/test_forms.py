@@ -99,18 +99,18 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
     campaign = studio.campaign("aspects", items=1)
     page = browse(studio.person("Lead", campaign, role="lead"))
     page.goto(f"{studio.url}/c/{campaign.slug}/settings")
-    page.get_by_role("textbox", name="Aspects").fill("helpful, kind ,")
-    page.get_by_label("Reasons to choose from").fill("wrong, too long")
+    page.get_by_role("textbox", name="Aspects").fill("helpful\n kind \n")
+    page.get_by_label("Reasons to choose from").fill("wrong\ntoo long, dull")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved")).to_be_visible()
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
         one = campaigns.by_id(connection, campaign.id)
-        assert one.options == {"aspects": ["helpful", "kind"], "chips": ["wrong", "too long"], "points": 7}
+        assert one.options == {"aspects": ["helpful", "kind"], "chips": ["wrong", "too long, dull"], "points": 7}
         [task] = tasks.lease(connection, one, ada.rater)
         judgements.submit(connection, task.token, task.rater, key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}})
     page.get_by_label("Steps of the scale").fill("5")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("people have judged on 7 steps already")).to_be_visible()
+    expect(page.get_by_text("people judge on 7 steps already")).to_be_visible()
     with studio.database.read() as connection:
         assert campaigns.by_id(connection, campaign.id).options == one.options

@@ -190,6 +190,15 @@ def test_a_message_waits_for_the_choice_before_it(studio: Studio, browse: Browse
     held[0].continue_()
     expect(page.locator(".thread .assistant")).to_have_count(1)
     expect(message).to_have_value("")
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
+    page.keyboard.press("2")
+    message.fill("And a")
+    message.press("Enter")
+    message.press_sequentially(" ship?")  # not done yet after all
+    held[1].continue_()
+    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    expect(message).to_have_value("And a ship?")
+    expect(page.locator(".thread .assistant")).to_have_count(1)
 
 
 def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(studio: Studio, browse: Browse, server: Endpoint) -> None:
@@ -199,6 +208,10 @@ def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(studio:
     page.route("**/choice", lambda route: route.abort())
     page.keyboard.press("7")
     expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
+    page.route("**/chat", lambda route: route.abort())
+    page.reload()
+    page.get_by_label("Your message").press_sequentially("And")  # before the conversation is there
+    page.unroute("**/chat")
     page.reload()
     expect(page.get_by_role("radio", name="B better")).to_be_checked()
     page.unroute("**/choice")

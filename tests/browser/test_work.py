@@ -89,7 +89,7 @@ def test_a_goal_for_the_day_stands_beside_what_is_done(studio: Studio, browse: B
     campaign = studio.campaign("pairwise", items=2)
     page = browse(studio.person("Ada", campaign))
     page.goto(f"{studio.url}/me")
-    page.get_by_label("Judgements that you want to make in a day").fill("1200")
+    page.get_by_label("Judgements a day that you want to make").fill("1200")
     with page.expect_event("load"):  # it comes again as it is now
         page.get_by_role("region", name="Look, keys and goal").get_by_role("button", name="Save").click()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")

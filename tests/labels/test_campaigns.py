@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from fairlead.labels import campaigns, events, pace
+from fairlead.labels import campaigns, events, judgements, pace
 from fairlead.labels.campaigns import State
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.pace import Change
-from labels.build import ANN, BEN, LEAD
+from labels.build import ANN, BEN, LEAD, open_campaign, take
 
 
 def test_a_campaign_begins_as_a_draft_with_defaults(database: Database) -> None:
@@ -105,6 +105,37 @@ def test_the_edges_of_what_can_be_set(database: Database) -> None:
 def test_a_campaign_that_is_not_there(database: Database) -> None:
     with database.read() as connection, pytest.raises(NotFound, match="no campaign 'none'"):
         campaigns.get(connection, "none")
+
+
+def test_the_scale_stays_once_somebody_has_it_before_them(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind="rating", num_items=1)
+        one = judgements.set_options(connection, one, {"points": 5}, by=LEAD)
+        take(connection, one, ANN)
+        with pytest.raises(Conflict, match="judge on 5 steps already"):
+            judgements.set_options(connection, one, {"points": 7}, by=LEAD)
+        one = judgements.set_options(connection, one, {"points": 5, "chips": ["clear"]}, by=LEAD)
+        assert one.options == {"aspects": [], "chips": ["clear"], "points": 5}
+
+
+def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -> None:
+    with database.write() as connection:
+        one = open_campaign(connection, kind="rating", num_items=2)
+    shown = []
+
+    def hand_out() -> None:
+        with database.write() as connection:
+            take(connection, one, ANN)
+            shown.append(campaigns.by_id(connection, one.id).options["points"])
+
+    with database.write() as connection:
+        judgements.set_options(connection, one, {"points": 5}, by=LEAD)
+        thread = threading.Thread(target=hand_out)
+        thread.start()
+        thread.join(0.3)
+        assert shown == []  # it waits
+    thread.join(10)
+    assert shown == [5]
 
 
 def test_settings_change_and_say_so(database: Database) -> None:

@@ -203,6 +203,15 @@ def test_less_overlap_takes_away_what_nobody_has_begun(database: Database) -> No
         assert slots(connection, one) == {1: ["held", "done"]}
 
 
+@pytest.mark.parametrize(("texts", "why"), [(("yes", "yes \n"), "stands there twice"), (("yes", " \n"), "an answer is empty")])
+def test_answers_between_which_nobody_can_choose(database: Database, texts: tuple[str, str], why: str) -> None:
+    answers = tuple(Answer((Message("assistant", text),)) for text in texts)
+    with database.write() as connection:
+        one = open_campaign(connection, num_items=0)
+        with pytest.raises(Invalid, match=why):
+            items.add(connection, one, [NewItem((Message("user", "Well?"),), answers)], by=LEAD)
+
+
 @pytest.mark.parametrize("how", ["released", "expired", "skipped"])
 def test_what_was_begun_and_let_go_is_not_asked_again_beyond_a_lowered_overlap(database: Database, how: str) -> None:
     with database.write() as connection:

@@ -225,6 +225,28 @@ class Faulty(Database):
             yield connection
 
 
+@pytest.mark.parametrize(("away", "state"), [(2, "done"), (3, "failed")])
+def test_a_job_whose_database_is_away_is_taken_up_again_and_fails_at_last(database: Database, away: int, state: str) -> None:
+    tried = []
+
+    def needs_it(work: Work) -> dict[str, Any]:
+        tried.append(work.job.attempts)
+        if len(tried) <= away:
+            raise OperationalError("", {}, OSError("away"))
+        return {}
+
+    id = add(database, "breaks")
+    for _ in range(jobs.MAX_ATTEMPTS - 1):
+        with pytest.raises(OperationalError):
+            jobs.do_one(database, {"breaks": needs_it}, lease_s=0.05)
+        assert look(database, id).state == "running"
+        time.sleep(0.1)
+    jobs.do_one(database, {"breaks": needs_it}, lease_s=0.05)
+    found = look(database, id)
+    assert (found.state, tried) == (state, [1, 2, 3])
+    assert (found.error is not None and "OperationalError" in found.error) == (state == "failed")
+
+
 def test_a_database_that_was_away_does_not_end_the_worker(database: Database) -> None:
     faulty, stop = Faulty(database), threading.Event()
 

@@ -304,18 +304,6 @@ def test_events_hold_no_text_and_no_token(database: Database) -> None:
     assert task.token not in written
 
 
-def test_the_scale_stays_once_somebody_has_judged_on_it(database: Database) -> None:
-    with database.write() as connection:
-        one = open_campaign(connection, kind="rating", num_items=1)
-        one = judgements.set_options(connection, one, {"points": 5}, by=LEAD)
-        [task] = take(connection, one, ANN)
-        judge(connection, task, {"score": 5})
-        with pytest.raises(Conflict, match="judged on 5 steps already"):
-            judgements.set_options(connection, one, {"points": 7}, by=LEAD)
-        one = judgements.set_options(connection, one, {"points": 5, "chips": ["clear"]}, by=LEAD)
-        assert one.options == {"aspects": [], "chips": ["clear"], "points": 5}
-
-
 # ---------------------------------------------------------------- drafts and flags
 
 

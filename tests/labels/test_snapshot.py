@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from fairlead.core.config import DatasetRef
 from fairlead.data import reading
@@ -316,6 +316,17 @@ def test_filters_keep_what_they_say_and_count_the_rest(
     with database.read() as connection:
         counts, _ = snapshot.preview(connection, judged, Filters(**filters))
     assert (counts.files.get("comparisons", 0), counts.left_out, counts.judgements) == (num_rows, left_out, 6)
+
+
+def test_an_item_whose_texts_training_refuses_is_not_taken_for_all_in_a_preview(database: Database, judged: Campaign) -> None:
+    """No such item comes in any more; one may be there from before."""
+    with database.write() as connection:
+        first = judgements.current(connection, judged.id)[0].item_id
+        texts = ({"role": "assistant", "content": text} for text in ("same", "same "))
+        same = [{"messages": [text], "source": None, "params": None, "finished": None} for text in texts]
+        connection.execute(update(items.item).where(items.item.c.id == first).values(answers=same))
+        counts, _ = snapshot.preview(connection, judged, Filters())
+    assert counts.files == {"comparisons": 6} and counts.left_out == {}
 
 
 def test_a_preview_says_what_would_change_and_it_comes_true(database: Database, project: Project, judged: Campaign) -> None:

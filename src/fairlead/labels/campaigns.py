@@ -281,6 +281,11 @@ def _free_slug(connection: Connection, wanted: str) -> str:
     return next(slug for n in range(1, len(taken) + 2) if (slug := wanted if n == 1 else f"{wanted}-{n}") not in taken)
 
 
+def hold(connection: Connection, one: Campaign) -> None:
+    """Until the transaction ends, nothing that belongs to the campaign is added; on SQLite nothing at all is."""
+    connection.execute(select(campaign.c.id).where(campaign.c.id == one.id).with_for_update())
+
+
 def _alone(connection: Connection, one: Campaign) -> None:
     """On PostgreSQL those who come here at the same time take turns; on SQLite writers always do."""
     connection.execute(select(campaign.c.id).where(campaign.c.id == one.id).with_for_update(key_share=True))

@@ -29,7 +29,7 @@ from fairlead.data.records import (
 )  # fmt: skip
 from fairlead.data.sources import SourceRow
 from fairlead.labels import kinds, plain
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.items import Answer, NewItem, unjudgeable
 from fairlead.labels.kinds import Kind
 
 Fitted: TypeAlias = tuple[list[NewItem], list[Problem]]  # of a row: the items that it becomes, and what of it cannot be used
@@ -269,7 +269,7 @@ def _must_end_with_user(one: Given) -> None:
 
 def _unfit(item: NewItem) -> str | None:
     """What neither a person nor a database could make sense of."""
-    if len({answer.messages for answer in item.answers}) < len(item.answers):
-        return "the same answer stands there twice"
+    if why := unjudgeable(item.answers):
+        return why
     texts = [message.content for turns in (item.prompt, *(answer.messages for answer in item.answers)) for message in turns]
     return plain.problem([texts, item.tags, item.reference, [answer.params for answer in item.answers], [a.source for a in item.answers]])

@@ -151,6 +151,14 @@ def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: s
     return Added(len(new), num_rows - len(new))
 
 
+def unjudgeable(answers: Sequence[Answer]) -> str | None:
+    """Why nobody could say which is better, and training would take none of it."""
+    if not all(message.content.strip() for answer in answers for message in answer.messages):
+        return "an answer is empty"
+    texts = {tuple((message.role, message.content.strip()) for message in answer.messages) for answer in answers}
+    return "the same answer stands there twice" if len(texts) < len(answers) else None
+
+
 def set_overlap(connection: Connection, one: Campaign, overlap: int, *, by: str) -> None:
     """More slots for every item, or fewer: open ones go, what is held or done stays, until its holder lets go (`tasks.free`)."""
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
@@ -241,8 +249,8 @@ def _check(one: Campaign, row: NewItem, number: int) -> None:
         [[asdict(m) for m in row.prompt], [_stored(answer) for answer in row.answers], row.tags, row.reference, row.source]
     ):
         raise Invalid({"prompt": f"row {number} {why}"})
-    if len({answer.messages for answer in row.answers}) < len(row.answers):
-        raise Invalid({"answers": f"row {number} has the same answer twice; nobody can tell which is better"})
+    if why := unjudgeable(row.answers):
+        raise Invalid({"answers": f"row {number}: {why}"})
     if not 0 <= row.priority <= MAX_PRIORITY:
         raise Invalid({"priority": f"row {number}: is 0 to {MAX_PRIORITY}"})
     if row.selection_probability is not None and not 0 < row.selection_probability <= 1:

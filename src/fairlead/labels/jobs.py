@@ -261,12 +261,12 @@ def _do(held: Work, handler: Handler) -> None:
         outcome = {"state": "done", "result": handler(held)}
     except Lost:
         outcome = {"state": "queued", "attempts": 0} if held.stop.is_set() else {"state": "cancelled"}
-    except OperationalError:  # a database that is away for a moment: the job stays in hand until its lease ends, and is taken up again
-        raise
     except FairleadError as error:
         outcome = {"state": "failed", "error": str(error)}
     except Exception as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins
         log.exception("job %d (%s) failed", held.job.id, held.job.kind)
+        if isinstance(error, OperationalError) and held.job.attempts < MAX_ATTEMPTS:  # a database that is away for a moment
+            raise  # the job stays in hand until its lease ends, and is taken up again
         outcome = {"state": "failed", "error": f"A bug in Fairlead: {type(error).__name__}. The server's log has the details."}
     finally:
         over.set()

@@ -55,8 +55,8 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**copy.deepcopy(DEFAULT_OPTIONS), **{name: options[name] for name in options if name in DEFAULT_OPTIONS}}
     for name, most in (("aspects", 8), ("chips", 12)):
         words = merged[name]
-        if not isinstance(words, list) or not all(_is_name(word) for word in words):
-            problems[name] = "is a list of short names without commas, up to 40 characters each"
+        if not isinstance(words, list) or not all(isinstance(word, str) and 0 < len(word.strip()) <= 40 for word in words):
+            problems[name] = "is a list of short names, up to 40 characters each"
         elif len(words) > most or len(set(words)) < len(words):
             problems[name] = f"is at most {most} different names"
         elif why := plain.problem(words):
@@ -69,10 +69,6 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise Invalid(problems)
     return merged
-
-
-def _is_name(word: object) -> bool:
-    return isinstance(word, str) and 0 < len(word.strip()) <= 40 and "," not in word
 
 
 def to_kept(

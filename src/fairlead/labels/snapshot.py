@@ -15,12 +15,13 @@ from sqlalchemy import JSON, Column, Connection, ForeignKey, Index, Integer, Str
 
 from fairlead.core import files, jsonl
 from fairlead.core.errors import DataError
+from fairlead.data.records import Message
 from fairlead.labels import campaigns, chats, datasheet, events, filtering, items, jobs, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.filtering import Counts, Filters, Judged, Tally
-from fairlead.labels.items import Item
+from fairlead.labels.items import Answer, Item
 from fairlead.labels.judgements import Judgement, judgement
 from fairlead.labels.rows import File, Left, Out
 from fairlead.store import artifact as artifacts
@@ -67,7 +68,7 @@ class Alternative(NamedTuple):
 def preview(connection: Connection, one: Campaign, filters: Filters) -> tuple[Counts, list[Alternative]]:
     """What a snapshot would hold, and what it would with one filter changed.
 
-    Where people write nothing, one item stands for all: whether training takes each one's texts is seen when the snapshot is made.
+    Where people write nothing, one item stands for all, with texts that training takes: others are refused when the items come.
     """
     filters = filtering.check(one, filters)
     others: dict[str, Filters] = {}
@@ -101,7 +102,7 @@ def preview(connection: Connection, one: Campaign, filters: Filters) -> tuple[Co
         if item_id not in written:
             num_ranked = next((len(each.value["ranks"]) for each in made if "ranks" in each.value), 0)
             if num_ranked not in examples:
-                examples[num_ranked] = items.get(connection, one.id, item_id)
+                examples[num_ranked] = _example(items.get(connection, one.id, item_id))
             count(Judged(examples[num_ranked], made, {}), alike)
     for judged in _with_items(connection, one, written):
         count(judged, {})
@@ -197,6 +198,11 @@ def _fill(connection: Connection, one: Campaign, filters: Filters, folder: Path)
 
 
 # ---------------------------------------------------------------- which rows
+
+
+def _example(item: Item) -> Item:
+    answers = tuple(Answer((Message("assistant", f"Answer {n}"),), answer.source) for n, answer in enumerate(item.answers))
+    return replace(item, prompt=(Message("user", "Question"),), answers=answers)
 
 
 def _grouped(made: Iterable[Judgement]) -> dict[int, list[Judgement]]:

@@ -116,6 +116,11 @@ def holding(connection: Connection, one: Campaign, rater: str) -> list[Assignmen
     return [_assignment(connection, row) for row in rows]
 
 
+def any_handed_out(connection: Connection, one: Campaign) -> bool:
+    """Whether anybody ever had an item of the campaign."""
+    return connection.execute(select(assignment.c.token).where(assignment.c.campaign_id == one.id).limit(1)).scalar() is not None
+
+
 def get(connection: Connection, token: str, rater: str, *, alone: bool = False) -> Assignment:
     """Raises NotFound for a token that is not this person's.  `alone`: until the transaction ends nobody else gets it so."""
     return _assignment(connection, require(connection, token, rater, alone=alone))

@@ -4,7 +4,7 @@ Someone who watches holds no thread and no connection of the database while noth
 is its place, so that whoever was away goes on after the last number they have, from memory or from the table.  What one may see is decided
 by the caller, and asked again every few seconds: a stream ends with the session that opened it.
 
-What is read is read by threads of the loop itself, which waits for them when it ends: none is left with a connection of the database.
+What is read is read by threads of the loop itself: it waits for them when it ends, so that none outlives it with a connection in hand.
 
 A process learns of its own events at once (`wake`), and of another process's within half a second, by asking the table for its end.
 """

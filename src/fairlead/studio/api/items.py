@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, UploadFile
 from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import Connection
 
+from fairlead.data.parsing import check_turns
 from fairlead.data.parsing import messages as parse_messages
 from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Messages
@@ -228,7 +229,7 @@ def start(slug: str, body: ImportIn, viewer: Lead, database: Database, settings:
 @router.post(HERE + "/items", status_code=201)
 def add(slug: str, body: ItemsIn, viewer: Lead, database: Database) -> AddedOut:
     """Items sent by a program; at most 500 at once."""
-    rows = [_new(one, number) for number, one in enumerate(body.items, start=1)]
+    rows = [_new(one, number, viewer.here.kind) for number, one in enumerate(body.items, start=1)]
     with database.write() as connection:
         return AddedOut(**vars(items.add(connection, viewer.here, rows, by=viewer.rater)))
 
@@ -347,10 +348,14 @@ def _origin(connection: Connection, viewer: Viewer, body: OriginIn) -> Origin:
     return Origin(body.upload, tuple(body.rollouts))
 
 
-def _new(one: ItemIn, number: int) -> NewItem:
+def _new(one: ItemIn, number: int, kind: Kind) -> NewItem:
     def turns(said: list[MessageIn], field: str) -> Messages:
+        where = Where("items", number)
         try:
-            return parse_messages([each.model_dump() for each in said], field, Where("items", number))
+            made = parse_messages([each.model_dump() for each in said], field, where)
+            if field == "prompt" and kind not in ("conversation", "chat"):
+                check_turns(made, field, where, first="user", last="user")
+            return made
         except BadRow as error:
             raise Invalid({error.problem.field: f"item {number}: {error.problem.why}"}) from error
 

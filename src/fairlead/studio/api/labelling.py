@@ -205,6 +205,7 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
     one = viewer.here
     with database.write() as connection:
         held = [] if viewer.paused else tasks.lease(connection, one, viewer.rater, count=body.count)
+        one = campaigns.by_id(connection, one.id)  # with the options that hold from the first task on
     with database.read() as connection:  # nobody has to wait for what follows
         begun = drafts.of(connection, viewer.rater, tokens=[task.token for task in held])
         mine = pace.of(connection, one.id, viewer.rater, utc_offset_min=body.utc_offset_min)

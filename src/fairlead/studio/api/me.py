@@ -60,7 +60,7 @@ class Preferences(BaseModel):
     theme: Literal["light", "dark"] | None = None
     hand: Literal["left", "right"] | None = None
     keys: dict[str, str] | None = Field(None, description="Action of the labelling screen -> key.")
-    daily_goal: int | None = Field(None, description="Judgements that one wants to make in a day, 1 to 10,000.")
+    daily_goal: int | None = Field(None, description="Judgements a day that one wants to make in a campaign, 1 to 10,000.")
 
 
 Scope = Literal["read", "label", "lead", "owner", "account"]

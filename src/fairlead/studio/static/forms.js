@@ -3,7 +3,7 @@
 //   <form data-api="POST /api/v1/invites" data-then="#made">
 //
 // and its fields become the JSON body: a number from type=number, true or false from a lone checkbox, a list from checkboxes with `data-list`
-// or from a text with `data-list` and commas in it, any JSON from a field with `data-json`.  An empty field is "", or null with data-empty="null", or is left out with data-empty="leave".
+// or from the lines of a textarea with `data-list`, any JSON from a field with `data-json`.  An empty field is "", or null with data-empty="null", or is left out with data-empty="leave".
 //
 //   data-then="reload" | "/a/path/{slug}" | "#id"   afterwards; {slug} and each [data-fill="key"] inside #id are filled from the answer
 //   data-done="Saved"                               a toast
@@ -50,8 +50,8 @@ function bodyOf(form) {
   const body = {};
   for (const field of form.elements) {
     if (!field.name || field.disabled || field.name === "csrf" || (field.type === "radio" && !field.checked)) continue;
-    if ("list" in field.dataset && field.type === "text") {
-      body[field.name] = field.value.split(",").map((one) => one.trim()).filter(Boolean);
+    if ("list" in field.dataset && field.type === "textarea") {
+      body[field.name] = field.value.split("\n").map((one) => one.trim()).filter(Boolean);
     } else if ("list" in field.dataset) {
       body[field.name] ??= [];
       if (field.checked) body[field.name].push(field.value);

@@ -92,7 +92,7 @@ export function chat(task, context) {
   });
   scale.node.classList.add("scale");
   scale.node.hidden = true;
-  area.addEventListener("input", () => (draw(), context.changed()));
+  area.addEventListener("input", () => ((wanted = false), draw(), context.changed()));
   area.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -222,6 +222,7 @@ export function chat(task, context) {
       unsent = earlier;
       void save(now);
     }
+    earlier = undefined;
   }
 
   /** One choice after the other, until the server has the last.  @param {NonNullable<typeof now>} turn */
@@ -249,7 +250,7 @@ export function chat(task, context) {
       context.changed();
     }
     saving = false;
-    if (wanted) void say();
+    if (wanted && !gone.signal.aborted) void say();
   }
 
   async function load() {
@@ -275,7 +276,7 @@ export function chat(task, context) {
   return {
     stage: [h("section.talk", { "aria-label": "Conversation" }, thread, pair, composer)],
     dock: [scale.node],
-    read: () => ({ ...(own().trim() && { message: own() }), ...(unsent && { choice: unsent }) }),
+    read: () => ({ ...(own().trim() && { message: own() }), ...((unsent ?? earlier) && { choice: unsent ?? earlier }) }),
     write: (value) => {
       if (value.message) area.value = value.message;
       earlier = value.choice;
@@ -291,7 +292,7 @@ export function chat(task, context) {
     typed: () => own().length,
     unsent: () => {
       const sent = unsent;
-      unsent = undefined; // the judgement takes it along
+      unsent = earlier = undefined; // the judgement takes it along
       return sent;
     },
     first: area,
