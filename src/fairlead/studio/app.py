@@ -120,6 +120,7 @@ def create_app(
     app.state.board = Board(opened, clock)
     app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
     app.state.wrong_clients = Limiter(limit=40, per_s=900)  # of one address on the network: passwords and links
+    permissions.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *more))
     for router in API_ROUTERS:
         app.include_router(router, prefix=API, responses=errors.ANSWERS)
     for router in (*PAGE_ROUTERS, *more):
@@ -129,7 +130,6 @@ def create_app(
     app.add_middleware(Wakes, live=live)
     app.add_middleware(auth.Renews, settings=settings)
     app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB, is_lead=auth.is_lead)
-    permissions.check_routes(app)
     return app
 
 
