@@ -80,3 +80,11 @@ def test_wide_code_in_rendered_text_is_scrolled_by_keys(studio: Studio, browse: 
     page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")
     for tag in ("table", "pre"):
         assert page.locator(f".said {tag}").first.get_attribute("tabindex") == "0"
+
+
+def test_a_lineage_shows_what_it_is_about(studio: Studio, browse: Browse) -> None:
+    page = browse(studio.person("Olga Owner", owner=True), **PHONE)
+    page.goto(f"{studio.url}/lineage/model/helpful")
+    page.wait_for_load_state("load")
+    graph, focus = box(page.locator(".lineage-box")), box(page.locator(".lineage-box .node.focus"))
+    assert graph["x"] <= focus["x"] and focus["x"] + focus["width"] <= graph["x"] + graph["width"]
