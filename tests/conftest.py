@@ -107,7 +107,7 @@ def copies() -> Iterator[Copies]:
         made.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])  # quick ones are for one who is writing
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database with all tables, this test's own; every test that uses it runs on both kinds."""
     if request.param == "sqlite":
