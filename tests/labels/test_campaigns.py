@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.labels import campaigns, events, judgements, pace
+from fairlead.labels import campaigns, events, pace, tasks
 from fairlead.labels.campaigns import State
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -110,12 +110,11 @@ def test_a_campaign_that_is_not_there(database: Database) -> None:
 def test_the_scale_stays_once_somebody_has_it_before_them(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, kind="rating", num_items=1)
-        one = judgements.set_options(connection, one, {"points": 5}, by=LEAD)
+        one = campaigns.change(connection, one, by=LEAD, options=tasks.new_options(connection, one, {"points": 5}))
         take(connection, one, ANN)
         with pytest.raises(Conflict, match="judge on 5 steps already"):
-            judgements.set_options(connection, one, {"points": 7}, by=LEAD)
-        one = judgements.set_options(connection, one, {"points": 5, "chips": ["clear"]}, by=LEAD)
-        assert one.options == {"aspects": [], "chips": ["clear"], "points": 5}
+            tasks.new_options(connection, one, {"points": 7})
+        assert tasks.new_options(connection, one, {"points": 5, "chips": ["clear"]}) == {"aspects": [], "chips": ["clear"], "points": 5}
 
 
 def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -> None:
@@ -129,7 +128,7 @@ def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -
             shown.append(campaigns.by_id(connection, one.id).options["points"])
 
     with database.write() as connection:
-        judgements.set_options(connection, one, {"points": 5}, by=LEAD)
+        campaigns.change(connection, one, by=LEAD, options=tasks.new_options(connection, one, {"points": 5}))
         thread = threading.Thread(target=hand_out)
         thread.start()
         thread.join(0.3)

@@ -170,7 +170,7 @@ def every(connection: Connection, *, ids: Sequence[int] | None = None) -> list[C
 
 def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -> Campaign:
     """Name, audience, pay, currency, lease time or options; kind, slug and seed stay.  For the overlap see `items.set_overlap`, and for
-    options where people judge already `judgements.set_options`.
+    options where people judge already `tasks.new_options`.
     """
     problems = _problems(settings)
     problems |= {

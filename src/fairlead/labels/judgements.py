@@ -260,16 +260,6 @@ def active_times(connection: Connection, campaign_id: int, rater: str, *, since:
     return list(connection.execute(query.where(judgement.c.made_at >= since)).scalars())
 
 
-def set_options(connection: Connection, one: Campaign, options: Mapping[str, Any], *, by: str) -> Campaign:
-    """Those named; the others stay.  Raises Conflict for another scale once somebody has this one before them."""
-    campaigns.hold(connection, one)  # nobody is handed anything until this has ended
-    one = campaigns.by_id(connection, one.id)
-    given = {**one.options, **options}
-    if given["points"] != one.options["points"] and tasks.any_handed_out(connection, one):
-        raise Conflict(f"people judge on {one.options['points']} steps already; make a new campaign for another scale.")
-    return campaigns.change(connection, one, by=by, options=given)
-
-
 # ---------------------------------------------------------------- flags
 
 

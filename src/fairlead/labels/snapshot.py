@@ -87,25 +87,12 @@ def preview(connection: Connection, one: Campaign, filters: Filters) -> tuple[Co
     for name, each in wanted.items():
         choices.setdefault(replace(each, ties=True, min_margin=0), []).append(name)
 
-    def count(judged: Judged, known: dict[Any, list[Out | Left]]) -> None:
+    for judged, known in _outlined(connection, one):
         for choice, names in choices.items():
             chosen = filtering.choose(one, judged, choice, known)
             for name in names:
                 for _ in tallies[name].rows(chosen, wanted[name]):
                     pass
-
-    examples: dict[int, Item] = {}
-    alike: dict[Any, list[Out | Left]] = {}  # what was worked out for an example is the same of all items like it
-    by_item = _grouped(_outlines(connection, one))
-    written = {item_id: made for item_id, made in by_item.items() if not all(filtering.wordless(one, each) for each in made)}
-    for item_id, made in by_item.items():
-        if item_id not in written:
-            num_ranked = next((len(each.value["ranks"]) for each in made if "ranks" in each.value), 0)
-            if num_ranked not in examples:
-                examples[num_ranked] = _example(items.get(connection, one.id, item_id))
-            count(Judged(examples[num_ranked], made, {}), alike)
-    for judged in _with_items(connection, one, written):
-        count(judged, {})
     counts = {name: tally.counts() for name, tally in tallies.items()}
     return counts[""], [Alternative(name, each, counts[name]) for name, each in others.items()]
 
@@ -198,6 +185,23 @@ def _fill(connection: Connection, one: Campaign, filters: Filters, folder: Path)
 
 
 # ---------------------------------------------------------------- which rows
+
+
+def _outlined(connection: Connection, one: Campaign) -> Iterator[tuple[Judged, dict[Any, list[Out | Left]]]]:
+    """Every item that was judged, or an example that stands for it, and the rows that were worked out for what is like it."""
+    examples: dict[int, Item] = {}
+    alike: dict[Any, list[Out | Left]] = {}
+    written = {}
+    for item_id, made in _grouped(_outlines(connection, one)).items():
+        if not all(filtering.wordless(one, each) for each in made):
+            written[item_id] = made
+            continue
+        num_ranked = next((len(each.value["ranks"]) for each in made if "ranks" in each.value), 0)
+        if num_ranked not in examples:
+            examples[num_ranked] = _example(items.get(connection, one.id, item_id))
+        yield Judged(examples[num_ranked], made, {}), alike
+    for judged in _with_items(connection, one, written):
+        yield judged, {}
 
 
 def _example(item: Item) -> Item:

@@ -116,18 +116,28 @@ def holding(connection: Connection, one: Campaign, rater: str) -> list[Assignmen
     return [_assignment(connection, row) for row in rows]
 
 
-def any_handed_out(connection: Connection, one: Campaign) -> bool:
-    """Whether anybody ever had an item of the campaign."""
-    return connection.execute(select(assignment.c.token).where(assignment.c.campaign_id == one.id).limit(1)).scalar() is not None
+def new_options(connection: Connection, one: Campaign, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The campaign's options with these changed, for `campaigns.change` in the same transaction.  Raises Conflict for another scale once
+    anybody has had an item: what they say on this one would mean something else.
+    """
+    points = one.options["points"]
+    if changed.get("points", points) != points:
+        campaigns.hold(connection, one)  # nobody is handed anything until this has ended
+        handed_out = select(assignment.c.token).where(assignment.c.campaign_id == one.id).limit(1)
+        if connection.execute(handed_out).scalar() is not None:
+            raise Conflict(f"people judge on {points} steps already; make a new campaign for another scale.")
+    return {**one.options, **changed}
 
 
-def get(connection: Connection, token: str, rater: str, *, alone: bool = False) -> Assignment:
-    """Raises NotFound for a token that is not this person's.  `alone`: until the transaction ends nobody else gets it so."""
-    return _assignment(connection, require(connection, token, rater, alone=alone))
+def get(connection: Connection, token: str, rater: str, *, campaign_id: int | None = None, alone: bool = False) -> Assignment:
+    """Raises NotFound for a token that is not this person's in the campaign, or in any.  `alone`: until the transaction ends nobody else
+    gets it so.
+    """
+    return _assignment(connection, require(connection, token, rater, campaign_id=campaign_id, alone=alone))
 
 
 def require(connection: Connection, token: str, rater: str, *, campaign_id: int | None = None, alone: bool = False) -> Any:
-    """The row of `assignment`, without the texts of its item.  Raises NotFound as `get` does, and where it is of another campaign."""
+    """The row of `assignment`, as `get` finds it, without the texts of its item."""
     query = select(assignment).where(assignment.c.token == token, assignment.c.rater == rater)
     if alone:
         _one_by_one(connection, rater)

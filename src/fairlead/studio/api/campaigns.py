@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import browse, campaigns, chats, items, judgements, people
+from fairlead.labels import browse, campaigns, chats, items, people, tasks
 from fairlead.labels.campaigns import Campaign, Guidelines, State
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.kinds import Kind
@@ -169,7 +169,7 @@ def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) ->
     with database.write() as connection:
         here = campaigns.get(connection, slug)
         if options:
-            here = judgements.set_options(connection, here, options, by=viewer.rater)
+            given["options"] = tasks.new_options(connection, here, options)
         if given:
             here = campaigns.change(connection, here, by=viewer.rater, **given)
         if overlap is not None and overlap != here.overlap:

@@ -14,10 +14,8 @@ from fairlead.data.records import Messages
 from fairlead.labels import chats, kinds, tasks
 from fairlead.labels.chats import LONGEST_MESSAGE, MOST_ANSWERERS, MOST_TURNS, Answerer, Turn
 from fairlead.labels.errors import Conflict, NotFound
-from fairlead.labels.tasks import Assignment
 from fairlead.studio import answerers, render, talks
 from fairlead.studio.api.labelling import Direction, Token
-from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Labeller, Lead
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Configured, Database
@@ -86,8 +84,7 @@ class Answering(BaseModel):
 @router.get(TASK)
 def conversation(slug: str, token: Token, viewer: Labeller, database: Database) -> Talk:
     with database.read() as connection:
-        task = tasks.get(connection, token, viewer.rater)
-        _mine(viewer, task)
+        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
         said = chats.turns(connection, token)
     return Talk(opening=chats.opening(task), turns=[_turn(one) for one in said], most_turns=MOST_TURNS)
 
@@ -96,8 +93,7 @@ def conversation(slug: str, token: Token, viewer: Labeller, database: Database) 
 def say(slug: str, token: Token, body: SayBody, viewer: Labeller, database: Database) -> LiveTurn:
     """The next message; the answers come with the turn's stream.  Sending it twice is sending it once."""
     with database.write() as connection:
-        task = tasks.get(connection, token, viewer.rater, alone=True)
-        _mine(viewer, task)
+        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
         if task.how is not None:
             raise Conflict("this task is not held any more.")
         return _turn(chats.say(connection, viewer.here, task, n=body.n, message=body.message))
@@ -115,8 +111,7 @@ async def stream(request: Request, slug: str, token: Token, n: Number, viewer: L
 
     def found() -> tuple[Turn, Messages]:
         with database.read() as connection:
-            task = tasks.get(connection, token, viewer.rater)
-            _mine(viewer, task)
+            task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
             said = chats.turns(connection, token)
             if n >= len(said):
                 raise NotFound("the conversation has no such turn.")
@@ -132,8 +127,7 @@ async def stream(request: Request, slug: str, token: Token, n: Number, viewer: L
 def choose(slug: str, token: Token, n: Number, body: ChoiceBody, viewer: Labeller, database: Database) -> LiveTurn:
     """Which answer is better; also before they are complete, and again until the next message."""
     with database.write() as connection:
-        task = tasks.get(connection, token, viewer.rater, alone=True)
-        _mine(viewer, task)
+        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
         return _turn(chats.choose(connection, viewer.here, task, n=n, choice=body.choice, seen=body.seen))
 
 
@@ -162,11 +156,6 @@ def checked(bodies: list[AnswererBody], settings: Settings) -> list[Answerer]:
 
 
 # ---------------------------------------------------------------- as people see it
-
-
-def _mine(viewer: Viewer, task: Assignment) -> None:
-    if task.campaign_id != viewer.here.id:
-        raise NotFound("there is no such task of yours in this campaign.")
 
 
 def _turn(one: Turn) -> LiveTurn:

@@ -218,8 +218,7 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
 def one_task(slug: str, token: Token, viewer: Labeller, database: Database) -> Task:
     """A task of one's own, held or not: for what was parked."""
     with database.read() as connection:
-        _mine(connection, viewer, token)
-        task = tasks.get(connection, token, viewer.rater)
+        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
         draft = drafts.of(connection, viewer.rater, tokens=[token]).get(token)
         return _task(viewer.here, task, _guide_version(connection, viewer.here, viewer.rater), draft)
 

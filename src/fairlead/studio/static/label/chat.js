@@ -75,8 +75,6 @@ export function chat(task, context) {
   let raw = false;
   /** @type {import("./types.js").Choice|undefined} what the server does not have yet */
   let unsent;
-  /** @type {import("./types.js").Choice|undefined} made before the page was left, which may not have arrived */
-  let earlier;
   let saving = false;
 
   const thread = h("ol.thread", { "aria-label": "Conversation" }, ...task.prompt.filter((one, n) => one.role !== "user" || n < task.prompt.length - 1).map((one) => said(one, "li")));
@@ -178,7 +176,7 @@ export function chat(task, context) {
 
   async function say() {
     const message = area.value;
-    wanted = unsent !== undefined && message.trim() !== "";
+    wanted = now !== null && unsent !== undefined && message.trim() !== "";
     if (send.disabled || !message.trim()) return;
     let trouble = "";
     sending = true;
@@ -215,14 +213,12 @@ export function chat(task, context) {
     if (!saving) void save(now);
   }
 
-  /** A choice that was made before the page was left, and that the server never got. */
+  /** A choice out of the draft, made before the page was left, that the server never got. */
   function again() {
-    if (now && earlier?.n === now.n && earlier.choice !== now.choice) {
-      now.choice = earlier.choice;
-      unsent = earlier;
+    if (now && unsent?.n === now.n && unsent.choice !== now.choice) {
+      now.choice = unsent.choice;
       void save(now);
-    }
-    earlier = undefined;
+    } else unsent = undefined;
   }
 
   /** One choice after the other, until the server has the last.  @param {NonNullable<typeof now>} turn */
@@ -276,10 +272,10 @@ export function chat(task, context) {
   return {
     stage: [h("section.talk", { "aria-label": "Conversation" }, thread, pair, composer)],
     dock: [scale.node],
-    read: () => ({ ...(own().trim() && { message: own() }), ...((unsent ?? earlier) && { choice: unsent ?? earlier }) }),
+    read: () => ({ ...(own().trim() && { message: own() }), ...(unsent && { choice: unsent }) }),
     write: (value) => {
       if (value.message) area.value = value.message;
-      earlier = value.choice;
+      unsent = value.choice;
     },
     missing: () => {
       if (!num) return "Write something first";
@@ -292,7 +288,7 @@ export function chat(task, context) {
     typed: () => own().length,
     unsent: () => {
       const sent = unsent;
-      unsent = earlier = undefined; // the judgement takes it along
+      unsent = undefined; // the judgement takes it along
       return sent;
     },
     first: area,
