@@ -52,7 +52,7 @@ $(VENV)/.test: $(VENV)/.train
 
 # Make the embedded base model again, from nothing: about three quarters of an hour on two cores.
 base-model: $(VENV)/.train
-	sh configs/pocket/make_base_model.sh $(BIN)
+	sh configs/base_model/make_base_model.sh $(BIN)
 
 # The picture in the README: the top of the report that `make demo` made.
 picture: $(VENV)/.test

@@ -1,4 +1,4 @@
-"""What the pocket world's base model knows before anybody tunes it, family by family.
+"""What the toy world's base model knows before anybody tunes it, family by family.
 
 run  python -m benchmarks.base_model [MODEL] [--seed 0]
 
@@ -16,13 +16,13 @@ import torch
 
 from fairlead.core import seed
 from fairlead.data.records import Message, Messages
-from fairlead.loop import pocket
-from fairlead.model.batch import collate, in_micro_batches
-from fairlead.model.encode import Encoded, render
+from fairlead.encoding.batching import collate, in_micro_batches
+from fairlead.encoding.chat import Encoded, render
+from fairlead.loop import toy_world
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rehearse import gold, world
-from fairlead.rehearse.world import Task
-from fairlead.rollout.engine import Sampling, sample
+from fairlead.rollout.sampler import Sampling, sample
+from fairlead.simulate import gold, world
+from fairlead.simulate.world import Task
 from fairlead.stats import interval
 
 PER_FAMILY = 160
@@ -34,7 +34,12 @@ def right(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
     """Answers that are right, of those that were meant to be."""
     prompts = [policy.encode_prompt((Message("user", task.prompt),)) for task in tasks]
     rollouts = sample(
-        policy.network, prompts, Sampling(max_new_tokens=80), stop_ids=policy.stop_ids, pad_id=policy.pad_id, run_seed=run_seed
+        policy.network,
+        prompts,
+        Sampling(max_new_tokens=80),
+        stop_ids=policy.stop_ids,
+        pad_id=policy.pad_id,
+        run_seed=run_seed,
     )
     verdicts = [
         gold.judge_task(task, policy.text(rollout.tokens), finished=rollout.finish == "stop")
@@ -48,14 +53,18 @@ def tells(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
     """Pairs in which the right answer earns thanks rather than objection, more than the wrong one."""
     rng = seed.rng(run_seed, "tells")
     rows = [
-        _reply_only(policy, (Message("user", task.prompt), Message("assistant", answer)), Message("user", reply))
+        _reply_only(
+            policy, (Message("user", task.prompt), Message("assistant", answer)), Message("user", reply)
+        )
         for task in tasks
         for answer in (rng.choice(world.right_answers(task)), world.wrong_answer(task, rng))
         for reply in (THANKS, OBJECTION)
     ]
     batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
     with torch.no_grad():
-        scores = in_micro_batches(lambda part: policy.token_logps(part).sum(dim=1), batch, 4096).view(-1, 2, 2)  # [task, answer, reply]
+        scores = in_micro_batches(lambda part: policy.token_logps(part).sum(dim=1), batch, 4096).view(
+            -1, 2, 2
+        )  # [task, answer, reply]
     gain = (scores[:, 0, 0] - scores[:, 0, 1]) - (scores[:, 1, 0] - scores[:, 1, 1])
     return int((gain > 0).sum()), len(tasks)
 
@@ -63,15 +72,19 @@ def tells(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
 def _reply_only(policy: Policy, said: Messages, reply: Message) -> Encoded:
     """The conversation with the user's reply, of which only the reply is looked at."""
     before, whole = (
-        policy.tokenizer(render(policy.tokenizer, messages, generation_prompt=False), add_special_tokens=False)["input_ids"]
+        policy.tokenizer(
+            render(policy.tokenizer, messages, generation_prompt=False), add_special_tokens=False
+        )["input_ids"]
         for messages in (said, (*said, reply))
     )
     return Encoded(tuple(whole), tuple(i >= len(before) for i in range(len(whole))))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default=str(pocket.BASE_MODEL))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", nargs="?", default=str(toy_world.BASE_MODEL))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     policy = load_policy(args.model)
@@ -79,7 +92,10 @@ def main() -> None:
     for family in world.FAMILIES:
         tasks = world.tasks(args.seed, "base model", PER_FAMILY, held_out=False, family=family)
         columns = [interval.proportion(*count(policy, tasks, args.seed)) for count in (right, tells)]
-        print(f"{family:10} " + "   ".join(f"{c.value:.2f} [{c.low:.2f}, {c.high:.2f}] of {c.n:3}" for c in columns))
+        print(
+            f"{family:10} "
+            + "   ".join(f"{c.value:.2f} [{c.low:.2f}, {c.high:.2f}] of {c.n:3}" for c in columns)
+        )
 
 
 if __name__ == "__main__":

@@ -33,12 +33,12 @@ import torch
 from benchmarks import peers
 from fairlead.core import jsonl
 from fairlead.data.records import Comparison, Message
-from fairlead.model.encode import encode_prompt
+from fairlead.encoding.chat import encode_prompt
+from fairlead.forward.backend import Precision
 from fairlead.model.load import default_device
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Sampling
+from fairlead.rollout.sampler import sample
 
 PARTS = ("rate", "sft", "peers", "sample")
 LARGE = {
@@ -55,7 +55,9 @@ WORDS = {"prompt": (3.81, 1.15, 547), "chosen": (3.01, 0.99, 204), "rejected": (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--work", default="sft,reward,dpo", help="of the part `peers`")
     parser.add_argument("--trl", type=Path, help="a Python that has TRL 1.16")
@@ -72,13 +74,22 @@ def main() -> None:
     if args.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the workers too
     if default_device().type != args.device:
-        raise SystemExit("There is no CUDA device here. `--device cpu --small` runs everything on the CPU, for its own sake.")
+        raise SystemExit(
+            "There is no CUDA device here. `--device cpu --small` runs everything on the CPU, for its own sake."
+        )
     if args.small:
         args.batch, args.micro_tokens, args.threads = 4, 1024, 1
-    comparisons = peers.read_pairs(args.pairs) if args.pairs.is_file() else made_up_pairs(200 if args.small else 1144)
+    comparisons = (
+        peers.read_pairs(args.pairs) if args.pairs.is_file() else made_up_pairs(200 if args.small else 1144)
+    )
     model = args.out / ("small" if args.small else "model")
-    peers.make_model(model, comparisons, shape=SMALL if args.small else LARGE, vocabulary=0 if args.small else VOCABULARY)
-    found: dict[str, Any] = {"device": device_name(args.device), "rows": "file" if args.pairs.is_file() else "made up"}
+    peers.make_model(
+        model, comparisons, shape=SMALL if args.small else LARGE, vocabulary=0 if args.small else VOCABULARY
+    )
+    found: dict[str, Any] = {
+        "device": device_name(args.device),
+        "rows": "file" if args.pairs.is_file() else "made up",
+    }
     found["versions"] = {name: version(name) for name in ("fairlead", "torch", "transformers")}
     parts = [part for part in args.parts.split(",") if part != "peers" or args.trl]
     for part in parts:
@@ -115,10 +126,16 @@ def made_up_pairs(count: int) -> list[Comparison]:
 
     def text(side: str) -> str:
         mean, deviation, most = WORDS[side]
-        return " ".join(draw.choices(words, k=min(most, max(1, round(math.exp(draw.gauss(mean, deviation)))))))
+        return " ".join(
+            draw.choices(words, k=min(most, max(1, round(math.exp(draw.gauss(mean, deviation))))))
+        )
 
     return [
-        Comparison((Message("user", text("prompt")),), (Message("assistant", text("chosen")),), (Message("assistant", text("rejected")),))
+        Comparison(
+            (Message("user", text("prompt")),),
+            (Message("assistant", text("chosen")),),
+            (Message("assistant", text("rejected")),),
+        )
         for _ in range(count)
     ]
 
@@ -163,7 +180,10 @@ def sft(model: Path, comparisons: list[Comparison], args: argparse.Namespace) ->
     first = 1 + WARM
     measured = slice(first, first + args.measure)
     inside, head = matrix_weights(policy)
-    operations = [6 * inside * sum(step) + 6 * head * count for step, count in zip(tokens[measured], trained[measured], strict=True)]
+    operations = [
+        6 * inside * sum(step) + 6 * head * count
+        for step, count in zip(tokens[measured], trained[measured], strict=True)
+    ]
     own = rate(args)
     return {
         "parameters": sum(p.numel() for p in policy.network.parameters()),
@@ -172,8 +192,12 @@ def sft(model: Path, comparisons: list[Comparison], args: argparse.Namespace) ->
         "micro_tokens": args.micro_tokens,
         "way": chosen_way(home / "ours"),
         "tokens_per_step": round(statistics.mean(sum(step) for step in tokens[measured])),
-        "tokens_per_s": round(statistics.median(sum(step) / s for step, s in zip(tokens[measured], seconds, strict=True))),
-        "share_of_rate": round(statistics.median(count / s / own for count, s in zip(operations, seconds, strict=True)), 4),
+        "tokens_per_s": round(
+            statistics.median(sum(step) / s for step, s in zip(tokens[measured], seconds, strict=True))
+        ),
+        "share_of_rate": round(
+            statistics.median(count / s / own for count, s in zip(operations, seconds, strict=True)), 4
+        ),
         "card_tflops": round(own / 1e12, 2),
         "peak_mb": round(peak),
         "steps": len(seconds),
@@ -184,7 +208,9 @@ def trained_tokens(policy: Policy, rows: list[dict[str, Any]], sizes: list[int])
     """Tokens with a loss in each step, whose rows follow each other."""
 
     def encoded(row: dict[str, Any]) -> int:
-        prompt, completion = (tuple(Message(m["role"], m["content"]) for m in row[side]) for side in ("prompt", "completion"))
+        prompt, completion = (
+            tuple(Message(m["role"], m["content"]) for m in row[side]) for side in ("prompt", "completion")
+        )
         return sum(policy.encode(prompt + completion, num_context=len(prompt)).trained)
 
     counts = [encoded(row) for row in rows]
@@ -195,7 +221,11 @@ def trained_tokens(policy: Policy, rows: list[dict[str, Any]], sizes: list[int])
 def matrix_weights(policy: Policy) -> tuple[int, int]:
     """Weights that every token is multiplied with, and those of the head."""
     head = policy.network.get_output_embeddings().weight
-    inside = sum(p.numel() for name, p in policy.network.named_parameters() if p.dim() == 2 and "embed" not in name and p is not head)
+    inside = sum(
+        p.numel()
+        for name, p in policy.network.named_parameters()
+        if p.dim() == 2 and "embed" not in name and p is not head
+    )
     return inside, head.numel()
 
 
@@ -211,7 +241,10 @@ def beside_trl(model: Path, comparisons: list[Comparison], args: argparse.Namesp
     rows = []
     for work in args.work.split(","):
         for name, settings in (("default", {}), ("best", best_settings(work, has))):
-            rows.append(peers.measure(work, best_precision(), name, settings, model, comparisons, args) | {"installed": sorted(has)})
+            rows.append(
+                peers.measure(work, best_precision(), name, settings, model, comparisons, args)
+                | {"installed": sorted(has)}
+            )
             print(json.dumps({k: rows[-1][k] for k in peers.SHOWN}), flush=True)
     return rows
 
@@ -219,7 +252,9 @@ def beside_trl(model: Path, comparisons: list[Comparison], args: argparse.Namesp
 def installed(python: Path) -> set[str]:
     """Which of the fast kernels TRL's environment has."""
     code = "import importlib.util as u; print(*[n for n in ('flash_attn', 'kernels', 'liger_kernel') if u.find_spec(n)])"
-    return set(subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def best_settings(work: str, has: set[str]) -> dict[str, Any]:
@@ -228,7 +263,13 @@ def best_settings(work: str, has: set[str]) -> dict[str, Any]:
     Packing puts rows of several steps into one and so is not among them; without padding there is nothing that it would save.
     """
     settings: dict[str, Any] = {"gradient_checkpointing": False}
-    attention = "flash_attention_2" if "flash_attn" in has else "kernels-community/flash-attn2" if "kernels" in has else None
+    attention = (
+        "flash_attention_2"
+        if "flash_attn" in has
+        else "kernels-community/flash-attn2"
+        if "kernels" in has
+        else None
+    )
     if attention:
         settings["model"] = {"attn_implementation": attention}
         if work == "sft":  # DPO's is switched off in TRL 1.16, and reward models have none
@@ -246,7 +287,11 @@ def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespac
     network = policy.network.to(torch.bfloat16)
     longest = 24 if args.small else 256
     rows = [
-        (list(encode_prompt(policy.tokenizer, c.prompt)), len(policy.tokenizer(c.chosen[-1].content)["input_ids"])) for c in comparisons
+        (
+            list(encode_prompt(policy.tokenizer, c.prompt)),
+            len(policy.tokenizer(c.chosen[-1].content)["input_ids"]),
+        )
+        for c in comparisons
     ]
     found = []
     for slots in (4,) if args.small else (64, 128, 256):
@@ -261,7 +306,13 @@ def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespac
 
         draw()
         seconds = [seconds_of(draw, args.device) for _ in range(1 if args.small else 3)]
-        found.append({"slots": slots, "tokens": sum(limits), "tokens_per_s": round(sum(limits) / statistics.median(seconds))})
+        found.append(
+            {
+                "slots": slots,
+                "tokens": sum(limits),
+                "tokens_per_s": round(sum(limits) / statistics.median(seconds)),
+            }
+        )
     return found
 
 

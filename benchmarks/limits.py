@@ -28,17 +28,17 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
+from fairlead.encoding.batching import Batch, collate
+from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import Batch, collate
-from fairlead.model.encode import Encoded
-from fairlead.model.fresh import new_tokenizer
-from fairlead.model.heads import new_reward_model
+from fairlead.model.from_scratch import new_tokenizer
 from fairlead.model.load import to_default_device
 from fairlead.model.policy import Policy
+from fairlead.model.reward_model import new_reward_model
 from fairlead.ops.logprobs import Head, linear_logps, selected_logps
 from fairlead.recipes import ppo, sft
-from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Sampling
+from fairlead.rollout.sampler import sample
 from fairlead.store import project as projects
 from fairlead.store.run import open_run
 from fairlead.train.optim import adamw, update
@@ -48,7 +48,9 @@ PARTS = ("products", "sft", "loss", "trees", "decode", "roles")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--loss-child", nargs=2, metavar=("HOW", "VOCABULARY"), help=argparse.SUPPRESS)
@@ -63,7 +65,14 @@ def main() -> None:
         return
     found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     for part in args.parts.split(","):
-        found[part] = {"products": products, "sft": sft_shares, "loss": losses, "trees": trees, "decode": decode, "roles": roles}[part]()
+        found[part] = {
+            "products": products,
+            "sft": sft_shares,
+            "loss": losses,
+            "trees": trees,
+            "decode": decode,
+            "roles": roles,
+        }[part]()
         print(json.dumps({part: found[part]}, indent=1), flush=True)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +143,9 @@ def sft_shares() -> dict[str, Any]:
             batch = rows(count, 128, 128)
             optimizer = adamw(policy.trainable(), lr=1e-6)
             seconds = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
-            inside = sum(p.numel() for n, p in policy.trainable().items() if p.dim() == 2 and "embed" not in n)
+            inside = sum(
+                p.numel() for n, p in policy.trainable().items() if p.dim() == 2 and "embed" not in n
+            )
             head = policy.network.get_output_embeddings().weight.numel()
             operations = 6 * inside * batch.tokens.numel() + 6 * head * int(batch.response_mask.sum())
             found[f"hidden {hidden} {name}"] = {
@@ -217,7 +228,15 @@ def trees() -> list[dict[str, Any]]:
                 batch = rows(16, 256, 64, same_prompt=same)
                 seconds[same] = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
             gain, bound = seconds[1] / seconds[count], count * (4 + 1) / (4 + count)
-            found.append({"dtype": name, "K": count, "gain": round(gain, 2), "bound": round(bound, 2), "share": round(gain / bound, 3)})
+            found.append(
+                {
+                    "dtype": name,
+                    "K": count,
+                    "gain": round(gain, 2),
+                    "bound": round(bound, 2),
+                    "share": round(gain / bound, 3),
+                }
+            )
     return found
 
 
@@ -226,10 +245,20 @@ def decode() -> dict[str, Any]:
     prompts = [row.tolist() for row in rows(64, 64, 1).tokens]
     seconds = best_of(
         3,
-        lambda: sample(policy.network, prompts, Sampling(max_new_tokens=64), stop_ids=frozenset(), pad_id=0, run_seed=0, slots=64),
+        lambda: sample(
+            policy.network,
+            prompts,
+            Sampling(max_new_tokens=64),
+            stop_ids=frozenset(),
+            pad_id=0,
+            run_seed=0,
+            slots=64,
+        ),
     )
     block = torch.randn(64 << 20)  # 256 MiB, larger than any cache
-    bandwidth = 2 * block.numel() * 4 / best_of(5, lambda: block.clone())  # bytes per second, read and written
+    bandwidth = (
+        2 * block.numel() * 4 / best_of(5, lambda: block.clone())
+    )  # bytes per second, read and written
     weights = sum(p.numel() * 4 for p in policy.network.parameters())
     caches = 6 * 2 * 128 * 4 * 64 * 96  # layers, keys and values, width, bytes, rows, mean length
     return {
@@ -250,8 +279,13 @@ def roles() -> dict[str, Any]:
         peaks = {}
         for recipe in ("sft", "ppo"):
             command = [sys.executable, "-m", "benchmarks.limits", "--role-child", recipe, folder]
-            peaks[recipe] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    return {**{f"{name}_mb": peak["mb"] for name, peak in peaks.items()}, "ratio": round(peaks["ppo"]["mb"] / peaks["sft"]["mb"], 3)}
+            peaks[recipe] = json.loads(
+                subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+            )
+    return {
+        **{f"{name}_mb": peak["mb"] for name, peak in peaks.items()},
+        "ratio": round(peaks["ppo"]["mb"] / peaks["sft"]["mb"], 3),
+    }
 
 
 def one_role(recipe: str, folder: Path) -> dict[str, float]:
@@ -259,14 +293,28 @@ def one_role(recipe: str, folder: Path) -> dict[str, float]:
     question = {"role": "user", "content": "a b c " * 40}
     data = project.data / "rows.jsonl"
     answer = {"role": "assistant", "content": "c b a " * 20}
-    jsonl.write(data, [{"prompt": [question | {"content": f"{question['content']} {i}"}], "completion": [answer]} for i in range(48)])
-    common = {"name": "made", "model": str(folder / "model"), "batch": 16, "precision": "bfloat16", "lora_rank": 16}
+    jsonl.write(
+        data,
+        [
+            {"prompt": [question | {"content": f"{question['content']} {i}"}], "completion": [answer]}
+            for i in range(48)
+        ],
+    )
+    common = {
+        "name": "made",
+        "model": str(folder / "model"),
+        "batch": 16,
+        "precision": "bfloat16",
+        "lora_rank": 16,
+    }
     if recipe == "sft":
         config: Any = sft.Config(demonstrations=str(data), held_out=0.0, **common)
     else:
         prompts = project.data / "prompts.jsonl"
         jsonl.write(prompts, [{"prompt": row["prompt"]} for _, row in jsonl.read(data)])
-        config = ppo.Config(prompts=str(prompts), reward=str(folder / "judge"), steps=3, epochs=1, max_new_tokens=64, **common)
+        config = ppo.Config(
+            prompts=str(prompts), reward=str(folder / "judge"), steps=3, epochs=1, max_new_tokens=64, **common
+        )
     module = {"sft": sft, "ppo": ppo}[recipe]
     with open_run(project, recipe, config, kind=module.KIND, quiet=True) as run:
         module.main(config, run)

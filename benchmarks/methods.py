@@ -1,4 +1,4 @@
-"""Every method on the pocket world: gold over the SFT model that all of them start from, at about equal compute.
+"""Every method on the toy world: gold over the SFT model that all of them start from, at about equal compute.
 
 run  python -m benchmarks.methods --seeds 0 1 2 3 4 --out build/methods --json benchmarks/results/methods.json
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import over_seeds, pocket
+from benchmarks import over_seeds, toy_world
 from fairlead.data.records import Binary, Comparison
 from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, reward, rounds, sft, uft
 from fairlead.stats import interval
@@ -25,7 +25,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
 
 LONGEST = 64  # tokens of an answer
-FULL: dict[str, Any] = {"lora_rank": 0, "lr": 1e-4, "batch": 16}  # what the pages recommend for a model of this size
+FULL: dict[str, Any] = {
+    "lora_rank": 0,
+    "lr": 1e-4,
+    "batch": 16,
+}  # what the pages recommend for a model of this size
 PAIRS, SHOWN = {"comparisons": "comparisons"}, {"demonstrations": "demonstrations"}
 
 
@@ -43,7 +47,11 @@ def direct(**settings: Any) -> Method:
 
 
 def rewarded(recipe: Any, **settings: Any) -> Method:
-    return Method(recipe, {"reward": "reward", "prompts": "prompts"}, {"lora_rank": 0, "lr": 2e-4, "max_new_tokens": LONGEST, **settings})
+    return Method(
+        recipe,
+        {"reward": "reward", "prompts": "prompts"},
+        {"lora_rank": 0, "lr": 2e-4, "max_new_tokens": LONGEST, **settings},
+    )
 
 
 METHODS: dict[str, Method] = {
@@ -59,7 +67,9 @@ METHODS: dict[str, Method] = {
     "KTO": Method(kto, {"binary": "binary"}, {**FULL, "epochs": 1}),
     "UFT": Method(uft, SHOWN | PAIRS, {**FULL, "epochs": 1, "beta": 0.1}),
     "alternate": Method(alternate, SHOWN | PAIRS, {**FULL, "steps": 150}),
-    "best of 4, then SFT": Method(best_of_n, {"reward": "reward", "prompts": "half of the prompts"}, {"n": 4, "max_new_tokens": LONGEST}),
+    "best of 4, then SFT": Method(
+        best_of_n, {"reward": "reward", "prompts": "half of the prompts"}, {"n": 4, "max_new_tokens": LONGEST}
+    ),
     "PPO": rewarded(ppo, steps=12, critic_lr=3e-4, epochs=1, minibatches=4, kl_coef=0.1),
     "GRPO": rewarded(grpo, steps=24, minibatches=2),
     "RLOO": rewarded(grpo, steps=24, minibatches=2, baseline="leave-one-out"),
@@ -67,7 +77,11 @@ METHODS: dict[str, Method] = {
     "rounds of DPO": Method(
         rounds,
         {"reward": "reward", "prompts": "a quarter of the prompts"},
-        {"rounds": 2, "max_new_tokens": LONGEST, "train": tuple(f"{name}={value}" for name, value in FULL.items())},
+        {
+            "rounds": 2,
+            "max_new_tokens": LONGEST,
+            "train": tuple(f"{name}={value}" for name, value in FULL.items()),
+        },
     ),
     "SFT and DPO, averaged": Method(average, {"a": "SFT", "b": "DPO"}, {}),
 }
@@ -80,57 +94,76 @@ def main() -> None:
     over_seeds.prepare(args)
     seeds = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.methods))
     now = {name: plain(METHODS[name].settings) for name in args.methods}
-    whole = [seed for seed in seeds.values() if all(name in seed and seed[name].get("settings") == now[name] for name in now)]
+    whole = [
+        seed
+        for seed in seeds.values()
+        if all(name in seed and seed[name].get("settings") == now[name] for name in now)
+    ]
     print(table(whole, args.methods))
 
 
 def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
-    home = pocket.prepare(out, seed)
-    pocket.train(home, reward, reward.Config(name="reward", **(pocket.SETTINGS["reward"] | {"seed": seed})))
+    home = toy_world.prepare(out, seed)
+    toy_world.train(
+        home, reward, reward.Config(name="reward", **(toy_world.SETTINGS["reward"] | {"seed": seed}))
+    )
     sources = {
         "demonstrations": "dataset/demonstrations",
         "comparisons": "dataset/comparisons",
-        "binary": pocket.write(home, "binary", thumbs(pocket.comparisons(home))),
+        "binary": toy_world.write(home, "binary", thumbs(toy_world.comparisons(home))),
         "reward": "reward-model/reward",
         "prompts": "dataset/prompts-to-practise",
-        "half of the prompts": pocket.few_prompts(home, "prompts-to-practise", 1000),
-        "a quarter of the prompts": pocket.few_prompts(home, "prompts-to-practise", 500),
+        "half of the prompts": toy_world.few_prompts(home, "prompts-to-practise", 1000),
+        "a quarter of the prompts": toy_world.few_prompts(home, "prompts-to-practise", 500),
         "SFT": "model/sft",
         "DPO": "model/dpo",
     }
-    start = pocket.first_golds(pocket.answers(home, "model/sft", name="sft-answers", seed=seed))
+    start = toy_world.first_golds(toy_world.answers(home, "model/sft", name="sft-answers", seed=seed))
     found: dict[str, Any] = {"SFT": {"gold": sum(start) / len(start)}}
     for name in names:
         method = METHODS[name]
-        made, seconds = trained(home, name, method, {field: sources[source] for field, source in method.reads.items()}, seed)
+        made, seconds = trained(
+            home, name, method, {field: sources[source] for field, source in method.reads.items()}, seed
+        )
         label = made.manifest.name
-        golds = pocket.first_golds(pocket.answers(home, f"model/{label}", name=f"{label}-answers", seed=seed))
+        golds = toy_world.first_golds(
+            toy_world.answers(home, f"model/{label}", name=f"{label}-answers", seed=seed)
+        )
         gain = [after - before for after, before in zip(golds, start, strict=True)]
         rate = interval.win_rate(golds, start).interval
         found[name] = {
             "gold": sum(golds) / len(golds),
             "gain": interval.mean(gain).as_dict(),
             "win_rate": rate.as_dict(),
-            "kl": pocket.kl(home, label, "sft"),
+            "kl": toy_world.kl(home, label, "sft"),
             "seconds": seconds,
             "settings": plain(method.settings),
         }
-        print(seed, name, json.dumps({key: round(found[name][key], 3) for key in ("gold", "kl", "seconds")}), flush=True)
+        print(
+            seed,
+            name,
+            json.dumps({key: round(found[name][key], 3) for key in ("gold", "kl", "seconds")}),
+            flush=True,
+        )
     return found
 
 
-def trained(home: Project, name: str, method: Method, sources: dict[str, str], seed: int) -> tuple[Artifact, float]:
+def trained(
+    home: Project, name: str, method: Method, sources: dict[str, str], seed: int
+) -> tuple[Artifact, float]:
     label = name.lower().replace(",", "").replace(" ", "-").replace("+", "p")
     start = {} if method.recipe is average else {"model": "model/sft"}
     config = method.recipe.Config(name=label, seed=seed, **start, **sources, **method.settings)
     began = time.process_time()
-    made = pocket.train(home, method.recipe, config)
+    made = toy_world.train(home, method.recipe, config)
     if method.recipe is rounds:
         made = artifacts.load(home.artifacts / made.manifest.metrics["newest"])
     if method.recipe is best_of_n:  # whose answers are learned from in a second run
-        learn = sft.Config(name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2)
-        made = pocket.train(home, sft, learn)
-    return made, pocket.remembered(home, label, time.process_time() - began)
+        learn = sft.Config(
+            name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2
+        )
+        made = toy_world.train(home, sft, learn)
+    return made, toy_world.remembered(home, label, time.process_time() - began)
 
 
 def plain(settings: dict[str, Any]) -> Any:
@@ -157,9 +190,13 @@ def table(seeds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         mean = [sum(column) / len(column) for column in (golds, rates, kls, times)]
         cells = f"{mean[0]:.3f} | {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] | {sum(g > 0 for g in gains)} of {len(gains)}"
         rows.append((mean[0], f"| {name} | {cells} | {mean[1]:.3f} | {mean[2]:.2f} | {mean[3]:.0f} |"))
-    head = "| method | gold | gain over SFT | gains in | win rate | KL | CPU s |\n|---|---|---|---|---|---|---|"
+    head = (
+        "| method | gold | gain over SFT | gains in | win rate | KL | CPU s |\n|---|---|---|---|---|---|---|"
+    )
     start = sum(seed["SFT"]["gold"] for seed in seeds) / len(seeds)
-    return "\n".join([head, *(row for _, row in sorted(rows, reverse=True)), f"| SFT | {start:.3f} | | | | | |"])
+    return "\n".join(
+        [head, *(row for _, row in sorted(rows, reverse=True)), f"| SFT | {start:.3f} | | | | | |"]
+    )
 
 
 _COLUMNS = (

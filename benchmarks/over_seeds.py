@@ -21,7 +21,13 @@ Found = dict[str, Any]
 
 def arguments(about: str | None, out: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4], help="none: only sum up what the file of --json holds")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="*",
+        default=[0, 1, 2, 3, 4],
+        help="none: only sum up what the file of --json holds",
+    )
     parser.add_argument("--out", type=Path, default=Path(out))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
@@ -35,7 +41,9 @@ def prepare(args: argparse.Namespace) -> None:
 
 def each(args: argparse.Namespace, one: Callable[[Path, int], Found]) -> dict[str, Found]:
     """What `one` finds in a folder of its own for each seed, with what the file holds already; a seed's findings are merged by name."""
-    known: dict[str, Found] = json.loads(args.json.read_text(encoding="utf-8"))["seeds"] if args.json and args.json.exists() else {}
+    known: dict[str, Found] = (
+        json.loads(args.json.read_text(encoding="utf-8"))["seeds"] if args.json and args.json.exists() else {}
+    )
     for seed in map(str, args.seeds):
         known[seed] = known.get(seed, {}) | one(args.out / f"seed-{seed}", int(seed))
         save(args, known, {})

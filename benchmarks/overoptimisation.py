@@ -1,4 +1,4 @@
-"""Reward hacking in the pocket world, with and without defences: gold against the distance from where the policy began.
+"""Reward hacking in the toy world, with and without defences: gold against the distance from where the policy began.
 
 run  python -m benchmarks.overoptimisation --seeds 0 1 2 3 4 --out build/overoptimisation --json benchmarks/results/overoptimisation.json
 
@@ -25,9 +25,9 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from benchmarks import over_seeds, pocket
+from benchmarks import over_seeds, toy_world
 from fairlead.recipes import ppo, reward
-from fairlead.rehearse import campaign, raters
+from fairlead.simulate import campaign, raters
 from fairlead.stats import best_of, interval
 from fairlead.store.project import Project
 
@@ -42,7 +42,13 @@ BEST_OF = 32
 PROMPTS = 128  # of best-of-n
 JUDGED = 448  # prompts on which a published model is judged, of those that it practised on, as the curves are
 
-PPO: dict[str, Any] = {"model": "model/sft", "steps": STEPS, "lr": 5e-4, "critic_lr": 7.5e-4, "checkpoint_every": 20}
+PPO: dict[str, Any] = {
+    "model": "model/sft",
+    "steps": STEPS,
+    "lr": 5e-4,
+    "critic_lr": 7.5e-4,
+    "checkpoint_every": 20,
+}
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"reward": "single", "kl_coef": 0.0},
     "defended": {
@@ -62,20 +68,33 @@ def main() -> None:
 
 
 def one_seed(out: Path, seed: int) -> dict[str, Any]:
-    home = pocket.prepare(out, seed)
-    judged = pocket.flipped(campaign.comparisons(pocket.candidates(home), FOND, seed), FLIPPED, seed=seed)
-    labels = pocket.write(home, "fond", judged[: int(LABELS * len(judged))])
-    settings = pocket.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
-    pocket.train(home, reward, reward.Config(name="single", **settings))
-    pocket.train(home, reward, reward.Config(name="ensemble", **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY})))
-    asked = pocket.few_prompts(home, "prompts-to-practise", JUDGED)
+    home = toy_world.prepare(out, seed)
+    judged = toy_world.flipped(
+        campaign.comparisons(toy_world.candidates(home), FOND, seed), FLIPPED, seed=seed
+    )
+    labels = toy_world.write(home, "fond", judged[: int(LABELS * len(judged))])
+    settings = toy_world.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
+    toy_world.train(home, reward, reward.Config(name="single", **settings))
+    toy_world.train(
+        home,
+        reward,
+        reward.Config(name="ensemble", **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY})),
+    )
+    asked = toy_world.few_prompts(home, "prompts-to-practise", JUDGED)
     start = mean_gold(home, "sft", asked, seed)
     arms = {}
     for arm, special in ARMS.items():
-        trust = {"trust": special["reward"]}  # a quarter of the held-out labels are false too, which the admission report rightly minds
-        config = ppo.Config(name=arm, seed=seed, **(pocket.SETTINGS["aligned"] | PPO | special | trust))
-        made = pocket.train(home, ppo, config)
-        arms[arm] = told(pocket.curve(home, made), start=start, final=mean_gold(home, arm, asked, seed), kl=pocket.kl(home, arm, "sft"))
+        trust = {
+            "trust": special["reward"]
+        }  # a quarter of the held-out labels are false too, which the admission report rightly minds
+        config = ppo.Config(name=arm, seed=seed, **(toy_world.SETTINGS["aligned"] | PPO | special | trust))
+        made = toy_world.train(home, ppo, config)
+        arms[arm] = told(
+            toy_world.curve(home, made),
+            start=start,
+            final=mean_gold(home, arm, asked, seed),
+            kl=toy_world.kl(home, arm, "sft"),
+        )
     return {"arms": arms, "best_of_n": best_of_n(home, seed)}
 
 
@@ -84,7 +103,9 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
 
 def mean_gold(home: Project, model: str, prompts: str, seed: int) -> float:
     """Of a published model, on fresh answers: what chose the model did not see them."""
-    golds = pocket.first_golds(pocket.answers(home, f"model/{model}", name=f"{model}-answers", seed=seed, prompts=prompts))
+    golds = toy_world.first_golds(
+        toy_world.answers(home, f"model/{model}", name=f"{model}-answers", seed=seed, prompts=prompts)
+    )
     return sum(golds) / len(golds)
 
 
@@ -130,7 +151,11 @@ def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -
     design = numpy.stack([d, -bend(d)], axis=1)
     (alpha, beta), *_ = numpy.linalg.lstsq(design, gain, rcond=None)
     residual = gain - design @ numpy.array([alpha, beta])
-    return {"alpha": float(alpha), "beta": float(beta), "r2": 1 - float((residual**2).sum() / ((gain - gain.mean()) ** 2).sum())}
+    return {
+        "alpha": float(alpha),
+        "beta": float(beta),
+        "r2": 1 - float((residual**2).sum() / ((gain - gain.mean()) ** 2).sum()),
+    }
 
 
 # ---------------------------------------------------------------- best-of-n
@@ -138,16 +163,26 @@ def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -
 
 def best_of_n(home: Project, seed: int) -> dict[str, Any]:
     """Gold of the best of n by the proxy, n = 1, 2, 4, ..., for the single model and for the ensemble."""
-    rows = pocket.answers(
-        home, "model/sft", name="sft-many", seed=seed, prompts=pocket.few_prompts(home, "prompts-held-out", PROMPTS), per_prompt=BEST_OF
+    rows = toy_world.answers(
+        home,
+        "model/sft",
+        name="sft-many",
+        seed=seed,
+        prompts=toy_world.few_prompts(home, "prompts-held-out", PROMPTS),
+        per_prompt=BEST_OF,
     )
-    golds = numpy.array([pocket.golds_of(row) for row in rows])
+    golds = numpy.array([toy_world.golds_of(row) for row in rows])
     found: dict[str, Any] = {}
     for name, pool in (("single", "mean"), ("ensemble", "mean-variance")):
-        proxy = pocket.scores(home, name, rows, pool=pool)
+        proxy = toy_world.scores(home, name, rows, pool=pool)
         sizes = [2**k for k in range(BEST_OF.bit_length())]
-        rows_of_both = list(zip(proxy.tolist(), golds.tolist(), strict=True))  # a prompt's scores, and the worth of the same answers
-        means = [float(numpy.mean([best_of.expected(scores, n, worth) for scores, worth in rows_of_both])) for n in sizes]
+        rows_of_both = list(
+            zip(proxy.tolist(), golds.tolist(), strict=True)
+        )  # a prompt's scores, and the worth of the same answers
+        means = [
+            float(numpy.mean([best_of.expected(scores, n, worth) for scores, worth in rows_of_both]))
+            for n in sizes
+        ]
         distance = numpy.sqrt([best_of.kl(n) for n in sizes])
         fit = fitted(distance, numpy.array(means) - means[0], lambda d: d * d)
         found[name] = {"n": sizes, "gold": means, "d": distance.tolist(), "fit": fit}
@@ -167,7 +202,9 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for arm in ARMS:
         reached = [x for x in each(arm, "lost_at_four_times") if x is not None]
-        summary[arm] = {name: over(each(arm, name)) for name in ("start", "peak", "peak_kl", "final", "final_kl")}
+        summary[arm] = {
+            name: over(each(arm, name)) for name in ("start", "peak", "peak_kl", "final", "final_kl")
+        }
         summary[arm]["reached_four_times"] = len(reached)
         for what in ("of_gold", "of_gain"):
             summary[arm][f"lost_at_four_times_{what}"] = over([x[what] for x in reached]) if reached else None

@@ -29,9 +29,9 @@ from fairlead.data.formats import hh
 from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Comparison, Messages
 from fairlead.data.split import split_by_prompt
-from fairlead.model import batch as batches
-from fairlead.model import fresh
-from fairlead.model.encode import encode_prompt
+from fairlead.encoding import batching
+from fairlead.encoding.chat import encode_prompt
+from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
 
 HERE = Path(__file__).parent / "peer_workers"
@@ -58,12 +58,19 @@ TUNED: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", default=",".join(WORKS))
     parser.add_argument("--dtype", default="bf16,fp32")
     parser.add_argument("--rounds", default=",".join(ROUNDS))
     parser.add_argument("--trl", type=Path, default=Path("build/peers/trl1.16/bin/python"))
-    parser.add_argument("--trl-ppo", type=Path, default=Path("build/peers/trl1.12/bin/python"), help="TRL 1.12, the last with PPO")
+    parser.add_argument(
+        "--trl-ppo",
+        type=Path,
+        default=Path("build/peers/trl1.12/bin/python"),
+        help="TRL 1.12, the last with PPO",
+    )
     parser.add_argument("--pairs", type=Path, default=Path("../shared/data/hh_harmless/pairs.jsonl.gz"))
     parser.add_argument("--out", type=Path, default=Path("build/peers"))
     parser.add_argument("--measure", type=int, default=7, help="pairs of measurements")
@@ -98,17 +105,22 @@ def read_pairs(path: Path) -> list[Comparison]:
             comparison = hh.convert(row, Where(str(path), number))
         except BadRow:  # empty answers and the like
             continue
-        if all(sum(len(m.content) for m in comparison.prompt + side) < 3 * CONTEXT for side in (comparison.chosen, comparison.rejected)):
+        if all(
+            sum(len(m.content) for m in comparison.prompt + side) < 3 * CONTEXT
+            for side in (comparison.chosen, comparison.rejected)
+        ):
             found.append(comparison)
     return found
 
 
-def make_model(folder: Path, comparisons: list[Comparison], *, shape: dict[str, int] = SHAPE, vocabulary: int = 0) -> None:
+def make_model(
+    folder: Path, comparisons: list[Comparison], *, shape: dict[str, int] = SHAPE, vocabulary: int = 0
+) -> None:
     """A Qwen3 shape, random weights from seed 0, and a tokenizer of 8,192 tokens trained on the rows; `vocabulary` widens the head only."""
     if (folder / "config.json").exists():
         return
     texts = (message.content for c in comparisons for message in c.prompt + c.chosen + c.rejected)
-    tokenizer = fresh.new_tokenizer(texts, vocab_size=8192, context=CONTEXT)
+    tokenizer = from_scratch.new_tokenizer(texts, vocab_size=8192, context=CONTEXT)
     config = Qwen3Config(
         vocab_size=max(vocabulary, len(tokenizer)),
         **shape,
@@ -138,7 +150,9 @@ def measure(
     home.mkdir(parents=True, exist_ok=True)
     window = WINDOW if settings.get("group_by_length") else 1
     ours, theirs, tokens = write_rows(work, home, model, comparisons, args, window=window)
-    job = as_job(work, dtype, round_name, {k: v for k, v in settings.items() if k != "group_by_length"}, model, args) | {"window": window}
+    job = as_job(
+        work, dtype, round_name, {k: v for k, v in settings.items() if k != "group_by_length"}, model, args
+    ) | {"window": window}
     subprocess.run(["rm", "-rf", str(home / "theirs")], check=True)
     us = start_ours(job, ours, home)
     them = start(
@@ -161,7 +175,8 @@ def measure(
     starts = [1 + window * (1 + i) for i in range(args.measure)]  # the first step, and a turn for nothing
     num_tokens = [sum(sum(step) for step in tokens[start : start + window]) for start in starts]
     speed = {
-        name: round(statistics.median(n / a["seconds"] for n, a in zip(num_tokens, found, strict=True))) for name, found in answers.items()
+        name: round(statistics.median(n / a["seconds"] for n, a in zip(num_tokens, found, strict=True)))
+        for name, found in answers.items()
     }
     peak = {name: max(a["peak_mb"] for a in found) for name, found in answers.items()}
     return {
@@ -184,7 +199,9 @@ def measure(
     }
 
 
-def as_job(work: str, dtype: str, round_name: str, settings: dict[str, Any], model: Path, args: argparse.Namespace) -> dict[str, Any]:
+def as_job(
+    work: str, dtype: str, round_name: str, settings: dict[str, Any], model: Path, args: argparse.Namespace
+) -> dict[str, Any]:
     """What a worker is told."""
     return {
         "work": work,
@@ -209,18 +226,27 @@ def start_ours(job: dict[str, Any], rows: Path, home: Path) -> "subprocess.Popen
 
 
 def write_rows(
-    work: str, home: Path, model: Path, comparisons: list[Comparison], args: argparse.Namespace, *, window: int = 1
+    work: str,
+    home: Path,
+    model: Path,
+    comparisons: list[Comparison],
+    args: argparse.Namespace,
+    *,
+    window: int = 1,
 ) -> tuple[Path, Path, list[list[int]]]:
     """The rows for us, the rows for them in the order in which we take ours, and each row's tokens by step.
 
     With a `window` their rows are grouped by length within that many steps.
     """
-    tokenizer = fresh.PreTrainedTokenizerFast.from_pretrained(model)
+    tokenizer = from_scratch.PreTrainedTokenizerFast.from_pretrained(model)
     num_steps = 1 + window * (args.measure + 2)
     if work == "sample":
         # The answers' lengths are those of the data: row i may say as many tokens as its chosen answer has.
         rows = [
-            {"tokens": list(encode_prompt(tokenizer, c.prompt)), "limit": min(256, len(tokenizer(c.chosen[-1].content)["input_ids"]) + 1)}
+            {
+                "tokens": list(encode_prompt(tokenizer, c.prompt)),
+                "limit": min(256, len(tokenizer(c.chosen[-1].content)["input_ids"]) + 1),
+            }
             for c in comparisons
         ]
         random.Random(0).shuffle(rows)
@@ -236,9 +262,12 @@ def write_rows(
         asked = [as_row("dpo", c)["prompt"] for c in prompts]
         jsonl.write(home / "ours.jsonl", [{"prompt": prompt} for prompt in asked])
         answers = 4 if work == "grpo" else 1
-        order = batches.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, whole=True)
+        order = batching.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, whole=True)
         encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
-        jsonl.write(home / "theirs.jsonl", [{"prompt": asked[i], "tokens": encoded[i]} for step in order for i in step])
+        jsonl.write(
+            home / "theirs.jsonl",
+            [{"prompt": asked[i], "tokens": encoded[i]} for step in order for i in step],
+        )
         sizes = [[answers * (len(encoded[i]) + 64) for i in step] for step in order]
         return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), sizes
 
@@ -250,13 +279,17 @@ def write_rows(
     written = [as_row(work, c) for c in fitting]
     jsonl.write(home / "ours.jsonl", written)
     train, _ = split_by_prompt(fitting, held_out=0.01, seed=0)
-    steps = batches.step_rows(len(train), args.batch, num_steps, run_seed=0)
+    steps = batching.step_rows(len(train), args.batch, num_steps, run_seed=0)
     theirs = steps[:1]
     for start in range(1, num_steps, window):
         part = [i for step in steps[start : start + window] for i in step]
         theirs.append(sorted(part, key=lambda i: max(size(train[i]))) if window > 1 else part)
     jsonl.write(home / "theirs.jsonl", [as_row(work, train[i]) for part in theirs for i in part])
-    return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), [[sum(size(train[i])) for i in step] for step in steps]
+    return (
+        (home / "ours.jsonl").resolve(),
+        (home / "theirs.jsonl").resolve(),
+        [[sum(size(train[i])) for i in step] for step in steps],
+    )
 
 
 def as_row(work: str, comparison: Comparison) -> dict[str, Any]:
@@ -271,7 +304,11 @@ def as_row(work: str, comparison: Comparison) -> dict[str, Any]:
 def start(python: Path, script: Path, job: dict[str, Any], log: Path) -> "subprocess.Popen[str]":
     with log.open("w") as errors:
         return subprocess.Popen(
-            [str(python), str(script), json.dumps(job)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            [str(python), str(script), json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
 
 

@@ -16,32 +16,61 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.data.answers import read_answers
-from fairlead.loop.pocket import MODELS
-from fairlead.rehearse import words
+from fairlead.loop.toy_world import MODELS
+from fairlead.simulate import words
 
-COLUMNS = ("seed", "gold base", "gold SFT", "gold aligned", "win rate vs SFT", "KL", "reward model", "length only", "s", "MB")
+COLUMNS = (
+    "seed",
+    "gold base",
+    "gold SFT",
+    "gold aligned",
+    "win rate vs SFT",
+    "KL",
+    "reward model",
+    "length only",
+    "s",
+    "MB",
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=Path("build/quickstart"))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--read", action="store_true", help="only read what an earlier call has left in --out")
+    parser.add_argument(
+        "--read", action="store_true", help="only read what an earlier call has left in --out"
+    )
     args = parser.parse_args()
     folders = {seed: args.out / f"seed-{seed}" for seed in args.seeds}
-    summaries = {seed: summary(folder) if args.read else one_seed(folder, seed) for seed, folder in folders.items()}
+    summaries = {
+        seed: summary(folder) if args.read else one_seed(folder, seed) for seed, folder in folders.items()
+    }
     print(table(summaries))
     print(verdict(summaries))
     print(faults(list(folders.values())))
     print(flourishes(folders))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": machine(), "seeds": summaries}, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(
+            json.dumps({"machine": machine(), "seeds": summaries}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def one_seed(out: Path, seed: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "fairlead", "quickstart", "--out", str(out), "--seed", str(seed), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "fairlead",
+        "quickstart",
+        "--out",
+        str(out),
+        "--seed",
+        str(seed),
+        "--json",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return summary(out)
 
@@ -53,7 +82,12 @@ def summary(out: Path) -> dict[str, Any]:
 
 def machine() -> dict[str, str]:
     packages = {name: version(name) for name in ("fairlead", "torch", "transformers", "numpy")}
-    return {"python": platform.python_version(), "system": platform.platform(), "cores": str(os.cpu_count()), **packages}
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(os.cpu_count()),
+        **packages,
+    }
 
 
 def table(summaries: dict[int, dict[str, Any]]) -> str:
@@ -63,7 +97,10 @@ def table(summaries: dict[int, dict[str, Any]]) -> str:
         gold, rate, model = one["gold"], one["win_rate_vs_sft"], one["reward_model"]
         cells = [
             str(seed),
-            *(f"{gold[name]['mean']:.3f} [{gold[name]['low']:.3f}, {gold[name]['high']:.3f}]" for name in ("base", "sft", "aligned")),
+            *(
+                f"{gold[name]['mean']:.3f} [{gold[name]['low']:.3f}, {gold[name]['high']:.3f}]"
+                for name in ("base", "sft", "aligned")
+            ),
             f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]",
             f"{one['kl']:.2f}",
             f"{model['accuracy']:.3f} [{model['low']:.3f}, {model['high']:.3f}] (n {model['n']})",
@@ -79,7 +116,9 @@ def faults(folders: list[Path]) -> str:
     """Markdown: the share of held-out answers with each fault, mean over the seeds, and the extremes of the aligned model."""
     manifests = [folder / "artifacts" / "evaluation" / "evaluation" / "manifest.json" for folder in folders]
     found = [json.loads(path.read_text(encoding="utf-8"))["metrics"]["faults"] for path in manifests]
-    names = sorted({name for one in found for name in one}, key=lambda name: -sum(one[name]["base"] for one in found))
+    names = sorted(
+        {name for one in found for name in one}, key=lambda name: -sum(one[name]["base"] for one in found)
+    )
     lines = ["| fault | base | fine-tuned | aligned | aligned, least and most |", "|---|---|---|---|---|"]
     for name in names:
         means = [sum(one[name][model] for one in found) / len(found) for model in ("base", "sft", "aligned")]
@@ -103,7 +142,10 @@ def flourishes(folders: dict[int, Path]) -> str:
 
 
 def verdict(summaries: dict[int, dict[str, Any]]) -> str:
-    rising = sum(s["gold"]["base"]["mean"] < s["gold"]["sft"]["mean"] < s["gold"]["aligned"]["mean"] for s in summaries.values())
+    rising = sum(
+        s["gold"]["base"]["mean"] < s["gold"]["sft"]["mean"] < s["gold"]["aligned"]["mean"]
+        for s in summaries.values()
+    )
     above = sum(s["win_rate_vs_sft"]["low"] > 0.5 for s in summaries.values())
     slowest = max(s["seconds"] for s in summaries.values())
     largest = max(s["peak_rss_mb"] for s in summaries.values())

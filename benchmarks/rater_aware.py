@@ -1,4 +1,4 @@
-"""What knowing the raters recovers: ten simulated people judge the pocket world's answers, three near-random and one adversarial.
+"""What knowing the raters recovers: ten simulated people judge the toy world's answers, three near-random and one adversarial.
 
 run  python -m benchmarks.rater_aware --seeds 0 1 2 3 4 --out build/rater_aware --json benchmarks/results/rater_aware.json
 
@@ -17,12 +17,12 @@ from benchmarks import over_seeds
 from fairlead.core import seed as seeds
 from fairlead.data.records import Comparison, Message
 from fairlead.data.writing import write_records
-from fairlead.loop.pocket import BASE_MODEL
-from fairlead.model.heads import load_reward_model
-from fairlead.model.judged import score_conversations
+from fairlead.examples.judgements import score_conversations
+from fairlead.loop.toy_world import BASE_MODEL
+from fairlead.model.reward_model import load_reward_model
 from fairlead.recipes import reward
-from fairlead.rehearse import gold, raters, world
-from fairlead.rehearse.raters import Candidates, Rater
+from fairlead.simulate import gold, raters, world
+from fairlead.simulate.raters import Candidates, Rater
 from fairlead.stats import interval
 from fairlead.store import project as projects
 from fairlead.store.project import Project
@@ -48,8 +48,14 @@ def main() -> None:
         print(f"| {seed} | {one['naive']:.3f} | {one['aware']:.3f} | {one['oracle']:.3f} |")
     gap, gained = ([one[arm] - one["naive"] for one in found.values()] for arm in ("oracle", "aware"))
     recovered, points = interval.ratio(gained, gap), 100 * sum(gap) / len(gap)
-    print(f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) of a mean gap of {points:.1f} points")
-    summary = {"recovered": recovered.as_dict(), "gained": interval.mean(gained).as_dict(), "settings": SETTINGS}
+    print(
+        f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) of a mean gap of {points:.1f} points"
+    )
+    summary = {
+        "recovered": recovered.as_dict(),
+        "gained": interval.mean(gained).as_dict(),
+        "settings": SETTINGS,
+    }
     over_seeds.save(args, found, summary)
 
 
@@ -61,7 +67,11 @@ def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     write_records(project.data / "labels.jsonl", labels)
     write_records(project.data / "told.jsonl", told(labels))
     found: dict[str, Any] = {"labels": num_labels}
-    for arm, file, rater_effects in (("naive", "labels", False), ("aware", "labels", True), ("oracle", "told", False)):
+    for arm, file, rater_effects in (
+        ("naive", "labels", False),
+        ("aware", "labels", True),
+        ("oracle", "told", False),
+    ):
         config = reward.Config(
             name=arm,
             model=str(BASE_MODEL),
@@ -97,17 +107,27 @@ def worth(prompt: str, answer: str) -> float:
 def told(labels: Sequence[Comparison]) -> list[Comparison]:
     """What somebody would keep who knew who is who."""
     kept = [label for label in labels if not str(label.rater).startswith("random")]
-    return [replace(label, chosen=label.rejected, rejected=label.chosen) if label.rater == "adversary" else label for label in kept]
+    return [
+        replace(label, chosen=label.rejected, rejected=label.chosen) if label.rater == "adversary" else label
+        for label in kept
+    ]
 
 
-def trained(project: Project, config: reward.Config, test: Sequence[Candidates]) -> tuple[float, dict[str, Any]]:
+def trained(
+    project: Project, config: reward.Config, test: Sequence[Candidates]
+) -> tuple[float, dict[str, Any]]:
     with open_run(project, "reward", config, kind=reward.KIND) as run:
         made = reward.main(config, run)
     model = load_reward_model(str(made.folder))
-    texts = [(Message("user", item.prompt), Message("assistant", answer)) for item in test for answer in item.answers]
+    texts = [
+        (Message("user", item.prompt), Message("assistant", answer))
+        for item in test
+        for answer in item.answers
+    ]
     scores = score_conversations(model, texts, 4096)
     right = [
-        (scores[2 * i] > scores[2 * i + 1]) == (worth(item.prompt, item.answers[0]) > worth(item.prompt, item.answers[1]))
+        (scores[2 * i] > scores[2 * i + 1])
+        == (worth(item.prompt, item.answers[0]) > worth(item.prompt, item.answers[1]))
         for i, item in enumerate(test)
     ]
     return sum(right) / len(right), made.manifest.metrics

@@ -12,15 +12,17 @@ from pathlib import Path
 
 from fairlead.core import seed
 from fairlead.data.answers import read_answers
-from fairlead.loop.pocket import MODELS
-from fairlead.rehearse import gold
+from fairlead.loop.toy_world import MODELS
+from fairlead.simulate import gold
 from fairlead.stats import interval
 
 COUNT = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("draw", "score"))
     parser.add_argument("quickstart", type=Path)
     parser.add_argument("file", type=Path)
@@ -31,13 +33,21 @@ def main() -> None:
         guideline = (args.quickstart / "guidelines" / "helpful.md").read_text(encoding="utf-8")
         args.file.write_text(page(guideline, pairs), encoding="utf-8")
         return
-    said = [line.split()[-1].lower() for line in args.file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    said = [
+        line.split()[-1].lower()
+        for line in args.file.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     verdicts = [verdict(*pair) for pair in pairs]
     assert len(said) == len(verdicts), f"{len(said)} verdicts for {len(verdicts)} pairs"
     for number, (pair, one, other) in enumerate(zip(pairs, said, verdicts, strict=True), start=1):
         if one != other:
-            print(f"{number}: the reader said {one}, the rule {other}\n   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}")
-    agreed = interval.proportion(sum(one == other for one, other in zip(said, verdicts, strict=True)), len(said))
+            print(
+                f"{number}: the reader said {one}, the rule {other}\n   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}"
+            )
+    agreed = interval.proportion(
+        sum(one == other for one, other in zip(said, verdicts, strict=True)), len(said)
+    )
     print(f"agreed on {agreed.value * agreed.n:.0f} of {agreed.n} [{agreed.low:.2f}, {agreed.high:.2f}]")
 
 
@@ -60,7 +70,10 @@ def verdict(prompt: str, a: str, b: str) -> str:
 
 
 def page(guideline: str, pairs: Sequence[tuple[str, str, str]]) -> str:
-    shown = [f"## {number}\n\nPrompt: {prompt}\n\nA: {a}\n\nB: {b}\n" for number, (prompt, a, b) in enumerate(pairs, start=1)]
+    shown = [
+        f"## {number}\n\nPrompt: {prompt}\n\nA: {a}\n\nB: {b}\n"
+        for number, (prompt, a, b) in enumerate(pairs, start=1)
+    ]
     return guideline + "\nOne line per pair: its number, then A, B or tie.\n\n" + "\n".join(shown)
 
 

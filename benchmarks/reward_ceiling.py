@@ -21,12 +21,12 @@ from benchmarks import over_seeds
 from benchmarks.rater_aware import pairs
 from fairlead.data.records import Message
 from fairlead.data.writing import write_records
-from fairlead.loop.pocket import BASE_MODEL
-from fairlead.model.heads import load_reward_model
-from fairlead.model.judged import score_conversations
+from fairlead.examples.judgements import score_conversations
+from fairlead.loop.toy_world import BASE_MODEL
+from fairlead.model.reward_model import load_reward_model
 from fairlead.recipes import reward
-from fairlead.rehearse import raters, world
-from fairlead.rehearse.raters import Candidates, Rater
+from fairlead.simulate import raters, world
+from fairlead.simulate.raters import Candidates, Rater
 from fairlead.stats import calibration, interval
 from fairlead.store import project as projects
 from fairlead.store.run import open_run
@@ -41,11 +41,16 @@ SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4
 
 def main() -> None:
     parser = over_seeds.arguments(__doc__, "build/reward_ceiling")
-    parser.add_argument("--each", type=int, nargs="+", default=list(EACH), help="numbers of judged pairs of a prompt")
+    parser.add_argument(
+        "--each", type=int, nargs="+", default=list(EACH), help="numbers of judged pairs of a prompt"
+    )
     args = parser.parse_args()
     over_seeds.prepare(args)
     found = over_seeds.each(args, lambda out, seed: {str(each): one(out, seed, each) for each in args.each})
-    summary = {str(each): summarise([seed[str(each)] for seed in found.values() if str(each) in seed]) for each in args.each}
+    summary = {
+        str(each): summarise([seed[str(each)] for seed in found.values() if str(each) in seed])
+        for each in args.each
+    }
     print(json.dumps(summary, indent=2))
     over_seeds.save(args, found, summary | {"settings": SETTINGS})
 
@@ -56,22 +61,36 @@ def one(root: Path, seed: int, each: int) -> dict[str, Any]:
     for pair in pairs(NUM_TEST + NUM_PROMPTS, seed, each):
         every.setdefault(pair.prompt, []).append(pair)
     by_prompt = list(every.values())
-    test, judged = [those[0] for those in by_prompt[:NUM_TEST]], [pair for those in by_prompt[NUM_TEST:] for pair in those]
+    test, judged = (
+        [those[0] for those in by_prompt[:NUM_TEST]],
+        [pair for those in by_prompt[NUM_TEST:] for pair in those],
+    )
     file = project.data / f"labels-{each}.jsonl"
     write_records(file, raters.label(judged, raters.PANEL, run_seed=seed))
-    config = reward.Config(name=f"of-{each}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS)
+    config = reward.Config(
+        name=f"of-{each}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS
+    )
     with open_run(project, "reward", config, kind=reward.KIND, quiet=True) as run:
         made = reward.main(config, run)
     admission = json.loads((made.folder / "admission.json").read_text(encoding="utf-8"))
     found = judge(margins(str(made.folder), test), test, admission["calibration"]["temperature"])
     found["pairs"] = len(judged)
-    print(seed, each, json.dumps({name: round(value, 4) for name, value in found.items() if isinstance(value, float)}), flush=True)
+    print(
+        seed,
+        each,
+        json.dumps({name: round(value, 4) for name, value in found.items() if isinstance(value, float)}),
+        flush=True,
+    )
     return found
 
 
 def margins(folder: str, test: Sequence[Candidates]) -> Vector:
     """Score of the first answer of each pair above the second's.  [pairs]"""
-    texts = [(Message("user", item.prompt), Message("assistant", answer)) for item in test for answer in item.answers]
+    texts = [
+        (Message("user", item.prompt), Message("assistant", answer))
+        for item in test
+        for answer in item.answers
+    ]
     scores = numpy.asarray(score_conversations(load_reward_model(folder), texts, 4096), dtype=numpy.float64)
     return scores[0::2] - scores[1::2]
 
@@ -89,7 +108,10 @@ def judge(margins: Vector, test: Sequence[Candidates], temperature: float) -> di
         "ece_calibrated": ece(margins, p, temperature),
         "temperature": temperature,
         "families": {
-            name: [float(part[[task is not None and task.family == name for task in families]].mean()) for part in (agreed, known)]
+            name: [
+                float(part[[task is not None and task.family == name for task in families]].mean())
+                for part in (agreed, known)
+            ]
             for name in sorted({task.family for task in families if task is not None})
         },
     }
@@ -99,9 +121,14 @@ def preference(pair: Candidates, panel: Sequence[Rater]) -> float:
     """P(one of the panel prefers the first answer), whichever side it is shown on; a rater who would call it a tie says nothing."""
     found = []
     for rater in panel:
-        a, b = (raters.utility(rater, pair.prompt, answer, finished=done) for answer, done in zip(pair.answers, pair.finished, strict=True))
+        a, b = (
+            raters.utility(rater, pair.prompt, answer, finished=done)
+            for answer, done in zip(pair.answers, pair.finished, strict=True)
+        )
         if abs(a - b) >= rater.tie_width:
-            thought = (raters.sigmoid(a - b + rater.first_bias) + raters.sigmoid(a - b - rater.first_bias)) / 2
+            thought = (
+                raters.sigmoid(a - b + rater.first_bias) + raters.sigmoid(a - b - rater.first_bias)
+            ) / 2
             found.append((1 - rater.careless) * thought + rater.careless / 2)
     return sum(found) / len(found) if found else 0.5
 
@@ -118,7 +145,8 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     names = ("accuracy", "ceiling", "of_ceiling", "ece", "ece_calibrated", "temperature")
     means = {name: interval.mean([seed[name] for seed in seeds]).as_dict() for name in names}
     families = {
-        name: sum(seed["families"][name][0] for seed in seeds) / sum(seed["families"][name][1] for seed in seeds)
+        name: sum(seed["families"][name][0] for seed in seeds)
+        / sum(seed["families"][name][1] for seed in seeds)
         for name in seeds[0]["families"]
     }
     return means | {"families_of_ceiling": families}

@@ -35,7 +35,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def machine() -> dict[str, str]:
     packages = {name: version(name) for name in ("fastapi", "uvicorn", "sqlalchemy", "httpx")}
-    return {"python": platform.python_version(), "system": platform.platform(), "cores": str(os.cpu_count()), **packages}
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(os.cpu_count()),
+        **packages,
+    }
 
 
 @contextlib.contextmanager
@@ -51,19 +56,31 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
         yield url
 
 
-def make_campaign(url: str, *, num_items: int, overlap: int, slug: str = "storm", lease_s: int = 1800) -> Campaign:
+def make_campaign(
+    url: str, *, num_items: int, overlap: int, slug: str = "storm", lease_s: int = 1800
+) -> Campaign:
     """An open pairwise campaign."""
     opened = open_database(url)
     rows = (
         NewItem(
             (Message("user", f"Which of these is the better name for ship number {n}?"),),
-            tuple(Answer((Message("assistant", f"I would call it **{name} {n}**, as it sounds `right`."),)) for name in ("Hope", "Wind")),
+            tuple(
+                Answer((Message("assistant", f"I would call it **{name} {n}**, as it sounds `right`."),))
+                for name in ("Hope", "Wind")
+            ),
         )
         for n in range(num_items)
     )
     with opened.write() as connection:
         made = campaigns.create(
-            connection, name=slug, slug=slug, kind="pairwise", by="system", overlap=overlap, guidelines="Be fair.", lease_s=lease_s
+            connection,
+            name=slug,
+            slug=slug,
+            kind="pairwise",
+            by="system",
+            overlap=overlap,
+            guidelines="Be fair.",
+            lease_s=lease_s,
         )
         items.add(connection, made, rows, by="system")
         made = campaigns.set_state(connection, made, "open", by="system")
@@ -71,7 +88,9 @@ def make_campaign(url: str, *, num_items: int, overlap: int, slug: str = "storm"
     return made
 
 
-def add_people(url: str, campaign: Campaign, count: int, *, role: str = "labeller", scopes: Sequence[str] = ("label",)) -> dict[str, str]:
+def add_people(
+    url: str, campaign: Campaign, count: int, *, role: str = "labeller", scopes: Sequence[str] = ("label",)
+) -> dict[str, str]:
     """rater -> token."""
     opened = open_database(url)
     found = {}
@@ -106,9 +125,22 @@ class Server:
     def start(self) -> float:
         """Returns after how many seconds people could come."""
         begun = time.monotonic()
-        command = [sys.executable, "-m", "fairlead", "studio", "serve", "--json", "--port", str(self._port), "--project", str(self._folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "fairlead",
+            "studio",
+            "serve",
+            "--json",
+            "--port",
+            str(self._port),
+            "--project",
+            str(self._folder),
+        ]
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen([*command, "--database", self._database], stdout=subprocess.PIPE, stderr=log)
+            self._process = subprocess.Popen(
+                [*command, "--database", self._database], stdout=subprocess.PIPE, stderr=log
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, self.log.read_text()[-2000:]

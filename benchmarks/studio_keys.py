@@ -38,7 +38,9 @@ WATCH = """() => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--presses", type=int, default=60, help="of each kind")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -50,7 +52,14 @@ def main() -> None:
     ):
         secret = labeller(url, args.presses + 5)
         with sync_playwright() as playwright:
-            path = next((found for program in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(program))), None)
+            path = next(
+                (
+                    found
+                    for program in ("chromium", "chromium-browser", "google-chrome")
+                    if (found := shutil.which(program))
+                ),
+                None,
+            )
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
             context = browser.new_context(viewport={"width": 1280, "height": 860})
             context.add_cookies([{"name": COOKIE, "value": secret, "url": server.url}])
@@ -60,7 +69,9 @@ def main() -> None:
             found = measure(page, args.presses)
             found["chromium"] = browser.version
             browser.close()
-    studio.write_json(args.json, {"goal_p95_ms": GOAL_MS, "load": [round(load, 2), round(os.getloadavg()[0], 2)], **found})
+    studio.write_json(
+        args.json, {"goal_p95_ms": GOAL_MS, "load": [round(load, 2), round(os.getloadavg()[0], 2)], **found}
+    )
 
 
 def labeller(url: str, num_items: int) -> str:
@@ -93,7 +104,10 @@ def measure(page: Page, presses: int) -> dict[str, Any]:
             worked[kind].append(worked_ms() - began)
     paints = page.evaluate("window.paints")
     sent = [one for one in paints if one["key"] == "Enter"]
-    wall = {"choose": [one["ms"] for one in paints if one["key"] != "Enter"], "send_and_next": [one["ms"] for one in sent if one["next"]]}
+    wall = {
+        "choose": [one["ms"] for one in paints if one["key"] != "Enter"],
+        "send_and_next": [one["ms"] for one in sent if one["next"]],
+    }
     return {
         **{f"{kind}_paint_ms": spread(values) for kind, values in wall.items()},
         **{f"{kind}_main_thread_ms": spread(values) for kind, values in worked.items()},
@@ -104,7 +118,10 @@ def measure(page: Page, presses: int) -> dict[str, Any]:
 def spread(values: list[float]) -> dict[str, float]:
     return {
         "n": len(values),
-        **{name: round(studio.percentile(values, share), 1) for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1))},
+        **{
+            name: round(studio.percentile(values, share), 1)
+            for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1))
+        },
     }
 
 

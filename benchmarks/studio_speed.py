@@ -26,11 +26,11 @@ from sqlalchemy import insert, select, update
 
 from benchmarks import studio
 from fairlead.labels import campaigns
+from fairlead.labels.assignments import assignment, sides
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import open_database, stamp
 from fairlead.labels.items import item, slot
 from fairlead.labels.judgements import judgement
-from fairlead.labels.tasks import assignment, sides
 
 ROOT = Path(__file__).parents[1]
 GOALS_MS = {"next": 100, "list": 200}
@@ -40,11 +40,17 @@ A_DAY = 400  # judgements of one person
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--asks", type=int, default=300, help="of each person, and of each page")
-    parser.add_argument("--databases", nargs="*", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
-    parser.add_argument("--install", action="store_true", help="also install into a new environment, and measure it")
+    parser.add_argument(
+        "--databases", nargs="*", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
+    )
+    parser.add_argument(
+        "--install", action="store_true", help="also install into a new environment, and measure it"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found: dict[str, Any] = {"settings": {"items": args.items, "asks": args.asks}, "goals_p95_ms": GOALS_MS}
@@ -96,10 +102,18 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
 
     with opened.write() as connection:
         campaign = campaigns.by_id(connection, campaign.id)
-        first = select(slot.c.id, slot.c.item_id).where(slot.c.campaign_id == campaign.id, slot.c.n == n).order_by(slot.c.rank).limit(count)
+        first = (
+            select(slot.c.id, slot.c.item_id)
+            .where(slot.c.campaign_id == campaign.id, slot.c.n == n)
+            .order_by(slot.c.rank)
+            .limit(count)
+        )
         rows = connection.execute(first).all()
         for start in range(0, len(rows), CHUNK):
-            part = [(f"old-{n}-{start + k:08}", start + k, row) for k, row in enumerate(rows[start : start + CHUNK])]
+            part = [
+                (f"old-{n}-{start + k:08}", start + k, row)
+                for k, row in enumerate(rows[start : start + CHUNK])
+            ]
             connection.execute(
                 insert(assignment),
                 [
@@ -125,10 +139,14 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
             )  # fmt: skip
             for token, _, row in part:
                 connection.execute(update(slot).where(slot.c.id == row.id).values(state="done", token=token))
-        assert len(connection.execute(select(item.c.id).where(item.c.campaign_id == campaign.id).limit(count)).all()) == len(rows)
+        assert len(
+            connection.execute(select(item.c.id).where(item.c.campaign_id == campaign.id).limit(count)).all()
+        ) == len(rows)
     if not opened.is_sqlite:
         with opened.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            connection.exec_driver_sql("ANALYZE")  # as autovacuum has done on a studio that has run for a while
+            connection.exec_driver_sql(
+                "ANALYZE"
+            )  # as autovacuum has done on a studio that has run for a while
     opened.close()
 
 
@@ -141,7 +159,9 @@ def next_items(url: str, token: str, asks: int) -> dict[str, float]:
             times.append((time.perf_counter() - begun) * 1000)
             [task] = handed["assignments"]
             key = {"Idempotency-Key": f"speed-{number:06}"}
-            client.post(f"{here}/tasks/{task['token']}/judgement", json={"value": {"choice": 2}}, headers=key).raise_for_status()
+            client.post(
+                f"{here}/tasks/{task['token']}/judgement", json={"value": {"choice": 2}}, headers=key
+            ).raise_for_status()
     return spread(times[1:])  # the first one opens connections
 
 
@@ -160,7 +180,10 @@ def asked(url: str, method: str, path: str, token: str, count: int) -> list[floa
 
 def spread(values: list[float]) -> dict[str, float]:
     shares = {"p50": 0.5, "p95": 0.95, "max": 1.0}
-    return {"n": len(values), **{name: round(studio.percentile(values, share), 2) for name, share in shares.items()}}
+    return {
+        "n": len(values),
+        **{name: round(studio.percentile(values, share), 2) for name, share in shares.items()},
+    }
 
 
 def install() -> dict[str, Any]:
@@ -169,13 +192,22 @@ def install() -> dict[str, Any]:
         venv.create(name, with_pip=True)
         python = Path(name) / "bin" / "python"
         before = size_mb(Path(name))
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT)], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT)], check=True
+        )
         after = size_mb(Path(name))
-        listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True).stdout.split()
+        listed = subprocess.run(
+            [python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
+        ).stdout.split()
         packages = sorted(line.partition("==")[0].lower() for line in listed)
         assert "torch" not in packages and "transformers" not in packages, packages
         begun = time.monotonic()
-        subprocess.run([python, "-c", "import fairlead.studio.app"], check=True, cwd=name, env=os.environ | {"PYTHONPATH": ""})
+        subprocess.run(
+            [python, "-c", "import fairlead.studio.app"],
+            check=True,
+            cwd=name,
+            env=os.environ | {"PYTHONPATH": ""},
+        )
         return {
             "installed_mb": round(after - before, 1), "packages": len(packages), "first_import_s": round(time.monotonic() - begun, 2),
             "python": sys.version.split()[0],

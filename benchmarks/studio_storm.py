@@ -26,10 +26,10 @@ from sqlalchemy import select
 
 from benchmarks import studio
 from fairlead.labels import events, judgements
+from fairlead.labels.assignments import assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, moment, open_database
 from fairlead.labels.judgements import judgement
-from fairlead.labels.tasks import assignment
 
 PATIENCE_S = 900.0  # for the whole storm
 CHOICES = range(1, 9)
@@ -39,7 +39,9 @@ CHOICES = range(1, 9)
 class Ledger:
     """What servers acknowledged, as their clients saw it."""
 
-    judged: dict[str, tuple[int, str, str, int]] = field(default_factory=dict)  # key -> judgement, rater, token, choice
+    judged: dict[str, tuple[int, str, str, int]] = field(
+        default_factory=dict
+    )  # key -> judgement, rater, token, choice
     tokens: set[str] = field(default_factory=set)  # of tasks that were handed out
     num_retries: int = 0
     wrong: list[str] = field(default_factory=list)  # answers that no client should get
@@ -48,7 +50,9 @@ class Ledger:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--labellers", type=int, default=200)
     parser.add_argument("--items", type=int, default=3400)
     parser.add_argument("--overlap", type=int, default=3)
@@ -56,21 +60,32 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30, help="for which the writers write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"])
+    parser.add_argument(
+        "--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found: dict[str, Any] = {"settings": {k: v for k, v in vars(args).items() if k != "json"}}
     for kind in args.databases:
         with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
-            found[kind] = storm(url, Path(name), args.labellers, args.items, args.overlap, args.kills, args.seed)
+            found[kind] = storm(
+                url, Path(name), args.labellers, args.items, args.overlap, args.kills, args.seed
+            )
         with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
             found[kind]["writers"] = writers(url, Path(name), args.writers, args.seconds)
     studio.write_json(args.json, found)
-    if wrong := [f"{kind}: {name} {found[kind][name]}" for kind in args.databases for name in WRONG if found[kind][name]]:
+    if wrong := [
+        f"{kind}: {name} {found[kind][name]}"
+        for kind in args.databases
+        for name in WRONG
+        if found[kind][name]
+    ]:
         raise SystemExit("; ".join(wrong))
 
 
-def storm(url: str, folder: Path, num_labellers: int, num_items: int, overlap: int, num_kills: int, seed: int) -> dict[str, Any]:
+def storm(
+    url: str, folder: Path, num_labellers: int, num_items: int, overlap: int, num_kills: int, seed: int
+) -> dict[str, Any]:
     campaign = studio.make_campaign(url, num_items=num_items, overlap=overlap)
     tokens = studio.add_people(url, campaign, num_labellers)
     ledger, processes = Ledger(), 1 if url.startswith("sqlite") else 2
@@ -94,17 +109,30 @@ def storm(url: str, folder: Path, num_labellers: int, num_items: int, overlap: i
     }  # fmt: skip
 
 
-async def _storm(servers: list[studio.Server], tokens: dict[str, str], ledger: Ledger, wanted: int, num_kills: int, seed: int) -> None:
+async def _storm(
+    servers: list[studio.Server],
+    tokens: dict[str, str],
+    ledger: Ledger,
+    wanted: int,
+    num_kills: int,
+    seed: int,
+) -> None:
     rng = random.Random(seed)
-    moments = sorted(rng.sample(range(wanted // 20, max(wanted * 9 // 10, wanted // 20 + num_kills)), num_kills))
+    moments = sorted(
+        rng.sample(range(wanted // 20, max(wanted * 9 // 10, wanted // 20 + num_kills)), num_kills)
+    )
     end = time.monotonic() + PATIENCE_S
     async with asyncio.TaskGroup() as group:
         group.create_task(_kills(servers, ledger, moments, rng, end))
         for rater, token in tokens.items():
-            group.create_task(_labeller(rater, token, servers, ledger, wanted, random.Random(f"{seed}/{rater}"), end))
+            group.create_task(
+                _labeller(rater, token, servers, ledger, wanted, random.Random(f"{seed}/{rater}"), end)
+            )
 
 
-async def _kills(servers: list[studio.Server], ledger: Ledger, moments: list[int], rng: random.Random, end: float) -> None:
+async def _kills(
+    servers: list[studio.Server], ledger: Ledger, moments: list[int], rng: random.Random, end: float
+) -> None:
     for wanted in moments:
         while len(ledger.judged) < wanted and time.monotonic() < end:
             await asyncio.sleep(0.005)
@@ -115,10 +143,18 @@ async def _kills(servers: list[studio.Server], ledger: Ledger, moments: list[int
 
 
 async def _labeller(
-    rater: str, token: str, servers: list[studio.Server], ledger: Ledger, wanted: int, rng: random.Random, end: float
+    rater: str,
+    token: str,
+    servers: list[studio.Server],
+    ledger: Ledger,
+    wanted: int,
+    rng: random.Random,
+    end: float,
 ) -> None:
     limits = httpx.Limits(max_connections=1)
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60, limits=limits) as client:
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {token}"}, timeout=60, limits=limits
+    ) as client:
 
         async def ask(method: str, path: str, times: list[float] | None = None, **more: Any) -> Any:
             """Until a server answers; what changes something carries its own key or can be repeated."""
@@ -156,7 +192,13 @@ async def _labeller(
             else:
                 choice, key = rng.choice(CHOICES), f"{rng.getrandbits(128):032x}"
                 body = {"value": {"choice": choice}, "active_ms": rng.randrange(60_000)}
-                made = await ask("POST", f"/tasks/{task}/judgement", ledger.save_ms, json=body, headers={"Idempotency-Key": key})
+                made = await ask(
+                    "POST",
+                    f"/tasks/{task}/judgement",
+                    ledger.save_ms,
+                    json=body,
+                    headers={"Idempotency-Key": key},
+                )
                 if made is not None:
                     ledger.judged[key] = (made["id"], rater, task, choice)
 
@@ -165,7 +207,10 @@ def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) ->
     """The database against the ledger: how much went wrong, of each kind."""
     with opened.read() as connection:
         verdict = events.verify(connection)
-        kept = {row.key: row for row in connection.execute(select(judgement).where(judgement.c.campaign_id == campaign.id))}
+        kept = {
+            row.key: row
+            for row in connection.execute(select(judgement).where(judgement.c.campaign_id == campaign.id))
+        }
         handed = connection.execute(select(assignment).where(assignment.c.campaign_id == campaign.id)).all()
         stands = judgements.current(connection, campaign.id)
     lasting: dict[int, list[str]] = defaultdict(list)  # item -> who holds or judged it
@@ -186,7 +231,13 @@ def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) ->
     }  # fmt: skip
 
 
-WRONG = ("lost", "forgotten", "beyond_overlap", "held_by_two", "broken_chain")  # of these nothing may be found
+WRONG = (
+    "lost",
+    "forgotten",
+    "beyond_overlap",
+    "held_by_two",
+    "broken_chain",
+)  # of these nothing may be found
 
 
 def same(row: Any, number: int, rater: str, token: str, choice: int) -> bool:
@@ -201,7 +252,9 @@ def early(holders: list[Any], tolerance_s: float) -> int:
     """How often a slot was given on before its holder had let it go."""
     holders.sort(key=lambda row: row.leased_at)
     return sum(
-        first.ended_at is None or first.how == "judged" or (moment(first.ended_at) - moment(second.leased_at)).total_seconds() > tolerance_s
+        first.ended_at is None
+        or first.how == "judged"
+        or (moment(first.ended_at) - moment(second.leased_at)).total_seconds() > tolerance_s
         for first, second in itertools.pairwise(holders)
     )
 
@@ -227,7 +280,9 @@ def writers(url: str, folder: Path, num_writers: int, seconds: float) -> dict[st
     return found
 
 
-async def _write(url: str, tokens: list[str], seconds: float, every_s: float) -> tuple[list[float], list[str]]:
+async def _write(
+    url: str, tokens: list[str], seconds: float, every_s: float
+) -> tuple[list[float], list[str]]:
     times: list[float] = []
     wrong: list[str] = []
 
@@ -235,7 +290,11 @@ async def _write(url: str, tokens: list[str], seconds: float, every_s: float) ->
         async with httpx.AsyncClient(
             base_url=f"{url}/api/v1/campaigns/storm", headers={"Authorization": f"Bearer {token}"}, timeout=60
         ) as client:
-            task = (await client.post("/next", json={"count": 1})).raise_for_status().json()["assignments"][0]["token"]
+            task = (
+                (await client.post("/next", json={"count": 1}))
+                .raise_for_status()
+                .json()["assignments"][0]["token"]
+            )
             await asyncio.sleep(every_s * number / len(tokens))
             end, typed = time.monotonic() + seconds, ""
             while (begun := time.monotonic()) < end:

@@ -1,4 +1,4 @@
-"""Can a reward model of the pocket world tell a right answer from a wrong one, when neither has a fault of manner?
+"""Can a reward model of the toy world tell a right answer from a wrong one, when neither has a fault of manner?
 
 run  python -m benchmarks.truth build/quickstart/seed-4/artifacts/reward-model/reward
 
@@ -11,15 +11,17 @@ import random
 import torch
 
 from fairlead.data.records import Message
-from fairlead.model.batch import collate, in_micro_batches
-from fairlead.model.heads import load_reward_model
-from fairlead.rehearse import world
+from fairlead.encoding.batching import collate, in_micro_batches
+from fairlead.model.reward_model import load_reward_model
+from fairlead.simulate import world
 
 NUM_PROMPTS = 480
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("reward_model")
     model = load_reward_model(parser.parse_args().reward_model)
     rng = random.Random(0)

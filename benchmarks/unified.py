@@ -21,12 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import base_model, over_seeds, pocket
+from benchmarks import base_model, over_seeds, toy_world
 from fairlead.data.reading import read_demonstrations
 from fairlead.data.records import Messages
 from fairlead.model.policy import load_policy
 from fairlead.recipes import alternate, dpo, sft, uft
-from fairlead.rehearse import campaign, world
+from fairlead.simulate import campaign, world
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
@@ -63,11 +63,12 @@ def main() -> None:
 
 def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
     """The project, and what the files of the five families are called in it."""
-    home = pocket.prepare(out, seed)
+    home = toy_world.prepare(out, seed)
     [path] = (home.artifacts / "dataset" / "demonstrations").glob("*.jsonl")
-    rows = {"demonstrations": read_demonstrations(path), "comparisons": pocket.comparisons(home)}
+    rows = {"demonstrations": read_demonstrations(path), "comparisons": toy_world.comparisons(home)}
     return home, {
-        name: pocket.write(home, f"{name}-of-five", [row for row in part if not is_kept(row.prompt)]) for name, part in rows.items()
+        name: toy_world.write(home, f"{name}-of-five", [row for row in part if not is_kept(row.prompt)])
+        for name, part in rows.items()
     }
 
 
@@ -76,17 +77,31 @@ def is_kept(prompt: Messages) -> bool:
     return task is not None and task.family in KEPT
 
 
-def trained(home: Project, files: dict[str, str], arm: str, cell: dict[str, float], seed: int) -> tuple[Artifact, float]:
+def trained(
+    home: Project, files: dict[str, str], arm: str, cell: dict[str, float], seed: int
+) -> tuple[Artifact, float]:
     """The model of one cell, and the CPU seconds that it took."""
     tag = "-".join([arm, *(f"{value:g}" for value in cell.values())]).replace("+", "")
     if arm == "sequential":
         begun = f"sft-{cell['sft_lr']:g}"
         first = sft.Config(
-            name=begun, model="base", demonstrations=files["demonstrations"], lr=cell["sft_lr"], epochs=2, seed=seed, **COMMON
+            name=begun,
+            model="base",
+            demonstrations=files["demonstrations"],
+            lr=cell["sft_lr"],
+            epochs=2,
+            seed=seed,
+            **COMMON,
         )
         start, learning = timed(home, sft, first)
         second = dpo.Config(
-            name=tag, model=start.label, comparisons=files["comparisons"], lr=cell["lr"], beta=cell["beta"], seed=seed, **COMMON
+            name=tag,
+            model=start.label,
+            comparisons=files["comparisons"],
+            lr=cell["lr"],
+            beta=cell["beta"],
+            seed=seed,
+            **COMMON,
         )
         made, choosing = timed(home, dpo, second)
         return made, learning + choosing
@@ -94,34 +109,47 @@ def trained(home: Project, files: dict[str, str], arm: str, cell: dict[str, floa
         return timed(home, uft, uft.Config(name=tag, model="base", seed=seed, **files, **cell, **COMMON))
     steps = num_steps(files)
     mixed = alternate.Config(
-        name=tag, model="base", steps=sum(steps), sft_share=steps[0] / sum(steps), seed=seed, **files, **cell, **COMMON
+        name=tag,
+        model="base",
+        steps=sum(steps),
+        sft_share=steps[0] / sum(steps),
+        seed=seed,
+        **files,
+        **cell,
+        **COMMON,
     )
     return timed(home, alternate, mixed)
 
 
 def timed(home: Project, recipe: Any, config: Any) -> tuple[Artifact, float]:
     began = time.process_time()
-    made = pocket.train(home, recipe, config)
-    return made, pocket.remembered(home, config.name, time.process_time() - began)
+    made = toy_world.train(home, recipe, config)
+    return made, toy_world.remembered(home, config.name, time.process_time() - began)
 
 
 def num_steps(files: dict[str, str]) -> tuple[int, int]:
     """Steps of SFT and of DPO that the sequential arm makes, but for the held-out tenth."""
     lines = {name: len(Path(path).read_text(encoding="utf-8").splitlines()) for name, path in files.items()}
-    return 2 * int(0.9 * lines["demonstrations"]) // COMMON["batch"], int(0.9 * lines["comparisons"]) // COMMON["batch"]
+    return 2 * int(0.9 * lines["demonstrations"]) // COMMON["batch"], int(
+        0.9 * lines["comparisons"]
+    ) // COMMON["batch"]
 
 
 def tune(out: Path, arm: str) -> list[dict[str, Any]]:
     """Every cell with its gold on prompts of its own, the best first."""
     home, files = prepare(out, 100)
-    asked = [row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row.prompt)]
-    prompts = pocket.write(home, "tuning", asked)
+    asked = [
+        row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row.prompt)
+    ]
+    prompts = toy_world.write(home, "tuning", asked)
     found = []
     for values in itertools.product(*GRID[arm].values()):
         cell = dict(zip(GRID[arm], values, strict=True))
         made, seconds = trained(home, files, arm, cell, 100)
-        rows = pocket.answers(home, made.label, name=f"{made.manifest.name}-tuning", seed=100, prompts=prompts)
-        golds = pocket.first_golds(rows)
+        rows = toy_world.answers(
+            home, made.label, name=f"{made.manifest.name}-tuning", seed=100, prompts=prompts
+        )
+        golds = toy_world.first_golds(rows)
         ended = sum(row.finished[0] for row in rows) / len(rows)
         found.append({**cell, "gold": sum(golds) / len(golds), "ended": ended, "seconds": seconds})
         print(arm, json.dumps(found[-1]), flush=True)
@@ -133,10 +161,10 @@ def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"base": {"remembers": remembers(str(home.artifacts / "model" / "base"), seed)}}
     for arm in arms:
         made, seconds = trained(home, files, arm, TUNED[arm], seed)
-        every = pocket.answers(home, made.label, name=f"{arm}-answers", seed=seed)
+        every = toy_world.answers(home, made.label, name=f"{arm}-answers", seed=seed)
         rows = [row for row in every if not is_kept(row.prompt)]
         found[arm] = {
-            "golds": pocket.first_golds(rows),
+            "golds": toy_world.first_golds(rows),
             "ended": sum(row.finished[0] for row in rows) / len(rows),
             "remembers": remembers(str(made.folder), seed),
             "seconds": seconds,
@@ -148,7 +176,10 @@ def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
 def remembers(folder: str, seed: int) -> float:
     """Share of right answers among those that were meant to be, mean over the families that nobody trained on."""
     policy = load_policy(folder)
-    counts = [base_model.right(policy, world.tasks(seed, "remembered", PER_FAMILY, held_out=False, family=f), seed) for f in KEPT]
+    counts = [
+        base_model.right(policy, world.tasks(seed, "remembered", PER_FAMILY, held_out=False, family=f), seed)
+        for f in KEPT
+    ]
     return sum(hits / n for hits, n in counts) / len(counts)
 
 
@@ -164,7 +195,10 @@ def summarise(seeds: Sequence[dict[str, Any]], arms: Sequence[str]) -> dict[str,
             "seconds": interval.mean([seed[arm]["seconds"] for seed in seeds]).as_dict(),
         }
         if arm != "sequential" and "sequential" in arms:
-            rates = [interval.win_rate(seed[arm]["golds"], seed["sequential"]["golds"]).interval.value for seed in seeds]
+            rates = [
+                interval.win_rate(seed[arm]["golds"], seed["sequential"]["golds"]).interval.value
+                for seed in seeds
+            ]
             saved = [100 * (seed[arm]["remembers"] - seed["sequential"]["remembers"]) for seed in seeds]
             lost = sum(seed["base"]["remembers"] - seed["sequential"]["remembers"] for seed in seeds)
             summary[arm] |= {

@@ -23,7 +23,14 @@ from fairlead.store import project as projects
 from fairlead.store.artifact import Artifact, Parent
 from fairlead.store.project import Project
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 COLLEAGUES_WORK_S = 20
@@ -33,7 +40,11 @@ RUN = "dpo-helpful-2f61c0ffee"
 
 def main(out: Path, wanted: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, demo(Path(name) / "project") as (url, link), sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        demo(Path(name) / "project") as (url, link),
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(executable_path=get_chromium.installed(), args=ARGUMENTS)
         session = log_in(browser, link)
         pages = addresses(session, url)
@@ -41,7 +52,9 @@ def main(out: Path, wanted: list[str]) -> None:
         state = session.storage_state()
         for scheme in ("light", "dark"):
             for size, screen in (("wide", WIDE), ("phone", PHONE)):
-                context = browser.new_context(storage_state=state, color_scheme=scheme, device_scale_factor=1.5, **screen)
+                context = browser.new_context(
+                    storage_state=state, color_scheme=scheme, device_scale_factor=1.5, **screen
+                )
                 page = context.new_page()
                 for title, address in pages.items():
                     picture = f"{title}-{scheme}-{size}.png"
@@ -55,7 +68,19 @@ def main(out: Path, wanted: list[str]) -> None:
 def demo(folder: Path) -> Iterator[tuple[str, str]]:
     """Address of a running demo, and the link that logs in."""
     furnish(projects.create(folder))
-    command = [sys.executable, "-m", "fairlead", "studio", "serve", "--demo", "--json", "--port", "0", "--project", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "fairlead",
+        "studio",
+        "serve",
+        "--demo",
+        "--json",
+        "--port",
+        "0",
+        "--project",
+        str(folder),
+    ]
     server = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert server.stdout is not None
     try:
@@ -80,9 +105,13 @@ def addresses(session: BrowserContext, url: str) -> dict[str, str]:
     """Name of a picture -> page."""
     api = f"{url}/api/v1"
     csrf = session.request.get(f"{api}/me").json()["csrf"]
-    slugs: Mapping[str, str] = {one["kind"]: one["slug"] for one in session.request.get(f"{api}/campaigns").json()["campaigns"]}
+    slugs: Mapping[str, str] = {
+        one["kind"]: one["slug"] for one in session.request.get(f"{api}/campaigns").json()["campaigns"]
+    }
     here = slugs["pairwise"]
-    frozen = session.request.post(f"{api}/campaigns/{here}/snapshots", headers={"X-CSRF-Token": csrf}, data={"name": SNAPSHOT})
+    frozen = session.request.post(
+        f"{api}/campaigns/{here}/snapshots", headers={"X-CSRF-Token": csrf}, data={"name": SNAPSHOT}
+    )
     assert frozen.ok, frozen.text()
     item = session.request.get(f"{api}/campaigns/{here}/items").json()["items"][0]["id"]
     return {
@@ -118,25 +147,43 @@ def furnish(project: Project) -> None:
     folder.mkdir(parents=True)
     inputs = {
         "model": {"ref": "sft", "name": "model/sft", "digest": sft.manifest.digest},
-        "comparisons": {"ref": "comparisons", "name": "dataset/comparisons", "digest": comparisons.manifest.digest},
+        "comparisons": {
+            "ref": "comparisons",
+            "name": "dataset/comparisons",
+            "digest": comparisons.manifest.digest,
+        },
     }
     config = {"name": "helpful", "beta": 0.1, "lr": 5e-5, "batch": 16, "steps": 120, "seed": 0}
-    (folder / "config.json").write_text(json.dumps({"recipe": "dpo", "config": config, "inputs": inputs, "code": {"version": "0.1.0"}}))
-    rows = [{"step": k, "loss": 0.3 + 0.39 / (1 + k / 25), "accuracy": 0.5 + 0.22 * k / (k + 30)} for k in range(1, 121)]
+    (folder / "config.json").write_text(
+        json.dumps({"recipe": "dpo", "config": config, "inputs": inputs, "code": {"version": "0.1.0"}})
+    )
+    rows = [
+        {"step": k, "loss": 0.3 + 0.39 / (1 + k / 25), "accuracy": 0.5 + 0.22 * k / (k + 30)}
+        for k in range(1, 121)
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     happened: list[dict[str, Any]] = [
         {"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None},
-        {"at": "2026-03-01T10:06:40+00:00", "event": "finished", "artifact": helpful.label, "digest": helpful.manifest.digest},
+        {
+            "at": "2026-03-01T10:06:40+00:00",
+            "event": "finished",
+            "artifact": helpful.label,
+            "digest": helpful.manifest.digest,
+        },
     ]
     (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in happened))
 
 
-def _artifact(project: Project, kind: str, name: str, *parents: Artifact, metrics: dict[str, Any]) -> Artifact:
+def _artifact(
+    project: Project, kind: str, name: str, *parents: Artifact, metrics: dict[str, Any]
+) -> Artifact:
     def fill(folder: Path) -> None:
         (folder / "content.txt").write_text(name)
 
     above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
-    return artifacts.publish(project, kind, name, fill=fill, parents=above, config={}, seed=0, metrics=metrics)
+    return artifacts.publish(
+        project, kind, name, fill=fill, parents=above, config={}, seed=0, metrics=metrics
+    )
 
 
 if __name__ == "__main__":

@@ -14,17 +14,28 @@ from fairlead.core import jsonl
 from fairlead.data.records import Comparison, Demonstration, Message
 from fairlead.data.writing import write_records
 from fairlead.labels.database import Database, open_database
-from fairlead.rehearse import campaign, corpus
+from fairlead.simulate import campaign, corpus
 from outcome import Cli, Outcome
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, and for processes that tests start: a core for each worker
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # before torch is imported, and for processes that tests start: a core for each worker
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("tests")
 
 SHARED = Path(os.environ.get("FAIRLEAD_SHARED", Path(__file__).parents[2] / "shared"))
-TINY = ["vocab_size=320", "hidden=32", "layers=2", "heads=2", "intermediate=64", "context=256", "batch=16", "warmup=1"]
+TINY = [
+    "vocab_size=320",
+    "hidden=32",
+    "layers=2",
+    "heads=2",
+    "intermediate=64",
+    "context=256",
+    "batch=16",
+    "warmup=1",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,8 +73,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_records(data / "prompts.jsonl", campaign.prompts(6, 0, purpose="cli", held_out=True))
     train = [
         ["pretrain", "name=base", f"documents={data / 'documents.jsonl'}", "steps=3", *TINY],
-        ["sft", "name=sft", "model=base", f"demonstrations={data / 'demonstrations.jsonl'}", "batch=8", "held_out=0"],
-        ["reward", "name=reward", "model=base", f"comparisons={data / 'comparisons.jsonl'}", "batch=8", "held_out=0.4", "lora_rank=0"],
+        [
+            "sft",
+            "name=sft",
+            "model=base",
+            f"demonstrations={data / 'demonstrations.jsonl'}",
+            "batch=8",
+            "held_out=0",
+        ],
+        [
+            "reward",
+            "name=reward",
+            "model=base",
+            f"comparisons={data / 'comparisons.jsonl'}",
+            "batch=8",
+            "held_out=0.4",
+            "lora_rank=0",
+        ],
     ]
     for words in train:
         assert call(["train", *words, "--project", str(root)]) == 0
@@ -107,7 +133,9 @@ def copies() -> Iterator[Copies]:
         made.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])  # quick ones are for one who is writing
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+)  # quick ones are for one who is writing
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database with all tables, this test's own; every test that uses it runs on both kinds."""
     if request.param == "sqlite":

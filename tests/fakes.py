@@ -36,7 +36,7 @@ from fairlead.core import config as configs
 from fairlead.core import digest, jsonl
 from fairlead.core.errors import FairleadError
 from fairlead.data.records import Message
-from fairlead.model import fresh
+from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import sft
@@ -79,7 +79,7 @@ WORDS = ("red", "blue", "green", "fox", "dog", "cat", "lantern", "garden", "stor
 @functools.cache
 def tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE with about 400 tokens and Fairlead's own chat template."""
-    return fresh.new_tokenizer(iter(TEXTS * 4), vocab_size=400, context=CONTEXT)
+    return from_scratch.new_tokenizer(iter(TEXTS * 4), vocab_size=400, context=CONTEXT)
 
 
 def network(shape: str, *, seed: int = 0, hidden: int = 32) -> PreTrainedModel:
@@ -89,7 +89,9 @@ def network(shape: str, *, seed: int = 0, hidden: int = 32) -> PreTrainedModel:
         made = AutoModelForCausalLM.from_config(_config(shape, hidden), dtype=torch.float32)
         with torch.no_grad():
             for parameter in made.parameters():
-                if parameter.dim() == 1:  # norms and biases begin as ones and zeros, behind which a mistake could hide
+                if (
+                    parameter.dim() == 1
+                ):  # norms and biases begin as ones and zeros, behind which a mistake could hide
                     parameter.add_(torch.randn_like(parameter) * 0.1)
     made.eval()
     return made  # type: ignore[no-any-return]
@@ -143,7 +145,9 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
     jsonl.write(project.data / "ratings.jsonl", _ratings())
     jsonl.write(project.data / "stepwise.jsonl", _stepwise())
     jsonl.write(project.data / "prompts.jsonl", _prompts())
-    (project.data / "vowels.py").write_text("def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n")
+    (project.data / "vowels.py").write_text(
+        "def score(prompt, answer, finished):\n    return sum(c in 'aeiou' for c in answer) / 4\n"
+    )
     return project
 
 
@@ -187,7 +191,9 @@ def train_in_child(root: str, recipe: str, settings: dict[str, Any]) -> None:
 def check_finished(project: Project, recipe: ModuleType, made: Trained, **settings: Any) -> None:
     """What holds for every recipe: the lineage is whole, and the same command again does nothing."""
     assert lineage.verify(project, None) == []
-    roles = {field for field, _ in configs.refs(recipe.Config(**settings)).items() if settings.get(field) != "gold"}
+    roles = {
+        field for field, _ in configs.refs(recipe.Config(**settings)).items() if settings.get(field) != "gold"
+    }
     assert {parent.role for parent in made.artifact.manifest.parents} == roles
     before = digest.of_files(project.root)
     again = train(project, recipe, **settings)
@@ -197,7 +203,10 @@ def check_finished(project: Project, recipe: ModuleType, made: Trained, **settin
 
 def _demonstrations() -> list[dict[str, Any]]:
     """The answer repeats the asked word, at lengths that differ."""
-    return [{"prompt": _turn("user", f"Say {word}."), "completion": _turn("assistant", _answer(i, word))} for i, word in _asked()]
+    return [
+        {"prompt": _turn("user", f"Say {word}."), "completion": _turn("assistant", _answer(i, word))}
+        for i, word in _asked()
+    ]
 
 
 def _comparisons() -> list[dict[str, Any]]:
@@ -223,7 +232,9 @@ def _binary() -> list[dict[str, Any]]:
 
 def _ratings() -> list[dict[str, Any]]:
     """Both answers of every comparison, the chosen one with the higher score."""
-    both = [(row, side, score) for row in _comparisons() for side, score in (("chosen", 0.9), ("rejected", 0.3))]
+    both = [
+        (row, side, score) for row in _comparisons() for side, score in (("chosen", 0.9), ("rejected", 0.3))
+    ]
     return [{"prompt": row["prompt"], "completion": row[side], "score": score} for row, side, score in both]
 
 
@@ -232,7 +243,10 @@ def _stepwise() -> list[dict[str, Any]]:
     rows = []
     for i, word in _asked():
         labels = [i % 5 == 0 or (i * 7 + k * 3) % 5 > 1 for k in range(1 + i % 4)]
-        steps = [f"It is {word}." if right else "What is it" + " please" * ((i + k) % 3) + "!" for k, right in enumerate(labels)]
+        steps = [
+            f"It is {word}." if right else "What is it" + " please" * ((i + k) % 3) + "!"
+            for k, right in enumerate(labels)
+        ]
         rows.append({"prompt": _turn("user", f"Say {word}."), "completions": steps, "labels": labels})
     return rows
 
@@ -255,7 +269,11 @@ def _turn(role: str, content: str) -> list[dict[str, str]]:
 
 
 def _config(shape: str, hidden: int) -> PreTrainedConfig:
-    ids = {"pad_token_id": tokenizer().pad_token_id, "eos_token_id": tokenizer().eos_token_id, "bos_token_id": None}
+    ids = {
+        "pad_token_id": tokenizer().pad_token_id,
+        "eos_token_id": tokenizer().eos_token_id,
+        "bos_token_id": None,
+    }
     common: dict[str, Any] = {
         "vocab_size": len(tokenizer()),
         "hidden_size": hidden,
@@ -277,7 +295,13 @@ def _config(shape: str, hidden: int) -> PreTrainedConfig:
             return MistralConfig(**common, num_key_value_heads=2)
         case "gpt2":
             return GPT2Config(
-                vocab_size=len(tokenizer()), n_embd=hidden, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.3, **ids
+                vocab_size=len(tokenizer()),
+                n_embd=hidden,
+                n_layer=2,
+                n_head=4,
+                n_positions=CONTEXT,
+                initializer_range=0.3,
+                **ids,
             )
         case "gpt_neox":
             return GPTNeoXConfig(**common)
@@ -291,8 +315,18 @@ def _config(shape: str, hidden: int) -> PreTrainedConfig:
         case "olmo2":
             return Olmo2Config(**common, num_key_value_heads=2)
         case "qwen3_next":
-            experts = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16}
-            linear = {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+            experts = {
+                "num_experts": 2,
+                "num_experts_per_tok": 1,
+                "moe_intermediate_size": 16,
+                "shared_expert_intermediate_size": 16,
+            }
+            linear = {
+                "linear_num_key_heads": 2,
+                "linear_num_value_heads": 2,
+                "linear_key_head_dim": 8,
+                "linear_value_head_dim": 8,
+            }
             layers = {"layer_types": ["linear_attention", "full_attention"]}
             settings: dict[str, Any] = common | experts | linear | layers
             return Qwen3NextConfig(**settings, num_key_value_heads=2, head_dim=8)

@@ -22,7 +22,9 @@ def main() -> None:
     else:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
     if not installed():
-        print("No Chromium on the path: the browser tests use Playwright's own where there is one, or skip and say so.")
+        print(
+            "No Chromium on the path: the browser tests use Playwright's own where there is one, or skip and say so."
+        )
 
 
 if __name__ == "__main__":

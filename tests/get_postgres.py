@@ -14,7 +14,12 @@ def main() -> None:
         # The tests start a server of their own: the package's would only take a port.
         quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-q"], check=False, stdout=subprocess.DEVNULL)
-        subprocess.run(["apt-get", "install", "-y", "-q", "postgresql"], check=False, stdout=subprocess.DEVNULL, env=quiet)
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "postgresql"],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            env=quiet,
+        )
     if programs() is None:
         print(
             "No PostgreSQL here: half of the studio's tests skip and say so; with CI set they fail."

@@ -22,8 +22,15 @@ def programs() -> Path | None:
     named = os.environ.get("FAIRLEAD_POSTGRES")
     on_path = shutil.which("initdb")
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
-    folders = [Path(named)] if named else [*reversed(installed), *([Path(on_path).resolve().parent] if on_path else [])]
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
+    folders = (
+        [Path(named)]
+        if named
+        else [*reversed(installed), *([Path(on_path).resolve().parent] if on_path else [])]
+    )
+    return next(
+        (folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()),
+        None,
+    )
 
 
 class Server:
@@ -47,13 +54,32 @@ def running(*, durable: bool = False) -> Iterator[Server]:
         if user is not None:
             os.chown(folder, user.pw_uid, user.pw_gid)
         data = folder / "data"
-        made = _run([found / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"], folder, user)
+        made = _run(
+            [
+                found / "initdb",
+                "-D",
+                data,
+                "-U",
+                SUPERUSER,
+                "--auth=trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            ],
+            folder,
+            user,
+        )
         ended = made.wait(timeout=120)
         assert ended == 0, (folder / "log").read_text()
         settings = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "200"}
         if not durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        server = _run([found / "postgres", "-D", data, *(f"--{key}={value}" for key, value in settings.items())], folder, user)
+        server = _run(
+            [found / "postgres", "-D", data, *(f"--{key}={value}" for key, value in settings.items())],
+            folder,
+            user,
+        )
         try:
             _wait(server, folder)
             yield Server(folder)
@@ -66,14 +92,23 @@ def running(*, durable: bool = False) -> Iterator[Server]:
                 server.wait(timeout=30)
 
 
-def _run(command: list[str | Path], folder: Path, user: pwd.struct_passwd | None) -> "subprocess.Popen[bytes]":
+def _run(
+    command: list[str | Path], folder: Path, user: pwd.struct_passwd | None
+) -> "subprocess.Popen[bytes]":
     log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     try:
         if user is None:
             return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
         return subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env=environment, user=user.pw_uid, group=user.pw_gid, extra_groups=[]
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=[],
         )
     finally:
         os.close(log)

@@ -17,8 +17,12 @@ class InProcess(httpx.BaseTransport):
     """Asks an app without a network.  An error that the app does not answer is raised here, unless `quiet`."""
 
     def __init__(self, app: FastAPI, *, quiet: bool = False, address: str = "127.0.0.1") -> None:
-        self._portal: BlockingPortal | None = getattr(app.state, "portal", None)  # one event loop for many requests is quicker
-        self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=not quiet, client=(address, 50_000))
+        self._portal: BlockingPortal | None = getattr(
+            app.state, "portal", None
+        )  # one event loop for many requests is quicker
+        self._transport = httpx.ASGITransport(
+            app=app, raise_app_exceptions=not quiet, client=(address, 50_000)
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -26,7 +30,9 @@ class InProcess(httpx.BaseTransport):
         async def ask() -> httpx.Response:
             answer = await self._transport.handle_async_request(request)
             await answer.aread()
-            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content, request=request)
+            return httpx.Response(
+                answer.status_code, headers=answer.headers, content=answer.content, request=request
+            )
 
         if self._portal is not None:
             return self._portal.call(ask)

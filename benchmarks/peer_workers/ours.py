@@ -6,16 +6,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")  # as `fairlead` does when it starts, before torch is imported
+os.environ.setdefault(
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384"
+)  # as `fairlead` does when it starts, before torch is imported
 import torch
 from turns import Turns
 
 from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
-from fairlead.model.heads import new_reward_model
 from fairlead.model.policy import load_policy
+from fairlead.model.reward_model import new_reward_model
 from fairlead.recipes import dpo, grpo, ppo, reward, sft
-from fairlead.rollout import engine
+from fairlead.rollout import sampler
 from fairlead.rollout.records import Sampling
 from fairlead.store import project as projects
 from fairlead.store.run import Run, open_run
@@ -52,11 +54,27 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         judge = home / "judge"
         if not judge.exists():
             new_reward_model(job["model"], run_seed=0).save(judge)
-        special = {"reward": str(judge), "prompts": job["rows"], "steps": 1000, "epochs": 4, "max_new_tokens": 64, "critic_lr": 1e-5}
+        special = {
+            "reward": str(judge),
+            "prompts": job["rows"],
+            "steps": 1000,
+            "epochs": 4,
+            "max_new_tokens": 64,
+            "critic_lr": 1e-5,
+        }
     elif job["work"] == "grpo":
         rule = home / "rule.py"
-        rule.write_text("def score(prompt, answer, finished):\n    return answer.count('e') / max(1, len(answer))\n")
-        special = {"reward": f"rule:{rule}", "prompts": job["rows"], "steps": 1000, "group": 4, "max_new_tokens": 64, "kl_coef": 0.0}
+        rule.write_text(
+            "def score(prompt, answer, finished):\n    return answer.count('e') / max(1, len(answer))\n"
+        )
+        special = {
+            "reward": f"rule:{rule}",
+            "prompts": job["rows"],
+            "steps": 1000,
+            "group": 4,
+            "max_new_tokens": 64,
+            "kl_coef": 0.0,
+        }
     else:
         data = "demonstrations" if job["work"] == "sft" else "comparisons"
         special = {data: job["rows"], "held_out": 0.01, "epochs": 50, "measure_every": 10_000}
@@ -94,7 +112,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
         part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
         prompts, limits = [row["tokens"] for row in part], [row["limit"] for row in part]
         with torch.autocast(job["device"], torch.bfloat16, enabled=job["precision"] == "bfloat16"):
-            found = engine.sample(
+            found = sampler.sample(
                 policy.network,
                 prompts,
                 Sampling(max_new_tokens=max(limits)),

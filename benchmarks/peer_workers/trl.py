@@ -88,26 +88,40 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         "train_sampling_strategy": "sequential",  # the driver wrote the rows in Fairlead's order
     }
     settings |= {name: value for name, value in job["settings"].items() if name != "model"}
-    loading = {"dtype": torch.bfloat16 if job["precision"] == "pure-bfloat16" else torch.float32} | job["settings"].get("model", {})
+    loading = {"dtype": torch.bfloat16 if job["precision"] == "pure-bfloat16" else torch.float32} | job[
+        "settings"
+    ].get("model", {})
     callbacks = [Stop(job, turns)]
     if job["work"] == "reward":
         model = AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=1, **loading)
         model.config.pad_token_id = tokenizer.pad_token_id
         columns = [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]
         trainer: Any = RewardTrainer(
-            model, RewardConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
+            model,
+            RewardConfig(**settings),
+            train_dataset=Dataset.from_list(columns),
+            processing_class=tokenizer,
+            callbacks=callbacks,
         )
     elif job["work"] == "dpo":
         columns = [{k: row[k] for k in ("prompt", "chosen", "rejected")} for row in rows]
         model = AutoModelForCausalLM.from_pretrained(job["model"], **loading)
         trainer = DPOTrainer(
-            model, args=DPOConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
+            model,
+            args=DPOConfig(**settings),
+            train_dataset=Dataset.from_list(columns),
+            processing_class=tokenizer,
+            callbacks=callbacks,
         )
     else:
         columns = [{k: row[k] for k in ("prompt", "completion")} for row in rows]
         model = AutoModelForCausalLM.from_pretrained(job["model"], **loading)
         trainer = SFTTrainer(
-            model, args=SFTConfig(**settings), train_dataset=Dataset.from_list(columns), processing_class=tokenizer, callbacks=callbacks
+            model,
+            args=SFTConfig(**settings),
+            train_dataset=Dataset.from_list(columns),
+            processing_class=tokenizer,
+            callbacks=callbacks,
         )
     trainer.train()
 
@@ -147,7 +161,9 @@ def ppo(job: dict[str, Any], turns: Turns) -> None:
     rows = [{"input_ids": json.loads(line)["tokens"]} for line in Path(job["rows"]).read_text().splitlines()]
 
     def scalar() -> Any:
-        model = AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=1, dtype=torch.float32)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            job["model"], num_labels=1, dtype=torch.float32
+        )
         model.config.pad_token_id = tokenizer.pad_token_id
         return model
 
@@ -159,7 +175,9 @@ def ppo(job: dict[str, Any], turns: Turns) -> None:
         "temperature": 1.0,
         "num_sample_generations": 0,
     }
-    policy, reference = (AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32) for _ in range(2))
+    policy, reference = (
+        AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32) for _ in range(2)
+    )
     trainer = PPOTrainer(
         args=PPOConfig(**settings | job["settings"]),
         processing_class=tokenizer,

@@ -20,7 +20,7 @@ def modules(folder: Path = SOURCE) -> list[Path]:
 
 
 def short(path: Path) -> str:
-    """As documents write it: `model/encode.py`."""
+    """As documents write it: `encoding/chat.py`."""
     return path.relative_to(SOURCE).as_posix()
 
 
@@ -42,10 +42,19 @@ def pyproject() -> dict[str, Any]:
 
 def definitions(path: Path) -> dict[str, ast.FunctionDef | ast.ClassDef]:
     """Every function, method and class of a file by its own name."""
-    return {node.name: node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {
+        node.name: node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
 
 
 def python(program: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a fresh Python that finds this checkout's Fairlead, whichever is installed."""
     environment = os.environ | {"PYTHONPATH": str(SOURCE.parent)}
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

@@ -81,7 +81,10 @@ def test_every_knob_is_documented_with_its_default(recipe: str) -> None:
     for name, default, meaning, when in pages.rows(algorithm(recipe)["Knobs"]):
         assert meaning and when, name
         documented[name.strip("`")] = None if default == "required" else ast.literal_eval(default.strip("`"))
-    actual = {name: None if default is None else ast.literal_eval(default) for name, default in knobs(recipe).items()}
+    actual = {
+        name: None if default is None else ast.literal_eval(default)
+        for name, default in knobs(recipe).items()
+    }
     assert documented == actual
 
 
@@ -112,7 +115,9 @@ def test_what_a_page_quotes_is_in_the_code(recipe: str) -> None:
     assert [line for excerpt in excerpts for line in excerpt.splitlines() if line.strip() not in lines] == []
     defined = {name for module in modules() for name in definitions(module)}
     mentioned = {
-        span.rpartition(".")[2] for span in pages.spans(section) if re.fullmatch(r"[A-Za-z_.]+", span) and span not in knobs(recipe)
+        span.rpartition(".")[2]
+        for span in pages.spans(section)
+        if re.fullmatch(r"[A-Za-z_.]+", span) and span not in knobs(recipe)
     }
     assert mentioned - defined == set()
 
@@ -146,15 +151,23 @@ def test_every_figure_and_threshold_of_the_admission_is_documented() -> None:
     figures, thresholds = pages.tables(algorithm("reward")["Admission"])
     evidence = definitions(SOURCE / "eval" / "evidence.py")
     baselines = {"length_only", "position_only", "bag_of_words"}
-    assert {name for row in figures for name in pages.names(row[0])} == set(_keys_in(evidence["manifest_metrics"])) | baselines
+    assert {name for row in figures for name in pages.names(row[0])} == set(
+        _keys_in(evidence["manifest_metrics"])
+    ) | baselines
     written = {name: value for name, value in vars(verdict).items() if name.isupper()}
     assert {row[0].strip("`"): float(row[1].strip("`")) for row in thresholds} == written
 
 
 def test_every_key_of_the_admission_report_is_documented() -> None:
-    documented = [name for row in pages.rows(pages.sections(page("files.md"))["admission.json"]) for name in pages.names(row[0])]
+    documented = [
+        name
+        for row in pages.rows(pages.sections(page("files.md"))["admission.json"])
+        for name in pages.names(row[0])
+    ]
     rooms = [("admission", "_report"), ("admission", "examine"), ("evidence", "figures")]
-    keys = {key for room, name in rooms for key in _keys_in(definitions(SOURCE / "eval" / f"{room}.py")[name])}
+    keys = {
+        key for room, name in rooms for key in _keys_in(definitions(SOURCE / "eval" / f"{room}.py")[name])
+    }
     assert set(documented) == keys - {"gap", "n"} | {"length"}
 
 
@@ -176,11 +189,18 @@ def commands() -> dict[str, Any]:
 
 def options(command: Any) -> dict[str, Any]:
     """Every spelling of every option -> the option."""
-    return {spelling: param for param in command.params for spelling in param.opts if spelling.startswith("-") and spelling != "--help"}
+    return {
+        spelling: param
+        for param in command.params
+        for spelling in param.opts
+        if spelling.startswith("-") and spelling != "--help"
+    }
 
 
 def test_every_command_is_documented() -> None:
-    headings = [heading.strip("`").removeprefix("fairlead ") for heading in pages.sections(page("commands.md"))]
+    headings = [
+        heading.strip("`").removeprefix("fairlead ") for heading in pages.sections(page("commands.md"))
+    ]
     assert sorted(headings) == sorted(commands())
 
 
@@ -203,7 +223,9 @@ def test_every_option_is_documented_with_its_default(name: str) -> None:
             assert documented[spelling] == str(option.default)
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()])
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()]
+)
 def test_every_command_line_in_a_document_would_be_understood(path: Path) -> None:
     """The command exists, its options exist, and so do the knobs that `train` is given."""
     known = commands()
@@ -214,7 +236,10 @@ def test_every_command_line_in_a_document_would_be_understood(path: Path) -> Non
             assert not words or words[0] in {"COMMAND", "--version"} or _is_a_group(line, known), line
             continue
         given = words[len(name.split()) :]
-        assert {word.partition("=")[0] for word in given if re.match(r"--?[a-z]", word)} <= {*options(known[name]), "--help"}, line
+        assert {word.partition("=")[0] for word in given if re.match(r"--?[a-z]", word)} <= {
+            *options(known[name]),
+            "--help",
+        }, line
         if name.startswith("train "):
             taken = knobs(name.removeprefix("train ").replace("-", "_"))
             assert {word.partition("=")[0] for word in given if re.match(r"\w+=", word)} <= set(taken), line
@@ -242,7 +267,9 @@ def test_the_map_has_every_file_and_no_other() -> None:
     listed = re.findall(r"^- `([^`]+)` – \S", page("map.md"), flags=re.MULTILINE)
     files = {short(path) for path in modules() if path.stat().st_size}
     folders = {
-        f"{path.parent.relative_to(SOURCE).as_posix()}/" for path in SOURCE.rglob("*") if path.suffix in (".html", ".css", ".safetensors")
+        f"{path.parent.relative_to(SOURCE).as_posix()}/"
+        for path in SOURCE.rglob("*")
+        if path.suffix in (".html", ".css", ".safetensors")
     }
     assert sorted(listed) == sorted(files | folders | {"py.typed"})
 
@@ -254,7 +281,9 @@ def test_the_map_has_the_packages_in_the_order_of_the_contract() -> None:
     assert [frozenset(pages.names(row[0])) for row in table] == order
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()])
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()]
+)
 def test_every_file_and_name_in_a_document_exists(path: Path) -> None:
     """`ops/kl.py: k1` is a file of the package or of the repository, and what it defines; a link leads to a file."""
     text = path.read_text(encoding="utf-8")
@@ -264,7 +293,11 @@ def test_every_file_and_name_in_a_document_exists(path: Path) -> None:
             assert place is not None, span
             assert match[2] is None or match[2] in definitions(place), span
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-    assert [target for target in targets if not re.match(r"https?:", target) and not (path.parent / target).exists()] == []
+    assert [
+        target
+        for target in targets
+        if not re.match(r"https?:", target) and not (path.parent / target).exists()
+    ] == []
 
 
 # ---------------------------------------------------------------- dependencies
@@ -275,7 +308,10 @@ def declared() -> dict[str, set[str]]:
     project = pyproject()["project"]
     groups = {"Runtime": project["dependencies"], "Build": pyproject()["build-system"]["requires"]}
     groups |= {f"Extra `{extra}`": wanted for extra, wanted in project["optional-dependencies"].items()}
-    return {heading: {re.split(r"[^\w.-]", word)[0] for word in wanted} - {"fairlead"} for heading, wanted in groups.items()}
+    return {
+        heading: {re.split(r"[^\w.-]", word)[0] for word in wanted} - {"fairlead"}
+        for heading, wanted in groups.items()
+    }
 
 
 def test_every_dependency_has_its_line() -> None:
@@ -296,7 +332,9 @@ def test_every_package_that_is_imported_is_declared() -> None:
                 imported.add(node.module.partition(".")[0])
     by_project = declared()
     only_for_tests = ("Build", "Extra `test`", "Extra `oracle`")
-    allowed = {name for heading, names in by_project.items() if heading not in only_for_tests for name in names}
+    allowed = {
+        name for heading, names in by_project.items() if heading not in only_for_tests for name in names
+    }
     comes_along = {"anyio", "markupsafe", "starlette"}  # parts of the interfaces of FastAPI and jinja2
     asked_for = {"psycopg", "python-multipart"}  # SQLAlchemy and FastAPI import them
     renamed = {NAMES.get(name, name) for name in imported}
@@ -308,7 +346,10 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 def test_the_columns_of_native_rows_are_documented() -> None:
     table = pages.rows(pages.sections(page("files.md"))["Native rows"])
-    documented = {row[0]: {word for cell in row[1:] for word in pages.names(cell) if word not in ("good", "bad")} for row in table}
+    documented = {
+        row[0]: {word for cell in row[1:] for word in pages.names(cell) if word not in ("good", "bad")}
+        for row in table
+    }
     assert documented == {kind: set(columns) for kind, columns in COLUMNS.items()}
 
 
@@ -327,15 +368,28 @@ def test_the_keys_of_the_summary_are_documented() -> None:
     [summary] = [
         node.value
         for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and ast.unparse(node.targets[0]) == "summary"
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Dict)
+        and ast.unparse(node.targets[0]) == "summary"
     ]
-    documented = [row[0].strip("`") for row in pages.rows(pages.sections(page("files.md"))["What the quickstart writes"])]
+    documented = [
+        row[0].strip("`")
+        for row in pages.rows(pages.sections(page("files.md"))["What the quickstart writes"])
+    ]
     assert documented == [text for key in summary.keys for text in _texts(key)]
 
 
 def test_every_error_and_its_exit_code_are_documented() -> None:
-    documented = {name: int(row[0]) for row in pages.rows(pages.sections(page("files.md"))["Exit codes"]) for name in pages.names(row[2])}
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FairleadError)]
+    documented = {
+        name: int(row[0])
+        for row in pages.rows(pages.sections(page("files.md"))["Exit codes"])
+        for name in pages.names(row[2])
+    }
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.FairleadError)
+    ]
     raised = {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FairleadError}
     assert documented == raised
 

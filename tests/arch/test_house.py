@@ -11,9 +11,22 @@ from repository import RECIPES, ROOT, SOURCE, definitions, modules, short, tree
 
 MAX_LINES = 400
 MAX_MAIN_LINES = 170
-EMPTY_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "handler", "handlers"}
+EMPTY_NAMES = {
+    "utils",
+    "util",
+    "common",
+    "helpers",
+    "helper",
+    "manager",
+    "managers",
+    "misc",
+    "handler",
+    "handlers",
+}
 MACHINE_PATH = re.compile(r"(?<![\w.\-/~])/(?:work|root|home|Users|tmp|mnt|scratch)/")
-REGISTRY = re.compile(r"--(?:extra-)?index-url|pypi\.org/simple|files\.pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org")
+REGISTRY = re.compile(
+    r"--(?:extra-)?index-url|pypi\.org/simple|files\.pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org"
+)
 
 FILES = [pytest.param(path, id=short(path)) for path in modules()]
 
@@ -59,14 +72,25 @@ def test_nothing_is_left_to_be_done_later(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES)
 def test_only_where_work_enters_is_everything_caught(path: Path) -> None:
     """The command line, and the worker of jobs, which goes on to the next job."""
-    caught = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.ExceptHandler) and _catches_everything(node)]
+    caught = [
+        node.lineno
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ExceptHandler) and _catches_everything(node)
+    ]
     assert not caught or short(path) in ("cli/app.py", "labels/jobs.py")
 
 
 def test_catching_everything_is_recognised() -> None:
     broad = ("except:", "except Exception:", "except (OSError, BaseException) as error:")
-    handlers = [ast.parse(f"try:\n    pass\n{line}\n    pass").body[0] for line in (*broad, "except OSError:")]
-    assert [_catches_everything(node.handlers[0]) for node in handlers if isinstance(node, ast.Try)] == [True, True, True, False]
+    handlers = [
+        ast.parse(f"try:\n    pass\n{line}\n    pass").body[0] for line in (*broad, "except OSError:")
+    ]
+    assert [_catches_everything(node.handlers[0]) for node in handlers if isinstance(node, ast.Try)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -76,7 +100,9 @@ def test_a_recipe_can_be_read_in_one_go(recipe: str) -> None:
     assert main.end_lineno - main.lineno + 1 <= MAX_MAIN_LINES
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=short(p)) for room in ("ops", "losses") for p in modules(SOURCE / room)])
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=short(p)) for room in ("ops", "losses") for p in modules(SOURCE / room)]
+)
 def test_arithmetic_has_no_state(path: Path) -> None:
     """Functions of their arguments: no methods, no globals, no class but plain records and functions with a backward of their own."""
     for node in ast.walk(tree(path)):

@@ -84,7 +84,13 @@ def test_the_knobs_are_the_pinned_ones(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_knob_that_names_an_input_is_required_or_empty(recipe: str) -> None:
     """A default that named an artifact would be an input that nobody asked for."""
-    inputs = [knob for knob in configs.knobs(config_of(recipe)) if knob.type in ("model", "reward-model", "dataset", "rollouts")]
+    inputs = [
+        knob
+        for knob in configs.knobs(config_of(recipe))
+        if knob.type in ("model", "reward-model", "dataset", "rollouts")
+    ]
     assert inputs
     assert all(knob.default in (None, "''") for knob in inputs)
-    assert all(knob.default == "{}" for knob in configs.knobs(config_of(recipe)) if knob.type.startswith("table of "))
+    assert all(
+        knob.default == "{}" for knob in configs.knobs(config_of(recipe)) if knob.type.startswith("table of ")
+    )

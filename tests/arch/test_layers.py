@@ -11,7 +11,9 @@ def layers() -> list[str]:
 
 
 def test_the_import_contracts_are_kept() -> None:
-    ended = python("import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))")
+    ended = python(
+        "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     kept = len(pyproject()["tool"]["importlinter"]["contracts"])
     assert f"{kept} kept, 0 broken" in ended.stdout

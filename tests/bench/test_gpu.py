@@ -28,7 +28,11 @@ def test_it_runs_on_a_cpu(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["device"] == "cpu" and found["rows"] == "made up" and found["rate"]["tflops"] > 0
     assert found["sft"]["way"] == "packed"
-    assert found["sft"]["steps"] == 2 and found["sft"]["tokens_per_s"] > 0 and 0 < found["sft"]["share_of_rate"] < 1
+    assert (
+        found["sft"]["steps"] == 2
+        and found["sft"]["tokens_per_s"] > 0
+        and 0 < found["sft"]["share_of_rate"] < 1
+    )
     assert [row["slots"] for row in found["sample"]] == [4] and found["sample"][0]["tokens_per_s"] > 0
     assert "peers" not in found
 
@@ -45,14 +49,20 @@ def test_only_weights_that_tokens_pass_are_counted(gpu: ModuleType, tmp_path: Pa
     gpu.peers.make_model(tmp_path / "model", gpu.made_up_pairs(50), shape=gpu.SMALL)
     policy = gpu.load_policy(str(tmp_path / "model"))
     # per layer: q and o 64 x 64, k and v 64 x 32, three of 64 x 128; the head is the embedding, 64 a token
-    assert gpu.matrix_weights(policy) == (2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128), 64 * len(policy.tokenizer))
+    assert gpu.matrix_weights(policy) == (
+        2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128),
+        64 * len(policy.tokenizer),
+    )
 
 
 def test_only_tokens_with_a_loss_pass_the_head(gpu: ModuleType, tmp_path: Path) -> None:
     pairs = gpu.made_up_pairs(50)
     gpu.peers.make_model(tmp_path / "model", pairs, shape=gpu.SMALL)
     policy = gpu.load_policy(str(tmp_path / "model"))
-    answers = [len(policy.tokenizer(pair.chosen[-1].content, add_special_tokens=False)["input_ids"]) + 1 for pair in pairs[:3]]
+    answers = [
+        len(policy.tokenizer(pair.chosen[-1].content, add_special_tokens=False)["input_ids"]) + 1
+        for pair in pairs[:3]
+    ]
     rows = [gpu.peers.as_row("sft", pair) for pair in pairs[:3]]
     assert gpu.trained_tokens(policy, rows, [2, 1]) == [answers[0] + answers[1], answers[2]]
 
@@ -62,5 +72,10 @@ def test_trl_gets_what_its_environment_has(gpu: ModuleType) -> None:
     with_flash = gpu.best_settings("sft", {"flash_attn", "liger_kernel", "kernels"})
     assert with_flash["padding_free"] and with_flash["use_liger_kernel"]
     assert with_flash["model"] == {"attn_implementation": "flash_attention_2"}
-    assert gpu.best_settings("dpo", {"kernels"})["model"]["attn_implementation"] == "kernels-community/flash-attn2"
-    assert gpu.best_settings("dpo", set())["precompute_ref_log_probs"] and "padding_free" not in gpu.best_settings("reward", {"flash_attn"})
+    assert (
+        gpu.best_settings("dpo", {"kernels"})["model"]["attn_implementation"]
+        == "kernels-community/flash-attn2"
+    )
+    assert gpu.best_settings("dpo", set())[
+        "precompute_ref_log_probs"
+    ] and "padding_free" not in gpu.best_settings("reward", {"flash_attn"})

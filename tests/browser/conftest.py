@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_pl
 import get_chromium
 from databases import Copies, Files
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, items, judgements, kinds, people
+from fairlead.labels import access, campaigns, items, judgements, people, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.items import Answer, NewItem
@@ -38,11 +38,20 @@ from fairlead.store.artifact import Artifact, Parent
 from fairlead.store.project import Project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
+from fairlead.studio.chat_streams import Talks
 from fairlead.studio.settings import Settings
-from fairlead.studio.talks import Talks
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-GUIDELINES = "# What helps\n\nPrefer the answer that is **right**, then the one that is shorter.\n\n- No guessing.\n"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
+GUIDELINES = (
+    "# What helps\n\nPrefer the answer that is **right**, then the one that is shorter.\n\n- No guessing.\n"
+)
 
 
 class Studio:
@@ -53,7 +62,12 @@ class Studio:
         self._made = 0
 
     def person(
-        self, name: str = "Ada Lovelace", campaign: Campaign | None = None, *, role: str = "labeller", owner: bool = False
+        self,
+        name: str = "Ada Lovelace",
+        campaign: Campaign | None = None,
+        *,
+        role: str = "labeller",
+        owner: bool = False,
     ) -> Person:
         """Somebody new, with this role in the campaign; or an owner of the studio."""
         with self.database.write() as connection:
@@ -96,7 +110,12 @@ class Studio:
             return campaigns.set_state(connection, made, "open", by="system") if opened else made
 
     def judged(
-        self, campaign: Campaign, *, wanted: int | None = None, until: Callable[[Judgement], bool] = lambda _: True, within_s: float = 10
+        self,
+        campaign: Campaign,
+        *,
+        wanted: int | None = None,
+        until: Callable[[Judgement], bool] = lambda _: True,
+        within_s: float = 10,
     ) -> list[Judgement]:
         """Judgements that stand; waits until there are as many as wanted, and the last is as it should be."""
         end = time.monotonic() + within_s
@@ -124,12 +143,17 @@ def new_item(kind: str, n: int) -> NewItem:
             ("assistant", "It is **4**."),
         ]
         return NewItem(prompt=tuple(Message(role, text) for role, text in turns))  # type: ignore[arg-type]
-    low, high = kinds.ANSWERS[kind]  # type: ignore[index]
+    low, high = task_kinds.ANSWERS[kind]  # type: ignore[index]
     count = max(low, min(4, high)) if kind == "ranking" else low
     answers = tuple(
-        answer(f"Answer {n}.{k}: the capital of France is **Paris**{', as everybody knows' * k}.", f"model-{k}") for k in range(count)
+        answer(
+            f"Answer {n}.{k}: the capital of France is **Paris**{', as everybody knows' * k}.", f"model-{k}"
+        )
+        for k in range(count)
     )
-    return NewItem(prompt=(Message("user", f"Question {n}: what is the capital of France?"),), answers=answers)
+    return NewItem(
+        prompt=(Message("user", f"Question {n}: what is the capital of France?"),), answers=answers
+    )
 
 
 def answer(text: str, source: str | None = None) -> Answer:
@@ -149,7 +173,9 @@ def furnished(folder: Path) -> Project:
         def fill(inside: Path) -> None:
             (inside / "content.txt").write_text(name)
 
-        return artifacts.publish(project, kind, name, fill=fill, parents=above, config={"seed": 0}, seed=0, metrics=metrics)
+        return artifacts.publish(
+            project, kind, name, fill=fill, parents=above, config={"seed": 0}, seed=0, metrics=metrics
+        )
 
     base, rows = publish("model", "base"), publish("dataset", "comparisons", rows=310)
     made = publish("model", "helpful", base, rows, accuracy=0.71)
@@ -163,7 +189,12 @@ def furnished(folder: Path) -> Project:
     )
     happened = [
         {"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None},
-        {"at": "2026-03-01T10:06:40+00:00", "event": "finished", "artifact": made.label, "digest": made.manifest.digest},
+        {
+            "at": "2026-03-01T10:06:40+00:00",
+            "event": "finished",
+            "artifact": made.label,
+            "digest": made.manifest.digest,
+        },
     ]
     (run / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in happened))
     return project
@@ -207,7 +238,9 @@ def served(url: str, folder: Path) -> Iterator[Studio]:
     database.close()
 
 
-@pytest.fixture(scope="module")  # not longer: Playwright's event loop runs in this thread, where others may want one
+@pytest.fixture(
+    scope="module"
+)  # not longer: Playwright's event loop runs in this thread, where others may want one
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = get_chromium.installed() or playwright.chromium.executable_path
@@ -233,9 +266,16 @@ def browse(studio: Studio, browser: Browser) -> Iterator[Browse]:
         context.add_cookies([{"name": COOKIE, "value": studio.session(person), "url": studio.url}])
         contexts.append(context)
         page = context.new_page()
-        page.on("response", lambda got: complaints.append(f"{got.status} {got.url}") if _broken(got) else None)
+        page.on(
+            "response", lambda got: complaints.append(f"{got.status} {got.url}") if _broken(got) else None
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" and not _expected(said.text) else None)
+        page.on(
+            "console",
+            lambda said: (
+                complaints.append(said.text) if said.type == "error" and not _expected(said.text) else None
+            ),
+        )
         return page
 
     yield opened

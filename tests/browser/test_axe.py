@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from browser.conftest import RUN, Browse, Studio
-from fairlead.labels import access, items, judgements, kinds, snapshot, tasks
+from fairlead.labels import access, assignments, items, judgements, snapshot, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now
 from fairlead.labels.filtering import Filters
@@ -63,7 +63,7 @@ def test_axe_sees_what_is_wrong(studio: Studio, browse: Browse) -> None:
     assert {"button-name", "image-alt"} <= {each["rule"] for each in problems(page)}
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", task_kinds.KINDS)
 def test_the_labelling_screen(studio: Studio, browse: Browse, kind: str, scheme: str) -> None:
     campaign = studio.campaign(kind, options={"chips": ["clearer", "shorter"]})
     page = browse(studio.person("Ada", campaign), color_scheme=scheme)
@@ -74,9 +74,17 @@ def judged(studio: Studio, campaign: Campaign) -> None:
     """A judgement and a flag, so that tables have rows."""
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        [task] = tasks.lease(connection, campaign, ada.rater)
+        [task] = assignments.lease(connection, campaign, ada.rater)
         judgements.raise_flag(connection, task.token, ada.rater, reason="harmful", note="Look at this")
-        judgements.submit(connection, task.token, ada.rater, key=f"key-{task.token}", value={"choice": 2}, reasons=[], note="Shorter")
+        judgements.submit(
+            connection,
+            task.token,
+            ada.rater,
+            key=f"key-{task.token}",
+            value={"choice": 2},
+            reasons=[],
+            note="Shorter",
+        )
 
 
 def frozen(studio: Studio, campaign: Campaign, name: str) -> None:

@@ -13,7 +13,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import judgements, tasks
+from fairlead.labels import assignments, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 from fairlead.store import artifact as artifacts
@@ -32,8 +32,15 @@ SOON = 15_000  # ms; events come at once, and figures are asked for at most once
 def judge(studio: Studio, campaign: Campaign, who: Person, choice: int = 2) -> None:
     """In another process's stead: written to the database, and no request of this server says so."""
     with studio.database.write() as connection:
-        [task] = tasks.lease(connection, campaign, who.rater)
-        judgements.submit(connection, task.token, who.rater, key=f"key-{task.token}", value={"choice": choice}, active_ms=30_000)
+        [task] = assignments.lease(connection, campaign, who.rater)
+        judgements.submit(
+            connection,
+            task.token,
+            who.rater,
+            key=f"key-{task.token}",
+            value={"choice": choice},
+            active_ms=30_000,
+        )
 
 
 def overview(page: Page, studio: Studio, campaign: Campaign) -> Page:
@@ -62,7 +69,7 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
     campaign = studio.campaign("pairwise", items=4)
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        [task] = tasks.lease(connection, campaign, ada.rater)
+        [task] = assignments.lease(connection, campaign, ada.rater)
         judgements.raise_flag(connection, task.token, ada.rater, reason="harmful", note="<b>Look</b> at this")
     page = overview(browse(lead), studio, campaign)
     expect(page.get_by_text("<b>Look</b> at this")).to_be_visible()
@@ -80,7 +87,7 @@ def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Brows
     campaign = studio.campaign("pairwise", items=8)
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        [task] = tasks.lease(connection, campaign, ada.rater)
+        [task] = assignments.lease(connection, campaign, ada.rater)
         judgements.raise_flag(connection, task.token, ada.rater, reason="other", note="one")
     page = overview(browse(lead), studio, campaign)
     page.get_by_role("button", name=re.compile("^Settle")).focus()
@@ -96,7 +103,10 @@ def test_one_browser_holds_one_line_and_another_window_takes_over(studio: Studio
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     first = browse(lead)
     lines: list[str] = []
-    first.context.on("request", lambda request: lines.append(request.url) if request.url.split("?")[0].endswith("/events") else None)
+    first.context.on(
+        "request",
+        lambda request: lines.append(request.url) if request.url.split("?")[0].endswith("/events") else None,
+    )
     overview(first, studio, campaign)
     second = overview(first.context.new_page(), studio, campaign)
     third = overview(first.context.new_page(), studio, campaign)
@@ -129,7 +139,10 @@ def test_a_line_is_tried_again_and_again(studio: Studio, browse: Browse) -> None
     page = browse(studio.person("Lead", campaign, role="lead"))
     page.clock.install()
     lines: list[str] = []
-    page.on("response", lambda answer: lines.append(answer.url) if answer.url.split("?")[0].endswith("/events") else None)
+    page.on(
+        "response",
+        lambda answer: lines.append(answer.url) if answer.url.split("?")[0].endswith("/events") else None,
+    )
     page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=404))
     page.goto(f"{studio.url}/c/{campaign.slug}")
     for _ in range(60):
@@ -155,12 +168,17 @@ def test_it_says_when_the_studio_is_gone_and_goes_on_when_it_is_back(studio: Stu
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 390, 1280, 1920])
 def test_nothing_is_wider_than_the_screen(studio: Studio, browse: Browse, width: int, scheme: Any) -> None:
-    campaign = studio.campaign("pairwise", items=12, name="A campaign with quite a long name, as they come to have in the end")
-    lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada Augusta King, Countess of Lovelace", campaign)
+    campaign = studio.campaign(
+        "pairwise", items=12, name="A campaign with quite a long name, as they come to have in the end"
+    )
+    lead, ada = (
+        studio.person("Lead", campaign, role="lead"),
+        studio.person("Ada Augusta King, Countess of Lovelace", campaign),
+    )
     for choice in (1, 4, 8):
         judge(studio, campaign, ada, choice)
     with studio.database.write() as connection:
-        [task] = tasks.lease(connection, campaign, ada.rater)
+        [task] = assignments.lease(connection, campaign, ada.rater)
         judgements.raise_flag(connection, task.token, ada.rater, reason="wrong guidelines", note="word" * 100)
     page = browse(lead, viewport={"width": width, "height": 900}, color_scheme=scheme)
     overview(page, studio, campaign)
@@ -179,7 +197,9 @@ def home(tmp_path: Path) -> Project:
 def beside(studio: Studio, home: Project) -> Iterator[str]:
     """The address of a second server over the same database, beside a project."""
     app = create_app(Settings(database=studio.database.url, project=home.root), studio.database)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -194,8 +214,12 @@ def beside(studio: Studio, home: Project) -> Iterator[str]:
 def make_run(home: Project, steps: int) -> Path:
     folder = home.runs / "ppo-aligned-0123456789"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"recipe": "ppo", "config": {"name": "aligned", "steps": 40}, "inputs": {}, "code": {}}))
-    (folder / "metrics.jsonl").write_text("".join(json.dumps({"step": k, "reward": k * 0.1}) + "\n" for k in range(1, steps + 1)))
+    (folder / "config.json").write_text(
+        json.dumps({"recipe": "ppo", "config": {"name": "aligned", "steps": 40}, "inputs": {}, "code": {}})
+    )
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps({"step": k, "reward": k * 0.1}) + "\n" for k in range(1, steps + 1))
+    )
     return folder
 
 
@@ -209,7 +233,9 @@ def test_curves_grow_while_one_looks(studio: Studio, browse: Browse, home: Proje
     expect(page.locator("svg.curves desc")).to_contain_text("4 points from 0.100 to 2.50", timeout=SOON)
 
 
-def test_what_had_the_focus_catches_up_when_it_has_it_no_more(studio: Studio, browse: Browse, home: Project, beside: str) -> None:
+def test_what_had_the_focus_catches_up_when_it_has_it_no_more(
+    studio: Studio, browse: Browse, home: Project, beside: str
+) -> None:
     folder = make_run(home, 3)
     (folder / "report.html").write_text("<title>report</title>")
     page = browse(studio.person("Grace", owner=True))
@@ -223,14 +249,18 @@ def test_what_had_the_focus_catches_up_when_it_has_it_no_more(studio: Studio, br
     expect(page.locator("[data-part=head]")).to_contain_text("step 4", timeout=SOON)
 
 
-def test_a_report_runs_nothing_in_the_studio(studio: Studio, browser: Browser, home: Project, beside: str) -> None:
+def test_a_report_runs_nothing_in_the_studio(
+    studio: Studio, browser: Browser, home: Project, beside: str
+) -> None:
     folder = make_run(home, 3)
     (folder / "report.html").write_text(
         "<title>report</title><p id=p>quiet</p><script>document.title='owned'; fetch('/api/v1/me')</script>"
         "<img src=x onerror=\"document.title='owned'\"><form action=/logout method=post><button>go</button></form>"
     )
     context = browser.new_context()
-    context.add_cookies([{"name": COOKIE, "value": studio.session(studio.person("Grace", owner=True)), "url": beside}])
+    context.add_cookies(
+        [{"name": COOKIE, "value": studio.session(studio.person("Grace", owner=True)), "url": beside}]
+    )
     page = context.new_page()
     answered: list[str] = []
     page.on("response", lambda answer: answered.append(answer.url))
@@ -246,9 +276,20 @@ def test_from_label_to_model_by_keyboard(studio: Studio, browse: Browse, home: P
     def fill(folder: Path) -> None:
         (folder / "rows.jsonl").write_text("{}\n")
 
-    labels = artifacts.publish(home, "snapshot", "helpful-1", fill=fill, parents=(), config={"campaign": "helpful"}, seed=0, metrics={})
+    labels = artifacts.publish(
+        home,
+        "snapshot",
+        "helpful-1",
+        fill=fill,
+        parents=(),
+        config={"campaign": "helpful"},
+        seed=0,
+        metrics={},
+    )
     parents = [Parent(labels.label, labels.manifest.digest, "comparisons")]
-    artifacts.publish(home, "reward-model", "reward", fill=fill, parents=parents, config={}, seed=0, metrics={})
+    artifacts.publish(
+        home, "reward-model", "reward", fill=fill, parents=parents, config={}, seed=0, metrics={}
+    )
     page = browse(studio.person("Grace", owner=True), viewport={"width": 390, "height": 800})
     page.goto(f"{beside}/lineage/reward-model/reward")
     link = page.locator("svg.lineage a").filter(has_text="helpful-1")

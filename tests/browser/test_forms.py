@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import campaigns, judgements, people, tasks
+from fairlead.labels import assignments, campaigns, judgements, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -43,7 +43,9 @@ def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) ->
     role.select_option("viewer")
     expect(page.get_by_text("Saved")).to_be_visible()
     body = json.dumps({"error": {"message": "not this one."}})
-    page.route("**/people/*", lambda route: route.fulfill(status=409, body=body, content_type="application/json"))
+    page.route(
+        "**/people/*", lambda route: route.fulfill(status=409, body=body, content_type="application/json")
+    )
     role.select_option("lead")
     expect(page.get_by_text("not this one.")).to_be_visible()
     expect(role).to_have_value("viewer")
@@ -69,7 +71,9 @@ def test_one_change_of_a_role_waits_for_another(studio: Studio, browse: Browse) 
 def test_a_form_rests_until_the_next_page_is_there(studio: Studio, browse: Browse) -> None:
     _, _, page = members(studio, browse)
     pause = page.get_by_role("button", name="Pause Ada")
-    pause.evaluate("(button) => addEventListener('pagehide', () => sessionStorage.setItem('rested', button.disabled))")
+    pause.evaluate(
+        "(button) => addEventListener('pagehide', () => sessionStorage.setItem('rested', button.disabled))"
+    )
     pause.click()
     expect(page.get_by_role("button", name="Resume Ada")).to_be_enabled()
     assert page.evaluate("sessionStorage.getItem('rested')") == "true"
@@ -95,7 +99,9 @@ def test_a_snapshot_is_made_of_what_is_on_the_screen(studio: Studio, browse: Bro
     assert json.loads(sent.value.post_data or "")["filters"]["ties"] is False
 
 
-def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_judged(studio: Studio, browse: Browse) -> None:
+def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_judged(
+    studio: Studio, browse: Browse
+) -> None:
     campaign = studio.campaign("aspects", items=1)
     page = browse(studio.person("Lead", campaign, role="lead"))
     page.goto(f"{studio.url}/c/{campaign.slug}/settings")
@@ -106,9 +112,15 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
         one = campaigns.by_id(connection, campaign.id)
-        assert one.options == {"aspects": ["helpful", "kind"], "chips": ["wrong", "too long, dull"], "points": 7}
-        [task] = tasks.lease(connection, one, ada.rater)
-        judgements.submit(connection, task.token, task.rater, key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}})
+        assert one.options == {
+            "aspects": ["helpful", "kind"],
+            "chips": ["wrong", "too long, dull"],
+            "points": 7,
+        }
+        [task] = assignments.lease(connection, one, ada.rater)
+        judgements.submit(
+            connection, task.token, task.rater, key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}}
+        )
     page.get_by_label("Steps of the scale").fill("5")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("people judge on 7 steps already")).to_be_visible()

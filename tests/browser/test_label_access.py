@@ -11,7 +11,7 @@ from fairlead.data.records import Message
 from fairlead.labels import people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
-from fairlead.labels.kinds import KINDS
+from fairlead.labels.task_kinds import KINDS
 
 pytestmark = pytest.mark.browser
 
@@ -62,7 +62,9 @@ def test_the_left_hand_does_everything(studio: Studio, browse: Browse) -> None:
     expect(page.get_by_role("radio", name="A much better")).to_be_checked()
     page.keyboard.press("a")
     page.keyboard.press("Space")
-    [made] = studio.judged(campaign, wanted=1, until=lambda one: one.value["preference"] == (-3 if one.order[0] == 0 else 3))
+    [made] = studio.judged(
+        campaign, wanted=1, until=lambda one: one.value["preference"] == (-3 if one.order[0] == 0 else 3)
+    )
     assert made.ui["hand"] == "left"
 
 
@@ -75,13 +77,22 @@ def test_a_layout_without_latin_letters_has_its_keys_by_place(studio: Studio, br
 def test_right_to_left_text_runs_from_the_right(studio: Studio, browse: Browse) -> None:
     item = NewItem(
         prompt=(Message("user", "ما هي عاصمة فرنسا؟"),),
-        answers=(answer("عاصمة فرنسا هي باريس.\n\n- نقطة أولى"), answer("The capital is Paris.\n\nבעברית: פריז.")),
+        answers=(
+            answer("عاصمة فرنسا هي باريس.\n\n- نقطة أولى"),
+            answer("The capital is Paris.\n\nבעברית: פריז."),
+        ),
     )
     page = start(studio, browse, studio.campaign("pairwise", items=[item]))
     assert page.locator(".prompt .said").evaluate("node => getComputedStyle(node).direction") == "rtl"
-    arabic, english = page.locator(".pane .said").filter(has_text="باريس"), page.locator(".pane .said").filter(has_text="Paris")
+    arabic, english = (
+        page.locator(".pane .said").filter(has_text="باريس"),
+        page.locator(".pane .said").filter(has_text="Paris"),
+    )
     assert arabic.evaluate("node => getComputedStyle(node).direction") == "rtl"
-    assert english.locator("p").evaluate_all("all => all.map(p => getComputedStyle(p).direction)") == ["ltr", "rtl"]
+    assert english.locator("p").evaluate_all("all => all.map(p => getComputedStyle(p).direction)") == [
+        "ltr",
+        "rtl",
+    ]
 
 
 def test_guidelines_and_previews_are_shown_as_any_other_text(studio: Studio, browse: Browse) -> None:
@@ -90,7 +101,10 @@ def test_guidelines_and_previews_are_shown_as_any_other_text(studio: Studio, bro
     page.get_by_role("textbox", name="Your answer").fill(text)
     for said in (page.locator("#guide .said"), page.locator(".side .said")):
         expect(said.locator("table")).to_have_attribute("tabindex", "0")
-        assert said.locator("p").evaluate_all("all => all.map(p => getComputedStyle(p).direction)") == ["ltr", "rtl"]
+        assert said.locator("p").evaluate_all("all => all.map(p => getComputedStyle(p).direction)") == [
+            "ltr",
+            "rtl",
+        ]
 
 
 def test_no_key_does_two_things(studio: Studio, browse: Browse) -> None:
@@ -103,7 +117,9 @@ def test_no_key_does_two_things(studio: Studio, browse: Browse) -> None:
         for action, key in hand:
             done.setdefault(key, []).append(action)
         twice = [actions for actions in done.values() if len(actions) > 1]
-        assert [one for one in twice if one != ["9", "link"]] == []  # there are no nine steps where there are two answers to scroll
+        assert [
+            one for one in twice if one != ["9", "link"]
+        ] == []  # there are no nine steps where there are two answers to scroll
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "chat"])
@@ -121,7 +137,9 @@ def test_no_width_makes_the_page_scroll_sideways(studio: Studio, browse: Browse,
         assert clipped == [], width
 
 
-def test_at_400_percent_everything_is_reached_and_nothing_covers_the_text(studio: Studio, browse: Browse) -> None:
+def test_at_400_percent_everything_is_reached_and_nothing_covers_the_text(
+    studio: Studio, browse: Browse
+) -> None:
     campaign = studio.campaign("pairwise", items=2, options=OPTIONS)
     page = start(studio, browse, campaign, viewport={"width": 320, "height": 256})
     page.locator("[data-pane=B] .said").scroll_into_view_if_needed()
@@ -179,7 +197,12 @@ WATCH_PAINTS = """() => {
 
 def test_from_key_to_paint_within_50_ms(studio: Studio, browse: Browse) -> None:
     words = "The area of a circle is **pi** times the square of its radius. " * 40
-    items = [NewItem(prompt=(Message("user", f"Circle {n}?"),), answers=(answer(words + str(n)), answer(words[:900]))) for n in range(14)]
+    items = [
+        NewItem(
+            prompt=(Message("user", f"Circle {n}?"),), answers=(answer(words + str(n)), answer(words[:900]))
+        )
+        for n in range(14)
+    ]
     page = start(studio, browse, studio.campaign("pairwise", items=items, options=OPTIONS))
     page.evaluate(WATCH_PAINTS)
     devtools = page.context.new_cdp_session(page)
@@ -200,6 +223,8 @@ def test_from_key_to_paint_within_50_ms(studio: Studio, browse: Browse) -> None:
             worked.append(worked_ms() - began)
         expect(page.locator(".prompt .said")).not_to_have_text(before)  # another task is there
     assert statistics.quantiles(worked, n=20)[-1] <= 50 - FRAME_MS, worked
-    if os.getloadavg()[0] < (os.cpu_count() or 1):  # what a clock on the wall says means something on a quiet machine only
+    if os.getloadavg()[0] < (
+        os.cpu_count() or 1
+    ):  # what a clock on the wall says means something on a quiet machine only
         paints = [ms for _, ms in page.evaluate("window.paints")]
         assert len(paints) == 24 and statistics.quantiles(paints, n=20)[-1] <= 50, paints

@@ -13,7 +13,7 @@ from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.items import NewItem
 from fairlead.store import project as projects
-from fairlead.studio.answerers import Answerers
+from fairlead.studio.chat_backends import Answerers
 from studio.endpoint import Endpoint, endpoint
 
 pytestmark = pytest.mark.browser
@@ -32,9 +32,16 @@ def server(studio: Studio, tmp_path: Path) -> Iterator[Endpoint]:
 
 
 def talk(studio: Studio, browse: Browse) -> tuple[Campaign, Page]:
-    campaign = studio.campaign("chat", items=[NewItem((Message("system", "Be kind."), Message("user", "Ask about ships.")))])
+    campaign = studio.campaign(
+        "chat", items=[NewItem((Message("system", "Be kind."), Message("user", "Ask about ships.")))]
+    )
     with studio.database.write() as connection:
-        chats.set_answerers(connection, campaign, [Answerer(f"endpoint:here/{name}", {}) for name in ("red", "blue")], by="system")
+        chats.set_answerers(
+            connection,
+            campaign,
+            [Answerer(f"endpoint:here/{name}", {}) for name in ("red", "blue")],
+            by="system",
+        )
     page = browse(studio.person("Ada", campaign))
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.get_by_label("Your message")).to_have_value("Ask about ships.")
@@ -67,11 +74,16 @@ def test_a_conversation_by_keyboard(studio: Studio, browse: Browse, server: Endp
     page.keyboard.press("4")
     page.keyboard.press("Enter")
     expect(page.get_by_text("2 of 2 turns judged, saved").first).to_be_visible()
-    assert [(one.message, one.choice) for one in turns(studio, campaign)] == [("What is a **ship**?", 8), ("And a boat?", 4)]
+    assert [(one.message, one.choice) for one in turns(studio, campaign)] == [
+        ("What is a **ship**?", 8),
+        ("And a boat?", 4),
+    ]
     assert [len(body["messages"]) for body in server.asked] == [2, 2, 4, 4]
 
 
-def test_the_scale_works_while_the_answers_are_being_written(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_the_scale_works_while_the_answers_are_being_written(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     _, page = talk(studio, browse)
     server.gate.clear()
     message = page.get_by_label("Your message")
@@ -79,9 +91,13 @@ def test_the_scale_works_while_the_answers_are_being_written(studio: Studio, bro
     expect(page.locator(".pane .said.raw")).to_have_text(["I am ", "I am "])
     page.get_by_role("radio", name="A better").check()
     page.get_by_role("button", name="Send").click(force=True)
-    expect(page.locator("#dock").get_by_text("The answer that you chose is still being written")).to_be_visible()
+    expect(
+        page.locator("#dock").get_by_text("The answer that you chose is still being written")
+    ).to_be_visible()
     message.fill("Go on")
-    expect(page.locator(".composer").get_by_text("The answer that you chose is still being written")).to_be_visible()
+    expect(
+        page.locator(".composer").get_by_text("The answer that you chose is still being written")
+    ).to_be_visible()
     expect(page.get_by_role("button", name="Say it")).to_be_disabled()
     server.gate.set()
     expect(page.get_by_role("button", name="Say it")).to_be_enabled()
@@ -103,7 +119,9 @@ def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server:
     assert len(held) == 1
 
 
-def test_a_conversation_is_there_again_after_a_reload(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_a_conversation_is_there_again_after_a_reload(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     _, page = talk(studio, browse)
     page.get_by_label("Your message").press("Enter")
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
@@ -115,7 +133,9 @@ def test_a_conversation_is_there_again_after_a_reload(studio: Studio, browse: Br
     assert len(server.asked) == 2
 
 
-def test_an_answer_that_does_not_come_can_be_asked_for_again(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_an_answer_that_does_not_come_can_be_asked_for_again(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     _, page = talk(studio, browse)
     server.status = 503
     page.get_by_label("Your message").press("Enter")
@@ -125,14 +145,18 @@ def test_an_answer_that_does_not_come_can_be_asked_for_again(studio: Studio, bro
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
 
 
-def test_one_answer_is_asked_for_again_while_the_other_is_written(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_one_answer_is_asked_for_again_while_the_other_is_written(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     server.replies = {"red": ["I am ", "**red**."], "blue": []}  # an answer without words is none
     _, page = talk(studio, browse)
     server.gate.clear()
     page.get_by_label("Your message").press("Enter")
     expect(page.locator(".pane .said.raw", has_text="I am")).to_be_visible()
     server.replies["blue"] = ["I am ", "*blue*."]
-    with page.expect_event("requestfailed", lambda request: request.url.endswith("/stream")):  # two would each tell the same
+    with page.expect_event(
+        "requestfailed", lambda request: request.url.endswith("/stream")
+    ):  # two would each tell the same
         page.get_by_role("button", name="Try again").click()
     expect(page.locator(".pane .said.raw")).to_have_text(["I am ", "I am "])
     page.get_by_role("radio", name="A better").check()
@@ -140,7 +164,9 @@ def test_one_answer_is_asked_for_again_while_the_other_is_written(studio: Studio
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
 
 
-def test_a_choice_made_offline_arrives_before_its_judgement(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_a_choice_made_offline_arrives_before_its_judgement(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     campaign, page = talk(studio, browse)
     message = page.get_by_label("Your message")
     message.press("Enter")
@@ -201,7 +227,9 @@ def test_a_message_waits_for_the_choice_before_it(studio: Studio, browse: Browse
     expect(page.locator(".thread .assistant")).to_have_count(1)
 
 
-def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     _, page = talk(studio, browse)
     page.get_by_label("Your message").press("Enter")
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
@@ -250,7 +278,9 @@ def test_the_first_message_is_kept_as_any_other(studio: Studio, browse: Browse, 
     expect(message).to_have_value("What I would rather ask")
 
 
-def test_a_message_that_was_not_sent_is_said_to_be_so(studio: Studio, browse: Browse, server: Endpoint) -> None:
+def test_a_message_that_was_not_sent_is_said_to_be_so(
+    studio: Studio, browse: Browse, server: Endpoint
+) -> None:
     campaign, page = talk(studio, browse)
     message = page.get_by_label("Your message")
     message.press("Enter")

@@ -41,7 +41,10 @@ def test_ranking_by_dragging(studio: Studio, browse: Browse) -> None:
     page = start(studio, browse, campaign)
 
     def drag(letter: str, onto: str) -> None:
-        source, target = page.locator(f".token[data-letter={letter}]").bounding_box(), page.locator(onto).bounding_box()
+        source, target = (
+            page.locator(f".token[data-letter={letter}]").bounding_box(),
+            page.locator(onto).bounding_box(),
+        )
         assert source is not None and target is not None
         page.mouse.move(source["x"] + 10, source["y"] + 10)
         page.mouse.down()
@@ -56,7 +59,12 @@ def test_ranking_by_dragging(studio: Studio, browse: Browse) -> None:
     expect(page.locator("#announce")).to_have_text("D is 1st")
     press(page, "Enter")
     [made] = studio.judged(campaign, wanted=1)
-    assert {"ABCD"[place]: made.value["ranks"][candidate] for place, candidate in enumerate(made.order)} == {"D": 1, "B": 2, "A": 3, "C": 3}
+    assert {"ABCD"[place]: made.value["ranks"][candidate] for place, candidate in enumerate(made.order)} == {
+        "D": 1,
+        "B": 2,
+        "A": 3,
+        "C": 3,
+    }
 
 
 def test_a_letter_of_an_answer_is_no_command_but_with_shift(studio: Studio, browse: Browse) -> None:
@@ -118,10 +126,15 @@ def test_editing_an_answer_shows_the_changes(studio: Studio, browse: Browse) -> 
     expect(page.locator(".changes ins")).to_contain_text([", on the Seine"])
     press(page, "Escape", "Enter")
     [made] = studio.judged(campaign, wanted=1)
-    assert made.value == {"candidate": 0, "text": "Answer 0.0: the capital of France is **Paris**, on the Seine."}
+    assert made.value == {
+        "candidate": 0,
+        "text": "Answer 0.0: the capital of France is **Paris**, on the Seine.",
+    }
 
 
-def test_a_long_answer_written_anew_is_not_compared_word_by_word_at_each_key(studio: Studio, browse: Browse) -> None:
+def test_a_long_answer_written_anew_is_not_compared_word_by_word_at_each_key(
+    studio: Studio, browse: Browse
+) -> None:
     page = start(studio, browse, studio.campaign("edit", items=1))
     kinds = """import("/static/label/diff.js").then(({ diff }) => {
         const text = (word, num) => Array.from({ length: num }, (_, n) => word + n).join(" ");
@@ -134,7 +147,9 @@ def test_a_long_answer_written_anew_is_not_compared_word_by_word_at_each_key(stu
     )
     editor = page.get_by_role("textbox", name="The answer, edited")
     editor.press("Control+End")
-    page.evaluate("""() => { for (let n = 0; n < 20; n++) document.execCommand("insertText", false, "x"); }""")
+    page.evaluate(
+        """() => { for (let n = 0; n < 20; n++) document.execCommand("insertText", false, "x"); }"""
+    )
     expect(page.locator(".changes ins")).to_contain_text(["x" * 20])
     assert page.evaluate("window.drawn") == 1
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import drafts, tasks
+from fairlead.labels import assignments, drafts
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 from fairlead.studio.auth import COOKIE
@@ -47,7 +47,7 @@ def until(page: Page, holds: Callable[[], bool]) -> None:
 
 def held(studio: Studio, campaign: Campaign, person: Person) -> int:
     with studio.database.read() as connection:
-        return len(tasks.holding(connection, campaign, person.rater))
+        return len(assignments.holding(connection, campaign, person.rater))
 
 
 def asked(page: Page, path: str) -> list[float]:
@@ -108,7 +108,10 @@ def test_answers_taken_back_one_by_one_offline_are_all_kept(studio: Studio, brow
     page.keyboard.press("u")
     expect(page.locator(".prompt .said")).to_have_text(question)
     expect(page.get_by_role("radio", name="A much better")).to_be_checked()
-    assert kept(page, "outbox") == [] and sorted(one["value"]["choice"] for one in kept(page, "drafts")) == [1, 8]
+    assert kept(page, "outbox") == [] and sorted(one["value"]["choice"] for one in kept(page, "drafts")) == [
+        1,
+        8,
+    ]
     page.keyboard.press("u")
     expect(page.get_by_text("needs the connection")).to_be_visible()
     for _ in range(2):
@@ -141,7 +144,12 @@ def test_a_draft_survives_the_death_of_the_page(studio: Studio, browser: Browser
     page = opened(studio, context.new_page(), campaign)
     page.route("**/draft", lambda route: route.abort())  # the server never hears of it
     page.keyboard.type("A thought that took a while.")
-    until(page, lambda: any(one["value"].get("text") == "A thought that took a while." for one in kept(page, "drafts")))
+    until(
+        page,
+        lambda: any(
+            one["value"].get("text") == "A thought that took a while." for one in kept(page, "drafts")
+        ),
+    )
     with pytest.raises(PlaywrightError):
         page.goto("chrome://crash", timeout=5000)
     assert begun(studio, campaign, ada) == []
@@ -150,7 +158,9 @@ def test_a_draft_survives_the_death_of_the_page(studio: Studio, browser: Browser
     context.close()
 
 
-def test_a_draft_is_on_the_server_within_a_second_and_on_another_machine(studio: Studio, browse: Browse) -> None:
+def test_a_draft_is_on_the_server_within_a_second_and_on_another_machine(
+    studio: Studio, browse: Browse
+) -> None:
     campaign = studio.campaign("demonstration", items=1)
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
@@ -163,7 +173,9 @@ def test_a_draft_is_on_the_server_within_a_second_and_on_another_machine(studio:
     expect(elsewhere.get_by_role("textbox", name="Your answer")).to_have_value("Begun here")
 
 
-def test_a_draft_that_does_not_arrive_is_sent_again_at_growing_intervals(studio: Studio, browse: Browse) -> None:
+def test_a_draft_that_does_not_arrive_is_sent_again_at_growing_intervals(
+    studio: Studio, browse: Browse
+) -> None:
     campaign = studio.campaign("demonstration", items=1)
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
@@ -259,8 +271,8 @@ def test_a_late_answer_is_kept_and_said_to_be_late(studio: Studio, browse: Brows
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
     with studio.database.write() as connection:
-        [held] = tasks.holding(connection, campaign, ada.rater)
-        tasks.take_back(connection, campaign, held.token, by="system")
+        [held] = assignments.holding(connection, campaign, ada.rater)
+        assignments.take_back(connection, campaign, held.token, by="system")
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(page.get_by_text("came late and is kept all the same")).to_be_visible()
@@ -298,7 +310,9 @@ def test_a_session_that_ended_keeps_everything(studio: Studio, browse: Browse) -
     page.keyboard.press("Enter")
     expect(page.locator("#status-text")).to_have_text("logged out, 1 answer waits")
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
-    page.context.add_cookies([{"name": one["name"], "value": one["value"], "url": studio.url} for one in cookies])
+    page.context.add_cookies(
+        [{"name": one["name"], "value": one["value"], "url": studio.url} for one in cookies]
+    )
     studio.judged(campaign, wanted=1)  # by itself
     expect(page.locator("#status-text")).to_contain_text("saved")
 

@@ -45,7 +45,9 @@ def test_the_whole_flow_with_keys_only(studio: Studio, browse: Browse) -> None:
     sign = 1 if made.order[0] == 0 else -1
     assert made.value == {"preference": 2 * sign, "tie": None, "aspects": {"helpful": sign, "harmless": 0}}
     assert made.reasons == ("correct", "too long") and made.note == "Short and right. 1 2 3 s"
-    assert made.ui["viewport"] == [1280, 900] and made.ui["render"].startswith("sha256:") and made.active_ms > 0
+    assert (
+        made.ui["viewport"] == [1280, 900] and made.ui["render"].startswith("sha256:") and made.active_ms > 0
+    )
     for key in ("8", "Enter", "4", "Enter"):
         page.keyboard.press(key)
     expect(page.get_by_role("heading", name="Nothing left for you")).to_be_visible()
@@ -65,7 +67,9 @@ def test_arrows_move_and_nothing_is_sent_without_a_choice(studio: Studio, browse
     assert studio.judged(campaign) == []
 
 
-def test_undo_opens_the_last_answer_again_and_the_correction_supersedes(studio: Studio, browse: Browse) -> None:
+def test_undo_opens_the_last_answer_again_and_the_correction_supersedes(
+    studio: Studio, browse: Browse
+) -> None:
     campaign = studio.campaign("pairwise", items=3, options=OPTIONS)
     page = start(studio, browse, campaign)
     first = page.locator(".prompt .said").inner_text()
@@ -94,7 +98,10 @@ def test_cannot_be_judged_and_unsafe_are_answers(studio: Studio, browse: Browse)
     expect(page.locator("#announce")).to_have_text("Cannot be judged, saved.")
     page.keyboard.press("x")
     page.keyboard.press("Enter")
-    assert [one.value for one in studio.judged(campaign, wanted=2)] == [{"cannot": "judge"}, {"cannot": "unsafe"}]
+    assert [one.value for one in studio.judged(campaign, wanted=2)] == [
+        {"cannot": "judge"},
+        {"cannot": "unsafe"},
+    ]
 
 
 def test_skip_with_a_reason_parks_what_was_typed(studio: Studio, browse: Browse) -> None:
@@ -111,7 +118,9 @@ def test_skip_with_a_reason_parks_what_was_typed(studio: Studio, browse: Browse)
     page.get_by_role("button", name="Drafts").click()
     page.get_by_role("button", name="Both answers miss the point").click()
     expect(page.locator(".prompt .said")).to_have_text(question)
-    expect(page.get_by_role("textbox", name="Why")).to_have_value("Both answers miss the point of the question.")
+    expect(page.get_by_role("textbox", name="Why")).to_have_value(
+        "Both answers miss the point of the question."
+    )
     page.keyboard.press("5")
     page.keyboard.press("Enter")
     [made] = studio.judged(campaign, wanted=1)
@@ -185,14 +194,18 @@ def test_guidelines_say_what_changed_since_they_were_read(studio: Studio, browse
 
 def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=2)
-    page = browse(studio.person("Ada", campaign), viewport={"width": 1000, "height": 900})  # where they do not open by themselves
+    page = browse(
+        studio.person("Ada", campaign), viewport={"width": 1000, "height": 900}
+    )  # where they do not open by themselves
     page.clock.install()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.locator("body[data-ready]")).to_be_attached()
     held: list[Route] = []
     read: list[str] = []
     page.route("**/guide", lambda route: held.append(route))
-    page.on("request", lambda request: read.append(request.url) if request.url.endswith("/guide/read") else None)
+    page.on(
+        "request", lambda request: read.append(request.url) if request.url.endswith("/guide/read") else None
+    )
     with page.expect_request("**/guide"):
         page.locator("#open-guide").click()
     page.keyboard.press("g")
@@ -200,7 +213,9 @@ def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studi
         held[0].continue_()
     came.value.finished()
     for _ in range(2):
-        page.evaluate("fetch('/static/icon.svg').then((answer) => answer.text())")  # what was asked before has been seen by now
+        page.evaluate(
+            "fetch('/static/icon.svg').then((answer) => answer.text())"
+        )  # what was asked before has been seen by now
         page.clock.run_for(10_000)
     assert read == []
     page.unroute("**/guide")

@@ -67,7 +67,9 @@ def test_it_is_read_copied_and_sent_again_by_keyboard(studio: Studio, browse: Br
 def test_who_was_taken_out_finds_it_on_the_list_of_work(studio: Studio, browse: Browse) -> None:
     campaign, ada, page = refused(studio, browse)
     page.goto(f"{studio.url}/work")
-    expect(page.get_by_role("alert")).to_contain_text("1 answer was not taken. What you wrote is kept on this machine.")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "1 answer was not taken. What you wrote is kept on this machine."
+    )
     assert problems(page) == []
     page.get_by_role("button", name="Read, send or discard").press("Enter")
     dialog = page.get_by_role("dialog", name="Not taken")
@@ -108,7 +110,11 @@ def test_the_task_is_opened_mended_and_sent(studio: Studio, browse: Browse) -> N
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.locator("body[data-ready]")).to_be_attached()
     said = {"error": {"message": "value.text: has too many characters"}}
-    page.route("**/judgement", lambda route: route.fulfill(status=422, body=json.dumps(said), content_type="application/json"), times=1)
+    page.route(
+        "**/judgement",
+        lambda route: route.fulfill(status=422, body=json.dumps(said), content_type="application/json"),
+        times=1,
+    )
     page.keyboard.insert_text("Far too long")
     page.keyboard.press("Control+Enter")
     page.get_by_role("button", name="Look at it").click()

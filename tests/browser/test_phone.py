@@ -38,7 +38,9 @@ def test_no_table_is_wider_than_the_screen(studio: Studio, browse: Browse) -> No
             assert table.evaluate("box => box.scrollWidth <= box.clientWidth"), path
     page.goto(f"{studio.url}/c/{campaign.slug}/people")
     assert box(page.get_by_label("Role of Ada"))["width"] >= 100
-    label = page.locator("td[data-label='Role']").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+    label = page.locator("td[data-label='Role']").first.evaluate(
+        "cell => getComputedStyle(cell, '::before').content"
+    )
     assert label == '"Role"'
 
 
@@ -75,7 +77,9 @@ def test_a_chat_begins_at_the_top(studio: Studio, browse: Browse) -> None:
 
 
 def test_wide_code_in_rendered_text_is_scrolled_by_keys(studio: Studio, browse: Browse) -> None:
-    campaign = studio.campaign("pairwise", items=1, guidelines="| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n" + "wide " * 80 + "\n```\n")
+    campaign = studio.campaign(
+        "pairwise", items=1, guidelines="| a | b |\n|---|---|\n| 1 | 2 |\n\n```\n" + "wide " * 80 + "\n```\n"
+    )
     page = browse(studio.person("Olga Owner", owner=True), **PHONE)
     page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")
     for tag in ("table", "pre"):

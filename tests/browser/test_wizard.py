@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import campaigns, judgements, tasks
+from fairlead.labels import assignments, campaigns, judgements
 
 pytestmark = pytest.mark.browser
 WAIT_MS = 60_000  # the machine may be busy
@@ -16,7 +16,12 @@ WAIT_MS = 60_000  # the machine may be busy
 @pytest.fixture
 def answers(tmp_path: Path) -> Path:
     rows = [
-        {"prompt": f"Question **{n}**?", "completions": [f"yes {n}", f"no {n}", f"maybe {n}"], "model": "model/secret"} for n in range(6)
+        {
+            "prompt": f"Question **{n}**?",
+            "completions": [f"yes {n}", f"no {n}", f"maybe {n}"],
+            "model": "model/secret",
+        }
+        for n in range(6)
     ]
     path = tmp_path / "answers.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
@@ -77,7 +82,9 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
 
 
 def test_a_phone_is_wide_enough_for_every_step(studio: Studio, browse: Browse, answers: Path) -> None:
-    page = browse(studio.person("Olga Owner", owner=True), viewport={"width": 320, "height": 720}, color_scheme="dark")
+    page = browse(
+        studio.person("Olga Owner", owner=True), viewport={"width": 320, "height": 720}, color_scheme="dark"
+    )
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{studio.url}/new")
     fits(page)
@@ -113,8 +120,15 @@ def judge(studio: Studio, slug: str, *, choices: list[int]) -> None:
     ada = studio.person("Ada Lovelace", one)
     for choice in choices:
         with studio.database.write() as connection:
-            (task,) = tasks.lease(connection, one, ada.rater)
-            judgements.submit(connection, task.token, ada.rater, key=f"key-{task.token}", value={"choice": choice}, active_ms=30_000)
+            (task,) = assignments.lease(connection, one, ada.rater)
+            judgements.submit(
+                connection,
+                task.token,
+                ada.rater,
+                key=f"key-{task.token}",
+                value={"choice": choice},
+                active_ms=30_000,
+            )
 
 
 def labels_page(studio: Studio, browse: Browse) -> str:
@@ -124,7 +138,9 @@ def labels_page(studio: Studio, browse: Browse) -> str:
     page = browse(studio.person("Ben Okri", one))
     page.set_default_timeout(WAIT_MS)
     sent: list[str] = []
-    page.on("response", lambda answer: sent.append(answer.text()) if "/api/" in answer.url and answer.ok else None)
+    page.on(
+        "response", lambda answer: sent.append(answer.text()) if "/api/" in answer.url and answer.ok else None
+    )
     page.goto(f"{studio.url}/c/from-a-file/label")
     expect(page.get_by_text("Question").first).to_be_visible()
     return page.content() + "".join(sent)

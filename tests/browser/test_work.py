@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import campaigns, judgements, people, tasks
+from fairlead.labels import assignments, campaigns, judgements, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -15,8 +15,10 @@ pytestmark = pytest.mark.browser
 
 def judge(studio: Studio, campaign: Campaign, who: Person) -> None:
     with studio.database.write() as connection:
-        task, *_ = tasks.lease(connection, campaign, who.rater)
-        judgements.submit(connection, task.token, who.rater, key=f"key-{task.token}", value={"choice": 2}, active_ms=12_000)
+        task, *_ = assignments.lease(connection, campaign, who.rater)
+        judgements.submit(
+            connection, task.token, who.rater, key=f"key-{task.token}", value={"choice": 2}, active_ms=12_000
+        )
 
 
 def card(page: Page, campaign: Campaign) -> Locator:
@@ -37,8 +39,12 @@ def test_it_shows_the_campaigns_and_what_is_left(studio: Studio, browse: Browse)
     page.goto(studio.url)
     expect(page).to_have_url(f"{studio.url}/work")
     expect(page.get_by_role("article")).to_have_count(2)
-    expect(card(page, fresh)).to_contain_text(re.compile(r"0 today\s+0 by you in all\s+6 left\s+0 of 6 by everybody"))
-    expect(card(page, begun)).to_contain_text(re.compile(r"1 today\s+1 by you in all\s+12 s median today\s+3 left\s+2 of 5 by everybody"))
+    expect(card(page, fresh)).to_contain_text(
+        re.compile(r"0 today\s+0 by you in all\s+6 left\s+0 of 6 by everybody")
+    )
+    expect(card(page, begun)).to_contain_text(
+        re.compile(r"1 today\s+1 by you in all\s+12 s median today\s+3 left\s+2 of 5 by everybody")
+    )
     expect(card(page, begun).get_by_role("progressbar")).to_have_attribute("value", "2")
     expect(card(page, begun)).to_contain_text("guidelines v2, changed since you read them")
     expect(card(page, fresh)).not_to_contain_text("changed")
@@ -64,7 +70,11 @@ def test_starting_and_going_on(studio: Studio, browse: Browse) -> None:
 
 
 def test_what_cannot_go_on_says_why(studio: Studio, browse: Browse) -> None:
-    paused, closed, draft = studio.campaign("thumbs"), studio.campaign("thumbs"), studio.campaign("thumbs", opened=False)
+    paused, closed, draft = (
+        studio.campaign("thumbs"),
+        studio.campaign("thumbs"),
+        studio.campaign("thumbs", opened=False),
+    )
     ada = studio.person("Ada", paused)
     with studio.database.write() as connection:
         for one in (closed, draft):

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
 from browser.conftest import Browse, Studio, answer
 from fairlead.data.records import Message
-from fairlead.labels import judgements, tasks
+from fairlead.labels import assignments, judgements
 from fairlead.labels.items import NewItem
 from fairlead.studio import render
 from fairlead.studio.auth import COOKIE
@@ -68,7 +68,12 @@ def shown(context: BrowserContext, html: str) -> list[str]:
     """What happens on a page that holds this and has no policy."""
     page = context.new_page()
     body = f"<!doctype html><meta charset=utf-8><link rel=icon href=data:,><main class=said>{html}</main>"
-    page.route("**/*", lambda route: route.fulfill(body=body, content_type="text/html") if route.request.url == HERE else route.abort())
+    page.route(
+        "**/*",
+        lambda route: (
+            route.fulfill(body=body, content_type="text/html") if route.request.url == HERE else route.abort()
+        ),
+    )
     watch = Watch(page, HERE)
     page.goto(HERE)
     happened = watch.done()
@@ -77,9 +82,16 @@ def shown(context: BrowserContext, html: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "attack", ["<script>window.owned=1</script>", "<img src=x onerror=alert(1)>", "<img src=https://elsewhere.invalid/x>"]
+    "attack",
+    [
+        "<script>window.owned=1</script>",
+        "<img src=x onerror=alert(1)>",
+        "<img src=https://elsewhere.invalid/x>",
+    ],
 )
-def test_the_watch_sees_what_happens_to_who_does_nothing_about_it(nobody: BrowserContext, attack: str) -> None:
+def test_the_watch_sees_what_happens_to_who_does_nothing_about_it(
+    nobody: BrowserContext, attack: str
+) -> None:
     assert shown(nobody, attack) != []
 
 
@@ -100,14 +112,21 @@ def test_no_attack_does_anything_in_the_raw_view(nobody: BrowserContext) -> None
 # ---------------------------------------------------------------- the studio's own pages
 
 # The database takes no NUL and no half of a pair.
-STORED = list(dict.fromkeys(text.replace("\x00", "").encode("utf-8", "ignore").decode() for text in ATTACKS.values()))
+STORED = list(
+    dict.fromkeys(text.replace("\x00", "").encode("utf-8", "ignore").decode() for text in ATTACKS.values())
+)
 PER_ITEM = 8
 
 
 def test_no_attack_does_anything_on_the_labelling_page(studio: Studio, browse: Browse) -> None:
     groups = [STORED[start : start + PER_ITEM] for start in range(0, len(STORED), PER_ITEM)]
-    rows = [NewItem(prompt=(Message("user", "\n\n".join(group)),), answers=tuple(answer(text) for text in group)) for group in groups]
-    campaign = studio.campaign("ranking", items=rows, name="<script>window.owned=1</script>", guidelines="\n\n".join(STORED))
+    rows = [
+        NewItem(prompt=(Message("user", "\n\n".join(group)),), answers=tuple(answer(text) for text in group))
+        for group in groups
+    ]
+    campaign = studio.campaign(
+        "ranking", items=rows, name="<script>window.owned=1</script>", guidelines="\n\n".join(STORED)
+    )
     ada = studio.person("<img src=x onerror=alert(1)>", campaign)
     page = browse(ada)
     watch = Watch(page, studio.url)
@@ -116,7 +135,7 @@ def test_no_attack_does_anything_on_the_labelling_page(studio: Studio, browse: B
         page.locator(".pane .said").first.wait_for()
         assert watch.done() == []
         with studio.database.write() as connection:
-            held = tasks.holding(connection, campaign, ada.rater)
+            held = assignments.holding(connection, campaign, ada.rater)
             judgements.skip(connection, held[0].token, ada.rater, reason="broken")
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     page.locator("#open-guide").click()
@@ -127,7 +146,9 @@ def test_no_attack_does_anything_on_the_labelling_page(studio: Studio, browse: B
 def test_the_policy_stops_a_script_that_got_in(studio: Studio, nobody: BrowserContext) -> None:
     """The second line of defence, tried by breaking the first; Chromium complains of it on the console, as it should."""
     campaign = studio.campaign("thumbs", items=1)
-    nobody.add_cookies([{"name": COOKIE, "value": studio.session(studio.person("Ada", campaign)), "url": studio.url}])
+    nobody.add_cookies(
+        [{"name": COOKIE, "value": studio.session(studio.person("Ada", campaign)), "url": studio.url}]
+    )
     page = nobody.new_page()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     page.locator(".said").first.wait_for()

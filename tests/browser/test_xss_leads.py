@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from browser.conftest import Browse, Studio, answer
 from browser.test_xss import PER_ITEM, STORED, Watch
 from fairlead.data.records import Message
-from fairlead.labels import judgements, tasks
+from fairlead.labels import assignments, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
 from fairlead.labels.people import LONGEST_NAME, Person
@@ -54,14 +54,19 @@ def test_the_watch_sees_what_got_onto_a_page(studio: Studio, browse: Browse, own
     page.goto(f"{studio.url}/campaigns")
     watch = Watch(page, studio.url)
     assert quiet(watch) == []
-    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<b onx=1></b><a href=\"javascript:1\">x</a><base>')")
+    page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<b onx=1></b><a href=\"javascript:1\">x</a><base>')"
+    )
     assert quiet(watch) == ["onx", "javascript:1", "BASE"]
 
 
 def test_items_their_judgements_and_flags(studio: Studio, browse: Browse, owner: Person) -> None:
     rows = [
         NewItem(
-            (Message("user", "\n\n".join(group)),), tuple(answer(text, text) for text in group), tags=tuple(group), source=group[0][:200]
+            (Message("user", "\n\n".join(group)),),
+            tuple(answer(text, text) for text in group),
+            tags=tuple(group),
+            source=group[0][:200],
         )
         for group in GROUPS
     ]
@@ -70,16 +75,33 @@ def test_items_their_judgements_and_flags(studio: Studio, browse: Browse, owner:
     for n, group in enumerate(GROUPS):
         who = studio.person(NAMES[n % len(NAMES)], campaign)
         with studio.database.write() as connection:
-            [task] = tasks.lease(connection, campaign, who.rater)
-            judgements.raise_flag(connection, task.token, who.rater, reason="harmful", note="\n".join(group)[:2000])
+            [task] = assignments.lease(connection, campaign, who.rater)
+            judgements.raise_flag(
+                connection, task.token, who.rater, reason="harmful", note="\n".join(group)[:2000]
+            )
             value = {"letter": "A", "text": "\n".join(group)}
             judgements.submit(
-                connection, task.token, who.rater, key=f"key-{task.token}", value=value, note=group[-1][:2000], reasons=[CHIP]
+                connection,
+                task.token,
+                who.rater,
+                key=f"key-{task.token}",
+                value=value,
+                note=group[-1][:2000],
+                reasons=[CHIP],
             )
     with studio.database.read() as connection:
         numbers = [made.item_id for made in judgements.current(connection, campaign.id)]
     assert len(set(numbers)) == len(GROUPS)
-    visited(studio, page, campaign, "", "/items", "/items?q=script", "/people", *(f"/items/{number}" for number in numbers))
+    visited(
+        studio,
+        page,
+        campaign,
+        "",
+        "/items",
+        "/items?q=script",
+        "/people",
+        *(f"/items/{number}" for number in numbers),
+    )
     page.goto(f"{studio.url}/campaigns")
     assert NAME in page.locator("main").inner_text()
     assert quiet(Watch(page, studio.url)) == []
@@ -96,22 +118,44 @@ def test_the_dashboard_as_it_changes(studio: Studio, browse: Browse, owner: Pers
     for n, name in enumerate(NAMES[:12]):
         who = studio.person(name, campaign)
         with studio.database.write() as connection:
-            [task] = tasks.lease(connection, campaign, who.rater)
-            judgements.raise_flag(connection, task.token, who.rater, reason="harmful", note="\n".join(GROUPS[n % len(GROUPS)])[:2000])
+            [task] = assignments.lease(connection, campaign, who.rater)
+            judgements.raise_flag(
+                connection,
+                task.token,
+                who.rater,
+                reason="harmful",
+                note="\n".join(GROUPS[n % len(GROUPS)])[:2000],
+            )
             judgements.submit(
-                connection, task.token, who.rater, key=f"key-{task.token}", value={"text": "\n".join(GROUPS[n % len(GROUPS)])}
+                connection,
+                task.token,
+                who.rater,
+                key=f"key-{task.token}",
+                value={"text": "\n".join(GROUPS[n % len(GROUPS)])},
             )
     expect(page.locator(".recent li")).to_have_count(12, timeout=20_000)
     assert quiet(watch) == []
 
 
-def test_guidelines_settings_and_a_snapshot_with_its_datasheet(studio: Studio, browse: Browse, owner: Person) -> None:
-    campaign = studio.campaign("thumbs", items=3, name=NAME, guidelines="\n\n".join(STORED), options={"chips": [CHIP]}, overlap=2)
+def test_guidelines_settings_and_a_snapshot_with_its_datasheet(
+    studio: Studio, browse: Browse, owner: Person
+) -> None:
+    campaign = studio.campaign(
+        "thumbs", items=3, name=NAME, guidelines="\n\n".join(STORED), options={"chips": [CHIP]}, overlap=2
+    )
     for name in NAMES[:2]:
         who = studio.person(name, campaign)
         with studio.database.write() as connection:
-            [task] = tasks.lease(connection, campaign, who.rater)
-            judgements.submit(connection, task.token, who.rater, key=f"key-{task.token}", value={"label": True}, note=NAME, reasons=[CHIP])
+            [task] = assignments.lease(connection, campaign, who.rater)
+            judgements.submit(
+                connection,
+                task.token,
+                who.rater,
+                key=f"key-{task.token}",
+                value={"label": True},
+                note=NAME,
+                reasons=[CHIP],
+            )
     page = browse(owner)
     page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")
     page.get_by_label("Guidelines, in Markdown").fill("\n\n".join(reversed(STORED)))

@@ -42,7 +42,12 @@ def test_help_names_every_exit_code(cli: Cli) -> None:
     said = cli("--help")
     text = " ".join(said.out.split())
     assert said.code == 0
-    assert "0 done; 1 the input is at fault" in text and "2 a bug" in text and "3 a check" in text and "130 stopped" in text
+    assert (
+        "0 done; 1 the input is at fault" in text
+        and "2 a bug" in text
+        and "3 a check" in text
+        and "130 stopped" in text
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -54,11 +59,14 @@ def test_every_command_has_a_summary_and_an_example_and_json(cli: Cli, command: 
 
 
 def test_commands_that_nothing_serves_are_absent(cli: Cli) -> None:
-    for absent in ("studio", "ask", "rehearse", "loop", "eval"):
+    for absent in ("studio", "ask", "simulate", "loop", "eval"):
         assert cli(absent).code == 1
 
 
-@pytest.mark.parametrize("words", [("bogus",), ("data", "import"), ("init",), ("sample", "m", "--nope"), ("data", "split", "x.jsonl")])
+@pytest.mark.parametrize(
+    "words",
+    [("bogus",), ("data", "import"), ("init",), ("sample", "m", "--nope"), ("data", "split", "x.jsonl")],
+)
 def test_a_mistake_in_the_command_line_exits_1(cli: Cli, words: tuple[str, ...]) -> None:
     said = cli(*words)
     assert (said.code, said.out) == (1, "")
@@ -77,7 +85,11 @@ def test_an_error_is_one_block_that_begins_with_its_class(cli: Cli, tmp_path: Pa
 
 def test_an_error_with_json_is_an_object_on_standard_output(cli: Cli, tmp_path: Path) -> None:
     said = cli("data", "check", tmp_path / "nothing.jsonl", "--json")
-    assert said.json == {"error": "DataError", "message": f"{tmp_path / 'nothing.jsonl'}: no such file.", "exit_code": 1}
+    assert said.json == {
+        "error": "DataError",
+        "message": f"{tmp_path / 'nothing.jsonl'}: no such file.",
+        "exit_code": 1,
+    }
 
 
 def test_control_characters_of_a_file_do_not_reach_the_terminal(cli: Cli, tmp_path: Path) -> None:
@@ -96,7 +108,9 @@ def test_a_place_that_cannot_be_written_is_no_bug(cli: Cli, tmp_path: Path) -> N
     assert "Not a directory" in said.err
 
 
-def test_a_bug_exits_2_and_says_where_the_traceback_is(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_exits_2_and_says_where_the_traceback_is(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("FAIRLEAD_DEBUG", raising=False)
     said = cli("report", "broken", "--project", broken_project(cli, tmp_path))
     assert said.code == 2
@@ -130,8 +144,14 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
         """
     )
     assert said.stdout.splitlines()[-2:] == ["1", "1"]
-    assert "ConfigError  This command needs torch, which is not installed. Install it with: pip install 'fairlead[train]'" in said.stderr
-    assert "ConfigError  This command needs datasets, which is not installed. Install it with: pip install 'fairlead[hub]'" in said.stderr
+    assert (
+        "ConfigError  This command needs torch, which is not installed. Install it with: pip install 'fairlead[train]'"
+        in said.stderr
+    )
+    assert (
+        "ConfigError  This command needs datasets, which is not installed. Install it with: pip install 'fairlead[hub]'"
+        in said.stderr
+    )
 
 
 def test_help_and_the_commands_about_data_and_lineage_never_load_torch(project: Path, tmp_path: Path) -> None:
@@ -142,7 +162,17 @@ def test_help_and_the_commands_about_data_and_lineage_never_load_torch(project: 
         ["init", str(tmp_path / "new")],
         ["data", "import", rows, "--out", out],
         ["data", "check", out],
-        ["data", "split", out, "--held-out", "0.4", "--out-train", str(tmp_path / "a.jsonl"), "--out-held-out", str(tmp_path / "b.jsonl")],
+        [
+            "data",
+            "split",
+            out,
+            "--held-out",
+            "0.4",
+            "--out-train",
+            str(tmp_path / "a.jsonl"),
+            "--out-held-out",
+            str(tmp_path / "b.jsonl"),
+        ],
         ["lineage", "show", "sft", "--project", home],
         ["lineage", "verify", "--project", home],
         ["report", "sft", "--project", home, "--out", str(tmp_path / "r.html")],
@@ -163,7 +193,9 @@ def test_help_and_the_commands_about_data_and_lineage_never_load_torch(project: 
 def test_help_takes_less_than_a_second_of_processor_time() -> None:
     """Of processor time, because a clock on the wall would measure what else the machine has to do."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = subprocess.run([sys.executable, "-m", "fairlead", "--help"], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [sys.executable, "-m", "fairlead", "--help"], capture_output=True, text=True, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert said.returncode == 0 and "quickstart" in said.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
@@ -189,4 +221,10 @@ def in_python(source: str) -> subprocess.CompletedProcess[str]:
     lines = source.strip("\n").splitlines()
     indent = len(lines[0]) - len(lines[0].lstrip())
     text = "\n".join(line[indent:] for line in lines)
-    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NO_COLOR": "1"},
+    )

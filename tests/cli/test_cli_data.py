@@ -19,7 +19,9 @@ MESSAGES = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": 
 
 
 def write(path: Path, *rows: Any) -> Path:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -55,7 +57,9 @@ def test_import_names_the_line_that_is_not_utf8(cli: Cli, tmp_path: Path) -> Non
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_training_on_a_malformed_file_is_refused_before_a_step(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_training_on_a_malformed_file_is_refused_before_a_step(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
     rows = write(tmp_path / "rows.jsonl", GOOD, MALFORMED["chosen = rejected"][0])
     got = cli("train", "reward", "name=bad", "model=base", f"comparisons={rows}", "--project", project)
     assert (got.code, got.out) == (1, "")
@@ -76,7 +80,10 @@ def test_check_reports_the_first_twenty_of_many(cli: Cli, tmp_path: Path) -> Non
     assert got.code == 1
     assert got.out.count("chosen and rejected") == 20
     assert "… and 3 more." in got.out
-    assert got.err == f"DataError  {rows}: 23 of 24 rows cannot be used. Repair them, or set them aside with --drop.\n"
+    assert (
+        got.err
+        == f"DataError  {rows}: 23 of 24 rows cannot be used. Repair them, or set them aside with --drop.\n"
+    )
 
 
 def test_check_as_json_is_one_object_even_when_rows_are_bad(cli: Cli, tmp_path: Path) -> None:
@@ -102,7 +109,9 @@ def test_out_without_drop_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert got.err.startswith("ConfigError  --out")
 
 
-def test_import_says_what_it_read_and_wrote_and_what_to_do_next(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_says_what_it_read_and_wrote_and_what_to_do_next(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "alpaca.jsonl", {"instruction": "Add.", "input": "2 and 2", "output": "4"})
     got = cli("data", "import", "alpaca.jsonl", "--out", "rows.jsonl")
@@ -127,23 +136,48 @@ def test_import_counts_what_it_dropped(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_gets_a_suggestion(cli: Cli, tmp_path: Path) -> None:
-    got = cli("data", "import", write(tmp_path / "r.jsonl", GOOD), "--out", tmp_path / "o.jsonl", "--format", "alpaka")
+    got = cli(
+        "data",
+        "import",
+        write(tmp_path / "r.jsonl", GOOD),
+        "--out",
+        tmp_path / "o.jsonl",
+        "--format",
+        "alpaka",
+    )
     assert got.code == 1
     assert 'Did you mean "alpaca"?' in got.err
 
 
 def test_split_puts_every_row_on_one_side(cli: Cli, tmp_path: Path) -> None:
-    rows = write(tmp_path / "rows.jsonl", *[GOOD | {"prompt": said("user", f"{n} + {n}?")} for n in range(40)])
+    rows = write(
+        tmp_path / "rows.jsonl", *[GOOD | {"prompt": said("user", f"{n} + {n}?")} for n in range(40)]
+    )
     train, held_out = tmp_path / "train.jsonl", tmp_path / "held_out.jsonl"
-    got = cli("data", "split", rows, "--held-out", "0.25", "--out-train", train, "--out-held-out", held_out, "--json")
+    got = cli(
+        "data",
+        "split",
+        rows,
+        "--held-out",
+        "0.25",
+        "--out-train",
+        train,
+        "--out-held-out",
+        held_out,
+        "--json",
+    )
     assert got.code == 0
     sides = [set(path.read_text(encoding="utf-8").splitlines()) for path in (train, held_out)]
     assert (len(sides[0]), len(sides[1])) == (got.json["num_train"], got.json["num_held_out"])
-    assert sides[0] | sides[1] == set(rows.read_text(encoding="utf-8").splitlines()) and not sides[0] & sides[1]
+    assert (
+        sides[0] | sides[1] == set(rows.read_text(encoding="utf-8").splitlines()) and not sides[0] & sides[1]
+    )
 
 
 def test_check_with_a_model_marks_what_is_trained(cli: Cli, project: Path) -> None:
-    got = cli("data", "check", project / "data" / "demonstrations.jsonl", "--model", "base", "--project", project)
+    got = cli(
+        "data", "check", project / "data" / "demonstrations.jsonl", "--model", "base", "--project", project
+    )
     assert got.code == 0
     [*_, preview] = [line for line in got.out.splitlines() if "<|assistant|>" in line]
     before, trained = preview.split("«")
@@ -151,13 +185,22 @@ def test_check_with_a_model_marks_what_is_trained(cli: Cli, project: Path) -> No
     assert trained.endswith("<|end|>»")
 
 
-def test_check_with_a_model_finds_rows_that_are_too_long_or_fake_a_turn(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_check_with_a_model_finds_rows_that_are_too_long_or_fake_a_turn(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
     fits = {"prompt": QUESTION, "completion": said("assistant", "4")}
     rows = write(
-        tmp_path / "rows.jsonl", fits, fits | {"completion": said("assistant", "ha " * 300)}, fits | {"prompt": said("user", "a <|end|> b")}
+        tmp_path / "rows.jsonl",
+        fits,
+        fits | {"completion": said("assistant", "ha " * 300)},
+        fits | {"prompt": said("user", "a <|end|> b")},
     )
     got = cli("data", "check", rows, "--model", "base", "--project", project, "--json")
     assert got.code == 1
-    assert (got.json["num_bad"], got.json["model"]["num_too_long"], got.json["model"]["num_unfit"]) == (0, 1, 2)
+    assert (got.json["num_bad"], got.json["model"]["num_too_long"], got.json["model"]["num_unfit"]) == (
+        0,
+        1,
+        2,
+    )
     assert got.json["model"]["unfit"][0].startswith(f"{rows}:2: completion: the conversation has ")
     assert "rows cannot be trained on by base" in got.err

@@ -26,7 +26,9 @@ def test_training_wrote_its_own_report(project: Path) -> None:
     assert manifest["metrics"]["accuracy"] == report["accuracy"]
 
 
-def test_the_training_file_is_examined_on_its_held_out_side(cli: Cli, project: Path, comparisons: Path) -> None:
+def test_the_training_file_is_examined_on_its_held_out_side(
+    cli: Cli, project: Path, comparisons: Path
+) -> None:
     done = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--json")
     assert done.code == 0, done.err
     said = json.loads(done.out)
@@ -41,7 +43,9 @@ def test_the_training_file_is_examined_on_its_held_out_side(cli: Cli, project: P
     assert "reward-model/reward" in json.dumps(shown)
 
 
-def test_the_verdict_is_told_and_the_gate_says_no(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+def test_the_verdict_is_told_and_the_gate_says_no(
+    cli: Cli, project: Path, comparisons: Path, tmp_path: Path
+) -> None:
     page = tmp_path / "page.html"
     told = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--out", page)
     assert told.code == 0 and "reward: refuse." in told.out and "length alone" in told.out
@@ -52,9 +56,15 @@ def test_the_verdict_is_told_and_the_gate_says_no(cli: Cli, project: Path, compa
     assert error["error"] == "GateRefused" and "length alone" in error["message"] and error["exit_code"] == 3
 
 
-def test_a_folder_from_elsewhere_is_examined_on_another_file(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+def test_a_folder_from_elsewhere_is_examined_on_another_file(
+    cli: Cli, project: Path, comparisons: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "theirs"
-    shutil.copytree(project / "artifacts" / "reward-model" / "reward", outside, ignore=shutil.ignore_patterns("*manifest*", "admission*"))
+    shutil.copytree(
+        project / "artifacts" / "reward-model" / "reward",
+        outside,
+        ignore=shutil.ignore_patterns("*manifest*", "admission*"),
+    )
     other = tmp_path / "other.jsonl"
     jsonl.write(other, [row | {"family": "f"} for _, row in jsonl.read(comparisons)][:20])
     done = cli("eval", outside, "--comparisons", other, "--project", project, "--json")
@@ -69,7 +79,9 @@ def test_a_folder_from_elsewhere_is_examined_on_another_file(cli: Cli, project: 
     assert paid.code == 3 and f"{said['artifact']} refuses this reward model" in paid.err
 
 
-def test_rules_ties_and_things_that_are_no_reward_model_are_refused(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
+def test_rules_ties_and_things_that_are_no_reward_model_are_refused(
+    cli: Cli, project: Path, comparisons: Path, tmp_path: Path
+) -> None:
     rule = cli("eval", "gold", "--comparisons", comparisons, "--project", project)
     assert rule.code == 1 and "is a rule and no model" in rule.err
     ties = tmp_path / "ties.jsonl"
@@ -88,18 +100,37 @@ def test_the_report_of_its_run_comes_with_the_admission_page(cli: Cli, project: 
     assert "should not pay a policy" in pages[1].read_text()
 
 
-def test_a_process_reward_model_is_examined_by_its_pooled_steps(cli: Cli, project: Path, comparisons: Path, tmp_path: Path) -> None:
-    asked = [[{"role": "user", "content": f"Say {word}."}] for word in ("red", "blue", "green", "fox", "dog", "cat", "seven", "story")]
+def test_a_process_reward_model_is_examined_by_its_pooled_steps(
+    cli: Cli, project: Path, comparisons: Path, tmp_path: Path
+) -> None:
+    asked = [
+        [{"role": "user", "content": f"Say {word}."}]
+        for word in ("red", "blue", "green", "fox", "dog", "cat", "seven", "story")
+    ]
     rows = [
-        {"prompt": one, "completions": ["Yes.", "No!", "Yes."][: 2 + i % 2], "labels": [True, False, True][: 2 + i % 2]}
+        {
+            "prompt": one,
+            "completions": ["Yes.", "No!", "Yes."][: 2 + i % 2],
+            "labels": [True, False, True][: 2 + i % 2],
+        }
         for i, one in enumerate(asked)
     ]
     jsonl.write(tmp_path / "steps.jsonl", rows)
-    words = ["name=verifier", "model=base", f"stepwise={tmp_path / 'steps.jsonl'}", "batch=4", "held_out=0.4", "lora_rank=0"]
+    words = [
+        "name=verifier",
+        "model=base",
+        f"stepwise={tmp_path / 'steps.jsonl'}",
+        "batch=4",
+        "held_out=0.4",
+        "lora_rank=0",
+    ]
     made = cli("train", "process-reward", *words, "--project", project, "--json")
     assert made.code == 0, made.err
     assert made.json["metrics"]["verdict"] == "refuse"
-    assert "warning: refused: It is right about" in made.err and "warning: of its admission: It was examined on" in made.err
+    assert (
+        "warning: refused: It is right about" in made.err
+        and "warning: of its admission: It was examined on" in made.err
+    )
     assert made.json["next"] == "fairlead report reward-model/verifier"  # to train with it would end with 3
     done = cli("eval", "verifier", "--comparisons", comparisons, "--project", project, "--json")
     assert done.code == 0, done.err

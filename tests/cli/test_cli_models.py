@@ -10,14 +10,25 @@ import pytest
 
 from fairlead.cli.output import visible
 from fairlead.data.answers import read_answers
-from fairlead.model.heads import load_reward_model
 from fairlead.model.policy import load_policy
+from fairlead.model.reward_model import load_reward_model
 from outcome import Cli
 
 
 def test_sample_writes_one_row_per_prompt(cli: Cli, project: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.jsonl"
-    words = ["sample", "sft", "--prompts", project / "data" / "prompts.jsonl", "-n", "2", "--max-new-tokens", "4", "--out", out]
+    words = [
+        "sample",
+        "sft",
+        "--prompts",
+        project / "data" / "prompts.jsonl",
+        "-n",
+        "2",
+        "--max-new-tokens",
+        "4",
+        "--out",
+        out,
+    ]
     said = cli(*words, "--project", project, "--json")
     assert said.code == 0
     rows = read_answers(out)
@@ -31,8 +42,22 @@ def test_sample_of_changed_prompts_gets_a_name_of_its_own(cli: Cli, project: Pat
     prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
     names = []
     for text in ("One?", "Two?"):
-        prompts.write_text(json.dumps({"prompt": [{"role": "user", "content": text}]}) + "\n", encoding="utf-8")
-        said = cli("sample", "base", "--prompts", prompts, "--max-new-tokens", "2", "--out", out, "--project", project, "--json")
+        prompts.write_text(
+            json.dumps({"prompt": [{"role": "user", "content": text}]}) + "\n", encoding="utf-8"
+        )
+        said = cli(
+            "sample",
+            "base",
+            "--prompts",
+            prompts,
+            "--max-new-tokens",
+            "2",
+            "--out",
+            out,
+            "--project",
+            project,
+            "--json",
+        )
         names.append(said.json["artifact"])
     assert names[0] != names[1]
     assert read_answers(out)[0].prompt[0].content == "Two?"
@@ -40,7 +65,18 @@ def test_sample_of_changed_prompts_gets_a_name_of_its_own(cli: Cli, project: Pat
 
 def test_sample_can_end_answers_at_a_text(cli: Cli, project: Path, tmp_path: Path) -> None:
     out, prompts = tmp_path / "answers.jsonl", project / "data" / "prompts.jsonl"
-    words = ["sample", "base", "--prompts", prompts, "--max-new-tokens", "12", "--out", out, "--project", project]
+    words = [
+        "sample",
+        "base",
+        "--prompts",
+        prompts,
+        "--max-new-tokens",
+        "12",
+        "--out",
+        out,
+        "--project",
+        project,
+    ]
     assert cli(*words, "--stop", "a", "--stop", "e", "--min-p", "0.01").code == 0
     texts = [text for row in read_answers(out) for text in row.texts]
     assert any(c in text for text in texts for c in "ae")
@@ -66,21 +102,46 @@ def test_a_model_that_is_not_there_gets_a_suggestion(cli: Cli, project: Path, tm
 def test_compare_prefers_the_answers_that_the_rule_prefers(cli: Cli, project: Path, tmp_path: Path) -> None:
     """The rule likes answers of even length, so the verdict can be counted from the rollouts themselves."""
     rule = tmp_path / "even.py"
-    rule.write_text("def score(prompt, answer, finished):\n    return float(len(answer) % 2 == 0)\n", encoding="utf-8")
-    words = ["sft", "base", "--prompts", project / "data" / "prompts.jsonl", "--judge", f"rule:{rule}", "--max-new-tokens", "5"]
+    rule.write_text(
+        "def score(prompt, answer, finished):\n    return float(len(answer) % 2 == 0)\n", encoding="utf-8"
+    )
+    words = [
+        "sft",
+        "base",
+        "--prompts",
+        project / "data" / "prompts.jsonl",
+        "--judge",
+        f"rule:{rule}",
+        "--max-new-tokens",
+        "5",
+    ]
     said = cli("compare", *words, "--project", project, "--json")
     assert said.code == 0
     evaluation = project / "artifacts" / said.json["artifact"]
-    rows = [json.loads(line) for line in (evaluation / "scores.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (evaluation / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     even = [(len(row["a"]) % 2 == 0, len(row["b"]) % 2 == 0) for row in rows]
     rate = said.json["win_rate_a"]
-    assert rate["n"] == 6 and (rate["wins"], rate["losses"]) == (even.count((True, False)), even.count((False, True)))
+    assert rate["n"] == 6 and (rate["wins"], rate["losses"]) == (
+        even.count((True, False)),
+        even.count((False, True)),
+    )
     assert rate["low"] <= rate["value"] <= rate["high"]
     assert cli("compare", *words, "--project", project, "--json").json["artifact"] == said.json["artifact"]
 
 
 def test_compare_with_a_reward_model_names_win_rate_interval_and_n(cli: Cli, project: Path) -> None:
-    words = ["sft", "base", "--prompts", project / "data" / "prompts.jsonl", "--judge", "reward:reward", "--max-new-tokens", "4"]
+    words = [
+        "sft",
+        "base",
+        "--prompts",
+        project / "data" / "prompts.jsonl",
+        "--judge",
+        "reward:reward",
+        "--max-new-tokens",
+        "4",
+    ]
     said = cli("compare", *words, "--project", project)
     assert said.code == 0
     assert "of 6 prompts against base:" in said.out and "ties count half" in said.out
@@ -88,12 +149,24 @@ def test_compare_with_a_reward_model_names_win_rate_interval_and_n(cli: Cli, pro
 
 @pytest.mark.parametrize("judge", ["http://localhost:1/v1", "people", "reward:", "reward"])
 def test_a_judge_that_does_not_exist_is_told_what_does(cli: Cli, project: Path, judge: str) -> None:
-    said = cli("compare", "sft", "base", "--prompts", project / "data" / "prompts.jsonl", "--judge", judge, "--project", project)
+    said = cli(
+        "compare",
+        "sft",
+        "base",
+        "--prompts",
+        project / "data" / "prompts.jsonl",
+        "--judge",
+        judge,
+        "--project",
+        project,
+    )
     assert said.code == 1
     assert said.err.startswith(f"ConfigError  --judge {judge}: no such judge. Judges are reward:NAME")
 
 
-def test_chat_answers_each_line_and_can_forget(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat_answers_each_line_and_can_forget(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["chat", "sft", "--max-new-tokens", "4", "--temperature", "0", "--project", project]
     monkeypatch.setattr("sys.stdin", io.StringIO("Hi\n\nHi\n/reset\nHi\n/quit\nnever said\n"))
     turns = cli(*words, "--json").json["turns"]
@@ -112,7 +185,9 @@ def test_chat_says_when_the_context_is_full(cli: Cli, project: Path, monkeypatch
     assert "filled the model's 256 tokens" in said.err and "control token" in said.err
 
 
-def test_chat_outside_of_a_project_takes_a_folder(cli: Cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat_outside_of_a_project_takes_a_folder(
+    cli: Cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO("Hi\n"))
     assert cli("chat", project / "artifacts" / "model" / "base", "--max-new-tokens", "2").code == 0
@@ -121,9 +196,16 @@ def test_chat_outside_of_a_project_takes_a_folder(cli: Cli, project: Path, tmp_p
     assert said.err.startswith("ProjectError  'base': no such folder, and ")
 
 
-def test_answer_takes_a_line_and_gives_a_line(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hello, long = ({"messages": [{"role": "user", "content": text}], "max_tokens": 4, "temperature": 0} for text in ("Hi", "ha " * 300))
-    monkeypatch.setattr("sys.stdin", io.StringIO("".join(json.dumps(asked) + "\n" for asked in (hello, long, hello))))
+def test_answer_takes_a_line_and_gives_a_line(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hello, long = (
+        {"messages": [{"role": "user", "content": text}], "max_tokens": 4, "temperature": 0}
+        for text in ("Hi", "ha " * 300)
+    )
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO("".join(json.dumps(asked) + "\n" for asked in (hello, long, hello)))
+    )
     said = cli("answer", "sft", "--project", project)
     first, full, again = (json.loads(line) for line in said.out.splitlines())
     assert said.code == 0 and first == again and set(first) == {"text", "finished"}
@@ -142,7 +224,10 @@ def test_export_copies_a_model_without_its_manifest(cli: Cli, project: Path, tmp
 def test_export_of_an_adapter_names_its_base_or_merges_it(cli: Cli, project: Path, tmp_path: Path) -> None:
     beside, merged = tmp_path / "beside", tmp_path / "merged"
     assert cli("export", "sft", "--out", beside, "--project", project, "--json").json["adapter"] is True
-    assert cli("export", "sft", "--out", merged, "--merge", "--project", project, "--json").json["merged"] is True
+    assert (
+        cli("export", "sft", "--out", merged, "--merge", "--project", project, "--json").json["merged"]
+        is True
+    )
     settings = json.loads((beside / "adapter_config.json").read_text(encoding="utf-8"))
     assert settings["base_model_name_or_path"] == str((project / "artifacts" / "model" / "base").resolve())
     assert not (merged / "adapter_config.json").exists() and (merged / "model.safetensors").exists()
@@ -151,20 +236,44 @@ def test_export_of_an_adapter_names_its_base_or_merges_it(cli: Cli, project: Pat
     assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0])
 
 
-def test_export_merges_an_adapter_on_four_bits_into_either_base(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_export_merges_an_adapter_on_four_bits_into_either_base(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
     rows = project / "data" / "demonstrations.jsonl"
-    words = ["train", "sft", "name=qlora", "model=base", f"demonstrations={rows}", "batch=24", "held_out=0", "base_bits=4"]
+    words = [
+        "train",
+        "sft",
+        "name=qlora",
+        "model=base",
+        f"demonstrations={rows}",
+        "batch=24",
+        "held_out=0",
+        "base_bits=4",
+    ]
     assert cli(*words, "--project", project).code == 0
     export = ["export", "qlora", "--merge", "--project", project]
     record = project / "artifacts" / "model" / "qlora" / "quantised_base.json"
     before = load_policy(str(record.parent)).network.state_dict()
-    said = cli(*export, "--out", tmp_path / "kept", "--keep-rounding", "--prompts", project / "data" / "prompts.jsonl", "--json")
+    said = cli(
+        *export,
+        "--out",
+        tmp_path / "kept",
+        "--keep-rounding",
+        "--prompts",
+        project / "data" / "prompts.jsonl",
+        "--json",
+    )
     assert said.code == 0 and abs(said.json["merge_gap"]["kl"]) < 1e-6 < said.json["merge_gap"]["num_tokens"]
     after = load_policy(str(tmp_path / "kept")).network.state_dict()
     assert all(bool((before[name] == after[name]).all()) for name in before)
-    accepted = cli(*export, "--out", tmp_path / "full", "--json")  # untrained as it is, rounding hardly moves it
+    accepted = cli(
+        *export, "--out", tmp_path / "full", "--json"
+    )  # untrained as it is, rounding hardly moves it
     assert accepted.code == 0 and 1e-7 < accepted.json["merge_gap"]["kl"] < 0.02
-    assert any(bool((before[name] != value).any()) for name, value in load_policy(str(tmp_path / "full")).network.state_dict().items())
+    assert any(
+        bool((before[name] != value).any())
+        for name, value in load_policy(str(tmp_path / "full")).network.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +285,9 @@ def test_export_merges_an_adapter_on_four_bits_into_either_base(cli: Cli, projec
         (["sft", "--prompts", "prompts.jsonl"], "Add --merge"),
     ],
 )
-def test_export_refuses_options_that_would_do_nothing(cli: Cli, project: Path, tmp_path: Path, words: list[str], remedy: str) -> None:
+def test_export_refuses_options_that_would_do_nothing(
+    cli: Cli, project: Path, tmp_path: Path, words: list[str], remedy: str
+) -> None:
     said = cli("export", *words, "--out", tmp_path / "out", "--project", project)
     assert said.code == 1 and remedy in said.err
     assert not (tmp_path / "out").exists()
@@ -184,19 +295,35 @@ def test_export_refuses_options_that_would_do_nothing(cli: Cli, project: Path, t
 
 def test_export_takes_reward_models_too(cli: Cli, project: Path, tmp_path: Path) -> None:
     assert cli("export", "reward", "--out", tmp_path / "out", "--project", project).code == 0
-    before, after = (load_reward_model(str(each)) for each in (project / "artifacts" / "reward-model" / "reward", tmp_path / "out"))
+    before, after = (
+        load_reward_model(str(each))
+        for each in (project / "artifacts" / "reward-model" / "reward", tmp_path / "out")
+    )
     assert (before.reward_mean, before.reward_std) == (after.reward_mean, after.reward_std)
 
 
-def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
     rows = project / "data" / "comparisons.jsonl"
-    words = ["train", "reward", "name=judge", "model=base", f"comparisons={rows}", "batch=8", "held_out=0.2", "lora_rank=4"]
+    words = [
+        "train",
+        "reward",
+        "name=judge",
+        "model=base",
+        f"comparisons={rows}",
+        "batch=8",
+        "held_out=0.2",
+        "lora_rank=4",
+    ]
     assert cli(*words, "--project", project).code == 0
     source = project / "artifacts" / "reward-model" / "judge"
     assert (source / "adapter" / "adapter_config.json").is_file()
     assert cli("export", "judge", "--out", tmp_path / "out", "--project", project).code == 0
     assert not (tmp_path / "out" / "adapter").exists() and (tmp_path / "out" / "model.safetensors").is_file()
-    foreign = tmp_path / "foreign"  # a model of somebody's own, with a folder that only happens to be called so
+    foreign = (
+        tmp_path / "foreign"
+    )  # a model of somebody's own, with a folder that only happens to be called so
     shutil.copytree(tmp_path / "out", foreign)
     (foreign / "adapter").mkdir()
     (foreign / "adapter" / "notes.txt").write_text("kept")
@@ -204,7 +331,9 @@ def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(cli: Cli,
     assert (tmp_path / "again" / "adapter" / "notes.txt").read_text() == "kept"
 
 
-def test_export_does_not_write_into_a_folder_that_holds_something(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_export_does_not_write_into_a_folder_that_holds_something(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
     (tmp_path / "kept.txt").write_text("kept", encoding="utf-8")
     said = cli("export", "base", "--out", tmp_path, "--project", project)
     assert said.code == 1
@@ -214,11 +343,24 @@ def test_export_does_not_write_into_a_folder_that_holds_something(cli: Cli, proj
 def test_report_shows_answers_before_and_after_training(cli: Cli, project: Path, tmp_path: Path) -> None:
     rows, prompts = project / "data" / "demonstrations.jsonl", project / "data" / "prompts.jsonl"
     assert (
-        cli("train", "sft", "name=shown", "model=base", f"demonstrations={rows}", "batch=24", "held_out=0", "--project", project).code == 0
+        cli(
+            "train",
+            "sft",
+            "name=shown",
+            "model=base",
+            f"demonstrations={rows}",
+            "batch=24",
+            "held_out=0",
+            "--project",
+            project,
+        ).code
+        == 0
     )
     for model in ("base", "shown"):
         out = ["--out", tmp_path / f"{model}.jsonl", "--project", project]
-        assert cli("sample", model, "--prompts", prompts, "--max-new-tokens", "3", "--seed", "7", *out).code == 0
+        assert (
+            cli("sample", model, "--prompts", prompts, "--max-new-tokens", "3", "--seed", "7", *out).code == 0
+        )
     said = cli("report", "shown", "--out", tmp_path / "shown.html", "--project", project, "--json")
     assert said.code == 0
     assert said.json["cost"].keys() == {"time", "tokens", "peak memory"}
@@ -279,7 +421,9 @@ def test_verify_exits_1_where_a_file_was_changed(cli: Cli, project: Path, tmp_pa
     assert as_json.code == 1 and as_json.json["ok"] is False
 
 
-def test_commands_outside_of_a_project_say_how_to_make_one(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_outside_of_a_project_say_how_to_make_one(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     said = cli("lineage", "verify")
     assert said.code == 1

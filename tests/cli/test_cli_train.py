@@ -5,7 +5,20 @@ from pathlib import Path
 import pytest
 
 from fairlead.core.config import knobs
-from fairlead.recipes import alternate, average, best_of_n, dpo, kto, ppo, pretrain, process_reward, reward, rounds, sft, uft
+from fairlead.recipes import (
+    alternate,
+    average,
+    best_of_n,
+    dpo,
+    kto,
+    ppo,
+    pretrain,
+    process_reward,
+    reward,
+    rounds,
+    sft,
+    uft,
+)
 from fakes import STOPS_ONCE
 from outcome import Cli
 
@@ -28,7 +41,11 @@ RECIPES = {
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_help_lists_every_key_with_its_default(cli: Cli, recipe: str) -> None:
     said = cli("train", recipe, "--help")
-    rows = {line.split()[0]: line for line in said.out.split("Keys of the configuration")[1].splitlines() if line[:1].isalpha()}
+    rows = {
+        line.split()[0]: line
+        for line in said.out.split("Keys of the configuration")[1].splitlines()
+        if line[:1].isalpha()
+    }
     for knob in knobs(RECIPES[recipe].Config):
         assert (knob.default or "required") in rows[knob.name]
 
@@ -56,14 +73,18 @@ def test_a_configuration_that_does_not_exist(cli: Cli, project: Path) -> None:
     assert "nothing.toml: no such configuration file." in said.err
 
 
-def test_values_on_the_command_line_go_before_those_of_the_file(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_values_on_the_command_line_go_before_those_of_the_file(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
     config = tmp_path / "sft.toml"
     text = f'name = "from-file"\nmodel = "base"\ndemonstrations = "{project}/data/demonstrations.jsonl"\nbatch = 24\nheld_out = 0\n'
     config.write_text(text, encoding="utf-8")
     said = cli("train", "sft", config, "name=from-words", "--project", project, "--json")
     assert said.code == 0
     assert said.json["artifact"] == "model/from-words"
-    assert Path(said.json["folder"], "metrics.jsonl").read_text(encoding="utf-8").count("\n") == 1  # 24 rows are one step
+    assert (
+        Path(said.json["folder"], "metrics.jsonl").read_text(encoding="utf-8").count("\n") == 1
+    )  # 24 rows are one step
 
 
 def test_a_finished_run_is_found_again(cli: Cli, project: Path) -> None:
@@ -84,14 +105,25 @@ def test_a_finished_run_is_found_again(cli: Cli, project: Path) -> None:
 
 def test_another_configuration_does_not_take_a_name_that_is_used(cli: Cli, project: Path) -> None:
     said = cli(
-        "train", "sft", "name=sft", "model=base", f"demonstrations={project / 'data' / 'demonstrations.jsonl'}", "--project", project
+        "train",
+        "sft",
+        "name=sft",
+        "model=base",
+        f"demonstrations={project / 'data' / 'demonstrations.jsonl'}",
+        "--project",
+        project,
     )
     assert said.code == 1
     assert said.err.startswith("ProjectError  name = 'sft': model/sft exists")
 
 
 def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Path) -> None:
-    words = [f"comparisons={project / 'data' / 'comparisons.jsonl'}", "batch=8", "held_out=0.4", "lora_rank=0"]
+    words = [
+        f"comparisons={project / 'data' / 'comparisons.jsonl'}",
+        "batch=8",
+        "held_out=0.4",
+        "lora_rank=0",
+    ]
     said = cli("train", "reward", "name=reward", "model=base", *words, "--project", project, "--json")
     assert said.code == 0
     assert said.json["made_before"] is True and said.json["artifact"] == "reward-model/reward"
@@ -103,7 +135,12 @@ def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Pa
 def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, tmp_path: Path) -> None:
     rule = tmp_path / "rule.py"
     rule.write_text(STOPS_ONCE, encoding="utf-8")
-    words = ["name=stopped", "model=base", f"reward=rule:{rule}", f"prompts={project / 'data' / 'prompts.jsonl'}"]
+    words = [
+        "name=stopped",
+        "model=base",
+        f"reward=rule:{rule}",
+        f"prompts={project / 'data' / 'prompts.jsonl'}",
+    ]
     words += ["steps=3", "batch=4", "epochs=1", "max_new_tokens=4", "lora_rank=2"]
     stopped = cli("train", "ppo", *words, "--project", project)
     assert (stopped.code, stopped.out) == (130, "")
@@ -116,7 +153,9 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, 
 
 
 @pytest.mark.parametrize("kind", ["a folder that is no model", "a pickle checkpoint"])
-def test_what_is_no_model_is_refused_in_one_sentence(cli: Cli, project: Path, tmp_path: Path, kind: str) -> None:
+def test_what_is_no_model_is_refused_in_one_sentence(
+    cli: Cli, project: Path, tmp_path: Path, kind: str
+) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "notes.txt").write_text("none", encoding="utf-8")
@@ -135,7 +174,13 @@ def test_best_of_n_and_what_to_do_with_it(cli: Cli, project: Path, tmp_path: Pat
     # the model is hardly trained, so no answer of four tokens ends: a rule cannot choose among none
     rule = tmp_path / "short.py"
     rule.write_text("def score(prompt, answer, finished):\n    return -len(answer)\n", encoding="utf-8")
-    words = ["model=sft", f"reward=rule:{rule}", f"prompts={project / 'data' / 'prompts.jsonl'}", "--project", project]
+    words = [
+        "model=sft",
+        f"reward=rule:{rule}",
+        f"prompts={project / 'data' / 'prompts.jsonl'}",
+        "--project",
+        project,
+    ]
     said = cli("train", "best-of-n", "name=none", "n=2", "max_new_tokens=1", "min_score=1", *words)
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("DataError  none: no answer was kept (")
@@ -147,7 +192,13 @@ def test_best_of_n_and_what_to_do_with_it(cli: Cli, project: Path, tmp_path: Pat
 
 
 def test_rounds_that_wait_for_people_say_what_for(cli: Cli, project: Path) -> None:
-    words = ["name=asked", "model=sft", f"prompts={project / 'data' / 'prompts.jsonl'}", "n=2", "max_new_tokens=4"]
+    words = [
+        "name=asked",
+        "model=sft",
+        f"prompts={project / 'data' / 'prompts.jsonl'}",
+        "n=2",
+        "max_new_tokens=4",
+    ]
     said = cli("train", "rounds", *words, "--project", project)
     assert said.code == 130
     assert "Round 1 of 3 waits for people" in said.err and "asked-1.jsonl" in said.err

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from fairlead.core import jsonl
-from fairlead.labels import campaigns, events, jobs, judgements, people, snapshot, tasks
+from fairlead.labels import assignments, campaigns, events, jobs, judgements, people, snapshot
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.filtering import Filters
 from fairlead.store import project
@@ -97,11 +97,23 @@ def test_serving_says_what_to_open_and_stops_when_asked(home: Path, number: int)
             owner = {"name": "Olga", "email": "olga@example.org", "password": PASSWORD, "agree": "true"}
             assert client.post(first, data=owner).status_code == 303
             csrf = client.get(f"{url[1]}/api/v1/me").json()["csrf"]
-            made = client.post(f"{url[1]}/api/v1/me/tokens", json={"name": "x", "scopes": ["read"]}, headers={"X-CSRF-Token": csrf}).json()
-            secrets = [first.rpartition("/")[2], made["token"], PASSWORD, csrf, client.cookies["fairlead_session"]]
+            made = client.post(
+                f"{url[1]}/api/v1/me/tokens",
+                json={"name": "x", "scopes": ["read"]},
+                headers={"X-CSRF-Token": csrf},
+            ).json()
+            secrets = [
+                first.rpartition("/")[2],
+                made["token"],
+                PASSWORD,
+                csrf,
+                client.cookies["fairlead_session"],
+            ]
             assert client.get(f"{url[1]}/login?next=/hidden").status_code == 303
             assert client.get(f"{url[1]}/join/{made['token']}").status_code == 404
-            with client.stream("GET", f"{url[1]}/api/v1/events") as stream:  # somebody is watching while it stops
+            with client.stream(
+                "GET", f"{url[1]}/api/v1/events"
+            ) as stream:  # somebody is watching while it stops
                 next(stream.iter_lines())
                 assert studio.stop(number) == 0
     assert studio.said.endswith("Stopped.\n") and "Traceback" not in studio.said
@@ -126,7 +138,9 @@ def test_serving_again_knows_its_owner_and_needs_no_torch(home: Path) -> None:
         assert joined.status_code == 200 and "Max-Age=259200" in joined.headers["set-cookie"]
         assert "up to 7 MiB" in httpx.get(f"{said['url']}/new", cookies=joined.cookies).text
         assert studio.stop() == 0
-    with served(home, "serve", "--port", "0", "--json", "--public-url", "https://labels.example.org") as studio:
+    with served(
+        home, "serve", "--port", "0", "--json", "--public-url", "https://labels.example.org"
+    ) as studio:
         said = json.loads(studio.line())
         assert (said["url"], said["first_url"]) == ("https://labels.example.org", None)
         assert studio.stop() == 0
@@ -153,7 +167,12 @@ def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli
     with served(project, "serve", "--port", "0", "--json", "--database", kept) as studio:
         said = json.loads(studio.line())
         with httpx.Client(base_url=f"{said['url']}/api/v1", timeout=60) as client:
-            join = {"secret": said["first_url"].rpartition("/")[2], "name": "O", "email": "o@example.org", "password": PASSWORD}
+            join = {
+                "secret": said["first_url"].rpartition("/")[2],
+                "name": "O",
+                "email": "o@example.org",
+                "password": PASSWORD,
+            }
             assert client.post("/join", json={**join, "agree": True}).status_code == 200
             client.headers["X-CSRF-Token"] = client.get("/me").json()["csrf"]
 
@@ -167,7 +186,11 @@ def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli
             assert {"base", "sft"} <= set(client.get("/campaigns/talk/answerers").json()["models"])
             who = [{"source": f"model:{name}", "max_tokens": 12} for name in ("base", "sft")]
             ask("PUT", "/campaigns/talk/answerers", answerers=who)
-            ask("POST", "/campaigns/talk/items", items=[{"prompt": [{"role": "user", "content": "Say something."}]}])
+            ask(
+                "POST",
+                "/campaigns/talk/items",
+                items=[{"prompt": [{"role": "user", "content": "Say something."}]}],
+            )
             ask("POST", "/campaigns/talk/state", state="open")
             [task] = ask("POST", "/campaigns/talk/next")["assignments"]
             talk = f"/campaigns/talk/tasks/{task['token']}"
@@ -175,15 +198,21 @@ def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli
                 ask("POST", f"{talk}/chat/turns", n=n, message=f"Question {n}?")
                 lines = client.get(f"{talk}/chat/turns/{n}/stream").text.splitlines()
                 heard = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-                assert {one["letter"] for one in heard if "html" in one} == {"A", "B"} and heard[-1] == {"end": True}, heard
+                assert {one["letter"] for one in heard if "html" in one} == {"A", "B"} and heard[-1] == {
+                    "end": True
+                }, heard
                 ask("PUT", f"{talk}/chat/turns/{n}/choice", choice=choice)
             ask("POST", f"{talk}/judgement", value={})
             turns = client.get(f"{talk}/chat").json()["turns"]
         assert studio.stop() == 0
     assert "Traceback" not in studio.said
-    made = cli("studio", "snapshot", "talk", "--name", "talk", "--project", project, "--database", kept, "--json").json
+    made = cli(
+        "studio", "snapshot", "talk", "--name", "talk", "--project", project, "--database", kept, "--json"
+    ).json
     assert made["counts"]["files"] == {"comparisons": 2}
-    first, second = (row for _, row in jsonl.read(project / "artifacts" / "snapshot" / "talk" / "comparisons.jsonl"))
+    first, second = (
+        row for _, row in jsonl.read(project / "artifacts" / "snapshot" / "talk" / "comparisons.jsonl")
+    )
     a, b = (one["answer"]["text"] for one in turns[0]["answers"])
     assert (first["chosen"][0]["content"], first["rejected"][0]["content"]) == (a, b)
     assert [turn["content"] for turn in second["prompt"]] == ["Question 0?", a, "Question 1?"]
@@ -204,7 +233,9 @@ def test_a_port_that_is_taken_is_said(home: Path, cli: Cli) -> None:
     assert said.code == 1 and "cannot listen on 127.0.0.1" in said.err and "--port" in said.err
 
 
-def test_single_sign_on_without_its_secret_is_said(home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_sign_on_without_its_secret_is_said(
+    home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("FAIRLEAD_OIDC_SECRET", raising=False)
     with (home / "fairlead.toml").open("a") as file:
         file.write('[studio.oidc]\nissuer = "https://login.example.org"\nclient_id = "studio"\n')
@@ -224,9 +255,33 @@ def test_what_is_no_project_or_no_database_is_said(tmp_path: Path, cli: Cli, hom
 
 
 def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
-    first = cli("studio", "user", "add", "Ada", "--email", "ada@example.org", "--role", "lead", "--project", home, "--json").json
+    first = cli(
+        "studio",
+        "user",
+        "add",
+        "Ada",
+        "--email",
+        "ada@example.org",
+        "--role",
+        "lead",
+        "--project",
+        home,
+        "--json",
+    ).json
     assert first["url"].startswith("http://127.0.0.1:8400/join/") and first["known"] is False
-    again = cli("studio", "user", "add", "Ada", "--email", "ADA@example.org", "--role", "owner", "--project", home, "--json").json
+    again = cli(
+        "studio",
+        "user",
+        "add",
+        "Ada",
+        "--email",
+        "ADA@example.org",
+        "--role",
+        "owner",
+        "--project",
+        home,
+        "--json",
+    ).json
     assert (again["rater"], again["known"]) == (first["rater"], True) and again["url"] != first["url"]
     with database(home) as opened, opened.read() as connection:
         assert [(one.name, one.role) for one in people.every(connection)] == [("Ada", "owner")]
@@ -239,15 +294,25 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
     with database(home) as opened, opened.write() as connection:
         [ben] = [one for one in people.every(connection) if one.name == "Ben"]
         people.change(connection, ben, email="boss@example.org")  # his own word
-    refused = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", "--role", "owner", "--project", home)
+    refused = cli(
+        "studio", "user", "add", "Boss", "--email", "boss@example.org", "--role", "owner", "--project", home
+    )
     assert refused.code == 1 and f"Ben ({ben.rater}) entered this address themselves" in refused.err
     elsewhere = ("--public-url", "https://labels.example.org")
-    added = cli("studio", "user", "add", "Boss", "--email", "boss@example.org", *elsewhere, "--project", home).out
-    assert "Ben is here already" in added and "https://labels.example.org/join/" in added and "say --public-url" not in added
+    added = cli(
+        "studio", "user", "add", "Boss", "--email", "boss@example.org", *elsewhere, "--project", home
+    ).out
+    assert (
+        "Ben is here already" in added
+        and "https://labels.example.org/join/" in added
+        and "say --public-url" not in added
+    )
     said = cli("studio", "status", "--project", home)
     assert "2 people, of whom 1 is an owner." in said.out and "helpful" in said.out
     facts = cli("studio", "status", "--project", home, "--json").json
-    assert facts["num_people"] == 2 and facts["campaigns"] == [{"slug": "helpful", "name": "Helpful", "kind": "pairwise", "state": "draft"}]
+    assert facts["num_people"] == 2 and facts["campaigns"] == [
+        {"slug": "helpful", "name": "Helpful", "kind": "pairwise", "state": "draft"}
+    ]
 
 
 def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
@@ -259,7 +324,10 @@ def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
         raw.execute("UPDATE event SET actor = 'r-0000000000' WHERE seq = 3")
     raw.close()
     said = cli("studio", "verify", "--project", home)
-    assert said.code == 3 and "event 3 was changed after it was written. Before that, 2 events as written." in said.err
+    assert (
+        said.code == 3
+        and "event 3 was changed after it was written. Before that, 2 events as written." in said.err
+    )
 
 
 # ---------------------------------------------------------------- snapshots and workers
@@ -268,7 +336,7 @@ def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
 def judged(home: Path, num: int = 3) -> None:
     with database(home) as opened, opened.write() as connection:
         made = build.open_campaign(connection)
-        for one in tasks.lease(connection, made, build.ANN, count=num):
+        for one in assignments.lease(connection, made, build.ANN, count=num):
             judgements.submit(connection, one.token, build.ANN, key=one.token, value=build.VALUES["pairwise"])
 
 
@@ -284,7 +352,18 @@ def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) 
     assert [row["rater"] for row in rows] == [build.ANN] * 3
     again = cli(*first)
     assert again.code == 1 and "choose another name" in again.err
-    none = cli("studio", "snapshot", "helpful-pairwise", "--name", "none", "--min-margin", "3", "--no-ties", "--project", home)
+    none = cli(
+        "studio",
+        "snapshot",
+        "helpful-pairwise",
+        "--name",
+        "none",
+        "--min-margin",
+        "3",
+        "--no-ties",
+        "--project",
+        home,
+    )
     assert none.code == 1 and "No judgement passes" in none.err
 
 

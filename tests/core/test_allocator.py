@@ -21,7 +21,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc only")
 def test_pages_are_fetched_once_and_not_in_every_step() -> None:
     faults = {
-        how: int(subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True).stdout)
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True
+            ).stdout
+        )
         for how in ("default", "kept")
     }
     assert faults["kept"] < faults["default"] / 10

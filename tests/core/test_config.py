@@ -65,7 +65,10 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(tmp_path
 
 def test_an_unknown_key_like_no_other_is_told_with_all_known_ones(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, 'name = "a"\nmodel = "m"\n', "zzzzz=1")
-    assert problem == 'command line: unknown key "zzzzz". Known keys: name, model, replay, beta, batch, whiten, sizes.'
+    assert (
+        problem
+        == 'command line: unknown key "zzzzz". Known keys: name, model, replay, beta, batch, whiten, sizes.'
+    )
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ def test_the_first_signal_asks_and_the_handler_is_given_back(number: signal.Sign
 
 
 def test_a_second_ctrl_c_acts_at_once() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background starts with SIGINT ignored
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a process in the background starts with SIGINT ignored
     try:
         with pytest.raises(KeyboardInterrupt), stop_on_interrupt():
             os.kill(os.getpid(), signal.SIGINT)

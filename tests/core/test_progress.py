@@ -12,7 +12,9 @@ def test_a_log_file_gets_a_line_only_now_and_then(capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_line_says_how_far_and_how_long_still(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_says_how_far_and_how_long_still(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "PLAIN_INTERVAL_S", 0.0)
     with progress.progress("sft", 5, done=2) as meter:
         meter.advance("loss 1.0")

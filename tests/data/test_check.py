@@ -12,7 +12,11 @@ from fairlead.data.records import Comparison, Demonstration, Message, Ranking, S
 
 
 def pair(prompt: str, chosen: str, rejected: str, **optional: Any) -> dict[str, Any]:
-    asked, good, bad = (Message("user", prompt),), (Message("assistant", chosen),), (Message("assistant", rejected),)
+    asked, good, bad = (
+        (Message("user", prompt),),
+        (Message("assistant", chosen),),
+        (Message("assistant", rejected),),
+    )
     return to_row(Comparison(asked, good, bad)) | optional
 
 
@@ -22,12 +26,21 @@ def write(path: Path, *rows: Any) -> Path:
 
 
 def test_a_clean_file_by_hand(tmp_path: Path) -> None:
-    rows = [pair("aa", "b", "ccc"), pair("aa", "dddd", "e"), pair("aaaaaa", "ff", "gg"), pair("x", "h", "ij", tie="good")]
+    rows = [
+        pair("aa", "b", "ccc"),
+        pair("aa", "dddd", "e"),
+        pair("aaaaaa", "ff", "gg"),
+        pair("x", "h", "ij", tie="good"),
+    ]
     report = check_file(write(tmp_path / "a.jsonl", *rows))
     assert (report.kind, report.num_rows, report.num_bad, report.num_good) == ("comparison", 4, 0, 4)
     assert (report.num_prompts, report.num_sharing_prompt) == (3, 2)
     # Sorted: prompts 1 2 2 6, chosen 1 1 2 4, rejected 1 2 2 3.
-    assert report.lengths == {"prompt": Lengths(2.0, 6), "chosen": Lengths(1.5, 4), "rejected": Lengths(2.0, 3)}
+    assert report.lengths == {
+        "prompt": Lengths(2.0, 6),
+        "chosen": Lengths(1.5, 4),
+        "rejected": Lengths(2.0, 3),
+    }
     longer = report.longer_chosen
     assert longer is not None
     assert (longer.num_longer, longer.num_shorter, longer.num_equal, longer.n) == (1, 1, 1, 3)
@@ -36,10 +49,20 @@ def test_a_clean_file_by_hand(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_listed_by_line_and_left_out_of_the_counts(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", pair("a", "b", "c"), pair("a", "b", "b"), 4, {"prompt": pair("a", "b", "c")["prompt"]})
+    path = write(
+        tmp_path / "a.jsonl",
+        pair("a", "b", "c"),
+        pair("a", "b", "b"),
+        4,
+        {"prompt": pair("a", "b", "c")["prompt"]},
+    )
     report = check_file(path)
     assert (report.num_rows, report.num_bad, report.num_good, report.num_prompts) == (4, 3, 1, 1)
-    assert [(problem.line, problem.field) for problem in report.problems] == [(2, "chosen"), (3, ""), (4, "chosen")]
+    assert [(problem.line, problem.field) for problem in report.problems] == [
+        (2, "chosen"),
+        (3, ""),
+        (4, "chosen"),
+    ]
 
 
 def test_kept_problems_are_limited_and_all_are_counted(tmp_path: Path) -> None:
@@ -49,9 +72,13 @@ def test_kept_problems_are_limited_and_all_are_counted(tmp_path: Path) -> None:
 
 
 def test_repeated_rows_are_named(tmp_path: Path) -> None:
-    report = check_file(write(tmp_path / "a.jsonl", *[pair("a", "b", "c")] * 5, pair("a", "b", "c", rater="ann")))
+    report = check_file(
+        write(tmp_path / "a.jsonl", *[pair("a", "b", "c")] * 5, pair("a", "b", "c", rater="ann"))
+    )
     assert report.num_repeated == 4
-    assert report.warnings == ("4 rows repeat an earlier one: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",)
+    assert report.warnings == (
+        "4 rows repeat an earlier one: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",
+    )
 
 
 def test_a_pair_decided_both_ways_is_named(tmp_path: Path) -> None:
@@ -62,15 +89,23 @@ def test_a_pair_decided_both_ways_is_named(tmp_path: Path) -> None:
 
 
 def test_unused_columns_are_counted(tmp_path: Path) -> None:
-    report = check_file(write(tmp_path / "a.jsonl", pair("a", "b", "c", wieght=2), pair("d", "b", "c", wieght=2, id=1)))
+    report = check_file(
+        write(tmp_path / "a.jsonl", pair("a", "b", "c", wieght=2), pair("d", "b", "c", wieght=2, id=1))
+    )
     assert report.unused_columns == {"wieght": 2, "id": 1}
-    assert report.warnings == ("Columns that a comparison does not have are not used: id (1 rows), wieght (2 rows).",)
+    assert report.warnings == (
+        "Columns that a comparison does not have are not used: id (1 rows), wieght (2 rows).",
+    )
 
 
 @pytest.mark.parametrize(("chosen", "rejected", "word"), [("long", "s", "longer"), ("s", "long", "shorter")])
-def test_an_answer_length_that_decides_is_a_warning(tmp_path: Path, chosen: str, rejected: str, word: str) -> None:
+def test_an_answer_length_that_decides_is_a_warning(
+    tmp_path: Path, chosen: str, rejected: str, word: str
+) -> None:
     # 30 of 50 is 60 %, where the warning begins; 29 of 50 is below.
-    rows = [pair(f"{n}", chosen, rejected) for n in range(30)] + [pair(f"{n}", rejected, chosen) for n in range(30, 50)]
+    rows = [pair(f"{n}", chosen, rejected) for n in range(30)] + [
+        pair(f"{n}", rejected, chosen) for n in range(30, 50)
+    ]
     (warning,) = check_file(write(tmp_path / "a.jsonl", *rows)).warnings
     assert warning.startswith(f"The {word} answer is chosen in 30 of 50 pairs (60%)")
     rows[29] = pair("29", rejected, chosen)
@@ -80,8 +115,14 @@ def test_an_answer_length_that_decides_is_a_warning(tmp_path: Path, chosen: str,
 def test_other_kinds_have_lengths_too(tmp_path: Path) -> None:
     conversation = Demonstration((), (Message("user", "aaa"), Message("assistant", "b")))
     report = check_file(write(tmp_path / "a.jsonl", to_row(conversation)))
-    assert (report.kind, report.lengths, report.longer_chosen) == ("demonstration", {"completion": Lengths(4, 4)}, None)
-    ranking = Ranking((Message("user", "aaa"),), ((Message("assistant", "b"),), (Message("assistant", "cc"),)), (1, 2))
+    assert (report.kind, report.lengths, report.longer_chosen) == (
+        "demonstration",
+        {"completion": Lengths(4, 4)},
+        None,
+    )
+    ranking = Ranking(
+        (Message("user", "aaa"),), ((Message("assistant", "b"),), (Message("assistant", "cc"),)), (1, 2)
+    )
     report = check_file(write(tmp_path / "a.jsonl", to_row(ranking)))
     assert report.lengths == {"prompt": Lengths(3, 3), "completion": Lengths(1.5, 2)}
     steps = Stepwise((Message("user", "aaa"),), ("b", "ccc", "dd"), (True, True, False))
@@ -91,7 +132,11 @@ def test_other_kinds_have_lengths_too(tmp_path: Path) -> None:
 
 
 def test_a_row_of_another_kind_is_a_problem(tmp_path: Path) -> None:
-    rating = {"prompt": pair("a", "b", "c")["prompt"], "completion": pair("a", "b", "c")["chosen"], "score": 1}
+    rating = {
+        "prompt": pair("a", "b", "c")["prompt"],
+        "completion": pair("a", "b", "c")["chosen"],
+        "score": 1,
+    }
     demonstration = {key: value for key, value in rating.items() if key != "score"}
     report = check_file(write(tmp_path / "a.jsonl", demonstration, demonstration, rating))
     assert [str(problem) for problem in report.problems] == [
@@ -102,7 +147,9 @@ def test_a_row_of_another_kind_is_a_problem(tmp_path: Path) -> None:
 def test_a_file_whose_rows_tell_no_kind(tmp_path: Path) -> None:
     report = check_file(write(tmp_path / "a.jsonl", {"question": "a"}, {}))
     assert (report.kind, report.num_bad, report.warnings) == (None, 2, ())
-    assert "no kind of row has these columns: question. Use `fairlead data import`." in str(report.problems[0])
+    assert "no kind of row has these columns: question. Use `fairlead data import`." in str(
+        report.problems[0]
+    )
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:

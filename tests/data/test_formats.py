@@ -24,7 +24,11 @@ def problem(format: str, row: Mapping[str, Any]) -> str:
 
 ROWS: list[tuple[str, dict[str, Any], object]] = [
     ("native", {"prompt": [USER], "completion": [SAYS_4]}, Demonstration(ASKED, FOUR)),
-    ("native", {"prompt": [USER], "chosen": [SAYS_4], "rejected": [SAYS_5], "margin": 1}, Comparison(ASKED, FOUR, FIVE, 1.0)),
+    (
+        "native",
+        {"prompt": [USER], "chosen": [SAYS_4], "rejected": [SAYS_5], "margin": 1},
+        Comparison(ASKED, FOUR, FIVE, 1.0),
+    ),
     ("openai", {"messages": [USER, SAYS_4]}, Demonstration((), ASKED + FOUR)),
     (
         "openai",
@@ -37,7 +41,11 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
         },
         Demonstration((), (Message("system", "Sum."), *ASKED, *FOUR)),
     ),
-    ("openai", {"prompt": "2 + 2?", "chosen": [USER, SAYS_4], "rejected": [USER, SAYS_5]}, Comparison(ASKED, FOUR, FIVE)),
+    (
+        "openai",
+        {"prompt": "2 + 2?", "chosen": [USER, SAYS_4], "rejected": [USER, SAYS_5]},
+        Comparison(ASKED, FOUR, FIVE),
+    ),
     (
         "sharegpt",
         {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}], "id": 3},
@@ -58,13 +66,21 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
         {"instruction": "Add.", "input": "2, 2", "output": "4"},
         Demonstration((Message("user", "Add.\n\n2, 2"),), FOUR),
     ),
-    ("alpaca", {"instruction": "2 + 2?", "output": "4", "chosen": "4", "rejected": "5"}, Comparison(ASKED, FOUR, FIVE)),
+    (
+        "alpaca",
+        {"instruction": "2 + 2?", "output": "4", "chosen": "4", "rejected": "5"},
+        Comparison(ASKED, FOUR, FIVE),
+    ),
     (
         "hh",
         {"chosen": "\n\nHuman: 2 + 2?\n\nAssistant: 4", "rejected": "\n\nHuman: 2 + 2? \n\nAssistant:5"},
         Comparison(ASKED, FOUR, FIVE),
     ),
-    ("plain", {"prompt": "2 + 2?", "chosen": "4", "rejected": "5", "rater": "ann"}, Comparison(ASKED, FOUR, FIVE, rater="ann")),
+    (
+        "plain",
+        {"prompt": "2 + 2?", "chosen": "4", "rejected": "5", "rater": "ann"},
+        Comparison(ASKED, FOUR, FIVE, rater="ann"),
+    ),
     ("plain", {"prompt": "2 + 2?", "completion": "4"}, Demonstration(ASKED, FOUR)),
     ("plain", {"prompt": "2 + 2?", "completion": "4", "label": True}, Binary(ASKED, FOUR, True)),
     ("plain", {"prompt": "2 + 2?", "completion": "4", "score": 0.5}, Rating(ASKED, FOUR, 0.5)),
@@ -73,7 +89,11 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
         {"prompt": "2 + 2?", "completions": ["So 4.", "No, 5."], "labels": [True, False]},
         Stepwise(ASKED, ("So 4.", "No, 5."), (True, False)),
     ),
-    ("native", {"prompt": [USER], "completions": ["So 4."], "labels": [True]}, Stepwise(ASKED, ("So 4.",), (True,))),
+    (
+        "native",
+        {"prompt": [USER], "completions": ["So 4."], "labels": [True]},
+        Stepwise(ASKED, ("So 4.",), (True,)),
+    ),
     ("plain", {"prompt": "2 + 2?", "completions": ["4", "5"], "ranks": [1, 2]}, Prompt(ASKED)),
     ("plain", {"prompt": "2 + 2?", "chosen": None, "reference": "4"}, Prompt(ASKED, "4")),
 ]
@@ -85,7 +105,10 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
     assert FORMATS[format].convert(row, WHERE) == record
 
 
-@pytest.mark.parametrize("row", [{}, {"question": "2 + 2?", "answer": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}])
+@pytest.mark.parametrize(
+    "row",
+    [{}, {"question": "2 + 2?", "answer": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}],
+)
 def test_no_format_recognises_other_columns(row: dict[str, Any]) -> None:
     assert not [name for name in FORMATS if FORMATS[name].recognises(row)]
 
@@ -100,7 +123,11 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
 @pytest.mark.parametrize(
     ("format", "row", "expected"),
     [
-        ("native", {"question": "a"}, "prompt: is missing. A native row has prompt or messages; this one has question."),
+        (
+            "native",
+            {"question": "a"},
+            "prompt: is missing. A native row has prompt or messages; this one has question.",
+        ),
         ("native", {}, "prompt: is missing. A native row has prompt or messages; this one has nothing."),
         ("openai", {"text": "a"}, "messages: is missing. The row has text."),
         ("openai", {"messages": "a"}, 'messages: "a": is a string'),
@@ -112,7 +139,11 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
             'messages[0].content: [{"type": "image_url"}]: ',
         ),
         ("openai", {"messages": [SAYS_4, USER]}, 'messages[0].role: "assistant": wrong role order'),
-        ("openai", {"chosen": [USER, SAYS_4], "rejected": [USER, SAYS_4]}, 'chosen: "4": chosen and rejected are equal'),
+        (
+            "openai",
+            {"chosen": [USER, SAYS_4], "rejected": [USER, SAYS_4]},
+            'chosen: "4": chosen and rejected are equal',
+        ),
         ("openai", {"chosen": [USER, SAYS_4]}, "rejected: is missing"),
         ("sharegpt", {"text": "a"}, "conversations: is missing"),
         ("sharegpt", {"conversations": []}, "conversations: []: is not a list of turns"),
@@ -122,8 +153,16 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
             {"conversations": [{"from": "tool", "value": "a"}]},
             'conversations[0].from: "tool": is not a known speaker',
         ),
-        ("sharegpt", {"conversations": [{"from": [], "value": "a"}]}, "conversations[0].from: []: is not a known speaker"),
-        ("sharegpt", {"conversations": [{"from": "gpt", "value": "a"}]}, 'messages[0].role: "assistant": wrong role order'),
+        (
+            "sharegpt",
+            {"conversations": [{"from": [], "value": "a"}]},
+            "conversations[0].from: []: is not a known speaker",
+        ),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "gpt", "value": "a"}]},
+            'messages[0].role: "assistant": wrong role order',
+        ),
         (
             "sharegpt",
             {"conversations": [{"from": "human", "value": "a"}], "chosen": {"from": "gpt", "value": "b"}},
@@ -132,7 +171,11 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
         ("alpaca", {"instruction": " ", "output": "4"}, 'instruction: " ": is empty'),
         ("alpaca", {"instruction": "Add.", "output": ""}, 'output: "": is empty'),
         ("alpaca", {"instruction": "Add.", "output": 4}, "output: 4: is not a string"),
-        ("alpaca", {"instruction": "Add.", "chosen": "4", "rejected": "4"}, 'chosen: "4": chosen and rejected are equal'),
+        (
+            "alpaca",
+            {"instruction": "Add.", "chosen": "4", "rejected": "4"},
+            'chosen: "4": chosen and rejected are equal',
+        ),
         ("alpaca", {"instruction": "Add.", "chosen": "4"}, "rejected: is missing"),
         ("plain", {"prompt": "2 + 2?", "completion": ""}, 'completion: "": is empty'),
         ("plain", {"prompt": "2 + 2?", "chosen": "4"}, "rejected: is missing"),
@@ -151,7 +194,10 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
         ),
         (
             "hh",
-            {"chosen": "\n\nHuman: a\n\nHuman: b\n\nAssistant: c", "rejected": "\n\nHuman: a\n\nAssistant: c"},
+            {
+                "chosen": "\n\nHuman: a\n\nHuman: b\n\nAssistant: c",
+                "rejected": "\n\nHuman: a\n\nAssistant: c",
+            },
             'chosen[1].role: "user": wrong role order',
         ),
         (
@@ -161,7 +207,10 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
         ),
         (
             "hh",
-            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d"},
+            {
+                "chosen": "\n\nHuman: a\n\nAssistant: b",
+                "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
+            },
             'rejected: "b": parts from chosen at turn 2, before the last answer',
         ),
     ],

@@ -30,7 +30,9 @@ def test_other_names_are_refused(source: str) -> None:
         hub.parse_name(source)
 
 
-@pytest.mark.parametrize("error", [ConnectionError("no network.\nmore"), ValueError("Bad split: x"), OSError()])
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no network.\nmore"), ValueError("Bad split: x"), OSError()]
+)
 def test_what_cannot_be_loaded_is_one_sentence(error: Exception) -> None:
     def fails(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
         raise error
@@ -51,5 +53,11 @@ def test_values_that_json_lacks_are_made_ready_for_it() -> None:
         }
 
     (row,) = hub.read("hf:owner/name", table)
-    expected = {"margin": None, "at": "2024-05-01", "chosen": [{"content": "4", "score": 0.5}], "label": True, "tie": None}
+    expected = {
+        "margin": None,
+        "at": "2024-05-01",
+        "chosen": [{"content": "4", "score": 0.5}],
+        "label": True,
+        "tie": None,
+    }
     assert row.value == expected

@@ -30,7 +30,11 @@ def test_rows_are_imported_with_the_format_and_the_unused_columns_named(tmp_path
     report = importer.import_file(rows(PAIR, PAIR | {"source": "x", "prompt": "2 + 1 + 1?"}), out)
     assert (report.format, report.kind, report.unused_columns) == ("plain", "comparison", ("source",))
     assert (report.num_read, report.num_written, report.num_dropped, report.num_repeated) == (2, 2, 0, 0)
-    assert lines(out)[0] == {"prompt": ASKED, "chosen": FOUR, "rejected": [{"role": "assistant", "content": "5"}]}
+    assert lines(out)[0] == {
+        "prompt": ASKED,
+        "chosen": FOUR,
+        "rejected": [{"role": "assistant", "content": "5"}],
+    }
 
 
 def test_bad_rows_stop_the_import_and_leave_nothing(tmp_path: Path) -> None:
@@ -87,7 +91,9 @@ def test_nothing_dropped_leaves_no_rejected_file(tmp_path: Path) -> None:
 
 
 def test_dropping_every_row_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="1 of 1 rows cannot be used. Nothing was written, because no row is left."):
+    with pytest.raises(
+        DataError, match="1 of 1 rows cannot be used. Nothing was written, because no row is left."
+    ):
         importer.import_file(rows(EQUAL), tmp_path / "out.jsonl", drop=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -105,7 +111,9 @@ def test_an_answer_of_a_bad_tie_is_no_demonstration(tmp_path: Path) -> None:
 
 def test_prompts_are_written_once_and_repetitions_counted(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    report = importer.import_file(rows(PAIR, PAIR | {"prompt": "3?"}, PAIR | {"prompt": "2 +  2?"}), out, kind="prompt")
+    report = importer.import_file(
+        rows(PAIR, PAIR | {"prompt": "3?"}, PAIR | {"prompt": "2 +  2?"}), out, kind="prompt"
+    )
     assert (report.num_read, report.num_written, report.num_repeated) == (3, 2, 1)
     assert lines(out) == [{"prompt": ASKED}, {"prompt": [{"role": "user", "content": "3?"}]}]
 
@@ -173,7 +181,9 @@ def test_the_output_must_be_plain_json_lines(tmp_path: Path) -> None:
         importer.import_file(rows(PAIR), tmp_path / "out.jsonl.gz")
 
 
-def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     source, out = real_data("hh_harmless/pairs.jsonl.gz"), tmp_path / "pairs.jsonl"
     report = importer.import_file(sources.read(source), out, drop=True)
     assert (report.format, report.num_read, report.num_written, report.num_dropped) == ("hh", 1156, 1150, 6)
@@ -190,22 +200,32 @@ def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(real_data:
     ]
     pairs = read_comparisons(out)
     assert len(pairs) == 1150
-    assert all(pair.prompt[-1].role == "user" and len(pair.chosen) == len(pair.rejected) == 1 for pair in pairs)
+    assert all(
+        pair.prompt[-1].role == "user" and len(pair.chosen) == len(pair.rejected) == 1 for pair in pairs
+    )
 
 
-def test_instructions_with_preference_import_all_but_the_equal_pairs(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_instructions_with_preference_import_all_but_the_equal_pairs(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     source = real_data("instructions/instruction-data-with-preference.json")
-    num_equal = sum(row["chosen"] == row["rejected"] for row in json.loads(source.read_text(encoding="utf-8")))
+    num_equal = sum(
+        row["chosen"] == row["rejected"] for row in json.loads(source.read_text(encoding="utf-8"))
+    )
     report = importer.import_file(sources.read(source), tmp_path / "out.jsonl", drop=True)
     assert (report.format, report.kind, report.num_read) == ("alpaca", "comparison", 1100)
     assert report.num_dropped == num_equal == 6
 
 
-def test_real_demonstrations_and_prompts_import_whole(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_real_demonstrations_and_prompts_import_whole(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     out = tmp_path / "out.jsonl"
     report = importer.import_file(sources.read(real_data("instructions/instruction-data.json")), out)
     assert (report.format, report.kind, report.num_written) == ("alpaca", "demonstration", 1100)
     report = importer.import_file(sources.read(real_data("ifeval/input_data.jsonl")), out)
     assert (report.format, report.kind, report.num_written) == ("plain", "prompt", 541)
-    with pytest.raises(DataError, match="no known format has id, name, instruction, instances, is_classification"):
+    with pytest.raises(
+        DataError, match="no known format has id, name, instruction, instances, is_classification"
+    ):
         importer.import_file(sources.read(real_data("self_instruct/seed_tasks.jsonl")), out)

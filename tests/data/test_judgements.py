@@ -20,12 +20,21 @@ FLAT = Ranking(ASKED, (said("a"), said("b")), (1, 1))
 
 
 def test_ranks_begin_at_one_whatever_a_row_calls_them() -> None:
-    assert [judgements.ranks(one) for one in (CLEAR, TIE, RANKING, FLAT)] == [(1, 2), (1, 1), (2, 1, 2), (1, 1)]
+    assert [judgements.ranks(one) for one in (CLEAR, TIE, RANKING, FLAT)] == [
+        (1, 2),
+        (1, 1),
+        (2, 1, 2),
+        (1, 1),
+    ]
 
 
 def test_only_what_decides_something_is_compared_by_baselines() -> None:
     a, b, c = RANKING.completions
-    assert judgements.pairs_of([CLEAR, RANKING, TIE]) == [CLEAR, Comparison(ASKED, b, a), Comparison(ASKED, b, c)]
+    assert judgements.pairs_of([CLEAR, RANKING, TIE]) == [
+        CLEAR,
+        Comparison(ASKED, b, a),
+        Comparison(ASKED, b, c),
+    ]
 
 
 def test_ties_are_left_out_unless_they_are_learned_from() -> None:

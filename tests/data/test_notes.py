@@ -9,7 +9,12 @@ from fairlead.data.reading import read_comparisons
 
 def row(word: str, **more: Any) -> dict[str, Any]:
     chosen, rejected = ([{"role": "assistant", "content": content}] for content in (word, "no"))
-    return {"prompt": [{"role": "user", "content": "Say it."}], "chosen": chosen, "rejected": rejected, **more}
+    return {
+        "prompt": [{"role": "user", "content": "Say it."}],
+        "chosen": chosen,
+        "rejected": rejected,
+        **more,
+    }
 
 
 def noted(tmp_path: Path, *rows: dict[str, Any]) -> tuple[list[Note], int]:
@@ -21,20 +26,32 @@ def noted(tmp_path: Path, *rows: dict[str, Any]) -> tuple[list[Note], int]:
 
 def test_tags_family_and_position_are_read(tmp_path: Path) -> None:
     found, unused = noted(
-        tmp_path, row("a", tags=["sum", "easy"], family="sum"), row("b", shown_first="chosen"), row("c", shown_first="rejected"), row("d")
+        tmp_path,
+        row("a", tags=["sum", "easy"], family="sum"),
+        row("b", shown_first="chosen"),
+        row("c", shown_first="rejected"),
+        row("d"),
     )
     assert found == [Note(("sum", "easy")), Note((), True), Note((), False), Note()]
     assert unused == 0
 
 
 def test_values_of_another_form_are_counted_and_not_used(tmp_path: Path) -> None:
-    found, unused = noted(tmp_path, row("a", tags="sum", family=3), row("b", shown_first=True), row("c", tags=[1]), row("d", tags=None))
+    found, unused = noted(
+        tmp_path,
+        row("a", tags="sum", family=3),
+        row("b", shown_first=True),
+        row("c", tags=[1]),
+        row("d", tags=None),
+    )
     assert found == [Note()] * 4
     assert unused == 4
 
 
 def test_two_raters_of_one_pair_have_notes_of_their_own(tmp_path: Path) -> None:
-    found, _ = noted(tmp_path, row("a", rater="ann", shown_first="chosen"), row("a", rater="bo", shown_first="rejected"))
+    found, _ = noted(
+        tmp_path, row("a", rater="ann", shown_first="chosen"), row("a", rater="bo", shown_first="rejected")
+    )
     assert [note.chosen_first for note in found] == [True, False]
 
 

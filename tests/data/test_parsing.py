@@ -4,7 +4,17 @@ import pytest
 
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import BadRow, Where
-from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Message, Prompt, Ranking, Rating, Stepwise
+from fairlead.data.records import (
+    Binary,
+    Comparison,
+    Demonstration,
+    Kind,
+    Message,
+    Prompt,
+    Ranking,
+    Rating,
+    Stepwise,
+)
 
 WHERE = Where("rows.jsonl", 7)
 
@@ -35,7 +45,11 @@ def problem(kind: Kind, row: dict[str, Any]) -> str:
 
 
 def test_every_kind_is_parsed() -> None:
-    asked, four, five = (Message("user", "2 + 2?"),), (Message("assistant", "4"),), (Message("assistant", "5"),)
+    asked, four, five = (
+        (Message("user", "2 + 2?"),),
+        (Message("assistant", "4"),),
+        (Message("assistant", "5"),),
+    )
     aspects = {"helpful": 1, "kind": None}
     optional = {"margin": 3, "aspects": aspects, "rater": "ann", "weight": 0, "confidence": 0.5}
     assert parse_row("comparison", COMPARISON | optional, WHERE) == Comparison(
@@ -43,11 +57,15 @@ def test_every_kind_is_parsed() -> None:
     )
     assert parse_row("demonstration", DEMONSTRATION, WHERE) == Demonstration(asked, four)
     conversation = {"messages": [system("Be brief."), *ASKED, assistant("4")]}
-    assert parse_row("demonstration", conversation, WHERE) == Demonstration((), (Message("system", "Be brief."), *asked, *four))
+    assert parse_row("demonstration", conversation, WHERE) == Demonstration(
+        (), (Message("system", "Be brief."), *asked, *four)
+    )
     ranking = {"prompt": ASKED, "completions": [[assistant("4")], [assistant("5")]], "ranks": [0, 1]}
     assert parse_row("ranking", ranking, WHERE) == Ranking(asked, (four, five), (0, 1))
     assert parse_row("rating", DEMONSTRATION | {"score": 1}, WHERE) == Rating(asked, four, 1.0)
-    assert parse_row("rating", DEMONSTRATION | {"aspects": aspects}, WHERE) == Rating(asked, four, None, {"helpful": 1.0})
+    assert parse_row("rating", DEMONSTRATION | {"aspects": aspects}, WHERE) == Rating(
+        asked, four, None, {"helpful": 1.0}
+    )
     assert parse_row("binary", DEMONSTRATION | {"label": False}, WHERE) == Binary(asked, four, False)
     prompt = {"prompt": ASKED, "reference": "4", "tags": ["sum"]}
     assert parse_row("prompt", prompt, WHERE) == Prompt(asked, "4", ("sum",))
@@ -56,7 +74,9 @@ def test_every_kind_is_parsed() -> None:
 def test_null_counts_as_absent() -> None:
     nulls = dict.fromkeys(("margin", "tie", "aspects", "rater", "weight", "confidence"))
     assert parse_row("comparison", COMPARISON | nulls, WHERE) == parse_row("comparison", COMPARISON, WHERE)
-    assert parse_row("prompt", {"prompt": ASKED, "tags": None, "reference": None}, WHERE) == Prompt((Message("user", "2 + 2?"),))
+    assert parse_row("prompt", {"prompt": ASKED, "tags": None, "reference": None}, WHERE) == Prompt(
+        (Message("user", "2 + 2?"),)
+    )
     assert "chosen: is missing" in problem("comparison", COMPARISON | {"chosen": None})
 
 
@@ -91,7 +111,10 @@ def test_equal_answers_marked_as_a_tie_are_fine() -> None:
         ([assistant("Hi")], 'prompt[0].role: "assistant": wrong role order: user is expected here'),
         ([user("a"), user("b")], 'prompt[1].role: "user": wrong role order: assistant is expected here'),
         ([user("a"), system("b")], 'prompt[1].role: "system": wrong role order: assistant is expected here'),
-        ([system("a"), system("b"), user("c")], 'prompt[1].role: "system": wrong role order: user is expected here'),
+        (
+            [system("a"), system("b"), user("c")],
+            'prompt[1].role: "system": wrong role order: user is expected here',
+        ),
         ([user("a"), assistant("b")], 'prompt[1].role: "assistant": must end with user'),
         ([system("a")], 'prompt[0].role: "system": must end with user'),
         ([user("  ")], 'prompt[0].content: "  ": the user\'s turn is empty'),
@@ -116,7 +139,10 @@ def test_bad_prompts(prompt: object, expected: str) -> None:
     ("completion", "expected"),
     [
         ([user("4")], 'completion[0].role: "user": wrong role order: assistant is expected here'),
-        ([system("4"), assistant("4")], 'completion[0].role: "system": wrong role order: assistant is expected here'),
+        (
+            [system("4"), assistant("4")],
+            'completion[0].role: "system": wrong role order: assistant is expected here',
+        ),
         ([assistant("")], 'completion[0].content: "": the answer is empty'),
         ([assistant("\n")], 'completion[0].content: "\\n": the answer is empty'),
         ([assistant("4"), user("Sure?")], 'completion[1].role: "user": must end with assistant'),
@@ -131,14 +157,26 @@ def test_bad_answers(completion: object, expected: str) -> None:
     [
         ("demonstration", {"messages": [assistant("4")]}, 'messages[0].role: "assistant": wrong role order'),
         ("demonstration", {"messages": ASKED}, 'messages[0].role: "user": must end with assistant'),
-        ("demonstration", {"messages": ASKED, "prompt": ASKED}, "messages: stands beside prompt or completion"),
+        (
+            "demonstration",
+            {"messages": ASKED, "prompt": ASKED},
+            "messages: stands beside prompt or completion",
+        ),
         ("comparison", COMPARISON | {"tie": "both"}, 'tie: "both": must be "good" or "bad"'),
         ("comparison", COMPARISON | {"tie": []}, 'tie: []: must be "good" or "bad"'),
-        ("comparison", COMPARISON | {"margin": 3.5}, "margin: 3.5: is out of range. Write a number from 0 to 3."),
+        (
+            "comparison",
+            COMPARISON | {"margin": 3.5},
+            "margin: 3.5: is out of range. Write a number from 0 to 3.",
+        ),
         ("comparison", COMPARISON | {"margin": "2"}, 'margin: "2": is not a number'),
         ("comparison", COMPARISON | {"margin": True}, "margin: true: is not a number"),
         ("comparison", COMPARISON | {"margin": float("nan")}, "margin: NaN: is out of range"),
-        ("comparison", COMPARISON | {"weight": -1}, "weight: -1: is out of range. Write a number not below 0."),
+        (
+            "comparison",
+            COMPARISON | {"weight": -1},
+            "weight: -1: is out of range. Write a number not below 0.",
+        ),
         ("comparison", COMPARISON | {"weight": float("inf")}, "weight: Infinity: is out of range"),
         ("comparison", COMPARISON | {"confidence": 2}, "confidence: 2: is out of range"),
         ("comparison", COMPARISON | {"aspects": [1]}, "aspects: [1]: is not an object"),
@@ -183,7 +221,9 @@ def test_ranks_must_fit_the_completions(ranks: object, expected: str) -> None:
 
 def test_steps_keep_their_text_and_their_order() -> None:
     row = {"prompt": ASKED, "completions": [" 2 + 2 is 4. ", "So 5."], "labels": [True, False]}
-    assert parse_row("stepwise", row, WHERE) == Stepwise((Message("user", "2 + 2?"),), (" 2 + 2 is 4. ", "So 5."), (True, False))
+    assert parse_row("stepwise", row, WHERE) == Stepwise(
+        (Message("user", "2 + 2?"),), (" 2 + 2 is 4. ", "So 5."), (True, False)
+    )
 
 
 @pytest.mark.parametrize(

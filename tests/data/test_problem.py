@@ -4,16 +4,27 @@ from fairlead.data.problem import BadRow, Problem, Where, bad_rows, fail, shorte
 
 
 def test_a_problem_is_one_line_with_place_field_value_reason_and_remedy() -> None:
-    problem = Problem("comparisons.jsonl", 412, "chosen", "Yes.\nNo.", "chosen and rejected are equal", "Mark it a tie.")
-    assert str(problem) == r'comparisons.jsonl:412: chosen: "Yes.\nNo.": chosen and rejected are equal. Mark it a tie.'
+    problem = Problem(
+        "comparisons.jsonl", 412, "chosen", "Yes.\nNo.", "chosen and rejected are equal", "Mark it a tie."
+    )
+    assert (
+        str(problem)
+        == r'comparisons.jsonl:412: chosen: "Yes.\nNo.": chosen and rejected are equal. Mark it a tie.'
+    )
 
 
 def test_a_problem_with_nothing_there_shows_no_value() -> None:
-    assert str(Problem("a.jsonl", 1, "chosen", None, "is missing", "Add it.")) == "a.jsonl:1: chosen: is missing. Add it."
+    assert (
+        str(Problem("a.jsonl", 1, "chosen", None, "is missing", "Add it."))
+        == "a.jsonl:1: chosen: is missing. Add it."
+    )
 
 
 def test_a_problem_of_the_whole_row_shows_no_field() -> None:
-    assert str(Problem("a.jsonl", 1, "", [1], "is a JSON list", "Use objects.")) == "a.jsonl:1: [1]: is a JSON list. Use objects."
+    assert (
+        str(Problem("a.jsonl", 1, "", [1], "is a JSON list", "Use objects."))
+        == "a.jsonl:1: [1]: is a JSON list. Use objects."
+    )
 
 
 def test_a_long_value_is_cut_to_sixty_characters() -> None:

@@ -28,7 +28,9 @@ ASKED = (Message("user", "2 + 2?"),)
 FOUR = (Message("assistant", "4"),)
 FIVE = (Message("assistant", "5"),)
 
-words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(lambda text: bool(text.strip()))
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
+    lambda text: bool(text.strip())
+)
 systems = st.lists(st.builds(Message, st.just("system"), words), max_size=1)
 fractions = st.floats(0, 1)
 
@@ -59,13 +61,21 @@ records: st.SearchStrategy[Record] = st.one_of(
     ),
     st.lists(st.tuples(answers, st.integers(0, 4)), min_size=2, max_size=4).flatmap(
         lambda ranked: st.builds(
-            Ranking, prompts, st.just(tuple(answer for answer, _ in ranked)), st.just(tuple(rank for _, rank in ranked))
+            Ranking,
+            prompts,
+            st.just(tuple(answer for answer, _ in ranked)),
+            st.just(tuple(rank for _, rank in ranked)),
         )
     ),
     st.builds(Rating, prompts, answers, fractions, aspects),
     st.builds(Binary, prompts, answers, st.booleans()),
     st.lists(st.tuples(words, st.booleans()), min_size=1, max_size=4).flatmap(
-        lambda steps: st.builds(Stepwise, prompts, st.just(tuple(text for text, _ in steps)), st.just(tuple(right for _, right in steps)))
+        lambda steps: st.builds(
+            Stepwise,
+            prompts,
+            st.just(tuple(text for text, _ in steps)),
+            st.just(tuple(right for _, right in steps)),
+        )
     ),
     st.builds(Prompt, prompts, st.none() | words, st.lists(words, max_size=2).map(tuple)),
 )
@@ -99,7 +109,9 @@ def test_a_demonstration_counts_its_prompt_as_context() -> None:
 def test_a_whole_conversation_has_no_context_and_goes_back_to_messages() -> None:
     conversation = Demonstration((), ASKED + FOUR)
     assert conversation.num_prompt_messages == 0
-    assert to_row(conversation) == {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}
+    assert to_row(conversation) == {
+        "messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    }
 
 
 def test_the_columns_tell_the_kind() -> None:
@@ -113,7 +125,9 @@ def test_the_columns_tell_the_kind() -> None:
     assert kind_of({"prompt": [], "completion": [], "label": True}) == "binary"
     assert kind_of({"prompt": [], "completions": [], "labels": []}) == "stepwise"
     assert kind_of({"prompt": [], "completions": [], "labels": [], "ranks": []}) == "ranking"
-    assert kind_of({"prompt": [], "completions": [], "finished": []}) == "ranking"  # as before there were steps
+    assert (
+        kind_of({"prompt": [], "completions": [], "finished": []}) == "ranking"
+    )  # as before there were steps
     assert kind_of({"prompt": [], "labels": []}) == "prompt"
     assert kind_of({"prompt": [], "tags": []}) == "prompt"
     assert kind_of({"question": ""}) is None

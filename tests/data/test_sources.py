@@ -23,7 +23,10 @@ def the_problem(path: Path) -> str:
 @pytest.mark.parametrize("name", ["a.jsonl", "a.v2.jsonl.gz", "a.json", "a.json.gz"])
 def test_lines_are_read_with_their_numbers_past_blank_ones(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b'\xef\xbb\xbf{"a": 1}\r\n\n{"a": 2}')
-    assert list(sources.read(path)) == [SourceRow(Where(str(path), 1), {"a": 1}), SourceRow(Where(str(path), 3), {"a": 2})]
+    assert list(sources.read(path)) == [
+        SourceRow(Where(str(path), 1), {"a": 1}),
+        SourceRow(Where(str(path), 3), {"a": 2}),
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
@@ -58,7 +61,10 @@ def test_every_bad_line_is_reported_and_the_good_ones_are_read(tmp_path: Path) -
         (b"[]", "1: []: is a JSON list, not an object"),
         (b"null", "1: is a JSON constant, not an object"),
         (b"true", "1: true: is a JSON constant, not an object"),
-        (b'{"a": "\xe9t\xe9"}', '1: "{\\"a\\": \\"\\\\xe9t\\\\xe9\\"}": not UTF-8: byte 7 is 0xe9. Convert the file'),
+        (
+            b'{"a": "\xe9t\xe9"}',
+            '1: "{\\"a\\": \\"\\\\xe9t\\\\xe9\\"}": not UTF-8: byte 7 is 0xe9. Convert the file',
+        ),
         (b'{"a": Infinity}', '1: "{\\"a\\": Infinity}": not valid JSON: Infinity is not a JSON value'),
         (b'{"a": 1e999}', '1: "{\\"a\\": 1e999}": not valid JSON: 1e999 is too large a number'),
         (b'{"a": "\\ud83d"}', '1: "{\\"a\\": \\"\\\\ud83d\\"}": holds half a surrogate pair'),
@@ -75,7 +81,9 @@ def test_escaped_characters_and_ordinary_numbers_are_read(tmp_path: Path) -> Non
 
 
 def test_an_item_of_a_list_that_is_no_object_is_reported(tmp_path: Path) -> None:
-    assert the_problem(write(tmp_path / "a.json", b'[{"a": 1},\n 4]')).startswith("2: 4: is a JSON number, not an object")
+    assert the_problem(write(tmp_path / "a.json", b'[{"a": 1},\n 4]')).startswith(
+        "2: 4: is a JSON number, not an object"
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,9 @@ def test_an_item_of_a_list_that_is_no_object_is_reported(tmp_path: Path) -> None
         (b'[\n{"a": "\xe9"}]', "2: not UTF-8: a byte is 0xe9"),
     ],
 )
-def test_a_broken_list_is_refused_whole_since_the_rest_cannot_be_read(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_a_broken_list_is_refused_whole_since_the_rest_cannot_be_read(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
     path = write(tmp_path / "a.json", content)
     with pytest.raises(DataError) as caught:
         list(sources.read(path))

@@ -19,7 +19,9 @@ def prompt(number: int, tag: str = "") -> Prompt:
 
 
 # Each prompt several times over, in any order.
-many = st.lists(st.integers(0, 300), min_size=60, max_size=90).map(lambda numbers: [prompt(n, str(i)) for i, n in enumerate(numbers)])
+many = st.lists(st.integers(0, 300), min_size=60, max_size=90).map(
+    lambda numbers: [prompt(n, str(i)) for i, n in enumerate(numbers)]
+)
 
 
 @given(many, st.integers(0, 2**32))
@@ -68,35 +70,58 @@ def test_a_share_outside_zero_and_one_is_an_error(held_out: float) -> None:
 def test_a_file_is_split_like_its_records_and_rows_stay_as_they_are(tmp_path: Path) -> None:
     rows = [to_row(prompt(n)) | {"id": n} for n in range(50)]
     jsonl.write(tmp_path / "a.jsonl", rows)
-    report = split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
-    train, held_out = ([json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("train.jsonl", "held.jsonl"))
+    report = split_file(
+        tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1
+    )
+    train, held_out = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("train.jsonl", "held.jsonl")
+    )
     expected, expected_held_out = split_by_prompt([prompt(n) for n in range(50)], held_out=0.3, seed=1)
     assert [prompt(row["id"]) for row in train] == expected
     assert [prompt(row["id"]) for row in held_out] == expected_held_out
     assert sorted([*train, *held_out], key=lambda row: int(row["id"])) == rows
-    assert (report.kind, report.num_train, report.num_held_out) == ("prompt", len(expected), len(expected_held_out))
+    assert (report.kind, report.num_train, report.num_held_out) == (
+        "prompt",
+        len(expected),
+        len(expected_held_out),
+    )
 
 
 def test_a_file_with_bad_rows_is_not_split(tmp_path: Path) -> None:
     jsonl.write(tmp_path / "a.jsonl", [*(to_row(prompt(n)) for n in range(50)), *[{"prompt": []}] * 11])
-    with pytest.raises(DataError, match="11 of 61 rows cannot be used, of which the first 10 are shown. Nothing was written"):
-        split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
+    with pytest.raises(
+        DataError, match="11 of 61 rows cannot be used, of which the first 10 are shown. Nothing was written"
+    ):
+        split_file(
+            tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_a_split_with_an_empty_side_writes_nothing(tmp_path: Path) -> None:
     jsonl.write(tmp_path / "a.jsonl", [to_row(prompt(1))])
     with pytest.raises(DataError, match="is empty"):
-        split_file(tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1)
+        split_file(
+            tmp_path / "a.jsonl", tmp_path / "train.jsonl", tmp_path / "held.jsonl", held_out=0.3, seed=1
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_both_sides_need_their_own_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="named for both sides"):
-        split_file(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "x" / ".." / "b.jsonl", held_out=0.3, seed=1)
+        split_file(
+            tmp_path / "a.jsonl",
+            tmp_path / "b.jsonl",
+            tmp_path / "x" / ".." / "b.jsonl",
+            held_out=0.3,
+            seed=1,
+        )
 
 
-def test_real_pairs_that_share_a_prompt_stay_together(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_real_pairs_that_share_a_prompt_stay_together(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     source, out = real_data("instructions/instruction-data-with-preference.json"), tmp_path / "a.jsonl"
     importer.import_file(sources.read(source), out, drop=True)
     pairs = read_comparisons(out)

@@ -15,14 +15,16 @@ from fairlead.data.records import Comparison
 from fairlead.eval import admission, scoring
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
-from fairlead.model.heads import ScalarModel, load_reward_model, new_reward_model
+from fairlead.model.reward_model import ScalarModel, load_reward_model, new_reward_model
 from fakes import CONTEXT, assistant, save_model, user
 
 
 def rows(count: int, *, longest: int = 6) -> list[Comparison]:
     return [
         Comparison(
-            (user(f"Say {i}."),), (assistant(" ".join(["It is so."] * (1 + i % longest))),), (assistant(" ".join(["No."] * (1 + i % 4))),)
+            (user(f"Say {i}."),),
+            (assistant(" ".join(["It is so."] * (1 + i % longest))),),
+            (assistant(" ".join(["No."] * (1 + i % 4))),),
         )
         for i in range(count)
     ]
@@ -138,7 +140,11 @@ def test_a_head_that_was_not_saved_is_noticed(folder: Path) -> None:
     other_head = torch.randn(1, 32, generator=torch.Generator().manual_seed(5)) / 6
     fine = examined(folder, held_out, trained=Trained(true, other_head))
     assert fine["head"]["gap"] < 1e-3 and fine["head"]["moved"] > 0.5
-    lost = examined(folder, held_out, trained=Trained(Scores([-x for x in true.chosen], [-x for x in true.rejected]), other_head))
+    lost = examined(
+        folder,
+        held_out,
+        trained=Trained(Scores([-x for x in true.chosen], [-x for x in true.rejected]), other_head),
+    )
     assert any("not what was trained" in reason for reason in lost["reasons"])
     fresh = examined(folder, held_out, trained=Trained(true, model.head.weight))
     assert any("learned nothing" in reason for reason in fresh["reasons"])
@@ -148,7 +154,9 @@ def test_texts_that_are_too_long_are_an_error_or_left_out(folder: Path) -> None:
     held_out = rows(10)
     endless = Comparison(held_out[3].prompt, (assistant("word " * 200_000),), held_out[3].rejected)
     mixed = [*held_out[:3], endless, *held_out[4:]]
-    with pytest.raises(DataError, match=rf"rows.jsonl: 1 pairs, the first of them number 4 .* {CONTEXT} tokens .*--drop"):
+    with pytest.raises(
+        DataError, match=rf"rows.jsonl: 1 pairs, the first of them number 4 .* {CONTEXT} tokens .*--drop"
+    ):
         examined(folder, mixed)
     report = examined(folder, mixed, drop=True)
     assert (report["pairs"], report["dropped"]) == (9, 1)
@@ -172,5 +180,7 @@ def test_a_mean_of_equal_members_is_the_member() -> None:
     one = Scores([1.0, 2.0, 4.0], [0.0, 1.0, -2.0])
     stretched = Scores([3 * x + 7 for x in one.chosen], [3 * x + 7 for x in one.rejected])
     pooled = scoring.mean_of([one, stretched])
-    assert pooled.chosen == approx(one.chosen, abs=1e-12) and pooled.rejected == approx(one.rejected, abs=1e-12)
+    assert pooled.chosen == approx(one.chosen, abs=1e-12) and pooled.rejected == approx(
+        one.rejected, abs=1e-12
+    )
     assert scoring.mean_of([one]) is one

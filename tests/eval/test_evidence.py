@@ -20,18 +20,27 @@ def pair(prompt: str, chosen: str = "yes it is", rejected: str = "no it isn't", 
 
 def notes(first: dict[int, bool], rows: list[Comparison]) -> Notes:
     """`shown_first` of these rows, by number."""
-    return Notes({_key(rows[i]): Note(("even",) if i % 2 == 0 else (), chosen_first) for i, chosen_first in first.items()})
+    return Notes(
+        {
+            _key(rows[i]): Note(("even",) if i % 2 == 0 else (), chosen_first)
+            for i, chosen_first in first.items()
+        }
+    )
 
 
 def _key(one: Comparison) -> Key:
     return (f"user: {one.prompt[0].content}", one.chosen, one.rejected, one.rater)
 
 
-def pairs(held_out: list[Comparison], train: list[Comparison] | None = None, with_notes: Notes | None = None) -> Pairs:
+def pairs(
+    held_out: list[Comparison], train: list[Comparison] | None = None, with_notes: Notes | None = None
+) -> Pairs:
     return Pairs(held_out, train, with_notes or Notes({}), 0)
 
 
-def many(count: int, *, accuracy: float = 0.8, seed: int = 0, **more: object) -> tuple[list[Comparison], list[float], list[float]]:
+def many(
+    count: int, *, accuracy: float = 0.8, seed: int = 0, **more: object
+) -> tuple[list[Comparison], list[float], list[float]]:
     """Pairs of one length with scores that put this share of them right, by drawn margins."""
     draw = random.Random(seed)
     rows = [pair(f"question {i}", f"good {i:04}", f"poor {i:04}", **more) for i in range(count)]
@@ -55,7 +64,9 @@ def report(rows: Pairs, chosen: list[float], rejected: list[float]) -> dict[str,
 
 def test_accuracy_by_hand() -> None:
     rows = [pair(f"q{i}") for i in range(4)]
-    found = evidence.figures(pairs(rows), [2.0, 1.0, 0.0, 3.0], [1.0, 1.0, 1.0, 1.0])  # right, tie, wrong, right
+    found = evidence.figures(
+        pairs(rows), [2.0, 1.0, 0.0, 3.0], [1.0, 1.0, 1.0, 1.0]
+    )  # right, tie, wrong, right
     assert found["accuracy"]["value"] == 2.5 / 4
     # margins 1, 0, -1, 2: log(1 + e^-1) + log 2 + log(1 + e) + log(1 + e^-2)
     expected = (math.log1p(math.exp(-1)) + math.log(2) + math.log1p(math.e) + math.log1p(math.exp(-2))) / 4
@@ -78,7 +89,9 @@ def test_a_rater_who_always_takes_the_first_is_found_by_the_position_baseline() 
     found = evidence.figures(pairs(rows, rows, always_first), chosen, rejected)
     assert found["baselines"]["position_only"]["value"] == 1.0
     assert found["baselines"]["position_only"]["lead"]["high"] < 0
-    assert "always choosing the same side" in " ".join(verdict.decide(report(pairs(rows, rows, always_first), chosen, rejected)).reasons)
+    assert "always choosing the same side" in " ".join(
+        verdict.decide(report(pairs(rows, rows, always_first), chosen, rejected)).reasons
+    )
     shuffled = evidence.figures(pairs(rows, None, fair), chosen, rejected)["baselines"]["position_only"]
     assert shuffled["low"] < 0.5 < shuffled["high"] + 0.1 and shuffled["value"] < 0.65
     assert evidence.figures(pairs(rows), chosen, rejected)["baselines"]["position_only"] is None
@@ -94,12 +107,17 @@ def test_a_length_that_tells_all_is_found_by_the_length_baseline() -> None:
 
 def test_without_training_pairs_no_prompt_teaches_its_own_pair() -> None:
     # The words of each prompt's answers stand in no other prompt's: learned from the pair's other rating they would be right always.
-    rows = [pair(f"q{i}", f"word{i:02}", f"none{i:02}", rater=rater) for rater in ("ann", "bo") for i in range(40)]
+    rows = [
+        pair(f"q{i}", f"word{i:02}", f"none{i:02}", rater=rater) for rater in ("ann", "bo") for i in range(40)
+    ]
     halves = pairs(rows).halves
     assert halves[:40] == halves[40:] and sum(halves[:40]) == 20
     found = evidence.figures(pairs(rows), [1.0] * 80, [0.0] * 80)["baselines"]["bag_of_words"]
     assert found["value"] == 0.5
-    assert evidence.figures(pairs(rows, rows), [1.0] * 80, [0.0] * 80)["baselines"]["bag_of_words"]["value"] == 1.0
+    assert (
+        evidence.figures(pairs(rows, rows), [1.0] * 80, [0.0] * 80)["baselines"]["bag_of_words"]["value"]
+        == 1.0
+    )
 
 
 def test_correlation_with_length_is_told_apart_from_what_people_like() -> None:
@@ -107,7 +125,11 @@ def test_correlation_with_length_is_told_apart_from_what_people_like() -> None:
     rows, by_length, by_taste, zeros = [], [], [], []
     for i in range(300):
         longer = draw.random() < 0.8  # people like length
-        sizes = (draw.randint(20, 40), draw.randint(5, 15)) if longer else (draw.randint(5, 15), draw.randint(20, 40))
+        sizes = (
+            (draw.randint(20, 40), draw.randint(5, 15))
+            if longer
+            else (draw.randint(5, 15), draw.randint(20, 40))
+        )
         rows.append(pair(f"q{i}", "a" * sizes[0], "b" * sizes[1]))
         by_length.append(float(sizes[0] - sizes[1]))
         by_taste.append(1.0 + draw.gauss(0, 0.3))
@@ -116,17 +138,28 @@ def test_correlation_with_length_is_told_apart_from_what_people_like() -> None:
     tasting = evidence.figures(pairs(rows), by_taste, zeros)["length"]
     assert counting["inside_pairs"]["value"] == approx(1.0, abs=1e-9) == counting["given_choice"]["value"]
     assert tasting["inside_pairs"]["value"] > 0.4  # it agrees with people, who like length
-    assert abs(tasting["given_choice"]["value"]) < 0.15 and tasting["given_choice"]["low"] < 0 < tasting["given_choice"]["high"]
+    assert (
+        abs(tasting["given_choice"]["value"]) < 0.15
+        and tasting["given_choice"]["low"] < 0 < tasting["given_choice"]["high"]
+    )
 
 
 def test_nothing_that_varies_has_no_correlation() -> None:
     rows, chosen, rejected = many(20)
-    assert evidence.figures(pairs(rows), chosen, rejected)["length"]["inside_pairs"] is None  # all of one length
+    assert (
+        evidence.figures(pairs(rows), chosen, rejected)["length"]["inside_pairs"] is None
+    )  # all of one length
 
 
 def test_slices_by_margin_length_rater_and_tag() -> None:
-    rows = [pair("q0", "long answer", "no", margin=0.5, rater="ann"), pair("q1", "no", "long answer", margin=3.0, rater="bo"), pair("q2")]
-    found = evidence.figures(pairs(rows, None, notes({0: True, 2: False}, rows)), [1.0, 0.0, 1.0], [0.0, 1.0, 0.0])["slices"]
+    rows = [
+        pair("q0", "long answer", "no", margin=0.5, rater="ann"),
+        pair("q1", "no", "long answer", margin=3.0, rater="bo"),
+        pair("q2"),
+    ]
+    found = evidence.figures(
+        pairs(rows, None, notes({0: True, 2: False}, rows)), [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]
+    )["slices"]
     shown = {(one["by"], one["name"]): (one["accuracy"]["value"], one["accuracy"]["n"]) for one in found}
     assert shown == {
         ("length", "chosen longer"): (1.0, 1),
@@ -141,7 +174,12 @@ def test_slices_by_margin_length_rater_and_tag() -> None:
 
 def test_the_ceiling_reads_both_sides_of_the_split() -> None:
     rows = [pair("q", rater="ann")]
-    train = [pair("t", rater="ann"), pair("t", "no it isn't", "yes it is", rater="bo"), pair("u", rater="ann"), pair("u", rater="bo")]
+    train = [
+        pair("t", rater="ann"),
+        pair("t", "no it isn't", "yes it is", rater="bo"),
+        pair("u", rater="ann"),
+        pair("u", rater="bo"),
+    ]
     found = evidence.figures(pairs(rows, train), [1.0], [0.0])["ceiling"]
     assert found["agreement"]["value"] == 0.5 and found["agreement"]["n"] == 2
     assert found["accuracy"]["value"] == 0.5 and found["reached"] == 2.0
@@ -149,9 +187,13 @@ def test_the_ceiling_reads_both_sides_of_the_split() -> None:
 
 def test_members_that_say_the_opposite_disagree_on_everything() -> None:
     rows, chosen, rejected = many(50)
-    same = evidence.disagreement(pairs(rows), [(chosen, rejected), ([2 * x + 5 for x in chosen], [2 * x + 5 for x in rejected])])
+    same = evidence.disagreement(
+        pairs(rows), [(chosen, rejected), ([2 * x + 5 for x in chosen], [2 * x + 5 for x in rejected])]
+    )
     assert same["spread"]["value"] == approx(0.0, abs=1e-12) and same["disagree"]["value"] == 0.0
-    opposite = evidence.disagreement(pairs(rows), [(chosen, rejected), ([-x for x in chosen], [-x for x in rejected])])
+    opposite = evidence.disagreement(
+        pairs(rows), [(chosen, rejected), ([-x for x in chosen], [-x for x in rejected])]
+    )
     assert opposite["disagree"]["value"] == 1.0
     assert opposite["accuracies"][0]["value"] == approx(1 - opposite["accuracies"][1]["value"], abs=1e-12)
 
@@ -179,7 +221,9 @@ def test_a_calibrated_model_is_admitted_and_a_boasting_one_only_after_its_temper
         right = draw.random() < 1 / (1 + math.exp(-size))
         rows.append(pair(f"q{i}", f"good {draw.randint(0, 10**6):07}", f"poor {draw.randint(0, 10**6):07}"))
         margins.append(size if right else -size)
-    rows = [replace(one, rejected=(assistant(one.rejected[0].content.replace("poor", "good")),)) for one in rows]  # no word tells
+    rows = [
+        replace(one, rejected=(assistant(one.rejected[0].content.replace("poor", "good")),)) for one in rows
+    ]  # no word tells
     honest = report(pairs(rows), margins, [0.0] * 800)
     assert verdict.decide(honest) == verdict.Decision("admit")
     boasting = report(pairs(rows), [8 * m for m in margins], [0.0] * 800)
@@ -191,5 +235,10 @@ def test_a_calibrated_model_is_admitted_and_a_boasting_one_only_after_its_temper
 def test_a_manifest_has_only_what_was_measured() -> None:
     rows, chosen, rejected = many(20)
     found = evidence.manifest_metrics(report(pairs(rows), chosen, rejected) | {"verdict": "admit"})
-    assert "position_only" not in found and set(found["accuracy"]) == {"value", "low", "high", "n"} == set(found["bag_of_words"])
-    assert evidence.manifest_metrics({"not_finite": 3, "verdict": "refuse"}) == {"verdict": "refuse", "not_finite": 3}
+    assert "position_only" not in found and set(found["accuracy"]) == {"value", "low", "high", "n"} == set(
+        found["bag_of_words"]
+    )
+    assert evidence.manifest_metrics({"not_finite": 3, "verdict": "refuse"}) == {
+        "verdict": "refuse",
+        "not_finite": 3,
+    }

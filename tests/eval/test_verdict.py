@@ -53,9 +53,21 @@ def test_a_healthy_model_is_admitted_without_a_word() -> None:
         ("head.gap", 0.5, "not what was trained"),
         ("batches.gap", 0.02, "depends on the answers beside it"),
         ("accuracy", share(0.54, 0.5, 0.58), "than a coin"),
-        ("baselines.length_only", share(0.8, 0.7, 0.9) | {"lead": share(0, -0.1, 0.1)}, "length alone in 80.0%"),
-        ("baselines.position_only", share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, 0.0)}, "the same side in 90.0%"),
-        ("baselines.bag_of_words", share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, -0.01)}, "Counting words"),
+        (
+            "baselines.length_only",
+            share(0.8, 0.7, 0.9) | {"lead": share(0, -0.1, 0.1)},
+            "length alone in 80.0%",
+        ),
+        (
+            "baselines.position_only",
+            share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, 0.0)},
+            "the same side in 90.0%",
+        ),
+        (
+            "baselines.bag_of_words",
+            share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, -0.01)},
+            "Counting words",
+        ),
     ],
 )
 def test_what_is_refused(path: str, value: Any, says: str) -> None:
@@ -69,8 +81,16 @@ def test_what_is_refused(path: str, value: Any, says: str) -> None:
     ("path", "value", "says"),
     [
         ("prompts", 99, "on 99 prompts only"),
-        ("baselines.length_only", share(0.78, 0.7, 0.9) | {"lead": share(0.02, -0.1, 0.1)}, "knows length only"),
-        ("baselines.bag_of_words", share(0.78, 0.7, 0.9) | {"lead": share(0.02, None, None)}, "counted words only"),  # type: ignore[arg-type]
+        (
+            "baselines.length_only",
+            share(0.78, 0.7, 0.9) | {"lead": share(0.02, -0.1, 0.1)},
+            "knows length only",
+        ),
+        (
+            "baselines.bag_of_words",
+            share(0.78, 0.7, 0.9) | {"lead": share(0.02, None, None)},  # type: ignore[arg-type]
+            "counted words only",
+        ),
         ("calibration.temperature", None, "Use its order only"),
         ("calibration.error", 0.06, "off by 0.060"),
         ("length.given_choice", share(0.51, 0.4, 0.6), "pays for longer answers"),
@@ -137,9 +157,17 @@ STEPS: dict[str, Any] = {
         ({}, "admit", ""),
         ({"lead": share(0.0, -0.1, 0.1)}, "refuse", "does not read them about 90.0%"),
         ({"lead": share(0.1, -0.1, 0.3)}, "admit with warnings", "not shown to be better than a rule"),
-        ({"lead": share(0.1, 0.0, 0.2) | {"low": None}}, "admit with warnings", "not shown to be better than a rule"),
+        (
+            {"lead": share(0.1, 0.0, 0.2) | {"low": None}},
+            "admit with warnings",
+            "not shown to be better than a rule",
+        ),
         ({"held_out_prompts": 99}, "admit with warnings", "99 prompts only"),
-        ({"calibration_error": 0.06}, "admit with warnings", "off by 0.060 on average (by chance up to 0.020)"),
+        (
+            {"calibration_error": 0.06},
+            "admit with warnings",
+            "off by 0.060 on average (by chance up to 0.020)",
+        ),
         ({"calibration_error": 0.06, "chance_error": 0.07}, "admit", ""),
     ],
 )

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, chats, items, judgements, kinds, tasks
+from fairlead.labels import assignments, campaigns, chats, items, judgements, task_kinds
+from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import Answer, NewItem, slot
-from fairlead.labels.kinds import Kind
-from fairlead.labels.tasks import Assignment
+from fairlead.labels.task_kinds import Kind
 
 LEAD = "r-00000000aa"
 ANN = "r-0000000001"
@@ -24,16 +24,26 @@ def after(minutes: float) -> datetime:
 
 
 def new_item(number: int, num_answers: int = 2, **fields: Any) -> NewItem:
-    answers = tuple(Answer((Message("assistant", f"Answer {i} to {number}."),), source=f"model-{i}") for i in range(num_answers))
+    answers = tuple(
+        Answer((Message("assistant", f"Answer {i} to {number}."),), source=f"model-{i}")
+        for i in range(num_answers)
+    )
     return NewItem((Message("user", f"Question {number}?"),), answers, **fields)
 
 
 def open_campaign(
-    connection: Connection, *, kind: Kind = "pairwise", num_items: int = 6, num_answers: int | None = None, **settings: Any
+    connection: Connection,
+    *,
+    kind: Kind = "pairwise",
+    num_items: int = 6,
+    num_answers: int | None = None,
+    **settings: Any,
 ) -> Campaign:
     """A campaign that hands out work; Latin numbers in the prompts tell the items apart."""
-    made = campaigns.create(connection, name=f"Helpful {kind}", kind=kind, by=LEAD, guidelines="# How to\nBe fair.", **settings)
-    number = kinds.ANSWERS[kind][0] if num_answers is None else num_answers
+    made = campaigns.create(
+        connection, name=f"Helpful {kind}", kind=kind, by=LEAD, guidelines="# How to\nBe fair.", **settings
+    )
+    number = task_kinds.ANSWERS[kind][0] if num_answers is None else num_answers
     items.add(connection, made, [new_item(n, number) for n in range(num_items)], by=LEAD)
     return campaigns.set_state(connection, made, "open", by=LEAD)
 
@@ -51,14 +61,27 @@ VALUES: dict[Kind, dict[str, Any]] = {
 }
 
 
-def judge(connection: Connection, one: Assignment, value: dict[str, Any] | None = None, **more: Any) -> judgements.Judgement:
+def judge(
+    connection: Connection, one: Assignment, value: dict[str, Any] | None = None, **more: Any
+) -> judgements.Judgement:
     key = more.pop("key", f"key-{one.token}")
-    return judgements.submit(connection, one.token, one.rater, key=key, value=value or VALUES["pairwise"], **more)
+    return judgements.submit(
+        connection, one.token, one.rater, key=key, value=value or VALUES["pairwise"], **more
+    )
 
 
-def talk(connection: Connection, one: Campaign, task: Assignment, *, choice: int | None = 2, text: str | None = "Hello.") -> None:
+def talk(
+    connection: Connection,
+    one: Campaign,
+    task: Assignment,
+    *,
+    choice: int | None = 2,
+    text: str | None = "Hello.",
+) -> None:
     """A turn of a live chat, with two answers and a choice."""
-    chats.set_answerers(connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD)
+    chats.set_answerers(
+        connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD
+    )
     turn = chats.say(connection, one, task, n=len(chats.turns(connection, task.token)), message="Hello?")
     if text is not None:
         for place in (0, 1):
@@ -67,13 +90,17 @@ def talk(connection: Connection, one: Campaign, task: Assignment, *, choice: int
         chats.choose(connection, one, task, n=turn.n, choice=choice, seen={})
 
 
-def take(connection: Connection, one: Campaign, rater: str, count: int = 1, at: datetime = NOON) -> list[Assignment]:
-    return tasks.lease(connection, one, rater, count=count, at=at)
+def take(
+    connection: Connection, one: Campaign, rater: str, count: int = 1, at: datetime = NOON
+) -> list[Assignment]:
+    return assignments.lease(connection, one, rater, count=count, at=at)
 
 
 def slots(connection: Connection, one: Campaign) -> dict[int, list[str]]:
     """Item -> the states of its slots, in order."""
     found: dict[int, list[str]] = {}
-    for row in connection.execute(select(slot).where(slot.c.campaign_id == one.id).order_by(slot.c.item_id, slot.c.n)):
+    for row in connection.execute(
+        select(slot).where(slot.c.campaign_id == one.id).order_by(slot.c.item_id, slot.c.n)
+    ):
         found.setdefault(row.item_id, []).append(row.state)
     return found

@@ -6,18 +6,24 @@ from typing import Any
 
 import pytest
 
-from fairlead.labels import campaigns, events, pace, tasks
+from fairlead.labels import assignments, campaigns, events, labeller_stats
 from fairlead.labels.campaigns import State
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.pace import Change
+from fairlead.labels.labeller_stats import Change
 from labels.build import ANN, BEN, LEAD, open_campaign, take
 
 
 def test_a_campaign_begins_as_a_draft_with_defaults(database: Database) -> None:
     with database.write() as connection:
         made = campaigns.create(connection, name="  Helpful answers ", kind="pairwise", by=LEAD)
-        assert (made.slug, made.name, made.state, made.overlap, made.lease_s) == ("helpful-answers", "Helpful answers", "draft", 1, 1800)
+        assert (made.slug, made.name, made.state, made.overlap, made.lease_s) == (
+            "helpful-answers",
+            "Helpful answers",
+            "draft",
+            1,
+            1800,
+        )
         assert campaigns.get(connection, "helpful-answers") == made == campaigns.by_id(connection, made.id)
         assert campaigns.guidelines(connection, made.id) is None
         assert [each.verb for each in events.after(connection, 0)] == ["campaign.created"]
@@ -25,7 +31,13 @@ def test_a_campaign_begins_as_a_draft_with_defaults(database: Database) -> None:
 
 @pytest.mark.parametrize(
     ("name", "slug"),
-    [("Ärger & Größe!", "arger-groe"), ("帮助", "campaign"), ("--", "campaign"), ("x" * 100, "x" * 60), ("A  b_c", "a-b-c")],
+    [
+        ("Ärger & Größe!", "arger-groe"),
+        ("帮助", "campaign"),
+        ("--", "campaign"),
+        ("x" * 100, "x" * 60),
+        ("A  b_c", "a-b-c"),
+    ],
 )
 def test_a_name_becomes_an_address(name: str, slug: str) -> None:
     assert campaigns.slug_of(name) == slug
@@ -33,7 +45,10 @@ def test_a_name_becomes_an_address(name: str, slug: str) -> None:
 
 def test_campaigns_of_one_name_have_addresses_of_their_own(database: Database) -> None:
     with database.write() as connection:
-        made = [campaigns.create(connection, name=name, kind="rating", by=LEAD).slug for name in ("One", "One", "One more", "ONE", "O_e")]
+        made = [
+            campaigns.create(connection, name=name, kind="rating", by=LEAD).slug
+            for name in ("One", "One", "One more", "ONE", "O_e")
+        ]
         assert made == ["one", "one-2", "one-more", "one-3", "o-e"]
         assert [each.slug for each in campaigns.every(connection)] == made[::-1]
         assert [each.slug for each in campaigns.every(connection, ids=[1, 3])] == ["one-more", "one"]
@@ -67,7 +82,10 @@ def test_two_of_one_name_at_the_same_moment_have_two_addresses(database: Databas
     [
         *(({"name": name}, "name") for name in ("", "  ", "x" * 121, 3, "a\x00b", "a\ud800b")),
         *(({"overlap": overlap}, "overlap") for overlap in (0, 21, 1.0, "1", True, None)),
-        *(({"pay_per_hour": pay}, "pay_per_hour") for pay in (-1, 10_001, "12", True, float("nan"), float("inf"))),
+        *(
+            ({"pay_per_hour": pay}, "pay_per_hour")
+            for pay in (-1, 10_001, "12", True, float("nan"), float("inf"))
+        ),
         *(({"currency": currency}, "currency") for currency in ("eur", "EURO", "", 5)),
         *(({"lease_s": lease_s}, "lease_s") for lease_s in (59, 86_401, 600.0)),
         ({"audience": "x" * 1001}, "audience"),
@@ -97,7 +115,15 @@ def test_every_problem_is_told_at_once(database: Database) -> None:
 def test_the_edges_of_what_can_be_set(database: Database) -> None:
     with database.write() as connection:
         for overlap, pay, lease_s in ((1, 0, 60), (20, 10_000, 86_400), (2, 12.5, 600), (2, None, 600)):
-            made = campaigns.create(connection, name="x" * 120, kind="rating", by=LEAD, overlap=overlap, pay_per_hour=pay, lease_s=lease_s)
+            made = campaigns.create(
+                connection,
+                name="x" * 120,
+                kind="rating",
+                by=LEAD,
+                overlap=overlap,
+                pay_per_hour=pay,
+                lease_s=lease_s,
+            )
             assert campaigns.by_id(connection, made.id) == made
             assert (made.overlap, made.pay_per_hour, made.lease_s) == (overlap, pay, lease_s)
 
@@ -110,11 +136,17 @@ def test_a_campaign_that_is_not_there(database: Database) -> None:
 def test_the_scale_stays_once_somebody_has_it_before_them(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, kind="rating", num_items=1)
-        one = campaigns.change(connection, one, by=LEAD, options=tasks.new_options(connection, one, {"points": 5}))
+        one = campaigns.change(
+            connection, one, by=LEAD, options=assignments.new_options(connection, one, {"points": 5})
+        )
         take(connection, one, ANN)
         with pytest.raises(Conflict, match="judge on 5 steps already"):
-            tasks.new_options(connection, one, {"points": 7})
-        assert tasks.new_options(connection, one, {"points": 5, "chips": ["clear"]}) == {"aspects": [], "chips": ["clear"], "points": 5}
+            assignments.new_options(connection, one, {"points": 7})
+        assert assignments.new_options(connection, one, {"points": 5, "chips": ["clear"]}) == {
+            "aspects": [],
+            "chips": ["clear"],
+            "points": 5,
+        }
 
 
 def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -> None:
@@ -128,7 +160,9 @@ def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -
             shown.append(campaigns.by_id(connection, one.id).options["points"])
 
     with database.write() as connection:
-        campaigns.change(connection, one, by=LEAD, options=tasks.new_options(connection, one, {"points": 5}))
+        campaigns.change(
+            connection, one, by=LEAD, options=assignments.new_options(connection, one, {"points": 5})
+        )
         thread = threading.Thread(target=hand_out)
         thread.start()
         thread.join(0.3)
@@ -140,9 +174,16 @@ def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -
 def test_settings_change_and_say_so(database: Database) -> None:
     with database.write() as connection:
         one = campaigns.create(connection, name="One", kind="aspects", by=LEAD)
-        changed = campaigns.change(connection, one, by=LEAD, name="Two", pay_per_hour=9.5, options={"points": 3})
+        changed = campaigns.change(
+            connection, one, by=LEAD, name="Two", pay_per_hour=9.5, options={"points": 3}
+        )
         assert campaigns.get(connection, "one") == changed
-        assert (changed.name, changed.pay_per_hour, changed.options["points"], changed.seed) == ("Two", 9.5, 3, one.seed)
+        assert (changed.name, changed.pay_per_hour, changed.options["points"], changed.seed) == (
+            "Two",
+            9.5,
+            3,
+            one.seed,
+        )
         last = events.latest(connection, limit=1)[0]
         assert (last.verb, last.body) == ("campaign.changed", {"fields": ["name", "options", "pay_per_hour"]})
 
@@ -162,7 +203,12 @@ STEPS: dict[State, tuple[State, ...]] = {
     "paused": ("open", "closed"),
     "closed": ("open",),
 }
-WAYS: dict[State, tuple[State, ...]] = {"draft": (), "open": ("open",), "paused": ("open", "paused"), "closed": ("open", "closed")}
+WAYS: dict[State, tuple[State, ...]] = {
+    "draft": (),
+    "open": ("open",),
+    "paused": ("open", "paused"),
+    "closed": ("open", "closed"),
+}
 
 
 @pytest.mark.parametrize("state", STEPS)
@@ -199,7 +245,9 @@ def test_every_version_of_the_guidelines_is_kept(database: Database) -> None:
         second = campaigns.write_guidelines(connection, one, "# Second", by=BEN)
         assert campaigns.write_guidelines(connection, one, "# Second", by=LEAD) == second  # nothing new
         third = campaigns.write_guidelines(connection, one, "# First", by=LEAD)
-        assert [(each.version, each.text, each.written_by) for each in campaigns.versions(connection, one.id)] == [
+        assert [
+            (each.version, each.text, each.written_by) for each in campaigns.versions(connection, one.id)
+        ] == [
             (3, "# First", LEAD),
             (2, "# Second", BEN),
             (1, "# First", LEAD),
@@ -219,12 +267,22 @@ def test_who_has_read_which_version(database: Database) -> None:
             campaigns.mark_read(connection, one, ANN, version)
         assert campaigns.version_read(connection, one.id, ANN) == 2
         assert campaigns.version_read(connection, one.id, BEN) == 0
-        assert [(each.actor, each.body) for each in events.after(connection, before)] == [(ANN, {"version": 1}), (ANN, {"version": 2})]
+        assert [(each.actor, each.body) for each in events.after(connection, before)] == [
+            (ANN, {"version": 1}),
+            (ANN, {"version": 2}),
+        ]
 
 
 def test_events_of_a_campaign_hold_no_text_of_people(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="rating", by=LEAD, guidelines="# A secret plan", audience="Only for Zoe")
+        one = campaigns.create(
+            connection,
+            name="One",
+            kind="rating",
+            by=LEAD,
+            guidelines="# A secret plan",
+            audience="Only for Zoe",
+        )
         campaigns.change(connection, one, by=LEAD, audience="Only for Yve")
         written = str([each.body for each in events.after(connection, 0)])
     assert "secret" not in written and "Zoe" not in written and "Yve" not in written
@@ -232,8 +290,15 @@ def test_events_of_a_campaign_hold_no_text_of_people(database: Database) -> None
 
 def test_what_changed_in_guidelines_is_told_line_by_line_and_soon() -> None:
     before, after = "# Aim\n\nBe kind.\nBe brief.\n", "# Aim\nBe kind.\n\n  Be clear.\nSay why.\n"
-    assert pace.changes(before, after) == [Change("gone", "Be brief."), Change("new", "Be clear."), Change("new", "Say why.")]
-    old, new = ("\n".join(f"{word} number {n}: say what is so, and say it {n} times" for n in range(400)) for word in ("Rule", "Advice"))
+    assert labeller_stats.changes(before, after) == [
+        Change("gone", "Be brief."),
+        Change("new", "Be clear."),
+        Change("new", "Say why."),
+    ]
+    old, new = (
+        "\n".join(f"{word} number {n}: say what is so, and say it {n} times" for n in range(400))
+        for word in ("Rule", "Advice")
+    )
     began = time.process_time()
-    assert len(pace.changes(old, new)) == 800
+    assert len(labeller_stats.changes(old, new)) == 800
     assert time.process_time() - began < 1

@@ -58,7 +58,9 @@ def test_writers_in_threads_lose_nothing(database: Database) -> None:
         try:
             for turn in range(5):
                 with database.write() as connection:
-                    events.append(connection, verb="a.done", actor="system", body={"worker": worker, "turn": turn})
+                    events.append(
+                        connection, verb="a.done", actor="system", body={"worker": worker, "turn": turn}
+                    )
         except BaseException as error:
             failures.append(error)
 
@@ -80,7 +82,8 @@ def test_sqlite_is_safe_against_loss_of_power(tmp_path: Path) -> None:
     for transaction in (opened.read, opened.write):
         with transaction() as connection:
             settings = {
-                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
             }
             assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     opened.close()
@@ -103,7 +106,9 @@ def test_a_bare_path_is_sqlite(tmp_path: Path) -> None:
         ("post gres://x", "is not a database. Use the path of a file"),
     ],
 )
-def test_what_cannot_be_opened_is_said(url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_opened_is_said(
+    url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StudioError, match=said) as raised:
         open_database(url)
@@ -138,7 +143,9 @@ def test_times_sort_as_text() -> None:
     assert databases.stamp(early.astimezone(timezone(timedelta(hours=5)))) == databases.stamp(early)
     assert databases.moment(databases.stamp(early)) == early
     late = [early + timedelta(microseconds=1), early + timedelta(seconds=1), early + timedelta(days=400)]
-    assert sorted(map(databases.stamp, [*reversed(late), early])) == [databases.stamp(each) for each in (early, *late)]
+    assert sorted(map(databases.stamp, [*reversed(late), early])) == [
+        databases.stamp(each) for each in (early, *late)
+    ]
     assert databases.stamp(early) <= databases.now()
 
 

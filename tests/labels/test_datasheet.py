@@ -21,7 +21,9 @@ def test_a_datasheet_says_what_is_in_the_snapshot(database: Database, tmp_path: 
     with database.write() as connection:
         campaigns.write_guidelines(connection, one, "Be brief.\n```\ncode\n```", by=LEAD)
         one = campaigns.change(connection, one, by=LEAD, name=BAD_NAME)
-    judge(database, one, BEN, {"1?": prefers("a", 1), "2?": prefers("b", 1), "3?": {"choice": 4}}, active_ms=0)
+    judge(
+        database, one, BEN, {"1?": prefers("a", 1), "2?": prefers("b", 1), "3?": {"choice": 4}}, active_ms=0
+    )
     made, folder = take(database, project, one, ties=False)
     text = (folder / "datasheet.md").read_text()
     for said in (
@@ -52,9 +54,9 @@ def test_a_datasheet_says_what_is_in_the_snapshot(database: Database, tmp_path: 
     assert "<h1>Datasheet: &lt;b&gt;Help&lt;/b&gt; | `me`</h1>" in page and "<script" not in page
     assert "<td>comparisons.jsonl</td><td>5</td>" in page
     assert made.digest == artifacts.load(folder).manifest.digest
-    assert (folder / "datasheet.md").read_bytes() and digest.of_file(folder / "datasheet.md") in artifacts.load(
-        folder
-    ).manifest.files.values()
+    assert (folder / "datasheet.md").read_bytes() and digest.of_file(
+        folder / "datasheet.md"
+    ) in artifacts.load(folder).manifest.files.values()
 
 
 def test_what_is_not_known_is_said_and_not_guessed(database: Database, tmp_path: Path) -> None:
@@ -71,15 +73,22 @@ def test_what_is_not_known_is_said_and_not_guessed(database: Database, tmp_path:
         assert said in text, said
     written = make(database, "demonstration", items.NewItem(item(1).prompt))
     judge(database, written, CAT, {"1?": {"text": "One."}})
-    assert "Texts are not compared." in (take(database, project, written, "written")[1] / "datasheet.md").read_text()
+    assert (
+        "Texts are not compared."
+        in (take(database, project, written, "written")[1] / "datasheet.md").read_text()
+    )
 
 
-def test_people_whose_choices_follow_the_place_of_the_answer_are_named_as_a_limit(database: Database, tmp_path: Path) -> None:
+def test_people_whose_choices_follow_the_place_of_the_answer_are_named_as_a_limit(
+    database: Database, tmp_path: Path
+) -> None:
     project = projects.create(tmp_path / "home")
     one = make(database, "pairwise", *[item(n, "a", "b") for n in range(12)], overlap=1)
     judge(database, one, ANN, {f"{n}?": {"choice": 1} for n in range(12)})
     text = (take(database, project, one)[1] / "datasheet.md").read_text()
-    assert "What was shown first was preferred in 100.0% (95% interval: 75.8% to 100.0%) of pairs" in text  # Wilson: 12 / (12 + 1.96 ** 2)
+    assert (
+        "What was shown first was preferred in 100.0% (95% interval: 75.8% to 100.0%) of pairs" in text
+    )  # Wilson: 12 / (12 + 1.96 ** 2)
 
 
 def test_blocks_are_the_same_in_both_forms_and_escaped() -> None:
@@ -88,5 +97,10 @@ def test_blocks_are_the_same_in_both_forms_and_escaped() -> None:
         Block("list", (("1 * 2",), ("[x](javascript:alert(1))",))),
         Block("table", (("a|b",), ("c",))),
     ]
-    assert datasheet.markdown(blocks) == "# A \\& \\<b\\>\n\n- 1 \\* 2\n- &#91;x&#93;(javascript:alert(1))\n\n| a\\|b |\n| --- |\n| c |\n"
-    assert "<li>[x](javascript:alert(1))</li>" in datasheet.html(blocks) and "<b>" not in datasheet.html(blocks)
+    assert (
+        datasheet.markdown(blocks)
+        == "# A \\& \\<b\\>\n\n- 1 \\* 2\n- &#91;x&#93;(javascript:alert(1))\n\n| a\\|b |\n| --- |\n| c |\n"
+    )
+    assert "<li>[x](javascript:alert(1))</li>" in datasheet.html(blocks) and "<b>" not in datasheet.html(
+        blocks
+    )

@@ -36,7 +36,9 @@ def test_events_are_numbered_from_one(database: Database) -> None:
 
 def test_a_digest_by_hand(database: Database) -> None:
     with database.write() as connection:
-        events.append(connection, verb="a.done", actor="system", campaign=7, subject="x", body={"b": 1, "a": "é"})
+        events.append(
+            connection, verb="a.done", actor="system", campaign=7, subject="x", body={"b": 1, "a": "é"}
+        )
         row = connection.execute(select(event)).one()
         end = connection.execute(select(chain)).one()
     start = "sha256:" + "0" * 64
@@ -81,12 +83,19 @@ def test_an_empty_chain_and_a_whole_one_hold(database: Database, written: Databa
 
 def test_a_body_of_many_kinds_of_values_holds(database: Database) -> None:
     """What a JSON column gives back must have the digest of what was put in, on both databases."""
-    body = {"z": 1, "a": [1.5, 1e-7, 1e22, 0.1, -0.0, True, None, 'ä\u2028\U0001f600"\\'], "nested": {"y": {}, "x": []}, "large": 2**53 + 1}
+    body = {
+        "z": 1,
+        "a": [1.5, 1e-7, 1e22, 0.1, -0.0, True, None, 'ä\u2028\U0001f600"\\'],
+        "nested": {"y": {}, "x": []},
+        "large": 2**53 + 1,
+    }
     with database.write() as connection:
         events.append(connection, verb="a.done", actor="system", body=body)
     with database.read() as connection:
         assert events.verify(connection) == Verdict(1, None)
-        assert json.dumps(events.after(connection, 0)[0].body, sort_keys=True) == json.dumps(body, sort_keys=True)
+        assert json.dumps(events.after(connection, 0)[0].body, sort_keys=True) == json.dumps(
+            body, sort_keys=True
+        )
 
 
 def change_of(**values: object) -> Callable[[Connection], None]:
@@ -121,13 +130,17 @@ def write_one_again_with_its_digest(connection: Connection) -> None:
     """Somebody who knows how digests are made, and stops at the event after."""
     row = connection.execute(select(event).where(event.c.seq == 3)).one()
     body = {"preference": -3}
-    made = digest.of_json([3, row.at, row.verb, row.actor, row.campaign_id, row.subject, body, row.prev_digest])
+    made = digest.of_json(
+        [3, row.at, row.verb, row.actor, row.campaign_id, row.subject, body, row.prev_digest]
+    )
     connection.execute(update(event).where(event.c.seq == 3).values(body=body, digest=made))
 
 
 def write_the_last_again_with_its_digest(connection: Connection) -> None:
     row = connection.execute(select(event).where(event.c.seq == 5)).one()
-    made = digest.of_json([5, row.at, "item.praised", row.actor, row.campaign_id, row.subject, row.body, row.prev_digest])
+    made = digest.of_json(
+        [5, row.at, "item.praised", row.actor, row.campaign_id, row.subject, row.body, row.prev_digest]
+    )
     connection.execute(update(event).where(event.c.seq == 5).values(verb="item.praised", digest=made))
 
 
@@ -150,11 +163,21 @@ def drop_the_end(connection: Connection) -> None:
         pytest.param(change_of(subject="30"), "event 3 was changed", id="subject"),
         pytest.param(change_of(body={"preference": 1}), "event 3 was changed", id="body"),
         pytest.param(change_of(digest="sha256:" + "1" * 64), "event 3 was changed", id="digest"),
-        pytest.param(change_of(prev_digest="sha256:" + "1" * 64), "event 3 does not follow", id="prev-digest"),
-        pytest.param(leave_out_the_last, "the chain ends after event 4, but not where it should", id="last-one-out"),
+        pytest.param(
+            change_of(prev_digest="sha256:" + "1" * 64), "event 3 does not follow", id="prev-digest"
+        ),
+        pytest.param(
+            leave_out_the_last, "the chain ends after event 4, but not where it should", id="last-one-out"
+        ),
         pytest.param(leave_out_one_and_close_the_gap, "event 3 does not follow", id="gap-closed"),
-        pytest.param(lambda c: c.execute(delete(event).where(event.c.seq == 1)), "event 1 is missing", id="first-one-out"),
-        pytest.param(lambda c: c.execute(delete(event).where(event.c.seq == 3)), "event 3 is missing", id="one-out"),
+        pytest.param(
+            lambda c: c.execute(delete(event).where(event.c.seq == 1)),
+            "event 1 is missing",
+            id="first-one-out",
+        ),
+        pytest.param(
+            lambda c: c.execute(delete(event).where(event.c.seq == 3)), "event 3 is missing", id="one-out"
+        ),
         pytest.param(put_one_in, "event 6 was changed", id="one-more"),
         pytest.param(swap_two, "event 2 does not follow", id="swapped"),
         pytest.param(write_one_again_with_its_digest, "event 4 does not follow", id="rewritten"),

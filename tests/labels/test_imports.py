@@ -13,7 +13,7 @@ import pytest
 
 from fairlead.core import jsonl
 from fairlead.data.records import KINDS as ROW_KINDS
-from fairlead.labels import campaigns, events, fitting, imports, items, jobs
+from fairlead.labels import campaigns, events, imports, items, jobs, row_to_items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
@@ -102,7 +102,16 @@ def rollouts(project: Project, name: str, rows: list[dict[str, Any]], model: str
         jsonl.write(folder / "answers.jsonl", rows)
 
     parents = [Parent(model, "sha256:" + "1" * 64, "model")]
-    artifacts.publish(project, "rollouts", name, fill=fill, parents=parents, config={"temperature": 0.7, "name": name}, seed=0, metrics={})
+    artifacts.publish(
+        project,
+        "rollouts",
+        name,
+        fill=fill,
+        parents=parents,
+        config={"temperature": 0.7, "name": name},
+        seed=0,
+        metrics={},
+    )
 
 
 # ---------------------------------------------------------------- uploads
@@ -122,7 +131,9 @@ def test_an_upload_lies_in_the_project_under_a_name_of_ours(database: Database, 
     assert "passwd" not in str(told)
 
 
-def test_a_packed_upload_is_stored_unpacked_and_bounded_by_what_it_unpacks_to(database: Database, project: Project) -> None:
+def test_a_packed_upload_is_stored_unpacked_and_bounded_by_what_it_unpacks_to(
+    database: Database, project: Project
+) -> None:
     content = lines(*[pair(n) for n in range(2000)])
     several = gzip.compress(content[:1000]) + gzip.compress(content[1000:])
     assert receive(project, several).read_bytes() == content
@@ -137,13 +148,18 @@ def test_a_packed_upload_is_stored_unpacked_and_bounded_by_what_it_unpacks_to(da
     assert len(list((project.data / "uploads").iterdir())) == 1  # what was refused leaves nothing
 
 
-def test_an_upload_of_which_nothing_can_be_used_is_refused_and_removed(database: Database, project: Project) -> None:
+def test_an_upload_of_which_nothing_can_be_used_is_refused_and_removed(
+    database: Database, project: Project
+) -> None:
     cases = [
         (b"\n\n", "holds no rows"),
         (b"hello\n", "rows.jsonl:1: .*not valid JSON"),
         (b"\xff\xfe\n", "rows.jsonl:1: .*not UTF-8"),
         (lines({"colour": "red"}), "rows.jsonl:1: no known format has colour"),
-        (lines({"prompt": user("2?"), "chosen": said("4"), "rejected": said("4")}), "rows.jsonl:1: chosen: .*equal"),
+        (
+            lines({"prompt": user("2?"), "chosen": said("4"), "rejected": said("4")}),
+            "rows.jsonl:1: chosen: .*equal",
+        ),
         (b'[{"prompt": "2?"}, {]', "rows.jsonl:1: not valid JSON"),
     ]
     for content, why in cases:
@@ -177,19 +193,35 @@ def test_an_upload_of_which_nothing_can_be_used_is_refused_and_removed(database:
     ],
 )  # fmt: skip
 def test_every_kind_of_row_becomes_the_items_of_a_task(
-    database: Database, project: Project, row: dict[str, Any], kind_of_row: str, kind: str, expected: tuple[str, list[str]]
+    database: Database,
+    project: Project,
+    row: dict[str, Any],
+    kind_of_row: str,
+    kind: str,
+    expected: tuple[str, list[str]],
 ) -> None:
     found = put(database, project, lines(row))
     assert found.row_kind == kind_of_row
     one = make(database, kind)
-    assert into(database, project, one, Origin(found.id)).result == {"rows": 1, "added": 1, "duplicates": 0, "set_aside": 0}
+    assert into(database, project, one, Origin(found.id)).result == {
+        "rows": 1,
+        "added": 1,
+        "duplicates": 0,
+        "set_aside": 0,
+    }
     (item,) = all_items(database, one)
     assert (item.prompt[-1].content, texts(item)) == expected
     assert item.source == "pairs.jsonl"
 
 
 def test_several_answers_become_pairs_or_an_item_each(database: Database, project: Project) -> None:
-    row = {"prompt": "2?", "completions": ["a", "b", "c"], "models": ["one", "two", None], "model": "three", "tags": ["sum"]}
+    row = {
+        "prompt": "2?",
+        "completions": ["a", "b", "c"],
+        "models": ["one", "two", None],
+        "model": "three",
+        "tags": ["sum"],
+    }
     origin = Origin(put(database, project, lines(row)).id)
     by_kind: dict[tuple[str, str], list[list[str]]] = {}
     for kind, pairs in (("pairwise", "each"), ("pairwise", "all"), ("rating", "each"), ("edit", "each")):
@@ -206,11 +238,20 @@ def test_several_answers_become_pairs_or_an_item_each(database: Database, projec
     assert all_items(database, one)[0].tags == ("sum",)
 
 
-def test_all_pairs_of_many_answers_are_bounded_in_a_row_and_in_a_transaction(database: Database, project: Project) -> None:
-    rows = [{"prompt": f"{n}?", "completions": [f"{n}.{k}" for k in range(20 if n else 21)]} for n in range(4)]
+def test_all_pairs_of_many_answers_are_bounded_in_a_row_and_in_a_transaction(
+    database: Database, project: Project
+) -> None:
+    rows = [
+        {"prompt": f"{n}?", "completions": [f"{n}.{k}" for k in range(20 if n else 21)]} for n in range(4)
+    ]
     origin = Origin(put(database, project, lines(*rows)).id)
     one = make(database)
-    assert into(database, project, one, origin, pairs="all").result == {"rows": 4, "added": 570, "duplicates": 0, "set_aside": 1}
+    assert into(database, project, one, origin, pairs="all").result == {
+        "rows": 4,
+        "added": 570,
+        "duplicates": 0,
+        "set_aside": 1,
+    }
     with database.read() as connection:
         added = [event.body["count"] for event in events.after(connection, 0) if event.verb == "items.added"]
         [aside] = imports.problems(connection, jobs.recent(connection)[0].id)
@@ -232,10 +273,14 @@ def test_what_a_row_says_of_its_answers_is_kept_beside_them(database: Database, 
         assert {answer.source for answer in item.answers} == {"base"}
 
 
-def test_a_kind_of_task_that_rows_cannot_become_is_refused_before_anything_is_queued(database: Database, project: Project) -> None:
+def test_a_kind_of_task_that_rows_cannot_become_is_refused_before_anything_is_queued(
+    database: Database, project: Project
+) -> None:
     one, prompts = make(database), Origin(put(database, project, lines({"prompt": "2?"})).id)
     with database.write() as connection:
-        with pytest.raises(Invalid, match="cannot be asked about rows of the kind prompt; these can be demonstration, chat"):
+        with pytest.raises(
+            Invalid, match="cannot be asked about rows of the kind prompt; these can be demonstration, chat"
+        ):
             imports.start(connection, project, one, prompts, by=LEAD)
         for origin in (Origin(), Origin(prompts.upload, ("r",))):
             with pytest.raises(Invalid, match="one of the two"):
@@ -245,13 +290,20 @@ def test_a_kind_of_task_that_rows_cannot_become_is_refused_before_anything_is_qu
 # ---------------------------------------------------------------- bad rows and duplicates
 
 
-def test_bad_rows_are_set_aside_with_line_field_value_and_remedy_and_all_are_counted(database: Database, project: Project) -> None:
+def test_bad_rows_are_set_aside_with_line_field_value_and_remedy_and_all_are_counted(
+    database: Database, project: Project
+) -> None:
     bad = {"prompt": user("3?"), "chosen": said(" "), "rejected": said("no")}
     equal = {"prompt": user("4?"), "chosen": said("yes"), "rejected": said("yes"), "tie": "good"}
     content = lines(pair(1), bad, "{broken", pair(2), equal, pair(1))
     found = put(database, project, content)
     shown = look(database, project, Origin(found.id), "pairwise")
-    assert (shown.num_rows, shown.num_items, shown.more, [problem.line for problem in shown.problems]) == (6, 3, False, [2, 3, 5])
+    assert (shown.num_rows, shown.num_items, shown.more, [problem.line for problem in shown.problems]) == (
+        6,
+        3,
+        False,
+        [2, 3, 5],
+    )
     one = make(database)
     done = into(database, project, one, Origin(found.id))
     assert done.result == {"rows": 6, "added": 2, "duplicates": 1, "set_aside": 3}
@@ -266,7 +318,9 @@ def test_bad_rows_are_set_aside_with_line_field_value_and_remedy_and_all_are_cou
     assert [row["where"] for row in imports.as_rows(aside)] == ["line 2", "line 3", "line 5"]
 
 
-def test_repeated_and_empty_answers_are_left_out_and_told_while_the_others_are_used(database: Database, project: Project) -> None:
+def test_repeated_and_empty_answers_are_left_out_and_told_while_the_others_are_used(
+    database: Database, project: Project
+) -> None:
     row = {"prompt": "2?", "completions": ["a", "", "a", "b"]}
     found = put(database, project, lines(row, {"prompt": "3?", "completions": ["a", "a"]}))
     shown = look(database, project, Origin(found.id), "pairwise")
@@ -277,7 +331,9 @@ def test_repeated_and_empty_answers_are_left_out_and_told_while_the_others_are_u
     assert [each.row["prompt"] for each in shown.problems] == ["2?", "2?", "3?", "3?"]
 
 
-def test_texts_that_no_database_holds_are_set_aside_and_the_import_goes_on(database: Database, project: Project) -> None:
+def test_texts_that_no_database_holds_are_set_aside_and_the_import_goes_on(
+    database: Database, project: Project
+) -> None:
     nul, number = pair(2), {"prompt": "3?", "completions": ["a", "b"], "params": {"seed": 10**30}}
     nul["chosen"][0]["content"] = "a\0b"
     bad_name = {"prompt": user("4?"), "chosen": said("a"), "rejected": said("b"), "aspects": {"x\0": 5}}
@@ -314,27 +370,47 @@ def test_a_preview_shows_five_items_and_looks_at_the_first_rows_only(
 # ---------------------------------------------------------------- rollouts
 
 
-def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_kept(database: Database, project: Project) -> None:
+def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_kept(
+    database: Database, project: Project
+) -> None:
     for name, model in (("old", "model/old"), ("new", "model/new")):
         rows = [
-            {"prompt": user("2?"), "completions": [said(f"{name} 1"), said(f"{name} 2")], "finished": [True, False]},
-            {"prompt": user(f"only {name}"), "completions": [said("same"), said("other")], "finished": [True, True]},
+            {
+                "prompt": user("2?"),
+                "completions": [said(f"{name} 1"), said(f"{name} 2")],
+                "finished": [True, False],
+            },
+            {
+                "prompt": user(f"only {name}"),
+                "completions": [said("same"), said("other")],
+                "finished": [True, True],
+            },
             {"prompt": user("3?"), "completions": [said("same"), said(f"{name}")], "finished": [True, True]},
         ]
         rollouts(project, name, rows, model)
     one = make(database)
     origin = Origin(rollouts=("rollouts/old", "rollouts/new"))
-    assert into(database, project, one, origin).result == {"rows": 3, "added": 5, "duplicates": 0, "set_aside": 0}
+    assert into(database, project, one, origin).result == {
+        "rows": 3,
+        "added": 5,
+        "duplicates": 0,
+        "set_aside": 0,
+    }
     found = all_items(database, one)
     assert [texts(item) for item in found] == [
         ["old 1", "new 1"], ["old 2", "new 2"], ["same", "other"], ["same", "old"], ["new", "same"],
     ]  # fmt: skip
-    assert [(answer.source, answer.finished) for answer in found[1].answers] == [("model/old", False), ("model/new", False)]
+    assert [(answer.source, answer.finished) for answer in found[1].answers] == [
+        ("model/old", False),
+        ("model/new", False),
+    ]
     assert found[0].answers[1].params == {"temperature": 0.7, "rollouts": "rollouts/new"}
     assert {each.label for each in imports.rollouts(project)} == {"rollouts/new", "rollouts/old"}
 
 
-def test_only_rollouts_of_the_project_can_be_named(database: Database, project: Project, tmp_path: Path) -> None:
+def test_only_rollouts_of_the_project_can_be_named(
+    database: Database, project: Project, tmp_path: Path
+) -> None:
     other = projects.create(tmp_path / "other")
     rollouts(other, "theirs", [{"prompt": user("2?"), "completions": [said("4")]}])
     rollouts(project, "ours", [{"prompt": user("2?"), "completions": [said("4")]}])
@@ -355,15 +431,27 @@ def test_only_rollouts_of_the_project_can_be_named(database: Database, project: 
 # ---------------------------------------------------------------- the job
 
 
-def test_an_import_can_come_in_the_middle_of_a_campaign_and_be_repeated(database: Database, project: Project) -> None:
+def test_an_import_can_come_in_the_middle_of_a_campaign_and_be_repeated(
+    database: Database, project: Project
+) -> None:
     one = make(database, overlap=2)
     first = put(database, project, lines(*[pair(n) for n in range(3)]))
     into(database, project, one, Origin(first.id))
     with database.write() as connection:
         one = campaigns.set_state(connection, one, "open", by=LEAD)
     second = put(database, project, lines(*[pair(n) for n in range(5)]))
-    assert into(database, project, one, Origin(second.id), priority=50).result == {"rows": 5, "added": 2, "duplicates": 3, "set_aside": 0}
-    assert into(database, project, one, Origin(second.id)).result == {"rows": 5, "added": 0, "duplicates": 5, "set_aside": 0}
+    assert into(database, project, one, Origin(second.id), priority=50).result == {
+        "rows": 5,
+        "added": 2,
+        "duplicates": 3,
+        "set_aside": 0,
+    }
+    assert into(database, project, one, Origin(second.id)).result == {
+        "rows": 5,
+        "added": 0,
+        "duplicates": 5,
+        "set_aside": 0,
+    }
     assert [item.priority for item in all_items(database, one)] == [0, 0, 0, 50, 50]
     with database.read() as connection:
         assert items.counts(connection, [one.id]) == {one.id: {"open": 10, "held": 0, "done": 0}}
@@ -373,7 +461,10 @@ def test_a_file_that_is_gone_is_said(database: Database, project: Project) -> No
     one, found = make(database), put(database, project, lines(pair(1)))
     (project.data / "uploads" / found.path).unlink()
     done = into(database, project, one, Origin(found.id))
-    assert (done.state, done.error) == ("failed", "pairs.jsonl: the uploaded file is not there any more. Upload it again.")
+    assert (done.state, done.error) == (
+        "failed",
+        "pairs.jsonl: the uploaded file is not there any more. Upload it again.",
+    )
 
 
 def test_an_import_that_is_killed_goes_on_and_adds_every_row_once(
@@ -417,4 +508,4 @@ def test_an_import_that_is_killed_goes_on_and_adds_every_row_once(
 
 
 def test_every_kind_of_row_has_kinds_of_tasks() -> None:
-    assert set(fitting.SUITS) == {*ROW_KINDS, "answers"}
+    assert set(row_to_items.SUITS) == {*ROW_KINDS, "answers"}

@@ -6,24 +6,33 @@ import pytest
 from sqlalchemy import func, select
 
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, events, items, tasks
+from fairlead.labels import assignments, campaigns, events, items
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.items import Added, Answer, NewItem
-from fairlead.labels.kinds import ANSWERS, KINDS, Kind
+from fairlead.labels.task_kinds import ANSWERS, KINDS, Kind
 from labels.build import ANN, BEN, LEAD, NOON, judge, new_item, open_campaign, slots, take
 
 
 def asked(text: str, *answers: str, **fields: Any) -> NewItem:
-    return NewItem((Message("user", text),), tuple(Answer((Message("assistant", answer),)) for answer in answers), **fields)
+    return NewItem(
+        (Message("user", text),),
+        tuple(Answer((Message("assistant", answer),)) for answer in answers),
+        **fields,
+    )
 
 
 def test_an_item_comes_back_as_it_was_put_in(database: Database) -> None:
     row = NewItem(
         prompt=(Message("system", "Be brief."), Message("user", "2 + 2? \U0001f600 \u2028 مرحبا")),
         answers=(
-            Answer((Message("assistant", "4"),), source="model-a", params={"temperature": 0.7}, finished=True),
-            Answer((Message("assistant", "5"), Message("user", "Sure?"), Message("assistant", "No.")), finished=False),
+            Answer(
+                (Message("assistant", "4"),), source="model-a", params={"temperature": 0.7}, finished=True
+            ),
+            Answer(
+                (Message("assistant", "5"), Message("user", "Sure?"), Message("assistant", "No.")),
+                finished=False,
+            ),
         ),
         tags=("sum", "easy"),
         reference="4",
@@ -45,10 +54,17 @@ def test_what_is_there_already_is_counted_and_left_alone(database: Database) -> 
     with database.write() as connection:
         one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD, overlap=2)
         other = campaigns.create(connection, name="Other", kind="pairwise", by=LEAD)
-        rows = [asked("a", "1", "2"), asked("b", "1", "2"), asked("a", "1", "2", tags=("again",)), asked("a", "2", "1")]
+        rows = [
+            asked("a", "1", "2"),
+            asked("b", "1", "2"),
+            asked("a", "1", "2", tags=("again",)),
+            asked("a", "2", "1"),
+        ]
         assert items.add(connection, one, rows, by=LEAD) == Added(3, 1)
         assert items.add(connection, one, iter(rows), by=LEAD) == Added(0, 4)
-        assert items.add(connection, other, rows[:1], by=LEAD) == Added(1, 0)  # the same item in another campaign
+        assert items.add(connection, other, rows[:1], by=LEAD) == Added(
+            1, 0
+        )  # the same item in another campaign
         assert items.add(connection, one, [], by=LEAD) == Added(0, 0)
         assert slots(connection, one) == {1: ["open", "open"], 2: ["open", "open"], 3: ["open", "open"]}
         added = [each.body for each in events.after(connection, 0) if each.verb == "items.added"]
@@ -67,7 +83,10 @@ def test_more_rows_than_one_statement_takes(database: Database) -> None:
 def test_the_same_answer_of_another_model_is_no_new_item(database: Database) -> None:
     with database.write() as connection:
         one = campaigns.create(connection, name="One", kind="rating", by=LEAD)
-        rows = [NewItem((Message("user", "a"),), (Answer((Message("assistant", "1"),), source=source),)) for source in ("m-1", "m-2")]
+        rows = [
+            NewItem((Message("user", "a"),), (Answer((Message("assistant", "1"),), source=source),))
+            for source in ("m-1", "m-2")
+        ]
         assert items.add(connection, one, rows, by=LEAD) == Added(1, 1)
 
 
@@ -143,7 +162,12 @@ def test_the_first_judgement_of_every_item_comes_before_any_second(database: Dat
 def test_what_has_priority_comes_first_within_its_round(database: Database) -> None:
     with database.write() as connection:
         one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD, overlap=2)
-        items.add(connection, one, [new_item(n, priority=priority) for n, priority in enumerate((0, 100, 50, 0))], by=LEAD)
+        items.add(
+            connection,
+            one,
+            [new_item(n, priority=priority) for n, priority in enumerate((0, 100, 50, 0))],
+            by=LEAD,
+        )
         one = campaigns.set_state(connection, one, "open", by=LEAD)
         order = []
         for rater in (ANN, ANN, ANN, ANN, BEN, BEN):
@@ -171,7 +195,9 @@ def test_the_order_is_shuffled_and_differs_between_campaigns(database: Database)
         for seed in ("one", "two", "one"):
             one = open_campaign(connection, num_items=12, seed=seed)
             query = select(items.item.c.prompt).join(items.slot, items.slot.c.item_id == items.item.c.id)
-            rows = connection.execute(query.where(items.slot.c.campaign_id == one.id).order_by(items.slot.c.rank)).scalars()
+            rows = connection.execute(
+                query.where(items.slot.c.campaign_id == one.id).order_by(items.slot.c.rank)
+            ).scalars()
             orders.append([row[0]["content"] for row in rows])
     assert orders[0] == orders[2] != orders[1]
     assert orders[0] != sorted(orders[0])
@@ -203,8 +229,12 @@ def test_less_overlap_takes_away_what_nobody_has_begun(database: Database) -> No
         assert slots(connection, one) == {1: ["held", "done"]}
 
 
-@pytest.mark.parametrize(("texts", "why"), [(("yes", "yes \n"), "stands there twice"), (("yes", " \n"), "an answer is empty")])
-def test_answers_between_which_nobody_can_choose(database: Database, texts: tuple[str, str], why: str) -> None:
+@pytest.mark.parametrize(
+    ("texts", "why"), [(("yes", "yes \n"), "stands there twice"), (("yes", " \n"), "an answer is empty")]
+)
+def test_answers_between_which_nobody_can_choose(
+    database: Database, texts: tuple[str, str], why: str
+) -> None:
     answers = tuple(Answer((Message("assistant", text),)) for text in texts)
     with database.write() as connection:
         one = open_campaign(connection, num_items=0)
@@ -213,7 +243,9 @@ def test_answers_between_which_nobody_can_choose(database: Database, texts: tupl
 
 
 @pytest.mark.parametrize("how", ["released", "expired", "skipped"])
-def test_what_was_begun_and_let_go_is_not_asked_again_beyond_a_lowered_overlap(database: Database, how: str) -> None:
+def test_what_was_begun_and_let_go_is_not_asked_again_beyond_a_lowered_overlap(
+    database: Database, how: str
+) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, overlap=2)
         [first] = take(connection, one, ANN)
@@ -221,7 +253,7 @@ def test_what_was_begun_and_let_go_is_not_asked_again_beyond_a_lowered_overlap(d
         items.set_overlap(connection, one, 1, by=LEAD)
         one = campaigns.by_id(connection, one.id)
         for each in (first, second):
-            tasks.end(connection, each.token, how, at=NOON)
+            assignments.end(connection, each.token, how, at=NOON)
         served = [len(take(connection, one, rater)) for rater in ("r-0000000007", "r-0000000008")]
         assert served == [1, 0]
         items.set_overlap(connection, one, 2, by=LEAD)  # and is asked again when the overlap rises
@@ -235,7 +267,7 @@ def test_an_item_judged_in_its_second_slot_is_not_asked_again_when_one_is_enough
         [first] = take(connection, one, ANN)
         [second] = take(connection, one, BEN)
         judge(connection, second)
-        tasks.release(connection, first.token, ANN)
+        assignments.release(connection, first.token, ANN)
         items.set_overlap(connection, one, 1, by=LEAD)
         one = campaigns.by_id(connection, one.id)
         assert take(connection, one, "r-0000000007") == []

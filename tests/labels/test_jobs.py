@@ -22,7 +22,9 @@ from fairlead.labels.jobs import Job, Lost, Work
 
 # What the jobs of these tests write: a line for each step that was taken.
 own = MetaData()
-line = Table("line", own, Column("id", Integer, primary_key=True), Column("step", Integer), Column("by", String(40)))
+line = Table(
+    "line", own, Column("id", Integer, primary_key=True), Column("step", Integer), Column("by", String(40))
+)
 
 WORKER = """
 import os, sys, threading, time
@@ -83,14 +85,25 @@ def test_a_job_waits_is_done_and_says_what_came_of_it(database: Database) -> Non
     assert (look(database, id).state, look(database, id).num_all) == ("queued", None)
     done = jobs.do_one(database, {"steps": steps})
     assert done is not None and done == look(database, id)
-    assert (done.state, done.num_done, done.num_all, done.result, done.attempts) == ("done", 3, 3, {"steps": 3}, 1)
+    assert (done.state, done.num_done, done.num_all, done.result, done.attempts) == (
+        "done",
+        3,
+        3,
+        {"steps": 3},
+        1,
+    )
     assert done.created_at <= (done.started_at or "") <= (done.finished_at or "")
     assert taken(database) == [0, 1, 2]
     assert jobs.do_one(database, {"steps": steps}) is None
     with database.read() as connection:
-        told = [(event.verb, event.campaign, event.subject, event.body) for event in events.after(connection, 0)]
+        told = [
+            (event.verb, event.campaign, event.subject, event.body) for event in events.after(connection, 0)
+        ]
     about = (7, f"job/{id}")
-    assert told == [("job.queued", *about, {"kind": "steps"}), ("job.ended", *about, {"kind": "steps", "state": "done"})]
+    assert told == [
+        ("job.queued", *about, {"kind": "steps"}),
+        ("job.ended", *about, {"kind": "steps", "state": "done"}),
+    ]
 
 
 def test_the_oldest_goes_first_and_only_kinds_that_the_worker_knows(database: Database) -> None:
@@ -108,7 +121,9 @@ def test_the_oldest_goes_first_and_only_kinds_that_the_worker_knows(database: Da
             jobs.get(connection, 99)
 
 
-def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     def fails(work: Work) -> dict[str, Any]:
         with work.write(num_done=1) as connection:
             connection.execute(insert(line).values(step=1))
@@ -120,8 +135,14 @@ def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(database: Databa
     id, bug = add(database, "fails"), add(database, "breaks", zero=0)
     for _ in range(2):
         jobs.do_one(database, {"fails": fails, "breaks": breaks})
-    assert (look(database, id).state, look(database, id).error, look(database, id).num_done) == ("failed", "pairs.jsonl: holds no rows.", 1)
-    assert look(database, bug).error == "A bug in Fairlead: ZeroDivisionError. The server's log has the details."
+    assert (look(database, id).state, look(database, id).error, look(database, id).num_done) == (
+        "failed",
+        "pairs.jsonl: holds no rows.",
+        1,
+    )
+    assert (
+        look(database, bug).error == "A bug in Fairlead: ZeroDivisionError. The server's log has the details."
+    )
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -138,7 +159,9 @@ def test_a_transaction_that_breaks_leaves_neither_the_change_nor_the_progress(da
     assert (look(database, id).num_done, taken(database)) == (0, [])
 
 
-def test_one_that_waits_is_cancelled_at_once_and_one_that_runs_at_its_next_transaction(database: Database) -> None:
+def test_one_that_waits_is_cancelled_at_once_and_one_that_runs_at_its_next_transaction(
+    database: Database,
+) -> None:
     waiting, running = add(database, steps=1), add(database, "cancelled", steps=5)
     with database.write() as connection:
         assert jobs.cancel(connection, waiting, actor="r-0000000002").state == "cancelled"
@@ -184,7 +207,10 @@ def test_a_worker_that_was_only_thought_dead_cannot_write_beside_its_successor(d
     id = add(database, steps=3)
     begun = datetime.now(UTC)
     first = jobs.lease(database, frozenset(["steps"]), lease_s=60, at=begun)
-    assert first is not None and jobs.lease(database, frozenset(["steps"]), at=begun + timedelta(seconds=59)) is None
+    assert (
+        first is not None
+        and jobs.lease(database, frozenset(["steps"]), at=begun + timedelta(seconds=59)) is None
+    )
     second = jobs.lease(database, frozenset(["steps"]), at=begun + timedelta(seconds=61))
     assert second is not None and (second.job.id, second.job.attempts) == (id, 2)
     with pytest.raises(Lost), first.write(num_done=99) as connection:
@@ -196,7 +222,9 @@ def test_a_worker_that_was_only_thought_dead_cannot_write_beside_its_successor(d
 
 def test_a_slow_step_does_not_cost_the_lease(database: Database) -> None:
     id = add(database)
-    held = jobs.lease(database, frozenset(["steps"]), lease_s=2, at=datetime.now(UTC) - timedelta(hours=1))  # over long ago, if not renewed
+    held = jobs.lease(
+        database, frozenset(["steps"]), lease_s=2, at=datetime.now(UTC) - timedelta(hours=1)
+    )  # over long ago, if not renewed
     rival: list[Work | None] = []
 
     def slow(work: Work) -> dict[str, Any]:
@@ -226,7 +254,9 @@ class Faulty(Database):
 
 
 @pytest.mark.parametrize(("away", "state"), [(2, "done"), (3, "failed")])
-def test_a_job_whose_database_is_away_is_taken_up_again_and_fails_at_last(database: Database, away: int, state: str) -> None:
+def test_a_job_whose_database_is_away_is_taken_up_again_and_fails_at_last(
+    database: Database, away: int, state: str
+) -> None:
     tried = []
 
     def needs_it(work: Work) -> dict[str, Any]:
@@ -294,12 +324,18 @@ def test_a_thread_works_until_it_is_stopped_and_gives_back_what_it_holds(databas
     quick, slow = add(database, steps=2), add(database, steps=1000, seconds=0.02)
     wait_until(lambda: look(database, slow).num_done > 1)
     worker.stop()
-    assert (look(database, quick).state, look(database, slow).state, look(database, slow).attempts) == ("done", "queued", 0)
+    assert (look(database, quick).state, look(database, slow).state, look(database, slow).attempts) == (
+        "done",
+        "queued",
+        0,
+    )
     before = look(database, slow).num_done
     assert taken(database) == [0, 1, *range(before)]
 
 
-def test_killed_workers_lose_no_step_and_repeat_none(database: Database, database_url: str, tmp_path: Path) -> None:
+def test_killed_workers_lose_no_step_and_repeat_none(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
     id = add(database, steps=60, seconds=0.01)
     command = [sys.executable, "-c", WORKER, database_url, "0.4"]
     place = Path(__file__).parents[2]

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fairlead.labels import chats, drafts, events, items, judgements, tasks
+from fairlead.labels import assignments, chats, drafts, events, items, judgements
 from fairlead.labels.database import Database, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.judgements import judgement
-from fairlead.labels.kinds import KINDS, Kind
+from fairlead.labels.task_kinds import KINDS, Kind
 from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take, talk
-from labels.test_tasks import together
+from labels.test_assignments import together
 
 
 def rows(database: Database) -> int:
@@ -31,12 +31,26 @@ def test_a_judgement_by_hand(database: Database) -> None:
         # Choice 1 is "A much better"; A was candidate order[0].
         assert made.value == {"preference": 3 if task.order[0] == 0 else -3, "tie": None}
         assert (made.margin, made.order, made.item_id, made.rater) == (3, task.order, task.item.id, ANN)
-        assert (made.reasons, made.note, made.active_ms, made.dwell_ms) == (("shorter",), "It is brief.", 900, {"A": 500, "B": 400})
-        assert (made.ui, made.late, made.withdraws, made.supersedes) == ({"width": 1280, "theme": "dark"}, False, False, None)
+        assert (made.reasons, made.note, made.active_ms, made.dwell_ms) == (
+            ("shorter",),
+            "It is brief.",
+            900,
+            {"A": 500, "B": 400},
+        )
+        assert (made.ui, made.late, made.withdraws, made.supersedes) == (
+            {"width": 1280, "theme": "dark"},
+            False,
+            False,
+            None,
+        )
         assert (made.made_at, made.guidelines_version) == (stamp(after(1)), 1)
-        assert judgements.current(connection, one.id) == [made] == [judgements.current_of(connection, task.token)]
+        assert (
+            judgements.current(connection, one.id)
+            == [made]
+            == [judgements.current_of(connection, task.token)]
+        )
         assert slots(connection, one)[task.item.id] == ["done"]
-        assert tasks.get(connection, task.token, ANN).how == "judged"
+        assert assignments.get(connection, task.token, ANN).how == "judged"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,7 +61,7 @@ def test_every_kind_is_judged_and_taken_back(database: Database, kind: Kind) -> 
         if kind == "chat":
             talk(connection, one, task)
         made = judge(connection, task, VALUES[kind])
-        assert judgements.undo(connection, one, ANN) == (tasks.get(connection, task.token, ANN), made)
+        assert judgements.undo(connection, one, ANN) == (assignments.get(connection, task.token, ANN), made)
         again = judge(connection, task, {"cannot": "unsafe"}, key="key-again")
         assert (again.value, again.supersedes, again.margin) == ({"cannot": "unsafe"}, made.id, None)
         assert judgements.current(connection, one.id) == [again]
@@ -63,17 +77,28 @@ def test_a_live_chat_is_judged_by_what_was_really_talked(database: Database) -> 
             for value in ({}, {"score": 4}):
                 with pytest.raises(Invalid, match="chosen answer"):
                     judge(connection, task, value or {"score": None})
-        assert judgements.current(connection, one.id) == [] and tasks.get(connection, silent.token, ANN).how is None
+        assert (
+            judgements.current(connection, one.id) == []
+            and assignments.get(connection, silent.token, ANN).how is None
+        )
         assert judge(connection, silent, {"cannot": "unsafe"}).value == {"cannot": "unsafe"}
         chats.choose(connection, one, undecided, n=0, choice=5, seen={})
         for place in (0, 1):
-            chats.keep(connection, chats.turn(connection, early.token, 0).id, place, text="Here.", finished=True)
+            chats.keep(
+                connection, chats.turn(connection, early.token, 0).id, place, text="Here.", finished=True
+            )
         talk(connection, one, early, choice=None)  # what was judged before a turn without a choice counts
-        assert judge(connection, undecided, {"score": 4}).value == {"score": 4} == judge(connection, early, {"score": 4}).value
+        assert (
+            judge(connection, undecided, {"score": 4}).value
+            == {"score": 4}
+            == judge(connection, early, {"score": 4}).value
+        )
 
 
 @pytest.mark.parametrize(("active_ms", "quick"), [(0, True), (479, True), (480, False), (60_000, False)])
-def test_faster_than_anybody_reads_is_marked_and_kept(database: Database, active_ms: int, quick: bool) -> None:
+def test_faster_than_anybody_reads_is_marked_and_kept(
+    database: Database, active_ms: int, quick: bool
+) -> None:
     with database.write() as connection:
         one = open_campaign(connection)  # two answers of four words: 8 words at 60 ms
         [task] = take(connection, one, ANN)
@@ -172,7 +197,9 @@ def test_two_windows_that_judge_one_task_at_once_make_one_correction(database: D
         ({"dwell_ms": {"A": 2**70}}, "dwell_ms"),
     ],
 )
-def test_what_cannot_be_kept_leaves_the_task_as_it_was(database: Database, fields: Mapping[str, Any], field: str) -> None:
+def test_what_cannot_be_kept_leaves_the_task_as_it_was(
+    database: Database, fields: Mapping[str, Any], field: str
+) -> None:
     with database.write() as connection:
         one = open_campaign(connection)
         [task] = take(connection, one, ANN)
@@ -181,7 +208,7 @@ def test_what_cannot_be_kept_leaves_the_task_as_it_was(database: Database, field
         judgements.submit(connection, task.token, ANN, **sent)
     assert raised.value.field == field
     with database.read() as connection:
-        assert tasks.get(connection, task.token, ANN).how is None
+        assert assignments.get(connection, task.token, ANN).how is None
         assert slots(connection, one)[task.item.id] == ["held"]
     assert rows(database) == 0
 
@@ -225,7 +252,9 @@ def test_a_skipped_item_goes_to_somebody_else_and_not_to_the_same_person(databas
         [other] = take(connection, one, BEN)
         assert other.item.id == task.item.id
         skips = [each for each in events.after(connection, 0) if each.verb == "task.skipped"]
-        assert [each.body for each in skips] == [{"item": task.item.id, "reason": "too hard", "withdraws": None}]
+        assert [each.body for each in skips] == [
+            {"item": task.item.id, "reason": "too hard", "withdraws": None}
+        ]
 
 
 def test_skipping_after_all_withdraws_the_judgement(database: Database) -> None:
@@ -270,7 +299,12 @@ def test_a_note_with_a_skip_is_a_flag(database: Database) -> None:
         [task] = take(connection, one, ANN)
         judgements.skip(connection, task.token, ANN, reason="broken", note="The image is gone.")
         [raised] = judgements.flags(connection, one.id)
-        assert (raised.reason, raised.note, raised.rater, raised.item_id) == ("other", "The image is gone.", ANN, task.item.id)
+        assert (raised.reason, raised.note, raised.rater, raised.item_id) == (
+            "other",
+            "The image is gone.",
+            ANN,
+            task.item.id,
+        )
 
 
 # ---------------------------------------------------------------- what is read
@@ -338,7 +372,9 @@ def test_first_drafts_at_once(database: Database) -> None:
         assert drafts.of(connection, ANN, tokens=[task.token])[task.token]["note"] in set("012345")
 
 
-@pytest.mark.parametrize("body", [{"text": "x" * 400_001}, {"text": "\x00"}, {"text": "\ud800"}, {"n": float("inf")}, {"n": 2**64}])
+@pytest.mark.parametrize(
+    "body", [{"text": "x" * 400_001}, {"text": "\x00"}, {"text": "\ud800"}, {"n": float("inf")}, {"n": 2**64}]
+)
 def test_a_draft_that_cannot_be_kept(database: Database, body: dict[str, Any]) -> None:
     with database.write() as connection:
         one = open_campaign(connection)
@@ -367,7 +403,11 @@ def test_a_flag_is_raised_and_resolved_once(database: Database) -> None:
         assert [each.id for each in judgements.flags(connection, one.id)] == [second]
         [resolved] = judgements.flags(connection, one.id, resolved=True)
         assert (resolved.id, resolved.resolved_by) == (first, LEAD)
-        for wrong in ({"reason": "boring"}, {"reason": "other", "note": "x" * 10_001}, {"reason": "other", "note": "\x00"}):
+        for wrong in (
+            {"reason": "boring"},
+            {"reason": "other", "note": "x" * 10_001},
+            {"reason": "other", "note": "\x00"},
+        ):
             with pytest.raises(Invalid):
                 judgements.raise_flag(connection, task.token, ANN, **wrong)
 
@@ -384,8 +424,14 @@ def test_the_chain_holds_after_a_day_of_work(database: Database) -> None:
                     judge(connection, task, at=after(number))
     with database.read() as connection:
         verdict = events.verify(connection)
-        made = [each.body["judgement"] for each in events.after(connection, 0) if each.verb == "judgement.made"]
+        made = [
+            each.body["judgement"] for each in events.after(connection, 0) if each.verb == "judgement.made"
+        ]
         assert verdict.problem is None
         assert made == list(connection.execute(select(judgement.c.id).order_by(judgement.c.id)).scalars())
         assert max(len([s for s in states if s != "open"]) for states in slots(connection, one).values()) <= 2
-        assert items.counts(connection, [one.id])[one.id]["done"] == len(judgements.current(connection, one.id)) == len(made)
+        assert (
+            items.counts(connection, [one.id])[one.id]["done"]
+            == len(judgements.current(connection, one.id))
+            == len(made)
+        )

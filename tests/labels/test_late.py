@@ -10,24 +10,24 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, select
 
-from fairlead.labels import campaigns, judgements, progress, tasks
+from fairlead.labels import assignments, campaigns, judgements, progress
+from fairlead.labels.assignments import Assignment, assignment
 from fairlead.labels.database import Database
 from fairlead.labels.judgements import judgement
-from fairlead.labels.tasks import Assignment, assignment
 from labels.build import ANN, BEN, CAT, LEAD, after, judge, open_campaign, slots, take
-from labels.test_tasks import together
+from labels.test_assignments import together
 
 
 def test_a_late_answer_takes_the_free_slot(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
+        assignments.reclaim(connection, one, at=after(2))
         made = judge(connection, task, at=after(3))
         assert made.late
         assert slots(connection, one) == {1: ["done"]}
         assert take(connection, one, BEN, at=after(4)) == []
-        assert tasks.get(connection, task.token, ANN).how == "judged"
+        assert assignments.get(connection, task.token, ANN).how == "judged"
 
 
 def test_a_late_answer_is_an_extra_one_where_others_have_the_item(database: Database) -> None:
@@ -51,7 +51,7 @@ def test_a_late_answer_to_an_item_that_the_person_holds_again_is_one_answer(data
         assert again.token != task.token
         judge(connection, task, at=after(2.5))
         assert slots(connection, one) == {1: ["done"]}
-        assert tasks.get(connection, again.token, ANN).how == "released"
+        assert assignments.get(connection, again.token, ANN).how == "released"
         assert take(connection, one, ANN, at=after(3)) == []
 
 
@@ -61,7 +61,7 @@ def test_an_extra_answer_is_counted_once_there_is_room(database: Database) -> No
         [task] = take(connection, one, ANN)
         [other] = take(connection, one, BEN, at=after(2))
         judge(connection, task, at=after(2.5))
-        tasks.release(connection, other.token, BEN, at=after(2.6))
+        assignments.release(connection, other.token, BEN, at=after(2.6))
         assert slots(connection, one) == {1: ["done"]}  # by Ann's, so that nobody else is asked
         assert take(connection, one, CAT, at=after(2.7)) == []
         judgements.skip(connection, task.token, ANN, reason="unclear", at=after(2.8))
@@ -69,7 +69,7 @@ def test_an_extra_answer_is_counted_once_there_is_room(database: Database) -> No
 
 
 def how(connection: Connection, task: Assignment) -> tuple[str | None, str | None]:
-    row = tasks.require(connection, task.token, task.rater)
+    row = assignments.require(connection, task.token, task.rater)
     return row.how, row.reason
 
 
@@ -77,9 +77,11 @@ def test_a_late_skip_is_a_skip(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
+        assignments.reclaim(connection, one, at=after(2))
         for _ in range(2):  # as an outbox sends that did not hear the answer
-            judgements.skip(connection, task.token, ANN, reason="too hard", note="What is a monad?", at=after(3))
+            judgements.skip(
+                connection, task.token, ANN, reason="too hard", note="What is a monad?", at=after(3)
+            )
         assert how(connection, task) == ("skipped", "too hard")
         assert progress.progress(connection, one, at=after(4)).skips == {"too hard": 1}
         assert [each.note for each in judgements.flags(connection, one.id)] == ["What is a monad?"]
@@ -99,7 +101,9 @@ def test_a_late_skip_of_an_item_that_the_person_holds_again_lets_it_go(database:
 
 
 @pytest.mark.parametrize("first", ["judged", "skipped"])
-def test_of_two_answers_of_a_person_to_an_item_the_late_one_is_skipped(database: Database, first: str) -> None:
+def test_of_two_answers_of_a_person_to_an_item_the_late_one_is_skipped(
+    database: Database, first: str
+) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
@@ -127,7 +131,9 @@ def test_skipped_and_judged_and_skipped_again(database: Database) -> None:
         assert slots(connection, one) == {1: ["open"]}
 
 
-def meanwhile(database: Database, first: Callable[[Connection], object], second: Callable[[Connection], object]) -> list[BaseException]:
+def meanwhile(
+    database: Database, first: Callable[[Connection], object], second: Callable[[Connection], object]
+) -> list[BaseException]:
     """The second begins while the first has not ended, and waits for it or not."""
 
     def late() -> None:
@@ -148,8 +154,11 @@ def test_a_late_answer_while_the_slot_is_handed_to_somebody_else_takes_another(d
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60, overlap=2)
         [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
-    assert meanwhile(database, lambda c: take(c, one, BEN, at=after(3)), lambda c: judge(c, task, at=after(3))) == []
+        assignments.reclaim(connection, one, at=after(2))
+    assert (
+        meanwhile(database, lambda c: take(c, one, BEN, at=after(3)), lambda c: judge(c, task, at=after(3)))
+        == []
+    )
     with database.write() as connection:
         assert sorted(slots(connection, one)[1]) == ["done", "held"]
         assert take(connection, one, CAT, at=after(3)) == []
@@ -160,11 +169,14 @@ def test_a_late_answer_while_the_same_person_is_handed_the_item_is_one_answer(da
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
-    assert meanwhile(database, lambda c: take(c, one, ANN, at=after(3)), lambda c: judge(c, task, at=after(3))) == []
+        assignments.reclaim(connection, one, at=after(2))
+    assert (
+        meanwhile(database, lambda c: take(c, one, ANN, at=after(3)), lambda c: judge(c, task, at=after(3)))
+        == []
+    )
     with database.read() as connection:
         assert slots(connection, one) == {1: ["done"]}
-        assert tasks.holding(connection, one, ANN) == []
+        assert assignments.holding(connection, one, ANN) == []
         assert len(judgements.current(connection, one.id)) == 1
 
 
@@ -174,7 +186,10 @@ def test_a_late_answer_while_somebody_else_lets_go_is_counted(database: Database
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
         [other] = take(connection, one, BEN, at=after(2))
-    acts = (lambda c: judge(c, task, at=after(2.5)), lambda c: tasks.release(c, other.token, BEN, at=after(2.5)))
+    acts = (
+        lambda c: judge(c, task, at=after(2.5)),
+        lambda c: assignments.release(c, other.token, BEN, at=after(2.5)),
+    )
     assert meanwhile(database, *(acts if answer_first else acts[::-1])) == []
     with database.read() as connection:
         assert slots(connection, one) == {1: ["done"]}
@@ -187,7 +202,7 @@ def test_late_answers_and_holds_at_once_leave_no_item_beyond_its_overlap(databas
     clock, sent = itertools.count(), set[str]()
 
     def work(rater: str) -> None:
-        rng, mine = random.Random(rater), list[tasks.Assignment]()
+        rng, mine = random.Random(rater), list[assignments.Assignment]()
         for _ in range(12):
             at = after(next(clock) / 2)
             with database.write() as connection:
@@ -196,17 +211,26 @@ def test_late_answers_and_holds_at_once_leave_no_item_beyond_its_overlap(databas
                     judge(connection, task, at=at)
                     sent.add(f"key-{task.token}")
                 else:
-                    mine += [task for task in take(connection, one, rater, count=2, at=at) if task not in mine]
+                    mine += [
+                        task for task in take(connection, one, rater, count=2, at=at) if task not in mine
+                    ]
 
     people = [f"r-00000000{n:02}" for n in range(8)]
     assert together([lambda rater=rater: work(rater) for rater in people]) == []  # type: ignore[misc]
     with database.write() as connection:
-        tasks.reclaim(connection, one, at=after(1000))
+        assignments.reclaim(connection, one, at=after(1000))
         kept = {row.key for row in connection.execute(select(judgement.c.key))}
         assert kept == sent
-        judged = Counter(row.item_id for row in connection.execute(select(assignment.c.item_id).where(assignment.c.how == "judged")).all())
+        judged = Counter(
+            row.item_id
+            for row in connection.execute(
+                select(assignment.c.item_id).where(assignment.c.how == "judged")
+            ).all()
+        )
         for item_id, states in slots(connection, one).items():
-            assert len(states) == 3 and states.count("done") == min(3, judged[item_id])  # whoever answered was counted, if there was room
+            assert len(states) == 3 and states.count("done") == min(
+                3, judged[item_id]
+            )  # whoever answered was counted, if there was room
 
 
 def test_an_answer_after_the_campaign_closed_is_kept(database: Database) -> None:
@@ -222,7 +246,7 @@ def test_a_late_answer_can_be_sent_twice_and_corrected(database: Database) -> No
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60, overlap=2)
         [task] = take(connection, one, ANN)
-        tasks.reclaim(connection, one, at=after(2))
+        assignments.reclaim(connection, one, at=after(2))
         made = judge(connection, task, at=after(3))
         assert judge(connection, task, at=after(4)) == made
         corrected = judge(connection, task, {"choice": 8}, key="key-00002", at=after(5))

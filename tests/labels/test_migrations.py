@@ -29,7 +29,12 @@ def empty(database: Database) -> Database:
 def test_migrations_make_the_tables_of_the_code(empty: Database) -> None:
     schema.upgrade(empty)
     with empty.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), schema.metadata) == []
+        assert (
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"compare_type": True}), schema.metadata
+            )
+            == []
+        )
     assert set(inspect(empty.engine).get_table_names()) == {*schema.metadata.tables, "alembic_version"}
 
 
@@ -40,7 +45,9 @@ def test_a_difference_would_be_seen(empty: Database) -> None:
         table.to_metadata(wider)
     Table("more", wider, Column("id", Integer, primary_key=True))
     with empty.read() as connection:
-        assert [found[0] for found in compare_metadata(MigrationContext.configure(connection), wider)] == ["add_table"]
+        assert [found[0] for found in compare_metadata(MigrationContext.configure(connection), wider)] == [
+            "add_table"
+        ]
 
 
 def test_upgrading_twice_changes_nothing(empty: Database) -> None:
@@ -88,7 +95,9 @@ def _upgrade(url: str) -> None:
 
 
 def test_processes_that_start_together_take_turns(empty: Database, database_url: str) -> None:
-    starting = [multiprocessing.get_context("spawn").Process(target=_upgrade, args=(database_url,)) for _ in range(3)]
+    starting = [
+        multiprocessing.get_context("spawn").Process(target=_upgrade, args=(database_url,)) for _ in range(3)
+    ]
     for one in starting:
         one.start()
     for one in starting:
@@ -106,13 +115,19 @@ def test_versions_are_one_line_and_released_ones_are_as_they_were() -> None:
 
 
 def test_every_module_with_tables_has_its_place() -> None:
-    here = {path.stem for path in Path(schema.__file__).parent.glob("*.py") if "\n    metadata,\n" in path.read_text(encoding="utf-8")}
+    here = {
+        path.stem
+        for path in Path(schema.__file__).parent.glob("*.py")
+        if "\n    metadata,\n" in path.read_text(encoding="utf-8")
+    }
     assert here == {module.__name__.rpartition(".")[2] for module in schema.MODULES}
 
 
 def test_a_table_of_each_module_can_be_read(empty: Database) -> None:
     schema.upgrade(empty)
     with empty.write() as connection:
-        connection.execute(insert(people.person).values(name="Ada", preferences={}, created_at="2026-01-01T00:00:00.000000Z"))
+        connection.execute(
+            insert(people.person).values(name="Ada", preferences={}, created_at="2026-01-01T00:00:00.000000Z")
+        )
         for table in schema.metadata.sorted_tables:
             connection.execute(select(table)).all()

@@ -23,7 +23,9 @@ def campaign(connection: Connection, name: str = "Helpful") -> int:
 
 
 def owner(connection: Connection, name: str = "Olga") -> Person:
-    return people.add(connection, name=name, email=f"{name}@example.org", password=hashed(PASSWORD), role="owner")
+    return people.add(
+        connection, name=name, email=f"{name}@example.org", password=hashed(PASSWORD), role="owner"
+    )
 
 
 def verbs(connection: Connection) -> list[str]:
@@ -35,12 +37,18 @@ def verbs(connection: Connection) -> list[str]:
 
 def test_a_person_has_a_pseudonym_that_says_nothing(database: Database) -> None:
     with database.write() as connection:
-        ada, ben = people.add(connection, name="  Ada   Lovelace ", email="Ada@Example.org"), people.add(connection, name="Ben")
+        ada, ben = (
+            people.add(connection, name="  Ada   Lovelace ", email="Ada@Example.org"),
+            people.add(connection, name="Ben"),
+        )
     assert ada.name == "Ada Lovelace" and ada.email == "ada@example.org" and not ada.has_password
     assert ada.rater.startswith("r-") and len(ada.rater) == 12 and int(ada.rater[2:], 16) >= 0
     assert ada.rater != ben.rater
     with database.read() as connection:
-        assert people.names(connection, [ada.rater, ben.rater, "r-0000000000"]) == {ada.rater: "Ada Lovelace", ben.rater: "Ben"}
+        assert people.names(connection, [ada.rater, ben.rater, "r-0000000000"]) == {
+            ada.rater: "Ada Lovelace",
+            ben.rater: "Ben",
+        }
         assert [one.name for one in people.every(connection)] == ["Ada Lovelace", "Ben"]
 
 
@@ -79,7 +87,11 @@ def test_a_password_is_kept_as_a_digest_and_opens_only_its_own(database: Databas
         [stored] = connection.execute(select(person.c.password).where(person.c.id == ada.id)).scalars()
         assert stored.startswith("$argon2id$") and PASSWORD not in stored
         assert people.by_password(connection, " ADA@example.org", PASSWORD) == ada
-        for email, password in (("ada@example.org", "wrong" * 3), ("ben@example.org", PASSWORD), ("eve@example.org", PASSWORD)):
+        for email, password in (
+            ("ada@example.org", "wrong" * 3),
+            ("ben@example.org", PASSWORD),
+            ("eve@example.org", PASSWORD),
+        ):
             assert people.by_password(connection, email, password) is None
         changed = people.change(connection, ada, password=hashed("another horse"))
         assert people.by_password(connection, "ada@example.org", "another horse") == changed
@@ -88,7 +100,9 @@ def test_a_password_is_kept_as_a_digest_and_opens_only_its_own(database: Databas
             people.change(connection, changed, email="")
 
 
-@pytest.mark.parametrize("password", ["too short", "x" * 201, "aaaaaaaaaaaa", "ada lovelace", "ada@example.org"])
+@pytest.mark.parametrize(
+    "password", ["too short", "x" * 201, "aaaaaaaaaaaa", "ada lovelace", "ada@example.org"]
+)
 def test_a_password_that_is_easily_guessed_is_refused(password: str) -> None:
     with pytest.raises(Invalid) as refused:
         passwords.hashed(password, not_these=("Ada Lovelace", "ada@example.org"))
@@ -107,7 +121,10 @@ def test_an_address_leads_to_a_person_only_where_somebody_else_vouches_for_it(da
         assert people.link_by_email(connection, "eve@example.org", "login|1") is None
         assert people.link_by_email(connection, " ADA@example.org", "login|1") == ada
         assert people.link_by_email(connection, "ada@example.org", "login|2") is None  # she logs in as 1
-        assert people.by_subject(connection, "login|1") == ada and people.by_subject(connection, "login|2") is None
+        assert (
+            people.by_subject(connection, "login|1") == ada
+            and people.by_subject(connection, "login|2") is None
+        )
         ben = people.add(connection, name="Ben", email="ben@example.org", by="r-00000000aa")
         assert people.change(connection, ben, name="Benno", email="ben@example.org").email_vouched
         ben = people.change(connection, ben, email="boss@example.org")
@@ -121,7 +138,13 @@ def test_preferences_are_added_and_taken_away(database: Database) -> None:
         ada = people.prefer(connection, ada, {"theme": "dark", "keys": {"undo": "u"}})
         ada = people.prefer(connection, ada, {"theme": None, "hand": "left"})
         assert ada.preferences == {"keys": {"undo": "u"}, "hand": "left"}
-        for wrong in ({"daily_goal": 0}, {"daily_goal": 10_001}, {"theme": "pink"}, {"colour": "red"}, {"keys": {"undo": "u" * 9000}}):
+        for wrong in (
+            {"daily_goal": 0},
+            {"daily_goal": 10_001},
+            {"theme": "pink"},
+            {"colour": "red"},
+            {"keys": {"undo": "u" * 9000}},
+        ):
             with pytest.raises(Invalid):
                 people.prefer(connection, ada, wrong)
 
@@ -147,7 +170,13 @@ def test_an_erased_person_leaves_a_pseudonym_that_leads_to_nobody(database: Data
     with database.write() as connection:
         olga = owner(connection)
         here = campaign(connection)
-        ada = people.add(connection, name="Ada Lovelace", email="ada@example.org", password=hashed(PASSWORD), subject="https://login|7")
+        ada = people.add(
+            connection,
+            name="Ada Lovelace",
+            email="ada@example.org",
+            password=hashed(PASSWORD),
+            subject="https://login|7",
+        )
         people.join(connection, ada, here, "labeller", by=ada.rater)
         secret = access.start_session(connection, ada, days=3, at=AT)
         _, token = access.make_token(connection, ada, name="hers", scopes=["read"], at=AT)
@@ -173,10 +202,16 @@ def test_an_erased_person_leaves_a_pseudonym_that_leads_to_nobody(database: Data
 def test_no_byte_of_an_erased_person_stays_in_the_files(files: Files, tmp_path: Path) -> None:
     opened = open_database(files.copy(tmp_path))
     rng, gone, here = random.Random(3), set[str](), dict[str, str]()
-    for _ in range(250):  # long and short ones that come and go leave old copies of rows in pages that were rebuilt
+    for _ in range(
+        250
+    ):  # long and short ones that come and go leave old copies of rows in pages that were rebuilt
         tag = f"{rng.randrange(1 << 48):012x}"
         with opened.write() as connection:
-            made = people.add(connection, name=f"name-{tag} {'x' * rng.randrange(90)}", email=f"mail-{tag}@{'y' * rng.randrange(100)}z.org")
+            made = people.add(
+                connection,
+                name=f"name-{tag} {'x' * rng.randrange(90)}",
+                email=f"mail-{tag}@{'y' * rng.randrange(100)}z.org",
+            )
             people.join(connection, made, 1, "labeller", by=made.rater) if here else campaign(connection)
             here[made.rater] = tag
             if rng.random() < 0.4:
@@ -221,9 +256,17 @@ def test_members_are_paused_resumed_and_removed(database: Database) -> None:
         people.pause(connection, here, ada.rater, paused=True, by="r-00000000aa")  # again: nothing happens
         assert people.memberships(connection, ada.id)[here].paused
         assert not people.pause(connection, here, ada.rater, paused=False, by="r-00000000aa").paused
-        assert people.set_member_role(connection, here, ada.rater, "viewer", by="r-00000000aa").role == "viewer"
+        assert (
+            people.set_member_role(connection, here, ada.rater, "viewer", by="r-00000000aa").role == "viewer"
+        )
         people.remove(connection, here, ada.rater, by="r-00000000aa")
-        assert verbs(connection)[2:] == ["member.joined", "member.paused", "member.resumed", "member.role", "member.removed"]
+        assert verbs(connection)[2:] == [
+            "member.joined",
+            "member.paused",
+            "member.resumed",
+            "member.role",
+            "member.removed",
+        ]
         for gone in (people.remove, people.member):
             with pytest.raises(NotFound):
                 gone(connection, here, ada.rater, **({"by": "x"} if gone is people.remove else {}))
@@ -258,7 +301,9 @@ def test_a_session_ends_when_it_should(database: Database) -> None:
         assert access.end_sessions(connection, ada, but=second) == 2
         assert access.session_person(connection, second, at=AT) is not None
         access.end_session(connection, second)
-        assert [access.session_person(connection, secret, at=AT) for secret in (first, second, third)] == [None] * 3
+        assert [access.session_person(connection, secret, at=AT) for secret in (first, second, third)] == [
+            None
+        ] * 3
 
 
 def test_sessions_that_ended_are_swept_away(database: Database) -> None:
@@ -272,7 +317,9 @@ def test_sessions_that_ended_are_swept_away(database: Database) -> None:
 def test_a_link_works_as_often_and_as_long_as_it_says(database: Database) -> None:
     with database.write() as connection:
         here = campaign(connection)
-        made, secret = access.make_invite(connection, role="labeller", campaign_id=here, uses=2, days=7, by="r-00000000aa", at=AT)
+        made, secret = access.make_invite(
+            connection, role="labeller", campaign_id=here, uses=2, days=7, by="r-00000000aa", at=AT
+        )
         assert access.find_invite(connection, secret, at=AT) == made
         assert [access.use_invite(connection, secret, at=AT).uses_left for _ in range(2)] == [1, 0]
         for moment in (AT, LATER):
@@ -319,8 +366,15 @@ def test_what_is_no_invitation_is_refused(database: Database, values: dict[str, 
 def test_a_token_opens_until_it_expires_or_is_revoked(database: Database) -> None:
     with database.write() as connection:
         ada, ben = people.add(connection, name="Ada"), people.add(connection, name="Ben")
-        made, text = access.make_token(connection, ada, name=" nightly ", scopes=["read", "label", "read"], days=7, at=AT)
-        assert text.startswith("flt_") and made.name == "nightly" and made.scopes == {"read", "label"} and text.startswith(made.start)
+        made, text = access.make_token(
+            connection, ada, name=" nightly ", scopes=["read", "label", "read"], days=7, at=AT
+        )
+        assert (
+            text.startswith("flt_")
+            and made.name == "nightly"
+            and made.scopes == {"read", "label"}
+            and text.startswith(made.start)
+        )
         assert access.find_token(connection, text, at=AT) == made
         assert access.find_token(connection, text, at=LATER) is None
         assert access.find_token(connection, text[:-1], at=AT) is None
@@ -366,5 +420,7 @@ def test_the_database_holds_no_secret(database: Database) -> None:
             PASSWORD,
         ]
         tables = (access.login_session, access.invite, access.api_token, person)
-        kept = str([connection.execute(select(table)).all() for table in tables]) + str(events.after(connection, 0))
+        kept = str([connection.execute(select(table)).all() for table in tables]) + str(
+            events.after(connection, 0)
+        )
         assert [secret for secret in secrets if secret in kept] == []

@@ -8,17 +8,24 @@ import pytest
 from pytest import approx
 from sqlalchemy import Connection, event
 
-from fairlead.labels import agreement, drafts, items, judgements, progress, tasks
+from fairlead.labels import agreement, assignments, drafts, items, judgements, progress
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
-from fairlead.labels.kinds import Kind
 from fairlead.labels.progress import Progress
+from fairlead.labels.task_kinds import Kind
 from labels.build import ANN, BEN, CAT, LEAD, VALUES, judge, new_item, open_campaign, take
 
 NOW = datetime(2026, 3, 5, 12, 30, tzinfo=UTC)
 
 
-def said(connection: Connection, one: Campaign, rater: str, at: datetime, value: dict[str, Any] | None = None, active_s: float = 30) -> int:
+def said(
+    connection: Connection,
+    one: Campaign,
+    rater: str,
+    at: datetime,
+    value: dict[str, Any] | None = None,
+    active_s: float = 30,
+) -> int:
     """The rater takes the next task and judges it at once; returns the judgement's number."""
     held = take(connection, one, rater, at=at)[0]
     kept = judge(connection, held, value or VALUES[one.kind], active_ms=int(active_s * 1000), at=at)
@@ -36,7 +43,9 @@ def test_an_untouched_campaign_has_counts_and_nothing_else(database: Database) -
     found = look(database, one)
     assert (found.num_items, found.wanted, found.done, found.held, found.open) == (4, 8, 0, 0, 8)
     assert (found.judgements, found.last_hour, found.days, found.cost) == (0, 0, [], 0.0)
-    assert [found.finish, found.seconds, found.median_s, found.left, found.work_left_s, found.cost_left] == [None] * 6
+    assert [found.finish, found.seconds, found.median_s, found.left, found.work_left_s, found.cost_left] == [
+        None
+    ] * 6
     assert found.people == [] and len(found.hours) == 24 and not any(hour.judgements for hour in found.hours)
 
 
@@ -49,7 +58,10 @@ def test_counts_times_and_cost(database: Database) -> None:
     found = look(database, one)
     assert (found.wanted, found.done, found.held, found.open, found.judgements) == (12, 4, 1, 7, 4)
     assert found.last_hour == 2
-    assert [(day.start, day.judgements, day.active_ms) for day in found.days] == [("2026-03-04", 1, 110_000), ("2026-03-05", 3, 90_000)]
+    assert [(day.start, day.judgements, day.active_ms) for day in found.days] == [
+        ("2026-03-04", 1, 110_000),
+        ("2026-03-05", 3, 90_000),
+    ]
     assert {hour.start[11:]: hour.judgements for hour in found.hours if hour.judgements} == {"11": 2, "12": 1}
     assert found.median_s == 40 and found.num_timed == 4  # of 10, 20, 60, 110
     assert found.active_ms == 200_000 and found.active_ms_today == 90_000
@@ -94,7 +106,14 @@ def test_people_by_pseudonym(database: Database) -> None:
         said(connection, one, BEN, NOW - timedelta(minutes=3), active_s=0)  # quicker than anybody reads
         take(connection, one, BEN, count=2, at=NOW)
     ann, ben = look(database, one).people
-    assert (ann.rater, ann.judgements, ann.today, ann.active_ms, ann.quick, ann.holding) == (ANN, 3, 2, 180_000, 0, 0)
+    assert (ann.rater, ann.judgements, ann.today, ann.active_ms, ann.quick, ann.holding) == (
+        ANN,
+        3,
+        2,
+        180_000,
+        0,
+        0,
+    )
     assert (ben.rater, ben.judgements, ben.today, ben.quick, ben.holding) == (BEN, 1, 1, 1, 2)
     assert ann.last_at == "2026-03-05T12:29:00.000000Z"
 
@@ -122,7 +141,9 @@ def test_the_time_to_finish_by_hand(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=40)
         hour = NOW.replace(minute=0)
-        said(connection, one, ANN, hour - timedelta(hours=4, minutes=1))  # in the hour that is only partly after the first judgement
+        said(
+            connection, one, ANN, hour - timedelta(hours=4, minutes=1)
+        )  # in the hour that is only partly after the first judgement
         for ago, number in ((4, 2), (3, 4), (2, 2), (1, 4)):
             for k in range(number):
                 said(connection, one, ANN, hour - timedelta(hours=ago) + timedelta(minutes=k))
@@ -132,10 +153,14 @@ def test_the_time_to_finish_by_hand(database: Database) -> None:
     assert (found.block, found.num_blocks, found.per_hour) == ("hours", 4, 3.0)
     # 26 are left: 40 - 14.  The mean 3 has a t interval of 3 ± 3.1824 * 1.1547 / 2 = 1.1626 .. 4.8374
     assert found.hours.value == approx(26 / 3)
-    assert found.hours.low == approx(26 / 4.8374, abs=1e-3) and found.hours.high == approx(26 / 1.1626, abs=1e-3)
+    assert found.hours.low == approx(26 / 4.8374, abs=1e-3) and found.hours.high == approx(
+        26 / 1.1626, abs=1e-3
+    )
 
 
-def test_a_young_campaign_is_measured_in_minutes_and_an_idle_one_has_no_latest_time(database: Database) -> None:
+def test_a_young_campaign_is_measured_in_minutes_and_an_idle_one_has_no_latest_time(
+    database: Database,
+) -> None:
     with database.write() as connection:
         young = open_campaign(connection, num_items=30)
         for k in range(6):
@@ -172,7 +197,7 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
         one = open_campaign(connection, num_items=6)
         [quiet] = take(connection, one, ANN, at=NOW - timedelta(minutes=20))
         [busy] = take(connection, one, BEN, at=NOW - timedelta(minutes=20))
-        tasks.heartbeat(connection, one, busy.token, BEN, at=NOW - timedelta(minutes=2))
+        assignments.heartbeat(connection, one, busy.token, BEN, at=NOW - timedelta(minutes=2))
         number = judgements.raise_flag(connection, busy.token, BEN, reason="broken", note="The answer stops.")
         drafts.save(connection, busy.token, BEN, {"note": "hm"})
     found = look(database, one)
@@ -180,7 +205,7 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
     assert [(flag.id, flag.note) for flag in found.flags] == [(number, "The answer stops.")]
     assert found.num_drafts == 1
     with database.write() as connection:
-        tasks.take_back(connection, one, quiet.token, by=LEAD, at=NOW)
+        assignments.take_back(connection, one, quiet.token, by=LEAD, at=NOW)
         judgements.resolve_flag(connection, one.id, number, by=LEAD)
     after = look(database, one)
     assert after.stuck == [] and after.flags == [] and after.held == 1
@@ -189,7 +214,9 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
 def test_tags_count_slots_and_an_item_of_two_counts_twice(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1)
-        items.add(connection, one, [_tagged(1, "sum"), _tagged(2, "sum", "hard"), _tagged(3, "hard")], by=LEAD)
+        items.add(
+            connection, one, [_tagged(1, "sum"), _tagged(2, "sum", "hard"), _tagged(3, "hard")], by=LEAD
+        )
         for _ in range(4):
             said(connection, one, ANN, NOW)
         found = {tag.tag: (tag.wanted, tag.done) for tag in progress.by_tag(connection, one)}
@@ -241,16 +268,19 @@ def both(
 ) -> agreement.Measured | None:
     """Two people judge the same items: item by item the values of the one and of the other, as kept."""
     one = open_campaign(connection, kind=kind, num_items=len(pairs), overlap=2, **settings)
-    mine = {rater: {held.item.id: held for held in _all(connection, one, rater, len(pairs))} for rater in (ANN, BEN)}
+    mine = {
+        rater: {held.item.id: held for held in _all(connection, one, rater, len(pairs))}
+        for rater in (ANN, BEN)
+    }
     for item_id, values in zip(sorted(mine[ANN]), pairs, strict=True):
         for rater, value in zip((ANN, BEN), values, strict=True):
             judge(connection, mine[rater][item_id], value)
     return agreement.measure(connection, one)
 
 
-def _all(connection: Connection, one: Campaign, rater: str, number: int) -> list[tasks.Assignment]:
+def _all(connection: Connection, one: Campaign, rater: str, number: int) -> list[assignments.Assignment]:
     held = take(connection, one, rater, count=number)
-    assert len(held) == number <= tasks.MOST_AT_ONCE
+    assert len(held) == number <= assignments.MOST_AT_ONCE
     return held
 
 
@@ -260,14 +290,18 @@ def test_thumbs_by_hand(database: Database) -> None:
         found = both(connection, "thumbs", [(good, good), (good, bad), (bad, bad), (bad, bad)])
     assert found is not None and found.num_items == 4
     assert found.found.raw.value == 0.75
-    assert found.found.alpha is not None and found.found.alpha.value == approx(0.53333, abs=1e-5)  # see tests/stats/test_agreement.py
+    assert found.found.alpha is not None and found.found.alpha.value == approx(
+        0.53333, abs=1e-5
+    )  # see tests/stats/test_agreement.py
 
 
 def test_a_comparison_is_compared_by_candidate_and_not_by_letter(database: Database) -> None:
     """Two people who choose the letter A of opposite orders disagree; and who chose the same candidate, however much better, agree."""
     with database.write() as connection:
         one = open_campaign(connection, num_items=5, overlap=2)
-        mine = {rater: {held.item.id: held for held in _all(connection, one, rater, 5)} for rater in (ANN, BEN)}
+        mine = {
+            rater: {held.item.id: held for held in _all(connection, one, rater, 5)} for rater in (ANN, BEN)
+        }
         expected = []
         for k, item_id in enumerate(sorted(mine[ANN])):
             for rater, choice in ((ANN, 1), (BEN, 3)):
@@ -281,7 +315,10 @@ def test_rankings_are_compared_by_pairs_of_answers(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, kind="ranking", num_items=1, num_answers=3, overlap=2)
         [ann], [ben] = _all(connection, one, ANN, 1), _all(connection, one, BEN, 1)
-        letters = {rater: {candidate: "ABC"[k] for k, candidate in enumerate(held.order)} for rater, held in ((ANN, ann), (BEN, ben))}
+        letters = {
+            rater: {candidate: "ABC"[k] for k, candidate in enumerate(held.order)}
+            for rater, held in ((ANN, ann), (BEN, ben))
+        }
         # Ann: 0 > 1 > 2.  Ben: 0 > 2 > 1.  Of three pairs of answers they agree on two.
         judge(connection, ann, {"ranks": {letters[ANN][0]: 1, letters[ANN][1]: 2, letters[ANN][2]: 3}})
         judge(connection, ben, {"ranks": {letters[BEN][0]: 1, letters[BEN][2]: 2, letters[BEN][1]: 3}})

@@ -12,15 +12,26 @@ from fairlead.core.config import DatasetRef
 from fairlead.data import reading
 from fairlead.data.notes import read_notes
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Rating
-from fairlead.labels import campaigns, chats, events, filtering, items, jobs, judgements, rows, snapshot, tasks
+from fairlead.labels import (
+    assignments,
+    campaigns,
+    chats,
+    events,
+    filtering,
+    items,
+    jobs,
+    judgements,
+    native_rows,
+    snapshot,
+)
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.filtering import Counts, Filters
 from fairlead.labels.items import Answer, NewItem
-from fairlead.labels.kinds import Kind
-from fairlead.labels.rows import Left
+from fairlead.labels.native_rows import Left
 from fairlead.labels.snapshot import Snapshot
+from fairlead.labels.task_kinds import Kind
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
 from fairlead.store import project as projects
@@ -46,20 +57,31 @@ def item(number: int, *answers: str, **settings: Any) -> NewItem:
 
 def make(database: Database, kind: str, *new: NewItem, overlap: int = 3, **settings: Any) -> Campaign:
     with database.write() as connection:
-        one = campaigns.create(connection, name="Help", kind=kind, by=LEAD, overlap=overlap, guidelines="Be kind.", **settings)
+        one = campaigns.create(
+            connection, name="Help", kind=kind, by=LEAD, overlap=overlap, guidelines="Be kind.", **settings
+        )
         items.add(connection, one, new, by=LEAD)
         return campaigns.set_state(connection, one, "open", by=LEAD)
 
 
-def judge(database: Database, one: Campaign, rater: str, values: dict[str, Any], **settings: Any) -> dict[str, str]:
+def judge(
+    database: Database, one: Campaign, rater: str, values: dict[str, Any], **settings: Any
+) -> dict[str, str]:
     """Everything that the rater is handed, by the prompt's text; of answers {"best": text} says which.  Returns the tokens."""
     tokens = {}
     for _ in values:
         with database.write() as connection:
-            (task,) = tasks.lease(connection, one, rater)
+            (task,) = assignments.lease(connection, one, rater)
             asked = task.item.prompt[0].content
             value = values[asked](task) if callable(values[asked]) else values[asked]
-            judgements.submit(connection, task.token, rater, key=f"{task.token}-1", value=value, **{"active_ms": 30_000, **settings})
+            judgements.submit(
+                connection,
+                task.token,
+                rater,
+                key=f"{task.token}-1",
+                value=value,
+                **{"active_ms": 30_000, **settings},
+            )
             tokens[asked] = task.token
     return tokens
 
@@ -67,14 +89,16 @@ def judge(database: Database, one: Campaign, rater: str, values: dict[str, Any],
 def prefers(text: str, steps: int = 3, **more: Any) -> Any:
     """A pairwise value: the answer with this text is better, by 1 to 3 steps."""
 
-    def value(task: tasks.Assignment) -> dict[str, Any]:
+    def value(task: assignments.Assignment) -> dict[str, Any]:
         first = task.item.answers[task.order[0]].messages[0].content == text
         return {"choice": 4 - steps if first else 5 + steps, **more}
 
     return value
 
 
-def take(database: Database, project: Project, one: Campaign, name: str = "s", **filters: Any) -> tuple[Snapshot, Path]:
+def take(
+    database: Database, project: Project, one: Campaign, name: str = "s", **filters: Any
+) -> tuple[Snapshot, Path]:
     with database.write() as connection:
         snapshot.start(connection, project, one, name, Filters(**filters), by=LEAD)
     done = jobs.do_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
@@ -90,21 +114,28 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- kinds of task
 
 
-def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(database: Database, project: Project) -> None:
+def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(
+    database: Database, project: Project
+) -> None:
     one = make(
         database, "pairwise", item(1, "good", "bad", tags=("sum",), selection_probability=0.25, strategy="spread"),
         options={"aspects": ["helpful", "brief"], "chips": ["wrong"]},
     )  # fmt: skip
 
-    def value(task: tasks.Assignment) -> dict[str, Any]:
+    def value(task: assignments.Assignment) -> dict[str, Any]:
         letter = "B" if task.order[0] == 0 else "A"  # of the answer "bad"
-        return {**prefers("good", 2)(task), "aspects": {"helpful": "A" if letter == "B" else "B", "brief": letter}}
+        return {
+            **prefers("good", 2)(task),
+            "aspects": {"helpful": "A" if letter == "B" else "B", "brief": letter},
+        }
 
-    token = judge(database, one, ANN, {"1?": value}, active_ms=61_500, reasons=["wrong"], note="my phone is 555-0199")["1?"]
+    token = judge(
+        database, one, ANN, {"1?": value}, active_ms=61_500, reasons=["wrong"], note="my phone is 555-0199"
+    )["1?"]
     made, folder = take(database, project, one)
     (row,) = read_rows(folder / "comparisons.jsonl")
     with database.read() as connection:
-        task, (kept,) = tasks.get(connection, token, ANN), judgements.current(connection, one.id)
+        task, (kept,) = assignments.get(connection, token, ANN), judgements.current(connection, one.id)
     first = "chosen" if task.order[0] == 0 else "rejected"
     assert row == {
         "prompt": [{"role": "user", "content": "1?"}], "chosen": [{"role": "assistant", "content": "good"}],
@@ -117,25 +148,39 @@ def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(database:
     }  # fmt: skip
     (record,) = reading.read_comparisons(folder / "comparisons.jsonl")
     good, bad = (Message("assistant", "good"),), (Message("assistant", "bad"),)
-    assert record == Comparison(ask("1?"), good, bad, margin=2.0, aspects={"helpful": 1.0, "brief": -1.0}, rater=ANN)
+    assert record == Comparison(
+        ask("1?"), good, bad, margin=2.0, aspects={"helpful": 1.0, "brief": -1.0}, rater=ANN
+    )
     note = read_notes(folder / "comparisons.jsonl").of(record)
     assert (note.tags, note.chosen_first) == (("sum",), first == "chosen")
     assert made.counts == Counts(1, 1, 1, 1, {"comparisons": 1}, {})
-    assert "555-0199" not in "".join(path.read_text() for path in folder.iterdir())  # notes of people stay where they are
+    assert "555-0199" not in "".join(
+        path.read_text() for path in folder.iterdir()
+    )  # notes of people stay where they are
 
 
 def test_ties_and_those_that_nobody_could_judge(database: Database, project: Project) -> None:
     one = make(database, "pairwise", item(1, "a", "b"), item(2, "a", "b"), item(3, "a", "b"))
     judge(database, one, ANN, {"1?": {"choice": 4}, "2?": {"choice": 5}, "3?": {"cannot": "unsafe"}})
     made, folder = take(database, project, one)
-    assert sorted((row["margin"], row["tie"]) for row in read_rows(folder / "comparisons.jsonl")) == [(0, "bad"), (0, "good")]
-    assert made.counts.left_out == {rows.CANNOT: 1}
+    assert sorted((row["margin"], row["tie"]) for row in read_rows(folder / "comparisons.jsonl")) == [
+        (0, "bad"),
+        (0, "good"),
+    ]
+    assert made.counts.left_out == {native_rows.CANNOT: 1}
     assert len(reading.read_comparisons(folder / "comparisons.jsonl")) == 2
 
 
-def test_an_edit_is_a_demonstration_and_better_than_what_it_was_made_from(database: Database, project: Project) -> None:
+def test_an_edit_is_a_demonstration_and_better_than_what_it_was_made_from(
+    database: Database, project: Project
+) -> None:
     pair = make(database, "pairwise", item(1, "a", "b"))
-    judge(database, pair, ANN, {"1?": lambda task: prefers("a", edit={"letter": "AB"[task.order.index(0)], "text": "A!"})(task)})
+    judge(
+        database,
+        pair,
+        ANN,
+        {"1?": lambda task: prefers("a", edit={"letter": "AB"[task.order.index(0)], "text": "A!"})(task)},
+    )
     alone = make(database, "edit", item(1, "a"), item(2, "b"))
     judge(database, alone, ANN, {"1?": {"letter": "A", "text": "A!"}, "2?": {"letter": "A", "text": " b"}})
 
@@ -147,7 +192,10 @@ def test_an_edit_is_a_demonstration_and_better_than_what_it_was_made_from(databa
         ]
 
     assert read(take(database, project, pair, "pair")[1]) == ([("a", "b", 3.0), ("A!", "a", None)], ["A!"])
-    assert read(take(database, project, alone, "alone")[1]) == ([("A!", "a", None)], ["A!", " b"])  # only spaces: nothing to compare
+    assert read(take(database, project, alone, "alone")[1]) == (
+        [("A!", "a", None)],
+        ["A!", " b"],
+    )  # only spaces: nothing to compare
     edited = read_rows(project.artifacts / "snapshot" / "alone" / "comparisons.jsonl")[0]
     assert (edited["edited"], edited["sources"]) == (True, {"chosen": "edited", "rejected": "model/a"})
 
@@ -155,14 +203,14 @@ def test_an_edit_is_a_demonstration_and_better_than_what_it_was_made_from(databa
 def test_rankings_speak_of_what_was_ranked(database: Database, project: Project) -> None:
     one = make(database, "ranking", item(1, "a", "b", "c"))
 
-    def value(task: tasks.Assignment) -> dict[str, Any]:
+    def value(task: assignments.Assignment) -> dict[str, Any]:
         letters = {candidate: "ABC"[place] for place, candidate in enumerate(task.order)}
         return {"ranks": {letters[2]: 1, letters[0]: 2}}  # b is not ranked
 
     token = judge(database, one, ANN, {"1?": value})["1?"]
     _, folder = take(database, project, one)
     with database.read() as connection:
-        order = tasks.get(connection, token, ANN).order
+        order = assignments.get(connection, token, ANN).order
     (row,) = read_rows(folder / "rankings.jsonl")
     assert row["shown_order"] == [{0: 0, 2: 1}[candidate] for candidate in order if candidate != 1]
     assert row["sources"] == ["model/a", "model/c"]
@@ -187,27 +235,42 @@ def test_single_answers_become_what_training_reads(
     one = make(database, kind, item(1, "a"))
     judge(database, one, ANN, {"1?": value})
     _, folder = take(database, project, one)
-    assert reading.read(folder / f"{file}.jsonl", rows.KIND_OF[file]) == [expected]
+    assert reading.read(folder / f"{file}.jsonl", native_rows.KIND_OF[file]) == [expected]
 
 
 def test_demonstrations_and_turns_of_conversations(database: Database, project: Project) -> None:
     written = make(database, "demonstration", item(1))
     judge(database, written, ANN, {"1?": {"text": "One.\n"}})
     _, folder = take(database, project, written, "written")
-    assert reading.read_demonstrations(folder / "demonstrations.jsonl") == [Demonstration(ask("1?"), (Message("assistant", "One.\n"),))]
+    assert reading.read_demonstrations(folder / "demonstrations.jsonl") == [
+        Demonstration(ask("1?"), (Message("assistant", "One.\n"),))
+    ]
     talk = make(database, "conversation", NewItem(ask("1?", "one", "2?", "two")))
-    judge(database, talk, ANN, {"1?": {"turns": {"3": {"label": True}, "1": {"score": 7}, "2": {"label": False}}}})
+    judge(
+        database,
+        talk,
+        ANN,
+        {"1?": {"turns": {"3": {"label": True}, "1": {"score": 7}, "2": {"label": False}}}},
+    )
     made, folder = take(database, project, talk, "talk")
-    assert reading.read_binary(folder / "binary.jsonl") == [Binary(ask("1?", "one", "2?"), (Message("assistant", "two"),), label=True)]
-    assert reading.read_ratings(folder / "ratings.jsonl") == [Rating(ask("1?"), (Message("assistant", "one"),), score=1.0)]
-    assert made.counts.left_out == {rows.USER_TURN: 1}
+    assert reading.read_binary(folder / "binary.jsonl") == [
+        Binary(ask("1?", "one", "2?"), (Message("assistant", "two"),), label=True)
+    ]
+    assert reading.read_ratings(folder / "ratings.jsonl") == [
+        Rating(ask("1?"), (Message("assistant", "one"),), score=1.0)
+    ]
+    assert made.counts.left_out == {native_rows.USER_TURN: 1}
 
 
-def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_before(database: Database, project: Project) -> None:
+def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_before(
+    database: Database, project: Project
+) -> None:
     one = make(database, "chat", NewItem(ask("Hello")), overlap=1)
     with database.write() as connection:
-        chats.set_answerers(connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD)
-        (task,) = tasks.lease(connection, one, ANN)
+        chats.set_answerers(
+            connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD
+        )
+        (task,) = assignments.lease(connection, one, ANN)
         for n, choice in enumerate((7, 4, 1)):
             turn = chats.say(connection, one, task, n=n, message=f"Question {n}?")
             for place in (0, 1):
@@ -218,10 +281,18 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
         sources = [[answer.source for answer in each.answers] for each in chats.turns(connection, task.token)]
     made, folder = take(database, project, one)
     first, second = reading.read_comparisons(folder / "comparisons.jsonl")
-    assert (first.prompt, first.chosen[0].content, first.rejected[0].content, first.margin) == (ask("Question 0?"), "0 B", "0 A", 2.0)
+    assert (first.prompt, first.chosen[0].content, first.rejected[0].content, first.margin) == (
+        ask("Question 0?"),
+        "0 B",
+        "0 A",
+        2.0,
+    )
     assert second.prompt == (*ask("Question 0?", "0 B", "Question 1?"),) and second.tie == "good"
     rows_read = read_rows(folder / "comparisons.jsonl")
-    assert (rows_read[0]["shown_first"], rows_read[0]["sources"]) == ("rejected", {"chosen": sources[0][1], "rejected": sources[0][0]})
+    assert (rows_read[0]["shown_first"], rows_read[0]["sources"]) == (
+        "rejected",
+        {"chosen": sources[0][1], "rejected": sources[0][0]},
+    )
     assert made.counts.files == {"comparisons": 2}  # the turn without a choice is none
 
 
@@ -231,16 +302,51 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
 def values_together(database: Database, kind: str, values: list[dict[str, Any]], *answers: str) -> list[Any]:
     """What the kept values of several people come to, without a database."""
     task: Kind = kind  # type: ignore[assignment]
-    one = Campaign(1, "s", "n", task, {"aspects": [], "chips": [], "points": 5}, "open", 3, None, "EUR", "", 60, "seed", LEAD, "")
+    one = Campaign(
+        1,
+        "s",
+        "n",
+        task,
+        {"aspects": [], "chips": [], "points": 5},
+        "open",
+        3,
+        None,
+        "EUR",
+        "",
+        60,
+        "seed",
+        LEAD,
+        "",
+    )
     shown = tuple(Answer((Message("assistant", text),)) for text in answers)
     asked = ask("1?", "one") if kind == "conversation" else ask("1?")
     of = items.Item(1, 1, "", asked, shown, (), None, 0, None, "all", "", "")
     order = tuple(range(len(answers)))
     made = [
-        judgements.Judgement(n, 1, 1, f"t{n}", f"r-{n}", value, None, (), "", order, 1, 1000, {}, {}, False, False, False, None, "")
+        judgements.Judgement(
+            n,
+            1,
+            1,
+            f"t{n}",
+            f"r-{n}",
+            value,
+            None,
+            (),
+            "",
+            order,
+            1,
+            1000,
+            {},
+            {},
+            False,
+            False,
+            False,
+            None,
+            "",
+        )
         for n, value in enumerate(values)
     ]
-    return list(rows.per_item(one, of, made))
+    return list(native_rows.per_item(one, of, made))
 
 
 def pair(preference: float, tie: str | None = None, **more: Any) -> dict[str, Any]:
@@ -249,30 +355,50 @@ def pair(preference: float, tie: str | None = None, **more: Any) -> dict[str, An
 
 def test_several_preferences_become_one_by_their_mean(database: Database) -> None:
     (out,) = values_together(database, "pairwise", [pair(-3), pair(-1), pair(1), pair(0, "good")], "a", "b")
-    assert (out.row["chosen"][0]["content"], out.row["margin"], out.row["confidence"]) == ("b", 0.75, 0.5)  # |(-3 - 1 + 1 + 0) / 4|; 2 of 4
-    assert (out.row["num_judgements"], out.row["raters"], out.row["active_s"]) == (4, ["r-0", "r-1", "r-2", "r-3"], 4.0)
+    assert (out.row["chosen"][0]["content"], out.row["margin"], out.row["confidence"]) == (
+        "b",
+        0.75,
+        0.5,
+    )  # |(-3 - 1 + 1 + 0) / 4|; 2 of 4
+    assert (out.row["num_judgements"], out.row["raters"], out.row["active_s"]) == (
+        4,
+        ["r-0", "r-1", "r-2", "r-3"],
+        4.0,
+    )
     assert "shown_first" not in out.row and "rater" not in out.row
-    (tie,) = values_together(database, "pairwise", [pair(0, "bad"), pair(0, "bad"), pair(0, "good")], "a", "b")
+    (tie,) = values_together(
+        database, "pairwise", [pair(0, "bad"), pair(0, "bad"), pair(0, "good")], "a", "b"
+    )
     assert (tie.row["tie"], tie.row["margin"], tie.row["confidence"]) == ("bad", 0, 0.6667)
     for undecided in ([pair(2), pair(-2)], [pair(0, "bad"), pair(0, "good")]):
-        assert values_together(database, "pairwise", undecided, "a", "b") == [Left(rows.UNDECIDED, 2)]
+        assert values_together(database, "pairwise", undecided, "a", "b") == [Left(native_rows.UNDECIDED, 2)]
     sides = [pair(1, aspects={"kind": 1}), pair(1, aspects={"kind": 0, "brief": -1})]
     (aspects,) = values_together(database, "pairwise", sides, "a", "b")
     assert aspects.row["aspects"] == {"brief": -1.0, "kind": 0.5}
     flipped = [{**each, "preference": -1} for each in sides]
-    assert values_together(database, "pairwise", flipped, "a", "b")[0].row["aspects"] == {"brief": 1.0, "kind": -0.5}
+    assert values_together(database, "pairwise", flipped, "a", "b")[0].row["aspects"] == {
+        "brief": 1.0,
+        "kind": -0.5,
+    }
 
 
 def test_several_verdicts_of_other_kinds_become_one(database: Database) -> None:
     (ranked,) = values_together(
-        database, "ranking", [{"ranks": [1, 2, None]}, {"ranks": [2, 1, None]}, {"ranks": [1, 2, 3]}], "a", "b", "c"
+        database,
+        "ranking",
+        [{"ranks": [1, 2, None]}, {"ranks": [2, 1, None]}, {"ranks": [1, 2, 3]}],
+        "a",
+        "b",
+        "c",
     )
     assert ranked.row["ranks"] == [1, 2, 3]  # means 4/3, 5/3, 3
     (score,) = values_together(database, "rating", [{"score": 1}, {"score": 4}], "a")
     assert score.row["score"] == 0.375  # (2.5 - 1) / 4
     (thumb,) = values_together(database, "thumbs", [{"label": True}, {"label": False}, {"label": True}], "a")
     assert (thumb.row["label"], thumb.row["confidence"]) == (True, 0.6667)
-    assert values_together(database, "thumbs", [{"label": True}, {"label": False}], "a") == [Left(rows.UNDECIDED, 2)]
+    assert values_together(database, "thumbs", [{"label": True}, {"label": False}], "a") == [
+        Left(native_rows.UNDECIDED, 2)
+    ]
     (turn,) = values_together(database, "conversation", [{"turns": {"1": {"label": True}}}] * 2)
     assert (turn.file, turn.row["completion"][0]["content"], turn.row["label"]) == ("binary", "one", True)
     texts = values_together(database, "demonstration", [{"text": "A"}, {"text": "B"}])
@@ -289,7 +415,9 @@ def judged(database: Database) -> Campaign:
     judge(database, one, ANN, {"1?": prefers("a", 3), "2?": prefers("a", 1), "3?": {"choice": 4}})
     with database.write() as connection:
         campaigns.write_guidelines(connection, one, "Be brief.", by=LEAD)
-    judge(database, one, BEN, {"1?": prefers("a", 2), "2?": prefers("b", 1), "3?": {"choice": 5}}, active_ms=0)
+    judge(
+        database, one, BEN, {"1?": prefers("a", 2), "2?": prefers("b", 1), "3?": {"choice": 5}}, active_ms=0
+    )
     return one
 
 
@@ -300,7 +428,7 @@ def judged(database: Database) -> Campaign:
         ({"ties": False}, 4, {"a tie": 2}),
         ({"min_margin": 2}, 4, {"the margin is too small": 2}),
         ({"min_margin": 3, "ties": False}, 1, {"the margin is too small": 3, "a tie": 2}),
-        ({"by_item": True}, 1, {rows.UNDECIDED: 4}),
+        ({"by_item": True}, 1, {native_rows.UNDECIDED: 4}),
         ({"guidelines": (2,)}, 3, {"another version of the guidelines": 3}),
         ({"raters": (ANN,)}, 3, {"another person": 3}),
         ({"without_raters": (ANN, CAT)}, 3, {"another person": 3}),
@@ -318,7 +446,9 @@ def test_filters_keep_what_they_say_and_count_the_rest(
     assert (counts.files.get("comparisons", 0), counts.left_out, counts.judgements) == (num_rows, left_out, 6)
 
 
-def test_an_item_whose_texts_training_refuses_is_not_taken_for_all_in_a_preview(database: Database, judged: Campaign) -> None:
+def test_an_item_whose_texts_training_refuses_is_not_taken_for_all_in_a_preview(
+    database: Database, judged: Campaign
+) -> None:
     """No such item comes in any more; one may be there from before."""
     with database.write() as connection:
         first = judgements.current(connection, judged.id)[0].item_id
@@ -329,7 +459,9 @@ def test_an_item_whose_texts_training_refuses_is_not_taken_for_all_in_a_preview(
     assert counts.files == {"comparisons": 6} and counts.left_out == {}
 
 
-def test_a_preview_says_what_would_change_and_it_comes_true(database: Database, project: Project, judged: Campaign) -> None:
+def test_a_preview_says_what_would_change_and_it_comes_true(
+    database: Database, project: Project, judged: Campaign
+) -> None:
     with database.read() as connection:
         _, others = snapshot.preview(connection, judged, Filters(ties=False))
     expected = {
@@ -343,7 +475,9 @@ def test_a_preview_says_what_would_change_and_it_comes_true(database: Database, 
         assert len(reading.read_comparisons(folder / "comparisons.jsonl")) == expected[each.name]
 
 
-def test_the_comparisons_of_an_item_can_weigh_one_together(database: Database, project: Project, judged: Campaign) -> None:
+def test_the_comparisons_of_an_item_can_weigh_one_together(
+    database: Database, project: Project, judged: Campaign
+) -> None:
     _, folder = take(database, project, judged, equal_items=True)
     assert [each.weight for each in reading.read_comparisons(folder / "comparisons.jsonl")] == [0.5] * 6
 
@@ -361,11 +495,14 @@ def test_what_was_corrected_or_withdrawn_is_not_in_it(database: Database, projec
     one = make(database, "pairwise", item(1, "a", "b"), item(2, "a", "b"))
     tokens = judge(database, one, ANN, {"1?": prefers("a"), "2?": prefers("a")})
     with database.write() as connection:
-        again = prefers("b", 1)(tasks.get(connection, tokens["1?"], ANN))
+        again = prefers("b", 1)(assignments.get(connection, tokens["1?"], ANN))
         judgements.submit(connection, tokens["1?"], ANN, key="corrected-1", value=again)
         judgements.skip(connection, tokens["2?"], ANN, reason="unclear")
     _, folder = take(database, project, one)
-    assert [(each.chosen[0].content, each.margin) for each in reading.read_comparisons(folder / "comparisons.jsonl")] == [("b", 1.0)]
+    assert [
+        (each.chosen[0].content, each.margin)
+        for each in reading.read_comparisons(folder / "comparisons.jsonl")
+    ] == [("b", 1.0)]
 
 
 # ---------------------------------------------------------------- the artifact
@@ -382,23 +519,34 @@ def write_weights(folder: Path) -> None:
     (folder / "weights").write_text("w")
 
 
-def test_training_finds_it_by_name_and_has_it_as_parent(database: Database, project: Project, judged: Campaign) -> None:
+def test_training_finds_it_by_name_and_has_it_as_parent(
+    database: Database, project: Project, judged: Campaign
+) -> None:
     made, folder = take(database, project, judged, "help-1", ties=False)
     with open_run(project, "dpo", Config(comparisons="snapshot/help-1"), kind="model", quiet=True) as run:
         assert len(reading.read_comparisons(run.data_path("comparisons"))) == 4
         model = run.publish(write_weights, metrics={})
-    assert [(each.name, each.digest, each.role) for each in model.manifest.parents] == [("snapshot/help-1", made.digest, "comparisons")]
+    assert [(each.name, each.digest, each.role) for each in model.manifest.parents] == [
+        ("snapshot/help-1", made.digest, "comparisons")
+    ]
     assert lineage.verify(project, model) == []
-    assert snapshot.train_command(made) == "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1"
+    assert (
+        snapshot.train_command(made) == "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1"
+    )
     assert artifacts.load(folder).manifest.config["filters"]["ties"] is False
     with database.read() as connection:
         assert snapshot.every(connection, judged.id) == [made]
-        assert events.latest(connection, verbs=["snapshot.made"])[0].body == {"digest": made.digest, "rows": {"comparisons": 4}}
+        assert events.latest(connection, verbs=["snapshot.made"])[0].body == {
+            "digest": made.digest,
+            "rows": {"comparisons": 4},
+        }
         with pytest.raises(NotFound, match="no snapshot 'help-1'"):
             snapshot.get(connection, judged.id + 1, "help-1")
 
 
-def test_the_same_data_has_the_same_digest_and_other_data_another(database: Database, project: Project, judged: Campaign) -> None:
+def test_the_same_data_has_the_same_digest_and_other_data_another(
+    database: Database, project: Project, judged: Campaign
+) -> None:
     first, folder = take(database, project, judged, "first")
     second, _ = take(database, project, judged, "second")
     other, _ = take(database, project, judged, "other", ties=False)
@@ -420,7 +568,9 @@ def test_a_name_is_taken_once(database: Database, project: Project, judged: Camp
     assert [job and job.state for job in ended] == ["done", "failed"]
 
 
-def test_one_that_was_made_by_a_killed_worker_is_registered_by_the_next(database: Database, project: Project, judged: Campaign) -> None:
+def test_one_that_was_made_by_a_killed_worker_is_registered_by_the_next(
+    database: Database, project: Project, judged: Campaign
+) -> None:
     with database.write() as connection:
         snapshot.start(connection, project, judged, "s", Filters(), by=LEAD)
     held = jobs.lease(database, frozenset(["snapshot"]), lease_s=0.0)
@@ -434,9 +584,15 @@ def test_one_that_was_made_by_a_killed_worker_is_registered_by_the_next(database
         assert snapshot.get(connection, judged.id, "s").counts.files == {"comparisons": 6}
 
 
-def test_nothing_to_keep_is_said_and_leaves_nothing(database: Database, project: Project, judged: Campaign) -> None:
+def test_nothing_to_keep_is_said_and_leaves_nothing(
+    database: Database, project: Project, judged: Campaign
+) -> None:
     with database.write() as connection:
         snapshot.start(connection, project, judged, "empty", Filters(raters=(CAT,)), by=LEAD)
     done = jobs.do_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
-    assert done is not None and done.state == "failed" and "No judgement passes these filters" in (done.error or "")
+    assert (
+        done is not None
+        and done.state == "failed"
+        and "No judgement passes these filters" in (done.error or "")
+    )
     assert list((project.artifacts / "snapshot").glob("[!.]*")) == []

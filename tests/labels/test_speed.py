@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from databases import Files
-from fairlead.labels import agreement, pace, progress, snapshot, tasks
+from fairlead.labels import agreement, assignments, labeller_stats, progress, snapshot
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import open_database
 from fairlead.labels.filtering import Filters
@@ -46,7 +46,10 @@ def plans(connection: Connection, act: Callable[[], object]) -> list[tuple[str, 
     event.listen(connection.engine, "before_cursor_execute", heard)
     act()
     event.remove(connection.engine, "before_cursor_execute", heard)
-    explained = [(statement, connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)) for statement, values in said]
+    explained = [
+        (statement, connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values))
+        for statement, values in said
+    ]
     return [(statement, "; ".join(str(row[3]) for row in rows)) for statement, rows in explained]
 
 
@@ -55,21 +58,37 @@ def of(found: list[tuple[str, str]], table: str) -> list[str]:
 
 
 def test_ones_own_pace_reads_one_index_and_no_row(connection: Connection, one: Campaign) -> None:
-    today, total = of(plans(connection, lambda: pace.of(connection, one.id, ANN, at=after(2))), "judgement")
+    today, total = of(
+        plans(connection, lambda: labeller_stats.of(connection, one.id, ANN, at=after(2))), "judgement"
+    )
     assert "COVERING INDEX ix_judgement_sums (campaign_id=? AND rater=?)" in total
     assert "INDEX ix_judgement_sums (campaign_id=? AND rater=? AND made_at>?)" in today
 
 
-def test_the_next_task_is_not_looked_for_among_all_that_the_person_did(connection: Connection, one: Campaign) -> None:
-    found = plans(connection, lambda: tasks.lease(connection, one, ANN, at=after(2)))
-    assert any("INDEX ix_assignment_campaign_id_how_rater_seq (campaign_id=? AND how=? AND rater=? AND seq>?)" in plan for _, plan in found)
-    [taken] = [plan for statement, plan in found if statement.startswith("UPDATE slot") and "EXISTS" in statement]
+def test_the_next_task_is_not_looked_for_among_all_that_the_person_did(
+    connection: Connection, one: Campaign
+) -> None:
+    found = plans(connection, lambda: assignments.lease(connection, one, ANN, at=after(2)))
+    assert any(
+        "INDEX ix_assignment_campaign_id_how_rater_seq (campaign_id=? AND how=? AND rater=? AND seq>?)"
+        in plan
+        for _, plan in found
+    )
+    [taken] = [
+        plan for statement, plan in found if statement.startswith("UPDATE slot") and "EXISTS" in statement
+    ]
     assert "ix_assignment_item_id_rater_how (item_id=? AND rater=?)" in taken
 
 
-def test_the_figures_read_no_row_of_all_judgements_and_assignments(connection: Connection, one: Campaign) -> None:
+def test_the_figures_read_no_row_of_all_judgements_and_assignments(
+    connection: Connection, one: Campaign
+) -> None:
     found = plans(connection, lambda: progress.progress(connection, one, at=after(2)))
-    assert not [plan for _, plan in found if "ix_assignment_campaign_id_rater_seq" in plan or "SCAN assignment" in plan]
+    assert not [
+        plan
+        for _, plan in found
+        if "ix_assignment_campaign_id_rater_seq" in plan or "SCAN assignment" in plan
+    ]
     [by_day] = [plan for statement, plan in found if "GROUP BY judgement.rater, substr" in statement]
     assert by_day.startswith("SEARCH judgement USING COVERING INDEX ix_judgement_sums (campaign_id=?)")
     since = [plan for statement, plan in found if "made_at >=" in statement]
@@ -78,7 +97,10 @@ def test_the_figures_read_no_row_of_all_judgements_and_assignments(connection: C
 
 def test_tags_are_counted_in_the_order_of_the_items(connection: Connection, one: Campaign) -> None:
     (_, plan), *_ = plans(connection, lambda: progress.by_tag(connection, one))
-    assert "slot USING INDEX ix_slot_campaign_id_item_id (campaign_id=?)" in plan and "item USING INTEGER PRIMARY KEY" in plan
+    assert (
+        "slot USING INDEX ix_slot_campaign_id_item_id (campaign_id=?)" in plan
+        and "item USING INTEGER PRIMARY KEY" in plan
+    )
 
 
 def test_agreement_reads_the_values_of_its_items_alone(connection: Connection, one: Campaign) -> None:
@@ -86,7 +108,11 @@ def test_agreement_reads_the_values_of_its_items_alone(connection: Connection, o
     assert values.startswith("SEARCH judgement USING INDEX ix_judgement_item_id (item_id=?)")
 
 
-def test_a_preview_reads_the_texts_of_one_item_and_no_more_of_judgements_than_it_needs(connection: Connection, one: Campaign) -> None:
-    said = [statement for statement, _ in plans(connection, lambda: snapshot.preview(connection, one, Filters()))]
+def test_a_preview_reads_the_texts_of_one_item_and_no_more_of_judgements_than_it_needs(
+    connection: Connection, one: Campaign
+) -> None:
+    said = [
+        statement for statement, _ in plans(connection, lambda: snapshot.preview(connection, one, Filters()))
+    ]
     assert len(said) == 2 and "judgement.value" in said[0] and "judgement.ui" not in said[0]
     assert "WHERE item.id = ?" in said[1].replace("\n", " ")

@@ -47,7 +47,15 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float
 def test_the_summary_has_every_figure_of_the_contract(uninterrupted: tuple[Path, float]) -> None:
     out, _ = uninterrupted
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    assert set(summary) == {"seconds", "peak_rss_mb", "reward_model", "gold", "win_rate_vs_sft", "kl", "report"}
+    assert set(summary) == {
+        "seconds",
+        "peak_rss_mb",
+        "reward_model",
+        "gold",
+        "win_rate_vs_sft",
+        "kl",
+        "report",
+    }
     assert set(summary["reward_model"]) == {"accuracy", "low", "high", "n", "length_only"}
     assert set(summary["gold"]) == {"base", "sft", "aligned"}
     for figures in summary["gold"].values():
@@ -61,12 +69,18 @@ def test_every_digest_of_the_round_holds(uninterrupted: tuple[Path, float]) -> N
     assert lineage.verify(project.open_at(uninterrupted[0]), None) == []
 
 
-def test_another_seed_in_the_same_folder_is_refused_in_words_of_the_command(uninterrupted: tuple[Path, float]) -> None:
-    with pytest.raises(ProjectError, match="holds a quickstart with --seed 3, and --seed 4 was asked. Choose another --out"):
+def test_another_seed_in_the_same_folder_is_refused_in_words_of_the_command(
+    uninterrupted: tuple[Path, float],
+) -> None:
+    with pytest.raises(
+        ProjectError, match="holds a quickstart with --seed 3, and --seed 4 was asked. Choose another --out"
+    ):
         quickstart(uninterrupted[0], seed=4, quiet=True, say=lambda text: None)
 
 
-def test_killed_several_times_it_ends_with_the_same_weights(uninterrupted: tuple[Path, float], tmp_path: Path) -> None:
+def test_killed_several_times_it_ends_with_the_same_weights(
+    uninterrupted: tuple[Path, float], tmp_path: Path
+) -> None:
     whole, took = uninterrupted
     killed = tmp_path / "killed"
     rng = seed.rng(11, "kill")

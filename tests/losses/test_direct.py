@@ -28,14 +28,21 @@ def random(*shape: int, seed: int) -> Tensor:
 
 def test_robust_dpo_by_hand() -> None:
     # beta 0.5 -> logit 1.  (0.9 * 0.31326 - 0.1 * 1.31326) / (1 - 0.2) = 0.15061 / 0.8 = 0.18826
-    assert preference.robust_dpo(POLICY, REFERENCE, beta=0.5, flip_rate=0.1).item() == approx(0.18826, abs=1e-5)
+    assert preference.robust_dpo(POLICY, REFERENCE, beta=0.5, flip_rate=0.1).item() == approx(
+        0.18826, abs=1e-5
+    )
 
 
 def test_robust_dpo_over_swapped_labels_is_plain_dpo_over_true_ones() -> None:
     rate = 0.3
-    policy, reference = PairLogps(random(9, seed=1), random(9, seed=2)), PairLogps(random(9, seed=3), random(9, seed=4))
+    policy, reference = (
+        PairLogps(random(9, seed=1), random(9, seed=2)),
+        PairLogps(random(9, seed=3), random(9, seed=4)),
+    )
     right = preference.robust_dpo(policy, reference, beta=0.7, flip_rate=rate)
-    flipped = preference.robust_dpo(PairLogps(*policy[::-1]), PairLogps(*reference[::-1]), beta=0.7, flip_rate=rate)
+    flipped = preference.robust_dpo(
+        PairLogps(*policy[::-1]), PairLogps(*reference[::-1]), beta=0.7, flip_rate=rate
+    )
     expected = (1 - rate) * right + rate * flipped
     assert (expected - preference.dpo(policy, reference, beta=0.7)).abs().max() < 1e-12
     conservative = preference.dpo(policy, reference, beta=0.7, flip_rate=rate)
@@ -111,7 +118,12 @@ def test_swapped_labels_cost_more(name: str) -> None:
 def test_kto_by_hand() -> None:
     # r = 2, z = 1, beta = 1.  good: 1 - sigma(1) = 0.26894, times 2; bad: 1 - sigma(-1) = 0.73106, times a half
     losses = binary.kto(
-        tensor([2.0, 2.0]), tensor([True, False]), beta=1.0, reference_point=1.0, desirable_weight=2.0, undesirable_weight=0.5
+        tensor([2.0, 2.0]),
+        tensor([True, False]),
+        beta=1.0,
+        reference_point=1.0,
+        desirable_weight=2.0,
+        undesirable_weight=0.5,
     )
     assert losses.tolist() == approx([0.53788, 0.36553], abs=1e-5)
 
@@ -119,7 +131,9 @@ def test_kto_by_hand() -> None:
 def test_kto_punishes_swapped_labels() -> None:
     settings = dict(beta=0.5, reference_point=0.3, desirable_weight=1.0, undesirable_weight=1.0)
     ratios = tensor([2.0, -2.0])
-    right, wrong = (binary.kto(ratios, tensor(labels), **settings) for labels in ([True, False], [False, True]))
+    right, wrong = (
+        binary.kto(ratios, tensor(labels), **settings) for labels in ([True, False], [False, True])
+    )
     assert (right < 0.5).all() and (wrong > 0.5).all()
 
 
@@ -134,13 +148,17 @@ def test_the_reference_point_divides_good_from_bad() -> None:
 def test_the_squared_error_by_hand() -> None:
     # sigma(ln 3) = 3/4: (3/4 - 1)^2 = 1/16; (3/4 - 1/4)^2 = 1/4; at the neutral score it begins at 0
     rewards = tensor([math.log(3), math.log(3), 0.0])
-    assert unified.squared_error(rewards, tensor([1.0, 0.25, 0.5])).tolist() == approx([0.0625, 0.25, 0.0], abs=1e-6)
+    assert unified.squared_error(rewards, tensor([1.0, 0.25, 0.5])).tolist() == approx(
+        [0.0625, 0.25, 0.0], abs=1e-6
+    )
 
 
 def test_the_cross_entropy_by_hand() -> None:
     # -ln(3/4) = 0.28768; 0.25 * 0.28768 + 0.75 * ln 4 = 1.11164
     rewards = tensor([math.log(3), math.log(3)])
-    assert unified.cross_entropy(rewards, tensor([1.0, 0.25])).tolist() == approx([0.28768, 1.11164], abs=1e-5)
+    assert unified.cross_entropy(rewards, tensor([1.0, 0.25])).tolist() == approx(
+        [0.28768, 1.11164], abs=1e-5
+    )
 
 
 def test_the_papers_code_gives_the_same_numbers() -> None:
@@ -154,9 +172,14 @@ def test_the_papers_code_gives_the_same_numbers() -> None:
 
 
 def test_the_pairwise_form_is_dpo() -> None:
-    policy, before = PairLogps(random(9, seed=1), random(9, seed=2)), PairLogps(random(9, seed=3), random(9, seed=4))
+    policy, before = (
+        PairLogps(random(9, seed=1), random(9, seed=2)),
+        PairLogps(random(9, seed=3), random(9, seed=4)),
+    )
     chosen, rejected = (0.4 * (x - y) for x, y in zip(policy, before, strict=True))
-    assert (reward.bradley_terry(chosen, rejected) - preference.dpo(policy, before, beta=0.4)).abs().max() < 1e-12
+    assert (
+        reward.bradley_terry(chosen, rejected) - preference.dpo(policy, before, beta=0.4)
+    ).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("loss", [unified.squared_error, unified.cross_entropy])
@@ -179,7 +202,9 @@ def test_centred_scores_by_hand() -> None:
     found = unified.centred(tensor([0.9, 0.3, 0.7, 0.5]), tensor([0, 1, 0, 2]))
     assert found.tolist() == approx([0.6, 0.2, 0.4, 0.4], abs=1e-6)
     # a mean of 1/3: 1 would become 1.17, which is no score
-    assert unified.centred(tensor([1.0, 0.0, 0.0]), tensor([0, 0, 0])).tolist() == approx([1.0, 0.16667, 0.16667], abs=1e-5)
+    assert unified.centred(tensor([1.0, 0.0, 0.0]), tensor([0, 0, 0])).tolist() == approx(
+        [1.0, 0.16667, 0.16667], abs=1e-5
+    )
 
 
 # ---------------------------------------------------------------- all
@@ -187,14 +212,20 @@ def test_centred_scores_by_hand() -> None:
 GOOD = torch.arange(24) % 3 > 0
 LENGTHS = PairTokens(*(1.0 + torch.arange(24).roll(shift) % 7 for shift in (0, 3)))
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "robust": lambda x, y, z: preference.robust_dpo(PairLogps(x, y), PairLogps(z, z.flip(0)), beta=0.3, flip_rate=0.2),
+    "robust": lambda x, y, z: preference.robust_dpo(
+        PairLogps(x, y), PairLogps(z, z.flip(0)), beta=0.3, flip_rate=0.2
+    ),
     "hinge": lambda x, y, z: preference.hinge(PairLogps(x, y), PairLogps(z, z.flip(0)), beta=0.3),
     "ipo": lambda x, y, z: preference.ipo(PairLogps(x, y), PairLogps(z, z.flip(0)), LENGTHS, tau=0.3),
     "simpo": lambda x, y, z: preference.simpo(PairLogps(x, y), LENGTHS, beta=2.0, gamma=0.5),
-    "orpo": lambda x, y, z: preference.orpo(PairLogps(-x.exp(), -y.exp()), LENGTHS, weight=0.5),  # log-probabilities are negative
+    "orpo": lambda x, y, z: preference.orpo(
+        PairLogps(-x.exp(), -y.exp()), LENGTHS, weight=0.5
+    ),  # log-probabilities are negative
     "orpo, rejected": lambda x, y, z: preference.orpo(PairLogps(-y.exp(), -x.exp()), LENGTHS, weight=0.5),
     "nll": lambda x, y, z: preference.chosen_nll(PairLogps(x, y), LENGTHS),
-    "kto": lambda x, y, z: binary.kto(x - z, GOOD, beta=0.8, reference_point=0.2, desirable_weight=1.5, undesirable_weight=0.7),
+    "kto": lambda x, y, z: binary.kto(
+        x - z, GOOD, beta=0.8, reference_point=0.2, desirable_weight=1.5, undesirable_weight=0.7
+    ),
     "squared": lambda x, y, z: unified.squared_error(0.8 * (x - z), y.sigmoid()),
     "cross-entropy": lambda x, y, z: unified.cross_entropy(0.8 * (x - z), y.sigmoid()),
     "pairwise": lambda x, y, z: reward.bradley_terry(x, y),
@@ -214,7 +245,10 @@ def test_gradients_equal_finite_differences(name: str) -> None:
         up = LOSSES[name](moved, y, z).sum()
         moved[i] -= 2 * step
         down = LOSSES[name](moved, y, z).sum()
-        assert x.grad[i].item() == approx(((up - down) / (2 * step)).item(), abs=1e-7), (name, i)  # of order 1
+        assert x.grad[i].item() == approx(((up - down) / (2 * step)).item(), abs=1e-7), (
+            name,
+            i,
+        )  # of order 1
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -47,7 +47,9 @@ def test_bradley_terry_punishes_swapped_labels() -> None:
 
 
 def test_bradley_terry_does_not_see_a_common_shift_and_survives_large_scores() -> None:
-    assert reward.bradley_terry(tensor([3.0]), tensor([1.0])) == reward.bradley_terry(tensor([103.0]), tensor([101.0]))
+    assert reward.bradley_terry(tensor([3.0]), tensor([1.0])) == reward.bradley_terry(
+        tensor([103.0]), tensor([101.0])
+    )
     assert reward.bradley_terry(tensor([-500.0]), tensor([500.0])).item() == 1000.0  # not infinity
 
 
@@ -122,7 +124,9 @@ def test_good_tokens_become_likelier_and_bad_ones_rarer() -> None:
 
 def test_clipped_tokens_are_counted() -> None:
     ratios = tensor([[1.0, 1.19, 1.21, 0.81, 0.79]])
-    assert policy.is_clipped(ratios.log(), torch.zeros(1, 5), clip=0.2).tolist() == [[0.0, 0.0, 1.0, 0.0, 1.0]]
+    assert policy.is_clipped(ratios.log(), torch.zeros(1, 5), clip=0.2).tolist() == [
+        [0.0, 0.0, 1.0, 0.0, 1.0]
+    ]
 
 
 # ---------------------------------------------------------------- value
@@ -133,7 +137,9 @@ def test_the_value_loss_by_hand() -> None:
     # clip 0.2.  unmoved: (1 - 3)^2 / 2 = 2
     #            moved by 1 towards 3: held at 1.2, so max(1, 3.24) / 2 = 1.62
     #            moved by -0.9 onto 1: held at 1.7, so max(0, 0.49) / 2 = 0.245
-    assert value.clipped_value(values, old, returns, clip=0.2)[0].tolist() == approx([2.0, 1.62, 0.245], abs=1e-6)
+    assert value.clipped_value(values, old, returns, clip=0.2)[0].tolist() == approx(
+        [2.0, 1.62, 0.245], abs=1e-6
+    )
 
 
 def test_without_a_clip_it_is_half_the_squared_error() -> None:
@@ -157,7 +163,9 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "sft": lambda x, y, z: sft.negative_log_likelihood(x),
     "bradley_terry": lambda x, y, z: reward.bradley_terry(x, y),
     "dpo": lambda x, y, z: preference.dpo(PairLogps(x, y), PairLogps(z, z.flip(0)), beta=0.3),
-    "conservative dpo": lambda x, y, z: preference.dpo(PairLogps(x, y), PairLogps(z, z.flip(0)), beta=0.3, flip_rate=0.2),
+    "conservative dpo": lambda x, y, z: preference.dpo(
+        PairLogps(x, y), PairLogps(z, z.flip(0)), beta=0.3, flip_rate=0.2
+    ),
     "ppo_clip": lambda x, y, z: policy.ppo_clip(x, y.detach(), z, clip=0.2),
     "clipped_value": lambda x, y, z: value.clipped_value(x, y.detach(), z, clip=0.2),
 }
@@ -176,7 +184,10 @@ def test_gradients_equal_finite_differences(name: str) -> None:
         up = LOSSES[name](moved, y, z).sum()
         moved[i] -= 2 * step
         down = LOSSES[name](moved, y, z).sum()
-        assert x.grad[i].item() == approx(((up - down) / (2 * step)).item(), abs=1e-7), (name, i)  # of order 1
+        assert x.grad[i].item() == approx(((up - down) / (2 * step)).item(), abs=1e-7), (
+            name,
+            i,
+        )  # of order 1
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -57,7 +57,12 @@ def bare(trainer: Any, **attributes: Any) -> Any:
     """An object of the trainer's class that never went through its constructor."""
     made = trainer.__new__(trainer)
     same = SimpleNamespace(device=torch.device("cpu"), gather=lambda x: x, gather_for_metrics=lambda x: x)
-    common = dict(accelerator=same, model=SimpleNamespace(training=True), aux_loss_enabled=False, precompute_ref_logps=True)
+    common = dict(
+        accelerator=same,
+        model=SimpleNamespace(training=True),
+        aux_loss_enabled=False,
+        precompute_ref_logps=True,
+    )
     counters = dict(_metrics=defaultdict(lambda: defaultdict(list)), _total_train_tokens=0, _tp_size=1)
     for name, value in (common | counters | attributes).items():
         setattr(made, name, value)
@@ -91,14 +96,20 @@ def trl_dpo(row: int, loss_type: str, *, beta: float, label_smoothing: float = 0
         "ref_chosen_logps": REFERENCE.chosen[row : row + 1],
         "ref_rejected_logps": REFERENCE.rejected[row : row + 1],
     }
-    return float(trainer._compute_loss(model_that_says(torch.stack([CHOSEN[row], REJECTED[row]])), inputs, False))
+    return float(
+        trainer._compute_loss(model_that_says(torch.stack([CHOSEN[row], REJECTED[row]])), inputs, False)
+    )
 
 
 @pytest.mark.parametrize(
     ("loss_type", "settings", "ours"),
     [
         ("sigmoid", {"beta": 0.1}, preference.dpo(POLICY, REFERENCE, beta=0.1)),
-        ("robust", {"beta": 0.3, "label_smoothing": 0.2}, preference.robust_dpo(POLICY, REFERENCE, beta=0.3, flip_rate=0.2)),
+        (
+            "robust",
+            {"beta": 0.3, "label_smoothing": 0.2},
+            preference.robust_dpo(POLICY, REFERENCE, beta=0.3, flip_rate=0.2),
+        ),
         ("hinge", {"beta": 0.2}, preference.hinge(POLICY, REFERENCE, beta=0.2)),
         ("ipo", {"beta": 0.5}, preference.ipo(POLICY, REFERENCE, TOKENS, tau=0.5)),
         ("sft", {"beta": 0.1}, preference.chosen_nll(POLICY, TOKENS)),
@@ -112,27 +123,49 @@ def test_losses_of_pairs(loss_type: str, settings: dict[str, float], ours: Tenso
 
 def test_simpo() -> None:
     mean = preference.mean_logps(POLICY, TOKENS)
-    trainer = bare(cpo_trainer.CPOTrainer, loss_type="simpo", beta=2.5, simpo_gamma=0.8, alpha=0.0, label_smoothing=0.0)
+    trainer = bare(
+        cpo_trainer.CPOTrainer, loss_type="simpo", beta=2.5, simpo_gamma=0.8, alpha=0.0, label_smoothing=0.0
+    )
     theirs, _, _ = trainer.cpo_loss(mean.chosen, mean.rejected)
-    assert preference.simpo(POLICY, TOKENS, beta=2.5, gamma=0.8).tolist() == approx(theirs.tolist(), abs=WITHIN)
+    assert preference.simpo(POLICY, TOKENS, beta=2.5, gamma=0.8).tolist() == approx(
+        theirs.tolist(), abs=WITHIN
+    )
 
 
 def test_orpo() -> None:
     mean = preference.mean_logps(POLICY, TOKENS)
     trainer = bare(orpo_trainer.ORPOTrainer, beta=0.4)
-    weighted = trainer.odds_ratio_loss(mean.chosen, mean.rejected)[0]  # beta * log sigma(log odds ratio), which TRL subtracts
+    weighted = trainer.odds_ratio_loss(mean.chosen, mean.rejected)[
+        0
+    ]  # beta * log sigma(log odds ratio), which TRL subtracts
     theirs = -mean.chosen - weighted
     assert preference.orpo(POLICY, TOKENS, weight=0.4).tolist() == approx(theirs.tolist(), abs=WITHIN)
 
 
-@pytest.mark.parametrize("shift", [0.7, -0.7])  # a KL above zero, and an estimate below it, which counts as zero
+@pytest.mark.parametrize(
+    "shift", [0.7, -0.7]
+)  # a KL above zero, and an estimate below it, which counts as zero
 def test_kto(shift: float) -> None:
     good = torch.arange(ROWS) % 3 > 0
     before = references(50)
     kl_logps, kl_before = references(60) + shift, references(60)
-    trainer = bare(kto_trainer.KTOTrainer, loss_type="kto", beta=0.3, desirable_weight=1.2, undesirable_weight=0.7, calculate_KL=True)
+    trainer = bare(
+        kto_trainer.KTOTrainer,
+        loss_type="kto",
+        beta=0.3,
+        desirable_weight=1.2,
+        undesirable_weight=0.7,
+        calculate_KL=True,
+    )
     trainer._compute_kl_logps = lambda model, batch: kl_logps
-    ours = binary.kto(POLICY.chosen - before, good, beta=0.3, reference_point=max(0.0, shift), desirable_weight=1.2, undesirable_weight=0.7)
+    ours = binary.kto(
+        POLICY.chosen - before,
+        good,
+        beta=0.3,
+        reference_point=max(0.0, shift),
+        desirable_weight=1.2,
+        undesirable_weight=0.7,
+    )
     for row in range(ROWS):
         inputs = {
             "input_ids": torch.ones(1, LENGTH, dtype=torch.int64),

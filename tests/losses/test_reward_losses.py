@@ -33,9 +33,14 @@ def test_a_choice_by_hand() -> None:
 def test_a_choice_without_noise_is_bradley_terry_bit_for_bit() -> None:
     chosen, rejected = torch.randn(2, 500, generator=torch.Generator().manual_seed(0)) * 20
     chosen.requires_grad_()
-    plain, general = reward.bradley_terry(chosen, rejected), reward.choice(chosen - rejected, torch.ones(500), torch.zeros(500))
+    plain, general = (
+        reward.bradley_terry(chosen, rejected),
+        reward.choice(chosen - rejected, torch.ones(500), torch.zeros(500)),
+    )
     assert torch.equal(plain, general)
-    assert torch.equal(torch.autograd.grad(plain.sum(), chosen)[0], torch.autograd.grad(general.sum(), chosen)[0])
+    assert torch.equal(
+        torch.autograd.grad(plain.sum(), chosen)[0], torch.autograd.grad(general.sum(), chosen)[0]
+    )
 
 
 def test_a_label_that_is_surely_flipped_stops_pulling() -> None:
@@ -67,14 +72,18 @@ def test_ties_draw_together_and_choices_apart() -> None:
 def test_good_ties_pull_up_and_bad_ones_down_by_hand() -> None:
     # sigma(ln 3) = 0.75, sigma(0) = 0.5.  good: -(ln 0.75 + ln 0.5) / 2;  bad: -(ln 0.25 + ln 0.5) / 2
     first, second = tensor([math.log(3)] * 2), tensor([0.0, 0.0])
-    assert reward.absolute(first, second, tensor([True, False])).tolist() == approx([0.490415, 1.039721], abs=1e-5)
+    assert reward.absolute(first, second, tensor([True, False])).tolist() == approx(
+        [0.490415, 1.039721], abs=1e-5
+    )
 
 
 def test_rankings_by_hand() -> None:
     # weights 4, 2, 1.  in order: 4/7 * 2/3 = 8/21;  the last two tied: 4/7;  the first two tied: 4/5 * 2/3 = 8/15;  third absent: 4/6
     ranks = tensor([[1, 2, 3], [1, 2, 2], [1, 1, 2], [1, 2, 0]])
     losses = reward.plackett_luce(WEIGHTS.expand(4, 3), ranks)
-    assert losses.tolist() == approx([math.log(21 / 8), math.log(7 / 4), math.log(15 / 8), math.log(6 / 4)], abs=1e-5)
+    assert losses.tolist() == approx(
+        [math.log(21 / 8), math.log(7 / 4), math.log(15 / 8), math.log(6 / 4)], abs=1e-5
+    )
 
 
 def test_rankings_as_pairs_by_hand() -> None:
@@ -93,7 +102,11 @@ def test_rankings_of_two_are_bradley_terry() -> None:
 
 @pytest.mark.parametrize("loss", [reward.plackett_luce, reward.ranked_pairs])
 def test_a_reversed_ranking_is_punished(loss: Callable[..., Tensor]) -> None:
-    assert loss(WEIGHTS, tensor([[1, 2, 3]])) < loss(WEIGHTS * 0, tensor([[1, 2, 3]])) < loss(WEIGHTS, tensor([[3, 2, 1]]))
+    assert (
+        loss(WEIGHTS, tensor([[1, 2, 3]]))
+        < loss(WEIGHTS * 0, tensor([[1, 2, 3]]))
+        < loss(WEIGHTS, tensor([[3, 2, 1]]))
+    )
 
 
 def test_plackett_luce_is_a_distribution_over_orders() -> None:
@@ -102,7 +115,10 @@ def test_plackett_luce_is_a_distribution_over_orders() -> None:
 
 
 def test_centring_by_hand() -> None:
-    scores, present = tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 3.0]]), tensor([[True, True, False], [True, True, True]])
+    scores, present = (
+        tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 3.0]]),
+        tensor([[True, True, False], [True, True, True]]),
+    )
     assert reward.centring(scores, present).tolist() == approx([9.0, 16.0], abs=1e-6)  # (1 + 2)^2; (2 * 2)^2
 
 
@@ -130,7 +146,9 @@ def test_steps_by_hand() -> None:
 
 def test_steps_punish_swapped_labels() -> None:
     scores, labels = tensor([2.0, -1.0]), tensor([True, False])
-    assert (reward.step_right(scores, labels) < math.log(2)).all() and (reward.step_right(scores, ~labels) > math.log(2)).all()
+    assert (reward.step_right(scores, labels) < math.log(2)).all() and (
+        reward.step_right(scores, ~labels) > math.log(2)
+    ).all()
 
 
 def test_a_step_far_on_the_wrong_side_still_pulls() -> None:
@@ -143,14 +161,20 @@ HALF = torch.arange(24) % 2 == 0
 RANKS = tensor([[1, 2, 3], [2, 1, 2], [3, 3, 1], [1, 2, 0]] * 2)
 PRESENT = RANKS > 0
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "margin": lambda x, y: reward.choice(reward.margin_logits(x, y, y.abs(), scale=0.3), y.sigmoid(), 0.3 * x.sigmoid()),
+    "margin": lambda x, y: reward.choice(
+        reward.margin_logits(x, y, y.abs(), scale=0.3), y.sigmoid(), 0.3 * x.sigmoid()
+    ),
     "davidson": lambda x, y: reward.davidson(x, HALF.to(x.device), y.sigmoid(), x.mean()),
     "absolute": lambda x, y: reward.absolute(x, y, HALF),
     "plackett_luce": lambda x, y: reward.plackett_luce(x.view(8, 3) * PRESENT, RANKS),
-    "ranked_pairs": lambda x, y: reward.ranked_pairs(x.view(8, 3) * PRESENT, RANKS, flip_rate=0.1, smoothing=0.05),
+    "ranked_pairs": lambda x, y: reward.ranked_pairs(
+        x.view(8, 3) * PRESENT, RANKS, flip_rate=0.1, smoothing=0.05
+    ),
     "step_right": lambda x, y: reward.step_right(x, HALF),
     "centring": lambda x, y: reward.centring(x.view(8, 3), PRESENT),
-    "length_correlation": lambda x, y: reward.length_correlation(x.view(8, 3), y.view(8, 3) * 3, PRESENT).square(),
+    "length_correlation": lambda x, y: reward.length_correlation(
+        x.view(8, 3), y.view(8, 3) * 3, PRESENT
+    ).square(),
 }
 
 
@@ -167,10 +191,16 @@ def test_gradients_equal_finite_differences(name: str) -> None:
         up = LOSSES[name](moved, y).sum()
         moved[i] -= 2 * step
         down = LOSSES[name](moved, y).sum()
-        assert x.grad[i].item() == approx(((up - down) / (2 * step)).item(), abs=1e-7), (name, i)  # of order 1
+        assert x.grad[i].item() == approx(((up - down) / (2 * step)).item(), abs=1e-7), (
+            name,
+            i,
+        )  # of order 1
 
 
 def test_an_error_rate_of_zero_leaves_no_trace_in_the_gradients() -> None:
     logits = tensor([500.0, -500.0, 0.0], requires_grad=True)
-    (reward.choice(logits, torch.ones(3), torch.zeros(3)) + reward.davidson(logits, HALF[:3], torch.zeros(3), tensor(0.0))).sum().backward()
+    (
+        reward.choice(logits, torch.ones(3), torch.zeros(3))
+        + reward.davidson(logits, HALF[:3], torch.zeros(3), tensor(0.0))
+    ).sum().backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all()

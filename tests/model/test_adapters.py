@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fairlead.model.adapters import Lora, add_lora
-from fairlead.model.heads import new_reward_model
-from fairlead.train.masters import Masters
+from fairlead.model.reward_model import new_reward_model
+from fairlead.train.master_weights import Masters
 from fakes import SHAPES, network, save_model, shake
 
 
@@ -25,7 +25,9 @@ def test_an_adapters_first_weights_come_from_its_seed_and_from_nothing_else() ->
     torch.manual_seed(2)
     same, other = first_weights(Lora(4, 8, seed=0)), first_weights(Lora(4, 8, seed=1))
     assert all(torch.equal(one[name], same[name]) for name in one)
-    assert all(torch.equal(one[name], other[name]) == ("lora_B" in name) for name in one)  # A is random, B is zero
+    assert all(
+        torch.equal(one[name], other[name]) == ("lora_B" in name) for name in one
+    )  # A is random, B is zero
     assert all(values.eq(0).all() for name, values in one.items() if "lora_B" in name)
 
 
@@ -42,10 +44,14 @@ def test_every_shape_takes_an_adapter_in_silence(shape: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         add_lora(network(shape), Lora(4, 8), task=TaskType.CAUSAL_LM)
-    assert [str(each.message) for each in caught if "is_gradient_checkpointing" not in str(each.message)] == []
+    assert [
+        str(each.message) for each in caught if "is_gradient_checkpointing" not in str(each.message)
+    ] == []
 
 
-def test_a_reward_model_trained_on_bfloat16_is_written_in_float32_with_its_adapter_exact(tmp_path: Path) -> None:
+def test_a_reward_model_trained_on_bfloat16_is_written_in_float32_with_its_adapter_exact(
+    tmp_path: Path,
+) -> None:
     lora = Lora(4, 8, precision="pure-bfloat16")
     base = load_file(save_model(tmp_path / "base") / "model.safetensors")
     model = new_reward_model(str(tmp_path / "base"), run_seed=0, lora=lora)

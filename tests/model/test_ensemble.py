@@ -32,7 +32,9 @@ def test_joined_members_are_found_in_their_order(tmp_path: Path) -> None:
 def test_ten_members_and_more_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     home = model(tmp_path / "home")
     ensemble.join(home, [model(tmp_path / f"other-{k}", {"k": k}) for k in range(1, 12)])
-    assert [json.loads((Path(member) / "config.json").read_text())["k"] for member in members_of(str(home))[1:]] == list(range(1, 12))
+    assert [
+        json.loads((Path(member) / "config.json").read_text())["k"] for member in members_of(str(home))[1:]
+    ] == list(range(1, 12))
 
 
 def test_a_plain_model_and_a_folder_that_is_gone_are_their_only_members(tmp_path: Path) -> None:
@@ -45,7 +47,9 @@ def test_an_ensemble_that_lost_a_member_is_refused(tmp_path: Path, lost: list[st
     home = joined(tmp_path)
     for name in lost:
         shutil.rmtree(home / name)
-    with pytest.raises(ModelError, match="home: is an ensemble of 3 members by its config.json, and beside member 0 it holds"):
+    with pytest.raises(
+        ModelError, match="home: is an ensemble of 3 members by its config.json, and beside member 0 it holds"
+    ):
         members_of(str(home))
 
 

@@ -27,7 +27,9 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path, shape: str) -> None:
     loaded = load_causal_lm(str(save_model(tmp_path / "m", shape)))
     expected = network(shape).state_dict()
     assert not loaded.training
-    assert {name: p.dtype for name, p in loaded.state_dict().items()} == {name: torch.float32 for name in expected}
+    assert {name: p.dtype for name, p in loaded.state_dict().items()} == {
+        name: torch.float32 for name in expected
+    }
     assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
 
 
@@ -58,7 +60,9 @@ def test_a_folder_of_pickles_is_refused_unread(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "m")
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
-    with pytest.raises(ModelError, match=r"pickle file \(pytorch_model.bin\), which can run code.*Refused.*safetensors"):
+    with pytest.raises(
+        ModelError, match=r"pickle file \(pytorch_model.bin\), which can run code.*Refused.*safetensors"
+    ):
         load_causal_lm(str(folder))
 
 
@@ -97,7 +101,10 @@ def test_broken_weights_are_one_sentence(tmp_path: Path) -> None:
 def test_code_that_a_model_brings_along_is_not_run(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "code.OwnConfig", "AutoModelForCausalLM": "code.Own"}}
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "code.OwnConfig", "AutoModelForCausalLM": "code.Own"},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "code.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')")
     with pytest.raises(ModelError):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import ModelError
+from fairlead.encoding.batching import Batch, collate
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import Batch, collate
 from fairlead.model.policy import Policy, load_policy
 from fakes import SHAPES, policy, shake, turns
 
@@ -81,7 +81,9 @@ def test_an_adapter_trains_all_its_matrices_and_nothing_else(tmp_path: Path, sha
     made = policy(tmp_path / "base", shape, lora=Lora(4, 8))
     names = list(made.trainable())
     assert names and all("lora_" in name for name in names)
-    linear = 4 if shape in ("gpt2", "gpt_neox") else 7  # per layer: q k v o and gate up down, or qkv o and up down
+    linear = (
+        4 if shape in ("gpt2", "gpt_neox") else 7
+    )  # per layer: q k v o and gate up down, or qkv o and up down
     assert len(names) == 2 * 2 * linear  # two layers, A and B
     shake(made.trainable())
     made.token_logps(batch_of(made)).sum().backward()
@@ -92,8 +94,13 @@ def test_a_saved_adapter_says_the_same_when_loaded(tmp_path: Path) -> None:
     made = policy(tmp_path / "base", lora=Lora(4, 8))
     shake(made.trainable())
     made.save(tmp_path / "adapter")
-    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "../base"
-    assert sorted(path.suffix for path in (tmp_path / "adapter").iterdir() if path.stem == "adapter_model") == [".safetensors"]
+    assert (
+        json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == "../base"
+    )
+    assert sorted(
+        path.suffix for path in (tmp_path / "adapter").iterdir() if path.stem == "adapter_model"
+    ) == [".safetensors"]
     assert (logps(load_policy(str(tmp_path / "adapter"))) - logps(made)).abs().max() < 1e-4  # of order 5
 
 

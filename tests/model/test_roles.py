@@ -8,18 +8,28 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import ModelError
-from fairlead.model import heads
+from fairlead.encoding.batching import Batch, collate
+from fairlead.model import reward_model
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import Batch, collate
-from fairlead.model.heads import Steps, critic_on_trunk, load_critic, load_reward_model, new_reward_model, reward_on_trunk, shares_trunk
 from fairlead.model.policy import Policy, load_policy
+from fairlead.model.reward_model import (
+    Steps,
+    critic_on_trunk,
+    load_critic,
+    load_reward_model,
+    new_reward_model,
+    reward_on_trunk,
+    shares_trunk,
+)
 from fakes import SHAPES, save_model, shake, turns
 
 CONVERSATIONS = (turns("What is it?", "It is 4."), turns("One?", "Yes, it is green. The sky is blue."))
 
 
 def batch_of(policy: Policy) -> Batch:
-    return collate([policy.encode(messages, num_context=1) for messages in CONVERSATIONS], pad_id=policy.pad_id)
+    return collate(
+        [policy.encode(messages, num_context=1) for messages in CONVERSATIONS], pad_id=policy.pad_id
+    )
 
 
 def save_judge(folder: Path, shape: str = "llama") -> str:
@@ -61,7 +71,9 @@ def test_an_attached_process_reward_model_is_read_at_its_steps(tmp_path: Path) -
     judge, policy = str(tmp_path / "judge"), open_policy(tmp_path)
     attached, alone = reward_on_trunk(policy, judge, name="reward"), load_reward_model(judge)
     rows = [attached.encode(messages) for messages in CONVERSATIONS]
-    assert [sum(row.trained) for row in rows] == [1, 2] and rows == [alone.encode(messages) for messages in CONVERSATIONS]
+    assert [sum(row.trained) for row in rows] == [1, 2] and rows == [
+        alone.encode(messages) for messages in CONVERSATIONS
+    ]
     batch = collate(rows, pad_id=policy.pad_id)
     scores = attached.scores(batch)
     torch.testing.assert_close(scores, alone.scores(batch), atol=1e-5, rtol=1e-4)
@@ -70,7 +82,9 @@ def test_an_attached_process_reward_model_is_read_at_its_steps(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_roles_learn_apart_and_the_reference_stays_the_base_bit_for_bit(tmp_path: Path, checkpointing: bool) -> None:
+def test_roles_learn_apart_and_the_reference_stays_the_base_bit_for_bit(
+    tmp_path: Path, checkpointing: bool
+) -> None:
     judge = save_judge(tmp_path)
     policy = open_policy(tmp_path)
     base = logps(load_policy(str(tmp_path / "base")))
@@ -82,7 +96,12 @@ def test_roles_learn_apart_and_the_reference_stays_the_base_bit_for_bit(tmp_path
     sets = [{id(p) for p in model.trainable().values()} for model in (policy, critic)]
     assert sets[0] and sets[1] and not sets[0] & sets[1]
     for model, result in ((policy, policy.token_logps), (critic, critic.state_values)):
-        others = [p.detach().clone() for other in (policy, critic) if other is not model for p in other.trainable().values()]
+        others = [
+            p.detach().clone()
+            for other in (policy, critic)
+            if other is not model
+            for p in other.trainable().values()
+        ]
         optimizer = torch.optim.SGD(model.trainable().values(), lr=0.1)
         for _ in range(2):  # the first step of an adapter moves its second matrix only
             result(batch).square().sum().backward()
@@ -90,7 +109,9 @@ def test_roles_learn_apart_and_the_reference_stays_the_base_bit_for_bit(tmp_path
             optimizer.step()
             optimizer.zero_grad()
         after = [p for other in (policy, critic) if other is not model for p in other.trainable().values()]
-        assert all(torch.equal(one, other) and other.grad is None for one, other in zip(others, after, strict=True))
+        assert all(
+            torch.equal(one, other) and other.grad is None for one, other in zip(others, after, strict=True)
+        )
     assert not torch.equal(logps(policy), base)
     with policy.as_reference():
         assert torch.equal(logps(policy), base)
@@ -125,7 +146,9 @@ def test_another_base_is_another_trunk(tmp_path: Path) -> None:
     judge = save_judge(tmp_path / "one")
     save_model(tmp_path / "two" / "base", seed=1)
     assert not shares_trunk(open_policy(tmp_path / "two"), judge)
-    assert not shares_trunk(load_policy(str(tmp_path / "one" / "base")), judge)  # no adapter: the network itself is trained
+    assert not shares_trunk(
+        load_policy(str(tmp_path / "one" / "base")), judge
+    )  # no adapter: the network itself is trained
     full = new_reward_model(str(tmp_path / "one" / "base"), run_seed=0)
     full.save(tmp_path / "full")
     assert not shares_trunk(open_policy(tmp_path / "one"), str(tmp_path / "full"))
@@ -133,7 +156,7 @@ def test_another_base_is_another_trunk(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
     judge = save_judge(tmp_path)
-    adapter = Path(judge) / heads.ADAPTER
+    adapter = Path(judge) / reward_model.ADAPTER
     settings = (adapter / "adapter_config.json").read_text()
     (adapter / "adapter_config.json").write_text(settings.replace('"r": 4', '"r": 3'))
     with pytest.raises(ModelError, match="not those of its settings"):
@@ -149,6 +172,8 @@ def test_roles_on_one_network_may_run_in_different_ways(tmp_path: Path) -> None:
     critic = critic_on_trunk(policy, judge, run_seed=0)
     policy.paths.packed = True
     before, values = logps(policy), critic.state_values(batch_of(policy)).detach()
-    critic.paths.own_modules = False  # the model's own attention, which cannot read what a packed row may look at
+    critic.paths.own_modules = (
+        False  # the model's own attention, which cannot read what a packed row may look at
+    )
     torch.testing.assert_close(critic.state_values(batch_of(policy)).detach(), values, atol=1e-5, rtol=1e-4)
     assert torch.equal(logps(policy), before)

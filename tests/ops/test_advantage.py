@@ -54,7 +54,13 @@ def test_a_prompt_before_and_padding_after_change_nothing() -> None:
     alone, _ = gae(rewards, values, torch.ones(1, 3, dtype=torch.bool), gamma=0.9, lam=0.8)
     junk = torch.full((1, 2), 9.0)
     mask = tensor([[False, False, True, True, True, False, False]])
-    among, returns = gae(torch.cat([junk, rewards, junk], dim=1), torch.cat([junk, values, junk], dim=1), mask, gamma=0.9, lam=0.8)
+    among, returns = gae(
+        torch.cat([junk, rewards, junk], dim=1),
+        torch.cat([junk, values, junk], dim=1),
+        mask,
+        gamma=0.9,
+        lam=0.8,
+    )
     assert torch.equal(among[:, 2:5], alone)
     assert among[~mask].tolist() == [0.0] * 4
     assert returns[~mask].tolist() == [0.0] * 4
@@ -77,6 +83,8 @@ def test_scores_of_a_group_by_hand() -> None:
     # 1 - (2 + 6) / 2;  2 - (1 + 6) / 2;  6 - (1 + 2) / 2
     assert leave_one_out_advantages(scores)[0].tolist() == approx([-3, -1.5, 4.5])
     # deviations -2 -1 3 0 0 0, variance 14 / 5
-    assert batch_advantages(scores)[0].tolist() == approx([-2 / 2.8**0.5, -1 / 2.8**0.5, 3 / 2.8**0.5], abs=1e-3)
+    assert batch_advantages(scores)[0].tolist() == approx(
+        [-2 / 2.8**0.5, -1 / 2.8**0.5, 3 / 2.8**0.5], abs=1e-3
+    )
     for advantages in (group_advantages, leave_one_out_advantages, batch_advantages):
         assert advantages(scores)[1].tolist() == [0, 0, 0]  # answers that are all alike teach nothing

@@ -81,10 +81,16 @@ def all_at_once(hidden: Tensor, head: Head) -> Tensor:
 
 
 @pytest.mark.parametrize("chunk_logits", [7, 30, 10_000])
-@pytest.mark.parametrize(("bias", "scale", "softcap"), [(False, 1.0, 0.0), (True, 1.0, 0.0), (True, 0.25, 0.0), (True, 2.0, 3.0)])
-def test_chunks_equal_the_whole_with_their_gradients(bias: bool, scale: float, softcap: float, chunk_logits: int) -> None:
+@pytest.mark.parametrize(
+    ("bias", "scale", "softcap"), [(False, 1.0, 0.0), (True, 1.0, 0.0), (True, 0.25, 0.0), (True, 2.0, 3.0)]
+)
+def test_chunks_equal_the_whole_with_their_gradients(
+    bias: bool, scale: float, softcap: float, chunk_logits: int
+) -> None:
     def leaves() -> tuple[Tensor, Head]:
-        head = Head(WEIGHT.clone().requires_grad_(), BIAS.clone().requires_grad_() if bias else None, scale, softcap)
+        head = Head(
+            WEIGHT.clone().requires_grad_(), BIAS.clone().requires_grad_() if bias else None, scale, softcap
+        )
         return HIDDEN.clone().requires_grad_(), head
 
     hidden, head = leaves()
@@ -124,4 +130,6 @@ def test_under_autocast_only_the_products_are_rounded() -> None:
         found = linear_logps(HIDDEN, Head(WEIGHT), TARGETS).logps
     logits = (HIDDEN.bfloat16() @ WEIGHT.bfloat16().T).float()
     assert found.dtype == torch.float32
-    assert (found - torch.log_softmax(logits, dim=1).gather(1, TARGETS[:, None]).squeeze(1)).abs().max() < 1e-5
+    assert (
+        found - torch.log_softmax(logits, dim=1).gather(1, TARGETS[:, None]).squeeze(1)
+    ).abs().max() < 1e-5

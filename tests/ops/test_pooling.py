@@ -4,7 +4,15 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
-from fairlead.ops.pooling import Pool, StepPool, disagreement, lagrangian, pooled, pooled_steps, raised_multiplier
+from fairlead.ops.pooling import (
+    Pool,
+    StepPool,
+    disagreement,
+    lagrangian,
+    pooled,
+    pooled_steps,
+    raised_multiplier,
+)
 
 
 def test_three_members_by_hand() -> None:
@@ -42,7 +50,9 @@ def test_the_lagrangian_by_hand() -> None:
     found = lagrangian(tensor([1.0]), tensor([[0.5], [3.0]]), tensor([1.0, 0.0]), tensor([2.0, 1.0]))
     assert found.tolist() == approx([0.75], abs=1e-6)
     score = tensor([1.0, -2.0])
-    assert torch.equal(lagrangian(score, tensor([[5.0, 5.0]]), tensor([9.0]), tensor([0.0])), score)  # a constraint at rest
+    assert torch.equal(
+        lagrangian(score, tensor([[5.0, 5.0]]), tensor([9.0]), tensor([0.0])), score
+    )  # a constraint at rest
 
 
 def test_a_multiplier_rises_below_its_floor_and_falls_above_it_but_not_under_nothing() -> None:
@@ -91,7 +101,12 @@ IS_END = tensor([[False, True, True, True], [True, False, False, False], [False,
 @pytest.mark.parametrize(
     ("pool", "expected"),
     # 1/4; (3/4)(1/2)(1/4) = 3/32; (3/4 + 1/2 + 1/4) / 3; 1/4.  One step is itself; no step is nothing right.
-    [("minimum", [0.25, 0.75, 0.0]), ("product", [3 / 32, 0.75, 0.0]), ("mean", [0.5, 0.75, 0.0]), ("last", [0.25, 0.75, 0.0])],
+    [
+        ("minimum", [0.25, 0.75, 0.0]),
+        ("product", [3 / 32, 0.75, 0.0]),
+        ("mean", [0.5, 0.75, 0.0]),
+        ("last", [0.25, 0.75, 0.0]),
+    ],
 )
 def test_steps_pooled_by_hand(pool: StepPool, expected: list[float]) -> None:
     assert pooled_steps(STEPS, IS_END, pool=pool).tolist() == approx(expected, abs=1e-6)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.data.records import Message, Messages
-from fairlead.model.encode import encode_conversation
+from fairlead.encoding.chat import encode_conversation
 from fairlead.model.load import PLAIN_TEMPLATE
 from fakes import tokenizer
 
@@ -14,7 +14,21 @@ INNER = tokenizer()
 PLAIN = copy.deepcopy(INNER)
 PLAIN.chat_template = PLAIN_TEMPLATE
 
-PIECES = (" ", "\n", "\t", "<|", "end", "|>", "'s", "é", "🙂", "e\u0301", "the sky", "42", ":")  # that tokenizers treat specially
+PIECES = (
+    " ",
+    "\n",
+    "\t",
+    "<|",
+    "end",
+    "|>",
+    "'s",
+    "é",
+    "🙂",
+    "e\u0301",
+    "the sky",
+    "42",
+    ":",
+)  # that tokenizers treat specially
 
 texts = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),  # all that JSON can carry
@@ -26,12 +40,21 @@ texts = st.one_of(
 def conversations(draw: st.DrawFn) -> Messages:
     system = (Message("system", draw(texts)),) if draw(st.booleans()) else ()
     pairs = draw(st.lists(st.tuples(texts, texts), min_size=1, max_size=3))
-    return system + tuple(message for asked, answer in pairs for message in (Message("user", asked), Message("assistant", answer)))
+    return system + tuple(
+        message
+        for asked, answer in pairs
+        for message in (Message("user", asked), Message("assistant", answer))
+    )
 
 
 def trained_text(inner: object, messages: Messages, num_context: int = 0) -> str:
-    encoded = encode_conversation(inner, messages, stop_ids=frozenset([INNER.eos_token_id]), num_context=num_context)  # type: ignore[arg-type]
-    return str(INNER.decode([token for token, trained in zip(encoded.tokens, encoded.trained, strict=True) if trained]))
+    stop_ids = frozenset([INNER.eos_token_id])
+    encoded = encode_conversation(inner, messages, stop_ids=stop_ids, num_context=num_context)  # type: ignore[arg-type]
+    return str(
+        INNER.decode(
+            [token for token, trained in zip(encoded.tokens, encoded.trained, strict=True) if trained]
+        )
+    )
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

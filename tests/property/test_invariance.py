@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from fairlead.encoding.batching import Batch, collate, in_micro_batches
+from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import Batch, collate, in_micro_batches
-from fairlead.model.encode import Encoded
-from fairlead.model.heads import new_reward_model
+from fairlead.model.reward_model import new_reward_model
 from fakes import SHAPES, policy, save_model, turns
 
 CONVERSATIONS = (
@@ -78,6 +78,8 @@ def test_what_padding_consists_of_does_not_matter(tmp_path: Path) -> None:
 @torch.no_grad()
 def test_a_row_does_depend_on_its_own_prompt(tmp_path: Path) -> None:  # or the tests above could never fail
     made = policy(tmp_path / "base")
-    one, two = (made.encode(turns(asked, "It is 4."), num_context=1) for asked in ("What is it?", "What is it!"))
+    one, two = (
+        made.encode(turns(asked, "It is 4."), num_context=1) for asked in ("What is it?", "What is it!")
+    )
     first, second = (made.token_logps(collate([row], pad_id=made.pad_id)) for row in (one, two))
     assert (first - second).abs().max() > 0.01

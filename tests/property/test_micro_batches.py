@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fairlead.core import jsonl
-from fairlead.model.batch import collate, micro_batches
-from fairlead.model.heads import ScalarModel, new_reward_model
+from fairlead.encoding.batching import collate, micro_batches
 from fairlead.model.policy import Policy
+from fairlead.model.reward_model import ScalarModel, new_reward_model
 from fairlead.recipes import alternate, dpo, kto, ppo, process_reward, reward, sft, uft
 from fakes import (
     policy,
@@ -46,17 +46,33 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "kto": (kto, {"binary": "data/binary.jsonl", "batch": 1000}),
     "uft": (
         uft,
-        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "ratings": "data/ratings.jsonl"}
+        {
+            "demonstrations": "data/demonstrations.jsonl",
+            "comparisons": "data/comparisons.jsonl",
+            "ratings": "data/ratings.jsonl",
+        }
         | {"batch": 1000, "beta": 0.3},
     ),
     "alternate": (
         alternate,
-        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "batch": 1000, "steps": 2}
+        {
+            "demonstrations": "data/demonstrations.jsonl",
+            "comparisons": "data/comparisons.jsonl",
+            "batch": 1000,
+            "steps": 2,
+        }
         | {"lr": 1e-12},  # a step of each kind
     ),
     "ppo": (
         ppo,
-        {"prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "steps": 1, "epochs": 1, "batch": 24, "max_new_tokens": 12},
+        {
+            "prompts": "data/prompts.jsonl",
+            "reward": "rule:data/vowels.py",
+            "steps": 1,
+            "epochs": 1,
+            "batch": 24,
+            "max_new_tokens": 12,
+        },
     ),
 }
 
@@ -78,7 +94,9 @@ def difference(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_recipes_step_does_not_depend_on_the_budget(tmp_path: Path, learner: str, shape: str) -> None:
     project = project_with_base(tmp_path, shape)
-    jsonl.write(project.data / "earlier.jsonl", [{"text": "The sky is blue. " * (1 + i % 4)} for i in range(12)])
+    jsonl.write(
+        project.data / "earlier.jsonl", [{"text": "The sky is blue. " * (1 + i % 4)} for i in range(12)]
+    )
     recipe, options = LEARNERS[learner]
     found: dict[int, dict[str, Tensor]] = {}
     logged: dict[int, dict[str, float]] = {}
@@ -90,7 +108,9 @@ def test_a_recipes_step_does_not_depend_on_the_budget(tmp_path: Path, learner: s
     for budget in BUDGETS[:-1]:
         for name, whole in found[BUDGETS[-1]].items():
             assert difference(whole, found[budget][name]) < 1e-6, (name, budget)
-        assert logged[budget] == approx(logged[BUDGETS[-1]], abs=1e-3, rel=1e-5)  # sums of log-probabilities are of order 100
+        assert logged[budget] == approx(
+            logged[BUDGETS[-1]], abs=1e-3, rel=1e-5
+        )  # sums of log-probabilities are of order 100
 
 
 def off_policy(folder: Path) -> tuple[Policy, ScalarModel, ppo.Experience]:
@@ -98,7 +118,10 @@ def off_policy(folder: Path) -> tuple[Policy, ScalarModel, ppo.Experience]:
     actor = policy(folder / "base")
     critic = new_reward_model(str(folder / "base"), run_seed=0)
     batch = collate(
-        [actor.encode(turns("Say it." + " Please." * (i % 3), "It is. " * (1 + i % 5)), num_context=1) for i in range(11)],
+        [
+            actor.encode(turns("Say it." + " Please." * (i % 3), "It is. " * (1 + i % 5)), num_context=1)
+            for i in range(11)
+        ],
         pad_id=actor.pad_id,
     )
     generator = torch.Generator().manual_seed(0)
@@ -148,15 +171,23 @@ def test_ppos_backward_is_the_mean_over_the_tokens_of_its_rows(tmp_path: Path) -
             old, advantage = float(experience.old_logps[row, t]), float(experience.advantages[row, t])
             ratio = math.exp(float(logps[row, t]) - old)
             policy_losses.append(max(-advantage * ratio, -advantage * min(max(ratio, 0.8), 1.2)))
-            value, before, target = (float(x[row, t]) for x in (values, experience.old_values, experience.returns))
+            value, before, target = (
+                float(x[row, t]) for x in (values, experience.old_values, experience.returns)
+            )
             held = before + min(max(value - before, -0.2), 0.2)
             value_losses.append(0.5 * max((value - target) ** 2, (held - target) ** 2))
             clipped.append(float(abs(ratio - 1) > 0.2))
-    for name, losses in (("policy_loss", policy_losses), ("value_loss", value_losses), ("clip_frac", clipped)):
+    for name, losses in (
+        ("policy_loss", policy_losses),
+        ("value_loss", value_losses),
+        ("clip_frac", clipped),
+    ):
         assert metrics[name] == approx(sum(losses) / len(losses), abs=1e-5), name  # of order 1
 
 
-def test_the_mean_of_micro_batches_means_would_be_another_gradient(tmp_path: Path) -> None:  # or 1e-6 would say nothing
+def test_the_mean_of_micro_batches_means_would_be_another_gradient(
+    tmp_path: Path,
+) -> None:  # or 1e-6 would say nothing
     actor = policy(tmp_path / "base")
     rows = [actor.encode(turns("Say it.", "It is. " * (1 + i % 5)), num_context=1) for i in range(10)]
     groups = micro_batches([len(row) for row in rows], 60)

@@ -1,8 +1,7 @@
 import re
 
-import fixtures
-
 from fairlead.report.admission_page import render_admission
+from report import fixtures
 
 
 def plain(html: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-import fixtures
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
@@ -13,6 +12,7 @@ import get_chromium
 from fairlead.report.admission_page import render_admission
 from fairlead.report.round_page import render_round
 from fairlead.report.run_page import render_run
+from report import fixtures
 
 
 def chromium() -> str | None:
@@ -38,7 +38,9 @@ ARGUMENTS = [
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path; install one to look at the reports"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on the path; install one to look at the reports"
+    ),
 ]
 
 Write = Callable[[], str]
@@ -52,7 +54,11 @@ PAGES = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[dict[bool, BrowserContext]]:
     """One Chromium per setting of JavaScript, on a profile of its own."""
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as on, tempfile.TemporaryDirectory() as off:
+    with (
+        sync_playwright() as playwright,
+        tempfile.TemporaryDirectory() as on,
+        tempfile.TemporaryDirectory() as off,
+    ):
         contexts = {
             script: playwright.chromium.launch_persistent_context(
                 folder, executable_path=CHROMIUM, args=ARGUMENTS, java_script_enabled=script
@@ -64,7 +70,9 @@ def browser() -> Iterator[dict[bool, BrowserContext]]:
             context.close()
 
 
-def opened(context: BrowserContext, html: str, folder: Path, width: int = 1280) -> tuple[Page, list[str], list[str]]:
+def opened(
+    context: BrowserContext, html: str, folder: Path, width: int = 1280
+) -> tuple[Page, list[str], list[str]]:
     """The page, what it wrote to the console or threw, and what it asked for beyond itself."""
     path = folder / "report.html"
     path.write_text(html, encoding="utf-8")
@@ -81,7 +89,9 @@ def opened(context: BrowserContext, html: str, folder: Path, width: int = 1280) 
 
 @pytest.mark.parametrize("write", PAGES)
 @pytest.mark.parametrize("width", [320, 375, 1280, 1920])
-def test_nothing_overflows_sideways(browser: dict[bool, BrowserContext], tmp_path: Path, write: Write, width: int) -> None:
+def test_nothing_overflows_sideways(
+    browser: dict[bool, BrowserContext], tmp_path: Path, write: Write, width: int
+) -> None:
     page, _, _ = opened(browser[True], write(), tmp_path, width)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -106,7 +116,9 @@ def test_nothing_is_written_to_the_console_and_nothing_is_fetched(
 
 
 @pytest.mark.parametrize("write", PAGES)
-def test_hostile_answers_are_shown_as_text_and_do_not_run(browser: dict[bool, BrowserContext], tmp_path: Path, write: Write) -> None:
+def test_hostile_answers_are_shown_as_text_and_do_not_run(
+    browser: dict[bool, BrowserContext], tmp_path: Path, write: Write
+) -> None:
     page, _, _ = opened(browser[True], write(), tmp_path)
     assert page.title() != "owned"
     assert page.locator("body script, body img").count() == 0
@@ -115,7 +127,9 @@ def test_hostile_answers_are_shown_as_text_and_do_not_run(browser: dict[bool, Br
 
 
 @pytest.mark.parametrize("write", PAGES)
-def test_the_policy_stops_a_script_that_got_in(browser: dict[bool, BrowserContext], tmp_path: Path, write: Write) -> None:
+def test_the_policy_stops_a_script_that_got_in(
+    browser: dict[bool, BrowserContext], tmp_path: Path, write: Write
+) -> None:
     # The second line of defence, tried by breaking the first.
     broken = write().replace("</body>", "<script>document.title = 'owned'</script></body>")
     page, complaints, _ = opened(browser[True], broken, tmp_path)
@@ -125,7 +139,9 @@ def test_the_policy_stops_a_script_that_got_in(browser: dict[bool, BrowserContex
 
 
 @pytest.mark.parametrize("write", PAGES[:2])
-def test_without_javascript_everything_is_there(browser: dict[bool, BrowserContext], tmp_path: Path, write: Write) -> None:
+def test_without_javascript_everything_is_there(
+    browser: dict[bool, BrowserContext], tmp_path: Path, write: Write
+) -> None:
     page, _, _ = opened(browser[False], write(), tmp_path)
     assert page.locator("h1").is_visible()
     assert page.locator("svg.curves").first.is_visible()

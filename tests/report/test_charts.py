@@ -40,7 +40,9 @@ def words(chart: Markup) -> str:
 
 @given(some.lists(points, max_size=3))
 def test_a_line_chart_places_every_series_inside_its_view_box(all_points: list[list[charts.Point]]) -> None:
-    chart = charts.line([Series(f"s{index}", sorted(one)) for index, one in enumerate(all_points)], title="Any")
+    chart = charts.line(
+        [Series(f"s{index}", sorted(one)) for index, one in enumerate(all_points)], title="Any"
+    )
     assert all(-1 <= place <= 361 for place in coordinates(chart))
 
 
@@ -100,25 +102,33 @@ def test_values_that_are_not_finite_are_counted() -> None:
 
 
 def test_one_point_is_a_dot_in_the_middle() -> None:
-    dot = next(element for element in parse(charts.line([Series("gold", [(7, 0.5)])], title="Gold")).iter("circle"))
+    dot = next(
+        element for element in parse(charts.line([Series("gold", [(7, 0.5)])], title="Gold")).iter("circle")
+    )
     assert float(dot.attrib["cx"]) == approx((charts.LEFT + charts.WIDTH - charts.RIGHT) / 2, abs=0.1)
 
 
 def test_a_rising_curve_rises_on_the_page() -> None:
-    curve = next(parse(charts.line([Series("gold", [(0, 0.0), (1, 0.5), (2, 1.0)])], title="Gold")).iter("polyline"))
+    curve = next(
+        parse(charts.line([Series("gold", [(0, 0.0), (1, 0.5), (2, 1.0)])], title="Gold")).iter("polyline")
+    )
     places = [tuple(map(float, pair.split(","))) for pair in curve.attrib["points"].split()]
     assert places[0][0] < places[1][0] < places[2][0] and places[0][1] > places[1][1] > places[2][1]
 
 
 def test_first_last_lowest_and_highest_can_be_read() -> None:
-    said = words(charts.line([Series("loss", [(1, 2.0), (2, 3.5), (3, 0.25), (4, 0.5)])], title="Loss", unit="nats"))
+    said = words(
+        charts.line([Series("loss", [(1, 2.0), (2, 3.5), (3, 0.25), (4, 0.5)])], title="Loss", unit="nats")
+    )
     assert "2 → 0.500 min 0.250 · max 3.50" in said
 
 
 def test_a_spike_survives_thinning() -> None:
     long = [(float(step), 1.0) for step in range(5000)]
     long[3217] = (3217.0, 9.0)
-    raw = next(element for element in parse(charts.line([Series("loss", long)], title="Loss")).iter("polyline"))
+    raw = next(
+        element for element in parse(charts.line([Series("loss", long)], title="Loss")).iter("polyline")
+    )
     places = [float(pair.split(",")[1]) for pair in raw.attrib["points"].split()]
     assert len(places) <= charts.MOST_POINTS + 2
     assert min(places) < max(places) - 100  # the spike, most of the height of the plot
@@ -139,7 +149,9 @@ def test_a_chart_has_a_title_and_a_description_for_those_who_do_not_see_it() -> 
 def test_every_text_is_escaped() -> None:
     ok = Interval(0.5, 0.4, 0.6, 9)
     for chart in (
-        charts.line([Series(HOSTILE, [(1, 1.0)]), Series("b", [(1, 1.0)])], title=HOSTILE, unit=HOSTILE, note=HOSTILE),
+        charts.line(
+            [Series(HOSTILE, [(1, 1.0)]), Series("b", [(1, 1.0)])], title=HOSTILE, unit=HOSTILE, note=HOSTILE
+        ),
         charts.intervals([Row(HOSTILE, ok)], title=HOSTILE),
         charts.bars([Group(HOSTILE, {"base": 0.1})], STAGES, title=HOSTILE),
         charts.dots([Group(HOSTILE, {"base": 0.1})], STAGES, title=HOSTILE),
@@ -150,9 +162,14 @@ def test_every_text_is_escaped() -> None:
 
 
 def test_an_interval_bar_ends_at_its_value_and_its_whisker_at_the_bounds() -> None:
-    chart = charts.intervals([Row("Aligned", Interval(0.5, 0.25, 0.75, 40), "aligned")], title="Gold", reference=1.0)
+    chart = charts.intervals(
+        [Row("Aligned", Interval(0.5, 0.25, 0.75, 40), "aligned")], title="Gold", reference=1.0
+    )
     bar = next(parse(chart).iter("rect"))
-    assert (bar.attrib["x"], bar.attrib["width"]) == ("0.00%", "50.00%")  # the axis runs from 0 to the reference, 1
+    assert (bar.attrib["x"], bar.attrib["width"]) == (
+        "0.00%",
+        "50.00%",
+    )  # the axis runs from 0 to the reference, 1
     whisker = next(line for line in parse(chart).iter("line") if line.attrib["class"] == "error")
     assert (whisker.attrib["x1"], whisker.attrib["x2"]) == ("25.00%", "75.00%")
     assert "0.50 [0.25, 0.75]" in words(chart)
@@ -181,5 +198,10 @@ def test_dots_leave_out_a_stage_that_was_not_measured() -> None:
 
 
 def test_a_sparkline_of_less_than_two_values_is_nothing() -> None:
-    assert charts.sparkline([], label="x") == charts.sparkline([1.0], label="x") == charts.sparkline([math.nan, 1], label="x") == ""
+    assert (
+        charts.sparkline([], label="x")
+        == charts.sparkline([1.0], label="x")
+        == charts.sparkline([math.nan, 1], label="x")
+        == ""
+    )
     assert "polyline" in charts.sparkline([3.0, 3.0], label="x")

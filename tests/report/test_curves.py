@@ -15,7 +15,11 @@ def test_a_metric_alone_of_a_pair_says_which_one_it_is() -> None:
 
 
 def test_an_unknown_metric_is_charted_under_its_name_after_the_known_ones() -> None:
-    assert captions([{"step": 1, "tokens_per_s": 9.0, "lr": 0.1, "reward": 1.0}]) == ["Reward", "Learning rate", "tokens_per_s"]
+    assert captions([{"step": 1, "tokens_per_s": 9.0, "lr": 0.1, "reward": 1.0}]) == [
+        "Reward",
+        "Learning rate",
+        "tokens_per_s",
+    ]
 
 
 def test_what_is_not_a_number_is_no_metric() -> None:
@@ -47,7 +51,13 @@ def test_every_metric_of_the_recipes_is_known() -> None:
             "lr",
             "grad_norm",
         ),
-        *("chosen_logratio", "rejected_logratio", "desirable_logratio", "undesirable_logratio", "reference_point"),
+        *(
+            "chosen_logratio",
+            "rejected_logratio",
+            "desirable_logratio",
+            "undesirable_logratio",
+            "reference_point",
+        ),
         *("demonstration_loss", "comparison_loss", "binary_loss", "rating_loss", "demonstration_logratio"),
         *("sft_loss", "held_out_sft_loss", "dpo_loss", "held_out_dpo_loss"),
         *("reward", "score", "gold", "kl", "kl_k3", "kl_coef", "entropy", "response_tokens", "finished_frac"),

@@ -2,11 +2,11 @@ import copy
 import re
 from typing import Any
 
-import fixtures
 import pytest
 
 from fairlead.report.round_page import RoundPage, headline, render_round
 from fairlead.stats.interval import Interval
+from report import fixtures
 
 
 def plain(html: str) -> str:
@@ -31,7 +31,9 @@ def test_the_headline_is_one_sentence_with_the_number_and_its_interval() -> None
         (0.55, 0.5, 0.6, "showed no clear preference"),
     ],
 )
-def test_the_headline_claims_no_more_than_the_interval_allows(value: float, low: float, high: float, claim: str) -> None:
+def test_the_headline_claims_no_more_than_the_interval_allows(
+    value: float, low: float, high: float, claim: str
+) -> None:
     assert claim in headline(Interval(value, low, high, 300), "Judges").before
 
 
@@ -67,13 +69,19 @@ def test_the_three_figures_come_from_the_summary() -> None:
         (0.55, 0.51, 0.59, "treat every reward on this page with suspicion"),
     ],
 )
-def test_the_reward_model_is_judged_beside_length_alone(accuracy: float, low: float, high: float, verdict: str) -> None:
+def test_the_reward_model_is_judged_beside_length_alone(
+    accuracy: float, low: float, high: float, verdict: str
+) -> None:
     reward = {"accuracy": accuracy, "low": low, "high": high, "n": 500, "length_only": 0.558}
     assert verdict in plain(render_round(fixtures.round_page(summary=summary(reward_model=reward))))
 
 
 def test_model_output_is_text() -> None:
-    html = render_round(fixtures.round_page(title=fixtures.HOSTILE, lineage_text=fixtures.HOSTILE, environment={"a": fixtures.HOSTILE}))
+    html = render_round(
+        fixtures.round_page(
+            title=fixtures.HOSTILE, lineage_text=fixtures.HOSTILE, environment={"a": fixtures.HOSTILE}
+        )
+    )
     assert "<script" not in html and "<img" not in html and "<b>made</b>" not in html
     assert "&lt;script&gt;" in html and "&lt;b&gt;made&lt;/b&gt; no sense" in html
 
@@ -87,7 +95,12 @@ def test_answers_after_the_first_six_are_behind_a_click() -> None:
 
 def test_a_round_with_nothing_but_its_summary_has_a_page() -> None:
     said = plain(render_round(RoundPage(title="Bare", summary=fixtures.SUMMARY)))
-    assert "No answers were kept." in said and "No curves were logged." in said and "not recorded" in said and "no data" in said
+    assert (
+        "No answers were kept." in said
+        and "No curves were logged." in said
+        and "not recorded" in said
+        and "no data" in said
+    )
 
 
 def test_the_same_data_gives_the_same_page() -> None:

@@ -1,8 +1,7 @@
 import re
 
-import fixtures
-
 from fairlead.report.run_page import MOST_EVENTS, RunPage, render_run
+from report import fixtures
 
 
 def plain(html: str) -> str:
@@ -25,11 +24,19 @@ def test_the_page_says_what_the_run_did_on_what_and_what_came_out() -> None:
 
 def test_a_run_that_has_logged_nothing_has_a_page() -> None:
     said = plain(render_run(RunPage(title="Early", recipe="sft", run_id="sft-x", metrics=[], config={})))
-    assert "Nothing has been logged yet." in said and "It has made no artifact yet." in said and "It read no inputs." in said
+    assert (
+        "Nothing has been logged yet." in said
+        and "It has made no artifact yet." in said
+        and "It read no inputs." in said
+    )
 
 
 def test_model_output_is_text() -> None:
-    html = render_run(fixtures.run_page(title=fixtures.HOSTILE, lineage_text=fixtures.HOSTILE, config={"a": fixtures.HOSTILE}))
+    html = render_run(
+        fixtures.run_page(
+            title=fixtures.HOSTILE, lineage_text=fixtures.HOSTILE, config={"a": fixtures.HOSTILE}
+        )
+    )
     assert "<script" not in html and "<img" not in html
     assert "&lt;script&gt;" in html
     assert "\x07" not in html and "\u202e" not in html
@@ -55,4 +62,8 @@ def test_many_events_are_cut_in_the_middle_and_counted() -> None:
     events = [{"at": "t", "event": f"e{index}"} for index in range(MOST_EVENTS + 7)]
     html = render_run(fixtures.run_page(events=events))
     assert "7 events not shown" in html
-    assert "<td>e0</td>" in html and f"<td>e{MOST_EVENTS + 6}</td>" in html and f"<td>e{MOST_EVENTS // 2 + 3}</td>" not in html
+    assert (
+        "<td>e0</td>" in html
+        and f"<td>e{MOST_EVENTS + 6}</td>" in html
+        and f"<td>e{MOST_EVENTS // 2 + 3}</td>" not in html
+    )

@@ -30,7 +30,8 @@ def test_number(value: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "shown"), [(0.837, "84 %"), (0, "0 %"), (1, "100 %"), (0.003, "0.3 %"), (0.998, "99.8 %"), (-0.04, "−4 %")]
+    ("share", "shown"),
+    [(0.837, "84 %"), (0, "0 %"), (1, "100 %"), (0.003, "0.3 %"), (0.998, "99.8 %"), (-0.04, "−4 %")],
 )
 def test_percent_never_says_none_or_all_unless_it_is(share: float, shown: str) -> None:
     assert text.percent(share) == shown.replace(" ", text.NARROW_SPACE)

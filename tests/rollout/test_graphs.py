@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
 from fairlead.rollout import graphs
-from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.sampler import sample
 from fairlead.rollout.slots import Slots
 from fakes import MORE_SHAPES, SHAPES, network
 
@@ -18,7 +18,16 @@ LIMITS = [20, 3, 31, 8, 14, 2, 25, 1]
 
 
 def drawn(model: PreTrainedModel) -> list[Rollout]:
-    return sample(model, PROMPTS, Sampling(max_new_tokens=31), stop_ids=frozenset(), pad_id=0, run_seed=3, slots=4, limits=LIMITS)
+    return sample(
+        model,
+        PROMPTS,
+        Sampling(max_new_tokens=31),
+        stop_ids=frozenset(),
+        pad_id=0,
+        run_seed=3,
+        slots=4,
+        limits=LIMITS,
+    )
 
 
 class Recorder:
@@ -53,6 +62,10 @@ def test_steps_of_fixed_shapes_draw_the_same_tokens(monkeypatch: pytest.MonkeyPa
     found = drawn(network(shape))
     assert [rollout.tokens for rollout in found] == [rollout.tokens for rollout in expected]
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(torch.tensor(one.logps), torch.tensor(other.logps), atol=1e-4, rtol=0)  # of order 5
-    assert recorder.widths <= {16, 32, 44} and len(recorder.widths) > 1  # 44: the prompt of 30 and its 14 tokens fill a slot
+        torch.testing.assert_close(
+            torch.tensor(one.logps), torch.tensor(other.logps), atol=1e-4, rtol=0
+        )  # of order 5
+    assert (
+        recorder.widths <= {16, 32, 44} and len(recorder.widths) > 1
+    )  # 44: the prompt of 30 and its 14 tokens fill a slot
     assert recorder.made < recorder.replayed / 3

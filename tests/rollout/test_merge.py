@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from fairlead.core.errors import ModelError
+from fairlead.encoding.batching import collate
+from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import collate
-from fairlead.model.encode import Encoded
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.engine import sample
 from fairlead.rollout.merge import LONGEST, PROMPTS, TOLERANCE, merge_adapter
 from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.sampler import sample
 from fakes import save_model, shake, turns
 
 BATCH = collate([Encoded(tuple(range(5, 15)), (False,) * 3 + (True,) * 7)], pad_id=0)
@@ -34,7 +34,10 @@ def test_an_ordinary_merge_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_merge_that_changes_what_is_said_is_refused_with_a_remedy(tmp_path: Path) -> None:
     folder = adapter(tmp_path, Lora(4, 8, base_bits=4))
-    with pytest.raises(ModelError, match=r"adapter: merged, it would not .* [0-9.]+ nats away .* at most 0.02 .* add --keep-rounding"):
+    with pytest.raises(
+        ModelError,
+        match=r"adapter: merged, it would not .* [0-9.]+ nats away .* at most 0.02 .* add --keep-rounding",
+    ):
         merge_adapter(folder, PROMPTS)
     merged, gap = merge_adapter(folder, PROMPTS, keep_rounding=True)
     assert abs(gap.kl) < 1e-6
@@ -71,7 +74,10 @@ def test_the_gap_by_hand(tmp_path: Path) -> None:
     kl, logp = 0.0, 0.0
     for t in range(len(from_seed.prompt_tokens), len(from_seed.prompt_tokens) + len(from_seed.tokens)):
         tokens = torch.tensor([[*from_seed.prompt_tokens, *from_seed.tokens][:t]])
-        p, q = (policy.network(tokens).logits[0, -1].detach().double().softmax(dim=-1) for policy in (trained, full))
+        p, q = (
+            policy.network(tokens).logits[0, -1].detach().double().softmax(dim=-1)
+            for policy in (trained, full)
+        )
         kl += float((p * (p / q).log()).sum())
         chosen = from_seed.tokens[t - len(from_seed.prompt_tokens)]
         logp += abs(float((p[chosen] / q[chosen]).log()))
@@ -80,11 +86,17 @@ def test_the_gap_by_hand(tmp_path: Path) -> None:
     assert moved == pytest.approx(logp / count, abs=2e-3)
 
 
-REPORTED = (("its next tokens are ", " nats"), ("log-probabilities change by ", ")"), ("mean over ", " tokens"))
+REPORTED = (
+    ("its next tokens are ", " nats"),
+    ("log-probabilities change by ", ")"),
+    ("mean over ", " tokens"),
+)
 
 
 def sampled(policy: Policy) -> Rollout:
     prompt = policy.encode_prompt(turns("Hello!"))
     settings = Sampling(max_new_tokens=LONGEST)
-    (found,) = sample(policy.network, [prompt], settings, stop_ids=policy.stop_ids, pad_id=policy.pad_id, run_seed=0)
+    (found,) = sample(
+        policy.network, [prompt], settings, stop_ids=policy.stop_ids, pad_id=policy.pad_id, run_seed=0
+    )
     return found

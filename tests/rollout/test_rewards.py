@@ -5,8 +5,8 @@ import torch
 from pytest import approx
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.model.batch import collate
-from fairlead.model.heads import Steps, load_reward_model, new_reward_model
+from fairlead.encoding.batching import collate
+from fairlead.model.reward_model import Steps, load_reward_model, new_reward_model
 from fairlead.rollout.rewards import is_rule, open_reward
 from fakes import save_model, turns
 
@@ -50,33 +50,53 @@ def test_a_process_reward_model_pays_the_pooled_steps_on_its_own_scale(tmp_path:
             right = [plain.network(torch.tensor([row.tokens[: t + 1]])).logits.sigmoid().item() for t in ends]
             expected.append((min(right) - 0.25) / 0.5)
     for micro_tokens in (1, 4096):
-        scores = open_reward(str(tmp_path / "verifier"), micro_tokens=micro_tokens)(PROMPTS, answers, FINISHED)
-        assert scores.tolist() == approx([*expected, -0.5], abs=1e-5)  # (0 - 0.25) / 0.5: where nothing is said, nothing is right
+        scores = open_reward(str(tmp_path / "verifier"), micro_tokens=micro_tokens)(
+            PROMPTS, answers, FINISHED
+        )
+        assert scores.tolist() == approx(
+            [*expected, -0.5], abs=1e-5
+        )  # (0 - 0.25) / 0.5: where nothing is said, nothing is right
 
 
 def test_a_rule_reads_prompt_answer_and_whether_it_ended(tmp_path: Path) -> None:
     rule = tmp_path / "rule.py"
-    rule.write_text("def score(prompt, answer, finished):\n    return len(prompt) + 10 * len(answer) + 1000 * finished\n")
+    rule.write_text(
+        "def score(prompt, answer, finished):\n    return len(prompt) + 10 * len(answer) + 1000 * finished\n"
+    )
     # 1 + 160 + 1000, 1 + 160 + 1000, 3 + 170
-    assert open_reward(f"rule:{rule}", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == [1161.0, 1161.0, 173.0]
+    assert open_reward(f"rule:{rule}", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == [
+        1161.0,
+        1161.0,
+        173.0,
+    ]
 
 
 def test_a_file_without_a_rule_is_refused(tmp_path: Path) -> None:
     for text in ("x = 1\n", "score = 3\n"):
         (tmp_path / "rule.py").write_text(text)
-        with pytest.raises(ConfigError, match=r"rule.py: defines no function score\(prompt, answer, finished\)"):
+        with pytest.raises(
+            ConfigError, match=r"rule.py: defines no function score\(prompt, answer, finished\)"
+        ):
             open_reward(f"rule:{tmp_path / 'rule.py'}", micro_tokens=1)
 
 
-def test_gold_is_the_pocket_worlds_rule() -> None:
+def test_gold_is_the_toy_worlds_rule() -> None:
     # right and ended: 1.0; wrong: 0.2 * 0.5 + 0.2 + 0.15 = 0.45; right but cut off: 1 - 0.15
-    assert open_reward("gold", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == approx([1.0, 0.45, 0.85], abs=1e-6)
+    assert open_reward("gold", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == approx(
+        [1.0, 0.45, 0.85], abs=1e-6
+    )
 
 
 def test_gold_knows_no_other_world() -> None:
-    with pytest.raises(DataError, match="only prompts of the pocket world"):
+    with pytest.raises(DataError, match="only prompts of the toy world"):
         open_reward("gold", micro_tokens=1)([turns("Who wrote Faust?")], ["Goethe."], [True])
 
 
 def test_only_gold_and_rules_are_no_reward_models() -> None:
-    assert [is_rule(ref) for ref in ("gold", "rule:a.py", "golden", "reward", "reward-model/gold")] == [True, True, False, False, False]
+    assert [is_rule(ref) for ref in ("gold", "rule:a.py", "golden", "reward", "reward-model/gold")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -11,7 +11,9 @@ LOGITS = tensor([[0.1, 0.2, 0.3, 0.4]]).log()
 
 
 def probabilities(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> list[float]:
-    found: list[float] = sampler_logps(LOGITS, temperature=temperature, top_k=top_k, top_p=top_p).exp()[0].tolist()
+    found: list[float] = (
+        sampler_logps(LOGITS, temperature=temperature, top_k=top_k, top_p=top_p).exp()[0].tolist()
+    )
     return found
 
 
@@ -57,7 +59,9 @@ def test_a_draw_inverts_the_cumulative_distribution() -> None:
 
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
     logps = sampler_logps(tensor([[0.0, 1.0, 2.0, 1.5, 0.0]]), temperature=1.0, top_k=2, top_p=1.0)
-    numbers = torch.cat([torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1], tensor([math.nextafter(1.0, 0.0)])])
+    numbers = torch.cat(
+        [torch.linspace(0, 1, 1001, dtype=torch.float64)[:-1], tensor([math.nextafter(1.0, 0.0)])]
+    )
     assert set(draw(logps.expand(1001, 5), numbers).tolist()) == {2, 3}
 
 

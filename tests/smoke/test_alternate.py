@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.model.encode import Encoded
+from fairlead.encoding.chat import Encoded
 from fairlead.recipes import alternate, dpo, sft
 from fakes import check_finished, policy, project_with_base, train
 
@@ -38,13 +38,23 @@ def test_the_share_spreads_the_steps_evenly(tmp_path: Path) -> None:
 
 
 def test_no_step_is_lost_to_rounding_and_no_kind_goes_without_one() -> None:
-    for steps, share, expected in ((100, 0.29, 29), (50, 0.02, 1), (10, 0.7, 7), (1000, 0.57, 570), (3, 0.5, 1), (2, 0.999, 1)):
+    for steps, share, expected in (
+        (100, 0.29, 29),
+        (50, 0.02, 1),
+        (10, 0.7, 7),
+        (1000, 0.57, 570),
+        (3, 0.5, 1),
+        (2, 0.999, 1),
+    ):
         turns = alternate.sft_turns(steps, share)
         assert (len(turns), sum(turns), turns[0]) == (steps, expected, False)
     data: dict[str, Any] = COMMON | DATA
     alternate.Config(**data, steps=100, sft_share=0.01)
     for steps, share in ((50, 0.01), (1, 0.5), (99, 0.01)):
-        with pytest.raises(ValueError, match=f"sft_share = {share}: leaves one of the two kinds without a step in steps = {steps}"):
+        with pytest.raises(
+            ValueError,
+            match=f"sft_share = {share}: leaves one of the two kinds without a step in steps = {steps}",
+        ):
             alternate.Config(**data, steps=steps, sft_share=share)
 
 
@@ -54,11 +64,15 @@ def test_the_first_step_of_each_kind_is_that_of_its_recipe(tmp_path: Path) -> No
     compared = train(project, dpo, **alone | {"name": "dpo", "comparisons": DATA["comparisons"]})
     shown = train(project, sft, **alone | {"name": "sft", "demonstrations": DATA["demonstrations"]})
     first_dpo = train(project, alternate, **COMMON | DATA | {"name": "one", "steps": 2, "lora_rank": 4})
-    first_sft = train(project, alternate, **COMMON | DATA | {"name": "two", "steps": 2, "sft_share": 0.999, "lora_rank": 4})
+    first_sft = train(
+        project, alternate, **COMMON | DATA | {"name": "two", "steps": 2, "sft_share": 0.999, "lora_rank": 4}
+    )
     assert "dpo_loss" in first_dpo.rows[0] and "sft_loss" in first_sft.rows[1]
     assert first_dpo.rows[0]["dpo_loss"] == pytest.approx(compared.rows[0]["loss"], abs=1e-6)
     assert first_dpo.rows[0]["grad_norm"] == pytest.approx(compared.rows[0]["grad_norm"], rel=1e-5)
-    assert shown.rows[0]["loss"] == pytest.approx(first_sft.rows[1]["sft_loss"], rel=0.2)  # after one step on comparisons
+    assert shown.rows[0]["loss"] == pytest.approx(
+        first_sft.rows[1]["sft_loss"], rel=0.2
+    )  # after one step on comparisons
 
 
 def test_a_first_token_carries_no_loss_and_is_not_counted(tmp_path: Path) -> None:

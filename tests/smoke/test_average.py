@@ -21,17 +21,31 @@ def test_every_weight_stands_between(tmp_path: Path) -> None:
     for name, values in found.items():
         assert torch.allclose(values, 0.75 * a[name] + 0.25 * b[name], atol=1e-6), name
     assert not torch.equal(a["model.norm.weight"], b["model.norm.weight"])
-    assert load_policy(str(made.artifact.folder)).network.num_parameters() == made.artifact.manifest.metrics["parameters"]
+    assert (
+        load_policy(str(made.artifact.folder)).network.num_parameters()
+        == made.artifact.manifest.metrics["parameters"]
+    )
     check_finished(project, average, made, **settings)
 
 
 def test_an_adapter_counts_as_the_model_that_it_makes(tmp_path: Path) -> None:
     project = project_with_sft(tmp_path)
     adapted = train(
-        project, sft, name="adapted", model="base", demonstrations="data/demonstrations.jsonl", lr=1e-2, batch=8, warmup=1, lora_rank=4
+        project,
+        sft,
+        name="adapted",
+        model="base",
+        demonstrations="data/demonstrations.jsonl",
+        lr=1e-2,
+        batch=8,
+        warmup=1,
+        lora_rank=4,
     )
     made = train(project, average, name="all", a="base", b="model/adapted", weight=1.0)
-    whole, apart = (dict(load_policy(str(folder)).network.named_parameters()) for folder in (made.artifact.folder, adapted.artifact.folder))
+    whole, apart = (
+        dict(load_policy(str(folder)).network.named_parameters())
+        for folder in (made.artifact.folder, adapted.artifact.folder)
+    )
     base = load_file(project.artifacts / "model" / "base" / "model.safetensors")
     assert set(whole) == set(apart)
     assert all(torch.allclose(whole[name], apart[name], atol=1e-6) for name in whole)

@@ -43,7 +43,11 @@ def test_the_best_answer_that_ended_is_kept_beside_the_worst(tmp_path: Path) -> 
         texts = [text(completion) for completion in row["completions"]]
         assert row["scores"] == approx([sum(c in "aeiou" for c in t) / 4 for t in texts], abs=1e-6)
         assert row["probe_scores"] == row["scores"]
-        ended = [(score, t) for score, t, end in zip(row["scores"], texts, row["finished"], strict=True) if end and t]
+        ended = [
+            (score, t)
+            for score, t, end in zip(row["scores"], texts, row["finished"], strict=True)
+            if end and t
+        ]
         if not ended:
             continue
         high, low = max(score for score, _ in ended), min(score for score, _ in ended)
@@ -71,7 +75,9 @@ def test_what_fewer_answers_would_be_worth(tmp_path: Path) -> None:
     assert [by_n[n]["score"]["value"] for n in by_n] == sorted(by_n[n]["score"]["value"] for n in by_n)
     every = [score for row in rows(made) for score in row["scores"]]
     assert metrics["score"]["value"] == approx(sum(every) / len(every), abs=1e-9)
-    assert by_n["4"]["probe"]["value"] == approx(by_n["4"]["score"]["value"], abs=1e-9)  # the probe is the same rule
+    assert by_n["4"]["probe"]["value"] == approx(
+        by_n["4"]["score"]["value"], abs=1e-9
+    )  # the probe is the same rule
     assert by_n["1"]["kl"] == 0 and by_n["4"]["kl"] == approx(0.6363, abs=1e-4)  # ln 4 - 3/4
 
 
@@ -81,13 +87,25 @@ def test_both_kinds_of_rows_are_learned_from_as_they_are(tmp_path: Path) -> None
     common = {"model": "model/sft", "batch": 8, "lora_rank": 0, "held_out": 0.2, "lr": 1e-3, "warmup": 1}
     learned = train(project, sft, name="from-best", demonstrations="dataset/best", **common)
     preferred = train(project, dpo, name="from-pairs", comparisons="dataset/best", **common)
-    mixed = train(project, sft, name="mixed", demonstrations="data/demonstrations.jsonl", replay="dataset/best", **common)
+    mixed = train(
+        project,
+        sft,
+        name="mixed",
+        demonstrations="data/demonstrations.jsonl",
+        replay="dataset/best",
+        **common,
+    )
     paid = train(project, ppo, name="paid", **PPO | {"ptx": "dataset/best"})
-    centred = train(project, reward, name="judge", comparisons="dataset/best", centre_on="dataset/best", **common)
+    centred = train(
+        project, reward, name="judge", comparisons="dataset/best", centre_on="dataset/best", **common
+    )
     assert any("replay_loss" in row for row in mixed.rows) and "ptx_loss" in paid.rows[0]
     for made in (learned, preferred, mixed, paid, centred):
         shown = lineage.render_text(lineage.ancestors(project, made.artifact))
-        assert all(name in shown for name in ("dataset/best", "model/sft", "file:data/prompts.jsonl", "file:data/vowels.py"))
+        assert all(
+            name in shown
+            for name in ("dataset/best", "model/sft", "file:data/prompts.jsonl", "file:data/vowels.py")
+        )
     assert lineage.verify(project, None) == []
 
 
@@ -105,7 +123,10 @@ def test_a_floor_leaves_prompts_out_and_counts_them(tmp_path: Path) -> None:
     made = train(project, best_of_n, **SETTINGS | {"min_score": 1.5})
     metrics = made.artifact.manifest.metrics
     assert metrics["below_min_score"] > 0
-    floor = [sum(c in "aeiou" for c in text(d.completion)) / 4 for d in read_demonstrations(made.artifact.folder / "demonstrations.jsonl")]
+    floor = [
+        sum(c in "aeiou" for c in text(d.completion)) / 4
+        for d in read_demonstrations(made.artifact.folder / "demonstrations.jsonl")
+    ]
     assert floor and min(floor) >= 1.5
     with pytest.raises(DataError, match="no answer was kept .*below_min_score"):
         train(project, best_of_n, **SETTINGS | {"name": "none", "min_score": 100.0})
@@ -133,10 +154,21 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_with_the_same_bytes(tmp_pat
 
 def test_a_reward_model_that_its_own_report_refuses_is_not_used_unless_it_is_named(tmp_path: Path) -> None:
     project = project_with_sft(tmp_path)
-    judge = train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=0, held_out=0.2)
+    judge = train(
+        project,
+        reward,
+        name="judge",
+        model="base",
+        comparisons="data/comparisons.jsonl",
+        batch=8,
+        lora_rank=0,
+        held_out=0.2,
+    )
     settings = SETTINGS | {"reward": "judge", "n": 2}
     report = judge.artifact.folder / "admission.json"
-    report.write_text(json.dumps({"verdict": "refuse", "reasons": ["It is no better than length."]}), encoding="utf-8")
+    report.write_text(
+        json.dumps({"verdict": "refuse", "reasons": ["It is no better than length."]}), encoding="utf-8"
+    )
     before = digest.of_files(project.artifacts)
     with pytest.raises(GateRefused, match="no better than length"):
         train(project, best_of_n, **settings)

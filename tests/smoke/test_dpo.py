@@ -18,8 +18,14 @@ SETTINGS = {
 
 def answer_logp(policy: Policy, asked: list[dict[str, str]], answer: list[dict[str, str]]) -> float:
     """From the text alone: log p of the answer and its end, summed."""
-    start = len(policy.tokenizer(policy.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))["input_ids"])
-    ids = policy.tokenizer(policy.tokenizer.apply_chat_template(asked + answer, tokenize=False), return_tensors="pt")["input_ids"]
+    start = len(
+        policy.tokenizer(
+            policy.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        )["input_ids"]
+    )
+    ids = policy.tokenizer(
+        policy.tokenizer.apply_chat_template(asked + answer, tokenize=False), return_tensors="pt"
+    )["input_ids"]
     logps = policy.network(ids).logits[0].log_softmax(-1)
     return float(sum(logps[t - 1, ids[0, t]].item() for t in range(start, ids.shape[1])))
 
@@ -44,11 +50,15 @@ def test_its_last_measurement_can_be_repeated_from_the_saved_models(tmp_path: Pa
     # the artifact's log-probabilities less the base's, against the accuracy and loss that the run wrote down
     project = project_with_base(tmp_path)
     made = train(project, dpo, **SETTINGS | {"lora_rank": rank, "beta": 0.3})
-    policy, reference = load_policy(str(made.artifact.folder)), load_policy(str(project.artifacts / "model" / "base"))
+    policy, reference = (
+        load_policy(str(made.artifact.folder)),
+        load_policy(str(project.artifacts / "model" / "base")),
+    )
     margins = []
     for _, row in jsonl.read(project.data / "comparisons.jsonl"):
         before, after = (
-            {side: answer_logp(one, row["prompt"], row[side]) for side in ("chosen", "rejected")} for one in (reference, policy)
+            {side: answer_logp(one, row["prompt"], row[side]) for side in ("chosen", "rejected")}
+            for one in (reference, policy)
         )
         margins.append((after["chosen"] - before["chosen"]) - (after["rejected"] - before["rejected"]))
     assert sum(margin > 0 for margin in margins) >= 36  # of 40: it prefers what people preferred
@@ -61,8 +71,12 @@ def test_an_adapter_on_an_adapter_names_both(tmp_path: Path) -> None:
     train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "name": "first"})
     settings = SETTINGS | {"lora_rank": 2, "epochs": 1, "name": "second", "model": "model/first"}
     second = train(project, dpo, **settings)
-    assert second.series("loss")[0] == pytest.approx(math.log(2), abs=1e-5)  # its reference is the first, not the base
-    named = json.loads((second.artifact.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert second.series("loss")[0] == pytest.approx(
+        math.log(2), abs=1e-5
+    )  # its reference is the first, not the base
+    named = json.loads((second.artifact.folder / "adapter_config.json").read_text())[
+        "base_model_name_or_path"
+    ]
     assert (second.artifact.folder / named).resolve() == (project.artifacts / "model" / "first").resolve()
     check_finished(project, dpo, second, **settings)
 
@@ -89,7 +103,9 @@ def test_every_loss_learns_and_leaves_a_whole_artifact(tmp_path: Path, loss: str
     losses = made.series("loss")
     if begins_at is not None:
         assert losses[0] == pytest.approx(begins_at, abs=1e-4)
-    assert losses[-1] < (0.95 if loss == "orpo" else 0.7) * losses[0]  # random answers are seven nats a token, and that is most of orpo
+    assert (
+        losses[-1] < (0.95 if loss == "orpo" else 0.7) * losses[0]
+    )  # random answers are seven nats a token, and that is most of orpo
     assert made.artifact.manifest.metrics["accuracy"]["value"] > 0.8
     check_finished(project, dpo, made, **settings)
 
@@ -118,13 +134,20 @@ def test_weights_of_rows_are_honoured_and_only_their_ratios_count(tmp_path: Path
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
     contrary = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
     light, heavy = (
-        [row | {"weight": one} for row in rows] + [row | {"weight": other} for row in contrary] for one, other in ((0.0, 1.0), (30.0, 0.0))
+        [row | {"weight": one} for row in rows] + [row | {"weight": other} for row in contrary]
+        for one, other in ((0.0, 1.0), (30.0, 0.0))
     )
-    for name, weighted in (("light", light), ("heavy", heavy), ("plain", [row | {"weight": 7.0} for row in rows])):
+    for name, weighted in (
+        ("light", light),
+        ("heavy", heavy),
+        ("plain", [row | {"weight": 7.0} for row in rows]),
+    ):
         jsonl.write(project.data / f"{name}.jsonl", weighted)
     settings = SETTINGS | {"lora_rank": 4}
     margins = {
-        name: train(project, dpo, **settings | {"name": name, "comparisons": f"data/{name}.jsonl"}).series("rejected_logratio")[-1]
+        name: train(project, dpo, **settings | {"name": name, "comparisons": f"data/{name}.jsonl"}).series(
+            "rejected_logratio"
+        )[-1]
         for name in ("plain", "light", "heavy")
     }
     unweighted = train(project, dpo, **settings | {"name": "unweighted"})
@@ -136,11 +159,19 @@ def test_weights_of_rows_are_honoured_and_only_their_ratios_count(tmp_path: Path
     def lead(policy: Policy) -> float:
         return answer_logp(policy, asked, chosen) - answer_logp(policy, asked, rejected)
 
-    assert lead(evidence["light"]) < lead(base) < lead(evidence["heavy"])  # the contrary rows, and the rows as they were
+    assert (
+        lead(evidence["light"]) < lead(base) < lead(evidence["heavy"])
+    )  # the contrary rows, and the rows as they were
 
 
 def test_knobs_of_another_loss_are_refused() -> None:
     required: dict[str, Any] = {"name": "x", "model": "base", "comparisons": "c.jsonl"}
-    for loss, knob in (("ipo", "beta"), ("dpo", "gamma"), ("simpo", "flip_rate"), ("orpo", "nll_weight"), ("hinge", "odds_weight")):
+    for loss, knob in (
+        ("ipo", "beta"),
+        ("dpo", "gamma"),
+        ("simpo", "flip_rate"),
+        ("orpo", "nll_weight"),
+        ("hinge", "odds_weight"),
+    ):
         with pytest.raises(ValueError, match=f"{knob} = 0.3.*belongs to loss=.*, not to {loss}"):
             dpo.Config(**required | {"loss": loss, knob: 0.3})

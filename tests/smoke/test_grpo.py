@@ -4,8 +4,8 @@ import pytest
 import torch
 from pytest import approx
 
-from fairlead.model.batch import Batch, collate
-from fairlead.model.encode import Encoded
+from fairlead.encoding.batching import Batch, collate
+from fairlead.encoding.chat import Encoded
 from fairlead.model.policy import Policy
 from fairlead.ops import kl
 from fairlead.recipes import grpo
@@ -32,13 +32,21 @@ def test_a_run_with_each_baseline(tmp_path: Path, baseline: str, rank: int) -> N
     settings = SETTINGS | {"baseline": baseline, "lora_rank": rank}
     made = train(project, grpo, **settings)
     check_books(made)
-    assert made.rows[0]["kl"] == approx(0, abs=1e-3) and made.rows[-1]["kl_k3"] > 0  # it began at its reference, and moved
+    assert (
+        made.rows[0]["kl"] == approx(0, abs=1e-3) and made.rows[-1]["kl_k3"] > 0
+    )  # it began at its reference, and moved
     check_finished(project, grpo, made, **settings)
 
 
 def test_several_passes_and_no_reference(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"epochs": 2, "minibatches": 2, "kl_coef": 0.0, "lora_rank": 0, "probe": "rule:data/vowels.py"}
+    settings = SETTINGS | {
+        "epochs": 2,
+        "minibatches": 2,
+        "kl_coef": 0.0,
+        "lora_rank": 0,
+        "probe": "rule:data/vowels.py",
+    }
     made = train(project, grpo, **settings)
     check_books(made)
     assert all("kl" not in row and "probe" in row and row["kl_loss"] == 0 for row in made.rows)
@@ -47,7 +55,11 @@ def test_several_passes_and_no_reference(tmp_path: Path) -> None:
 
 def test_the_score_rises(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, grpo, **SETTINGS | {"steps": 30, "batch": 24, "lora_rank": 0, "kl_coef": 0.0, "unfinished_penalty": 0.0})
+    made = train(
+        project,
+        grpo,
+        **SETTINGS | {"steps": 30, "batch": 24, "lora_rank": 0, "kl_coef": 0.0, "unfinished_penalty": 0.0},
+    )
     scores = made.series("score")
     assert sum(scores[-5:]) / 5 > 1.2 * sum(scores[:5]) / 5
 
@@ -55,7 +67,9 @@ def test_the_score_rises(tmp_path: Path) -> None:
 def test_a_step_does_not_depend_on_the_budget(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     rows = [
-        train(project, grpo, **SETTINGS | {"name": f"of-{budget}", "micro_tokens": budget, "steps": 1}).rows[0]
+        train(project, grpo, **SETTINGS | {"name": f"of-{budget}", "micro_tokens": budget, "steps": 1}).rows[
+            0
+        ]
         for budget in (1, 100, 100_000)
     ]
     for row in rows[1:]:
@@ -63,7 +77,12 @@ def test_a_step_does_not_depend_on_the_budget(tmp_path: Path) -> None:
 
 
 def experience(actor: Policy) -> grpo.Experience:
-    answers = [((5, 6, 7), (8, 9, 10)), ((5, 6, 7), (11, 12)), ((20, 21), (22,)), ((20, 21), (23, 24, 25, 26))]
+    answers = [
+        ((5, 6, 7), (8, 9, 10)),
+        ((5, 6, 7), (11, 12)),
+        ((20, 21), (22,)),
+        ((20, 21), (23, 24, 25, 26)),
+    ]
     rows = [Encoded((*p, *a), (False,) * len(p) + (True,) * len(a)) for p, a in answers]
     batch: Batch = collate(rows, pad_id=actor.pad_id)
     with torch.no_grad():

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from fairlead.core import jsonl, seed
 from fairlead.core.errors import ConfigError, GateRefused, ProjectError
 from fairlead.data.reading import read_prompts
-from fairlead.model.batch import step_rows
+from fairlead.encoding.batching import step_rows
 from fairlead.model.policy import load_policy
 from fairlead.recipes import grpo, ppo, reward
-from fairlead.rollout.engines import LocalEngine, answers
+from fairlead.rollout.engine import LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.store import artifact as artifacts
 from fairlead.store.artifact import MANIFEST
@@ -31,7 +31,10 @@ PPO = {
     "steps": 8, "batch": 16, "epochs": 2, "minibatches": 2, "max_new_tokens": 8, "lr": 5e-3, "critic_lr": 3e-3, "warmup": 1,
     "kl_coef": 0.01, "checkpoint_every": 3,
 }  # fmt: skip
-GRPO = {key: value for key, value in PPO.items() if key not in ("critic_lr", "minibatches")} | {"group": 4, "epochs": 1}
+GRPO = {key: value for key, value in PPO.items() if key not in ("critic_lr", "minibatches")} | {
+    "group": 4,
+    "epochs": 1,
+}
 RECIPES = [pytest.param(ppo, PPO, id="ppo"), pytest.param(grpo, GRPO, id="grpo")]
 SHORT = "rule:data/short.py"
 
@@ -39,7 +42,9 @@ SHORT = "rule:data/short.py"
 def project_for(root: Path) -> Project:
     """With a rule that likes short answers, 0 at best."""
     project = project_with_base(root)
-    (project.data / "short.py").write_text("def score(prompt, answer, finished):\n    return -len(answer) / 10\n")
+    (project.data / "short.py").write_text(
+        "def score(prompt, answer, finished):\n    return -len(answer) / 10\n"
+    )
     return project
 
 
@@ -50,7 +55,13 @@ def events(made: Trained, kind: str) -> list[dict[str, Any]]:
 def ensemble(project: Project, name: str, *, rank: int) -> None:
     """Two reward models of different seeds, published as one."""
     for number in (0, 1):
-        settings = {"model": "base", "comparisons": "data/comparisons.jsonl", "batch": 8, "held_out": 0.2, "lora_rank": rank}
+        settings = {
+            "model": "base",
+            "comparisons": "data/comparisons.jsonl",
+            "batch": 8,
+            "held_out": 0.2,
+            "lora_rank": rank,
+        }
         train(project, reward, name=f"{name}-{number}", seed=number, **settings)
     one, two = (project.artifacts / "reward-model" / f"{name}-{number}" for number in (0, 1))
 
@@ -68,7 +79,9 @@ def ensemble(project: Project, name: str, *, rank: int) -> None:
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
 @pytest.mark.parametrize("rank", [0, 4])
-def test_an_ensemble_pays_and_its_disagreement_is_logged(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], rank: int) -> None:
+def test_an_ensemble_pays_and_its_disagreement_is_logged(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], rank: int
+) -> None:
     project = project_for(tmp_path)
     ensemble(project, "judges", rank=rank)
     rows = {}
@@ -95,7 +108,9 @@ def test_an_ensemble_pays_and_its_disagreement_is_logged(tmp_path: Path, recipe:
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
-def test_a_constraint_that_does_not_hold_raises_its_multiplier(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+def test_a_constraint_that_does_not_hold_raises_its_multiplier(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
     project = project_for(tmp_path)
     rewards = {"constraints": {SHORT: -0.2}, "extra_rewards": {"rule:data/vowels.py": 0.5}}
     chosen = settings | rewards | {"constraint_lr": 2.0, "steps": 4}
@@ -111,8 +126,12 @@ def test_a_constraint_that_does_not_hold_raises_its_multiplier(tmp_path: Path, r
 
 def test_a_constraint_moves_the_policy(tmp_path: Path) -> None:
     project = project_for(tmp_path)
-    held = train(project, ppo, **PPO | {"constraints": {SHORT: -0.2}, "constraint_lr": 2.0, "steps": 12, "batch": 24})
-    free = train(project, ppo, **PPO | {"extra_rewards": {SHORT: 0.0}, "steps": 12, "batch": 24, "name": "free"})
+    held = train(
+        project, ppo, **PPO | {"constraints": {SHORT: -0.2}, "constraint_lr": 2.0, "steps": 12, "batch": 24}
+    )
+    free = train(
+        project, ppo, **PPO | {"extra_rewards": {SHORT: 0.0}, "steps": 12, "batch": 24, "name": "free"}
+    )
     short_held, short_free = (mean(made.series(f"score.{SHORT}")[-4:]) for made in (held, free))
     assert short_held > short_free + 0.1
 
@@ -130,7 +149,9 @@ def test_a_run_over_its_budget_stops_with_the_weights_of_its_best_step(
     assert len(rows) == back["step"] + 1 < 8  # it stopped
     assert rows[-1]["kl"] > 0.3 and all(row["kl"] <= 0.3 for row in rows[:-1])
     assert "policy_loss" not in rows[-1]  # and did not learn from there
-    best = max(range(len(rows) - 1), key=lambda i: rows[i]["probe"])  # what row i measured is true after i steps
+    best = max(
+        range(len(rows) - 1), key=lambda i: rows[i]["probe"]
+    )  # what row i measured is true after i steps
     published = made.artifact.manifest.metrics["published"]
     assert published["step"] == back["to"] == best and published["why"].startswith("rolled back: KL was")
     assert made.artifact.manifest.metrics["probe"] == rows[best]["probe"]
@@ -143,12 +164,16 @@ def test_a_run_over_its_budget_stops_with_the_weights_of_its_best_step(
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
-def test_a_run_that_goes_on_pays_more_for_kl(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+def test_a_run_that_goes_on_pays_more_for_kl(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
     made = train(project_for(tmp_path), recipe, **settings | {"kl_budget": 0.3, "on_breach": "continue"})
     backs = events(made, "rolled back")
     assert len(made.rows) == 9 and backs
     prices = [row["kl_coef"] for row in made.rows]
-    assert prices[0] == approx(0.01) and prices[-1] == approx(0.01 * 2 ** sum(back["step"] < 8 for back in backs))
+    assert prices[0] == approx(0.01) and prices[-1] == approx(
+        0.01 * 2 ** sum(back["step"] < 8 for back in backs)
+    )
     assert made.artifact.manifest.metrics["kl"] <= 0.3
 
 
@@ -158,12 +183,18 @@ def test_what_the_last_step_left_is_held_to_the_budget_too(
     tmp_path: Path, recipe: ModuleType, settings: dict[str, Any], on_breach: str
 ) -> None:
     project = project_for(tmp_path)
-    made = train(project, recipe, **settings | {"steps": 1, "warmup": 0, "lr": 0.02, "kl_budget": 0.3, "on_breach": on_breach})
+    made = train(
+        project,
+        recipe,
+        **settings | {"steps": 1, "warmup": 0, "lr": 0.02, "kl_budget": 0.3, "on_breach": on_breach},
+    )
     assert [row["kl"] > 0.3 for row in made.rows] == [False, True]
     assert "policy_loss" in made.rows[0] and "policy_loss" not in made.rows[1] and "lr" not in made.rows[1]
     published = made.artifact.manifest.metrics["published"]
     assert published["step"] == 0 and published["why"].startswith("rolled back: KL was")
-    base, saved = (load_file(project.artifacts / "model" / name / "model.safetensors") for name in ("base", "aligned"))
+    base, saved = (
+        load_file(project.artifacts / "model" / name / "model.safetensors") for name in ("base", "aligned")
+    )
     assert all(bool((saved[name] == base[name]).all()) for name in saved)
     [back] = events(made, "rolled back")
     assert back["then"] == "stopped"
@@ -202,8 +233,12 @@ def test_the_figures_are_those_of_the_weights_that_are_written(
     made = train(project, recipe, **chosen)
     told = made.artifact.manifest.metrics
     if guarded.get("steps"):
-        assert [(back["step"], back["to"]) for back in events(made, "rolled back")][0] == (1, 0) and told["published"]["step"] == 2
-    assert told["score"] == approx(sampled_again(project, recipe, chosen, told["published"]["step"]), abs=1e-6)
+        assert [(back["step"], back["to"]) for back in events(made, "rolled back")][0] == (1, 0) and told[
+            "published"
+        ]["step"] == 2
+    assert told["score"] == approx(
+        sampled_again(project, recipe, chosen, told["published"]["step"]), abs=1e-6
+    )
 
 
 def measures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -211,7 +246,9 @@ def measures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     told: list[float] = []
     watch = guard.watch
 
-    def listening(limits: guard.Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float) -> guard.Watched:
+    def listening(
+        limits: guard.Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float
+    ) -> guard.Watched:
         told.append(measure)
         return watch(limits, seen, step=step, kl=kl, measure=measure)
 
@@ -225,13 +262,17 @@ def test_without_a_probe_the_best_is_found_on_a_scale_that_does_not_move(
 ) -> None:
     told = measures(monkeypatch)
     paid = {"constraints": {SHORT: 0.5}, "constraint_lr": 2.0, "kl_coef": 0.1, "unfinished_penalty": 0.5}
-    made = train(project_for(tmp_path), recipe, **settings | paid | {"kl_budget": 0.5, "on_breach": "continue"})
+    made = train(
+        project_for(tmp_path), recipe, **settings | paid | {"kl_budget": 0.5, "on_breach": "continue"}
+    )
     assert made.series(f"multiplier.{SHORT}")[-1] > 1 and len(set(made.series("kl_coef"))) > 1
     assert told == approx([row["score"] - 0.5 * (1 - row["finished_frac"]) for row in made.rows], abs=1e-5)
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
-def test_the_best_step_by_the_probe_is_what_is_written(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+def test_the_best_step_by_the_probe_is_what_is_written(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
     project = project_for(tmp_path)  # the policy is paid for vowels, and the probe likes what is short
     made = train(project, recipe, **settings | {"probe": SHORT, "keep": "best"})
     probes = made.series("probe")
@@ -242,7 +283,9 @@ def test_the_best_step_by_the_probe_is_what_is_written(tmp_path: Path, recipe: M
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
-def test_the_best_may_be_what_the_last_step_left(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+def test_the_best_may_be_what_the_last_step_left(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
     project = project_for(tmp_path)
     # What is asked later scores more, so that each measurement is better than the one before.
     (project.data / "later.py").write_text(
@@ -254,7 +297,9 @@ def test_the_best_may_be_what_the_last_step_left(tmp_path: Path, recipe: ModuleT
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
-def test_to_watch_a_run_does_not_change_it(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+def test_to_watch_a_run_does_not_change_it(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
     project = project_for(tmp_path)
     plain = train(project, recipe, **settings | {"epochs": 2})
     watched = train(project, recipe, **settings | {"epochs": 2, "kl_budget": 1e9, "name": "watched"})
@@ -270,15 +315,28 @@ def test_to_watch_one_pass_changes_no_more_than_rounding_does(tmp_path: Path) ->
     watched = train(project, grpo, **settings | {"kl_budget": 1e9, "name": "watched"})
     assert len(plain.rows) == 4 and len(watched.rows) == 5
     for row, other in zip(plain.rows, watched.rows, strict=False):
-        assert other.pop("ratio") == approx(1, abs=1e-5)  # which is known only where the old log-probabilities are computed apart
+        assert other.pop("ratio") == approx(
+            1, abs=1e-5
+        )  # which is known only where the old log-probabilities are computed apart
         assert other == approx(row, rel=1e-4, abs=1e-5)
     assert abs(plain.rows[-1]["kl"]) > 1e-3  # it has learned something meanwhile
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
-def test_a_refused_reward_model_is_not_trained_on(tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]) -> None:
+def test_a_refused_reward_model_is_not_trained_on(
+    tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
+) -> None:
     project = project_for(tmp_path)
-    train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=0, held_out=0.2)
+    train(
+        project,
+        reward,
+        name="judge",
+        model="base",
+        comparisons="data/comparisons.jsonl",
+        batch=8,
+        lora_rank=0,
+        held_out=0.2,
+    )
     report = {"verdict": "refuse", "reasons": ["No better than length."]}
     (project.artifacts / "reward-model" / "judge" / "admission.json").write_text(json.dumps(report))
     for paid in ({"reward": "judge"}, {"extra_rewards": {"judge": 0.1}}, {"constraints": {"judge": 0.1}}):
@@ -286,11 +344,15 @@ def test_a_refused_reward_model_is_not_trained_on(tmp_path: Path, recipe: Module
             train(project, recipe, **settings | paid)
     made = train(project, recipe, **settings | {"reward": "judge", "trust": "judge", "steps": 1})
     assert any("No better than length" in event["text"] for event in events(made, "warning"))
-    train(project, recipe, **settings | {"probe": "judge", "steps": 1, "name": "probed"})  # nothing is learned from a probe
+    train(
+        project, recipe, **settings | {"probe": "judge", "steps": 1, "name": "probed"}
+    )  # nothing is learned from a probe
 
 
 def test_a_reward_that_is_not_there_is_named_by_its_field(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match=r"constraints\.harmles = 'harmles': there is no such reward-model"):
+    with pytest.raises(
+        ProjectError, match=r"constraints\.harmles = 'harmles': there is no such reward-model"
+    ):
         train(project_for(tmp_path), ppo, **PPO | {"constraints": {"harmles": 0.0}})
 
 

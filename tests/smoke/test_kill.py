@@ -3,6 +3,7 @@
 Children come from a fork server that has imported the recipes, because importing torch takes longer than all else here.
 """
 
+import functools
 import multiprocessing
 import os
 import random
@@ -43,24 +44,59 @@ PPO = {
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "pretrain": (
         "pretrain",
-        {"documents": "data/demonstrations.jsonl", "steps": 14, "batch": 6, "optimizer": "muon", "checkpoint_every": 4},
+        {
+            "documents": "data/demonstrations.jsonl",
+            "steps": 14,
+            "batch": 6,
+            "optimizer": "muon",
+            "checkpoint_every": 4,
+        },
     ),
-    "sft": ("sft", {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 4}),
+    "sft": (
+        "sft",
+        {
+            "demonstrations": "data/demonstrations.jsonl",
+            "batch": 4,
+            "epochs": 3,
+            "checkpoint_every": 4,
+            "lora_rank": 4,
+        },
+    ),
     "pure 8-bit sft": (
         "sft",
-        {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 3, "checkpoint_every": 4, "lora_rank": 0}
+        {
+            "demonstrations": "data/demonstrations.jsonl",
+            "batch": 4,
+            "epochs": 3,
+            "checkpoint_every": 4,
+            "lora_rank": 0,
+        }
         | {"precision": "pure-bfloat16", "optimizer_bits": 8},
     ),
     "sft with all it can": (
         "sft",
-        {"demonstrations": "data/demonstrations.jsonl", "batch": 4, "epochs": 6, "checkpoint_every": 4, "lora_rank": 4, "lr": 0.03}
+        {
+            "demonstrations": "data/demonstrations.jsonl",
+            "batch": 4,
+            "epochs": 6,
+            "checkpoint_every": 4,
+            "lora_rank": 4,
+            "lr": 0.03,
+        }
         | {"held_out": 0.2, "measure_every": 3, "patience": 3, "neftune_alpha": 5.0}
         | {"replay": "data/earlier.jsonl", "replay_share": 0.1},
     ),
     "reward": ("reward", PAIRS | {"lora_rank": 0}),
     "ensemble with raters": (
         "reward",
-        PAIRS | {"comparisons": "data/signed.jsonl", "lora_rank": 4, "members": 2, "rater_effects": True, "ties": "learn"},
+        PAIRS
+        | {
+            "comparisons": "data/signed.jsonl",
+            "lora_rank": 4,
+            "members": 2,
+            "rater_effects": True,
+            "ties": "learn",
+        },
     ),
     "process reward": ("process_reward", SPLIT | {"stepwise": "data/stepwise.jsonl", "lora_rank": 4}),
     "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
@@ -71,20 +107,40 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "uft": (
         "uft",
         PAIRS
-        | {"demonstrations": "data/demonstrations.jsonl", "binary": "data/binary.jsonl", "ratings": "data/ratings.jsonl"}
+        | {
+            "demonstrations": "data/demonstrations.jsonl",
+            "binary": "data/binary.jsonl",
+            "ratings": "data/ratings.jsonl",
+        }
         | {"lora_rank": 4, "epochs": 1, "batch": 8},
     ),
     "alternate": (
         "alternate",
-        {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl", "steps": 20, "batch": 4}
+        {
+            "demonstrations": "data/demonstrations.jsonl",
+            "comparisons": "data/comparisons.jsonl",
+            "steps": 20,
+            "batch": 4,
+        }
         | {"held_out": 0.2, "measure_every": 7, "checkpoint_every": 4, "lora_rank": 0},
     ),
     "ppo": ("ppo", PPO | {"reward": "judge", "trust": "judge", "lora_rank": 0}),
-    "ppo with drafts": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 0, "reuse_rollouts": True}),
+    "ppo with drafts": (
+        "ppo",
+        PPO | {"reward": "rule:data/vowels.py", "lora_rank": 0, "reuse_rollouts": True},
+    ),
     "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
     "grpo": (
         "grpo",
-        {"prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "group": 3, "epochs": 2, "max_new_tokens": 8, "checkpoint_every": 3}
+        {
+            "prompts": "data/prompts.jsonl",
+            "steps": 14,
+            "batch": 12,
+            "group": 3,
+            "epochs": 2,
+            "max_new_tokens": 8,
+            "checkpoint_every": 3,
+        }
         | {"reward": "rule:data/vowels.py", "lora_rank": 4},
     ),
     "guarded ppo": (
@@ -98,16 +154,38 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "ptx": "data/demonstrations.jsonl",
             "ptx_batch": 4,
         }
-        | {"constraints": {"rule:data/vowels.py": 0.5}, "centre_reward": True, "kl_budget": 0.3, "on_breach": "continue"}
+        | {
+            "constraints": {"rule:data/vowels.py": 0.5},
+            "centre_reward": True,
+            "kl_budget": 0.3,
+            "on_breach": "continue",
+        }
         | {"probe": "rule:data/vowels.py", "keep": "best"},
     ),
     "guarded grpo": (
         "grpo",
-        {"prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "group": 3, "max_new_tokens": 8, "checkpoint_every": 3, "lr": 5e-3}
-        | {"reward": "rule:data/vowels.py", "lora_rank": 0, "kl_budget": 0.3, "on_breach": "continue", "constraint_lr": 1.0}
+        {
+            "prompts": "data/prompts.jsonl",
+            "steps": 14,
+            "batch": 12,
+            "group": 3,
+            "max_new_tokens": 8,
+            "checkpoint_every": 3,
+            "lr": 5e-3,
+        }
+        | {
+            "reward": "rule:data/vowels.py",
+            "lora_rank": 0,
+            "kl_budget": 0.3,
+            "on_breach": "continue",
+            "constraint_lr": 1.0,
+        }
         | {"constraints": {"rule:data/vowels.py": 0.5}, "probe": "rule:data/vowels.py", "keep": "best"},
     ),
-    "pure adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4, "precision": "pure-bfloat16"}),
+    "pure adapter ppo": (
+        "ppo",
+        PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4, "precision": "pure-bfloat16"},
+    ),
 }
 
 
@@ -123,7 +201,9 @@ def finish(root: Path, recipe: str, settings: dict[str, Any]) -> None:
     assert child.exitcode == 0
 
 
-def signal_when(child: ForkServerProcess, condition: Callable[[], bool], number: signal.Signals) -> int | None:
+def signal_when(
+    child: ForkServerProcess, condition: Callable[[], bool], number: signal.Signals
+) -> int | None:
     """Send the signal as soon as the condition holds; returns how the child ended."""
     deadline = time.monotonic() + 120
     while not condition():
@@ -161,7 +241,10 @@ def two_projects(tmp_path: Path, recipe: str, settings: dict[str, Any]) -> tuple
     made = project_with_base(whole)
     jsonl.write(made.data / "earlier.jsonl", [{"text": "The sky is blue. " * (1 + i % 4)} for i in range(12)])
     rows = [row for _, row in jsonl.read(made.data / "comparisons.jsonl")]
-    signed = [row | {"rater": ("ann", "bob")[i % 2]} | ({"tie": "bad"} if i % 5 == 0 else {}) for i, row in enumerate(rows)]
+    signed = [
+        row | {"rater": ("ann", "bob")[i % 2]} | ({"tie": "bad"} if i % 5 == 0 else {})
+        for i, row in enumerate(rows)
+    ]
     jsonl.write(made.data / "signed.jsonl", signed)
     if settings.get("reward") == "judge":
         train(made, reward, **COMMON | PAIRS | {"name": "judge", "epochs": 1, "lora_rank": 0})
@@ -176,11 +259,15 @@ def check_equal(whole: Path, other: Path) -> None:
     assert one is not None and two is not None and one.name == two.name
     assert (one / "metrics.jsonl").read_bytes() == (two / "metrics.jsonl").read_bytes()
     assert digest.of_files(one / "checkpoints") == digest.of_files(two / "checkpoints") != {}
-    if (one / "best").exists():  # the resumed run may have kept more of its best steps until its last checkpoint
+    if (
+        one / "best"
+    ).exists():  # the resumed run may have kept more of its best steps until its last checkpoint
         assert digest.of_files(one / "best").items() <= digest.of_files(two / "best").items()
     (folder,) = (path for path in (whole / "artifacts").glob("*/made"))
     twin = other / folder.relative_to(whole)
-    assert [file for file, sha in digest.of_files(folder).items() if digest.of_files(twin).get(file) != sha] in ([], [MANIFEST])
+    assert [
+        file for file, sha in digest.of_files(folder).items() if digest.of_files(twin).get(file) != sha
+    ] in ([], [MANIFEST])
     assert load(folder).manifest.digest == load(twin).manifest.digest
     assert lineage.verify(project.open_at(other), None) == []
     assert leftovers(other) == []
@@ -196,7 +283,8 @@ def test_killed_at_random_steps(tmp_path: Path, name: str) -> None:
     died_at = []
     for step in sorted(rng.sample(range(1, total - 3), 3)):
         child = start(other, recipe, settings)
-        assert signal_when(child, lambda step=step: num_rows(other) >= step, signal.SIGKILL) == -signal.SIGKILL  # type: ignore[misc]
+        reached = functools.partial(lambda wanted: num_rows(other) >= wanted, step)
+        assert signal_when(child, reached, signal.SIGKILL) == -signal.SIGKILL
         died_at.append(num_rows(other))
     assert all(0 < step < total for step in died_at)
     finish(other, recipe, settings)
@@ -211,7 +299,10 @@ def test_killed_while_writing(tmp_path: Path, place: str) -> None:
     for _ in range(4):  # the half-written folder is there for milliseconds, so not every kill finds it
         child = start(other, recipe, settings)
         before = set(leftovers(other))
-        code = signal_when(child, lambda before=before: any(place in p.parts for p in set(leftovers(other)) - before), signal.SIGKILL)  # type: ignore[misc]
+        began_writing = functools.partial(
+            lambda seen: any(place in p.parts for p in set(leftovers(other)) - seen), before
+        )
+        code = signal_when(child, began_writing, signal.SIGKILL)
         assert code == -signal.SIGKILL
         found_half += any(place in path.parts for path in leftovers(other))
         if found_half == 2:
@@ -225,7 +316,9 @@ def test_killed_while_writing(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_with_a_checkpoint_and_resumed(tmp_path: Path, name: str, number: signal.Signals) -> None:
     recipe, settings = RUNS[name]
-    settings = settings | {"checkpoint_every": 1000}  # so that the only checkpoints are those of stopping and of the end
+    settings = settings | {
+        "checkpoint_every": 1000
+    }  # so that the only checkpoints are those of stopping and of the end
     whole, other = two_projects(tmp_path, recipe, settings)
     for step in (2, 6):
         child = start(other, recipe, settings)
@@ -234,7 +327,9 @@ def test_stopped_with_a_checkpoint_and_resumed(tmp_path: Path, name: str, number
         assert folder is not None
         made = num_rows(other)
         assert step <= made < num_rows(whole)
-        assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"step-{made:08d}"]  # nothing was lost
+        assert [path.name for path in (folder / "checkpoints").iterdir()] == [
+            f"step-{made:08d}"
+        ]  # nothing was lost
     finish(other, recipe, settings)
     folder = run_folder(other)
     assert folder is not None

@@ -9,12 +9,12 @@ from torch import Tensor
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.reading import read_binary
-from fairlead.model.encode import Encoded
+from fairlead.encoding.chat import Encoded
+from fairlead.examples.pairs import Answers, encode_and_split, encode_answer
+from fairlead.examples.reference_logps import all_answer_logps
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Answers, encode_and_split, encode_answer
 from fairlead.recipes import kto
 from fairlead.store.run import Run
-from fairlead.train.reference import all_answer_logps
 from fakes import Trained, check_finished, project_with_base, train
 
 SETTINGS: dict[str, Any] = {
@@ -29,9 +29,14 @@ def test_it_begins_at_a_half_learns_and_leaves_a_whole_artifact(tmp_path: Path, 
     settings = SETTINGS | {"lora_rank": rank}
     made = train(project, kto, **settings)
     losses = made.series("loss")
-    assert losses[0] == pytest.approx(0.5, abs=1e-5)  # 1 - sigma(0): the reference is the model that it starts from
+    assert losses[0] == pytest.approx(
+        0.5, abs=1e-5
+    )  # 1 - sigma(0): the reference is the model that it starts from
     assert losses[-1] < 0.4
-    up, down = ([row[name] for row in made.rows if name in row][-1] for name in ("desirable_logratio", "undesirable_logratio"))
+    up, down = (
+        [row[name] for row in made.rows if name in row][-1]
+        for name in ("desirable_logratio", "undesirable_logratio")
+    )
     assert up > made.series("reference_point")[-1] > down  # a step without bad answers says nothing of them
     evidence = made.artifact.manifest.metrics
     assert sum(made.series("accuracy")[-8:]) / 8 > 0.8
@@ -44,14 +49,18 @@ def points(made: Trained) -> list[float]:
     return made.series("reference_point")
 
 
-def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # All runs look at the same policy, which a learning rate near zero keeps, beside the model that it was trained from.
     project = project_with_base(tmp_path)
     moved = train(project, kto, **SETTINGS | {"lora_rank": 0, "epochs": 2, "name": "moved", "lr": 5e-3})
     assert points(moved)[-1] > 0 == points(moved)[0]
     base = load_policy(str(project.artifacts / "model" / "base"))
 
-    def of_the_base(run: Run, policy: Policy, rows: Sequence[Answers], micro_tokens: int, **ways: Any) -> Tensor:
+    def of_the_base(
+        run: Run, policy: Policy, rows: Sequence[Answers], micro_tokens: int, **ways: Any
+    ) -> Tensor:
         return all_answer_logps(base, rows, micro_tokens)
 
     monkeypatch.setattr(kto, "reference_answer_logps", of_the_base)
@@ -69,10 +78,20 @@ def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch
 def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Path) -> None:
     # One step, and two: the model that the first run saved is what the second one's second step looks at.
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": 0, "lr": 3e-3, "warmup": 0, "batch": 1000, "checkpoint_every": 1, "kl_rows": 20}
+    settings = SETTINGS | {
+        "lora_rank": 0,
+        "lr": 3e-3,
+        "warmup": 0,
+        "batch": 1000,
+        "checkpoint_every": 1,
+        "kl_rows": 20,
+    }
     once = train(project, kto, **settings | {"name": "once", "epochs": 1})
     twice = train(project, kto, **settings | {"name": "twice", "epochs": 2})
-    before, after = load_policy(str(project.artifacts / "model" / "base")), load_policy(str(once.artifact.folder))
+    before, after = (
+        load_policy(str(project.artifacts / "model" / "base")),
+        load_policy(str(once.artifact.folder)),
+    )
     config = kto.Config(**settings)
     rows = encode_and_split(
         read_binary(project.data / "binary.jsonl"),
@@ -90,7 +109,9 @@ def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Pat
     assert points(twice) == pytest.approx([0.0, 0.1 * mean], abs=1e-4)
     prompts = {row.tokens[: row.trained.index(True)] for row in rows.train_rows}
     assert {row.tokens[: row.trained.index(True)] for row in pool} == prompts
-    assert not any(record.label and row in pool for record, row in zip(rows.train, rows.train_rows, strict=True))  # nobody's own answer
+    assert not any(
+        record.label and row in pool for record, row in zip(rows.train, rows.train_rows, strict=True)
+    )  # nobody's own answer
 
 
 def answer_logp(policy: Policy, row: Encoded) -> float:
@@ -112,7 +133,15 @@ def test_the_weights_scale_each_side(tmp_path: Path) -> None:
     weighed = train(
         project,
         kto,
-        **SETTINGS | {"lora_rank": 4, "epochs": 1, "batch": 100, "desirable_weight": 2.0, "undesirable_weight": 4.0, "name": "weighed"},
+        **SETTINGS
+        | {
+            "lora_rank": 4,
+            "epochs": 1,
+            "batch": 100,
+            "desirable_weight": 2.0,
+            "undesirable_weight": 4.0,
+            "name": "weighed",
+        },
     )
     counts = plain.artifact.manifest.metrics
     expected = 0.5 * (2 * counts["desirable"] + 4 * counts["undesirable"]) / counts["train"]
@@ -124,10 +153,17 @@ def test_answers_to_one_prompt_have_no_mismatched_ones(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     rows = [row for _, row in jsonl.read(project.data / "binary.jsonl")]
     held_out = next(row for row in rows if row["prompt"] != rows[0]["prompt"])
-    jsonl.write(project.data / "one.jsonl", [row | {"prompt": rows[0]["prompt"]} for row in rows] + [held_out])
+    jsonl.write(
+        project.data / "one.jsonl", [row | {"prompt": rows[0]["prompt"]} for row in rows] + [held_out]
+    )
     for seed in range(8):  # until the second prompt is the one that is held out
         try:
-            train(project, kto, **SETTINGS | {"binary": "data/one.jsonl", "name": f"one-{seed}", "seed": seed, "lora_rank": 4})
+            train(
+                project,
+                kto,
+                **SETTINGS
+                | {"binary": "data/one.jsonl", "name": f"one-{seed}", "seed": seed, "lora_rank": 4},
+            )
         except DataError as error:
             if "the reference point needs answers to two prompts or more. Set kl_rows=0" in str(error):
                 return

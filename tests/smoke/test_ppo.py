@@ -11,15 +11,15 @@ from torch import Tensor
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError, NonFiniteStep
 from fairlead.data.writing import write_records
-from fairlead.model.batch import collate, minibatches
-from fairlead.model.encode import Encoded
-from fairlead.model.heads import new_reward_model
+from fairlead.encoding.batching import collate, minibatches
+from fairlead.encoding.chat import Encoded
 from fairlead.model.policy import Policy, load_policy
+from fairlead.model.reward_model import new_reward_model
 from fairlead.ops.advantage import gae
 from fairlead.recipes import ppo, reward
-from fairlead.rehearse import campaign
-from fairlead.rollout.engines import LocalEngine
+from fairlead.rollout.engine import LocalEngine
 from fairlead.rollout.records import Rollout
+from fairlead.simulate import campaign
 from fairlead.store.project import Project
 from fairlead.store.run import open_run
 from fakes import Trained, check_finished, policy, project_with_base, shake, train
@@ -37,7 +37,9 @@ def check_books(made: Trained, *, penalty: float) -> None:
     assert first["kl"] == approx(0, abs=1e-3)
     assert first["kl_k3"] == approx(0, abs=1e-4)
     for row in made.rows:
-        assert row["reward"] == approx(row["score"] - penalty * (1 - row["finished_frac"]) - row["kl_coef"] * row["kl"], abs=1e-4)
+        assert row["reward"] == approx(
+            row["score"] - penalty * (1 - row["finished_frac"]) - row["kl_coef"] * row["kl"], abs=1e-4
+        )
         assert row["sampler_gap"] < 1e-4
         assert 0 <= row["clip_frac"] <= 1 and row["kl_k3"] >= 0
         assert 0 < row["response_tokens"] <= 8
@@ -45,7 +47,17 @@ def check_books(made: Trained, *, penalty: float) -> None:
 
 
 def judge(project: Project) -> None:
-    train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", epochs=1, batch=8, lora_rank=0, held_out=0.2)
+    train(
+        project,
+        reward,
+        name="judge",
+        model="base",
+        comparisons="data/comparisons.jsonl",
+        epochs=1,
+        batch=8,
+        lora_rank=0,
+        held_out=0.2,
+    )
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -63,7 +75,13 @@ def test_with_a_rule(tmp_path: Path, rank: int) -> None:
 def test_with_a_reward_model(tmp_path: Path, rank: int, base_bits: int) -> None:
     project = project_with_base(tmp_path, hidden=64 if base_bits == 4 else 32)
     judge(project)
-    settings = SETTINGS | {"lora_rank": rank, "base_bits": base_bits, "reward": "judge", "trust": "judge", "probe": "rule:data/vowels.py"}
+    settings = SETTINGS | {
+        "lora_rank": rank,
+        "base_bits": base_bits,
+        "reward": "judge",
+        "trust": "judge",
+        "probe": "rule:data/vowels.py",
+    }
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     assert all("probe" in row for row in made.rows)
@@ -72,7 +90,16 @@ def test_with_a_reward_model(tmp_path: Path, rank: int, base_bits: int) -> None:
 
 def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=4, held_out=0.2)
+    train(
+        project,
+        reward,
+        name="judge",
+        model="base",
+        comparisons="data/comparisons.jsonl",
+        batch=8,
+        lora_rank=4,
+        held_out=0.2,
+    )
     settings = SETTINGS | {"lora_rank": 4, "reward": "judge", "trust": "judge"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
@@ -83,8 +110,8 @@ def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
 
 def test_with_the_gold_rule(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    write_records(project.data / "pocket.jsonl", campaign.prompts(24, 0, purpose="ppo", held_out=False))
-    settings = SETTINGS | {"lora_rank": 4, "reward": "gold", "probe": "gold", "prompts": "data/pocket.jsonl"}
+    write_records(project.data / "toy.jsonl", campaign.prompts(24, 0, purpose="ppo", held_out=False))
+    settings = SETTINGS | {"lora_rank": 4, "reward": "gold", "probe": "gold", "prompts": "data/toy.jsonl"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     assert made.series("gold") == made.series("score")
@@ -93,7 +120,16 @@ def test_with_the_gold_rule(tmp_path: Path) -> None:
 
 def test_the_score_rises(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    more = {"lora_rank": 0, "steps": 16, "batch": 40, "epochs": 4, "minibatches": 1, "lr": 5e-3, "kl_coef": 0.0, "unfinished_penalty": 0.0}
+    more = {
+        "lora_rank": 0,
+        "steps": 16,
+        "batch": 40,
+        "epochs": 4,
+        "minibatches": 1,
+        "lr": 5e-3,
+        "kl_coef": 0.0,
+        "unfinished_penalty": 0.0,
+    }
     made = train(project, ppo, **SETTINGS | more)
     scores = made.series("score")
     assert mean(scores[-4:]) > mean(scores[:4]) + 0.15  # about 0.6 at first: vowels, a quarter point each
@@ -102,7 +138,11 @@ def test_the_score_rises(tmp_path: Path) -> None:
 def test_a_high_price_of_kl_holds_the_policy_near_its_reference(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     far, near = (
-        train(project, ppo, **SETTINGS | {"lora_rank": 0, "steps": 6, "batch": 20, "name": f"at-{price}", "kl_coef": price})
+        train(
+            project,
+            ppo,
+            **SETTINGS | {"lora_rank": 0, "steps": 6, "batch": 20, "name": f"at-{price}", "kl_coef": price},
+        )
         for price in (0.0, 5.0)
     )
     assert mean(near.series("kl_k3")[-3:]) < mean(far.series("kl_k3")[-3:])
@@ -110,11 +150,17 @@ def test_a_high_price_of_kl_holds_the_policy_near_its_reference(tmp_path: Path) 
 
 def test_the_adaptive_controller_follows_its_rule(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, ppo, **SETTINGS | {"lora_rank": 0, "batch": 20, "kl_coef": 0.2, "kl_target": 0.1, "kl_horizon": 100})
+    made = train(
+        project,
+        ppo,
+        **SETTINGS | {"lora_rank": 0, "batch": 20, "kl_coef": 0.2, "kl_target": 0.1, "kl_horizon": 100},
+    )
     prices = []
     for row, after in pairwise(made.rows):
         error = min(max(row["kl"] / 0.1 - 1, -0.2), 0.2)
-        assert after["kl_coef"] == approx(row["kl_coef"] * (1 + error * 0.2), rel=1e-6)  # 20 answers of a horizon of 100
+        assert after["kl_coef"] == approx(
+            row["kl_coef"] * (1 + error * 0.2), rel=1e-6
+        )  # 20 answers of a horizon of 100
         prices.append(after["kl_coef"])
     assert made.rows[0]["kl_coef"] == 0.2 and prices[0] < 0.2  # no KL at first
 
@@ -128,13 +174,24 @@ def test_an_epoch_whose_last_part_is_short_still_averages_over_its_updates(tmp_p
             rows = [row for part in parts[epoch * per_epoch : (epoch + 1) * per_epoch] for row in part]
             assert sorted(rows) == list(range(num_rows))
     # 40 prompts, 16 a step: the third step has 8 rows.  The gradient's norm is near the others', not a fraction of them
-    made = train(project_with_base(tmp_path), ppo, **SETTINGS | {"lora_rank": 0, "minibatches": 5, "batch": 31, "lr": 1e-6})
+    made = train(
+        project_with_base(tmp_path),
+        ppo,
+        **SETTINGS | {"lora_rank": 0, "minibatches": 5, "batch": 31, "lr": 1e-6},
+    )
     norms = made.series("grad_norm")
     assert min(norms) > 0.4 * max(norms)
 
 
 def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
-    settings = SETTINGS | {"lora_rank": 0, "lr": 1e-4, "warmup": 0, "steps": 6, "batch": 20, "reuse_rollouts": True}
+    settings = SETTINGS | {
+        "lora_rank": 0,
+        "lr": 1e-4,
+        "warmup": 0,
+        "steps": 6,
+        "batch": 20,
+        "reuse_rollouts": True,
+    }
     # two steps see all of the 40 prompts
     made = train(project_with_base(tmp_path / "with"), ppo, **settings)
     reused = made.series("reused_frac")
@@ -149,7 +206,10 @@ def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
     with open_run(project_with_base(tmp_path / "without"), "ppo", config, kind=ppo.KIND, quiet=True) as run:
         other = Trained(ppo.main(config, run, open_engine=WithoutDrafts), run.folder)
     assert other.series("reused_frac") == [0] * 6
-    rounding = {"sampler_gap": 0, "reused_frac": 0}  # the sampler's own log-probabilities come from other products
+    rounding = {
+        "sampler_gap": 0,
+        "reused_frac": 0,
+    }  # the sampler's own log-probabilities come from other products
     assert [row | rounding for row in other.rows] == [row | rounding for row in made.rows]
     without = train(project_with_base(tmp_path / "fresh"), ppo, **settings | {"reuse_rollouts": False})
     assert without.series("score")[2:] != made.series("score")[2:] and "reused_frac" not in without.rows[0]
@@ -157,15 +217,21 @@ def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
 
 def test_a_prompt_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    with pytest.raises(DataError, match=r"data/prompts.jsonl: record \d+: the prompt has \d+ tokens; with 250 new ones"):
+    with pytest.raises(
+        DataError, match=r"data/prompts.jsonl: record \d+: the prompt has \d+ tokens; with 250 new ones"
+    ):
         train(project, ppo, **SETTINGS | {"max_new_tokens": 250})
 
 
 def test_the_critic_can_learn_alone_first(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, ppo, **SETTINGS | {"lora_rank": 0, "critic_warmup": 3, "kl_target": 1.0, "steps": 6})
+    made = train(
+        project, ppo, **SETTINGS | {"lora_rank": 0, "critic_warmup": 3, "kl_target": 1.0, "steps": 6}
+    )
     for row in made.rows[:3]:
-        assert "policy_loss" not in row and "grad_norm" not in row and row["lr"] == 0 and row["value_loss"] > 0
+        assert (
+            "policy_loss" not in row and "grad_norm" not in row and row["lr"] == 0 and row["value_loss"] > 0
+        )
         assert row["kl_coef"] == 0.05  # the controller waits for a policy that moves
     for row in made.rows[:4]:
         assert row["kl"] == approx(0, abs=1e-3)  # not a weight of it has moved
@@ -180,26 +246,37 @@ def test_rewards_can_be_centred_clipped_and_whitened(tmp_path: Path) -> None:
     settings = SETTINGS | {"lora_rank": 0, "unfinished_penalty": 0.0, "kl_coef": 0.0, "lr": 1e-3}
     plain = train(project, ppo, **settings)
     centred = train(project, ppo, **settings | {"centre_reward": True, "name": "centred"})
-    assert centred.rows[0]["reward"] == approx(0, abs=1e-6) and centred.rows[0]["score"] == plain.rows[0]["score"] != 0
+    assert (
+        centred.rows[0]["reward"] == approx(0, abs=1e-6)
+        and centred.rows[0]["score"] == plain.rows[0]["score"] != 0
+    )
     for row in centred.rows:  # the first step's mean is taken from all that follow, too
         assert row["reward"] == approx(row["score"] - plain.rows[0]["score"], abs=1e-5)
     clipped = train(project, ppo, **settings | {"score_clip": 0.25, "name": "clipped"})
     assert 0 <= clipped.rows[0]["reward"] <= 0.25 < plain.rows[0]["score"] == clipped.rows[0]["score"]
     white = train(project, ppo, **settings | {"whiten_rewards": True, "name": "white"})
     assert white.rows[0]["reward"] == plain.rows[0]["reward"]  # what is logged is before
-    assert white.rows[0]["value_loss"] > 1.2 * plain.rows[0]["value_loss"]  # rewards of a few hundredths per token became larger
+    assert (
+        white.rows[0]["value_loss"] > 1.2 * plain.rows[0]["value_loss"]
+    )  # rewards of a few hundredths per token became larger
 
 
 def test_kl_can_be_paid_by_k3(tmp_path: Path) -> None:
-    made = train(project_with_base(tmp_path), ppo, **SETTINGS | {"lora_rank": 0, "kl_penalty": "k3", "kl_coef": 0.3})
+    made = train(
+        project_with_base(tmp_path), ppo, **SETTINGS | {"lora_rank": 0, "kl_penalty": "k3", "kl_coef": 0.3}
+    )
     for row in made.rows:
-        assert row["reward"] == approx(row["score"] - 0.5 * (1 - row["finished_frac"]) - 0.3 * row["kl_k3"], abs=1e-4)
+        assert row["reward"] == approx(
+            row["score"] - 0.5 * (1 - row["finished_frac"]) - 0.3 * row["kl_k3"], abs=1e-4
+        )
 
 
 def test_ptx_keeps_the_likelihood_of_its_rows_up(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     settings = SETTINGS | {"lora_rank": 0, "steps": 8, "ptx": "data/demonstrations.jsonl", "ptx_batch": 16}
-    weak, strong = (train(project, ppo, **settings | {"name": f"with-{coef}", "ptx_coef": coef}) for coef in (1e-6, 5.0))
+    weak, strong = (
+        train(project, ppo, **settings | {"name": f"with-{coef}", "ptx_coef": coef}) for coef in (1e-6, 5.0)
+    )
     assert strong.rows[-1]["ptx_loss"] < 0.7 * strong.rows[0]["ptx_loss"]
     assert strong.rows[-1]["ptx_loss"] < 0.8 * weak.rows[-1]["ptx_loss"]
     check_finished(project, ppo, strong, **settings | {"name": "with-5.0", "ptx_coef": 5.0})
@@ -208,7 +285,10 @@ def test_ptx_keeps_the_likelihood_of_its_rows_up(tmp_path: Path) -> None:
 def rows_of(actor: Policy) -> list[Encoded]:
     """Prompts of two tokens, answers of one to five."""
     answers = [(5, 6, 7), (8,), (9, 10, 11, 12, 13), (14, 15)]
-    return [Encoded((1, 2 + i, *answer), (False, False) + (True,) * len(answer)) for i, answer in enumerate(answers)]
+    return [
+        Encoded((1, 2 + i, *answer), (False, False) + (True,) * len(answer))
+        for i, answer in enumerate(answers)
+    ]
 
 
 def gradients(actor: Policy) -> dict[str, Tensor]:
@@ -244,7 +324,14 @@ def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(tmp_path: Path) -
         old_logps, old_values = actor.token_logps(batch), critic.state_values(batch)
     advantages, returns = gae(token_rewards, old_values, mask, gamma=1.0, lam=1.0)
     config = ppo.Config(name="x", model="m", reward="gold", prompts="p", clip=1e9, epochs=1)
-    ppo.backward(actor, critic, ppo.Experience(batch, old_logps, old_values, advantages, returns), range(4), config, 10_000)
+    ppo.backward(
+        actor,
+        critic,
+        ppo.Experience(batch, old_logps, old_values, advantages, returns),
+        range(4),
+        config,
+        10_000,
+    )
     found = gradients(actor)
 
     logps = actor.token_logps(batch)
@@ -260,7 +347,9 @@ def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(tmp_path: Path) -
     assert max(float(grad.abs().max()) for grad in found.values()) > 0.05
 
 
-def test_neither_network_moves_where_one_gradient_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_network_moves_where_one_gradient_is_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(values: Tensor, *others: Tensor, clip: float) -> Tensor:
         return values * float("nan")
 

@@ -14,7 +14,9 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize(("stored_as", "optimizer"), [("float32", "muon"), ("float16", "adamw")])
-def test_it_learns_from_nothing_and_leaves_a_model_that_speaks(tmp_path: Path, stored_as: str, optimizer: str) -> None:
+def test_it_learns_from_nothing_and_leaves_a_model_that_speaks(
+    tmp_path: Path, stored_as: str, optimizer: str
+) -> None:
     project = project_with_base(tmp_path)
     settings = SETTINGS | {"stored_as": stored_as, "optimizer": optimizer}
     made = train(project, pretrain, **settings)
@@ -31,6 +33,10 @@ def test_it_learns_from_nothing_and_leaves_a_model_that_speaks(tmp_path: Path, s
 def test_plain_text_is_cut_into_pieces_of_the_context(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     jsonl.write(project.data / "texts.jsonl", [{"text": text * 5} for text in TEXTS])
-    made = train(project, pretrain, **SETTINGS | {"documents": "data/texts.jsonl", "context": 16, "steps": 5, "precision": "bfloat16"})
+    made = train(
+        project,
+        pretrain,
+        **SETTINGS | {"documents": "data/texts.jsonl", "context": 16, "steps": 5, "precision": "bfloat16"},
+    )
     losses = made.series("loss")
     assert losses[-1] < losses[0]

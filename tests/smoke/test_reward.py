@@ -12,7 +12,7 @@ from fairlead.data.problem import Where
 from fairlead.data.records import to_row
 from fairlead.data.split import split_by_prompt
 from fairlead.eval import verdict
-from fairlead.model.heads import ScalarModel, load_reward_model
+from fairlead.model.reward_model import ScalarModel, load_reward_model
 from fairlead.recipes import reward
 from fakes import check_finished, project_with_base, train
 
@@ -54,9 +54,15 @@ def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> 
     model = load_reward_model(str(made.artifact.folder))
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
     _, held_out = split_by_prompt(
-        [parse_row("comparison", row, Where("comparisons.jsonl", i)) for i, row in enumerate(rows)], held_out=0.2, seed=0
+        [parse_row("comparison", row, Where("comparisons.jsonl", i)) for i, row in enumerate(rows)],
+        held_out=0.2,
+        seed=0,
     )
-    scores = [score(model, to_row(one)["prompt"] + to_row(one)[side]) for one in held_out for side in ("chosen", "rejected")]
+    scores = [
+        score(model, to_row(one)["prompt"] + to_row(one)[side])
+        for one in held_out
+        for side in ("chosen", "rejected")
+    ]
     assert model.reward_mean == approx(statistics.mean(scores), abs=1e-4)
     assert model.reward_std == approx(statistics.stdev(scores), abs=1e-4)
 
@@ -77,7 +83,9 @@ def test_it_is_examined_as_it_was_saved(tmp_path: Path, rank: int) -> None:
     assert [row["verdict"] for row in said] == [report["verdict"]]
 
 
-@pytest.mark.parametrize("settings", [{"precision": "bfloat16"}, {"precision": "pure-bfloat16"}, {"lora_rank": 4, "base_bits": 4}])
+@pytest.mark.parametrize(
+    "settings", [{"precision": "bfloat16"}, {"precision": "pure-bfloat16"}, {"lora_rank": 4, "base_bits": 4}]
+)
 def test_rounding_is_not_taken_for_another_head(tmp_path: Path, settings: dict[str, Any]) -> None:
     project = project_with_base(tmp_path)
     made = train(project, reward, **SETTINGS | {"lora_rank": 0, "epochs": 1} | settings)
@@ -96,7 +104,10 @@ def test_a_model_that_learned_nothing_is_refused(tmp_path: Path) -> None:
 def test_ties_are_left_out_and_counted(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
-    jsonl.write(project.data / "comparisons.jsonl", [row | ({"tie": "good"} if i % 4 == 0 else {}) for i, row in enumerate(rows)])
+    jsonl.write(
+        project.data / "comparisons.jsonl",
+        [row | ({"tie": "good"} if i % 4 == 0 else {}) for i, row in enumerate(rows)],
+    )
     made = train(project, reward, **SETTINGS | {"lora_rank": 0, "epochs": 1})
     evidence = made.artifact.manifest.metrics
     assert (evidence["ties"], evidence["train"] + evidence["held_out"]) == (10, 30)

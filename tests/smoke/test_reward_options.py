@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from pytest import approx
-from test_reward import score
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
@@ -18,14 +17,21 @@ from fairlead.core.errors import ConfigError, DataError, ModelError, ProjectErro
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import Where
 from fairlead.data.split import is_held_out
+from fairlead.encoding.batching import collate
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import collate
 from fairlead.model.ensemble import members_of
-from fairlead.model.heads import load_critic, load_reward_model, new_reward_model, reward_on_trunk, shares_trunk
 from fairlead.model.policy import load_policy
+from fairlead.model.reward_model import (
+    load_critic,
+    load_reward_model,
+    new_reward_model,
+    reward_on_trunk,
+    shares_trunk,
+)
 from fairlead.recipes import reward
 from fairlead.store.project import Project
 from fakes import WORDS, Trained, check_finished, project_with_base, train
+from smoke.test_reward import score
 
 SETTINGS: dict[str, Any] = {
     "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl", "lora_rank": 0,
@@ -53,7 +59,12 @@ def write_rankings(project: Project) -> list[dict[str, Any]]:
     """Three or four answers to prompts of their own; every third has two that are alike."""
     rows = []
     for i, word in enumerate(WORDS * 3):
-        answers = [said(f"It is {word}."), said("It is what it is."), said("Please! " * (1 + i % 2)), said("No.")]
+        answers = [
+            said(f"It is {word}."),
+            said("It is what it is."),
+            said("Please! " * (1 + i % 2)),
+            said("No."),
+        ]
         ranks = ([-5, 2, 9, 9] if i % 3 == 0 else [1, 2, 3, 4])[: 3 + i % 2]
         prompt = [{"role": "user", "content": f"Tell {i} of {word}."}]
         rows.append({"prompt": prompt, "completions": answers[: 3 + i % 2], "ranks": ranks})
@@ -63,7 +74,11 @@ def write_rankings(project: Project) -> list[dict[str, Any]]:
 
 def trained(rows: list[dict[str, Any]], kind: Any = "comparison") -> list[dict[str, Any]]:
     """The rows that are not held out."""
-    return [row for i, row in enumerate(rows) if not is_held_out(parse_row(kind, row, Where("rows", i)), held_out=0.2, seed=0)]
+    return [
+        row
+        for i, row in enumerate(rows)
+        if not is_held_out(parse_row(kind, row, Where("rows", i)), held_out=0.2, seed=0)
+    ]
 
 
 def first_loss(project: Project, **settings: Any) -> float:
@@ -73,7 +88,10 @@ def first_loss(project: Project, **settings: Any) -> float:
 def differences(project: Project, rows: list[dict[str, Any]]) -> list[tuple[float, float]]:
     """The scores of chosen and rejected before anything is learned."""
     model = new_reward_model(str(project.artifacts / "model" / "base"), run_seed=0)
-    return [(score(model, row["prompt"] + row["chosen"]), score(model, row["prompt"] + row["rejected"])) for row in rows]
+    return [
+        (score(model, row["prompt"] + row["chosen"]), score(model, row["prompt"] + row["rejected"]))
+        for row in rows
+    ]
 
 
 def log_sigma(x: float) -> float:
@@ -92,7 +110,9 @@ def test_margins_flips_and_smoothing_in_the_first_loss(tmp_path: Path) -> None:
     rows = trained(change(project, lambda i, row: {"margin": i % 4} if i % 5 else {}))
     pairs = differences(project, rows)
     found = first_loss(project, name="margin", margin_scale=0.5)
-    expected = [-log_sigma(a - b - 0.5 * row.get("margin", 0)) for (a, b), row in zip(pairs, rows, strict=True)]
+    expected = [
+        -log_sigma(a - b - 0.5 * row.get("margin", 0)) for (a, b), row in zip(pairs, rows, strict=True)
+    ]
     assert found == approx(mean(expected), abs=1e-5)
     assert abs(found - mean([-log_sigma(a - b) for a, b in pairs])) > 0.1  # or the margins would not matter
     found = first_loss(project, name="noisy", flip_rate=0.2, label_smoothing=0.1)
@@ -104,11 +124,17 @@ def test_weights_in_the_first_loss_and_rows_of_no_weight(tmp_path: Path) -> None
     project = project_with_base(tmp_path)
     rows = change(
         project,
-        lambda i, row: {"weight": (0, 1, 2.5)[i % 3]} | ({"chosen": row["rejected"], "rejected": row["chosen"]} if i % 3 == 0 else {}),
+        lambda i, row: (
+            {"weight": (0, 1, 2.5)[i % 3]}
+            | ({"chosen": row["rejected"], "rejected": row["chosen"]} if i % 3 == 0 else {})
+        ),
     )
     made = train(project, reward, **ONE_BATCH)
     counted = [row for row in trained(rows) if row["weight"]]
-    losses = [-log_sigma(a - b) * row["weight"] for (a, b), row in zip(differences(project, counted), counted, strict=True)]
+    losses = [
+        -log_sigma(a - b) * row["weight"]
+        for (a, b), row in zip(differences(project, counted), counted, strict=True)
+    ]
     assert made.series("loss")[0] == approx(sum(losses) / sum(row["weight"] for row in counted), abs=1e-5)
     assert made.artifact.manifest.metrics["no_use"] == sum(row["weight"] == 0 for row in rows) > 0
 
@@ -121,7 +147,9 @@ def test_ties_in_the_first_loss(tmp_path: Path) -> None:
         weights = [math.exp((a - b) / 2), 0.5, math.exp((b - a) / 2)]
         if row.get("tie"):
             sign = 1 if row["tie"] == "good" else -1
-            expected.append(-math.log(weights[1] / sum(weights)) - 0.3 * (log_sigma(sign * a) + log_sigma(sign * b)) / 2)
+            expected.append(
+                -math.log(weights[1] / sum(weights)) - 0.3 * (log_sigma(sign * a) + log_sigma(sign * b)) / 2
+            )
         else:
             expected.append(-math.log(weights[0] / sum(weights)))
     assert first_loss(project, ties="learn", tie_pull=0.3) == approx(mean(expected), abs=1e-5)
@@ -133,7 +161,11 @@ def test_ties_teach_what_is_good_and_what_is_bad(tmp_path: Path) -> None:
     change(
         project,
         lambda i, row: (
-            ({"tie": "good", "rejected": said("The sky is blue.")} if i % 2 else {"tie": "bad", "chosen": said("What is it?")})
+            (
+                {"tie": "good", "rejected": said("The sky is blue.")}
+                if i % 2
+                else {"tie": "bad", "chosen": said("What is it?")}
+            )
             if i % 4 < 2
             else {}
         ),
@@ -141,7 +173,10 @@ def test_ties_teach_what_is_good_and_what_is_bad(tmp_path: Path) -> None:
     settings = SETTINGS | {"ties": "learn", "tie_pull": 1.0, "epochs": 6}
     made = train(project, reward, **settings)
     model = load_reward_model(str(made.artifact.folder))
-    good, bad = (score(model, [{"role": "user", "content": "Say fox."}, *said(text)]) for text in ("The sky is blue.", "What is it?"))
+    good, bad = (
+        score(model, [{"role": "user", "content": "Say fox."}, *said(text)])
+        for text in ("The sky is blue.", "What is it?")
+    )
     assert good > 0.5 and bad < -0.5
     assert 0.2 < made.artifact.manifest.metrics["tie_rate"] < 0.9
     check_finished(project, reward, made, **settings)
@@ -160,11 +195,17 @@ def test_rankings_and_comparisons_in_the_first_loss(tmp_path: Path, kind: str) -
         scores = [score(model, row["prompt"] + answer) for answer in row["completions"]]
         ranks, k = row["ranks"], range(len(scores))
         if kind == "pairs":
-            expected.append(mean([-log_sigma(scores[i] - scores[j]) for i in k for j in k if ranks[i] < ranks[j]]))
+            expected.append(
+                mean([-log_sigma(scores[i] - scores[j]) for i in k for j in k if ranks[i] < ranks[j]])
+            )
         else:
-            rivals = [math.exp(scores[i]) + sum(math.exp(scores[j]) for j in k if ranks[i] < ranks[j]) for i in k]
+            rivals = [
+                math.exp(scores[i]) + sum(math.exp(scores[j]) for j in k if ranks[i] < ranks[j]) for i in k
+            ]
             expected.append(sum(math.log(rivals[i]) - scores[i] for i in k))
-    assert first_loss(project, rankings="data/rankings.jsonl", ranking_loss=kind) == approx(mean(expected), abs=1e-5)
+    assert first_loss(project, rankings="data/rankings.jsonl", ranking_loss=kind) == approx(
+        mean(expected), abs=1e-5
+    )
 
 
 def test_it_learns_from_rankings_alone(tmp_path: Path) -> None:
@@ -175,7 +216,8 @@ def test_it_learns_from_rankings_alone(tmp_path: Path) -> None:
     evidence = made.artifact.manifest.metrics
     assert evidence["train"] + evidence["held_out"] == 30
     assert (
-        evidence["accuracy"]["value"] > 0.9 and evidence["accuracy"]["n"] == evidence["bag_of_words"]["n"] > evidence["held_out"]
+        evidence["accuracy"]["value"] > 0.9
+        and evidence["accuracy"]["n"] == evidence["bag_of_words"]["n"] > evidence["held_out"]
     )  # pairs, of rankings
     check_finished(project, reward, made, **settings)
 
@@ -185,9 +227,19 @@ def test_micro_batches_of_all_kinds_equal_one(tmp_path: Path, rank: int) -> None
     project = project_with_base(tmp_path)
     write_rankings(project)
     change(project, lambda i, row: {"rater": ("ann", "bob")[i % 2]} | ({"tie": "good"} if i % 3 == 0 else {}))
-    options = {"rankings": "data/rankings.jsonl", "ties": "learn", "rater_effects": True, "length_penalty": 1.0, "centring": 0.01}
+    options = {
+        "rankings": "data/rankings.jsonl",
+        "ties": "learn",
+        "rater_effects": True,
+        "length_penalty": 1.0,
+        "centring": 0.01,
+    }
     made = [
-        train(project, reward, **ONE_BATCH | options | {"lora_rank": rank, "name": f"m{n}", "micro_tokens": n, "epochs": 3})
+        train(
+            project,
+            reward,
+            **ONE_BATCH | options | {"lora_rank": rank, "name": f"m{n}", "micro_tokens": n, "epochs": 3},
+        )
         for n in (1, 10**6)
     ]
     for one, other in zip(made[0].rows, made[1].rows, strict=True):
@@ -244,7 +296,9 @@ def aspect_project(root: Path) -> Project:
 def test_aspects_in_the_first_loss(tmp_path: Path) -> None:
     project = aspect_project(tmp_path)
     rows = trained(rows_of(project))
-    model = new_reward_model(str(project.artifacts / "model" / "base"), run_seed=0, aspects=("true", "brief"), weights=(1.0, 1.0))
+    model = new_reward_model(
+        str(project.artifacts / "model" / "base"), run_seed=0, aspects=("true", "brief"), weights=(1.0, 1.0)
+    )
     expected = []
     for row in rows:
         record: Any = parse_row("comparison", row, Where("rows", 1))
@@ -272,21 +326,31 @@ def test_heads_learn_their_own_aspect_and_the_total_weighs_them(tmp_path: Path, 
     assert evidence["accuracy"]["value"] == 1.0  # truth weighs more
     folder = str(made.artifact.folder)
     model = load_reward_model(folder)
-    assert model.network.config.reward_aspects == ["true", "brief"] and model.network.config.reward_weights == [4.0, 1.0]
+    assert model.network.config.reward_aspects == [
+        "true",
+        "brief",
+    ] and model.network.config.reward_weights == [4.0, 1.0]
     record: Any = parse_row("comparison", rows_of(project)[0], Where("rows", 1))
-    batch = collate([model.encode(record.prompt + side) for side in (record.chosen, record.rejected)], pad_id=model.pad_id)
+    batch = collate(
+        [model.encode(record.prompt + side) for side in (record.chosen, record.rejected)], pad_id=model.pad_id
+    )
     with torch.no_grad():
         heads, totals = model.aspect_scores(batch), model.scores(batch)
         assert heads.shape == (2, 2) and heads[0, 0] > heads[1, 0] and heads[0, 1] < heads[1, 1]
         assert model.aspects is not None
-        by_hand = [sum(w * (h - m) / s for h, w, m, s in zip(row.tolist(), *model.aspects[1:], strict=True)) for row in heads]
+        by_hand = [
+            sum(w * (h - m) / s for h, w, m, s in zip(row.tolist(), *model.aspects[1:], strict=True))
+            for row in heads
+        ]
         assert totals.tolist() == approx(by_hand, abs=1e-4)
         rewards = [(total - model.reward_mean) / model.reward_std for total in by_hand]
         assert load_critic(folder).scores(batch).tolist() == approx(rewards, abs=1e-4)
         if rank:
             policy = load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16))
             assert shares_trunk(policy, folder)
-            assert reward_on_trunk(policy, folder, name="reward").scores(batch).tolist() == approx(by_hand, abs=1e-3)
+            assert reward_on_trunk(policy, folder, name="reward").scores(batch).tolist() == approx(
+                by_hand, abs=1e-3
+            )
     check_finished(project, reward, made, **settings)
 
 
@@ -311,10 +375,17 @@ def test_aspects_that_do_not_fit_the_labels_are_refused(tmp_path: Path) -> None:
 def test_a_weight_counts_whatever_stands_beside_it(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     rows = trained(change(project, lambda i, row: {"weight": (1, 3)[i % 2]}))
-    settings = SETTINGS | {"epochs": 1, "batch": 1, "lr": 1e-12}  # each step is one row, and the model stays as it is
+    settings = SETTINGS | {
+        "epochs": 1,
+        "batch": 1,
+        "lr": 1e-12,
+    }  # each step is one row, and the model stays as it is
     made = train(project, reward, **settings)
     usual = mean([row["weight"] for row in rows])
-    losses = [-log_sigma(a - b) * row["weight"] / usual for (a, b), row in zip(differences(project, rows), rows, strict=True)]
+    losses = [
+        -log_sigma(a - b) * row["weight"] / usual
+        for (a, b), row in zip(differences(project, rows), rows, strict=True)
+    ]
     assert sorted(made.series("loss")) == approx(sorted(losses), abs=1e-5)
     change(project, lambda i, row: {"weight": (10, 30)[i % 2]})
     again = train(project, reward, **settings | {"name": "again"})
@@ -339,14 +410,18 @@ def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank
     assert weights[0] == (single.artifact.folder / "model.safetensors").read_bytes()
     assert len(set(weights)) == 3
     last = single.rows[-1]["step"]
-    assert made.rows[-1]["step"] > 2 * last and [row["loss"] for row in made.rows[-int(last) :]] == single.series("loss")
+    assert made.rows[-1]["step"] > 2 * last and [
+        row["loss"] for row in made.rows[-int(last) :]
+    ] == single.series("loss")
     asked = [{"role": "user", "content": "Say fox."}]
     for member in members:
         model = load_reward_model(member)
         assert score(model, asked + said("It is fox.")) > score(model, asked + said("What is it? Please!"))
         assert (Path(member) / "adapter").is_dir() == bool(rank)
         if rank:
-            assert shares_trunk(load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16)), member)
+            assert shares_trunk(
+                load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16)), member
+            )
     assert not (made.folder / "members").exists()
     check_finished(project, reward, made, **settings | {"members": 3})
 
@@ -355,7 +430,9 @@ def test_a_member_that_was_lost_is_not_replaced_by_another(tmp_path: Path) -> No
     project = project_with_base(tmp_path)
     settings = SETTINGS | {"members": 2, "epochs": 1}
     made = train(project, reward, **settings)
-    shutil.rmtree(made.artifact.folder)  # the members' own folders are gone too; the last checkpoint is member 0's
+    shutil.rmtree(
+        made.artifact.folder
+    )  # the members' own folders are gone too; the last checkpoint is member 0's
     end = len(made.rows) - math.ceil(len(trained(rows_of(project))) / SETTINGS["batch"])
     with pytest.raises(ProjectError, match=rf"what was trained up to step {end} is gone.*Remove this folder"):
         train(project, reward, **settings)
@@ -381,7 +458,10 @@ def test_centring_keeps_scores_around_zero(tmp_path: Path) -> None:
     pairs = differences(project, trained(rows_of(project)))
     expected = mean([-log_sigma(a - b) + 0.7 * (a + b) ** 2 for a, b in pairs])
     assert first_loss(project, name="first", centring=0.7) == approx(expected, abs=1e-4)
-    free, held = (train(project, reward, **SETTINGS | {"name": f"c{weight}", "centring": weight}) for weight in (0.0, 1.0))
+    free, held = (
+        train(project, reward, **SETTINGS | {"name": f"c{weight}", "centring": weight})
+        for weight in (0.0, 1.0)
+    )
     means = [abs(load_reward_model(str(made.artifact.folder)).reward_mean) for made in (free, held)]
     assert means[1] < means[0] / 2, means
 
@@ -395,7 +475,11 @@ def leaking_project(root: Path) -> Project:
         long, short = ("It is {}. " * 4, "It is {}.") if i % 6 else ("It is {}.", "It is {}. " * 4)
         asked = [{"role": "user", "content": f"Say {word}." + " Please." * (i // 90)}]
         rows.append(
-            {"prompt": asked, "chosen": said(long.format(*[word] * 4).strip()), "rejected": said(short.format(*[other] * 4).strip())}
+            {
+                "prompt": asked,
+                "chosen": said(long.format(*[word] * 4).strip()),
+                "rejected": said(short.format(*[other] * 4).strip()),
+            }
         )
     jsonl.write(project.data / "comparisons.jsonl", rows)
     return project
@@ -408,7 +492,9 @@ def balanced_accuracy(made: Trained) -> float:
     for i, word in enumerate(WORDS * 3):
         asked = [{"role": "user", "content": f"Say {word}."}]
         other = WORDS[(i + 1 + i // 10 * 3) % 10]
-        right.append(score(model, asked + said(f"It is {word}.")) > score(model, asked + said(f"It is {other}.")))
+        right.append(
+            score(model, asked + said(f"It is {word}.")) > score(model, asked + said(f"It is {other}."))
+        )
     return mean([float(one) for one in right])
 
 
@@ -434,7 +520,10 @@ def test_length_leaves_the_scores_and_what_decides_stays(tmp_path: Path) -> None
         ({"rankings": "x", "flip_rate": 0.1}, "ranking_loss = 'plackett-luce': knows no wrong labels"),
         ({"rankings": "x", "aspects": ["a"]}, "aspects = .*rankings have none"),
         ({"aspects": ["a", "a"]}, "aspects = .*names an aspect twice"),
-        ({"aspects": ["a"], "aspect_weights": [1.0, 2.0]}, "aspect_weights = .*needs one number for each aspect"),
+        (
+            {"aspects": ["a"], "aspect_weights": [1.0, 2.0]},
+            "aspect_weights = .*needs one number for each aspect",
+        ),
         ({"flip_rate": 0.5}, "flip_rate = 0.5: is a share"),
         ({"members": 0}, "members = 0: must be positive"),
     ],
@@ -448,7 +537,9 @@ def test_only_people_who_are_named_are_raters(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     write_rankings(project)
     change(project, lambda i, row: {"rater": ("ann", "bob")[i % 2]} if i % 3 else {})
-    made = train(project, reward, **SETTINGS | {"rankings": "data/rankings.jsonl", "rater_effects": True, "epochs": 1})
+    made = train(
+        project, reward, **SETTINGS | {"rankings": "data/rankings.jsonl", "rater_effects": True, "epochs": 1}
+    )
     raters = made.artifact.manifest.metrics["raters"]
     assert set(raters) == {"ann", "bob"}
     assert raters["ann"]["sensitivity"] * raters["bob"]["sensitivity"] == approx(1.0, abs=1e-5)

@@ -43,8 +43,12 @@ def test_each_round_learns_from_the_answers_of_the_model_before(tmp_path: Path) 
     rows = [row for _, row in jsonl.read(made.artifact.folder / "rounds.jsonl")]
     assert rows == made.artifact.manifest.metrics["rounds"]
     assert [row["model"] for row in rows] == ["model/made-1", "model/made-2"]
-    assert rows[1]["score"]["value"] > 1.1 * rows[0]["score"]["value"]  # it answers with more vowels than it did
-    assert rows[1]["probe"]["value"] > rows[1]["probe_at_start"]["value"] == rows[0]["probe_at_start"]["value"]
+    assert (
+        rows[1]["score"]["value"] > 1.1 * rows[0]["score"]["value"]
+    )  # it answers with more vowels than it did
+    assert (
+        rows[1]["probe"]["value"] > rows[1]["probe_at_start"]["value"] == rows[0]["probe_at_start"]["value"]
+    )
     assert rows[1]["win_rate"]["value"] > 0.5
     assert made.artifact.manifest.metrics["newest"] == "model/made-2"
     check_finished(project, rounds, made, **SETTINGS)
@@ -68,16 +72,30 @@ def test_without_a_reward_it_waits_for_people_and_goes_on(tmp_path: Path) -> Non
     project = project_with_sft(tmp_path)
     settings = SETTINGS | {"reward": "", "probe": "", "held_out": ""}
     for number in (1, 2):
-        with pytest.raises(Stopped, match=rf"Round {number} of 2 waits for people: .*made-answers-{number}.*data/made-{number}.jsonl"):
+        with pytest.raises(
+            Stopped,
+            match=rf"Round {number} of 2 waits for people: .*made-answers-{number}.*data/made-{number}.jsonl",
+        ):
             train(project, rounds, **settings)
-        asked = [row for _, row in jsonl.read(artifact(project, f"rollouts/made-answers-{number}").folder / "answers.jsonl")]
+        asked = [
+            row
+            for _, row in jsonl.read(
+                artifact(project, f"rollouts/made-answers-{number}").folder / "answers.jsonl"
+            )
+        ]
         assert len(asked) == 40 and all(len(row["completions"]) == 4 for row in asked)
         no = [{"role": "assistant", "content": "No."}]
         judged = [{"prompt": row["prompt"], "chosen": row["completions"][0], "rejected": no} for row in asked]
-        jsonl.write(project.data / f"made-{number}.jsonl", [row for row in judged if row["chosen"][0]["content"] not in ("", "No.")])
+        jsonl.write(
+            project.data / f"made-{number}.jsonl",
+            [row for row in judged if row["chosen"][0]["content"] not in ("", "No.")],
+        )
         assert read_comparisons(project.data / f"made-{number}.jsonl")
     made = train(project, rounds, **settings)
-    assert parents(project, "model/made-2") == {"model": "model/made-1", "comparisons": "file:data/made-2.jsonl"}
+    assert parents(project, "model/made-2") == {
+        "model": "model/made-1",
+        "comparisons": "file:data/made-2.jsonl",
+    }
     check_finished(project, rounds, made, **settings)
 
 
@@ -135,7 +153,10 @@ def test_a_knob_that_the_training_does_not_know_is_refused_before_anything_is_sa
         ({"train": ("name=mine",)}, "train = .*'name=mine'"),
         ({"train": ("model=base",)}, "train = .*'model=base'"),
         ({"train": ("comparisons=data/comparisons.jsonl",)}, "train = .*'comparisons="),
-        ({"learn": "sft", "train": ("demonstrations=data/demonstrations.jsonl",)}, "train = .*'demonstrations="),
+        (
+            {"learn": "sft", "train": ("demonstrations=data/demonstrations.jsonl",)},
+            "train = .*'demonstrations=",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -31,7 +31,9 @@ def test_answers_stand_beside_their_prompts(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_answers_and_another_one_others(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     texts = [
-        (train(project, sample, **SAMPLE | {"name": name, "seed": seed}).artifact.folder / sample.ROWS).read_text()
+        (
+            train(project, sample, **SAMPLE | {"name": name, "seed": seed}).artifact.folder / sample.ROWS
+        ).read_text()
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     ]
     assert texts[0] == texts[1] != texts[2]
@@ -46,7 +48,9 @@ def test_more_prompts_than_go_at_once_change_no_answer(tmp_path: Path) -> None:
     few = train(project, sample, **SAMPLE | {"name": "few", "per_prompt": 1})
     found, expected = (read_answers(made.artifact.folder / sample.ROWS) for made in (many, few))
     assert [row.texts for row in found[:40]] == [row.texts for row in expected]
-    assert len({row.texts for row in found if row.prompt == found[0].prompt}) > 4  # the eight repetitions differ
+    assert (
+        len({row.texts for row in found if row.prompt == found[0].prompt}) > 4
+    )  # the eight repetitions differ
 
 
 def test_a_stop_string_ends_an_answer_that_then_counts_as_finished(tmp_path: Path) -> None:
@@ -54,14 +58,18 @@ def test_a_stop_string_ends_an_answer_that_then_counts_as_finished(tmp_path: Pat
     free = train(project, sample, **SAMPLE)
     made = train(project, sample, **SAMPLE | {"name": "b", "stop": ("e", "a")})
     ends, met = 0, 0
-    for before, row in zip(*(read_answers(one.artifact.folder / sample.ROWS) for one in (free, made)), strict=True):
+    for before, row in zip(
+        *(read_answers(one.artifact.folder / sample.ROWS) for one in (free, made)), strict=True
+    ):
         for whole, text, finished in zip(before.texts, row.texts, row.finished, strict=True):
             met += "e" in whole or "a" in whole
             ends += "e" in text or "a" in text
             assert whole.startswith(text)
             assert finished or not {"e", "a"} & set(text)
     assert ends == met > 10
-    assert made.artifact.manifest.metrics["response_tokens"] < free.artifact.manifest.metrics["response_tokens"]
+    assert (
+        made.artifact.manifest.metrics["response_tokens"] < free.artifact.manifest.metrics["response_tokens"]
+    )
 
 
 def test_min_p_of_one_leaves_the_likeliest_token(tmp_path: Path) -> None:
@@ -85,7 +93,9 @@ def test_a_judge_prefers_what_it_scores_higher(tmp_path: Path) -> None:
     metrics = made.artifact.manifest.metrics
     rule = open_reward(f"rule:{project.data / 'vowels.py'}", micro_tokens=1)
     wins = ties = 0
-    for a, b in zip(*(read_answers(project.artifacts / "rollouts" / name / sample.ROWS) for name in "ab"), strict=True):
+    for a, b in zip(
+        *(read_answers(project.artifacts / "rollouts" / name / sample.ROWS) for name in "ab"), strict=True
+    ):
         one, other = (float(rule([row.prompt], [row.texts[0]], [row.finished[0]])[0]) for row in (a, b))
         wins, ties = wins + (one > other), ties + (one == other)
     verdict = metrics["win_rate_a"]
@@ -99,12 +109,25 @@ def test_the_other_way_round_is_the_mirror_image(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     train(project, sample, **SAMPLE)
     train(project, sample, **SAMPLE | {"name": "b", "seed": 1})
-    train(project, reward, name="judge", model="base", comparisons="data/comparisons.jsonl", batch=8, lora_rank=0, held_out=0.2)
+    train(
+        project,
+        reward,
+        name="judge",
+        model="base",
+        comparisons="data/comparisons.jsonl",
+        batch=8,
+        lora_rank=0,
+        held_out=0.2,
+    )
     made = train(project, compare, **COMPARE | {"judge": "judge"})
     (paths,) = [row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "paths"]
-    assert paths["what"] == "reward model" and paths["chosen"] == "packed"  # the judge was checked, and runs in the fastest way
+    assert (
+        paths["what"] == "reward model" and paths["chosen"] == "packed"
+    )  # the judge was checked, and runs in the fastest way
     one = made.artifact.manifest.metrics
-    other = train(project, compare, **COMPARE | {"judge": "judge", "a": "b", "b": "a", "name": "mirror"}).artifact.manifest.metrics
+    other = train(
+        project, compare, **COMPARE | {"judge": "judge", "a": "b", "b": "a", "name": "mirror"}
+    ).artifact.manifest.metrics
     assert one["win_rate_a"]["value"] == pytest.approx(1 - other["win_rate_a"]["value"], abs=1e-9)
     assert one["score_a"] == other["score_b"]
 
@@ -122,6 +145,8 @@ def test_answers_to_different_prompts_are_not_compared(tmp_path: Path) -> None:
 def test_a_conversation_can_be_a_prompt(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     turns = (user("One?"), assistant("Yes."), user("Two?"))
-    jsonl.write(project.data / "long.jsonl", [{"prompt": [{"role": m.role, "content": m.content} for m in turns]}])
+    jsonl.write(
+        project.data / "long.jsonl", [{"prompt": [{"role": m.role, "content": m.content} for m in turns]}]
+    )
     made = train(project, sample, **SAMPLE | {"prompts": "data/long.jsonl"})
     assert read_answers(made.artifact.folder / sample.ROWS)[0].prompt == turns

@@ -33,14 +33,19 @@ def test_it_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> Non
     manifest = made.artifact.manifest
     assert manifest.metrics == {"loss": losses[-1], "held_out_loss": held_out[-1]}
     assert set(manifest.files) >= {"tokenizer.json", "chat_template.jinja"}
-    assert ("model.safetensors" in manifest.files, "adapter_model.safetensors" in manifest.files) == (rank == 0, rank > 0)
+    assert ("model.safetensors" in manifest.files, "adapter_model.safetensors" in manifest.files) == (
+        rank == 0,
+        rank > 0,
+    )
     assert load_policy(str(made.artifact.folder)).network.num_parameters() > 0
     check_finished(project, sft, made, **settings)
 
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_what_was_trained_in_bfloat16_is_saved_with_the_digits_of_float32(tmp_path: Path, rank: int) -> None:
-    made = train(project_with_base(tmp_path), sft, **SETTINGS | {"lora_rank": rank, "precision": "pure-bfloat16"})
+    made = train(
+        project_with_base(tmp_path), sft, **SETTINGS | {"lora_rank": rank, "precision": "pure-bfloat16"}
+    )
     losses = made.series("loss")
     assert losses[-1] < losses[0] / 2
     (saved,) = (load_file(path) for path in made.artifact.folder.glob("*.safetensors"))
@@ -54,7 +59,11 @@ def test_what_was_trained_in_bfloat16_is_saved_with_the_digits_of_float32(tmp_pa
 
 def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_step(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, sft, **SETTINGS | {"lora_rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1, "micro_tokens": 100})
+    made = train(
+        project,
+        sft,
+        **SETTINGS | {"lora_rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1, "micro_tokens": 100},
+    )
     policy = load_policy(str(project.artifacts / "model" / "base"))
     total, count = 0.0, 0
     for _, row in jsonl.read(project.data / "demonstrations.jsonl"):
@@ -70,7 +79,9 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_step(tmp_path: Pa
 
 def test_a_long_row_is_an_error_or_dropped_and_counted(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    with pytest.raises(DataError, match=r"demonstrations.jsonl: record \d+: .* has \d+ tokens; at most 25 fit.*too_long=drop"):
+    with pytest.raises(
+        DataError, match=r"demonstrations.jsonl: record \d+: .* has \d+ tokens; at most 25 fit.*too_long=drop"
+    ):
         train(project, sft, **SETTINGS | {"max_tokens": 25})
     made = train(project, sft, **SETTINGS | {"max_tokens": 25, "too_long": "drop", "lora_rank": 4})
     data = next(row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "data")
@@ -86,7 +97,9 @@ def loss_of_texts(model: Path, texts: list[str]) -> float:
     policy = load_policy(str(model))
     total, count = 0.0, 0
     for text in texts:
-        ids = torch.tensor([[*policy.tokenizer(text, add_special_tokens=False)["input_ids"], policy.tokenizer.eos_token_id]])
+        ids = torch.tensor(
+            [[*policy.tokenizer(text, add_special_tokens=False)["input_ids"], policy.tokenizer.eos_token_id]]
+        )
         logps = policy.network(ids).logits[0].log_softmax(-1)
         total -= sum(logps[t - 1, ids[0, t]].item() for t in range(1, ids.shape[1]))
         count += ids.shape[1] - 1
@@ -107,7 +120,9 @@ def test_earlier_texts_are_replayed_and_not_forgotten(tmp_path: Path, name: str)
     without = train(project, sft, **SETTINGS | {"lora_rank": 0, "name": "without"})
     assert sum("replay_loss" in row for row in made.rows) >= 10
     assert loss_of_texts(made.artifact.folder, texts) < 0.5 * loss_of_texts(without.artifact.folder, texts)
-    assert made.series("loss")[-1] < made.series("loss")[0] / 2  # and the demonstrations are learned all the same
+    assert (
+        made.series("loss")[-1] < made.series("loss")[0] / 2
+    )  # and the demonstrations are learned all the same
     check_finished(project, sft, made, **settings)
 
 
@@ -148,13 +163,26 @@ def test_noise_makes_the_first_loss_another_and_the_held_out_loss_not(tmp_path: 
 
 def test_it_stops_early_and_publishes_the_best_weights(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": 0, "lr": 0.05, "epochs": 40, "measure_every": 2, "patience": 3, "held_out": 0.2}
+    settings = SETTINGS | {
+        "lora_rank": 0,
+        "lr": 0.05,
+        "epochs": 40,
+        "measure_every": 2,
+        "patience": 3,
+        "held_out": 0.2,
+    }
     made = train(project, sft, **settings)
     measured = {row["step"]: row["held_out_loss"] for row in made.rows if "held_out_loss" in row}
     best = min(measured, key=lambda step: measured[step])
-    assert made.rows[-1]["step"] == best + 3 * 2 < 160  # three measurements later, long before the forty epochs are over
+    assert (
+        made.rows[-1]["step"] == best + 3 * 2 < 160
+    )  # three measurements later, long before the forty epochs are over
     (stopped,) = events(made, "early stop")
-    assert (stopped["step"], stopped["best_step"], stopped["held_out_loss"]) == (best + 6, best, measured[best])
+    assert (stopped["step"], stopped["best_step"], stopped["held_out_loss"]) == (
+        best + 6,
+        best,
+        measured[best],
+    )
     metrics = made.artifact.manifest.metrics
     assert (metrics["best_step"], metrics["held_out_loss"]) == (best, measured[best])
 
@@ -165,7 +193,9 @@ def test_it_stops_early_and_publishes_the_best_weights(tmp_path: Path) -> None:
     assert not torch.equal(checkpoint["model.norm.weight"], checkpoint["best.model.norm.weight"])
     policy = load_policy(str(made.artifact.folder))
     rows = [row for _, row in jsonl.read(project.data / "demonstrations.jsonl")]
-    apart = split_by_prompt(read_demonstrations(project.data / "demonstrations.jsonl"), held_out=0.2, seed=0)[1]
+    apart = split_by_prompt(read_demonstrations(project.data / "demonstrations.jsonl"), held_out=0.2, seed=0)[
+        1
+    ]
     assert 0 < len(apart) < len(rows)
     encoded = [policy.encode(one.messages, num_context=one.num_prompt_messages) for one in apart]
     assert sft.mean_loss(policy, encoded, 1024) == pytest.approx(measured[best], abs=1e-4)
@@ -174,7 +204,11 @@ def test_it_stops_early_and_publishes_the_best_weights(tmp_path: Path) -> None:
 
 def test_patience_that_never_runs_out_still_publishes_the_best(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, sft, **SETTINGS | {"lora_rank": 4, "lr": 0.1, "measure_every": 1, "patience": 1000, "held_out": 0.2})
+    made = train(
+        project,
+        sft,
+        **SETTINGS | {"lora_rank": 4, "lr": 0.1, "measure_every": 1, "patience": 1000, "held_out": 0.2},
+    )
     measured = {row["step"]: row["held_out_loss"] for row in made.rows}
     assert made.artifact.manifest.metrics["held_out_loss"] == min(measured.values()) < measured[max(measured)]
     assert events(made, "early stop") == []

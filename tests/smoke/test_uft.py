@@ -52,27 +52,40 @@ def test_one_file_is_enough(tmp_path: Path, kind: str) -> None:
 def test_comparisons_alone_are_dpo(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     common = SETTINGS | {"comparisons": FILES["comparisons"], "lora_rank": 4}
-    one, other = train(project, uft, **common | {"name": "one"}), train(project, dpo, **common | {"name": "other"})
+    one, other = (
+        train(project, uft, **common | {"name": "one"}),
+        train(project, dpo, **common | {"name": "other"}),
+    )
     for name in ("loss", "accuracy", "chosen_logratio", "rejected_logratio"):
-        assert one.series(name) == pytest.approx(other.series(name), abs=2e-3), name  # log-ratios of order 10, after ten steps
+        assert one.series(name) == pytest.approx(other.series(name), abs=2e-3), (
+            name
+        )  # log-ratios of order 10, after ten steps
 
 
 def test_pairs_as_scores_begin_at_twice_a_quarter(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     settings = SETTINGS | {"comparisons": FILES["comparisons"], "lora_rank": 4, "epochs": 1}
     squared = train(project, uft, **settings | {"pairs": "scores", "name": "squared"})
-    entropy = train(project, uft, **settings | {"pairs": "scores", "loss": "cross-entropy", "name": "entropy"})
+    entropy = train(
+        project, uft, **settings | {"pairs": "scores", "loss": "cross-entropy", "name": "entropy"}
+    )
     assert squared.series("loss")[0] == pytest.approx(2 * 0.25, abs=1e-5)
     assert entropy.series("loss")[0] == pytest.approx(2 * math.log(2), abs=1e-5)
 
 
 def test_weights_scale_the_loss_of_their_kind(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {key: FILES[key] for key in ("demonstrations", "comparisons")} | {"lora_rank": 4, "epochs": 1, "batch": 1000}
+    settings = (
+        SETTINGS
+        | {key: FILES[key] for key in ("demonstrations", "comparisons")}
+        | {"lora_rank": 4, "epochs": 1, "batch": 1000}
+    )
     made = train(project, uft, **settings | {"demonstration_weight": 3.0, "comparison_weight": 0.5})
     counts = made.artifact.manifest.metrics
     shown, compared = counts["demonstrations"], counts["comparisons"]
-    assert made.series("loss")[0] == pytest.approx((shown * 3 * 0.25 + compared * 0.5 * math.log(2)) / (shown + compared), abs=1e-5)
+    assert made.series("loss")[0] == pytest.approx(
+        (shown * 3 * 0.25 + compared * 0.5 * math.log(2)) / (shown + compared), abs=1e-5
+    )
 
 
 def test_centred_scores_leave_only_differences(tmp_path: Path) -> None:
@@ -91,7 +104,11 @@ def test_length_normalised_log_ratios_are_per_token(tmp_path: Path) -> None:
     whole = train(project, uft, **settings | {"name": "whole"})
     by_token = train(project, uft, **settings | {"name": "by-token", "length_normalised": True, "beta": 2.0})
     assert by_token.series("loss")[-1] < 0.2
-    assert 0.01 < by_token.series("demonstration_logratio")[-1] < 0.5 * whole.series("demonstration_logratio")[-1]
+    assert (
+        0.01
+        < by_token.series("demonstration_logratio")[-1]
+        < 0.5 * whole.series("demonstration_logratio")[-1]
+    )
 
 
 def test_a_rating_without_a_score_is_named(tmp_path: Path) -> None:

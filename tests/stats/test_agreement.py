@@ -40,7 +40,12 @@ def test_two_people_by_hand() -> None:
 def test_chance_is_worth_nothing_and_opposition_less() -> None:
     draw = numpy.random.default_rng(1)
     chance = agreement(draw.integers(0, 2, size=(4000, 2)).tolist(), range(4000), metric="nominal")
-    assert chance and chance.alpha and chance.alpha.low < 0 < chance.alpha.high and abs(chance.alpha.value) < 0.05
+    assert (
+        chance
+        and chance.alpha
+        and chance.alpha.low < 0 < chance.alpha.high
+        and abs(chance.alpha.value) < 0.05
+    )
     opposed = agreement([[0, 1]] * 10, range(10), metric="nominal")
     assert opposed and opposed.alpha and opposed.alpha.value < 0 and opposed.raw.value == 0
 
@@ -62,7 +67,9 @@ def test_the_interval_covers_what_is_true_about_as_often_as_it_says() -> None:
     for trial in range(100):
         first = draw.integers(0, 2, size=150)
         second = numpy.where(draw.random(150) < 0.8, first, 1 - first)
-        found = agreement(numpy.stack([first, second], axis=1).tolist(), range(150), metric="nominal", seed=trial)
+        found = agreement(
+            numpy.stack([first, second], axis=1).tolist(), range(150), metric="nominal", seed=trial
+        )
         assert found is not None
         hits += found.raw.low <= 0.8 <= found.raw.high
     assert hits == pytest.approx(95, abs=7)

@@ -31,7 +31,10 @@ def test_length_only_learns_that_longer_is_better() -> None:
 
 
 def test_length_only_learns_that_shorter_is_better() -> None:
-    assert baseline.length_only([("a", "abc"), ("b", "bcd")], [("a", "ab"), ("abc", "ab")]).tolist() == [1.0, 0.0]
+    assert baseline.length_only([("a", "abc"), ("b", "bcd")], [("a", "ab"), ("abc", "ab")]).tolist() == [
+        1.0,
+        0.0,
+    ]
     assert baseline.length_only([("a", "abc")], [("a", "ab")]).tolist() == [1.0]
 
 
@@ -46,24 +49,34 @@ def test_position_only_finds_a_rater_who_always_takes_the_first() -> None:
 
 def test_without_a_majority_in_training_no_side_is_taken() -> None:
     assert baseline.length_only([], [("abc", "a"), ("a", "abc")]).tolist() == [0.5, 0.5]
-    assert baseline.length_only([("abc", "a"), ("a", "abc"), ("ab", "cd")], [("abc", "a"), ("a", "abc")]).tolist() == [0.5, 0.5]
+    assert baseline.length_only(
+        [("abc", "a"), ("a", "abc"), ("ab", "cd")], [("abc", "a"), ("a", "abc")]
+    ).tolist() == [0.5, 0.5]
     assert baseline.position_only([], [True, False]).tolist() == [0.5, 0.5]
     assert baseline.position_only([True, False, None], [True, False]).tolist() == [0.5, 0.5]
 
 
 def test_word_differences_by_hand() -> None:
-    matrix = baseline.word_differences([("Yes, yes please", "no please"), ("no", "no")], {"no": 0, "please": 1, "yes": 2})
+    matrix = baseline.word_differences(
+        [("Yes, yes please", "no please"), ("no", "no")], {"no": 0, "please": 1, "yes": 2}
+    )
     assert matrix.toarray().tolist() == [[-1.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
 
 
 def test_a_word_of_one_pair_is_not_in_the_vocabulary() -> None:
-    assert baseline.vocabulary_of([("good rare", "bad"), ("good", "bad both"), ("both", "both good")]) == {"bad": 0, "good": 1}
+    assert baseline.vocabulary_of([("good rare", "bad"), ("good", "bad both"), ("both", "both good")]) == {
+        "bad": 0,
+        "good": 1,
+    }
 
 
 def test_the_fit_agrees_with_scikit_learn() -> None:
     pairs = noisy_pairs(150, seed=1)
     counter = CountVectorizer(token_pattern=r"\w+").fit([text for pair in pairs for text in pair])
-    rows = (counter.transform([chosen for chosen, _ in pairs]) - counter.transform([rejected for _, rejected in pairs])).toarray()
+    rows = (
+        counter.transform([chosen for chosen, _ in pairs])
+        - counter.transform([rejected for _, rejected in pairs])
+    ).toarray()
     # Every pair in both orders gives scikit-learn its two classes and twice our loss, so C = 1 / (2 l2).
     oracle = LogisticRegression(C=1 / (2 * 3.0), fit_intercept=False, tol=1e-8, max_iter=1000)
     oracle.fit(numpy.concatenate([rows, -rows]), [1] * len(rows) + [0] * len(rows))
@@ -102,4 +115,10 @@ def test_the_majority_of_labels_by_hand() -> None:
 def test_labels_by_their_place_by_hand() -> None:
     # first steps are right, second and third ones wrong; no training answer has a fourth, and four of seven labels are wrong
     train = [[True, False, False], [True, False], [True, False]]
-    assert baseline.by_place(train, [[True, True, False, False], [False]]).tolist() == [1.0, 0.0, 1.0, 1.0, 0.0]
+    assert baseline.by_place(train, [[True, True, False, False], [False]]).tolist() == [
+        1.0,
+        0.0,
+        1.0,
+        1.0,
+        0.0,
+    ]

@@ -33,7 +33,9 @@ def test_it_is_the_mean_over_all_subsets(n: int) -> None:
     subsets = list(itertools.combinations(range(7), n))
     best = [max(subset, key=lambda i: scores[i]) for subset in subsets]
     assert best_of.expected(scores, n) == approx(sum(scores[i] for i in best) / len(subsets), abs=1e-12)
-    assert best_of.expected(scores, n, values) == approx(sum(values[i] for i in best) / len(subsets), abs=1e-12)
+    assert best_of.expected(scores, n, values) == approx(
+        sum(values[i] for i in best) / len(subsets), abs=1e-12
+    )
 
 
 def test_it_has_no_bias() -> None:
@@ -51,7 +53,9 @@ def test_it_has_no_bias() -> None:
 
 def test_a_long_list_does_not_overflow() -> None:
     scores = [float(i) for i in range(3000)]
-    assert best_of.expected(scores, 1500) == approx(2999 - 1500 / 1501, abs=1e-6)  # the largest of n of 0 .. N-1: (N+1) n/(n+1) - 1
+    assert best_of.expected(scores, 1500) == approx(
+        2999 - 1500 / 1501, abs=1e-6
+    )  # the largest of n of 0 .. N-1: (N+1) n/(n+1) - 1
 
 
 @pytest.mark.parametrize("n", [0, 4])

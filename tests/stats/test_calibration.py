@@ -11,7 +11,10 @@ from fairlead.stats import calibration
 
 def slow_error(chosen: list[float], num_bins: int) -> float:
     """By the definition, in plain loops: sort by confidence, cut into parts of equal numbers, weigh the gaps."""
-    judged = sorted(((max(p, 1 - p), 1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0) for p in chosen), key=lambda one: one[0])
+    judged = sorted(
+        ((max(p, 1 - p), 1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0) for p in chosen),
+        key=lambda one: one[0],
+    )
     size, longer = divmod(len(judged), num_bins)
     total, start = 0.0, 0
     for k in range(num_bins):
@@ -66,7 +69,9 @@ def test_the_temperature_agrees_with_a_search_by_scipy() -> None:
     def loss(log_temperature: float) -> float:
         t = math.exp(log_temperature)
         imaginary = [typical, -typical]
-        return sum(math.log1p(math.exp(-m / t)) for m in margins) + 0.5 * sum(math.log1p(math.exp(-m / t)) for m in imaginary)
+        return sum(math.log1p(math.exp(-m / t)) for m in margins) + 0.5 * sum(
+            math.log1p(math.exp(-m / t)) for m in imaginary
+        )
 
     found = optimize.minimize_scalar(loss, bounds=(-3, 5), method="bounded", options={"xatol": 1e-9})
     ours = calibration.fit_temperature(margins)
@@ -120,7 +125,9 @@ def test_copies_of_a_pair_make_chance_no_smaller() -> None:
     once = calibration.probabilities(drawn_margins(300, temperature=1.0, seed=6), 1.0)
     four_times = numpy.repeat(once, 4)
     alone = calibration.chance_error(once, range(300), seed=0)
-    assert calibration.chance_error(four_times, [k // 4 for k in range(1200)], seed=0) == approx(alone, abs=1e-12)
+    assert calibration.chance_error(four_times, [k // 4 for k in range(1200)], seed=0) == approx(
+        alone, abs=1e-12
+    )
     assert calibration.chance_error(four_times, range(1200), seed=0) == approx(alone / 2, rel=0.1)
 
 
@@ -132,9 +139,13 @@ def test_perfect_models_stay_below_it_also_where_pairs_of_a_prompt_are_alike() -
     for run in range(runs):
         sizes = random.normal(0, 2, prompts).repeat(each) + random.normal(0, 0.3, prompts * each)
         stated = special.expit(numpy.abs(sizes))
-        decides = math.sqrt(0.9) * random.normal(size=prompts).repeat(each) + math.sqrt(0.1) * random.normal(size=prompts * each)
+        decides = math.sqrt(0.9) * random.normal(size=prompts).repeat(each) + math.sqrt(0.1) * random.normal(
+            size=prompts * each
+        )
         chosen = numpy.where(special.ndtr(decides) < stated, stated, 1 - stated)
         found = calibration.error(chosen)
-        above += found > calibration.chance_error(chosen, [k // each for k in range(prompts * each)], seed=run)
+        above += found > calibration.chance_error(
+            chosen, [k // each for k in range(prompts * each)], seed=run
+        )
         above_alone += found > calibration.chance_error(chosen, range(prompts * each), seed=run)
     assert above <= 4 < 10 < above_alone  # 5 % of 40 are 2; drawn pair by pair a third are above

@@ -13,7 +13,9 @@ def test_the_ceiling_by_hand() -> None:
 
 
 def test_agreement_counts_pairs_of_people() -> None:
-    votes = [Vote("one", "p", rater, choice) for rater, choice in (("ann", "x"), ("bo", "x"), ("cy", "y"))]  # 1 of 3 agreements
+    votes = [
+        Vote("one", "p", rater, choice) for rater, choice in (("ann", "x"), ("bo", "x"), ("cy", "y"))
+    ]  # 1 of 3 agreements
     votes += [Vote("two", "q", "ann", "x"), Vote("two", "q", "bo", "x")]  # 1 of 1
     votes += [Vote("alone", "r", "ann", "x")]
     found = ceiling(votes)
@@ -30,7 +32,9 @@ def test_one_person_twice_says_nothing_about_others() -> None:
 def test_the_ceiling_of_simulated_people_is_found() -> None:
     draw = random.Random(0)
     votes = [
-        Vote(pair, pair, rater, "better" if draw.random() < 0.85 else "worse")  # the best possible accuracy is 0.85
+        Vote(
+            pair, pair, rater, "better" if draw.random() < 0.85 else "worse"
+        )  # the best possible accuracy is 0.85
         for pair in range(1500)
         for rater in ("ann", "bo")
     ]
@@ -42,8 +46,15 @@ def test_the_ceiling_of_simulated_people_is_found() -> None:
 
 def test_where_pairs_differ_in_difficulty_the_truth_lies_between() -> None:
     draw = random.Random(1)
-    chances = [0.5, 1.0]  # half of the pairs are a coin toss, half are plain: the best possible accuracy is 0.75
-    votes = [Vote(pair, pair, rater, draw.random() < chances[pair % 2]) for pair in range(4000) for rater in ("ann", "bo")]
+    chances = [
+        0.5,
+        1.0,
+    ]  # half of the pairs are a coin toss, half are plain: the best possible accuracy is 0.75
+    votes = [
+        Vote(pair, pair, rater, draw.random() < chances[pair % 2])
+        for pair in range(4000)
+        for rater in ("ann", "bo")
+    ]
     found = ceiling(votes)
     assert found is not None
     assert found.agreement.value - 0.03 < 0.75 < found.accuracy.value

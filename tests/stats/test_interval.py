@@ -92,7 +92,9 @@ def test_bootstrap_of_the_mean_is_near_the_t_interval() -> None:
 
 def test_bootstrap_depends_on_its_seed_only() -> None:
     values = [1.0, 5.0, 2.0, 8.0, 3.0]
-    assert interval.bootstrap(values, numpy.median, seed=1) == interval.bootstrap(values, numpy.median, seed=1)
+    assert interval.bootstrap(values, numpy.median, seed=1) == interval.bootstrap(
+        values, numpy.median, seed=1
+    )
     assert interval.bootstrap(values, numpy.mean, seed=1) != interval.bootstrap(values, numpy.mean, seed=2)
 
 
@@ -129,7 +131,9 @@ def test_only_ties_still_leave_doubt() -> None:
 def test_swapping_sides_mirrors_the_win_rate() -> None:
     ours, theirs = [3, 2, 2, 5, 1, 4, 4], [1, 2, 3, 1, 1, 1, 2]
     forward, backward = interval.win_rate(ours, theirs).interval, interval.win_rate(theirs, ours).interval
-    assert (backward.value, backward.low, backward.high) == approx((1 - forward.value, 1 - forward.high, 1 - forward.low))
+    assert (backward.value, backward.low, backward.high) == approx(
+        (1 - forward.value, 1 - forward.high, 1 - forward.low)
+    )
     assert forward.value > 0.5
 
 
@@ -139,7 +143,8 @@ def test_a_win_rate_needs_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("win", "tie"), [(0.5, 0.0), (0.84, 0.0), (0.6, 0.3), (0.2, 0.7), (0.05, 0.9), (0.95, 0.0), (0.9, 0.08), (0.3, 0.4)]
+    ("win", "tie"),
+    [(0.5, 0.0), (0.84, 0.0), (0.6, 0.3), (0.2, 0.7), (0.05, 0.9), (0.95, 0.0), (0.9, 0.08), (0.3, 0.4)],
 )
 def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: float, tie: float) -> None:
     # Exact, by summing over all outcomes of 25 items.  Discreteness alone moves coverage by two or three points.
@@ -147,7 +152,9 @@ def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: fl
     for wins in range(n + 1):
         for losses in range(n + 1 - wins):
             chance = stats.multinomial.pmf([wins, losses, n - wins - losses], n, [win, 1 - win - tie, tie])
-            found = interval.win_rate([1] * wins + [0] * (n - wins), [0] * wins + [1] * losses + [0] * (n - wins - losses)).interval
+            found = interval.win_rate(
+                [1] * wins + [0] * (n - wins), [0] * wins + [1] * losses + [0] * (n - wins - losses)
+            ).interval
             covered += chance * (found.low <= truth <= found.high)
             total += chance
     assert total == approx(1)
@@ -203,9 +210,17 @@ def dependent(seed: int, num_clusters: int) -> tuple[list[float], list[int]]:
 @pytest.mark.parametrize("num_clusters", [12, 60])
 def test_clustered_intervals_cover_what_plain_ones_miss(num_clusters: int) -> None:
     draws = [dependent(seed, num_clusters) for seed in range(500)]
-    covered = sum(one.low <= 0.7 <= one.high for one in (interval.clustered_proportion(*draw) for draw in draws)) / 500
-    plain = sum(one.low <= 0.7 <= one.high for one in (interval.proportion(sum(v), len(v)) for v, _ in draws)) / 500
-    means = sum(one.low <= 0.7 <= one.high for one in (interval.clustered_mean(*draw) for draw in draws)) / 500
+    covered = (
+        sum(one.low <= 0.7 <= one.high for one in (interval.clustered_proportion(*draw) for draw in draws))
+        / 500
+    )
+    plain = (
+        sum(one.low <= 0.7 <= one.high for one in (interval.proportion(sum(v), len(v)) for v, _ in draws))
+        / 500
+    )
+    means = (
+        sum(one.low <= 0.7 <= one.high for one in (interval.clustered_mean(*draw) for draw in draws)) / 500
+    )
     assert 0.92 <= covered <= 0.985  # 500 draws know a coverage of 0.95 to 0.02
     assert 0.90 <= means <= 0.985
     assert plain < 0.88
@@ -222,7 +237,9 @@ def test_the_clustered_bootstrap_draws_whole_clusters() -> None:
 
 
 def test_a_bootstrap_of_one_cluster_or_of_nothing_that_varies_bounds_nothing() -> None:
-    assert interval.clustered_bootstrap(lambda rows: 1.0, "aa", seed=0) == interval.Interval(1.0, -math.inf, math.inf, 2)
+    assert interval.clustered_bootstrap(lambda rows: 1.0, "aa", seed=0) == interval.Interval(
+        1.0, -math.inf, math.inf, 2
+    )
     found = interval.clustered_bootstrap(lambda rows: math.nan, "ab", seed=0)
     assert math.isnan(found.value) and (found.low, found.high) == (-math.inf, math.inf)
 
@@ -245,7 +262,9 @@ def test_at_each_end_of_a_ratio_the_difference_could_just_be_zero() -> None:
     above, below = [3.1, 4.4, 2.2, 5.0, 3.6], [4.0, 5.5, 3.9, 5.1, 4.4]
     found = interval.ratio(above, below)
     assert found.low < found.value < found.high and found.value == approx(18.3 / 22.9, abs=1e-12)
-    at_low, at_high = ([x - r * y for x, y in zip(above, below, strict=True)] for r in (found.low, found.high))
+    at_low, at_high = (
+        [x - r * y for x, y in zip(above, below, strict=True)] for r in (found.low, found.high)
+    )
     assert interval.mean(at_low).low == approx(0, abs=1e-9)
     assert interval.mean(at_high).high == approx(0, abs=1e-9)
 
@@ -261,7 +280,9 @@ def test_a_ratio_covers_the_truth() -> None:
 
 
 def test_a_ratio_over_what_could_be_zero_is_not_bounded() -> None:
-    assert interval.ratio([1.0, 2.0, 3.0], [1.0, -1.0, 0.5]) == interval.Interval(12.0, -math.inf, math.inf, 3)
+    assert interval.ratio([1.0, 2.0, 3.0], [1.0, -1.0, 0.5]) == interval.Interval(
+        12.0, -math.inf, math.inf, 3
+    )
     assert interval.ratio([1.0], [2.0]) == interval.Interval(0.5, -math.inf, math.inf, 1)
     with pytest.raises(ValueError, match="mean zero"):
         interval.ratio([1.0, 2.0], [1.0, -1.0])

@@ -127,7 +127,9 @@ def test_the_code_is_named(tmp_path: Path) -> None:
     source = Path(artifacts.__file__).parents[3]
     expected = None
     if (source / ".git").exists():
-        asked = subprocess.run(["git", "-C", str(source), "log", "-1", "--format=%H"], capture_output=True, text=True)
+        asked = subprocess.run(
+            ["git", "-C", str(source), "log", "-1", "--format=%H"], capture_output=True, text=True
+        )
         expected = asked.stdout.strip()
     assert code["commit"] == expected
     assert artifacts._commit(tmp_path) is None
@@ -179,7 +181,9 @@ def test_a_fill_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_process_killed_while_filling_leaves_no_artifact_and_the_next_one_clears_up(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", FILL_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", FILL_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE
+    ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"writing\n"
         child.kill()
@@ -309,7 +313,9 @@ def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
             artifacts.load(place)
 
 
-def test_an_artifact_is_found_by_name_kind_digest_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_artifact_is_found_by_name_kind_digest_and_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = projects.create(tmp_path / "project")
     made = publish(project, "model", "m")
     publish(project, "dataset", "d")
@@ -333,7 +339,9 @@ def test_an_artifact_elsewhere_is_found_by_its_path(tmp_path: Path) -> None:
 def test_an_ambiguous_reference_lists_the_candidates(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     first, second = publish(project, "model", "m"), publish(project, "reward-model", "m")
-    with pytest.raises(ProjectError, match=r"'m' is ambiguous: it could be model/m \(sha256:.*reward-model/m"):
+    with pytest.raises(
+        ProjectError, match=r"'m' is ambiguous: it could be model/m \(sha256:.*reward-model/m"
+    ):
         artifacts.find(project, "m")
     assert artifacts.find(project, "m", kind="model") == first
     assert artifacts.find(project, "reward-model/m") == second
@@ -347,7 +355,9 @@ def test_a_digest_of_two_names_is_ambiguous(tmp_path: Path) -> None:
         artifacts.find(project, digest[:14])
 
 
-@pytest.mark.parametrize("ref", ["sha256:", "sha256:abcde", "sha256:ABCDEF", "sha256:xyzxyz", "sha256:" + "a" * 65])
+@pytest.mark.parametrize(
+    "ref", ["sha256:", "sha256:abcde", "sha256:ABCDEF", "sha256:xyzxyz", "sha256:" + "a" * 65]
+)
 def test_a_digest_that_is_too_short_or_none_is_told(tmp_path: Path, ref: str) -> None:
     with pytest.raises(ProjectError, match="at least 6 hexadecimal digits"):
         artifacts.find(projects.create(tmp_path), ref)
@@ -357,7 +367,12 @@ def test_a_list_is_by_kind_and_name(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     for kind, name in (("report", "a"), ("model", "b"), ("model", "a"), ("dataset", "z")):
         publish(project, kind, name)
-    assert [artifact.label for artifact in artifacts.list_all(project)] == ["dataset/z", "model/a", "model/b", "report/a"]
+    assert [artifact.label for artifact in artifacts.list_all(project)] == [
+        "dataset/z",
+        "model/a",
+        "model/b",
+        "report/a",
+    ]
 
 
 def test_a_folder_under_another_name_is_told(tmp_path: Path) -> None:

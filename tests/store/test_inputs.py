@@ -41,7 +41,10 @@ def test_a_snapshot_is_a_dataset_and_a_reward_model_is_no_model(tmp_path: Path) 
     publish(project, "snapshot", "s")
     publish(project, "reward-model", "r")
     assert found(project, DATASET, "s").name == "snapshot/s"
-    with pytest.raises(ProjectError, match=r"^field = 'r': is a reward-model \(reward-model/r\), but a model is needed here\.$"):
+    with pytest.raises(
+        ProjectError,
+        match=r"^field = 'r': is a reward-model \(reward-model/r\), but a model is needed here\.$",
+    ):
         resolve(project, "field", MODEL, "r")
     with pytest.raises(ProjectError, match="is a snapshot"):
         resolve(project, "field", REWARD, str(project.artifacts / "snapshot" / "s"))
@@ -62,7 +65,9 @@ def test_two_artifacts_that_both_fit_are_ambiguous(tmp_path: Path) -> None:
         resolve(project, "field", DATASET, "d")
 
 
-def test_a_file_is_an_input_from_the_working_folder_and_then_from_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_an_input_from_the_working_folder_and_then_from_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = projects.create(tmp_path / "project")
     (project.data / "rows.jsonl").write_bytes(b"abc")
     monkeypatch.chdir(tmp_path)
@@ -71,7 +76,9 @@ def test_a_file_is_an_input_from_the_working_folder_and_then_from_the_project(tm
     )
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows.jsonl").write_bytes(b"nearer")
-    assert found(project, DATASET, "data/rows.jsonl").digest == "sha256:" + hashlib.sha256(b"nearer").hexdigest()
+    assert (
+        found(project, DATASET, "data/rows.jsonl").digest == "sha256:" + hashlib.sha256(b"nearer").hexdigest()
+    )
 
 
 def test_the_name_of_a_file_elsewhere_does_not_say_where(tmp_path: Path) -> None:
@@ -86,7 +93,9 @@ def test_a_folder_is_an_input_by_the_digest_of_its_listing(tmp_path: Path) -> No
     folder.mkdir()
     (folder / "weights").write_bytes(b"abc")
     listing = '{"weights":"' + ABC + '"}'
-    assert found(project, MODEL, str(folder)).digest == "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
+    assert (
+        found(project, MODEL, str(folder)).digest == "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
+    )
     assert found(project, MODEL, str(folder)).name == "file:base"
 
 
@@ -99,7 +108,9 @@ def test_an_artifact_of_another_project_comes_from_outside(tmp_path: Path) -> No
 
 def test_only_a_model_can_come_from_the_hub(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
-    assert found(project, MODEL, "Qwen/Qwen3-0.6B") == Input("Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", None, None)
+    assert found(project, MODEL, "Qwen/Qwen3-0.6B") == Input(
+        "Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", None, None
+    )
     for mark, ref in (
         (DATASET, "owner/name"),
         (REWARD, "owner/name"),
@@ -122,7 +133,11 @@ def test_a_rule_is_an_input_by_the_digest_of_its_file(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     (project.root / "polite.py").write_bytes(b"abc")
     resolved = found(project, REWARD, "rule:polite.py")
-    assert (resolved.name, resolved.digest, resolved.location) == ("file:polite.py", ABC, project.root / "polite.py")
+    assert (resolved.name, resolved.digest, resolved.location) == (
+        "file:polite.py",
+        ABC,
+        project.root / "polite.py",
+    )
     for ref in ("rule:none.py", "rule:", "rule:data"):
         with pytest.raises(ProjectError, match="path of a Python file"):
             resolve(project, "field", REWARD, ref)
@@ -130,7 +145,9 @@ def test_a_rule_is_an_input_by_the_digest_of_its_file(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
-    with pytest.raises(ProjectError, match=r"^field = 'bse': there is no such model .* The project has no model yet\.$"):
+    with pytest.raises(
+        ProjectError, match=r"^field = 'bse': there is no such model .* The project has no model yet\.$"
+    ):
         resolve(project, "field", MODEL, "bse")
     publish(project, "model", "base")
     publish(project, "dataset", "base-pairs")

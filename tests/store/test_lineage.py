@@ -41,11 +41,19 @@ def test_ancestors_go_back_to_what_came_from_outside(tmp_path: Path) -> None:
     root = lineage.ancestors(project, made["dpo"])
     assert (root.label, root.role, root.status, root.artifact) == ("model/dpo", "", "present", made["dpo"])
     pairs, sft = root.parents
-    assert (pairs.label, pairs.role, pairs.status, pairs.artifact) == ("dataset/pairs", "comparisons", "present", made["pairs"])
+    assert (pairs.label, pairs.role, pairs.status, pairs.artifact) == (
+        "dataset/pairs",
+        "comparisons",
+        "present",
+        made["pairs"],
+    )
     assert [(node.label, node.role, node.status, node.parents) for node in pairs.parents] == [
         ("file:data/raw.jsonl", "source", "outside", ())
     ]
-    assert [(node.label, node.status) for node in sft.parents] == [("dataset/pairs", "present"), ("hub:owner/base", "outside")]
+    assert [(node.label, node.status) for node in sft.parents] == [
+        ("dataset/pairs", "present"),
+        ("hub:owner/base", "outside"),
+    ]
 
 
 def test_the_tree_is_drawn_once_for_each_history(tmp_path: Path) -> None:
@@ -85,7 +93,10 @@ def test_of_two_names_for_one_thing_the_one_that_was_used_is_shown(tmp_path: Pat
     def fill(folder: Path) -> None:
         (folder / "content").write_text("same")
 
-    twins = [artifacts.publish(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={}) for name in ("a", "b")]
+    twins = [
+        artifacts.publish(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+        for name in ("a", "b")
+    ]
     child = publish(project, "model", "m", of(twins[1], "data"))
     assert lineage.ancestors(project, child).parents[0].label == "dataset/b"
     shutil.rmtree(twins[1].folder)
@@ -147,13 +158,17 @@ def test_a_manifest_changed_by_hand_is_told_from_its_descendant(tmp_path: Path) 
     project = projects.create(tmp_path)
     made = family(project)
     edit(made["sft"], parents=[])
-    assert lineage.verify(project, made["dpo"]) == ["model/sft: manifest.json was changed; its digest is not that of its contents."]
+    assert lineage.verify(project, made["dpo"]) == [
+        "model/sft: manifest.json was changed; its digest is not that of its contents."
+    ]
 
 
 def test_an_artifact_that_claims_to_be_its_own_ancestor_is_told(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     made = family(project)
-    edit(made["pairs"], parents=[{"name": "model/sft", "digest": made["sft"].manifest.digest, "role": "model"}])
+    edit(
+        made["pairs"], parents=[{"name": "model/sft", "digest": made["sft"].manifest.digest, "role": "model"}]
+    )
     with pytest.raises(ProjectError, match="is its own ancestor"):
         lineage.ancestors(project, made["dpo"])
     assert len(lineage.verify(project, made["dpo"])) == 1

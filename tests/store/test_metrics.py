@@ -24,7 +24,11 @@ def test_a_value_that_is_no_number_is_refused_and_not_written(tmp_path: Path, va
 
 def test_a_half_written_row_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    for half in ("{", '{"step": 2', '{"step": 2, "loss": 1.0}'):  # the last is whole but for its newline: it may go on
+    for half in (
+        "{",
+        '{"step": 2',
+        '{"step": 2, "loss": 1.0}',
+    ):  # the last is whole but for its newline: it may go on
         path.write_text('{"step": 1}\n' + half)
         assert metrics.read(path) == [{"step": 1}]
         metrics.rewind(path, 5)

@@ -9,7 +9,15 @@ from fairlead.store import project as projects
 def test_init_makes_what_a_project_starts_with(tmp_path: Path) -> None:
     project = projects.create(tmp_path / "new" / "mine")
     found = sorted(path.relative_to(project.root).as_posix() for path in project.root.rglob("*"))
-    assert found == [".gitignore", "artifacts", "data", "fairlead.toml", "guidelines", "guidelines/helpful.md", "runs"]
+    assert found == [
+        ".gitignore",
+        "artifacts",
+        "data",
+        "fairlead.toml",
+        "guidelines",
+        "guidelines/helpful.md",
+        "runs",
+    ]
     assert [project.artifacts.name, project.runs.name, project.data.name] == ["artifacts", "runs", "data"]
     assert "artifacts" in (project.root / ".gitignore").read_text()
 
@@ -54,7 +62,9 @@ def test_outside_of_a_project_the_remedy_is_named(tmp_path: Path) -> None:
         projects.open_at(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "message"), [("format = = 1", "cannot be read as TOML"), ("format = 2", "newer Fairlead")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("format = = 1", "cannot be read as TOML"), ("format = 2", "newer Fairlead")]
+)
 def test_a_marker_that_cannot_be_used_is_told(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "fairlead.toml").write_text(text)
     with pytest.raises(ProjectError, match=message):
@@ -66,7 +76,9 @@ def test_a_name_can_be(name: str) -> None:
     assert projects.check_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".a", "-a", "_a", "a/b", "a b", "a\n", "ä", "x" * 101, "a\0"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".a", "-a", "_a", "a/b", "a b", "a\n", "ä", "x" * 101, "a\0"]
+)
 def test_a_name_cannot_be(name: str) -> None:
     with pytest.raises(ProjectError, match="cannot be used"):
         projects.check_name(name)

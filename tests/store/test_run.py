@@ -105,7 +105,13 @@ def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     pairs = publish(project, "dataset", "pairs", "pairs.jsonl")
     with open_run(project, "dpo", Config(data="pairs", model="o/n", reward="gold"), kind="model") as run:
-        assert (run.recipe, run.seed, run.quiet, run.finished, bool(run.stop)) == ("dpo", 0, False, None, False)
+        assert (run.recipe, run.seed, run.quiet, run.finished, bool(run.stop)) == (
+            "dpo",
+            0,
+            False,
+            None,
+            False,
+        )
         assert run.folder == project.runs / run.id
         written = json.loads((run.folder / "config.json").read_text())
     resolved = {"name": "m", "data": "pairs", "model": "o/n", "reward": "gold", "lr": 0.1, "seed": 0}
@@ -115,7 +121,11 @@ def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
     }
     assert written == {"recipe": "dpo", "config": resolved, "inputs": inputs, "code": artifacts.code()}
     assert run.config == resolved
-    asked = {"recipe": "dpo", "config": resolved, "inputs": {"data": pairs.manifest.digest, "model": "hub:o/n"}}
+    asked = {
+        "recipe": "dpo",
+        "config": resolved,
+        "inputs": {"data": pairs.manifest.digest, "model": "hub:o/n"},
+    }
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     assert run.id == "dpo-m-" + hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
@@ -171,7 +181,9 @@ def test_data_is_the_only_rows_of_an_artifact_or_the_path(tmp_path: Path) -> Non
             assert run.data_path("data") == expected
 
 
-def test_of_several_files_the_one_with_the_name_of_the_field_is_read_or_the_one_asked_for(tmp_path: Path) -> None:
+def test_of_several_files_the_one_with_the_name_of_the_field_is_read_or_the_one_asked_for(
+    tmp_path: Path,
+) -> None:
     project = projects.create(tmp_path)
     many = publish(project, "dataset", "many", "data.jsonl", "more.jsonl", "answers.jsonl")
     other = publish(project, "dataset", "other", "train.jsonl")
@@ -188,10 +200,18 @@ def test_an_artifact_without_the_rows_that_are_wanted_says_what_it_has(tmp_path:
     publish(project, "dataset", "none", "README.md")
     listed = f"it has test.jsonl, train.jsonl. Name the one that is meant: data={two.folder / 'test.jsonl'}."
     several = f"data = 'two': dataset/two has no data.jsonl to read; {listed}"
-    for ref, refusal in (("two", several), ("none", "data = 'none': dataset/none has no data.jsonl to read; it has no rows.")):
-        with open_run(project, "sft", Config(data=ref), kind="model") as run, pytest.raises(ProjectError, match=refusal):
+    for ref, refusal in (
+        ("two", several),
+        ("none", "data = 'none': dataset/none has no data.jsonl to read; it has no rows."),
+    ):
+        with (
+            open_run(project, "sft", Config(data=ref), kind="model") as run,
+            pytest.raises(ProjectError, match=refusal),
+        ):
             run.data_path("data")
-    with open_run(project, "sft", Config(data=str(two.folder / "test.jsonl")), kind="model") as run:  # what it says can be done
+    with open_run(
+        project, "sft", Config(data=str(two.folder / "test.jsonl")), kind="model"
+    ) as run:  # what it says can be done
         assert run.data_path("data") == two.folder / "test.jsonl"
 
 
@@ -217,7 +237,10 @@ def test_a_name_of_the_hub_is_no_data(tmp_path: Path) -> None:
 
 def test_an_input_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
-    with pytest.raises(ProjectError, match="data = 'none'"), open_run(project, "sft", Config(data="none"), kind="model"):
+    with (
+        pytest.raises(ProjectError, match="data = 'none'"),
+        open_run(project, "sft", Config(data="none"), kind="model"),
+    ):
         pass
     assert list(project.runs.iterdir()) == []
 
@@ -229,7 +252,12 @@ def test_what_is_published_has_the_runs_inputs_and_settings(tmp_path: Path) -> N
         made = run.publish(write_weights, metrics={"loss": 0.5})
         assert run.finished == made
     manifest = made.manifest
-    assert (made.label, manifest.seed, manifest.run, manifest.metrics) == ("model/m", 4, run.id, {"loss": 0.5})
+    assert (made.label, manifest.seed, manifest.run, manifest.metrics) == (
+        "model/m",
+        4,
+        run.id,
+        {"loss": 0.5},
+    )
     assert (manifest.parents, manifest.config) == (run.parents, run.config)
     assert events(run) == ["opened", "finished"]
     assert lineage.verify(project, made) == []

@@ -18,7 +18,9 @@ class Endpoint:
     keys: list[str | None] = field(default_factory=list)  # their Authorization headers
     replies: dict[str, list[str]] = field(default_factory=dict)  # model -> pieces of its answer
     status: int = 200
-    broken: str = ""  # "json": no JSON comes; "cut": the connection ends early; "length": the model was cut off
+    broken: str = (
+        ""  # "json": no JSON comes; "cut": the connection ends early; "length": the model was cut off
+    )
     gate: threading.Event = field(default_factory=threading.Event)
 
 
@@ -33,7 +35,9 @@ def endpoint() -> Iterator[Endpoint]:
             this.asked.append(body)
             this.keys.append(self.headers.get("Authorization"))
             if self.path != "/v1/chat/completions" or this.status != 200:
-                said = json.dumps({"error": {"message": f"no, not with {self.headers.get('Authorization')}"}}).encode()
+                said = json.dumps(
+                    {"error": {"message": f"no, not with {self.headers.get('Authorization')}"}}
+                ).encode()
                 self.send_response(this.status if this.status != 200 else 404)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
@@ -46,12 +50,24 @@ def endpoint() -> Iterator[Endpoint]:
             for n, piece in enumerate(pieces):
                 if n == len(pieces) - 1 and not this.gate.wait(20):
                     return
-                self.line("{" if this.broken == "json" else json.dumps({"choices": [{"delta": {"content": piece}, "finish_reason": None}]}))
+                self.line(
+                    "{"
+                    if this.broken == "json"
+                    else json.dumps({"choices": [{"delta": {"content": piece}, "finish_reason": None}]})
+                )
             if this.broken == "cut":
                 self.wfile.flush()
                 self.connection.shutdown(2)
                 return
-            self.line(json.dumps({"choices": [{"delta": {}, "finish_reason": "length" if this.broken == "length" else "stop"}]}))
+            self.line(
+                json.dumps(
+                    {
+                        "choices": [
+                            {"delta": {}, "finish_reason": "length" if this.broken == "length" else "stop"}
+                        ]
+                    }
+                )
+            )
             self.line(json.dumps({"choices": [], "usage": {"total_tokens": 3}}))
             self.line("[DONE]")
 

@@ -10,7 +10,7 @@ import httpx
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import campaigns, chores, jobs, judgements, people, tasks
+from fairlead.labels import assignments, campaigns, job_handlers, jobs, judgements, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.jobs import Job
@@ -40,7 +40,7 @@ class Place:
     def work(self) -> list[Job]:
         """Every job that waits."""
         found: list[Job] = []
-        while (done := jobs.do_one(self.database, chores.handlers(self.project))) is not None:
+        while (done := jobs.do_one(self.database, job_handlers.handlers(self.project))) is not None:
             found.append(done)
         return found
 
@@ -52,11 +52,15 @@ def open_place(database: Database, folder: Path, **settings: Any) -> Place:
 
 
 def rows(*values: Any) -> bytes:
-    return "".join((value if isinstance(value, str) else json.dumps(value)) + "\n" for value in values).encode()
+    return "".join(
+        (value if isinstance(value, str) else json.dumps(value)) + "\n" for value in values
+    ).encode()
 
 
 def pairs(count: int, **more: Any) -> bytes:
-    return rows(*[{"prompt": f"Question {n}?", "completions": [f"yes {n}", f"no {n}"]} | more for n in range(count)])
+    return rows(
+        *[{"prompt": f"Question {n}?", "completions": [f"yes {n}", f"no {n}"]} | more for n in range(count)]
+    )
 
 
 def upload(client: httpx.Client, content: bytes, name: str = "rows.jsonl") -> dict[str, Any]:
@@ -66,9 +70,13 @@ def upload(client: httpx.Client, content: bytes, name: str = "rows.jsonl") -> di
     return found
 
 
-def filled(place: Place, client: httpx.Client, content: bytes, *, kind: str = "pairwise", **settings: Any) -> str:
+def filled(
+    place: Place, client: httpx.Client, content: bytes, *, kind: str = "pairwise", **settings: Any
+) -> str:
     """An open campaign with the items of a file; returns its address."""
-    made = client.post("/api/v1/campaigns", json={"name": "Help", "kind": kind, "guidelines": "Be kind.", **settings})
+    made = client.post(
+        "/api/v1/campaigns", json={"name": "Help", "kind": kind, "guidelines": "Be kind.", **settings}
+    )
     assert made.status_code == 201, made.text
     slug: str = made.json()["slug"]
     found = upload(client, content)
@@ -79,7 +87,11 @@ def filled(place: Place, client: httpx.Client, content: bytes, *, kind: str = "p
 
 
 def judge(
-    place: Place, slug: str, person: Person, *values: dict[str, Any] | Callable[[tasks.Assignment], dict[str, Any]], **more: Any
+    place: Place,
+    slug: str,
+    person: Person,
+    *values: dict[str, Any] | Callable[[assignments.Assignment], dict[str, Any]],
+    **more: Any,
 ) -> None:
     """One judgement for each value, of whatever the person is handed."""
     one = place.campaign(slug)
@@ -87,7 +99,9 @@ def judge(
         people.join(connection, person, one.id, "labeller", by="system")
     for value in values:
         with place.database.write() as connection:
-            (task,) = tasks.lease(connection, one, person.rater)
+            (task,) = assignments.lease(connection, one, person.rater)
             said = value(task) if callable(value) else value
             settings = {"active_ms": 30_000, **more}
-            judgements.submit(connection, task.token, person.rater, key=f"key-{task.token}", value=said, **settings)
+            judgements.submit(
+                connection, task.token, person.rater, key=f"key-{task.token}", value=said, **settings
+            )

@@ -15,13 +15,30 @@ from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
 from studio.leads import Place, open_place
 
-FORM = {"kind": "chat", "name": "Talk", "overlap": "1", "lease_min": "30", "points": "7", "currency": "EUR", "guidelines": "Be kind."}
+FORM = {
+    "kind": "chat",
+    "name": "Talk",
+    "overlap": "1",
+    "lease_min": "30",
+    "points": "7",
+    "currency": "EUR",
+    "guidelines": "Be kind.",
+}
 
 
 @pytest.fixture
 def place(database: Database, tmp_path: Path) -> Place:
     made = open_place(database, tmp_path)
-    artifacts.publish(made.project, "model", "sft", fill=lambda folder: (folder / "x").touch(), parents=[], config={}, seed=0, metrics={})
+    artifacts.publish(
+        made.project,
+        "model",
+        "sft",
+        fill=lambda folder: (folder / "x").touch(),
+        parents=[],
+        config={},
+        seed=0,
+        metrics={},
+    )
     with open(made.project.root / projects.MARKER, "a") as file:
         file.write('\n[studio.endpoints.here]\nurl = "http://127.0.0.1:9/v1"\n')
     return made
@@ -45,7 +62,11 @@ def who(place: Place, slug: str = "talk") -> list[Answerer]:
 def test_the_wizard_sets_who_answers_and_opens(place: Place, lead: httpx.Client) -> None:
     page = lead.get("/new/task?kind=chat").text
     assert 'value="model:sft"' in page and 'value="endpoint:here/"' in page and "FAIRLEAD_KEY_HERE" in page
-    answerers = {"who": ["model:sft", "", "endpoint:here/"], "there": ["left over", "", " llama-3 "], "temperature": ["0", "1", "0,5"]}
+    answerers = {
+        "who": ["model:sft", "", "endpoint:here/"],
+        "there": ["left over", "", " llama-3 "],
+        "temperature": ["0", "1", "0,5"],
+    }
     made = send(lead, "/new", **FORM, **answerers, max_tokens=["64", "512", "128"], publish="true")
     assert made.status_code == 303 and place.campaign("talk").state == "open"
     assert who(place) == [
@@ -68,7 +89,11 @@ def test_the_wizard_says_what_is_wrong_and_keeps_what_was_typed(
     place: Place, lead: httpx.Client, answerers: dict[str, Any], why: str
 ) -> None:
     refused = send(lead, "/new", **FORM, **answerers)
-    assert refused.status_code == 422 and why in refused.text.replace("&#39;", "'") and 'value="Talk"' in refused.text
+    assert (
+        refused.status_code == 422
+        and why in refused.text.replace("&#39;", "'")
+        and 'value="Talk"' in refused.text
+    )
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     for chosen in filter(None, answerers["who"]):
         assert f'value="{chosen}" selected' in refused.text
@@ -77,12 +102,17 @@ def test_the_wizard_says_what_is_wrong_and_keeps_what_was_typed(
 def test_a_chat_is_not_opened_before_somebody_answers(place: Place, lead: httpx.Client) -> None:
     assert send(lead, "/new", **FORM).status_code == 303
     refused = lead.post("/api/v1/campaigns/talk/state", json={"state": "open"})
-    assert refused.status_code == 409 and "nobody answers in this live chat yet" in refused.json()["error"]["message"]
+    assert (
+        refused.status_code == 409
+        and "nobody answers in this live chat yet" in refused.json()["error"]["message"]
+    )
     page = lead.get("/c/talk/settings").text
     assert "Nobody answers in this live chat yet" in page
     assert send(lead, "/c/talk/answerers", who=["", ""]).status_code == 422
     saved = send(lead, "/c/talk/answerers", who=["", "model:sft"])
-    assert saved.status_code == 303 and who(place) == [Answerer("model:sft", {"temperature": 0.8, "max_tokens": 512})]
+    assert saved.status_code == 303 and who(place) == [
+        Answerer("model:sft", {"temperature": 0.8, "max_tokens": 512})
+    ]
     page = lead.get(saved.headers["location"]).text
     assert "Nobody answers" not in page and 'value="model:sft" selected' in page and "Saved." in page
     assert lead.post("/api/v1/campaigns/talk/state", json={"state": "open"}).status_code == 200
@@ -93,10 +123,18 @@ def test_settings_show_who_answers_also_when_it_is_gone(place: Place, lead: http
     with place.database.write() as connection:
         talk = place.campaign("talk")
         items.add(connection, talk, [NewItem((Message("user", "Hello"),))], by="system")
-        before = [Answerer("endpoint:away/a/b", {"temperature": 1.5, "max_tokens": 9}), Answerer("model:sft", {})]
+        before = [
+            Answerer("endpoint:away/a/b", {"temperature": 1.5, "max_tokens": 9}),
+            Answerer("model:sft", {}),
+        ]
         chats.set_answerers(connection, talk, before, by="system")
     page = lead.get("/c/talk/settings").text
-    assert "endpoint:away/ (not there any more)" in page and 'value="a/b"' in page and 'value="1.5"' in page and 'value="9"' in page
+    assert (
+        "endpoint:away/ (not there any more)" in page
+        and 'value="a/b"' in page
+        and 'value="1.5"' in page
+        and 'value="9"' in page
+    )
 
 
 def test_other_kinds_have_no_such_field(place: Place, lead: httpx.Client) -> None:

@@ -26,7 +26,9 @@ ME = "/api/v1/me"
 
 def ada(database: Database, role: str | None = None) -> people.Person:
     with database.write() as connection:
-        return people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD), role=role)
+        return people.add(
+            connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD), role=role
+        )
 
 
 def log_in(client: httpx.Client, email: str = "ada@example.org", password: str = PASSWORD) -> httpx.Response:
@@ -63,11 +65,18 @@ def test_a_secret_that_was_logged_out_is_dead(app: FastAPI, database: Database) 
     assert thief.get(ME).status_code == 401
 
 
-@pytest.mark.parametrize(("email", "password"), [("ada@example.org", "wrong wrong"), ("eve@example.org", PASSWORD), ("", "")])
-def test_wrong_passwords_and_unknown_addresses_sound_the_same(app: FastAPI, database: Database, email: str, password: str) -> None:
+@pytest.mark.parametrize(
+    ("email", "password"), [("ada@example.org", "wrong wrong"), ("eve@example.org", PASSWORD), ("", "")]
+)
+def test_wrong_passwords_and_unknown_addresses_sound_the_same(
+    app: FastAPI, database: Database, email: str, password: str
+) -> None:
     ada(database)
     said = log_in(web.stranger(app), email, password)
-    assert said.status_code == 401 and said.json()["error"]["message"] == "the e-mail address or the password is wrong."
+    assert (
+        said.status_code == 401
+        and said.json()["error"]["message"] == "the e-mail address or the password is wrong."
+    )
     assert "set-cookie" not in said.headers
 
 
@@ -79,7 +88,11 @@ def test_the_page_of_the_door(app: FastAPI, database: Database) -> None:
     assert 'name="next" value="/me?x=1"' in client.get(asked.headers["location"]).text
     form = {"email": "ada@example.org", "next": "/me"}
     wrong = client.post("/login", data=form | {"password": "wrong wrong"})
-    assert wrong.status_code == 422 and "password is wrong" in wrong.text and 'value="ada@example.org"' in wrong.text
+    assert (
+        wrong.status_code == 422
+        and "password is wrong" in wrong.text
+        and 'value="ada@example.org"' in wrong.text
+    )
     right = client.post("/login", data=form | {"password": PASSWORD})
     assert right.status_code == 303 and right.headers["location"] == "/me"
     assert "Ada" in client.get("/me").text
@@ -88,10 +101,14 @@ def test_the_page_of_the_door(app: FastAPI, database: Database) -> None:
     assert out.status_code == 303 and client.get("/me").status_code == 303
 
 
-@pytest.mark.parametrize("next", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\nb"])
+@pytest.mark.parametrize(
+    "next", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\nb"]
+)
 def test_the_door_leads_nowhere_else(app: FastAPI, database: Database, next: str) -> None:
     ada(database)
-    said = web.stranger(app).post("/login", data={"email": "ada@example.org", "password": PASSWORD, "next": next})
+    said = web.stranger(app).post(
+        "/login", data={"email": "ada@example.org", "password": PASSWORD, "next": next}
+    )
     assert said.headers["location"] == "/"
 
 
@@ -104,7 +121,9 @@ def test_a_visit_prolongs_a_session_and_absence_ends_it(database: Database, data
         time[0] = stamp(moment(time[0]) + timedelta(days=days))
         said = client.get(path)
         assert said.status_code == status
-        cookie = said.headers.get("set-cookie", "")  # its ten days begin again in the browser too, whatever kind of answer that is
+        cookie = said.headers.get(
+            "set-cookie", ""
+        )  # its ten days begin again in the browser too, whatever kind of answer that is
         assert cookie.startswith(f"{auth.COOKIE}={secret}; HttpOnly; Max-Age=864000;") == (status != 401)
         assert "set-cookie" not in client.get(path).headers  # once a day
 
@@ -135,7 +154,12 @@ def test_nobody_waits_to_save_while_a_password_is_looked_at(files: Files, tmp_pa
         _, secret = access.make_invite(connection, role="viewer", by="r-00000000aa", at=now())
     body = {"secret": secret, "name": "Ben", "email": "ben@example.org", "password": "short", "agree": True}
     with database.write():  # SQLite has one writer; who needs to write now waits
-        assert client.patch(ME, json={"password": "another horse", "current_password": "guess guess"}).status_code == 422
+        assert (
+            client.patch(
+                ME, json={"password": "another horse", "current_password": "guess guess"}
+            ).status_code
+            == 422
+        )
         assert web.stranger(app).post("/api/v1/join", json=body).status_code == 422
     database.close()
 
@@ -143,7 +167,10 @@ def test_nobody_waits_to_save_while_a_password_is_looked_at(files: Files, tmp_pa
 def test_guessing_the_password_from_within_is_limited(app: FastAPI, database: Database) -> None:
     app.state.wrong_passwords = Limiter(2, 900)
     here = web.browser(app, database, ada(database))
-    said = [here.patch(ME, json={"password": "another horse", "current_password": f"guess {n}"}).status_code for n in range(3)]
+    said = [
+        here.patch(ME, json={"password": "another horse", "current_password": f"guess {n}"}).status_code
+        for n in range(3)
+    ]
     assert said == [422, 422, 429]
 
 
@@ -169,16 +196,26 @@ def test_logging_out_everywhere_else(app: FastAPI, database: Database) -> None:
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_what_another_site_sends_is_refused(app: FastAPI, database: Database, wrong: dict[str, str | bytes]) -> None:
+def test_what_another_site_sends_is_refused(
+    app: FastAPI, database: Database, wrong: dict[str, str | bytes]
+) -> None:
     client = web.browser(app, database, ada(database))
     assert client.put(f"{ME}/preferences", json={"theme": "dark"}, headers=wrong).status_code == 403  # type: ignore[arg-type]
     assert client.get(ME).json()["preferences"] == {}
-    assert client.put(f"{ME}/preferences", json={"theme": "dark"}, headers={"Origin": web.ORIGIN}).status_code == 200
+    assert (
+        client.put(f"{ME}/preferences", json={"theme": "dark"}, headers={"Origin": web.ORIGIN}).status_code
+        == 200
+    )
 
 
 def test_a_token_of_one_session_is_not_that_of_another(app: FastAPI, database: Database) -> None:
-    one, other = web.browser(app, database, ada(database)), web.browser(app, database, web.person(database, "Ben"))
-    said = one.put(f"{ME}/preferences", json={"theme": "dark"}, headers={"X-CSRF-Token": other.headers["X-CSRF-Token"]})
+    one, other = (
+        web.browser(app, database, ada(database)),
+        web.browser(app, database, web.person(database, "Ben")),
+    )
+    said = one.put(
+        f"{ME}/preferences", json={"theme": "dark"}, headers={"X-CSRF-Token": other.headers["X-CSRF-Token"]}
+    )
     assert (said.status_code, said.json()["error"]["code"]) == (403, "out_of_date")
 
 
@@ -188,14 +225,23 @@ def test_another_site_cannot_log_somebody_in(app: FastAPI, database: Database) -
     form = {"email": "ada@example.org", "password": PASSWORD}
     assert client.post("/login", data=form, headers={"Origin": "https://evil.example"}).status_code == 403
     assert client.post("/login", data=form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
-    assert client.post("/login", data=form, headers={"Origin": web.ORIGIN, "Sec-Fetch-Site": "same-origin"}).status_code == 303
+    assert (
+        client.post(
+            "/login", data=form, headers={"Origin": web.ORIGIN, "Sec-Fetch-Site": "same-origin"}
+        ).status_code
+        == 303
+    )
 
 
 def test_behind_a_proxy_the_public_address_counts(database: Database, database_url: str) -> None:
     app = create_app(Settings(database=database_url, public_url="https://labels.example.org"), database)
     ada(database)
     client = web.stranger(app)
-    said = client.post("/login", data={"email": "ada@example.org", "password": PASSWORD}, headers={"Origin": "https://labels.example.org"})
+    said = client.post(
+        "/login",
+        data={"email": "ada@example.org", "password": PASSWORD},
+        headers={"Origin": "https://labels.example.org"},
+    )
     assert said.status_code == 303 and "Secure" in said.headers["set-cookie"]
     assert said.headers["strict-transport-security"] == "max-age=31536000"
 
@@ -205,7 +251,10 @@ def test_behind_a_proxy_the_public_address_counts(database: Database, database_u
 
 def test_a_token_does_what_its_scopes_say_and_no_more(app: FastAPI, database: Database) -> None:
     olga = web.person(database, "Olga", "owner")
-    reader, keeper = web.program(app, database, olga, "read"), web.program(app, database, olga, "account", "owner")
+    reader, keeper = (
+        web.program(app, database, olga, "read"),
+        web.program(app, database, olga, "account", "owner"),
+    )
     assert reader.get(ME).json()["csrf"] == "" and reader.get("/api/v1/people").status_code == 200
     said = reader.put(f"{ME}/preferences", json={"theme": "dark"})
     assert said.status_code == 403 and "'account'" in said.json()["error"]["message"]
@@ -255,7 +304,9 @@ def test_a_wrong_token_does_not_fall_back_on_a_cookie(app: FastAPI, database: Da
 
 def test_roles_are_no_ladder() -> None:
     held = ("viewer", "labeller", "adjudicator", "lead", "owner")
-    may: dict[str, set[str]] = {role: {least for least in roles.ROLES if roles.suffices(role, least)} for role in held}
+    may: dict[str, set[str]] = {
+        role: {least for least in roles.ROLES if roles.suffices(role, least)} for role in held
+    }
     assert may == {
         "viewer": {"member", "viewer"},
         "labeller": {"member", "labeller"},
@@ -285,7 +336,10 @@ def test_somebody_elses_campaign_looks_like_none(app: FastAPI, database: Databas
     with database.write() as connection:
         campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
     client = web.browser(app, database, web.person(database, "Ada"))
-    there, nowhere = (client.get(f"/api/v1/campaigns/{slug}/people").json()["error"]["message"] for slug in ("helpful", "nothing"))
+    there, nowhere = (
+        client.get(f"/api/v1/campaigns/{slug}/people").json()["error"]["message"]
+        for slug in ("helpful", "nothing")
+    )
     assert there.replace("helpful", "nothing") == nowhere
 
 
@@ -300,16 +354,25 @@ def test_home_is_by_role(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
         campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
     homes = {
-        role: web.browser(app, database, web.person(database, "Ada", helpful=role)).get("/").headers["location"]
+        role: web.browser(app, database, web.person(database, "Ada", helpful=role))
+        .get("/")
+        .headers["location"]
         for role in people.CAMPAIGN_ROLES
     }
-    assert homes == {"viewer": "/campaigns", "labeller": "/work", "adjudicator": "/campaigns", "lead": "/campaigns"}
+    assert homes == {
+        "viewer": "/campaigns",
+        "labeller": "/work",
+        "adjudicator": "/campaigns",
+        "lead": "/campaigns",
+    }
 
 
 # ---------------------------------------------------------------- answers
 
 
-@pytest.mark.parametrize("path", ["/login", "/api/v1/me", "/static/studio.css", "/nothing", "/api/v1/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/login", "/api/v1/me", "/static/studio.css", "/nothing", "/api/v1/openapi.json"]
+)
 def test_every_answer_has_the_headers(app: FastAPI, path: str) -> None:
     said = web.stranger(app).get(path).headers
     assert {name: said[name] for name in headers.HEADERS} == headers.HEADERS
@@ -327,14 +390,22 @@ def test_errors_are_json_for_programs_and_a_page_for_people(app: FastAPI, databa
     assert client.put(ME).status_code == 405
 
 
-def test_a_bug_tells_nothing_and_is_logged(app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_tells_nothing_and_is_logged(
+    app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(viewer: Annotated[object, Depends(permissions.Allow("anyone"))]) -> None:
         raise RuntimeError("the inside of the studio")
 
     app.get("/api/v1/broken")(broken)
     said = web.stranger(app, quiet=True).get("/api/v1/broken")
-    assert said.status_code == 500 and "inside" not in said.text and "written to its log" in said.json()["error"]["message"]
-    assert {name: said.headers[name] for name in headers.HEADERS} == headers.HEADERS and said.headers["cache-control"] == "no-store"
+    assert (
+        said.status_code == 500
+        and "inside" not in said.text
+        and "written to its log" in said.json()["error"]["message"]
+    )
+    assert {name: said.headers[name] for name in headers.HEADERS} == headers.HEADERS and said.headers[
+        "cache-control"
+    ] == "no-store"
 
 
 def test_an_error_of_the_database_does_not_show_what_people_wrote(database: Database) -> None:

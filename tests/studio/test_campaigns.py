@@ -23,15 +23,26 @@ def place(database: Database, tmp_path: Path) -> Place:
 
 def test_a_campaign_is_made_changed_opened_and_listed(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
-    made = lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "pairwise", "aspects": ["brief"], "pay_per_hour": 18.5})
+    made = lead.post(
+        "/api/v1/campaigns",
+        json={"name": "Help", "kind": "pairwise", "aspects": ["brief"], "pay_per_hour": 18.5},
+    )
     assert made.status_code == 201
     assert made.json()["options"] == {"aspects": ["brief"], "chips": [], "points": 7}
     assert (
-        lead.patch("/api/v1/campaigns/help", json={"name": "Helpful", "overlap": 3, "chips": ["clear"], "pay_per_hour": 0}).status_code
+        lead.patch(
+            "/api/v1/campaigns/help",
+            json={"name": "Helpful", "overlap": 3, "chips": ["clear"], "pay_per_hour": 0},
+        ).status_code
         == 200
     )
     found = lead.get("/api/v1/campaigns/help").json()
-    assert (found["name"], found["overlap"], found["pay_per_hour"], found["state"]) == ("Helpful", 3, None, "draft")
+    assert (found["name"], found["overlap"], found["pay_per_hour"], found["state"]) == (
+        "Helpful",
+        3,
+        None,
+        "draft",
+    )
     assert found["options"] == {"aspects": ["brief"], "chips": ["clear"], "points": 7}
     assert lead.post("/api/v1/campaigns/help/state", json={"state": "open"}).json()["state"] == "open"
     assert lead.post("/api/v1/campaigns/help/state", json={"state": "paused"}).json()["state"] == "paused"
@@ -40,7 +51,10 @@ def test_a_campaign_is_made_changed_opened_and_listed(place: Place) -> None:
 
 def test_everything_that_is_wrong_is_said_at_once(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
-    refused = lead.post("/api/v1/campaigns", json={"name": " ", "kind": "pairwise", "overlap": 99, "currency": "euro", "lease_s": 1})
+    refused = lead.post(
+        "/api/v1/campaigns",
+        json={"name": " ", "kind": "pairwise", "overlap": 99, "currency": "euro", "lease_s": 1},
+    )
     assert refused.status_code == 422
     assert sorted(refused.json()["error"]["fields"]) == ["currency", "lease_s", "name", "overlap"]
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
@@ -62,11 +76,20 @@ def test_a_lead_of_one_campaign_leads_what_they_make_and_sees_no_other(place: Pl
 
 def test_guidelines_have_versions_and_what_changed(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
-    lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "thumbs", "guidelines": "One.\nTwo.\nThree."})
-    again = lead.post("/api/v1/campaigns/help/guidelines", json={"text": "One.\nTwo!\nThree.\n<script>x</script>"})
+    lead.post(
+        "/api/v1/campaigns", json={"name": "Help", "kind": "thumbs", "guidelines": "One.\nTwo.\nThree."}
+    )
+    again = lead.post(
+        "/api/v1/campaigns/help/guidelines", json={"text": "One.\nTwo!\nThree.\n<script>x</script>"}
+    )
     assert (again.status_code, again.json()["version"]) == (201, 2)
     assert "<script" not in again.json()["html"]
-    assert lead.post("/api/v1/campaigns/help/guidelines", json={"text": "One.\nTwo!\nThree.\n<script>x</script>"}).json()["version"] == 2
+    assert (
+        lead.post(
+            "/api/v1/campaigns/help/guidelines", json={"text": "One.\nTwo!\nThree.\n<script>x</script>"}
+        ).json()["version"]
+        == 2
+    )
     diff = lead.get("/api/v1/campaigns/help/guidelines/2/diff").json()
     assert [(line["what"], line["text"]) for line in diff["lines"]] == [
         ("same", "One."), ("removed", "Two."), ("added", "Two!"), ("same", "Three."), ("added", "<script>x</script>"),
@@ -88,7 +111,11 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
     sent = lead.post("/new/uploads", files={"file": ("my rows.jsonl", pairs(7) + b"{broken\n")})
     assert (sent.status_code, sent.headers["location"]) == (303, "/new/kind?upload=1")
     kinds_page = lead.get("/new/kind?upload=1").text
-    assert "my rows.jsonl" in kinds_page and "8 rows become 7 items" in kinds_page and "Question 4?" in kinds_page
+    assert (
+        "my rows.jsonl" in kinds_page
+        and "8 rows become 7 items" in kinds_page
+        and "Question 4?" in kinds_page
+    )
     assert "Question 5?" not in kinds_page  # five are shown
     part = lead.get("/new/kind?upload=1&kind=rating", headers={"HX-Request": "true"}).text
     assert "8 rows become 14 items" in part and "<html" not in part
@@ -100,13 +127,20 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
         "chips": "clear\nshort", "points": "7",
     }  # fmt: skip
     refused = lead.post("/new", data=form | {"overlap": "many", "name": "Kept"})
-    assert refused.status_code == 422 and "is a whole number" in refused.text and 'value="Kept"' in refused.text
+    assert (
+        refused.status_code == 422 and "is a whole number" in refused.text and 'value="Kept"' in refused.text
+    )
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     made = lead.post("/new", data=form | {"publish": "true"})
     assert (made.status_code, made.headers["location"]) == (303, "/c/help-b/items")
     assert [job.result for job in place.work()] == [{"rows": 8, "added": 7, "duplicates": 0, "set_aside": 1}]
     found = lead.get("/api/v1/campaigns/help-b").json()
-    assert (found["state"], found["overlap"], found["lease_s"], found["pay_per_hour"]) == ("open", 2, 2700, 18.5)
+    assert (found["state"], found["overlap"], found["lease_s"], found["pay_per_hour"]) == (
+        "open",
+        2,
+        2700,
+        18.5,
+    )
     assert found["options"] == {"aspects": ["helpful", "honest"], "chips": ["clear", "short"], "points": 7}
     assert found["progress"] == {"items": 7, "wanted": 14, "open": 14, "held": 0, "done": 0}
     page = lead.get("/c/help-b/items").text
@@ -115,7 +149,15 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
 
 def test_a_draft_is_made_without_publishing_and_nothing_is_half_made(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
-    form = {"kind": "pairwise", "name": "Half", "upload": "99", "overlap": "1", "lease_min": "30", "points": "7", "currency": "EUR"}
+    form = {
+        "kind": "pairwise",
+        "name": "Half",
+        "upload": "99",
+        "overlap": "1",
+        "lease_min": "30",
+        "points": "7",
+        "currency": "EUR",
+    }
     assert lead.post("/new", data=form).status_code == 422  # there is no such upload
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     found = upload(lead, pairs(2))
@@ -169,7 +211,12 @@ def test_the_list_is_quick_with_a_hundred_thousand_items(files: Files, tmp_path:
     answers = tuple(Answer((Message("assistant", text),)) for text in ("yes", "no"))
     with database.write() as connection:
         one = campaigns.create(connection, name="Large", kind="pairwise", by=owner.rater)
-        items.add(connection, one, (NewItem((Message("user", f"{n}?"),), answers) for n in range(100_000)), by=owner.rater)
+        items.add(
+            connection,
+            one,
+            (NewItem((Message("user", f"{n}?"),), answers) for n in range(100_000)),
+            by=owner.rater,
+        )
         people.join(connection, owner, one.id, "lead", by="system")
     client = place.browser(owner)
     took = []
@@ -198,4 +245,6 @@ def test_pages_of_leads_have_no_inline_script_or_style(place: Place) -> None:
     ):  # fmt: skip
         answer = lead.get(path)
         assert answer.status_code == 200, path
-        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:|js:\{", answer.text), path
+        assert not re.search(
+            r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:|js:\{", answer.text
+        ), path

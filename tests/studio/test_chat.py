@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, chats, events, items, tasks
+from fairlead.labels import assignments, campaigns, chats, events, items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database
@@ -51,7 +51,9 @@ class Chat:
         return [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
 
     def choose(self, n: int, choice: int) -> httpx.Response:
-        return self.client.put(f"{self.talk}/turns/{n}/choice", json={"choice": choice, "seen": {"A": 3, "B": 4}})
+        return self.client.put(
+            f"{self.talk}/turns/{n}/choice", json={"choice": choice, "seen": {"A": 3, "B": 4}}
+        )
 
     def turns(self) -> list[chats.Turn]:
         with self.database.read() as connection:
@@ -69,7 +71,9 @@ def chat(database: Database, database_url: str, tmp_path: Path) -> Iterator[Chat
             made = campaigns.create(connection, name="Talk", kind="chat", by="system", seed="7")
             opening = (Message("system", "Be kind."), Message("user", "Ask about ships."))
             items.add(connection, made, [NewItem(opening)], by="system")
-            chats.set_answerers(connection, made, [Answerer(source, {"temperature": 0.5}) for source in MODELS], by="system")
+            chats.set_answerers(
+                connection, made, [Answerer(source, {"temperature": 0.5}) for source in MODELS], by="system"
+            )
             made = campaigns.set_state(connection, made, "open", by="system")
         app = create_app(Settings(database=database_url, project=folder), database)
         yield Chat(app, database, made, server)
@@ -77,9 +81,16 @@ def chat(database: Database, database_url: str, tmp_path: Path) -> Iterator[Chat
 
 
 def test_a_conversation_goes_on_from_the_better_answer(chat: Chat) -> None:
-    assert chat.client.get(chat.talk).json() == {"opening": "Ask about ships.", "turns": [], "most_turns": chats.MOST_TURNS}
+    assert chat.client.get(chat.talk).json() == {
+        "opening": "Ask about ships.",
+        "turns": [],
+        "most_turns": chats.MOST_TURNS,
+    }
     said = chat.say(0, "What is a *ship*?").json()
-    assert said["message"]["html"].startswith("<p") and [one["answer"] for one in said["answers"]] == [None, None]
+    assert said["message"]["html"].startswith("<p") and [one["answer"] for one in said["answers"]] == [
+        None,
+        None,
+    ]
     heard = chat.heard(0)
     assert heard[-1] == {"end": True}
     complete = {one["letter"]: one for one in heard if "html" in one}
@@ -95,13 +106,26 @@ def test_a_conversation_goes_on_from_the_better_answer(chat: Chat) -> None:
     before = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "What is a *ship*?"}]
     assert len(asked) == 2
     for messages in asked:
-        assert messages == [*before, {"role": "assistant", "content": complete["B"]["text"]}, {"role": "user", "content": "And a boat?"}]
+        assert messages == [
+            *before,
+            {"role": "assistant", "content": complete["B"]["text"]},
+            {"role": "user", "content": "And a boat?"},
+        ]
     chat.choose(1, 4)
-    sent = chat.client.post(f"{chat.home}/tasks/{chat.token}/judgement", json={"value": {}}, headers={"Idempotency-Key": "key-12345"})
+    sent = chat.client.post(
+        f"{chat.home}/tasks/{chat.token}/judgement",
+        json={"value": {}},
+        headers={"Idempotency-Key": "key-12345"},
+    )
     assert sent.status_code == 200
     with chat.database.read() as connection:
-        rows = chats.rows(tasks.get(connection, chat.token, chat.ada.rater).item, chats.turns(connection, chat.token))
-    assert [(len(row["prompt"]), row["choice"], row["seen"]) for row in rows] == [(2, 7, {"A": 3, "B": 4}), (4, 4, {"A": 3, "B": 4})]
+        rows = chats.rows(
+            assignments.get(connection, chat.token, chat.ada.rater).item, chats.turns(connection, chat.token)
+        )
+    assert [(len(row["prompt"]), row["choice"], row["seen"]) for row in rows] == [
+        (2, 7, {"A": 3, "B": 4}),
+        (4, 4, {"A": 3, "B": 4}),
+    ]
     assert {answer["source"] for answer in rows[0]["answers"]} == set(MODELS)
 
 
@@ -109,7 +133,12 @@ def test_nothing_tells_the_labeller_which_model_it_is(chat: Chat) -> None:
     said = [chat.say(0, "Hello"), chat.choose(0, 1), chat.client.get(chat.talk)]
     streamed = json.dumps(chat.heard(0))
     for text in [streamed, *(answer.text for answer in said)]:
-        assert "endpoint" not in text and "source" not in text and "temperature" not in text and "here" not in text
+        assert (
+            "endpoint" not in text
+            and "source" not in text
+            and "temperature" not in text
+            and "here" not in text
+        )
 
 
 def test_both_models_are_shown_on_both_sides(chat: Chat) -> None:
@@ -154,7 +183,10 @@ def test_an_answer_that_did_not_come_is_asked_for_again(chat: Chat, caplog: pyte
     chat.say(0, "Hello")
     chat.server.status = 503
     *failed, end = chat.heard(0)
-    assert sorted(failed, key=str) == [{"letter": "A", "failed": True}, {"letter": "B", "failed": True}] and end == {"end": True}
+    assert sorted(failed, key=str) == [
+        {"letter": "A", "failed": True},
+        {"letter": "B", "failed": True},
+    ] and end == {"end": True}
     assert "here answered 503" in caplog.text
     chat.server.status = 200
     assert len([one for one in chat.heard(0) if "html" in one]) == 2
@@ -195,7 +227,11 @@ def test_a_lead_says_who_answers(chat: Chat) -> None:
     slug = chat.campaign.slug.replace("-", "_")
     lead = browser(chat.app, chat.database, person(chat.database, "Lea", **{slug: "lead"}))
     found = lead.get(f"{chat.home}/answerers").json()
-    assert [one["source"] for one in found["answerers"]] == list(MODELS) and found["endpoints"] == ["here"] and found["models"] == []
+    assert (
+        [one["source"] for one in found["answerers"]] == list(MODELS)
+        and found["endpoints"] == ["here"]
+        and found["models"] == []
+    )
     one = {"source": "endpoint:here/green", "temperature": 0.2, "max_tokens": 64}
     assert lead.put(f"{chat.home}/answerers", json={"answerers": [one]}).json()["answerers"] == [one]
     wrong = lead.put(f"{chat.home}/answerers", json={"answerers": [{"source": "endpoint:elsewhere/x"}]})

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, chores, jobs, judgements
+from fairlead.labels import access, job_handlers, jobs, judgements
 from fairlead.labels.database import Database, now
 from fairlead.store import project as projects
 from fairlead.store.project import Project
@@ -31,7 +31,13 @@ def token(database: Database, *scopes: str, role: str | None = "owner") -> str:
         return access.make_token(connection, one, name="a program", scopes=scopes, at=now())[1]
 
 
-def client(app: FastAPI, secret: str, *, before: Handler | None = None, after: Callable[[httpx.Response], None] | None = None) -> Client:
+def client(
+    app: FastAPI,
+    secret: str,
+    *,
+    before: Handler | None = None,
+    after: Callable[[httpx.Response], None] | None = None,
+) -> Client:
     """A client of the app in this process; `before` and `after` can break the network on either side of it."""
     inner = web.InProcess(app)
 
@@ -59,14 +65,25 @@ def home(tmp_path: Path) -> Project:
     return projects.create(tmp_path / "project")
 
 
-def test_from_a_file_to_a_snapshot(database: Database, database_url: str, home: Project, tmp_path: Path) -> None:
+def test_from_a_file_to_a_snapshot(
+    database: Database, database_url: str, home: Project, tmp_path: Path
+) -> None:
     app = create_app(Settings(database=database_url, project=home.root), database)
     stop = threading.Event()
-    worker = threading.Thread(target=jobs.work, args=(database, chores.handlers(home)), kwargs={"stop": stop, "poll_s": 0.02}, daemon=True)
+    worker = threading.Thread(
+        target=jobs.work,
+        args=(database, job_handlers.handlers(home)),
+        kwargs={"stop": stop, "poll_s": 0.02},
+        daemon=True,
+    )
     worker.start()
     rows = tmp_path / "rows.jsonl"
     pairs = [
-        {"prompt": _said("user", f"Question {n}?"), "chosen": _said("assistant", f"Good {n}."), "rejected": _said("assistant", f"Bad {n}.")}
+        {
+            "prompt": _said("user", f"Question {n}?"),
+            "chosen": _said("assistant", f"Good {n}."),
+            "rejected": _said("assistant", f"Bad {n}."),
+        }
         for n in range(3)
     ]
     rows.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
@@ -74,8 +91,13 @@ def test_from_a_file_to_a_snapshot(database: Database, database_url: str, home: 
         made = studio.create_campaign("Helpful", "pairwise", pay_per_hour=20.0, guidelines="Be fair.")
         job = studio.upload(made.slug, rows)
         assert job.state == "done"
-        assert studio.campaign(made.slug).progress["items"] == 3 and [one.slug for one in studio.campaigns()] == [made.slug]
-        more = {"prompt": [{"role": "user", "content": "More?"}], "answers": [_answer("Yes."), _answer("No.")]}
+        assert studio.campaign(made.slug).progress["items"] == 3 and [
+            one.slug for one in studio.campaigns()
+        ] == [made.slug]
+        more = {
+            "prompt": [{"role": "user", "content": "More?"}],
+            "answers": [_answer("Yes."), _answer("No.")],
+        }
         assert studio.add_items(made.slug, [more]) == (1, 0) and studio.add_items(made.slug, [more]) == (0, 1)
         studio.set_state(made.slug, "open")
         done = 0
@@ -85,7 +107,11 @@ def test_from_a_file_to_a_snapshot(database: Database, database_url: str, home: 
             done += 1
         assert done == 4 and studio.progress(made.slug)["progress"]["done"] == 4
         frozen = studio.snapshot(made.slug, "helpful-1", min_margin=1)
-        assert frozen.digest.startswith("sha256:") and "comparisons.jsonl" in frozen.files and "snapshot/helpful-1" in frozen.train
+        assert (
+            frozen.digest.startswith("sha256:")
+            and "comparisons.jsonl" in frozen.files
+            and "snapshot/helpful-1" in frozen.train
+        )
         saved = studio.download(made.slug, "helpful-1", "comparisons.jsonl", tmp_path / "out.jsonl")
         assert len(saved.read_text().splitlines()) == 4
     stop.set()
@@ -107,7 +133,10 @@ def labelling(app: FastAPI, database: Database) -> tuple[FastAPI, Database, str,
     secret = token(database, "read", "lead", "label")
     with client(app, secret) as studio:
         one = studio.create_campaign("Thumbs", "thumbs")
-        question = [{"prompt": [{"role": "user", "content": f"Q{n}"}], "answers": [_answer(f"A{n}")]} for n in range(3)]
+        question = [
+            {"prompt": [{"role": "user", "content": f"Q{n}"}], "answers": [_answer(f"A{n}")]}
+            for n in range(3)
+        ]
         studio.add_items(one.slug, question)
         studio.set_state(one.slug, "open")
     return app, database, secret, one.slug
@@ -131,7 +160,9 @@ def test_what_is_refused_says_why(labelling: tuple[FastAPI, Database, str, str])
         assert task is not None
         with pytest.raises(Refused) as refused:
             studio.submit(slug, task, {"label": "perhaps"})
-        assert (refused.value.status, refused.value.field) == (422, "label") and "true (good)" in str(refused.value)
+        assert (refused.value.status, refused.value.field) == (422, "label") and "true (good)" in str(
+            refused.value
+        )
         with pytest.raises(Refused, match="no campaign"):
             studio.campaign("nowhere")
     with client(app, "flt_wrong") as stranger, pytest.raises(Refused) as nobody:
@@ -142,7 +173,9 @@ def test_what_is_refused_says_why(labelling: tuple[FastAPI, Database, str, str])
 # ---------------------------------------------------------------- networks that fail
 
 
-def test_an_answer_that_was_lost_does_not_make_a_second_judgement(labelling: tuple[FastAPI, Database, str, str]) -> None:
+def test_an_answer_that_was_lost_does_not_make_a_second_judgement(
+    labelling: tuple[FastAPI, Database, str, str],
+) -> None:
     """The studio keeps the judgement, the line is cut before the answer arrives, and the client sends again."""
     app, database, secret, slug = labelling
     keys: list[str] = []
@@ -162,7 +195,9 @@ def test_an_answer_that_was_lost_does_not_make_a_second_judgement(labelling: tup
         assert len(judgements.current(connection, 1)) == 1
 
 
-def test_a_key_of_ones_own_makes_it_safe_across_programs(labelling: tuple[FastAPI, Database, str, str]) -> None:
+def test_a_key_of_ones_own_makes_it_safe_across_programs(
+    labelling: tuple[FastAPI, Database, str, str],
+) -> None:
     app, database, secret, slug = labelling
     with client(app, secret) as studio:
         task = studio.next_task(slug)
@@ -209,8 +244,14 @@ CAMPAIGN: dict[str, Any] = {
 
 def test_a_busy_studio_is_given_the_time_that_it_asks_for() -> None:
     pauses: list[float] = []
-    answers = [httpx.Response(429, headers={"Retry-After": "7"}), httpx.Response(503), httpx.Response(200, json={"campaigns": [CAMPAIGN]})]
-    studio = Client(URL, "flt_x", transport=httpx.MockTransport(lambda request: answers.pop(0)), sleep=pauses.append)
+    answers = [
+        httpx.Response(429, headers={"Retry-After": "7"}),
+        httpx.Response(503),
+        httpx.Response(200, json={"campaigns": [CAMPAIGN]}),
+    ]
+    studio = Client(
+        URL, "flt_x", transport=httpx.MockTransport(lambda request: answers.pop(0)), sleep=pauses.append
+    )
     assert len(studio.campaigns()) == 1
     assert pauses[0] == 7.0 and 0 < pauses[1] < 7
 
@@ -223,7 +264,10 @@ def test_it_gives_up_and_says_so() -> None:
         studio.campaigns()
     with canned(lambda request: httpx.Response(503)) as studio, pytest.raises(Refused, match="too busy"):
         studio.campaigns()
-    with canned(lambda request: httpx.Response(418, text="<html>no JSON</html>")) as studio, pytest.raises(Refused, match="418"):
+    with (
+        canned(lambda request: httpx.Response(418, text="<html>no JSON</html>")) as studio,
+        pytest.raises(Refused, match="418"),
+    ):
         studio.campaigns()
 
 
@@ -260,7 +304,15 @@ def test_events_go_on_after_a_cut() -> None:
     asked: list[int] = []
 
     def event(seq: int) -> str:
-        said = {"seq": seq, "at": "x", "verb": "v.v", "actor": "a", "campaign": None, "subject": "", "body": {"text": "data: no"}}
+        said = {
+            "seq": seq,
+            "at": "x",
+            "verb": "v.v",
+            "actor": "a",
+            "campaign": None,
+            "subject": "",
+            "body": {"text": "data: no"},
+        }
         return f"id: {seq}\ndata: {json.dumps(said)}\n\n"
 
     class Cut(httpx.SyncByteStream):
@@ -286,7 +338,9 @@ def test_events_go_on_after_a_cut() -> None:
 
 def test_events_of_a_running_studio(labelling: tuple[FastAPI, Database, str, str]) -> None:
     app, _, secret, slug = labelling
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from sqlalchemy import update
 
 import web
-from fairlead.labels import events, judgements, tasks
+from fairlead.labels import assignments, events, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
-from fairlead.studio import words
+from fairlead.studio import phrases
 from labels.build import VALUES, judge, open_campaign
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -22,7 +22,7 @@ def busy(database: Database, **settings: Any) -> tuple[Campaign, str]:
         one = open_campaign(connection, overlap=2, pay_per_hour=30.0, **settings)
     ben = web.person(database, "Ben Franklin", helpful_pairwise="labeller")
     with database.write() as connection:
-        done, held = tasks.lease(connection, one, ben.rater, count=2)
+        done, held = assignments.lease(connection, one, ben.rater, count=2)
         judge(connection, done, active_ms=36_000)
         judgements.raise_flag(connection, held.token, ben.rater, reason="broken", note=HOSTILE)
     return one, held.token
@@ -56,7 +56,9 @@ def test_the_figures_as_json(app: FastAPI, database: Database) -> None:
         (None, 404, 404, 404),
     ],
 )
-def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | None, reads: int, settles: int, acts: int) -> None:
+def test_who_watches_and_who_acts(
+    app: FastAPI, database: Database, role: str | None, reads: int, settles: int, acts: int
+) -> None:
     one, token = busy(database)
     somebody = web.person(database, "Eve", **({"helpful_pairwise": role} if role else {}))
     client = web.browser(app, database, somebody)
@@ -73,7 +75,10 @@ def test_who_watches_and_who_acts(app: FastAPI, database: Database, role: str | 
 
 
 def test_a_judged_conversation_in_words() -> None:
-    assert words.verdict({"turns": {"11": {"score": 2}, "1": {"label": True}}}) == "turn 2: good; turn 12: score 2"
+    assert (
+        phrases.verdict({"turns": {"11": {"score": 2}, "1": {"label": True}}})
+        == "turn 2: good; turn 12: score 2"
+    )
 
 
 def test_taking_back_frees_the_item_and_is_seen_at_once(app: FastAPI, database: Database) -> None:
@@ -98,28 +103,39 @@ def test_a_flag_or_hold_of_another_campaign_is_not_there(app: FastAPI, database:
 
 def test_the_page_shows_names_to_leads_only_and_runs_nothing(app: FastAPI, database: Database) -> None:
     one, _ = busy(database)
-    lead = web.browser(app, database, web.person(database, "Ada", helpful_pairwise="lead")).get(f"/c/{one.slug}")
-    watcher = web.browser(app, database, web.person(database, "Vic", helpful_pairwise="viewer")).get(f"/c/{one.slug}")
+    lead = web.browser(app, database, web.person(database, "Ada", helpful_pairwise="lead")).get(
+        f"/c/{one.slug}"
+    )
+    watcher = web.browser(app, database, web.person(database, "Vic", helpful_pairwise="viewer")).get(
+        f"/c/{one.slug}"
+    )
     assert lead.status_code == watcher.status_code == 200
     assert "Ben Franklin" in lead.text and "Ben Franklin" not in watcher.text
     assert "Settle" in lead.text and "Settle" not in watcher.text
     for page in (lead.text, watcher.text):
         assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
-        assert " style=" not in page and " onerror=" not in page.replace("&lt;img src=x onerror=alert(1)&gt;", "")
+        assert " style=" not in page and " onerror=" not in page.replace(
+            "&lt;img src=x onerror=alert(1)&gt;", ""
+        )
 
 
 def test_who_only_labels_is_sent_to_work(app: FastAPI, database: Database) -> None:
     one, _ = busy(database)
-    said = web.browser(app, database, web.person(database, "Lea", helpful_pairwise="labeller")).get(f"/c/{one.slug}")
+    said = web.browser(app, database, web.person(database, "Lea", helpful_pairwise="labeller")).get(
+        f"/c/{one.slug}"
+    )
     assert (said.status_code, said.headers["location"]) == (303, f"/c/{one.slug}/label")
 
 
-@pytest.mark.parametrize("kind", ["pairwise", "ranking", "rating", "thumbs", "aspects", "demonstration", "edit", "conversation", "chat"])
+@pytest.mark.parametrize(
+    "kind",
+    ["pairwise", "ranking", "rating", "thumbs", "aspects", "demonstration", "edit", "conversation", "chat"],
+)
 def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> None:
     with database.write() as connection:
         one = open_campaign(connection, kind=kind)
         if kind not in ("conversation", "chat"):
-            for task in tasks.lease(connection, one, "r-0000000001", count=2):
+            for task in assignments.lease(connection, one, "r-0000000001", count=2):
                 judge(connection, task, VALUES[one.kind], active_ms=2000)
     said = web.browser(app, database, web.person(database, "Ada", "owner")).get(f"/c/{one.slug}")
     assert said.status_code == 200 and "Just judged" in said.text
@@ -139,7 +155,9 @@ def test_items_are_links_for_those_who_may_see_them(app: FastAPI, database: Data
     one, token = busy(database)
     with database.write() as connection:
         connection.execute(
-            update(tasks.assignment).where(tasks.assignment.c.token == token).values(expires_at="2026-01-01T00:00:00.000000Z")
+            update(assignments.assignment)
+            .where(assignments.assignment.c.token == token)
+            .values(expires_at="2026-01-01T00:00:00.000000Z")
         )
         [flag] = judgements.flags(connection, one.id)
         [made] = judgements.current(connection, one.id)

@@ -12,12 +12,12 @@ import pytest
 import uvicorn
 
 from fairlead.core import seed
-from fairlead.labels import campaigns, chats, events, items, judgements, kinds, people, schema
+from fairlead.labels import campaigns, chats, events, items, judgements, people, schema, task_kinds
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.judgements import Judgement
-from fairlead.rehearse import raters, world
+from fairlead.simulate import raters, world
 from fairlead.store.project import Project
-from fairlead.studio import colleague, demo
+from fairlead.studio import demo, simulated_labeller
 from fairlead.studio.app import create_app
 from fairlead.studio.demo import Populated
 from fairlead.studio.demo_texts import TEXTS
@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     database = open_database(f"sqlite:///{folder}/studio.db")
     schema.upgrade(database)
     made = demo.populate(database)
-    with demo.pocket_endpoint(folder):
+    with demo.toy_endpoint(folder):
         app = create_app(Settings(database=database.url, project=folder, port=0), database, demo=True)
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
@@ -52,14 +52,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         while not server.started:
             assert thread.is_alive() and time.monotonic() < end
             time.sleep(0.02)
-        yield Demo(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", folder, database, made)
+        yield Demo(
+            f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", folder, database, made
+        )
         server.should_exit = True
         thread.join(10)
     database.close()
 
 
 def test_there_is_a_campaign_of_every_kind_with_work_and_guidelines(running: Demo) -> None:
-    assert {text.kind for text in TEXTS} == set(kinds.KINDS)
+    assert {text.kind for text in TEXTS} == set(task_kinds.KINDS)
     with running.database.read() as connection:
         for one in campaigns.every(connection):
             guidelines = campaigns.guidelines(connection, one.id)
@@ -69,12 +71,14 @@ def test_there_is_a_campaign_of_every_kind_with_work_and_guidelines(running: Dem
     assert len(running.judged("pairwise")) >= demo.BEFORE
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS)
-def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: kinds.Kind) -> None:
+@pytest.mark.parametrize("kind", task_kinds.KINDS)
+def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: task_kinds.Kind) -> None:
     before = len(running.judged(kind))
     rater = raters.PANEL[0]
     rng = seed.rng(1, kind)
-    with colleague.Colleague(running.origin, running.made.tokens[rater.name], rater, rng, threading.Event(), hurry=1000) as one:
+    with simulated_labeller.Colleague(
+        running.origin, running.made.tokens[rater.name], rater, rng, threading.Event(), hurry=1000
+    ) as one:
         for _ in range(5):  # a skip now and then
             assert one.one(kind)
             if one.num_done:
@@ -84,8 +88,13 @@ def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: kinds.Kind) 
     if kind == "chat":
         with running.database.read() as connection:
             turns = chats.turns(connection, found[-1].token)
-        assert len(turns) == colleague.LIVE_TURNS and all(turn.choice and turn.answers[0].text for turn in turns)
-        assert {answer.source for answer in turns[0].answers} == {"endpoint:pocket/pocket-base", "endpoint:pocket/pocket-tuned"}
+        assert len(turns) == simulated_labeller.LIVE_TURNS and all(
+            turn.choice and turn.answers[0].text for turn in turns
+        )
+        assert {answer.source for answer in turns[0].answers} == {
+            "endpoint:toy/toy-base",
+            "endpoint:toy/toy-tuned",
+        }
 
 
 def test_colleagues_work_side_by_side_and_stop(running: Demo) -> None:
@@ -128,9 +137,13 @@ def test_the_endpoint_is_named_in_the_project_and_once(tmp_path: Path) -> None:
     marker = folder / "fairlead.toml"
     before = marker.read_text()
     for _ in range(2):
-        with demo.pocket_endpoint(folder) as url:
+        with demo.toy_endpoint(folder) as url:
             text = marker.read_text()
-            assert text.startswith(before.rstrip()) and text.count("[studio.endpoints.pocket]") == 1 and f'url = "{url}"' in text
+            assert (
+                text.startswith(before.rstrip())
+                and text.count("[studio.endpoints.toy]") == 1
+                and f'url = "{url}"' in text
+            )
 
 
 def test_a_temporary_folder_is_a_project() -> None:
@@ -138,16 +151,19 @@ def test_a_temporary_folder_is_a_project() -> None:
     assert (folder / "fairlead.toml").is_file() and Project(folder)
 
 
-def test_the_pocket_models_know_their_world_and_say_when_they_do_not() -> None:
-    assert re.search(r"\b7\b", demo.reply("pocket-tuned", "What is 3 plus 4?", 1))
-    lost = demo.reply("pocket-tuned", "Who are you?", 1)
+def test_the_toy_models_know_their_world_and_say_when_they_do_not() -> None:
+    assert re.search(r"\b7\b", demo.reply("toy-tuned", "What is 3 plus 4?", 1))
+    lost = demo.reply("toy-tuned", "Who are you?", 1)
     assert "very small world" in lost and world.understand(lost.partition("Try: ")[2]) is not None
-    assert len({demo.reply("pocket-base", "What is 3 plus 4?", n) for n in range(10)}) > 1
+    assert len({demo.reply("toy-base", "What is 3 plus 4?", n) for n in range(10)}) > 1
 
 
 def test_a_colleague_prefers_what_is_right() -> None:
     rng = seed.rng(1, "colleague")
     steps = [
-        colleague.compared(raters.PANEL[0], "What is 3 plus 4?", ["The answer is 7.", "Go away."], rng)[0]["choice"] for _ in range(20)
+        simulated_labeller.compared(
+            raters.PANEL[0], "What is 3 plus 4?", ["The answer is 7.", "Go away."], rng
+        )[0]["choice"]
+        for _ in range(20)
     ]
     assert sum(step <= 3 for step in steps) >= 18

@@ -28,12 +28,19 @@ URL = "/api/v1/events"
 
 
 def happen(
-    database: Database, number: int = 1, *, actor: str = "r-0000000001", campaign: int | None = 1, verb: str = "judgement.made"
+    database: Database,
+    number: int = 1,
+    *,
+    actor: str = "r-0000000001",
+    campaign: int | None = 1,
+    verb: str = "judgement.made",
 ) -> int:
     """So many events in one transaction; returns the number of the last."""
     with database.write() as connection:
         for k in range(number):
-            last = events.append(connection, verb=verb, actor=actor, campaign=campaign, subject=f"task{k}", body={"item": k})
+            last = events.append(
+                connection, verb=verb, actor=actor, campaign=campaign, subject=f"task{k}", body={"item": k}
+            )
     return last
 
 
@@ -46,7 +53,11 @@ async def read(stream: AsyncIterator[bytes], number: int, within_s: float = 10) 
     found: list[int] = []
     async with asyncio.timeout(within_s):
         while len(found) < number:
-            found += [json.loads(line[6:])["seq"] for line in (await anext(stream)).decode().split("\n") if line.startswith("data: ")]
+            found += [
+                json.loads(line[6:])["seq"]
+                for line in (await anext(stream)).decode().split("\n")
+                if line.startswith("data: ")
+            ]
     return found
 
 
@@ -93,7 +104,9 @@ def test_every_event_once_while_many_write_and_watchers_come_and_go(database: Da
     async def watcher(one: Live, last: int) -> list[int]:
         found: list[int] = []
         while not found or found[-1] < last:
-            async with aclosing(one.stream("r-1", lambda: everything, after=found[-1] if found else 0)) as stream:
+            async with aclosing(
+                one.stream("r-1", lambda: everything, after=found[-1] if found else 0)
+            ) as stream:
                 found += await read(stream, min(17, last - (found[-1] if found else 0)), within_s=30)
         return found
 
@@ -285,7 +298,9 @@ def viewer(role: str | None = None, rater: str = "r-00000000ff", **memberships: 
         (viewer(), "campaign.open", 1, False),
     ],
 )
-def test_what_each_role_sees_of_what_others_do(who: Viewer, verb: str, campaign: int | None, seen: bool) -> None:
+def test_what_each_role_sees_of_what_others_do(
+    who: Viewer, verb: str, campaign: int | None, seen: bool
+) -> None:
     assert may_see(who, Event(1, now(), verb, "r-0000000001", campaign, "x", {})) is seen
 
 
@@ -301,14 +316,19 @@ def test_everybody_sees_what_they_did_and_what_was_done_to_them() -> None:
 def test_pages_of_events_are_the_stream_without_a_line(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection)
-    owner, labeller = web.person(database, "Ada", "owner"), web.person(database, "Ben", helpful_pairwise="labeller")
+    owner, labeller = (
+        web.person(database, "Ada", "owner"),
+        web.person(database, "Ben", helpful_pairwise="labeller"),
+    )
     asks, asked = web.browser(app, database, owner), web.browser(app, database, labeller)
     start = asks.get(f"{URL}/list").json()
     assert start["events"] == []
     happen(database, 4, campaign=one.id)
     mine = happen(database, 1, campaign=one.id, actor=labeller.rater)
     said = asks.get(f"{URL}/list", params={"after": start["last"], "campaign": one.slug}).json()
-    assert [event["seq"] for event in said["events"]] == list(range(mine - 4, mine + 1)) and said["last"] == mine
+    assert [event["seq"] for event in said["events"]] == list(range(mine - 4, mine + 1)) and said[
+        "last"
+    ] == mine
     assert {event["campaign"] for event in said["events"]} == {one.slug}
     half = asks.get(f"{URL}/list", params={"after": start["last"], "limit": 2}).json()
     assert half["last"] == mine - 3
@@ -320,7 +340,9 @@ def test_of_a_campaign_in_which_one_is_nobody_nothing_is_told(app: FastAPI, data
     with database.write() as connection:
         one = open_campaign(connection)
     asked = web.browser(app, database, web.person(database, "Eve"))
-    here, nowhere = (asked.get(f"{URL}/list", params={"campaign": slug, "after": 0}) for slug in (one.slug, "nowhere"))
+    here, nowhere = (
+        asked.get(f"{URL}/list", params={"campaign": slug, "after": 0}) for slug in (one.slug, "nowhere")
+    )
     assert here.status_code == nowhere.status_code == 404
     assert here.text.replace(one.slug, "") == nowhere.text.replace("nowhere", "")
     assert web.stranger(app).get(f"{URL}/list").status_code == 401
@@ -329,7 +351,9 @@ def test_of_a_campaign_in_which_one_is_nobody_nothing_is_told(app: FastAPI, data
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -346,7 +370,9 @@ def session(database: Database, one: Person) -> str:
         return access.start_session(connection, one, days=1, at=now())
 
 
-def lines(client: httpx.Client, headers: dict[str, str] | None = None, **query: Any) -> Generator[tuple[int, dict[str, Any]]]:
+def lines(
+    client: httpx.Client, headers: dict[str, str] | None = None, **query: Any
+) -> Generator[tuple[int, dict[str, Any]]]:
     """(id, event) of a stream, as a browser reads it."""
     with client.stream("GET", URL, params=query, headers=headers) as answer:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
@@ -362,7 +388,10 @@ def test_a_line_that_was_cut_goes_on_after_the_last_number(app: FastAPI, databas
     with database.write() as connection:
         one = open_campaign(connection)
     owner = web.person(database, "Ada", "owner")
-    with served(app) as url, httpx.Client(base_url=url, cookies={COOKIE: session(database, owner)}, timeout=20) as client:
+    with (
+        served(app) as url,
+        httpx.Client(base_url=url, cookies={COOKIE: session(database, owner)}, timeout=20) as client,
+    ):
         first = happen(database, 3, campaign=one.id)
         stream = lines(client, after=first - 3, campaign=one.slug)
         got = [next(stream)[0] for _ in range(3)]
@@ -374,18 +403,27 @@ def test_a_line_that_was_cut_goes_on_after_the_last_number(app: FastAPI, databas
         number, event = next(stream)
         stream.close()
     assert [*got, number] == list(range(first - 2, first + 5))
-    assert event["campaign"] == one.slug and event["verb"] == "judgement.made" and event["body"] == {"item": 0}
+    assert (
+        event["campaign"] == one.slug and event["verb"] == "judgement.made" and event["body"] == {"item": 0}
+    )
 
 
 def test_logging_out_ends_the_stream(app: FastAPI, database: Database) -> None:
     owner = web.person(database, "Ada", "owner")
-    with served(app) as url, httpx.Client(base_url=url, cookies={COOKIE: session(database, owner)}, timeout=20) as client:
+    with (
+        served(app) as url,
+        httpx.Client(base_url=url, cookies={COOKIE: session(database, owner)}, timeout=20) as client,
+    ):
         stream = lines(client, after=0)
         next(stream)
         with database.write() as connection:
             access.end_sessions(connection, owner)
-        happen(database, verb="person.changed", campaign=None)  # rights are asked again at this, and not only every 15 seconds
+        happen(
+            database, verb="person.changed", campaign=None
+        )  # rights are asked again at this, and not only every 15 seconds
         began = time.monotonic()
-        assert all(event["verb"] == "person.changed" for _, event in stream)  # ends by itself, with that event or before it
+        assert all(
+            event["verb"] == "person.changed" for _, event in stream
+        )  # ends by itself, with that event or before it
     assert time.monotonic() - began < 10
     assert app.state.live.num_streams == 0

@@ -15,15 +15,31 @@ PASSWORD = "correct horse battery"
 OWNER = {"name": "Olga", "email": "olga@example.org", "password": PASSWORD, "agree": "true"}
 
 
-def link(database: Database, role: str | None, *, uses: int = 1, campaign: str | None = None, person: int | None = None) -> str:
+def link(
+    database: Database,
+    role: str | None,
+    *,
+    uses: int = 1,
+    campaign: str | None = None,
+    person: int | None = None,
+) -> str:
     with database.write() as connection:
         at = None if campaign is None else campaigns.get(connection, campaign).id
-        return access.make_invite(connection, role=role, campaign_id=at, person_id=person, uses=uses, by="system", at=now())[1]
+        return access.make_invite(
+            connection, role=role, campaign_id=at, person_id=person, uses=uses, by="system", at=now()
+        )[1]
 
 
 def helpful(database: Database) -> None:
     with database.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa", audience="Who speaks English", pay_per_hour=15.5)
+        campaigns.create(
+            connection,
+            name="Helpful",
+            kind="pairwise",
+            by="r-00000000aa",
+            audience="Who speaks English",
+            pay_per_hour=15.5,
+        )
 
 
 def said(page: httpx.Response) -> str:
@@ -53,7 +69,9 @@ def test_the_first_one_becomes_the_owner(app: FastAPI, database: Database) -> No
         ({"agree": ""}, "agree"),
     ],
 )
-def test_an_owner_who_could_not_come_back_is_told_so(app: FastAPI, database: Database, wrong: dict[str, str], field: str) -> None:
+def test_an_owner_who_could_not_come_back_is_told_so(
+    app: FastAPI, database: Database, wrong: dict[str, str], field: str
+) -> None:
     client, secret = web.stranger(app), link(database, "owner")
     given = {name: value for name, value in (OWNER | wrong).items() if value}
     page = client.post(f"/first/{secret}", data=given)
@@ -67,14 +85,25 @@ def test_a_labeller_joins_with_a_name_and_consent(app: FastAPI, database: Databa
     helpful(database)
     client, secret = web.stranger(app), link(database, "labeller", campaign="helpful", uses=2)
     page = said(client.get(f"/join/{secret}"))
-    assert "Helpful" in page and "Who speaks English" in page and "15.50 EUR per hour" in page and "pseudonym" in page
+    assert (
+        "Helpful" in page
+        and "Who speaks English" in page
+        and "15.50 EUR per hour" in page
+        and "pseudonym" in page
+    )
     assert client.post(f"/join/{secret}", data={"name": "Ada"}).status_code == 422
     assert client.post(f"/join/{secret}", data={"name": "Ada", "agree": "true"}).status_code == 303
     me = client.get("/api/v1/me").json()
-    assert me["role"] is None and me["campaigns"] == [{"slug": "helpful", "name": "Helpful", "role": "labeller", "paused": False}]
-    half = web.stranger(app).post(f"/join/{secret}", data={"name": "Ben", "agree": "true", "email": "ben@example.org"})
+    assert me["role"] is None and me["campaigns"] == [
+        {"slug": "helpful", "name": "Helpful", "role": "labeller", "paused": False}
+    ]
+    half = web.stranger(app).post(
+        f"/join/{secret}", data={"name": "Ben", "agree": "true", "email": "ben@example.org"}
+    )
     assert half.status_code == 422 and "password-error" in half.text
-    half = web.stranger(app).post(f"/join/{secret}", data={"name": "Ben", "agree": "true", "password": PASSWORD})
+    half = web.stranger(app).post(
+        f"/join/{secret}", data={"name": "Ben", "agree": "true", "password": PASSWORD}
+    )
     assert half.status_code == 422 and "email-error" in half.text
 
 
@@ -83,11 +112,17 @@ def test_who_has_logged_in_joins_as_themselves(app: FastAPI, database: Database)
     ada = web.person(database, "Ada")
     client, secret = web.browser(app, database, ada), link(database, "adjudicator", campaign="helpful")
     assert "join as that" in said(client.get(f"/join/{secret}"))
-    assert client.post(f"/join/{secret}", data={"agree": "true"}, headers={"X-CSRF-Token": ""}).status_code == 403
+    assert (
+        client.post(f"/join/{secret}", data={"agree": "true"}, headers={"X-CSRF-Token": ""}).status_code
+        == 403
+    )
     assert client.post(f"/join/{secret}", data={"agree": "true"}).status_code == 303
     with database.read() as connection:
         assert [one.name for one in people.every(connection)] == ["Ada"]
-        assert people.member(connection, campaigns.get(connection, "helpful").id, ada.rater).role == "adjudicator"
+        assert (
+            people.member(connection, campaigns.get(connection, "helpful").id, ada.rater).role
+            == "adjudicator"
+        )
 
 
 def test_programs_join_too(app: FastAPI, database: Database) -> None:
@@ -97,12 +132,22 @@ def test_programs_join_too(app: FastAPI, database: Database) -> None:
     assert refused.status_code == 422 and refused.json()["error"]["field"] == "agree"
     joined = client.post("/api/v1/join", json={"secret": secret, "name": "Ada", "agree": True}).json()
     assert joined["campaigns"][0]["slug"] == "helpful"
-    assert client.put("/api/v1/me/preferences", json={"theme": "dark"}, headers={"X-CSRF-Token": joined["csrf"]}).status_code == 200
+    assert (
+        client.put(
+            "/api/v1/me/preferences", json={"theme": "dark"}, headers={"X-CSRF-Token": joined["csrf"]}
+        ).status_code
+        == 200
+    )
 
 
 def test_a_role_of_the_studio_is_never_less_than_before(app: FastAPI, database: Database) -> None:
     olga, ada = web.person(database, "Olga", "owner"), web.person(database, "Ada")
-    for one, role, then in ((olga, "viewer", "owner"), (ada, "viewer", "viewer"), (ada, "lead", "lead"), (ada, "viewer", "lead")):
+    for one, role, then in (
+        (olga, "viewer", "owner"),
+        (ada, "viewer", "viewer"),
+        (ada, "lead", "lead"),
+        (ada, "viewer", "lead"),
+    ):
         client = web.browser(app, database, one)
         assert client.post(f"/join/{link(database, role)}", data={"agree": "true"}).status_code == 303
         assert client.get("/api/v1/me").json()["role"] == then
@@ -111,14 +156,28 @@ def test_a_role_of_the_studio_is_never_less_than_before(app: FastAPI, database: 
 def test_a_link_for_one_person_lets_them_choose_a_new_password(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
         ada = people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
-    old, client, secret = web.browser(app, database, ada), web.stranger(app), link(database, None, person=ada.id)
+    old, client, secret = (
+        web.browser(app, database, ada),
+        web.stranger(app),
+        link(database, None, person=ada.id),
+    )
     page = client.get(f"/join/{secret}")
     assert "Hello Ada" in said(page) and 'value="ada@example.org"' in page.text
     assert client.post(f"/join/{secret}", data={"email": "ada@example.org"}).status_code == 422
-    assert client.post(f"/join/{secret}", data={"email": "ada@example.org", "password": "another horse"}).status_code == 303
+    assert (
+        client.post(
+            f"/join/{secret}", data={"email": "ada@example.org", "password": "another horse"}
+        ).status_code
+        == 303
+    )
     assert client.get("/api/v1/me").json()["rater"] == ada.rater
     assert old.get("/api/v1/me").status_code == 401  # whoever had the old password is out
-    assert web.stranger(app).post("/login", data={"email": "ada@example.org", "password": "another horse"}).status_code == 303
+    assert (
+        web.stranger(app)
+        .post("/login", data={"email": "ada@example.org", "password": "another horse"})
+        .status_code
+        == 303
+    )
 
 
 def test_two_people_cannot_both_take_the_last_use(app: FastAPI, database: Database) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from databases import Files
-from fairlead.labels import judgements, tasks
+from fairlead.labels import assignments, judgements
 from fairlead.labels.database import Database, open_database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
@@ -20,7 +20,9 @@ def place(database: Database, tmp_path: Path) -> Place:
 def test_an_import_tells_how_far_it_is_and_what_it_set_aside(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
     lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "pairwise"})
-    found = upload(lead, pairs(3) + b"{broken\n" + rows({"prompt": "4?", "completions": ["x"]}), "pairs.jsonl")
+    found = upload(
+        lead, pairs(3) + b"{broken\n" + rows({"prompt": "4?", "completions": ["x"]}), "pairs.jsonl"
+    )
     assert (found["format"], found["row_kind"], found["suits"][0]) == ("answers", "answers", "pairwise")
     job = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"], "priority": 7}).json()
     assert (job["state"], job["num_all"]) == ("queued", None)
@@ -31,10 +33,16 @@ def test_an_import_tells_how_far_it_is_and_what_it_set_aside(place: Place) -> No
     assert (done["state"], done["num_done"], done["num_all"]) == ("done", 5, 5)
     assert done["result"] == {"rows": 5, "added": 3, "duplicates": 0, "set_aside": 2}
     aside = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}/problems").json()
-    assert (aside["num"], [(one["line"], one["field"]) for one in aside["problems"]]) == (2, [(4, ""), (5, "completions")])
+    assert (aside["num"], [(one["line"], one["field"]) for one in aside["problems"]]) == (
+        2,
+        [(4, ""), (5, "completions")],
+    )
     assert all(one["why"] and one["remedy"] for one in aside["problems"])
     kept = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}/set-aside.jsonl")
-    assert [json.loads(line)["row"] for line in kept.text.splitlines()] == ["{broken", {"prompt": "4?", "completions": ["x"]}]
+    assert [json.loads(line)["row"] for line in kept.text.splitlines()] == [
+        "{broken",
+        {"prompt": "4?", "completions": ["x"]},
+    ]
     assert "every 1s" not in lead.get(f"/c/help/jobs/{job['id']}").text
     again = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"]}).json()
     place.work()
@@ -78,7 +86,9 @@ def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
     slug = filled(place, lead, content)
 
     def found(**query: Any) -> list[int]:
-        return [one["id"] for one in lead.get(f"/api/v1/campaigns/{slug}/items", params=query).json()["items"]]
+        return [
+            one["id"] for one in lead.get(f"/api/v1/campaigns/{slug}/items", params=query).json()["items"]
+        ]
 
     first, second, third = found()
     assert found(q="straße") == [first]
@@ -93,7 +103,7 @@ def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
     ben = place.person("Ben")
     judge(place, slug, ben, {"choice": 1})
     with place.database.write() as connection:
-        (task,) = tasks.lease(connection, place.campaign(slug), ben.rater)
+        (task,) = assignments.lease(connection, place.campaign(slug), ben.rater)
         judgements.raise_flag(connection, task.token, ben.rater, reason="broken")
     assert len(found(state="open")) == 1 and len(found(state="judged")) == len(found(state="done")) == 1
     assert found(state="flagged") == [task.item.id]
@@ -102,17 +112,28 @@ def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
 
 def test_one_item_is_shown_with_all_that_was_said_of_it(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
-    slug = filled(place, lead, rows({"prompt": "**2**?", "completions": ["4", "<img src=x onerror=alert(1)>"], "models": ["a", "b"]}))
+    slug = filled(
+        place,
+        lead,
+        rows(
+            {"prompt": "**2**?", "completions": ["4", "<img src=x onerror=alert(1)>"], "models": ["a", "b"]}
+        ),
+    )
     ben = place.person("Ben Okri")
     judge(place, slug, ben, {"choice": 1}, reasons=[], note="my reason")
     (item,) = lead.get(f"/api/v1/campaigns/{slug}/items").json()["items"]
     with place.database.write() as connection:
         one = place.campaign(slug)
         task, last = judgements.undo(connection, one, ben.rater)
-        judgements.submit(connection, task.token, ben.rater, key="corrected", value={"choice": 4}, active_ms=1000)
+        judgements.submit(
+            connection, task.token, ben.rater, key="corrected", value={"choice": 4}, active_ms=1000
+        )
     look = lead.get(f"/api/v1/campaigns/{slug}/items/{item['id']}").json()
     assert [answer["source"] for answer in look["item"]["answers"]] == ["a", "b"]
-    assert "<strong>2</strong>" in look["item"]["prompt"][0]["html"] and "<img" not in look["item"]["answers"][1]["html"]
+    assert (
+        "<strong>2</strong>" in look["item"]["prompt"][0]["html"]
+        and "<img" not in look["item"]["answers"][1]["html"]
+    )
     assert [(one["stands"], one["value"].get("tie"), one["note"]) for one in look["judgements"]] == [
         (True, "good", ""), (False, None, "my reason"),
     ]  # fmt: skip
@@ -120,22 +141,41 @@ def test_one_item_is_shown_with_all_that_was_said_of_it(place: Place) -> None:
     assert "Ben Okri" in page and "tie, both good" in page and "corrected" in page and "<img" not in page
     assert lead.get(f"/api/v1/campaigns/{slug}/items/{item['id'] + 1}").status_code == 404
     assert lead.patch(f"/api/v1/campaigns/{slug}/items/{item['id']}", json={"priority": 9}).status_code == 204
-    assert lead.patch(f"/api/v1/campaigns/{slug}/items/{item['id']}", json={"priority": 101}).status_code == 422
+    assert (
+        lead.patch(f"/api/v1/campaigns/{slug}/items/{item['id']}", json={"priority": 101}).status_code == 422
+    )
     assert lead.get(f"/api/v1/campaigns/{slug}/items").json()["items"][0]["priority"] == 9
 
 
 def test_a_program_sends_items_itself(place: Place) -> None:
     lead = place.browser(place.person("Ada", "lead"))
     lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "pairwise"})
-    answers = [{"messages": [{"role": "assistant", "content": text}], "source": "m"} for text in ("yes", "no")]
-    one = {"prompt": [{"role": "user", "content": "2?"}], "answers": answers, "selection_probability": 0.5, "strategy": "spread"}
-    assert lead.post("/api/v1/campaigns/help/items", json={"items": [one, one]}).json() == {"num_added": 1, "num_duplicates": 1}
+    answers = [
+        {"messages": [{"role": "assistant", "content": text}], "source": "m"} for text in ("yes", "no")
+    ]
+    one = {
+        "prompt": [{"role": "user", "content": "2?"}],
+        "answers": answers,
+        "selection_probability": 0.5,
+        "strategy": "spread",
+    }
+    assert lead.post("/api/v1/campaigns/help/items", json={"items": [one, one]}).json() == {
+        "num_added": 1,
+        "num_duplicates": 1,
+    }
     (item,) = lead.get("/api/v1/campaigns/help/items").json()["items"]
     assert (item["selection_probability"], item["strategy"], item["source"]) == (0.5, "spread", "api")
     robot = [{"role": "robot", "content": "2?"}]
-    changes: list[dict[str, Any]] = [{"answers": answers[:1]}, {"prompt": []}, {"prompt": robot}, {"priority": 1000}]
+    changes: list[dict[str, Any]] = [
+        {"answers": answers[:1]},
+        {"prompt": []},
+        {"prompt": robot},
+        {"priority": 1000},
+    ]
     for wrong in changes:
-        assert lead.post("/api/v1/campaigns/help/items", json={"items": [one | wrong]}).status_code == 422, wrong
+        assert lead.post("/api/v1/campaigns/help/items", json={"items": [one | wrong]}).status_code == 422, (
+            wrong
+        )
 
 
 def test_labellers_and_viewers_see_no_items_and_start_no_imports(place: Place) -> None:
@@ -157,7 +197,12 @@ def test_more_items_come_in_while_people_work(place: Place) -> None:
     assert sent.status_code == 303
     looked = lead.get(sent.headers["location"])
     assert looked.status_code == 200 and "5 rows become 5 items" in looked.text
-    form = {"upload": sent.headers["location"].rpartition("=")[2], "pairs": "each", "model": "", "priority": "10"}
+    form = {
+        "upload": sent.headers["location"].rpartition("=")[2],
+        "pairs": "each",
+        "model": "",
+        "priority": "10",
+    }
     assert lead.post(f"/c/{slug}/add", data=form).headers["location"] == f"/c/{slug}/items"
     assert [job.result for job in place.work()] == [{"rows": 5, "added": 3, "duplicates": 2, "set_aside": 0}]
     wrong = lead.get(f"/c/{slug}/add?upload={upload(lead, rows({'prompt': '2?'}))['id']}")

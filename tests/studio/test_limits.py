@@ -83,7 +83,9 @@ def test_logging_in_forgives_what_went_before(app: FastAPI, database: Database) 
         people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
     app.state.wrong_passwords = Limiter(2, 900)
     for password in ("wrong wrong", PASSWORD) * 3:
-        assert attempt(web.stranger(app), "ada@example.org", password) == (200 if password == PASSWORD else 401)
+        assert attempt(web.stranger(app), "ada@example.org", password) == (
+            200 if password == PASSWORD else 401
+        )
 
 
 def test_guessing_many_peoples_passwords_from_one_place(app: FastAPI) -> None:
@@ -103,7 +105,10 @@ def test_guessing_links(app: FastAPI) -> None:
 def test_large_requests_are_refused_before_anything_reads_them(app: FastAPI) -> None:
     client = web.stranger(app)
     said = client.post("/api/v1/session", content=b"x" * (2 * 1024 * 1024 + 1))
-    assert said.status_code == 413 and said.json()["error"]["message"] == "this is too large; at most 2 MiB are taken."
+    assert (
+        said.status_code == 413
+        and said.json()["error"]["message"] == "this is too large; at most 2 MiB are taken."
+    )
     assert client.post("/api/v1/session", content=b"x", headers={"content-length": "1e9"}).status_code == 413
 
 
@@ -112,11 +117,18 @@ def test_what_is_large_is_read_of_leads_alone(database: Database, tmp_path: Path
     ada, ben = place.person("Ada", "lead"), place.person("Ben")
     wrong = web.stranger(place.app)
     wrong.headers["Authorization"] = "Bearer flt_wrong"
-    others = [web.stranger(place.app), wrong, place.browser(ben), web.program(place.app, database, ben, "lead")]
+    others = [
+        web.stranger(place.app),
+        wrong,
+        place.browser(ben),
+        web.program(place.app, database, ben, "lead"),
+    ]
     file = {"file": ("notes.txt", b"hello\n" * 500_000)}
     assert [client.post("/api/v1/uploads", files=file).status_code for client in others] == [413] * 4
     leads = [place.browser(ada), web.program(place.app, database, ada, "lead")]
-    assert [client.post("/api/v1/uploads", files=file).status_code for client in leads] == [422] * 2  # read, and no rows
+    assert [client.post("/api/v1/uploads", files=file).status_code for client in leads] == [
+        422
+    ] * 2  # read, and no rows
 
 
 @pytest.mark.parametrize(
@@ -127,7 +139,9 @@ def test_what_is_large_is_read_of_leads_alone(database: Database, tmp_path: Path
         ("/api/v1/campaigns/uploads/items", True, 413), ("/", True, 413),
     ],
 )  # fmt: skip
-def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead_uploads(path: str, lead: bool, status: int) -> None:
+def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead_uploads(
+    path: str, lead: bool, status: int
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["more_body"]:
             pass

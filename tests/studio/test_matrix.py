@@ -157,9 +157,39 @@ ROUTES = {
 }
 
 HERE = {  # in the campaign "here", or in no campaign
-    "anyone": {"none", "nobody", "viewer", "labeller", "paused", "adjudicator", "lead", "everywhere viewer", "everywhere lead", "owner"},
-    "person": {"nobody", "viewer", "labeller", "paused", "adjudicator", "lead", "everywhere viewer", "everywhere lead", "owner"},
-    "member": {"viewer", "labeller", "paused", "adjudicator", "lead", "everywhere viewer", "everywhere lead", "owner"},
+    "anyone": {
+        "none",
+        "nobody",
+        "viewer",
+        "labeller",
+        "paused",
+        "adjudicator",
+        "lead",
+        "everywhere viewer",
+        "everywhere lead",
+        "owner",
+    },
+    "person": {
+        "nobody",
+        "viewer",
+        "labeller",
+        "paused",
+        "adjudicator",
+        "lead",
+        "everywhere viewer",
+        "everywhere lead",
+        "owner",
+    },
+    "member": {
+        "viewer",
+        "labeller",
+        "paused",
+        "adjudicator",
+        "lead",
+        "everywhere viewer",
+        "everywhere lead",
+        "owner",
+    },
     "viewer": {"viewer", "adjudicator", "lead", "everywhere viewer", "everywhere lead", "owner"},
     "labeller": {"labeller", "paused", "adjudicator", "lead", "everywhere lead", "owner"},
     "adjudicator": {"adjudicator", "lead", "everywhere lead", "owner"},
@@ -204,7 +234,10 @@ ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True
 def come(app: FastAPI, database: Database) -> Callable[[str], Person | None]:
     """Somebody new of a kind: a request may end what a person is, so that each comes once."""
     with database.write() as connection:
-        ids = {name: campaigns.create(connection, name=name, slug=name, kind="pairwise", by="system").id for name in ("here", "elsewhere")}
+        ids = {
+            name: campaigns.create(connection, name=name, slug=name, kind="pairwise", by="system").id
+            for name in ("here", "elsewhere")
+        }
         people.add(connection, name="Who stays the owner", role="owner")
 
     def made(who: str) -> Person | None:
@@ -227,7 +260,12 @@ def come(app: FastAPI, database: Database) -> Callable[[str], Person | None]:
 def ask(client: httpx.Client, route: str) -> httpx.Response:
     method, path = route.split(" ")
     return client.request(
-        method, re.sub(r"\{(\w+)(:path)?\}", lambda name: "999" if name[1] in NUMBERS else THERE.get(name[1], "none"), path)
+        method,
+        re.sub(
+            r"\{(\w+)(:path)?\}",
+            lambda name: "999" if name[1] in NUMBERS else THERE.get(name[1], "none"),
+            path,
+        ),
     )
 
 
@@ -247,7 +285,9 @@ def test_no_route_is_missing(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-def test_who_may_and_who_may_not(app: FastAPI, database: Database, come: Callable[[str], Person | None], who: str) -> None:
+def test_who_may_and_who_may_not(
+    app: FastAPI, database: Database, come: Callable[[str], Person | None], who: str
+) -> None:
     app.state.live.close()  # streams end at once
     found = {}
     for route in ROUTES:
@@ -286,7 +326,9 @@ def test_a_token_with_every_scope_is_no_more_than_its_person(
 
 
 @ONE_DATABASE
-def test_a_change_needs_the_token_of_its_page(app: FastAPI, database: Database, come: Callable[[str], Person | None]) -> None:
+def test_a_change_needs_the_token_of_its_page(
+    app: FastAPI, database: Database, come: Callable[[str], Person | None]
+) -> None:
     """A cookie alone is what another site's form would send."""
     for route, least in ROUTES.items():
         if route.startswith("GET ") or least == "anyone":
@@ -301,4 +343,10 @@ def test_a_change_needs_the_token_of_its_page(app: FastAPI, database: Database, 
 
 @ONE_DATABASE
 def test_nothing_that_changes_is_a_get(app: FastAPI) -> None:
-    assert {method for route in permissions.routes(app) for method in route.methods or ()} <= {"GET", "POST", "PUT", "PATCH", "DELETE"}
+    assert {method for route in permissions.routes(app) for method in route.methods or ()} <= {
+        "GET",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+    }

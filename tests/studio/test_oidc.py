@@ -32,7 +32,12 @@ class Provider:
     """Who logs in at it, and what is wrong with what it says."""
 
     def __init__(self) -> None:
-        self.claims: dict[str, Any] = {"sub": "7", "name": "Ada Lovelace", "email": "ada@example.org", "email_verified": True}
+        self.claims: dict[str, Any] = {
+            "sub": "7",
+            "name": "Ada Lovelace",
+            "email": "ada@example.org",
+            "email_verified": True,
+        }
         self.wrong: dict[str, Any] = {}  # claims that replace right ones
         self.key, self.algorithm = KEY, "RS256"
         self.codes: dict[str, dict[str, str]] = {}
@@ -41,7 +46,10 @@ class Provider:
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path.endswith("openid-configuration"):
-                    names = {name: f"{provider.url}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+                    names = {
+                        name: f"{provider.url}/{name}"
+                        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+                    }
                     self.say({"issuer": provider.url} | names)
                 else:
                     self.say({"keys": [KEY.as_dict(private=False)]})
@@ -51,12 +59,22 @@ class Provider:
                 given = {name: values[0] for name, values in parse_qs(body).items()}
                 basic = base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode()
                 asked = provider.codes.pop(given["code"], None)
-                challenge = base64.urlsafe_b64encode(hashlib.sha256(given["code_verifier"].encode()).digest()).decode().rstrip("=")
+                challenge = (
+                    base64.urlsafe_b64encode(hashlib.sha256(given["code_verifier"].encode()).digest())
+                    .decode()
+                    .rstrip("=")
+                )
                 right = {"code_challenge": challenge, "redirect_uri": given["redirect_uri"]}
                 if asked is None or basic != f"studio:{SECRET}" or not right.items() <= asked.items():
                     self.say({"error": "invalid_grant"}, 400)
                     return
-                self.say({"access_token": "access", "token_type": "Bearer", "id_token": provider.token(asked["nonce"])})
+                self.say(
+                    {
+                        "access_token": "access",
+                        "token_type": "Bearer",
+                        "id_token": provider.token(asked["nonce"]),
+                    }
+                )
 
             def say(self, value: dict[str, Any], status: int = 200) -> None:
                 self.send_response(status)
@@ -74,13 +92,21 @@ class Provider:
 
     def token(self, nonce: str) -> str:
         seconds = int(time.time())
-        claims = {"iss": self.url, "aud": "studio", "iat": seconds, "exp": seconds + 300, "nonce": nonce} | self.claims | self.wrong
+        claims = (
+            {"iss": self.url, "aud": "studio", "iat": seconds, "exp": seconds + 300, "nonce": nonce}
+            | self.claims
+            | self.wrong
+        )
         return jwt.encode({"alg": self.algorithm, "kid": "one"}, claims, self.key)
 
     def log_in(self, address: str) -> str:
         """Somebody types their password at the provider; where it sends the browser then."""
         asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-        assert asked["response_type"] == "code" and asked["client_id"] == "studio" and asked["code_challenge_method"] == "S256"
+        assert (
+            asked["response_type"] == "code"
+            and asked["client_id"] == "studio"
+            and asked["code_challenge_method"] == "S256"
+        )
         self.codes["code"] = asked
         return f"{urlsplit(asked['redirect_uri']).path}?code=code&state={asked['state']}"
 
@@ -112,7 +138,9 @@ def go(client: httpx.Client, provider: Provider, start: str = "/oidc/start") -> 
     return client.get(provider.log_in(sent.headers["location"]))
 
 
-def test_somebody_known_by_their_address_comes_in_and_is_known_from_then_on(app: FastAPI, database: Database, provider: Provider) -> None:
+def test_somebody_known_by_their_address_comes_in_and_is_known_from_then_on(
+    app: FastAPI, database: Database, provider: Provider
+) -> None:
     with database.write() as connection:
         ada = people.add(connection, name="Ada", email="ada@example.org", role="owner", by="system")
     client = web.stranger(app)
@@ -125,38 +153,56 @@ def test_somebody_known_by_their_address_comes_in_and_is_known_from_then_on(app:
     assert go(again, provider).status_code == 303 and again.get("/api/v1/me").json()["rater"] == ada.rater
 
 
-def test_an_address_that_is_not_verified_opens_nothing(app: FastAPI, database: Database, provider: Provider) -> None:
+def test_an_address_that_is_not_verified_opens_nothing(
+    app: FastAPI, database: Database, provider: Provider
+) -> None:
     with database.write() as connection:
         people.add(connection, name="Ada", email="ada@example.org", role="owner", by="system")
     for claims in ({"email_verified": False}, {"email_verified": "true"}, {"email_verified": None}):
         provider.wrong = claims
         client = web.stranger(app)
         back = go(client, provider)
-        assert back.status_code == 403 and "Ask for a link" in back.text and client.get("/api/v1/me").status_code == 401
+        assert (
+            back.status_code == 403
+            and "Ask for a link" in back.text
+            and client.get("/api/v1/me").status_code == 401
+        )
 
 
 def test_somebody_new_needs_a_link(app: FastAPI, database: Database, provider: Provider) -> None:
     with database.write() as connection:
         here = campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
-        _, secret = access.make_invite(connection, role="labeller", campaign_id=here.id, uses=2, by="r-00000000aa", at=now())
+        _, secret = access.make_invite(
+            connection, role="labeller", campaign_id=here.id, uses=2, by="r-00000000aa", at=now()
+        )
     client = web.stranger(app)
     assert go(client, provider).status_code == 403
     assert "Agree, and join with Example" in client.get(f"/join/{secret}").text
     for _ in range(2):  # the second time they are known, and join as themselves
         assert go(client, provider, f"/oidc/start?invite={secret}").status_code == 303
     me = client.get("/api/v1/me").json()
-    assert me["name"] == "Ada Lovelace" and me["email"] == "ada@example.org" and me["campaigns"][0]["role"] == "labeller"
+    assert (
+        me["name"] == "Ada Lovelace"
+        and me["email"] == "ada@example.org"
+        and me["campaigns"][0]["role"] == "labeller"
+    )
     with database.read() as connection:
         assert len(people.every(connection)) == 1
     assert go(web.stranger(app), provider, f"/oidc/start?invite={secret}").status_code == 404  # used up
 
 
-def test_an_address_that_somebody_typed_in_themselves_catches_nobody(app: FastAPI, database: Database, provider: Provider) -> None:
+def test_an_address_that_somebody_typed_in_themselves_catches_nobody(
+    app: FastAPI, database: Database, provider: Provider
+) -> None:
     mallory = web.browser(app, database, web.person(database, "Mallory"))
     assert mallory.patch("/api/v1/me", json={"email": "ada@example.org"}).status_code == 200
     client = web.stranger(app)
     back = go(client, provider)
-    assert back.status_code == 403 and "Ask for a link" in back.text and client.get("/api/v1/me").status_code == 401
+    assert (
+        back.status_code == 403
+        and "Ask for a link" in back.text
+        and client.get("/api/v1/me").status_code == 401
+    )
     with database.write() as connection:
         _, secret = access.make_invite(connection, role="lead", by="r-00000000aa", at=now())
     assert go(client, provider, f"/oidc/start?invite={secret}").status_code == 303
@@ -165,10 +211,17 @@ def test_an_address_that_somebody_typed_in_themselves_catches_nobody(app: FastAP
     assert mallory.get("/api/v1/me").json()["role"] is None
 
 
-def test_who_comes_by_a_link_of_their_own_is_known_from_then_on(app: FastAPI, database: Database, provider: Provider) -> None:
+def test_who_comes_by_a_link_of_their_own_is_known_from_then_on(
+    app: FastAPI, database: Database, provider: Provider
+) -> None:
     with database.write() as connection:
-        ada, ben = (people.add(connection, name=name, email=f"{name}@other.example") for name in ("Ada", "Ben"))
-        secrets = [access.make_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1] for one in (ada, ben)]
+        ada, ben = (
+            people.add(connection, name=name, email=f"{name}@other.example") for name in ("Ada", "Ben")
+        )
+        secrets = [
+            access.make_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1]
+            for one in (ada, ben)
+        ]
     assert "Go in with Example" in web.stranger(app).get(f"/join/{secrets[0]}").text
     for start in (f"/oidc/start?invite={secrets[0]}", "/oidc/start"):
         client = web.stranger(app)
@@ -196,7 +249,11 @@ def test_a_token_that_is_not_for_this_log_in_is_refused(
     provider.wrong = wrong
     client = web.stranger(app)
     back = go(client, provider)
-    assert back.status_code == 422 and "not to be trusted" in back.text and client.get("/api/v1/me").status_code == 401
+    assert (
+        back.status_code == 422
+        and "not to be trusted" in back.text
+        and client.get("/api/v1/me").status_code == 401
+    )
 
 
 def test_a_token_of_another_key_is_refused(app: FastAPI, database: Database, provider: Provider) -> None:
@@ -230,9 +287,15 @@ def test_a_code_that_was_used_is_refused(app: FastAPI, database: Database, provi
     assert said.status_code == 422 and "Example cannot be asked just now" in said.text
 
 
-def test_a_provider_that_is_away_or_another_is_said(database: Database, database_url: str, provider: Provider) -> None:
+def test_a_provider_that_is_away_or_another_is_said(
+    database: Database, database_url: str, provider: Provider
+) -> None:
     for issuer in ("http://127.0.0.1:1", f"{provider.url}/"):
         config = Oidc(issuer=issuer, client_id="studio", client_secret=SECRET, name="Example")
-        app = create_app(Settings(database=database_url, oidc=config), database, more=[oidc.router_for(config)])
+        app = create_app(
+            Settings(database=database_url, oidc=config), database, more=[oidc.router_for(config)]
+        )
         said = web.stranger(app).get("/oidc/start")
-        assert said.status_code == 422 and ("cannot be asked" in said.text or "has to be the same" in said.text)
+        assert said.status_code == 422 and (
+            "cannot be asked" in said.text or "has to be the same" in said.text
+        )

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 import web
-from fairlead.labels import campaigns, items, people, tasks
+from fairlead.labels import assignments, campaigns, items, people
 from fairlead.labels.database import Database
 from fairlead.studio import permissions
 from labels.build import LEAD, VALUES, judge, new_item
@@ -28,14 +28,23 @@ def there(app: FastAPI, database: Database) -> Iterator[Mapping[str, Any]]:
     """What the names in a path may mean here, so that requests reach beyond "no such thing"."""
     app.state.live.close()  # streams end at once
     with database.write() as connection:
-        one = campaigns.create(connection, name="Here", kind="pairwise", by=LEAD, guidelines="# Be fair", overlap=2)
+        one = campaigns.create(
+            connection, name="Here", kind="pairwise", by=LEAD, guidelines="# Be fair", overlap=2
+        )
         items.add(connection, one, [new_item(n) for n in range(4)], by=LEAD)
         one = campaigns.set_state(connection, one, "open", by=LEAD)
         person = people.add(connection, name="Olga", role="owner")
         people.join(connection, person, one.id, "lead", by=LEAD)
-        first, second = tasks.lease(connection, one, person.rater, count=2)
+        first, second = assignments.lease(connection, one, person.rater, count=2)
         judge(connection, first, VALUES["pairwise"])
-    yield {"slug": "here", "token": second.token, "rater": person.rater, "item_id": 1, "version": 1, "person": person}
+    yield {
+        "slug": "here",
+        "token": second.token,
+        "rater": person.rater,
+        "item_id": 1,
+        "version": 1,
+        "person": person,
+    }
 
 
 def said(client: httpx.Client, case: Any) -> httpx.Request:
@@ -49,7 +58,9 @@ def said(client: httpx.Client, case: Any) -> httpx.Request:
     if isinstance(body.get("data"), bytes | str):
         body["content"] = body.pop("data")
     try:
-        request = client.build_request(given["method"], given["url"], params=given.get("params"), headers=headers, **body)
+        request = client.build_request(
+            given["method"], given["url"], params=given.get("params"), headers=headers, **body
+        )
         request.read()
     except (httpx.InvalidURL, UnicodeEncodeError, ValueError, TypeError, AttributeError):
         reject()  # cannot be said over HTTP at all
@@ -57,8 +68,12 @@ def said(client: httpx.Client, case: Any) -> httpx.Request:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["as described", "otherwise"])
-def test_no_request_makes_the_server_stumble(app: FastAPI, database: Database, there: Mapping[str, Any], mode: GenerationMode) -> None:
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["as described", "otherwise"]
+)
+def test_no_request_makes_the_server_stumble(
+    app: FastAPI, database: Database, there: Mapping[str, Any], mode: GenerationMode
+) -> None:
     """As described, with the names of things that are there; and otherwise, with everything wrong that a schema can be broken by."""
     wrong: list[str] = []
     statuses: Counter[int] = Counter()
@@ -66,13 +81,23 @@ def test_no_request_makes_the_server_stumble(app: FastAPI, database: Database, t
     for found in schemathesis.openapi.from_dict(app.openapi()).get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
-        clients.append(web.browser(app, database, there["person"]))  # each its own: requests may end a session
+        clients.append(
+            web.browser(app, database, there["person"])
+        )  # each its own: requests may end a session
 
-        @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
             if mode is GenerationMode.POSITIVE and case.path_parameters:
-                case.path_parameters = {name: there.get(name, value) for name, value in case.path_parameters.items()}
+                case.path_parameters = {
+                    name: there.get(name, value) for name, value in case.path_parameters.items()
+                }
             named = f"{case.method} {case.path} {case.path_parameters} {case.query} {str(case.body)[:200]}"
             request = said(clients[-1], case)
             try:
@@ -92,8 +117,15 @@ def test_no_request_makes_the_server_stumble(app: FastAPI, database: Database, t
 
 
 def test_every_route_of_the_api_is_described(app: FastAPI) -> None:
-    described = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
-    there = {f"{method} {route.path}" for route in permissions.routes(app) for method in route.methods or () if "/api/" in str(route.path)}
+    described = {
+        f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods
+    }
+    there = {
+        f"{method} {route.path}"
+        for route in permissions.routes(app)
+        for method in route.methods or ()
+        if "/api/" in str(route.path)
+    }
     assert described == there
 
 
@@ -115,7 +147,9 @@ def test_the_document_is_for_all_who_write_programs(app: FastAPI) -> None:
     assert json.loads(answer.text)["info"]["title"] == "Fairlead studio"
 
 
-def test_a_stream_of_no_campaign_is_refused_before_it_begins(app: FastAPI, database: Database, there: Mapping[str, Any]) -> None:
+def test_a_stream_of_no_campaign_is_refused_before_it_begins(
+    app: FastAPI, database: Database, there: Mapping[str, Any]
+) -> None:
     client = web.browser(app, database, there["person"])
     assert client.get("/api/v1/events", params={"campaign": "none"}).status_code == 404
     assert client.get("/api/v1/events", params={"campaign": "here"}).status_code == 200

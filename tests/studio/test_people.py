@@ -36,7 +36,9 @@ def work_to_do(database: Database) -> None:
     with database.write() as connection:
         here = campaigns.get(connection, "helpful")
         answers = tuple(Answer((Message("assistant", text),)) for text in ("yes", "no"))
-        items.add(connection, here, [NewItem((Message("user", f"{n}?"),), answers) for n in range(2)], by="system")
+        items.add(
+            connection, here, [NewItem((Message("user", f"{n}?"),), answers) for n in range(2)], by="system"
+        )
         campaigns.set_state(connection, here, "open", by="system")
 
 
@@ -55,14 +57,19 @@ def test_a_lead_asks_people_in(app: FastAPI, database: Database, helpful: None) 
     assert "Ada" in page.text and made["url"] not in page.text
     assert lead.delete(f"{HERE}/invites/{made['id']}").status_code == 204
     assert (
-        web.stranger(app).post("/api/v1/join", json={"secret": made["url"].rpartition("/")[2], "name": "B", "agree": True}).status_code
+        web.stranger(app)
+        .post("/api/v1/join", json={"secret": made["url"].rpartition("/")[2], "name": "B", "agree": True})
+        .status_code
         == 404
     )
     assert ada.get(f"{HERE}/people").status_code == 403
 
 
 def test_a_lead_pauses_promotes_and_removes(app: FastAPI, database: Database, helpful: None) -> None:
-    lead, ada = web.browser(app, database, web.person(database, "Lea", helpful="lead")), web.person(database, "Ada", helpful="labeller")
+    lead, ada = (
+        web.browser(app, database, web.person(database, "Lea", helpful="lead")),
+        web.person(database, "Ada", helpful="labeller"),
+    )
     place = f"{HERE}/people/{ada.rater}"
     assert lead.patch(place, json={"paused": True}).json()["paused"] is True
     assert web.browser(app, database, ada).get("/api/v1/me").json()["campaigns"][0]["paused"] is True
@@ -73,7 +80,9 @@ def test_a_lead_pauses_promotes_and_removes(app: FastAPI, database: Database, he
     assert web.browser(app, database, ada).get("/c/helpful/people").status_code == 404
 
 
-def test_a_lead_cannot_leave_a_campaign_without_one_by_mistake(app: FastAPI, database: Database, helpful: None) -> None:
+def test_a_lead_cannot_leave_a_campaign_without_one_by_mistake(
+    app: FastAPI, database: Database, helpful: None
+) -> None:
     lea = web.person(database, "Lea", helpful="lead")
     lead = web.browser(app, database, lea)
     assert lead.patch(f"{HERE}/people/{lea.rater}", json={"role": "labeller"}).status_code == 409
@@ -87,26 +96,38 @@ def test_a_lead_cannot_leave_a_campaign_without_one_by_mistake(app: FastAPI, dat
     assert lead.delete(f"{HERE}/people/{lea.rater}").status_code == 204
 
 
-def test_who_watches_the_studio_and_leads_here_leads_also_what_they_make(app: FastAPI, database: Database, helpful: None) -> None:
+def test_who_watches_the_studio_and_leads_here_leads_also_what_they_make(
+    app: FastAPI, database: Database, helpful: None
+) -> None:
     client = web.browser(app, database, web.person(database, "Vic", "viewer", helpful="lead"))
     assert client.post("/api/v1/campaigns", json={"name": "Mine", "kind": "pairwise"}).status_code == 201
     assert client.get("/api/v1/campaigns/mine/people").status_code == 200
 
 
-def test_who_watches_the_studio_and_labels_here_can_be_paused(app: FastAPI, database: Database, helpful: None) -> None:
+def test_who_watches_the_studio_and_labels_here_can_be_paused(
+    app: FastAPI, database: Database, helpful: None
+) -> None:
     work_to_do(database)
     vic = web.person(database, "Vic", "viewer", helpful="labeller")
-    lead, client = web.browser(app, database, web.person(database, "Lea", helpful="lead")), web.browser(app, database, vic)
+    lead, client = (
+        web.browser(app, database, web.person(database, "Lea", helpful="lead")),
+        web.browser(app, database, vic),
+    )
     assert lead.patch(f"{HERE}/people/{vic.rater}", json={"paused": True}).status_code == 200
     assert client.post(f"{HERE}/next", json={}).json()["assignments"] == []
     assert lead.patch(f"{HERE}/people/{vic.rater}", json={"paused": False}).status_code == 200
     assert len(client.post(f"{HERE}/next", json={}).json()["assignments"]) == 1
 
 
-def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(app: FastAPI, database: Database, helpful: None) -> None:
+def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(
+    app: FastAPI, database: Database, helpful: None
+) -> None:
     with database.write() as connection:
         campaigns.create(connection, name="Other", kind="pairwise", by="r-00000000aa")
-    lead, ada = web.browser(app, database, web.person(database, "Lea", helpful="lead")), web.person(database, "Ada", other="labeller")
+    lead, ada = (
+        web.browser(app, database, web.person(database, "Lea", helpful="lead")),
+        web.person(database, "Ada", other="labeller"),
+    )
     assert lead.patch(f"{HERE}/people/{ada.rater}", json={"paused": True}).status_code == 404
     assert lead.get("/api/v1/campaigns/other/people").status_code == 404
     for method, path in (
@@ -115,7 +136,9 @@ def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(app
         ("POST", f"people/{ada.rater}/link"),
         ("POST", "invites"),
     ):
-        said = lead.request(method, f"/api/v1/{path}", json={"confirm": "Ada", "role": "lead"} if method == "POST" else None)
+        said = lead.request(
+            method, f"/api/v1/{path}", json={"confirm": "Ada", "role": "lead"} if method == "POST" else None
+        )
         assert said.status_code == 403, path
 
 
@@ -124,10 +147,17 @@ def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(app
 
 def test_an_owner_adds_somebody_who_comes_in_by_their_own_link(app: FastAPI, database: Database) -> None:
     owner = web.browser(app, database, web.person(database, "Olga", "owner"))
-    added = owner.post("/api/v1/people", json={"name": "Ada", "email": "ada@example.org", "role": "lead"}).json()
+    added = owner.post(
+        "/api/v1/people", json={"name": "Ada", "email": "ada@example.org", "role": "lead"}
+    ).json()
     client = web.stranger(app)
     joined = client.post(
-        "/api/v1/join", json={"secret": added["url"].rpartition("/")[2], "email": "ada@example.org", "password": "correct horse"}
+        "/api/v1/join",
+        json={
+            "secret": added["url"].rpartition("/")[2],
+            "email": "ada@example.org",
+            "password": "correct horse",
+        },
     )
     assert joined.json()["rater"] == added["person"]["rater"] and joined.json()["role"] == "lead"
     assert owner.post("/api/v1/people", json={"name": "Eve", "email": "ADA@example.org"}).status_code == 409
@@ -161,8 +191,13 @@ def in_files(folder: Path, name: str) -> bool:
     return any(name.encode() in path.read_bytes() for path in folder.glob("studio.db*"))
 
 
-def test_erasing_somebody_takes_their_name(app: FastAPI, database: Database, helpful: None, tmp_path: Path) -> None:
-    owner, ada = web.browser(app, database, web.person(database, "Olga", "owner")), web.person(database, "Ada", helpful="labeller")
+def test_erasing_somebody_takes_their_name(
+    app: FastAPI, database: Database, helpful: None, tmp_path: Path
+) -> None:
+    owner, ada = (
+        web.browser(app, database, web.person(database, "Olga", "owner")),
+        web.person(database, "Ada", helpful="labeller"),
+    )
     client = web.browser(app, database, ada)
     wrong = owner.post(f"/api/v1/people/{ada.rater}/erase", json={"confirm": "Eve"})
     assert wrong.status_code == 422 and wrong.json()["error"]["field"] == "confirm"
@@ -220,18 +255,36 @@ def test_names_are_text_on_every_page(app: FastAPI, database: Database, helpful:
 @pytest.mark.parametrize("path", ["/login", "/me", "/people", "/c/helpful/people"])
 def test_pages_keep_to_the_policy(app: FastAPI, database: Database, helpful: None, path: str) -> None:
     """Nothing inline, which the browser would refuse."""
-    one = web.browser(app, database, web.person(database, "Olga", "owner")) if path != "/login" else web.stranger(app)
+    one = (
+        web.browser(app, database, web.person(database, "Olga", "owner"))
+        if path != "/login"
+        else web.stranger(app)
+    )
     text = one.get(path).text
-    assert " style=" not in text and "<style" not in text and " onclick" not in text and "javascript:" not in text
+    assert (
+        " style=" not in text
+        and "<style" not in text
+        and " onclick" not in text
+        and "javascript:" not in text
+    )
     assert text.count("<script") == text.count('<script type="module" src="/static/')
 
 
 def test_pages_show_what_their_reader_may(app: FastAPI, database: Database, helpful: None) -> None:
     def links(one: people.Person, path: str) -> set[str]:
         text = web.browser(app, database, one).get(path).text
-        return {href for href in ("/work", "/campaigns", "/runs", "/people", "/c/helpful/label") if f'href="{href}"' in text}
+        return {
+            href
+            for href in ("/work", "/campaigns", "/runs", "/people", "/c/helpful/label")
+            if f'href="{href}"' in text
+        }
 
     assert links(web.person(database, "Olga", "owner"), "/me") == {"/work", "/campaigns", "/runs", "/people"}
-    assert links(web.person(database, "Lea", helpful="lead"), "/c/helpful/people") == {"/work", "/campaigns", "/runs", "/c/helpful/label"}
+    assert links(web.person(database, "Lea", helpful="lead"), "/c/helpful/people") == {
+        "/work",
+        "/campaigns",
+        "/runs",
+        "/c/helpful/label",
+    }
     assert links(web.person(database, "Vic", helpful="viewer"), "/me") == {"/campaigns", "/runs"}
     assert links(web.person(database, "Ada", helpful="labeller"), "/me") == {"/work"}

@@ -43,9 +43,13 @@ class Checker(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in ALLOWED, tag
         for name, value in attrs:
-            pattern = VALUES.get((tag, name)) or ATTRIBUTES.get(name) or (MATHS if tag.startswith("m") else None)
+            pattern = (
+                VALUES.get((tag, name)) or ATTRIBUTES.get(name) or (MATHS if tag.startswith("m") else None)
+            )
             assert pattern is not None, f"{tag} has {name}"
-            assert value is not None and re.fullmatch(pattern, value, re.IGNORECASE), f"{tag} {name}={value!r}"
+            assert value is not None and re.fullmatch(pattern, value, re.IGNORECASE), (
+                f"{tag} {name}={value!r}"
+            )
             assert not name.startswith("on") and name not in ("id", "name", "style", "src"), name
         if tag == "a":
             found = dict(attrs)
@@ -123,7 +127,12 @@ LATEX = (
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from(sorted(ATTACKS.values())), st.sampled_from(SIGNS), st.text(max_size=5)), max_size=12))
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(sorted(ATTACKS.values())), st.sampled_from(SIGNS), st.text(max_size=5)),
+        max_size=12,
+    )
+)
 def test_neither_does_it_of_their_pieces(parts: list[str]) -> None:
     text = "".join(parts)
     checked(render.render(text))
@@ -141,9 +150,15 @@ def test_latex_is_mathematics_or_its_source_and_never_an_error(parts: list[str])
 
 
 def test_markdown_becomes_what_it_says() -> None:
-    html = render.render("# Title\n\nA **bold** and ~~wrong~~ `word`\nsecond line\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n3. three\n4. four")
+    html = render.render(
+        "# Title\n\nA **bold** and ~~wrong~~ `word`\nsecond line\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n3. three\n4. four"
+    )
     assert '<h3 dir="auto">Title</h3>' in html  # below the headings of the page
-    assert "<strong>bold</strong>" in html and "<s>wrong</s>" in html and '<code dir="ltr">word</code><br>' in html
+    assert (
+        "<strong>bold</strong>" in html
+        and "<s>wrong</s>" in html
+        and '<code dir="ltr">word</code><br>' in html
+    )
     assert '<td dir="auto" class="align-center">1</td>' in html and 'class="align-right">2' in html
     assert '<ol dir="auto" start="3">' in html
     assert checked(html).text.split() == "Title A bold and wrong word second line a b 1 2 three four".split()
@@ -165,13 +180,28 @@ def test_code_gets_colours_and_loses_nothing() -> None:
 def test_a_link_shows_where_it_leads() -> None:
     html = render.render("[bank](https://elsewhere.example/x)")
     found = checked(html)
-    assert found.links == ["https://elsewhere.example/x"] and found.text.strip() == "bank (https://elsewhere.example/x)"
-    assert checked(render.render("<https://a.example/>")).text.strip() == "https://a.example/"  # and not twice
+    assert (
+        found.links == ["https://elsewhere.example/x"]
+        and found.text.strip() == "bank (https://elsewhere.example/x)"
+    )
+    assert (
+        checked(render.render("<https://a.example/>")).text.strip() == "https://a.example/"
+    )  # and not twice
     assert checked(render.render("[a](mailto:a@b.example)")).links == ["mailto:a@b.example"]
 
 
 @pytest.mark.parametrize(
-    "url", ["javascript:x", "data:text/html,x", "/logout", "//a.example", "ftp://a.example", "#x", "https:", "HTTPS://"]
+    "url",
+    [
+        "javascript:x",
+        "data:text/html,x",
+        "/logout",
+        "//a.example",
+        "ftp://a.example",
+        "#x",
+        "https:",
+        "HTTPS://",
+    ],
 )
 def test_what_is_no_web_address_is_text(url: str) -> None:
     found = checked(render.render(f"[click]({url})"))
@@ -185,15 +215,31 @@ def test_an_image_is_told_and_not_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["$a^2$", r"\(a^2\)", "x $$a^2$$ y", "$$\na^2\n$$", "\\[\na^2\n\\]", "text\n$$a^2$$\ntext", "- $a^2$", "> $$\n> a^2\n> $$"]
+    "text",
+    [
+        "$a^2$",
+        r"\(a^2\)",
+        "x $$a^2$$ y",
+        "$$\na^2\n$$",
+        "\\[\na^2\n\\]",
+        "text\n$$a^2$$\ntext",
+        "- $a^2$",
+        "> $$\n> a^2\n> $$",
+    ],
 )
 def test_mathematics_becomes_mathml(text: str) -> None:
     html = render.render(text)
-    assert re.search(r"<msup><mi>a</mi>(<mrow>)?<mn>2</mn>", html) and "$" not in checked(html).text and "\\" not in html
+    assert (
+        re.search(r"<msup><mi>a</mi>(<mrow>)?<mn>2</mn>", html)
+        and "$" not in checked(html).text
+        and "\\" not in html
+    )
     assert ('display="block"' in html) == ("$$" in text or "\\[" in text)
 
 
-@pytest.mark.parametrize("text", ["from $5 to $10", "$ a $", "cost: $5", r"\$a\$", "`$a$`", "$$", "$$ $$", "US$ and CA$", r"a \ b"])
+@pytest.mark.parametrize(
+    "text", ["from $5 to $10", "$ a $", "cost: $5", r"\$a\$", "`$a$`", "$$", "$$ $$", "US$ and CA$", r"a \ b"]
+)
 def test_money_is_no_mathematics(text: str) -> None:
     assert "<math" not in render.render(text)
 
@@ -215,7 +261,8 @@ def test_characters_that_hide_or_turn_others_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("Hello", "ltr"), ("123 שלום", "rtl"), ("السلام", "rtl"), ("", "ltr"), ("1 + 1", "ltr"), ("a ש", "ltr")]
+    ("text", "expected"),
+    [("Hello", "ltr"), ("123 שלום", "rtl"), ("السلام", "rtl"), ("", "ltr"), ("1 + 1", "ltr"), ("a ש", "ltr")],
 )
 def test_direction_is_that_of_the_first_letter(text: str, expected: str) -> None:
     assert render.direction(text) == expected
@@ -305,7 +352,10 @@ def test_long_code_and_many_formulas_are_shown_plain_beyond_their_budgets() -> N
     blocks = render.render(("```python\n" + "x = 1\n" * 900 + "```\n") * 4)
     assert blocks.count('class="code"') == 4 and "tok-" not in blocks[blocks.rindex("<pre") :]
     many = render.render("$a$ " * 2_000)
-    assert many.count("<math") == markdown.MATHS_BUDGET // (1 + markdown.PER_FORMULA) and many.count('class="source"') > 0
+    assert (
+        many.count("<math") == markdown.MATHS_BUDGET // (1 + markdown.PER_FORMULA)
+        and many.count('class="source"') > 0
+    )
 
 
 @pytest.mark.parametrize("lexer", sorted(set(markdown.LEXERS.values())))

@@ -20,7 +20,7 @@ from fairlead.store import artifact as artifacts
 from fairlead.store import project as projects
 from fairlead.store.artifact import Artifact, Parent
 from fairlead.store.project import Project
-from fairlead.studio import drawings, folders, run_files, shelf
+from fairlead.studio import artifact_views, graphs, project_files, run_files
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
 from labels.build import open_campaign
@@ -47,7 +47,14 @@ def client(home: Project, database: Database, database_url: str) -> Any:
     app.state.live.close()
 
 
-def make_run(home: Project, name: str = "ppo-aligned-0123456789", *, steps: int = 30, finished: str | None = None, **config: Any) -> Path:
+def make_run(
+    home: Project,
+    name: str = "ppo-aligned-0123456789",
+    *,
+    steps: int = 30,
+    finished: str | None = None,
+    **config: Any,
+) -> Path:
     folder = home.runs / name
     folder.mkdir(parents=True)
     asked = {
@@ -59,22 +66,38 @@ def make_run(home: Project, name: str = "ppo-aligned-0123456789", *, steps: int 
     (folder / "config.json").write_text(json.dumps(asked))
     rows = [{"step": k, "reward": k / 10, "kl": 0.1 * k} for k in range(1, steps + 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    happened: list[dict[str, Any]] = [{"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None}]
+    happened: list[dict[str, Any]] = [
+        {"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None}
+    ]
     if finished:
-        happened.append({"at": "2026-03-01T11:00:00+00:00", "event": "finished", "artifact": finished, "digest": "sha256:" + "2" * 64})
+        happened.append(
+            {
+                "at": "2026-03-01T11:00:00+00:00",
+                "event": "finished",
+                "artifact": finished,
+                "digest": "sha256:" + "2" * 64,
+            }
+        )
     (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in happened))
     (folder / ".lock").touch()
     return folder
 
 
 def make_artifact(
-    home: Project, kind: str, name: str, *parents: Artifact, config: dict[str, Any] | None = None, **metrics: Any
+    home: Project,
+    kind: str,
+    name: str,
+    *parents: Artifact,
+    config: dict[str, Any] | None = None,
+    **metrics: Any,
 ) -> Artifact:
     def fill(folder: Path) -> None:
         (folder / "rows.jsonl").write_text(name)
 
     above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
-    return artifacts.publish(home, kind, name, fill=fill, parents=above, config=config or {}, seed=0, metrics=metrics)
+    return artifacts.publish(
+        home, kind, name, fill=fill, parents=above, config=config or {}, seed=0, metrics=metrics
+    )
 
 
 # ---------------------------------------------------------------- what a run says
@@ -102,11 +125,18 @@ def test_looking_at_a_run_never_holds_its_lock(home: Project) -> None:
 def test_a_finished_run_and_one_that_has_not_begun(home: Project) -> None:
     make_run(home, finished="model/aligned")
     (home.runs / "sft-new-0123456789").mkdir()
-    states = {line.id: (line.state, line.step, line.num_steps, line.made) for line in run_files.list_runs(home)[0]}
-    assert states == {"ppo-aligned-0123456789": ("finished", 30, 40, "model/aligned"), "sft-new-0123456789": ("waiting", None, None, None)}
+    states = {
+        line.id: (line.state, line.step, line.num_steps, line.made) for line in run_files.list_runs(home)[0]
+    }
+    assert states == {
+        "ppo-aligned-0123456789": ("finished", 30, 40, "model/aligned"),
+        "sft-new-0123456789": ("waiting", None, None, None),
+    }
 
 
-def test_metrics_come_step_by_step_and_a_line_that_is_being_written_waits(client: httpx.Client, home: Project) -> None:
+def test_metrics_come_step_by_step_and_a_line_that_is_being_written_waits(
+    client: httpx.Client, home: Project
+) -> None:
     folder = make_run(home, steps=3)
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('{"step": 4, "rew')
@@ -114,13 +144,22 @@ def test_metrics_come_step_by_step_and_a_line_that_is_being_written_waits(client
     assert [row["step"] for row in first["rows"]] == [1, 2, 3] and first["last_step"] == 3
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('ard": 0.4}\n')
-    assert client.get(f"/api/v1/runs/{folder.name}/metrics", params={"after": 3}).json()["rows"] == [{"step": 4.0, "reward": 0.4}]
+    assert client.get(f"/api/v1/runs/{folder.name}/metrics", params={"after": 3}).json()["rows"] == [
+        {"step": 4.0, "reward": 0.4}
+    ]
 
 
-def test_the_page_of_a_run_draws_curves_and_says_304_while_nothing_changes(client: httpx.Client, home: Project) -> None:
+def test_the_page_of_a_run_draws_curves_and_says_304_while_nothing_changes(
+    client: httpx.Client, home: Project
+) -> None:
     folder = make_run(home)
     page = client.get(f"/runs/{folder.name}")
-    assert page.status_code == 200 and page.text.count("<svg") >= 2 and "30 points" in page.text and " style=" not in page.text
+    assert (
+        page.status_code == 200
+        and page.text.count("<svg") >= 2
+        and "30 points" in page.text
+        and " style=" not in page.text
+    )
     first = client.get(f"/runs/{folder.name}/now")
     mark = {"If-None-Match": first.headers["etag"]}
     assert client.get(f"/runs/{folder.name}/now", headers=mark).status_code == 304
@@ -141,7 +180,9 @@ def test_lists_of_runs_and_artifacts(client: httpx.Client, home: Project) -> Non
     assert "aligned" in page and "/artifacts/model/aligned" in page
 
 
-def test_of_many_runs_the_latest_are_read_and_all_are_counted(home: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_runs_the_latest_are_read_and_all_are_counted(
+    home: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(4):
         folder = make_run(home, f"ppo-{number}")
         for path in (*folder.iterdir(), folder):
@@ -153,24 +194,31 @@ def test_of_many_runs_the_latest_are_read_and_all_are_counted(home: Project, mon
 
 def test_a_manifest_is_checked_again_only_when_it_has_changed(home: Project) -> None:
     made = make_artifact(home, "model", "aligned", loss=0.5)
-    first = shelf.get(home, "model", "aligned")
-    assert shelf.all_artifacts(home)[0][0] is shelf.get(home, "model", "aligned") is first
+    first = artifact_views.get(home, "model", "aligned")
+    assert artifact_views.all_artifacts(home)[0][0] is artifact_views.get(home, "model", "aligned") is first
     manifest = made.folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"loss": 0.5', '"loss": 0.25'))
-    assert shelf.get(home, "model", "aligned").manifest.metrics == {"loss": 0.25}
+    assert artifact_views.get(home, "model", "aligned").manifest.metrics == {"loss": 0.25}
 
 
-def test_a_snapshot_is_shown_to_who_watches_its_campaign_and_to_no_other(home: Project, database: Database, database_url: str) -> None:
+def test_a_snapshot_is_shown_to_who_watches_its_campaign_and_to_no_other(
+    home: Project, database: Database, database_url: str
+) -> None:
     app = create_app(Settings(database=database_url, project=home.root), database)
     with database.write() as connection:
         for name in ("Birds", "Stones"):
             campaigns.create(connection, name=name, kind="pairwise", by="r-00000000aa")
     birds = make_artifact(home, "snapshot", "feathers", config={"campaign": "birds"})
-    stones = make_artifact(home, "snapshot", "gravel", config={"campaign": "stones", "note": "stones"}, cost=7)
+    stones = make_artifact(
+        home, "snapshot", "gravel", config={"campaign": "stones", "note": "stones"}, cost=7
+    )
     both = make_artifact(home, "model", "both", birds, stones)
     vic = web.browser(app, database, web.person(database, "Vic", birds="viewer", stones="labeller"))
     for client in (vic, web.browser(app, database, web.person(database, "Ann", birds="lead"))):
-        assert {one["name"] for one in client.get("/api/v1/artifacts").json()["artifacts"]} == {"feathers", "both"}
+        assert {one["name"] for one in client.get("/api/v1/artifacts").json()["artifacts"]} == {
+            "feathers",
+            "both",
+        }
         assert "gravel" not in client.get("/runs").text and "gravel" not in client.get("/runs/now").text
         for path in ("/api/v1/artifacts", "/artifacts", "/api/v1/lineage", "/lineage"):
             assert client.get(f"{path}/snapshot/feathers").status_code == 200
@@ -188,31 +236,45 @@ def test_a_snapshot_is_shown_to_who_watches_its_campaign_and_to_no_other(home: P
 
 def test_without_a_project_there_is_nothing_and_no_error(app: FastAPI, database: Database) -> None:
     client = web.browser(app, database, web.person(database, "Ada", "owner"))
-    assert client.get("/api/v1/runs").json() == [] and client.get("/api/v1/artifacts").json()["artifacts"] == []
+    assert (
+        client.get("/api/v1/runs").json() == [] and client.get("/api/v1/artifacts").json()["artifacts"] == []
+    )
     assert "No project here" in client.get("/runs").text
-    assert client.get("/api/v1/runs/x").status_code == client.get("/api/v1/artifacts/model/x").status_code == 404
+    assert (
+        client.get("/api/v1/runs/x").status_code == client.get("/api/v1/artifacts/model/x").status_code == 404
+    )
 
 
-@pytest.mark.parametrize("path", ["/runs", "/runs/x", "/artifacts/model/x", "/lineage/model/x", "/api/v1/runs", "/api/v1/lineage/model/x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/runs", "/runs/x", "/artifacts/model/x", "/lineage/model/x", "/api/v1/runs", "/api/v1/lineage/model/x"],
+)
 def test_who_only_labels_sees_no_models(app: FastAPI, database: Database, path: str) -> None:
     with database.write() as connection:
         open_campaign(connection)
-    assert web.browser(app, database, web.person(database, "Ben", helpful_pairwise="labeller")).get(path).status_code == 403
+    assert (
+        web.browser(app, database, web.person(database, "Ben", helpful_pairwise="labeller"))
+        .get(path)
+        .status_code
+        == 403
+    )
     assert web.stranger(app).get(path).status_code in (303, 401)
 
 
 # ---------------------------------------------------------------- hostile projects
 
 
-@pytest.mark.parametrize("name", ["..", "../secret", "%2e%2e", "..%2fsecret", ".hidden", "a/b", "x\x00y", "x" * 300, "-x", ""])
+@pytest.mark.parametrize(
+    "name", ["..", "../secret", "%2e%2e", "..%2fsecret", ".hidden", "a/b", "x\x00y", "x" * 300, "-x", ""]
+)
 def test_no_name_leads_out_of_the_project(client: httpx.Client, home: Project, name: str) -> None:
     (home.root / "secret").mkdir()
     (home.root / "secret" / "config.json").write_text("{}")
     with pytest.raises(NotFound):
-        folders.folder_in(home.runs, name)
+        project_files.folder_in(home.runs, name)
     for kind in ("model", "..", "runs"):
         with pytest.raises(NotFound):
-            shelf.get(home, kind, name)
+            artifact_views.get(home, kind, name)
     if "\x00" not in name:
         said = client.get(f"/api/v1/runs/{name}")
         assert said.status_code < 500 and "secret" not in said.text
@@ -221,7 +283,9 @@ def test_no_name_leads_out_of_the_project(client: httpx.Client, home: Project, n
 def test_links_are_not_followed(client: httpx.Client, home: Project, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (outside / "config.json").write_text(json.dumps({"recipe": "secret recipe", "config": {"name": "secret"}}))
+    (outside / "config.json").write_text(
+        json.dumps({"recipe": "secret recipe", "config": {"name": "secret"}})
+    )
     (outside / "report.html").write_text("secret page")
     home.runs.joinpath("linked").symlink_to(outside)
     folder = make_run(home)
@@ -281,7 +345,7 @@ BAD_CONFIGS: list[bytes] = [
     b'{"recipe": "\\ud800", "config": {}}',
     json.dumps({"recipe": HOSTILE, "config": {"name": HOSTILE, HOSTILE: HOSTILE, "steps": "many"}}).encode(),
     json.dumps({"recipe": "x", "inputs": {HOSTILE: {"name": "javascript:alert(1)/x", "digest": 3}}}).encode(),
-    b'{"config": {"name": "x"}}' + b" " * (folders.MOST_JSON + 1),
+    b'{"config": {"name": "x"}}' + b" " * (project_files.MOST_JSON + 1),
 ]
 
 
@@ -296,12 +360,14 @@ def test_any_configuration_can_be_looked_at(client: httpx.Client, home: Project,
         assert 'href="javascript:' not in said.text
 
 
-def test_a_file_of_metrics_without_an_end_is_read_from_its_end(home: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_metrics_without_an_end_is_read_from_its_end(
+    home: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_run(home, steps=0)
     with open(folder / "metrics.jsonl", "w") as file:
         for step in range(1, 400_001):
             file.write(f'{{"step": {step}, "loss": 0.123456, "reward": 0.5}}\n')
-    assert (folder / "metrics.jsonl").stat().st_size > folders.MOST_TABLE
+    assert (folder / "metrics.jsonl").stat().st_size > project_files.MOST_TABLE
     found = run_files.read_run(home, folder.name)
     assert found.rows[-1]["step"] == 400_000 and found.rows[0]["step"] > 1
     assert "very long" in found.remarks[0]
@@ -322,8 +388,16 @@ def test_reports_are_locked_up(client: httpx.Client, home: Project) -> None:
         assert said.status_code == 200 and SCRIPT in said.text
         policy = said.headers["content-security-policy"]
         rules = [rule.strip() for rule in policy.split(";")]
-        assert "sandbox" in rules and "default-src 'none'" in rules and "script-src" not in policy and "allow-" not in policy
-        assert said.headers["x-content-type-options"] == "nosniff" and said.headers["content-type"] == "text/html; charset=utf-8"
+        assert (
+            "sandbox" in rules
+            and "default-src 'none'" in rules
+            and "script-src" not in policy
+            and "allow-" not in policy
+        )
+        assert (
+            said.headers["x-content-type-options"] == "nosniff"
+            and said.headers["content-type"] == "text/html; charset=utf-8"
+        )
     for path in (
         f"/runs/{folder.name}/secret.html", f"/runs/{folder.name}/config.json", f"/runs/{folder.name}/..%2f..%2freport.html",
         f"/artifacts/{made.label}/manifest.json", f"/artifacts/{made.label}/../page/page.html%00",
@@ -336,16 +410,32 @@ def test_reports_are_locked_up(client: httpx.Client, home: Project) -> None:
 
 def test_an_artifact_with_figures_facts_and_what_it_became(client: httpx.Client, home: Project) -> None:
     def fill(folder: Path) -> None:
-        (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 4, "hidden_size": 256}))
+        (folder / "config.json").write_text(
+            json.dumps({"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 4, "hidden_size": 256})
+        )
         header = json.dumps(
-            {"a": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}, "b": {"dtype": "BF16", "shape": [7]}}
+            {
+                "a": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]},
+                "b": {"dtype": "BF16", "shape": [7]},
+            }
         ).encode()
         (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(74))
-        (folder / "admission.json").write_text(json.dumps({"verdict": "refuse", "reasons": [HOSTILE], "warnings": []}))
+        (folder / "admission.json").write_text(
+            json.dumps({"verdict": "refuse", "reasons": [HOSTILE], "warnings": []})
+        )
         (folder / "datasheet.md").write_text(HOSTILE)
 
     interval = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 100}
-    made = artifacts.publish(home, "reward-model", "reward", fill=fill, parents=(), config={}, seed=3, metrics={"accuracy": interval})
+    made = artifacts.publish(
+        home,
+        "reward-model",
+        "reward",
+        fill=fill,
+        parents=(),
+        config={},
+        seed=3,
+        metrics={"accuracy": interval},
+    )
     make_artifact(home, "model", "aligned", made)
     said = client.get(f"/api/v1/artifacts/{made.label}").json()
     assert said["artifact"]["figures"] == [{"name": "accuracy", **interval}]
@@ -354,23 +444,39 @@ def test_an_artifact_with_figures_facts_and_what_it_became(client: httpx.Client,
     }  # fmt: skip
     assert said["verdict"] == "refuse" and said["made"] == ["model/aligned"] and said["seed"] == 3
     page = client.get(f"/artifacts/{made.label}")
-    assert page.status_code == 200 and SCRIPT not in page.text and "&lt;script&gt;" in page.text and "[0.700, 0.900]" in page.text
+    assert (
+        page.status_code == 200
+        and SCRIPT not in page.text
+        and "&lt;script&gt;" in page.text
+        and "[0.700, 0.900]" in page.text
+    )
 
 
 @pytest.mark.parametrize(
-    "weights", [b"", b"\xff" * 8, b"\x08" + bytes(7) + b"{", (1 << 40).to_bytes(8, "little"), (2).to_bytes(8, "little") + b"[]"]
+    "weights",
+    [
+        b"",
+        b"\xff" * 8,
+        b"\x08" + bytes(7) + b"{",
+        (1 << 40).to_bytes(8, "little"),
+        (2).to_bytes(8, "little") + b"[]",
+    ],
 )
 def test_weights_that_are_none_are_no_facts(home: Project, weights: bytes) -> None:
     def fill(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(weights)
 
     made = artifacts.publish(home, "model", "odd", fill=fill, parents=(), config={}, seed=0, metrics={})
-    assert shelf.detail(home, "model", made.manifest.name).facts == []
+    assert artifact_views.detail(home, "model", made.manifest.name).facts == []
 
 
 def test_a_manifest_that_is_none_is_told_and_harms_no_other(client: httpx.Client, home: Project) -> None:
     good = make_artifact(home, "dataset", "good")
-    for name, content in (("bad", "{"), ("large", " " * (shelf.MOST_MANIFEST + 1)), ("half", json.dumps({"kind": "\ud800"}))):
+    for name, content in (
+        ("bad", "{"),
+        ("large", " " * (artifact_views.MOST_MANIFEST + 1)),
+        ("half", json.dumps({"kind": "\ud800"})),
+    ):
         (home.artifacts / "dataset" / name).mkdir()
         (home.artifacts / "dataset" / name / "manifest.json").write_text(content)
     said = client.get("/api/v1/artifacts").json()
@@ -388,13 +494,30 @@ def test_from_label_to_model(client: httpx.Client, home: Project) -> None:
     make_artifact(home, "dataset", "unrelated")
     said = client.get("/api/v1/lineage/snapshot/helpful-1").json()
     names = {node["key"]: node["label"] for node in said["nodes"]}
-    assert sorted(names.values()) == ["campaign:helpful", "model/aligned", "reward-model/reward", "snapshot/helpful-1"]
+    assert sorted(names.values()) == [
+        "campaign:helpful",
+        "model/aligned",
+        "reward-model/reward",
+        "snapshot/helpful-1",
+    ]
     levels = {node["label"]: node["level"] for node in said["nodes"]}
-    assert [levels[name] for name in ("campaign:helpful", "snapshot/helpful-1", "reward-model/reward", "model/aligned")] == [0, 1, 2, 3]
+    assert [
+        levels[name]
+        for name in ("campaign:helpful", "snapshot/helpful-1", "reward-model/reward", "model/aligned")
+    ] == [0, 1, 2, 3]
     edges = {(names[edge["parent"]], names[edge["child"]]) for edge in said["edges"]}
-    assert ("campaign:helpful", "snapshot/helpful-1") in edges and ("reward-model/reward", "model/aligned") in edges
+    assert ("campaign:helpful", "snapshot/helpful-1") in edges and (
+        "reward-model/reward",
+        "model/aligned",
+    ) in edges
     page = client.get("/lineage/model/aligned").text
-    for word in ("/c/helpful", "/lineage/snapshot/helpful-1", "/lineage/model/base", "As a list", 'role="group"'):
+    for word in (
+        "/c/helpful",
+        "/lineage/snapshot/helpful-1",
+        "/lineage/model/base",
+        "As a list",
+        'role="group"',
+    ):
         assert word in page
 
 
@@ -402,17 +525,19 @@ def test_what_is_missing_and_what_came_from_outside(home: Project) -> None:
     gone = make_artifact(home, "dataset", "gone")
     outside = Parent("hub:owner/name", "hub:owner/name", "model")
     above = [outside, Parent(gone.label, gone.manifest.digest, "data")]
-    made = artifacts.publish(home, "model", "made", fill=lambda inside: None, parents=above, config={}, seed=0, metrics={})
+    made = artifacts.publish(
+        home, "model", "made", fill=lambda inside: None, parents=above, config={}, seed=0, metrics={}
+    )
     for file in gone.folder.iterdir():
         file.unlink()
     gone.folder.rmdir()
-    found = shelf.graph(home, "model", made.manifest.name)
+    found = artifact_views.graph(home, "model", made.manifest.name)
     assert {node.label: node.status for node in found.nodes} == {
         "hub:owner/name": "outside",
         "dataset/gone": "missing",
         "model/made": "present",
     }
-    drawing = drawings.lineage(found)
+    drawing = graphs.lineage(found)
     assert drawing.count("<path") == 2 and drawing.count("<a ") == 0
 
 
@@ -433,26 +558,32 @@ def test_a_circle_of_forged_manifests_ends(client: httpx.Client, home: Project) 
     forge(home, "c", "sha256:cc", "sha256:bb", "sha256:cc", "sha256:dd")
     page = client.get("/lineage/model/a")
     assert page.status_code == 200 and SCRIPT not in page.text
-    assert client.get("/api/v1/lineage/model/b").status_code == client.get("/artifacts/model/c").status_code == 200
+    assert (
+        client.get("/api/v1/lineage/model/b").status_code
+        == client.get("/artifacts/model/c").status_code
+        == 200
+    )
 
 
 def test_a_long_history_is_cut_and_says_so(home: Project) -> None:
     one = make_artifact(home, "model", "m0")
-    for k in range(1, shelf.MOST_NODES + 20):
+    for k in range(1, artifact_views.MOST_NODES + 20):
         forge(home, f"m{k}", f"sha256:{k:08x}", one.manifest.digest if k == 1 else f"sha256:{k - 1:08x}")
-    found = shelf.graph(home, "model", f"m{shelf.MOST_NODES + 19}")
-    assert found.cut and len(found.nodes) <= shelf.MOST_NODES + 1
-    assert drawings.lineage(found).count('class="node') == len(found.nodes)
+    found = artifact_views.graph(home, "model", f"m{artifact_views.MOST_NODES + 19}")
+    assert found.cut and len(found.nodes) <= artifact_views.MOST_NODES + 1
+    assert graphs.lineage(found).count('class="node') == len(found.nodes)
 
 
 def test_no_two_nodes_of_a_graph_overlap(home: Project) -> None:
     sources = [make_artifact(home, "dataset", f"d{k}") for k in range(4)]
     middle = [make_artifact(home, "model", f"m{k}", *sources[: k + 1]) for k in range(3)]
     make_artifact(home, "evaluation", "all", *sources, *middle)
-    found = shelf.graph(home, "evaluation", "all")
+    found = artifact_views.graph(home, "evaluation", "all")
     levels = {node.key: node.level for node in found.nodes}
-    middles = drawings._middles(found)
+    middles = graphs._middles(found)
     for level in set(levels.values()):
         heights = sorted(y for (key, at), y in middles.items() if at == level and key in levels)
-        assert all(below - above >= drawings.NODE_HEIGHT for above, below in zip(heights, heights[1:], strict=False))
-    assert min(middles.values()) >= drawings.EDGE
+        assert all(
+            below - above >= graphs.NODE_HEIGHT for above, below in zip(heights, heights[1:], strict=False)
+        )
+    assert min(middles.values()) >= graphs.EDGE

@@ -19,10 +19,16 @@ WRONG = "a loud harbour at dawn!!"
 def everything(database: Database) -> str:
     """All rows of all tables, as text."""
     with database.read() as connection:
-        return "\n".join(str(tuple(row)) for table in schema.metadata.sorted_tables for row in connection.execute(select(table)))
+        return "\n".join(
+            str(tuple(row))
+            for table in schema.metadata.sorted_tables
+            for row in connection.execute(select(table))
+        )
 
 
-def test_secrets_are_with_their_holders_only(app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_secrets_are_with_their_holders_only(
+    app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     owner = web.person(database, "Olga", role="owner")
     boss, secrets = web.browser(app, database, owner), [PASSWORD, WRONG]
@@ -39,7 +45,13 @@ def test_secrets_are_with_their_holders_only(app: FastAPI, database: Database, c
     ada = web.stranger(app)
     for link in (secrets[-2], "no-such-link"):
         ada.get(f"/join/{link}")
-    joining = {"secret": secrets[-2], "name": "Ada", "email": "ada@example.org", "password": PASSWORD, "agree": True}
+    joining = {
+        "secret": secrets[-2],
+        "name": "Ada",
+        "email": "ada@example.org",
+        "password": PASSWORD,
+        "agree": True,
+    }
     assert ada.post("/api/v1/join", json=joining).status_code == 200
     for password in (WRONG, PASSWORD):
         client = web.stranger(app)
@@ -58,7 +70,9 @@ def test_secrets_are_with_their_holders_only(app: FastAPI, database: Database, c
         program.get("/api/v1/campaigns/none", headers={"Authorization": f"Bearer {bearer}"})
 
     assert len(set(secrets)) == len(secrets) >= 9
-    ours = [record for record in caplog.records if not record.name.startswith("http")]  # but what asks in this process, and says so
+    ours = [
+        record for record in caplog.records if not record.name.startswith("http")
+    ]  # but what asks in this process, and says so
     assert any(record.name == "fairlead.studio" for record in ours)
     kept, logged = everything(database), "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
     with database.read() as connection:
@@ -77,7 +91,9 @@ def test_what_was_searched_would_have_been_found(database: Database) -> None:
     assert "Needle" in kept and "$argon2" in kept and PASSWORD not in kept
 
 
-def test_a_bug_does_not_spill_what_was_sent(app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_does_not_spill_what_was_sent(
+    app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whatever breaks inside, the answer says nothing of it."""
 
     def broken() -> None:

@@ -54,14 +54,18 @@ def test_settings_can_be_shown_without_their_secrets() -> None:
     assert "hunter2" not in shown and "topsecret" not in shown and "login.example.org" in shown
 
 
-def test_single_sign_on_comes_from_the_project_and_its_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_sign_on_comes_from_the_project_and_its_secret_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv(settings.SECRET, raising=False)
     assert settings.oidc_of({}) is None and settings.oidc_of({"studio": {}}) is None
     with pytest.raises(StudioError, match=settings.SECRET):
         settings.oidc_of({"studio": {"oidc": TABLE}})
     monkeypatch.setenv(settings.SECRET, "topsecret")
     found = settings.oidc_of({"studio": {"oidc": TABLE | {"name": "Example"}}})
-    assert found == Oidc(issuer="https://login.example.org", client_id="studio", client_secret="topsecret", name="Example")
+    assert found == Oidc(
+        issuer="https://login.example.org", client_id="studio", client_secret="topsecret", name="Example"
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,11 +78,15 @@ def test_single_sign_on_comes_from_the_project_and_its_secret_from_the_environme
         ("https://login.example.org", "texts"),
     ],
 )
-def test_single_sign_on_that_cannot_work_is_said_at_once(table: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_sign_on_that_cannot_work_is_said_at_once(
+    table: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(settings.SECRET, "topsecret")
     with pytest.raises(StudioError, match=why):
         settings.oidc_of({"studio": {"oidc": table}})
 
 
 def test_a_provider_on_this_machine_needs_no_https() -> None:
-    assert Oidc(issuer="http://127.0.0.1:9000", client_id="studio", client_secret="x").name == "single sign-on"
+    assert (
+        Oidc(issuer="http://127.0.0.1:9000", client_id="studio", client_secret="x").name == "single sign-on"
+    )

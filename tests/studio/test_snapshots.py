@@ -27,13 +27,18 @@ def test_a_preview_a_snapshot_and_its_files(place: Place, slug: str) -> None:
     api = f"/api/v1/campaigns/{slug}/snapshots"
     looked = lead.post(f"{api}/preview", json={"ties": False}).json()
     assert looked["counts"]["files"] == {"comparisons": 2} and looked["counts"]["left_out"] == {"a tie": 1}
-    assert {one["name"]: one["counts"]["files"] for one in looked["alternatives"]}["margin at least 2"] == {"comparisons": 1}
+    assert {one["name"]: one["counts"]["files"] for one in looked["alternatives"]}["margin at least 2"] == {
+        "comparisons": 1
+    }
     job = lead.post(api, json={"name": "help-1", "filters": {"ties": False}})
     assert job.status_code == 202
     assert [done.state for done in place.work()] == ["done"]
     (made,) = lead.get(api).json()["snapshots"]
     assert made == lead.get(f"{api}/help-1").json()
-    assert (made["counts"], made["train"]) == (looked["counts"], "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1")
+    assert (made["counts"], made["train"]) == (
+        looked["counts"],
+        "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1",
+    )
     stored = artifacts.find(place.project, "snapshot/help-1")
     assert stored is not None and stored.manifest.digest == made["digest"] and artifacts.verify(stored) == []
     for file in made["files"]:
@@ -65,7 +70,12 @@ def test_pages_count_while_filters_are_chosen_and_show_the_datasheet(place: Plac
     assert seen.status_code == 200 and "A new snapshot" not in seen.text and "Ben Okri" not in seen.text
     assert viewer.get(f"/c/{slug}/snapshots/s").status_code == 200
     assert viewer.post(f"/api/v1/campaigns/{slug}/snapshots/preview", json={}).status_code == 403
-    assert place.browser(place.person("Lab", **{slug: "labeller"})).get(f"/api/v1/campaigns/{slug}/snapshots").status_code == 403
+    assert (
+        place.browser(place.person("Lab", **{slug: "labeller"}))
+        .get(f"/api/v1/campaigns/{slug}/snapshots")
+        .status_code
+        == 403
+    )
 
 
 def test_a_snapshot_of_another_campaign_is_not_there(place: Place, slug: str) -> None:

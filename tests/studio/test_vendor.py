@@ -18,4 +18,7 @@ def test_files_of_others_are_as_they_came(folder: Path) -> None:
     for name, licence, digest in rows:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
         assert (folder / licence).stat().st_size > 500
-    assert {path.name for path in folder.iterdir()} == {"README.md", *(name for row in rows for name in row[:2])}
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        *(name for row in rows for name in row[:2]),
+    }

@@ -219,4 +219,6 @@ FAMILIES: dict[str, list[str]] = {
     ],
 }
 
-ATTACKS: dict[str, str] = {f"{family} {number}": text for family, texts in FAMILIES.items() for number, text in enumerate(texts, 1)}
+ATTACKS: dict[str, str] = {
+    f"{family} {number}": text for family, texts in FAMILIES.items() for number, text in enumerate(texts, 1)
+}

@@ -7,7 +7,7 @@ from pytest import approx
 from torch import nn, tensor
 
 from fairlead.core.errors import ModelError, NonFiniteStep
-from fairlead.model import lowbit
+from fairlead.model import quantize
 from fairlead.train.optim import adamw, clip_gradients, muon, take_step, update
 
 
@@ -51,7 +51,9 @@ def test_a_gradient_that_is_no_number_touches_nothing(bad: float) -> None:
     before = {name: p.detach().clone() for name, p in parameters.items()}
     moments = {name: optimizer.state[p]["exp_avg"].clone() for name, p in parameters.items()}
     with_gradients(parameters, [1.0, bad], 1.0)
-    with pytest.raises(NonFiniteStep, match="step 318: the gradient norm is (nan|inf). The weights were not touched"):
+    with pytest.raises(
+        NonFiniteStep, match="step 318: the gradient norm is (nan|inf). The weights were not touched"
+    ):
         update(optimizer, lr=0.01, max_norm=1.0, step=318)
     assert all(torch.equal(p, before[name]) for name, p in parameters.items())
     assert all(torch.equal(optimizer.state[p]["exp_avg"], moments[name]) for name, p in parameters.items())
@@ -78,11 +80,14 @@ def test_muon_moves_a_matrix_by_the_same_amount_in_every_direction() -> None:
 
 def test_muon_leaves_embeddings_heads_and_vectors_to_adamw() -> None:
     parameters = {
-        name: nn.Parameter(torch.ones(3, 3)) for name in ("model.embed_tokens.weight", "lm_head.weight", "layers.0.q_proj.weight")
+        name: nn.Parameter(torch.ones(3, 3))
+        for name in ("model.embed_tokens.weight", "lm_head.weight", "layers.0.q_proj.weight")
     }
     parameters["norm.weight"] = nn.Parameter(torch.ones(3))
     optimizers = muon(parameters, lr=0.1)
-    assert [id(p) for g in optimizers["muon"].param_groups for p in g["params"]] == [id(parameters["layers.0.q_proj.weight"])]
+    assert [id(p) for g in optimizers["muon"].param_groups for p in g["params"]] == [
+        id(parameters["layers.0.q_proj.weight"])
+    ]
     assert sum(len(g["params"]) for g in optimizers["adamw"].param_groups) == 3
 
 
@@ -112,8 +117,10 @@ def test_eight_bits_are_a_quarter_of_the_memory_and_train_as_well() -> None:
 
 
 def test_what_is_not_installed_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowbit, "_library", None)
-    with pytest.raises(ModelError, match=r"optimizer_bits = 8 needs bitsandbytes, .* pip install 'fairlead\[lowbit\]'"):
+    monkeypatch.setattr(quantize, "_library", None)
+    with pytest.raises(
+        ModelError, match=r"optimizer_bits = 8 needs bitsandbytes, .* pip install 'fairlead\[lowbit\]'"
+    ):
         adamw(two_parameters(), lr=0.1, bits=8)
 
 
@@ -126,7 +133,9 @@ def test_in_two_halves_it_is_the_same_update() -> None:
         if halves:
             before = {name: p.detach().clone() for name, p in parameters.items()}
             norm = clip_gradients(optimizer, max_norm=1.0, step=1)
-            assert all(torch.equal(p, before[name]) for name, p in parameters.items())  # nothing has moved yet
+            assert all(
+                torch.equal(p, before[name]) for name, p in parameters.items()
+            )  # nothing has moved yet
             take_step(optimizer, lr=0.01)
         else:
             norm = update(optimizer, lr=0.01, max_norm=1.0, step=1)

@@ -15,7 +15,10 @@ UPDATES: dict[str, tuple[Any, str]] = {
     "micro_tokens": (-1, "must not be negative"),
     "lora_rank": (-1, "must not be negative"),
 }
-ROWS: dict[str, tuple[Any, str]] = {"batch": (0, "must be positive"), "measure_every": (0, "must be positive")}
+ROWS: dict[str, tuple[Any, str]] = {
+    "batch": (0, "must be positive"),
+    "measure_every": (0, "must be positive"),
+}
 FILES = {
     "sft": ("demonstrations",),
     "reward": ("comparisons",),

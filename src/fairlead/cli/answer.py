@@ -22,7 +22,7 @@ def answer(model: Model, project: ProjectDir = None) -> None:
 
     from fairlead.data.records import Message
     from fairlead.model.policy import load_policy
-    from fairlead.rollout.engines import LocalEngine
+    from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import Sampling
 
     policy = load_policy(reference)
@@ -30,7 +30,9 @@ def answer(model: Model, project: ProjectDir = None) -> None:
     for line in sys.stdin:
         asked: dict[str, Any] = json.loads(line)
         try:
-            prompt = policy.encode_prompt(tuple(Message(one["role"], one["content"]) for one in asked["messages"]))
+            prompt = policy.encode_prompt(
+                tuple(Message(one["role"], one["content"]) for one in asked["messages"])
+            )
         except DataError as error:
             _say({"error": str(error)})
             continue

@@ -28,7 +28,10 @@ def answers(home: Project, asked: Mapping[str, Any]) -> tuple[Artifact, bool]:
 def own_name(home: Project, config: Any, *words: str) -> str:
     """A name from the words and from all that was asked: the same command finds what it made, another one takes no name away."""
     found = {field: resolve(home, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()}
-    asked = {"config": configs.resolved(config), "inputs": {field: one.digest for field, one in found.items() if one is not None}}
+    asked = {
+        "config": configs.resolved(config),
+        "inputs": {field: one.digest for field, one in found.items() if one is not None},
+    }
     return "-".join([*map(_word, words), digest.short(digest.of_json(asked))])
 
 

@@ -16,7 +16,21 @@ from typing import Annotated
 import typer
 
 import fairlead
-from fairlead.cli import answer, chat, compare, data, eval, export, init, lineage, quickstart, report, sample, studio, train
+from fairlead.cli import (
+    answer,
+    chat,
+    compare,
+    data,
+    eval,
+    export,
+    init,
+    lineage,
+    quickstart,
+    report,
+    sample,
+    studio,
+    train,
+)
 from fairlead.cli.output import note, tell_error
 from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
 from fairlead.core.errors import FairleadError
@@ -83,7 +97,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
     pass
 
@@ -98,10 +114,14 @@ def run() -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     as_json = "--json" in arguments
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # which faster parts it could have, as soon as PEFT loads it
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # which faster parts it could have, as soon as PEFT loads it
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # libraries telling each other's programmers what will change
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # libraries telling each other's programmers what will change
             app(list(arguments), prog_name="fairlead")
     except SystemExit as ended:
         return _parser_ended(ended, as_json)
@@ -134,7 +154,11 @@ def _explain(error: Exception) -> tuple[str, str, int]:
             message = f"This command needs {error.name}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
             return "ConfigError", message, 1
     if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
-        return type(error).__name__, f"{error.filename}: {error.strerror}. Choose another place, or change this one.", 1
+        return (
+            type(error).__name__,
+            f"{error.filename}: {error.strerror}. Choose another place, or change this one.",
+            1,
+        )
     return "Bug", f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_where_written(error)}", 2
 
 
@@ -150,6 +174,8 @@ def _where_written(error: Exception) -> str:
     text = "".join(traceback.format_exception(error))
     if os.environ.get("FAIRLEAD_DEBUG") == "1":
         return text
-    with tempfile.NamedTemporaryFile("w", prefix="fairlead-bug-", suffix=".txt", delete=False, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="fairlead-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
         file.write(text)
     return f"The traceback is in {file.name}; FAIRLEAD_DEBUG=1 prints it. Please report both."

@@ -18,7 +18,9 @@ def chat(
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 0.7,
     seed: Seed = 0,
-    system: Annotated[str | None, typer.Option(help="A system message that the conversation begins with.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="A system message that the conversation begins with.")
+    ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,7 +33,7 @@ def chat(
     reference = loadable(find_model(model, project))
 
     from fairlead.model.policy import load_policy
-    from fairlead.rollout.engines import LocalEngine
+    from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import Sampling
 
     policy = load_policy(reference)
@@ -48,12 +50,16 @@ def chat(
             continue
         try:
             prompt = policy.encode_prompt((*said, Message("user", line)))
-        except DataError as error:  # what was typed cannot be said to this model; the conversation goes on without it
+        except (
+            DataError
+        ) as error:  # what was typed cannot be said to this model; the conversation goes on without it
             note(f"DataError  {error}")
             continue
         room = max_new_tokens if policy.context is None else min(max_new_tokens, policy.context - len(prompt))
         if room < 1:
-            note(f"The conversation has filled the model's {policy.context} tokens, so this was not answered. /reset begins anew.")
+            note(
+                f"The conversation has filled the model's {policy.context} tokens, so this was not answered. /reset begins anew."
+            )
             continue
         settings = Sampling(max_new_tokens=room, temperature=temperature)
         [answer] = engine.sample([prompt], settings, run_seed=seed, rows=[number])

@@ -13,11 +13,13 @@ from fairlead.cli.sampling import MaxNewTokens, Prompts, Seed, Temperature, TopK
 from fairlead.core.errors import ConfigError
 from fairlead.store.run import open_run
 
-JUDGES = "Judges are reward:NAME (a reward model), rule:FILE.py (a function score(prompt, answer, finished)), and gold (the pocket world's)"
+JUDGES = "Judges are reward:NAME (a reward model), rule:FILE.py (a function score(prompt, answer, finished)), and gold (the toy world's)"
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A model: an artifact, a folder, or OWNER/NAME on the Hub.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A model: an artifact, a folder, or OWNER/NAME on the Hub.")
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="The model that it is compared with.")],
     prompts: Prompts,
     judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py or gold.")],
@@ -83,5 +85,7 @@ def _verdict(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str
     ]
     if rate["low"] <= 0.5 <= rate["high"]:
         shown.append(f"The 95 % interval holds 50 %, so {judge} shows no clear preference.")
-    shown.append(f"Mean score of {a}: {estimate(metrics['score_a'])}; of {b}: {estimate(metrics['score_b'])}.")
+    shown.append(
+        f"Mean score of {a}: {estimate(metrics['score_a'])}; of {b}: {estimate(metrics['score_b'])}."
+    )
     return shown

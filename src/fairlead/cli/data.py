@@ -29,12 +29,22 @@ Rows = Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of native
 def import_(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="A .jsonl or .json file (or .gz of these), or hf:OWNER/NAME[:split].".replace("[", r"\[")),
+        typer.Argument(
+            metavar="SOURCE",
+            help="A .jsonl or .json file (or .gz of these), or hf:OWNER/NAME[:split].".replace("[", r"\["),
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
-    format: Annotated[str | None, typer.Option(help=f"One of {', '.join(importer.FORMATS)}; otherwise guessed from the rows.")] = None,
-    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}; otherwise what the rows are.")] = None,
-    drop: Annotated[bool, typer.Option("--drop", help="Set bad rows aside in OUT.rejected.jsonl, each with the reason.")] = False,
+    format: Annotated[
+        str | None,
+        typer.Option(help=f"One of {', '.join(importer.FORMATS)}; otherwise guessed from the rows."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(KINDS)}; otherwise what the rows are.")
+    ] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Set bad rows aside in OUT.rejected.jsonl, each with the reason.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn rows of a known format into native rows.
@@ -42,7 +52,9 @@ def import_(
     Example: fairlead data import hf:Anthropic/hh-rlhf:train --out data/comparisons.jsonl --drop
     """
     report = importer.import_file(_source_rows(source), out, format=format, kind=kind, drop=drop)
-    shown = [f"{report.num_written} of {report.num_read} rows written as {report.kind}s; the format is {report.format}."]
+    shown = [
+        f"{report.num_written} of {report.num_read} rows written as {report.kind}s; the format is {report.format}."
+    ]
     if report.num_repeated:
         shown.append(f"{report.num_repeated} repeated an earlier prompt and were left out.")
     if report.num_dropped:
@@ -65,9 +77,14 @@ def import_(
 @app.command("check")
 def check(
     file: Rows,
-    drop: Annotated[bool, typer.Option("--drop", help="Write the good rows to --out and set the bad ones aside beside it.")] = False,
+    drop: Annotated[
+        bool,
+        typer.Option("--drop", help="Write the good rows to --out and set the bad ones aside beside it."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="With --drop; otherwise FILE.good.jsonl.")] = None,
-    model: Annotated[str | None, typer.Option(help="Also render every row for this model, and show what would be trained.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Also render every row for this model, and show what would be trained.")
+    ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +93,9 @@ def check(
     Example: fairlead data check data/comparisons.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
     """
     if out is not None and not drop:
-        raise ConfigError("--out is where the good rows go when bad ones are dropped. Add --drop, or leave --out away.")
+        raise ConfigError(
+            "--out is where the good rows go when bad ones are dropped. Add --drop, or leave --out away."
+        )
     report = checks.check_file(file)
     facts = _facts(report)
     shown: list[RenderableType] = [*_describe(report)]
@@ -94,7 +113,9 @@ def check(
         good = out or _good_beside(file)
         written = checks.drop_bad(file, good)
         wrote = [good] if written.rejected_path is None else [good, written.rejected_path]
-        shown.append(f"{written.num_written} good rows kept, {written.num_dropped} set aside with their reasons.")
+        shown.append(
+            f"{written.num_written} good rows kept, {written.num_dropped} set aside with their reasons."
+        )
     elif drop:
         shown.append("Nothing had to be dropped, so nothing was written.")
     usable = wrote[0] if wrote else file
@@ -103,7 +124,9 @@ def check(
         next = f"fairlead data check {near(file)} --drop"
     tell(facts, shown, as_json=as_json, read=[file], wrote=wrote, next=next)
     if report.num_bad and not drop:
-        note(f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. Repair them, or set them aside with --drop.")
+        note(
+            f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. Repair them, or set them aside with --drop."
+        )
     if num_unfit:
         note(f"DataError  {file}: {num_unfit} rows cannot be trained on by {model}. Shorten or remove them.")
     if num_unfit or (report.num_bad and not drop):
@@ -126,8 +149,16 @@ def split(
     report = splits.split_file(file, out_train, out_held_out, held_out=held_out, seed=seed)
     recipe, field = ("reward", "comparisons") if report.kind == "comparison" else ("sft", "demonstrations")
     tell(
-        {"kind": report.kind, "num_train": report.num_train, "num_held_out": report.num_held_out, "held_out": held_out, "seed": seed},
-        [f"{report.num_train} {report.kind}s for training, {report.num_held_out} held out; no prompt is on both sides."],
+        {
+            "kind": report.kind,
+            "num_train": report.num_train,
+            "num_held_out": report.num_held_out,
+            "held_out": held_out,
+            "seed": seed,
+        },
+        [
+            f"{report.num_train} {report.kind}s for training, {report.num_held_out} held out; no prompt is on both sides."
+        ],
         as_json=as_json,
         read=[file],
         wrote=[out_train, out_held_out],
@@ -144,7 +175,9 @@ def _source_rows(source: str) -> Iterator[SourceRow | Problem]:
 
 
 def _good_beside(file: Path) -> Path:
-    return file.with_name(file.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json") + ".good.jsonl")
+    return file.with_name(
+        file.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json") + ".good.jsonl"
+    )
 
 
 def _facts(report: CheckReport) -> dict[str, Any]:
@@ -164,7 +197,8 @@ def _facts(report: CheckReport) -> dict[str, Any]:
         "unused_columns": report.unused_columns,
         "warnings": list(report.warnings),
         "problems": [
-            {"line": one.line, "field": one.field, "why": one.why, "remedy": one.remedy, "message": str(one)} for one in report.problems
+            {"line": one.line, "field": one.field, "why": one.why, "remedy": one.remedy, "message": str(one)}
+            for one in report.problems
         ],
     }
 
@@ -173,7 +207,11 @@ def _describe(report: CheckReport) -> list[str]:
     kind = f"{report.kind}s" if report.kind else "rows of no known kind"
     shown = [f"{report.num_rows} rows, {kind}: {report.num_good} good, {report.num_bad} bad."]
     if report.num_good:
-        sharing = f"; {report.num_sharing_prompt} rows share theirs with another" if report.num_sharing_prompt else ""
+        sharing = (
+            f"; {report.num_sharing_prompt} rows share theirs with another"
+            if report.num_sharing_prompt
+            else ""
+        )
         shown.append(f"{report.num_prompts} different prompts{sharing}.")
         parts = [f"{part} {one.median:g} (longest {one.max})" for part, one in report.lengths.items()]
         shown.append(f"Characters, in the middle: {', '.join(parts)}.")

@@ -13,18 +13,30 @@ from fairlead.cli.output import AsJson, near, note, tell
 from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
-from fairlead.model.gate import REPORT
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
+from fairlead.train.admission_gate import REPORT
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A reward model: an artifact, or any folder that holds one.")],
-    comparisons: Annotated[str, typer.Option(help="Native rows with prompt, chosen, rejected: a file, or a dataset of the project.")],
-    out: Annotated[Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")] = None,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A reward model: an artifact, or any folder that holds one."),
+    ],
+    comparisons: Annotated[
+        str,
+        typer.Option(help="Native rows with prompt, chosen, rejected: a file, or a dataset of the project."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")
+    ] = None,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 where the verdict is: refuse.")] = False,
-    drop: Annotated[bool, typer.Option("--drop", help="Leave out pairs that are too long for the model, and count them.")] = False,
-    max_tokens: Annotated[int, typer.Option(help="The longest conversation; 0 means the model's own context.")] = 0,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Leave out pairs that are too long for the model, and count them.")
+    ] = False,
+    max_tokens: Annotated[
+        int, typer.Option(help="The longest conversation; 0 means the model's own context.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Of halves, baselines and resampling.")] = 0,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -84,7 +96,9 @@ def write_page(made: Artifact, report: Mapping[str, Any], model: str, out: Path)
 
 def summary(model: str, report: Mapping[str, Any]) -> list[str]:
     shown = [f"{model}: {report['verdict']}."]
-    shown += [f"  - refused: {reason}" for reason in report["reasons"]] + [f"  - warning: {warning}" for warning in report["warnings"]]
+    shown += [f"  - refused: {reason}" for reason in report["reasons"]] + [
+        f"  - warning: {warning}" for warning in report["warnings"]
+    ]
     if report["not_finite"]:
         return shown
     shown.append(f"Accuracy {estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
@@ -92,6 +106,10 @@ def summary(model: str, report: Mapping[str, Any]) -> list[str]:
     shown += [f"  {name.replace('_', ' ')} {estimate(one)}" for name, one in known.items()]
     if report["calibration"]["error"] is not None:
         fitted = report["calibration"]
-        temperature = "" if fitted["temperature"] is None else f" at a temperature of {fitted['temperature']:.3g}"
-        shown.append(f"Calibration error {fitted['error']:.3f}{temperature}, by chance up to {fitted['chance_error']:.3f}.")
+        temperature = (
+            "" if fitted["temperature"] is None else f" at a temperature of {fitted['temperature']:.3g}"
+        )
+        shown.append(
+            f"Calibration error {fitted['error']:.3f}{temperature}, by chance up to {fitted['chance_error']:.3f}."
+        )
     return shown + [f"Not measured: {what}." for what in report["not_measured"]]

@@ -7,7 +7,9 @@ PARTS = {"value", "low", "high", "n"}
 
 
 def figures(metrics: Mapping[str, Any]) -> list[str]:
-    estimates = {name: one for name, one in metrics.items() if isinstance(one, Mapping) and one.keys() >= PARTS}
+    estimates = {
+        name: one for name, one in metrics.items() if isinstance(one, Mapping) and one.keys() >= PARTS
+    }
     numbers = [f"{name} {number(one)}" for name, one in metrics.items() if isinstance(one, int | float)]
     lines = [f"{name} {estimate(one)}" for name, one in estimates.items()]
     return [*lines, ", ".join(numbers)] if numbers else lines

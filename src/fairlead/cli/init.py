@@ -10,7 +10,9 @@ from fairlead.store import project
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; files that are there are kept.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to make; files that are there are kept.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Make a project: a folder that keeps data, models and runs together.

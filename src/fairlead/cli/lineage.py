@@ -18,7 +18,9 @@ app = typer.Typer(help="What an artifact was made from, and whether it is unchan
 
 @app.command("show")
 def show(
-    ref: Annotated[str, typer.Argument(metavar="ARTIFACT", help="A name, KIND/NAME, or a digest or its beginning.")],
+    ref: Annotated[
+        str, typer.Argument(metavar="ARTIFACT", help="A name, KIND/NAME, or a digest or its beginning.")
+    ],
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +42,9 @@ def show(
 
 @app.command("verify")
 def verify(
-    ref: Annotated[str | None, typer.Argument(metavar="[ARTIFACT]", help="Without it, the whole project.")] = None,
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[ARTIFACT]", help="Without it, the whole project.")
+    ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +76,9 @@ def _find(home: Project, ref: str) -> Artifact:
     found = artifacts.find(home, ref)
     if found is None:
         names = ", ".join(each.label for each in artifacts.load_all(home)[0])
-        raise ProjectError(f"{ref!r}: there is no such artifact. {f'The project has: {names}.' if names else 'The project has none yet.'}")
+        raise ProjectError(
+            f"{ref!r}: there is no such artifact. {f'The project has: {names}.' if names else 'The project has none yet.'}"
+        )
     return found
 
 
@@ -83,7 +89,15 @@ def _flat(root: Node) -> list[dict[str, Any]]:
     while waiting:
         node, waiting = waiting[0], waiting[1:]
         if node.digest not in nodes:
-            parents = [{"role": parent.role, "name": parent.label, "digest": parent.digest} for parent in node.parents]
-            nodes[node.digest] = {"name": node.label, "digest": node.digest, "status": node.status, "parents": parents}
+            parents = [
+                {"role": parent.role, "name": parent.label, "digest": parent.digest}
+                for parent in node.parents
+            ]
+            nodes[node.digest] = {
+                "name": node.label,
+                "digest": node.digest,
+                "status": node.status,
+                "parents": parents,
+            }
             waiting += node.parents
     return list(nodes.values())

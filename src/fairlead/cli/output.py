@@ -27,7 +27,16 @@ def tell(
 ) -> None:
     """The result: `facts` for programs, `shown` for people, and for both what was read and written and what to run next."""
     if as_json:
-        print(jsonl.dumps({**facts, "read": [near(one) for one in read], "wrote": [near(one) for one in wrote], "next": next}))
+        print(
+            jsonl.dumps(
+                {
+                    **facts,
+                    "read": [near(one) for one in read],
+                    "wrote": [near(one) for one in wrote],
+                    "next": next,
+                }
+            )
+        )
         return
     for part in shown:
         show(part)

@@ -12,7 +12,8 @@ from fairlead.store import inputs, project
 from fairlead.store.project import Project
 
 ProjectDir = Annotated[
-    Path | None, typer.Option("--project", metavar="DIR", help="The project's folder; otherwise found upwards from here.")
+    Path | None,
+    typer.Option("--project", metavar="DIR", help="The project's folder; otherwise found upwards from here."),
 ]
 
 
@@ -26,7 +27,9 @@ def find_model(ref: str, folder: Path | None, *, or_reward_model: bool = False) 
         return _without_project(ref)
     home = open_project(folder)
     kind = "model"
-    if or_reward_model and {found.manifest.kind for found in artifacts.find_all(home, ref)} == {"reward-model"}:
+    if or_reward_model and {found.manifest.kind for found in artifacts.find_all(home, ref)} == {
+        "reward-model"
+    }:
         kind = "reward-model"
     found = inputs.resolve(home, "MODEL", Ref(kind), ref)
     assert found is not None, "gold is no model"
@@ -49,4 +52,6 @@ def _without_project(ref: str) -> inputs.Input:
         return inputs.Input(ref, f"file:{path.name}", "", path, None)
     if ref.count("/") == 1 and not ref.startswith((".", "/", "~")):
         return inputs.Input(ref, f"hub:{ref}", f"hub:{ref}", None, None)
-    raise ProjectError(f"{ref!r}: no such folder, and {Path.cwd()} lies in no project whose artifacts it could name. See --project.")
+    raise ProjectError(
+        f"{ref!r}: no such folder, and {Path.cwd()} lies in no project whose artifacts it could name. See --project."
+    )

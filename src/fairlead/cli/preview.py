@@ -15,7 +15,7 @@ from fairlead.core.errors import DataError, ModelError
 from fairlead.data.problem import Problem
 from fairlead.data.reading import guess_kind, parse
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Ranking, Rating, Record
-from fairlead.model.encode import Encoded, TooLong
+from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.model.policy import Policy, load_policy
 
 NUM_PREVIEWS = 3
@@ -33,7 +33,9 @@ class Fit:
     context: int | None  # the longest text in tokens that the model was made for; None where it does not say
     num_tokens: tuple[int, ...]  # of each text that fits
     num_too_long: int
-    unfit: tuple[str, ...]  # one line for each text that the model cannot be trained on, the too long among them
+    unfit: tuple[
+        str, ...
+    ]  # one line for each text that the model cannot be trained on, the too long among them
     previews: tuple[tuple[Piece, ...], ...]
 
     @property
@@ -41,8 +43,12 @@ class Fit:
         return len(self.unfit)
 
     def facts(self) -> dict[str, Any]:
-        lengths = {"median": median(self.num_tokens), "max": max(self.num_tokens)} if self.num_tokens else None
-        previews = [[{"text": piece.text, "trained": piece.trained} for piece in pieces] for pieces in self.previews]
+        lengths = (
+            {"median": median(self.num_tokens), "max": max(self.num_tokens)} if self.num_tokens else None
+        )
+        previews = [
+            [{"text": piece.text, "trained": piece.trained} for piece in pieces] for pieces in self.previews
+        ]
         return {
             "context": self.context,
             "tokens": lengths,
@@ -56,9 +62,13 @@ class Fit:
         shown: list[RenderableType] = []
         if self.num_tokens:
             room = f"; the model takes {self.context}" if self.context else ""
-            shown.append(f"Tokens, in the middle: {median(self.num_tokens):g} (longest {max(self.num_tokens)}){room}.")
+            shown.append(
+                f"Tokens, in the middle: {median(self.num_tokens):g} (longest {max(self.num_tokens)}){room}."
+            )
         if self.previews:
-            shown.append("The first rows as the model reads them; what is trained is green, or «between these».")
+            shown.append(
+                "The first rows as the model reads them; what is trained is green, or «between these»."
+            )
         shown += [_drawn(pieces) for pieces in self.previews]
         shown += self.unfit[:most]
         if self.num_unfit > most:
@@ -114,13 +124,17 @@ def _encode(policy: Policy, messages: Messages, num_context: int | None) -> Enco
         return policy.encode(messages, num_context=num_context, max_tokens=policy.context)
     tokens = policy.encode_prompt(messages)
     if policy.context is not None and len(tokens) >= policy.context:
-        raise TooLong(f"the prompt has {len(tokens)} tokens; the model takes {policy.context}, and the answer needs room too.")
+        raise TooLong(
+            f"the prompt has {len(tokens)} tokens; the model takes {policy.context}, and the answer needs room too."
+        )
     return Encoded(tokens, (False,) * len(tokens))
 
 
 def _pieces(policy: Policy, encoded: Encoded) -> tuple[Piece, ...]:
     found = []
-    for trained, group in groupby(zip(encoded.tokens, encoded.trained, strict=True), key=lambda pair: pair[1]):
+    for trained, group in groupby(
+        zip(encoded.tokens, encoded.trained, strict=True), key=lambda pair: pair[1]
+    ):
         tokens = [token for token, _ in group]
         found.append(Piece(str(policy.tokenizer.decode(tokens, skip_special_tokens=False)), trained))
     return tuple(found)

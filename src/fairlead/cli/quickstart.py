@@ -12,7 +12,9 @@ from fairlead.core.errors import Stopped
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The project folder to make, or to go on in.")] = Path("fairlead-quickstart"),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The project folder to make, or to go on in.")
+    ] = Path("fairlead-quickstart"),
     seed: Annotated[int, typer.Option(help="Another seed makes other people, prompts and samples.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -25,7 +27,9 @@ def quickstart(
     try:
         summary = run_quickstart(out, seed=seed, say=note)
     except (Stopped, KeyboardInterrupt) as error:
-        raise Stopped(f"Stopped; the work so far is in {near(out)}. `fairlead quickstart --out {out} --seed {seed}` goes on.") from error
+        raise Stopped(
+            f"Stopped; the work so far is in {near(out)}. `fairlead quickstart --out {out} --seed {seed}` goes on."
+        ) from error
     page = out / summary["report"]
     tell(
         summary,
@@ -41,8 +45,18 @@ def _table(summary: Mapping[str, Any]) -> Table:
     table = Table("", "value", "95 % interval", "n", box=None, pad_edge=False)
     for name, label in (("base", "base model"), ("sft", "fine-tuned"), ("aligned", "aligned")):
         gold = summary["gold"][name]
-        table.add_row(f"gold score, {label}", f"{gold['mean']:.3f}", f"{gold['low']:.3f} to {gold['high']:.3f}", str(gold["n"]))
-    table.add_row("aligned wins against fine-tuned", f"{rate['value']:.1%}", f"{rate['low']:.1%} to {rate['high']:.1%}", str(rate["n"]))
+        table.add_row(
+            f"gold score, {label}",
+            f"{gold['mean']:.3f}",
+            f"{gold['low']:.3f} to {gold['high']:.3f}",
+            str(gold["n"]),
+        )
+    table.add_row(
+        "aligned wins against fine-tuned",
+        f"{rate['value']:.1%}",
+        f"{rate['low']:.1%} to {rate['high']:.1%}",
+        str(rate["n"]),
+    )
     accuracy = f"{reward['low']:.1%} to {reward['high']:.1%}"
     table.add_row("reward model's held-out accuracy", f"{reward['accuracy']:.1%}", accuracy, str(reward["n"]))
     table.add_row("  looking at length only", f"{reward['length_only']:.1%}", "", str(reward["n"]))

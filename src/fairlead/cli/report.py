@@ -13,19 +13,23 @@ from fairlead.cli.place import ProjectDir, open_project
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
 from fairlead.data.answers import Answers, read_answers
-from fairlead.model.gate import REPORT
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage, metrics
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
 from fairlead.store.run import find_run
+from fairlead.train.admission_gate import REPORT
 
 MOST_SAMPLES = 12
 
 
 def report(
-    ref: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or the name of what it made.")],
-    out: Annotated[Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")] = None,
+    ref: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or the name of what it made.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")
+    ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +43,9 @@ def report(
     home = open_project(project)
     folder = find_run(home, ref)
     if not (folder / "config.json").exists():
-        raise ProjectError(f"{folder}: was stopped before it began, so there is nothing to report. Run its command again.")
+        raise ProjectError(
+            f"{folder}: was stopped before it began, so there is nothing to report. Run its command again."
+        )
     asked = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     events = _events(folder / "events.jsonl")
     made = next((each for each in artifacts.load_all(home)[0] if each.manifest.run == folder.name), None)
@@ -49,7 +55,9 @@ def report(
         run_id=folder.name,
         metrics=metrics.read(folder / "metrics.jsonl"),
         config=asked["config"],
-        inputs=[Input(role, one["name"], artifacts.brief(one["digest"])) for role, one in asked["inputs"].items()],
+        inputs=[
+            Input(role, one["name"], artifacts.brief(one["digest"])) for role, one in asked["inputs"].items()
+        ],
         artifact=None if made is None else made.label,
         artifact_digest=None if made is None else artifacts.brief(made.manifest.digest),
         lineage_text="" if made is None else lineage.render_text(lineage.ancestors(home, made)),
@@ -66,7 +74,9 @@ def report(
         wrote.append(write_page(made, read_report(made), made.manifest.name, folder / "admission.html"))
     tell(
         {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
-        [f"The report of {page.run_id}: {len(page.metrics)} rows of metrics, {len(page.samples)} answers before and after."],
+        [
+            f"The report of {page.run_id}: {len(page.metrics)} rows of metrics, {len(page.samples)} answers before and after."
+        ],
         as_json=as_json,
         read=[folder],
         wrote=wrote,
@@ -108,13 +118,23 @@ def _before_and_after(home: Project, made: Artifact | None) -> list[tuple[str, s
 
 def _rollouts_of(home: Project, model: str | None) -> list[Artifact]:
     found = [each for each in artifacts.load_all(home)[0] if each.manifest.kind == "rollouts"]
-    return [each for each in found if any(parent.role == "model" and parent.digest == model for parent in each.manifest.parents)]
+    return [
+        each
+        for each in found
+        if any(parent.role == "model" and parent.digest == model for parent in each.manifest.parents)
+    ]
 
 
 def _asked(rollouts: Artifact) -> dict[str, Any]:
     """The prompts by digest, and the settings of sampling: answers under other settings would not be comparable."""
-    settings = {key: value for key, value in rollouts.manifest.config.items() if key not in ("name", "model", "prompts")}
-    return settings | {"prompts": [parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"]}
+    settings = {
+        key: value
+        for key, value in rollouts.manifest.config.items()
+        if key not in ("name", "model", "prompts")
+    }
+    return settings | {
+        "prompts": [parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"]
+    }
 
 
 def _answers(rollouts: Artifact) -> list[Answers]:

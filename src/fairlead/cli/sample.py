@@ -57,7 +57,12 @@ def sample(
     with files.atomic_file(out) as file:
         file.write((artifact.folder / ROWS).read_bytes())
     tell(
-        {"artifact": artifact.label, "out": str(out), "metrics": artifact.manifest.metrics, "made_before": made_before},
+        {
+            "artifact": artifact.label,
+            "out": str(out),
+            "metrics": artifact.manifest.metrics,
+            "made_before": made_before,
+        },
         [f"{artifact.label}.", *figures(artifact.manifest.metrics)],
         as_json=as_json,
         read=[f"{parent.role}: {parent.name}" for parent in artifact.manifest.parents],
@@ -71,4 +76,6 @@ def _check_out(out: Path, prompts: str) -> None:
     if plain_file(out).is_dir():
         raise DataError(f"{out}: is a folder; the answers go to a file.")
     if out.exists() and Path(prompts).exists() and out.samefile(prompts):
-        raise DataError(f"{out}: holds the prompts, and the answers would take their place. Choose another --out.")
+        raise DataError(
+            f"{out}: holds the prompts, and the answers would take their place. Choose another --out."
+        )

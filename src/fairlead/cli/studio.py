@@ -36,7 +36,10 @@ DatabaseUrl = Annotated[
         help="A SQLite file, or postgresql://USER:PASSWORD@HOST/NAME; otherwise studio.db in the project.",
     ),
 ]
-PublicUrl = Annotated[str | None, typer.Option("--public-url", metavar="URL", help="What people open, where a proxy stands in front.")]
+PublicUrl = Annotated[
+    str | None,
+    typer.Option("--public-url", metavar="URL", help="What people open, where a proxy stands in front."),
+]
 
 
 @app.command("serve")
@@ -46,12 +49,27 @@ def serve(
     database: DatabaseUrl = None,
     public_url: PublicUrl = None,
     trusted_proxies: Annotated[
-        str, typer.Option(metavar="IPS", help="Proxies whose word about a client's address is taken, with commas between; * for all.")
+        str,
+        typer.Option(
+            metavar="IPS",
+            help="Proxies whose word about a client's address is taken, with commas between; * for all.",
+        ),
     ] = "127.0.0.1",
-    session_days: Annotated[int, typer.Option(min=1, max=3650, help="After so many days without a visit, people log in again.")] = 30,
-    upload_mb: Annotated[int, typer.Option(min=1, max=100_000, help="The largest file that a lead may send, in MiB.")] = 256,
-    demo: Annotated[bool, typer.Option("--demo", help="A populated project, and simulated colleagues who label while you look.")] = False,
-    log_requests: Annotated[bool, typer.Option("--log-requests", help="A line for each request on standard error.")] = False,
+    session_days: Annotated[
+        int, typer.Option(min=1, max=3650, help="After so many days without a visit, people log in again.")
+    ] = 30,
+    upload_mb: Annotated[
+        int, typer.Option(min=1, max=100_000, help="The largest file that a lead may send, in MiB.")
+    ] = 256,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo", help="A populated project, and simulated colleagues who label while you look."
+        ),
+    ] = False,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="A line for each request on standard error.")
+    ] = False,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,13 +88,15 @@ def serve(
         listening = stack.enter_context(_listen(host, port))
         if demo:
             project = demos.prepare(project)
-            stack.enter_context(demos.pocket_endpoint(project))
+            stack.enter_context(demos.toy_endpoint(project))
         port = listening.getsockname()[1]
         settings = replace(
             _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True),
             session_days=session_days, upload_mb=upload_mb,
         )  # fmt: skip
-        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+        )
         logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
         opened = _open(settings)
         stack.callback(opened.close)
@@ -84,18 +104,24 @@ def serve(
         made = create_app(settings, opened, more=_more(settings), demo=demo)
         first_url = settings.origin + populated.path if populated else _first_url(opened, settings)
         if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
-            note("Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy.")
+            note(
+                "Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy."
+            )
 
         def ready() -> None:
             if populated is not None:
                 stack.enter_context(demos.colleagues(replace(settings, public_url=None).origin, populated))
             if as_json:
-                print(jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}), flush=True)
+                print(
+                    jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}),
+                    flush=True,
+                )
                 return
             print(f"The studio is at {settings.origin}", flush=True)
             if first_url is not None:
                 print(
-                    f"Nobody owns it yet. Open this link, which works once and for a day, and become its owner:\n  {first_url}", flush=True
+                    f"Nobody owns it yet. Open this link, which works once and for a day, and become its owner:\n  {first_url}",
+                    flush=True,
                 )
             print("Ctrl-C stops it.", flush=True)
 
@@ -106,9 +132,13 @@ def serve(
 @user.command("add")
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="How leads see them.")],
-    email: Annotated[str | None, typer.Option(help="With which they log in. Somebody who is here already gets a new link.")] = None,
+    email: Annotated[
+        str | None, typer.Option(help="With which they log in. Somebody who is here already gets a new link.")
+    ] = None,
     role: Annotated[str | None, typer.Option(help="In every campaign: viewer, lead or owner.")] = None,
-    campaign: Annotated[str | None, typer.Option(metavar="SLUG", help="A campaign in which they label.")] = None,
+    campaign: Annotated[
+        str | None, typer.Option(metavar="SLUG", help="A campaign in which they label.")
+    ] = None,
     database: DatabaseUrl = None,
     public_url: PublicUrl = None,
     project: ProjectDir = None,
@@ -130,7 +160,9 @@ def add(
         if known is not None and role is not None and role != known.role:
             if not known.email_vouched:
                 who = f"{known.name} ({known.rater})"
-                raise StudioError(f"{who} entered this address themselves. Where that is who you mean, give the role on the page People.")
+                raise StudioError(
+                    f"{who} entered this address themselves. Where that is who you mean, give the role on the page People."
+                )
             people.set_role(connection, known, role, by=SELF)
         if campaign is not None:
             people.join(connection, one, campaigns.get(connection, campaign).id, "labeller", by=SELF)
@@ -143,7 +175,13 @@ def add(
         [
             f"{one.name} {came}, as {one.rater}.",
             f"This link lets them in, once and for a week: {url}",
-            *([] if public_url else [f"It leads to {settings.origin}; for a studio that people open elsewhere, say --public-url."]),
+            *(
+                []
+                if public_url
+                else [
+                    f"It leads to {settings.origin}; for a studio that people open elsewhere, say --public-url."
+                ]
+            ),
         ],
         as_json=as_json,
         next="fairlead studio serve",
@@ -170,7 +208,9 @@ def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
         "database": opened.url,
         "num_people": len(everybody),
         "num_owners": owners,
-        "campaigns": [{"slug": one.slug, "name": one.name, "kind": one.kind, "state": one.state} for one in found],
+        "campaigns": [
+            {"slug": one.slug, "name": one.name, "kind": one.kind, "state": one.state} for one in found
+        ],
         "num_jobs_waiting": len(waiting),
         "num_events": num_events,
     }
@@ -196,7 +236,9 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
         verdict = events.verify(connection)
     opened.close()
     if verdict.problem is not None:
-        raise GateRefused(f"{opened.url}: {verdict.problem}. Before that, {_number(verdict.num_events, 'event')} as written.")
+        raise GateRefused(
+            f"{opened.url}: {verdict.problem}. Before that, {_number(verdict.num_events, 'event')} as written."
+        )
     tell(
         {"database": opened.url, "num_events": verdict.num_events},
         [f"All {_number(verdict.num_events, 'event')} are as they were written, and none is missing."],
@@ -212,7 +254,9 @@ def snapshot(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also copy its rows there.")] = None,
     no_ties: Annotated[bool, typer.Option("--no-ties", help="Leave ties out.")] = False,
     min_margin: Annotated[int, typer.Option(help="Only preferences at least so clear, 0 to 3.")] = 0,
-    by_item: Annotated[bool, typer.Option("--by-item", help="One row for each item, not for each judgement.")] = False,
+    by_item: Annotated[
+        bool, typer.Option("--by-item", help="One row for each item, not for each judgement.")
+    ] = False,
     database: DatabaseUrl = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -226,7 +270,7 @@ def snapshot(
     from dataclasses import asdict
 
     from fairlead.core import files
-    from fairlead.labels import campaigns, chores, jobs
+    from fairlead.labels import campaigns, job_handlers, jobs
     from fairlead.labels import snapshot as snapshots
     from fairlead.labels.errors import StudioError
     from fairlead.labels.filtering import Filters
@@ -238,7 +282,7 @@ def snapshot(
         one = campaigns.get(connection, campaign)
         number = snapshots.start(connection, home, one, name, filters, by=SELF)
     while not (job := _job(opened, number)).is_over:
-        if jobs.do_one(opened, chores.handlers(home)) is None:
+        if jobs.do_one(opened, job_handlers.handlers(home)) is None:
             time.sleep(0.2)  # another worker has it
     if job.state != "done":
         raise StudioError(job.error or f"the snapshot was {job.state}.")
@@ -275,11 +319,11 @@ def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
     import time
 
     from fairlead.core.interrupt import stop_on_interrupt
-    from fairlead.labels import chores, jobs
+    from fairlead.labels import job_handlers, jobs
 
     home = open_project(project)
     opened = _open(_settings(database, project))
-    working = jobs.Worker(opened, chores.handlers(home))
+    working = jobs.Worker(opened, job_handlers.handlers(home))
     with stop_on_interrupt() as stop:
         working.start()
         note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")
@@ -365,7 +409,10 @@ def _listen(host: str, port: int) -> socket.socket:
             listening.bind((host, port))
             stack.pop_all()
     except (OSError, OverflowError) as error:
-        raise StudioError(f"cannot listen on {host} port {port}: {error}. Choose another with --port or --host.", field="port") from None
+        raise StudioError(
+            f"cannot listen on {host} port {port}: {error}. Choose another with --port or --host.",
+            field="port",
+        ) from None
     return listening
 
 

@@ -32,15 +32,26 @@ def _help_with_knobs(context: typer.Context, asked: bool) -> None:
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="CONFIG.toml|KEY=VALUE", help="A configuration, and values that go before it; the keys are listed by --help."),
+    typer.Argument(
+        metavar="CONFIG.toml|KEY=VALUE",
+        help="A configuration, and values that go before it; the keys are listed by --help.",
+    ),
 ]
 Help = Annotated[
-    bool, typer.Option("--help", is_eager=True, callback=_help_with_knobs, help="Show this message and every key with its meaning.")
+    bool,
+    typer.Option(
+        "--help",
+        is_eager=True,
+        callback=_help_with_knobs,
+        help="Show this message and every key with its meaning.",
+    ),
 ]
 
 
 @app.command("pretrain")
-def pretrain(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def pretrain(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Make a small language model from random weights and text.
 
     Example: fairlead train pretrain name=base documents=data/documents.jsonl steps=2000
@@ -58,7 +69,9 @@ def sft(words: Words = None, project: ProjectDir = None, as_json: AsJson = False
 
 
 @app.command("reward")
-def reward(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def reward(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Reward model: learn from comparisons what people prefer.
 
     Example: fairlead train reward name=reward model=sft comparisons=data/comparisons.jsonl
@@ -67,7 +80,9 @@ def reward(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fa
 
 
 @app.command("process-reward")
-def process_reward(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def process_reward(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Process reward model: learn which steps of an answer are right.
 
     Example: fairlead train process-reward name=verifier model=sft stepwise=data/steps.jsonl
@@ -103,7 +118,9 @@ def uft(words: Words = None, project: ProjectDir = None, as_json: AsJson = False
 
 
 @app.command("alternate")
-def alternate(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def alternate(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Alternating: SFT steps and DPO steps in turn.
 
     Example: fairlead train alternate name=both model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400
@@ -121,7 +138,9 @@ def ppo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False
 
 
 @app.command("grpo")
-def grpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def grpo(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """GRPO: practise on prompts, each answered several times; needs no critic.
 
     Example: fairlead train grpo name=aligned model=sft reward=reward prompts=data/prompts.jsonl group=8 steps=100
@@ -130,7 +149,9 @@ def grpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fals
 
 
 @app.command("best-of-n")
-def best_of_n(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def best_of_n(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Best of n: answer every prompt n times and keep the answer that a reward scores highest, for sft or dpo to learn from.
 
     Example: fairlead train best-of-n name=best model=sft reward=reward prompts=data/prompts.jsonl n=16
@@ -139,7 +160,9 @@ def best_of_n(words: Words = None, project: ProjectDir = None, as_json: AsJson =
 
 
 @app.command("rounds")
-def rounds(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def rounds(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Rounds: sample, score or compare, learn by dpo or sft, measure, and again with the newer model.
 
     Example: fairlead train rounds name=aligned model=sft reward=reward prompts=data/prompts.jsonl rounds=3
@@ -148,7 +171,9 @@ def rounds(words: Words = None, project: ProjectDir = None, as_json: AsJson = Fa
 
 
 @app.command("average")
-def average(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
+def average(
+    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
+) -> None:
     """Average: a model between two others, such as one and what was trained from it.
 
     Example: fairlead train average name=between a=sft b=aligned weight=0.5
@@ -158,7 +183,21 @@ def average(words: Words = None, project: ProjectDir = None, as_json: AsJson = F
 
 def _recipe(name: str) -> ModuleType:
     """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, pretrain, process_reward, reward, rounds, sft, uft
+    from fairlead.recipes import (
+        alternate,
+        average,
+        best_of_n,
+        dpo,
+        grpo,
+        kto,
+        ppo,
+        pretrain,
+        process_reward,
+        reward,
+        rounds,
+        sft,
+        uft,
+    )
 
     every = {"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "grpo": grpo}
     every |= {"process-reward": process_reward, "dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
@@ -169,7 +208,9 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
     has_file = bool(words) and words[0].endswith(".toml") and "=" not in words[0]
     home = open_project(folder)
     recipe = _recipe(name)
-    config = configs.load(recipe.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words)
+    config = configs.load(
+        recipe.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words
+    )
     with open_run(home, name.replace("-", "_"), config, kind=recipe.KIND) as run:
         made_before = run.finished is not None
         latest = run.latest_checkpoint()
@@ -189,10 +230,15 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         "made_before": made_before,
         "resumed_from": latest[0] if latest and not made_before else None,
     }
-    shown = [f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.", *figures(artifact.manifest.metrics)]
+    shown = [
+        f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.",
+        *figures(artifact.manifest.metrics),
+    ]
     shown += _table(name, artifact.manifest.metrics)
     if (run.folder / "metrics.jsonl").exists():
-        shown.append(f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it.")
+        shown.append(
+            f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it."
+        )
     tell(
         facts,
         shown,
@@ -206,9 +252,15 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
 def _table(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
     """What has a row for each n, or for each round."""
     if recipe == "best-of-n":
-        return [f"best of {n}: kl {number(row['kl'])}, {', '.join(figures(row)[:-1])}" for n, row in metrics["by_n"].items()]
+        return [
+            f"best of {n}: kl {number(row['kl'])}, {', '.join(figures(row)[:-1])}"
+            for n, row in metrics["by_n"].items()
+        ]
     if recipe == "rounds":
-        return [f"round {row['round']}, {row['model']}: {', '.join(figures(row)[:-1])}" for row in metrics["rounds"]]
+        return [
+            f"round {row['round']}, {row['model']}: {', '.join(figures(row)[:-1])}"
+            for row in metrics["rounds"]
+        ]
     return []
 
 
@@ -238,7 +290,15 @@ def _judge(reward: str) -> str:
 
 
 def _show_knobs(name: str) -> None:
-    table = Table("key", "default", "meaning", title="Keys of the configuration", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        "key",
+        "default",
+        "meaning",
+        title="Keys of the configuration",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for knob in configs.knobs(_recipe(name).Config):
         default = "required" if knob.default is None else knob.default

@@ -132,7 +132,9 @@ def _parse_word(raw: str) -> Any:
         return raw
 
 
-def _validate(config_class: type[C], values: dict[str, Any], lines: Mapping[str, str], problems: list[str]) -> C:
+def _validate(
+    config_class: type[C], values: dict[str, Any], lines: Mapping[str, str], problems: list[str]
+) -> C:
     names = [field.name for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
     for key in [key for key in values if key not in names]:
         near = difflib.get_close_matches(key, names, n=1)
@@ -147,7 +149,9 @@ def _validate(config_class: type[C], values: dict[str, Any], lines: Mapping[str,
     for name in names:
         value = getattr(config, name)
         inside = value.values() if isinstance(value, Mapping) else [value]
-        if any(isinstance(one, float) and not math.isfinite(one) for one in inside):  # has no JSON, so the run could not be written down
+        if any(
+            isinstance(one, float) and not math.isfinite(one) for one in inside
+        ):  # has no JSON, so the run could not be written down
             problems.append(f"{lines.get(name, 'configuration')}: {name} = {value}: must be a finite number.")
     if problems:
         raise ConfigError(problems)

@@ -18,7 +18,11 @@ def of_file(path: Path) -> str:
 def of_files(folder: Path) -> dict[str, str]:
     """Relative POSIX path -> digest, for every file below `folder`, in sorted order; hidden files are left out."""
     found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {path.as_posix(): of_file(folder / path) for path in found if not any(part.startswith(".") for part in path.parts)}
+    return {
+        path.as_posix(): of_file(folder / path)
+        for path in found
+        if not any(part.startswith(".") for part in path.parts)
+    }
 
 
 def of_json(value: Any) -> str:

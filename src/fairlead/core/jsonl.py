@@ -18,7 +18,9 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json.loads(line, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: not valid JSON: {error}. Each line must be one JSON value.") from error
+            raise DataError(
+                f"{path}:{number}: not valid JSON: {error}. Each line must be one JSON value."
+            ) from error
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -30,7 +32,9 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                     text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     byte = f"byte {error.start} is 0x{raw[error.start]:02x}"
-                    raise DataError(f"{path}:{number}: not UTF-8 ({byte}). Convert the file, for example with iconv.") from error
+                    raise DataError(
+                        f"{path}:{number}: not UTF-8 ({byte}). Convert the file, for example with iconv."
+                    ) from error
                 if text.strip():
                     yield number, text
     except FileNotFoundError as error:

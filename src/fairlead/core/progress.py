@@ -34,7 +34,11 @@ class _Plain(Meter):
         now = time.monotonic()
         if now - self.shown_at >= PLAIN_INTERVAL_S:
             left = (now - self.started_at) / (self.done - self.start) * (self.total - self.done)
-            print(f"{self.title} {self.done}/{self.total}  {note}  {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{self.title} {self.done}/{self.total}  {note}  {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
             self.shown_at = now
 
 

@@ -28,11 +28,21 @@ def read_answers(path: Path) -> list[Answers]:
         prompt = parse_row("prompt", {"prompt": row.get("prompt")}, Where(str(path), number))
         assert isinstance(prompt, Prompt)
         completions, finished = row.get("completions"), row.get("finished")
-        if not isinstance(completions, list) or not isinstance(finished, list) or len(finished) != len(completions):
+        if (
+            not isinstance(completions, list)
+            or not isinstance(finished, list)
+            or len(finished) != len(completions)
+        ):
             raise DataError(
                 f"{path}:{number}: completions and finished must be lists of one length. Write such files with `fairlead sample`."
             )
-        found.append(Answers(prompt.prompt, tuple(_text(path, number, c) for c in completions), tuple(bool(f) for f in finished)))
+        found.append(
+            Answers(
+                prompt.prompt,
+                tuple(_text(path, number, c) for c in completions),
+                tuple(bool(f) for f in finished),
+            )
+        )
     if not found:
         raise DataError(f"{path}: holds no answers.")
     return found

@@ -86,9 +86,13 @@ def check_file(path: Path) -> CheckReport:
             continue
         assert kind is not None, "a record comes from a row of a known kind"
         (where, row), record = result
-        tally.unused.update(row.keys() - COLUMNS[kind] - (notes.COLUMNS if kind == "comparison" else frozenset()))
+        tally.unused.update(
+            row.keys() - COLUMNS[kind] - (notes.COLUMNS if kind == "comparison" else frozenset())
+        )
         _count(tally, record, where.line)
-    longer = LongerChosen(tally.num_longer, tally.num_shorter, tally.num_equal) if kind == "comparison" else None
+    longer = (
+        LongerChosen(tally.num_longer, tally.num_shorter, tally.num_equal) if kind == "comparison" else None
+    )
     return CheckReport(
         path=path,
         kind=kind,
@@ -125,7 +129,9 @@ class _Tally:
     problems: list[Problem] = field(default_factory=list)
     prompts: Counter[bytes] = field(default_factory=Counter)
     lines: dict[bytes, int] = field(default_factory=dict)  # digest of a row -> its first line
-    decided: dict[bytes, int] = field(default_factory=dict)  # digest of (prompt, chosen, rejected) -> its first line
+    decided: dict[bytes, int] = field(
+        default_factory=dict
+    )  # digest of (prompt, chosen, rejected) -> its first line
     repeated: list[tuple[int, int]] = field(default_factory=list)  # (line, earlier line)
     contradictions: list[tuple[int, int]] = field(default_factory=list)
     lengths: "dict[str, array[int]]" = field(default_factory=dict)

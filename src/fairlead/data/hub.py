@@ -19,16 +19,26 @@ PREFIX = "hf:"
 NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::([\w.\[\]%:+-]+))?")
 
 
-def read(source: str, load: Callable[..., Iterable[dict[str, Any]]] = datasets.load_dataset) -> Iterator[SourceRow]:
+def read(
+    source: str, load: Callable[..., Iterable[dict[str, Any]]] = datasets.load_dataset
+) -> Iterator[SourceRow]:
     """Every row of one split (`train` unless named), numbered from 1."""
     name, split = parse_name(source)
     path = f"{PREFIX}{name}:{split}"
     try:
         for number, row in enumerate(load(name, split=split, streaming=True), start=1):
-            yield SourceRow(Where(path, number), {column: _json_ready(value) for column, value in row.items()})
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:  # no network, no such data set, no such split
+            yield SourceRow(
+                Where(path, number), {column: _json_ready(value) for column, value in row.items()}
+            )
+    except (
+        OSError,
+        ValueError,
+        datasets.exceptions.DatasetsError,
+    ) as error:  # no network, no such data set, no such split
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise DataError(f"{path}: cannot be read: {reason}. Check the name, the split and the network.") from error
+        raise DataError(
+            f"{path}: cannot be read: {reason}. Check the name, the split and the network."
+        ) from error
 
 
 def parse_name(source: str) -> tuple[str, str]:

@@ -70,7 +70,12 @@ class ImportReport:
 
 
 def import_file(
-    rows: Iterable[SourceRow | Problem], out: Path, *, format: str | None = None, kind: str | None = None, drop: bool = False
+    rows: Iterable[SourceRow | Problem],
+    out: Path,
+    *,
+    format: str | None = None,
+    kind: str | None = None,
+    drop: bool = False,
 ) -> ImportReport:
     """Write `rows` to `out` as native rows of one kind; without a format or a kind, the rows' own.
 
@@ -94,7 +99,9 @@ def import_file(
     )
 
 
-def choose_format(rows: Iterable[SourceRow | Problem], format: str | None = None) -> tuple[str, Iterator[SourceRow | Problem]]:
+def choose_format(
+    rows: Iterable[SourceRow | Problem], format: str | None = None
+) -> tuple[str, Iterator[SourceRow | Problem]]:
     """The named format, or the one that most of the first rows look like; and all the rows, none lost to looking."""
     remaining = iter(rows)
     if format is not None:
@@ -107,12 +114,19 @@ def choose_format(rows: Iterable[SourceRow | Problem], format: str | None = None
         problems = [row for row in sample if isinstance(row, Problem)]
         if not problems:
             raise DataError("The source holds no rows, so there is nothing to import.")
-        raise bad_rows(problems, len(problems), len(problems), "No format can be guessed from them; name it with --format.")
+        raise bad_rows(
+            problems,
+            len(problems),
+            len(problems),
+            "No format can be guessed from them; name it with --format.",
+        )
     votes = Counter(name for row in good if (name := _first_format(row.value)) is not None)
     if not votes:
         where, row = good[0]
         columns = ", ".join(row) or "no columns"
-        raise DataError(f"{where}: no known format has {columns}. Rename the columns, or name one of {', '.join(FORMATS)} with --format.")
+        raise DataError(
+            f"{where}: no known format has {columns}. Rename the columns, or name one of {', '.join(FORMATS)} with --format."
+        )
     return votes.most_common(1)[0][0], chain(sample, remaining)
 
 
@@ -138,9 +152,21 @@ def as_kind(record: Record, kind: Kind, where: Where) -> Record:
         return Prompt(opening(record))
     if kind == "demonstration" and isinstance(record, Comparison):
         if record.tie == "bad":
-            fail(where, "tie", record.tie, "both answers are bad, so neither is worth imitating", "Drop the row with --drop.")
+            fail(
+                where,
+                "tie",
+                record.tie,
+                "both answers are bad, so neither is worth imitating",
+                "Drop the row with --drop.",
+            )
         return Demonstration(record.prompt, record.chosen)
-    fail(where, "", None, f"is a {given}, and a {kind} is wanted", "Import each kind into its own file with --kind.")
+    fail(
+        where,
+        "",
+        None,
+        f"is a {given}, and a {kind} is wanted",
+        "Import each kind into its own file with --kind.",
+    )
 
 
 def known_kind(name: str) -> Kind:
@@ -159,7 +185,9 @@ class _Tally:
     unused: set[str] = field(default_factory=set)
 
 
-def _native_rows(rows: Iterable[SourceRow | Problem], format: str, tally: _Tally) -> Iterator[dict[str, Any] | Problem]:
+def _native_rows(
+    rows: Iterable[SourceRow | Problem], format: str, tally: _Tally
+) -> Iterator[dict[str, Any] | Problem]:
     columns = FORMATS[format].COLUMNS
     seen: set[bytes] = set()
     for parsed in import_rows(rows, format):

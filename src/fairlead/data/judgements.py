@@ -17,19 +17,25 @@ class Usable(NamedTuple):
     num_no_use: int  # rows that nothing can be learned from: of weight 0, or without any of the aspects
 
 
-def usable(judgements: Sequence[Judgement], source: str, *, ties: bool, aspects: Sequence[str] = ()) -> Usable:
+def usable(
+    judgements: Sequence[Judgement], source: str, *, ties: bool, aspects: Sequence[str] = ()
+) -> Usable:
     """What a reward model can learn from; with `aspects`, only their judgements count.  Nothing at all is a DataError."""
     found: list[Judgement] = []
     num_ties = num_no_use = 0
     for record in judgements:
         is_tie = len(set(ranks(record))) == 1
         num_ties += is_tie
-        if weight_of(record) == 0 or (aspects and not any(name in judged_aspects(record) for name in aspects)):
+        if weight_of(record) == 0 or (
+            aspects and not any(name in judged_aspects(record) for name in aspects)
+        ):
             num_no_use += not is_tie
         elif aspects or not is_tie or (ties and isinstance(record, Comparison)):
             found.append(record)
     if num_ties == len(judgements) and not found:
-        raise DataError(f"{source}: all {len(judgements)} comparisons are ties; nothing can be learned from them here.")
+        raise DataError(
+            f"{source}: all {len(judgements)} comparisons are ties; nothing can be learned from them here."
+        )
     if not found:
         why = f"none judges {', '.join(aspects)}" if aspects else "their weight is 0, or they are ties"
         raise DataError(f"{source}: nothing can be learned from its {len(judgements)} rows: {why}.")

@@ -59,7 +59,9 @@ def _note(result: Parsed) -> tuple[Note, int]:
     unused = sum(row.get(name) is not None and not fit for name, fit in fits.items())
     listed: list[Any] = list(tags) if fits["tags"] and isinstance(tags, list) else []
     named = [family] if isinstance(family, str) else []
-    return Note(tuple(dict.fromkeys([*listed, *named])), first == "chosen" if fits["shown_first"] else None), unused
+    return Note(
+        tuple(dict.fromkeys([*listed, *named])), first == "chosen" if fits["shown_first"] else None
+    ), unused
 
 
 def _key(comparison: Comparison) -> Key:

@@ -38,7 +38,13 @@ def parse_row(kind: Kind, value: Row, where: Where) -> Record:
 def parse_demonstration(row: Row, where: Where) -> Demonstration:
     if row.get("messages") is not None:
         if row.get("prompt") is not None or row.get("completion") is not None:
-            fail(where, "messages", None, "stands beside prompt or completion", "Keep either messages or prompt and completion.")
+            fail(
+                where,
+                "messages",
+                None,
+                "stands beside prompt or completion",
+                "Keep either messages or prompt and completion.",
+            )
         turns = messages(row["messages"], "messages", where)
         check_turns(turns, "messages", where, first="user", last="assistant")
         return Demonstration(prompt=(), completion=turns)
@@ -46,14 +52,18 @@ def parse_demonstration(row: Row, where: Where) -> Demonstration:
 
 
 def parse_comparison(row: Row, where: Where) -> Comparison:
-    return comparison(prompt(row, where), completion(row, "chosen", where), completion(row, "rejected", where), row, where)
+    return comparison(
+        prompt(row, where), completion(row, "chosen", where), completion(row, "rejected", where), row, where
+    )
 
 
 def comparison(asked: Messages, chosen: Messages, rejected: Messages, row: Row, where: Where) -> Comparison:
     """A comparison of answers that are already parsed, with the optional columns of `row`."""
     tie = row.get("tie")
     if tie not in (None, "good", "bad"):
-        fail(where, "tie", tie, 'must be "good" or "bad"', "Say whether both answers are good or both are bad.")
+        fail(
+            where, "tie", tie, 'must be "good" or "bad"', "Say whether both answers are good or both are bad."
+        )
     if tie is None and _stripped(chosen) == _stripped(rejected):
         remedy = "Mark it a tie, or drop it with --drop."
         fail(where, "chosen", chosen[-1].content, "chosen and rejected are equal", remedy)
@@ -74,11 +84,29 @@ def comparison(asked: Messages, chosen: Messages, rejected: Messages, row: Row, 
 def parse_ranking(row: Row, where: Where) -> Ranking:
     answers, ranks = required(row, "completions", where), required(row, "ranks", where)
     if not isinstance(answers, list) or len(answers) < 2:
-        fail(where, "completions", answers, "is not a list of two or more answers", "Each answer is a list of messages.")
+        fail(
+            where,
+            "completions",
+            answers,
+            "is not a list of two or more answers",
+            "Each answer is a list of messages.",
+        )
     if not isinstance(ranks, list) or not all(type(rank) is int for rank in ranks):
-        fail(where, "ranks", ranks, "is not a list of whole numbers", "Give each answer a rank; lower is better, ties are equal.")
+        fail(
+            where,
+            "ranks",
+            ranks,
+            "is not a list of whole numbers",
+            "Give each answer a rank; lower is better, ties are equal.",
+        )
     if len(ranks) != len(answers):
-        fail(where, "ranks", ranks, f"has {len(ranks)} ranks for {len(answers)} completions", "Give each answer one rank.")
+        fail(
+            where,
+            "ranks",
+            ranks,
+            f"has {len(ranks)} ranks for {len(answers)} completions",
+            "Give each answer one rank.",
+        )
     parsed = []
     for index, answer in enumerate(answers):
         turns = messages(answer, f"completions[{index}]", where)
@@ -90,28 +118,69 @@ def parse_ranking(row: Row, where: Where) -> Ranking:
 def parse_rating(row: Row, where: Where) -> Rating:
     score, by_aspect = number(row, "score", where, low=0.0, high=1.0), aspects(row, where, low=0.0, high=1.0)
     if score is None and by_aspect is None:
-        fail(where, "score", None, "is missing, and so is aspects", "Give a score from 0 to 1, or one for each aspect.")
-    return Rating(prompt=prompt(row, where), completion=completion(row, "completion", where), score=score, aspects=by_aspect)
+        fail(
+            where,
+            "score",
+            None,
+            "is missing, and so is aspects",
+            "Give a score from 0 to 1, or one for each aspect.",
+        )
+    return Rating(
+        prompt=prompt(row, where),
+        completion=completion(row, "completion", where),
+        score=score,
+        aspects=by_aspect,
+    )
 
 
 def parse_binary(row: Row, where: Where) -> Binary:
     label = required(row, "label", where)
     if not isinstance(label, bool):
-        fail(where, "label", label, "is not true or false", "Write true for a good answer and false for a bad one.")
+        fail(
+            where,
+            "label",
+            label,
+            "is not true or false",
+            "Write true for a good answer and false for a bad one.",
+        )
     return Binary(prompt=prompt(row, where), completion=completion(row, "completion", where), label=label)
 
 
 def parse_stepwise(row: Row, where: Where) -> Stepwise:
     steps, labels = required(row, "completions", where), required(row, "labels", where)
     if not isinstance(steps, list) or not steps:
-        fail(where, "completions", steps, "is not a list of steps", "Each step is a text; together they are one answer.")
+        fail(
+            where,
+            "completions",
+            steps,
+            "is not a list of steps",
+            "Each step is a text; together they are one answer.",
+        )
     for index, step in enumerate(steps):
         if not isinstance(step, str):
-            fail(where, f"completions[{index}]", step, "is not a string", "Each step is a text, not a list of messages.")
+            fail(
+                where,
+                f"completions[{index}]",
+                step,
+                "is not a string",
+                "Each step is a text, not a list of messages.",
+            )
         if not step.strip():
-            fail(where, f"completions[{index}]", step, "the step is empty", "Take it out with its label, or drop the row with --drop.")
+            fail(
+                where,
+                f"completions[{index}]",
+                step,
+                "the step is empty",
+                "Take it out with its label, or drop the row with --drop.",
+            )
     if not isinstance(labels, list) or not all(isinstance(label, bool) for label in labels):
-        fail(where, "labels", labels, "is not a list of true and false", "Give each step true where it is right, false where it is wrong.")
+        fail(
+            where,
+            "labels",
+            labels,
+            "is not a list of true and false",
+            "Give each step true where it is right, false where it is wrong.",
+        )
     if len(labels) != len(steps):
         remedy = "Give each step one label; cut off the steps that nobody judged."
         fail(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
@@ -122,7 +191,9 @@ def parse_prompt(row: Row, where: Where) -> Prompt:
     tags = row.get("tags")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
         fail(where, "tags", tags, "is not a list of strings", 'Write for example ["maths", "easy"].')
-    return Prompt(prompt=prompt(row, where), reference=optional_text(row, "reference", where), tags=tuple(tags or ()))
+    return Prompt(
+        prompt=prompt(row, where), reference=optional_text(row, "reference", where), tags=tuple(tags or ())
+    )
 
 
 PARSERS: Mapping[Kind, Callable[[Row, Where], Record]] = {
@@ -151,7 +222,13 @@ def completion(row: Row, column: str, where: Where) -> Messages:
 def messages(value: object, field: str, where: Where) -> Messages:
     """The messages of one column; their order is `check_turns`'s business."""
     if isinstance(value, str):
-        fail(where, field, value, "is a string, not a list of messages", "Convert the file with `fairlead data import`.")
+        fail(
+            where,
+            field,
+            value,
+            "is a string, not a list of messages",
+            "Convert the file with `fairlead data import`.",
+        )
     if not isinstance(value, list) or not value:
         fail(where, field, value, "is not a list of messages", 'Write [{"role": "user", "content": "…"}, …].')
     return tuple(_message(item, f"{field}[{index}]", where) for index, item in enumerate(value))
@@ -165,10 +242,22 @@ def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last:
             continue
         if turn.role != expected:
             remedy = "A system message may come first; then user and assistant take turns."
-            fail(where, f"{field}[{index}].role", turn.role, f"wrong role order: {expected} is expected here", remedy)
+            fail(
+                where,
+                f"{field}[{index}].role",
+                turn.role,
+                f"wrong role order: {expected} is expected here",
+                remedy,
+            )
         if not turn.content.strip():
             what = "the answer" if turn.role == "assistant" else "the user's turn"
-            fail(where, f"{field}[{index}].content", turn.content, f"{what} is empty", "Fill it in, or drop the row with --drop.")
+            fail(
+                where,
+                f"{field}[{index}].content",
+                turn.content,
+                f"{what} is empty",
+                "Fill it in, or drop the row with --drop.",
+            )
         expected = "user" if expected == "assistant" else "assistant"
     if turns[-1].role != last:
         fail(
@@ -214,7 +303,11 @@ def aspects(row: Row, where: Where, *, low: float, high: float) -> dict[str, flo
         return None
     if not isinstance(value, dict):
         fail(where, "aspects", value, "is not an object", 'Write for example {"helpful": 1}.')
-    found = {name: _number(each, f"aspects.{name}", where, low=low, high=high) for name, each in value.items() if each is not None}
+    found = {
+        name: _number(each, f"aspects.{name}", where, low=low, high=high)
+        for name, each in value.items()
+        if each is not None
+    }
     return found or None
 
 
@@ -238,7 +331,9 @@ def _message(value: object, field: str, where: Where) -> Message:
             fail(where, f"{field}.{key}", value[key], "tools cannot be trained", "Drop the row with --drop.")
     if value.get("weight") not in (None, 1):
         remedy = "Put what is not to be trained into prompt and the rest into completion."
-        fail(where, f"{field}.weight", value["weight"], "weights of single messages are not supported", remedy)
+        fail(
+            where, f"{field}.weight", value["weight"], "weights of single messages are not supported", remedy
+        )
     role, content = value.get("role"), value.get("content")
     if role not in ROLES:
         fail(where, f"{field}.role", role, "is not a role", f"Roles are {', '.join(ROLES)}.")

@@ -34,7 +34,12 @@ class Problem:
     row: object = None  # the whole row as it was read, for whoever sets it aside; text where it is no JSON
 
     def __str__(self) -> str:
-        parts = [f"{self.path}:{self.line}", self.field, "" if self.value is None else shorten(self.value), self.why]
+        parts = [
+            f"{self.path}:{self.line}",
+            self.field,
+            "" if self.value is None else shorten(self.value),
+            self.why,
+        ]
         return f"{': '.join(part for part in parts if part)}. {self.remedy}"
 
 

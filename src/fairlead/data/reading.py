@@ -14,7 +14,18 @@ from fairlead.core.errors import DataError
 from fairlead.data import sources
 from fairlead.data.parsing import parse_row
 from fairlead.data.problem import MAX_SHOWN, BadRow, Problem, bad_rows
-from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Prompt, Ranking, Rating, Record, Stepwise, kind_of
+from fairlead.data.records import (
+    Binary,
+    Comparison,
+    Demonstration,
+    Kind,
+    Prompt,
+    Ranking,
+    Rating,
+    Record,
+    Stepwise,
+    kind_of,
+)
 from fairlead.data.sources import SourceRow
 
 NUM_SAMPLE = 100  # rows that a file's kind is guessed from
@@ -92,7 +103,9 @@ def guess_kind(path: Path) -> tuple[Kind | None, Iterator[SourceRow | Problem]]:
     sample = list(islice(rows, NUM_SAMPLE))
     if not sample:
         raise DataError(f"{path}: holds no rows.")
-    votes = Counter(kind for row in sample if isinstance(row, SourceRow) and (kind := kind_of(row.value)) is not None)
+    votes = Counter(
+        kind for row in sample if isinstance(row, SourceRow) and (kind := kind_of(row.value)) is not None
+    )
     return (votes.most_common(1)[0][0] if votes else None), chain(sample, rows)
 
 
@@ -106,9 +119,21 @@ def _record(row: SourceRow, kind: Kind | None) -> Record:
     own = kind_of(value)
     if kind is None:
         columns = ", ".join(value) or "none"
-        raise BadRow(Problem(*where, "", None, f"no kind of row has these columns: {columns}", "Use `fairlead data import`."))
+        raise BadRow(
+            Problem(
+                *where,
+                "",
+                None,
+                f"no kind of row has these columns: {columns}",
+                "Use `fairlead data import`.",
+            )
+        )
     record = parse_row(kind, value, where)
     # Any row with a prompt can serve as a prompt, but a rating, say, must not pass for a demonstration.
     if own != kind and kind != "prompt":
-        raise BadRow(Problem(*where, "", None, f"is a {own} among {_several(kind)}", "Keep each kind in a file of its own."))
+        raise BadRow(
+            Problem(
+                *where, "", None, f"is a {own} among {_several(kind)}", "Keep each kind in a file of its own."
+            )
+        )
     return record

@@ -127,7 +127,8 @@ CLASSES: Mapping[Kind, type[Record]] = {
 }
 
 COLUMNS: Mapping[Kind, frozenset[str]] = {
-    kind: frozenset(field.name for field in fields(record_class)) | ({"messages"} if kind == "demonstration" else set())
+    kind: frozenset(field.name for field in fields(record_class))
+    | ({"messages"} if kind == "demonstration" else set())
     for kind, record_class in CLASSES.items()
 }
 
@@ -166,7 +167,11 @@ def opening(record: Record) -> Messages:
     """The prompt; of a whole conversation, what comes before its first answer."""
     if record.prompt:
         return record.prompt
-    return tuple(takewhile(lambda message: message.role != "assistant", record.completion)) if isinstance(record, Demonstration) else ()
+    return (
+        tuple(takewhile(lambda message: message.role != "assistant", record.completion))
+        if isinstance(record, Demonstration)
+        else ()
+    )
 
 
 def prompt_text(record: Record) -> str:

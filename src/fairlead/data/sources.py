@@ -29,7 +29,9 @@ def read(path: Path) -> Iterator[SourceRow | Problem]:
     """Every row of the file in order; blank lines are passed over.  A file that cannot be read at all is a DataError."""
     kind = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
     if kind.removesuffix(".gz") not in (".jsonl", ".json"):
-        raise DataError(f"{path}: cannot tell how to read it. Files are .jsonl or .json, or .gz of these; data sets are hf:OWNER/NAME.")
+        raise DataError(
+            f"{path}: cannot tell how to read it. Files are .jsonl or .json, or .gz of these; data sets are hf:OWNER/NAME."
+        )
     try:
         with closing(_open(path)) as file:
             if kind.startswith(".jsonl"):
@@ -92,7 +94,9 @@ def _items(raw: bytes, path: str) -> Iterator[SourceRow | Problem]:
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: not valid JSON: {error}. Nothing after it can be read.") from error
+            raise DataError(
+                f"{path}:{line}: not valid JSON: {error}. Nothing after it can be read."
+            ) from error
         yield _row(Where(path, line), value, text[at:end])
         end = _skip_space(text, end)
         if text.startswith("]", end):
@@ -107,7 +111,9 @@ def _items(raw: bytes, path: str) -> Iterator[SourceRow | Problem]:
 
 def _row(where: Where, value: object, text: str) -> SourceRow | Problem:
     if not isinstance(value, dict):
-        return Problem(where.path, where.line, "", value, f"is a JSON {_type_name(value)}, not an object", REMEDY, value)
+        return Problem(
+            where.path, where.line, "", value, f"is a JSON {_type_name(value)}, not an object", REMEDY, value
+        )
     if re.search(r"\\u[dD][89a-fA-F]", text) and not _can_be_written(value):
         why = "holds half a surrogate pair, which is no character"
         return Problem(where.path, where.line, "", text, why, "Repair the text.", text)

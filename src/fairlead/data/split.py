@@ -66,12 +66,16 @@ def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: flo
 
 
 def is_held_out(record: Record, *, held_out: float, seed: int) -> bool:
-    return derive(seed, "split", prompt_text(record)) < held_out * 2**63  # `derive` draws evenly from 0 .. 2**63 - 1
+    return (
+        derive(seed, "split", prompt_text(record)) < held_out * 2**63
+    )  # `derive` draws evenly from 0 .. 2**63 - 1
 
 
 def check_share(held_out: float) -> None:
     if not 0 < held_out < 1:
-        raise ConfigError(f"held_out = {held_out!r}: must lie between 0 and 1; 0.1 holds out about every tenth prompt.")
+        raise ConfigError(
+            f"held_out = {held_out!r}: must lie between 0 and 1; 0.1 holds out about every tenth prompt."
+        )
 
 
 def _check_sides(num_train: int, num_held_out: int, *, held_out: float, seed: int) -> None:

@@ -31,5 +31,7 @@ def _conversation(where: Where, row: object) -> Messages:
 def _text(path: Path, number: int, row: object) -> str:
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{path}:{number}: text: a string that is not empty is expected. Remove the row, or give it text.")
+        raise DataError(
+            f"{path}:{number}: text: a string that is not empty is expected. Remove the row, or give it text."
+        )
     return text

@@ -50,7 +50,9 @@ def write_rows(rows: Iterable[dict[str, Any] | Problem], out: Path, *, drop: boo
             if bad is not None:
                 bad.write((jsonl.dumps(_rejection(row)) + "\n").encode("utf-8"))
         if num_bad and not drop:
-            raise bad_rows(problems, num_bad, num_bad + num_written, "Nothing was written. Set them aside with --drop.")
+            raise bad_rows(
+                problems, num_bad, num_bad + num_written, "Nothing was written. Set them aside with --drop."
+            )
         if num_bad and not num_written:
             raise bad_rows(problems, num_bad, num_bad, "Nothing was written, because no row is left.")
         if not num_written:

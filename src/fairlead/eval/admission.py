@@ -19,14 +19,21 @@ from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
 from fairlead.eval.verdict import Decision
 from fairlead.model.ensemble import members_of
-from fairlead.model.gate import REPORT
-from fairlead.model.heads import load_reward_model
+from fairlead.model.reward_model import load_reward_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train.admission_gate import REPORT
 
 
 def examine(
-    reference: str, pairs: Pairs, *, micro_tokens: int, source: str, max_tokens: int = 0, drop: bool = False, trained: Trained | None = None
+    reference: str,
+    pairs: Pairs,
+    *,
+    micro_tokens: int,
+    source: str,
+    max_tokens: int = 0,
+    drop: bool = False,
+    trained: Trained | None = None,
 ) -> dict[str, Any]:
     """The report of the reward model in a folder, its members included; ready for JSON."""
     model = load_reward_model(reference)
@@ -40,27 +47,50 @@ def examine(
             f"{longest} tokens that the model takes. Leave them out with --drop."
         )
     if not fits:
-        raise DataError(f"{source}: none of its {len(encoded)} pairs fits into the {longest} tokens that the model takes.")
+        raise DataError(
+            f"{source}: none of its {len(encoded)} pairs fits into the {longest} tokens that the model takes."
+        )
     rows = [one for one in encoded if one is not None]
     kept = Pairs([pairs.held_out[i] for i in fits], pairs.train, pairs.notes, pairs.seed)
 
     first_scores = scoring.score(model, rows, micro_tokens)
     gap, num_rows = scoring.batch_gap(model, rows, micro_tokens)
     head = scoring.head_checks(model, first_scores, trained)
-    members = [first_scores, *(scoring.score(load_reward_model(member), rows, micro_tokens) for member in members_of(reference)[1:])]
-    return _report(kept, members, {"head": head, "batches": {"gap": gap / first_scores.spread, "n": num_rows}}, len(encoded) - len(fits))
+    members = [
+        first_scores,
+        *(
+            scoring.score(load_reward_model(member), rows, micro_tokens)
+            for member in members_of(reference)[1:]
+        ),
+    ]
+    return _report(
+        kept,
+        members,
+        {"head": head, "batches": {"gap": gap / first_scores.spread, "n": num_rows}},
+        len(encoded) - len(fits),
+    )
 
 
-def _report(pairs: Pairs, members: list[Scores], numbers: Mapping[str, Any], num_dropped: int) -> dict[str, Any]:
+def _report(
+    pairs: Pairs, members: list[Scores], numbers: Mapping[str, Any], num_dropped: int
+) -> dict[str, Any]:
     not_finite = sum(member.num_not_finite for member in members)
-    found: dict[str, Any] = {"pairs": len(pairs.held_out), "prompts": len(set(pairs.prompts)), "dropped": num_dropped}
+    found: dict[str, Any] = {
+        "pairs": len(pairs.held_out),
+        "prompts": len(set(pairs.prompts)),
+        "dropped": num_dropped,
+    }
     found |= {"not_finite": not_finite, "notes_unused": pairs.notes.num_unused}
     found["not_measured"] = ["everything that needs scores"] if not_finite else []
     if not not_finite:
         pooled = scoring.mean_of(members)
         found |= numbers
         found |= evidence.figures(pairs, pooled.chosen, pooled.rejected)
-        apart = evidence.disagreement(pairs, [(one.chosen, one.rejected) for one in members]) if len(members) > 1 else None
+        apart = (
+            evidence.disagreement(pairs, [(one.chosen, one.rejected) for one in members])
+            if len(members) > 1
+            else None
+        )
         found |= {"ensemble": apart, "not_measured": _not_measured(found, apart)}
     decision = verdict.decide(found)
     return {"verdict": decision.verdict, "reasons": decision.reasons, "warnings": decision.warnings, **found}
@@ -70,19 +100,34 @@ def _not_measured(found: Mapping[str, Any], ensemble: Mapping[str, Any] | None) 
     """What the reader could otherwise take for fine."""
     missing = {
         "whether the head survives saving: that is seen where a model is trained": found["head"] is None,
-        "position only: no row says which answer was shown first (shown_first)": found["baselines"]["position_only"] is None,
-        "the ceiling that people's disagreement sets: no pair was judged by two named raters": found["ceiling"] is None,
+        "position only: no row says which answer was shown first (shown_first)": found["baselines"][
+            "position_only"
+        ]
+        is None,
+        "the ceiling that people's disagreement sets: no pair was judged by two named raters": found[
+            "ceiling"
+        ]
+        is None,
         "disagreement: the model is no ensemble": ensemble is None,
     }
     return [what for what, absent in missing.items() if absent]
 
 
 def write(folder: Path, report: Mapping[str, Any]) -> None:
-    files.write_text(folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    files.write_text(
+        folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    )
 
 
 def publish(
-    run: Run, save: Callable[[Path], None], pairs: Pairs, trained: Trained, *, more: Mapping[str, Any], micro_tokens: int, source: str
+    run: Run,
+    save: Callable[[Path], None],
+    pairs: Pairs,
+    trained: Trained,
+    *,
+    more: Mapping[str, Any],
+    micro_tokens: int,
+    source: str,
 ) -> Artifact:
     """Save a trained model, examine what was saved, and publish it with its report, whatever the verdict: a refusal is evidence too.
 

@@ -30,7 +30,9 @@ class Pairs:
     """What a model is examined on, without ties; it must not have been trained on `held_out`."""
 
     held_out: Sequence[Comparison]
-    train: Sequence[Comparison] | None  # what baselines learn from; None: each half of the held-out prompts teaches those of the other
+    train: (
+        Sequence[Comparison] | None
+    )  # what baselines learn from; None: each half of the held-out prompts teaches those of the other
     notes: Notes
     seed: int
 
@@ -41,7 +43,12 @@ class Pairs:
     @property
     def halves(self) -> list[bool]:
         """Whether each held-out pair is in the first half; all pairs of a prompt are in the same."""
-        place = {prompt: k for k, prompt in enumerate(sorted(set(self.prompts), key=lambda text: seeds.derive(self.seed, "half", text)))}
+        place = {
+            prompt: k
+            for k, prompt in enumerate(
+                sorted(set(self.prompts), key=lambda text: seeds.derive(self.seed, "half", text))
+            )
+        }
         return [place[prompt] % 2 == 0 for prompt in self.prompts]
 
 
@@ -86,18 +93,28 @@ def _baselines(pairs: Pairs, credit: Vector) -> dict[str, Any]:
     def words(train: Sequence[Comparison], held_out: Sequence[Comparison]) -> Vector:
         if len(train) < 2:  # too few to learn a word from
             return numpy.full(len(held_out), 0.5)
-        return baseline.bag_of_words([texts(one) for one in train], [texts(one) for one in held_out], seed=pairs.seed)
+        return baseline.bag_of_words(
+            [texts(one) for one in train], [texts(one) for one in held_out], seed=pairs.seed
+        )
 
     known = any(one is not None for one in first(pairs.held_out))
-    return {"length_only": judged(length), "position_only": judged(position) if known else None, "bag_of_words": judged(words)}
+    return {
+        "length_only": judged(length),
+        "position_only": judged(position) if known else None,
+        "bag_of_words": judged(words),
+    }
 
 
-def _on_the_other_half(pairs: Pairs, rule: Callable[[Sequence[Comparison], Sequence[Comparison]], Vector]) -> Vector:
+def _on_the_other_half(
+    pairs: Pairs, rule: Callable[[Sequence[Comparison], Sequence[Comparison]], Vector]
+) -> Vector:
     found = numpy.empty(len(pairs.held_out))
     halves = numpy.array(pairs.halves)
     for side in (halves, ~halves):
         if side.any():
-            inside, outside = ([pairs.held_out[i] for i in numpy.flatnonzero(which).tolist()] for which in (side, ~side))
+            inside, outside = (
+                [pairs.held_out[i] for i in numpy.flatnonzero(which).tolist()] for which in (side, ~side)
+            )
             found[side] = rule(outside, inside)
     return found
 
@@ -112,7 +129,10 @@ def _slices(pairs: Pairs, credit: Vector) -> list[dict[str, Any]]:
     found = []
     for kind, groups in by_kind.items():
         largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))[:MOST_SLICES]
-        found += [{"by": kind, "name": name, "accuracy": _share(credit[rows], [prompts[i] for i in rows])} for name, rows in largest]
+        found += [
+            {"by": kind, "name": name, "accuracy": _share(credit[rows], [prompts[i] for i in rows])}
+            for name, rows in largest
+        ]
     return found
 
 
@@ -120,7 +140,9 @@ def _groups(one: Comparison, notes: Notes) -> list[tuple[str, str]]:
     """The slices that a pair belongs to: (kind, name)."""
     chosen, rejected = map(len, texts(one))
     like = abs(chosen - rejected) <= LIKE_LENGTH * max(chosen, rejected)
-    found = [("length", "of like length" if like else "chosen longer" if chosen > rejected else "chosen shorter")]
+    found = [
+        ("length", "of like length" if like else "chosen longer" if chosen > rejected else "chosen shorter")
+    ]
     if one.margin is not None:
         found.append(("margin", "below 1" if one.margin < 1 else "1 to 2" if one.margin < 2 else "2 to 3"))
     if one.rater is not None:
@@ -136,7 +158,9 @@ def _calibration(pairs: Pairs, margins: Vector) -> dict[str, Any]:
         "temperature": calibration.fit_temperature(margins.tolist()),
         "error_before": calibration.error(plain),
         "error": None if found is None else calibration.error(found),
-        "chance_error": None if found is None else calibration.chance_error(found, pairs.prompts, seed=pairs.seed),
+        "chance_error": None
+        if found is None
+        else calibration.chance_error(found, pairs.prompts, seed=pairs.seed),
         "loss": None if found is None else float(-numpy.log(numpy.maximum(found, 1e-300)).mean()),
         "bins": [] if found is None else [one._asdict() for one in calibration.bins(found, pairs.prompts)],
     }
@@ -152,9 +176,13 @@ def _length(pairs: Pairs, chosen: Sequence[float], rejected: Sequence[float]) ->
     scores = numpy.array([chosen, rejected], dtype=numpy.float64).T
     score_gaps, size_gaps = scores[:, 0] - scores[:, 1], sizes[:, 0] - sizes[:, 1]
     return {
-        "all_answers": _correlation(pairs, lambda rows: _cosine(_centred(scores[rows].ravel()), _centred(sizes[rows].ravel()))),
+        "all_answers": _correlation(
+            pairs, lambda rows: _cosine(_centred(scores[rows].ravel()), _centred(sizes[rows].ravel()))
+        ),
         "inside_pairs": _correlation(pairs, lambda rows: _cosine(score_gaps[rows], size_gaps[rows])),
-        "given_choice": _correlation(pairs, lambda rows: _cosine(_centred(score_gaps[rows]), _centred(size_gaps[rows]))),
+        "given_choice": _correlation(
+            pairs, lambda rows: _cosine(_centred(score_gaps[rows]), _centred(size_gaps[rows]))
+        ),
     }
 
 

@@ -16,7 +16,7 @@ from fairlead.data.reading import read_comparisons
 from fairlead.data.split import split_by_prompt
 from fairlead.eval import admission, evidence
 from fairlead.eval.evidence import Pairs
-from fairlead.model.rows import decided
+from fairlead.examples.pairs import decided
 from fairlead.rollout.rewards import is_rule
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -36,7 +36,12 @@ class Config:
     seed: int = 0  # of halves, baselines and resampling
 
     def __post_init__(self) -> None:
-        require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "must not be negative; 0 means the model's own context")
+        require(
+            self.max_tokens >= 0,
+            "max_tokens",
+            self.max_tokens,
+            "must not be negative; 0 means the model's own context",
+        )
         require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
 
 
@@ -50,7 +55,9 @@ def main(config: Config, run: Run) -> Artifact:
     rows = read_comparisons(path)
     compared = decided(rows, config.comparisons)
     learned = _trained_with(run)
-    train, held_out = split_by_prompt(compared, held_out=learned[0], seed=learned[1]) if learned else (None, compared)
+    train, held_out = (
+        split_by_prompt(compared, held_out=learned[0], seed=learned[1]) if learned else (None, compared)
+    )
     report = admission.examine(
         run.model_path("model"),
         Pairs(held_out, train, read_notes(path), config.seed),
@@ -60,7 +67,12 @@ def main(config: Config, run: Run) -> Artifact:
         drop=config.drop,
     )
     meter.flush()
-    counts = {"pairs": report["pairs"], "prompts": report["prompts"], "ties": len(rows) - len(compared), "dropped": report["dropped"]}
+    counts = {
+        "pairs": report["pairs"],
+        "prompts": report["prompts"],
+        "ties": len(rows) - len(compared),
+        "dropped": report["dropped"],
+    }
     metrics = evidence.manifest_metrics(report) | counts
     return run.publish(lambda folder: admission.write(folder, report), metrics=metrics)
 
@@ -68,6 +80,8 @@ def main(config: Config, run: Run) -> Artifact:
 def _trained_with(run: Run) -> tuple[float, int] | None:
     """Share and seed of the split, where the model was trained on these very comparisons."""
     model = run.inputs["model"].artifact
-    if model is None or run.inputs["comparisons"].digest not in {one.digest for one in model.manifest.parents if one.role == "comparisons"}:
+    if model is None or run.inputs["comparisons"].digest not in {
+        one.digest for one in model.manifest.parents if one.role == "comparisons"
+    }:
         return None
     return float(model.manifest.config["held_out"]), model.manifest.seed

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.model.gate import Verdict
+from fairlead.train.admission_gate import Verdict
 
 # ---- refuse
 
@@ -56,7 +56,9 @@ def decide_steps(figures: Mapping[str, Any]) -> Decision:
             "It has learned nothing else: bring more answers, or train longer."
         )
     elif (lead["low"] or 0) <= 0:
-        warnings.append("It is not shown to be better than a rule that does not read the steps. More held-out prompts would tell.")
+        warnings.append(
+            "It is not shown to be better than a rule that does not read the steps. More held-out prompts would tell."
+        )
     if prompts < FEW_PROMPTS:
         warnings.append(_few(prompts))
     if figures["calibration_error"] > max(MOST_CALIBRATION_ERROR, figures["chance_error"]):
@@ -92,7 +94,10 @@ def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:
             f"Its accuracy of {_share(accuracy)} on pairs that it never saw is not shown to be better than a coin. "
             "Hold more prompts out, bring more comparisons, or look at how people labelled them."
         )
-    for name, what in (("length_only", "looking at length alone"), ("position_only", "always choosing the same side")):
+    for name, what in (
+        ("length_only", "looking at length alone"),
+        ("position_only", "always choosing the same side"),
+    ):
         baseline = figures["baselines"][name]
         # One that is no better than a coin shows nothing; what is not above it was refused for that already.
         if baseline is not None and COIN < baseline["value"] >= accuracy["value"]:
@@ -114,20 +119,34 @@ def _warnings(figures: Mapping[str, Any]) -> Iterator[str]:
     if figures["not_finite"]:
         return
     accuracy = figures["accuracy"]
-    for name, what in (("length_only", "length"), ("position_only", "position"), ("bag_of_words", "counted words")):
+    for name, what in (
+        ("length_only", "length"),
+        ("position_only", "position"),
+        ("bag_of_words", "counted words"),
+    ):
         baseline = figures["baselines"][name]
-        if baseline is not None and accuracy["value"] > baseline["value"] and (baseline["lead"]["low"] or 0) <= 0:
+        if (
+            baseline is not None
+            and accuracy["value"] > baseline["value"]
+            and (baseline["lead"]["low"] or 0) <= 0
+        ):
             yield f"It is not shown to be better than a rule that knows {what} only ({_share(baseline)}). More held-out prompts would tell."
     calibration = figures["calibration"]
     if calibration["temperature"] is None:
         yield "No temperature makes probabilities of its margins: on average they point the wrong way. Use its order only."
-    elif calibration["error"] is not None and calibration["error"] > max(MOST_CALIBRATION_ERROR, calibration["chance_error"]):
+    elif calibration["error"] is not None and calibration["error"] > max(
+        MOST_CALIBRATION_ERROR, calibration["chance_error"]
+    ):
         yield (
             f"Its probabilities are off by {calibration['error']:.3f} on average after a temperature was fitted "
             f"(by chance up to {calibration['chance_error']:.3f}). Do not read its margins as probabilities."
         )
     length = figures["length"]["given_choice"]
-    if length is not None and abs(length["value"]) > MOST_LENGTH_CORRELATION and figures["pairs"] >= FEW_IN_SLICE:
+    if (
+        length is not None
+        and abs(length["value"]) > MOST_LENGTH_CORRELATION
+        and figures["pairs"] >= FEW_IN_SLICE
+    ):
         way = "longer" if length["value"] > 0 else "shorter"
         yield (
             f"It pays for {way} answers beyond what people chose (correlation {length['value']:.2f} inside pairs). "
@@ -150,7 +169,9 @@ def _warnings(figures: Mapping[str, Any]) -> Iterator[str]:
 
 def _few(prompts: int) -> str:
     counted = f"{prompts} prompt{'' if prompts == 1 else 's'}"
-    return f"It was examined on {counted} only; below {FEW_PROMPTS} an accuracy is hardly known. Hold more out."
+    return (
+        f"It was examined on {counted} only; below {FEW_PROMPTS} an accuracy is hardly known. Hold more out."
+    )
 
 
 def _share(interval: Mapping[str, Any]) -> str:

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, ForeignKey, Integer, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from fairlead.labels import events
 from fairlead.labels.database import metadata, moment, stamp
@@ -33,7 +45,9 @@ invite = Table(
     Column("id", Integer, primary_key=True),
     Column("secret_hash", String(64), nullable=False, unique=True),
     Column("campaign_id", Integer, ForeignKey("campaign.id"), index=True),  # none: a role in the whole studio
-    Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE")),  # who gets in again with it; nobody else can
+    Column(
+        "person_id", Integer, ForeignKey("person.id", ondelete="CASCADE")
+    ),  # who gets in again with it; nobody else can
     Column("role", String(20)),
     Column("uses_left", Integer, nullable=False),
     Column("uses", Integer, nullable=False),
@@ -66,7 +80,9 @@ MOST_TOKENS = 50  # of one person
 @dataclass(frozen=True)
 class Invite:
     id: int
-    role: str | None  # one of CAMPAIGN_ROLES with a campaign, of STUDIO_ROLES without; None for who only gets in again
+    role: (
+        str | None
+    )  # one of CAMPAIGN_ROLES with a campaign, of STUDIO_ROLES without; None for who only gets in again
     campaign_id: int | None
     person_id: int | None
     uses_left: int
@@ -100,19 +116,27 @@ def start_session(connection: Connection, one: Person, *, days: int, at: str) ->
     secret = secrets.token_urlsafe(32)
     connection.execute(delete(login_session).where(login_session.c.expires_at <= at))
     connection.execute(
-        insert(login_session).values(secret_hash=_hash(secret), person_id=one.id, created_at=at, expires_at=_later(at, days=days))
+        insert(login_session).values(
+            secret_hash=_hash(secret), person_id=one.id, created_at=at, expires_at=_later(at, days=days)
+        )
     )
     return secret
 
 
 def session_person(connection: Connection, secret: str, *, at: str) -> tuple[int, str] | None:
     """Whose session it is and when it ends; None where it has ended."""
-    row = connection.execute(select(login_session).where(login_session.c.secret_hash == _hash(secret))).one_or_none()
+    row = connection.execute(
+        select(login_session).where(login_session.c.secret_hash == _hash(secret))
+    ).one_or_none()
     return (row.person_id, row.expires_at) if row and at < row.expires_at else None
 
 
 def prolong_session(connection: Connection, secret: str, *, days: int, at: str) -> None:
-    connection.execute(update(login_session).where(login_session.c.secret_hash == _hash(secret)).values(expires_at=_later(at, days=days)))
+    connection.execute(
+        update(login_session)
+        .where(login_session.c.secret_hash == _hash(secret))
+        .values(expires_at=_later(at, days=days))
+    )
 
 
 def end_session(connection: Connection, secret: str) -> None:
@@ -161,7 +185,12 @@ def make_invite(
     }  # fmt: skip
     made = _invite(connection.execute(insert(invite).values(values).returning(invite)).one())
     events.append(
-        connection, verb="invite.made", actor=by, campaign=campaign_id, subject=f"invite:{made.id}", body={"role": role, "uses": uses}
+        connection,
+        verb="invite.made",
+        actor=by,
+        campaign=campaign_id,
+        subject=f"invite:{made.id}",
+        body={"role": role, "uses": uses},
     )
     return made, secret
 
@@ -169,34 +198,53 @@ def make_invite(
 def find_invite(connection: Connection, secret: str, *, at: str) -> Invite:
     row = connection.execute(select(invite).where(invite.c.secret_hash == _hash(secret))).one_or_none()
     if row is None or not _invite(row).open_at(at):
-        raise NotFound("this link does not work any more: it has expired, was used up or was withdrawn. Ask for another one.")
+        raise NotFound(
+            "this link does not work any more: it has expired, was used up or was withdrawn. Ask for another one."
+        )
     return _invite(row)
 
 
 def use_invite(connection: Connection, secret: str, *, at: str) -> Invite:
     """One use less, in one statement: two people cannot both take the last one."""
-    open_ = (invite.c.secret_hash == _hash(secret), invite.c.uses_left > 0, invite.c.revoked_at.is_(None), invite.c.expires_at > at)
-    row = connection.execute(update(invite).where(*open_).values(uses_left=invite.c.uses_left - 1).returning(invite)).one_or_none()
+    open_ = (
+        invite.c.secret_hash == _hash(secret),
+        invite.c.uses_left > 0,
+        invite.c.revoked_at.is_(None),
+        invite.c.expires_at > at,
+    )
+    row = connection.execute(
+        update(invite).where(*open_).values(uses_left=invite.c.uses_left - 1).returning(invite)
+    ).one_or_none()
     return find_invite(connection, secret, at=at) if row is None else _invite(row)
 
 
 def invites(connection: Connection, campaign_id: int | None, *, at: str) -> list[Invite]:
     """Those that still work, the newest first; of a campaign, or (None) of the whole studio."""
-    query = select(invite).where(invite.c.campaign_id == campaign_id, invite.c.person_id.is_(None)).order_by(invite.c.id.desc())
+    query = (
+        select(invite)
+        .where(invite.c.campaign_id == campaign_id, invite.c.person_id.is_(None))
+        .order_by(invite.c.id.desc())
+    )
     return [one for row in connection.execute(query) if (one := _invite(row)).open_at(at)]
 
 
-def revoke_invite(connection: Connection, invite_id: int, campaign_id: int | None, *, by: str, at: str) -> None:
+def revoke_invite(
+    connection: Connection, invite_id: int, campaign_id: int | None, *, by: str, at: str
+) -> None:
     mine = (invite.c.id == invite_id, invite.c.campaign_id == campaign_id, invite.c.revoked_at.is_(None))
     if connection.execute(update(invite).where(*mine).values(revoked_at=at)).rowcount == 0:
         raise NotFound("there is no such invitation.")
-    events.append(connection, verb="invite.revoked", actor=by, campaign=campaign_id, subject=f"invite:{invite_id}")
+    events.append(
+        connection, verb="invite.revoked", actor=by, campaign=campaign_id, subject=f"invite:{invite_id}"
+    )
 
 
 # ---------------------------------------------------------------- tokens
 
 
-def make_token(connection: Connection, one: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str) -> tuple[Token, str]:
+def make_token(
+    connection: Connection, one: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str
+) -> tuple[Token, str]:
     """The token and its text, which cannot be had again."""
     problems = {}
     if not 0 < len(name.strip()) <= 80 or not name.isprintable():
@@ -215,7 +263,13 @@ def make_token(connection: Connection, one: Person, *, name: str, scopes: Collec
         "created_at": at, "expires_at": _later(at, days=days),
     }  # fmt: skip
     made = _token(connection.execute(insert(api_token).values(values).returning(api_token)).one())
-    events.append(connection, verb="token.made", actor=one.rater, subject=f"token:{made.id}", body={"scopes": values["scopes"]})
+    events.append(
+        connection,
+        verb="token.made",
+        actor=one.rater,
+        subject=f"token:{made.id}",
+        body={"scopes": values["scopes"]},
+    )
     return made, secret
 
 
@@ -230,7 +284,9 @@ def touch_token(connection: Connection, token: Token, *, at: str) -> None:
 
 def tokens(connection: Connection, one: Person) -> list[Token]:
     """Also those that have expired."""
-    rows = connection.execute(select(api_token).where(api_token.c.person_id == one.id).order_by(api_token.c.id.desc()))
+    rows = connection.execute(
+        select(api_token).where(api_token.c.person_id == one.id).order_by(api_token.c.id.desc())
+    )
     return [_token(row) for row in rows]
 
 
@@ -257,4 +313,13 @@ def _invite(row: Any) -> Invite:
 
 
 def _token(row: Any) -> Token:
-    return Token(row.id, row.person_id, row.name, row.start, frozenset(row.scopes), row.created_at, row.expires_at, row.used_at)
+    return Token(
+        row.id,
+        row.person_id,
+        row.name,
+        row.start,
+        frozenset(row.scopes),
+        row.created_at,
+        row.expires_at,
+        row.used_at,
+    )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, exists, func, select
 from fairlead.labels import judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.judgements import Judgement, judgement
-from fairlead.labels.kinds import Kind
+from fairlead.labels.task_kinds import Kind
 from fairlead.stats.agreement import Agreement, Metric, agreement
 
 MOST_ITEMS = 2000  # the ones judged last
@@ -43,10 +43,22 @@ def measure(connection: Connection, one: Campaign) -> Measured | None:
     if one.kind not in COMPARED:
         return None
     mine = (judgement.c.campaign_id == one.id, judgements.is_current())
-    last_ones = select(judgement.c.id, judgement.c.item_id, judgement.c.rater).where(*mine).order_by(judgement.c.id.desc())
+    last_ones = (
+        select(judgement.c.id, judgement.c.item_id, judgement.c.rater)
+        .where(*mine)
+        .order_by(judgement.c.id.desc())
+    )
     recent = last_ones.limit(AMONG).subquery()
-    another = exists().where(judgement.c.item_id == recent.c.item_id, judgement.c.rater != recent.c.rater, judgements.is_current())
-    shared = select(recent.c.item_id).where(another).group_by(recent.c.item_id).order_by(func.max(recent.c.id).desc()).limit(MOST_ITEMS)
+    another = exists().where(
+        judgement.c.item_id == recent.c.item_id, judgement.c.rater != recent.c.rater, judgements.is_current()
+    )
+    shared = (
+        select(recent.c.item_id)
+        .where(another)
+        .group_by(recent.c.item_id)
+        .order_by(func.max(recent.c.id).desc())
+        .limit(MOST_ITEMS)
+    )
     chosen = connection.execute(shared).scalars().all()
     # Sorted here: a database that is asked for an order may go through all judgements to have it.
     query = select(judgement.c.id, judgement.c.item_id, judgement.c.rater, judgement.c.value)
@@ -61,7 +73,9 @@ def among(kind: Kind, made: Sequence[Judgement]) -> Measured | None:
         return None
     last = {(each.item_id, each.rater): each.value for each in made}
     people = Counter(item_id for item_id, _ in last)
-    recent = list(dict.fromkeys(each.item_id for each in reversed(made) if people[each.item_id] > 1))[:MOST_ITEMS]
+    recent = list(dict.fromkeys(each.item_id for each in reversed(made) if people[each.item_id] > 1))[
+        :MOST_ITEMS
+    ]
     chosen = set(recent)
     return _compared(kind, {key: value for key, value in last.items() if key[0] in chosen})
 

@@ -29,10 +29,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from fairlead.labels import events, kinds, plain
+from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.kinds import Kind
+from fairlead.labels.task_kinds import Kind
 
 campaign = Table(
     "campaign",
@@ -73,7 +73,9 @@ guideline_read = Table(
 )
 
 State = Literal["draft", "open", "paused", "closed"]
-Line: TypeAlias = tuple[Literal["same", "added", "removed"], str]  # of guidelines, compared with another version
+Line: TypeAlias = tuple[
+    Literal["same", "added", "removed"], str
+]  # of guidelines, compared with another version
 NEXT: Mapping[State, tuple[State, ...]] = {
     "draft": ("open",), "open": ("paused", "closed"), "paused": ("open", "closed"), "closed": ("open",),
 }  # fmt: skip
@@ -127,8 +129,8 @@ def create(
         "name": name, "overlap": overlap, "pay_per_hour": pay_per_hour, "currency": currency, "audience": audience, "lease_s": lease_s,
     }  # fmt: skip
     problems = _problems(settings)
-    if kind not in kinds.KINDS:
-        problems["kind"] = f"is one of {', '.join(kinds.KINDS)}"
+    if kind not in task_kinds.KINDS:
+        problems["kind"] = f"is one of {', '.join(task_kinds.KINDS)}"
     if slug is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,70}", slug):
         problems["slug"] = "is small letters, digits and hyphens, at most 71"
     if problems:
@@ -137,12 +139,17 @@ def create(
     at = now()
     values = settings | {
         "name": name.strip(), "kind": kind,
-        "options": kinds.check_options(task, options or {}),
+        "options": task_kinds.check_options(task, options or {}),
         "state": "draft", "seed": seed or secrets.token_hex(8), "created_by": by, "created_at": at,
     }  # fmt: skip
     made = _made(connection, slug or slug_of(name), values)
     events.append(
-        connection, verb="campaign.created", actor=by, campaign=made.id, subject=made.slug, body={"kind": kind, "overlap": overlap}
+        connection,
+        verb="campaign.created",
+        actor=by,
+        campaign=made.id,
+        subject=made.slug,
+        body={"kind": kind, "overlap": overlap},
     )
     if guidelines.strip():
         write_guidelines(connection, made, guidelines, by=by)
@@ -174,14 +181,25 @@ def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -
     """
     problems = _problems(settings)
     problems |= {
-        name: "cannot be changed" for name in settings if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "options")
+        name: "cannot be changed"
+        for name in settings
+        if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "options")
     }
     if problems:
         raise Invalid(problems)
     if "options" in settings:
-        settings["options"] = kinds.check_options(one.kind, settings["options"])
-    row = connection.execute(update(campaign).where(campaign.c.id == one.id).values(settings).returning(campaign)).one()
-    events.append(connection, verb="campaign.changed", actor=by, campaign=one.id, subject=one.slug, body={"fields": sorted(settings)})
+        settings["options"] = task_kinds.check_options(one.kind, settings["options"])
+    row = connection.execute(
+        update(campaign).where(campaign.c.id == one.id).values(settings).returning(campaign)
+    ).one()
+    events.append(
+        connection,
+        verb="campaign.changed",
+        actor=by,
+        campaign=one.id,
+        subject=one.slug,
+        body={"fields": sorted(settings)},
+    )
     return _campaign(row)
 
 
@@ -190,8 +208,15 @@ def set_state(connection: Connection, one: Campaign, state: State, *, by: str) -
     if state == one.state:
         return one
     if state not in NEXT[one.state]:
-        raise Conflict(f"a campaign that is {one.state} cannot become {state}; it can become {' or '.join(NEXT[one.state])}.")
-    changed = update(campaign).where(campaign.c.id == one.id, campaign.c.state == one.state).values(state=state).returning(campaign)
+        raise Conflict(
+            f"a campaign that is {one.state} cannot become {state}; it can become {' or '.join(NEXT[one.state])}."
+        )
+    changed = (
+        update(campaign)
+        .where(campaign.c.id == one.id, campaign.c.state == one.state)
+        .values(state=state)
+        .returning(campaign)
+    )
     row = connection.execute(changed).one_or_none()
     if row is None:
         raise Conflict("somebody else changed the campaign's state just now; look again.")
@@ -218,20 +243,32 @@ def write_guidelines(connection: Connection, one: Campaign, text: str, *, by: st
     """A new version, unless the text is as it was."""
     if not text.strip() or len(text) > LONGEST_GUIDELINES:
         raise Invalid({"guidelines": f"need 1 to {LONGEST_GUIDELINES:,} characters"})
-    plain.require(guidelines=text)
+    storable_text.require(guidelines=text)
     _alone(connection, one)
     last = guidelines(connection, one.id)
     if last is not None and last.text == text:
         return last
     made = Guidelines(last.version + 1 if last else 1, text, by, now())
     connection.execute(insert(guideline).values(campaign_id=one.id, **vars(made)))
-    events.append(connection, verb="guidelines.written", actor=by, campaign=one.id, subject=one.slug, body={"version": made.version})
+    events.append(
+        connection,
+        verb="guidelines.written",
+        actor=by,
+        campaign=one.id,
+        subject=one.slug,
+        body={"version": made.version},
+    )
     return made
 
 
 def guidelines(connection: Connection, campaign_id: int, version: int | None = None) -> Guidelines | None:
     """The latest, or this version."""
-    query = select(guideline).where(guideline.c.campaign_id == campaign_id).order_by(guideline.c.version.desc()).limit(1)
+    query = (
+        select(guideline)
+        .where(guideline.c.campaign_id == campaign_id)
+        .order_by(guideline.c.version.desc())
+        .limit(1)
+    )
     if version is not None:
         query = query.where(guideline.c.version == version)
     row = connection.execute(query).one_or_none()
@@ -240,20 +277,33 @@ def guidelines(connection: Connection, campaign_id: int, version: int | None = N
 
 def versions(connection: Connection, campaign_id: int) -> list[Guidelines]:
     """All, the latest first."""
-    rows = connection.execute(select(guideline).where(guideline.c.campaign_id == campaign_id).order_by(guideline.c.version.desc()))
+    rows = connection.execute(
+        select(guideline).where(guideline.c.campaign_id == campaign_id).order_by(guideline.c.version.desc())
+    )
     return [Guidelines(row.version, row.text, row.written_by, row.written_at) for row in rows]
 
 
 def mark_read(connection: Connection, one: Campaign, rater: str, version: int) -> None:
     _alone(connection, one)
     if version_read(connection, one.id, rater) < version and guidelines(connection, one.id, version):
-        connection.execute(insert(guideline_read).values(campaign_id=one.id, rater=rater, version=version, read_at=now()))
-        events.append(connection, verb="guidelines.read", actor=rater, campaign=one.id, subject=one.slug, body={"version": version})
+        connection.execute(
+            insert(guideline_read).values(campaign_id=one.id, rater=rater, version=version, read_at=now())
+        )
+        events.append(
+            connection,
+            verb="guidelines.read",
+            actor=rater,
+            campaign=one.id,
+            subject=one.slug,
+            body={"version": version},
+        )
 
 
 def version_read(connection: Connection, campaign_id: int, rater: str) -> int:
     """The latest version that this person has read; 0 if none."""
-    query = select(func.max(guideline_read.c.version)).where(guideline_read.c.campaign_id == campaign_id, guideline_read.c.rater == rater)
+    query = select(func.max(guideline_read.c.version)).where(
+        guideline_read.c.campaign_id == campaign_id, guideline_read.c.rater == rater
+    )
     return int(connection.execute(query).scalar() or 0)
 
 
@@ -262,8 +312,8 @@ def version_read(connection: Connection, campaign_id: int, rater: str) -> int:
 
 def slug_of(name: str) -> str:
     """A name as a part of an address; "campaign" where nothing of it can be."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "campaign"
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:60].strip("-") or "campaign"
 
 
 def _made(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Campaign:
@@ -277,8 +327,14 @@ def _made(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Cam
 
 
 def _free_slug(connection: Connection, wanted: str) -> str:
-    taken = set(connection.execute(select(campaign.c.slug).where(campaign.c.slug.startswith(wanted, autoescape=True))).scalars())
-    return next(slug for n in range(1, len(taken) + 2) if (slug := wanted if n == 1 else f"{wanted}-{n}") not in taken)
+    taken = set(
+        connection.execute(
+            select(campaign.c.slug).where(campaign.c.slug.startswith(wanted, autoescape=True))
+        ).scalars()
+    )
+    return next(
+        slug for n in range(1, len(taken) + 2) if (slug := wanted if n == 1 else f"{wanted}-{n}") not in taken
+    )
 
 
 def hold(connection: Connection, one: Campaign) -> None:
@@ -296,7 +352,9 @@ def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
     def pay(value: object) -> bool:
-        return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10_000)
+        return value is None or (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10_000
+        )
 
     rules: dict[str, tuple[Callable[[Any], bool], str]] = {
         "name": (lambda v: isinstance(v, str) and 0 < len(v.strip()) <= 120, "needs 1 to 120 characters"),
@@ -309,8 +367,10 @@ def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
         "audience": (lambda v: isinstance(v, str) and len(v) <= 1000, "has at most 1,000 characters"),
         "lease_s": (lambda v: whole(v, 60, 86_400), "is 60 to 86,400 seconds"),
     }
-    wrong = {name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])}
-    return {name: why for name, value in settings.items() if (why := plain.problem(value))} | wrong
+    wrong = {
+        name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])
+    }
+    return {name: why for name, value in settings.items() if (why := storable_text.problem(value))} | wrong
 
 
 def _campaign(row: Any) -> Campaign:

@@ -32,12 +32,12 @@ from sqlalchemy import (
 
 from fairlead.core import seed as seeds
 from fairlead.data.records import Message, Messages
-from fairlead.labels import events, plain
+from fairlead.labels import events, storable_text
+from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.items import Item
-from fairlead.labels.tasks import Assignment
 
 chat_answerer = Table(
     "chat_answerer",
@@ -127,13 +127,25 @@ def set_answerers(connection: Connection, one: Campaign, chosen: Sequence[Answer
     if not 1 <= len(chosen) <= MOST_ANSWERERS:
         raise Invalid({"answerers": f"are 1 to {MOST_ANSWERERS}; with one, it answers twice"})
     connection.execute(delete(chat_answerer).where(chat_answerer.c.campaign_id == one.id))
-    rows = [{"campaign_id": one.id, "n": n, "source": found.source, "params": dict(found.params)} for n, found in enumerate(chosen)]
+    rows = [
+        {"campaign_id": one.id, "n": n, "source": found.source, "params": dict(found.params)}
+        for n, found in enumerate(chosen)
+    ]
     connection.execute(insert(chat_answerer), rows)
-    events.append(connection, verb="chat.answerers", actor=by, campaign=one.id, subject=one.slug, body={"count": len(chosen)})
+    events.append(
+        connection,
+        verb="chat.answerers",
+        actor=by,
+        campaign=one.id,
+        subject=one.slug,
+        body={"count": len(chosen)},
+    )
 
 
 def answerers(connection: Connection, campaign_id: int) -> list[Answerer]:
-    query = select(chat_answerer).where(chat_answerer.c.campaign_id == campaign_id).order_by(chat_answerer.c.n)
+    query = (
+        select(chat_answerer).where(chat_answerer.c.campaign_id == campaign_id).order_by(chat_answerer.c.n)
+    )
     return [Answerer(row.source, row.params) for row in connection.execute(query)]
 
 
@@ -151,7 +163,9 @@ def turns_of(connection: Connection, tokens: Sequence[str]) -> dict[str, list[Tu
     given: dict[int, list[Given]] = {}
     answers = select(chat_answer).join(chat_turn, chat_turn.c.id == chat_answer.c.turn_id).where(mine)
     for row in connection.execute(answers.order_by(chat_answer.c.turn_id, chat_answer.c.place)):
-        given.setdefault(row.turn_id, []).append(Given(row.place, row.source, row.params, row.text, row.finished))
+        given.setdefault(row.turn_id, []).append(
+            Given(row.place, row.source, row.params, row.text, row.finished)
+        )
     choices = select(chat_choice).join(chat_turn, chat_turn.c.id == chat_choice.c.turn_id).where(mine)
     last = {row.turn_id: row for row in connection.execute(choices.order_by(chat_choice.c.id))}
     found: dict[str, list[Turn]] = {token: [] for token in tokens}
@@ -185,14 +199,17 @@ def history(item: Item, said: Sequence[Turn], n: int) -> Messages:
     messages = list(before)
     for one in said[:n]:
         assert one.continues is not None, "a turn without a choice is the last"
-        messages += [Message("user", one.message), Message("assistant", one.answers[one.continues].text or "")]
+        messages += [
+            Message("user", one.message),
+            Message("assistant", one.answers[one.continues].text or ""),
+        ]
     return (*messages, Message("user", said[n].message))
 
 
 def say(connection: Connection, campaign: Campaign, task: Assignment, *, n: int, message: str) -> Turn:
     """The person's n-th message; the same again is what it was.  Raises Conflict where the turn before is not done."""
     _must_be_chat(campaign)
-    plain.require(message=message)
+    storable_text.require(message=message)
     if not message.strip() or len(message) > LONGEST_MESSAGE:
         raise Invalid({"message": f"has 1 to {LONGEST_MESSAGE:,} characters"})
     said = turns(connection, task.token)
@@ -201,22 +218,42 @@ def say(connection: Connection, campaign: Campaign, task: Assignment, *, n: int,
             raise Conflict("this turn was sent before, with another message.")
         return said[n]
     if n > len(said) or n >= MOST_TURNS:
-        raise Conflict(f"the next turn is {len(said)}." if n > len(said) else f"a conversation has at most {MOST_TURNS} turns.")
+        raise Conflict(
+            f"the next turn is {len(said)}."
+            if n > len(said)
+            else f"a conversation has at most {MOST_TURNS} turns."
+        )
     if said and (said[-1].continues is None or said[-1].answers[said[-1].continues].text is None):
         raise Conflict("choose an answer of the last turn first, and wait until it is complete.")
     candidates = answerers(connection, campaign.id)
     if not candidates:
         raise Conflict("nobody answers in this campaign yet; who leads it has to say who.")
-    made = connection.execute(insert(chat_turn).values(token=task.token, n=n, message=message, made_at=now()).returning(chat_turn.c.id))
+    made = connection.execute(
+        insert(chat_turn)
+        .values(token=task.token, n=n, message=message, made_at=now())
+        .returning(chat_turn.c.id)
+    )
     turn_id = int(made.scalar_one())
     rng = seeds.rng(0, campaign.seed, "chat", task.token, n)
     pair = rng.sample(candidates, 2) if len(candidates) > 1 else candidates * 2
     rows = [
-        {"turn_id": turn_id, "place": place, "source": who.source, "params": {**who.params, "seed": rng.randrange(1 << 31)}}
+        {
+            "turn_id": turn_id,
+            "place": place,
+            "source": who.source,
+            "params": {**who.params, "seed": rng.randrange(1 << 31)},
+        }
         for place, who in enumerate(pair)
     ]
     connection.execute(insert(chat_answer), rows)
-    events.append(connection, verb="chat.turn", actor=task.rater, campaign=campaign.id, subject=task.token[:8], body={"turn": n})
+    events.append(
+        connection,
+        verb="chat.turn",
+        actor=task.rater,
+        campaign=campaign.id,
+        subject=task.token[:8],
+        body={"turn": n},
+    )
     return turn(connection, task.token, n)
 
 
@@ -229,12 +266,22 @@ def keep(connection: Connection, turn_id: int, place: int, *, text: str, finishe
 
 def kept(connection: Connection, turn_id: int, place: int) -> tuple[str, bool | None]:
     """Of a complete answer: its text, and whether the model came to its end."""
-    query = select(chat_answer.c.text, chat_answer.c.finished).where(chat_answer.c.turn_id == turn_id, chat_answer.c.place == place)
+    query = select(chat_answer.c.text, chat_answer.c.finished).where(
+        chat_answer.c.turn_id == turn_id, chat_answer.c.place == place
+    )
     row = connection.execute(query).one()
     return str(row.text), row.finished
 
 
-def choose(connection: Connection, campaign: Campaign, task: Assignment, *, n: int, choice: int, seen: Mapping[str, int]) -> Turn:
+def choose(
+    connection: Connection,
+    campaign: Campaign,
+    task: Assignment,
+    *,
+    n: int,
+    choice: int,
+    seen: Mapping[str, int],
+) -> Turn:
     """Also before the answers are complete, and again until the next message is sent."""
     _must_be_chat(campaign)
     said = turns(connection, task.token)
@@ -246,10 +293,23 @@ def choose(connection: Connection, campaign: Campaign, task: Assignment, *, n: i
         raise Invalid({"choice": "is a step from 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
     at_random = seeds.rng(0, campaign.seed, "tie", task.token, n).randrange(2)
     continues = at_random if choice in TIES else 0 if choice < min(TIES) else 1
-    values = {"turn_id": said[n].id, "choice": choice, "continues": continues, "seen": dict(seen), "made_at": now()}
+    values = {
+        "turn_id": said[n].id,
+        "choice": choice,
+        "continues": continues,
+        "seen": dict(seen),
+        "made_at": now(),
+    }
     connection.execute(insert(chat_choice).values(values))
     body = {"turn": n, "choice": choice, "item": task.item.id}
-    events.append(connection, verb="chat.choice", actor=task.rater, campaign=campaign.id, subject=task.token[:8], body=body)
+    events.append(
+        connection,
+        verb="chat.choice",
+        actor=task.rater,
+        campaign=campaign.id,
+        subject=task.token[:8],
+        body=body,
+    )
     return turn(connection, task.token, n)
 
 
@@ -260,8 +320,19 @@ def rows(item: Item, said: Sequence[Turn]) -> list[dict[str, Any]]:
         if one.choice is None or any(answer.text is None for answer in one.answers):
             continue
         prompt = [asdict(message) for message in history(item, said, one.n)]
-        answers = [{"text": answer.text, "source": answer.source, "params": dict(answer.params)} for answer in one.answers]
-        found.append({"prompt": prompt, "answers": answers, "choice": one.choice, "continues": one.continues, "seen": dict(one.seen)})
+        answers = [
+            {"text": answer.text, "source": answer.source, "params": dict(answer.params)}
+            for answer in one.answers
+        ]
+        found.append(
+            {
+                "prompt": prompt,
+                "answers": answers,
+                "choice": one.choice,
+                "continues": one.continues,
+                "seen": dict(one.seen),
+            }
+        )
     return found
 
 

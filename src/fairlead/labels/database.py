@@ -103,25 +103,42 @@ def open_database(url: str) -> Database:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}")
     except ArgumentError:
         raise StudioError(
-            f"{url!r} is not a database. Use the path of a file, or postgresql://USER:PASSWORD@HOST/NAME.", field="database"
+            f"{url!r} is not a database. Use the path of a file, or postgresql://USER:PASSWORD@HOST/NAME.",
+            field="database",
         ) from None
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
         try:
             engine = sqlalchemy.create_engine(
-                parsed, pool_size=READERS, max_overflow=8, pool_timeout=WAIT_S, pool_pre_ping=True, hide_parameters=True
+                parsed,
+                pool_size=READERS,
+                max_overflow=8,
+                pool_timeout=WAIT_S,
+                pool_pre_ping=True,
+                hide_parameters=True,
             )
         except ModuleNotFoundError:
-            raise StudioError("PostgreSQL needs a driver: pip install 'fairlead[postgres]'.", field="database") from None
+            raise StudioError(
+                "PostgreSQL needs a driver: pip install 'fairlead[postgres]'.", field="database"
+            ) from None
         _reach(engine)
-        return Database(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine)
+        return Database(
+            engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine
+        )
     if parsed.get_backend_name() != "sqlite":
-        raise StudioError(f"{parsed.get_backend_name()} is not supported; use SQLite or PostgreSQL.", field="database")
+        raise StudioError(
+            f"{parsed.get_backend_name()} is not supported; use SQLite or PostgreSQL.", field="database"
+        )
     if not parsed.database or parsed.database == ":memory:":
-        raise StudioError("the studio's database has to be a file: what people wrote must outlive the server.", field="database")
+        raise StudioError(
+            "the studio's database has to be a file: what people wrote must outlive the server.",
+            field="database",
+        )
     if not Path(parsed.database).parent.is_dir():
         raise StudioError(f"{Path(parsed.database).parent} is not a folder; make it first.", field="database")
-    reader, writer = (_sqlite(parsed, begin, size) for begin, size in (("BEGIN", READERS), ("BEGIN IMMEDIATE", 1)))
+    reader, writer = (
+        _sqlite(parsed, begin, size) for begin, size in (("BEGIN", READERS), ("BEGIN IMMEDIATE", 1))
+    )
     _reach(writer)
     return Database(reader, writer)
 
@@ -140,7 +157,13 @@ def _sqlite(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
     def connected(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where `begun` says so
         cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in (
+            f"busy_timeout={BUSY_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -177,7 +200,9 @@ def _reach(engine: Engine) -> None:
             pass
     except DatabaseError as error:  # unreachable, not allowed, or a file that is something else
         where = engine.url.render_as_string(hide_password=True)
-        raise StudioError(f"cannot open the database {where}: {str(error.orig).strip()}", field="database") from None
+        raise StudioError(
+            f"cannot open the database {where}: {str(error.orig).strip()}", field="database"
+        ) from None
 
 
 def now() -> str:

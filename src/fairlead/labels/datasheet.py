@@ -67,7 +67,14 @@ class Gathered:
             self.probabilities.add(item.selection_probability)
 
 
-def make(connection: Connection, one: Campaign, found: Gathered, *, filters: Mapping[str, Any], counts: Mapping[str, Any]) -> list[Block]:
+def make(
+    connection: Connection,
+    one: Campaign,
+    found: Gathered,
+    *,
+    filters: Mapping[str, Any],
+    counts: Mapping[str, Any],
+) -> list[Block]:
     made = found.made
     return [
         _block("title", f"Datasheet: {one.name}"),
@@ -88,7 +95,10 @@ def make(connection: Connection, one: Campaign, found: Gathered, *, filters: Map
 
 def _rows(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list[Block]:
     files = [("File", "Rows"), *((f"{name}.jsonl", f"{rows:,}") for name, rows in counts["files"].items())]
-    left = [("Left out because", "How many"), *((why, f"{count:,}") for why, count in counts["left_out"].items())]
+    left = [
+        ("Left out because", "How many"),
+        *((why, f"{count:,}") for why, count in counts["left_out"].items()),
+    ]
     of = f"{counts['used']:,} of the campaign's {counts['judgements']:,} judgements that stand were used"
     return [
         _block("heading", "Rows"),
@@ -101,7 +111,9 @@ def _rows(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list[Block]:
 
 def _filters(filters: Mapping[str, Any]) -> list[str]:
     said = [
-        "One row for each item, on which all its judgements were put together." if filters["by_item"] else "One row for each judgement."
+        "One row for each item, on which all its judgements were put together."
+        if filters["by_item"]
+        else "One row for each judgement."
     ]
     said.append("Ties are kept." if filters["ties"] else "Ties are left out.")
     if filters["equal_items"]:
@@ -117,7 +129,9 @@ def _filters(filters: Mapping[str, Any]) -> list[str]:
             said.append(words + ", ".join(map(str, filters[name])) + ".")
     said += [f"Only judgements made at or after {filters['since']}."] if filters["since"] else []
     said += [f"Only judgements made before {filters['until']}."] if filters["until"] else []
-    said += [] if filters["late"] else ["Judgements that came after the hold on the item was lost are left out."]
+    said += (
+        [] if filters["late"] else ["Judgements that came after the hold on the item was lost are left out."]
+    )
     said += [] if filters["quick"] else ["Judgements made faster than anybody reads are left out."]
     return said
 
@@ -130,11 +144,20 @@ def _people(made: Sequence[Judgement]) -> list[Block]:
     for rater, theirs in sorted(by_rater.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         middle = median(each.active_ms for each in theirs) / 1000
         rows.append(
-            (rater, f"{len(theirs):,}", _percent(len(theirs) / len(made)), f"{middle:.1f}", str(sum(each.quick for each in theirs)))
+            (
+                rater,
+                f"{len(theirs):,}",
+                _percent(len(theirs) / len(made)),
+                f"{middle:.1f}",
+                str(sum(each.quick for each in theirs)),
+            )
         )
     return [
         _block("heading", "People"),
-        _block("text", f"{len(by_rater)} people. The names are pseudonyms; whose they are is not in the data and can be erased."),
+        _block(
+            "text",
+            f"{len(by_rater)} people. The names are pseudonyms; whose they are is not in the data and can be erased.",
+        ),
         _table(rows),
     ]
 
@@ -142,7 +165,11 @@ def _people(made: Sequence[Judgement]) -> list[Block]:
 def _agreement(one: Campaign, made: Sequence[Judgement]) -> list[Block]:
     found = agreement.among(one.kind, made)
     if found is None:
-        why = "Texts are not compared." if one.kind not in agreement.COMPARED else "No item was judged by two people."
+        why = (
+            "Texts are not compared."
+            if one.kind not in agreement.COMPARED
+            else "No item was judged by two people."
+        )
         return [_block("heading", "Agreement"), _block("text", f"{why} How far people agree is not known.")]
     alpha = (
         f"Krippendorff's alpha is {_interval(found.found.alpha, percent=False)}."
@@ -159,24 +186,42 @@ def _agreement(one: Campaign, made: Sequence[Judgement]) -> list[Block]:
 def _time(one: Campaign, made: Sequence[Judgement]) -> list[Block]:
     hours = sum(each.active_ms for each in made) / 3_600_000
     first, last = min(each.made_at for each in made), max(each.made_at for each in made)
-    lines = [f"{hours:.2f} hours of active time: in sight, with input within half a minute. Idle time does not count."]
+    lines = [
+        f"{hours:.2f} hours of active time: in sight, with input within half a minute. Idle time does not count."
+    ]
     lines.append(f"The first judgement was made at {first}, the last at {last}.")
     if one.pay_per_hour is None:
         lines.append("What people were paid was not entered.")
     else:
         each = hours * one.pay_per_hour / len(made)
-        rate, total = f"{one.pay_per_hour:.2f} {one.currency}", f"{hours * one.pay_per_hour:.2f} {one.currency}"
-        lines.append(f"At {rate} for an hour of active time this is {total}, {each:.3f} {one.currency} for a judgement.")
+        rate, total = (
+            f"{one.pay_per_hour:.2f} {one.currency}",
+            f"{hours * one.pay_per_hour:.2f} {one.currency}",
+        )
+        lines.append(
+            f"At {rate} for an hour of active time this is {total}, {each:.3f} {one.currency} for a judgement."
+        )
     return [_block("heading", "Time and pay"), Block("list", tuple((line,) for line in lines))]
 
 
 def _choice(one: Campaign, found: Gathered) -> list[Block]:
-    rows = [("Chosen by", "Items"), *((name, f"{count:,}") for name, count in sorted(found.strategies.items()))]
-    sources = [("Came from", "Items"), *((name, f"{count:,}") for name, count in found.sources.most_common(20))]
+    rows = [
+        ("Chosen by", "Items"),
+        *((name, f"{count:,}") for name, count in sorted(found.strategies.items())),
+    ]
+    sources = [
+        ("Came from", "Items"),
+        *((name, f"{count:,}") for name, count in found.sources.most_common(20)),
+    ]
     blocks = [_block("heading", "Items"), _table(rows), _table(sources)]
     if found.probabilities:
         low, high = min(found.probabilities), max(found.probabilities)
-        blocks.append(_block("text", f"Items were chosen with probabilities from {low:.3g} to {high:.3g}; each row has its own."))
+        blocks.append(
+            _block(
+                "text",
+                f"Items were chosen with probabilities from {low:.3g} to {high:.3g}; each row has its own.",
+            )
+        )
     if (first := _first_chosen(one, found.made)) is not None:
         said = f"The answer that was shown first was preferred in {_interval(first)} of {first.n:,} decided pairs."
         blocks.append(_block("text", f"{said} Sides were balanced in blocks."))
@@ -197,9 +242,13 @@ def _guidelines(connection: Connection, one: Campaign, made: Sequence[Judgement]
 def _limits(one: Campaign, found: Gathered, counts: Mapping[str, Any]) -> list[str]:
     made = found.made
     by_rater = Counter(each.rater for each in made)
-    limits = ["The rows say what these people preferred under these guidelines. They say nothing of what others would."]
+    limits = [
+        "The rows say what these people preferred under these guidelines. They say nothing of what others would."
+    ]
     if len(by_rater) < FEW_PEOPLE:
-        limits.append(f"{len(by_rater)} people made all the judgements; what they have in common looks like a rule here.")
+        limits.append(
+            f"{len(by_rater)} people made all the judgements; what they have in common looks like a rule here."
+        )
     name, most = by_rater.most_common(1)[0]
     if len(by_rater) > 1 and most / len(made) > MOST_FROM_ONE:
         limits.append(f"{name} made {_percent(most / len(made))} of the judgements.")
@@ -210,11 +259,15 @@ def _limits(one: Campaign, found: Gathered, counts: Mapping[str, Any]) -> list[s
         limits.append(f"{_percent(quick / len(made))} of the judgements were made faster than anybody reads.")
     first = _first_chosen(one, made)
     if first is not None and not first.low <= WEIGHS_MORE <= first.high:
-        limits.append(f"What was shown first was preferred in {_interval(first)} of pairs: the place of an answer weighed with people.")
+        limits.append(
+            f"What was shown first was preferred in {_interval(first)} of pairs: the place of an answer weighed with people."
+        )
     if counts["left_out"].get("a tie"):
         limits.append("Ties are not in the rows, so the answers look further apart than people found them.")
     if not found.probabilities and any(name != "all" for name in found.strategies):
-        limits.append("Items were chosen by a strategy without probabilities, so shares over items cannot be corrected.")
+        limits.append(
+            "Items were chosen by a strategy without probabilities, so shares over items cannot be corrected."
+        )
     if len({each.guidelines_version for each in made}) > 1:
         limits.append("The guidelines changed while people judged; each row names its version.")
     return limits
@@ -277,7 +330,9 @@ def _html(block: Block) -> str:
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is."""
     escaped = re.sub(r"([\\`*_{}<>#|~!$&])", r"\\\1", " ".join(text.split()))
-    return escaped.replace("[", "&#91;").replace("]", "&#93;")  # with a backslash they would begin a formula for some
+    return escaped.replace("[", "&#91;").replace(
+        "]", "&#93;"
+    )  # with a backslash they would begin a formula for some
 
 
 def _block(kind: Literal["title", "heading", "text", "verbatim"], text: str) -> Block:
@@ -294,7 +349,11 @@ def _percent(share: float) -> str:
 
 def _interval(found: Interval, *, percent: bool = True) -> str:
     ends = [_percent(end) if percent else f"{end:.2f}" for end in (found.value, found.low, found.high)]
-    return f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})" if found.low > -10 and found.high < 10 else ends[0]
+    return (
+        f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})"
+        if found.low > -10 and found.high < 10
+        else ends[0]
+    )
 
 
 _STYLE = """

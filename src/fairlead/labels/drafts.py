@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import JSON, Column, Connection, ForeignKey, String, Table, delete, insert, select, update
 
-from fairlead.labels import plain, tasks
+from fairlead.labels import assignments, storable_text
+from fairlead.labels.assignments import assignment
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid
-from fairlead.labels.tasks import assignment
 
 draft = Table(
     "draft",
@@ -33,12 +33,14 @@ class Draft:
 
 def save(connection: Connection, token: str, rater: str, body: Mapping[str, Any]) -> str:
     """Returns when it was saved.  Raises NotFound for a task that is not this person's, Invalid for what cannot be kept."""
-    tasks.require(connection, token, rater, alone=True)
-    plain.require(draft=body)
+    assignments.require(connection, token, rater, alone=True)
+    storable_text.require(draft=body)
     if len(str(body)) > LARGEST_JSON:
         raise Invalid({"draft": f"is larger than {LARGEST_JSON:,} characters"})
     at = now()
-    if not connection.execute(update(draft).where(draft.c.token == token).values(body=dict(body), saved_at=at)).rowcount:
+    if not connection.execute(
+        update(draft).where(draft.c.token == token).values(body=dict(body), saved_at=at)
+    ).rowcount:
         connection.execute(insert(draft).values(token=token, rater=rater, body=dict(body), saved_at=at))
     return at
 
@@ -53,7 +55,9 @@ def every(connection: Connection, campaign_id: int, rater: str) -> list[Draft]:
     """A person's in a campaign, the one saved last first."""
     columns = select(draft.c.token, assignment.c.item_id, draft.c.body, assignment.c.how)
     query = columns.join_from(draft, assignment, assignment.c.token == draft.c.token)
-    query = query.where(draft.c.rater == rater, assignment.c.campaign_id == campaign_id).order_by(draft.c.saved_at.desc())
+    query = query.where(draft.c.rater == rater, assignment.c.campaign_id == campaign_id).order_by(
+        draft.c.saved_at.desc()
+    )
     return [Draft(*row) for row in connection.execute(query)]
 
 

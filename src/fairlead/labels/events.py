@@ -54,14 +54,26 @@ class Event:
 
 
 def append(
-    connection: Connection, *, verb: str, actor: str, campaign: int | None = None, subject: str = "", body: Mapping[str, Any] | None = None
+    connection: Connection,
+    *,
+    verb: str,
+    actor: str,
+    campaign: int | None = None,
+    subject: str = "",
+    body: Mapping[str, Any] | None = None,
 ) -> int:
     """Returns the event's number.  On PostgreSQL the end of the chain stays locked until the transaction ends: append last."""
     head = connection.execute(
-        update(chain).where(chain.c.id == 1).values(seq=chain.c.seq + 1).returning(chain.c.seq, chain.c.digest)
+        update(chain)
+        .where(chain.c.id == 1)
+        .values(seq=chain.c.seq + 1)
+        .returning(chain.c.seq, chain.c.digest)
     ).one_or_none()
     if head is None:
-        with contextlib.suppress(IntegrityError), connection.begin_nested():  # or somebody else began it at this moment
+        with (
+            contextlib.suppress(IntegrityError),
+            connection.begin_nested(),
+        ):  # or somebody else began it at this moment
             connection.execute(insert(chain).values(id=1, seq=0, digest=START))
         return append(connection, verb=verb, actor=actor, campaign=campaign, subject=subject, body=body)
     at, content = now(), dict(body or {})
@@ -91,7 +103,9 @@ def after(connection: Connection, seq: int, *, campaign: int | None = None, limi
     return [_event(row) for row in connection.execute(query)]
 
 
-def latest(connection: Connection, *, campaign: int | None = None, verbs: Sequence[str] = (), limit: int = 50) -> list[Event]:
+def latest(
+    connection: Connection, *, campaign: int | None = None, verbs: Sequence[str] = (), limit: int = 50
+) -> list[Event]:
     """The newest first."""
     query = select(event).order_by(event.c.seq.desc()).limit(limit)
     if campaign is not None:
@@ -116,13 +130,17 @@ class Verdict:
 def verify(connection: Connection) -> Verdict:
     """Every event is computed again, from the first to the end that `chain` names."""
     expected, before = 1, START
-    with connection.execute(select(event).order_by(event.c.seq), execution_options={"yield_per": 2000}) as rows:
+    with connection.execute(
+        select(event).order_by(event.c.seq), execution_options={"yield_per": 2000}
+    ) as rows:
         for row in rows:
             if row.seq != expected:
                 return Verdict(expected - 1, f"event {expected} is missing")
             if row.prev_digest != before:
                 return Verdict(expected - 1, f"event {row.seq} does not follow the one before it")
-            if row.digest != _digest(row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before):
+            if row.digest != _digest(
+                row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before
+            ):
                 return Verdict(expected - 1, f"event {row.seq} was changed after it was written")
             expected, before = expected + 1, row.digest
     end = connection.execute(select(chain.c.seq, chain.c.digest)).one_or_none()
@@ -131,7 +149,16 @@ def verify(connection: Connection) -> Verdict:
     return Verdict(expected - 1, None)
 
 
-def _digest(seq: int, at: str, verb: str, actor: str, campaign: int | None, subject: str, body: Mapping[str, Any], before: str) -> str:
+def _digest(
+    seq: int,
+    at: str,
+    verb: str,
+    actor: str,
+    campaign: int | None,
+    subject: str,
+    body: Mapping[str, Any],
+    before: str,
+) -> str:
     return digest.of_json([seq, at, verb, actor, campaign, subject, dict(body), before])
 
 

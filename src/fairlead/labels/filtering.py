@@ -5,16 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from fairlead.labels import chats, rows
+from fairlead.labels import chats, native_rows
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Turn
 from fairlead.labels.database import moment
 from fairlead.labels.errors import Invalid
 from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
-from fairlead.labels.rows import File, Left, Out
+from fairlead.labels.native_rows import File, Left, Out
 
-WORDLESS = ("pairwise", "ranking", "rating", "thumbs", "aspects")  # people write nothing, unless they edit an answer: all items are alike
+WORDLESS = (
+    "pairwise",
+    "ranking",
+    "rating",
+    "thumbs",
+    "aspects",
+)  # people write nothing, unless they edit an answer: all items are alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,10 @@ class Tally:
 
     def rows(self, chosen: Chosen, filters: Filters) -> Iterator[Out]:
         """Of one item."""
-        self.judgements, self.used = self.judgements + chosen.num_made, self.used + chosen.num_made - len(chosen.left)
+        self.judgements, self.used = (
+            self.judgements + chosen.num_made,
+            self.used + chosen.num_made - len(chosen.left),
+        )
         self.left_out.update(chosen.left)
         self.raters |= chosen.raters
         has_row = False
@@ -88,7 +97,14 @@ class Tally:
     def counts(self) -> Counts:
         names = sorted(self.left_out)
         listed: dict[File, int] = {file: self.files[file] for file in sorted(self.files)}
-        return Counts(self.judgements, self.used, self.items, len(self.raters), listed, {name: self.left_out[name] for name in names})
+        return Counts(
+            self.judgements,
+            self.used,
+            self.items,
+            len(self.raters),
+            listed,
+            {name: self.left_out[name] for name in names},
+        )
 
 
 def check(one: Campaign, given: Filters) -> Filters:
@@ -106,16 +122,22 @@ def check(one: Campaign, given: Filters) -> Filters:
     if problems:
         raise Invalid(problems)
     raters, without = tuple(sorted(set(given.raters))), tuple(sorted(set(given.without_raters)))
-    return replace(given, guidelines=tuple(sorted(set(given.guidelines))), raters=raters, without_raters=without)
+    return replace(
+        given, guidelines=tuple(sorted(set(given.guidelines))), raters=raters, without_raters=without
+    )
 
 
 def as_json(filters: Filters) -> dict[str, Any]:
     """As JSON, which has no tuples."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(filters).items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(filters).items()
+    }
 
 
 def of_json(values: Mapping[str, Any]) -> Filters:
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
     return Filters(**given)
 
 
@@ -141,15 +163,21 @@ def choose(one: Campaign, judged: Judged, filters: Filters, known: dict[Any, lis
         if one.kind == "chat":  # every conversation is another one, so there is nothing to put together
             known[key] = [out for each in wanted for out in _chat_rows(item, each, said[each.token], weight)]
         elif filters.by_item:
-            known[key] = list(rows.per_item(one, item, wanted))
+            known[key] = list(native_rows.per_item(one, item, wanted))
         else:
-            known[key] = [out for each in wanted for out in rows.per_judgement(one, item, each, weight=weight)]
+            known[key] = [
+                out for each in wanted for out in native_rows.per_judgement(one, item, each, weight=weight)
+            ]
     return Chosen(len(made), left, {each.rater for each in wanted}, known[key])
 
 
 def _chat_rows(item: Item, made: Judgement, said: Sequence[Turn], weight: float) -> Iterator[Out | Left]:
     turns = chats.rows(item, said)
-    yield from rows.of_chat(item, made, turns, weight=weight) if turns else [Left("a conversation without a choice", 1)]
+    yield from (
+        native_rows.of_chat(item, made, turns, weight=weight)
+        if turns
+        else [Left("a conversation without a choice", 1)]
+    )
 
 
 def unwanted(made: Judgement, filters: Filters) -> str | None:

@@ -14,7 +14,20 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import JSON, Column, Connection, ForeignKey, Index, Integer, String, Table, Text, func, insert, select
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+)
 
 from fairlead.core import digest, files
 from fairlead.core.errors import DataError
@@ -22,13 +35,13 @@ from fairlead.data import sources
 from fairlead.data.problem import Problem, shorten
 from fairlead.data.records import Messages, prompt_text
 from fairlead.data.records import Prompt as PromptRecord
-from fairlead.labels import campaigns, events, fitting, items, jobs
+from fairlead.labels import campaigns, events, items, jobs, row_to_items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
-from fairlead.labels.fitting import Given, Pairs
 from fairlead.labels.items import NewItem
-from fairlead.labels.kinds import KINDS, Kind
+from fairlead.labels.row_to_items import Given, Pairs
+from fairlead.labels.task_kinds import KINDS, Kind
 from fairlead.store import artifact as artifacts
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
@@ -121,7 +134,11 @@ def receive(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
         for block in _unpacked(stream):
             size += len(block)
             if size > max_bytes:
-                raise Invalid({"file": f"is larger than {max_bytes // 2**20} MiB. Split it, and upload one part after another"})
+                raise Invalid(
+                    {
+                        "file": f"is larger than {max_bytes // 2**20} MiB. Split it, and upload one part after another"
+                    }
+                )
             file.write(block)
         if size == 0:
             raise Invalid({"file": "is empty"})
@@ -134,7 +151,11 @@ def examine(path: Path, *, filename: str, by: str) -> Upload:
     """
     try:
         if path.stat().st_size > MAX_LIST_BYTES and _is_list(path):
-            raise Invalid({"file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB. Write one row per line instead"})
+            raise Invalid(
+                {
+                    "file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB. Write one row per line instead"
+                }
+            )
         format, row_kind = _detect(path)
     except DataError as error:
         path.unlink()
@@ -142,14 +163,25 @@ def examine(path: Path, *, filename: str, by: str) -> Upload:
     except Invalid:
         path.unlink()
         raise
-    return Upload(path.name, _shown_name(filename), digest.of_file(path), path.stat().st_size, format, row_kind, by, now())
+    return Upload(
+        path.name,
+        _shown_name(filename),
+        digest.of_file(path),
+        path.stat().st_size,
+        format,
+        row_kind,
+        by,
+        now(),
+    )
 
 
 def register(connection: Connection, found: Upload) -> Upload:
     values = {name: value for name, value in asdict(found).items() if name != "id"}
     row = connection.execute(insert(upload).values(values).returning(upload)).one()
     body = {"digest": row.digest, "bytes": row.num_bytes, "format": row.format, "kind": row.row_kind}
-    events.append(connection, verb="upload.made", actor=row.uploaded_by, subject=f"upload/{row.id}", body=body)
+    events.append(
+        connection, verb="upload.made", actor=row.uploaded_by, subject=f"upload/{row.id}", body=body
+    )
     return Upload(**row._mapping)
 
 
@@ -193,10 +225,10 @@ def _is_list(path: Path) -> bool:
 
 
 def _detect(path: Path) -> tuple[str, str]:
-    format, rows = fitting.choose_format(sources.read(path))
+    format, rows = row_to_items.choose_format(sources.read(path))
     votes: Counter[str] = Counter()
     first_problem: Problem | None = None
-    for one in islice(fitting.given(rows, format), 100):
+    for one in islice(row_to_items.given(rows, format), 100):
         if isinstance(one, Problem):
             first_problem = first_problem or one
         else:
@@ -219,18 +251,26 @@ def row_kind(connection: Connection, project: Project, origin: Origin) -> str:
     if origin.upload is not None:
         return get_upload(connection, origin.upload).row_kind
     _rollouts(project, origin.rollouts)
-    return fitting.ANSWERS
+    return row_to_items.ANSWERS
 
 
 def rollouts(project: Project) -> list[Artifact]:
     """Those of the project, the newest first."""
     present, _ = artifacts.load_all(project)
-    found = [one for one in present if one.manifest.kind == "rollouts" and "answers.jsonl" in one.manifest.files]
+    found = [
+        one for one in present if one.manifest.kind == "rollouts" and "answers.jsonl" in one.manifest.files
+    ]
     return sorted(found, key=lambda one: one.manifest.created_at, reverse=True)
 
 
 def preview(
-    connection: Connection, project: Project, origin: Origin, kind: Kind, *, pairs: Pairs = "each", model: str | None = None
+    connection: Connection,
+    project: Project,
+    origin: Origin,
+    kind: Kind,
+    *,
+    pairs: Pairs = "each",
+    model: str | None = None,
 ) -> Preview:
     """What the first rows become."""
     _check(connection, project, origin, kind)
@@ -239,7 +279,7 @@ def preview(
     problems: list[SetAside] = []
     num_rows = num_items = 0
     for one in islice(rows, NUM_LOOKED_AT):
-        made, wrong = fitting.fit(one, kind, pairs=pairs, source=source)
+        made, wrong = row_to_items.fit(one, kind, pairs=pairs, source=source)
         num_rows, num_items = num_rows + 1, num_items + len(made)
         found += made[: NUM_PREVIEW - len(found)]
         problems += [_aside(problem) for problem in wrong]
@@ -259,18 +299,32 @@ def start(
 ) -> int:
     """Queues the import into a campaign, whatever its state; returns the job."""
     _check(connection, project, origin, one.kind)
-    if pairs not in fitting.PAIRS:
-        raise Invalid({"pairs": f"is one of {', '.join(fitting.PAIRS)}"})
+    if pairs not in row_to_items.PAIRS:
+        raise Invalid({"pairs": f"is one of {', '.join(row_to_items.PAIRS)}"})
     if not 0 <= priority <= items.MAX_PRIORITY:
         raise Invalid({"priority": f"is 0 to {items.MAX_PRIORITY}"})
-    body = {"upload": origin.upload, "rollouts": list(origin.rollouts), "pairs": pairs, "model": model, "priority": priority}
+    body = {
+        "upload": origin.upload,
+        "rollouts": list(origin.rollouts),
+        "pairs": pairs,
+        "model": model,
+        "priority": priority,
+    }
     return jobs.enqueue(connection, KIND, body, actor=by, campaign=one.id)
 
 
 def problems(connection: Connection, job_id: int, *, after: int = 0, limit: int = 1000) -> list[SetAside]:
     """What an import has set aside so far, in the order of the file."""
-    query = select(set_aside).where(set_aside.c.job_id == job_id, set_aside.c.id > after).order_by(set_aside.c.id).limit(limit)
-    return [SetAside(row.line, row.field, row.value, row.why, row.remedy, row.row, row.id) for row in connection.execute(query)]
+    query = (
+        select(set_aside)
+        .where(set_aside.c.job_id == job_id, set_aside.c.id > after)
+        .order_by(set_aside.c.id)
+        .limit(limit)
+    )
+    return [
+        SetAside(row.line, row.field, row.value, row.why, row.remedy, row.row, row.id)
+        for row in connection.execute(query)
+    ]
 
 
 def num_problems(connection: Connection, job_id: int) -> int:
@@ -290,17 +344,23 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
         rows, source = _given(connection, project, origin, body["model"])
         again, _ = _given(connection, project, origin, body["model"])
     tally: dict[str, int] = work.memory or {"rows": 0, "added": 0, "duplicates": 0, "set_aside": 0}
-    num_all = work.job.num_all or sum(1 for _ in again)  # and the whole file can be read, before any of it is kept
+    num_all = work.job.num_all or sum(
+        1 for _ in again
+    )  # and the whole file can be read, before any of it is kept
     for _ in islice(rows, tally["rows"]):
         pass  # done before
-    for fitted in fitting.chunks((fitting.fit(row, one.kind, pairs=body["pairs"], source=source) for row in rows), CHUNK):
+    for fitted in row_to_items.chunks(
+        (row_to_items.fit(row, one.kind, pairs=body["pairs"], source=source) for row in rows), CHUNK
+    ):
         new = [replace(item, priority=body["priority"]) for made, _ in fitted for item in made]
         wrong = [problem for _, found in fitted for problem in found]
         # What is added is known only inside the transaction that also remembers it.
         with work.write(num_done=tally["rows"] + len(fitted), num_all=num_all) as connection:
             added = items.add(connection, one, new, by=work.job.actor) if new else items.Added(0, 0)
             if wrong:
-                connection.execute(insert(set_aside), [_stored(work.job.id, _aside(problem)) for problem in wrong])
+                connection.execute(
+                    insert(set_aside), [_stored(work.job.id, _aside(problem)) for problem in wrong]
+                )
             tally = {
                 "rows": tally["rows"] + len(fitted),
                 "added": tally["added"] + added.num_added,
@@ -317,51 +377,75 @@ def _check(connection: Connection, project: Project, origin: Origin, kind: str) 
     if kind not in KINDS:
         raise Invalid({"kind": f"is one of {', '.join(KINDS)}"})
     rows = row_kind(connection, project, origin)
-    if kind not in fitting.suits(rows):
-        raise Invalid({"kind": f"cannot be asked about rows of the kind {rows}; these can be {', '.join(fitting.suits(rows))}"})
+    if kind not in row_to_items.suits(rows):
+        raise Invalid(
+            {
+                "kind": f"cannot be asked about rows of the kind {rows}; these can be {', '.join(row_to_items.suits(rows))}"
+            }
+        )
 
 
-def _given(connection: Connection, project: Project, origin: Origin, model: str | None) -> tuple[Iterator[Given | Problem], str]:
+def _given(
+    connection: Connection, project: Project, origin: Origin, model: str | None
+) -> tuple[Iterator[Given | Problem], str]:
     """The rows, and what they are called."""
     if origin.upload is not None:
         found = get_upload(connection, origin.upload)
         path = project.data / "uploads" / found.path
         if not path.is_file():
             raise DataError(f"{found.filename}: the uploaded file is not there any more. Upload it again.")
-        rows = fitting.given(sources.read(path), found.format, model=model)
+        rows = row_to_items.given(sources.read(path), found.format, model=model)
         return (_named(row, found.filename) for row in rows), found.filename
     return _together(_rollouts(project, origin.rollouts)), ", ".join(origin.rollouts)
 
 
 def _named(row: Given | Problem, filename: str) -> Given | Problem:
     """Problems speak of the file by the name that its owner knows."""
-    return replace(row, path=filename) if isinstance(row, Problem) else replace(row, where=row.where._replace(path=filename))
+    return (
+        replace(row, path=filename)
+        if isinstance(row, Problem)
+        else replace(row, where=row.where._replace(path=filename))
+    )
 
 
 def _rollouts(project: Project, refs: Sequence[str]) -> list[Artifact]:
     if len(refs) > MAX_ROLLOUTS:
         raise Invalid({"rollouts": f"are at most {MAX_ROLLOUTS}"})
-    present = {one.label: one for one in rollouts(project)}  # by their labels alone: a path could lead anywhere
+    present = {
+        one.label: one for one in rollouts(project)
+    }  # by their labels alone: a path could lead anywhere
     for ref in refs:
-        if ref not in present or not present[ref].folder.resolve().is_relative_to(project.artifacts.resolve()):
+        if ref not in present or not present[ref].folder.resolve().is_relative_to(
+            project.artifacts.resolve()
+        ):
             raise Invalid({"rollouts": f"{ref!r} is not among the rollouts of this project"})
     return [present[ref] for ref in refs]
 
 
 def _together(found: Sequence[Artifact]) -> Iterator[Given | Problem]:
     """The rows of the first; the answers that the others give to the same prompt are added in turn: one of each, then the second ones."""
-    others = [{prompt_text(PromptRecord(row.prompt)): row for row in _of_rollouts(one) if isinstance(row, Given)} for one in found[1:]]
+    others = [
+        {prompt_text(PromptRecord(row.prompt)): row for row in _of_rollouts(one) if isinstance(row, Given)}
+        for one in found[1:]
+    ]
     for row in _of_rollouts(found[0]):
         if isinstance(row, Problem):
             yield row
             continue
-        rows = [row, *(other[key] for other in others if (key := prompt_text(PromptRecord(row.prompt))) in other)]
+        rows = [
+            row,
+            *(other[key] for other in others if (key := prompt_text(PromptRecord(row.prompt))) in other),
+        ]
         most = max(len(each.answers) for each in rows)
         mixed = [each.answers[i] for i in range(most) for each in rows if i < len(each.answers)]
         texts: dict[Messages, Any] = {}
         for answer in mixed:
             texts.setdefault(answer.messages, answer)  # two models that say the same give one answer
-        yield replace(row, answers=tuple(texts.values()), problems=tuple(problem for each in rows for problem in each.problems))
+        yield replace(
+            row,
+            answers=tuple(texts.values()),
+            problems=tuple(problem for each in rows for problem in each.problems),
+        )
 
 
 def _of_rollouts(one: Artifact) -> Iterator[Given | Problem]:
@@ -371,15 +455,24 @@ def _of_rollouts(one: Artifact) -> Iterator[Given | Problem]:
         for name in ("temperature", "top_p", "top_k", "min_p", "max_new_tokens")
         if name in one.manifest.config
     }
-    for row in fitting.given(sources.read(one.folder / "answers.jsonl"), fitting.ANSWERS, model=model):
+    for row in row_to_items.given(
+        sources.read(one.folder / "answers.jsonl"), row_to_items.ANSWERS, model=model
+    ):
         if isinstance(row, Given):
-            row = replace(row, answers=tuple(replace(answer, params=params | {"rollouts": one.label}) for answer in row.answers))
+            row = replace(
+                row,
+                answers=tuple(
+                    replace(answer, params=params | {"rollouts": one.label}) for answer in row.answers
+                ),
+            )
         yield _named(row, one.label)
 
 
 def _aside(problem: Problem) -> SetAside:
     value = "" if problem.value is None else shorten(problem.value)
-    field, why, remedy = (text.replace("\0", "\ufffd") for text in (problem.field[:200], problem.why, problem.remedy))
+    field, why, remedy = (
+        text.replace("\0", "\ufffd") for text in (problem.field[:200], problem.why, problem.remedy)
+    )
     return SetAside(problem.line, field, value, why, remedy, problem.row)
 
 
@@ -390,4 +483,9 @@ def _stored(job_id: int, one: SetAside) -> dict[str, Any]:
 def as_rows(found: Iterable[SetAside]) -> Iterator[dict[str, Any]]:
     """For a file: what `fairlead data import --drop` writes beside its output."""
     for one in found:
-        yield {"where": f"line {one.line}", "field": one.field, "reason": f"{one.why}. {one.remedy}", "row": one.row}
+        yield {
+            "where": f"line {one.line}",
+            "field": one.field,
+            "reason": f"{one.why}. {one.remedy}",
+            "row": one.row,
+        }

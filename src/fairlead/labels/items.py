@@ -32,7 +32,7 @@ from sqlalchemy import (
 from fairlead.core import digest
 from fairlead.core import seed as seeds
 from fairlead.data.records import Message, Messages
-from fairlead.labels import events, kinds, plain
+from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.campaigns import Campaign, campaign
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
@@ -124,7 +124,10 @@ def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: s
     num_rows, at = 0, now()
     for number, row in enumerate(rows, start=1):
         _check(one, row, number)
-        content = {"prompt": [asdict(m) for m in row.prompt], "answers": [_stored(answer) for answer in row.answers]}
+        content = {
+            "prompt": [asdict(m) for m in row.prompt],
+            "answers": [_stored(answer) for answer in row.answers],
+        }
         named = digest.of_json([content["prompt"], [answer["messages"] for answer in content["answers"]]])
         num_rows += 1
         fresh.setdefault(
@@ -138,16 +141,27 @@ def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: s
     digests = list(fresh)
     for start in range(0, len(digests), _CHUNK):
         part = digests[start : start + _CHUNK]
-        for known in connection.execute(select(item.c.digest).where(item.c.campaign_id == one.id, item.c.digest.in_(part))).scalars():
+        for known in connection.execute(
+            select(item.c.digest).where(item.c.campaign_id == one.id, item.c.digest.in_(part))
+        ).scalars():
             del fresh[known]
     new = list(fresh.values())
     for start in range(0, len(new), _CHUNK):
         part_rows = new[start : start + _CHUNK]
-        made = connection.execute(insert(item).values(part_rows).returning(item.c.id, item.c.digest, item.c.priority)).all()
+        made = connection.execute(
+            insert(item).values(part_rows).returning(item.c.id, item.c.digest, item.c.priority)
+        ).all()
         slots = [_slot(one, row.id, row.digest, row.priority, n) for row in made for n in range(one.overlap)]
         connection.execute(insert(slot), slots)
     if new:
-        events.append(connection, verb="items.added", actor=by, campaign=one.id, subject=one.slug, body={"count": len(new)})
+        events.append(
+            connection,
+            verb="items.added",
+            actor=by,
+            campaign=one.id,
+            subject=one.slug,
+            body={"count": len(new)},
+        )
     return Added(len(new), num_rows - len(new))
 
 
@@ -155,7 +169,9 @@ def unjudgeable(answers: Sequence[Answer]) -> str | None:
     """Why nobody could say which is better, and training would take none of it."""
     if not all(message.content.strip() for answer in answers for message in answer.messages):
         return "an answer is empty"
-    texts = {tuple((message.role, message.content.strip()) for message in answer.messages) for answer in answers}
+    texts = {
+        tuple((message.role, message.content.strip()) for message in answer.messages) for answer in answers
+    }
     return "the same answer stands there twice" if len(texts) < len(answers) else None
 
 
@@ -164,11 +180,15 @@ def set_overlap(connection: Connection, one: Campaign, overlap: int, *, by: str)
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
         raise Invalid({"overlap": "is how many people judge each item, 1 to 20"})
     there: dict[int, dict[int, str]] = {}
-    for row in connection.execute(select(slot.c.item_id, slot.c.n, slot.c.state).where(slot.c.campaign_id == one.id)):
+    for row in connection.execute(
+        select(slot.c.item_id, slot.c.n, slot.c.state).where(slot.c.campaign_id == one.id)
+    ):
         there.setdefault(row.item_id, {})[row.n] = row.state
     more: list[dict[str, Any]] = []
     fewer: dict[int, list[int]] = {}  # n -> items
-    for row in connection.execute(select(item.c.id, item.c.digest, item.c.priority).where(item.c.campaign_id == one.id)):
+    for row in connection.execute(
+        select(item.c.id, item.c.digest, item.c.priority).where(item.c.campaign_id == one.id)
+    ):
         states = there.get(row.id, {})
         missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
         more += [_slot(one, row.id, row.digest, row.priority, n) for n in missing]
@@ -180,10 +200,17 @@ def set_overlap(connection: Connection, one: Campaign, overlap: int, *, by: str)
     for n, item_ids in fewer.items():
         for start in range(0, len(item_ids), _CHUNK):
             part = item_ids[start : start + _CHUNK]
-            connection.execute(delete(slot).where(slot.c.item_id.in_(part), slot.c.n == n, slot.c.state == "open"))
+            connection.execute(
+                delete(slot).where(slot.c.item_id.in_(part), slot.c.n == n, slot.c.state == "open")
+            )
     connection.execute(update(campaign).where(campaign.c.id == one.id).values(overlap=overlap))
     events.append(
-        connection, verb="campaign.overlap", actor=by, campaign=one.id, subject=one.slug, body={"from": one.overlap, "to": overlap}
+        connection,
+        verb="campaign.overlap",
+        actor=by,
+        campaign=one.id,
+        subject=one.slug,
+        body={"from": one.overlap, "to": overlap},
     )
 
 
@@ -197,11 +224,20 @@ def set_priority(connection: Connection, one: Campaign, priorities: Mapping[int,
         for n in connection.execute(select(slot.c.n).where(slot.c.item_id == item_id)).scalars().all():
             rank = _slot(one, item_id, found.digest, priority, n)["rank"]
             connection.execute(update(slot).where(slot.c.item_id == item_id, slot.c.n == n).values(rank=rank))
-    events.append(connection, verb="items.priority", actor=by, campaign=one.id, subject=one.slug, body={"count": len(priorities)})
+    events.append(
+        connection,
+        verb="items.priority",
+        actor=by,
+        campaign=one.id,
+        subject=one.slug,
+        body={"count": len(priorities)},
+    )
 
 
 def get(connection: Connection, campaign_id: int, item_id: int) -> Item:
-    row = connection.execute(select(item).where(item.c.id == item_id, item.c.campaign_id == campaign_id)).one_or_none()
+    row = connection.execute(
+        select(item).where(item.c.id == item_id, item.c.campaign_id == campaign_id)
+    ).one_or_none()
     if row is None:
         raise NotFound(f"there is no item {item_id} in this campaign.")
     return of_row(row)
@@ -209,7 +245,12 @@ def get(connection: Connection, campaign_id: int, item_id: int) -> Item:
 
 def page(connection: Connection, campaign_id: int, *, after: int = 0, limit: int = 50) -> list[Item]:
     """In the order of their ids, which is that of their import."""
-    query = select(item).where(item.c.campaign_id == campaign_id, item.c.id > after).order_by(item.c.id).limit(limit)
+    query = (
+        select(item)
+        .where(item.c.campaign_id == campaign_id, item.c.id > after)
+        .order_by(item.c.id)
+        .limit(limit)
+    )
     return [of_row(row) for row in connection.execute(query)]
 
 
@@ -239,14 +280,20 @@ def of_row(row: Any) -> Item:
 
 
 def _check(one: Campaign, row: NewItem, number: int) -> None:
-    low, high = kinds.ANSWERS[one.kind]
+    low, high = task_kinds.ANSWERS[one.kind]
     if not low <= len(row.answers) <= high:
         wanted = f"{low}" if low == high else f"{low} to {high}"
         raise Invalid({"answers": f"row {number} has {len(row.answers)}; a {one.kind} item has {wanted}"})
     if not row.prompt or not all(answer.messages for answer in row.answers):
         raise Invalid({"prompt": f"row {number} has an empty prompt or answer"})
-    if why := plain.problem(
-        [[asdict(m) for m in row.prompt], [_stored(answer) for answer in row.answers], row.tags, row.reference, row.source]
+    if why := storable_text.problem(
+        [
+            [asdict(m) for m in row.prompt],
+            [_stored(answer) for answer in row.answers],
+            row.tags,
+            row.reference,
+            row.source,
+        ]
     ):
         raise Invalid({"prompt": f"row {number} {why}"})
     if why := unjudgeable(row.answers):

@@ -110,7 +110,9 @@ class Work:
     memory: dict[str, Any]
     token: str
     lease_s: float
-    stop: threading.Event = field(default_factory=threading.Event)  # the worker is to end, and gives the job back
+    stop: threading.Event = field(
+        default_factory=threading.Event
+    )  # the worker is to end, and gives the job back
 
     @property
     def body(self) -> dict[str, Any]:
@@ -122,7 +124,9 @@ class Work:
 
         Raises Lost, and changes nothing, when the job was cancelled, went to another worker, or the worker is to end.
         """
-        known = {name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None}
+        known = {
+            name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None
+        }
         with self.database.write() as connection:
             _hold(connection, self, known)
             yield connection
@@ -135,11 +139,20 @@ class Work:
 Handler: TypeAlias = Callable[[Work], dict[str, Any]]
 
 
-def enqueue(connection: Connection, kind: str, body: Mapping[str, Any], *, actor: str, campaign: int | None = None) -> int:
+def enqueue(
+    connection: Connection, kind: str, body: Mapping[str, Any], *, actor: str, campaign: int | None = None
+) -> int:
     values = {"kind": kind, "campaign_id": campaign, "actor": actor, "body": dict(body), "created_at": now()}
     fresh = {"state": "queued", "attempts": 0, "cancel_asked": False, "num_done": 0, "memory": {}}
     id = connection.execute(insert(job).values(**values, **fresh).returning(job.c.id)).scalar_one()
-    events.append(connection, verb="job.queued", actor=actor, campaign=campaign, subject=f"job/{id}", body={"kind": kind})
+    events.append(
+        connection,
+        verb="job.queued",
+        actor=actor,
+        campaign=campaign,
+        subject=f"job/{id}",
+        body={"kind": kind},
+    )
     return int(id)
 
 
@@ -150,7 +163,9 @@ def get(connection: Connection, id: int) -> Job:
     return _job(row)
 
 
-def recent(connection: Connection, *, campaign: int | None = None, kind: str | None = None, limit: int = 20) -> list[Job]:
+def recent(
+    connection: Connection, *, campaign: int | None = None, kind: str | None = None, limit: int = 20
+) -> list[Job]:
     """The newest first."""
     query = select(job).order_by(job.c.id.desc()).limit(limit)
     if campaign is not None:
@@ -165,7 +180,11 @@ def cancel(connection: Connection, id: int, *, actor: str) -> Job:
     found = get(connection, id)
     if found.is_over:
         raise Conflict(f"Job {id} is {found.state}; there is nothing left to cancel.")
-    waiting = update(job).where(job.c.id == id, job.c.state == "queued").values(state="cancelled", finished_at=now())
+    waiting = (
+        update(job)
+        .where(job.c.id == id, job.c.state == "queued")
+        .values(state="cancelled", finished_at=now())
+    )
     if connection.execute(waiting).rowcount == 0:
         connection.execute(update(job).where(job.c.id == id).values(cancel_asked=True))
     events.append(connection, verb="job.cancelled", actor=actor, campaign=found.campaign, subject=f"job/{id}")
@@ -177,13 +196,17 @@ def retry(connection: Connection, id: int, *, actor: str) -> Job:
     again = {"state": "queued", "attempts": 0, "error": None, "finished_at": None, "cancel_asked": False}
     over = job.c.state.in_(("failed", "cancelled"))
     if connection.execute(update(job).where(job.c.id == id, over).values(**again)).rowcount == 0:
-        raise Conflict(f"Job {id} is {get(connection, id).state}; only one that failed or was cancelled can be tried again.")
+        raise Conflict(
+            f"Job {id} is {get(connection, id).state}; only one that failed or was cancelled can be tried again."
+        )
     found = get(connection, id)
     events.append(connection, verb="job.retried", actor=actor, campaign=found.campaign, subject=f"job/{id}")
     return found
 
 
-def lease(database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S, at: datetime | None = None) -> Work | None:
+def lease(
+    database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S, at: datetime | None = None
+) -> Work | None:
     """The oldest job that waits, or whose worker died; in one statement, so that no two workers get the same."""
     at = at or datetime.now(UTC)
     token = secrets.token_urlsafe(16)
@@ -191,13 +214,24 @@ def lease(database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S
         _bury(connection, at)
         free = job.alias("free")
         dead = and_(free.c.state == "running", free.c.expires_at < stamp(at))
-        oldest = select(free.c.id).where(or_(free.c.state == "queued", dead), free.c.kind.in_(kinds)).order_by(free.c.id).limit(1)
+        oldest = (
+            select(free.c.id)
+            .where(or_(free.c.state == "queued", dead), free.c.kind.in_(kinds))
+            .order_by(free.c.id)
+            .limit(1)
+        )
         if not database.is_sqlite:
             oldest = oldest.with_for_update(skip_locked=True)
         taken = (
             update(job)
             .where(job.c.id == oldest.scalar_subquery())
-            .values(state="running", token=token, expires_at=_in(lease_s, at), attempts=job.c.attempts + 1, started_at=stamp(at))
+            .values(
+                state="running",
+                token=token,
+                expires_at=_in(lease_s, at),
+                attempts=job.c.attempts + 1,
+                started_at=stamp(at),
+            )
             .returning(job)
         )
         row = connection.execute(taken).one_or_none()
@@ -221,7 +255,9 @@ def work(
                 held.stop = stop
                 _do(held, handlers[held.job.kind])
                 continue
-        except SQLAlchemyError:  # a database that is away for a moment; what was in hand is taken up again after its lease
+        except (
+            SQLAlchemyError
+        ):  # a database that is away for a moment; what was in hand is taken up again after its lease
             log.warning("the queue of jobs could not be asked", exc_info=True)
         stop.wait(poll_s)
 
@@ -241,7 +277,9 @@ class Worker:
 
     def __init__(self, database: Database, handlers: Mapping[str, Handler]) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=work, args=(database, handlers), kwargs={"stop": self._stop}, name="jobs", daemon=True)
+        self._thread = threading.Thread(
+            target=work, args=(database, handlers), kwargs={"stop": self._stop}, name="jobs", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -263,16 +301,27 @@ def _do(held: Work, handler: Handler) -> None:
         outcome = {"state": "queued", "attempts": 0} if held.stop.is_set() else {"state": "cancelled"}
     except FairleadError as error:
         outcome = {"state": "failed", "error": str(error)}
-    except Exception as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins
+    except (
+        Exception
+    ) as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins
         log.exception("job %d (%s) failed", held.job.id, held.job.kind)
-        if isinstance(error, OperationalError) and held.job.attempts < MAX_ATTEMPTS:  # a database that is away for a moment
+        if (
+            isinstance(error, OperationalError) and held.job.attempts < MAX_ATTEMPTS
+        ):  # a database that is away for a moment
             raise  # the job stays in hand until its lease ends, and is taken up again
-        outcome = {"state": "failed", "error": f"A bug in Fairlead: {type(error).__name__}. The server's log has the details."}
+        outcome = {
+            "state": "failed",
+            "error": f"A bug in Fairlead: {type(error).__name__}. The server's log has the details.",
+        }
     finally:
         over.set()
         beat.join()
     with held.database.write() as connection:
-        _end(connection, and_(job.c.id == held.job.id, job.c.token == held.token, job.c.state == "running"), outcome)
+        _end(
+            connection,
+            and_(job.c.id == held.job.id, job.c.token == held.token, job.c.state == "running"),
+            outcome,
+        )
 
 
 def _beat(held: Work, over: threading.Event) -> None:
@@ -288,7 +337,12 @@ def _beat(held: Work, over: threading.Event) -> None:
 
 
 def _hold(connection: Connection, held: Work, values: dict[str, Any]) -> None:
-    mine = and_(job.c.id == held.job.id, job.c.token == held.token, job.c.state == "running", job.c.cancel_asked.is_(False))
+    mine = and_(
+        job.c.id == held.job.id,
+        job.c.token == held.token,
+        job.c.state == "running",
+        job.c.cancel_asked.is_(False),
+    )
     renewed = update(job).where(mine).values(expires_at=_in(held.lease_s, datetime.now(UTC)), **values)
     if held.stop.is_set() or connection.execute(renewed).rowcount == 0:
         raise Lost
@@ -309,7 +363,14 @@ def _end(connection: Connection, which: ColumnElement[bool], outcome: dict[str, 
     for row in connection.execute(changed.returning(job.c.id, job.c.kind, job.c.campaign_id)).all():
         if ended:
             body = {"kind": row.kind, "state": outcome["state"]}
-            events.append(connection, verb="job.ended", actor="system", campaign=row.campaign_id, subject=f"job/{row.id}", body=body)
+            events.append(
+                connection,
+                verb="job.ended",
+                actor="system",
+                campaign=row.campaign_id,
+                subject=f"job/{row.id}",
+                body=body,
+            )
 
 
 def _in(seconds: float, at: datetime) -> str:

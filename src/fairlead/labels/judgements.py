@@ -28,12 +28,12 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.labels import campaigns, chats, drafts, events, kinds, plain, tasks
+from fairlead.labels import assignments, campaigns, chats, drafts, events, storable_text, task_kinds
+from fairlead.labels.assignments import Assignment, assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now, stamp
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.items import Item, slot
-from fairlead.labels.tasks import Assignment, assignment
 
 judgement = Table(
     "judgement",
@@ -64,7 +64,17 @@ judgement = Table(
     Index("ix_judgement_token", "token"),
     Index("ix_judgement_campaign_id_rater_id", "campaign_id", "rater", "id"),
     Index("ix_judgement_campaign_id_made_at", "campaign_id", "made_at"),
-    Index("ix_judgement_sums", "campaign_id", "rater", "made_at", "withdraws", "supersedes", "active_ms", "late", "quick"),
+    Index(
+        "ix_judgement_sums",
+        "campaign_id",
+        "rater",
+        "made_at",
+        "withdraws",
+        "supersedes",
+        "active_ms",
+        "late",
+        "quick",
+    ),
 )
 flag = Table(
     "flag",
@@ -139,9 +149,11 @@ def submit(
     at: datetime | None = None,
 ) -> Judgement:
     """Keeps a judgement of a task, in letters as shown.  The same key again returns what it made first.  Raises Invalid, NotFound."""
-    plain.require(key=key)
-    task, at = tasks.get(connection, token, rater, alone=True), at or datetime.now(UTC)
-    there = connection.execute(select(judgement).where(judgement.c.rater == rater, judgement.c.key == key)).one_or_none()
+    storable_text.require(key=key)
+    task, at = assignments.get(connection, token, rater, alone=True), at or datetime.now(UTC)
+    there = connection.execute(
+        select(judgement).where(judgement.c.rater == rater, judgement.c.key == key)
+    ).one_or_none()
     if there is not None:
         if there.token != token:
             raise Conflict("this key was used for another task.")
@@ -149,13 +161,13 @@ def submit(
     one = campaigns.by_id(connection, task.campaign_id)
     _check(one, key, reasons, note, active_ms, dwell_ms, ui)
     num_turns = chats.num_judged(connection, token) if one.kind == "chat" else len(task.item.prompt)
-    kept = kinds.to_kept(one.kind, one.options, value, task.order, num_turns=num_turns)
+    kept = task_kinds.to_kept(one.kind, one.options, value, task.order, num_turns=num_turns)
     late = _finish(connection, task, at)
     last = current_of(connection, token)
     row = connection.execute(
         insert(judgement)
         .values(
-            campaign_id=one.id, item_id=task.item.id, token=token, rater=rater, key=key, value=kept, margin=kinds.margin(one.kind, kept),
+            campaign_id=one.id, item_id=task.item.id, token=token, rater=rater, key=key, value=kept, margin=task_kinds.margin(one.kind, kept),
             reasons=list(reasons), note=note, order=list(task.order), guidelines_version=task.guidelines_version, active_ms=active_ms,
             dwell_ms=dict(dwell_ms or {}), ui=dict(ui or {}), late=late, quick=active_ms < MS_PER_WORD * num_words(task.item),
             withdraws=False, supersedes=last.id if last else None, made_at=stamp(at),
@@ -171,42 +183,60 @@ def submit(
         "active_ms": active_ms,
         "margin": row.margin,
     }
-    events.append(connection, verb="judgement.made", actor=rater, campaign=one.id, subject=token[:8], body=body)
+    events.append(
+        connection, verb="judgement.made", actor=rater, campaign=one.id, subject=token[:8], body=body
+    )
     return _judgement(row)
 
 
 def undo(connection: Connection, one: Campaign, rater: str) -> tuple[Assignment, Judgement]:
     """The last task that this person judged, to be judged again: nothing changes until they send it.  Raises NotFound."""
-    query = select(judgement).where(judgement.c.campaign_id == one.id, judgement.c.rater == rater, is_current())
+    query = select(judgement).where(
+        judgement.c.campaign_id == one.id, judgement.c.rater == rater, is_current()
+    )
     row = connection.execute(query.order_by(judgement.c.id.desc()).limit(1)).one_or_none()
     if row is None:
         raise NotFound("there is nothing to take back.")
-    return tasks.get(connection, row.token, rater), _judgement(row)
+    return assignments.get(connection, row.token, rater), _judgement(row)
 
 
-def skip(connection: Connection, token: str, rater: str, *, reason: str, note: str = "", at: datetime | None = None) -> None:
+def skip(
+    connection: Connection, token: str, rater: str, *, reason: str, note: str = "", at: datetime | None = None
+) -> None:
     """Not for me: the item goes to somebody else, what was typed stays among the drafts.  Of a judged task the judgement is withdrawn."""
     if reason not in SKIPS:
         raise Invalid({"reason": f"is one of {', '.join(SKIPS)}"})
     if len(note) > LONGEST_NOTE:
         raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
-    plain.require(note=note)
-    task, at = tasks.get(connection, token, rater, alone=True), at or datetime.now(UTC)
+    storable_text.require(note=note)
+    task, at = assignments.get(connection, token, rater, alone=True), at or datetime.now(UTC)
     last = current_of(connection, token)
     if last is not None:
         values = {
-            name: getattr(last, name) for name in ("campaign_id", "item_id", "token", "rater", "guidelines_version", "ui", "late", "quick")
+            name: getattr(last, name)
+            for name in (
+                "campaign_id",
+                "item_id",
+                "token",
+                "rater",
+                "guidelines_version",
+                "ui",
+                "late",
+                "quick",
+            )
         }
         values |= {
             "key": f"withdraws-{last.id}", "value": {}, "margin": None, "reasons": [], "note": "", "order": list(last.order),
             "active_ms": 0, "dwell_ms": {}, "withdraws": True, "supersedes": last.id, "made_at": stamp(at),
         }  # fmt: skip
         connection.execute(insert(judgement).values(values))
-        tasks.skip(connection, task, at=at, reason=reason)
-    elif task.how == "skipped" or not tasks.skip(connection, task, at=at, reason=reason):
+        assignments.skip(connection, task, at=at, reason=reason)
+    elif task.how == "skipped" or not assignments.skip(connection, task, at=at, reason=reason):
         return
     body = {"item": task.item.id, "reason": reason, "withdraws": last.id if last else None}
-    events.append(connection, verb="task.skipped", actor=rater, campaign=task.campaign_id, subject=token[:8], body=body)
+    events.append(
+        connection, verb="task.skipped", actor=rater, campaign=task.campaign_id, subject=token[:8], body=body
+    )
     if note.strip():
         raise_flag(connection, token, rater, reason="other", note=note)
 
@@ -221,7 +251,9 @@ def current(
     limit: int | None = None,
 ) -> list[Judgement]:
     """Judgements that stand: neither superseded nor withdrawn, in the order in which they came."""
-    query = select(judgement).where(judgement.c.campaign_id == campaign_id, judgement.c.id > after, is_current())
+    query = select(judgement).where(
+        judgement.c.campaign_id == campaign_id, judgement.c.id > after, is_current()
+    )
     if item_id is not None:
         query = query.where(judgement.c.item_id == item_id)
     if rater is not None:
@@ -231,7 +263,12 @@ def current(
 
 def raters(connection: Connection, campaign_id: int) -> list[str]:
     """Whose judgements there are, in the order of their pseudonyms."""
-    query = select(judgement.c.rater).where(judgement.c.campaign_id == campaign_id).distinct().order_by(judgement.c.rater)
+    query = (
+        select(judgement.c.rater)
+        .where(judgement.c.campaign_id == campaign_id)
+        .distinct()
+        .order_by(judgement.c.rater)
+    )
     return list(connection.execute(query).scalars())
 
 
@@ -249,14 +286,22 @@ def current_of(connection: Connection, token: str) -> Judgement | None:
 
 def count(connection: Connection, campaign_id: int, rater: str) -> int:
     """Judgements of this person that stand."""
-    withdrawn = func.count().filter(judgement.c.withdraws)  # neither these stand, nor what another one supersedes
+    withdrawn = func.count().filter(
+        judgement.c.withdraws
+    )  # neither these stand, nor what another one supersedes
     query = select(func.count() - withdrawn - func.count(judgement.c.supersedes))
-    return int(connection.execute(query.where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater)).scalar_one())
+    return int(
+        connection.execute(
+            query.where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater)
+        ).scalar_one()
+    )
 
 
 def active_times(connection: Connection, campaign_id: int, rater: str, *, since: str) -> list[int]:
     """Milliseconds that each judgement of this person took which stands and was made since then."""
-    query = select(judgement.c.active_ms).where(judgement.c.campaign_id == campaign_id, judgement.c.rater == rater, is_current())
+    query = select(judgement.c.active_ms).where(
+        judgement.c.campaign_id == campaign_id, judgement.c.rater == rater, is_current()
+    )
     return list(connection.execute(query.where(judgement.c.made_at >= since)).scalars())
 
 
@@ -269,9 +314,16 @@ def raise_flag(connection: Connection, token: str, rater: str, *, reason: str, n
         raise Invalid({"reason": f"is one of {', '.join(FLAGS)}"})
     if len(note) > LONGEST_NOTE:
         raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
-    plain.require(note=note)
-    task = tasks.require(connection, token, rater)
-    values = {"campaign_id": task.campaign_id, "item_id": task.item_id, "rater": rater, "reason": reason, "note": note, "raised_at": now()}
+    storable_text.require(note=note)
+    task = assignments.require(connection, token, rater)
+    values = {
+        "campaign_id": task.campaign_id,
+        "item_id": task.item_id,
+        "rater": rater,
+        "reason": reason,
+        "note": note,
+        "raised_at": now(),
+    }
     made = int(connection.execute(insert(flag).values(values).returning(flag.c.id)).scalar_one())
     events.append(
         connection,
@@ -287,7 +339,9 @@ def raise_flag(connection: Connection, token: str, rater: str, *, reason: str, n
 def flags(connection: Connection, campaign_id: int, *, resolved: bool = False) -> list[Flag]:
     """The newest first."""
     state = flag.c.resolved_at.is_not(None) if resolved else flag.c.resolved_at.is_(None)
-    rows = connection.execute(select(flag).where(flag.c.campaign_id == campaign_id, state).order_by(flag.c.id.desc()))
+    rows = connection.execute(
+        select(flag).where(flag.c.campaign_id == campaign_id, state).order_by(flag.c.id.desc())
+    )
     return [Flag(**row._mapping) for row in rows]
 
 
@@ -295,7 +349,9 @@ def resolve_flag(connection: Connection, campaign_id: int, flag_id: int, *, by: 
     mine = (flag.c.id == flag_id, flag.c.campaign_id == campaign_id)
     if connection.execute(select(flag.c.id).where(*mine)).one_or_none() is None:
         raise NotFound("there is no such flag in this campaign.")
-    if connection.execute(update(flag).where(*mine, flag.c.resolved_at.is_(None)).values(resolved_at=now(), resolved_by=by)).rowcount:
+    if connection.execute(
+        update(flag).where(*mine, flag.c.resolved_at.is_(None)).values(resolved_at=now(), resolved_by=by)
+    ).rowcount:
         events.append(connection, verb="flag.resolved", actor=by, campaign=campaign_id, subject=str(flag_id))
 
 
@@ -312,7 +368,7 @@ def _check(
     ui: Mapping[str, Any] | None,
 ) -> None:
     problems = {}
-    plain.require(note=note, dwell_ms=dwell_ms, ui=ui)
+    storable_text.require(note=note, dwell_ms=dwell_ms, ui=ui)
     if not 8 <= len(key) <= 80:
         problems["key"] = "has 8 to 80 characters"
     if unknown := [reason for reason in reasons if reason not in one.options["chips"]]:
@@ -331,21 +387,42 @@ def _finish(connection: Connection, task: Assignment, at: datetime) -> bool:
     """The task is judged.  Returns whether the hold had been lost, so that this is an extra judgement, unless the slot is still free."""
     if task.how == "judged":
         return False
-    if tasks.end(connection, task.token, "judged", at=at):
+    if assignments.end(connection, task.token, "judged", at=at):
         return False
     # Lost: what the same person was handed of the item since then is this task in another guise.
-    mine = (assignment.c.item_id == task.item.id, assignment.c.rater == task.rater, assignment.c.token != task.token)
-    again = connection.execute(select(assignment.c.token).where(*mine, assignment.c.how.is_(None)).with_for_update()).scalar()
+    mine = (
+        assignment.c.item_id == task.item.id,
+        assignment.c.rater == task.rater,
+        assignment.c.token != task.token,
+    )
+    again = connection.execute(
+        select(assignment.c.token).where(*mine, assignment.c.how.is_(None)).with_for_update()
+    ).scalar()
     # Nobody else lets go of the item until this has ended, or both would miss that there is room for it.
-    connection.execute(select(slot.c.id).where(slot.c.item_id == task.item.id).order_by(slot.c.id).with_for_update()).all()
+    connection.execute(
+        select(slot.c.id).where(slot.c.item_id == task.item.id).order_by(slot.c.id).with_for_update()
+    ).all()
     if again is not None:
-        tasks.end(connection, again, "released", at=at)
-    before = connection.execute(select(assignment.c.how).where(*mine, assignment.c.how.in_(("judged", "skipped")))).scalar()
+        assignments.end(connection, again, "released", at=at)
+    before = connection.execute(
+        select(assignment.c.how).where(*mine, assignment.c.how.in_(("judged", "skipped")))
+    ).scalar()
     if before != "judged":  # a person counts once
-        free = select(slot.c.id).where(slot.c.item_id == task.item.id, slot.c.state == "open").order_by(slot.c.n).limit(1)
-        connection.execute(update(slot).where(slot.c.id == free.scalar_subquery()).values(state="done", token=task.token))
+        free = (
+            select(slot.c.id)
+            .where(slot.c.item_id == task.item.id, slot.c.state == "open")
+            .order_by(slot.c.n)
+            .limit(1)
+        )
+        connection.execute(
+            update(slot).where(slot.c.id == free.scalar_subquery()).values(state="done", token=task.token)
+        )
     if before is None:
-        connection.execute(update(assignment).where(assignment.c.token == task.token).values(how="judged", ended_at=stamp(at)))
+        connection.execute(
+            update(assignment)
+            .where(assignment.c.token == task.token)
+            .values(how="judged", ended_at=stamp(at))
+        )
     return True
 
 

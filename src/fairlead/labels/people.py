@@ -41,7 +41,9 @@ person = Table(
     Column("id", Integer, primary_key=True),
     Column("name", String(120), nullable=False),
     Column("email", String(254), unique=True),  # in small letters
-    Column("email_vouched", Boolean, nullable=False),  # an owner or the command line entered it, and not they themselves
+    Column(
+        "email_vouched", Boolean, nullable=False
+    ),  # an owner or the command line entered it, and not they themselves
     Column("password", String(200)),  # argon2
     Column("subject", String(500), unique=True),  # issuer and subject at a log-in elsewhere
     Column("role", String(20)),  # in every campaign
@@ -51,7 +53,13 @@ person = Table(
 pseudonym = Table(
     "pseudonym",
     metadata,
-    Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column(
+        "person_id",
+        Integer,
+        ForeignKey("person.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("rater", String(40), nullable=False, unique=True),
 )
 membership = Table(
@@ -65,7 +73,12 @@ membership = Table(
     PrimaryKeyConstraint("campaign_id", "person_id"),
 )
 
-CAMPAIGN_ROLES = ("viewer", "labeller", "adjudicator", "lead")  # each next one may do more, but a viewer does not label
+CAMPAIGN_ROLES = (
+    "viewer",
+    "labeller",
+    "adjudicator",
+    "lead",
+)  # each next one may do more, but a viewer does not label
 STUDIO_ROLES = ("viewer", "lead", "owner")  # the same in every campaign; an owner also rules over people
 PREFERENCES = ("theme", "hand", "keys", "daily_goal")
 LONGEST_NAME = 120
@@ -168,7 +181,9 @@ def has_this_password(connection: Connection, one: Person, password: str) -> boo
 
 
 def every(connection: Connection) -> list[Person]:
-    return [_person(row) for row in connection.execute(_people.order_by(func.lower(person.c.name), person.c.id))]
+    return [
+        _person(row) for row in connection.execute(_people.order_by(func.lower(person.c.name), person.c.id))
+    ]
 
 
 def names(connection: Connection, raters: Collection[str]) -> dict[str, str]:
@@ -178,11 +193,18 @@ def names(connection: Connection, raters: Collection[str]) -> dict[str, str]:
 
 
 def has_owner(connection: Connection) -> bool:
-    return connection.execute(select(person.c.id).where(person.c.role == "owner").limit(1)).first() is not None
+    return (
+        connection.execute(select(person.c.id).where(person.c.role == "owner").limit(1)).first() is not None
+    )
 
 
 def change(
-    connection: Connection, one: Person, *, name: str | None = None, email: str | None = None, password: Digest | None = None
+    connection: Connection,
+    one: Person,
+    *,
+    name: str | None = None,
+    email: str | None = None,
+    password: Digest | None = None,
 ) -> Person:
     """What they themselves give; an empty e-mail address takes it away."""
     values: dict[str, Any] = {}
@@ -198,17 +220,27 @@ def change(
         vouched = one.email_vouched and values.get("email", one.email) == one.email
         try:
             with connection.begin_nested():
-                connection.execute(update(person).where(person.c.id == one.id).values(values | {"email_vouched": vouched}))
+                connection.execute(
+                    update(person).where(person.c.id == one.id).values(values | {"email_vouched": vouched})
+                )
         except IntegrityError:
             raise Conflict("somebody else has this e-mail address.", field="email") from None
-        events.append(connection, verb="person.changed", actor=one.rater, subject=one.rater, body={"fields": sorted(values)})
+        events.append(
+            connection,
+            verb="person.changed",
+            actor=one.rater,
+            subject=one.rater,
+            body={"fields": sorted(values)},
+        )
     return by_id(connection, one.id)
 
 
 def prefer(connection: Connection, one: Person, preferences: Mapping[str, Any]) -> Person:
     """Adds to what was preferred; None takes one away.  How a screen looks is no event."""
     if unknown := set(preferences) - set(PREFERENCES):
-        raise Invalid({name: f"is no preference; there are {', '.join(PREFERENCES)}" for name in sorted(unknown)})
+        raise Invalid(
+            {name: f"is no preference; there are {', '.join(PREFERENCES)}" for name in sorted(unknown)}
+        )
     kept = {name: value for name, value in (one.preferences | dict(preferences)).items() if value is not None}
     if kept.get("theme", "light") not in ("light", "dark"):
         raise Invalid({"theme": "is light, dark or nothing"})
@@ -240,7 +272,9 @@ def link_by_email(connection: Connection, email: str, subject: str) -> Person | 
     already, or where the address is only their own word: anybody could have typed it in, to have its owner work in their account.
     """
     theirs = (person.c.email == email.strip().lower(), person.c.email_vouched, person.c.subject.is_(None))
-    found = connection.execute(update(person).where(*theirs).values(subject=subject).returning(person.c.id)).scalar_one_or_none()
+    found = connection.execute(
+        update(person).where(*theirs).values(subject=subject).returning(person.c.id)
+    ).scalar_one_or_none()
     return None if found is None else by_id(connection, found)
 
 
@@ -249,13 +283,19 @@ def erase(connection: Connection, one: Person, *, by: str) -> None:
     if one.role == "owner":
         _leave_an_owner(connection, one)
     connection.execute(delete(draft).where(draft.c.rater == one.rater))
-    connection.execute(delete(person).where(person.c.id == one.id))  # pseudonym, memberships, sessions, tokens and own links go with it
+    connection.execute(
+        delete(person).where(person.c.id == one.id)
+    )  # pseudonym, memberships, sessions, tokens and own links go with it
     events.append(connection, verb="person.erased", actor=by, subject=one.rater)
 
 
 def forget(database: Database) -> None:
     """Nobody who was erased is in a free corner of the database's files."""
-    theirs = [table for table in metadata.sorted_tables if any(key.column.table is person for key in table.foreign_keys)]
+    theirs = [
+        table
+        for table in metadata.sorted_tables
+        if any(key.column.table is person for key in table.foreign_keys)
+    ]
     database.forget([person, *theirs, draft])
 
 
@@ -267,8 +307,17 @@ def join(connection: Connection, one: Person, campaign_id: int, role: str, *, by
     held = memberships(connection, one.id).get(campaign_id)
     if held is None:
         _check_role(role)
-        connection.execute(insert(membership).values(campaign_id=campaign_id, person_id=one.id, role=role, joined_at=now()))
-        events.append(connection, verb="member.joined", actor=by, campaign=campaign_id, subject=one.rater, body={"role": role})
+        connection.execute(
+            insert(membership).values(campaign_id=campaign_id, person_id=one.id, role=role, joined_at=now())
+        )
+        events.append(
+            connection,
+            verb="member.joined",
+            actor=by,
+            campaign=campaign_id,
+            subject=one.rater,
+            body={"role": role},
+        )
     elif CAMPAIGN_ROLES.index(role) > CAMPAIGN_ROLES.index(held.role):
         set_member_role(connection, campaign_id, one.rater, role, by=by)
 
@@ -280,12 +329,16 @@ def memberships(connection: Connection, person_id: int) -> dict[int, Membership]
 
 
 def members(connection: Connection, campaign_id: int) -> list[Member]:
-    query = _members.where(membership.c.campaign_id == campaign_id).order_by(func.lower(person.c.name), person.c.id)
+    query = _members.where(membership.c.campaign_id == campaign_id).order_by(
+        func.lower(person.c.name), person.c.id
+    )
     return [_member(row) for row in connection.execute(query)]
 
 
 def member(connection: Connection, campaign_id: int, rater: str) -> Member:
-    row = connection.execute(_members.where(membership.c.campaign_id == campaign_id, pseudonym.c.rater == rater)).one_or_none()
+    row = connection.execute(
+        _members.where(membership.c.campaign_id == campaign_id, pseudonym.c.rater == rater)
+    ).one_or_none()
     if row is None:
         raise NotFound(f"{rater} is not in this campaign.")
     return _member(row)
@@ -296,7 +349,9 @@ def set_member_role(connection: Connection, campaign_id: int, rater: str, role: 
     held = member(connection, campaign_id, rater)
     if held.role != role:
         _set(connection, campaign_id, rater, role=role)
-        events.append(connection, verb="member.role", actor=by, campaign=campaign_id, subject=rater, body={"role": role})
+        events.append(
+            connection, verb="member.role", actor=by, campaign=campaign_id, subject=rater, body={"role": role}
+        )
     return member(connection, campaign_id, rater)
 
 
@@ -305,13 +360,23 @@ def pause(connection: Connection, campaign_id: int, rater: str, *, paused: bool,
     held = member(connection, campaign_id, rater)
     if held.paused != paused:
         _set(connection, campaign_id, rater, paused_at=now() if paused else None)
-        events.append(connection, verb="member.paused" if paused else "member.resumed", actor=by, campaign=campaign_id, subject=rater)
+        events.append(
+            connection,
+            verb="member.paused" if paused else "member.resumed",
+            actor=by,
+            campaign=campaign_id,
+            subject=rater,
+        )
     return member(connection, campaign_id, rater)
 
 
 def remove(connection: Connection, campaign_id: int, rater: str, *, by: str) -> None:
     member(connection, campaign_id, rater)
-    connection.execute(delete(membership).where(membership.c.campaign_id == campaign_id, membership.c.person_id == _id_of(rater)))
+    connection.execute(
+        delete(membership).where(
+            membership.c.campaign_id == campaign_id, membership.c.person_id == _id_of(rater)
+        )
+    )
     events.append(connection, verb="member.removed", actor=by, campaign=campaign_id, subject=rater)
 
 
@@ -319,7 +384,14 @@ def remove(connection: Connection, campaign_id: int, rater: str, *, by: str) -> 
 
 _people = select(person, pseudonym.c.rater).join(pseudonym)
 _members = (
-    select(pseudonym.c.rater, person.c.name, person.c.email, membership.c.role, membership.c.paused_at, membership.c.joined_at)
+    select(
+        pseudonym.c.rater,
+        person.c.name,
+        person.c.email,
+        membership.c.role,
+        membership.c.paused_at,
+        membership.c.joined_at,
+    )
     .select_from(membership)
     .join(person)
     .join(pseudonym)
@@ -328,7 +400,9 @@ _members = (
 
 def _set(connection: Connection, campaign_id: int, rater: str, **values: Any) -> None:
     connection.execute(
-        update(membership).where(membership.c.campaign_id == campaign_id, membership.c.person_id == _id_of(rater)).values(values)
+        update(membership)
+        .where(membership.c.campaign_id == campaign_id, membership.c.person_id == _id_of(rater))
+        .values(values)
     )
 
 
@@ -356,14 +430,24 @@ def _name(name: str) -> str:
 
 def _email(email: str | None) -> str | None:
     email = (email or "").strip().lower()
-    if email and (len(email) > 254 or not email.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", email)):
+    if email and (
+        len(email) > 254 or not email.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", email)
+    ):
         raise Invalid({"email": "is not an e-mail address"})
     return email or None
 
 
 def _person(row: Any) -> Person:
     return Person(
-        row.id, row.rater, row.name, row.email, row.email_vouched, row.role, dict(row.preferences), row.password is not None, row.created_at
+        row.id,
+        row.rater,
+        row.name,
+        row.email,
+        row.email_vouched,
+        row.role,
+        dict(row.preferences),
+        row.password is not None,
+        row.created_at,
     )
 
 

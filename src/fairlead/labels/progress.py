@@ -18,13 +18,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, or_, select
 
-from fairlead.labels import items, judgements, tasks
+from fairlead.labels import assignments, items, judgements
+from fairlead.labels.assignments import assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import moment, stamp
 from fairlead.labels.drafts import draft
 from fairlead.labels.items import item, slot
 from fairlead.labels.judgements import Flag, judgement
-from fairlead.labels.tasks import assignment
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
@@ -166,7 +166,9 @@ def progress(connection: Connection, one: Campaign, *, at: datetime | None = Non
     hours = _hours(connection, one, at)
     return Progress(
         at=stamp(at),
-        num_items=int(connection.execute(select(func.count()).where(item.c.campaign_id == one.id)).scalar_one()),
+        num_items=int(
+            connection.execute(select(func.count()).where(item.c.campaign_id == one.id)).scalar_one()
+        ),
         wanted=wanted,
         done=slots["done"],
         held=slots["held"],
@@ -184,7 +186,10 @@ def progress(connection: Connection, one: Campaign, *, at: datetime | None = Non
         currency=one.currency,
         finish=_finish(connection, one, days, wanted - slots["done"], at),
         people=_people(connection, one, by_rater, left),
-        stuck=[Stuck(**row) for row in tasks.stuck(connection, one, since_s=min(STUCK_S, one.lease_s), at=at)],
+        stuck=[
+            Stuck(**row)
+            for row in assignments.stuck(connection, one, since_s=min(STUCK_S, one.lease_s), at=at)
+        ],
         flags=judgements.flags(connection, one.id),
         skips=_skips(connection, one),
         recent=recent(connection, one),
@@ -195,9 +200,24 @@ def progress(connection: Connection, one: Campaign, *, at: datetime | None = Non
 
 def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> list[Recent]:
     """The last judgements that stand, the newest first."""
-    query = select(judgement).where(judgement.c.campaign_id == one.id, _stands()).order_by(judgement.c.id.desc()).limit(limit)
+    query = (
+        select(judgement)
+        .where(judgement.c.campaign_id == one.id, _stands())
+        .order_by(judgement.c.id.desc())
+        .limit(limit)
+    )
     return [
-        Recent(row.id, row.item_id, row.rater, _brief(row.value), row.margin, row.active_ms, row.late, row.quick, row.made_at)
+        Recent(
+            row.id,
+            row.item_id,
+            row.rater,
+            _brief(row.value),
+            row.margin,
+            row.active_ms,
+            row.late,
+            row.quick,
+            row.made_at,
+        )
         for row in connection.execute(query)
     ]
 
@@ -216,7 +236,10 @@ def by_tag(connection: Connection, one: Campaign) -> list[TagProgress]:
             totals = found.setdefault(tag, [0, 0])
             totals[0] += int(wanted)
             totals[1] += int(done)
-    return [TagProgress(tag, *totals) for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))]
+    return [
+        TagProgress(tag, *totals)
+        for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))
+    ]
 
 
 # ---------------------------------------------------------------- the statements
@@ -229,7 +252,9 @@ def _days(connection: Connection, one: Campaign, at: datetime) -> tuple[list[Cou
         judgement.c.rater, day, _sum(current), func.sum(judgement.c.active_ms), _sum(and_(current, judgement.c.late)),
         _sum(and_(current, judgement.c.quick)), func.max(judgement.c.made_at),
     )  # fmt: skip
-    rows = connection.execute(query.where(judgement.c.campaign_id == one.id).group_by(judgement.c.rater, day)).all()
+    rows = connection.execute(
+        query.where(judgement.c.campaign_id == one.id).group_by(judgement.c.rater, day)
+    ).all()
     today, days, people = stamp(at)[:10], dict[str, list[int]](), dict[str, Pace]()
     for rater, start, number, active_ms, late, quick, last_at in rows:
         totals = days.setdefault(start, [0, 0])
@@ -243,11 +268,20 @@ def _days(connection: Connection, one: Campaign, at: datetime) -> tuple[list[Cou
     return [Count(start, *totals) for start, totals in sorted(days.items())], people
 
 
-def _people(connection: Connection, one: Campaign, people: Mapping[str, Pace], left: Mapping[str, tuple[int, int]]) -> list[Pace]:
+def _people(
+    connection: Connection, one: Campaign, people: Mapping[str, Pace], left: Mapping[str, tuple[int, int]]
+) -> list[Pace]:
     """Also those who hold or skipped something and have judged nothing yet."""
     ends: dict[str, dict[str, int]] = {}
-    for end, how in (("holding", assignment.c.how.is_(None)), ("skipped", assignment.c.how == "skipped")):  # each has its part of an index
-        query = select(assignment.c.rater, func.count()).where(assignment.c.campaign_id == one.id, how).group_by(assignment.c.rater)
+    for end, how in (
+        ("holding", assignment.c.how.is_(None)),
+        ("skipped", assignment.c.how == "skipped"),
+    ):  # each has its part of an index
+        query = (
+            select(assignment.c.rater, func.count())
+            .where(assignment.c.campaign_id == one.id, how)
+            .group_by(assignment.c.rater)
+        )
         for rater, number in connection.execute(query):
             ends.setdefault(rater, {})[end] = number
     found = []
@@ -272,7 +306,9 @@ def _blocks(connection: Connection, one: Campaign, since: str, length: int) -> d
     """Judgements that stand, and active time, by the first characters of their time."""
     block, current = func.substr(judgement.c.made_at, 1, length), _stands()
     query = select(block, _sum(current), func.sum(judgement.c.active_ms))
-    rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgement.c.made_at >= since).group_by(block))
+    rows = connection.execute(
+        query.where(judgement.c.campaign_id == one.id, judgement.c.made_at >= since).group_by(block)
+    )
     return {start: (int(number), int(active_ms)) for start, number, active_ms in rows}
 
 
@@ -283,10 +319,18 @@ def _since(connection: Connection, one: Campaign, since: datetime) -> int:
 
 def _timed(connection: Connection, one: Campaign) -> Sequence[int]:
     mine = (judgement.c.campaign_id == one.id, _stands(), judgement.c.active_ms > 0)
-    return connection.execute(select(judgement.c.active_ms).where(*mine).order_by(judgement.c.id.desc()).limit(TIMED)).scalars().all()
+    return (
+        connection.execute(
+            select(judgement.c.active_ms).where(*mine).order_by(judgement.c.id.desc()).limit(TIMED)
+        )
+        .scalars()
+        .all()
+    )
 
 
-def _finish(connection: Connection, one: Campaign, days: Sequence[Count], rest: int, at: datetime) -> Finish | None:
+def _finish(
+    connection: Connection, one: Campaign, days: Sequence[Count], rest: int, at: datetime
+) -> Finish | None:
     first = connection.execute(
         select(judgement.c.made_at).where(judgement.c.campaign_id == one.id).order_by(judgement.c.id).limit(1)
     ).scalar()
@@ -297,14 +341,23 @@ def _finish(connection: Connection, one: Campaign, days: Sequence[Count], rest: 
         last = math.floor(at.timestamp() / seconds)
         num_blocks = min(MOST_BLOCKS, last - math.ceil(moment(first).timestamp() / seconds))
         if num_blocks >= FEWEST_BLOCKS:
-            starts = [stamp(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length] for ago in range(num_blocks, 0, -1)]
-            found = {day.start: (day.judgements, 0) for day in days} if name == "days" else _blocks(connection, one, starts[0], length)
+            starts = [
+                stamp(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length]
+                for ago in range(num_blocks, 0, -1)
+            ]
+            found = (
+                {day.start: (day.judgements, 0) for day in days}
+                if name == "days"
+                else _blocks(connection, one, starts[0], length)
+            )
             pace = interval.mean([found.get(start, (0, 0))[0] for start in starts])
             if pace.value <= 0:
                 return None
             per_hour = 3600 / seconds
             latest = rest / (pace.low * per_hour) if pace.low > 0 else math.inf
-            hours = Interval(rest / (pace.value * per_hour), rest / (pace.high * per_hour), latest, num_blocks)
+            hours = Interval(
+                rest / (pace.value * per_hour), rest / (pace.high * per_hour), latest, num_blocks
+            )
             return Finish(pace.value * per_hour, hours, num_blocks, name)
     return None
 
@@ -317,25 +370,35 @@ def _left(connection: Connection, one: Campaign) -> dict[str, tuple[int, int]]:
     mine = select(judgement.c.id).where(judgement.c.campaign_id == one.id)
     since = connection.execute(mine.order_by(judgement.c.id.desc()).offset(SIDES).limit(1)).scalar() or 0
     query = select(judgement.c.rater, _sum(chose_first), _sum(decided))
-    rows = connection.execute(query.where(judgement.c.campaign_id == one.id, judgement.c.id > since, _stands()).group_by(judgement.c.rater))
+    rows = connection.execute(
+        query.where(judgement.c.campaign_id == one.id, judgement.c.id > since, _stands()).group_by(
+            judgement.c.rater
+        )
+    )
     return {rater: (int(chosen), int(all_) - int(chosen)) for rater, chosen, all_ in rows}
 
 
 def _skips(connection: Connection, one: Campaign) -> dict[str, int]:
-    query = select(assignment.c.reason, func.count()).where(assignment.c.campaign_id == one.id, assignment.c.how == "skipped")
+    query = select(assignment.c.reason, func.count()).where(
+        assignment.c.campaign_id == one.id, assignment.c.how == "skipped"
+    )
     rows = connection.execute(query.group_by(assignment.c.reason)).all()
     return {reason or "no reason": number for reason, number in sorted(rows, key=lambda row: -row[1])}
 
 
 def _drafts(connection: Connection, one: Campaign) -> int:
-    here = select(assignment.c.campaign_id).where(assignment.c.token == draft.c.token).scalar_subquery()  # drafts are fewer than tasks
+    here = (
+        select(assignment.c.campaign_id).where(assignment.c.token == draft.c.token).scalar_subquery()
+    )  # drafts are fewer than tasks
     return int(connection.execute(select(func.count()).select_from(draft).where(here == one.id)).scalar_one())
 
 
 def _stands() -> ColumnElement[bool]:
     """As `judgements.is_current`, for statements over a whole campaign: few judgements are superseded, and these are listed once."""
     later = judgement.alias("later")
-    return ~judgement.c.withdraws & judgement.c.id.not_in(select(later.c.supersedes).where(later.c.supersedes.is_not(None)))
+    return ~judgement.c.withdraws & judgement.c.id.not_in(
+        select(later.c.supersedes).where(later.c.supersedes.is_not(None))
+    )
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -349,4 +412,8 @@ def _share(sides: Sequence[int]) -> Interval | None:
 
 def _brief(value: Mapping[str, Any]) -> dict[str, Any]:
     """Without what people wrote, which may be long: how long it is."""
-    return {key: f"{len(inner.split()):,} words" if key == "text" else inner for key, inner in value.items() if key != "edit"}
+    return {
+        key: f"{len(inner.split()):,} words" if key == "text" else inner
+        for key, inner in value.items()
+        if key != "edit"
+    }

@@ -11,11 +11,38 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
-from fairlead.labels import access, campaigns, chats, database, drafts, events, imports, items, jobs, judgements, people, snapshot, tasks
+from fairlead.labels import (
+    access,
+    assignments,
+    campaigns,
+    chats,
+    database,
+    drafts,
+    events,
+    imports,
+    items,
+    jobs,
+    judgements,
+    people,
+    snapshot,
+)
 from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
 
-MODULES = (access, campaigns, chats, drafts, events, imports, items, jobs, judgements, people, snapshot, tasks)  # those with tables
+MODULES = (
+    access,
+    campaigns,
+    chats,
+    drafts,
+    events,
+    imports,
+    items,
+    jobs,
+    judgements,
+    people,
+    snapshot,
+    assignments,
+)  # those with tables
 metadata: MetaData = database.metadata
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 4_703_001  # any number that nothing else in the same PostgreSQL database locks
@@ -28,7 +55,9 @@ def upgrade(opened: Database) -> None:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         _upgrade(connection)
         if opened.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
-            raise StudioError(f"the upgrade would leave rows of the table {broken[0]} that refer to nothing. Nothing was changed.")
+            raise StudioError(
+                f"the upgrade would leave rows of the table {broken[0]} that refer to nothing. Nothing was changed."
+            )
 
 
 def config(connection: Connection) -> Config:
@@ -45,5 +74,7 @@ def _upgrade(connection: Connection) -> None:
     if current == scripts.get_current_head():
         return
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        raise StudioError(f"the database has version {current}, which this Fairlead does not know. Use the newer Fairlead that made it.")
+        raise StudioError(
+            f"the database has version {current}, which this Fairlead does not know. Use the newer Fairlead that made it."
+        )
     command.upgrade(made, "head")

@@ -23,7 +23,7 @@ from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.filtering import Counts, Filters, Judged, Tally
 from fairlead.labels.items import Answer, Item
 from fairlead.labels.judgements import Judgement, judgement
-from fairlead.labels.rows import File, Left, Out
+from fairlead.labels.native_rows import File, Left, Out
 from fairlead.store import artifact as artifacts
 from fairlead.store.project import Project, check_name
 
@@ -74,7 +74,11 @@ def preview(connection: Connection, one: Campaign, filters: Filters) -> tuple[Co
     others: dict[str, Filters] = {}
     if one.kind in ("pairwise", "chat"):
         others["ties left out" if filters.ties else "ties kept"] = replace(filters, ties=not filters.ties)
-        others |= {f"margin at least {m}": replace(filters, min_margin=m) for m in (1, 2, 3) if m != filters.min_margin}
+        others |= {
+            f"margin at least {m}": replace(filters, min_margin=m)
+            for m in (1, 2, 3)
+            if m != filters.min_margin
+        }
     grouped = replace(filters, by_item=not filters.by_item, equal_items=False)
     others["one row for each judgement" if filters.by_item else "one row for each item"] = grouped
     if filters.late or filters.quick:
@@ -97,11 +101,15 @@ def preview(connection: Connection, one: Campaign, filters: Filters) -> tuple[Co
     return counts[""], [Alternative(name, each, counts[name]) for name, each in others.items()]
 
 
-def start(connection: Connection, project: Project, one: Campaign, name: str, filters: Filters, *, by: str) -> int:
+def start(
+    connection: Connection, project: Project, one: Campaign, name: str, filters: Filters, *, by: str
+) -> int:
     """Queues the making of it; returns the job."""
     check_name(name)
     if (project.artifacts / KIND / name).exists() or _named(connection, name) is not None:
-        raise Conflict(f"there is a snapshot {name!r} already, and snapshots never change; choose another name.")
+        raise Conflict(
+            f"there is a snapshot {name!r} already, and snapshots never change; choose another name."
+        )
     body = {"name": name, "filters": filtering.as_json(filtering.check(one, filters))}
     return jobs.enqueue(connection, KIND, body, actor=by, campaign=one.id)
 
@@ -143,14 +151,20 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
         if (project.artifacts / KIND / name).exists():
             made = artifacts.load(project.artifacts / KIND / name)
         else:
-            counted: dict[str, Any] = {"job": work.job.id}  # `fill` adds what it counts, before the manifest is written
+            counted: dict[str, Any] = {
+                "job": work.job.id
+            }  # `fill` adds what it counts, before the manifest is written
 
             def fill(folder: Path) -> None:
                 counted.update(asdict(_fill(connection, one, filters, folder)))
 
-            made = artifacts.publish(project, KIND, name, fill=fill, parents=(), config=config, seed=0, metrics=counted)
+            made = artifacts.publish(
+                project, KIND, name, fill=fill, parents=(), config=config, seed=0, metrics=counted
+            )
     if made.manifest.metrics.get("job") != work.job.id or made.manifest.config != config:
-        raise Conflict(f"there is a snapshot {name!r} already, and snapshots never change; choose another name.")
+        raise Conflict(
+            f"there is a snapshot {name!r} already, and snapshots never change; choose another name."
+        )
     counts = {key: value for key, value in made.manifest.metrics.items() if key != "job"}
     with work.write(num_done=counts["judgements"], num_all=counts["judgements"]) as connection:
         values = {
@@ -159,7 +173,14 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
         }  # fmt: skip
         connection.execute(insert(snapshot).values(values))
         body = {"digest": made.manifest.digest, "rows": counts["files"]}
-        events.append(connection, verb="snapshot.made", actor=work.job.actor, campaign=one.id, subject=f"snapshot/{name}", body=body)
+        events.append(
+            connection,
+            verb="snapshot.made",
+            actor=work.job.actor,
+            campaign=one.id,
+            subject=f"snapshot/{name}",
+            body=body,
+        )
     return {"snapshot": name, "digest": made.manifest.digest, "files": counts["files"]}
 
 
@@ -170,13 +191,17 @@ def _fill(connection: Connection, one: Campaign, filters: Filters, folder: Path)
     with ExitStack() as stack:
         opened: dict[File, Any] = {}
         for judged in _with_items(connection, one, _grouped(judgements.current(connection, one.id))):
-            found.add(judged.item, [each for each in judged.made if filtering.unwanted(each, filters) is None])
+            found.add(
+                judged.item, [each for each in judged.made if filtering.unwanted(each, filters) is None]
+            )
             for file, row in tally.rows(filtering.choose(one, judged, filters, {}), filters):
                 if file not in opened:
                     opened[file] = stack.enter_context(files.atomic_file(folder / f"{file}.jsonl"))
                 opened[file].write((jsonl.dumps(row) + "\n").encode("utf-8"))
         if not opened:
-            raise DataError("No judgement passes these filters, so there is nothing to keep. Loosen them, or wait for more judgements.")
+            raise DataError(
+                "No judgement passes these filters, so there is nothing to keep. Loosen them, or wait for more judgements."
+            )
     counts = tally.counts()
     sheet = datasheet.make(connection, one, found, filters=filtering.as_json(filters), counts=asdict(counts))
     files.write_text(folder / "datasheet.md", datasheet.markdown(sheet))
@@ -205,7 +230,9 @@ def _outlined(connection: Connection, one: Campaign) -> Iterator[tuple[Judged, d
 
 
 def _example(item: Item) -> Item:
-    answers = tuple(Answer((Message("assistant", f"Answer {n}"),), answer.source) for n, answer in enumerate(item.answers))
+    answers = tuple(
+        Answer((Message("assistant", f"Answer {n}"),), answer.source) for n, answer in enumerate(item.answers)
+    )
     return replace(item, prompt=(Message("user", "Question"),), answers=answers)
 
 
@@ -218,8 +245,22 @@ def _grouped(made: Iterable[Judgement]) -> dict[int, list[Judgement]]:
 
 def _outlines(connection: Connection, one: Campaign) -> Iterator[Judgement]:
     """What stands, without what a preview has no use for and which takes long to read."""
-    names = ("id", "item_id", "token", "rater", "value", "order", "guidelines_version", "active_ms", "late", "quick", "made_at")
-    query = select(*(judgement.c[name] for name in names)).where(judgement.c.campaign_id == one.id, judgements.is_current())
+    names = (
+        "id",
+        "item_id",
+        "token",
+        "rater",
+        "value",
+        "order",
+        "guidelines_version",
+        "active_ms",
+        "late",
+        "quick",
+        "made_at",
+    )
+    query = select(*(judgement.c[name] for name in names)).where(
+        judgement.c.campaign_id == one.id, judgements.is_current()
+    )
     for row in connection.execute(query.order_by(judgement.c.id)):
         yield Judgement(
             row.id, one.id, row.item_id, row.token, row.rater, row.value, None, (), "", tuple(row.order), row.guidelines_version,
@@ -227,7 +268,9 @@ def _outlines(connection: Connection, one: Campaign) -> Iterator[Judgement]:
         )  # fmt: skip
 
 
-def _with_items(connection: Connection, one: Campaign, by_item: Mapping[int, list[Judgement]]) -> Iterator[Judged]:
+def _with_items(
+    connection: Connection, one: Campaign, by_item: Mapping[int, list[Judgement]]
+) -> Iterator[Judged]:
     """In the order of the items' ids."""
     ids = sorted(by_item)
     for start in range(0, len(ids), PAGE):

@@ -17,7 +17,7 @@ from typing import Any
 from fairlead.core import files, jsonl
 from fairlead.core.config import resolved
 from fairlead.core.errors import ProjectError
-from fairlead.loop import pocket
+from fairlead.loop import toy_world
 from fairlead.recipes import ppo, reward, sample, sft
 from fairlead.report import round_page
 from fairlead.report.round_page import Answer, AnswerRow, FamilyRow, FaultRow, RoundPage
@@ -64,20 +64,55 @@ def stages(seed: int, size: Size) -> list[Stage]:
     """The round, in order.  Later stages name earlier ones by their artifacts' names."""
 
     def rows(name: str, sentence: str, **values: Any) -> Stage:
-        return Stage(name, sentence, "world", "dataset", pocket.WorldRows(name=name, seed=seed, **values), pocket.rows)
+        return Stage(
+            name,
+            sentence,
+            "world",
+            "dataset",
+            toy_world.WorldRows(name=name, seed=seed, **values),
+            toy_world.rows,
+        )
 
     def answers(name: str, sentence: str, model: str, prompts: str, per_prompt: int) -> Stage:
-        config = sample.Config(name=name, model=model, prompts=prompts, per_prompt=per_prompt, max_new_tokens=LONGEST, seed=seed)
+        config = sample.Config(
+            name=name, model=model, prompts=prompts, per_prompt=per_prompt, max_new_tokens=LONGEST, seed=seed
+        )
         return Stage(name, sentence, "sample", sample.KIND, config, sample.main)
 
     return [
-        Stage("base", "The small pre-trained model that ships with Fairlead.", "base", "model", pocket.Base(name="base"), pocket.base),
-        rows(
-            "demonstrations", "Answers written by careful, not perfect, simulated people.", rows="demonstrations", count=size.demonstrations
+        Stage(
+            "base",
+            "The small pre-trained model that ships with Fairlead.",
+            "base",
+            "model",
+            toy_world.Base(name="base"),
+            toy_world.base,
         ),
-        rows("prompts-to-compare", "Prompts whose answers people will compare.", rows="prompts", count=size.compared),
-        rows("prompts-to-practise", "Prompts that the policy answers while it learns.", rows="prompts", count=size.practised),
-        rows("prompts-held-out", "Prompts that nothing is ever trained on.", rows="prompts", count=size.held_out, held_out=True),
+        rows(
+            "demonstrations",
+            "Answers written by careful, not perfect, simulated people.",
+            rows="demonstrations",
+            count=size.demonstrations,
+        ),
+        rows(
+            "prompts-to-compare",
+            "Prompts whose answers people will compare.",
+            rows="prompts",
+            count=size.compared,
+        ),
+        rows(
+            "prompts-to-practise",
+            "Prompts that the policy answers while it learns.",
+            rows="prompts",
+            count=size.practised,
+        ),
+        rows(
+            "prompts-held-out",
+            "Prompts that nothing is ever trained on.",
+            rows="prompts",
+            count=size.held_out,
+            held_out=True,
+        ),
         Stage(
             "sft",
             "Supervised fine-tuning: the model imitates the demonstrations.",
@@ -99,15 +134,27 @@ def stages(seed: int, size: Size) -> list[Stage]:
             ),
             sft.main,
         ),
-        answers("answers-of-sft", "The fine-tuned model answers, twice per prompt.", "sft", "dataset/prompts-to-compare", 2),
-        answers("answers-of-base", "So does the base model, once per prompt.", "base", "dataset/prompts-to-compare", 1),
+        answers(
+            "answers-of-sft",
+            "The fine-tuned model answers, twice per prompt.",
+            "sft",
+            "dataset/prompts-to-compare",
+            2,
+        ),
+        answers(
+            "answers-of-base",
+            "So does the base model, once per prompt.",
+            "base",
+            "dataset/prompts-to-compare",
+            1,
+        ),
         Stage(
             "comparisons",
             "Five simulated people compare the answers in pairs, with noise, ties and tastes of their own.",
             "label",
             "dataset",
-            pocket.Label(name="comparisons", a="answers-of-sft", b="answers-of-base", seed=seed),
-            pocket.label,
+            toy_world.Label(name="comparisons", a="answers-of-sft", b="answers-of-base", seed=seed),
+            toy_world.label,
         ),
         Stage(
             "reward",
@@ -156,15 +203,29 @@ def stages(seed: int, size: Size) -> list[Stage]:
             ),
             ppo.main,
         ),
-        answers("base-on-held-out", "The base model answers the held-out prompts.", "base", "prompts-held-out", 1),
-        answers("sft-on-held-out", "The fine-tuned model answers the held-out prompts.", "model/sft", "prompts-held-out", 1),
-        answers("aligned-on-held-out", "The aligned model answers the held-out prompts.", "aligned", "prompts-held-out", 1),
+        answers(
+            "base-on-held-out", "The base model answers the held-out prompts.", "base", "prompts-held-out", 1
+        ),
+        answers(
+            "sft-on-held-out",
+            "The fine-tuned model answers the held-out prompts.",
+            "model/sft",
+            "prompts-held-out",
+            1,
+        ),
+        answers(
+            "aligned-on-held-out",
+            "The aligned model answers the held-out prompts.",
+            "aligned",
+            "prompts-held-out",
+            1,
+        ),
         Stage(
             "evaluation",
             "The gold rule, which no model was trained on, reads every held-out answer.",
             "evaluate",
             "evaluation",
-            pocket.Evaluate(
+            toy_world.Evaluate(
                 name="evaluation",
                 base="base-on-held-out",
                 sft="sft-on-held-out",
@@ -173,12 +234,14 @@ def stages(seed: int, size: Size) -> list[Stage]:
                 reference="model/sft",
                 seed=seed,
             ),
-            pocket.evaluate,
+            toy_world.evaluate,
         ),
     ]
 
 
-def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
+def quickstart(
+    out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Run what is not yet there of the round, write `summary.json` and `report.html`, return the summary."""
     started_at, clock = datetime.now(UTC), time.monotonic()
     home = _home(out, seed)
@@ -189,9 +252,14 @@ def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False,
             note = "made before" if current.finished else stage.sentence
             say(f"[{number}/{len(plan)}] {stage.title}: {note}")
             made.append((stage, stage.main(stage.config, current), current.folder))
-            current.stop.raise_if_asked(f"Stopped after {stage.title}; the work is saved. Run the same command again to go on.")
+            current.stop.raise_if_asked(
+                f"Stopped after {stage.title}; the work is saved. Run the same command again to go on."
+            )
     earlier = sum(
-        event["seconds"] for _, _, folder in made for event in _costs(folder) if event["at"] < started_at.isoformat(timespec="seconds")
+        event["seconds"]
+        for _, _, folder in made
+        for event in _costs(folder)
+        if event["at"] < started_at.isoformat(timespec="seconds")
     )
     peak = max([peak_rss_mb()] + [event["peak_rss_mb"] for _, _, folder in made for event in _costs(folder)])
     found = {stage.title: artifact for stage, artifact, _ in made}
@@ -207,7 +275,8 @@ def quickstart(out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False,
             "length_only": evidence["length_only"]["value"],
         },
         "gold": {
-            name: {"mean": one["value"], "low": one["low"], "high": one["high"], "n": one["n"]} for name, one in verdict["gold"].items()
+            name: {"mean": one["value"], "low": one["low"], "high": one["high"], "n": one["n"]}
+            for name, one in verdict["gold"].items()
         },
         "win_rate_vs_sft": {key: verdict["win_rate_vs_sft"][key] for key in ("value", "low", "high", "n")},
         "kl": verdict["kl"],

@@ -5,7 +5,13 @@ from torch import Tensor
 
 
 def kto(
-    log_ratios: Tensor, desirable: Tensor, *, beta: float, reference_point: float, desirable_weight: float, undesirable_weight: float
+    log_ratios: Tensor,
+    desirable: Tensor,
+    *,
+    beta: float,
+    reference_point: float,
+    desirable_weight: float,
+    undesirable_weight: float,
 ) -> Tensor:
     """w * (1 - sigma(s * beta * (log_ratio - z))), s = 1 for desirable answers and -1 for others: eq. 7 of arXiv:2402.01306.  [B]
 

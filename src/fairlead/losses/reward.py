@@ -36,7 +36,9 @@ def davidson(logits: Tensor, ties: Tensor, errors: Tensor, tie_logit: Tensor) ->
     P(chosen), P(tie), P(rejected) = softmax(z / 2, nu, -z / 2), where nu is how readily people call a tie.  Where somebody decided, the
     odds stay e^z, so that ties do not change the unit of the scores.  A label's error swaps the sides and leaves a tie a tie.
     """
-    outcomes = torch.stack([logits / 2, tie_logit.expand_as(logits), -logits / 2], dim=-1).log_softmax(dim=-1)  # [B, 3]
+    outcomes = torch.stack([logits / 2, tie_logit.expand_as(logits), -logits / 2], dim=-1).log_softmax(
+        dim=-1
+    )  # [B, 3]
     chosen = torch.logaddexp(torch.log1p(-errors) + outcomes[..., 0], torch.log(errors) + outcomes[..., 2])
     return -torch.where(ties, outcomes[..., 1], chosen)
 
@@ -55,7 +57,9 @@ def plackett_luce(scores: Tensor, ranks: Tensor) -> Tensor:
     A rank of 0 marks an absent answer.
     """
     present = ranks > 0
-    below = (ranks[:, None, :] > ranks[:, :, None]) & present[:, :, None]  # [B, i, j]: i is present, j is ranked below it
+    below = (ranks[:, None, :] > ranks[:, :, None]) & present[
+        :, :, None
+    ]  # [B, i, j]: i is present, j is ranked below it
     rivals = below | torch.eye(ranks.shape[1], dtype=torch.bool, device=ranks.device)
     among = scores[:, None, :].masked_fill(~rivals, -torch.inf).logsumexp(dim=2)  # [B, i]
     return (among - scores).sum(dim=1)
@@ -80,7 +84,9 @@ def length_correlation(scores: Tensor, lengths: Tensor, present: Tensor) -> Tens
     [B, K], [B, K], [B, K] bool -> [].  A number about the whole step: it is no sum over items.
     """
     count = present.sum(dim=1, keepdim=True)
-    values, sizes = ((x - (x * present).sum(dim=1, keepdim=True) / count) * present for x in (scores, lengths))
+    values, sizes = (
+        (x - (x * present).sum(dim=1, keepdim=True) / count) * present for x in (scores, lengths)
+    )
     return (values * sizes).sum() / (values.square().sum() * sizes.square().sum() + 1e-12).sqrt()
 
 
@@ -109,4 +115,6 @@ def ordered_accuracy(scores: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
 
 def _log_mixture(logits: Tensor, errors: Tensor) -> Tensor:
     """log( (1 - e) sigma(z) + e sigma(-z) ), exact also where e is 0."""
-    return torch.logaddexp(torch.log1p(-errors) + F.logsigmoid(logits), torch.log(errors) + F.logsigmoid(-logits))
+    return torch.logaddexp(
+        torch.log1p(-errors) + F.logsigmoid(logits), torch.log(errors) + F.logsigmoid(-logits)
+    )

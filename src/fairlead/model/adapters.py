@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    PeftModel,
+    TaskType,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -15,8 +22,8 @@ from transformers.pytorch_utils import Conv1D
 
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
-from fairlead.model import load, lowbit
-from fairlead.model.paths import Precision
+from fairlead.forward.backend import Precision
+from fairlead.model import load, quantize
 
 POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's
 
@@ -35,7 +42,7 @@ class Lora:
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
     """The network with a fresh adapter; only the adapter (and a classification head) is trainable."""
     if lora.base_bits == 4:
-        lowbit.quantise(network, load.default_device())
+        quantize.quantise(network, load.default_device())
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -43,7 +50,9 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
         lora_dropout=0.0,
         bias="none",
         task_type=task,
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in network.modules()),  # GPT-2 keeps its matrices transposed
+        fan_in_fan_out=any(
+            isinstance(module, Conv1D) for module in network.modules()
+        ),  # GPT-2 keeps its matrices transposed
     )
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(seed.derive(lora.seed, "lora", str(task)))
@@ -61,11 +70,16 @@ def choose(network: PreTrainedModel, name: str) -> None:
         network.set_adapter(name)
 
 
-def add_beside(network: PreTrainedModel, name: str, *, run_seed: int = 0, like: LoraConfig | None = None) -> None:
+def add_beside(
+    network: PreTrainedModel, name: str, *, run_seed: int = 0, like: LoraConfig | None = None
+) -> None:
     """One more adapter on the same frozen network, of the policy's kind or `like` another; what it is not told it draws anew."""
     assert isinstance(network, PeftModel)
     settings = copy.copy(like or network.peft_config[POLICY])
-    settings.task_type, settings.modules_to_save = TaskType.CAUSAL_LM, None  # a head that belongs to it stands outside
+    settings.task_type, settings.modules_to_save = (
+        TaskType.CAUSAL_LM,
+        None,
+    )  # a head that belongs to it stands outside
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed.derive(run_seed, "lora", name))
         network.add_adapter(name, settings)
@@ -75,7 +89,9 @@ def read_beside(network: PreTrainedModel, name: str, folder: Path, weights: dict
     """One more adapter with these weights, of the kind that the folder tells; raises ModelError where they are not its weights."""
     add_beside(network, name, like=LoraConfig.from_pretrained(str(folder)))
     expected = get_peft_model_state_dict(network, adapter_name=name, save_embedding_layers=False)
-    if {key: value.shape for key, value in expected.items()} != {key: value.shape for key, value in weights.items()}:
+    if {key: value.shape for key, value in expected.items()} != {
+        key: value.shape for key, value in weights.items()
+    }:
         raise ModelError(f"{folder}: the adapter's weights are not those of its settings. It is refused.")
     set_peft_model_state_dict(network, weights, adapter_name=name)
 
@@ -87,8 +103,8 @@ def save(network: PeftModel, folder: Path, *, base: str, home: Path) -> None:
     # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
     network.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=[POLICY])
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
-    if lowbit.is_quantised(network.get_base_model()):
-        lowbit.write_record(folder)
+    if quantize.is_quantised(network.get_base_model()):
+        quantize.write_record(folder)
 
 
 def merged(network: PeftModel) -> PreTrainedModel:
@@ -96,11 +112,11 @@ def merged(network: PeftModel) -> PreTrainedModel:
     for parameter in network.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.float()
-    if not lowbit.is_quantised(network.get_base_model()):
+    if not quantize.is_quantised(network.get_base_model()):
         return network.merge_and_unload()  # type: ignore[no-any-return]
     layers: list[Any] = [module for module in network.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
-        plain = lowbit.plain_linear(layer.get_base_layer())  # PEFT would round the sum to 4 bits again
+        plain = quantize.plain_linear(layer.get_base_layer())  # PEFT would round the sum to 4 bits again
         plain.weight.data += layer.get_delta_weight(POLICY).detach()
         layer.base_layer = plain
     return network.unload()  # type: ignore[no-any-return]

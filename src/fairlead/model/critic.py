@@ -2,8 +2,14 @@
 
 from fairlead.core.errors import ModelError
 from fairlead.model.adapters import Lora
-from fairlead.model.heads import ScalarModel, critic_on_trunk, load_critic, new_reward_model, shares_trunk
 from fairlead.model.policy import Policy
+from fairlead.model.reward_model import (
+    ScalarModel,
+    critic_on_trunk,
+    load_critic,
+    new_reward_model,
+    shares_trunk,
+)
 
 
 def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, run_seed: int) -> ScalarModel:

@@ -19,9 +19,21 @@ SIZE = "reward_members"  # in config.json
 def members_of(reference: str) -> list[str]:
     """The folders of an ensemble, member 0 first; a plain reward model is its only one.  Raises ModelError where one is missing."""
     home = Path(reference)
-    present = {path.name for path in home.iterdir() if path.is_dir() and re.fullmatch(r"member-\d+", path.name)} if home.is_dir() else set()
-    size = _read_config(home).get(SIZE, len(present) + 1) if (home / "config.json").is_file() else len(present) + 1
-    wanted = [f"member-{k}" for k in range(1, size)] if isinstance(size, int) and 0 < size <= len(present) + 1 else None
+    present = (
+        {path.name for path in home.iterdir() if path.is_dir() and re.fullmatch(r"member-\d+", path.name)}
+        if home.is_dir()
+        else set()
+    )
+    size = (
+        _read_config(home).get(SIZE, len(present) + 1)
+        if (home / "config.json").is_file()
+        else len(present) + 1
+    )
+    wanted = (
+        [f"member-{k}" for k in range(1, size)]
+        if isinstance(size, int) and 0 < size <= len(present) + 1
+        else None
+    )
     if wanted is None or set(wanted) != present:
         raise ModelError(
             f"{reference}: is an ensemble of {size} members by its config.json, and beside member 0 it holds "

@@ -17,11 +17,19 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from fairlead.core.errors import ModelError
-from fairlead.model import attention, fused, lowbit, trunk
+from fairlead.forward import attention, decoder, fused_ops
+from fairlead.model import quantize
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -43,8 +51,8 @@ def default_device() -> torch.device:
 
 def to_default_device(network: PreTrainedModel) -> None:
     nn.Module.to(network, default_device())
-    attention.use(trunk.plain_network(network))
-    fused.use(network)
+    attention.use(decoder.plain_network(network))
+    fused_ops.use(network)
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:
@@ -63,7 +71,9 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{reference}: no tokenizer can be read: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it.")
+        raise ModelError(
+            f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # only ever masked, never trained on
     if not tokenizer.chat_template:
@@ -81,7 +91,9 @@ def check_folder(reference: str) -> None:
     if not folder.is_dir():
         raise ModelError(f"{reference}: is a file; a model is a folder with config.json and safetensors.")
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{reference}: is no model: it has no config.json. A model is a folder as transformers saves it.")
+        raise ModelError(
+            f"{reference}: is no model: it has no config.json. A model is a folder as transformers saves it."
+        )
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
         if pickles:
@@ -178,18 +190,22 @@ def load_adapted(folder: Path, *, rounded: bool = True) -> PeftModel:
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
     base = load_causal_lm(adapter_base(folder))
-    if rounded and lowbit.has_record(folder):
-        lowbit.round_weights(base, default_device())
+    if rounded and quantize.has_record(folder):
+        quantize.round_weights(base, default_device())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns of missing weights, which are refused here
             adapted = PeftModel.from_pretrained(base, str(folder))
         found = set(load_file(folder / "adapter_model.safetensors"))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"{folder}: cannot be read as an adapter of its base: {_first_line(error)}") from error
+        raise ModelError(
+            f"{folder}: cannot be read as an adapter of its base: {_first_line(error)}"
+        ) from error
     expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if found != expected:
-        raise ModelError(f"{folder}: the adapter's weights are not those of its settings ({min(found ^ expected)}). It is refused.")
+        raise ModelError(
+            f"{folder}: the adapter's weights are not those of its settings ({min(found ^ expected)}). It is refused."
+        )
     adapted.eval()
     return adapted
 

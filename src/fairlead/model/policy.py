@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.data.records import Message
-from fairlead.model import adapters, layout, load, paths, trunk
-from fairlead.model.batch import Batch
-from fairlead.model.encode import Encoded, control_tokens, encode_conversation, encode_prompt
+from fairlead.encoding.batching import Batch
+from fairlead.encoding.chat import Encoded, control_tokens, encode_conversation, encode_prompt
+from fairlead.forward import backend, decoder, layout
+from fairlead.model import adapters, load
 from fairlead.ops.logprobs import linear_logps, selected_logps
 
 
@@ -26,7 +27,7 @@ class Policy:
         self.reference = reference  # the folder or Hub name that it was read from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
         self.stop_ids = load.stop_token_ids(tokenizer, declared)
-        self.paths = paths.of(network)
+        self.paths = backend.of(network)
         self._frozen: PreTrainedModel | None = None
 
     @property
@@ -61,8 +62,12 @@ class Policy:
         """Name -> parameter, in a fixed order."""
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
-    def encode(self, messages: Sequence[Message], *, num_context: int, max_tokens: int | None = None) -> Encoded:
-        return encode_conversation(self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens)
+    def encode(
+        self, messages: Sequence[Message], *, num_context: int, max_tokens: int | None = None
+    ) -> Encoded:
+        return encode_conversation(
+            self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens
+        )
 
     def encode_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
         return encode_prompt(self.tokenizer, messages)
@@ -84,7 +89,7 @@ class Policy:
     def logits(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
         """[B, T, V]"""
         with self.paths.autocast(self.device):
-            words = trunk.words(self.network, batch.tokens, noise)
+            words = decoder.words(self.network, batch.tokens, noise)
             output = self.network(**words, attention_mask=batch.token_mask.long(), use_cache=False)
         logits: Tensor = output.logits
         return logits
@@ -94,7 +99,7 @@ class Policy:
 
         `noise` is added to the embeddings, [B, T, H]; rows with noise share no prompt, for each has its own.
         """
-        head = trunk.head_of(self.network) if self.paths.own_logits else None
+        head = decoder.head_of(self.network) if self.paths.own_logits else None
         if head is None:
             return selected_logps(self.logits(batch, noise), batch.tokens, batch.response_mask)
         picked = batch.response_at
@@ -102,7 +107,9 @@ class Policy:
         if noise is not None:
             noise = layout.laid_out(noise, batch, places)
         with self.paths.autocast(self.device):
-            every = trunk.hidden_states(self.network, places, checkpointing=self.paths.checkpointing, noise=noise)
+            every = decoder.hidden_states(
+                self.network, places, checkpointing=self.paths.checkpointing, noise=noise
+            )
             hidden = every[places.before[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
         return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values)

@@ -13,8 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 ROUND_TO = 64  # tokens
-CHUNK_LOGITS = 1 << 21  # logits that exist at one time: 8 MiB in float32, which stays near the processor's caches
-GPU_CHUNK_LOGITS = 1 << 27  # 512 MiB: some hundred tokens of a large vocabulary, as the head's weights are read once for each chunk
+CHUNK_LOGITS = (
+    1 << 21
+)  # logits that exist at one time: 8 MiB in float32, which stays near the processor's caches
+GPU_CHUNK_LOGITS = (
+    1 << 27
+)  # 512 MiB: some hundred tokens of a large vocabulary, as the head's weights are read once for each chunk
 
 
 def selected_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -64,7 +68,14 @@ def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: i
 class _LinearLogps(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, scale: float, softcap: float, chunk_logits: int
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        scale: float,
+        softcap: float,
+        chunk_logits: int,
     ) -> tuple[Tensor, Tensor]:
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
@@ -74,7 +85,9 @@ class _LinearLogps(torch.autograd.Function):
             b = None if bias is None else bias.detach().to(dtype)
             head = Head(w, b, scale, softcap)
             # log sum exp z = top + rest, kept apart: their sum would lose the digits of likely tokens where logits are large
-            logps, top, rest, entropy = (torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(4))
+            logps, top, rest, entropy = (
+                torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(4)
+            )
             for start in range(0, len(h), rows):
                 part = slice(start, start + rows)
                 z = head_logits(h[part], head)  # [rows, V] float32
@@ -106,7 +119,9 @@ class _LinearLogps(torch.autograd.Function):
                 part = slice(start, start + rows)
                 z = head_logits(h[part], head)
                 slope = (1 - (z / softcap).square()) if softcap else None  # of the soft cap
-                d = z.sub_(top[part, None]).sub_(rest[part, None]).exp_().mul_(-grad[part, None])  # d loss / d z = grad * (onehot - p)
+                d = (
+                    z.sub_(top[part, None]).sub_(rest[part, None]).exp_().mul_(-grad[part, None])
+                )  # d loss / d z = grad * (onehot - p)
                 d.scatter_add_(1, targets[part, None], grad[part, None])
                 if slope is not None:
                     d.mul_(slope)

@@ -23,7 +23,9 @@ def masked_whiten(values: Tensor, mask: Tensor, *, shift_mean: bool = True) -> T
     """
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean).square(), mask)
-    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)  # 1e-8: equal values whiten to zero, not to infinity
+    whitened = (values - mean) * torch.rsqrt(
+        variance + 1e-8
+    )  # 1e-8: equal values whiten to zero, not to infinity
     if not shift_mean:
         whitened = whitened + mean
     return torch.where(mask, whitened, torch.zeros_like(whitened))

@@ -39,9 +39,13 @@ def main(config: Config, run: Run) -> Artifact:
     one, other = load_policy(run.model_path("a")), load_policy(run.model_path("b"))
     weights, others = dict(one.network.named_parameters()), dict(other.network.named_parameters())
     if {name: p.shape for name, p in weights.items()} != {name: p.shape for name, p in others.items()}:
-        raise ModelError(f"{config.a} and {config.b}: are models of different shapes. Average one with what was trained from it.")
+        raise ModelError(
+            f"{config.a} and {config.b}: are models of different shapes. Average one with what was trained from it."
+        )
     if one.tokenizer.get_vocab() != other.tokenizer.get_vocab():
-        raise ModelError(f"{config.a} and {config.b}: read different tokens. Average one with what was trained from it.")
+        raise ModelError(
+            f"{config.a} and {config.b}: read different tokens. Average one with what was trained from it."
+        )
 
     # 2. Between them
     with torch.no_grad():
@@ -50,4 +54,6 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 3. Save
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: one.save(folder, home=home), metrics={"parameters": one.network.num_parameters()})
+    return run.publish(
+        lambda folder: one.save(folder, home=home), metrics={"parameters": one.network.num_parameters()}
+    )

@@ -22,16 +22,16 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.data.records import Comparison, Demonstration, Message, Messages
 from fairlead.data.writing import write_records
-from fairlead.model.gate import check_admission
+from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_prompts
 from fairlead.ops.pooling import Pool
-from fairlead.rollout.engines import Engine, LocalEngine, answers
+from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.rewards import check_judge, open_reward
 from fairlead.stats import best_of, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train.admission_gate import check_admission
 from fairlead.train.meter import Meter
 
 KIND = "dataset"
@@ -42,24 +42,35 @@ ANSWERS_AT_ONCE = 256  # between two moments at which work is saved, the bar mov
 class Config:
     name: str  # of the dataset that is written
     model: ModelRef  # that answers: usually the SFT model
-    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
+    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the toy world
     prompts: DatasetRef  # native rows with a prompt
-    probe: RewardModelRef = ""  # a second judge that is only measured, and chooses nothing; the same choices as reward
+    probe: RewardModelRef = (
+        ""  # a second judge that is only measured, and chooses nothing; the same choices as reward
+    )
     trust: str = ""  # name of the reward model to use although its admission report refuses it
     pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
     pool_lambda: float = 0.5  # price of the members' variance
     n: int = 16  # answers to each prompt
     max_new_tokens: int = 128  # longest answer
     temperature: float = 1.0  # of the sampling; the KL of by_n is from the policy at this temperature
-    min_score: float | None = None  # an answer below this score is not kept, even where it is the best; None keeps it
-    rejected: Literal["worst", "random"] = "worst"  # which answer stands beside the best one in comparisons: the worst, or any lower one
+    min_score: float | None = (
+        None  # an answer below this score is not kept, even where it is the best; None keeps it
+    )
+    rejected: Literal["worst", "random"] = (
+        "worst"  # which answer stands beside the best one in comparisons: the worst, or any lower one
+    )
     micro_tokens: int = 4096  # tokens per forward pass of a reward model; memory, not results
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(self.n > 0, "n", self.n, "must be positive")
         require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
-        require(self.temperature > 0, "temperature", self.temperature, "must be positive; at 0 all n answers would be the same")
+        require(
+            self.temperature > 0,
+            "temperature",
+            self.temperature,
+            "must be positive; at 0 all n answers would be the same",
+        )
         require(self.pool_lambda >= 0, "pool_lambda", self.pool_lambda, "must not be negative")
         require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
 
@@ -110,16 +121,29 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             path = parts_folder / f"{start:08d}.jsonl"
             chosen = range(start, min(start + at_once, len(prompts)))
             if not path.exists():
-                run.stop.raise_if_asked(f"Stopped after {start} of {len(prompts)} prompts; the same command goes on there.")
+                run.stop.raise_if_asked(
+                    f"Stopped after {start} of {len(prompts)} prompts; the same command goes on there."
+                )
                 tokens = [encoded[i] for i in chosen for _ in range(config.n)]
                 rows = range(start * config.n, start * config.n + len(tokens))
                 rollouts = answers(engine, policy, tokens, sampling, run_seed=config.seed, rows=rows)
                 asked = [prompts[i] for i in chosen for _ in range(config.n)]
-                texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
+                texts, finished = (
+                    [policy.text(r.tokens) for r in rollouts],
+                    [r.finish == "stop" for r in rollouts],
+                )
                 scores = [judge(asked, texts, finished).tolist() for judge in judges]
-                jsonl.write(path, (row_of(prompts[i], k * config.n, config.n, texts, finished, scores) for k, i in enumerate(chosen)))
+                jsonl.write(
+                    path,
+                    (
+                        row_of(prompts[i], k * config.n, config.n, texts, finished, scores)
+                        for k, i in enumerate(chosen)
+                    ),
+                )
                 meter.count(sum(len(rollout.tokens) for rollout in rollouts))
-            scored += [read_scored(prompts[i], row) for i, (_, row) in zip(chosen, jsonl.read(path), strict=True)]
+            scored += [
+                read_scored(prompts[i], row) for i, (_, row) in zip(chosen, jsonl.read(path), strict=True)
+            ]
             bar.advance()
     meter.flush()
 
@@ -128,8 +152,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     for n in sorted({*(2**k for k in range(config.n.bit_length())), config.n}):
         found = {"score": [best_of.expected(one.scores, n) for one in scored]}
         if config.probe:
-            found["gold" if config.probe == "gold" else "probe"] = [best_of.expected(one.scores, n, one.probe_scores) for one in scored]
-        by_n[str(n)] = {"kl": best_of.kl(n)} | {name: interval.mean(values).as_dict() for name, values in found.items()}
+            found["gold" if config.probe == "gold" else "probe"] = [
+                best_of.expected(one.scores, n, one.probe_scores) for one in scored
+            ]
+        by_n[str(n)] = {"kl": best_of.kl(n)} | {
+            name: interval.mean(values).as_dict() for name, values in found.items()
+        }
 
     # 4. Choose: the best answer that ended, each prompt and answer once, and one that scored lower
     demonstrations: dict[Demonstration, None] = {}  # in the order of the prompts
@@ -153,21 +181,30 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         if lower:
             drawn = seed.rng(config.seed, "rejected", number).choice(lower)
             rejected = drawn if config.rejected == "random" else min(lower, key=lambda i: one.scores[i])
-            comparisons.append(Comparison(one.prompt, demonstration.completion, (Message("assistant", one.texts[rejected]),)))
+            comparisons.append(
+                Comparison(one.prompt, demonstration.completion, (Message("assistant", one.texts[rejected]),))
+            )
     if not demonstrations:
         why = ", ".join(f"{name} {count}" for name, count in left_out.items())
-        raise DataError(f"{config.name}: no answer was kept ({why} of {len(scored)} prompts). Raise max_new_tokens, or lower min_score.")
+        raise DataError(
+            f"{config.name}: no answer was kept ({why} of {len(scored)} prompts). Raise max_new_tokens, or lower min_score."
+        )
 
     # 5. Write
     def fill(folder: Path) -> None:
         write_records(folder / "demonstrations.jsonl", demonstrations)
         if comparisons:
             write_records(folder / "comparisons.jsonl", comparisons)
-        jsonl.write(folder / "answers.jsonl", (row for path in sorted(parts_folder.glob("*.jsonl")) for _, row in jsonl.read(path)))
+        jsonl.write(
+            folder / "answers.jsonl",
+            (row for path in sorted(parts_folder.glob("*.jsonl")) for _, row in jsonl.read(path)),
+        )
 
     best_ties = [Counter(one.scores)[max(one.scores)] > 1 for one in scored]
     metrics = {
-        "score": interval.mean([math.fsum(one.scores) / config.n for one in scored]).as_dict(),  # of a single answer
+        "score": interval.mean(
+            [math.fsum(one.scores) / config.n for one in scored]
+        ).as_dict(),  # of a single answer
         "best_score": interval.mean([max(one.scores) for one in scored]).as_dict(),
         "by_n": by_n,
         "prompts": len(scored),
@@ -181,7 +218,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
 
 def row_of(
-    prompt: Messages, first: int, n: int, texts: Sequence[str], finished: Sequence[bool], scores: Sequence[Sequence[float]]
+    prompt: Messages,
+    first: int,
+    n: int,
+    texts: Sequence[str],
+    finished: Sequence[bool],
+    scores: Sequence[Sequence[float]],
 ) -> dict[str, Any]:
     """A prompt's answers from number `first` on, as `fairlead sample` writes them, with their scores."""
     mine = slice(first, first + n)
@@ -198,4 +240,6 @@ def row_of(
 
 def read_scored(prompt: Messages, row: dict[str, Any]) -> Scored:
     texts = tuple(completion[0]["content"] for completion in row["completions"])
-    return Scored(prompt, texts, tuple(row["finished"]), tuple(row["scores"]), tuple(row.get("probe_scores", ())))
+    return Scored(
+        prompt, texts, tuple(row["finished"]), tuple(row["scores"]), tuple(row.get("probe_scores", ()))
+    )

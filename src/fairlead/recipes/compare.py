@@ -28,7 +28,7 @@ class Config:
     name: str  # of the evaluation that is written
     a: RolloutsRef  # answers of the first model
     b: RolloutsRef  # answers of the second, to the same prompts
-    judge: RewardModelRef  # a reward model, "rule:FILE.py", or "gold" in the pocket world
+    judge: RewardModelRef  # a reward model, "rule:FILE.py", or "gold" in the toy world
     micro_tokens: int = 4096  # tokens per forward pass of a reward model; memory, not results
     seed: int = 0
 
@@ -39,7 +39,9 @@ def main(config: Config, run: Run) -> Artifact:
     meter = Meter(run)
     a, b = read_answers(run.data_path("a")), read_answers(run.data_path("b"))
     if [row.prompt for row in a] != [row.prompt for row in b]:
-        raise DataError(f"{config.a} and {config.b} answer different prompts. Sample both from the same file.")
+        raise DataError(
+            f"{config.a} and {config.b} answer different prompts. Sample both from the same file."
+        )
     prompts = [row.prompt for row in a]
     judge = open_reward(
         run.model_path("judge"),
@@ -51,7 +53,8 @@ def main(config: Config, run: Run) -> Artifact:
     scores_b = judge(prompts, [row.texts[0] for row in b], [row.finished[0] for row in b]).tolist()
     verdict = interval.win_rate(scores_a, scores_b)
     metrics = {
-        "win_rate_a": verdict.interval.as_dict() | {"wins": verdict.wins, "ties": verdict.ties, "losses": verdict.losses},
+        "win_rate_a": verdict.interval.as_dict()
+        | {"wins": verdict.wins, "ties": verdict.ties, "losses": verdict.losses},
         "score_a": interval.mean(scores_a).as_dict(),
         "score_b": interval.mean(scores_b).as_dict(),
     }

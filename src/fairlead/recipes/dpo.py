@@ -20,26 +20,25 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_comparisons
+from fairlead.encoding import batching
+from fairlead.examples.groups import micro_groups
+from fairlead.examples.pairs import Pair, collate_pairs, decided, encode_and_split, encode_pair, weights_of
+from fairlead.examples.reference_logps import all_pair_logps, pair_logps, reference_pair_logps, trained_tokens
+from fairlead.forward.backend import Precision
 from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps, PairTokens
-from fairlead.model import batch as batches
-from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.check import check_paths
-from fairlead.model.groups import micro_groups
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Pair, collate_pairs, decided, encode_and_split, encode_pair, weights_of
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import state as states
+from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
-from fairlead.train.reference import all_pair_logps, pair_logps, reference_pair_logps, trained_tokens
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "model"
 Loss = Literal["dpo", "robust", "hinge", "ipo", "simpo", "orpo"]
@@ -65,7 +64,9 @@ class Config:
     flip_rate: float = 0.0  # dpo, robust: assumed share of swapped labels; with dpo this is conservative DPO
     tau: float = 1.0  # ipo: the margin aimed at is 1 / (2 * tau) nats per token
     scale: float = 2.0  # simpo: beta of the paper, on mean log-probabilities; 2 to 10 there
-    gamma: float = 1.0  # simpo: the margin aimed at, in units of the scaled means; about half of scale in the paper
+    gamma: float = (
+        1.0  # simpo: the margin aimed at, in units of the scaled means; about half of scale in the paper
+    )
     odds_weight: float = 0.1  # orpo: weight of the odds ratio beside the likelihood of the chosen answer
     nll_weight: float = 0.0  # adds this much of the chosen answer's mean negative log-likelihood; 1 in the paper.  orpo has it built in
     epochs: int = 1  # times that every pair is seen
@@ -76,14 +77,20 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
     held_out: float = 0.1  # share of the prompts kept for measuring
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with pairs of which one side is longer
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -99,7 +106,12 @@ class Config:
         require(self.nll_weight >= 0, "nll_weight", self.nll_weight, "must not be negative")
         for knob, losses in OWN_KNOBS:
             value, default = getattr(self, knob), getattr(type(self), knob)
-            require(self.loss in losses or value == default, knob, value, f"belongs to loss={'|'.join(losses)}, not to {self.loss}")
+            require(
+                self.loss in losses or value == default,
+                knob,
+                value,
+                f"belongs to loss={'|'.join(losses)}, not to {self.loss}",
+            )
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
 
@@ -109,7 +121,11 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the reference is what it is now, where the loss has one
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
@@ -123,14 +139,23 @@ def main(config: Config, run: Run) -> Artifact:
         seed=config.seed,
         source=config.comparisons,
     )
-    counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": sum(c.tie is not None for c in comparisons)}
+    counts = {
+        "train": len(rows.train),
+        "held_out": len(rows.held_out),
+        "ties": sum(c.tie is not None for c in comparisons),
+    }
     run.event("data", **counts, dropped=rows.num_dropped)
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = collate_pairs(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
+    few = collate_pairs(rows.train_rows[: batching.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(policy.trainable(), config.precision)  # before the reference is computed, so that it is what training starts from
+    masters = Masters(
+        policy.trainable(), config.precision
+    )  # before the reference is computed, so that it is what training starts from
     expected = memory.measure(
-        policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+        policy.network.parameters(),
+        lambda: policy.token_logps(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
@@ -138,18 +163,22 @@ def main(config: Config, run: Run) -> Artifact:
     every_pair = rows.train_rows + rows.held_out_rows
     tokens, reference = trained_tokens(policy, every_pair), None
     if config.loss not in ("simpo", "orpo"):
-        reference = reference_pair_logps(run, policy, every_pair, micro_tokens, precision=config.precision, base_bits=config.base_bits)
+        reference = reference_pair_logps(
+            run, policy, every_pair, micro_tokens, precision=config.precision, base_bits=config.base_bits
+        )
     weights = weights_of(rows.train, config.comparisons).to(policy.device)
 
     # 4. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer})
-    start = states.restore(run, state)
+    optimizer = adamw(
+        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+    )
+    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    start = checkpoint.restore(run, state)
     masters.write()
 
     # 5. Train
-    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
-    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
+    order = batching.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
     meter = Meter(run)
     with progress("dpo", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
@@ -163,9 +192,13 @@ def main(config: Config, run: Run) -> Artifact:
             for index in micro_groups(policy.paths, items, micro_tokens):
                 at = [order[step][i] for i in index]
                 policy_logps = pair_logps(policy, [items[i] for i in index])
-                reference_logps = None if reference is None else PairLogps(*(logps[at] for logps in reference))
+                reference_logps = (
+                    None if reference is None else PairLogps(*(logps[at] for logps in reference))
+                )
                 lengths = PairTokens(*(counts[at] for counts in tokens))
-                loss, margin = loss_and_margin(policy_logps, reference_logps, lengths, config)  # [pairs], [pairs]
+                loss, margin = loss_and_margin(
+                    policy_logps, reference_logps, lengths, config
+                )  # [pairs], [pairs]
                 loss = weights[at] * loss
                 (loss.sum() / len(items)).backward()
                 with torch.no_grad():
@@ -175,13 +208,23 @@ def main(config: Config, run: Run) -> Artifact:
                     sums["chosen_logps"] = sums["chosen_logps"] + policy_logps.chosen.sum()
                     sums["rejected_logps"] = sums["rejected_logps"] + policy_logps.rejected.sum()
                     if reference_logps is not None:
-                        sums["chosen_logratio"] = sums["chosen_logratio"] + (policy_logps.chosen - reference_logps.chosen).sum()
-                        sums["rejected_logratio"] = sums["rejected_logratio"] + (policy_logps.rejected - reference_logps.rejected).sum()
+                        sums["chosen_logratio"] = (
+                            sums["chosen_logratio"] + (policy_logps.chosen - reference_logps.chosen).sum()
+                        )
+                        sums["rejected_logratio"] = (
+                            sums["rejected_logratio"]
+                            + (policy_logps.rejected - reference_logps.rejected).sum()
+                        )
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
-            metrics = {name: float(total) / len(items) for name, total in sums.items()} | {"lr": lr, "grad_norm": grad_norm}
+            metrics = {name: float(total) / len(items) for name, total in sums.items()} | {
+                "lr": lr,
+                "grad_norm": grad_norm,
+            }
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
-                losses, margins = held_out_losses(policy, rows.held_out_rows, reference, tokens, config, micro_tokens)
+                losses, margins = held_out_losses(
+                    policy, rows.held_out_rows, reference, tokens, config, micro_tokens
+                )
                 metrics["held_out_loss"] = float(torch.tensor(losses).mean())
                 metrics["held_out_accuracy"] = float(preference.accuracy(torch.tensor(margins)).mean())
             run.log(step + 1, **metrics)
@@ -189,14 +232,16 @@ def main(config: Config, run: Run) -> Artifact:
             bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 6. Evidence and save
     losses, margins = held_out_losses(policy, rows.held_out_rows, reference, tokens, config, micro_tokens)
     evidence = {
         "held_out_loss": interval.mean(losses).as_dict(),
-        "accuracy": interval.proportion(float(preference.accuracy(torch.tensor(margins)).sum()), len(margins)).as_dict(),
+        "accuracy": interval.proportion(
+            float(preference.accuracy(torch.tensor(margins)).sum()), len(margins)
+        ).as_dict(),
         **counts,
         "dropped": rows.num_dropped,
     }
@@ -205,7 +250,9 @@ def main(config: Config, run: Run) -> Artifact:
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
 
 
-def loss_and_margin(policy: PairLogps, reference: PairLogps | None, tokens: PairTokens, config: Config) -> tuple[Tensor, Tensor]:
+def loss_and_margin(
+    policy: PairLogps, reference: PairLogps | None, tokens: PairTokens, config: Config
+) -> tuple[Tensor, Tensor]:
     """The loss that is asked for, and what it wants to be above zero: how far the chosen answer leads, in nats.  [pairs], [pairs]"""
     if reference is None:
         mean = preference.mean_logps(policy, tokens)
@@ -222,7 +269,9 @@ def loss_and_margin(policy: PairLogps, reference: PairLogps | None, tokens: Pair
                 loss = preference.hinge(policy, reference, beta=config.beta)
             case "ipo":
                 loss = preference.ipo(policy, reference, tokens, tau=config.tau)
-                lead = preference.preference_margin(preference.mean_logps(policy, tokens), preference.mean_logps(reference, tokens))
+                lead = preference.preference_margin(
+                    preference.mean_logps(policy, tokens), preference.mean_logps(reference, tokens)
+                )
             case _:
                 loss = preference.dpo(policy, reference, beta=config.beta, flip_rate=config.flip_rate)
     if config.nll_weight:
@@ -231,7 +280,12 @@ def loss_and_margin(policy: PairLogps, reference: PairLogps | None, tokens: Pair
 
 
 def held_out_losses(
-    policy: Policy, pairs: Sequence[Pair], reference: PairLogps | None, tokens: PairTokens, config: Config, micro_tokens: int
+    policy: Policy,
+    pairs: Sequence[Pair],
+    reference: PairLogps | None,
+    tokens: PairTokens,
+    config: Config,
+    micro_tokens: int,
 ) -> tuple[list[float], list[float]]:
     """Loss and margin of each held-out pair; their reference log-probabilities and lengths are the last ones."""
     policy_logps = all_pair_logps(policy, pairs, micro_tokens)

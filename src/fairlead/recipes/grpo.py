@@ -22,33 +22,31 @@ from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
+from fairlead.encoding import batching
+from fairlead.encoding.batching import Batch
+from fairlead.examples.pairs import encode_prompts
+from fairlead.forward.backend import Precision
 from fairlead.losses.policy import is_clipped, ppo_clip
-from fairlead.model import batch as batches
-from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import Batch
-from fairlead.model.check import check_paths
-from fairlead.model.gate import check_admission
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_prompts
 from fairlead.ops import advantage, kl
 from fairlead.ops.masks import masked_mean, masked_sum
 from fairlead.ops.pooling import Pool
-from fairlead.rollout.engines import Engine, LocalEngine, answers
-from fairlead.rollout.judges import Terms, open_judges, terms_of
+from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
+from fairlead.rollout.reward_mix import Terms, open_judges, terms_of
 from fairlead.rollout.rewards import open_reward
-from fairlead.rollout.rows import answered, echo, sampler_gap
+from fairlead.rollout.training_rows import answered, echo, sampler_gap
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import guard, health
-from fairlead.train import state as states
+from fairlead.train import checkpoint, diagnostics, guard, memory
+from fairlead.train.admission_gate import check_admission
 from fairlead.train.knobs import check_updates
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "model"
 
@@ -57,11 +55,17 @@ KIND = "model"
 class Config:
     name: str  # of the model that is written
     model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
+    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the toy world
     prompts: DatasetRef  # native rows with a prompt
-    probe: RewardModelRef = ""  # a second judge that is only measured, never trained on; the same choices as reward
-    extra_rewards: dict[RewardModelRef, float] = field(default_factory=dict)  # added to the reward, each times its weight
-    constraints: dict[RewardModelRef, float] = field(default_factory=dict)  # rewards whose mean is to stay at or above a floor
+    probe: RewardModelRef = (
+        ""  # a second judge that is only measured, never trained on; the same choices as reward
+    )
+    extra_rewards: dict[RewardModelRef, float] = field(
+        default_factory=dict
+    )  # added to the reward, each times its weight
+    constraints: dict[RewardModelRef, float] = field(
+        default_factory=dict
+    )  # rewards whose mean is to stay at or above a floor
     constraint_lr: float = 0.1  # how fast a constraint's multiplier moves, per step and unit of its score
     trust: str = ""  # reward models to use although their admission report refuses them, with commas between
     pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
@@ -69,7 +73,9 @@ class Config:
     steps: int = 100  # rounds of sampling and learning
     batch: int = 128  # answers per step
     group: int = 8  # answers to each prompt
-    baseline: Literal["group", "leave-one-out", "batch"] = "group"  # GRPO, RLOO, REINFORCE++: what an answer's score is compared with
+    baseline: Literal["group", "leave-one-out", "batch"] = (
+        "group"  # GRPO, RLOO, REINFORCE++: what an answer's score is compared with
+    )
     epochs: int = 1  # passes over a step's answers
     minibatches: int = 1  # optimiser steps per pass
     max_new_tokens: int = 128  # longest answer
@@ -80,33 +86,62 @@ class Config:
     kl_coef: float = 0.04  # price of a nat away from the reference, in the loss; 0 runs without a reference
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
     kl_budget: float = 0.0  # nats per answer; a step over it goes back to the best step.  0: no budget
-    probe_drop: float = 0.0  # so far may the probe lie below its best, in units of the probe.  0: any distance
-    patience: int = 3  # steps in a row that the probe may lie lower, before the run goes back to the best step
+    probe_drop: float = (
+        0.0  # so far may the probe lie below its best, in units of the probe.  0: any distance
+    )
+    patience: int = (
+        3  # steps in a row that the probe may lie lower, before the run goes back to the best step
+    )
     on_breach: guard.Breach = "stop"  # continue: learn on from the best step, with twice the kl_coef
     keep: guard.Keep = "last"  # best: the model that is written is that of the best step by the probe
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     checkpoint_every: int = 10  # steps
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_updates(self)
         require(self.steps > 0, "steps", self.steps, "must be positive")
-        require(self.group > 1, "group", self.group, "must be at least 2; answers are compared with each other")
-        require(self.batch > 0 and self.batch % self.group == 0, "batch", self.batch, f"must be a multiple of group = {self.group}")
+        require(
+            self.group > 1, "group", self.group, "must be at least 2; answers are compared with each other"
+        )
+        require(
+            self.batch > 0 and self.batch % self.group == 0,
+            "batch",
+            self.batch,
+            f"must be a multiple of group = {self.group}",
+        )
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         most = self.batch // self.group
-        require(0 < self.minibatches <= most, "minibatches", self.minibatches, f"must lie between 1 and batch / group = {most}")
+        require(
+            0 < self.minibatches <= most,
+            "minibatches",
+            self.minibatches,
+            f"must lie between 1 and batch / group = {most}",
+        )
         require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
         require(self.clip > 0, "clip", self.clip, "must be positive")
-        require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative; 0 runs without a reference")
+        require(
+            self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative; 0 runs without a reference"
+        )
         measures_kl = self.kl_coef > 0 or not self.kl_budget
-        require(measures_kl, "kl_budget", self.kl_budget, "needs a kl_coef above 0: without a reference KL is not measured")
+        require(
+            measures_kl,
+            "kl_budget",
+            self.kl_budget,
+            "needs a kl_coef above 0: without a reference KL is not measured",
+        )
         assert self.terms and self.limits  # which refuse what cannot be
 
     @property
@@ -134,7 +169,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 1. Policy, reference
     check_admission(run, config.terms.fields, trust=config.trust)
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     policy = load_policy(run.model_path("model"), lora=lora)
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
     engine = open_engine(policy)
@@ -146,31 +185,46 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         raise DataError(
             f"{config.prompts}: has {len(prompts)} prompts; a step takes {num_prompts}. Lower batch, raise group, or add prompts."
         )
-    encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
+    encoded_prompts = encode_prompts(
+        policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts
+    )
     sampling = Sampling(max_new_tokens=config.max_new_tokens)
-    few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
+    few = batching.collate(
+        [echo(tokens) for tokens in encoded_prompts[: batching.FEW]],
+        pad_id=policy.pad_id,
+        device=policy.device,
+    )
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     masters = Masters(policy.trainable(), config.precision)
     if config.kl_coef:
         policy.keep_reference()
     every = (p for network in policy.networks() for p in network.parameters())
     tokens = int(few.token_mask.sum())
-    expected = memory.measure(every, lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits)
+    expected = memory.measure(
+        every, lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits
+    )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-    judges = open_judges(run, config.terms, policy=policy, micro_tokens=micro_tokens, prompts=prompts, precision=config.precision)
+    judges = open_judges(
+        run,
+        config.terms,
+        policy=policy,
+        micro_tokens=micro_tokens,
+        prompts=prompts,
+        precision=config.precision,
+    )
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimiser, and the numbers that move: KL's price, constraints' multipliers, what the guard remembers
     optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer}, {"kl_coef": config.kl_coef})
+    state = checkpoint.State(masters.parameters, {"optimizer": optimizer}, {"kl_coef": config.kl_coef})
     numbers = state.numbers
-    start = states.restore(run, state)
+    start = checkpoint.restore(run, state)
     guard.tidy(run, start)
     masters.write()
 
     # 4. Train
     rounds = config.limits.rounds(config.steps)
-    order = batches.step_rows(len(prompts), num_prompts, rounds, run_seed=config.seed, whole=True)
+    order = batching.step_rows(len(prompts), num_prompts, rounds, run_seed=config.seed, whole=True)
     # Then the policy that learns is the one that sampled.  A guard asks for its log-probabilities before it learns.
     once = config.epochs * config.minibatches == 1 and not config.limits.watching
     meter = Meter(run)
@@ -181,46 +235,65 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             # a. Sample a group of answers to each prompt, and have them scored
             index = [i for i in order[step] for _ in range(config.group)]
             step_seed = seed.derive(config.seed, "grpo", step)
-            rollouts = answers(engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed)
+            rollouts = answers(
+                engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed
+            )
             step_prompts = [prompts[i] for i in index]
-            texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
+            texts, finished = (
+                [policy.text(r.tokens) for r in rollouts],
+                [r.finish == "stop" for r in rollouts],
+            )
             scored = judges.score(step_prompts, texts, finished)
             penalties = config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
             scores = judges.total(scored, numbers) - penalties  # [N]
             grouped = scores.view(num_prompts, config.group)  # [P, G]
 
             # b. Advantages, and log-probabilities over the same tokens, but those that the step computes anyway
-            batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
+            batch = batching.collate(
+                [answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
+            )
             mask, packed = batch.response_mask, policy.paths.packed
             old_logps = reference_logps = None
             with torch.no_grad():
                 if not once:
-                    old_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+                    old_logps = batching.in_micro_batches(
+                        policy.token_logps, batch, micro_tokens, packed=packed
+                    )
                 if config.kl_coef:
                     with policy.as_reference():
-                        reference_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+                        reference_logps = batching.in_micro_batches(
+                            policy.token_logps, batch, micro_tokens, packed=packed
+                        )
             advantages = advantage.OF_GROUPS[config.baseline](grouped).flatten()  # [N]
             experience = Experience(batch, advantages.to(policy.device), old_logps, reference_logps)
 
             # c. Whether the guard lets these weights learn; or the run begins again from the best step
-            measure = float((judges.total(scored, {}) - penalties).mean())  # no multiplier in it, for those move
+            measure = float(
+                (judges.total(scored, {}) - penalties).mean()
+            )  # no multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
             sequence_kl = None
             if old_logps is not None and reference_logps is not None:
                 sequence_kl = float(masked_sum(kl.k1(old_logps, reference_logps), mask).mean())
             kl_coef = numbers["kl_coef"]
-            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over)
+            breach = guard.act(
+                run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over
+            )
 
             # d. Passes of minibatches of whole groups
             lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
-            parts = batches.minibatches(range(num_prompts), config.epochs, config.minibatches, run_seed=step_seed)
+            parts = batching.minibatches(
+                range(num_prompts), config.epochs, config.minibatches, run_seed=step_seed
+            )
             learns = not (breach or over)
             totals = {"lr": lr} if learns else {}
             for number, part in enumerate(parts if learns else []):
                 rows = [group * config.group + i for group in part for i in range(config.group)]
                 learned, logps = backward(policy, experience, rows, config, micro_tokens, kl_coef=kl_coef)
-                learned["grad_norm"] = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+                learned["grad_norm"] = update(
+                    optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters
+                )
                 ratio = learned.pop("ratio")
                 if number == 0 and old_logps is not None:
                     totals["ratio"] = ratio  # before any step: it should be 1
@@ -235,7 +308,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "score": float(scored.score.mean()),
                 "reward": float(scores.mean()),
                 "equal_frac": float((grouped.std(dim=1) < 1e-6).float().mean()),
-                "entropy": -float(masked_mean(sampled_logps, mask)),  # estimated from the sampled tokens themselves
+                "entropy": -float(
+                    masked_mean(sampled_logps, mask)
+                ),  # estimated from the sampled tokens themselves
                 "response_tokens": float(mask.sum(dim=1).float().mean()),
                 "finished_frac": sum(finished) / len(finished),
                 "sampler_gap": sampler_gap(rollouts, sampled_logps, mask),
@@ -259,20 +334,28 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             numbers.update(judges.raised(scored, numbers))
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 5. Save
-    health.report(run)
+    diagnostics.report(run)
     measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
     masters.give_back()
     home = run.project.artifacts / KIND / config.name
     kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured})
+    return run.publish(
+        lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured}
+    )
 
 
 def backward(
-    policy: Policy, experience: Experience, rows: Sequence[int], config: Config, micro_tokens: int, *, kl_coef: float
+    policy: Policy,
+    experience: Experience,
+    rows: Sequence[int],
+    config: Config,
+    micro_tokens: int,
+    *,
+    kl_coef: float,
 ) -> tuple[dict[str, float], Tensor]:
     """Gradients of the loss over some rows, the mean over their answers' tokens.
 
@@ -283,21 +366,33 @@ def backward(
     nothing = torch.zeros((), dtype=torch.float64, device=policy.device)
     sums = dict.fromkeys(("policy_loss", "kl_loss", "ratio", "clip_frac", "approx_kl"), nothing)
     found = torch.zeros(batch.tokens.shape, device=policy.device)
-    for part in batches.micro_rows(batch, micro_tokens, packed=policy.paths.packed, rows=rows):
+    for part in batching.micro_rows(batch, micro_tokens, packed=policy.paths.packed, rows=rows):
         micro = batch.rows(part)
         mask, width = micro.response_mask, micro.tokens.shape[1]
         policy_logps = policy.token_logps(micro)  # [B, T]
-        old_logps = policy_logps.detach() if experience.old_logps is None else experience.old_logps[part, :width]
-        policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[part, None], clip=config.clip), mask).sum()
+        old_logps = (
+            policy_logps.detach() if experience.old_logps is None else experience.old_logps[part, :width]
+        )
+        policy_loss = masked_sum(
+            ppo_clip(policy_logps, old_logps, experience.advantages[part, None], clip=config.clip), mask
+        ).sum()
         kl_loss = nothing
         if experience.reference_logps is not None:
-            kl_loss = kl_coef * masked_sum(kl.k3(policy_logps, experience.reference_logps[part, :width]), mask).sum()
+            kl_loss = (
+                kl_coef
+                * masked_sum(kl.k3(policy_logps, experience.reference_logps[part, :width]), mask).sum()
+            )
         ((policy_loss + kl_loss) / num_tokens).backward()
         with torch.no_grad():
             found[part, :width] = policy_logps
             sums["policy_loss"] = sums["policy_loss"] + policy_loss.detach()
             sums["kl_loss"] = sums["kl_loss"] + kl_loss.detach()
             sums["ratio"] = sums["ratio"] + masked_sum((policy_logps - old_logps).exp(), mask).sum()
-            sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
-            sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+            sums["clip_frac"] = (
+                sums["clip_frac"]
+                + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
+            )
+            sums["approx_kl"] = (
+                sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+            )
     return {name: float(value) / num_tokens for name, value in sums.items()}, found

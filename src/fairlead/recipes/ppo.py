@@ -23,41 +23,39 @@ from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
+from fairlead.encoding import batching
+from fairlead.encoding.batching import Batch
+from fairlead.encoding.chat import Encoded
+from fairlead.examples.pairs import encode_prompts
+from fairlead.examples.replay import read_mix
+from fairlead.forward.backend import Precision
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.losses.sft import negative_log_likelihood
 from fairlead.losses.value import clipped_value
-from fairlead.model import batch as batches
-from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.batch import Batch
-from fairlead.model.check import check_paths
 from fairlead.model.critic import open_critic
-from fairlead.model.encode import Encoded
-from fairlead.model.gate import check_admission
-from fairlead.model.heads import ScalarModel
-from fairlead.model.mix import read_mix
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_prompts
+from fairlead.model.reward_model import ScalarModel
 from fairlead.ops import kl
 from fairlead.ops.advantage import explained_variance, gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
 from fairlead.ops.pooling import Pool
-from fairlead.rollout import drafts
-from fairlead.rollout.engines import Engine, LocalEngine, answers
-from fairlead.rollout.judges import Terms, open_judges, terms_of
+from fairlead.rollout import speculative
+from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.reward_mix import Terms, open_judges, terms_of
 from fairlead.rollout.rewards import is_rule, open_reward
-from fairlead.rollout.rows import answered, echo, sampler_gap
+from fairlead.rollout.training_rows import answered, echo, sampler_gap
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import guard, health
-from fairlead.train import state as states
+from fairlead.train import checkpoint, diagnostics, guard, memory
+from fairlead.train.admission_gate import check_admission
 from fairlead.train.knobs import check_updates
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, clip_gradients, take_step
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "model"
 
@@ -66,11 +64,17 @@ KIND = "model"
 class Config:
     name: str  # of the model that is written
     model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the pocket world
+    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the toy world
     prompts: DatasetRef  # native rows with a prompt
-    probe: RewardModelRef = ""  # a second judge that is only measured, never trained on; the same choices as reward
-    extra_rewards: dict[RewardModelRef, float] = field(default_factory=dict)  # added to the reward, each times its weight
-    constraints: dict[RewardModelRef, float] = field(default_factory=dict)  # rewards whose mean is to stay at or above a floor
+    probe: RewardModelRef = (
+        ""  # a second judge that is only measured, never trained on; the same choices as reward
+    )
+    extra_rewards: dict[RewardModelRef, float] = field(
+        default_factory=dict
+    )  # added to the reward, each times its weight
+    constraints: dict[RewardModelRef, float] = field(
+        default_factory=dict
+    )  # rewards whose mean is to stay at or above a floor
     constraint_lr: float = 0.1  # how fast a constraint's multiplier moves, per step and unit of its score
     trust: str = ""  # reward models to use although their admission report refuses them, with commas between
     pool: Pool = "mean"  # an ensemble's score: mean, worst (the lowest member), mean-variance (mean - pool_lambda * variance)
@@ -81,7 +85,9 @@ class Config:
     minibatches: int = 1  # optimiser steps per pass
     max_new_tokens: int = 128  # longest answer
     reuse_rollouts: bool = False  # a prompt's answer of the epoch before is the draft of its next one
-    lr: float = 1e-4  # of the policy, at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning wants about 1e-6
+    lr: float = (
+        1e-4  # of the policy, at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning wants about 1e-6
+    )
     critic_lr: float = 1e-4  # of the critic
     critic_warmup: int = 0  # first steps in which only the critic learns
     warmup: int = 5  # steps of linear warm-up
@@ -91,7 +97,9 @@ class Config:
     gamma: float = 1.0  # discount per token
     lam: float = 0.95  # GAE: 1 trusts returns (high variance), 0 trusts the critic (bias)
     kl_coef: float = 0.05  # price of a nat away from the reference, in units of the reward
-    kl_penalty: Literal["k1", "k3"] = "k1"  # the estimate that a token pays by: log pi - log reference, or the one that is never negative
+    kl_penalty: Literal["k1", "k3"] = (
+        "k1"  # the estimate that a token pays by: log pi - log reference, or the one that is never negative
+    )
     kl_target: float = 0.0  # nats per answer that the adaptive controller aims at; 0 keeps kl_coef fixed
     kl_horizon: int = 10_000  # answers over which the controller may change kl_coef by its own size
     unfinished_penalty: float = 1.0  # taken from the score of an answer that never ended
@@ -102,38 +110,69 @@ class Config:
     ptx_coef: float = 0.1  # weight of that loss, per token, beside the policy's, per token
     ptx_batch: int = 32  # rows of it in each optimiser step
     kl_budget: float = 0.0  # nats per answer; a step over it goes back to the best step.  0: no budget
-    probe_drop: float = 0.0  # so far may the probe lie below its best, in units of the probe.  0: any distance
-    patience: int = 3  # steps in a row that the probe may lie lower, before the run goes back to the best step
+    probe_drop: float = (
+        0.0  # so far may the probe lie below its best, in units of the probe.  0: any distance
+    )
+    patience: int = (
+        3  # steps in a row that the probe may lie lower, before the run goes back to the best step
+    )
     on_breach: guard.Breach = "stop"  # continue: learn on from the best step, with twice the kl_coef
     keep: guard.Keep = "last"  # best: the model that is written is that of the best step by the probe
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     checkpoint_every: int = 10  # steps
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_updates(self)
         require(self.steps > 0, "steps", self.steps, "must be positive")
-        require(self.batch > 1, "batch", self.batch, "must be at least 2; advantages are compared with each other")
+        require(
+            self.batch > 1, "batch", self.batch, "must be at least 2; advantages are compared with each other"
+        )
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(0 < self.minibatches <= self.batch, "minibatches", self.minibatches, "must lie between 1 and batch")
+        require(
+            0 < self.minibatches <= self.batch,
+            "minibatches",
+            self.minibatches,
+            "must lie between 1 and batch",
+        )
         require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
         require(self.clip > 0, "clip", self.clip, "must be positive")
         require(0 < self.gamma <= 1, "gamma", self.gamma, "must lie in (0, 1]")
         require(0 <= self.lam <= 1, "lam", self.lam, "must lie in [0, 1]")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
-        require(self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed")
+        require(
+            self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed"
+        )
         require(self.kl_horizon > 0, "kl_horizon", self.kl_horizon, "must be positive")
         require(self.critic_lr > 0, "critic_lr", self.critic_lr, "must be positive")
         require(self.value_clip > 0, "value_clip", self.value_clip, "must be positive")
-        require(0 <= self.critic_warmup < self.steps, "critic_warmup", self.critic_warmup, "must lie between 0 and steps - 1")
-        require(self.score_clip >= 0, "score_clip", self.score_clip, "must not be negative; 0 leaves scores as they are")
-        require(self.ptx_coef > 0, "ptx_coef", self.ptx_coef, "must be positive; leave ptx empty to go without")
+        require(
+            0 <= self.critic_warmup < self.steps,
+            "critic_warmup",
+            self.critic_warmup,
+            "must lie between 0 and steps - 1",
+        )
+        require(
+            self.score_clip >= 0,
+            "score_clip",
+            self.score_clip,
+            "must not be negative; 0 leaves scores as they are",
+        )
+        require(
+            self.ptx_coef > 0, "ptx_coef", self.ptx_coef, "must be positive; leave ptx empty to go without"
+        )
         require(self.ptx_batch > 0, "ptx_batch", self.ptx_batch, "must be positive")
         assert self.terms and self.limits  # which refuse what cannot be
 
@@ -163,7 +202,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 1. Policy, reference, critic
     check_admission(run, config.terms.fields, trust=config.trust)
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     policy = load_policy(run.model_path("model"), lora=lora)
     judge = run.model_path("reward")
     critic = open_critic(policy, None if is_rule(judge) else judge, lora=lora, run_seed=config.seed)
@@ -175,17 +218,32 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         raise DataError(
             f"{config.prompts}: has {len(prompts)} prompts, fewer than one step takes. Set batch={len(prompts)} or add prompts."
         )
-    encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
-    ptx_rows = read_mix(policy, run.data_path("ptx", rows="demonstrations"), source=config.ptx) if config.ptx else []
+    encoded_prompts = encode_prompts(
+        policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts
+    )
+    ptx_rows = (
+        read_mix(policy, run.data_path("ptx", rows="demonstrations"), source=config.ptx) if config.ptx else []
+    )
     for paths in (policy.paths, critic.paths):
         paths.precision, paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = batches.collate([echo(tokens) for tokens in encoded_prompts[: batches.FEW]], pad_id=policy.pad_id, device=policy.device)
+    few = batching.collate(
+        [echo(tokens) for tokens in encoded_prompts[: batching.FEW]],
+        pad_id=policy.pad_id,
+        device=policy.device,
+    )
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     check_paths(run, critic, lambda: critic.state_values(few), what="critic")
     masters, critic_masters = (Masters(model.trainable(), config.precision) for model in (policy, critic))
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
     micro_tokens = token_budget(run, policy, critic, few, config)
-    judges = open_judges(run, config.terms, policy=policy, micro_tokens=micro_tokens, prompts=prompts, precision=config.precision)
+    judges = open_judges(
+        run,
+        config.terms,
+        policy=policy,
+        micro_tokens=micro_tokens,
+        prompts=prompts,
+        precision=config.precision,
+    )
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the numbers that move: KL's price, constraints' multipliers, what the guard remembers
@@ -193,18 +251,22 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr, bits=config.optimizer_bits)
     parameters: dict[str, Tensor] = {f"policy.{k}": p for k, p in masters.parameters.items()}
     parameters |= {f"critic.{k}": p for k, p in critic_masters.parameters.items()}
-    past = drafts.empty_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
+    past = speculative.empty_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
     if past is not None:
         parameters["drafts"] = past
-    state = states.State(parameters, {"optimizer": optimizer, "critic_optimizer": critic_optimizer}, {"kl_coef": config.kl_coef})
-    numbers, start = state.numbers, states.restore(run, state)
+    state = checkpoint.State(
+        parameters,
+        {"optimizer": optimizer, "critic_optimizer": critic_optimizer},
+        {"kl_coef": config.kl_coef},
+    )
+    numbers, start = state.numbers, checkpoint.restore(run, state)
     guard.tidy(run, start)
     for trained in (masters, critic_masters):
         trained.write()
 
     # 4. Train
     rounds = config.limits.rounds(config.steps)
-    order = batches.step_rows(len(prompts), config.batch, rounds, run_seed=config.seed, whole=True)
+    order = batching.step_rows(len(prompts), config.batch, rounds, run_seed=config.seed, whole=True)
     meter, breach = Meter(run), ""
     with progress("ppo", rounds, done=start, quiet=run.quiet) as bar:
         for step in range(start, rounds):
@@ -213,24 +275,36 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             index = order[step]
             rollouts = sample(engine, policy, encoded_prompts, index, past, config, step)
             step_prompts = [prompts[i] for i in index]
-            texts, finished = [policy.text(r.tokens) for r in rollouts], [r.finish == "stop" for r in rollouts]
+            texts, finished = (
+                [policy.text(r.tokens) for r in rollouts],
+                [r.finish == "stop" for r in rollouts],
+            )
             scored = judges.score(step_prompts, texts, finished)
             penalties = config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
             scores = shaped(judges.total(scored, numbers), numbers, config) - penalties  # [N]
 
             # b. Log-probabilities of the policy and of its reference, and values, over the same tokens
-            batch = batches.collate([answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device)
+            batch = batching.collate(
+                [answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
+            )
             mask = batch.response_mask
             with torch.no_grad():
                 packed = policy.paths.packed
-                old_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+                old_logps = batching.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
                 with policy.as_reference():
-                    reference_logps = batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
-                old_values = batches.in_micro_batches(critic.state_values, batch, micro_tokens, packed=critic.paths.packed)
+                    reference_logps = batching.in_micro_batches(
+                        policy.token_logps, batch, micro_tokens, packed=packed
+                    )
+                old_values = batching.in_micro_batches(
+                    critic.state_values, batch, micro_tokens, packed=critic.paths.packed
+                )
 
             # c. Rewards per token: the price of KL everywhere, the score at the end; then advantages
             kl_coef = numbers["kl_coef"]
-            token_kl, token_k3 = kl.k1(old_logps, reference_logps), kl.k3(old_logps, reference_logps)  # [N, T]
+            token_kl, token_k3 = (
+                kl.k1(old_logps, reference_logps),
+                kl.k3(old_logps, reference_logps),
+            )  # [N, T]
             price = token_kl if config.kl_penalty == "k1" else token_k3
             token_rewards = -kl_coef * price
             rows = torch.arange(len(batch), device=policy.device)
@@ -248,7 +322,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "kl": sequence_kl,
                 "kl_k3": float(masked_sum(token_k3, mask).mean()),
                 "kl_coef": kl_coef,
-                "entropy": -float(masked_mean(old_logps, mask)),  # estimated from the sampled tokens themselves
+                "entropy": -float(
+                    masked_mean(old_logps, mask)
+                ),  # estimated from the sampled tokens themselves
                 "response_tokens": float(mask.sum(dim=1).float().mean()),
                 "finished_frac": sum(finished) / len(finished),
                 "explained_variance": explained_variance(old_values, returns, mask),
@@ -258,34 +334,55 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             if scored.spread is not None:
                 metrics["score_std"] = float(scored.spread.mean())
             if past is not None:
-                metrics["reused_frac"] = sum(r.reused for r in rollouts) / sum(len(r.tokens) for r in rollouts)
-            measure = float((judges.total(scored, {}) - penalties).mean())  # no price or multiplier in it, for those move
+                metrics["reused_frac"] = sum(r.reused for r in rollouts) / sum(
+                    len(r.tokens) for r in rollouts
+                )
+            measure = float(
+                (judges.total(scored, {}) - penalties).mean()
+            )  # no price or multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
                 metrics["gold" if config.probe == "gold" else "probe"] = measure
-            breach = guard.act(run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over)
+            breach = guard.act(
+                run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over
+            )
 
             # e. Learn, in several passes of minibatches; or begin again from the best step
-            lr_scale = cosine(max(0, step - config.critic_warmup), config.steps - config.critic_warmup, peak=1.0, warmup=config.warmup)
+            lr_scale = cosine(
+                max(0, step - config.critic_warmup),
+                config.steps - config.critic_warmup,
+                peak=1.0,
+                warmup=config.warmup,
+            )
             critic_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
             policy_learns = step >= config.critic_warmup
             step_seed = seed.derive(config.seed, "ppo", step)
-            parts = batches.minibatches(range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed)
+            parts = batching.minibatches(
+                range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed
+            )
             learns = not (breach or over)
             totals = {"lr": config.lr * lr_scale if policy_learns else 0.0} if learns else {}
             for number, part in enumerate(parts if learns else []):
                 learned = backward(policy, critic, experience, part, config, micro_tokens, policy_learns)
                 if ptx_rows and policy_learns:
-                    chosen = seed.rng(step_seed, "ptx", number).sample(ptx_rows, min(config.ptx_batch, len(ptx_rows)))
+                    chosen = seed.rng(step_seed, "ptx", number).sample(
+                        ptx_rows, min(config.ptx_batch, len(ptx_rows))
+                    )
                     learned["ptx_loss"] = ptx_backward(policy, chosen, config, micro_tokens)
                 if policy_learns:
-                    learned["grad_norm"] = clip_gradients(optimizer, max_norm=config.max_norm, step=step + 1, masters=masters)
-                clip_gradients(critic_optimizer, max_norm=config.max_norm, step=step + 1, masters=critic_masters)
+                    learned["grad_norm"] = clip_gradients(
+                        optimizer, max_norm=config.max_norm, step=step + 1, masters=masters
+                    )
+                clip_gradients(
+                    critic_optimizer, max_norm=config.max_norm, step=step + 1, masters=critic_masters
+                )
                 if policy_learns:  # now that both norms are known to be numbers
                     take_step(optimizer, lr=config.lr * lr_scale, masters=masters)
                 take_step(critic_optimizer, lr=config.critic_lr * critic_scale, masters=critic_masters)
                 if "ratio" in learned:
-                    metrics.setdefault("ratio", learned.pop("ratio"))  # of the first part, before any step: it should be 1
+                    metrics.setdefault(
+                        "ratio", learned.pop("ratio")
+                    )  # of the first part, before any step: it should be 1
                 for name, value in learned.items():
                     totals[name] = totals.get(name, 0.0) + value / len(parts)
             for trained in (masters, critic_masters) if breach else ():
@@ -300,25 +397,37 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             breach = ""
             if config.kl_target and policy_learns:
                 numbers["kl_coef"] = kl.adapted_coefficient(
-                    numbers["kl_coef"], sequence_kl, target=config.kl_target, episodes=len(batch), horizon=config.kl_horizon
+                    numbers["kl_coef"],
+                    sequence_kl,
+                    target=config.kl_target,
+                    episodes=len(batch),
+                    horizon=config.kl_horizon,
                 )
             numbers.update(judges.raised(scored, numbers))
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 5. Save
-    health.report(run)
+    diagnostics.report(run)
     measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
     masters.give_back()
     home = run.project.artifacts / KIND / config.name
     kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured})
+    return run.publish(
+        lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured}
+    )
 
 
 def sample(
-    engine: Engine, policy: Policy, prompts: Sequence[tuple[int, ...]], index: Sequence[int], past: Tensor | None, config: Config, step: int
+    engine: Engine,
+    policy: Policy,
+    prompts: Sequence[tuple[int, ...]],
+    index: Sequence[int],
+    past: Tensor | None,
+    config: Config,
+    step: int,
 ) -> list[Rollout]:
     """An answer to each of the step's prompts; `past` holds their last answers, where these are to be drafts."""
     asked, sampling = [prompts[i] for i in index], Sampling(max_new_tokens=config.max_new_tokens)
@@ -326,8 +435,10 @@ def sample(
         return answers(engine, policy, asked, sampling, run_seed=seed.derive(config.seed, "ppo", step))
     # A row draws the same numbers in every epoch: only so does its last answer foretell this one.
     rows_seed = seed.derive(config.seed, "ppo", "rows")
-    rollouts = answers(engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=drafts.read(past, index))
-    drafts.keep(past, index, rollouts)
+    rollouts = answers(
+        engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=speculative.read(past, index)
+    )
+    speculative.keep(past, index, rollouts)
     return rollouts
 
 
@@ -349,22 +460,31 @@ def backward(
 ) -> dict[str, float]:
     """Gradients of the policy's and the critic's loss over the rows in `part`, each the mean over its response tokens."""
     num_tokens = int(experience.batch.on_cpu.response_mask[list(part)].sum())
-    names = ("policy_loss", "value_loss", "ratio", "clip_frac", "approx_kl") if policy_learns else ("value_loss",)
+    names = (
+        ("policy_loss", "value_loss", "ratio", "clip_frac", "approx_kl") if policy_learns else ("value_loss",)
+    )
     sums = dict.fromkeys(names, torch.zeros((), dtype=torch.float64, device=policy.device))
     packed = policy.paths.packed and critic.paths.packed
-    for rows in batches.micro_rows(experience.batch, micro_tokens, packed=packed, rows=part):
+    for rows in batching.micro_rows(experience.batch, micro_tokens, packed=packed, rows=part):
         micro = experience.batch.rows(rows)
         mask, width = micro.response_mask, micro.tokens.shape[1]
         if policy_learns:
             old_logps = experience.old_logps[rows, :width]
             policy_logps = policy.token_logps(micro)  # [B, T]
-            policy_loss = masked_sum(ppo_clip(policy_logps, old_logps, experience.advantages[rows, :width], clip=config.clip), mask)
+            policy_loss = masked_sum(
+                ppo_clip(policy_logps, old_logps, experience.advantages[rows, :width], clip=config.clip), mask
+            )
             (policy_loss.sum() / num_tokens).backward()
             with torch.no_grad():
                 sums["policy_loss"] = sums["policy_loss"] + policy_loss.sum()
                 sums["ratio"] = sums["ratio"] + masked_sum((policy_logps - old_logps).exp(), mask).sum()
-                sums["clip_frac"] = sums["clip_frac"] + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
-                sums["approx_kl"] = sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+                sums["clip_frac"] = (
+                    sums["clip_frac"]
+                    + masked_sum(is_clipped(policy_logps, old_logps, clip=config.clip), mask).sum()
+                )
+                sums["approx_kl"] = (
+                    sums["approx_kl"] + masked_sum(0.5 * (policy_logps - old_logps).square(), mask).sum()
+                )
         values = critic.state_values(micro)  # [B, T]
         old_values, returns = experience.old_values[rows, :width], experience.returns[rows, :width]
         value_loss = masked_sum(clipped_value(values, old_values, returns, clip=config.value_clip), mask)
@@ -375,10 +495,10 @@ def backward(
 
 def ptx_backward(policy: Policy, rows: Sequence[Encoded], config: Config, micro_tokens: int) -> float:
     """Gradients of ptx_coef * the mean negative log-likelihood of the rows' tokens (eq. 2 of arXiv:2203.02155); returns that mean."""
-    batch = batches.collate(rows, pad_id=policy.pad_id, device=policy.device)
+    batch = batching.collate(rows, pad_id=policy.pad_id, device=policy.device)
     num_tokens = int(batch.on_cpu.response_mask.sum())
     total = torch.zeros((), dtype=torch.float64, device=policy.device)
-    for index in batches.micro_rows(batch, micro_tokens, packed=policy.paths.packed):
+    for index in batching.micro_rows(batch, micro_tokens, packed=policy.paths.packed):
         losses = negative_log_likelihood(policy.token_logps(batch.rows(index)))  # [B, T]
         (config.ptx_coef * losses.sum() / num_tokens).backward()
         total = total + losses.detach().sum()
@@ -389,7 +509,11 @@ def token_budget(run: Run, policy: Policy, critic: ScalarModel, few: Batch, conf
     """Tokens of a micro-batch; says how many networks policy, reference and critic are in memory, beside reward models of their own."""
     networks = {id(network): network for network in (*policy.networks(), critic.network)}.values()
     run.event("roles", networks=len(networks))
-    every = {id(p): p for network in networks for p in network.parameters()} | {id(p): p for p in critic.trainable().values()}
+    every = {id(p): p for network in networks for p in network.parameters()} | {
+        id(p): p for p in critic.trainable().values()
+    }
     tokens = int(few.token_mask.sum())
-    expected = memory.measure(every.values(), lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits)
+    expected = memory.measure(
+        every.values(), lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits
+    )
     return memory.token_budget(run, expected, config.micro_tokens)

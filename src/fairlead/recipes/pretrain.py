@@ -2,9 +2,9 @@
 
 reads   documents: rows with `text`, or conversations (data.texts)
 writes  model (tokenizer with chat template, safetensors), metrics
-run     fairlead train pretrain configs/pocket/young.toml
+run     fairlead train pretrain configs/base_model/young.toml
 
-This is for small models on one machine: the pocket world's base model is made by it.  Loss is on every token, prompts included.
+This is for small models on one machine: the toy world's base model is made by it.  Loss is on every token, prompts included.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,21 @@ from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.records import Messages
 from fairlead.data.texts import read_documents
+from fairlead.encoding import batching
+from fairlead.examples.replay import pieces
 from fairlead.losses import sft
-from fairlead.model import batch as batches
-from fairlead.model import fresh
-from fairlead.model.load import default_device, load_causal_lm, load_tokenizer, quiet_transformers, to_default_device
-from fairlead.model.mix import pieces
+from fairlead.model import from_scratch
+from fairlead.model.load import (
+    default_device,
+    load_causal_lm,
+    load_tokenizer,
+    quiet_transformers,
+    to_default_device,
+)
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import state as states
+from fairlead.train import checkpoint
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw_alone, muon, update
 from fairlead.train.schedule import cosine
@@ -41,9 +47,7 @@ class Config:
     name: str  # of the model that is written
     documents: DatasetRef  # rows with `text` or `messages`, or a .txt file
     steps: int  # optimiser steps
-    model: ModelRef = (
-        ""  # to go on from; its tokenizer and shape are kept: vocab_size, hidden, layers, heads, intermediate then mean nothing
-    )
+    model: ModelRef = ""  # to go on from; its tokenizer and shape are kept: vocab_size, hidden, layers, heads, intermediate then mean nothing
     vocab_size: int = 2048  # byte-level BPE, trained on the documents
     hidden: int = 256  # width of the residual stream
     layers: int = 4
@@ -51,7 +55,9 @@ class Config:
     intermediate: int = 704  # width inside the feed-forward blocks
     context: int = 256  # tokens; longer documents are cut into pieces of this length
     batch: int = 128  # documents (or pieces) per optimiser step
-    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices inside the blocks; learns more per step from scratch
+    optimizer: Literal["adamw", "muon"] = (
+        "adamw"  # muon: for the matrices inside the blocks; learns more per step from scratch
+    )
     lr: float = 2e-3  # at its peak; cosine to a tenth
     warmup: int = 100  # steps of linear warm-up
     weight_decay: float = 0.1
@@ -64,7 +70,12 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.steps > 0, "steps", self.steps, "must be positive")
-        require(self.heads > 0 and self.hidden % self.heads == 0, "hidden", self.hidden, f"must be divisible by heads = {self.heads}")
+        require(
+            self.heads > 0 and self.hidden % self.heads == 0,
+            "hidden",
+            self.hidden,
+            f"must be divisible by heads = {self.heads}",
+        )
         require(self.lr > 0, "lr", self.lr, "must be positive")
         require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
@@ -86,8 +97,10 @@ def main(config: Config, run: Run) -> Artifact:
     else:
         # The tokenizer is kept with the run, so that a resumed run reads the same tokens.
         tokenizer = fresh_tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
-        shape = fresh.Shape(config.hidden, config.layers, config.heads, config.intermediate, config.context)
-        network = fresh.new_network(shape, fresh_tokenizer, run_seed=config.seed)
+        shape = from_scratch.Shape(
+            config.hidden, config.layers, config.heads, config.intermediate, config.context
+        )
+        network = from_scratch.new_network(shape, fresh_tokenizer, run_seed=config.seed)
     to_default_device(network)
     device = default_device()
     rows = [piece for document in documents for piece in pieces(tokenizer, document, config.context)]
@@ -96,23 +109,31 @@ def main(config: Config, run: Run) -> Artifact:
     parameters = dict(network.named_parameters())
     make = muon if config.optimizer == "muon" else adamw_alone
     optimizers = make(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
-    state = states.State(parameters, optimizers)
-    start = states.restore(run, state)
+    state = checkpoint.State(parameters, optimizers)
+    start = checkpoint.restore(run, state)
 
     # 3. Train
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    order = batches.step_rows(len(rows), config.batch, config.steps, run_seed=config.seed)
+    order = batching.step_rows(len(rows), config.batch, config.steps, run_seed=config.seed)
     meter = Meter(run)
     with progress("pretrain", config.steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, config.steps):
             items = [rows[i] for i in order[step]]
-            num_tokens = sum(len(item) - 1 for item in items)  # the first token of a row has nothing before it
+            num_tokens = sum(
+                len(item) - 1 for item in items
+            )  # the first token of a row has nothing before it
             total = 0.0
-            for index in batches.micro_batches([len(item) for item in items], config.micro_tokens):
-                micro = batches.collate([items[i] for i in index], pad_id=tokenizer.pad_token_id, device=device)
+            for index in batching.micro_batches([len(item) for item in items], config.micro_tokens):
+                micro = batching.collate(
+                    [items[i] for i in index], pad_id=tokenizer.pad_token_id, device=device
+                )
                 with autocast:
-                    logits = network(input_ids=micro.tokens, attention_mask=micro.token_mask.long(), use_cache=False).logits
-                loss = sft.negative_log_likelihood(selected_logps(logits, micro.tokens, micro.response_mask))  # [B, T]
+                    logits = network(
+                        input_ids=micro.tokens, attention_mask=micro.token_mask.long(), use_cache=False
+                    ).logits
+                loss = sft.negative_log_likelihood(
+                    selected_logps(logits, micro.tokens, micro.response_mask)
+                )  # [B, T]
                 (loss.sum() / num_tokens).backward()
                 total += float(loss.detach().sum())
             lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
@@ -122,7 +143,7 @@ def main(config: Config, run: Run) -> Artifact:
             bar.advance(f"loss {total / num_tokens:.3f}")
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 4. Save
@@ -131,12 +152,19 @@ def main(config: Config, run: Run) -> Artifact:
             network.to(getattr(torch, config.stored_as)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    return run.publish(fill, metrics={"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()})
+    return run.publish(
+        fill, metrics={"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()}
+    )
 
 
 def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) -> PreTrainedTokenizerFast:
     if not folder.exists():
-        texts = (document if isinstance(document, str) else " ".join(m.content for m in document) for document in documents)
+        texts = (
+            document if isinstance(document, str) else " ".join(m.content for m in document)
+            for document in documents
+        )
         with files.atomic_folder(folder) as temporary:
-            fresh.new_tokenizer(texts, vocab_size=config.vocab_size, context=config.context).save_pretrained(temporary)
+            from_scratch.new_tokenizer(
+                texts, vocab_size=config.vocab_size, context=config.context
+            ).save_pretrained(temporary)
     return cast(PreTrainedTokenizerFast, PreTrainedTokenizerFast.from_pretrained(folder))

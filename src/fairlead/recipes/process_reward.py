@@ -20,26 +20,25 @@ from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_stepwise
 from fairlead.data.records import Message, Stepwise, prompt_text
+from fairlead.encoding import batching
+from fairlead.encoding.chat import Encoded, steps_of
 from fairlead.eval import admission, verdict
+from fairlead.examples.pairs import encode_and_split
+from fairlead.forward.backend import Precision
 from fairlead.losses import reward
-from fairlead.model import batch as batches
-from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.check import check_paths
-from fairlead.model.encode import Encoded, steps_of
-from fairlead.model.heads import ScalarModel, Steps, new_reward_model
-from fairlead.model.paths import Precision
-from fairlead.model.rows import encode_and_split
+from fairlead.model.reward_model import ScalarModel, Steps, new_reward_model
 from fairlead.ops.pooling import StepPool, pooled_steps
 from fairlead.stats import baseline, calibration, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import state as states
+from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "reward-model"
 SMALLEST_SPREAD = 0.01  # of pooled probabilities; dividing rewards by less would blow up what is rounding
@@ -60,25 +59,41 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
     held_out: float = 0.15  # share of the prompts kept for the evidence
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_learning_from_rows(self)
-        require(self.separator != "", "separator", self.separator, "must not be empty; steps need something between them")
+        require(
+            self.separator != "",
+            "separator",
+            self.separator,
+            "must not be empty; steps need something between them",
+        )
         escaped = "has a backslash, as if a line break had lost its quotes; write 'separator=\"\\n\\n\"'"
         require("\\" not in self.separator, "separator", self.separator, escaped)
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1; evidence needs some")
+        require(
+            0 < self.held_out < 1,
+            "held_out",
+            self.held_out,
+            "is a share between 0 and 1; evidence needs some",
+        )
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -86,7 +101,11 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the trunk of a language model and a fresh head, which is read at the end of every step
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
     model.set_steps(Steps(config.separator, config.pool))
 
@@ -100,34 +119,50 @@ def main(config: Config, run: Run) -> Artifact:
         source=config.stepwise,
     )
     num_right, num_wrong = count_labels(rows.train, config.stepwise)
-    counts = {"train": len(rows.train), "held_out": len(rows.held_out), "right_steps": num_right, "wrong_steps": num_wrong}
+    counts = {
+        "train": len(rows.train),
+        "held_out": len(rows.held_out),
+        "right_steps": num_right,
+        "wrong_steps": num_wrong,
+    }
     run.event("data", **counts, dropped=rows.num_dropped)
     model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = batches.collate(rows.train_rows[: batches.FEW], pad_id=model.pad_id, device=model.device)
+    few = batching.collate(rows.train_rows[: batching.FEW], pad_id=model.pad_id, device=model.device)
     check_paths(run, model, lambda: model.step_scores(few), what="reward model")
     masters = Masters(model.trainable(), config.precision)
     expected = memory.measure(
-        model.network.parameters(), lambda: model.step_scores(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+        model.network.parameters(),
+        lambda: model.step_scores(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer})
-    start = states.restore(run, state)
+    optimizer = adamw(
+        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+    )
+    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    start = checkpoint.restore(run, state)
     masters.write()
 
     # 4. Train: every step of every answer is one item of the loss
-    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
-    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
+    order = batching.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
     meter = Meter(run)
     with progress("process-reward", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
             encoded = [rows.train_rows[i] for i in order[step]]
             num_labels = sum(len(rows.train[i].labels) for i in order[step])
-            total, hits = torch.zeros(2, dtype=torch.float64, device=model.device)  # read once, after the step
-            for index in batches.micro_batches([len(row) for row in encoded], micro_tokens, packed=model.paths.packed):
-                batch = batches.collate([encoded[i] for i in index], pad_id=model.pad_id, device=model.device)
+            total, hits = torch.zeros(
+                2, dtype=torch.float64, device=model.device
+            )  # read once, after the step
+            for index in batching.micro_batches(
+                [len(row) for row in encoded], micro_tokens, packed=model.paths.packed
+            ):
+                batch = batching.collate(
+                    [encoded[i] for i in index], pad_id=model.pad_id, device=model.device
+                )
                 labels = labels_of([rows.train[order[step][i]] for i in index]).to(model.device)  # [steps]
                 scores = model.step_scores(batch)[batch.response_at]  # [steps]
                 losses = reward.step_right(scores, labels)  # [steps]
@@ -136,7 +171,12 @@ def main(config: Config, run: Run) -> Artifact:
                 hits += ((scores.detach() > 0) == labels).sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
             grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
-            metrics = {"loss": float(total) / num_labels, "accuracy": float(hits) / num_labels, "lr": lr, "grad_norm": grad_norm}
+            metrics = {
+                "loss": float(total) / num_labels,
+                "accuracy": float(hits) / num_labels,
+                "lr": lr,
+                "grad_norm": grad_norm,
+            }
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
                 metrics |= measured(*score_all(model, rows.held_out_rows, micro_tokens), rows.held_out)
             run.log(step + 1, **metrics)
@@ -144,7 +184,7 @@ def main(config: Config, run: Run) -> Artifact:
             bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 5. The scale of the rewards; evidence on held-out prompts and the verdict; save
@@ -204,8 +244,10 @@ def labels_of(records: Sequence[Stepwise]) -> Tensor:
 def score_all(model: ScalarModel, rows: Sequence[Encoded], micro_tokens: int) -> tuple[Tensor, Tensor]:
     """The score of every step, answer by answer, and every answer's steps pooled.  [steps], [answers], on the CPU"""
     assert model.steps is not None, "a process reward model"
-    batch = batches.collate(rows, pad_id=model.pad_id, device=model.device)
-    scores = batches.in_micro_batches(model.step_scores, batch, micro_tokens, packed=model.paths.packed)  # [answers, T]
+    batch = batching.collate(rows, pad_id=model.pad_id, device=model.device)
+    scores = batching.in_micro_batches(
+        model.step_scores, batch, micro_tokens, packed=model.paths.packed
+    )  # [answers, T]
     rewards = pooled_steps(scores, batch.response_mask, pool=model.steps.pool)
     return scores[batch.response_at].cpu(), rewards.cpu()
 
@@ -219,13 +261,18 @@ def measured(scores: Tensor, rewards: Tensor, records: Sequence[Stepwise]) -> di
     }
 
 
-def evidence_of(scores: Tensor, records: Sequence[Stepwise], train: Sequence[Stepwise], config: Config) -> dict[str, Any]:
+def evidence_of(
+    scores: Tensor, records: Sequence[Stepwise], train: Sequence[Stepwise], config: Config
+) -> dict[str, Any]:
     """What the scores say of held-out steps, beside rules that read nothing.  A prompt counts as one draw, whatever it has of steps."""
     prompts = [prompt_text(record) for record in records]
     labels = labels_of(records)
     of_step = [prompt for record, prompt in zip(records, prompts, strict=True) for _ in record.labels]
     credit = ((scores > 0) == labels).numpy().astype(float)  # [steps]
-    rules = [rule([one.labels for one in train], [one.labels for one in records]) for rule in (baseline.majority, baseline.by_place)]
+    rules = [
+        rule([one.labels for one in train], [one.labels for one in records])
+        for rule in (baseline.majority, baseline.by_place)
+    ]
     best = max(rules, key=lambda found: float(found.mean()))
     # The margin of the label that a step has; a probability is judged by the label that it prefers.
     margins = torch.where(labels, scores, -scores).double()
@@ -235,7 +282,9 @@ def evidence_of(scores: Tensor, records: Sequence[Stepwise], train: Sequence[Ste
         "majority": interval.clustered_proportion(rules[0].tolist(), of_step).as_dict(),
         "by_place": interval.clustered_proportion(rules[1].tolist(), of_step).as_dict(),
         "lead": interval.clustered_mean((credit - best).tolist(), of_step).as_dict(),
-        "held_out_loss": interval.clustered_mean(reward.step_right(scores, labels).tolist(), of_step).as_dict(),
+        "held_out_loss": interval.clustered_mean(
+            reward.step_right(scores, labels).tolist(), of_step
+        ).as_dict(),
         "held_out_prompts": len(set(prompts)),
         "calibration_error": calibration.error(stated),
         "chance_error": calibration.chance_error(stated, of_step, seed=config.seed),
@@ -245,7 +294,9 @@ def evidence_of(scores: Tensor, records: Sequence[Stepwise], train: Sequence[Ste
     for name, wanted in kinds.items():
         chosen = [i for i, record in enumerate(records) if all(record.labels) in wanted]
         if chosen:
-            found[name] = interval.clustered_proportion([told[i] for i in chosen], [prompts[i] for i in chosen]).as_dict()
+            found[name] = interval.clustered_proportion(
+                [told[i] for i in chosen], [prompts[i] for i in chosen]
+            ).as_dict()
     return found
 
 

@@ -23,33 +23,42 @@ from fairlead.core import files, seed
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
-from fairlead.data.judgements import Judgement, check_decided, pairs_of, rater_of, times_drawn, usable, weight_of
+from fairlead.data.judgements import (
+    Judgement,
+    check_decided,
+    pairs_of,
+    rater_of,
+    times_drawn,
+    usable,
+    weight_of,
+)
 from fairlead.data.notes import Notes, read_notes
 from fairlead.data.reading import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
+from fairlead.encoding import batching
 from fairlead.eval import admission
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
+from fairlead.examples import judgements as judged
+from fairlead.examples.groups import Group, collate_groups
+from fairlead.examples.judgements import Item, Scored
+from fairlead.examples.pairs import Rows, encode_and_split
+from fairlead.examples.rater_effects import Raters
+from fairlead.forward.backend import Precision
 from fairlead.losses import reward
-from fairlead.model import batch as batches
-from fairlead.model import ensemble, judged, memory
+from fairlead.model import ensemble
 from fairlead.model.adapters import Lora
-from fairlead.model.check import check_paths
-from fairlead.model.groups import Group, collate_groups
-from fairlead.model.heads import ScalarModel, new_reward_model
-from fairlead.model.judged import Item, Scored
-from fairlead.model.paths import Precision
-from fairlead.model.raters import Raters
-from fairlead.model.rows import Rows, encode_and_split
+from fairlead.model.reward_model import ScalarModel, new_reward_model
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import state as states
+from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "reward-model"
 
@@ -60,19 +69,31 @@ class Config:
     model: ModelRef  # whose trunk it starts from, usually the SFT model
     comparisons: DatasetRef = ""  # native rows: prompt, chosen, rejected.  Either these or rankings, or both
     rankings: DatasetRef = ""  # native rows: prompt, completions, ranks
-    ties: Literal["leave-out", "learn"] = "leave-out"  # learn: a tie says that both are alike, and that both are good or both bad
-    tie_pull: float = 0.1  # weight of "both are good" (above zero) or "both are bad" (below); only with ties=learn
-    ranking_loss: Literal["plackett-luce", "pairs"] = "plackett-luce"  # pairs: every pair of a ranking as a comparison, their mean
+    ties: Literal["leave-out", "learn"] = (
+        "leave-out"  # learn: a tie says that both are alike, and that both are good or both bad
+    )
+    tie_pull: float = (
+        0.1  # weight of "both are good" (above zero) or "both are bad" (below); only with ties=learn
+    )
+    ranking_loss: Literal["plackett-luce", "pairs"] = (
+        "plackett-luce"  # pairs: every pair of a ranking as a comparison, their mean
+    )
     margin_scale: float = 0.0  # how far ahead the chosen answer has to be for each unit of a row's margin
     label_smoothing: float = 0.0  # every choice counts as one of this probability for the other answer
     flip_rate: float = 0.0  # known share of choices that say the opposite of what was meant
     rater_effects: bool = False  # learn each rater's sensitivity and error rate along with the scores
     rater_lr: float = 0.1  # learning rate of what is learned about raters, and about ties
-    aspects: tuple[str, ...] = ()  # a head for each of these, learned from the rows' aspects; empty: one head, learned from the choice
+    aspects: tuple[
+        str, ...
+    ] = ()  # a head for each of these, learned from the rows' aspects; empty: one head, learned from the choice
     aspect_weights: tuple[float, ...] = ()  # of each aspect in the total; empty: all alike
     members: int = 1  # more make an ensemble: other heads, other samples of the prompts
-    length_penalty: float = 0.0  # weight of the squared correlation of score and length among answers to one prompt, in each step
-    centring: float = 0.0  # weight of (r_chosen + r_rejected)^2, which keeps scores around zero; 0.01 in the paper
+    length_penalty: float = (
+        0.0  # weight of the squared correlation of score and length among answers to one prompt, in each step
+    )
+    centring: float = (
+        0.0  # weight of (r_chosen + r_rejected)^2, which keeps scores around zero; 0.01 in the paper
+    )
     centre_on: DatasetRef = ""  # demonstrations whose mean reward is 0; empty: the held-out answers
     epochs: int = 1  # more than one or two overfits: each epoch sees the same choices again
     batch: int = 32  # comparisons and rankings per optimiser step
@@ -82,24 +103,40 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
     held_out: float = 0.15  # share of the prompts kept for the evidence
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with rows of which one answer is longer
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_learning_from_rows(self)
-        require(bool(self.comparisons or self.rankings), "comparisons", self.comparisons, "is empty, and so is rankings; name one or both")
+        require(
+            bool(self.comparisons or self.rankings),
+            "comparisons",
+            self.comparisons,
+            "is empty, and so is rankings; name one or both",
+        )
         require(self.tie_pull >= 0, "tie_pull", self.tie_pull, "must not be negative")
         require(self.margin_scale >= 0, "margin_scale", self.margin_scale, "must not be negative")
-        require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "is a share from 0 to below a half")
+        require(
+            0 <= self.label_smoothing < 0.5,
+            "label_smoothing",
+            self.label_smoothing,
+            "is a share from 0 to below a half",
+        )
         require(0 <= self.flip_rate < 0.5, "flip_rate", self.flip_rate, "is a share from 0 to below a half")
         require(self.rater_lr > 0, "rater_lr", self.rater_lr, "must be positive")
         require(self.members > 0, "members", self.members, "must be positive; 1 is a single model")
@@ -107,19 +144,45 @@ class Config:
         require(self.centring >= 0, "centring", self.centring, "must not be negative")
         noise = self.label_smoothing or self.flip_rate
         for name, clash, why in (
-            ("flip_rate", self.flip_rate and self.rater_effects, "stands beside rater_effects, which learns it; choose one"),
-            ("label_smoothing", self.label_smoothing and self.ties == "learn", "has no meaning for ties; with ties=learn use flip_rate"),
-            ("ranking_loss", self.rankings and noise and self.ranking_loss != "pairs", "knows no wrong labels; use pairs"),
+            (
+                "flip_rate",
+                self.flip_rate and self.rater_effects,
+                "stands beside rater_effects, which learns it; choose one",
+            ),
+            (
+                "label_smoothing",
+                self.label_smoothing and self.ties == "learn",
+                "has no meaning for ties; with ties=learn use flip_rate",
+            ),
+            (
+                "ranking_loss",
+                self.rankings and noise and self.ranking_loss != "pairs",
+                "knows no wrong labels; use pairs",
+            ),
             ("aspects", self.aspects and self.rankings, "are learned from comparisons; rankings have none"),
             ("aspects", self.aspects and self.margin_scale, "have no margin; margin_scale must be 0"),
-            ("aspects", self.aspects and self.ties == "learn", "say themselves what is alike; ties must be leave-out"),
+            (
+                "aspects",
+                self.aspects and self.ties == "learn",
+                "say themselves what is alike; ties must be leave-out",
+            ),
             ("aspects", len(set(self.aspects)) < len(self.aspects), "names an aspect twice"),
         ):
             require(not clash, name, getattr(self, name), why)
         sizes = (0, len(self.aspects))
-        require(len(self.aspect_weights) in sizes, "aspect_weights", self.aspect_weights, "needs one number for each aspect, or none")
+        require(
+            len(self.aspect_weights) in sizes,
+            "aspect_weights",
+            self.aspect_weights,
+            "needs one number for each aspect, or none",
+        )
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1; evidence needs some")
+        require(
+            0 < self.held_out < 1,
+            "held_out",
+            self.held_out,
+            "is a share between 0 and 1; evidence needs some",
+        )
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -144,7 +207,10 @@ def main(config: Config, run: Run) -> Artifact:
     held_out = [Item(record, group) for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)]
     # Member 0 of an ensemble comes last, and stays: it is what a single model would be.
     parts = {member: items_of(rows, config, member) for member in reversed(range(config.members))}
-    steps = {member: config.epochs * batches.steps_per_epoch(len(items), config.batch) for member, items in parts.items()}
+    steps = {
+        member: config.epochs * batching.steps_per_epoch(len(items), config.batch)
+        for member, items in parts.items()
+    }
     num_steps, end = sum(steps.values()), 0
     meter = Meter(run)
 
@@ -156,27 +222,33 @@ def main(config: Config, run: Run) -> Artifact:
         # 2. Model: the trunk of a language model and a fresh head; beside it, what is learned about raters
         if member != config.members - 1:
             model = new_member(config, run, member)
-        names = sorted(filter(None, {rater_of(item.record) for item in items})) if config.rater_effects else []
+        names = (
+            sorted(filter(None, {rater_of(item.record) for item in items})) if config.rater_effects else []
+        )
         raters = Raters(names, ties=config.ties == "learn").to(model.device)
         fresh_head = model.head.weight.detach().clone()
         masters, micro_tokens = prepare(run, model, items, config)
 
         # 3. Optimisers
-        optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
+        optimizer = adamw(
+            masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        )
         optimizers = {"optimizer": optimizer}
         if raters.trainable():
             optimizers["rater_optimizer"] = adamw(raters.trainable(), lr=config.rater_lr)
-        state = states.State({**masters.parameters, **raters.trainable()}, optimizers)
-        start = states.restore(run, state, begin=begin, end=end)
+        state = checkpoint.State({**masters.parameters, **raters.trainable()}, optimizers)
+        start = checkpoint.restore(run, state, begin=begin, end=end)
         masters.write()
 
         # 4. Train
-        order = batches.step_rows(len(items), config.batch, steps[member], run_seed=seed_of(config, member))
+        order = batching.step_rows(len(items), config.batch, steps[member], run_seed=seed_of(config, member))
         all_weight = sum(item.weight for item in items)
         with progress("reward", num_steps, done=start, quiet=run.quiet) as bar:
             for step in range(start, end):
                 taken = [items[i] for i in order[step - begin]]
-                step_weight = all_weight / len(items) * len(taken)  # not the step's own: in it weights would count against each other only
+                step_weight = (
+                    all_weight / len(items) * len(taken)
+                )  # not the step's own: in it weights would count against each other only
                 # Sums are kept there, so that nothing waits for them.
                 total, right, num_decided = torch.zeros(3, dtype=torch.float64, device=model.device)
                 pulls = length_pulls(model, taken, config, micro_tokens)  # [items, K]
@@ -196,9 +268,19 @@ def main(config: Config, run: Run) -> Artifact:
                 lr = cosine(step - begin, steps[member], peak=config.lr, warmup=config.warmup)
                 grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
                 if raters.trainable():
-                    update(optimizers["rater_optimizer"], lr=config.rater_lr * lr / config.lr, max_norm=config.max_norm, step=step + 1)
+                    update(
+                        optimizers["rater_optimizer"],
+                        lr=config.rater_lr * lr / config.lr,
+                        max_norm=config.max_norm,
+                        step=step + 1,
+                    )
                 accuracy = float(right) / max(1, int(num_decided))
-                metrics = {"loss": float(total) / step_weight, "accuracy": accuracy, "lr": lr, "grad_norm": grad_norm}
+                metrics = {
+                    "loss": float(total) / step_weight,
+                    "accuracy": accuracy,
+                    "lr": lr,
+                    "grad_norm": grad_norm,
+                }
                 if (step + 1) % config.measure_every == 0 or step + 1 == end:
                     metrics |= measured(judged.score_all(model, held_out, micro_tokens))
                 run.log(step + 1, **metrics)
@@ -206,7 +288,7 @@ def main(config: Config, run: Run) -> Artifact:
                 bar.advance(f"loss {metrics['loss']:.3f}  accuracy {accuracy:.2f}")
                 if (step + 1) % config.checkpoint_every == 0 or run.stop:
                     meter.flush()
-                states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+                checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
         set_scale(model, held_out, config, run, micro_tokens)
         if member > 0:
             masters.give_back()
@@ -256,7 +338,9 @@ def pair_losses(scores: Tensor, records: Sequence[Comparison], raters: Raters, c
     chosen, rejected = scores.unbind(dim=1)
     sensitivities, errors = raters.of([record.rater for record in records], flip_rate=config.flip_rate)
     margins = torch.tensor([record.margin or 0.0 for record in records], device=scores.device)
-    logits = reward.margin_logits(sensitivities * chosen, sensitivities * rejected, margins, scale=config.margin_scale)
+    logits = reward.margin_logits(
+        sensitivities * chosen, sensitivities * rejected, margins, scale=config.margin_scale
+    )
     if config.ties == "leave-out":
         return reward.choice(logits, torch.full_like(logits, 1 - config.label_smoothing), errors)
     is_tie = torch.tensor([record.tie is not None for record in records], device=scores.device)
@@ -292,13 +376,17 @@ def length_pulls(model: ScalarModel, items: Sequence[Item], config: Config, micr
         return torch.zeros(0)
     scored = judged.score_all(model, items, micro_tokens)
     totals = scored.totals.requires_grad_()
-    penalty = config.length_penalty * reward.length_correlation(totals, scored.lengths, scored.present).square()
+    penalty = (
+        config.length_penalty * reward.length_correlation(totals, scored.lengths, scored.present).square()
+    )
     return torch.autograd.grad(penalty, totals)[0]
 
 
 def read_judgements(config: Config, run: Run) -> tuple[list[Judgement], dict[str, int], str]:
     """The rows that the losses can learn from, how many are ties or of no use, and where they come from."""
-    comparisons: Sequence[Judgement] = read_comparisons(run.data_path("comparisons")) if config.comparisons else []
+    comparisons: Sequence[Judgement] = (
+        read_comparisons(run.data_path("comparisons")) if config.comparisons else []
+    )
     rankings: Sequence[Judgement] = read_rankings(run.data_path("rankings")) if config.rankings else []
     source = " and ".join(filter(None, (config.comparisons, config.rankings)))
     found = usable([*comparisons, *rankings], source, ties=config.ties == "learn", aspects=config.aspects)
@@ -320,19 +408,30 @@ def seed_of(config: Config, member: int) -> int:
 
 def new_member(config: Config, run: Run, member: int) -> ScalarModel:
     own = seed_of(config, member)
-    lora = Lora(config.lora_rank, config.lora_alpha, own, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, own, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     weights = config.aspect_weights or (1 / max(1, len(config.aspects)),) * len(config.aspects)
-    return new_reward_model(run.model_path("model"), run_seed=own, lora=lora, aspects=config.aspects, weights=weights)
+    return new_reward_model(
+        run.model_path("model"), run_seed=own, lora=lora, aspects=config.aspects, weights=weights
+    )
 
 
 def prepare(run: Run, model: ScalarModel, items: Sequence[Item], config: Config) -> tuple[Masters, int]:
     """The fastest way of running the model that gives its plain scores, its float32 copies, and the tokens of a forward pass."""
     model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = collate_groups([item.group for item in items[: batches.FEW]], pad_id=model.pad_id, device=model.device).batch
+    few = collate_groups(
+        [item.group for item in items[: batching.FEW]], pad_id=model.pad_id, device=model.device
+    ).batch
     check_paths(run, model, lambda: model.scores(few), what="reward model")
     masters = Masters(model.trainable(), config.precision)
     expected = memory.measure(
-        model.network.parameters(), lambda: model.scores(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+        model.network.parameters(),
+        lambda: model.scores(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     return masters, memory.token_budget(run, expected, config.micro_tokens)
 
@@ -344,28 +443,37 @@ def measured(scored: Scored) -> dict[str, float]:
     return {"held_out_loss": float(losses.mean()), "held_out_accuracy": float(credit[is_decided].mean())}
 
 
-def set_scale(model: ScalarModel, held_out: Sequence[Item], config: Config, run: Run, micro_tokens: int) -> None:
+def set_scale(
+    model: ScalarModel, held_out: Sequence[Item], config: Config, run: Run, micro_tokens: int
+) -> None:
     """What the scores of held-out answers look like: each head's own scale, then that of their total."""
     scored = judged.score_all(model, held_out, micro_tokens)
     if model.aspects is not None:
         heads = scored.answers(scored.heads)  # [answers, aspects]
         stds = heads.std(dim=0).clamp(min=1e-6)
-        model.set_aspects(model.aspects._replace(means=tuple(heads.mean(dim=0).tolist()), stds=tuple(stds.tolist())))
+        model.set_aspects(
+            model.aspects._replace(means=tuple(heads.mean(dim=0).tolist()), stds=tuple(stds.tolist()))
+        )
     totals = model.total(scored.answers(scored.heads))
     mean = float(totals.mean())
     if config.centre_on:
         references = [
-            (*record.prompt, *record.completion) for record in read_demonstrations(run.data_path("centre_on", rows="demonstrations"))
+            (*record.prompt, *record.completion)
+            for record in read_demonstrations(run.data_path("centre_on", rows="demonstrations"))
         ]
         mean = sum(judged.score_conversations(model, references, micro_tokens)) / len(references)
     model.set_scale(mean=mean, std=max(float(totals.std()), 1e-6))
 
 
-def what_else_was_learned(scored: Scored, raters: Raters, rows: Rows[Judgement, Group], config: Config) -> dict[str, Any]:
+def what_else_was_learned(
+    scored: Scored, raters: Raters, rows: Rows[Judgement, Group], config: Config
+) -> dict[str, Any]:
     """Figures of the options that are on."""
     found: dict[str, Any] = {}
     if config.aspects:
-        values, _ = judged.aspect_values([item.record for item in scored.items], config.aspects, scored.heads.device)
+        values, _ = judged.aspect_values(
+            [item.record for item in scored.items], config.aspects, scored.heads.device
+        )
         right = ((scored.heads[:, 0] - scored.heads[:, 1]) * values > 0).sum(dim=0).tolist()
         decided = (values != 0).sum(dim=0).tolist()
         each = zip(config.aspects, right, decided, strict=True)
@@ -375,7 +483,9 @@ def what_else_was_learned(scored: Scored, raters: Raters, rows: Rows[Judgement, 
     if config.rater_effects:
         found["raters"] = raters.table(Counter(filter(None, map(rater_of, rows.train))))
     if config.length_penalty:
-        found["length_correlation"] = float(reward.length_correlation(scored.totals, scored.lengths, scored.present))
+        found["length_correlation"] = float(
+            reward.length_correlation(scored.totals, scored.lengths, scored.present)
+        )
     if config.members > 1:
         found["members"] = config.members
     return found

@@ -17,9 +17,9 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
+from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_prompts
-from fairlead.rollout.engines import Engine, LocalEngine, answers
+from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Rollout, Sampling
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -72,7 +72,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
 
     # 2. Sample; every answer has a random seed of its own
-    encoded_prompts = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
+    encoded_prompts = encode_prompts(
+        policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts
+    )
     encoded = [tokens for tokens in encoded_prompts for _ in range(config.per_prompt)]
     meter = Meter(run)
     rollouts: list[Rollout] = []
@@ -81,7 +83,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         for start in starts:
             run.stop.raise_if_asked("Stopped; sampling begins again with the same command.")
             part = encoded[start : start + PROMPTS_AT_ONCE]
-            rollouts += answers(engine, policy, part, settings, run_seed=config.seed, rows=range(start, start + len(part)))
+            rollouts += answers(
+                engine, policy, part, settings, run_seed=config.seed, rows=range(start, start + len(part))
+            )
             bar.advance()
     meter.count(sum(len(rollout.tokens) for rollout in rollouts))
     meter.flush()
@@ -92,7 +96,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             given = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
             yield {
                 "prompt": [{"role": message.role, "content": message.content} for message in prompt],
-                "completions": [[{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in given],
+                "completions": [
+                    [{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in given
+                ],
                 "finished": [answer.finish == "stop" for answer in given],
             }
 
@@ -101,4 +107,6 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     finished = sum(rollout.finish == "stop" for rollout in rollouts) / len(rollouts)
     mean_tokens = sum(len(rollout.tokens) for rollout in rollouts) / len(rollouts)
-    return run.publish(fill, metrics={"answers": len(rollouts), "finished_frac": finished, "response_tokens": mean_tokens})
+    return run.publish(
+        fill, metrics={"answers": len(rollouts), "finished_frac": finished, "response_tokens": mean_tokens}
+    )

@@ -19,26 +19,24 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_demonstrations
+from fairlead.encoding import batching
+from fairlead.encoding.chat import Encoded, num_trained
+from fairlead.examples.pairs import encode_and_split
+from fairlead.examples.replay import read_mix
+from fairlead.forward.backend import Precision
 from fairlead.losses import sft
-from fairlead.model import batch as batches
-from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.check import check_paths
-from fairlead.model.encode import Encoded, num_trained
-from fairlead.model.mix import read_mix
-from fairlead.model.noise import embedding_noise
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import encode_and_split
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import best
-from fairlead.train import state as states
+from fairlead.train import checkpoint, early_stopping, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
+from fairlead.train.neftune import embedding_noise
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "model"
 
@@ -48,8 +46,12 @@ class Config:
     name: str  # of the model that is written
     model: ModelRef  # to start from: an artifact, a folder, or OWNER/NAME on the Hub
     demonstrations: DatasetRef  # native rows: prompt and completion, or messages
-    replay: DatasetRef = ""  # earlier data to mix in against forgetting: demonstrations, rows with `text`, or a .txt file
-    replay_share: float = 0.05  # share of the trained tokens that is replayed, where there is a replay; 0.01 to 0.05
+    replay: DatasetRef = (
+        ""  # earlier data to mix in against forgetting: demonstrations, rows with `text`, or a .txt file
+    )
+    replay_share: float = (
+        0.05  # share of the trained tokens that is replayed, where there is a replay; 0.01 to 0.05
+    )
     epochs: int = 1  # times that every demonstration is seen
     batch: int = 32  # demonstrations per optimiser step
     lr: float = 1e-4  # at its peak; cosine to a tenth.  Suits LoRA; full fine-tuning of a large model wants about 1e-5
@@ -59,14 +61,20 @@ class Config:
     neftune_alpha: float = 0.0  # noise on the embeddings while training, alpha / sqrt(tokens * width); 5 to 15 in the paper, 0 is none
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
     held_out: float = 0.05  # share of the prompts kept for measuring; 0 keeps none
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     measure_every: int = 50  # steps between measurements on the held-out part
     patience: int = 0  # stop after so many measurements without a lower held-out loss, and keep the best weights; 0 never stops
     checkpoint_every: int = 50  # steps
@@ -75,10 +83,25 @@ class Config:
     def __post_init__(self) -> None:
         check_learning_from_rows(self)
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(0 < self.replay_share < 1, "replay_share", self.replay_share, "is a share between 0 and 1; without replay nothing is")
-        require(self.neftune_alpha >= 0, "neftune_alpha", self.neftune_alpha, "must not be negative; 0 is no noise")
+        require(
+            0 < self.replay_share < 1,
+            "replay_share",
+            self.replay_share,
+            "is a share between 0 and 1; without replay nothing is",
+        )
+        require(
+            self.neftune_alpha >= 0,
+            "neftune_alpha",
+            self.neftune_alpha,
+            "must not be negative; 0 is no noise",
+        )
         require(self.patience >= 0, "patience", self.patience, "must not be negative; 0 never stops")
-        require(self.patience == 0 or self.held_out > 0, "patience", self.patience, "needs a held-out part: held_out must be above 0")
+        require(
+            self.patience == 0 or self.held_out > 0,
+            "patience",
+            self.patience,
+            "needs a held-out part: held_out must be above 0",
+        )
         require(0 <= self.held_out < 1, "held_out", self.held_out, "is a share, from 0 to below 1")
 
 
@@ -87,7 +110,11 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: the same prompt never stands on both sides
@@ -104,50 +131,73 @@ def main(config: Config, run: Run) -> Artifact:
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
     replay: list[Encoded] = []
     if config.replay:
-        replay = read_mix(policy, run.data_path("replay", rows="demonstrations"), source=config.replay, max_tokens=longest)
+        replay = read_mix(
+            policy, run.data_path("replay", rows="demonstrations"), source=config.replay, max_tokens=longest
+        )
         run.event("replay", rows=len(replay))
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = batches.collate(rows.train_rows[: batches.FEW], pad_id=policy.pad_id, device=policy.device)
+    few = batching.collate(rows.train_rows[: batching.FEW], pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
     masters = Masters(policy.trainable(), config.precision)
     expected = memory.measure(
-        policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+        policy.network.parameters(),
+        lambda: policy.token_logps(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
-    state = states.State(best.with_room(masters.parameters) if config.patience else masters.parameters, {"optimizer": optimizer})
-    start = states.restore(run, state)
+    optimizer = adamw(
+        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+    )
+    state = checkpoint.State(
+        early_stopping.with_room(masters.parameters) if config.patience else masters.parameters,
+        {"optimizer": optimizer},
+    )
+    start = checkpoint.restore(run, state)
     masters.write()
 
     # 4. Train
-    num_steps = config.epochs * batches.steps_per_epoch(len(rows.train), config.batch)
-    order = batches.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
+    order = batching.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
     replayed: list[list[int]] = [[] for _ in order]
     if replay:
         step_tokens = [num_trained(rows.train_rows[i] for i in index) for index in order]
         row_tokens = [num_trained([row]) for row in replay]
-        replayed = batches.replayed_rows(step_tokens, row_tokens, config.replay_share, run_seed=config.seed)
+        replayed = batching.replayed_rows(step_tokens, row_tokens, config.replay_share, run_seed=config.seed)
     meter = Meter(run)
     with progress("sft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
-            if config.patience and best.waited(state) >= config.patience:
-                states.save(run, step, state)
-                run.event("early stop", step=step, best_step=state.numbers["best_step"], held_out_loss=state.numbers["best_loss"])
+            if config.patience and early_stopping.waited(state) >= config.patience:
+                checkpoint.save(run, step, state)
+                run.event(
+                    "early stop",
+                    step=step,
+                    best_step=state.numbers["best_step"],
+                    held_out_loss=state.numbers["best_loss"],
+                )
                 break
             own = [rows.train_rows[i] for i in order[step]]
             items = own + [replay[i] for i in replayed[step]]
             num_own, num_tokens = num_trained(own), num_trained(items)  # known before the first backward
-            total = torch.zeros((), dtype=torch.float64, device=policy.device)  # there, so that nothing waits for it between micro-batches
+            total = torch.zeros(
+                (), dtype=torch.float64, device=policy.device
+            )  # there, so that nothing waits for it between micro-batches
             replay_total = torch.zeros_like(total)
-            for index in batches.micro_batches([len(item) for item in items], micro_tokens, packed=policy.paths.packed):
-                micro = batches.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
+            for index in batching.micro_batches(
+                [len(item) for item in items], micro_tokens, packed=policy.paths.packed
+            ):
+                micro = batching.collate(
+                    [items[i] for i in index], pad_id=policy.pad_id, device=policy.device
+                )
                 noise = None
                 if config.neftune_alpha:
                     lengths, alpha = [len(items[i]) for i in index], config.neftune_alpha
-                    noise = embedding_noise(lengths, policy.width, alpha=alpha, run_seed=config.seed, step=step, rows=index)
-                    noise = batches.moved(noise, policy.device)
+                    noise = embedding_noise(
+                        lengths, policy.width, alpha=alpha, run_seed=config.seed, step=step, rows=index
+                    )
+                    noise = batching.moved(noise, policy.device)
                 loss = sft.negative_log_likelihood(policy.token_logps(micro, noise))  # [B, T]
                 (loss.sum() / num_tokens).backward()
                 total += loss.detach().sum()
@@ -160,23 +210,25 @@ def main(config: Config, run: Run) -> Artifact:
             if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
                 metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, micro_tokens)
                 if config.patience:
-                    best.note(state, step + 1, metrics["held_out_loss"])
+                    early_stopping.note(state, step + 1, metrics["held_out_loss"])
             run.log(step + 1, **metrics)
             meter.count(sum(len(item) for item in items))
             bar.advance(f"loss {metrics['loss']:.3f}")
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 5. Save: the last weights, or those of the lowest held-out loss
     logged = run.read_metrics()
     last = logged[-1]
     if config.patience:
-        best_step = best.give_back(state)
+        best_step = early_stopping.give_back(state)
         last = next(row for row in logged if row["step"] == best_step)
     masters.give_back()
-    kept = {name: last[name] for name in last if name.endswith("loss")} | ({"best_step": best_step} if config.patience else {})
+    kept = {name: last[name] for name in last if name.endswith("loss")} | (
+        {"best_step": best_step} if config.patience else {}
+    )
     home = run.project.artifacts / KIND / config.name
     return run.publish(lambda folder: policy.save(folder, home=home), metrics=kept)
 
@@ -184,6 +236,8 @@ def main(config: Config, run: Run) -> Artifact:
 @torch.no_grad()
 def mean_loss(policy: Policy, rows: list[Encoded], micro_tokens: int) -> float:
     """Mean negative log-likelihood per trained token, in nats."""
-    batch = batches.collate(rows, pad_id=policy.pad_id, device=policy.device)
-    losses = sft.negative_log_likelihood(batches.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=policy.paths.packed))
+    batch = batching.collate(rows, pad_id=policy.pad_id, device=policy.device)
+    losses = sft.negative_log_likelihood(
+        batching.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=policy.paths.packed)
+    )
     return float(losses.sum() / batch.response_mask.sum())

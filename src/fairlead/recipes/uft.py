@@ -20,25 +20,38 @@ from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_binary, read_comparisons, read_demonstrations, read_ratings
 from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Rating, Record, prompt_text
+from fairlead.encoding import batching
+from fairlead.encoding.chat import num_trained
+from fairlead.examples.pairs import (
+    Answers,
+    Rows,
+    decided,
+    encode_and_split,
+    encode_answer,
+    encode_pair,
+    micro_answers,
+    weights_of,
+)
+from fairlead.examples.reference_logps import (
+    all_answer_logps,
+    answer_logps,
+    reference_answer_logps,
+    starts_of,
+)
+from fairlead.forward.backend import Precision
 from fairlead.losses import preference, reward, unified
-from fairlead.model import batch as batches
-from fairlead.model import memory
 from fairlead.model.adapters import Lora
-from fairlead.model.check import check_paths
-from fairlead.model.encode import num_trained
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.rows import Answers, Rows, decided, encode_and_split, encode_answer, encode_pair, micro_answers, weights_of
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import state as states
+from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.masters import Masters
+from fairlead.train.master_weights import Masters
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
-from fairlead.train.reference import all_answer_logps, answer_logps, reference_answer_logps, starts_of
 from fairlead.train.schedule import cosine
+from fairlead.train.verify_backend import check_paths
 
 KIND = "model"
 
@@ -54,10 +67,16 @@ class Config:
     binary: DatasetRef = ""  # native rows: prompt, completion, label; their score is 1 or 0
     ratings: DatasetRef = ""  # native rows: prompt, completion, score
     loss: Literal["squared", "cross-entropy"] = "squared"  # between sigma(implicit reward) and score
-    pairs: Literal["pairwise", "scores"] = "pairwise"  # comparisons: DPO's loss, or the loss above with 1 for chosen and 0 for rejected
+    pairs: Literal["pairwise", "scores"] = (
+        "pairwise"  # comparisons: DPO's loss, or the loss above with 1 for chosen and 0 for rejected
+    )
     beta: float = 0.01  # implicit reward per nat; small lets answers move far before their score is reached
-    length_normalised: bool = False  # log-ratios per token instead of per answer; beta is then larger by about an answer's length
-    centre_scores: bool = False  # ratings of one prompt are moved to a mean of 0.5, so that only their differences count
+    length_normalised: bool = (
+        False  # log-ratios per token instead of per answer; beta is then larger by about an answer's length
+    )
+    centre_scores: bool = (
+        False  # ratings of one prompt are moved to a mean of 0.5, so that only their differences count
+    )
     demonstration_weight: float = 1.0  # of the loss of each row of this kind
     comparison_weight: float = 1.0
     binary_weight: float = 1.0
@@ -70,14 +89,20 @@ class Config:
     max_norm: float = 1.0  # gradients are scaled down to this norm
     lora_rank: int = 16  # 0 trains all weights
     lora_alpha: int = 32  # strength of the adapter: alpha / rank
-    base_bits: Literal[4, 32] = 32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    base_bits: Literal[4, 32] = (
+        32  # 4: the frozen network under an adapter is kept in 4 bits (QLoRA); needs bitsandbytes
+    )
     held_out: float = 0.1  # share of the prompts kept for measuring
     max_tokens: int = 0  # longest conversation; 0 means the model's own context
     too_long: Literal["error", "drop"] = "error"  # what to do with longer ones; dropped rows are counted
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    micro_tokens: int = (
+        1024  # tokens per forward pass, padding included; memory, not results.  0 takes what the memory holds
+    )
     precision: Precision = "float32"  # bfloat16: of the matrix products; pure-bfloat16: of all but the optimiser and its float32 copies
     optimizer_bits: Literal[8, 32] = 32  # 8: AdamW's moments take a quarter of the memory; needs bitsandbytes
-    gradient_checkpointing: bool = False  # compute layers again in the backward pass: less memory, about a third more time
+    gradient_checkpointing: bool = (
+        False  # compute layers again in the backward pass: less memory, about a third more time
+    )
     measure_every: int = 50  # steps between measurements on the held-out part
     checkpoint_every: int = 50  # steps
     seed: int = 0
@@ -85,13 +110,40 @@ class Config:
     def __post_init__(self) -> None:
         check_learning_from_rows(self)
         files = (self.demonstrations, self.comparisons, self.binary, self.ratings)
-        require(any(files), "demonstrations", "", "is empty, and so are comparisons, binary and ratings; give one of them or more")
+        require(
+            any(files),
+            "demonstrations",
+            "",
+            "is empty, and so are comparisons, binary and ratings; give one of them or more",
+        )
         weights = (self.demonstration_weight, self.comparison_weight, self.binary_weight, self.rating_weight)
-        for kind, file, weight in zip(("demonstration", "comparison", "binary", "rating"), files, weights, strict=True):
-            require(weight > 0, f"{kind}_weight", weight, "must be positive; leave the file out to leave its rows out")
-            require(bool(file) or weight == 1, f"{kind}_weight", weight, "has nothing to weigh: its file is not given")
-        require(bool(self.comparisons) or self.pairs == "pairwise", "pairs", self.pairs, "is about comparisons, which are not given")
-        require(bool(self.ratings) or not self.centre_scores, "centre_scores", self.centre_scores, "is about ratings, which are not given")
+        for kind, file, weight in zip(
+            ("demonstration", "comparison", "binary", "rating"), files, weights, strict=True
+        ):
+            require(
+                weight > 0,
+                f"{kind}_weight",
+                weight,
+                "must be positive; leave the file out to leave its rows out",
+            )
+            require(
+                bool(file) or weight == 1,
+                f"{kind}_weight",
+                weight,
+                "has nothing to weigh: its file is not given",
+            )
+        require(
+            bool(self.comparisons) or self.pairs == "pairwise",
+            "pairs",
+            self.pairs,
+            "is about comparisons, which are not given",
+        )
+        require(
+            bool(self.ratings) or not self.centre_scores,
+            "centre_scores",
+            self.centre_scores,
+            "is about ratings, which are not given",
+        )
         require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
         require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         require(0 < self.held_out < 1, "held_out", self.held_out, "is a share between 0 and 1")
@@ -124,7 +176,11 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the reference is what it is now
-    lora = Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits) if config.lora_rank else None
+    lora = (
+        Lora(config.lora_rank, config.lora_alpha, config.seed, config.precision, config.base_bits)
+        if config.lora_rank
+        else None
+    )
     policy = load_policy(run.model_path("model"), lora=lora)
 
     # 2. Data: one list of all kinds; rows that share a prompt stay on the same side of the split, whatever their kind
@@ -132,32 +188,48 @@ def main(config: Config, run: Run) -> Artifact:
     train, held_out = mix.train, mix.held_out
     kinds = [item.kind for item in train]
     counts = {"demonstrations": kinds.count("demonstration"), "comparisons": kinds.count("comparison")}
-    counts |= {"binary": kinds.count("binary"), "ratings": kinds.count("rating"), "held_out": len(held_out), "dropped": mix.num_dropped}
+    counts |= {
+        "binary": kinds.count("binary"),
+        "ratings": kinds.count("rating"),
+        "held_out": len(held_out),
+        "dropped": mix.num_dropped,
+    }
     run.event("data", **counts)
     every = [item.answers for item in (*train, *held_out)]
     policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    some = [row for answers in every[:: -(-len(every) // batches.FEW)] for row in answers]  # from all over the list, so of several kinds
-    few = batches.collate(some, pad_id=policy.pad_id, device=policy.device)
+    some = [
+        row for answers in every[:: -(-len(every) // batching.FEW)] for row in answers
+    ]  # from all over the list, so of several kinds
+    few = batching.collate(some, pad_id=policy.pad_id, device=policy.device)
     check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(policy.trainable(), config.precision)  # before the reference is computed, so that it is what training starts from
+    masters = Masters(
+        policy.trainable(), config.precision
+    )  # before the reference is computed, so that it is what training starts from
     expected = memory.measure(
-        policy.network.parameters(), lambda: policy.token_logps(few), int(few.token_mask.sum()), optimizer_bits=config.optimizer_bits
+        policy.network.parameters(),
+        lambda: policy.token_logps(few),
+        int(few.token_mask.sum()),
+        optimizer_bits=config.optimizer_bits,
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
 
     # 3. The reference: what the policy says of every answer before it is trained, computed once
-    reference = reference_answer_logps(run, policy, every, micro_tokens, precision=config.precision, base_bits=config.base_bits)
+    reference = reference_answer_logps(
+        run, policy, every, micro_tokens, precision=config.precision, base_bits=config.base_bits
+    )
     starts = starts_of(every)
 
     # 4. Optimiser
-    optimizer = adamw(masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits)
-    state = states.State(masters.parameters, {"optimizer": optimizer})
-    start = states.restore(run, state)
+    optimizer = adamw(
+        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+    )
+    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    start = checkpoint.restore(run, state)
     masters.write()
 
     # 5. Train
-    num_steps = config.epochs * batches.steps_per_epoch(len(train), config.batch)
-    order = batches.step_rows(len(train), config.batch, num_steps, run_seed=config.seed)
+    num_steps = config.epochs * batching.steps_per_epoch(len(train), config.batch)
+    order = batching.step_rows(len(train), config.batch, num_steps, run_seed=config.seed)
     meter = Meter(run)
     with progress("uft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
@@ -167,7 +239,9 @@ def main(config: Config, run: Run) -> Artifact:
             for index in micro_answers(policy.paths, [item.answers for item in items], micro_tokens):
                 micro = [items[i] for i in index]
                 logps = answer_logps(policy, [row for item in micro for row in item.answers])  # [answers]
-                before = reference[[starts[order[step][i]] + k for i in index for k in range(len(items[i].answers))]]
+                before = reference[
+                    [starts[order[step][i]] + k for i in index for k in range(len(items[i].answers))]
+                ]
                 outcome = losses_of(logps, before, micro, config)
                 weights = torch.tensor([item.weight for item in micro], device=policy.device)
                 ((weights * outcome.loss).sum() / len(items)).backward()
@@ -187,12 +261,15 @@ def main(config: Config, run: Run) -> Artifact:
             bar.advance(f"loss {metrics['loss']:.3f}")
             if (step + 1) % config.checkpoint_every == 0 or run.stop:
                 meter.flush()
-            states.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
     meter.flush()
 
     # 6. Evidence and save
     outcome = measure(policy, held_out, reference, config, micro_tokens)
-    evidence: dict[str, Any] = {"held_out_loss": interval.mean(weighted(held_out, outcome)).as_dict(), **counts}
+    evidence: dict[str, Any] = {
+        "held_out_loss": interval.mean(weighted(held_out, outcome)).as_dict(),
+        **counts,
+    }
     if len(outcome.margins):
         hits = preference.accuracy(outcome.margins)
         evidence["accuracy"] = interval.proportion(float(hits.sum()), len(hits)).as_dict()
@@ -205,7 +282,9 @@ def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Item], con
     """The loss of every item from what policy and reference say of its answers, which stand one item after the other.  [answers] both"""
     log_ratios = logps - reference_logps
     if config.length_normalised:
-        log_ratios = log_ratios / torch.tensor([num_trained([row]) for item in items for row in item.answers], device=logps.device)
+        log_ratios = log_ratios / torch.tensor(
+            [num_trained([row]) for item in items for row in item.answers], device=logps.device
+        )
     rewards = config.beta * log_ratios
     distance = unified.squared_error if config.loss == "squared" else unified.cross_entropy
     first = torch.tensor(starts_of([item.answers for item in items]), device=logps.device)
@@ -227,7 +306,11 @@ def summary(items: Sequence[Item], outcome: Outcome) -> dict[str, float]:
     """Means over a step: of the loss as it was minimised, then of each kind's unweighted, where the step has rows of that kind."""
     losses, log_ratios = outcome.loss.tolist(), outcome.log_ratios.tolist()
     first = [log_ratios[at] for at in starts_of([item.answers for item in items])]
-    second = [log_ratios[at + 1] for at, item in zip(starts_of([item.answers for item in items]), items, strict=True) if item.score is None]
+    second = [
+        log_ratios[at + 1]
+        for at, item in zip(starts_of([item.answers for item in items]), items, strict=True)
+        if item.score is None
+    ]
 
     def of_kind(values: Sequence[float], kind: Kind) -> list[float]:
         return [value for value, item in zip(values, items, strict=True) if item.kind == kind]
@@ -251,7 +334,9 @@ def weighted(items: Sequence[Item], outcome: Outcome) -> list[float]:
 
 
 @torch.no_grad()
-def measure(policy: Policy, items: Sequence[Item], reference: Tensor, config: Config, micro_tokens: int) -> Outcome:
+def measure(
+    policy: Policy, items: Sequence[Item], reference: Tensor, config: Config, micro_tokens: int
+) -> Outcome:
     """The held-out items, whose answers' reference log-probabilities are the last ones."""
     logps = all_answer_logps(policy, [item.answers for item in items], micro_tokens)
     return losses_of(logps, reference[-len(logps) :], items, config)
@@ -285,20 +370,42 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
         mix = add(mix, "binary", thumbs, lambda record: float(record.label), weight=config.binary_weight)
     if config.ratings:
         ratings = with_scores(read_ratings(run.data_path("ratings")), config)
-        mix = add(mix, "rating", split(ratings, one, config.ratings, config), lambda record: record.score, weight=config.rating_weight)
+        mix = add(
+            mix,
+            "rating",
+            split(ratings, one, config.ratings, config),
+            lambda record: record.score,
+            weight=config.rating_weight,
+        )
     return mix
 
 
-def split(records: Sequence[R], encode: Callable[[R], Answers], source: str, config: Config) -> Rows[R, Answers]:
-    return encode_and_split(records, encode, too_long=config.too_long, held_out=config.held_out, seed=config.seed, source=source)
+def split(
+    records: Sequence[R], encode: Callable[[R], Answers], source: str, config: Config
+) -> Rows[R, Answers]:
+    return encode_and_split(
+        records, encode, too_long=config.too_long, held_out=config.held_out, seed=config.seed, source=source
+    )
 
 
 def add(
-    mix: Mix, kind: Kind, rows: Rows[R, Answers], score: Callable[[R], float | None], *, weight: float, own: Sequence[float] = ()
+    mix: Mix,
+    kind: Kind,
+    rows: Rows[R, Answers],
+    score: Callable[[R], float | None],
+    *,
+    weight: float,
+    own: Sequence[float] = (),
 ) -> Mix:
     """The mix and these rows.  `own` are weights of single training rows beside that of their kind; held-out rows count alike."""
-    train = [Item(kind, answers, score(record), weight) for record, answers in zip(rows.train, rows.train_rows, strict=True)]
-    held_out = [Item(kind, answers, score(record), weight) for record, answers in zip(rows.held_out, rows.held_out_rows, strict=True)]
+    train = [
+        Item(kind, answers, score(record), weight)
+        for record, answers in zip(rows.train, rows.train_rows, strict=True)
+    ]
+    held_out = [
+        Item(kind, answers, score(record), weight)
+        for record, answers in zip(rows.held_out, rows.held_out_rows, strict=True)
+    ]
     if own:
         train = [replace(item, weight=weight * factor) for item, factor in zip(train, own, strict=True)]
     return Mix(mix.train + train, mix.held_out + held_out, mix.num_dropped + rows.num_dropped)
@@ -308,7 +415,9 @@ def with_scores(ratings: Sequence[Rating], config: Config) -> list[Rating]:
     """The ratings, their scores moved to a mean of 0.5 where that is asked for; one that has aspects only is a DataError."""
     for i, rating in enumerate(ratings, start=1):
         if rating.score is None:
-            raise DataError(f"{config.ratings}: record {i}: has aspects but no score. Give each rating a score from 0 to 1.")
+            raise DataError(
+                f"{config.ratings}: record {i}: has aspects but no score. Give each rating a score from 0 to 1."
+            )
     if not config.centre_scores:
         return list(ratings)
     numbers: dict[str, int] = {}

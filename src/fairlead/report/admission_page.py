@@ -13,9 +13,22 @@ from markupsafe import Markup
 from fairlead.report import charts, page, text
 from fairlead.stats.interval import Interval
 
-HEADLINES = {"admit": "may pay a policy", "admit with warnings": "may pay a policy, with care", "refuse": "should not pay a policy"}
-BASELINES = (("bag_of_words", "Bag of words"), ("length_only", "Length only"), ("position_only", "Position only"))
-KINDS = (("margin", "How much better people called it"), ("length", "Length of the chosen answer"), ("rater", "Rater"), ("tag", "Tag"))
+HEADLINES = {
+    "admit": "may pay a policy",
+    "admit with warnings": "may pay a policy, with care",
+    "refuse": "should not pay a policy",
+}
+BASELINES = (
+    ("bag_of_words", "Bag of words"),
+    ("length_only", "Length only"),
+    ("position_only", "Position only"),
+)
+KINDS = (
+    ("margin", "How much better people called it"),
+    ("length", "Length of the chosen answer"),
+    ("rater", "Rater"),
+    ("tag", "Tag"),
+)
 LENGTHS = (
     ("all_answers", "score and length, all answers"),
     ("inside_pairs", "differences inside pairs"),
@@ -73,7 +86,10 @@ def render_admission(admission: AdmissionPage) -> str:
 
 
 def _interval(one: Mapping[str, Any]) -> Interval:
-    low, high = (-math.inf if one["low"] is None else one["low"], math.inf if one["high"] is None else one["high"])
+    low, high = (
+        -math.inf if one["low"] is None else one["low"],
+        math.inf if one["high"] is None else one["high"],
+    )
     return Interval(one["value"], low, high, one["n"])
 
 
@@ -119,9 +135,19 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
 
 def _accuracy_chart(report: Mapping[str, Any]) -> Markup:
     rows = [charts.Row("This reward model", _interval(report["accuracy"]), "a")]
-    known = [(label, report["baselines"][name]) for name, label in BASELINES if report["baselines"][name] is not None]
+    known = [
+        (label, report["baselines"][name])
+        for name, label in BASELINES
+        if report["baselines"][name] is not None
+    ]
     rows += [charts.Row(label, _interval(one), "plain") for label, one in known]
-    return charts.intervals(rows, title="Share of pairs put in people's order", as_percent=True, reference=0.5, note="Dashed: a coin.")
+    return charts.intervals(
+        rows,
+        title="Share of pairs put in people's order",
+        as_percent=True,
+        reference=0.5,
+        note="Dashed: a coin.",
+    )
 
 
 def _slice_charts(report: Mapping[str, Any]) -> list[Markup]:
@@ -133,7 +159,16 @@ def _slice_charts(report: Mapping[str, Any]) -> list[Markup]:
             if one["by"] == kind
         ]
         if rows:
-            found.append(charts.intervals(rows, title=title, unit="accuracy", as_percent=True, reference=0.5, note="In brackets: pairs."))
+            found.append(
+                charts.intervals(
+                    rows,
+                    title=title,
+                    unit="accuracy",
+                    as_percent=True,
+                    reference=0.5,
+                    note="In brackets: pairs.",
+                )
+            )
     return found
 
 
@@ -147,29 +182,67 @@ def _reliability(report: Mapping[str, Any]) -> Markup | None:
     if not bins:
         return None
     curve = charts.Series(
-        "observed", [(one["confidence"], one["right"]) for one in bins], [(one["confidence"], one["low"], one["high"]) for one in bins]
+        "observed",
+        [(one["confidence"], one["right"]) for one in bins],
+        [(one["confidence"], one["low"], one["high"]) for one in bins],
     )
     ideal = charts.Series("as stated", [(0.5, 0.5), (1.0, 1.0)])
     note = "Each dot holds as many pairs. The band is the 95 % interval; a calibrated model's holds the straight line."
-    return charts.line([curve, ideal], title="How often it is right, by how sure it says it is", note=note, x_label="stated")
+    return charts.line(
+        [curve, ideal], title="How often it is right, by how sure it says it is", note=note, x_label="stated"
+    )
 
 
 def _length_chart(report: Mapping[str, Any]) -> Markup:
-    rows = [charts.Row(label, _interval(report["length"][name])) for name, label in LENGTHS if report["length"][name] is not None]
-    return charts.intervals(rows, title="Correlation with length", note="The last one is what length adds beyond what people chose.")
+    rows = [
+        charts.Row(label, _interval(report["length"][name]))
+        for name, label in LENGTHS
+        if report["length"][name] is not None
+    ]
+    return charts.intervals(
+        rows,
+        title="Correlation with length",
+        note="The last one is what length adds beyond what people chose.",
+    )
 
 
 def _checks(report: Mapping[str, Any]) -> list[Row]:
     batches, head, ensemble = report["batches"], report["head"], report["ensemble"]
-    found = [Row("Same row alone, in a batch, in another order", f"{text.number(batches['gap'])} of the spread", "should be rounding only")]
+    found = [
+        Row(
+            "Same row alone, in a batch, in another order",
+            f"{text.number(batches['gap'])} of the spread",
+            "should be rounding only",
+        )
+    ]
     if head is not None:
-        found.append(Row("Saved and read again", f"{text.number(head['gap'])} of the spread", "should be rounding only"))
         found.append(
-            Row("Head moved since training began", text.percent(head["moved"]), "of its size; 0 would be a head that never learned")
+            Row(
+                "Saved and read again", f"{text.number(head['gap'])} of the spread", "should be rounding only"
+            )
+        )
+        found.append(
+            Row(
+                "Head moved since training began",
+                text.percent(head["moved"]),
+                "of its size; 0 would be a head that never learned",
+            )
         )
     if ensemble is not None:
-        found.append(Row("Members disagree on the order of", text.percent_interval(_interval(ensemble["disagree"])), "of the pairs"))
-        found.append(Row("Members' scores differ by", text.number(ensemble["spread"]["value"]), "standard deviations, on average"))
+        found.append(
+            Row(
+                "Members disagree on the order of",
+                text.percent_interval(_interval(ensemble["disagree"])),
+                "of the pairs",
+            )
+        )
+        found.append(
+            Row(
+                "Members' scores differ by",
+                text.number(ensemble["spread"]["value"]),
+                "standard deviations, on average",
+            )
+        )
     if report["calibration"]["temperature"] is not None:
         found.append(
             Row(

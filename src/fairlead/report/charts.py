@@ -46,7 +46,9 @@ class Group(NamedTuple):
     values: Mapping[str, float]
 
 
-def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = "", x_label: str = "step") -> Markup:
+def line(
+    series: Sequence[Series], *, title: str, unit: str = "", note: str = "", x_label: str = "step"
+) -> Markup:
     """Curves over one axis; a band is drawn as it is.
 
     Long curves are drawn twice: thin as logged, thick as a moving average; a page that shows them says so once.
@@ -58,7 +60,9 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
         return _figure(title, unit, "", _no_data(title), "", note)
     left_out = sum(len(before.points) - len(after.points) for before, after in zip(series, kept, strict=True))
     xs = [x for one in drawn for x, _ in one.points] + [x for one in drawn for x, _, _ in one.band]
-    ys = [y for one in drawn for _, y in one.points] + [y for one in drawn for _, low, high in one.band for y in (low, high)]
+    ys = [y for one in drawn for _, y in one.points] + [
+        y for one in drawn for _, low, high in one.band for y in (low, high)
+    ]
     y_ticks = scale.ticks(min(ys), max(ys), outside=True)
     x_ticks = [tick for tick in scale.ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
     to_x = Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
@@ -71,7 +75,9 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
         if one.band:
             upper = [(to_x(x), to_y(high)) for x, _, high in one.band]
             lower = [(to_x(x), to_y(low)) for x, low, _ in reversed(one.band)]
-            parts.append(Markup('<polygon class="band t-{}" points="{}"/>').format(tone, _path(upper + lower)))
+            parts.append(
+                Markup('<polygon class="band t-{}" points="{}"/>').format(tone, _path(upper + lower))
+            )
         points = [(to_x(x), to_y(y)) for x, y in _thin(one.points)]
         if len(one.points) >= SMOOTH_FROM:
             average = [(to_x(x), to_y(y)) for x, y in _thin(_moving_average(one.points))]
@@ -80,35 +86,63 @@ def line(series: Sequence[Series], *, title: str, unit: str = "", note: str = ""
         elif len(points) > 1:
             parts.append(Markup('<polyline class="curve t-{}" points="{}"/>').format(tone, _path(points)))
         if len(points) <= 12:
-            parts += [Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y) for x, y in points]
+            parts += [
+                Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y)
+                for x, y in points
+            ]
         elif not smoothed:
             x, y = points[-1]
-            parts.append(Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y))
+            parts.append(
+                Markup('<circle class="dot t-{}" cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(tone, x, y)
+            )
     parts.append(
-        Markup('<text class="axis-name" x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>').format(WIDTH - RIGHT, HEIGHT - 7, x_label)
+        Markup('<text class="axis-name" x="{:.0f}" y="{:.0f}" text-anchor="end">{}</text>').format(
+            WIDTH - RIGHT, HEIGHT - 7, x_label
+        )
     )
-    svg = Markup('<svg class="curves" viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
-        WIDTH, HEIGHT, text.visible(title), text.visible(_describe(drawn)), Markup("").join(parts)
+    svg = Markup(
+        '<svg class="curves" viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
+    ).format(WIDTH, HEIGHT, text.visible(title), text.visible(_describe(drawn)), Markup("").join(parts))
+    legend = (
+        _legend([("abc"[index % 3], one.name) for index, one in enumerate(drawn)])
+        if len(drawn) > 1
+        else Markup("")
     )
-    legend = _legend([("abc"[index % 3], one.name) for index, one in enumerate(drawn)]) if len(drawn) > 1 else Markup("")
     remark = f"{text.count(left_out, 'value')} not finite, not drawn. " if left_out else ""
     return _figure(title, unit, legend, svg, _ranges(drawn), (remark + note).strip())
 
 
 def intervals(
-    rows: Sequence[Row], *, title: str, unit: str = "", note: str = "", as_percent: bool = False, reference: float | None = None
+    rows: Sequence[Row],
+    *,
+    title: str,
+    unit: str = "",
+    note: str = "",
+    as_percent: bool = False,
+    reference: float | None = None,
 ) -> Markup:
     """A bar per estimate with its 95 % interval as an error bar; `reference` is drawn as a dashed line to compare with."""
     if not rows:
         return _figure(title, unit, "", _no_data(title), "", note)
-    finite = [end for row in rows for end in (row.interval.value, row.interval.low, row.interval.high) if math.isfinite(end)]
-    axis = scale.ticks(min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True)
+    finite = [
+        end
+        for row in rows
+        for end in (row.interval.value, row.interval.low, row.interval.high)
+        if math.isfinite(end)
+    ]
+    axis = scale.ticks(
+        min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True
+    )
     to_x = Scale(axis[0], axis[-1], 0.0, 100.0)
     height = 64 * len(rows) + 26
     parts = [_row_axis(axis, to_x, height, as_percent)]
     if reference is not None:
         at = to_x(reference)
-        parts.append(Markup('<line class="reference" x1="{0:.2f}%" x2="{0:.2f}%" y1="20" y2="{1}"/>').format(at, height - 20))
+        parts.append(
+            Markup('<line class="reference" x1="{0:.2f}%" x2="{0:.2f}%" y1="20" y2="{1}"/>').format(
+                at, height - 20
+            )
+        )
     said = []
     for index, row in enumerate(rows):
         top = 64 * index
@@ -146,12 +180,16 @@ def intervals(
     return _figure(title, unit, "", _rows_svg(title, said, height, parts), "", note)
 
 
-def bars(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = "") -> Markup:
+def bars(
+    groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = ""
+) -> Markup:
     """For each group a small drawing with one bar per key, all on one scale.  Values are shares; `legend` is (key, label)."""
     if not groups:
         return _figure(title, unit, "", _no_data(title), "", note)
     height = 22 + 14 * len(legend)
-    largest = max([value for group in groups for value in group.values.values() if math.isfinite(value)] + [0.01])
+    largest = max(
+        [value for group in groups for value in group.values.values() if math.isfinite(value)] + [0.01]
+    )
     drawings = []
     for group in groups:
         parts = [Markup('<text class="row-name" x="0" y="13">{}</text>').format(text.visible(group.name))]
@@ -179,7 +217,9 @@ def bars(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: s
     return _figure(title, unit, _legend(legend), multiples, "", note)
 
 
-def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = "") -> Markup:
+def dots(
+    groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = ""
+) -> Markup:
     """For each group a line with one dot per key of `legend`, (key, label), all on one axis that includes zero."""
     values = [value for group in groups for value in group.values.values()]
     if not values:
@@ -201,8 +241,15 @@ def dots(groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: s
         )
         ends = [to_x(value) for _, _, value in known]
         if ends:
-            parts.append(Markup('<line class="span" x1="{:.2f}%" x2="{:.2f}%" y1="{y}" y2="{y}"/>').format(min(ends), max(ends), y=y))
-        parts += [Markup('<circle class="dot t-{}" cx="{:.2f}%" cy="{}" r="5"/>').format(key, to_x(value), y) for key, _, value in known]
+            parts.append(
+                Markup('<line class="span" x1="{:.2f}%" x2="{:.2f}%" y1="{y}" y2="{y}"/>').format(
+                    min(ends), max(ends), y=y
+                )
+            )
+        parts += [
+            Markup('<circle class="dot t-{}" cx="{:.2f}%" cy="{}" r="5"/>').format(key, to_x(value), y)
+            for key, _, value in known
+        ]
     return _figure(title, unit, _legend(legend), _rows_svg(title, said, height, parts), "", note)
 
 
@@ -212,7 +259,10 @@ def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup
     if len(finite) < 2:
         return Markup("")
     to_x, to_y = Scale(0.0, len(finite) - 1.0, 2.0, 98.0), Scale(min(finite), max(finite), 25.0, 3.0)
-    points = [(to_x(x), to_y(y)) for x, y in _thin([(float(index), value) for index, value in enumerate(finite)], most=100)]
+    points = [
+        (to_x(x), to_y(y))
+        for x, y in _thin([(float(index), value) for index, value in enumerate(finite)], most=100)
+    ]
     return Markup(
         '<svg class="spark" viewBox="0 0 100 28" preserveAspectRatio="none" role="img"><title>{}</title>'
         '<polyline class="curve t-{}" points="{}"/></svg>'
@@ -221,7 +271,9 @@ def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup
 
 def whisker(interval: Interval, *, label: str, reference: float | None = None, tone: str = "a") -> Markup:
     """One estimate between 0 and 1 as a dot with its interval, in the height of a line of text."""
-    low, high, value = (100 * max(0.0, min(1.0, end)) for end in (interval.low, interval.high, interval.value))
+    low, high, value = (
+        100 * max(0.0, min(1.0, end)) for end in (interval.low, interval.high, interval.value)
+    )
     mark = Markup("")
     if reference is not None:
         at = 100 * max(0.0, min(1.0, reference))
@@ -236,7 +288,11 @@ def whisker(interval: Interval, *, label: str, reference: float | None = None, t
 
 def _finite(series: Series) -> Series:
     """Without what cannot be drawn, and with what is too far away brought to the edge."""
-    points = [(x, max(-scale.LARGEST, min(scale.LARGEST, y))) for x, y in series.points if math.isfinite(x) and math.isfinite(y)]
+    points = [
+        (x, max(-scale.LARGEST, min(scale.LARGEST, y)))
+        for x, y in series.points
+        if math.isfinite(x) and math.isfinite(y)
+    ]
     band = [row for row in series.band if all(math.isfinite(value) for value in row)]
     return Series(series.name, points, band)
 
@@ -271,7 +327,14 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: Scale, to_y:
             Markup(
                 '<line class="grid" x1="{:.0f}" x2="{:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 '<text class="tick" x="{:.0f}" y="{label:.1f}" text-anchor="end">{}</text>'
-            ).format(LEFT, WIDTH - RIGHT, LEFT - 7, scale.tick_label(tick, y_step), y=to_y(tick), label=to_y(tick) + 3.8)
+            ).format(
+                LEFT,
+                WIDTH - RIGHT,
+                LEFT - 7,
+                scale.tick_label(tick, y_step),
+                y=to_y(tick),
+                label=to_y(tick) + 3.8,
+            )
         )
     x_step = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
     for tick in x_ticks:
@@ -301,12 +364,14 @@ def _row_axis(axis: Sequence[float], to_x: Scale, height: int, as_percent: bool)
 
 
 def _rows_svg(title: str, said: Sequence[str], height: int, parts: Sequence[Markup]) -> Markup:
-    return Markup('<svg class="rows" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>').format(
-        height, text.visible(title), text.visible("; ".join(said)), Markup("").join(parts)
-    )
+    return Markup(
+        '<svg class="rows" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
+    ).format(height, text.visible(title), text.visible("; ".join(said)), Markup("").join(parts))
 
 
-def _figure(title: str, unit: str, legend: Markup | str, svg: Markup, ranges: Markup | str, note: str) -> Markup:
+def _figure(
+    title: str, unit: str, legend: Markup | str, svg: Markup, ranges: Markup | str, note: str
+) -> Markup:
     unit_mark = Markup('<span class="unit">{}</span>').format(text.visible(unit)) if unit else ""
     note_mark = Markup('<p class="note">{}</p>').format(text.visible(note)) if note else ""
     return Markup('<figure class="chart"><figcaption>{}{}</figcaption>{}{}{}{}</figure>').format(
@@ -315,7 +380,10 @@ def _figure(title: str, unit: str, legend: Markup | str, svg: Markup, ranges: Ma
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    items = [Markup('<li><i class="swatch t-{}"></i>{}</li>').format(tone, text.visible(label)) for tone, label in entries]
+    items = [
+        Markup('<li><i class="swatch t-{}"></i>{}</li>').format(tone, text.visible(label))
+        for tone, label in entries
+    ]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
 
 
@@ -337,13 +405,17 @@ def _describe(drawn: Sequence[Series]) -> str:
     said = []
     for one in drawn:
         values = [y for _, y in one.points]
-        first, last, low, high = (text.number(value) for value in (values[0], values[-1], min(values), max(values)))
+        first, last, low, high = (
+            text.number(value) for value in (values[0], values[-1], min(values), max(values))
+        )
         said.append(f"{one.name}: {len(values)} points from {first} to {last}, lowest {low}, highest {high}")
     return "; ".join(said)
 
 
 def _no_data(title: str) -> Markup:
-    return Markup('<p class="no-data" role="img" aria-label="{0}: no data">no data</p>').format(text.visible(title))
+    return Markup('<p class="no-data" role="img" aria-label="{0}: no data">no data</p>').format(
+        text.visible(title)
+    )
 
 
 def _path(points: Sequence[Point]) -> str:

@@ -117,7 +117,12 @@ TOPICS = (
         "Loss by kind of row",
         "",
         "Each kind before it is weighed. One that stays where it began is drowned by the others: raise its weight.",
-        {"demonstration_loss": "demonstrations", "comparison_loss": "comparisons", "binary_loss": "thumbs", "rating_loss": "ratings"},
+        {
+            "demonstration_loss": "demonstrations",
+            "comparison_loss": "comparisons",
+            "binary_loss": "thumbs",
+            "rating_loss": "ratings",
+        },
     ),
     Topic(
         "Loss on demonstrations",
@@ -137,7 +142,12 @@ TOPICS = (
         "Hovers near zero; its size says little. Spikes together with clipping do.",
         {"policy_loss": "Policy loss"},
     ),
-    Topic("Value loss", "", "Should fall as the critic learns what answers are worth.", {"value_loss": "Value loss"}),
+    Topic(
+        "Value loss",
+        "",
+        "Should fall as the critic learns what answers are worth.",
+        {"value_loss": "Value loss"},
+    ),
     Topic(
         "Explained variance",
         "share",
@@ -178,7 +188,9 @@ TOPICS = (
 )
 
 
-def curves(rows: Sequence[Mapping[str, Any]], *, only: Sequence[str] | None = None, prefix: str = "") -> list[Markup]:
+def curves(
+    rows: Sequence[Mapping[str, Any]], *, only: Sequence[str] | None = None, prefix: str = ""
+) -> list[Markup]:
     """A chart for each topic that has numbers in `rows` (each with "step"), then for each unknown metric.
 
     `only` names one metric of each topic that is wanted, in the wanted order.
@@ -214,7 +226,11 @@ def _curve(topic: Topic, series: Mapping[str, list[charts.Point]], prefix: str) 
     present = {name: label for name, label in topic.metrics.items() if name in series}
     lines = [charts.Series(label, series[name]) for name, label in present.items()]
     # A topic of two of which one was logged still says which one it is.
-    title = prefix + (topic.title if len(present) == len(topic.metrics) else f"{topic.title}, {next(iter(present.values()))}")
+    title = prefix + (
+        topic.title
+        if len(present) == len(topic.metrics)
+        else f"{topic.title}, {next(iter(present.values()))}"
+    )
     return charts.line(lines, title=title, unit=topic.unit, note=topic.look_for)
 
 

@@ -13,7 +13,11 @@ from fairlead.report import charts, curves, page, text
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
-STAGES = (("base", "Base"), ("sft", "Fine-tuned"), ("aligned", "Aligned"))  # key in the summary -> name on the page
+STAGES = (
+    ("base", "Base"),
+    ("sft", "Fine-tuned"),
+    ("aligned", "Aligned"),
+)  # key in the summary -> name on the page
 PPO_CURVES = (
     "reward",
     "gold",
@@ -146,11 +150,17 @@ def headline(win_rate: Interval, judge: str) -> Headline:
     if win_rate.low > 0.5:
         return Headline(f"{judge} preferred the aligned model’s answer in ", figure, f" of {prompts}.")
     if win_rate.high < 0.5:
-        return Headline(f"{judge} preferred the fine-tuned model: the aligned one won only ", figure, f" of {prompts}.")
-    return Headline(f"{judge} showed no clear preference: the aligned model’s answer won ", figure, f" of {prompts}.")
+        return Headline(
+            f"{judge} preferred the fine-tuned model: the aligned one won only ", figure, f" of {prompts}."
+        )
+    return Headline(
+        f"{judge} showed no clear preference: the aligned model’s answer won ", figure, f" of {prompts}."
+    )
 
 
-def _figures(win_rate: Interval, gold: Mapping[str, Interval], accuracy: Interval, length_only: Interval) -> list[Figure]:
+def _figures(
+    win_rate: Interval, gold: Mapping[str, Interval], accuracy: Interval, length_only: Interval
+) -> list[Figure]:
     base, sft, aligned = gold["base"], gold["sft"], gold["aligned"]
     return [
         Figure(

@@ -89,7 +89,14 @@ def _tiles(metrics: Sequence[Mapping[str, Any]]) -> list[Tile]:
             values = curves.values(metrics, name)
             label = curves.title_of(name)
             remark = f"from {text.number(values[0])}" if len(values) > 1 else "one value"
-            tiles.append(Tile(label, text.number(values[-1]), remark, charts.sparkline(values, label=f"{label} over the run")))
+            tiles.append(
+                Tile(
+                    label,
+                    text.number(values[-1]),
+                    remark,
+                    charts.sparkline(values, label=f"{label} over the run"),
+                )
+            )
     return tiles[:MOST_TILES]
 
 
@@ -97,7 +104,9 @@ def _event_rows(events: Sequence[Mapping[str, Any]]) -> list[EventRow]:
     rows = []
     for event in events:
         details = ", ".join(
-            f"{key} {value}" for key, value in event.items() if key not in ("at", "event") and value is not None and value != ""
+            f"{key} {value}"
+            for key, value in event.items()
+            if key not in ("at", "event") and value is not None and value != ""
         )
         at = str(event.get("at", "")).replace("T", " ").replace("+00:00", " UTC")
         rows.append(EventRow(at, str(event.get("event", "")), details))

@@ -9,7 +9,9 @@ NARROW_SPACE = "\u202f"  # between a number and its unit; does not break
 MINUS = "\u2212"
 
 # What could hide or reorder text on the page: control characters, lone surrogates, direction overrides.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ufeff]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ufeff]"
+)
 
 
 def visible(text: str) -> str:
@@ -30,7 +32,13 @@ def number(value: float) -> str:
         digits, exponent = f"{value:.1e}".split("e")
         shown = f"{digits.removesuffix('.0')}e{int(exponent)}"
     else:
-        shown = f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}" if size >= 1 else f"{value:.3f}" if size >= 0.1 else f"{value:.3g}"
+        shown = (
+            f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}"
+            if size >= 1
+            else f"{value:.3f}"
+            if size >= 0.1
+            else f"{value:.3g}"
+        )
     return shown.replace("-", MINUS)
 
 
@@ -55,7 +63,9 @@ def percent_interval(interval: Interval) -> str:
 
 def percent_range(interval: Interval) -> str:
     """[79, 88], in per cent."""
-    low, high = (f"{end * 100:.0f}" if math.isfinite(end) else number(end) for end in (interval.low, interval.high))
+    low, high = (
+        f"{end * 100:.0f}" if math.isfinite(end) else number(end) for end in (interval.low, interval.high)
+    )
     return f"[{low}, {high}]".replace("-", MINUS)
 
 

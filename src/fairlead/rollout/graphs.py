@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
-from fairlead.model import trunk
+from fairlead.forward import decoder
 from fairlead.rollout.slots import Slots
 
 WIDTH = 256  # columns; finer steps are recorded more often, coarser ones read more that is masked
@@ -31,7 +31,7 @@ def decode(network: PreTrainedModel, slots: Slots, cache: Cache, current: Tensor
     """Write each slot's newest token into its cache and ask for the next.  [S] -> [S, V]"""
     output = network(
         input_ids=current[:, None],
-        attention_mask=trunk.as_read(network, slots.step_mask(width)),
+        attention_mask=decoder.as_read(network, slots.step_mask(width)),
         position_ids=slots.lengths[:, None],
         past_key_values=cache,
         use_cache=True,
@@ -40,7 +40,13 @@ def decode(network: PreTrainedModel, slots: Slots, cache: Cache, current: Tensor
     return logits[:, -1]
 
 
-def fixed(network: PreTrainedModel, slots: Slots, cache: Cache, *, record: Callable[[Callable[[], Tensor]], Callable[[], Tensor]]) -> Step:
+def fixed(
+    network: PreTrainedModel,
+    slots: Slots,
+    cache: Cache,
+    *,
+    record: Callable[[Callable[[], Tensor]], Callable[[], Tensor]],
+) -> Step:
     """Steps of few shapes, each given to `record` once; what it returns is called in the place of the step."""
     made: dict[tuple[int, ...], tuple[Tensor, Callable[[], Tensor]]] = {}
 

@@ -15,13 +15,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.core.errors import ModelError
 from fairlead.data.records import Message, Messages
-from fairlead.model import batch, load, lowbit
-from fairlead.model.encode import Encoded
+from fairlead.encoding import batching
+from fairlead.encoding.chat import Encoded
+from fairlead.examples.pairs import encode_prompts
+from fairlead.model import load, quantize
 from fairlead.model.policy import Policy
-from fairlead.model.rows import encode_prompts
-from fairlead.rollout.engine import sample
 from fairlead.rollout.records import Sampling
-from fairlead.rollout.rows import answered
+from fairlead.rollout.sampler import sample
+from fairlead.rollout.training_rows import answered
 
 TOLERANCE = 0.02  # nats a token: about what rounding a large model to 4 bits costs by itself
 LONGEST = 32  # tokens of an answer
@@ -50,7 +51,9 @@ class Gap:
     num_tokens: int
 
 
-def merge_adapter(folder: Path, prompts: Sequence[Messages], *, keep_rounding: bool = False, source: str = "prompts") -> tuple[Policy, Gap]:
+def merge_adapter(
+    folder: Path, prompts: Sequence[Messages], *, keep_rounding: bool = False, source: str = "prompts"
+) -> tuple[Policy, Gap]:
     """The adapter in `folder` merged into its base, in float32; raises ModelError where more than TOLERANCE would change.
 
     With `keep_rounding` it is merged into what 4 bits left of the base, which is exact.  At most MOST prompts are answered.
@@ -59,15 +62,21 @@ def merge_adapter(folder: Path, prompts: Sequence[Messages], *, keep_rounding: b
     trained = _policy(load.load_adapted(folder), tokenizer)  # type: ignore[arg-type]
     encoded = encode_prompts(trained, prompts[:MOST], max_new_tokens=LONGEST, source=source)
     settings = Sampling(max_new_tokens=LONGEST)
-    rollouts = sample(trained.network, encoded, settings, stop_ids=trained.stop_ids, pad_id=trained.pad_id, run_seed=0)
+    rollouts = sample(
+        trained.network, encoded, settings, stop_ids=trained.stop_ids, pad_id=trained.pad_id, run_seed=0
+    )
     rows = [answered(rollout) for rollout in rollouts]
     before = _distributions(trained, rows)
     del trained  # one network at a time
     merged = _policy(load.load_adapted(folder, rounded=keep_rounding).merge_and_unload(), tokenizer)
     after = _distributions(merged, rows)
-    gap = _gap(before, after, torch.tensor([token for r in rollouts for token in r.tokens], device=before.device))
+    gap = _gap(
+        before, after, torch.tensor([token for r in rollouts for token in r.tokens], device=before.device)
+    )
     if not gap.kl <= TOLERANCE:
-        raise ModelError(f"{folder}: {_refusal(gap, four_bits=lowbit.has_record(folder) and not keep_rounding)}")
+        raise ModelError(
+            f"{folder}: {_refusal(gap, four_bits=quantize.has_record(folder) and not keep_rounding)}"
+        )
     return merged, gap
 
 
@@ -81,7 +90,7 @@ def _distributions(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
     """Log-probabilities of every possible token where an answer's tokens stand.  [N, V]"""
     found = []
     for row in rows:  # one by one: all logits of a row exist for a moment
-        one = batch.collate([row], pad_id=policy.pad_id, device=policy.device)
+        one = batching.collate([row], pad_id=policy.pad_id, device=policy.device)
         found.append(policy.logits(one)[:, :-1][one.response_mask[:, 1:]].float().log_softmax(dim=-1))
     return torch.cat(found)
 
@@ -99,5 +108,8 @@ def _refusal(gap: Gap, *, four_bits: bool) -> str:
         f"tokens of its answers; their log-probabilities change by {gap.logp:.3f}), and at most {TOLERANCE} are accepted. "
     )
     if four_bits:
-        return found + "Its base had 4 bits while it was trained: add --keep-rounding to merge into what these left, or leave out --merge."
+        return (
+            found
+            + "Its base had 4 bits while it was trained: add --keep-rounding to merge into what these left, or leave out --merge."
+        )
     return found + "Its weights are too large for float32 to hold the sum. Leave out --merge."

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from fairlead.rollout.job import KEEP, Job
+from fairlead.rollout.in_flight import KEEP, Job
 
 
 def run(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) -> None:
@@ -45,7 +45,15 @@ def _batch(network: PreTrainedModel, job: Job, rows: list[int], pad_id: int) -> 
         mask[:, width] = 1
         width, positions = width + 1, positions[:, -1:] + 1
         # Not every kind of cache can drop rows.
-        if int(alive.sum()) <= KEEP * len(owner) and all(hasattr(layer, "batch_select_indices") for layer in cache.layers):
+        if int(alive.sum()) <= KEEP * len(owner) and all(
+            hasattr(layer, "batch_select_indices") for layer in cache.layers
+        ):
             kept = alive.nonzero().squeeze(1)
             cache.batch_select_indices(kept)
-            owner, tokens, positions, mask, alive = owner[kept], tokens[kept], positions[kept], mask[kept], alive[kept]
+            owner, tokens, positions, mask, alive = (
+                owner[kept],
+                tokens[kept],
+                positions[kept],
+                mask[kept],
+                alive[kept],
+            )

@@ -1,4 +1,4 @@
-"""What a sampled answer is worth: by a reward model, by a rule in Python, or by the pocket world's gold rule.  One number per answer."""
+"""What a sampled answer is worth: by a reward model, by a rule in Python, or by the toy world's gold rule.  One number per answer."""
 
 import math
 import re
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from fairlead.core.errors import ConfigError
 from fairlead.data.records import Message, Messages
-from fairlead.model.batch import FEW, collate, in_micro_batches
-from fairlead.model.check import check_paths
+from fairlead.encoding.batching import FEW, collate, in_micro_batches
+from fairlead.forward.backend import Precision
 from fairlead.model.ensemble import members_of
-from fairlead.model.heads import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
-from fairlead.model.paths import Precision
 from fairlead.model.policy import Policy
+from fairlead.model.reward_model import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
 from fairlead.ops.pooling import Pool, pooled
-from fairlead.rehearse import gold
+from fairlead.simulate import gold
 from fairlead.store.run import Run
+from fairlead.train.verify_backend import check_paths
 
 # A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
 Rule = Callable[[Messages, str, bool], float]
@@ -60,7 +60,9 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
 
 def from_rule(rule: Rule) -> Reward:
     def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
-        return torch.tensor([rule(*item) for item in zip(prompts, texts, finished, strict=True)], dtype=torch.float32)
+        return torch.tensor(
+            [rule(*item) for item in zip(prompts, texts, finished, strict=True)], dtype=torch.float32
+        )
 
     return score
 
@@ -75,22 +77,28 @@ def read_rule(path: Path) -> Rule:
     except (SyntaxError, *RULE_FAULTS) as error:
         raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}.") from error
     if not callable(found):
-        raise ConfigError(f"{path}: defines no function score(prompt, answer, finished). A rule needs one that returns a number.")
+        raise ConfigError(
+            f"{path}: defines no function score(prompt, answer, finished). A rule needs one that returns a number."
+        )
 
     def rule(prompt: Messages, answer: str, finished: bool) -> float:
         try:
             value = float(found(prompt, answer, finished))
         except RULE_FAULTS as error:
-            raise ConfigError(f"{path}: score failed on the answer {answer[:60]!r}: {type(error).__name__}: {error}.") from error
+            raise ConfigError(
+                f"{path}: score failed on the answer {answer[:60]!r}: {type(error).__name__}: {error}."
+            ) from error
         if not math.isfinite(value):
-            raise ConfigError(f"{path}: score returned {value} for the answer {answer[:60]!r}; a finite number is needed.")
+            raise ConfigError(
+                f"{path}: score returned {value} for the answer {answer[:60]!r}; a finite number is needed."
+            )
         return value
 
     return rule
 
 
 def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
-    """The pocket world's own rule, 0..1; raises DataError at a prompt that is not of that world."""
+    """The toy world's own rule, 0..1; raises DataError at a prompt that is not of that world."""
     return gold.judge(prompt[-1].content, answer, finished=finished).score
 
 
@@ -108,7 +116,11 @@ def open_reward(
     The members of an ensemble are pooled into one score (`ops/pooling.py: pooled`).
     """
     members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
-    return members[0] if len(members) == 1 else lambda *answers: pooled(each_score(members, *answers), pool=pool, penalty=pool_lambda)
+    return (
+        members[0]
+        if len(members) == 1
+        else lambda *answers: pooled(each_score(members, *answers), pool=pool, penalty=pool_lambda)
+    )
 
 
 def open_members(
@@ -124,7 +136,9 @@ def open_members(
     One that was trained as an adapter on the policy's base becomes one more adapter on the policy's network, called by `name`.
     """
     if is_rule(reference):
-        return [from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))]
+        return [
+            from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))
+        ]
     found = []
     for number, member in enumerate(members_of(reference)):
         if policy is not None and shares_trunk(policy, member):
@@ -136,7 +150,9 @@ def open_members(
     return found
 
 
-def each_score(members: Sequence[Reward], prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
+def each_score(
+    members: Sequence[Reward], prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]
+) -> Tensor:
     """What each member says of each answer.  [M, N]"""
     return torch.stack([member(prompts, texts, finished) for member in members])
 

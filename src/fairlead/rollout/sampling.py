@@ -11,7 +11,9 @@ from torch.nn import functional as F
 BLOCK = 128  # tokens that are added up before the cumulative sum runs over blocks
 
 
-def sampler_logps(logits: Tensor, *, temperature: float, top_k: int, top_p: float, min_p: float = 0.0) -> Tensor:
+def sampler_logps(
+    logits: Tensor, *, temperature: float, top_k: int, top_p: float, min_p: float = 0.0
+) -> Tensor:
     """Log-probabilities that tokens are drawn from: scaled, cut, renormalised.  [B, V] -> [B, V] float32
 
     top_k = 0, top_p = 1 and min_p = 0 cut nothing.  min_p keeps tokens with at least that share of the likeliest one's probability
@@ -24,10 +26,14 @@ def sampler_logps(logits: Tensor, *, temperature: float, top_k: int, top_p: floa
     if top_p < 1.0:
         ordered, index = scaled.sort(dim=-1, descending=True)
         probabilities = ordered.softmax(dim=-1)
-        before = probabilities.cumsum(dim=-1) - probabilities  # the mass above a token: the token that crosses top_p is kept
+        before = (
+            probabilities.cumsum(dim=-1) - probabilities
+        )  # the mass above a token: the token that crosses top_p is kept
         scaled = scaled.masked_fill((before >= top_p).gather(-1, index.argsort(dim=-1)), float("-inf"))
     if min_p > 0.0:
-        scaled = scaled.masked_fill(scaled < scaled.amax(dim=-1, keepdim=True) + torch.log(torch.tensor(min_p)), float("-inf"))
+        scaled = scaled.masked_fill(
+            scaled < scaled.amax(dim=-1, keepdim=True) + torch.log(torch.tensor(min_p)), float("-inf")
+        )
     return scaled.log_softmax(dim=-1)
 
 
@@ -55,7 +61,9 @@ def _invert(cumulative: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     # Rounding up must not pass the last entry that adds anything.
     target = torch.minimum(target, torch.nextafter(total, torch.zeros_like(total)))
     found = torch.searchsorted(cumulative, target[:, None], right=True)
-    before = torch.where(found > 0, cumulative.gather(1, (found - 1).clamp_min(0)), torch.zeros_like(cumulative[:, :1]))
+    before = torch.where(
+        found > 0, cumulative.gather(1, (found - 1).clamp_min(0)), torch.zeros_like(cumulative[:, :1])
+    )
     return found.squeeze(1), target - before.squeeze(1)
 
 

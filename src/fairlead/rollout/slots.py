@@ -42,7 +42,10 @@ class Slots:
 
     def addresses(self) -> tuple[int, ...]:
         """Where lengths and caches lie in memory."""
-        return (self.lengths.data_ptr(), *(part.data_ptr() for layer in self.layers for part in (layer.keys, layer.values)))
+        return (
+            self.lengths.data_ptr(),
+            *(part.data_ptr() for layer in self.layers for part in (layer.keys, layer.values)),
+        )
 
     def step_mask(self, width: int) -> Tensor:
         """What the token that is written next in each slot may look at: all before it, and itself.  [S, 1, 1, width]
@@ -57,7 +60,9 @@ class Slots:
     def fill(self, slots: Tensor, source: Tensor, prefilled: Cache, lengths: Tensor) -> None:
         """Give `slots` the prompts `source` of a cache that holds prompts, padded on the right.  [n], [n], cache, [n]"""
         for layer, prompt in zip(self.layers, prefilled.layers, strict=True):
-            assert isinstance(prompt, CacheLayerMixin) and prompt.keys is not None and prompt.values is not None
+            assert (
+                isinstance(prompt, CacheLayerMixin) and prompt.keys is not None and prompt.values is not None
+            )
             layer.fill(slots, prompt.keys[source], prompt.values[source])
         self.lengths[slots] = lengths
 
@@ -95,7 +100,9 @@ class _SlotLayer(CacheLayerMixin):
             self.keys = F.pad(self.keys, (0, 0, 0, extra))
             self.values = F.pad(self.values, (0, 0, 0, extra))
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         rows, lengths, width = self.slots.rows, self.slots.lengths, self.slots.width
         self.keys[rows, :, lengths] = key_states[:, :, 0].to(self.keys.dtype)
         self.values[rows, :, lengths] = value_states[:, :, 0].to(self.values.dtype)

@@ -20,12 +20,16 @@ RESAMPLES = 500
 
 class Agreement(NamedTuple):
     raw: Interval  # share of pairs of people who said the same of one unit; n is the number of clusters
-    alpha: Interval | None  # 1: always; 0: as often as by chance; None where all values are equal and chance explains everything
+    alpha: (
+        Interval | None
+    )  # 1: always; 0: as often as by chance; None where all values are equal and chance explains everything
     num_units: int
     num_pairs: int
 
 
-def agreement(units: Sequence[Sequence[float]], clusters: Sequence[Hashable], *, metric: Metric, seed: int = 0) -> Agreement | None:
+def agreement(
+    units: Sequence[Sequence[float]], clusters: Sequence[Hashable], *, metric: Metric, seed: int = 0
+) -> Agreement | None:
     """None where no unit has two values.
 
     Alpha = 1 - observed / expected disagreement (Krippendorff, Content Analysis, 2004, chapter 11); disagreement is 1 for different values
@@ -40,7 +44,9 @@ def agreement(units: Sequence[Sequence[float]], clusters: Sequence[Hashable], *,
     for row, (values, _) in enumerate(kept):
         for value in values:
             counts[row, place[value]] += 1
-    difference = numpy.subtract.outer(known, known) ** 2 if metric == "interval" else 1.0 - numpy.eye(len(known))
+    difference = (
+        numpy.subtract.outer(known, known) ** 2 if metric == "interval" else 1.0 - numpy.eye(len(known))
+    )
 
     size = counts.sum(axis=1)  # [units]
     pairs = size * (size - 1)  # ordered pairs of people
@@ -49,7 +55,9 @@ def agreement(units: Sequence[Sequence[float]], clusters: Sequence[Hashable], *,
 
     number = {cluster: k for k, cluster in enumerate(dict.fromkeys(cluster for _, cluster in kept))}
     of_unit = [number[cluster] for _, cluster in kept]
-    same, pairs, apart, counts = (_sums(part, of_unit, len(number)) for part in (same, pairs, apart, counts))  # [clusters, ...]
+    same, pairs, apart, counts = (
+        _sums(part, of_unit, len(number)) for part in (same, pairs, apart, counts)
+    )  # [clusters, ...]
     weights = _weights(len(number), seed)
     raw = (weights @ same) / (weights @ pairs)
     margins = weights @ counts  # [draws, values]
@@ -65,7 +73,9 @@ def agreement(units: Sequence[Sequence[float]], clusters: Sequence[Hashable], *,
     )
 
 
-def _sums(values: NDArray[numpy.float64], of_unit: Sequence[int], num_clusters: int) -> NDArray[numpy.float64]:
+def _sums(
+    values: NDArray[numpy.float64], of_unit: Sequence[int], num_clusters: int
+) -> NDArray[numpy.float64]:
     found = numpy.zeros((num_clusters, *values.shape[1:]))
     numpy.add.at(found, of_unit, values)
     return found

@@ -42,7 +42,9 @@ def position_only(train_first: Sequence[bool | None], held_out_first: Sequence[b
 def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, seed: int) -> Vector:
     """Logistic regression on the difference of word counts; its L2 strength is chosen on a fifth of the training pairs.  [held out]"""
     if len(train_pairs) < 2:
-        raise ValueError(f"{len(train_pairs)} training pairs: at least two are needed to choose the regularisation")
+        raise ValueError(
+            f"{len(train_pairs)} training pairs: at least two are needed to choose the regularisation"
+        )
     order = seeds.rng(seed, "bag of words").sample(range(len(train_pairs)), len(train_pairs))
     cut = max(1, len(train_pairs) // 5)
     trial = [train_pairs[index] for index in order[:cut]]
@@ -55,7 +57,9 @@ def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *,
 def majority(train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[Sequence[bool]]) -> Vector:
     """Give every step the more frequent label of the training steps.  [held-out steps], answer by answer"""
     usual = _usual([label for labels in train_labels for label in labels])
-    return numpy.array([label == usual for labels in held_out_labels for label in labels], dtype=numpy.float64)
+    return numpy.array(
+        [label == usual for labels in held_out_labels for label in labels], dtype=numpy.float64
+    )
 
 
 def by_place(train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[Sequence[bool]]) -> Vector:
@@ -67,7 +71,10 @@ def by_place(train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[S
     longest = max(len(labels) for labels in (*train_labels, *held_out_labels))
     known = [[labels[place] for labels in train_labels if place < len(labels)] for place in range(longest)]
     rule = [_usual(found) if found else usual for found in known]
-    return numpy.array([label == rule[place] for labels in held_out_labels for place, label in enumerate(labels)], dtype=numpy.float64)
+    return numpy.array(
+        [label == rule[place] for labels in held_out_labels for place, label in enumerate(labels)],
+        dtype=numpy.float64,
+    )
 
 
 def fit(features: sparse.csr_array, *, l2: float) -> Vector:
@@ -85,7 +92,9 @@ def fit(features: sparse.csr_array, *, l2: float) -> Vector:
 
     # Newton's method needs a dozen steps where L-BFGS needs hundreds: common words outweigh rare ones a thousand to one.
     start = numpy.zeros(features.shape[1])
-    found = optimize.minimize(objective, start, jac=True, hessp=curvature_along, method="Newton-CG", options={"xtol": 1e-6})
+    found = optimize.minimize(
+        objective, start, jac=True, hessp=curvature_along, method="Newton-CG", options={"xtol": 1e-6}
+    )
     return numpy.asarray(found.x, dtype=numpy.float64)
 
 
@@ -98,13 +107,18 @@ def word_differences(pairs: Sequence[Pair], vocabulary: dict[str, int]) -> spars
                 rows.append(row)
                 columns.append(vocabulary[word])
                 counts.append(float(count))
-    return sparse.csr_array((counts, (rows, columns)), shape=(len(pairs), len(vocabulary)), dtype=numpy.float64)
+    return sparse.csr_array(
+        (counts, (rows, columns)), shape=(len(pairs), len(vocabulary)), dtype=numpy.float64
+    )
 
 
 def vocabulary_of(pairs: Sequence[Pair]) -> dict[str, int]:
     """The words that tell at least two pairs apart, each with its column."""
     seen = Counter(word for pair in pairs for word in _count_difference(pair))
-    return {word: column for column, word in enumerate(sorted(w for w, n in seen.items() if n >= MIN_PAIRS_PER_WORD))}
+    return {
+        word: column
+        for column, word in enumerate(sorted(w for w, n in seen.items() if n >= MIN_PAIRS_PER_WORD))
+    }
 
 
 def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, l2: float) -> Vector:

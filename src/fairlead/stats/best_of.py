@@ -21,7 +21,9 @@ def expected(scores: Sequence[float], n: int, values: Sequence[float] | None = N
     total, rank = 0.0, 0
     for _, tied in groupby(sorted(range(len(scores)), key=lambda i: scores[i]), key=lambda i: scores[i]):
         group = list(tied)
-        subsets = math.comb(rank + len(group), n) - math.comb(rank, n)  # those whose best answer is in the group
+        subsets = math.comb(rank + len(group), n) - math.comb(
+            rank, n
+        )  # those whose best answer is in the group
         total += subsets / math.comb(len(scores), n) * sum(judged[i] for i in group) / len(group)
         rank += len(group)
     return total

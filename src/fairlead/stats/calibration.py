@@ -17,7 +17,10 @@ from fairlead.stats import interval
 
 Vector = NDArray[numpy.float64]
 
-MOST_BINS, FEWER_BINS = 15, 10  # the numbers of bins of the literature; the smaller one where 15 would hold few pairs each
+MOST_BINS, FEWER_BINS = (
+    15,
+    10,
+)  # the numbers of bins of the literature; the smaller one where 15 would hold few pairs each
 MIN_PER_BIN = 20
 SIMULATIONS = 500
 
@@ -63,7 +66,10 @@ def chance_error(chosen: Vector, clusters: Sequence[Hashable], *, seed: int) -> 
     place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
     at = numpy.array([place[cluster] for cluster in clusters])
     random = numpy.random.default_rng(seeds.derive(seed, "calibration"))
-    draws = [_error((random.random(len(place))[at] < confidence).astype(numpy.float64), confidence, parts) for _ in range(SIMULATIONS)]
+    draws = [
+        _error((random.random(len(place))[at] < confidence).astype(numpy.float64), confidence, parts)
+        for _ in range(SIMULATIONS)
+    ]
     return float(numpy.quantile(draws, 0.95))
 
 
@@ -81,7 +87,11 @@ def fit_temperature(margins: Sequence[float]) -> float | None:
     def slope(inverse: float) -> float:
         """Of the loss in 1 / T, in units of the typical margin; it rises, because the loss is convex."""
         z = array / typical
-        return float(-(z * special.expit(-inverse * z)).sum() - 0.5 * special.expit(-inverse) + 0.5 * special.expit(inverse))
+        return float(
+            -(z * special.expit(-inverse * z)).sum()
+            - 0.5 * special.expit(-inverse)
+            + 0.5 * special.expit(inverse)
+        )
 
     largest = 1.0
     while slope(largest) < 0:

@@ -66,7 +66,9 @@ def clustered_proportion(values: Sequence[float], clusters: Sequence[Hashable]) 
     together = num_clusters / (num_clusters - 1) * float((sums**2).sum())
     # Where all items agree nothing shows how much the items of a cluster depend on each other: each cluster then counts once.
     times_wider = max(1.0, together / as_if_alone) if as_if_alone > 0 else n / num_clusters
-    spread_known = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) / special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2))
+    spread_known = float(
+        special.stdtrit(n - 1, 0.5 + LEVEL / 2) / special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2)
+    )
     effective = n / times_wider * spread_known**2
     return _wilson(share, effective, n)
 
@@ -104,7 +106,9 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Interva
     nothing is bounded.
     """
     if len(numerators) != len(denominators):
-        raise ValueError(f"{len(numerators)} numerators over {len(denominators)} denominators: a ratio needs pairs")
+        raise ValueError(
+            f"{len(numerators)} numerators over {len(denominators)} denominators: a ratio needs pairs"
+        )
     above, below = _finite(numerators), _finite(denominators)
     n = len(above)
     if below.mean() == 0:
@@ -124,7 +128,11 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Interva
 
 
 def clustered_bootstrap(
-    statistic: Callable[[NDArray[numpy.int64]], float], clusters: Sequence[Hashable], *, seed: int, resamples: int = 1000
+    statistic: Callable[[NDArray[numpy.int64]], float],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int,
+    resamples: int = 1000,
 ) -> Interval:
     """Percentile bootstrap that draws whole clusters; `statistic` is told which items, some of them several times.
 
@@ -139,7 +147,8 @@ def clustered_bootstrap(
         return Interval(value, -math.inf, math.inf, len(clusters))
     random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
     draws = [
-        float(statistic(numpy.concatenate([groups[g] for g in random.integers(0, len(groups), len(groups))]))) for _ in range(resamples)
+        float(statistic(numpy.concatenate([groups[g] for g in random.integers(0, len(groups), len(groups))])))
+        for _ in range(resamples)
     ]
     kept = [draw for draw in draws if math.isfinite(draw)]
     if not kept:
@@ -149,7 +158,11 @@ def clustered_bootstrap(
 
 
 def bootstrap(
-    values: Sequence[float], statistic: Callable[[NDArray[numpy.float64]], float], *, seed: int, resamples: int = 2000
+    values: Sequence[float],
+    statistic: Callable[[NDArray[numpy.float64]], float],
+    *,
+    seed: int,
+    resamples: int = 2000,
 ) -> Interval:
     """Percentile bootstrap of any statistic of one sample.  Too narrow below about 20 values: prefer `mean` for means."""
     array = _finite(values)
@@ -186,7 +199,9 @@ def _rate_bound(wins: int, losses: int, n: int, z: float) -> float:
         a = 2 * n
         b = -wins - losses + (2 * n - wins + losses) * delta
         c = -losses * delta * (1 - delta)
-        lost = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)  # losing share that fits best under this delta
+        lost = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (
+            2 * a
+        )  # losing share that fits best under this delta
         return wins - losses - n * delta - z * math.sqrt(max(0.0, n * (2 * lost + delta * (1 - delta))))
 
     observed = (wins - losses) / n

@@ -79,7 +79,9 @@ def publish(
     with _only_publisher(folder.parent):
         files.remove_leftovers(folder.parent)
         if folder.exists():
-            raise ProjectError(f"{folder}: {kind}/{name} exists, and artifacts are never overwritten. Choose another name.")
+            raise ProjectError(
+                f"{folder}: {kind}/{name} exists, and artifacts are never overwritten. Choose another name."
+            )
         with files.atomic_folder(folder) as inside:
             fill(inside)
             assert not (inside / MANIFEST).exists(), "fill wrote a manifest.json; that name is the store's"
@@ -97,7 +99,9 @@ def publish(
                 files=digest.of_files(inside),
             )
             manifest = dataclasses.replace(manifest, digest=content_digest(manifest))
-            text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            text = (
+                json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            )
             files.write_text(inside / MANIFEST, text)
     return load(folder)
 
@@ -109,11 +113,15 @@ def load(folder: Path) -> Artifact:
         manifest = pydantic.TypeAdapter(Manifest).validate_python(json.loads(path.read_bytes()))
         content_digest(manifest)  # what has no canonical JSON (NaN, a lone surrogate) has no digest
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ProjectError(f"{folder}: is no artifact (it has no {MANIFEST}). Name an artifact, or remove that folder.") from error
+        raise ProjectError(
+            f"{folder}: is no artifact (it has no {MANIFEST}). Name an artifact, or remove that folder."
+        ) from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ProjectError(f"{path}: {where}: {first['msg']}. The manifest is not valid; make the artifact again.") from error
+        raise ProjectError(
+            f"{path}: {where}: {first['msg']}. The manifest is not valid; make the artifact again."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{path}: cannot be read as JSON: {error}. Make the artifact again.") from error
     if manifest.kind not in KINDS:
@@ -126,7 +134,9 @@ def load(folder: Path) -> Artifact:
 
 def find(project: Project, ref: str, kind: str | None = None) -> Artifact | None:
     """The one artifact that `ref` means: `name`, `kind/name`, a digest or its beginning, or a path to an artifact's folder."""
-    return only(ref, [artifact for artifact in find_all(project, ref) if kind in (None, artifact.manifest.kind)])
+    return only(
+        ref, [artifact for artifact in find_all(project, ref) if kind in (None, artifact.manifest.kind)]
+    )
 
 
 def find_all(project: Project, ref: str) -> list[Artifact]:
@@ -173,8 +183,16 @@ def verify(artifact: Artifact) -> list[str]:
     recorded, label = artifact.manifest.files, artifact.label
     present = {name: sha for name, sha in digest.of_files(artifact.folder).items() if name != MANIFEST}
     problems = [f"{label}: {name} is missing." for name in recorded if name not in present]
-    problems += [f"{label}: {name} was changed." for name in recorded if name in present and present[name] != recorded[name]]
-    problems += [f"{label}: {name} was added; the manifest does not name it." for name in present if name not in recorded]
+    problems += [
+        f"{label}: {name} was changed."
+        for name in recorded
+        if name in present and present[name] != recorded[name]
+    ]
+    problems += [
+        f"{label}: {name} was added; the manifest does not name it."
+        for name in present
+        if name not in recorded
+    ]
     if content_digest(artifact.manifest) != artifact.manifest.digest:
         problems.append(f"{label}: {MANIFEST} was changed; its digest is not that of its contents.")
     return problems
@@ -209,7 +227,13 @@ def _commit(source: Path) -> str | None:
     if not (source / ".git").exists():
         return None
     try:
-        asked = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        asked = subprocess.run(
+            ["git", "-C", str(source), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
     except (OSError, subprocess.SubprocessError):  # no git here, or no commit yet
         return None
     return asked.stdout.strip()
@@ -225,7 +249,9 @@ def _load_named(folder: Path) -> Artifact:
     """An artifact at its place in the project, whose manifest has to say the same kind and name as the folders."""
     artifact = load(folder)
     if artifact.label != f"{folder.parent.name}/{folder.name}":
-        raise ProjectError(f"{folder}: the manifest says that this is {artifact.label}. Move the folder back to that name.")
+        raise ProjectError(
+            f"{folder}: the manifest says that this is {artifact.label}. Move the folder back to that name."
+        )
     return artifact
 
 

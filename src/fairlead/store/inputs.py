@@ -48,13 +48,21 @@ def resolve(project: Project, field: str, mark: Ref, ref: str) -> Input | None:
         name = artifact.label if own else f"file:{artifact.folder.name}"
         return Input(ref, name, artifact.manifest.digest, artifact.folder, artifact)
     if found:
-        raise ProjectError(f"{field} = {ref!r}: is a {found[0].manifest.kind} ({found[0].label}), but a {mark.kind} is needed here.")
+        raise ProjectError(
+            f"{field} = {ref!r}: is a {found[0].manifest.kind} ({found[0].label}), but a {mark.kind} is needed here."
+        )
     path = _existing_path(project, ref)
     if path is not None:
         return _outside(project, ref, path)
-    if mark.kind == "model" and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", ref) and ref.split("/")[0] not in KINDS:
+    if (
+        mark.kind == "model"
+        and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", ref)
+        and ref.split("/")[0] not in KINDS
+    ):
         return Input(ref, f"hub:{ref}", f"hub:{ref}", None, None)
-    raise ProjectError(f"{field} = {ref!r}: there is no such {mark.kind} in the project, and no such path. {_hint(project, accepted, ref)}")
+    raise ProjectError(
+        f"{field} = {ref!r}: there is no such {mark.kind} in the project, and no such path. {_hint(project, accepted, ref)}"
+    )
 
 
 def _existing_path(project: Project, ref: str) -> Path | None:
@@ -77,4 +85,8 @@ def _hint(project: Project, accepted: tuple[str, ...], ref: str) -> str:
     near = difflib.get_close_matches(ref, [*names, *labels], n=1)
     if near:
         return f'Did you mean "{near[0]}"?'
-    return f"The project has: {', '.join(labels)}." if labels else f"The project has no {' and no '.join(accepted)} yet."
+    return (
+        f"The project has: {', '.join(labels)}."
+        if labels
+        else f"The project has no {' and no '.join(accepted)} yet."
+    )

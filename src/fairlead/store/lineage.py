@@ -31,12 +31,16 @@ def ancestors(project: Project, artifact: Artifact) -> Node:
     """The tree above `artifact`; something used twice appears twice, as the same nodes."""
     present, _ = artifacts.load_all(project)
     by_digest = _by_digest(present)
-    known: dict[str, tuple[Node, ...]] = {}  # the parents of each digest, so that a long history costs its length, not its paths
+    known: dict[
+        str, tuple[Node, ...]
+    ] = {}  # the parents of each digest, so that a long history costs its length, not its paths
 
     def parents(child: Artifact, below: tuple[str, ...]) -> tuple[Node, ...]:
         key = child.manifest.digest
         if key in below:  # only a manifest written by hand can say so
-            raise ProjectError(f"{child.label}: is its own ancestor, so a manifest was changed. See `fairlead lineage verify`.")
+            raise ProjectError(
+                f"{child.label}: is its own ancestor, so a manifest was changed. See `fairlead lineage verify`."
+            )
         if key not in known:
             known[key] = tuple(node(parent, (*below, key)) for parent in child.manifest.parents)
         return known[key]

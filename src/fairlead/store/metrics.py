@@ -20,7 +20,9 @@ def append(path: Path, step: int, values: Mapping[str, float]) -> None:
     for name, value in values.items():
         row[name] = value if isinstance(value, int) else float(value)
         if not math.isfinite(row[name]):
-            raise NonFiniteStep(f"step {step}: {name} is {row[name]}, which is not a number to log. Resume from the last checkpoint.")
+            raise NonFiniteStep(
+                f"step {step}: {name} is {row[name]}, which is not a number to log. Resume from the last checkpoint."
+            )
     with open(path, "ab") as file:
         file.write((jsonl.dumps(row) + "\n").encode("utf-8"))
 
@@ -32,9 +34,13 @@ def read(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{path}:{number}: not valid JSON: {error}. The file was changed by hand.") from error
+            raise DataError(
+                f"{path}:{number}: not valid JSON: {error}. The file was changed by hand."
+            ) from error
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise DataError(f"{path}:{number}: a row of metrics needs a whole number as its step. The file was changed by hand.")
+            raise DataError(
+                f"{path}:{number}: a row of metrics needs a whole number as its step. The file was changed by hand."
+            )
         rows.append(row)
     return rows
 
@@ -42,7 +48,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 def rewind(path: Path, step: int) -> None:
     """Keep, byte for byte, the rows up to and including `step`."""
     if path.exists():
-        kept = [line for line, row in zip(_finished_lines(path), read(path), strict=True) if row["step"] <= step]
+        kept = [
+            line for line, row in zip(_finished_lines(path), read(path), strict=True) if row["step"] <= step
+        ]
         _replace(path, kept)
 
 

@@ -103,7 +103,9 @@ def create(root: Path) -> Project:
 def open_at(root: Path) -> Project:
     found = settings(root).get("format", FORMAT)
     if found != FORMAT:
-        raise ProjectError(f"{root / MARKER}: format = {found!r}, but this Fairlead knows format {FORMAT}. Install a newer Fairlead.")
+        raise ProjectError(
+            f"{root / MARKER}: format = {found!r}, but this Fairlead knows format {FORMAT}. Install a newer Fairlead."
+        )
     return Project(root)
 
 
@@ -113,7 +115,9 @@ def settings(root: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(marker.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ProjectError(f"{root}: is not a project (it has no {MARKER}). Make it one with `fairlead init {root}`.") from error
+        raise ProjectError(
+            f"{root}: is not a project (it has no {MARKER}). Make it one with `fairlead init {root}`."
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"{marker}: cannot be read as TOML: {error}.") from error
 
@@ -124,4 +128,6 @@ def find(start: Path) -> Project:
     for folder in (start, *start.parents):
         if (folder / MARKER).is_file():
             return open_at(folder)
-    raise ProjectError(f"{start}: neither this folder nor one above it is a project. Make one here with `fairlead init .`.")
+    raise ProjectError(
+        f"{start}: neither this folder nor one above it is a project. Make one here with `fairlead init .`."
+    )

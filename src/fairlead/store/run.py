@@ -66,7 +66,9 @@ class Run:
         if wanted in present or len(present) == 1:
             return found.location / (wanted if wanted in present else present[0])
         listed = (
-            f"has {', '.join(present)}. Name the one that is meant: {field}={found.location / present[0]}" if present else "has no rows"
+            f"has {', '.join(present)}. Name the one that is meant: {field}={found.location / present[0]}"
+            if present
+            else "has no rows"
         )
         raise ProjectError(f"{field} = {found.ref!r}: {found.name} has no {wanted} to read; it {listed}.")
 
@@ -95,7 +97,10 @@ class Run:
 
     def event(self, kind: str, **details: Any) -> None:
         """Something to remember with its time; on the disk when this returns."""
-        jsonl.append(self.folder / "events.jsonl", {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details})
+        jsonl.append(
+            self.folder / "events.jsonl",
+            {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details},
+        )
 
     def warn(self, text: str) -> None:
         """Something that the user should know and that stops nothing: said once on the terminal, and remembered."""
@@ -120,7 +125,13 @@ class Run:
             os.rename(folder, dead)
             shutil.rmtree(dead)
 
-    def publish(self, fill: Callable[[Path], None], *, metrics: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Artifact:
+    def publish(
+        self,
+        fill: Callable[[Path], None],
+        *,
+        metrics: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+    ) -> Artifact:
         """Make the artifact that this run is for, with its inputs as parents."""
         self.finished = artifacts.publish(
             self.project,
@@ -138,7 +149,9 @@ class Run:
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
         folders = (self.folder / "checkpoints").glob("step-*")
-        return sorted((int(folder.name[5:]), folder) for folder in folders if re.fullmatch(r"step-\d+", folder.name))
+        return sorted(
+            (int(folder.name[5:]), folder) for folder in folders if re.fullmatch(r"step-\d+", folder.name)
+        )
 
 
 @contextmanager
@@ -151,19 +164,31 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
     resolved = configs.resolved(config)
     found = {field: resolve(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()}
     inputs = {field: one for field, one in found.items() if one is not None}
-    asked = {"recipe": recipe, "config": resolved, "inputs": {field: one.digest for field, one in inputs.items()}}
+    asked = {
+        "recipe": recipe,
+        "config": resolved,
+        "inputs": {field: one.digest for field, one in inputs.items()},
+    }
     id = f"{recipe}-{name}-{digest.short(digest.of_json(asked))}"
     folder = project.runs / id
     _made_before(project, kind, name, id)  # before a folder is made for a run that may not be
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), stop_on_interrupt() as stop:
         finished = _made_before(project, kind, name, id)
-        run = Run(id, folder, project, recipe, kind, name, resolved, config.seed, inputs, stop, quiet, finished)
+        run = Run(
+            id, folder, project, recipe, kind, name, resolved, config.seed, inputs, stop, quiet, finished
+        )
         _clear_up(run)
         if not (folder / "config.json").exists():
-            named = {field: {"ref": one.ref, "name": one.name, "digest": one.digest} for field, one in inputs.items()}
+            named = {
+                field: {"ref": one.ref, "name": one.name, "digest": one.digest}
+                for field, one in inputs.items()
+            }
             written = {"recipe": recipe, "config": resolved, "inputs": named, "code": artifacts.code()}
-            files.write_text(folder / "config.json", json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+            files.write_text(
+                folder / "config.json",
+                json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            )
         if finished is None:
             latest = run.latest_checkpoint()
             run.event("opened", checkpoint=latest[0] if latest else None, **artifacts.code())
@@ -172,14 +197,26 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
 
 def find_run(project: Project, ref: str) -> Path:
     """The folder of the run that `ref` means: its id, the name of what it made, or the beginning of its id."""
-    ids = sorted(folder.name for folder in project.runs.iterdir() if folder.is_dir()) if project.runs.is_dir() else []
+    ids = (
+        sorted(folder.name for folder in project.runs.iterdir() if folder.is_dir())
+        if project.runs.is_dir()
+        else []
+    )
     made = {artifact.manifest.run for artifact in artifacts.find_all(project, ref)}
-    candidates = [id for id in ids if id == ref] or [id for id in ids if id in made] or [id for id in ids if ref and id.startswith(ref)]
+    candidates = (
+        [id for id in ids if id == ref]
+        or [id for id in ids if id in made]
+        or [id for id in ids if ref and id.startswith(ref)]
+    )
     if len(candidates) > 1:
-        raise ProjectError(f"{ref!r} is ambiguous: it could be the run {', '.join(candidates)}. Write more of the id.")
+        raise ProjectError(
+            f"{ref!r} is ambiguous: it could be the run {', '.join(candidates)}. Write more of the id."
+        )
     if not candidates:
         known = f"The project has: {', '.join(ids)}." if ids else "The project has no run yet."
-        raise ProjectError(f"{ref!r}: no run has this id, and no artifact of this name was made by a run. {known}")
+        raise ProjectError(
+            f"{ref!r}: no run has this id, and no artifact of this name was made by a run. {known}"
+        )
     return project.runs / candidates[0]
 
 
@@ -214,5 +251,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ProjectError(f"{folder}: another process is working on this run. Wait for it to end, or stop it.") from error
+            raise ProjectError(
+                f"{folder}: another process is working on this run. Wait for it to end, or stop it."
+            ) from error
         yield

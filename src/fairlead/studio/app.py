@@ -13,11 +13,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
-from fairlead.labels import chores, jobs, schema
+from fairlead.labels import job_handlers, jobs, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.store.project import Project
 from fairlead.studio import auth, errors, html, limits, permissions
-from fairlead.studio.answerers import Answerers
 from fairlead.studio.api import campaigns as campaigns_api
 from fairlead.studio.api import chat as chat_api
 from fairlead.studio.api import dashboard as dashboard_api
@@ -29,6 +28,8 @@ from fairlead.studio.api import me as me_api
 from fairlead.studio.api import people as people_api
 from fairlead.studio.api import runs as runs_api
 from fairlead.studio.api import snapshots as snapshots_api
+from fairlead.studio.chat_backends import Answerers
+from fairlead.studio.chat_streams import Talks
 from fairlead.studio.figures import Board
 from fairlead.studio.headers import SafeHeaders
 from fairlead.studio.limits import BodyLimit, Limiter
@@ -43,7 +44,6 @@ from fairlead.studio.pages import snapshots as snapshots_pages
 from fairlead.studio.pages import wizard as wizard_pages
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Clock
-from fairlead.studio.talks import Talks
 
 API = "/api/v1"
 API_ROUTERS = (
@@ -79,7 +79,12 @@ class Studio(FastAPI):
 
 
 def create_app(
-    settings: Settings, database: Database | None = None, clock: Clock = now, *, more: Sequence[APIRouter] = (), demo: bool = False
+    settings: Settings,
+    database: Database | None = None,
+    clock: Clock = now,
+    *,
+    more: Sequence[APIRouter] = (),
+    demo: bool = False,
 ) -> FastAPI:
     """A database that is given is the caller's to bring up to date and to close.
 
@@ -90,7 +95,9 @@ def create_app(
         schema.upgrade(opened)
 
     live = Live(opened)
-    worker = jobs.Worker(opened, chores.handlers(Project(settings.project))) if settings.project else None
+    worker = (
+        jobs.Worker(opened, job_handlers.handlers(Project(settings.project))) if settings.project else None
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -119,7 +126,9 @@ def create_app(
     app.state.templates = html.environment()
     app.state.board = Board(opened, clock)
     app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
-    app.state.wrong_clients = Limiter(limit=40, per_s=900)  # of one address on the network: passwords and links
+    app.state.wrong_clients = Limiter(
+        limit=40, per_s=900
+    )  # of one address on the network: passwords and links
     permissions.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *more))
     for router in API_ROUTERS:
         app.include_router(router, prefix=API, responses=errors.ANSWERS)

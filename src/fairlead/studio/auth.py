@@ -34,8 +34,12 @@ COOKIE = "fairlead_session"
 SAFE = ("GET", "HEAD", "OPTIONS")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token from the page /me; it begins with flt_.")
-_cookie = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="session", description="A browser that has logged in.")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="token", description="A token from the page /me; it begins with flt_."
+)
+_cookie = APIKeyCookie(
+    name=COOKIE, auto_error=False, scheme_name="session", description="A browser that has logged in."
+)
 
 
 class NotSignedIn(StudioError):
@@ -113,7 +117,11 @@ def viewer(
 def again(one: Viewer, database: Database, at: str) -> Viewer | None:
     """The same as things stand now, for what lasts longer than a request; None when the session or the token has ended."""
     try:
-        return _by_cookie(database, one.secret, at) if one.scopes is None else _by_token(database, one.secret, at)
+        return (
+            _by_cookie(database, one.secret, at)
+            if one.scopes is None
+            else _by_token(database, one.secret, at)
+        )
     except NotSignedIn:
         return None
 
@@ -124,7 +132,11 @@ def is_lead(scope: Scope) -> bool:
     database, at = request.app.state.database, request.app.state.clock()
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     try:
-        found = _by_token(database, secret, at) if kind.lower() == "bearer" else _by_cookie(database, request.cookies.get(COOKIE, ""), at)
+        found = (
+            _by_token(database, secret, at)
+            if kind.lower() == "bearer"
+            else _by_cookie(database, request.cookies.get(COOKIE, ""), at)
+        )
     except NotSignedIn:
         return False
     return found is not None and found.may("lead")
@@ -178,7 +190,9 @@ def same_origin(request: Request) -> bool:
         return True
     settings: Settings = request.app.state.settings
     asked = urlsplit(origin).netloc
-    return asked == request.url.netloc or (settings.public_url is not None and asked == urlsplit(settings.origin).netloc)
+    return asked == request.url.netloc or (
+        settings.public_url is not None and asked == urlsplit(settings.origin).netloc
+    )
 
 
 def csrf_of(secret: str) -> str:
@@ -187,7 +201,13 @@ def csrf_of(secret: str) -> str:
 
 def sign_in(response: Response, settings: Settings, secret: str) -> None:
     response.set_cookie(
-        COOKIE, secret, max_age=settings.session_days * 86_400, path="/", secure=settings.secure, httponly=True, samesite="lax"
+        COOKIE,
+        secret,
+        max_age=settings.session_days * 86_400,
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="lax",
     )
 
 
@@ -221,7 +241,11 @@ def _by_token(database: Database, secret: str, at: str) -> Viewer:
     return found
 
 
-def _viewer(connection: Connection, person_id: int, ends_at: str, scopes: frozenset[str] | None, secret: str) -> Viewer:
+def _viewer(
+    connection: Connection, person_id: int, ends_at: str, scopes: frozenset[str] | None, secret: str
+) -> Viewer:
     one, memberships = people.by_id(connection, person_id), people.memberships(connection, person_id)
     csrf = csrf_of(secret) if scopes is None else ""
-    return Viewer(person_id, one.rater, one.name, one.role, memberships, one.preferences, scopes, csrf, secret, ends_at)
+    return Viewer(
+        person_id, one.rater, one.name, one.role, memberships, one.preferences, scopes, csrf, secret, ends_at
+    )

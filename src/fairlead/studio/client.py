@@ -118,14 +118,19 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._http = httpx.Client(
-            base_url=f"{url.rstrip('/')}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, transport=transport
+            base_url=f"{url.rstrip('/')}/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=timeout_s,
+            transport=transport,
         )
         self._sleep = sleep
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -142,7 +147,9 @@ class Client:
 
     def create_campaign(self, name: str, kind: str, **settings: Any) -> Campaign:
         """A draft.  Settings: overlap, audience, pay_per_hour, currency, lease_s, aspects, chips, points, guidelines."""
-        return _made(Campaign, self._send("POST", "/campaigns", json={"name": name, "kind": kind, **settings}))
+        return _made(
+            Campaign, self._send("POST", "/campaigns", json={"name": name, "kind": kind, **settings})
+        )
 
     def set_state(self, slug: str, state: str) -> Campaign:
         """open, paused or closed."""
@@ -162,7 +169,9 @@ class Client:
 
     def snapshot(self, slug: str, name: str, **filters: Any) -> Snapshot:
         """Freezes what stands, and waits until it is made.  Filters: ties, min_margin, by_item, raters, since and so on."""
-        job = _made(Job, self._send("POST", f"{_at(slug)}/snapshots", json={"name": name, "filters": filters}))
+        job = _made(
+            Job, self._send("POST", f"{_at(slug)}/snapshots", json={"name": name, "filters": filters})
+        )
         self.wait(slug, job)
         return _made(Snapshot, self._get(f"{_at(slug)}/snapshots/{quote(name, safe='')}"))
 
@@ -220,7 +229,9 @@ class Client:
         """A judgement, in letters as shown; for the same task again it replaces the last one.  See docs/studio-api.md for values."""
         body = {"value": dict(value), "reasons": list(reasons), "note": note, "active_ms": active_ms}
         headers = {"Idempotency-Key": key or secrets.token_urlsafe(18)}
-        return _made(Kept, self._send("POST", f"{_task(slug, task)}/judgement", json=body, headers=headers, again=True))
+        return _made(
+            Kept, self._send("POST", f"{_task(slug, task)}/judgement", json=body, headers=headers, again=True)
+        )
 
     def skip(self, slug: str, task: Task | str, reason: str, note: str = "") -> None:
         self._send("POST", f"{_task(slug, task)}/skip", json={"reason": reason, "note": note})
@@ -243,7 +254,9 @@ class Client:
         while True:
             try:
                 timeout = httpx.Timeout(self._http.timeout.connect, read=SILENT_S)
-                with self._http.stream("GET", "/events", params={**query, "after": after}, timeout=timeout) as answer:
+                with self._http.stream(
+                    "GET", "/events", params={**query, "after": after}, timeout=timeout
+                ) as answer:
                     _check(answer)
                     for line in answer.iter_lines():
                         failures = 0
@@ -253,7 +266,9 @@ class Client:
                             after = event.seq
                             yield event
                         elif name == "id":
-                            after = max(after, int(said) - 1)  # the event of this number comes next, if at all
+                            after = max(
+                                after, int(said) - 1
+                            )  # the event of this number comes next, if at all
             except (httpx.TransportError, _Busy) as error:
                 failures += 1
                 if failures >= ATTEMPTS:
@@ -280,11 +295,17 @@ class Client:
             wait = _pause(attempt)
             try:
                 return ask()
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:  # it was never sent
+            except (
+                httpx.ConnectError,
+                httpx.ConnectTimeout,
+                httpx.PoolTimeout,
+            ) as error:  # it was never sent
                 last: Exception = error
             except httpx.TransportError as error:
                 if not again:
-                    raise Unreachable(f"the studio did not answer, and it is not known whether it was done: {error}") from error
+                    raise Unreachable(
+                        f"the studio did not answer, and it is not known whether it was done: {error}"
+                    ) from error
                 last = error
             except _Busy as error:
                 if not again and error.status != 429:
@@ -333,4 +354,7 @@ def _task(slug: str, task: Task | str) -> str:
 
 def _pause(attempt: int) -> float:
     """Longer each time, and not the same for all who wait."""
-    return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (max(attempt, 1) - 1)) * (0.75 + secrets.randbelow(500) / 1000))
+    return float(
+        min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (max(attempt, 1) - 1))
+        * (0.75 + secrets.randbelow(500) / 1000)
+    )

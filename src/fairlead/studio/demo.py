@@ -1,7 +1,7 @@
-"""The demo: campaigns of every kind over the pocket world, and simulated colleagues who label while you look.
+"""The demo: campaigns of every kind over the toy world, and simulated colleagues who label while you look.
 
     folder = demo.prepare(given_folder_or_none)                  a project; a temporary one without a folder
-    with demo.pocket_endpoint(folder):                           two models of the pocket world for the live chat, without torch
+    with demo.toy_endpoint(folder):                           two models of the toy world for the live chat, without torch
         made = demo.populate(database)                           campaigns, people, a link; what is there already stays
         # when the server can be reached:
         with demo.colleagues(settings.origin, made):             until the block ends
@@ -26,26 +26,26 @@ from sqlalchemy import Connection
 
 from fairlead.core import files, seed
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, chats, items, judgements, people, tasks
+from fairlead.labels import access, assignments, campaigns, chats, items, judgements, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database, now
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.people import Person
-from fairlead.rehearse import raters, world
-from fairlead.rehearse.world import Manner
+from fairlead.simulate import raters, world
+from fairlead.simulate.world import Manner
 from fairlead.store import project as projects
-from fairlead.studio import colleague
+from fairlead.studio import simulated_labeller
 from fairlead.studio.demo_texts import TEXTS, Text
 
 SEED = 20
 NEWCOMER = "You"
-MODELS: dict[str, Manner] = {"pocket-base": world.WILD, "pocket-tuned": world.CAREFUL}
+MODELS: dict[str, Manner] = {"toy-base": world.WILD, "toy-tuned": world.CAREFUL}
 BEFORE = 40  # comparisons that colleagues made before you came
 WORD_S = 0.05  # between two words of a live answer
-ENDPOINT = "pocket"
+ENDPOINT = "toy"
 
-# Two pairs that show what answers can look like; the pocket world speaks in plain sentences.
+# Two pairs that show what answers can look like; the toy world speaks in plain sentences.
 SHOWN: tuple[tuple[str, str, str], ...] = (
     (
         "How do I find the roots of $x^2 - 5x + 6 = 0$?",
@@ -84,7 +84,10 @@ def populate(database: Database) -> Populated:
     with database.write() as connection:
         known = {one.name: one for one in people.every(connection)}
         you = known.get(NEWCOMER) or people.add(connection, name=NEWCOMER, role="owner")
-        panel = {rater.name: known.get(rater.name) or people.add(connection, name=rater.name, by=you.rater) for rater in raters.PANEL}
+        panel = {
+            rater.name: known.get(rater.name) or people.add(connection, name=rater.name, by=you.rater)
+            for rater in raters.PANEL
+        }
         there = {one.name for one in campaigns.every(connection)}
         for text in TEXTS:
             if text.name not in there:
@@ -93,7 +96,9 @@ def populate(database: Database) -> Populated:
         for name, one in panel.items():
             for old in access.tokens(connection, one):
                 access.revoke_token(connection, one, old.id)
-            tokens[name] = access.make_token(connection, one, name="simulated colleague", scopes=("read", "label"), days=1, at=at)[1]
+            tokens[name] = access.make_token(
+                connection, one, name="simulated colleague", scopes=("read", "label"), days=1, at=at
+            )[1]
         _, secret = access.make_invite(connection, role=None, person_id=you.id, days=1, by=you.rater, at=at)
     return Populated(f"/join/{secret}", tokens)
 
@@ -104,9 +109,16 @@ def colleagues(origin: str, made: Populated, *, hurry: float = 1.0) -> Iterator[
     stop = threading.Event()
     threads = []
     for n, rater in enumerate(raters.PANEL):
-        one = colleague.Colleague(origin, made.tokens[rater.name], rater, seed.rng(SEED, "colleague", rater.name, n), stop, hurry)
+        one = simulated_labeller.Colleague(
+            origin, made.tokens[rater.name], rater, seed.rng(SEED, "colleague", rater.name, n), stop, hurry
+        )
         threads.append(
-            threading.Thread(target=one.work, args=([text.kind for text in TEXTS],), daemon=True, name=f"colleague {rater.name}")
+            threading.Thread(
+                target=one.work,
+                args=([text.kind for text in TEXTS],),
+                daemon=True,
+                name=f"colleague {rater.name}",
+            )
         )
     for thread in threads:
         thread.start()
@@ -128,7 +140,10 @@ def _make(connection: Connection, text: Text, you: Person, panel: dict[str, Pers
     )  # fmt: skip
     items.add(connection, made, [*_shown(text), *_items(text)], by=you.rater)
     if text.kind == "chat":
-        chosen = [Answerer(f"endpoint:{ENDPOINT}/{name}", {"temperature": 1.0, "max_tokens": 200}) for name in MODELS]
+        chosen = [
+            Answerer(f"endpoint:{ENDPOINT}/{name}", {"temperature": 1.0, "max_tokens": 200})
+            for name in MODELS
+        ]
         chats.set_answerers(connection, made, chosen, by=you.rater)
     for one in panel.values():
         people.join(connection, one, made.id, "labeller", by=you.rater)
@@ -143,7 +158,12 @@ def _shown(text: Text) -> list[NewItem]:
     if text.kind != "pairwise":
         return []
     return [
-        NewItem((Message("user", prompt),), (_answer(first, "pocket-base"), _answer(second, "pocket-tuned")), tags=("shown",), priority=50)
+        NewItem(
+            (Message("user", prompt),),
+            (_answer(first, "toy-base"), _answer(second, "toy-tuned")),
+            tags=("shown",),
+            priority=50,
+        )
         for prompt, first, second in SHOWN
     ]
 
@@ -155,12 +175,17 @@ def _items(text: Text) -> Iterator[NewItem]:
         if text.kind == "conversation":
             turns = [*prompt, Message("assistant", world.answer(task, world.WILD, rng))]
             other = world.draw_task(rng)
-            turns += [Message("user", other.prompt), Message("assistant", world.answer(other, world.CAREFUL, rng))]
+            turns += [
+                Message("user", other.prompt),
+                Message("assistant", world.answer(other, world.CAREFUL, rng)),
+            ]
             yield NewItem(tuple(turns), tags=tags)
         elif text.kind in ("demonstration", "chat"):
             yield NewItem(prompt, tags=tags)
         else:
-            yield NewItem(prompt, tuple(_answers(task, {"pairwise": 2, "ranking": 4}.get(text.kind, 1), rng)), tags=tags)
+            yield NewItem(
+                prompt, tuple(_answers(task, {"pairwise": 2, "ranking": 4}.get(text.kind, 1), rng)), tags=tags
+            )
 
 
 def _answers(task: world.Task, count: int, rng: Random) -> list[Answer]:
@@ -185,10 +210,10 @@ def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) ->
     for n in range(BEFORE):
         rater = raters.PANEL[n % len(raters.PANEL)]
         at = begun + timedelta(seconds=n * 7000 / BEFORE)
-        [task] = tasks.lease(connection, made, panel[rater.name].rater, at=at)
+        [task] = assignments.lease(connection, made, panel[rater.name].rater, at=at)
         seconds = rng.uniform(12, 55)
         texts = [task.item.answers[candidate].messages[0].content for candidate in task.order]
-        value, reasons = colleague.compared(rater, task.item.prompt[-1].content, texts, rng)
+        value, reasons = simulated_labeller.compared(rater, task.item.prompt[-1].content, texts, rng)
         judgements.submit(
             connection, task.token, task.rater, key=f"before-{n:04}", value=value, reasons=reasons, active_ms=round(seconds * 1000),
             at=at + timedelta(seconds=seconds),
@@ -199,15 +224,15 @@ def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) ->
 
 
 @contextmanager
-def pocket_endpoint(folder: Path) -> Iterator[str]:
+def toy_endpoint(folder: Path) -> Iterator[str]:
     """An OpenAI-compatible server on a free port, which the project's fairlead.toml names; gives its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Pocket)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _ToyModels)
     server.daemon_threads = True
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     marker = folder / projects.MARKER
     kept = marker.read_text("utf-8").split(_TABLE)[0].rstrip()
     files.write_text(marker, f'{kept}\n\n{_TABLE}\nurl = "{url}"\n')
-    thread = threading.Thread(target=server.serve_forever, daemon=True, name="pocket models")
+    thread = threading.Thread(target=server.serve_forever, daemon=True, name="toy models")
     thread.start()
     try:
         yield url
@@ -222,7 +247,7 @@ LOST = "I live in a very small world and did not understand. Try: {prompt}"
 
 
 def reply(model: str, message: str, number: int) -> str:
-    """What a model of the pocket world says to a message."""
+    """What a model of the toy world says to a message."""
     rng = seed.rng(SEED, "reply", model, message, number)
     task = world.understand(message)
     if task is None:
@@ -231,14 +256,16 @@ def reply(model: str, message: str, number: int) -> str:
     return world.answer(task, replace(manner, flourish=min(1.0, manner.flourish * 2)), rng)
 
 
-class _Pocket(BaseHTTPRequestHandler):
+class _ToyModels(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         wait = threading.Event()
-        for word in reply(str(asked["model"]), str(asked["messages"][-1]["content"]), int(asked.get("seed", 0))).split(" "):
+        for word in reply(
+            str(asked["model"]), str(asked["messages"][-1]["content"]), int(asked.get("seed", 0))
+        ).split(" "):
             self._say({"choices": [{"delta": {"content": word + " "}, "finish_reason": None}]})
             wait.wait(WORD_S)
         self._say({"choices": [{"delta": {}, "finish_reason": "stop"}]})

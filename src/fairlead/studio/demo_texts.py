@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairlead.labels.kinds import Kind
+from fairlead.labels.task_kinds import Kind
 
 
 @dataclass(frozen=True)

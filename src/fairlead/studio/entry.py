@@ -83,7 +83,9 @@ def join(
             return access.start_session(connection, one, days=days, at=at)
         if viewer is not None:
             known = people.by_id(connection, viewer.person)
-        one = known or people.add(connection, name=name, email=email or None, password=chosen, subject=subject)
+        one = known or people.add(
+            connection, name=name, email=email or None, password=chosen, subject=subject
+        )
         by = found.made_by if found.made_by.startswith("r-") else one.rater
         if found.campaign_id is not None and found.role is not None:
             people.join(connection, one, found.campaign_id, found.role, by=by)
@@ -98,7 +100,9 @@ def client_of(request: Request) -> str:
 
 def _check_somebody_new(asked: Invite, email: str, password: str, subject: str | None) -> None:
     if asked.role == "owner" and subject is None and not (email.strip() and password):
-        raise Invalid({"email" if not email.strip() else "password": "is needed: an owner has to be able to come back"})
+        raise Invalid(
+            {"email" if not email.strip() else "password": "is needed: an owner has to be able to come back"}
+        )
     if password and not email.strip():
         raise Invalid({"email": "is needed to log in with a password"})
     if email.strip() and not password and subject is None:

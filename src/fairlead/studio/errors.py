@@ -37,7 +37,8 @@ class ErrorBody(BaseModel):
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in (400, 401, 403, 404, 409, 413, 422, 429)
+    status: {"model": ErrorBody, "description": HTTPStatus(status).phrase}
+    for status in (400, 401, 403, 404, 409, 413, 422, 429)
 }
 
 
@@ -59,25 +60,42 @@ def _known(request: Request, error: Exception) -> Response:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     code = "out_of_date" if isinstance(error, OutOfDate) else None
-    return _answer(request, status, str(error), field=getattr(error, "field", None), fields=fields, code=code, headers=headers)
+    return _answer(
+        request,
+        status,
+        str(error),
+        field=getattr(error, "field", None),
+        fields=fields,
+        code=code,
+        headers=headers,
+    )
 
 
 def _wrong_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = {".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]): str(one["msg"]) for one in error.errors()}
+    problems = {
+        ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]): str(one["msg"])
+        for one in error.errors()
+    }
     message = "; ".join(f"{name}: {why}" for name, why in problems.items())
     return _answer(request, 422, message, field=next(iter(problems), None), fields=problems)
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = {404: "there is no such page.", 405: "that cannot be done here."}.get(error.status_code, str(error.detail))
+    message = {404: "there is no such page.", 405: "that cannot be done here."}.get(
+        error.status_code, str(error.detail)
+    )
     return _answer(request, error.status_code, message, headers=error.headers or {})
 
 
 def _bug(request: Request, error: Exception) -> Response:
     """The server's log has the traceback, which says nothing of what people sent."""
-    return _answer(request, 500, "something went wrong in the studio, and was written to its log. Nothing that you sent was half kept.")
+    return _answer(
+        request,
+        500,
+        "something went wrong in the studio, and was written to its log. Nothing that you sent was half kept.",
+    )
 
 
 def _answer(
@@ -93,8 +111,17 @@ def _answer(
     if _is_api(request):
         body = ErrorBody(error=Error(message=message, field=field, fields=dict(fields or {}), code=code))
         return JSONResponse(body.model_dump(exclude_defaults=True), status, headers=headers)
-    title = {401: "Log in first", 403: "Not for you", 404: "Not found", 429: "A moment, please"}.get(status, HTTPStatus(status).phrase)
-    return html.page(request, "error.html", status=status, headers=headers, title=title, message=message[:1].upper() + message[1:])
+    title = {401: "Log in first", 403: "Not for you", 404: "Not found", 429: "A moment, please"}.get(
+        status, HTTPStatus(status).phrase
+    )
+    return html.page(
+        request,
+        "error.html",
+        status=status,
+        headers=headers,
+        title=title,
+        message=message[:1].upper() + message[1:],
+    )
 
 
 def _is_api(request: Request) -> bool:

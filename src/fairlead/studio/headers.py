@@ -46,7 +46,9 @@ class SafeHeaders:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 # Own files are asked for again and answered with 304; what people see is kept nowhere.
-                headers.setdefault("Cache-Control", "no-cache" if scope["path"].startswith(STATIC) else "no-store")
+                headers.setdefault(
+                    "Cache-Control", "no-cache" if scope["path"].startswith(STATIC) else "no-store"
+                )
                 if self._https:
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)
@@ -55,7 +57,13 @@ class SafeHeaders:
             await self._app(scope, receive, with_headers)
         finally:
             if not scope["path"].startswith(STATIC):
-                log.info("%s %s %s %.0f ms", scope["method"], _pattern(scope), status or "-", 1000 * (time.perf_counter() - began))
+                log.info(
+                    "%s %s %s %.0f ms",
+                    scope["method"],
+                    _pattern(scope),
+                    status or "-",
+                    1000 * (time.perf_counter() - began),
+                )
 
 
 def _pattern(scope: Scope) -> str:

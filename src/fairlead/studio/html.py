@@ -19,7 +19,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def environment() -> jinja2.Environment:
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     made.filters.update(day=day, minute=minute, initials=initials, rendered=render.render)
     return made
@@ -35,7 +39,9 @@ def page(
     **values: Any,
 ) -> HTMLResponse:
     templates: jinja2.Environment = request.app.state.templates
-    text = templates.get_template(template).render(viewer=viewer, path=request.url.path, demo=request.app.state.demo, **values)
+    text = templates.get_template(template).render(
+        viewer=viewer, path=request.url.path, demo=request.app.state.demo, **values
+    )
     return HTMLResponse(text, status, headers=headers)
 
 

@@ -65,7 +65,9 @@ class BodyLimit:
     Uploads are larger, where `is_lead` says that one asks.
     """
 
-    def __init__(self, app: ASGIApp, *, small: int = SMALL, uploads: int, is_lead: Callable[[Scope], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, small: int = SMALL, uploads: int, is_lead: Callable[[Scope], bool]
+    ) -> None:
         self._app, self._small, self._uploads, self._is_lead = app, small, uploads, is_lead
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +103,9 @@ class BodyLimit:
 
     async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"this is too large; at most {limit // MIB} MiB are taken."
-        await JSONResponse({"error": {"message": message}}, 413, headers={"Connection": "close"})(scope, receive, send)
+        await JSONResponse({"error": {"message": message}}, 413, headers={"Connection": "close"})(
+            scope, receive, send
+        )
 
 
 class _TooLarge(Exception):

@@ -36,7 +36,9 @@ Rights = Callable[[], Shown | None]  # what they may see now; None when they may
 
 
 class Live:
-    def __init__(self, database: Database, *, poll_s: float = POLL_S, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self, database: Database, *, poll_s: float = POLL_S, heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
         self._database, self._poll_s, self._heartbeat_s = database, poll_s, heartbeat_s
         self._remembered: deque[Event] = deque(maxlen=REMEMBERED)
         self._end = 0  # number of the newest event that this process knows
@@ -81,7 +83,9 @@ class Live:
             while shown is not None and not self._closed:
                 news = self._news  # before reading, so that nothing can come in between unseen
                 found = await self._after(place)
-                if frames := [_frame(event.seq, said) for event in found if (said := shown(event)) is not None]:
+                if frames := [
+                    _frame(event.seq, said) for event in found if (said := shown(event)) is not None
+                ]:
                     yield b"".join(frames)
                 place = found[-1].seq if found else place
                 left = self._heartbeat_s - (loop.time() - asked_at)
@@ -118,7 +122,9 @@ class Live:
                     self._tell()
                 else:
                     found = await asyncio.to_thread(self._page, self._end)
-            except OperationalError as error:  # a database that is being started again comes back; those who watch wait
+            except (
+                OperationalError
+            ) as error:  # a database that is being started again comes back; those who watch wait
                 log.warning("the events cannot be read: %s", type(error).__name__)
                 found = []
             if found:
@@ -138,7 +144,10 @@ class Live:
             return []
         if self._remembered and place >= self._remembered[0].seq - 1:
             skipped = place - self._remembered[0].seq + 1  # numbers have no gaps
-            return [self._remembered[index] for index in range(skipped, min(skipped + PAGE, len(self._remembered)))]
+            return [
+                self._remembered[index]
+                for index in range(skipped, min(skipped + PAGE, len(self._remembered)))
+            ]
         return await asyncio.to_thread(self._page, place)
 
     def _page(self, place: int) -> list[Event]:
@@ -156,7 +165,12 @@ def _frame(seq: int, said: dict[str, Any]) -> bytes:
 
 
 def _is_about_rights(event: Event) -> bool:
-    return event.verb == "campaign.created" or event.verb.split(".")[0] in ("person", "member", "session", "token")
+    return event.verb == "campaign.created" or event.verb.split(".")[0] in (
+        "person",
+        "member",
+        "session",
+        "token",
+    )
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

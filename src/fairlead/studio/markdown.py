@@ -66,7 +66,9 @@ LEXERS = {
     for name in names.split()
 }
 _HTML = HtmlFormatter(nowrap=True, classprefix="tok-")
-_BLOCKS = frozenset({"paragraph", "heading", "blockquote", "bullet_list", "ordered_list", "list_item", "table", "th", "td"})
+_BLOCKS = frozenset(
+    {"paragraph", "heading", "blockquote", "bullet_list", "ordered_list", "list_item", "table", "th", "td"}
+)
 
 
 class _Parser(MarkdownIt):
@@ -96,7 +98,12 @@ def to_html(text: str) -> str:
 
 def address_is_safe(url: str) -> bool:
     scheme, colon, rest = url.partition(":")
-    return bool(colon) and scheme.lower() in SCHEMES and bool(rest.strip("/")) and not re.search(r"[\x00-\x20\x7f]", url)
+    return (
+        bool(colon)
+        and scheme.lower() in SCHEMES
+        and bool(rest.strip("/"))
+        and not re.search(r"[\x00-\x20\x7f]", url)
+    )
 
 
 class _Writer:

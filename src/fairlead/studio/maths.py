@@ -23,7 +23,11 @@ MOST_LINES = 50  # of one formula: each line of a text may seem to begin one
 
 # What latex2mathml raises at text that is no LaTeX: errors of its own, and what falls out of its parser.
 _NOT_LATEX: tuple[type[Exception], ...] = (
-    *(found for found in vars(exceptions).values() if isinstance(found, type) and issubclass(found, Exception)),
+    *(
+        found
+        for found in vars(exceptions).values()
+        if isinstance(found, type) and issubclass(found, Exception)
+    ),
     ValueError,
     LookupError,
     TypeError,
@@ -37,7 +41,16 @@ TAGS = frozenset(
     "math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover mtable mtr mtd "
     "mmultiscripts mprescripts menclose".split()
 )
-_PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}  # how many each must have
+_PARTS = {
+    "mfrac": 2,
+    "mroot": 2,
+    "msub": 2,
+    "msup": 2,
+    "munder": 2,
+    "mover": 2,
+    "msubsup": 3,
+    "munderover": 3,
+}  # how many each must have
 _NUMBER = re.compile(r"-?\d{0,2}(\.\d{1,3})?(em|ex|px|pt|mu)?")
 _WORDS = re.compile(r"[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*){0,63}")
 ATTRIBUTES: dict[str, re.Pattern[str]] = {
@@ -86,7 +99,11 @@ def _checked(element: Element) -> Element:
     """Its allowed part, with text as text: the converter leaves character references in it.  Raises ValueError where a part is missing."""
     if len(element) != _PARTS.get(element.tag, len(element)):
         raise ValueError(f"{element.tag} with {len(element)} parts")
-    attributes = {name: value for name, value in element.attrib.items() if name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)}
+    attributes = {
+        name: value
+        for name, value in element.attrib.items()
+        if name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)
+    }
     made = Element(element.tag if element.tag in TAGS else "mrow", attributes)
     if element.text:
         if len(element) or made.tag == "mrow":  # text lies in leaves; elsewhere it would be drawn as nothing
@@ -102,7 +119,9 @@ def _checked(element: Element) -> Element:
 def maths_plugin(parser: MarkdownIt) -> None:
     """Tokens `math_inline` and `math_block`, whose content is LaTeX and whose markup is how it was marked."""
     parser.inline.ruler.before("escape", "math_inline", _inline)
-    parser.block.ruler.before("fence", "math_block", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    parser.block.ruler.before(
+        "fence", "math_block", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
 
 
 _BRACKETS = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}

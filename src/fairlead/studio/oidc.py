@@ -39,7 +39,18 @@ LASTS_S = 600  # from here to the provider and back
 KNOWN_S = 3600  # for which what the provider says about itself is kept
 LEEWAY_S = 60  # between its clock and ours
 TIMEOUT_S = 10.0
-ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]  # with the provider's own key
+ALGORITHMS = [
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+]  # with the provider's own key
 
 
 @dataclass(frozen=True)
@@ -82,15 +93,29 @@ class Provider:
     def somebody(self, trip: Trip, code: str, back: str) -> Somebody:
         """Who logged in there, once the provider has confirmed the code and its token has been checked."""
         metadata, keys = self._metadata()
-        given = {"grant_type": "authorization_code", "code": code, "redirect_uri": back, "code_verifier": trip.verifier}
-        answer = self._ask("POST", str(metadata["token_endpoint"]), data=given, auth=(self._config.client_id, self._config.client_secret))
+        given = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": back,
+            "code_verifier": trip.verifier,
+        }
+        answer = self._ask(
+            "POST",
+            str(metadata["token_endpoint"]),
+            data=given,
+            auth=(self._config.client_id, self._config.client_secret),
+        )
         text = answer.get("id_token")
         if not isinstance(text, str):
             raise StudioError(f"{self._config.name} confirmed nobody. Try again.")
         try:
             token = jwt.decode(text, keys, algorithms=ALGORITHMS)
             options = {"iss": {"essential": True, "value": self._config.issuer}}
-            params = {"nonce": trip.nonce, "client_id": self._config.client_id, "access_token": answer.get("access_token")}
+            params = {
+                "nonce": trip.nonce,
+                "client_id": self._config.client_id,
+                "access_token": answer.get("access_token"),
+            }
             claims = CodeIDToken(token.claims, token.header, options, params)
             claims.validate(leeway=LEEWAY_S)
         except (JoseError, ValueError):
@@ -104,20 +129,28 @@ class Provider:
     def _metadata(self) -> tuple[dict[str, Any], KeySet]:
         with self._lock:
             if self._known is None or time.monotonic() - self._known[0] > KNOWN_S:
-                found = self._ask("GET", f"{self._config.issuer.rstrip('/')}/.well-known/openid-configuration")
+                found = self._ask(
+                    "GET", f"{self._config.issuer.rstrip('/')}/.well-known/openid-configuration"
+                )
                 if found.get("issuer") != self._config.issuer:
-                    raise StudioError(f"{self._config.issuer} says that it is {found.get('issuer')!r}; the setting has to be the same.")
+                    raise StudioError(
+                        f"{self._config.issuer} says that it is {found.get('issuer')!r}; the setting has to be the same."
+                    )
                 keys = KeySet.import_key_set(self._ask("GET", str(found["jwks_uri"])))  # type: ignore[arg-type]
                 self._known = time.monotonic(), found, keys
             return self._known[1], self._known[2]
 
     def _ask(self, method: str, url: str, **more: Any) -> dict[str, Any]:
         try:
-            answer = httpx.request(method, url, timeout=TIMEOUT_S, headers={"Accept": "application/json"}, **more)
+            answer = httpx.request(
+                method, url, timeout=TIMEOUT_S, headers={"Accept": "application/json"}, **more
+            )
             answer.raise_for_status()
             found: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise StudioError(f"{self._config.name} cannot be asked just now ({type(error).__name__}). Try again.") from None
+            raise StudioError(
+                f"{self._config.name} cannot be asked just now ({type(error).__name__}). Try again."
+            ) from None
         return found
 
 
@@ -131,12 +164,20 @@ def router_for(config: Oidc) -> APIRouter:
         trip = Trip(state, nonce, verifier, own_path(next), invite[:100])
         response = RedirectResponse(provider.address(trip, _back(settings)), 303)
         kept = base64.urlsafe_b64encode(json.dumps(asdict(trip)).encode()).decode()
-        response.set_cookie(COOKIE, kept, max_age=LASTS_S, path=PATH, secure=settings.secure, httponly=True, samesite="lax")
+        response.set_cookie(
+            COOKIE, kept, max_age=LASTS_S, path=PATH, secure=settings.secure, httponly=True, samesite="lax"
+        )
         return response
 
     @router.get("/back")
     def back(
-        request: Request, viewer: Anyone, database: Database, settings: Configured, at: Time, code: str = "", state: str = ""
+        request: Request,
+        viewer: Anyone,
+        database: Database,
+        settings: Configured,
+        at: Time,
+        code: str = "",
+        state: str = "",
     ) -> Response:
         trip = _trip(request.cookies.get(COOKIE, ""))
         if trip is None or not code or not hmac.compare_digest(trip.state.encode(), state.encode()):
@@ -151,7 +192,9 @@ def router_for(config: Oidc) -> APIRouter:
     return router
 
 
-def _let_in(request: Request, database: Opened, settings: Settings, trip: Trip, found: Somebody, at: str) -> str:
+def _let_in(
+    request: Request, database: Opened, settings: Settings, trip: Trip, found: Somebody, at: str
+) -> str:
     days = settings.session_days
     with database.write() as connection:
         one = people.by_subject(connection, found.subject)

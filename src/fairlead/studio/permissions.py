@@ -49,7 +49,9 @@ class Allow:
         with database.read() as connection:
             one = campaigns.get(connection, slug)
         if not found.roles_in(one.id):
-            raise NotFound(f"there is no campaign {slug!r}.")  # as for one that is not there: not even its name is told
+            raise NotFound(
+                f"there is no campaign {slug!r}."
+            )  # as for one that is not there: not even its name is told
         if not found.may(self.least, one.id):
             raise NotAllowed(f"in this campaign, this is for {_who(self.least)}.")
         return dataclasses.replace(found, campaign=one)
@@ -86,7 +88,9 @@ def routes(app: FastAPI) -> list[RouteContext]:
 def check_routes(routers: Iterable[APIRouter]) -> None:
     """Before an app has them: to ask an app for its routes builds each a second time, for which a start would wait."""
     found = [route for router in routers for route in router.routes]
-    undeclared = [str(route) for route in found if not isinstance(route, APIRoute) or least_role(route) is None]
+    undeclared = [
+        str(route) for route in found if not isinstance(route, APIRoute) or least_role(route) is None
+    ]
     assert not undeclared, f"routes that say nobody's role: {', '.join(undeclared)}"
 
 
@@ -99,5 +103,11 @@ def _calls(dependant: Dependant) -> Iterator[Any]:
 def _who(least: Least) -> str:
     if least == "owner":
         return "owners of the studio"
-    named = [role for role in ("viewer", "labeller", "adjudicator", "lead") if role in roles.ROLES.get(least, ())]
-    return " and ".join([", ".join(f"{role}s" for role in named[:-1]), f"{named[-1]}s"]) if len(named) > 1 else f"{named[0]}s"
+    named = [
+        role for role in ("viewer", "labeller", "adjudicator", "lead") if role in roles.ROLES.get(least, ())
+    ]
+    return (
+        " and ".join([", ".join(f"{role}s" for role in named[:-1]), f"{named[-1]}s"])
+        if len(named) > 1
+        else f"{named[0]}s"
+    )

@@ -27,9 +27,16 @@ LONGEST_HTML = 2_000_000  # characters that they may become
 CACHE_CHARACTERS = 32_000_000  # of HTML kept
 
 # Text that would hide or reorder what is beside it, and what no HTML may hold.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
 
-TAGS = frozenset("p br hr h3 h4 h5 h6 ul ol li blockquote pre code em strong s a span div table thead tbody tr th td".split()) | maths.TAGS
+TAGS = (
+    frozenset(
+        "p br hr h3 h4 h5 h6 ul ol li blockquote pre code em strong s a span div table thead tbody tr th td".split()
+    )
+    | maths.TAGS
+)
 CLASSES = {
     "span": {"image", "target", *(f"tok-{name}" for name in STANDARD_TYPES.values() if name)},
     "div": {"math"},
@@ -38,9 +45,27 @@ CLASSES = {
     "th": {"align-left", "align-right", "align-center"},
     "td": {"align-left", "align-right", "align-center"},
 }
-_DIRECTED = ("p", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "table", "th", "td", "pre", "code", "span")
+_DIRECTED = (
+    "p",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "ul",
+    "ol",
+    "li",
+    "blockquote",
+    "table",
+    "th",
+    "td",
+    "pre",
+    "code",
+    "span",
+)
 ATTRIBUTES: dict[str, set[str]] = (
-    {tag: {"dir"} for tag in _DIRECTED} | {tag: set(maths.ATTRIBUTES) for tag in maths.TAGS} | {"a": {"href", "target"}}
+    {tag: {"dir"} for tag in _DIRECTED}
+    | {tag: set(maths.ATTRIBUTES) for tag in maths.TAGS}
+    | {"a": {"href", "target"}}
 )
 ATTRIBUTES["ol"] = {"dir", "start"}
 ATTRIBUTES["pre"] = {"dir", "tabindex"}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fairlead.store.project import Project
-from fairlead.studio import folders
-from fairlead.studio.folders import number, table, text, whole
+from fairlead.studio import project_files
+from fairlead.studio.project_files import number, table, text, whole
 
 State = Literal["running", "finished", "stopped", "waiting"]
 
@@ -56,26 +56,34 @@ class RunDetail:
 def list_runs(project: Project, most: int = MOST_RUNS) -> tuple[list[RunLine], int]:
     """The latest changed first, at most so many; and how many there are."""
     entries = list(project.runs.iterdir()) if project.runs.is_dir() else []
-    found = [(_changed(entry), entry) for entry in entries if folders.is_name(entry.name) and entry.is_dir() and not entry.is_symlink()]
+    found = [
+        (_changed(entry), entry)
+        for entry in entries
+        if project_files.is_name(entry.name) and entry.is_dir() and not entry.is_symlink()
+    ]
     held = _held()
-    return [_line(folder, changed, held) for changed, folder in sorted(found, reverse=True)[:most]], len(found)
+    return [_line(folder, changed, held) for changed, folder in sorted(found, reverse=True)[:most]], len(
+        found
+    )
 
 
 def read_run(project: Project, run_id: str) -> RunDetail:
     """Raises NotFound."""
-    folder = folders.folder_in(project.runs, run_id)
-    asked = folders.read_json(folder / "config.json")
+    folder = project_files.folder_in(project.runs, run_id)
+    asked = project_files.read_json(folder / "config.json")
     line = _line(folder, _changed(folder), _held())
     remarks = []
     if asked is None:
-        remarks.append("Its configuration cannot be read: config.json is missing, too large or no JSON object.")
+        remarks.append(
+            "Its configuration cannot be read: config.json is missing, too large or no JSON object."
+        )
         asked = {}
-    rows, num_bad, cut = folders.read_rows(folder / "metrics.jsonl")
+    rows, num_bad, cut = project_files.read_rows(folder / "metrics.jsonl")
     if cut:
         remarks.append("The file of metrics is very long; only its last part is drawn.")
     if num_bad:
         remarks.append(f"{num_bad:,} lines of metrics are no JSON objects and are left out.")
-    events, _, _ = folders.read_rows(folder / "events.jsonl", 1 << 20)
+    events, _, _ = project_files.read_rows(folder / "events.jsonl", 1 << 20)
     numbers, num_left_out = _numbers(rows)
     if num_left_out:
         remarks.append(f"{num_left_out:,} further metrics are not drawn.")
@@ -91,7 +99,11 @@ def read_run(project: Project, run_id: str) -> RunDetail:
         code=" ".join(text(code[key])[:12] for key in ("version", "commit") if code.get(key)),
         rows=numbers,
         events=[_event(event) for event in reversed(events[-MOST_EVENTS:])],
-        reports={name: title for name, title in REPORTS.items() if (folder / name).is_file() and not (folder / name).is_symlink()},
+        reports={
+            name: title
+            for name, title in REPORTS.items()
+            if (folder / name).is_file() and not (folder / name).is_symlink()
+        },
         remarks=remarks,
     )
 
@@ -100,23 +112,25 @@ def read_report(project: Project, run_id: str, name: str) -> bytes | None:
     """An HTML page as it is: whoever serves it has to lock it up."""
     if name not in REPORTS:
         return None
-    return folders.read_start(folders.folder_in(project.runs, run_id) / name, folders.MOST_PAGE)
+    return project_files.read_start(
+        project_files.folder_in(project.runs, run_id) / name, project_files.MOST_PAGE
+    )
 
 
 def mark(project: Project, run_id: str) -> str:
     """Changes when something of the run does: for a browser that asks whether there is news."""
-    folder = folders.folder_in(project.runs, run_id)
+    folder = project_files.folder_in(project.runs, run_id)
     about = [_about(folder / name) for name in ("metrics.jsonl", "events.jsonl", "config.json", *REPORTS)]
     sizes = ".".join(f"{one.st_size:x}-{one.st_mtime_ns:x}" if one else "0" for one in about)
     return f"{sizes}.{_line(folder, _changed(folder), _held()).state}"
 
 
 def _line(folder: Path, changed: float, held: frozenset[tuple[int, int]] | None) -> RunLine:
-    asked = folders.read_json(folder / "config.json") or {}
+    asked = project_files.read_json(folder / "config.json") or {}
     config = table(asked.get("config"))
-    first = folders.read_first_row(folder / "events.jsonl")
-    events, _, _ = folders.read_rows(folder / "events.jsonl", TAIL)
-    rows, _, _ = folders.read_rows(folder / "metrics.jsonl", TAIL)
+    first = project_files.read_first_row(folder / "events.jsonl")
+    events, _, _ = project_files.read_rows(folder / "events.jsonl", TAIL)
+    rows, _, _ = project_files.read_rows(folder / "metrics.jsonl", TAIL)
     finished = next((event for event in reversed(events) if event.get("event") == "finished"), None)
     num_steps = config.get("steps")
     return RunLine(
@@ -133,10 +147,14 @@ def _line(folder: Path, changed: float, held: frozenset[tuple[int, int]] | None)
     )
 
 
-def _state(folder: Path, changed: float, held: frozenset[tuple[int, int]] | None, finished: bool, began: bool) -> State:
+def _state(
+    folder: Path, changed: float, held: frozenset[tuple[int, int]] | None, finished: bool, began: bool
+) -> State:
     lock = _about(folder / ".lock")
     if held is not None:
-        running = lock is not None and (os.major(lock.st_dev) << 20 | os.minor(lock.st_dev), lock.st_ino) in held
+        running = (
+            lock is not None and (os.major(lock.st_dev) << 20 | os.minor(lock.st_dev), lock.st_ino) in held
+        )
     else:
         running = not finished and datetime.now(UTC).timestamp() - changed < FRESH_S
     if running and not finished:
@@ -159,7 +177,9 @@ def _held() -> frozenset[tuple[int, int]] | None:
 
 
 def _changed(folder: Path) -> float:
-    about = [_about(folder / name) for name in ("metrics.jsonl", "events.jsonl", "config.json")] + [_about(folder)]
+    about = [_about(folder / name) for name in ("metrics.jsonl", "events.jsonl", "config.json")] + [
+        _about(folder)
+    ]
     return max((one.st_mtime for one in about if one), default=0.0)
 
 
@@ -187,6 +207,14 @@ def _numbers(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], i
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, str]:
-    said = {key: value for key, value in event.items() if key not in ("at", "event") and value not in (None, "", [], {})}
+    said = {
+        key: value
+        for key, value in event.items()
+        if key not in ("at", "event") and value not in (None, "", [], {})
+    }
     details = ", ".join(f"{text(key)} {text(value)}" for key, value in said.items())
-    return {"at": text(event.get("at")), "event": text(event.get("event")), "details": details[: 4 * folders.LONGEST]}
+    return {
+        "at": text(event.get("at")),
+        "event": text(event.get("event")),
+        "details": details[: 4 * project_files.LONGEST],
+    }

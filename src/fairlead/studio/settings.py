@@ -25,7 +25,9 @@ class Oidc:
     def __post_init__(self) -> None:
         parts = urlsplit(self.issuer)
         if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
-            raise StudioError(f"the issuer {self.issuer!r} has to be an https:// address.", field="oidc.issuer")
+            raise StudioError(
+                f"the issuer {self.issuer!r} has to be an https:// address.", field="oidc.issuer"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +47,26 @@ class Settings:
             raise StudioError(f"{self.port} is no port; use 1 to 65535.", field="port")
         if self.public_url is not None:
             parts = urlsplit(self.public_url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
-                raise StudioError(f"{self.public_url!r} has to be like https://labels.example.org, without a path.", field="public_url")
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or parts.path.strip("/")
+                or parts.query
+                or parts.fragment
+            ):
+                raise StudioError(
+                    f"{self.public_url!r} has to be like https://labels.example.org, without a path.",
+                    field="public_url",
+                )
 
     @property
     def origin(self) -> str:
         """Scheme, host and port of what people open, without a slash at the end."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(
+            self.host, f"[{self.host}]" if ":" in self.host else self.host
+        )
         return f"http://{host}:{self.port}"
 
     @property
@@ -69,11 +82,18 @@ def oidc_of(marker: Mapping[str, Any]) -> Oidc | None:
     if table is None:
         return None
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-        raise StudioError("[studio.oidc] in fairlead.toml is a table of texts: issuer, client_id and name.", field="oidc")
+        raise StudioError(
+            "[studio.oidc] in fairlead.toml is a table of texts: issuer, client_id and name.", field="oidc"
+        )
     if unknown := set(table) - {"issuer", "client_id", "name"}:
-        raise StudioError(f"[studio.oidc] has no {', '.join(sorted(unknown))}; it has issuer, client_id and name.", field="oidc")
+        raise StudioError(
+            f"[studio.oidc] has no {', '.join(sorted(unknown))}; it has issuer, client_id and name.",
+            field="oidc",
+        )
     if missing := {"issuer", "client_id"} - set(table):
         raise StudioError(f"[studio.oidc] needs {' and '.join(sorted(missing))}.", field="oidc")
     if not (secret := os.environ.get(SECRET)):
-        raise StudioError(f"log-in by OpenID Connect needs the client's secret in the environment: {SECRET}.", field="oidc")
+        raise StudioError(
+            f"log-in by OpenID Connect needs the client's secret in the environment: {SECRET}.", field="oidc"
+        )
     return Oidc(**table, client_secret=secret)

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 from fairlead.core import files
 from fairlead.core.errors import require
 from fairlead.store.run import Run
-from fairlead.train import state as states
-from fairlead.train.state import State
+from fairlead.train import checkpoint
+from fairlead.train.checkpoint import State
 
 KL_RAISE = 2.0  # a run that goes on after it was rolled back pays so many times more for KL
 REMEMBERED = ("best_step", "best", "steps_below")
@@ -40,10 +40,14 @@ class Limits:
 
     def __post_init__(self) -> None:
         require(self.kl_budget >= 0, "kl_budget", self.kl_budget, "must not be negative; 0 sets no budget")
-        require(self.probe_drop >= 0, "probe_drop", self.probe_drop, "must not be negative; 0 lets the probe fall")
+        require(
+            self.probe_drop >= 0, "probe_drop", self.probe_drop, "must not be negative; 0 lets the probe fall"
+        )
         require(self.patience > 0, "patience", self.patience, "must be positive")
         require(not self.probe_drop or self.has_probe, "probe_drop", self.probe_drop, "needs a probe")
-        require(self.keep == "last" or self.has_probe, "keep", self.keep, "needs a probe, which says what is best")
+        require(
+            self.keep == "last" or self.has_probe, "keep", self.keep, "needs a probe, which says what is best"
+        )
         raises = self.on_breach == "stop" or self.kl_coef > 0
         require(raises, "on_breach", self.on_breach, "needs a kl_coef above 0, which is what it raises")
 
@@ -68,7 +72,9 @@ class Watched(NamedTuple):
     reason: str  # to go back to the best; empty while all is well
 
 
-def watch(limits: Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float) -> Watched:
+def watch(
+    limits: Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float
+) -> Watched:
     """What the measurements of the weights after `step` steps mean.
 
     `measure` is the probe's score, or without a probe what the run's own judges say; never a figure with a price in it that moves during
@@ -92,7 +98,9 @@ def watch(limits: Limits, seen: Mapping[str, float], *, step: int, kl: float | N
     return Watched({"best_step": best_step, "best": best, "steps_below": 0}, False, reason)
 
 
-def act(run: Run, limits: Limits, state: State, *, step: int, kl: float | None, measure: float, over: bool = False) -> str:
+def act(
+    run: Run, limits: Limits, state: State, *, step: int, kl: float | None, measure: float, over: bool = False
+) -> str:
     """Keep the present weights as the best, or bring the best back into the state; returns why it did that, or nothing.
 
     `state.numbers` has the run's `kl_coef`, which is raised where the run is to go on; it does not where it is `over`.
@@ -106,7 +114,9 @@ def act(run: Run, limits: Limits, state: State, *, step: int, kl: float | None, 
         _keep(run, step, state)
     if watched.reason:
         best_step = int(watched.seen["best_step"])
-        states.read(_folder(run, best_step), state)  # weights and optimisers; the controllers' numbers stay as they are
+        checkpoint.read(
+            _folder(run, best_step), state
+        )  # weights and optimisers; the controllers' numbers stay as they are
         goes_on = limits.on_breach == "continue" and not over
         if goes_on:
             state.numbers["kl_coef"] *= KL_RAISE
@@ -135,7 +145,7 @@ def publish_best(run: Run, limits: Limits, state: State, *, num_steps: int, stop
         why = "the last step" if limits.watching else "the last step, measured before it learned"
         return rows[-1] | {"published": {"step": num_steps, "why": why}}
     best_step = int(state.numbers["best_step"])
-    states.read(_folder(run, best_step), state)
+    checkpoint.read(_folder(run, best_step), state)
     why = f"rolled back: {stopped}" if stopped else f"the best by the probe, {state.numbers['best']:.3g}"
     run.event("published", step=best_step, why=why)
     # What step n + 1 measured before it learned is true of the weights after n steps.
@@ -145,13 +155,15 @@ def publish_best(run: Run, limits: Limits, state: State, *, num_steps: int, stop
 
 def _keep(run: Run, step: int, state: State) -> None:
     """The state on the disk.  Older ones go, but that which the last checkpoint refers to: a resumed run may ask for it."""
-    states.write(_folder(run, step), state)
+    checkpoint.write(_folder(run, step), state)
     latest = run.latest_checkpoint()
-    needed = {step} if latest is None else {step, states.read_numbers(latest[1]).get("best_step")}
+    needed = {step} if latest is None else {step, checkpoint.read_numbers(latest[1]).get("best_step")}
     for other in _kept(run):
         if other not in needed:
             folder = _folder(run, other)
-            dead = folder.with_name(f".{folder.name}.part-dead")  # so that half a folder never has a whole one's name
+            dead = folder.with_name(
+                f".{folder.name}.part-dead"
+            )  # so that half a folder never has a whole one's name
             folder.rename(dead)
             shutil.rmtree(dead)
 

@@ -10,8 +10,15 @@ def check_updates(config: Any) -> None:
     require(config.lr > 0, "lr", config.lr, "must be positive")
     require(config.max_norm > 0, "max_norm", config.max_norm, "must be positive")
     require(config.checkpoint_every > 0, "checkpoint_every", config.checkpoint_every, "must be positive")
-    require(config.micro_tokens >= 0, "micro_tokens", config.micro_tokens, "must not be negative; 0 takes what the memory holds")
-    require(config.lora_rank >= 0, "lora_rank", config.lora_rank, "must not be negative; 0 trains all weights")
+    require(
+        config.micro_tokens >= 0,
+        "micro_tokens",
+        config.micro_tokens,
+        "must not be negative; 0 takes what the memory holds",
+    )
+    require(
+        config.lora_rank >= 0, "lora_rank", config.lora_rank, "must not be negative; 0 trains all weights"
+    )
     adapted = config.base_bits == 32 or config.lora_rank > 0
     require(adapted, "base_bits", config.base_bits, "needs an adapter: lora_rank must be above 0")
 

@@ -23,7 +23,12 @@ class Meter:
 
     def flush(self) -> None:
         now = time.monotonic()
-        self.run.event("cost", seconds=round(now - self.started_at, 3), tokens=self.tokens, peak_rss_mb=round(peak_rss_mb(), 1))
+        self.run.event(
+            "cost",
+            seconds=round(now - self.started_at, 3),
+            tokens=self.tokens,
+            peak_rss_mb=round(peak_rss_mb(), 1),
+        )
         self.started_at, self.tokens = now, 0
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fairlead.core.errors import NonFiniteStep
-from fairlead.model import lowbit
-from fairlead.train.masters import Masters
+from fairlead.model import quantize
+from fairlead.train.master_weights import Masters
 
 
 def adamw(
@@ -30,7 +30,9 @@ def adamw(
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if bits == 8:
-        made: torch.optim.Optimizer = lowbit.library("optimizer_bits = 8").optim.AdamW8bit(groups, lr=lr, betas=betas, eps=eps)
+        made: torch.optim.Optimizer = quantize.library("optimizer_bits = 8").optim.AdamW8bit(
+            groups, lr=lr, betas=betas, eps=eps
+        )
         return made
     return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
 
@@ -41,21 +43,31 @@ def adamw_alone(parameters: Mapping[str, nn.Parameter], **settings: Any) -> dict
 
 
 def muon(
-    parameters: Mapping[str, nn.Parameter], *, lr: float, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.999)
+    parameters: Mapping[str, nn.Parameter],
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> dict[str, torch.optim.Optimizer]:
     """Muon for the matrices between embedding and head, AdamW for all else.
 
     Muon's update is scaled to the size of AdamW's (0.2·√max(rows, columns)), so that one learning rate serves both.
     """
-    inner = {name: p for name, p in parameters.items() if p.dim() == 2 and not re.search(r"embed|lm_head", name)}
+    inner = {
+        name: p for name, p in parameters.items() if p.dim() == 2 and not re.search(r"embed|lm_head", name)
+    }
     outer = {name: p for name, p in parameters.items() if name not in inner}
     return {
-        "muon": torch.optim.Muon(inner.values(), lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        "muon": torch.optim.Muon(
+            inner.values(), lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
         "adamw": adamw(outer, lr=lr, weight_decay=weight_decay, betas=betas),
     }
 
 
-def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int, masters: Masters | None = None) -> float:
+def update(
+    *optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int, masters: Masters | None = None
+) -> float:
     """Clip, step, and clear the gradients; returns the norm before clipping.
 
     `masters` are those whose parameters the optimisers hold: clipping and stepping happen there, in float32.
@@ -66,7 +78,9 @@ def update(*optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step:
     return norm
 
 
-def clip_gradients(*optimizers: torch.optim.Optimizer, max_norm: float, step: int, masters: Masters | None = None) -> float:
+def clip_gradients(
+    *optimizers: torch.optim.Optimizer, max_norm: float, step: int, masters: Masters | None = None
+) -> float:
     """The first half of `update`, for recipes with several networks: none of them moves before all of their norms are known."""
     if masters is not None:
         masters.take_gradients()

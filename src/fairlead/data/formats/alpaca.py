@@ -14,7 +14,9 @@ COLUMNS = frozenset({"instruction", "input", "output", "chosen", "rejected"})
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    return isinstance(row.get("instruction"), str) and any(row.get(column) is not None for column in ("output", "chosen", "rejected"))
+    return isinstance(row.get("instruction"), str) and any(
+        row.get(column) is not None for column in ("output", "chosen", "rejected")
+    )
 
 
 def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:

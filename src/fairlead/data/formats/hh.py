@@ -29,8 +29,16 @@ def _turns(row: Mapping[str, Any], column: str, where: Where) -> Messages:
     transcript = text(row, column, where)
     before, *parts = SPEAKER.split(transcript)
     if before.strip() or not parts:
-        fail(where, column, transcript, 'does not begin with "Human:"', 'A transcript is "\\n\\nHuman: … \\n\\nAssistant: …".')
-    return tuple(Message(ROLE_OF[speaker], said.strip()) for speaker, said in zip(parts[::2], parts[1::2], strict=True))
+        fail(
+            where,
+            column,
+            transcript,
+            'does not begin with "Human:"',
+            'A transcript is "\\n\\nHuman: … \\n\\nAssistant: …".',
+        )
+    return tuple(
+        Message(ROLE_OF[speaker], said.strip()) for speaker, said in zip(parts[::2], parts[1::2], strict=True)
+    )
 
 
 def _is_transcript(value: object) -> bool:

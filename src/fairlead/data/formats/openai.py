@@ -17,12 +17,18 @@ COLUMNS = frozenset({"messages", "prompt", "chosen", "rejected"})
 def recognises(row: Mapping[str, Any]) -> bool:
     if isinstance(row.get("messages"), list):
         return True
-    return isinstance(row.get("chosen"), list) and isinstance(row.get("rejected"), list) and not isinstance(row.get("prompt"), list)
+    return (
+        isinstance(row.get("chosen"), list)
+        and isinstance(row.get("rejected"), list)
+        and not isinstance(row.get("prompt"), list)
+    )
 
 
 def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
     if row.get("chosen") is not None or row.get("rejected") is not None:
-        return compare_conversations(_conversation(row, "chosen", where), _conversation(row, "rejected", where), {}, where)
+        return compare_conversations(
+            _conversation(row, "chosen", where), _conversation(row, "rejected", where), {}, where
+        )
     return parse_demonstration({"messages": _simplified(required(row, "messages", where))}, where)
 
 
@@ -42,6 +48,8 @@ def _simplified_message(value: object) -> object:
     if simple.get("role") == "developer":
         simple["role"] = "system"
     parts = simple.get("content")
-    if isinstance(parts, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+    if isinstance(parts, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts
+    ):
         simple["content"] = "".join(part["text"] for part in parts)
     return simple

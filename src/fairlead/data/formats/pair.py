@@ -8,14 +8,25 @@ from fairlead.data.problem import Where, fail
 from fairlead.data.records import Comparison, Messages
 
 
-def compare_conversations(chosen: Messages, rejected: Messages, row: Mapping[str, Any], where: Where) -> Comparison:
+def compare_conversations(
+    chosen: Messages, rejected: Messages, row: Mapping[str, Any], where: Where
+) -> Comparison:
     """The shared turns become the prompt; conversations that part before their last answers have no such prompt."""
     check_turns(chosen, "chosen", where, first="user", last="assistant")
     check_turns(rejected, "rejected", where, first="user", last="assistant")
     shared = chosen[:-1]
     if rejected[:-1] != shared:
         turns = zip(chosen, rejected, strict=False)  # the shorter may be the beginning of the longer
-        parting = next((index for index, (one, other) in enumerate(turns) if one != other), min(len(chosen), len(rejected)) - 1)
+        parting = next(
+            (index for index, (one, other) in enumerate(turns) if one != other),
+            min(len(chosen), len(rejected)) - 1,
+        )
         why = f"parts from chosen at turn {parting + 1}, before the last answer"
-        fail(where, "rejected", rejected[parting].content, why, "Only the last answers may differ; drop the row with --drop.")
+        fail(
+            where,
+            "rejected",
+            rejected[parting].content,
+            why,
+            "Only the last answers may differ; drop the row with --drop.",
+        )
     return comparison(shared, chosen[-1:], rejected[-1:], row, where)

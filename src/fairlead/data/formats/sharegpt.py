@@ -21,7 +21,9 @@ def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
     turns = _turns(required(row, "conversations", where), "conversations", where)
     if row.get("chosen") is None and row.get("rejected") is None:
         return parse_demonstration({"messages": turns}, where)
-    answers = {column: _turns([required(row, column, where)], column, where) for column in ("chosen", "rejected")}
+    answers = {
+        column: _turns([required(row, column, where)], column, where) for column in ("chosen", "rejected")
+    }
     chosen, rejected = (completion(answers, column, where) for column in answers)
     return comparison(prompt({"prompt": turns}, where), chosen, rejected, {}, where)
 

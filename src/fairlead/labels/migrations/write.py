@@ -35,7 +35,9 @@ def write(message: str, *, batch: bool = True) -> Path:
         opened.close()
     assert made is not None and not isinstance(made, list)
     path = Path(made.path)
-    path.write_text(re.sub(r"^ *# ### .*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
+    path.write_text(
+        re.sub(r"^ *# ### .*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8"
+    )
     return path
 
 

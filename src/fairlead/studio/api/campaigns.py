@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import browse, campaigns, chats, items, people, tasks
+from fairlead.labels import assignments, campaigns, chats, item_search, items, people
 from fairlead.labels.campaigns import Campaign, Guidelines, State
 from fairlead.labels.errors import Conflict, NotFound
-from fairlead.labels.kinds import Kind
+from fairlead.labels.task_kinds import Kind
 from fairlead.studio import render
 from fairlead.studio.api.chat import NOBODY
 from fairlead.studio.auth import Viewer
@@ -59,7 +59,9 @@ class NewCampaign(BaseModel):
     pay_per_hour: float | None = None
     currency: Word = "EUR"
     lease_s: int = 1800
-    aspects: list[Word] = Field([], max_length=50, description="For pairwise and aspects: what is judged one by one.")
+    aspects: list[Word] = Field(
+        [], max_length=50, description="For pairwise and aspects: what is judged one by one."
+    )
     chips: list[Word] = Field([], max_length=50, description="Reasons that people choose from.")
     points: int = Field(7, description="Steps of a rating, 2 to 10.")
     guidelines: str = Field("", max_length=200_000, description="Markdown.")
@@ -130,7 +132,7 @@ def listed(viewer: Viewer, database: Database) -> list[CampaignOut]:
         ids = None if viewer.role is not None else list(viewer.memberships)
         found = [one for one in campaigns.every(connection, ids=ids) if viewer.may("viewer", one.id)]
         counts = items.counts(connection, [one.id for one in found])
-        totals = browse.num_items(connection, [one.id for one in found])
+        totals = item_search.num_items(connection, [one.id for one in found])
     return [_campaign(one, counts[one.id], totals[one.id]) for one in found]
 
 
@@ -162,14 +164,16 @@ def one(slug: str, viewer: Watcher, database: Database) -> CampaignOut:
 def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) -> CampaignOut:
     """Kind and address stay. A lower overlap takes open judgements away; what is held or done stays."""
     given = body.model_dump(exclude_none=True)
-    options: dict[str, Any] = {name: given.pop(name) for name in ("aspects", "chips", "points") if name in given}
+    options: dict[str, Any] = {
+        name: given.pop(name) for name in ("aspects", "chips", "points") if name in given
+    }
     overlap = given.pop("overlap", None)
     if given.get("pay_per_hour") == 0:
         given["pay_per_hour"] = None
     with database.write() as connection:
         here = campaigns.get(connection, slug)
         if options:
-            given["options"] = tasks.new_options(connection, here, options)
+            given["options"] = assignments.new_options(connection, here, options)
         if given:
             here = campaigns.change(connection, here, by=viewer.rater, **given)
         if overlap is not None and overlap != here.overlap:
@@ -198,7 +202,9 @@ def to_state(connection: Connection, here: Campaign, state: State, viewer: Viewe
 @router.get(HERE + "/guidelines")
 def versions(slug: str, viewer: Member, database: Database) -> Versions:
     with database.read() as connection:
-        return Versions(versions=[_guidelines(found) for found in campaigns.versions(connection, viewer.here.id)])
+        return Versions(
+            versions=[_guidelines(found) for found in campaigns.versions(connection, viewer.here.id)]
+        )
 
 
 @router.post(HERE + "/guidelines", status_code=201)
@@ -210,7 +216,11 @@ def write(slug: str, body: NewGuidelines, viewer: Lead, database: Database) -> G
 
 @router.get(HERE + "/guidelines/{version}/diff")
 def diff(
-    slug: str, version: Version, viewer: Member, database: Database, against: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    slug: str,
+    version: Version,
+    viewer: Member,
+    database: Database,
+    against: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Diff:
     """What changed in a version, line by line, since the one before it or another."""
     return compare(database, viewer.here, version, against)
@@ -229,17 +239,29 @@ def compare(database: Database, here: Campaign, version: int, against: int | Non
         before_text = campaigns.guidelines(connection, here.id, before) if before else None
     if after_text is None or (before and before_text is None):
         raise NotFound("there is no such version of the guidelines.")
-    lines = campaigns.compare((before_text.text if before_text else "").splitlines(), after_text.text.splitlines())
+    lines = campaigns.compare(
+        (before_text.text if before_text else "").splitlines(), after_text.text.splitlines()
+    )
     return Diff(before=before, after=version, lines=[DiffLine(what=what, text=text) for what, text in lines])
 
 
 def _read(database: Database, here: Campaign) -> CampaignOut:
     with database.read() as connection:
-        return _campaign(here, items.counts(connection, [here.id])[here.id], browse.num_items(connection, [here.id])[here.id])
+        return _campaign(
+            here,
+            items.counts(connection, [here.id])[here.id],
+            item_search.num_items(connection, [here.id])[here.id],
+        )
 
 
 def _campaign(one: Campaign, counts: dict[str, int], num_items: int) -> CampaignOut:
-    progress = Progress(items=num_items, wanted=sum(counts.values()), open=counts["open"], held=counts["held"], done=counts["done"])
+    progress = Progress(
+        items=num_items,
+        wanted=sum(counts.values()),
+        open=counts["open"],
+        held=counts["held"],
+        done=counts["done"],
+    )
     return CampaignOut(
         slug=one.slug, name=one.name, kind=one.kind, state=one.state, overlap=one.overlap, audience=one.audience,
         pay_per_hour=one.pay_per_hour, currency=one.currency, lease_s=one.lease_s, options=one.options, created_at=one.created_at,

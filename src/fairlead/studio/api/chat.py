@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from fairlead.data.records import Messages
-from fairlead.labels import chats, kinds, tasks
+from fairlead.labels import assignments, chats, task_kinds
 from fairlead.labels.chats import LONGEST_MESSAGE, MOST_ANSWERERS, MOST_TURNS, Answerer, Turn
 from fairlead.labels.errors import Conflict, NotFound
-from fairlead.studio import answerers, render, talks
+from fairlead.studio import chat_backends, chat_streams, render
 from fairlead.studio.api.labelling import Direction, Token
 from fairlead.studio.permissions import Labeller, Lead
 from fairlead.studio.settings import Settings
@@ -62,7 +62,9 @@ class SayBody(BaseModel):
 
 class ChoiceBody(BaseModel):
     choice: Annotated[int, Field(ge=1, le=8)]
-    seen: dict[Annotated[str, Field(pattern="^[AB]$")], Annotated[int, Field(ge=0, le=SEEN)]] = {}  # characters on the screen by then
+    seen: dict[
+        Annotated[str, Field(pattern="^[AB]$")], Annotated[int, Field(ge=0, le=SEEN)]
+    ] = {}  # characters on the screen by then
 
 
 class AnswererBody(BaseModel):
@@ -84,7 +86,7 @@ class Answering(BaseModel):
 @router.get(TASK)
 def conversation(slug: str, token: Token, viewer: Labeller, database: Database) -> Talk:
     with database.read() as connection:
-        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
         said = chats.turns(connection, token)
     return Talk(opening=chats.opening(task), turns=[_turn(one) for one in said], most_turns=MOST_TURNS)
 
@@ -93,7 +95,7 @@ def conversation(slug: str, token: Token, viewer: Labeller, database: Database) 
 def say(slug: str, token: Token, body: SayBody, viewer: Labeller, database: Database) -> LiveTurn:
     """The next message; the answers come with the turn's stream.  Sending it twice is sending it once."""
     with database.write() as connection:
-        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
         if task.how is not None:
             raise Conflict("this task is not held any more.")
         return _turn(chats.say(connection, viewer.here, task, n=body.n, message=body.message))
@@ -102,32 +104,41 @@ def say(slug: str, token: Token, body: SayBody, viewer: Labeller, database: Data
 @router.get(
     TASK + "/turns/{n}/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Both answers as they come."}},
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Both answers as they come.",
+        }
+    },
 )
-async def stream(request: Request, slug: str, token: Token, n: Number, viewer: Labeller, database: Database) -> StreamingResponse:
+async def stream(
+    request: Request, slug: str, token: Token, n: Number, viewer: Labeller, database: Database
+) -> StreamingResponse:
     """`{"letter", "more"}` for a piece of text; `{"letter", "html", "text", "dir", "cut"}` when it is complete, or `{"letter", "failed"}`
     when it could not be had; and `{"end"}`.  Asking again tries again for what has failed.
     """
 
     def found() -> tuple[Turn, Messages]:
         with database.read() as connection:
-            task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
+            task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
             said = chats.turns(connection, token)
             if n >= len(said):
                 raise NotFound("the conversation has no such turn.")
             return said[n], chats.history(task.item, said, n)
 
     turn, messages = await run_in_threadpool(found)
-    live: talks.Talks = request.app.state.talks
+    live: chat_streams.Talks = request.app.state.talks
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(live.stream(turn, messages), media_type="text/event-stream", headers=headers)
 
 
 @router.put(TASK + "/turns/{n}/choice")
-def choose(slug: str, token: Token, n: Number, body: ChoiceBody, viewer: Labeller, database: Database) -> LiveTurn:
+def choose(
+    slug: str, token: Token, n: Number, body: ChoiceBody, viewer: Labeller, database: Database
+) -> LiveTurn:
     """Which answer is better; also before they are complete, and again until the next message."""
     with database.write() as connection:
-        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
         return _turn(chats.choose(connection, viewer.here, task, n=n, choice=body.choice, seen=body.seen))
 
 
@@ -135,13 +146,15 @@ def choose(slug: str, token: Token, n: Number, body: ChoiceBody, viewer: Labelle
 def who_answers(slug: str, viewer: Lead, database: Database, settings: Configured) -> Answering:
     with database.read() as connection:
         chosen = chats.answerers(connection, viewer.here.id)
-    endpoints, models = answerers.available(settings.project)
+    endpoints, models = chat_backends.available(settings.project)
     bodies = [AnswererBody.model_validate({"source": one.source, **one.params}) for one in chosen]
     return Answering(answerers=bodies, endpoints=endpoints, models=models)
 
 
 @router.put(HERE + "/answerers")
-def set_who_answers(slug: str, body: AnswerersBody, viewer: Lead, database: Database, settings: Configured) -> Answering:
+def set_who_answers(
+    slug: str, body: AnswerersBody, viewer: Lead, database: Database, settings: Configured
+) -> Answering:
     """Two of them, drawn at random, answer each message; a single one answers twice."""
     chosen = checked(body.answerers, settings)
     with database.write() as connection:
@@ -151,8 +164,10 @@ def set_who_answers(slug: str, body: AnswerersBody, viewer: Lead, database: Data
 
 def checked(bodies: list[AnswererBody], settings: Settings) -> list[Answerer]:
     for one in bodies:
-        answerers.check_source(settings.project, one.source)
-    return [Answerer(one.source, {"temperature": one.temperature, "max_tokens": one.max_tokens}) for one in bodies]
+        chat_backends.check_source(settings.project, one.source)
+    return [
+        Answerer(one.source, {"temperature": one.temperature, "max_tokens": one.max_tokens}) for one in bodies
+    ]
 
 
 # ---------------------------------------------------------------- as people see it
@@ -160,11 +175,17 @@ def checked(bodies: list[AnswererBody], settings: Settings) -> list[Answerer]:
 
 def _turn(one: Turn) -> LiveTurn:
     answers = [
-        LiveAnswer(letter=kinds.letter(given.place), answer=None if given.text is None else _said(given.text), cut=given.finished is False)
+        LiveAnswer(
+            letter=task_kinds.letter(given.place),
+            answer=None if given.text is None else _said(given.text),
+            cut=given.finished is False,
+        )
         for given in one.answers
     ]
-    continues = None if one.continues is None else kinds.letter(one.continues)
-    return LiveTurn(n=one.n, message=_said(one.message), answers=answers, choice=one.choice, continues=continues)
+    continues = None if one.continues is None else task_kinds.letter(one.continues)
+    return LiveTurn(
+        n=one.n, message=_said(one.message), answers=answers, choice=one.choice, continues=continues
+    )
 
 
 def _said(text: str) -> Said:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from fairlead.labels import judgements, tasks
+from fairlead.labels import assignments, judgements
 from fairlead.stats.interval import Interval
 from fairlead.studio.figures import Board
 from fairlead.studio.permissions import Adjudicator, Lead, Watcher
@@ -181,7 +181,10 @@ def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
 def flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False) -> list[FlagOut]:
     """Those that wait for somebody, or those that were settled; the newest first."""
     with database.read() as connection:
-        return [FlagOut.model_validate(flag) for flag in judgements.flags(connection, viewer.here.id, resolved=resolved)]
+        return [
+            FlagOut.model_validate(flag)
+            for flag in judgements.flags(connection, viewer.here.id, resolved=resolved)
+        ]
 
 
 @router.post("/campaigns/{slug}/flags/{flag_id}/resolve", status_code=204)
@@ -193,10 +196,12 @@ def resolve_flag(slug: str, flag_id: Id, request: Request, viewer: Adjudicator, 
 
 
 @router.post("/campaigns/{slug}/held/{token}/take-back", status_code=204)
-def take_back(slug: str, token: Annotated[str, Path(max_length=40)], request: Request, viewer: Lead, database: Database) -> None:
+def take_back(
+    slug: str, token: Annotated[str, Path(max_length=40)], request: Request, viewer: Lead, database: Database
+) -> None:
     """An item that somebody holds is free for others.  What the holder still sends is kept."""
     with database.write() as connection:
-        tasks.take_back(connection, viewer.here, token, by=viewer.rater)
+        assignments.take_back(connection, viewer.here, token, by=viewer.rater)
     request.app.state.board.forget(viewer.here)
 
 

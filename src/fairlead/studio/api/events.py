@@ -44,7 +44,12 @@ class EventPage(BaseModel):
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events without an end."}},
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Events without an end.",
+        }
+    },
 )
 async def stream(
     request: Request,
@@ -71,11 +76,18 @@ async def stream(
 
     await anyio.to_thread.run_sync(_shown, database, viewer, campaign)  # while a refusal can still be said
 
-    if last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 17:
+    if (
+        last_event_id is not None
+        and last_event_id.isascii()
+        and last_event_id.isdigit()
+        and len(last_event_id) < 17
+    ):
         after = int(last_event_id)
     live.check_room(viewer.rater)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(live.stream(viewer.rater, rights, after=after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(
+        live.stream(viewer.rater, rights, after=after), media_type="text/event-stream", headers=headers
+    )
 
 
 @router.get("/events/list")
@@ -110,7 +122,9 @@ def _shown(database: Database, viewer: Viewer, slug: str | None) -> Shown:
     """Raises NotFound for a campaign in which this person is nobody."""
     with database.read() as connection:
         slugs = {one.id: one.slug for one in campaigns.every(connection)}
-    only = next((number for number, name in slugs.items() if name == slug), None) if slug is not None else None
+    only = (
+        next((number for number, name in slugs.items() if name == slug), None) if slug is not None else None
+    )
     if slug is not None and (only is None or not viewer.may("member", only)):
         raise NotFound(f"there is no campaign {slug!r}.")
 
@@ -131,4 +145,6 @@ def may_see(viewer: Viewer, event: Event) -> bool:
         return True
     if event.campaign is None:
         return False
-    return viewer.may("viewer", event.campaign) or (viewer.may("member", event.campaign) and event.verb in FOR_ALL)
+    return viewer.may("viewer", event.campaign) or (
+        viewer.may("member", event.campaign) and event.verb in FOR_ALL
+    )

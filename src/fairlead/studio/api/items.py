@@ -11,15 +11,15 @@ from fairlead.data.parsing import check_turns
 from fairlead.data.parsing import messages as parse_messages
 from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Messages
-from fairlead.labels import browse, fitting, imports, items, jobs
-from fairlead.labels.browse import Found
+from fairlead.labels import imports, item_search, items, jobs, row_to_items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.fitting import Pairs
 from fairlead.labels.imports import Origin, Upload
+from fairlead.labels.item_search import Found
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.judgements import Judgement
-from fairlead.labels.kinds import Kind
+from fairlead.labels.row_to_items import Pairs
+from fairlead.labels.task_kinds import Kind
 from fairlead.store.project import Project
 from fairlead.studio import render
 from fairlead.studio.api.jobs import JobOut, Problem, job_out, problem_out
@@ -64,7 +64,9 @@ class OriginIn(BaseModel):
     upload: int | None = Field(None, ge=1, le=2**31 - 1)
     rollouts: list[Reference] = Field([], max_length=imports.MAX_ROLLOUTS)
     pairs: Pairs = Field("each", description="Of several answers: each in one pair, or all pairs.")
-    model: Reference | None = Field(None, description="Who wrote the answers of which the rows do not say it; never shown to labellers.")
+    model: Reference | None = Field(
+        None, description="Who wrote the answers of which the rows do not say it; never shown to labellers."
+    )
 
     @field_validator("model")
     @classmethod
@@ -210,7 +212,9 @@ def one_upload(upload_id: Id, viewer: Lead, database: Database) -> UploadOut:
 def rollouts(viewer: Lead, settings: Configured) -> RolloutsList:
     """Answers that models of the project gave, from `fairlead sample`."""
     found = imports.rollouts(project(settings)) if settings.project else []
-    return RolloutsList(rollouts=[_rollouts(one) for one in found], suits=list(fitting.suits(fitting.ANSWERS)))
+    return RolloutsList(
+        rollouts=[_rollouts(one) for one in found], suits=list(row_to_items.suits(row_to_items.ANSWERS))
+    )
 
 
 @router.post("/imports/preview")
@@ -242,13 +246,17 @@ def search(
     slug: str,
     viewer: Lead,
     database: Database,
-    q: Annotated[str, Query(max_length=500, description="Words of the prompt, the answers or the tags.")] = "",
-    state: browse.State = "any",
+    q: Annotated[
+        str, Query(max_length=500, description="Words of the prompt, the answers or the tags.")
+    ] = "",
+    state: item_search.State = "any",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Items:
     with database.read() as connection:
-        found = browse.search(connection, viewer.here.id, words=q, state=state, after=after, limit=limit + 1)
+        found = item_search.search(
+            connection, viewer.here.id, words=q, state=state, after=after, limit=limit + 1
+        )
     page = found[:limit]
     return Items(items=[item_out(one) for one in page], next=page[-1].item.id if len(found) > limit else None)
 
@@ -257,13 +265,21 @@ def search(
 def one_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemLook:
     """With every judgement, also those that were corrected or withdrawn, and every flag."""
     with database.read() as connection:
-        found = browse.look(connection, viewer.here.id, item_id)
+        found = item_search.look(connection, viewer.here.id, item_id)
     said = [*((one, True) for one in found.standing), *((one, False) for one in found.superseded)]
     flags = [
-        FlagShown(rater=one.rater, reason=one.reason, note=one.note, raised_at=one.raised_at, resolved=one.resolved_at is not None)
+        FlagShown(
+            rater=one.rater,
+            reason=one.reason,
+            note=one.note,
+            raised_at=one.raised_at,
+            resolved=one.resolved_at is not None,
+        )
         for one in found.flags
     ]
-    return ItemLook(item=item_out(found.found), judgements=[_judgement(one, stands) for one, stands in said], flags=flags)
+    return ItemLook(
+        item=item_out(found.found), judgements=[_judgement(one, stands) for one, stands in said], flags=flags
+    )
 
 
 @router.patch(HERE + "/items/{item_id}", status_code=204)
@@ -278,7 +294,9 @@ def set_priority(slug: str, item_id: Id, body: PriorityIn, viewer: Lead, databas
 
 def project(settings: Settings) -> Project:
     if settings.project is None:
-        raise Conflict("the studio was started without a project, so it has no place for files. Start it inside of one, or with --project.")
+        raise Conflict(
+            "the studio was started without a project, so it has no place for files. Start it inside of one, or with --project."
+        )
     return Project(settings.project)
 
 
@@ -297,9 +315,20 @@ def sent(file: UploadFile | None) -> UploadFile:
     return file
 
 
-def queued(connection: Connection, body: ImportIn, viewer: Viewer, into: Campaign, settings: Settings) -> jobs.Job:
+def queued(
+    connection: Connection, body: ImportIn, viewer: Viewer, into: Campaign, settings: Settings
+) -> jobs.Job:
     origin, home = _origin(connection, viewer, body), project(settings)
-    id = imports.start(connection, home, into, origin, by=viewer.rater, pairs=body.pairs, model=body.model, priority=body.priority)
+    id = imports.start(
+        connection,
+        home,
+        into,
+        origin,
+        by=viewer.rater,
+        pairs=body.pairs,
+        model=body.model,
+        priority=body.priority,
+    )
     return jobs.get(connection, id)
 
 
@@ -307,15 +336,26 @@ def query(asked: OriginIn) -> str:
     """The choices so far, as a query of an address."""
     names = set(OriginIn.model_fields) | ({"kind"} & set(type(asked).model_fields))
     values = asked.model_dump(include=names, exclude_none=True)
-    return urlencode([(name, each) for name, value in values.items() for each in (value if isinstance(value, list) else [value])])
+    return urlencode(
+        [
+            (name, each)
+            for name, value in values.items()
+            for each in (value if isinstance(value, list) else [value])
+        ]
+    )
 
 
 def look_ahead(body: PreviewIn, viewer: Viewer, database: Database, settings: Settings) -> PreviewOut:
     with database.read() as connection:
         origin = _origin(connection, viewer, body)
-        found = imports.preview(connection, project(settings), origin, body.kind, pairs=body.pairs, model=body.model)
+        found = imports.preview(
+            connection, project(settings), origin, body.kind, pairs=body.pairs, model=body.model
+        )
     shown = [
-        ItemPreview(prompt=_said(one.prompt), answers=[_answer(each) for each in one.answers], tags=list(one.tags)) for one in found.items
+        ItemPreview(
+            prompt=_said(one.prompt), answers=[_answer(each) for each in one.answers], tags=list(one.tags)
+        )
+        for one in found.items
     ]
     return PreviewOut(
         items=shown,
@@ -329,7 +369,7 @@ def look_ahead(body: PreviewIn, viewer: Viewer, database: Database, settings: Se
 def upload_out(one: Upload) -> UploadOut:
     return UploadOut(
         id=one.id, filename=one.filename, digest=one.digest, num_bytes=one.num_bytes, format=one.format, row_kind=one.row_kind,
-        suits=list(fitting.suits(one.row_kind)),
+        suits=list(row_to_items.suits(one.row_kind)),
     )  # fmt: skip
 
 
@@ -359,7 +399,9 @@ def _new(one: ItemIn, number: int, kind: Kind) -> NewItem:
         except BadRow as error:
             raise Invalid({error.problem.field: f"item {number}: {error.problem.why}"}) from error
 
-    answers = tuple(Answer(turns(each.messages, f"answers[{n}]"), each.source) for n, each in enumerate(one.answers))
+    answers = tuple(
+        Answer(turns(each.messages, f"answers[{n}]"), each.source) for n, each in enumerate(one.answers)
+    )
     return NewItem(
         prompt=turns(one.prompt, "prompt"), answers=answers, tags=tuple(one.tags), priority=one.priority,
         selection_probability=one.selection_probability, strategy=one.strategy, source="api",
@@ -369,12 +411,23 @@ def _new(one: ItemIn, number: int, kind: Kind) -> NewItem:
 def _rollouts(one: Any) -> RolloutsOut:
     model = next((parent.name for parent in one.manifest.parents if parent.role == "model"), None)
     count = one.manifest.metrics.get("answers")
-    return RolloutsOut(label=one.label, model=model, answers=count if isinstance(count, int) else None, created_at=one.manifest.created_at)
+    return RolloutsOut(
+        label=one.label,
+        model=model,
+        answers=count if isinstance(count, int) else None,
+        created_at=one.manifest.created_at,
+    )
 
 
 def _said(turns: Messages) -> list[SaidBy]:
     return [
-        SaidBy(role=turn.role, html=render.render(turn.content), text=turn.content, dir=render.direction(turn.content)) for turn in turns
+        SaidBy(
+            role=turn.role,
+            html=render.render(turn.content),
+            text=turn.content,
+            dir=render.direction(turn.content),
+        )
+        for turn in turns
     ]
 
 
@@ -382,7 +435,12 @@ def _answer(one: Answer) -> AnswerOut:
     text = "\n\n".join(turn.content for turn in one.messages)
     params = dict(one.params) if one.params else None
     return AnswerOut(
-        html=render.render(text), text=text, dir=render.direction(text), source=one.source, params=params, finished=one.finished
+        html=render.render(text),
+        text=text,
+        dir=render.direction(text),
+        source=one.source,
+        params=params,
+        finished=one.finished,
     )
 
 

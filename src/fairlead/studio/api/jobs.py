@@ -54,9 +54,13 @@ class Problems(BaseModel):
 
 
 @router.get(HERE)
-def recent(slug: str, viewer: Lead, database: Database, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Jobs:
+def recent(
+    slug: str, viewer: Lead, database: Database, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> Jobs:
     with database.read() as connection:
-        return Jobs(jobs=[job_out(one) for one in jobs.recent(connection, campaign=viewer.here.id, limit=limit)])
+        return Jobs(
+            jobs=[job_out(one) for one in jobs.recent(connection, campaign=viewer.here.id, limit=limit)]
+        )
 
 
 @router.get(HERE + "/{job_id}")
@@ -82,12 +86,16 @@ def retry(slug: str, job_id: Id, viewer: Lead, database: Database) -> JobOut:
 
 
 @router.get(HERE + "/{job_id}/problems")
-def problems(slug: str, job_id: Id, viewer: Lead, database: Database, limit: Annotated[int, Query(ge=1, le=PAGE)] = 100) -> Problems:
+def problems(
+    slug: str, job_id: Id, viewer: Lead, database: Database, limit: Annotated[int, Query(ge=1, le=PAGE)] = 100
+) -> Problems:
     """Rows that the import could not use."""
     with database.read() as connection:
         mine(connection, viewer, job_id)
         found = imports.problems(connection, job_id, limit=limit)
-        return Problems(num=imports.num_problems(connection, job_id), problems=[problem_out(each) for each in found])
+        return Problems(
+            num=imports.num_problems(connection, job_id), problems=[problem_out(each) for each in found]
+        )
 
 
 @router.get(HERE + "/{job_id}/set-aside.jsonl", response_class=StreamingResponse)

@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 
 from fairlead.core import digest
 from fairlead.data.records import Messages, Role
-from fairlead.labels import campaigns, drafts, judgements, kinds, pace, tasks
+from fairlead.labels import assignments as tasks
+from fairlead.labels import campaigns, drafts, judgements, labeller_stats, task_kinds
+from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign, State
 from fairlead.labels.judgements import LONGEST_NOTE, MOST_ACTIVE_MS, Judgement
-from fairlead.labels.kinds import Kind
-from fairlead.labels.tasks import Assignment
+from fairlead.labels.task_kinds import Kind
 from fairlead.studio import render, roles
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Labeller
@@ -28,11 +29,23 @@ HERE = "/campaigns/{slug}"
 Direction = Literal["ltr", "rtl"]
 EXCERPT = 140  # characters of a draft in the list of drafts
 
-Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Names one person's hold on one item.")]
-Key = Annotated[
-    str, Header(alias="Idempotency-Key", pattern=r"^[A-Za-z0-9_-]{8,80}$", description="The sender's own: sending twice is sending once.")
+Token = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Names one person's hold on one item.")
 ]
-Active = Annotated[int, Field(ge=0, le=MOST_ACTIVE_MS, description="Milliseconds at work: focused, visible, touched within 30 s.")]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[A-Za-z0-9_-]{8,80}$",
+        description="The sender's own: sending twice is sending once.",
+    ),
+]
+Active = Annotated[
+    int,
+    Field(
+        ge=0, le=MOST_ACTIVE_MS, description="Milliseconds at work: focused, visible, touched within 30 s."
+    ),
+]
 Line = Annotated[str, Field(max_length=200)]
 Json = dict[str, Any]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
@@ -99,8 +112,17 @@ class Pace(BaseModel):
 
 
 class NextBody(BaseModel):
-    count: Annotated[int, Field(ge=1, le=tasks.MOST_AT_ONCE, description="How many to hold at once, those held already among them.")] = 1
-    utc_offset_min: Annotated[int, Field(ge=-840, le=840, description="Local time ahead of UTC; says when today began.")] = 0
+    count: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=tasks.MOST_AT_ONCE,
+            description="How many to hold at once, those held already among them.",
+        ),
+    ] = 1
+    utc_offset_min: Annotated[
+        int, Field(ge=-840, le=840, description="Local time ahead of UTC; says when today began.")
+    ] = 0
 
 
 class Handed(BaseModel):
@@ -164,7 +186,7 @@ class Guide(BaseModel):
     version: int
     html: str
     read_version: int  # 0: never
-    changes: list[pace.Change]  # since the version that was read; none where none was
+    changes: list[labeller_stats.Change]  # since the version that was read; none where none was
 
 
 class ReadBody(BaseModel):
@@ -192,7 +214,7 @@ class WorkList(BaseModel):
 
 
 class PreviewBody(BaseModel):
-    text: Annotated[str, Field(max_length=kinds.LONGEST_TEXT)]
+    text: Annotated[str, Field(max_length=task_kinds.LONGEST_TEXT)]
 
 
 class Preview(BaseModel):
@@ -208,7 +230,7 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
         one = campaigns.by_id(connection, one.id)  # with the options that hold from the first task on
     with database.read() as connection:  # nobody has to wait for what follows
         begun = drafts.of(connection, viewer.rater, tokens=[task.token for task in held])
-        mine = pace.of(connection, one.id, viewer.rater, utc_offset_min=body.utc_offset_min)
+        mine = labeller_stats.of(connection, one.id, viewer.rater, utc_offset_min=body.utc_offset_min)
         guide = _guide_version(connection, one, viewer.rater)
     shown = [_task(one, task, guide, begun.get(task.token)) for task in held]
     return Handed(assignments=shown, state=one.state, paused=viewer.paused, mine=Pace(**vars(mine)))
@@ -245,7 +267,9 @@ def save_draft(slug: str, token: Token, body: Draft, viewer: Labeller, database:
 
 
 @router.post(HERE + "/tasks/{token}/judgement")
-def judge(slug: str, token: Token, body: JudgementBody, key: Key, viewer: Labeller, database: Database) -> Kept:
+def judge(
+    slug: str, token: Token, body: JudgementBody, key: Key, viewer: Labeller, database: Database
+) -> Kept:
     """Kept once for each key.  Sending another for the same task supersedes the last."""
     with database.write() as connection:
         _mine(connection, viewer, token)
@@ -268,7 +292,9 @@ def skip(slug: str, token: Token, body: SkipBody, viewer: Labeller, database: Da
 def flag(slug: str, token: Token, body: FlagBody, viewer: Labeller, database: Database) -> Flagged:
     with database.write() as connection:
         _mine(connection, viewer, token)
-        return Flagged(id=judgements.raise_flag(connection, token, viewer.rater, reason=body.reason, note=body.note))
+        return Flagged(
+            id=judgements.raise_flag(connection, token, viewer.rater, reason=body.reason, note=body.note)
+        )
 
 
 @router.post(HERE + "/undo")
@@ -285,7 +311,12 @@ def parked(slug: str, viewer: Labeller, database: Database) -> Parked:
     """What this person has begun to write in this campaign and not sent."""
     with database.read() as connection:
         found = drafts.every(connection, viewer.here.id, viewer.rater)
-    return Parked(drafts=[ParkedDraft(token=one.token, item=one.item_id, excerpt=_excerpt(one.body), how=one.how) for one in found])
+    return Parked(
+        drafts=[
+            ParkedDraft(token=one.token, item=one.item_id, excerpt=_excerpt(one.body), how=one.how)
+            for one in found
+        ]
+    )
 
 
 @router.get(HERE + "/guide")
@@ -297,8 +328,10 @@ def guide(slug: str, viewer: Labeller, database: Database) -> Guide:
         before = campaigns.guidelines(connection, viewer.here.id, read) if read else None
     if latest is None:
         return Guide(version=0, html="", read_version=0, changes=[])
-    changes = pace.changes(before.text, latest.text) if before else []
-    return Guide(version=latest.version, html=str(render.render(latest.text)), read_version=read, changes=changes)
+    changes = labeller_stats.changes(before.text, latest.text) if before else []
+    return Guide(
+        version=latest.version, html=str(render.render(latest.text)), read_version=read, changes=changes
+    )
 
 
 @router.post(HERE + "/guide/read", status_code=204)
@@ -308,10 +341,17 @@ def read_guide(slug: str, body: ReadBody, viewer: Labeller, database: Database) 
 
 
 @router.get("/work")
-def work(viewer: Labeller, database: Database, utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0) -> WorkList:
+def work(
+    viewer: Labeller, database: Database, utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0
+) -> WorkList:
     """Where one labels, with one's own pace: what asks for work first."""
     with database.read() as connection:
-        return WorkList(campaigns=[_work(one) for one in pace.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)])
+        return WorkList(
+            campaigns=[
+                _work(one)
+                for one in labeller_stats.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)
+            ]
+        )
 
 
 @router.post(HERE + "/preview")
@@ -330,7 +370,7 @@ def _mine(connection: Connection, viewer: Viewer, token: str) -> None:
 def _task(one: Campaign, task: Assignment, guide: GuideVersion, draft: dict[str, Any] | None) -> Task:
     prompt = [SaidBy(role=message.role, **_shown(message.content)) for message in task.item.prompt]
     answers = [
-        ShownAnswer(letter=kinds.letter(place), **_shown(_text(task.item.answers[candidate].messages)))
+        ShownAnswer(letter=task_kinds.letter(place), **_shown(_text(task.item.answers[candidate].messages)))
         for place, candidate in enumerate(task.order)
     ]
     shown = [part.html for part in prompt] + [part.html for part in answers]
@@ -352,17 +392,21 @@ def _shown(text: str) -> dict[str, Any]:
 
 def _as_draft(one: Campaign, task: Assignment, last: Judgement) -> dict[str, Any]:
     return {
-        "value": kinds.to_shown(one.kind, last.value, task.order), "reasons": list(last.reasons), "note": last.note,
+        "value": task_kinds.to_shown(one.kind, last.value, task.order), "reasons": list(last.reasons), "note": last.note,
         "active_ms": last.active_ms, "dwell_ms": last.dwell_ms,
     }  # fmt: skip
 
 
 def labels_in(viewer: Viewer) -> dict[int, bool]:
     """Campaigns in which the person labels -> whether they are paused there."""
-    return {campaign: held.paused for campaign, held in viewer.memberships.items() if roles.suffices(held.role, "labeller")}
+    return {
+        campaign: held.paused
+        for campaign, held in viewer.memberships.items()
+        if roles.suffices(held.role, "labeller")
+    }
 
 
-def _work(one: pace.Work) -> CampaignWork:
+def _work(one: labeller_stats.Work) -> CampaignWork:
     return CampaignWork(
         slug=one.campaign.slug, name=one.campaign.name, kind=one.campaign.kind, state=one.campaign.state, audience=one.campaign.audience,
         done=one.done, wanted=one.wanted, num_held=one.num_held, paused=one.paused,
@@ -382,6 +426,8 @@ def _guide_of(version: int, read: int) -> GuideVersion:
 def _excerpt(draft: dict[str, Any]) -> str:
     value = draft.get("value") or {}
     edit = value.get("edit")
-    typed = value.get("text") or (edit.get("text") if isinstance(edit, dict) else "") or draft.get("note") or ""
+    typed = (
+        value.get("text") or (edit.get("text") if isinstance(edit, dict) else "") or draft.get("note") or ""
+    )
     text = " ".join(str(typed).split())
     return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"

@@ -25,7 +25,9 @@ class LogIn(BaseModel):
 
 class Join(BaseModel):
     secret: str = Field(max_length=100, description="The last part of the link.")
-    name: str = Field("", max_length=500, description="How leads see you; not needed by somebody who has logged in.")
+    name: str = Field(
+        "", max_length=500, description="How leads see you; not needed by somebody who has logged in."
+    )
     email: str = Field("", max_length=500)
     password: str = Field("", max_length=1000)
     agree: bool = Field(False, description="To what the page of the link says about what is kept.")
@@ -53,14 +55,18 @@ class Change(BaseModel):
     name: str | None = Field(None, max_length=500)
     email: str | None = Field(None, max_length=500)
     password: str | None = Field(None, max_length=1000, description="The new one; all other sessions end.")
-    current_password: str | None = Field(None, max_length=1000, description="Needed for a new password or address.")
+    current_password: str | None = Field(
+        None, max_length=1000, description="Needed for a new password or address."
+    )
 
 
 class Preferences(BaseModel):
     theme: Literal["light", "dark"] | None = None
     hand: Literal["left", "right"] | None = None
     keys: dict[str, str] | None = Field(None, description="Action of the labelling screen -> key.")
-    daily_goal: int | None = Field(None, description="Judgements a day that one wants to make in a campaign, 1 to 10,000.")
+    daily_goal: int | None = Field(
+        None, description="Judgements a day that one wants to make in a campaign, 1 to 10,000."
+    )
 
 
 Scope = Literal["read", "label", "lead", "owner", "account"]
@@ -95,14 +101,32 @@ class Confirm(BaseModel):
 
 
 @router.post("/session")
-def log_in(request: Request, response: Response, body: LogIn, viewer: Anyone, database: Database, settings: Configured, at: Time) -> Me:
-    secret = entry.log_in(request, database, email=body.email, password=body.password, days=settings.session_days, at=at)
+def log_in(
+    request: Request,
+    response: Response,
+    body: LogIn,
+    viewer: Anyone,
+    database: Database,
+    settings: Configured,
+    at: Time,
+) -> Me:
+    secret = entry.log_in(
+        request, database, email=body.email, password=body.password, days=settings.session_days, at=at
+    )
     auth.sign_in(response, settings, secret)
     return _after_entry(database, secret, at)
 
 
 @router.post("/join")
-def join(request: Request, response: Response, body: Join, viewer: Anyone, database: Database, settings: Configured, at: Time) -> Me:
+def join(
+    request: Request,
+    response: Response,
+    body: Join,
+    viewer: Anyone,
+    database: Database,
+    settings: Configured,
+    at: Time,
+) -> Me:
     """Use a link that invites. Whoever has logged in joins as themselves."""
     given = body.model_dump(exclude={"secret"})
     secret = entry.join(request, database, body.secret, viewer, **given, days=settings.session_days, at=at)
@@ -136,7 +160,9 @@ def me(viewer: Person, database: Database) -> Me:
 def change(request: Request, body: Change, viewer: Person, database: Database) -> Me:
     with database.read() as connection:
         one = people.by_id(connection, viewer.person)
-    if body.password is not None or (body.email is not None and (body.email.strip().lower() or None) != one.email):
+    if body.password is not None or (
+        body.email is not None and (body.email.strip().lower() or None) != one.email
+    ):
         if one.has_password:
             _check_password(request, database, one, body.current_password)
         elif viewer.scopes is not None:
@@ -155,14 +181,18 @@ def change(request: Request, body: Change, viewer: Person, database: Database) -
 def prefer(body: Preferences, viewer: Person, database: Database) -> Me:
     """What is sent is changed; null takes a preference away; what is not sent stays."""
     with database.write() as connection:
-        people.prefer(connection, people.by_id(connection, viewer.person), body.model_dump(exclude_unset=True))
+        people.prefer(
+            connection, people.by_id(connection, viewer.person), body.model_dump(exclude_unset=True)
+        )
     return _me(database, viewer.person, viewer.csrf)
 
 
 @router.get("/me/tokens")
 def tokens(viewer: Person, database: Database) -> Tokens:
     with database.read() as connection:
-        return Tokens(tokens=[_token(one) for one in access.tokens(connection, people.by_id(connection, viewer.person))])
+        return Tokens(
+            tokens=[_token(one) for one in access.tokens(connection, people.by_id(connection, viewer.person))]
+        )
 
 
 @router.post("/me/tokens", status_code=201)
@@ -172,7 +202,9 @@ def make_token(body: NewToken, viewer: Person, database: Database, at: Time) -> 
         raise NotAllowed(f"this token has no scope {', '.join(sorted(beyond))} to give.")
     with database.write() as connection:
         one = people.by_id(connection, viewer.person)
-        token, text = access.make_token(connection, one, name=body.name, scopes=body.scopes, days=body.days, at=at)
+        token, text = access.make_token(
+            connection, one, name=body.name, scopes=body.scopes, days=body.days, at=at
+        )
     return MadeToken(**_token(token).model_dump(), token=text)
 
 
@@ -183,7 +215,9 @@ def revoke_token(token_id: Id, viewer: Person, database: Database) -> None:
 
 
 @router.post("/me/erase", status_code=204)
-def erase_me(response: Response, body: Confirm, viewer: Person, database: Database, settings: Configured) -> None:
+def erase_me(
+    response: Response, body: Confirm, viewer: Person, database: Database, settings: Configured
+) -> None:
     """Your name, address, sessions, tokens and drafts are deleted; what you judged stays, and nothing says that it was you."""
     if body.confirm.strip() != viewer.name:
         raise Invalid({"confirm": f"has to be your name as it is written here: {viewer.name}"})

@@ -64,7 +64,9 @@ class Members(BaseModel):
 
 class MemberChange(BaseModel):
     role: CampaignRole | None = None
-    paused: bool | None = Field(None, description="Who is paused gets no new tasks; what they still send is kept.")
+    paused: bool | None = Field(
+        None, description="Who is paused gets no new tasks; what they still send is kept."
+    )
 
 
 class NewInvite(BaseModel):
@@ -148,9 +150,13 @@ def studio_invites(viewer: Owner, database: Database, at: Time) -> Invites:
 
 
 @router.post("/invites", status_code=201)
-def invite_to_studio(body: NewStudioInvite, viewer: Owner, database: Database, settings: Configured, at: Time) -> MadeInvite:
+def invite_to_studio(
+    body: NewStudioInvite, viewer: Owner, database: Database, settings: Configured, at: Time
+) -> MadeInvite:
     with database.write() as connection:
-        made, secret = access.make_invite(connection, role=body.role, uses=body.uses, days=body.days, by=viewer.rater, at=at)
+        made, secret = access.make_invite(
+            connection, role=body.role, uses=body.uses, days=body.days, by=viewer.rater, at=at
+        )
     return MadeInvite(**_invite(made).model_dump(), url=join_url(settings, secret))
 
 
@@ -198,10 +204,18 @@ def invites(slug: str, viewer: Lead, database: Database, at: Time) -> Invites:
 
 
 @router.post("/campaigns/{slug}/invites", status_code=201)
-def invite(slug: str, body: NewInvite, viewer: Lead, database: Database, settings: Configured, at: Time) -> MadeInvite:
+def invite(
+    slug: str, body: NewInvite, viewer: Lead, database: Database, settings: Configured, at: Time
+) -> MadeInvite:
     with database.write() as connection:
         made, secret = access.make_invite(
-            connection, role=body.role, campaign_id=viewer.here.id, uses=body.uses, days=body.days, by=viewer.rater, at=at
+            connection,
+            role=body.role,
+            campaign_id=viewer.here.id,
+            uses=body.uses,
+            days=body.days,
+            by=viewer.rater,
+            at=at,
         )
     return MadeInvite(**_invite(made).model_dump(), url=join_url(settings, secret))
 
@@ -220,7 +234,9 @@ def join_url(settings: Settings, secret: str) -> str:
 
 
 def _person(one: people.Person) -> PersonOut:
-    return PersonOut(rater=one.rater, name=one.name, email=one.email, role=one.role, created_at=one.created_at)
+    return PersonOut(
+        rater=one.rater, name=one.name, email=one.email, role=one.role, created_at=one.created_at
+    )
 
 
 def _member(one: Member) -> MemberOut:

@@ -12,7 +12,7 @@ from fairlead.labels import campaigns
 from fairlead.labels.errors import NotFound
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
-from fairlead.studio import run_files, shelf
+from fairlead.studio import artifact_views, run_files
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Watcher
 from fairlead.studio.state import Database
@@ -138,12 +138,14 @@ def project_of(request: Request) -> Project:
     return Project(root)
 
 
-def sees(viewer: Viewer, database: Database) -> shelf.Sees:
+def sees(viewer: Viewer, database: Database) -> artifact_views.Sees:
     """A snapshot is its campaign's.  Whose role is in no campaign sees all; others see those of the campaigns that they watch."""
     if viewer.role is not None:
-        return shelf.everything
+        return artifact_views.everything
     with database.read() as connection:
-        watched = campaigns.every(connection, ids=[id for id in viewer.memberships if viewer.may("viewer", id)])
+        watched = campaigns.every(
+            connection, ids=[id for id in viewer.memberships if viewer.may("viewer", id)]
+        )
     slugs = [one.slug for one in watched]
     return lambda one: one.manifest.kind != "snapshot" or one.manifest.config.get("campaign") in slugs
 
@@ -152,7 +154,11 @@ def sees(viewer: Viewer, database: Database) -> shelf.Sees:
 def runs(request: Request, viewer: Watcher) -> list[RunOut]:
     """The latest changed first."""
     root = request.app.state.settings.project
-    return [] if root is None else [RunOut.model_validate(line) for line in run_files.list_runs(Project(root))[0]]
+    return (
+        []
+        if root is None
+        else [RunOut.model_validate(line) for line in run_files.list_runs(Project(root))[0]]
+    )
 
 
 @router.get("/runs/{run}")
@@ -170,23 +176,29 @@ def run(run: Name, request: Request, viewer: Watcher) -> RunDetailOut:
 
 
 @router.get("/runs/{run}/metrics")
-def metrics(run: Name, request: Request, viewer: Watcher, after: Annotated[float, Query(ge=-1, lt=1 << 53)] = -1) -> MetricsOut:
+def metrics(
+    run: Name, request: Request, viewer: Watcher, after: Annotated[float, Query(ge=-1, lt=1 << 53)] = -1
+) -> MetricsOut:
     """Rows with a step above `after`."""
     rows = run_files.read_run(project_of(request), run).rows
-    return MetricsOut(rows=[row for row in rows if row["step"] > after], last_step=rows[-1]["step"] if rows else None)
+    return MetricsOut(
+        rows=[row for row in rows if row["step"] > after], last_step=rows[-1]["step"] if rows else None
+    )
 
 
 @router.get("/artifacts")
 def artifacts(request: Request, viewer: Watcher, database: Database) -> ArtifactsOut:
     """The newest first; of snapshots, those of campaigns that you may watch."""
     root = request.app.state.settings.project
-    found, problems = ([], []) if root is None else shelf.all_artifacts(Project(root), sees(viewer, database))
+    found, problems = (
+        ([], []) if root is None else artifact_views.all_artifacts(Project(root), sees(viewer, database))
+    )
     return ArtifactsOut(artifacts=[_line(one) for one in found], problems=problems)
 
 
 @router.get("/artifacts/{kind}/{name}")
 def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> ArtifactOut:
-    found = shelf.detail(project_of(request), kind, name, sees(viewer, database))
+    found = artifact_views.detail(project_of(request), kind, name, sees(viewer, database))
     manifest = found.artifact.manifest
     return ArtifactOut(
         artifact=_line(found.artifact),
@@ -205,7 +217,9 @@ def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database
 @router.get("/lineage/{kind}/{name}")
 def lineage(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> GraphOut:
     """What an artifact was made from, back to labels and files, and what was made from it."""
-    return GraphOut.model_validate(shelf.graph(project_of(request), kind, name, sees(viewer, database)))
+    return GraphOut.model_validate(
+        artifact_views.graph(project_of(request), kind, name, sees(viewer, database))
+    )
 
 
 def _line(one: Artifact) -> ArtifactLine:
@@ -216,5 +230,5 @@ def _line(one: Artifact) -> ArtifactLine:
         digest=manifest.digest,
         created_at=manifest.created_at,
         run=manifest.run,
-        figures=[FigureOut.model_validate(figure) for figure in shelf.figures(manifest.metrics)],
+        figures=[FigureOut.model_validate(figure) for figure in artifact_views.figures(manifest.metrics)],
     )

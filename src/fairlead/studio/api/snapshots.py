@@ -13,8 +13,8 @@ from fairlead.labels.filtering import Counts, Filters
 from fairlead.labels.snapshot import Snapshot
 from fairlead.studio.api.items import project
 from fairlead.studio.api.jobs import JobOut, job_out
-from fairlead.studio.folders import folder_in
 from fairlead.studio.permissions import Lead, Watcher
+from fairlead.studio.project_files import folder_in
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Configured, Database
 
@@ -34,15 +34,26 @@ FILES = (
     "datasheet.html",
     "manifest.json",
 )
-TYPES = {"jsonl": "application/jsonl", "md": "text/markdown; charset=utf-8", "html": "text/html; charset=utf-8", "json": "application/json"}
+TYPES = {
+    "jsonl": "application/jsonl",
+    "md": "text/markdown; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+}
 
 
 class FiltersIn(BaseModel):
     ties: bool = Field(True, description="Keep ties.")
     min_margin: int = Field(0, description="1 to 3 keeps clearer preferences only.")
-    by_item: bool = Field(False, description="One row for each item, on which all its judgements are put together.")
-    equal_items: bool = Field(False, description="With one row for each judgement: the comparisons of an item weigh 1 together.")
-    guidelines: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field([], max_length=1000, description="Versions; none means all.")
+    by_item: bool = Field(
+        False, description="One row for each item, on which all its judgements are put together."
+    )
+    equal_items: bool = Field(
+        False, description="With one row for each judgement: the comparisons of an item weigh 1 together."
+    )
+    guidelines: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        [], max_length=1000, description="Versions; none means all."
+    )
     raters: list[Rater] = Field([], max_length=1000, description="Pseudonyms; none means all.")
     without_raters: list[Rater] = Field([], max_length=1000)
     since: Time | None = Field(None, description="2026-01-31T09:30:00.000000Z; made then or later.")
@@ -104,7 +115,9 @@ def every(slug: str, viewer: Watcher, database: Database) -> Snapshots:
 def make(slug: str, body: NewSnapshot, viewer: Lead, database: Database, settings: Configured) -> JobOut:
     """Queues it; when the job is done, training can name it."""
     with database.write() as connection:
-        id = snapshot.start(connection, project(settings), viewer.here, body.name, body.filters.filters(), by=viewer.rater)
+        id = snapshot.start(
+            connection, project(settings), viewer.here, body.name, body.filters.filters(), by=viewer.rater
+        )
         return job_out(jobs.get(connection, id))
 
 
@@ -113,7 +126,10 @@ def preview(slug: str, body: FiltersIn, viewer: Lead, database: Database) -> Pre
     """Nothing is made."""
     with database.read() as connection:
         counts, others = snapshot.preview(connection, viewer.here, body.filters())
-    alternatives = [AlternativeOut(name=one.name, filters=filtering.as_json(one.filters), counts=_counts(one.counts)) for one in others]
+    alternatives = [
+        AlternativeOut(name=one.name, filters=filtering.as_json(one.filters), counts=_counts(one.counts))
+        for one in others
+    ]
     return PreviewOut(counts=_counts(counts), alternatives=alternatives)
 
 
@@ -124,7 +140,9 @@ def one(slug: str, name: Name, viewer: Watcher, database: Database) -> SnapshotO
 
 
 @router.get(HERE + "/{name}/files/{file}", response_class=FileResponse)
-def file(slug: str, name: Name, file: Name, viewer: Watcher, database: Database, settings: Configured) -> FileResponse:
+def file(
+    slug: str, name: Name, file: Name, viewer: Watcher, database: Database, settings: Configured
+) -> FileResponse:
     """Its rows, its datasheet or its manifest."""
     with database.read() as connection:
         found = snapshot.get(connection, viewer.here.id, name)
@@ -139,7 +157,12 @@ def download(settings: Settings, found: Snapshot, file: str) -> FileResponse:
 
 
 def snapshot_out(one: Snapshot) -> SnapshotOut:
-    present = [*(f"{name}.jsonl" for name in one.counts.files), "datasheet.md", "datasheet.html", "manifest.json"]
+    present = [
+        *(f"{name}.jsonl" for name in one.counts.files),
+        "datasheet.md",
+        "datasheet.html",
+        "manifest.json",
+    ]
     return SnapshotOut(
         name=one.name, digest=one.digest, filters=filtering.as_json(one.filters), counts=_counts(one.counts), files=present,
         made_by=one.made_by, made_at=one.made_at, train=snapshot.train_command(one),

@@ -7,14 +7,17 @@ from pydantic import BaseModel, Field, ValidationError
 
 from fairlead.labels.chats import MOST_ANSWERERS, Answerer
 from fairlead.labels.errors import Invalid
-from fairlead.studio import answerers
+from fairlead.studio import chat_backends
 from fairlead.studio.api.chat import NOBODY, AnswererBody
 from fairlead.studio.settings import Settings
 
 Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=MOST_ANSWERERS)]
 
 OPEN = 2  # rows that are always shown; the others unfold
-TEMPERATURE, MAX_TOKENS = AnswererBody.model_fields["temperature"].default, AnswererBody.model_fields["max_tokens"].default
+TEMPERATURE, MAX_TOKENS = (
+    AnswererBody.model_fields["temperature"].default,
+    AnswererBody.model_fields["max_tokens"].default,
+)
 
 
 class Answering(BaseModel):
@@ -29,7 +32,10 @@ class Answering(BaseModel):
         """As many as there can be, with what was typed; text, so that it can be shown again."""
         start = {"who": "", "there": "", "temperature": str(TEMPERATURE), "max_tokens": str(MAX_TOKENS)}
         given: dict[str, list[str]] = {name: getattr(self, name) for name in start}
-        return [{name: (given[name][n : n + 1] or [start[name]])[0] for name in start} for n in range(MOST_ANSWERERS)]
+        return [
+            {name: (given[name][n : n + 1] or [start[name]])[0] for name in start}
+            for n in range(MOST_ANSWERERS)
+        ]
 
     def chosen(self, *, needed: bool) -> list[AnswererBody]:
         """Rows in which nobody was chosen are none.  Raises Invalid."""
@@ -41,7 +47,9 @@ class Answering(BaseModel):
                 try:
                     found.append(AnswererBody.model_validate({"source": source, **given}))
                 except ValidationError:
-                    raise Invalid({"who": f"{number}: the temperature is 0 to 2, the longest answer 1 to 8,192 tokens"}) from None
+                    raise Invalid(
+                        {"who": f"{number}: the temperature is 0 to 2, the longest answer 1 to 8,192 tokens"}
+                    ) from None
         if needed and not found:
             raise Invalid({"who": NOBODY})
         return found
@@ -59,9 +67,9 @@ def of(chosen: Sequence[Answerer]) -> Answering:
 
 def fields(settings: Settings, asked: Answering) -> dict[str, Any]:
     """What the part of the form needs; a source that is no more can still be seen."""
-    ends, models = answerers.available(settings.project)
+    ends, models = chat_backends.available(settings.project)
     known = {f"model:{name}" for name in models} | {f"endpoint:{name}/" for name in ends}
     return {
         "rows": asked.rows(), "models": models, "open": OPEN, "gone": sorted({one for one in asked.who if one} - known),
-        "endpoints": [(name, answerers.key_name(name)) for name in ends], "more": any(asked.who[OPEN:]),
+        "endpoints": [(name, chat_backends.key_name(name)) for name in ends], "more": any(asked.who[OPEN:]),
     }  # fmt: skip

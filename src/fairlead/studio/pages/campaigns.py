@@ -6,9 +6,9 @@ from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import browse, campaigns, chats, imports, jobs, kinds, people
+from fairlead.labels import campaigns, chats, imports, item_search, jobs, people, task_kinds
 from fairlead.labels.errors import Invalid
-from fairlead.studio import html, render, words
+from fairlead.studio import html, phrases, render
 from fairlead.studio.api import campaigns as campaign_api
 from fairlead.studio.api import chat as chat_api
 from fairlead.studio.api import items as item_api
@@ -31,7 +31,7 @@ SHOWN_PROBLEMS = 20
 @router.get("/campaigns")
 def listed(request: Request, viewer: Watcher, database: Database) -> Response:
     found = campaign_api.listed(viewer, database)
-    return html.page(request, "campaigns.html", viewer, campaigns=found, kind_names=KIND_NAMES, words=words)
+    return html.page(request, "campaigns.html", viewer, campaigns=found, kind_names=KIND_NAMES, words=phrases)
 
 
 # ---------------------------------------------------------------- items
@@ -44,7 +44,7 @@ def items(
     viewer: Lead,
     database: Database,
     q: Annotated[str, Query(max_length=500)] = "",
-    state: browse.State = "any",
+    state: item_search.State = "any",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
     found = item_api.search(slug, viewer, database, q, state, after, limit=25)
@@ -52,8 +52,8 @@ def items(
         recent = jobs.recent(connection, campaign=viewer.here.id, kind=imports.KIND, limit=5)
     one = campaign_api.one(slug, viewer, database)
     return html.page(
-        request, "items.html", viewer, one=one, found=found, q=q, state=state, after=after, states=browse.STATES,
-        jobs=[job_values(viewer, database, job) for job in recent], words=words,
+        request, "items.html", viewer, one=one, found=found, q=q, state=state, after=after, states=item_search.STATES,
+        jobs=[job_values(viewer, database, job) for job in recent], words=phrases,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def item(request: Request, slug: str, item_id: Id, viewer: Lead, database: Datab
     raters = {one.rater for one in found.judgements} | {one.rater for one in found.flags}
     with database.read() as connection:
         names = people.names(connection, raters)
-    return html.page(request, "item.html", viewer, found=found, names=names, said=said, words=words)
+    return html.page(request, "item.html", viewer, found=found, names=names, said=said, words=phrases)
 
 
 @router.get("/c/{slug}/jobs/{job_id}")
@@ -75,7 +75,14 @@ def job(request: Request, slug: str, job_id: Id, viewer: Lead, database: Databas
 
 
 @router.post("/c/{slug}/uploads")
-def upload(request: Request, slug: str, viewer: Lead, database: Database, settings: Configured, file: UploadFile | None = None) -> Response:
+def upload(
+    request: Request,
+    slug: str,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    file: UploadFile | None = None,
+) -> Response:
     try:
         made = item_api.upload(item_api.sent(file), viewer, database, settings)
     except FairleadError as error:
@@ -85,7 +92,12 @@ def upload(request: Request, slug: str, viewer: Lead, database: Database, settin
 
 @router.get("/c/{slug}/add")
 def add_page(
-    request: Request, slug: str, viewer: Lead, database: Database, settings: Configured, asked: Annotated[OriginIn, Query()]
+    request: Request,
+    slug: str,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    asked: Annotated[OriginIn, Query()],
 ) -> Response:
     """More items for a campaign that there is: choose rows, or look at those that were chosen."""
     if asked.upload is None and not asked.rollouts:
@@ -95,7 +107,12 @@ def add_page(
 
 @router.post("/c/{slug}/add")
 def add(
-    request: Request, slug: str, viewer: Lead, database: Database, settings: Configured, asked: Annotated[ImportIn, Form()]
+    request: Request,
+    slug: str,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    asked: Annotated[ImportIn, Form()],
 ) -> Response:
     try:
         item_api.start(slug, asked, viewer, database, settings)
@@ -109,7 +126,11 @@ def add(
 
 @router.get("/c/{slug}/guidelines")
 def guidelines(
-    request: Request, slug: str, viewer: Member, database: Database, version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    request: Request,
+    slug: str,
+    viewer: Member,
+    database: Database,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Response:
     """The latest version or another; for leads, the place to write the next."""
     with database.read() as connection:
@@ -132,7 +153,9 @@ def markdown(request: Request, viewer: Lead, text: Text = "", guidelines: Text =
 
 
 @router.get("/c/{slug}/settings")
-def settings(request: Request, slug: str, viewer: Lead, database: Database, configured: Configured) -> Response:
+def settings(
+    request: Request, slug: str, viewer: Lead, database: Database, configured: Configured
+) -> Response:
     with database.read() as connection:
         chosen = chats.answerers(connection, viewer.here.id)
     return _settings_page(request, viewer, database, configured, answering.of(chosen))
@@ -140,7 +163,12 @@ def settings(request: Request, slug: str, viewer: Lead, database: Database, conf
 
 @router.post("/c/{slug}/answerers")
 def set_answerers(
-    request: Request, slug: str, viewer: Lead, database: Database, configured: Configured, asked: Annotated[Answering, Form()]
+    request: Request,
+    slug: str,
+    viewer: Lead,
+    database: Database,
+    configured: Configured,
+    asked: Annotated[Answering, Form()],
 ) -> Response:
     """Who answers in a live chat."""
     try:
@@ -165,22 +193,36 @@ def job_values(viewer: Viewer, database: Database, job: jobs.Job) -> dict[str, A
 
 def said(value: dict[str, Any]) -> str:
     """Texts are shown apart."""
-    return words.verdict(value | {"text": "a text"} if "text" in value else value)
+    return phrases.verdict(value | {"text": "a text"} if "text" in value else value)
 
 
 def _settings_page(
-    request: Request, viewer: Viewer, database: Database, configured: Configured, asked: Answering, *, error: FairleadError | None = None
+    request: Request,
+    viewer: Viewer,
+    database: Database,
+    configured: Configured,
+    asked: Answering,
+    *,
+    error: FairleadError | None = None,
 ) -> Response:
     one = campaign_api.one(viewer.here.slug, viewer, database)
-    problem = None if error is None else next(iter(error.problems.values())) if isinstance(error, Invalid) else str(error)
+    problem = (
+        None
+        if error is None
+        else next(iter(error.problems.values()))
+        if isinstance(error, Invalid)
+        else str(error)
+    )
     return html.page(
         request, "settings.html", viewer, status=422 if error else 200, one=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES,
         answering=answering.fields(configured, asked) if one.kind == "chat" else None, problem=problem,
-        saved="saved" in request.query_params, nobody=not any(asked.who), asks=kinds.ASKS,
+        saved="saved" in request.query_params, nobody=not any(asked.who), asks=task_kinds.ASKS,
     )  # fmt: skip
 
 
-def _add_page(request: Request, viewer: Viewer, settings: Configured, *, error: FairleadError | None = None) -> Response:
+def _add_page(
+    request: Request, viewer: Viewer, settings: Configured, *, error: FairleadError | None = None
+) -> Response:
     found = item_api.rollouts(viewer, settings)
     return html.page(
         request, "add.html", viewer, status=422 if error else 200, rollouts=found.rollouts, error=str(error) if error else None,
@@ -189,7 +231,13 @@ def _add_page(request: Request, viewer: Viewer, settings: Configured, *, error: 
 
 
 def _looked(
-    request: Request, viewer: Viewer, database: Database, settings: Configured, asked: OriginIn, *, error: FairleadError | None = None
+    request: Request,
+    viewer: Viewer,
+    database: Database,
+    settings: Configured,
+    asked: OriginIn,
+    *,
+    error: FairleadError | None = None,
 ) -> Response:
     body = PreviewIn(kind=viewer.here.kind, **asked.model_dump(include=set(OriginIn.model_fields)))
     preview = None

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from fairlead.labels import people
 from fairlead.report import charts
 from fairlead.stats.interval import Interval
-from fairlead.studio import drawings, html, words
+from fairlead.studio import graphs, html, phrases
 from fairlead.studio.auth import Viewer
 from fairlead.studio.figures import Board
 from fairlead.studio.pages.label import KIND_NAMES
@@ -45,12 +45,12 @@ def _values(request: Request, viewer: Viewer, database: Database) -> dict[str, A
         names = people.names(connection, raters) if leads else {}
     return {
         "one": viewer.here, "seq": found.seq, "p": shown, "agreement": found.agreement, "tags": found.tags, "leads": leads,
-        "settles": viewer.may("adjudicator", viewer.here.id), "names": names, "words": words,
+        "settles": viewer.may("adjudicator", viewer.here.id), "names": names, "words": phrases,
         "kind_name": KIND_NAMES[viewer.here.kind], "most_people": MOST_PEOPLE, "most_flags": MOST_FLAGS, "most_tags": MOST_TAGS,
-        "hours": drawings.columns(
-            [(words.hour(hour.start), hour.judgements) for hour in shown.hours], title="Judgements by hour", labels_every=6
+        "hours": graphs.columns(
+            [(phrases.hour(hour.start), hour.judgements) for hour in shown.hours], title="Judgements by hour", labels_every=6
         ),
-        "days": drawings.columns(
+        "days": graphs.columns(
             [(day.start[5:], day.judgements) for day in shown.days], title="Judgements by day", labels_every=max(1, len(shown.days) // 4)
         ),
         "whisker": _whisker,
@@ -60,5 +60,5 @@ def _values(request: Request, viewer: Viewer, database: Database) -> dict[str, A
 def _whisker(share: Interval | None) -> Markup:
     """A share of first places beside one half; too few say nothing."""
     if share is None or share.n < FEWEST_SIDES:
-        return Markup('<span class="muted">{}</span>').format(words.DASH)
-    return charts.whisker(share, label=f"{words.percent(share.value)} of {share.n}", reference=0.5)
+        return Markup('<span class="muted">{}</span>').format(phrases.DASH)
+    return charts.whisker(share, label=f"{phrases.percent(share.value)} of {share.n}", reference=0.5)

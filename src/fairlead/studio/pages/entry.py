@@ -44,9 +44,19 @@ def log_in(
     next: Text = "/",
 ) -> Response:
     try:
-        secret = entry.log_in(request, database, email=email, password=password, days=settings.session_days, at=at)
+        secret = entry.log_in(
+            request, database, email=email, password=password, days=settings.session_days, at=at
+        )
     except NotSignedIn as error:
-        return html.page(request, "login.html", status=422, next=own_path(next), email=email, error=str(error), oidc=settings.oidc)
+        return html.page(
+            request,
+            "login.html",
+            status=422,
+            next=own_path(next),
+            email=email,
+            error=str(error),
+            oidc=settings.oidc,
+        )
     response = RedirectResponse(own_path(next), 303)
     auth.sign_in(response, settings, secret)
     return response
@@ -63,7 +73,9 @@ def log_out(viewer: Person, database: Database, settings: Configured) -> Respons
 
 @router.get("/first/{secret}")
 @router.get("/join/{secret}")
-def join_page(request: Request, secret: str, viewer: Anyone, database: Database, settings: Configured, at: Time) -> Response:
+def join_page(
+    request: Request, secret: str, viewer: Anyone, database: Database, settings: Configured, at: Time
+) -> Response:
     return _join_page(request, database, settings, entry.look_up(request, database, secret, at=at), viewer)
 
 
@@ -88,7 +100,9 @@ def join(
             days=settings.session_days, at=at,
         )  # fmt: skip
     except INPUT_ERRORS as error:
-        return _join_page(request, database, settings, found, viewer, error=error, given={"name": name, "email": email})
+        return _join_page(
+            request, database, settings, found, viewer, error=error, given={"name": name, "email": email}
+        )
     response = RedirectResponse("/", 303)
     if made is not None:
         auth.sign_in(response, settings, made)
@@ -100,8 +114,13 @@ def me(request: Request, viewer: Person, database: Database, at: Time) -> Respon
     with database.read() as connection:
         one = people.by_id(connection, viewer.person)
         tokens = access.tokens(connection, one)
-        places = [(each, viewer.memberships[each.id]) for each in campaigns.every(connection, ids=list(viewer.memberships))]
-    return html.page(request, "me.html", viewer, person=one, tokens=tokens, places=places, scopes=SCOPES, now=at)
+        places = [
+            (each, viewer.memberships[each.id])
+            for each in campaigns.every(connection, ids=list(viewer.memberships))
+        ]
+    return html.page(
+        request, "me.html", viewer, person=one, tokens=tokens, places=places, scopes=SCOPES, now=at
+    )
 
 
 SCOPES = {
@@ -136,4 +155,8 @@ def _join_page(
 
 def own_path(path: str) -> str:
     """A path of the studio itself; where `next` says anything else, home."""
-    return path if path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable() else "/"
+    return (
+        path
+        if path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+        else "/"
+    )

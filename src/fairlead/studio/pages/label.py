@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from fairlead.labels import kinds, pace
+from fairlead.labels import labeller_stats, task_kinds
 from fairlead.labels.judgements import FLAGS, SKIPS
 from fairlead.studio import html
 from fairlead.studio.api.labelling import labels_in
@@ -21,9 +21,14 @@ KIND_NAMES = {
 
 
 @router.get("/work")
-def work(request: Request, viewer: Person, database: Database, utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0) -> Response:
+def work(
+    request: Request,
+    viewer: Person,
+    database: Database,
+    utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0,
+) -> Response:
     with database.read() as connection:
-        found = pace.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)
+        found = labeller_stats.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)
     return html.page(request, "work.html", viewer, work=found, kind_names=KIND_NAMES)
 
 
@@ -32,6 +37,6 @@ def label(request: Request, slug: str, viewer: Labeller) -> Response:
     one = viewer.here
     config = {
         "slug": one.slug, "name": one.name, "kind": one.kind, "kindName": KIND_NAMES[one.kind], "rater": viewer.rater, "csrf": viewer.csrf,
-        "preferences": viewer.preferences, "skips": SKIPS, "flags": FLAGS, "longestText": kinds.LONGEST_TEXT, "leaseS": one.lease_s,
+        "preferences": viewer.preferences, "skips": SKIPS, "flags": FLAGS, "longestText": task_kinds.LONGEST_TEXT, "leaseS": one.lease_s,
     }  # fmt: skip
     return html.page(request, "label.html", viewer, config=config, kind_name=KIND_NAMES[one.kind])

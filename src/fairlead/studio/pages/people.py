@@ -15,12 +15,25 @@ def everybody(request: Request, viewer: Owner, database: Database, at: Time) -> 
     with database.read() as connection:
         found, invites = people.every(connection), access.invites(connection, None, at=at)
         names = people.names(connection, {one.made_by for one in invites})
-    return html.page(request, "people.html", viewer, people=found, invites=invites, names=names, roles=people.STUDIO_ROLES)
+    return html.page(
+        request, "people.html", viewer, people=found, invites=invites, names=names, roles=people.STUDIO_ROLES
+    )
 
 
 @router.get("/c/{slug}/people")
 def members(request: Request, slug: str, viewer: Lead, database: Database, at: Time) -> Response:
     with database.read() as connection:
-        found, invites = people.members(connection, viewer.here.id), access.invites(connection, viewer.here.id, at=at)
+        found, invites = (
+            people.members(connection, viewer.here.id),
+            access.invites(connection, viewer.here.id, at=at),
+        )
         names = people.names(connection, {one.made_by for one in invites})
-    return html.page(request, "members.html", viewer, members=found, invites=invites, names=names, roles=people.CAMPAIGN_ROLES)
+    return html.page(
+        request,
+        "members.html",
+        viewer,
+        members=found,
+        invites=invites,
+        names=names,
+        roles=people.CAMPAIGN_ROLES,
+    )

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from fairlead.labels.errors import NotFound
 from fairlead.report import curves, page
 from fairlead.store.project import Project
-from fairlead.studio import drawings, html, run_files, shelf, words
+from fairlead.studio import artifact_views, graphs, html, phrases, run_files
 from fairlead.studio.api.runs import project_of, sees
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Watcher
@@ -43,7 +43,7 @@ def runs_now(request: Request, viewer: Watcher, database: Database) -> Response:
 @router.get("/runs/report")
 def round_report(request: Request, viewer: Watcher) -> Response:
     """The report of the whole project."""
-    return _locked(shelf.read_round(project_of(request)))
+    return _locked(artifact_views.read_round(project_of(request)))
 
 
 @router.get("/runs/{run}")
@@ -67,50 +67,65 @@ def run_report(run: Name, file: Name, request: Request, viewer: Watcher) -> Resp
 
 @router.get("/artifacts/{kind}/{name}")
 def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
-    found = shelf.detail(project_of(request), kind, name, sees(viewer, database))
+    found = artifact_views.detail(project_of(request), kind, name, sees(viewer, database))
     groups = page.config_groups(found.artifact.manifest.config)
-    return html.page(request, "artifact.html", viewer, found=found, m=found.artifact.manifest, groups=groups, words=words)
+    return html.page(
+        request, "artifact.html", viewer, found=found, m=found.artifact.manifest, groups=groups, words=phrases
+    )
 
 
 @router.get("/artifacts/{kind}/{name}/{file:path}")
 def artifact_report(
-    kind: Name, name: Name, file: Annotated[str, Path(max_length=500)], request: Request, viewer: Watcher, database: Database
+    kind: Name,
+    name: Name,
+    file: Annotated[str, Path(max_length=500)],
+    request: Request,
+    viewer: Watcher,
+    database: Database,
 ) -> Response:
-    return _locked(shelf.read_page(project_of(request), kind, name, file, sees(viewer, database)))
+    return _locked(artifact_views.read_page(project_of(request), kind, name, file, sees(viewer, database)))
 
 
 @router.get("/lineage/{kind}/{name}")
 def lineage(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
-    found = shelf.graph(project_of(request), kind, name, sees(viewer, database))
+    found = artifact_views.graph(project_of(request), kind, name, sees(viewer, database))
     by_key = {node.key: node for node in found.nodes}
-    sources: dict[str, list[tuple[str, shelf.GraphNode]]] = {}
+    sources: dict[str, list[tuple[str, artifact_views.GraphNode]]] = {}
     for edge in found.edges:
         sources.setdefault(edge.child, []).append((edge.role, by_key[edge.parent]))
     return html.page(
         request, "lineage.html", viewer,
-        found=found, focus=by_key[found.focus], sources=sources, drawing=drawings.lineage(found), href=drawings.href,
+        found=found, focus=by_key[found.focus], sources=sources, drawing=graphs.lineage(found), href=graphs.href,
     )  # fmt: skip
 
 
 def _list(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:
     root = request.app.state.settings.project
     if root is None:
-        return {"project": None, "runs": [], "artifacts": [], "problems": [], "num_runs": 0, "has_round": False, "words": words}
+        return {
+            "project": None,
+            "runs": [],
+            "artifacts": [],
+            "problems": [],
+            "num_runs": 0,
+            "has_round": False,
+            "words": phrases,
+        }
     home = Project(root)
     lines, num_runs = run_files.list_runs(home, MOST_RUNS)
-    artifacts, problems = shelf.all_artifacts(home, sees(viewer, database))
+    artifacts, problems = artifact_views.all_artifacts(home, sees(viewer, database))
     return {
-        "project": root.resolve().name, "runs": lines, "num_runs": num_runs, "problems": problems, "words": words,
-        "artifacts": artifacts, "has_round": shelf.has_round(home),
-        "figures": shelf.figures,
+        "project": root.resolve().name, "runs": lines, "num_runs": num_runs, "problems": problems, "words": phrases,
+        "artifacts": artifacts, "has_round": artifact_views.has_round(home),
+        "figures": artifact_views.figures,
     }  # fmt: skip
 
 
 def _run(request: Request, run: str) -> dict[str, Any]:
     found = run_files.read_run(project_of(request), run)
     return {
-        "found": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "words": words,
-        "visible": words.visible,
+        "found": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "words": phrases,
+        "visible": phrases.visible,
     }  # fmt: skip
 
 

@@ -9,12 +9,12 @@ from pydantic import BaseModel, Field
 from fairlead.core.errors import FairleadError
 from fairlead.labels import campaigns, filtering, jobs, judgements, people, snapshot
 from fairlead.labels.filtering import Counts, Filters
-from fairlead.studio import html, render, words
+from fairlead.studio import html, phrases, render
 from fairlead.studio.api import snapshots as snapshot_api
 from fairlead.studio.api.items import project
-from fairlead.studio.folders import folder_in, read_start
 from fairlead.studio.pages.campaigns import job_values
 from fairlead.studio.permissions import Lead, Watcher
+from fairlead.studio.project_files import folder_in, read_start
 from fairlead.studio.state import Configured, Database
 
 router = APIRouter()
@@ -52,20 +52,26 @@ def every(request: Request, slug: str, viewer: Watcher, database: Database) -> R
     leads = viewer.may("lead", viewer.here.id)
     with database.read() as connection:
         found = snapshot.every(connection, viewer.here.id)
-        recent = jobs.recent(connection, campaign=viewer.here.id, kind=snapshot.KIND, limit=3) if leads else []
+        recent = (
+            jobs.recent(connection, campaign=viewer.here.id, kind=snapshot.KIND, limit=3) if leads else []
+        )
         raters = judgements.raters(connection, viewer.here.id) if leads else []
         names = people.names(connection, {*raters, *(one.made_by for one in found)}) if leads else {}
         versions = [one.version for one in campaigns.versions(connection, viewer.here.id)]
-    waiting = [job_values(viewer, database, job) for job in recent if not job.is_over or job.state == "failed"]
+    waiting = [
+        job_values(viewer, database, job) for job in recent if not job.is_over or job.state == "failed"
+    ]
     return html.page(
         request, "snapshots.html", viewer, snapshots=found, names=names, raters=raters, versions=versions, leads=leads, jobs=waiting,
-        name=snapshot_api.suggested_name(slug, {one.name for one in found}), words=words, pairs=viewer.here.kind in ("pairwise", "chat"),
+        name=snapshot_api.suggested_name(slug, {one.name for one in found}), words=phrases, pairs=viewer.here.kind in ("pairwise", "chat"),
         many=viewer.here.overlap > 1,
     )  # fmt: skip
 
 
 @router.get("/c/{slug}/snapshots-preview")
-def preview(request: Request, slug: str, viewer: Lead, database: Database, form: Annotated[Form, Query()]) -> Response:
+def preview(
+    request: Request, slug: str, viewer: Lead, database: Database, form: Annotated[Form, Query()]
+) -> Response:
     """The part of the page that counts."""
     counts: Counts | None = None
     others: list[snapshot.Alternative] = []
@@ -76,17 +82,29 @@ def preview(request: Request, slug: str, viewer: Lead, database: Database, form:
     except FairleadError as problem:
         error = str(problem)
     plain = filtering.as_json(form.filters())
-    return html.page(request, "_counts.html", viewer, counts=counts, others=others, error=error, filters=plain, words=words, total=total)
+    return html.page(
+        request,
+        "_counts.html",
+        viewer,
+        counts=counts,
+        others=others,
+        error=error,
+        filters=plain,
+        words=phrases,
+        total=total,
+    )
 
 
 @router.get("/c/{slug}/snapshots/{name}")
-def one(request: Request, slug: str, name: Name, viewer: Watcher, database: Database, settings: Configured) -> Response:
+def one(
+    request: Request, slug: str, name: Name, viewer: Watcher, database: Database, settings: Configured
+) -> Response:
     with database.read() as connection:
         found = snapshot.get(connection, viewer.here.id, name)
         names = people.names(connection, {found.made_by}) if viewer.may("lead", viewer.here.id) else {}
     shown = snapshot_api.snapshot_out(found)
     return html.page(
-        request, "snapshot.html", viewer, one=shown, names=names, sheet=_sheet(found.name, settings), words=words,
+        request, "snapshot.html", viewer, one=shown, names=names, sheet=_sheet(found.name, settings), words=phrases,
         filters=filters_said(found.filters), total=total(found.counts),
     )  # fmt: skip
 
@@ -102,7 +120,11 @@ def filters_said(filters: Filters) -> list[str]:
     said += ["ties left out"] if not filters.ties else []
     said += [f"margin at least {filters.min_margin}"] if filters.min_margin else []
     said += ["comparisons of an item weigh 1 together"] if filters.equal_items else []
-    said += [f"guidelines {', '.join(map(str, filters.guidelines))}"] if filters.guidelines != plain.guidelines else []
+    said += (
+        [f"guidelines {', '.join(map(str, filters.guidelines))}"]
+        if filters.guidelines != plain.guidelines
+        else []
+    )
     said += [f"only of {_people(filters.raters)}"] if filters.raters else []
     said += [f"without {_people(filters.without_raters)}"] if filters.without_raters else []
     said += [f"from {filters.since[:10]}"] if filters.since else []
@@ -117,7 +139,9 @@ def _people(raters: tuple[str, ...]) -> str:
 
 def _sheet(name: str, settings: Configured) -> render.Safe:
     """The datasheet, rendered as any other text that somebody may have written; empty where the file is not there."""
-    content = read_start(folder_in(project(settings).artifacts / snapshot.KIND, name) / "datasheet.md", render.LONGEST)
+    content = read_start(
+        folder_in(project(settings).artifacts / snapshot.KIND, name) / "datasheet.md", render.LONGEST
+    )
     return render.render((content or b"").decode("utf-8", "replace"))
 
 
@@ -126,7 +150,11 @@ def _start(day: str) -> str | None:
 
 
 def _end(day: str) -> str | None:
-    return f"{date.fromordinal(date.fromisoformat(day).toordinal() + 1)}T00:00:00.000000Z" if day and _is_day(day) else None
+    return (
+        f"{date.fromordinal(date.fromisoformat(day).toordinal() + 1)}T00:00:00.000000Z"
+        if day and _is_day(day)
+        else None
+    )
 
 
 def _is_day(day: str) -> bool:

@@ -7,9 +7,9 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import chats, fitting, kinds
+from fairlead.labels import chats, row_to_items, task_kinds
 from fairlead.labels.errors import Invalid
-from fairlead.labels.kinds import Kind
+from fairlead.labels.task_kinds import Kind
 from fairlead.studio import html
 from fairlead.studio.api import campaigns as campaign_api
 from fairlead.studio.api import chat as chat_api
@@ -81,7 +81,9 @@ def rows_page(request: Request, viewer: Lead, settings: Configured) -> Response:
 
 
 @router.post("/new/uploads")
-def upload(request: Request, viewer: Lead, database: Database, settings: Configured, file: UploadFile | None = None) -> Response:
+def upload(
+    request: Request, viewer: Lead, database: Database, settings: Configured, file: UploadFile | None = None
+) -> Response:
     try:
         made = item_api.upload(item_api.sent(file), viewer, database, settings)
     except FairleadError as error:
@@ -90,13 +92,19 @@ def upload(request: Request, viewer: Lead, database: Database, settings: Configu
 
 
 @router.get("/new/kind")
-def kind_page(request: Request, viewer: Lead, database: Database, settings: Configured, asked: Annotated[Chosen, Query()]) -> Response:
+def kind_page(
+    request: Request,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    asked: Annotated[Chosen, Query()],
+) -> Response:
     """The first rows as they will be shown, and what can be asked about them.  A part of the page, where only that is asked for."""
     if asked.upload is None and not asked.rollouts:
         return RedirectResponse("/new", 303)
     try:
         name, row_kind = _source(viewer, database, settings, asked)
-        suits = fitting.suits(row_kind)
+        suits = row_to_items.suits(row_kind)
         chosen = asked.kind if asked.kind in suits else suits[0]
         body = PreviewIn(kind=chosen, **asked.model_dump(exclude={"kind"}))
         preview = item_api.look_ahead(body, viewer, database, settings)
@@ -105,19 +113,28 @@ def kind_page(request: Request, viewer: Lead, database: Database, settings: Conf
     template = "_rows.html" if request.headers.get("hx-request") else "new_kind.html"
     return html.page(
         request, template, viewer, name=name, row_kind=row_kind, suits=suits, asked=ASKED, kind_names=KIND_NAMES, preview=preview,
-        body=body, several=row_kind in (fitting.ANSWERS, "ranking"), query=item_api.query(body), error=None,
+        body=body, several=row_kind in (row_to_items.ANSWERS, "ranking"), query=item_api.query(body), error=None,
     )  # fmt: skip
 
 
 @router.get("/new/task")
-def task_page(request: Request, viewer: Lead, settings: Configured, asked: Annotated[PreviewIn, Query()]) -> Response:
+def task_page(
+    request: Request, viewer: Lead, settings: Configured, asked: Annotated[PreviewIn, Query()]
+) -> Response:
     chips = CHIPS.get(asked.kind, "")
     aspects = "helpful, harmless, honest" if asked.kind == "aspects" else ""
-    return _task_page(request, viewer, settings, Task(**asked.model_dump(), guidelines=GUIDELINES, aspects=aspects, chips=chips))
+    return _task_page(
+        request,
+        viewer,
+        settings,
+        Task(**asked.model_dump(), guidelines=GUIDELINES, aspects=aspects, chips=chips),
+    )
 
 
 @router.post("/new")
-def make(request: Request, viewer: Lead, database: Database, settings: Configured, task: Annotated[Task, Form()]) -> Response:
+def make(
+    request: Request, viewer: Lead, database: Database, settings: Configured, task: Annotated[Task, Form()]
+) -> Response:
     """Campaign, guidelines, import and opening in one transaction: all or nothing."""
     try:
         asked = campaign_api.NewCampaign(
@@ -147,13 +164,15 @@ def make(request: Request, viewer: Lead, database: Database, settings: Configure
 def _source(viewer: Viewer, database: Database, settings: Settings, asked: OriginIn) -> tuple[str, str]:
     """What the rows are called, and their kind."""
     if asked.upload is None:
-        return ", ".join(asked.rollouts), fitting.ANSWERS
+        return ", ".join(asked.rollouts), row_to_items.ANSWERS
     with database.read() as connection:
         found = item_api.own(connection, viewer, asked.upload)
     return found.filename, found.row_kind
 
 
-def _rows_page(request: Request, viewer: Viewer, settings: Settings, *, error: FairleadError | None = None) -> Response:
+def _rows_page(
+    request: Request, viewer: Viewer, settings: Settings, *, error: FairleadError | None = None
+) -> Response:
     found = item_api.rollouts(viewer, settings)
     return html.page(
         request, "new.html", viewer, status=422 if error else 200, rollouts=found.rollouts, error=str(error) if error else None,
@@ -161,14 +180,16 @@ def _rows_page(request: Request, viewer: Viewer, settings: Settings, *, error: F
     )  # fmt: skip
 
 
-def _task_page(request: Request, viewer: Viewer, settings: Settings, task: Task, *, error: FairleadError | None = None) -> Response:
+def _task_page(
+    request: Request, viewer: Viewer, settings: Settings, task: Task, *, error: FairleadError | None = None
+) -> Response:
     problems = dict(error.problems) if isinstance(error, Invalid) else {}
     if "lease_s" in problems:
         problems["lease_min"] = "is 1 to 1,440 minutes"
     if "source" in problems:
         problems["who"] = problems["source"]
     return html.page(
-        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, asks=kinds.ASKS,
+        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, asks=task_kinds.ASKS,
         error=str(error) if error else None, kind_name=KIND_NAMES[task.kind], currencies=CURRENCIES, query=item_api.query(task),
         answering=answering.fields(settings, task) if task.kind == "chat" else None,
     )  # fmt: skip

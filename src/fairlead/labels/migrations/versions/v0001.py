@@ -110,7 +110,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.String(length=27), nullable=False),
         sa.Column("expires_at", sa.String(length=27), nullable=False),
         sa.Column("used_at", sa.String(length=27), nullable=True),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_api_token_person_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.id"], name=op.f("fk_api_token_person_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_token")),
         sa.UniqueConstraint("secret_hash", name=op.f("uq_api_token_secret_hash")),
     )
@@ -157,7 +159,9 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.String(length=27), nullable=False),
         sa.Column("revoked_at", sa.String(length=27), nullable=True),
         sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_invite_campaign_id")),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_invite_person_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.id"], name=op.f("fk_invite_person_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invite")),
         sa.UniqueConstraint("secret_hash", name=op.f("uq_invite_secret_hash")),
     )
@@ -187,7 +191,9 @@ def upgrade() -> None:
         sa.Column("person_id", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.String(length=27), nullable=False),
         sa.Column("expires_at", sa.String(length=27), nullable=False),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_login_session_person_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.id"], name=op.f("fk_login_session_person_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_login_session")),
         sa.UniqueConstraint("secret_hash", name=op.f("uq_login_session_secret_hash")),
     )
@@ -200,7 +206,9 @@ def upgrade() -> None:
         sa.Column("paused_at", sa.String(length=27), nullable=True),
         sa.Column("joined_at", sa.String(length=27), nullable=False),
         sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_membership_campaign_id")),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_membership_person_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.id"], name=op.f("fk_membership_person_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("campaign_id", "person_id", name=op.f("pk_membership")),
     )
     op.create_index(op.f("ix_membership_person_id"), "membership", ["person_id"], unique=False)
@@ -208,7 +216,9 @@ def upgrade() -> None:
         "pseudonym",
         sa.Column("person_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("rater", sa.String(length=40), nullable=False),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_pseudonym_person_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["person.id"], name=op.f("fk_pseudonym_person_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_pseudonym")),
         sa.UniqueConstraint("rater", name=op.f("uq_pseudonym_rater")),
     )
@@ -261,8 +271,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token", name=op.f("pk_assignment")),
     )
     op.create_index("ix_assignment_campaign_id_how", "assignment", ["campaign_id", "how"], unique=False)
-    op.create_index("ix_assignment_campaign_id_rater_seq", "assignment", ["campaign_id", "rater", "seq"], unique=True)
-    op.create_index("ix_assignment_item_id_rater_how", "assignment", ["item_id", "rater", "how"], unique=False)
+    op.create_index(
+        "ix_assignment_campaign_id_rater_seq", "assignment", ["campaign_id", "rater", "seq"], unique=True
+    )
+    op.create_index(
+        "ix_assignment_item_id_rater_how", "assignment", ["item_id", "rater", "how"], unique=False
+    )
     op.create_index("ix_assignment_rater_how", "assignment", ["rater", "how"], unique=False)
     op.create_index(
         "uq_assignment_item_id_rater_lasting",
@@ -356,7 +370,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("supersedes", name=op.f("uq_judgement_supersedes")),
     )
     op.create_index("ix_judgement_campaign_id_id", "judgement", ["campaign_id", "id"], unique=False)
-    op.create_index("ix_judgement_campaign_id_rater_id", "judgement", ["campaign_id", "rater", "id"], unique=False)
+    op.create_index(
+        "ix_judgement_campaign_id_rater_id", "judgement", ["campaign_id", "rater", "id"], unique=False
+    )
     op.create_index("ix_judgement_item_id", "judgement", ["item_id"], unique=False)
     op.create_index("ix_judgement_token", "judgement", ["token"], unique=False)
     op.create_table(

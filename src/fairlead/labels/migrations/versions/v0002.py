@@ -8,4 +8,6 @@ down_revision = "v0001"
 
 
 def upgrade() -> None:
-    op.add_column("person", sa.Column("email_vouched", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column(
+        "person", sa.Column("email_vouched", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )

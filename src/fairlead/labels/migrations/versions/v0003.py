@@ -8,7 +8,9 @@ down_revision = "v0002"
 
 def upgrade() -> None:
     op.drop_index("ix_assignment_campaign_id_how", table_name="assignment")
-    op.create_index("ix_assignment_campaign_id_how_rater_seq", "assignment", ["campaign_id", "how", "rater", "seq"])
+    op.create_index(
+        "ix_assignment_campaign_id_how_rater_seq", "assignment", ["campaign_id", "how", "rater", "seq"]
+    )
     op.create_index("ix_judgement_campaign_id_made_at", "judgement", ["campaign_id", "made_at"])
     sums = ["campaign_id", "rater", "made_at", "withdraws", "supersedes", "active_ms", "late", "quick"]
     op.create_index("ix_judgement_sums", "judgement", sums)

@@ -1,0 +1,161 @@
+"""The toy world as a laboratory: one project per seed with an SFT model and people's comparisons, in which methods are tried.
+
+What is the quickstart's is made by the quickstart's own stages, so that a seed means the same everywhere; every run is found again when a
+benchmark is repeated.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from fairlead.core import files, jsonl
+from fairlead.core import seed as seeds
+from fairlead.data.answers import Answers, read_answers
+from fairlead.data.reading import read_comparisons, read_prompts
+from fairlead.data.records import Comparison, to_row
+from fairlead.loop import quickstart
+from fairlead.loop.toy_world import mean_kl
+from fairlead.ops.pooling import Pool
+from fairlead.recipes import sample
+from fairlead.rollout.rewards import open_reward
+from fairlead.simulate import gold
+from fairlead.store import project as projects
+from fairlead.store.artifact import Artifact
+from fairlead.store.project import Project
+from fairlead.store.run import Run, open_run
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    stage.title: {name: value for name, value in vars(stage.config).items() if name not in ("name", "seed")}
+    for stage in quickstart.stages(0, quickstart.WHOLE)
+}  # of each stage of the quickstart, to be changed in what an experiment is about
+
+
+def prepare(
+    out: Path, seed: int, *, until: str = "comparisons", size: quickstart.Size = quickstart.WHOLE
+) -> Project:
+    """The quickstart's project up to and with the stage `until`, and the prompts that nothing is trained on."""
+    home = projects.open_at(out) if (out / "fairlead.toml").exists() else projects.create(out)
+    plan = quickstart.stages(seed, size)
+    last = next(i for i, stage in enumerate(plan) if stage.title == until)
+    for stage in plan[: last + 1]:
+        run_once(home, stage.recipe, stage.kind, stage.main, stage.config)
+    return home
+
+
+def run_once(
+    home: Project, recipe: str, kind: str, main: Callable[[Any, Run], Artifact], config: Any
+) -> Artifact:
+    with open_run(home, recipe, config, kind=kind, quiet=True) as run:
+        return main(config, run)
+
+
+def train(home: Project, recipe: Any, config: Any) -> Artifact:
+    """A recipe's module and its configuration."""
+    return run_once(home, recipe.__name__.rpartition(".")[2], recipe.KIND, recipe.main, config)
+
+
+def curve(home: Project, artifact: Artifact) -> list[dict[str, Any]]:
+    """The metrics of the run that made an artifact, a row per step."""
+    return [row for _, row in jsonl.read(home.runs / str(artifact.manifest.run) / "metrics.jsonl")]
+
+
+def remembered(home: Project, label: str, seconds: float) -> float:
+    """What a run took when it was made; one that is found again takes nothing."""
+    path = home.root / "cpu_seconds.json"
+    known: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known.setdefault(label, seconds)
+    files.write_text(path, json.dumps(known, indent=2) + "\n")
+    return known[label]
+
+
+def kl(home: Project, model: str, reference: str) -> float:
+    """KL(model || reference), nats per answer, from the model's finished answers of `answers(name=f"{model}-answers")`."""
+    [path] = (home.artifacts / "rollouts" / f"{model}-answers").glob("*.jsonl")
+    folders = [str(home.artifacts / "model" / name) for name in (model, reference)]
+    return mean_kl(folders[0], folders[1], read_answers(path))
+
+
+def answers(
+    home: Project, model: str, *, name: str, seed: int, prompts: str = "prompts-held-out", per_prompt: int = 1
+) -> list[Answers]:
+    config = sample.Config(
+        name=name,
+        model=model,
+        prompts=prompts,
+        per_prompt=per_prompt,
+        max_new_tokens=quickstart.LONGEST,
+        seed=seed,
+    )
+    made = train(home, sample, config)
+    [path] = made.folder.glob("*.jsonl")
+    return read_answers(path)
+
+
+def candidates(home: Project) -> list[Answers]:
+    """What people compare in the quickstart: two answers of the SFT model and one of the base model to each prompt."""
+    sft, base = (
+        read_answers(next((home.artifacts / "rollouts" / name).glob("*.jsonl")))
+        for name in ("answers-of-sft", "answers-of-base")
+    )
+    return [
+        Answers(a.prompt, a.texts + b.texts, a.finished + b.finished) for a, b in zip(sft, base, strict=True)
+    ]
+
+
+def few_prompts(home: Project, name: str, count: int) -> str:
+    """The first prompts of a data set, as a file of their own."""
+    [path] = (home.artifacts / "dataset" / name).glob("*.jsonl")
+    return write(home, f"{name}-{count}", read_prompts(path)[:count])
+
+
+def scores(home: Project, reward: str, rows: Sequence[Answers], *, pool: Pool) -> NDArray[numpy.float64]:
+    """A reward model's score of each answer, as PPO would see it.  [prompts, answers]"""
+    judge = open_reward(
+        str(home.artifacts / "reward-model" / reward), micro_tokens=4096, pool=pool, pool_lambda=0.5
+    )
+    prompts = [row.prompt for row in rows for _ in row.texts]
+    texts, finished = (
+        [value for row in rows for value in part(row)]
+        for part in (lambda row: row.texts, lambda row: row.finished)
+    )
+    return judge(prompts, texts, finished).view(len(rows), -1).double().numpy()
+
+
+def golds_of(row: Answers) -> list[float]:
+    """The gold rule's score of each answer."""
+    return [
+        gold.judge(row.prompt[-1].content, text, finished=done).score
+        for text, done in zip(row.texts, row.finished, strict=True)
+    ]
+
+
+def first_golds(rows: Sequence[Answers]) -> list[float]:
+    return [golds_of(row)[0] for row in rows]
+
+
+def comparisons(home: Project) -> list[Comparison]:
+    [path] = (home.artifacts / "dataset" / "comparisons").glob("*.jsonl")
+    return read_comparisons(path)
+
+
+def flipped(rows: Sequence[Comparison], share: float, *, seed: int) -> list[Comparison]:
+    """The same rows with the sides of so many exchanged; ties stay as they are."""
+    decided = [i for i, row in enumerate(rows) if row.tie is None]
+    swapped = set(Random(seeds.derive(seed, "flip")).sample(decided, round(share * len(decided))))
+    return [
+        replace(row, chosen=row.rejected, rejected=row.chosen) if i in swapped else row
+        for i, row in enumerate(rows)
+    ]
+
+
+def write(home: Project, name: str, rows: Sequence[Any]) -> str:
+    """Rows as a file of the project; returns what a configuration calls it."""
+    path = home.data / f"{name}.jsonl"
+    jsonl.write(path, [to_row(row) for row in rows])
+    return str(path)

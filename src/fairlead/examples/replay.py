@@ -1,0 +1,58 @@
+"""Rows that are mixed into another method's updates, so that what they teach is not lost: demonstrations, or plain text."""
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from fairlead.core.errors import DataError
+from fairlead.data import sources
+from fairlead.data.reading import read_demonstrations
+from fairlead.data.records import Messages
+from fairlead.data.sources import SourceRow
+from fairlead.data.texts import read_documents
+from fairlead.encoding.chat import Encoded, render
+from fairlead.model.policy import Policy
+
+
+def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None = None) -> list[Encoded]:
+    """The rows of a file: rows with `text` and .txt files are trained on every token, demonstrations on their answers.
+
+    Text is cut at `max_tokens`, or at the model's context; a demonstration that is longer is a DataError that names it.
+    """
+    longest = max_tokens or policy.context
+    if _is_text(path):
+        rows = [piece for text in read_documents(path) for piece in pieces(policy.tokenizer, text, longest)]
+        if not rows:
+            raise DataError(f"{source}: holds no text of two tokens or more.")
+        return rows
+    encoded = []
+    for i, record in enumerate(read_demonstrations(path), start=1):
+        try:
+            encoded.append(
+                policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=longest)
+            )
+        except DataError as error:
+            raise DataError(f"{source}: record {i}: {error}") from error
+    return encoded
+
+
+def pieces(
+    tokenizer: PreTrainedTokenizerBase, document: str | Messages, context: int | None
+) -> list[Encoded]:
+    """A document as rows of at most `context` tokens, every token trained."""
+    if isinstance(document, str):
+        tokens = [*tokenizer(document, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    else:
+        tokens = tokenizer(render(tokenizer, document, generation_prompt=False), add_special_tokens=False)[
+            "input_ids"
+        ]
+    size = context or len(tokens)
+    chunks = [tokens[start : start + size] for start in range(0, len(tokens), size)]
+    return [Encoded(tuple(chunk), (True,) * len(chunk)) for chunk in chunks if len(chunk) > 1]
+
+
+def _is_text(path: Path) -> bool:
+    if path.suffix == ".txt":
+        return True
+    first = next(sources.read(path), None)
+    return isinstance(first, SourceRow) and "text" in first.value

@@ -1,0 +1,91 @@
+"""What people are told about their own work, and about guidelines that changed under them."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from fairlead.labels import assignments, campaigns, items, judgements
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import stamp
+
+
+@dataclass(frozen=True)
+class Pace:
+    today: int  # judgements
+    total: int
+    median_active_ms: int | None  # of today's
+
+
+@dataclass(frozen=True)
+class Change:
+    """Lines of the guidelines that came or went."""
+
+    kind: Literal["new", "gone"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """A campaign as somebody who labels in it sees it."""
+
+    campaign: Campaign
+    done: int  # judgements by everybody
+    wanted: int
+    pace: Pace
+    num_held: int  # tasks that they have begun or been handed
+    paused: bool
+    guidelines_version: int
+    guidelines_read: int  # the version that they read last; 0: none
+
+
+def of(
+    connection: Connection,
+    campaign_id: int,
+    rater: str,
+    *,
+    utc_offset_min: int = 0,
+    at: datetime | None = None,
+) -> Pace:
+    """`utc_offset_min` says when the person's day began."""
+    local = (at or datetime.now(UTC)) + timedelta(minutes=utc_offset_min)
+    since = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=utc_offset_min)
+    times = judgements.active_times(connection, campaign_id, rater, since=stamp(since))
+    return Pace(
+        len(times),
+        judgements.count(connection, campaign_id, rater),
+        round(statistics.median(times)) if times else None,
+    )
+
+
+def work(
+    connection: Connection, rater: str, paused: Mapping[int, bool], utc_offset_min: int = 0
+) -> list[Work]:
+    """Of these campaigns (id -> whether the person is paused there) those that are past the draft; open ones first, the newest first."""
+    found = []
+    every = [one for one in campaigns.every(connection, ids=list(paused)) if one.state != "draft"]
+    counts = items.counts(connection, [one.id for one in every])
+    for one in every:
+        guide, slots = campaigns.guidelines(connection, one.id), counts[one.id]
+        found.append(
+            Work(
+                one, done=slots["done"], wanted=sum(slots.values()), pace=of(connection, one.id, rater, utc_offset_min=utc_offset_min),
+                num_held=len(assignments.holding(connection, one, rater)), paused=paused[one.id],
+                guidelines_version=guide.version if guide else 0,
+                guidelines_read=campaigns.version_read(connection, one.id, rater),
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda each: each.campaign.state != "open")
+
+
+def changes(before: str, after: str) -> list[Change]:
+    """Line by line; blank lines do not count."""
+    old, new = ([line.strip() for line in text.splitlines() if line.strip()] for text in (before, after))
+    return [
+        Change("new" if what == "added" else "gone", line)
+        for what, line in campaigns.compare(old, new)
+        if what != "same"
+    ]

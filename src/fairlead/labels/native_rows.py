@@ -1,0 +1,331 @@
+"""From judgements to native rows: one for each judgement, or one for each item, on which several people have become one.
+
+A pair becomes a comparison, and so does an edit, of the edited answer over the one that it was made from.  What is not a native column
+stands beside the native ones and is ignored by training.  Rows hold pseudonyms and no notes of people; what they wrote as answers is
+what was asked for.  Where judgements cannot be put into a row, the reason is counted.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
+
+from fairlead.data.parsing import parse_row
+from fairlead.data.problem import BadRow, Where
+from fairlead.data.records import KINDS, Message, Messages
+from fairlead.data.records import Kind as RowKind
+from fairlead.labels import task_kinds
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.items import Answer, Item
+from fairlead.labels.judgements import Judgement
+
+File = Literal["comparisons", "rankings", "ratings", "binary", "demonstrations"]
+KIND_OF: Mapping[File, RowKind] = {
+    "comparisons": "comparison", "rankings": "ranking", "ratings": "rating", "binary": "binary", "demonstrations": "demonstration",
+}  # fmt: skip
+assert set(KIND_OF.values()) <= set(KINDS)
+
+
+class Out(NamedTuple):
+    file: File
+    row: dict[str, Any]
+
+
+class Left(NamedTuple):
+    """Judgements that became no row, and why."""
+
+    why: str
+    num: int
+
+
+CANNOT = "nobody could judge it"
+UNDECIDED = "people disagree, and no side is ahead"
+USER_TURN = "a user's turn was judged"
+WRONG = "cannot be written as a row"
+
+
+def per_judgement(one: Campaign, item: Item, made: Judgement, *, weight: float = 1.0) -> Iterator[Out | Left]:
+    """The rows of one judgement."""
+    if "cannot" in made.value:
+        yield Left(CANNOT, 1)
+    else:
+        yield from _rows(one, item, made.value, made.order, _of_judgement(made) | _of_item(item), weight)
+
+
+def of_chat(
+    item: Item, made: Judgement, turns: Sequence[Mapping[str, Any]], *, weight: float = 1.0
+) -> Iterator[Out | Left]:
+    """The comparisons of a live conversation, as `chats.rows` gives them: each with what had been said before it."""
+    extra = _of_judgement(made) | _of_item(item)
+    for number, turn in enumerate(turns):
+        answers = tuple(
+            Answer((Message("assistant", answer["text"]),), answer["source"]) for answer in turn["answers"]
+        )
+        asked = replace(
+            item,
+            prompt=tuple(Message(said["role"], said["content"]) for said in turn["prompt"]),
+            answers=answers,
+        )
+        value = {
+            "preference": task_kinds.PREFERENCE[turn["choice"]],
+            "tie": task_kinds.TIE.get(turn["choice"]),
+        }
+        row = _comparison(asked, value, (0, 1), {**extra, "turn": number}, weight, None)
+        yield _checked("comparisons", {"prompt": _json(asked.prompt), **row})
+
+
+def per_item(one: Campaign, item: Item, judgements: Sequence[Judgement]) -> Iterator[Out | Left]:
+    """The rows that all the judgements of an item come to; texts that people wrote stay one row each."""
+    decided = [made for made in judgements if "cannot" not in made.value]
+    if len(decided) < len(judgements):
+        yield Left(CANNOT, len(judgements) - len(decided))
+    for made in decided:
+        if one.kind in ("demonstration", "edit"):
+            yield from per_judgement(one, item, made)
+        elif made.value.get("edit"):
+            yield from per_judgement(one, item, _only_edit(made))
+    if not decided or one.kind in ("demonstration", "edit", "chat"):
+        return
+    together = _together(one, [made.value for made in decided], len(item.answers))
+    if together is None:
+        yield Left(UNDECIDED, len(decided))
+        return
+    value, confidence = together
+    extra = {
+        "raters": sorted({made.rater for made in decided}), "num_judgements": len(decided),
+        "guidelines_versions": sorted({made.guidelines_version for made in decided}),
+        "active_s": round(sum(made.active_ms for made in decided) / 1000, 3),
+    } | _of_item(item)  # fmt: skip
+    yield from _rows(one, item, value, None, extra, 1.0, confidence)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _rows(
+    one: Campaign,
+    item: Item,
+    value: Mapping[str, Any],
+    order: Sequence[int] | None,
+    extra: Mapping[str, Any],
+    weight: float,
+    confidence: float | None = None,
+) -> Iterator[Out | Left]:
+    prompt = {"prompt": _json(item.prompt)}
+    if one.kind == "pairwise":
+        if "preference" in value:
+            yield _checked("comparisons", prompt | _comparison(item, value, order, extra, weight, confidence))
+        if value.get("edit"):
+            yield from _edit(item, value["edit"], extra, weight)
+    elif one.kind == "ranking":
+        ranked = [(candidate, rank) for candidate, rank in enumerate(value["ranks"]) if rank is not None]
+        completions = [_json(item.answers[candidate].messages) for candidate, _ in ranked]
+        shown = [candidate for candidate in order if value["ranks"][candidate] is not None] if order else None
+        place = {candidate: index for index, (candidate, _) in enumerate(ranked)}
+        more = {"shown_order": [place[candidate] for candidate in shown]} if shown else {}
+        sources = {"sources": [item.answers[candidate].source for candidate, _ in ranked]}
+        row = prompt | {
+            "completions": completions,
+            "ranks": [rank for _, rank in ranked],
+            **extra,
+            **more,
+            **sources,
+        }
+        yield _checked("rankings", row | _confident(confidence))
+    elif one.kind == "conversation":
+        yield from _turns(one, item, value["turns"], extra, confidence)
+    elif one.kind in ("rating", "aspects", "thumbs"):
+        beside = prompt | {"completion": _json(item.answers[0].messages)}
+        yield _judged(one, beside, value, {**extra, "source": item.answers[0].source}, confidence)
+    elif one.kind == "demonstration":
+        yield _checked(
+            "demonstrations",
+            prompt | {"completion": [{"role": "assistant", "content": value["text"]}], **extra},
+        )
+    elif one.kind == "edit":
+        yield from _edit(item, value, extra, weight)
+
+
+def _comparison(
+    item: Item,
+    value: Mapping[str, Any],
+    order: Sequence[int] | None,
+    extra: Mapping[str, Any],
+    weight: float,
+    confidence: float | None,
+) -> dict[str, Any]:
+    chosen = 1 if value["preference"] < 0 else 0
+    sign = -1 if chosen else 1
+    answers = {
+        "chosen": _json(item.answers[chosen].messages),
+        "rejected": _json(item.answers[1 - chosen].messages),
+    }
+    row: dict[str, Any] = answers | {
+        "margin": abs(value["preference"]),
+        "tie": value["tie"],
+        "weight": weight,
+    }
+    if value.get("aspects"):
+        row["aspects"] = {name: sign * side for name, side in sorted(value["aspects"].items())}
+    if order is not None:
+        names = {chosen: "chosen", 1 - chosen: "rejected"}
+        row |= {"shown_first": names[order[0]], "shown_order": [names[candidate] for candidate in order]}
+    sources = {"chosen": item.answers[chosen].source, "rejected": item.answers[1 - chosen].source}
+    return {**row, **extra, "sources": sources, **_confident(confidence)}
+
+
+def _edit(
+    item: Item, edit: Mapping[str, Any], extra: Mapping[str, Any], weight: float
+) -> Iterator[Out | Left]:
+    """The edited answer is worth imitating, and better than what it was made from."""
+    before = item.answers[edit["candidate"]].messages
+    after = (*before[:-1], Message("assistant", edit["text"]))
+    prompt = {"prompt": _json(item.prompt)}
+    kept = {name: value for name, value in extra.items() if name != "aspects"} | {"edited": True}
+    yield _checked("demonstrations", prompt | {"completion": _json(after)} | kept)
+    if edit["text"].strip() != before[-1].content.strip():
+        answers = {"chosen": _json(after), "rejected": _json(before), "weight": weight}
+        sources = {"chosen": "edited", "rejected": item.answers[edit["candidate"]].source}
+        yield _checked("comparisons", prompt | answers | kept | {"sources": sources})
+
+
+def _turns(
+    one: Campaign, item: Item, turns: Mapping[str, Any], extra: Mapping[str, Any], confidence: float | None
+) -> Iterator[Out | Left]:
+    for turn, verdict in sorted(turns.items(), key=lambda each: int(each[0])):
+        at = int(turn)
+        if item.prompt[at].role != "assistant":
+            yield Left(USER_TURN, 1)
+            continue
+        beside = {"prompt": _json(item.prompt[:at]), "completion": _json(item.prompt[at : at + 1])}
+        yield _judged(one, beside, verdict, {**extra, "turn": at}, confidence)
+
+
+def _judged(
+    one: Campaign,
+    beside: dict[str, Any],
+    value: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    confidence: float | None,
+) -> Out | Left:
+    """One answer with a score, scores for its aspects, or a thumb."""
+    steps = one.options["points"] - 1
+    more = dict(extra) | _confident(confidence)
+    if "label" in value:
+        return _checked("binary", beside | {"label": value["label"]} | more)
+    if "aspects" in value:
+        return _checked(
+            "ratings",
+            beside
+            | {"aspects": {name: (each - 1) / steps for name, each in sorted(value["aspects"].items())}}
+            | more,
+        )
+    return _checked("ratings", beside | {"score": (value["score"] - 1) / steps} | more)
+
+
+def _checked(file: File, row: dict[str, Any]) -> Out | Left:
+    """What training would refuse is not written, but counted."""
+    made = {name: value for name, value in row.items() if value is not None and value != []}
+    try:
+        parse_row(KIND_OF[file], made, Where("snapshot", 0))
+    except BadRow as error:
+        return Left(f"{WRONG}: {error.problem.field} {error.problem.why}", 1)
+    return Out(file, made)
+
+
+def _of_judgement(made: Judgement) -> dict[str, Any]:
+    return {
+        "judgement": made.id, "rater": made.rater, "made_at": made.made_at, "guidelines_version": made.guidelines_version,
+        "active_s": round(made.active_ms / 1000, 3), "late": made.late, "quick": made.quick, "reasons": list(made.reasons),
+    }  # fmt: skip
+
+
+def _of_item(item: Item) -> dict[str, Any]:
+    return {
+        "item": item.id,
+        "tags": list(item.tags),
+        "selection_probability": item.selection_probability,
+        "strategy": item.strategy,
+    }
+
+
+def _confident(confidence: float | None) -> dict[str, Any]:
+    return {} if confidence is None else {"confidence": round(confidence, 4)}
+
+
+def _json(turns: Messages) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def _only_edit(made: Judgement) -> Judgement:
+    return replace(made, value={"edit": made.value["edit"]})
+
+
+# ---------------------------------------------------------------- several as one
+
+
+def _together(
+    one: Campaign, values: Sequence[Mapping[str, Any]], num_answers: int
+) -> tuple[dict[str, Any], float | None] | None:
+    """The value that several come to, and the share of them that says the same; None where no side is ahead."""
+    if one.kind == "pairwise":
+        return _pairs_together(values)
+    if one.kind == "ranking":
+        return _ranks_together(values, num_answers), None
+    if one.kind == "thumbs":
+        return _thumbs_together([value["label"] for value in values])
+    if one.kind == "rating":
+        return {"score": fmean(value["score"] for value in values)}, None
+    if one.kind == "aspects":
+        return {"aspects": _means([value["aspects"] for value in values])}, None
+    assert one.kind == "conversation"
+    turns: dict[str, Any] = {}
+    for turn in sorted({turn for value in values for turn in value["turns"]}):
+        said = [value["turns"][turn] for value in values if turn in value["turns"]]
+        scores = [each["score"] for each in said if "score" in each]
+        decided = _thumbs_together([each["label"] for each in said if "label" in each])
+        if scores:
+            turns[turn] = {"score": fmean(scores)}
+        elif decided is not None:
+            turns[turn] = decided[0]
+    return ({"turns": turns}, None) if turns else None
+
+
+def _pairs_together(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float] | None:
+    """The mean preference; a tie where that is 0 and most say so."""
+    mean = fmean(value["preference"] for value in values)
+    ties = Counter(value["tie"] for value in values if value["tie"])
+    sides = [value["aspects"] for value in values if value.get("aspects")]
+    aspects = {"aspects": _means(sides)} if sides else {}
+    if mean:
+        agree = sum(value["preference"] * mean > 0 for value in values)
+        return {"preference": mean, "tie": None, **aspects}, agree / len(values)
+    if ties["good"] == ties["bad"] or 2 * ties.total() <= len(values):
+        return None
+    tie, count = ties.most_common(1)[0]
+    return {"preference": 0, "tie": tie, **aspects}, count / len(values)
+
+
+def _ranks_together(values: Sequence[Mapping[str, Any]], num_answers: int) -> dict[str, Any]:
+    """By mean rank among those who ranked it."""
+    means: list[float | None] = []
+    for candidate in range(num_answers):
+        ranks = [value["ranks"][candidate] for value in values if value["ranks"][candidate] is not None]
+        means.append(fmean(ranks) if ranks else None)
+    order = sorted({mean for mean in means if mean is not None})
+    return {"ranks": [None if mean is None else order.index(mean) + 1 for mean in means]}
+
+
+def _thumbs_together(labels: Sequence[bool]) -> tuple[dict[str, Any], float] | None:
+    ups = sum(labels)
+    if 2 * ups == len(labels):
+        return None
+    return {"label": 2 * ups > len(labels)}, max(ups, len(labels) - ups) / len(labels)
+
+
+def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {
+        name: fmean(each[name] for each in tables if name in each)
+        for name in sorted({name for each in tables for name in each})
+    }

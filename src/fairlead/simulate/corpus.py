@@ -1,0 +1,68 @@
+"""The text that the toy world's base model is trained on: conversations with good and bad behaviour mixed, and what users said to it.
+
+run  python -m fairlead.simulate.corpus OUT.jsonl --rows 100000 --replies 0.9 --seed 1
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fairlead.core import jsonl, seed
+from fairlead.simulate import gold, words, world
+from fairlead.simulate.world import Task
+
+# Shares of the families: what takes a small model longest to learn comes twice as often.
+SHARES = {"fact": 2, "sum": 2, "sort": 2, "opinion": 2, "polite": 1, "story": 1, "harmful": 1, "lookalike": 1}
+CARELESS_REPLIES = 0.1  # share of replies that have nothing to do with the answer
+
+
+def conversations(
+    num_rows: int, run_seed: int, *, replies: float = 0.0, right_users: float = 0.0
+) -> Iterator[dict[str, Any]]:
+    """Native rows with `messages`; held-out prompts never occur.
+
+    `replies` is the share that ends with what the user wrote back, `right_users` the share of opinions that are right.
+    """
+    rng = seed.rng(run_seed, "corpus")
+    written = 0
+    while written < num_rows:
+        task = world.draw_task(
+            rng, rng.choices(list(SHARES), list(SHARES.values()))[0], right_users=right_users
+        )
+        if world.is_held_out(task.prompt):
+            continue
+        answer = world.answer(task, world.WILD, rng)
+        turns = [("user", task.prompt), ("assistant", answer)]
+        if rng.random() < replies:
+            turns.append(("user", reply(task, answer, rng)))
+        yield {"messages": [{"role": role, "content": content} for role, content in turns]}
+        written += 1
+
+
+def reply(task: Task, answer: str, rng: Random) -> str:
+    """What the user says to the answer: about its worst fault, or thanks."""
+    faults = gold.judge_task(task, answer).faults
+    worst = next((fault for fault in words.REPLIES if fault in faults), "")
+    if rng.random() < CARELESS_REPLIES:
+        worst = rng.choice(list(words.REPLIES))
+    return rng.choice(words.REPLIES[worst])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the toy world's text for pre-training.")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--replies", type=float, default=0.0)
+    parser.add_argument("--right-users", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    count = jsonl.write(
+        args.out, conversations(args.rows, args.seed, replies=args.replies, right_users=args.right_users)
+    )
+    print(f"wrote {count} conversations to {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Checkpoints: everything that a step changes, in safetensors and JSON, complete or absent.
+
+Randomness is a function of the seed and the step (`core.seed`), and data order too, so that weights, optimizer state and a few numbers
+are the whole state.  Nothing is pickled.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fairlead.core import files
+from fairlead.core.errors import ProjectError, Stopped
+from fairlead.store.run import Run
+
+TABLES = {
+    "qmap1": "dynamic",
+    "qmap2": "udynamic",
+}  # what bitsandbytes calls the tables between codes and numbers: per tensor, and its own
+
+
+@dataclass
+class State:
+    """What a recipe changes: named parameters and other tensors, optimisers, and the numbers that its controllers carry."""
+
+    parameters: Mapping[str, Tensor]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def restore(run: Run, state: State, *, begin: int = 0, end: int | None = None) -> int:
+    """Load the run's last checkpoint into the state and forget what was logged after it; returns the number of steps made.
+
+    A run that trains several states one after the other says where this one begins and ends: a checkpoint of before is not its own, and
+    one of after means that this one was trained and is lost.
+    """
+    latest = run.latest_checkpoint()
+    if latest is not None and end is not None and latest[0] > end:
+        raise ProjectError(
+            f"{run.folder}: what was trained up to step {end} is gone, and the last checkpoint, after step {latest[0]}, is of what came "
+            "next. Remove this folder to begin again."
+        )
+    if latest is None or latest[0] <= begin:
+        run.rewind(begin)
+        return begin
+    step, folder = latest
+    state.numbers.update(read(folder, state))
+    run.rewind(step)
+    run.event("resumed", step=step)
+    return step
+
+
+def save(run: Run, step: int, state: State) -> None:
+    """A checkpoint after `step` steps; older ones are removed once it is complete."""
+    folder = run.checkpoint_folder(step)
+    if folder.exists():
+        return
+    write(folder, state)
+    run.prune_checkpoints(keep=1)
+
+
+def write(folder: Path, state: State) -> None:
+    """The state as files in a folder that is complete or absent."""
+    with files.atomic_folder(folder) as temporary:
+        save_file(
+            {name: p.detach().contiguous() for name, p in state.parameters.items()},
+            temporary / "weights.safetensors",
+        )
+        for name, optimizer in state.optimizers.items():
+            save_file(_optimizer_tensors(optimizer), temporary / f"{name}.safetensors")
+        (temporary / "numbers.json").write_text(json.dumps(state.numbers), encoding="utf-8")
+
+
+def read(folder: Path, state: State) -> dict[str, float]:
+    """Parameters and optimisers back from the files; returns the numbers, which are for the caller to take over."""
+    weights = load_file(folder / "weights.safetensors")
+    if set(weights) != set(state.parameters):
+        raise ProjectError(
+            f"{folder}: is a checkpoint of another model. Remove the run's folder to begin again."
+        )
+    with torch.no_grad():
+        for name, parameter in state.parameters.items():
+            parameter.copy_(weights[name])
+    for name, optimizer in state.optimizers.items():
+        _load_optimizer(optimizer, load_file(folder / f"{name}.safetensors"))
+    return read_numbers(folder)
+
+
+def read_numbers(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    return found
+
+
+def save_if_due(run: Run, step: int, num_steps: int, state: State, *, every: int) -> None:
+    """Checkpoint every so many steps, at the end, and when somebody asked to stop; then raises Stopped."""
+    stopping = bool(run.stop) and step < num_steps
+    if step % every == 0 or step == num_steps or stopping:
+        save(run, step, state)
+    if stopping:
+        raise Stopped(
+            f"Stopped after step {step} of {num_steps}; the work is saved. Run the same command again to go on."
+        )
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """`index.key` -> tensor.  The tables of an 8-bit optimiser are constants and left out; its step is a plain number."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return {
+        f"{index}.{key}": torch.as_tensor(value).contiguous()
+        for index, parameter in enumerate(parameters)
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if key not in TABLES
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    entries: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        entries.setdefault(int(index), {})[key] = value
+    for entry in entries.values():
+        if "state1" in entry:  # as bitsandbytes names it
+            entry["step"] = int(entry["step"])
+        if "absmax1" in entry:
+            entry |= {key: optimizer.name2qmap[table] for key, table in TABLES.items()}  # type: ignore[attr-defined]
+    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,24 @@
+"""NEFTune: noise on the embeddings of the texts that a network is trained on.  arXiv:2310.05914"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fairlead.core import seed
+
+
+def embedding_noise(
+    lengths: Sequence[int], width: int, *, alpha: float, run_seed: int, step: int, rows: Sequence[int]
+) -> Tensor:
+    """Uniform in ±alpha / sqrt(L·H) on the L tokens of each row, H = width; zero on the padding.  [B, T, H] on the CPU
+
+    `rows` are the rows' numbers in the step.  A row's noise depends on seed, step and number alone, so that it is the same
+    in every micro-batch and after every interruption.
+    """
+    noise = torch.zeros(len(lengths), max(lengths), width)
+    for i, (length, row) in enumerate(zip(lengths, rows, strict=True)):
+        generator = torch.Generator().manual_seed(seed.derive(run_seed, "neftune", step, row))
+        drawn = torch.rand(length, width, generator=generator) * 2 - 1
+        noise[i, :length] = drawn * (alpha / (length * width) ** 0.5)
+    return noise

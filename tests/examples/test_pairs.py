@@ -1,0 +1,150 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from fairlead.core.errors import DataError
+from fairlead.data.records import Comparison, Demonstration
+from fairlead.encoding.chat import Encoded, TooLong
+from fairlead.examples.groups import group_tokens
+from fairlead.examples.pairs import (
+    Answers,
+    collate_pairs,
+    decided,
+    encode_and_split,
+    halves,
+    micro_answers,
+    weights_of,
+)
+from fairlead.forward.backend import Paths
+from fakes import turns
+
+RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
+
+
+def length_of(record: Demonstration) -> int:
+    number = int(record.completion[0].content.split()[1])
+    if number == 7:
+        raise TooLong("has 9 tokens; at most 8 fit.")
+    return number
+
+
+def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:
+    rows = encode_and_split(RECORDS, length_of, too_long="drop", held_out=0.3, seed=1, source="data.jsonl")
+    assert rows.num_dropped == 1
+    for records, encoded in ((rows.train, rows.train_rows), (rows.held_out, rows.held_out_rows)):
+        assert [length_of(record) for record in records] == encoded
+    assert len(rows.train) + len(rows.held_out) == 39
+    assert rows.held_out and not {r.prompt for r in rows.train} & {r.prompt for r in rows.held_out}
+
+
+def test_nothing_is_held_out_on_request() -> None:
+    rows = encode_and_split(
+        RECORDS[:5], length_of, too_long="error", held_out=0.0, seed=1, source="data.jsonl"
+    )
+    assert (rows.train, rows.held_out) == (RECORDS[:5], [])
+
+
+def test_a_record_that_is_too_long_names_its_place_and_the_remedy() -> None:
+    with pytest.raises(
+        DataError, match=r"data.jsonl: record 8: has 9 tokens; at most 8 fit. Set too_long=drop"
+    ):
+        encode_and_split(RECORDS, length_of, too_long="error", held_out=0.3, seed=1, source="data.jsonl")
+
+
+def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
+    def faulty(record: Demonstration) -> int:
+        raise DataError("a control token.")
+
+    with pytest.raises(DataError, match="data.jsonl: record 1: a control token"):
+        encode_and_split(RECORDS, faulty, too_long="drop", held_out=0.3, seed=1, source="data.jsonl")
+
+
+def test_a_file_of_which_nothing_fits_is_refused() -> None:
+    with pytest.raises(DataError, match="data.jsonl: none of its 1 records fits"):
+        encode_and_split(RECORDS[7:8], length_of, too_long="drop", held_out=0.0, seed=1, source="data.jsonl")
+
+
+def test_ties_are_left_out_and_a_file_of_ties_is_refused() -> None:
+    clear = Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:])
+    tie = Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:], tie="bad")
+    assert decided([tie, clear, tie], "data.jsonl") == [clear]
+    with pytest.raises(DataError, match="data.jsonl: all 2 comparisons are ties"):
+        decided([tie, tie], "data.jsonl")
+
+
+def test_chosen_answers_come_first_and_halves_take_them_apart() -> None:
+    chosen, rejected = Encoded((1, 2), (False, True)), Encoded((3, 4, 5), (False, True, True))
+    other = Encoded((6, 7), (False, True))
+    batch = collate_pairs([(chosen, rejected), (other, other)], pad_id=0, device=torch.device("cpu"))
+    assert batch.tokens[:, 0].tolist() == [1, 6, 3, 6]
+    first, second = halves(batch.tokens[:, 0])
+    assert (first.tolist(), second.tolist()) == ([1, 6], [3, 6])
+
+
+def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
+    chosen = Encoded((1, 2, 3, 4), (False, False, True, True))
+    rejected = Encoded((1, 2, 5, 6, 7), (False, False, True, True, True))
+    other = Encoded((9, 2, 5), (False, False, True))
+    assert group_tokens((chosen, rejected), share_prompts=True) == 2 + 2 + 3
+    assert group_tokens((chosen, rejected), share_prompts=False) == 2 * 5
+    assert group_tokens((chosen, other), share_prompts=True) == 2 * 4
+    assert group_tokens((chosen, rejected), share_prompts=True, packed=True) == 2 + 2 + 3
+    assert group_tokens((chosen, other), share_prompts=True, packed=True) == 4 + 3
+
+
+def compared(*weights: float) -> list[Comparison]:
+    return [
+        Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:], weight=weight) for weight in weights
+    ]
+
+
+def test_only_the_ratios_of_weights_count() -> None:
+    assert (
+        weights_of(compared(1, 3, 0, 4), "x").tolist()
+        == weights_of(compared(10, 30, 0, 40), "x").tolist()
+        == [0.5, 1.5, 0.0, 2.0]
+    )
+    assert weights_of(compared(1, 1, 1), "x").tolist() == [
+        1.0,
+        1.0,
+        1.0,
+    ]  # exactly, so that unweighted rows are as they were
+
+
+def test_weights_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(DataError, match=r"data.jsonl: every comparison to train on has a weight of 0"):
+        weights_of(compared(0, 0), "data.jsonl")
+
+
+def answer(num_prompt: int, num_tokens: int) -> Encoded:
+    return Encoded(
+        tuple(range(num_prompt)) + (99,) * num_tokens, (False,) * num_prompt + (True,) * num_tokens
+    )
+
+
+@pytest.mark.parametrize(
+    "way",
+    [dict(packed=True), dict(packed=False, share_prompts=True), dict(packed=False, share_prompts=False)],
+)
+def test_every_item_of_a_mix_is_in_one_micro_batch_that_fits(way: dict[str, Any]) -> None:
+    items: list[Answers] = [(answer(5, 3 + i % 4),) for i in range(7)] + [
+        (answer(6, 2), answer(6, 4 + i)) for i in range(5)
+    ]
+    paths = replace(Paths(), **way)
+    groups = micro_answers(paths, items, 40)
+    assert sorted(i for group in groups for i in group) == list(range(12))
+    assert len(groups) < 12
+    for group in groups:
+        rows = [row for i in group for row in items[i]]
+        if way["packed"]:  # one prompt and both answers of a pair
+            assert (
+                sum(
+                    len(item[0]) if len(item) == 1 else len(item[0]) + len(item[1]) - 6
+                    for item in (items[i] for i in group)
+                )
+                <= 40
+            )
+        elif not way["share_prompts"]:
+            assert len(rows) * max(len(row) for row in rows) <= 40

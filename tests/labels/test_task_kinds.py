@@ -1,0 +1,318 @@
+"""What people may say in each kind of task, and what is kept of it whoever saw which answer where."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.labels import task_kinds
+from fairlead.labels.errors import Invalid
+from fairlead.labels.task_kinds import Kind
+
+OPTIONS: dict[str, Any] = {"aspects": ["helpful", "honest"], "chips": [], "points": 7}
+
+
+def kept(
+    kind: Kind, value: dict[str, Any], order: tuple[int, ...] = (), num_turns: int = 0
+) -> dict[str, Any]:
+    return task_kinds.to_kept(kind, OPTIONS, value, order, num_turns=num_turns)
+
+
+@pytest.mark.parametrize(
+    ("choice", "preference", "tie"),
+    [
+        (1, 3, None),
+        (2, 2, None),
+        (3, 1, None),
+        (4, 0, "good"),
+        (5, 0, "bad"),
+        (6, -1, None),
+        (7, -2, None),
+        (8, -3, None),
+    ],
+)
+def test_a_pairwise_choice_by_hand(choice: int, preference: int, tie: str | None) -> None:
+    """Choice 1 is "A much better": for candidate 0 where it was A, against it where it was B."""
+    assert kept("pairwise", {"choice": choice}, (0, 1)) == {"preference": preference, "tie": tie}
+    assert kept("pairwise", {"choice": choice}, (1, 0)) == {"preference": -preference, "tie": tie}
+    assert task_kinds.margin("pairwise", {"preference": preference}) == abs(preference)
+
+
+def test_pairwise_aspects_and_edit_by_hand() -> None:
+    value = {
+        "choice": 7,
+        "aspects": {"helpful": "A", "honest": "="},
+        "edit": {"letter": "B", "text": "Better."},
+    }
+    expected = {
+        "preference": 2,
+        "tie": None,
+        "aspects": {"helpful": -1, "honest": 0},
+        "edit": {"candidate": 0, "text": "Better."},
+    }
+    assert kept("pairwise", value, (1, 0)) == expected
+
+
+def test_a_ranking_by_hand() -> None:
+    """Shown as A, B, C, D were candidates 2, 0, 3, 1; B is best, A and D tie, C was left out."""
+    assert kept("ranking", {"ranks": {"B": 1, "A": 2, "D": 2}}, (2, 0, 3, 1)) == {"ranks": [1, 2, 2, None]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("rating", {"score": 7}, {"score": 7}),
+        ("thumbs", {"label": False}, {"label": False}),
+        ("aspects", {"aspects": {"helpful": 1, "honest": 7}}, {"aspects": {"helpful": 1, "honest": 7}}),
+        ("demonstration", {"text": "Hello."}, {"text": "Hello."}),
+        (
+            "conversation",
+            {"turns": {"1": {"label": True}, "3": {"score": 2}}},
+            {"turns": {"1": {"label": True}, "3": {"score": 2}}},
+        ),
+        ("chat", {}, {}),
+        ("chat", {"score": 3}, {"score": 3}),
+        ("chat", {"score": None}, {}),
+    ],
+)
+def test_other_values_are_kept_as_they_are(
+    kind: Kind, value: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert kept(kind, value, (), num_turns=4) == expected
+    assert task_kinds.to_shown(kind, expected, ()) == expected
+
+
+def test_a_live_chat_needs_a_turn_with_a_choice() -> None:
+    with pytest.raises(Invalid, match="no choice yet"):
+        kept("chat", {"score": 3}, (), num_turns=0)
+    assert kept("chat", {"cannot": "judge"}, (), num_turns=0) == {"cannot": "judge"}
+
+
+def test_an_edit_names_the_candidate_whatever_its_letter() -> None:
+    assert kept("edit", {"letter": "B", "text": "x"}, (2, 0, 1)) == {"candidate": 0, "text": "x"}
+    assert kept("edit", {"text": "x"}, (0,)) == {"candidate": 0, "text": "x"}
+
+
+@pytest.mark.parametrize("kind", task_kinds.KINDS)
+@pytest.mark.parametrize("why", task_kinds.CANNOT)
+def test_nobody_has_to_judge(kind: Kind, why: str) -> None:
+    order = tuple(range(task_kinds.ANSWERS[kind][1]))
+    assert kept(kind, {"cannot": why}, order) == {"cannot": why}
+    assert task_kinds.to_shown(kind, {"cannot": why}, order) == {"cannot": why}
+    assert task_kinds.margin(kind, {"cannot": why}) is None
+    for wrong in (
+        {"cannot": "be bothered"},
+        {"cannot": why, "choice": 1},
+        {"cannot": None},
+        {"cannot": [why]},
+    ):
+        with pytest.raises(Invalid) as raised:
+            kept(kind, wrong, order)
+        assert raised.value.field == "cannot"
+
+
+ODD: list[Any] = [1.5, "2", True, None, []]
+Wrong = tuple[Kind, dict[str, Any], str]
+
+
+def each(kind: Kind, name: str, *values: object) -> list[Wrong]:
+    return [(kind, {name: value}, name) for value in values]
+
+
+WRONG: list[Wrong] = [
+    *each("pairwise", "choice", 0, 9, -1, 1.0, "1", True, None, [1], {"a": 1}),
+    ("pairwise", {}, "choice"),
+    ("pairwise", {"choice": 1, "winner": "A"}, "winner"),
+    ("pairwise", {"choice": 1, "preference": 3}, "preference"),
+    *(("pairwise", {"choice": 1, "aspects": {"helpful": side}}, "aspects") for side in ("C", "", "AB", "=B", 1, None, ["A"])),
+    ("pairwise", {"choice": 1, "aspects": {"funny": "A"}}, "aspects"),
+    ("pairwise", {"choice": 1, "aspects": ["helpful"]}, "aspects"),
+    ("pairwise", {"choice": 1, "edit": "text"}, "edit"),
+    ("pairwise", {"choice": 1, "edit": {"letter": "C", "text": "x"}}, "letter"),
+    ("pairwise", {"choice": 1, "edit": {"letter": "A", "text": " "}}, "text"),
+    *each("ranking", "ranks", None, [], {}, {"A": 1}, {"A": 1, "E": 2}, {"A": 0, "B": 1}, {"A": 1, "B": 5}),
+    *each("ranking", "ranks", *({"A": 1, "B": rank} for rank in ODD)),
+    *each("rating", "score", 0, 8, 3.5, "3", True, None, []),
+    *each("thumbs", "label", 0, 1, "true", None, []),
+    ("aspects", {"aspects": {"helpful": 3}}, "aspects"),
+    ("aspects", {"aspects": {"helpful": 3, "honest": 8}}, "aspects"),
+    ("aspects", {"aspects": {"helpful": 3, "honest": 3, "funny": 3}}, "aspects"),
+    ("aspects", {}, "aspects"),
+    *each("demonstration", "text", "", " \n", None, 3, ["x"]),
+    ("edit", {"text": "x"}, "letter"),
+    *(("edit", {"letter": letter, "text": "x"}, "letter") for letter in ("E", "a", "", 0, None, ["A"])),
+    ("edit", {"letter": "A", "text": ""}, "text"),
+    *each("conversation", "turns", None, {}, [], {"4": {"label": True}}, {"-1": {"label": True}}, {"": {"label": True}}),
+    *(("conversation", {"turns": {turn: {"label": True}}}, "turns") for turn in ("1.0", "x", "²", "٣", "9" * 5000)),
+    *each("conversation", "turns", *({"1": verdict} for verdict in ({}, True, {"label": True, "score": 1}, {"text": "x"}, None))),
+    ("conversation", {"turns": {"1": {"label": True}, "01": {"label": False}}}, "turns"),
+    ("conversation", {"turns": {"1": {"label": "yes"}}}, "label"),
+    ("chat", {"score": 8}, "score"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "value", "field"), WRONG)
+def test_what_is_wrong_is_said_of_the_field(kind: Kind, value: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        kept(kind, value, tuple(range(min(4, task_kinds.ANSWERS[kind][1]))), num_turns=4)
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
+def test_text_that_no_database_holds_is_refused(text: str) -> None:
+    for kind, value in (("demonstration", {"text": text}), ("edit", {"letter": "A", "text": text})):
+        with pytest.raises(Invalid) as raised:
+            kept(kind, value, (0,))  # type: ignore[arg-type]
+        assert raised.value.field == "text"
+
+
+def test_a_text_has_an_end() -> None:
+    assert (
+        kept("demonstration", {"text": "x" * task_kinds.LONGEST_TEXT})["text"]
+        == "x" * task_kinds.LONGEST_TEXT
+    )
+    with pytest.raises(Invalid, match="longer than 200,000"):
+        kept("demonstration", {"text": "x" * (task_kinds.LONGEST_TEXT + 1)})
+
+
+# ---------------------------------------------------------------- whoever saw them where
+
+
+orders = st.integers(2, 8).flatmap(lambda n: st.permutations(range(n)))
+edits = st.none() | st.fixed_dictionaries({"letter": st.sampled_from("AB"), "text": st.just("better")})
+pairwise_values = st.fixed_dictionaries(
+    {"choice": st.integers(1, 8)},
+    optional={
+        "aspects": st.dictionaries(st.sampled_from(OPTIONS["aspects"]), st.sampled_from("A=B"), min_size=1),
+        "edit": st.fixed_dictionaries({"letter": st.sampled_from("AB"), "text": st.just("better")}),
+    },
+)
+
+
+@given(pairwise_values, st.permutations([0, 1]))
+def test_a_pairwise_value_comes_back_as_it_was(value: dict[str, Any], order: list[int]) -> None:
+    assert task_kinds.to_shown("pairwise", kept("pairwise", value, tuple(order)), order) == value
+
+
+@given(pairwise_values)
+def test_the_same_opinion_is_kept_the_same_from_both_sides(value: dict[str, Any]) -> None:
+    """Mirrored: what is said of A is said of B, choice 1 is choice 8, and the ties stay ties."""
+    other = {"A": "B", "B": "A", "=": "="}
+    mirrored: dict[str, Any] = {"choice": {4: 4, 5: 5}.get(value["choice"], 9 - value["choice"])}
+    if "aspects" in value:
+        mirrored["aspects"] = {name: other[side] for name, side in value["aspects"].items()}
+    if "edit" in value:
+        mirrored["edit"] = value["edit"] | {"letter": other[value["edit"]["letter"]]}
+    assert kept("pairwise", value, (0, 1)) == kept("pairwise", mirrored, (1, 0))
+
+
+@given(orders, st.data())
+def test_ranks_belong_to_candidates(order: list[int], data: st.DataObject) -> None:
+    letters = [task_kinds.letter(i) for i in range(len(order))]
+    ranks = data.draw(st.dictionaries(st.sampled_from(letters), st.integers(1, len(order)), min_size=2))
+    by_candidate = kept("ranking", {"ranks": ranks}, tuple(order))["ranks"]
+    assert len(by_candidate) == len(order)
+    for letter, candidate in zip(letters, order, strict=True):
+        assert by_candidate[candidate] == ranks.get(letter)
+    assert task_kinds.to_shown("ranking", {"ranks": by_candidate}, order) == {"ranks": ranks}
+
+
+@given(orders, st.data())
+def test_an_edit_comes_back_as_it_was(order: list[int], data: st.DataObject) -> None:
+    value = {
+        "letter": data.draw(st.sampled_from([task_kinds.letter(i) for i in range(len(order))])),
+        "text": "x",
+    }
+    assert task_kinds.to_shown("edit", kept("edit", value, tuple(order)), order) == value
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 12) | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["A", "B", "1", "label", "text", "helpful"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+FIELDS = ("choice", "aspects", "edit", "ranks", "score", "label", "text", "letter", "turns", "cannot")
+
+
+@pytest.mark.parametrize("kind", task_kinds.KINDS)
+@given(value=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3))
+def test_whatever_is_sent_is_kept_or_refused(kind: Kind, value: dict[str, Any]) -> None:
+    order = tuple(range(task_kinds.ANSWERS[kind][1]))
+    try:
+        made = kept(kind, value, order, num_turns=3)
+    except Invalid as refused:
+        assert refused.problems
+    else:
+        assert kept(kind, task_kinds.to_shown(kind, made, order), order, num_turns=3) == made
+
+
+# ---------------------------------------------------------------- what a lead may set
+
+
+def test_options_have_defaults() -> None:
+    assert task_kinds.check_options("pairwise", {}) == {"aspects": [], "chips": [], "points": 7}
+    assert task_kinds.check_options("aspects", {})["aspects"] == ["helpful", "harmless", "honest"]
+    assert task_kinds.check_options("aspects", {"aspects": ["kind"], "points": 3}) == {
+        "aspects": ["kind"],
+        "chips": [],
+        "points": 3,
+    }
+
+
+def test_defaults_are_not_shared() -> None:
+    task_kinds.check_options("aspects", {})["aspects"].append("funny")
+    task_kinds.check_options("pairwise", {})["chips"].append("wrong")
+    assert task_kinds.check_options("pairwise", {}) == {"aspects": [], "chips": [], "points": 7}
+    assert task_kinds.check_options("aspects", {})["aspects"] == ["helpful", "harmless", "honest"]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        *(({"points": points}, "points") for points in (1, 11, 7.0, "7", True, None)),
+        *(
+            ({"aspects": names}, "aspects")
+            for names in (
+                "helpful",
+                [""],
+                [" "],
+                [3],
+                ["a", "a"],
+                ["x" * 41],
+                [f"a{i}" for i in range(9)],
+                None,
+            )
+        ),
+        ({"chips": [f"a{i}" for i in range(13)]}, "chips"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        task_kinds.check_options("pairwise", options)
+    assert list(raised.value.problems) == [field]
+
+
+def test_every_problem_of_the_options_is_told() -> None:
+    with pytest.raises(Invalid) as raised:
+        task_kinds.check_options("rating", {"points": 0, "chips": 3, "colour": 1})
+    assert set(raised.value.problems) == {"points", "chips", "colour"}
+
+
+def test_every_kind_is_complete() -> None:
+    """A kind has its number of answers, and a value that is right for some order of them."""
+    examples: dict[Kind, dict[str, Any]] = {
+        "pairwise": {"choice": 1}, "ranking": {"ranks": {"A": 1, "B": 2}}, "rating": {"score": 1}, "thumbs": {"label": True},
+        "aspects": {"aspects": {"helpful": 1, "honest": 1}}, "demonstration": {"text": "x"}, "edit": {"letter": "A", "text": "x"},
+        "conversation": {"turns": {"0": {"label": True}}}, "chat": {},
+    }  # fmt: skip
+    assert set(examples) == set(task_kinds.KINDS) == set(task_kinds.ANSWERS)
+    for kind, value in examples.items():
+        fewest, most = task_kinds.ANSWERS[kind]
+        for order in itertools.permutations(range(min(most, max(fewest, 2)))):
+            assert task_kinds.to_shown(kind, kept(kind, value, order, num_turns=1), order) == value

@@ -1,0 +1,130 @@
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pytest import approx
+from torch import Tensor, tensor
+
+from fairlead.data.records import Messages
+from fairlead.model.adapters import Lora
+from fairlead.model.ensemble import members_of
+from fairlead.model.policy import load_policy
+from fairlead.model.reward_model import new_reward_model
+from fairlead.rollout.reward_mix import Judges, Terms
+from fairlead.rollout.rewards import Reward, each_score, open_members, open_reward
+from fakes import save_model, shake, turns
+
+PROMPTS = [turns("What is 3 plus 4?"), turns("One?", "Yes.", "What is 5 plus 6?")]
+ANSWERS = ["The answer is 7.", "It is 11. The sky is blue."]
+FINISHED = [True, True]
+ASKED = (PROMPTS, ANSWERS, FINISHED)
+
+
+def says(*scores: float) -> Reward:
+    def reward(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
+        return tensor(scores)
+
+    return reward
+
+
+def terms(**changed: object) -> Terms:
+    plain: dict[str, object] = {
+        "extra_rewards": {},
+        "constraints": {},
+        "constraint_lr": 0.1,
+        "pool": "mean",
+        "pool_lambda": 0.5,
+    }
+    return Terms(**plain | changed)  # type: ignore[arg-type]
+
+
+def test_one_reward_is_itself_to_the_bit() -> None:
+    judges = Judges(terms(), {"reward": [says(0.1, 0.7)]})
+    scored = judges.score(*ASKED)
+    assert torch.equal(judges.total(scored, {}), tensor([0.1, 0.7])) and scored.spread is None
+    assert judges.metrics(scored, {}) == judges.raised(scored, {}) == {}
+
+
+def test_rewards_are_weighed_and_constraints_held_by_hand() -> None:
+    paid = terms(extra_rewards={"short": 0.5}, constraints={"harmless": 1.0})
+    judges = Judges(
+        paid,
+        {
+            "reward": [says(1.0, 2.0)],
+            "extra_rewards.short": [says(4.0, 0.0)],
+            "constraints.harmless": [says(0.0, 3.0)],
+        },
+    )
+    scored = judges.score(*ASKED)
+    assert judges.total(scored, {}).tolist() == [3.0, 2.0]  # 1 + 0.5 * 4, 2 + 0; the multiplier begins at 0
+    numbers = {"kl_coef": 0.1, "multiplier.harmless": 3.0}
+    # (3 + 3 * (0 - 1)) / 4 and (2 + 3 * (3 - 1)) / 4
+    assert judges.total(scored, numbers).tolist() == [0.0, 2.0]
+    assert judges.metrics(scored, numbers) == {
+        "score.short": 2.0,
+        "score.harmless": 1.5,
+        "multiplier.harmless": 3.0,
+    }
+    assert judges.raised(scored, numbers) == {
+        "multiplier.harmless": approx(2.95, abs=1e-6)
+    }  # 3 + 0.1 * (1 - 1.5)
+
+
+def test_an_ensemble_is_pooled_and_its_disagreement_told() -> None:
+    members = [says(1.0, 5.0), says(3.0, 5.0)]
+    scored = Judges(terms(pool="worst"), {"reward": members}).score(*ASKED)
+    assert scored.score.tolist() == [1.0, 5.0]
+    assert scored.spread is not None and scored.spread.tolist() == [1.0, 0.0]
+    assert Judges(terms(pool="mean-variance", pool_lambda=0.5), {"reward": members}).score(
+        *ASKED
+    ).score.tolist() == [1.5, 5.0]
+
+
+def test_terms_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="pool_lambda = -1.0: must not be negative"):
+        terms(pool_lambda=-1.0)
+    with pytest.raises(ValueError, match="constraint_lr = 0.0: must be positive"):
+        terms(constraint_lr=0.0)
+
+
+# ---------------------------------------------------------------- ensembles in folders
+
+
+def save_ensemble(folder: Path, *, lora: Lora | None) -> Path:
+    """Three reward models on one base, as an ensemble."""
+    base = save_model(folder / "base")
+    home = folder / "ensemble"
+    for number in range(3):
+        model = new_reward_model(str(base), run_seed=number, lora=lora)
+        shake(model.trainable(), seed=number, scale=0.02)
+        model.set_scale(mean=0.1 * number, std=1.0 + number)
+        model.save(home / f"member-{number}" if number else home)
+    return home
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_members_say_what_they_would_say_alone(tmp_path: Path, rank: int) -> None:
+    home = save_ensemble(tmp_path, lora=Lora(rank, 8) if rank else None)
+    alone = []
+    for member in members_of(str(home)):
+        shutil.copytree(
+            member, tmp_path / "alone", ignore=shutil.ignore_patterns("member-*"), dirs_exist_ok=True
+        )
+        alone.append(open_reward(str(tmp_path / "alone"), micro_tokens=4096)(*ASKED))
+        shutil.rmtree(tmp_path / "alone")
+    expected = torch.stack(alone)
+    assert expected.std(dim=0).min() > 1e-3  # they differ
+    policy = load_policy(str(tmp_path / "base"), lora=Lora(4, 8))
+    networks = len(list(policy.network.named_parameters()))
+    together = open_members(str(home), micro_tokens=4096, policy=policy)
+    found = each_score(together, *ASKED)
+    assert (found - expected).abs().max() < 1e-4
+    assert (len(list(policy.network.named_parameters())) > networks) == (
+        rank > 0
+    )  # adapters on the policy's network, or models beside it
+    pooled = open_reward(str(home), micro_tokens=4096, pool="mean-variance", pool_lambda=0.3)(*ASKED)
+    array = expected.double().numpy()
+    assert pooled.tolist() == approx(list(np.mean(array, axis=0) - 0.3 * np.var(array, axis=0)), abs=1e-4)
