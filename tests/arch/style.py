@@ -1,4 +1,4 @@
-"""Counts what makes code and prose hard to read: vague names, long sentences, lines and signatures, repetition.
+"""Counts what makes code and prose hard to read: vague names, long sentences, long lines, repetition.
 
 `test_style.py` holds these counts at zero.  As a command it lists what is left below the given paths:
 
