@@ -32,9 +32,9 @@ import torch
 
 from benchmarks import peers
 from fairlead.core import jsonl
+from fairlead.core.precision import Precision
 from fairlead.data.records import Comparison, Message
 from fairlead.encoding.chat import encode_prompt
-from fairlead.forward.backend import Precision
 from fairlead.model.load import default_device
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.records import Sampling

@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fairlead.core import jsonl
+from fairlead.core.precision import Precision
 from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded
 from fairlead.forward import attention, decoder, flex_attention, layout
-from fairlead.forward.backend import Precision
 from fairlead.forward.layout import Layout
 from fairlead.model.adapters import Lora, add_lora
 from fairlead.model.policy import Policy

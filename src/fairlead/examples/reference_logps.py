@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from fairlead.core import digest
+from fairlead.core.precision import Precision
 from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded, num_trained
 from fairlead.examples.groups import micro_groups
 from fairlead.examples.pairs import Answers, Pair, collate_pairs, halves, micro_answers
-from fairlead.forward.backend import Precision
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
 from fairlead.store.run import Run

@@ -2,17 +2,14 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
 
+from fairlead.core.precision import Precision
 from fairlead.encoding.batching import Batch
 from fairlead.forward import attention, decoder, fused_ops, layout
 from fairlead.forward.layout import Layout
-
-# bfloat16: of the matrix products, by autocast, while weights stay float32; pure-bfloat16: weights, activations and gradients too
-Precision = Literal["float32", "bfloat16", "pure-bfloat16"]
 
 
 def of(network: PreTrainedModel) -> "Paths":

@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from fairlead.core import seed
 from fairlead.core.errors import ModelError
-from fairlead.forward.backend import Precision
+from fairlead.core.precision import Precision
 from fairlead.model import load, quantize
 
 POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's

@@ -17,6 +17,7 @@ import torch
 
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_comparisons, read_demonstrations
 from fairlead.encoding import batching
@@ -29,7 +30,6 @@ from fairlead.examples.reference_logps import (
     pair_logps,
     reference_pair_logps,
 )
-from fairlead.forward.backend import Precision
 from fairlead.losses import preference, sft
 from fairlead.losses.preference import PairLogps
 from fairlead.model.adapters import Lora

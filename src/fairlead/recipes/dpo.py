@@ -18,13 +18,13 @@ from torch import Tensor
 
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_comparisons
 from fairlead.encoding import batching
 from fairlead.examples.groups import micro_groups
 from fairlead.examples.pairs import Pair, collate_pairs, decided, encode_and_split, encode_pair, weights_of
 from fairlead.examples.reference_logps import all_pair_logps, pair_logps, reference_pair_logps, trained_tokens
-from fairlead.forward.backend import Precision
 from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.adapters import Lora

@@ -20,12 +20,12 @@ from torch import Tensor
 from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.encoding import batching
 from fairlead.encoding.batching import Batch
 from fairlead.examples.pairs import encode_prompts
-from fairlead.forward.backend import Precision
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy

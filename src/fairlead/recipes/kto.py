@@ -18,6 +18,7 @@ from torch import Tensor
 from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_binary
 from fairlead.data.records import Binary, prompt_text
@@ -25,7 +26,6 @@ from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.examples.pairs import encode_and_split, encode_answer
 from fairlead.examples.reference_logps import all_answer_logps, answer_logps, reference_answer_logps
-from fairlead.forward.backend import Precision
 from fairlead.losses import binary
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy

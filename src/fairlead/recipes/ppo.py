@@ -21,6 +21,7 @@ from torch import Tensor
 from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_prompts
 from fairlead.encoding import batching
@@ -28,7 +29,6 @@ from fairlead.encoding.batching import Batch
 from fairlead.encoding.chat import Encoded
 from fairlead.examples.pairs import encode_prompts
 from fairlead.examples.replay import read_mix
-from fairlead.forward.backend import Precision
 from fairlead.losses.policy import is_clipped, ppo_clip
 from fairlead.losses.sft import negative_log_likelihood
 from fairlead.losses.value import clipped_value

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_stepwise
 from fairlead.data.records import Message, Stepwise, prompt_text
@@ -24,7 +25,6 @@ from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, steps_of
 from fairlead.eval import admission, verdict
 from fairlead.examples.pairs import encode_and_split
-from fairlead.forward.backend import Precision
 from fairlead.losses import reward
 from fairlead.model.adapters import Lora
 from fairlead.model.reward_model import ScalarModel, Steps, new_reward_model

@@ -22,6 +22,7 @@ from torch import Tensor
 from fairlead.core import files, seed
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.judgements import (
     Judgement,
@@ -44,7 +45,6 @@ from fairlead.examples.groups import Group, collate_groups
 from fairlead.examples.judgements import Item, Scored
 from fairlead.examples.pairs import Rows, encode_and_split
 from fairlead.examples.rater_effects import Raters
-from fairlead.forward.backend import Precision
 from fairlead.losses import reward
 from fairlead.model import ensemble
 from fairlead.model.adapters import Lora

@@ -17,13 +17,13 @@ import torch
 
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_demonstrations
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, num_trained
 from fairlead.examples.pairs import encode_and_split
 from fairlead.examples.replay import read_mix
-from fairlead.forward.backend import Precision
 from fairlead.losses import sft
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy

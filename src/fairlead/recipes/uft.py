@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
+from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_binary, read_comparisons, read_demonstrations, read_ratings
 from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Rating, Record, prompt_text
@@ -38,7 +39,6 @@ from fairlead.examples.reference_logps import (
     reference_answer_logps,
     starts_of,
 )
-from fairlead.forward.backend import Precision
 from fairlead.losses import preference, reward, unified
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy

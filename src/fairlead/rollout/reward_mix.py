@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import require
+from fairlead.core.precision import Precision
 from fairlead.data.records import Messages
-from fairlead.forward.backend import Precision
 from fairlead.model.policy import Policy
 from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, raised_multiplier
 from fairlead.rollout.rewards import Reward, check_judge, each_score, open_members

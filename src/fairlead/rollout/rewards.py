@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import ConfigError
+from fairlead.core.precision import Precision
 from fairlead.data.records import Message, Messages
 from fairlead.encoding.batching import FEW, collate, in_micro_batches
-from fairlead.forward.backend import Precision
 from fairlead.model.ensemble import members_of
 from fairlead.model.policy import Policy
 from fairlead.model.reward_model import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk

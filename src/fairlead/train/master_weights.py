@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from fairlead.forward.backend import Precision
+from fairlead.core.precision import Precision
 
 
 class Masters:
