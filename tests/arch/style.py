@@ -2,7 +2,7 @@
 
 `test_style.py` holds these counts at zero.  As a command it lists what is left below the given paths:
 
-    python tests/arch/style.py src/fairlead/labels docs/studio.md
+    python tests/arch/style.py src/fairlead/labels docs/guides/running-a-studio.md
 """
 
 import ast

@@ -161,7 +161,7 @@ def test_every_figure_and_threshold_of_the_admission_is_documented() -> None:
 def test_every_key_of_the_admission_report_is_documented() -> None:
     documented = [
         name
-        for row in pages.rows(pages.sections(page("files.md"))["admission.json"])
+        for row in pages.rows(pages.sections(page("reference/file-formats.md"))["admission.json"])
         for name in pages.names(row[0])
     ]
     rooms = [("admission", "_report"), ("admission", "examine"), ("evidence", "figures")]
@@ -199,7 +199,8 @@ def options(command: Any) -> dict[str, Any]:
 
 def test_every_command_is_documented() -> None:
     headings = [
-        heading.strip("`").removeprefix("fairlead ") for heading in pages.sections(page("commands.md"))
+        heading.strip("`").removeprefix("fairlead ")
+        for heading in pages.sections(page("reference/commands.md"))
     ]
     assert sorted(headings) == sorted(commands())
 
@@ -208,7 +209,7 @@ def test_every_command_is_documented() -> None:
 def test_every_option_is_documented_with_its_default(name: str) -> None:
     documented = {
         spelling: row[1].strip("`")
-        for row in pages.rows(pages.sections(page("commands.md"))[f"`fairlead {name}`"])
+        for row in pages.rows(pages.sections(page("reference/commands.md"))[f"`fairlead {name}`"])
         for spelling in pages.names(row[0])
         if spelling.startswith("-")
     }
@@ -264,7 +265,7 @@ def _is_a_group(line: str, known: dict[str, Any]) -> bool:
 
 
 def test_the_map_has_every_file_and_no_other() -> None:
-    listed = re.findall(r"^- `([^`]+)` – \S", page("map.md"), flags=re.MULTILINE)
+    listed = re.findall(r"^- `([^`]+)` – \S", page("how-it-works/architecture.md"), flags=re.MULTILINE)
     files = {short(path) for path in modules() if path.stat().st_size}
     folders = {
         f"{path.parent.relative_to(SOURCE).as_posix()}/"
@@ -277,7 +278,7 @@ def test_the_map_has_every_file_and_no_other() -> None:
 def test_the_map_has_the_packages_in_the_order_of_the_contract() -> None:
     layers = pyproject()["tool"]["importlinter"]["contracts"][0]["layers"]
     order = [frozenset(re.findall(r"fairlead\.(\w+)", layer)) for layer in reversed(layers)]
-    table = pages.rows(pages.sections(page("map.md"))["Who may import whom"])
+    table = pages.rows(pages.sections(page("how-it-works/architecture.md"))["Who may import whom"])
     assert [frozenset(pages.names(row[0])) for row in table] == order
 
 
@@ -345,7 +346,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 
 def test_the_columns_of_native_rows_are_documented() -> None:
-    table = pages.rows(pages.sections(page("files.md"))["Native rows"])
+    table = pages.rows(pages.sections(page("reference/file-formats.md"))["Native rows"])
     documented = {
         row[0]: {word for cell in row[1:] for word in pages.names(cell) if word not in ("good", "bad")}
         for row in table
@@ -354,7 +355,7 @@ def test_the_columns_of_native_rows_are_documented() -> None:
 
 
 def test_formats_kinds_and_fields_are_documented() -> None:
-    files = pages.sections(page("files.md"))
+    files = pages.sections(page("reference/file-formats.md"))
     formats = re.search(r"\*\*Formats that can be imported\*\* \(.*?\): (.*?)\.", files["Native rows"])
     assert formats is not None and pages.names(formats[1]) == list(FORMATS)
     kinds = re.search(r"^Kinds of artifacts: (.*)\. A name", files["A project folder"], flags=re.MULTILINE)
@@ -374,7 +375,7 @@ def test_the_keys_of_the_summary_are_documented() -> None:
     ]
     documented = [
         row[0].strip("`")
-        for row in pages.rows(pages.sections(page("files.md"))["What the quickstart writes"])
+        for row in pages.rows(pages.sections(page("reference/file-formats.md"))["What the quickstart writes"])
     ]
     assert documented == [text for key in summary.keys for text in _texts(key)]
 
@@ -382,7 +383,7 @@ def test_the_keys_of_the_summary_are_documented() -> None:
 def test_every_error_and_its_exit_code_are_documented() -> None:
     documented = {
         name: int(row[0])
-        for row in pages.rows(pages.sections(page("files.md"))["Exit codes"])
+        for row in pages.rows(pages.sections(page("reference/file-formats.md"))["Exit codes"])
         for name in pages.names(row[2])
     }
     kinds = [

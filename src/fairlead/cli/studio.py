@@ -105,7 +105,7 @@ def serve(
         first_url = settings.origin + populated.path if populated else _first_url(opened, settings)
         if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
             note(
-                "Others reach this without https, so what they send can be read on the way. See docs/studio.md for a proxy."
+                "Others reach this without https, so what they send can be read on the way. See docs/guides/running-a-studio.md for a proxy."
             )
 
         def ready() -> None:

@@ -226,7 +226,7 @@ class Client:
         active_ms: int = 0,
         key: str | None = None,
     ) -> Kept:
-        """A judgement, in letters as shown; for the same task again it replaces the last one.  See docs/studio-api.md for values."""
+        """A judgement, in letters as shown; for the same task again it replaces the last one.  See docs/reference/studio-api.md for values."""
         body = {"value": dict(value), "reasons": list(reasons), "note": note, "active_ms": active_ms}
         headers = {"Idempotency-Key": key or secrets.token_urlsafe(18)}
         return _made(
