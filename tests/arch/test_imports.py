@@ -10,7 +10,7 @@ LIGHT = ("core", "stats", "data", "store", "simulate", "report", "labels", "stud
 NEEDS_AN_EXTRA = {
     "fairlead.data.hub",
     "fairlead.cli.preview",
-    "fairlead.cli.answers",
+    "fairlead.cli.sampled_answers",
 }  # imported where it is needed, inside a function
 
 ALEMBIC_S_OWN = "fairlead.labels.migrations.env"  # a script that Alembic runs

@@ -8,8 +8,8 @@ import json
 import sys
 from typing import Any
 
-from fairlead.cli.place import ProjectDir, find_model, loadable
-from fairlead.cli.sampling import Model
+from fairlead.cli.lookup import ProjectDir, find_model, load_path
+from fairlead.cli.sampling_options import Model
 from fairlead.core.errors import DataError
 
 
@@ -18,7 +18,7 @@ def answer(model: Model, project: ProjectDir = None) -> None:
 
     Example: echo '{"messages": [{"role": "user", "content": "What is 2 + 2?"}]}' | fairlead answer aligned
     """
-    reference = loadable(find_model(model, project))
+    reference = load_path(find_model(model, project))
 
     from fairlead.data.records import Message
     from fairlead.model.policy import load_policy

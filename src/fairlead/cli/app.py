@@ -31,7 +31,7 @@ from fairlead.cli import (
     studio,
     train,
 )
-from fairlead.cli.output import note, tell_error
+from fairlead.cli.output import print_error_object, print_note
 from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
 from fairlead.core.errors import FairleadError
 
@@ -142,7 +142,7 @@ def _parser_ended(ended: SystemExit, as_json: bool) -> int:
     if ended.code != 2:
         return int(ended.code or 0)
     if as_json:
-        tell_error("UsageError", "The command line is not valid; standard error says why.", 1)
+        print_error_object("UsageError", "The command line is not valid; standard error says why.", 1)
     return 1
 
 
@@ -163,9 +163,9 @@ def _explain(error: Exception) -> tuple[str, str, int]:
 
 
 def _tell(name: str, message: str, exit_code: int, as_json: bool) -> int:
-    note(message if name in ("Bug", "Stopped") else f"{name}  {message}")
+    print_note(message if name in ("Bug", "Stopped") else f"{name}  {message}")
     if as_json:
-        tell_error(name, message, exit_code)
+        print_error_object(name, message, exit_code)
     return exit_code
 
 

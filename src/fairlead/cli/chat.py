@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.output import AsJson, note, show, tell
-from fairlead.cli.place import ProjectDir, find_model, loadable
-from fairlead.cli.sampling import MaxNewTokens, Model, Seed, Temperature
+from fairlead.cli.lookup import ProjectDir, find_model, load_path
+from fairlead.cli.output import AsJson, print_note, print_result, print_text
+from fairlead.cli.sampling_options import MaxNewTokens, Model, Seed, Temperature
 from fairlead.core.errors import DataError
 from fairlead.data.records import Message, Messages
 
@@ -30,7 +30,7 @@ def chat(
 
     Example: echo "What is 2 + 2?" | fairlead chat aligned --temperature 0
     """
-    reference = loadable(find_model(model, project))
+    reference = load_path(find_model(model, project))
 
     from fairlead.model.policy import load_policy
     from fairlead.rollout.engine import LocalEngine
@@ -46,18 +46,18 @@ def chat(
             break
         if line == "/reset":
             said = opening
-            note("The conversation begins anew.")
+            print_note("The conversation begins anew.")
             continue
         try:
             prompt = policy.encode_prompt((*said, Message("user", line)))
         except (
             DataError
         ) as error:  # what was typed cannot be said to this model; the conversation goes on without it
-            note(f"DataError  {error}")
+            print_note(f"DataError  {error}")
             continue
         room = max_new_tokens if policy.context is None else min(max_new_tokens, policy.context - len(prompt))
         if room < 1:
-            note(
+            print_note(
                 f"The conversation has filled the model's {policy.context} tokens, so this was not answered. /reset begins anew."
             )
             continue
@@ -67,11 +67,11 @@ def chat(
         said = (*said, Message("user", line), Message("assistant", text))
         turns.append({"user": line, "assistant": text, "finished": answer.finish == "stop"})
         if not as_json:
-            show(text)
+            print_text(text)
         if answer.finish != "stop":
-            note(f"(cut off after {room} tokens)")
+            print_note(f"(cut off after {room} tokens)")
     if as_json:
-        tell(
+        print_result(
             {"model": model, "turns": turns},
             [],
             as_json=True,
@@ -86,7 +86,7 @@ def _lines(model: str) -> Iterator[str]:
         import readline  # `input` edits lines and remembers them once this is loaded
 
         readline.parse_and_bind("tab: self-insert")
-        note(f"Talking to {model}. /reset begins anew, /quit or Ctrl-D ends.")
+        print_note(f"Talking to {model}. /reset begins anew, /quit or Ctrl-D ends.")
         lines = _typed()
     else:
         lines = iter(sys.stdin)

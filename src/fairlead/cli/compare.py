@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.figures import estimate
-from fairlead.cli.output import AsJson, note, tell
-from fairlead.cli.place import ProjectDir, open_project
-from fairlead.cli.sampling import MaxNewTokens, Prompts, Seed, Temperature, TopK, TopP
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.metrics_text import format_estimate
+from fairlead.cli.output import AsJson, print_note, print_result
+from fairlead.cli.sampling_options import MaxNewTokens, Prompts, Seed, Temperature, TopK, TopP
 from fairlead.core.errors import ConfigError
 from fairlead.store.run import open_run
 
@@ -38,7 +38,7 @@ def compare(
     reference = _judge(judge)
     home = open_project(project)
 
-    from fairlead.cli.answers import answers, own_name
+    from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
 
     settings = {
@@ -51,14 +51,14 @@ def compare(
     }
     rollouts = []
     for model in (a, b):
-        artifact, made_before = answers(home, {"model": model, **settings})
-        note(f"{model}: {artifact.label}{', made before' if made_before else ''}")
+        artifact, made_before = sample_answers(home, {"model": model, **settings})
+        print_note(f"{model}: {artifact.label}{', made before' if made_before else ''}")
         rollouts.append(artifact)
     config = recipe.Config(name="", a=rollouts[0].label, b=rollouts[1].label, judge=reference, seed=seed)
-    config = dataclasses.replace(config, name=own_name(home, config, a, "vs", b))
+    config = dataclasses.replace(config, name=unique_name(home, config, a, "vs", b))
     with open_run(home, "compare", config, kind=recipe.KIND) as run:
         evaluation = recipe.main(config, run)
-    tell(
+    print_result(
         {"artifact": evaluation.label, "a": a, "b": b, "judge": judge, **evaluation.manifest.metrics},
         _verdict(a, b, judge, evaluation.manifest.metrics),
         as_json=as_json,
@@ -86,6 +86,6 @@ def _verdict(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str
     if rate["low"] <= 0.5 <= rate["high"]:
         shown.append(f"The 95 % interval holds 50 %, so {judge} shows no clear preference.")
     shown.append(
-        f"Mean score of {a}: {estimate(metrics['score_a'])}; of {b}: {estimate(metrics['score_b'])}."
+        f"Mean score of {a}: {format_estimate(metrics['score_a'])}; of {b}: {format_estimate(metrics['score_b'])}."
     )
     return shown

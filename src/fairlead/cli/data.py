@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from fairlead.cli.output import AsJson, near, note, tell
-from fairlead.cli.place import ProjectDir
+from fairlead.cli.lookup import ProjectDir
+from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core.errors import ConfigError
 from fairlead.data import check as checks
 from fairlead.data import importer, sources
@@ -71,7 +71,14 @@ def import_(
         "unused_columns": list(report.unused_columns),
     }
     wrote = [out] if report.rejected_path is None else [out, report.rejected_path]
-    tell(facts, shown, as_json=as_json, read=[source], wrote=wrote, next=f"fairlead data check {near(out)}")
+    print_result(
+        facts,
+        shown,
+        as_json=as_json,
+        read=[source],
+        wrote=wrote,
+        next=f"fairlead data check {relative_path(out)}",
+    )
 
 
 @app.command("check")
@@ -102,9 +109,9 @@ def check(
     num_unfit = 0
     if model is not None:
         from fairlead.cli import preview
-        from fairlead.cli.place import find_model, loadable
+        from fairlead.cli.lookup import find_model, load_path
 
-        fit = preview.fit(file, loadable(find_model(model, project)))
+        fit = preview.fit(file, load_path(find_model(model, project)))
         facts["model"] = {"name": model, **fit.facts()}
         shown += fit.describe(MAX_SHOWN)
         num_unfit = fit.num_unfit
@@ -119,16 +126,18 @@ def check(
     elif drop:
         shown.append("Nothing had to be dropped, so nothing was written.")
     usable = wrote[0] if wrote else file
-    next = f"fairlead data split {near(usable)} --held-out 0.1 --out-train train.jsonl --out-held-out held_out.jsonl"
+    next = f"fairlead data split {relative_path(usable)} --held-out 0.1 --out-train train.jsonl --out-held-out held_out.jsonl"
     if report.num_bad and not drop:
-        next = f"fairlead data check {near(file)} --drop"
-    tell(facts, shown, as_json=as_json, read=[file], wrote=wrote, next=next)
+        next = f"fairlead data check {relative_path(file)} --drop"
+    print_result(facts, shown, as_json=as_json, read=[file], wrote=wrote, next=next)
     if report.num_bad and not drop:
-        note(
+        print_note(
             f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. Repair them, or set them aside with --drop."
         )
     if num_unfit:
-        note(f"DataError  {file}: {num_unfit} rows cannot be trained on by {model}. Shorten or remove them.")
+        print_note(
+            f"DataError  {file}: {num_unfit} rows cannot be trained on by {model}. Shorten or remove them."
+        )
     if num_unfit or (report.num_bad and not drop):
         raise typer.Exit(1)
 
@@ -148,7 +157,7 @@ def split(
     """
     report = splits.split_file(file, out_train, out_held_out, held_out=held_out, seed=seed)
     recipe, field = ("reward", "comparisons") if report.kind == "comparison" else ("sft", "demonstrations")
-    tell(
+    print_result(
         {
             "kind": report.kind,
             "num_train": report.num_train,
@@ -162,7 +171,7 @@ def split(
         as_json=as_json,
         read=[file],
         wrote=[out_train, out_held_out],
-        next=f"fairlead train {recipe} name={recipe} model=MODEL {field}={near(out_train)}",
+        next=f"fairlead train {recipe} name={recipe} model=MODEL {field}={relative_path(out_train)}",
     )
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.figures import estimate
-from fairlead.cli.output import AsJson, near, note, tell
-from fairlead.cli.place import ProjectDir, open_project
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.metrics_text import format_estimate
+from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
 from fairlead.store.artifact import Artifact
@@ -47,28 +47,28 @@ def evaluate(
     """
     home = open_project(project)
 
-    from fairlead.cli.answers import own_name
+    from fairlead.cli.sampled_answers import unique_name
     from fairlead.core import config as configs
     from fairlead.eval import reward
 
     asked = {"model": model, "comparisons": comparisons, "drop": drop, "max_tokens": max_tokens, "seed": seed}
     config = configs.from_dict(reward.Config, {"name": "", **asked})
-    config = dataclasses.replace(config, name=own_name(home, config, model, "on", comparisons))
+    config = dataclasses.replace(config, name=unique_name(home, config, model, "on", comparisons))
     with open_run(home, "eval", config, kind=reward.KIND) as run:
         if run.finished is not None:
-            note(f"{run.id} had finished before; this is what it found.")
+            print_note(f"{run.id} had finished before; this is what it found.")
         evaluation = reward.main(config, run)
         report = read_report(evaluation)
         wrote = [evaluation.folder, write_page(evaluation, report, model, out or run.folder / "report.html")]
     if gate and report["verdict"] == "refuse":
-        raise GateRefused(f"{model}: refused. {' '.join(report['reasons'])} See {near(wrote[1])}.")
-    tell(
+        raise GateRefused(f"{model}: refused. {' '.join(report['reasons'])} See {relative_path(wrote[1])}.")
+    print_result(
         {"artifact": evaluation.label, "model": model, **report},
         summary(model, report),
         as_json=as_json,
         read=[model, comparisons],
         wrote=wrote,
-        next=f"open {near(wrote[1])} in a browser",
+        next=f"open {relative_path(wrote[1])} in a browser",
     )
 
 
@@ -101,9 +101,9 @@ def summary(model: str, report: Mapping[str, Any]) -> list[str]:
     ]
     if report["not_finite"]:
         return shown
-    shown.append(f"Accuracy {estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
+    shown.append(f"Accuracy {format_estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
     known = {name: one for name, one in report["baselines"].items() if one is not None}
-    shown += [f"  {name.replace('_', ' ')} {estimate(one)}" for name, one in known.items()]
+    shown += [f"  {name.replace('_', ' ')} {format_estimate(one)}" for name, one in known.items()]
     if report["calibration"]["error"] is not None:
         fitted = report["calibration"]
         temperature = (

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.output import AsJson, near, tell
-from fairlead.cli.place import ProjectDir, find_model
-from fairlead.cli.sampling import Model
+from fairlead.cli.lookup import ProjectDir, find_model
+from fairlead.cli.output import AsJson, print_result, relative_path
+from fairlead.cli.sampling_options import Model
 from fairlead.core import files
 from fairlead.core.errors import ConfigError, ModelError, ProjectError
 from fairlead.store.artifact import MANIFEST
@@ -95,7 +95,7 @@ def export(
         if is_adapter and not merge:
             _name_base(folder / ADAPTER, load.adapter_base(source))
     kind = "an adapter beside its base" if is_adapter and not merge else "a model with all its weights"
-    tell(
+    print_result(
         {
             "model": model,
             "digest": found.digest or None,
@@ -110,7 +110,7 @@ def export(
         as_json=as_json,
         read=[source],
         wrote=[out],
-        next=f"fairlead chat {near(out)}",
+        next=f"fairlead chat {relative_path(out)}",
     )
 
 

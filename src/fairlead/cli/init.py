@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.output import AsJson, near, tell
+from fairlead.cli.output import AsJson, print_result, relative_path
 from fairlead.store import project
 
 
@@ -20,10 +20,12 @@ def init(
     Example: fairlead init my-model
     """
     home = project.create(folder)
-    tell(
+    print_result(
         {"project": str(home.root)},
-        [f"A project at {near(home.root)}: guidelines/ says what raters look at, data/ takes your rows."],
+        [
+            f"A project at {relative_path(home.root)}: guidelines/ says what raters look at, data/ takes your rows."
+        ],
         as_json=as_json,
         wrote=[home.root / project.MARKER, home.root / "guidelines" / "helpful.md"],
-        next=f"cd {near(home.root)} && fairlead data import SOURCE --out data/rows.jsonl",
+        next=f"cd {relative_path(home.root)} && fairlead data import SOURCE --out data/rows.jsonl",
     )

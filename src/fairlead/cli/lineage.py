@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.output import AsJson, note, tell
-from fairlead.cli.place import ProjectDir, open_project
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.core.errors import ProjectError
 from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
@@ -31,7 +31,7 @@ def show(
     home = open_project(project)
     found = _find(home, ref)
     tree = lineage.ancestors(home, found)
-    tell(
+    print_result(
         {"artifact": found.label, "digest": found.manifest.digest, "nodes": _flat(tree)},
         [lineage.render_text(tree).rstrip()],
         as_json=as_json,
@@ -61,14 +61,14 @@ def verify(
         if problems
         else f"Every digest of {what} is as recorded."
     )
-    tell(
+    print_result(
         {"artifact": None if found is None else found.label, "ok": not problems, "problems": problems},
         [*problems, verdict],
         as_json=as_json,
         read=[home.artifacts if found is None else found.folder],
     )
     if problems:
-        note(f"ProjectError  {verdict} Make those artifacts again, or bring back their files.")
+        print_note(f"ProjectError  {verdict} Make those artifacts again, or bring back their files.")
         raise typer.Exit(1)
 
 

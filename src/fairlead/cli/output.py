@@ -16,7 +16,7 @@ from fairlead.core import jsonl
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")]
 
 
-def tell(
+def print_result(
     facts: Mapping[str, Any],
     shown: Sequence[RenderableType],
     *,
@@ -31,23 +31,23 @@ def tell(
             jsonl.dumps(
                 {
                     **facts,
-                    "read": [near(one) for one in read],
-                    "wrote": [near(one) for one in wrote],
+                    "read": [relative_path(one) for one in read],
+                    "wrote": [relative_path(one) for one in wrote],
                     "next": next,
                 }
             )
         )
         return
     for part in shown:
-        show(part)
+        print_text(part)
     for label, names in (("read", read), ("wrote", wrote)):
         if names:
-            show(f"{label:<6}{', '.join(near(name) for name in names)}")
+            print_text(f"{label:<6}{', '.join(relative_path(name) for name in names)}")
     if next:
-        show(f"{'next':<6}{next}")
+        print_text(f"{'next':<6}{next}")
 
 
-def show(part: RenderableType) -> None:
+def print_text(part: RenderableType) -> None:
     """For people, on standard output; a string is neither wrapped nor read as markup."""
     console = Console(highlight=False)
     if isinstance(part, str):
@@ -56,17 +56,17 @@ def show(part: RenderableType) -> None:
         console.print(part)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """On standard error: how far it is, what else there is to know, what went wrong."""
     print(visible(text), file=sys.stderr, flush=True)
 
 
-def tell_error(name: str, message: str, exit_code: int) -> None:
+def print_error_object(name: str, message: str, exit_code: int) -> None:
     """For programs; a command that failed so has no other object on standard output."""
     print(jsonl.dumps({"error": name, "message": message, "exit_code": exit_code}))
 
 
-def near(place: str | Path) -> str:
+def relative_path(place: str | Path) -> str:
     """A path as somebody in this folder would write it; any other text unchanged."""
     if isinstance(place, str):
         return place

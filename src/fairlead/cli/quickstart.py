@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from fairlead.cli.output import AsJson, near, note, tell
+from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core.errors import Stopped
 
 
@@ -25,18 +25,18 @@ def quickstart(
     from fairlead.loop.quickstart import quickstart as run_quickstart
 
     try:
-        summary = run_quickstart(out, seed=seed, say=note)
+        summary = run_quickstart(out, seed=seed, say=print_note)
     except (Stopped, KeyboardInterrupt) as error:
         raise Stopped(
-            f"Stopped; the work so far is in {near(out)}. `fairlead quickstart --out {out} --seed {seed}` goes on."
+            f"Stopped; the work so far is in {relative_path(out)}. `fairlead quickstart --out {out} --seed {seed}` goes on."
         ) from error
     page = out / summary["report"]
-    tell(
+    print_result(
         summary,
-        [_table(summary), f"Open {near(page)}"],
+        [_table(summary), f"Open {relative_path(page)}"],
         as_json=as_json,
         wrote=[page, out / "summary.json"],
-        next=f"fairlead chat aligned --project {near(out)}",
+        next=f"fairlead chat aligned --project {relative_path(out)}",
     )
 
 

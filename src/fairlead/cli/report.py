@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from fairlead.cli.eval import read_report, write_page
-from fairlead.cli.output import AsJson, near, tell
-from fairlead.cli.place import ProjectDir, open_project
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.output import AsJson, print_result, relative_path
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
 from fairlead.data.answers import Answers, read_answers
@@ -72,7 +72,7 @@ def report(
     # A process reward model has a verdict, whose figures are those of its manifest, and no page of its own.
     if made is not None and (made.folder / REPORT).is_file() and "pairs" in read_report(made):
         wrote.append(write_page(made, read_report(made), made.manifest.name, folder / "admission.html"))
-    tell(
+    print_result(
         {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
         [
             f"The report of {page.run_id}: {len(page.metrics)} rows of metrics, {len(page.samples)} answers before and after."
@@ -80,7 +80,7 @@ def report(
         as_json=as_json,
         read=[folder],
         wrote=wrote,
-        next=f"open {near(out)} in a browser",
+        next=f"open {relative_path(out)} in a browser",
     )
 
 

@@ -5,10 +5,20 @@ from typing import Annotated
 
 import typer
 
-from fairlead.cli.figures import figures
-from fairlead.cli.output import AsJson, note, tell
-from fairlead.cli.place import ProjectDir, open_project
-from fairlead.cli.sampling import MaxNewTokens, MinP, Model, Prompts, Seed, Stop, Temperature, TopK, TopP
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.metrics_text import metric_lines
+from fairlead.cli.output import AsJson, print_note, print_result
+from fairlead.cli.sampling_options import (
+    MaxNewTokens,
+    MinP,
+    Model,
+    Prompts,
+    Seed,
+    Stop,
+    Temperature,
+    TopK,
+    TopP,
+)
 from fairlead.core import files
 from fairlead.core.errors import DataError
 from fairlead.data.writing import plain_file
@@ -36,7 +46,7 @@ def sample(
     _check_out(out, prompts)
     home = open_project(project)
 
-    from fairlead.cli.answers import answers
+    from fairlead.cli.sampled_answers import sample_answers
     from fairlead.recipes.sample import ROWS
 
     asked = {
@@ -51,19 +61,19 @@ def sample(
         "stop": stop or [],
         "seed": seed,
     }
-    artifact, made_before = answers(home, asked)
+    artifact, made_before = sample_answers(home, asked)
     if made_before:
-        note(f"{artifact.label} had been made before; its answers are copied.")
+        print_note(f"{artifact.label} had been made before; its answers are copied.")
     with files.atomic_file(out) as file:
         file.write((artifact.folder / ROWS).read_bytes())
-    tell(
+    print_result(
         {
             "artifact": artifact.label,
             "out": str(out),
             "metrics": artifact.manifest.metrics,
             "made_before": made_before,
         },
-        [f"{artifact.label}.", *figures(artifact.manifest.metrics)],
+        [f"{artifact.label}.", *metric_lines(artifact.manifest.metrics)],
         as_json=as_json,
         read=[f"{parent.role}: {parent.name}" for parent in artifact.manifest.parents],
         wrote=[out, artifact.folder],

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli.output import AsJson, note, tell
-from fairlead.cli.place import ProjectDir, open_project
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.core.errors import GateRefused
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def serve(
         made = create_app(settings, opened, more=_more(settings), demo=demo)
         first_url = settings.origin + populated.path if populated else _first_url(opened, settings)
         if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
-            note(
+            print_note(
                 "Others reach this without https, so what they send can be read on the way. See docs/guides/running-a-studio.md for a proxy."
             )
 
@@ -126,7 +126,7 @@ def serve(
             print("Ctrl-C stops it.", flush=True)
 
         Server(made, settings, ready).run([listening])
-    note("Stopped.")
+    print_note("Stopped.")
 
 
 @user.command("add")
@@ -170,7 +170,7 @@ def add(
     opened.close()
     url = f"{settings.origin}/join/{secret}"
     came = "is here already" if known else "was added"
-    tell(
+    print_result(
         {"rater": one.rater, "name": one.name, "known": known is not None, "url": url},
         [
             f"{one.name} {came}, as {one.rater}.",
@@ -220,7 +220,7 @@ def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
         *(f"{one.state:<7} {one.kind:<14} {one.slug}" for one in found),
         f"{_number(len(found), 'campaign')}, {_number(len(waiting), 'job')} waiting or running, {_number(num_events, 'event')}.",
     ]
-    tell(facts, shown, as_json=as_json, next="fairlead studio verify")
+    print_result(facts, shown, as_json=as_json, next="fairlead studio verify")
 
 
 @app.command("verify")
@@ -239,7 +239,7 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
         raise GateRefused(
             f"{opened.url}: {verdict.problem}. Before that, {_number(verdict.num_events, 'event')} as written."
         )
-    tell(
+    print_result(
         {"database": opened.url, "num_events": verdict.num_events},
         [f"All {_number(verdict.num_events, 'event')} are as they were written, and none is missing."],
         as_json=as_json,
@@ -301,7 +301,7 @@ def snapshot(
         f"{rows}: {_number(counts.used, 'judgement')} by {by}, over {over}.",
         *(f"{count} left out: {why}." for why, count in counts.left_out.items()),
     ]
-    tell(
+    print_result(
         {"snapshot": f"snapshot/{name}", "digest": made.digest, "counts": asdict(counts)},
         shown,
         as_json=as_json,
@@ -326,12 +326,12 @@ def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
     working = jobs.Worker(opened, job_handlers.handlers(home))
     with stop_on_interrupt() as stop:
         working.start()
-        note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")
+        print_note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")
         while not stop:
             time.sleep(0.2)
     working.stop()
     opened.close()
-    note("Stopped.")
+    print_note("Stopped.")
 
 
 def _settings(

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from fairlead.cli.figures import figures, number
-from fairlead.cli.output import AsJson, near, note, show, tell
-from fairlead.cli.place import ProjectDir, open_project
+from fairlead.cli.lookup import ProjectDir, open_project
+from fairlead.cli.metrics_text import format_number, metric_lines
+from fairlead.cli.output import AsJson, print_note, print_result, print_text, relative_path
 from fairlead.core import config as configs
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
@@ -215,11 +215,11 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         made_before = run.finished is not None
         latest = run.latest_checkpoint()
         if made_before:
-            note(f"{run.id} had finished before; this is what it made.")
+            print_note(f"{run.id} had finished before; this is what it made.")
         elif latest is not None:
-            note(f"{run.id}: going on from step {latest[0]}.")
+            print_note(f"{run.id}: going on from step {latest[0]}.")
         else:
-            note(f"{run.id}: begins.")
+            print_note(f"{run.id}: begins.")
         artifact: Artifact = recipe.main(config, run)
     facts = {
         "run": run.id,
@@ -232,14 +232,14 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
     }
     shown = [
         f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.",
-        *figures(artifact.manifest.metrics),
+        *metric_lines(artifact.manifest.metrics),
     ]
     shown += _table(name, artifact.manifest.metrics)
     if (run.folder / "metrics.jsonl").exists():
         shown.append(
-            f"Step by step in {near(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it."
+            f"Step by step in {relative_path(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it."
         )
-    tell(
+    print_result(
         facts,
         shown,
         as_json=as_json,
@@ -253,12 +253,12 @@ def _table(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
     """What has a row for each n, or for each round."""
     if recipe == "best-of-n":
         return [
-            f"best of {n}: kl {number(row['kl'])}, {', '.join(figures(row)[:-1])}"
+            f"best of {n}: kl {format_number(row['kl'])}, {', '.join(metric_lines(row)[:-1])}"
             for n, row in metrics["by_n"].items()
         ]
     if recipe == "rounds":
         return [
-            f"round {row['round']}, {row['model']}: {', '.join(figures(row)[:-1])}"
+            f"round {row['round']}, {row['model']}: {', '.join(metric_lines(row)[:-1])}"
             for row in metrics["rounds"]
         ]
     return []
@@ -303,4 +303,4 @@ def _show_knobs(name: str) -> None:
     for knob in configs.knobs(_recipe(name).Config):
         default = "required" if knob.default is None else knob.default
         table.add_row(knob.name, default, f"{knob.help} ({knob.type})".replace("[", r"\[").strip())
-    show(table)
+    print_text(table)

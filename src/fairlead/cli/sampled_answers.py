@@ -16,16 +16,16 @@ from fairlead.store.run import open_run
 MAX_WORD = 30  # characters of a name that a longer one is made from
 
 
-def answers(home: Project, asked: Mapping[str, Any]) -> tuple[Artifact, bool]:
+def sample_answers(home: Project, asked: Mapping[str, Any]) -> tuple[Artifact, bool]:
     """The rollouts that `asked`, a sampling configuration without a name, describes, and whether they had been made before."""
     config = configs.from_dict(sample.Config, {"name": "", **asked})
-    config = dataclasses.replace(config, name=own_name(home, config, config.model, "on", config.prompts))
+    config = dataclasses.replace(config, name=unique_name(home, config, config.model, "on", config.prompts))
     with open_run(home, "sample", config, kind=sample.KIND) as run:
         made_before = run.finished is not None
         return sample.main(config, run), made_before
 
 
-def own_name(home: Project, config: Any, *words: str) -> str:
+def unique_name(home: Project, config: Any, *words: str) -> str:
     """A name from the words and from all that was asked: the same command finds what it made, another one takes no name away."""
     found = {field: resolve(home, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()}
     asked = {

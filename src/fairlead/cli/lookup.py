@@ -36,7 +36,7 @@ def find_model(ref: str, folder: Path | None, *, or_reward_model: bool = False) 
     return found
 
 
-def loadable(found: inputs.Input) -> str:
+def load_path(found: inputs.Input) -> str:
     """What a model is loaded from: its folder, or its name on the Hub."""
     return found.ref if found.location is None else str(found.location)
 
