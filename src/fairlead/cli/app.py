@@ -34,6 +34,7 @@ from fairlead.cli import (
 from fairlead.cli.output import print_error_object, print_note
 from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
 from fairlead.core.errors import FairleadError
+from fairlead.core.threads import limit_spinning
 
 # Packages that only some commands need -> the extra that installs them.
 EXTRAS = {
@@ -106,6 +107,7 @@ def main(
 
 def run() -> None:
     """The entry point of the command and of `python -m fairlead`."""
+    limit_spinning()
     keep_prepared_products()
     keep_freed_pages()
     sys.exit(call(sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""How many CPU threads a run uses: all of them, or fewer where a short timing shows that fewer are faster.
+
+The number of threads changes the order of additions and so the last bits of a result.  A run therefore records
+its number in `events.jsonl`, and a resumed run uses the recorded number.  On a GPU nothing is timed.
+"""
+
+import functools
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+from fairlead.core import jsonl
+from fairlead.store.run import Run
+
+ROUNDS = (
+    5  # timings of each number of threads, in turn, so that a slow moment of the machine hits all of them
+)
+SHORTEST_S = 0.02  # a timing shorter than this is repeated: the clock and the scheduler blur it
+MARGIN = 0.85  # fewer threads have to be clearly faster, so that noise on an idle machine never decides
+
+
+def choose_threads(
+    run: Run, work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter
+) -> int:
+    """Set and return the number of threads for this run; `work` is a short piece of what the run computes.
+
+    A user who sets OMP_NUM_THREADS decides; so does the run's own record, when it resumes.
+    """
+    recorded = [
+        event["threads"]
+        for _, event in jsonl.read(run.folder / "events.jsonl")
+        if event["event"] == "threads"
+    ]
+    if recorded:
+        threads = int(recorded[-1])
+        torch.set_num_threads(threads)
+        return threads
+    available = process_threads()
+    torch.set_num_threads(available)
+    if available == 1 or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
+        run.event("threads", threads=available)
+        return available
+    seconds = time_threads(work, candidates(available), clock=clock)
+    threads = fastest(seconds)
+    torch.set_num_threads(threads)
+    run.event("threads", threads=threads, seconds={str(n): round(s, 6) for n, s in seconds.items()})
+    return threads
+
+
+@functools.cache
+def process_threads() -> int:
+    """The number of threads that torch started with, before any run changed it."""
+    return torch.get_num_threads()
+
+
+def candidates(available: int) -> list[int]:
+    """All threads, half of them, and one, the most first."""
+    return sorted({available, max(1, available // 2), 1}, reverse=True)
+
+
+def time_threads(
+    work: Callable[[], object], numbers: list[int], *, clock: Callable[[], float] = time.perf_counter
+) -> dict[int, float]:
+    """Median seconds of `work` with each number of threads."""
+    timings: dict[int, list[float]] = {number: [] for number in numbers}
+    work()  # the first call pays for memory and kernels that later calls find ready
+    for _ in range(ROUNDS):
+        for number in numbers:
+            torch.set_num_threads(number)
+            began = clock()
+            repeats = 0
+            while True:
+                work()
+                repeats += 1
+                elapsed = clock() - began
+                if elapsed >= SHORTEST_S:
+                    break
+            timings[number].append(elapsed / repeats)
+    return {number: statistics.median(values) for number, values in timings.items()}
+
+
+def fastest(seconds: Mapping[int, float]) -> int:
+    """The most threads that no smaller number beats by the margin."""
+    best = max(seconds)
+    for number in sorted(seconds, reverse=True):
+        if seconds[number] < MARGIN * seconds[best]:
+            best = number
+    return best
