@@ -52,7 +52,7 @@ class OutOfDate(NotAllowed):
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who is asking.  `campaign` is the one in the address, once `permissions.allow` has found it."""
+    """The person who sent the request.  `permissions.allow` sets `route_campaign` when the path names a campaign."""
 
     person: int
     rater: str
@@ -64,17 +64,18 @@ class Viewer:
     csrf: str = field(repr=False)  # empty for a token
     secret: str = field(repr=False)  # of the session or token
     ends_at: str  # which does
-    campaign: Campaign | None = None
+    route_campaign: Campaign | None = None
 
     @property
-    def here(self) -> Campaign:
-        assert self.campaign is not None, "only for routes of a campaign"
-        return self.campaign
+    def campaign(self) -> Campaign:
+        """The campaign in the route's path; only for routes that have one."""
+        assert self.route_campaign is not None, "the route has no {slug} in its path"
+        return self.route_campaign
 
     @property
     def paused(self) -> bool:
         """In this campaign: no new tasks, but what is sent is kept."""
-        held = self.memberships.get(self.here.id)
+        held = self.memberships.get(self.campaign.id)
         return held is not None and held.paused and not self.leads_all
 
     @property

@@ -1,7 +1,7 @@
 """One dependency for each route: `allow(least role)`.  It finds the viewer, checks CSRF, role and scope, and gives the Viewer.
 
     @router.get("/campaigns/{slug}/items")
-    def items(slug: str, viewer: Lead, database: Database) -> ...:      # viewer.here is the campaign
+    def items(slug: str, viewer: Lead, database: Database) -> ...:      # viewer.campaign is the campaign of the path
 
 A route without it does not start: `check_routes` looks at all of them when the app is made.
 """
@@ -54,7 +54,7 @@ class Allow:
             )  # as for one that is not there: not even its name is told
         if not found.may(self.least, one.id):
             raise NotAllowed(f"in this campaign, this is for {_who(self.least)}.")
-        return dataclasses.replace(found, campaign=one)
+        return dataclasses.replace(found, route_campaign=one)
 
 
 def allow(least: Least) -> Any:

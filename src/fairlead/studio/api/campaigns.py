@@ -157,7 +157,7 @@ def made(connection: Connection, body: NewCampaign, viewer: Viewer) -> Campaign:
 
 @router.get(HERE)
 def one(slug: str, viewer: Watcher, database: Database) -> CampaignOut:
-    return _read(database, viewer.here)
+    return _read(database, viewer.campaign)
 
 
 @router.patch(HERE)
@@ -186,7 +186,7 @@ def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) ->
 def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) -> CampaignOut:
     """Open it to hand out work, pause it, close it; a closed one can be opened again. What people still send is kept in any state."""
     with database.write() as connection:
-        here = to_state(connection, viewer.here, body.state, viewer)
+        here = to_state(connection, viewer.campaign, body.state, viewer)
     return _read(database, here)
 
 
@@ -203,7 +203,7 @@ def to_state(connection: Connection, here: Campaign, state: State, viewer: Viewe
 def versions(slug: str, viewer: Member, database: Database) -> Versions:
     with database.read() as connection:
         return Versions(
-            versions=[_guidelines(found) for found in campaigns.versions(connection, viewer.here.id)]
+            versions=[_guidelines(found) for found in campaigns.versions(connection, viewer.campaign.id)]
         )
 
 
@@ -211,7 +211,9 @@ def versions(slug: str, viewer: Member, database: Database) -> Versions:
 def write(slug: str, body: NewGuidelines, viewer: Lead, database: Database) -> GuidelinesOut:
     """A new version; the same text again makes none. Labellers are told that they changed."""
     with database.write() as connection:
-        return _guidelines(campaigns.write_guidelines(connection, viewer.here, body.text, by=viewer.rater))
+        return _guidelines(
+            campaigns.write_guidelines(connection, viewer.campaign, body.text, by=viewer.rater)
+        )
 
 
 @router.get(HERE + "/guidelines/{version}/diff")
@@ -223,7 +225,7 @@ def diff(
     against: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Diff:
     """What changed in a version, line by line, since the one before it or another."""
-    return compare(database, viewer.here, version, against)
+    return compare(database, viewer.campaign, version, against)
 
 
 @router.post("/markdown")

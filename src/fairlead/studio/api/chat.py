@@ -86,7 +86,7 @@ class Answering(BaseModel):
 @router.get(TASK)
 def conversation(slug: str, token: Token, viewer: Labeller, database: Database) -> Talk:
     with database.read() as connection:
-        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
         said = chats.turns(connection, token)
     return Talk(opening=chats.opening(task), turns=[_turn(one) for one in said], most_turns=MOST_TURNS)
 
@@ -95,10 +95,10 @@ def conversation(slug: str, token: Token, viewer: Labeller, database: Database) 
 def say(slug: str, token: Token, body: SayBody, viewer: Labeller, database: Database) -> LiveTurn:
     """The next message; the answers come with the turn's stream.  Sending it twice is sending it once."""
     with database.write() as connection:
-        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id, alone=True)
         if task.how is not None:
             raise Conflict("this task is not held any more.")
-        return _turn(chats.say(connection, viewer.here, task, n=body.n, message=body.message))
+        return _turn(chats.say(connection, viewer.campaign, task, n=body.n, message=body.message))
 
 
 @router.get(
@@ -120,7 +120,7 @@ async def stream(
 
     def found() -> tuple[Turn, Messages]:
         with database.read() as connection:
-            task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
+            task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
             said = chats.turns(connection, token)
             if n >= len(said):
                 raise NotFound("the conversation has no such turn.")
@@ -138,14 +138,14 @@ def choose(
 ) -> LiveTurn:
     """Which answer is better; also before they are complete, and again until the next message."""
     with database.write() as connection:
-        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.here.id, alone=True)
-        return _turn(chats.choose(connection, viewer.here, task, n=n, choice=body.choice, seen=body.seen))
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id, alone=True)
+        return _turn(chats.choose(connection, viewer.campaign, task, n=n, choice=body.choice, seen=body.seen))
 
 
 @router.get(HERE + "/answerers")
 def who_answers(slug: str, viewer: Lead, database: Database, settings: Configured) -> Answering:
     with database.read() as connection:
-        chosen = chats.answerers(connection, viewer.here.id)
+        chosen = chats.answerers(connection, viewer.campaign.id)
     endpoints, models = chat_backends.available(settings.project)
     bodies = [AnswererBody.model_validate({"source": one.source, **one.params}) for one in chosen]
     return Answering(answerers=bodies, endpoints=endpoints, models=models)
@@ -158,7 +158,7 @@ def set_who_answers(
     """Two of them, drawn at random, answer each message; a single one answers twice."""
     chosen = checked(body.answerers, settings)
     with database.write() as connection:
-        chats.set_answerers(connection, viewer.here, chosen, by=viewer.rater)
+        chats.set_answerers(connection, viewer.campaign, chosen, by=viewer.rater)
     return who_answers(slug, viewer, database, settings)
 
 

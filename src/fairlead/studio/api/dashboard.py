@@ -156,7 +156,7 @@ class DashboardOut(BaseModel):
 def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
     """What the dashboard shows.  People are pseudonyms."""
     board: Board = request.app.state.board
-    found = board.of(viewer.here)
+    found = board.of(viewer.campaign)
     known = found.agreement
     measured = (
         None
@@ -183,7 +183,7 @@ def flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False
     with database.read() as connection:
         return [
             FlagOut.model_validate(flag)
-            for flag in judgements.flags(connection, viewer.here.id, resolved=resolved)
+            for flag in judgements.flags(connection, viewer.campaign.id, resolved=resolved)
         ]
 
 
@@ -191,8 +191,8 @@ def flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False
 def resolve_flag(slug: str, flag_id: Id, request: Request, viewer: Adjudicator, database: Database) -> None:
     """Somebody has looked at it.  Nothing happens to one that is settled already."""
     with database.write() as connection:
-        judgements.resolve_flag(connection, viewer.here.id, flag_id, by=viewer.rater)
-    request.app.state.board.forget(viewer.here)
+        judgements.resolve_flag(connection, viewer.campaign.id, flag_id, by=viewer.rater)
+    request.app.state.board.forget(viewer.campaign)
 
 
 @router.post("/campaigns/{slug}/held/{token}/take-back", status_code=204)
@@ -201,8 +201,8 @@ def take_back(
 ) -> None:
     """An item that somebody holds is free for others.  What the holder still sends is kept."""
     with database.write() as connection:
-        assignments.take_back(connection, viewer.here, token, by=viewer.rater)
-    request.app.state.board.forget(viewer.here)
+        assignments.take_back(connection, viewer.campaign, token, by=viewer.rater)
+    request.app.state.board.forget(viewer.campaign)
 
 
 def _known(found: Interval) -> Estimate:

@@ -227,15 +227,15 @@ def preview(body: PreviewIn, viewer: Lead, database: Database, settings: Configu
 def start(slug: str, body: ImportIn, viewer: Lead, database: Database, settings: Configured) -> JobOut:
     """Queues the import, whatever the state of the campaign; rows that are there already are counted and left alone."""
     with database.write() as connection:
-        return job_out(queued(connection, body, viewer, viewer.here, settings))
+        return job_out(queued(connection, body, viewer, viewer.campaign, settings))
 
 
 @router.post(HERE + "/items", status_code=201)
 def add(slug: str, body: ItemsIn, viewer: Lead, database: Database) -> AddedOut:
     """Items sent by a program; at most 500 at once."""
-    rows = [_new(one, number, viewer.here.kind) for number, one in enumerate(body.items, start=1)]
+    rows = [_new(one, number, viewer.campaign.kind) for number, one in enumerate(body.items, start=1)]
     with database.write() as connection:
-        return AddedOut(**vars(items.add(connection, viewer.here, rows, by=viewer.rater)))
+        return AddedOut(**vars(items.add(connection, viewer.campaign, rows, by=viewer.rater)))
 
 
 # ---------------------------------------------------------------- what there is
@@ -255,7 +255,7 @@ def search(
 ) -> Items:
     with database.read() as connection:
         found = item_search.search(
-            connection, viewer.here.id, words=q, state=state, after=after, limit=limit + 1
+            connection, viewer.campaign.id, words=q, state=state, after=after, limit=limit + 1
         )
     page = found[:limit]
     return Items(items=[item_out(one) for one in page], next=page[-1].item.id if len(found) > limit else None)
@@ -265,7 +265,7 @@ def search(
 def one_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemLook:
     """With every judgement, also those that were corrected or withdrawn, and every flag."""
     with database.read() as connection:
-        found = item_search.look(connection, viewer.here.id, item_id)
+        found = item_search.look(connection, viewer.campaign.id, item_id)
     said = [*((one, True) for one in found.standing), *((one, False) for one in found.superseded)]
     flags = [
         FlagShown(
@@ -286,7 +286,7 @@ def one_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemLo
 def set_priority(slug: str, item_id: Id, body: PriorityIn, viewer: Lead, database: Database) -> None:
     """0 to 100; higher is asked first."""
     with database.write() as connection:
-        items.set_priority(connection, viewer.here, {item_id: body.priority}, by=viewer.rater)
+        items.set_priority(connection, viewer.campaign, {item_id: body.priority}, by=viewer.rater)
 
 
 # ---------------------------------------------------------------- details

@@ -59,7 +59,7 @@ def recent(
 ) -> Jobs:
     with database.read() as connection:
         return Jobs(
-            jobs=[job_out(one) for one in jobs.recent(connection, campaign=viewer.here.id, limit=limit)]
+            jobs=[job_out(one) for one in jobs.recent(connection, campaign=viewer.campaign.id, limit=limit)]
         )
 
 
@@ -121,7 +121,7 @@ def set_aside(slug: str, job_id: Id, viewer: Lead, database: Database) -> Stream
 def mine(connection: Connection, viewer: Viewer, job_id: int) -> jobs.Job:
     """A job of the campaign in the address."""
     found = jobs.get(connection, job_id)
-    if found.campaign != viewer.here.id:
+    if found.campaign != viewer.campaign.id:
         raise NotFound(f"There is no job {job_id}.")
     return found
 

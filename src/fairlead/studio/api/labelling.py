@@ -224,7 +224,7 @@ class Preview(BaseModel):
 @router.post(HERE + "/next")
 def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) -> Handed:
     """What this person holds, oldest first, and as much more as makes `count`."""
-    one = viewer.here
+    one = viewer.campaign
     with database.write() as connection:
         held = [] if viewer.paused else tasks.lease(connection, one, viewer.rater, count=body.count)
         one = campaigns.by_id(connection, one.id)  # with the options that hold from the first task on
@@ -240,16 +240,16 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
 def one_task(slug: str, token: Token, viewer: Labeller, database: Database) -> Task:
     """A task of one's own, held or not: for what was parked."""
     with database.read() as connection:
-        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.here.id)
+        task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
         draft = drafts.of(connection, viewer.rater, tokens=[token]).get(token)
-        return _task(viewer.here, task, _guide_version(connection, viewer.here, viewer.rater), draft)
+        return _task(viewer.campaign, task, _guide_version(connection, viewer.campaign, viewer.rater), draft)
 
 
 @router.post(HERE + "/tasks/{token}/heartbeat")
 def heartbeat(slug: str, token: Token, viewer: Labeller, database: Database) -> Held:
     with database.write() as connection:
         _mine(connection, viewer, token)
-        return Held(expires_at=tasks.heartbeat(connection, viewer.here, token, viewer.rater))
+        return Held(expires_at=tasks.heartbeat(connection, viewer.campaign, token, viewer.rater))
 
 
 @router.post(HERE + "/tasks/{token}/release", status_code=204)
@@ -300,7 +300,7 @@ def flag(slug: str, token: Token, body: FlagBody, viewer: Labeller, database: Da
 @router.post(HERE + "/undo")
 def undo(slug: str, viewer: Labeller, database: Database) -> Task:
     """The last judged task again, with what was said as its draft.  Nothing changes until it is sent again."""
-    one = viewer.here
+    one = viewer.campaign
     with database.read() as connection:
         task, last = judgements.undo(connection, one, viewer.rater)
         return _task(one, task, _guide_version(connection, one, viewer.rater), _as_draft(one, task, last))
@@ -310,7 +310,7 @@ def undo(slug: str, viewer: Labeller, database: Database) -> Task:
 def parked(slug: str, viewer: Labeller, database: Database) -> Parked:
     """What this person has begun to write in this campaign and not sent."""
     with database.read() as connection:
-        found = drafts.every(connection, viewer.here.id, viewer.rater)
+        found = drafts.every(connection, viewer.campaign.id, viewer.rater)
     return Parked(
         drafts=[
             ParkedDraft(token=one.token, item=one.item_id, excerpt=_excerpt(one.body), how=one.how)
@@ -323,9 +323,9 @@ def parked(slug: str, viewer: Labeller, database: Database) -> Parked:
 def guide(slug: str, viewer: Labeller, database: Database) -> Guide:
     """The guidelines, and what changed since this person read them."""
     with database.read() as connection:
-        latest = campaigns.guidelines(connection, viewer.here.id)
-        read = campaigns.version_read(connection, viewer.here.id, viewer.rater)
-        before = campaigns.guidelines(connection, viewer.here.id, read) if read else None
+        latest = campaigns.guidelines(connection, viewer.campaign.id)
+        read = campaigns.version_read(connection, viewer.campaign.id, viewer.rater)
+        before = campaigns.guidelines(connection, viewer.campaign.id, read) if read else None
     if latest is None:
         return Guide(version=0, html="", read_version=0, changes=[])
     changes = labeller_stats.changes(before.text, latest.text) if before else []
@@ -337,7 +337,7 @@ def guide(slug: str, viewer: Labeller, database: Database) -> Guide:
 @router.post(HERE + "/guide/read", status_code=204)
 def read_guide(slug: str, body: ReadBody, viewer: Labeller, database: Database) -> None:
     with database.write() as connection:
-        campaigns.mark_read(connection, viewer.here, viewer.rater, body.version)
+        campaigns.mark_read(connection, viewer.campaign, viewer.rater, body.version)
 
 
 @router.get("/work")
@@ -364,7 +364,7 @@ def preview(slug: str, body: PreviewBody, viewer: Labeller) -> Preview:
 
 
 def _mine(connection: Connection, viewer: Viewer, token: str) -> None:
-    tasks.require(connection, token, viewer.rater, campaign_id=viewer.here.id)
+    tasks.require(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
 
 
 def _task(one: Campaign, task: Assignment, guide: GuideVersion, draft: dict[str, Any] | None) -> Task:

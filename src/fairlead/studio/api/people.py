@@ -172,7 +172,7 @@ def revoke_studio_invite(invite_id: Id, viewer: Owner, database: Database, at: T
 @router.get("/campaigns/{slug}/people")
 def members(slug: str, viewer: Lead, database: Database) -> Members:
     with database.read() as connection:
-        return Members(people=[_member(one) for one in people.members(connection, viewer.here.id)])
+        return Members(people=[_member(one) for one in people.members(connection, viewer.campaign.id)])
 
 
 @router.patch("/campaigns/{slug}/people/{rater}")
@@ -180,11 +180,11 @@ def change_member(slug: str, rater: Rater, body: MemberChange, viewer: Lead, dat
     if rater == viewer.rater and not viewer.leads_all and body.role not in (None, "lead"):
         raise Conflict("you cannot take the campaign from yourself; another lead can.")
     with database.write() as connection:
-        held = people.member(connection, viewer.here.id, rater)
+        held = people.member(connection, viewer.campaign.id, rater)
         if body.role is not None:
-            held = people.set_member_role(connection, viewer.here.id, rater, body.role, by=viewer.rater)
+            held = people.set_member_role(connection, viewer.campaign.id, rater, body.role, by=viewer.rater)
         if body.paused is not None:
-            held = people.pause(connection, viewer.here.id, rater, paused=body.paused, by=viewer.rater)
+            held = people.pause(connection, viewer.campaign.id, rater, paused=body.paused, by=viewer.rater)
     return _member(held)
 
 
@@ -194,13 +194,15 @@ def remove_member(slug: str, rater: Rater, viewer: Lead, database: Database) -> 
     if rater == viewer.rater and not viewer.leads_all:
         raise Conflict("you cannot take the campaign from yourself; another lead can.")
     with database.write() as connection:
-        people.remove(connection, viewer.here.id, rater, by=viewer.rater)
+        people.remove(connection, viewer.campaign.id, rater, by=viewer.rater)
 
 
 @router.get("/campaigns/{slug}/invites")
 def invites(slug: str, viewer: Lead, database: Database, at: Time) -> Invites:
     with database.read() as connection:
-        return Invites(invites=[_invite(one) for one in access.invites(connection, viewer.here.id, at=at)])
+        return Invites(
+            invites=[_invite(one) for one in access.invites(connection, viewer.campaign.id, at=at)]
+        )
 
 
 @router.post("/campaigns/{slug}/invites", status_code=201)
@@ -211,7 +213,7 @@ def invite(
         made, secret = access.make_invite(
             connection,
             role=body.role,
-            campaign_id=viewer.here.id,
+            campaign_id=viewer.campaign.id,
             uses=body.uses,
             days=body.days,
             by=viewer.rater,
@@ -223,7 +225,7 @@ def invite(
 @router.delete("/campaigns/{slug}/invites/{invite_id}", status_code=204)
 def revoke_invite(slug: str, invite_id: Id, viewer: Lead, database: Database, at: Time) -> None:
     with database.write() as connection:
-        access.revoke_invite(connection, invite_id, viewer.here.id, by=viewer.rater, at=at)
+        access.revoke_invite(connection, invite_id, viewer.campaign.id, by=viewer.rater, at=at)
 
 
 # ---------------------------------------------------------------- details

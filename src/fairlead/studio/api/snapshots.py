@@ -108,7 +108,9 @@ class Snapshots(BaseModel):
 @router.get(HERE)
 def every(slug: str, viewer: Watcher, database: Database) -> Snapshots:
     with database.read() as connection:
-        return Snapshots(snapshots=[snapshot_out(one) for one in snapshot.every(connection, viewer.here.id)])
+        return Snapshots(
+            snapshots=[snapshot_out(one) for one in snapshot.every(connection, viewer.campaign.id)]
+        )
 
 
 @router.post(HERE, status_code=202)
@@ -116,7 +118,7 @@ def make(slug: str, body: NewSnapshot, viewer: Lead, database: Database, setting
     """Queues it; when the job is done, training can name it."""
     with database.write() as connection:
         id = snapshot.start(
-            connection, project(settings), viewer.here, body.name, body.filters.filters(), by=viewer.rater
+            connection, project(settings), viewer.campaign, body.name, body.filters.filters(), by=viewer.rater
         )
         return job_out(jobs.get(connection, id))
 
@@ -125,7 +127,7 @@ def make(slug: str, body: NewSnapshot, viewer: Lead, database: Database, setting
 def preview(slug: str, body: FiltersIn, viewer: Lead, database: Database) -> PreviewOut:
     """Nothing is made."""
     with database.read() as connection:
-        counts, others = snapshot.preview(connection, viewer.here, body.filters())
+        counts, others = snapshot.preview(connection, viewer.campaign, body.filters())
     alternatives = [
         AlternativeOut(name=one.name, filters=filtering.as_json(one.filters), counts=_counts(one.counts))
         for one in others
@@ -136,7 +138,7 @@ def preview(slug: str, body: FiltersIn, viewer: Lead, database: Database) -> Pre
 @router.get(HERE + "/{name}")
 def one(slug: str, name: Name, viewer: Watcher, database: Database) -> SnapshotOut:
     with database.read() as connection:
-        return snapshot_out(snapshot.get(connection, viewer.here.id, name))
+        return snapshot_out(snapshot.get(connection, viewer.campaign.id, name))
 
 
 @router.get(HERE + "/{name}/files/{file}", response_class=FileResponse)
@@ -145,7 +147,7 @@ def file(
 ) -> FileResponse:
     """Its rows, its datasheet or its manifest."""
     with database.read() as connection:
-        found = snapshot.get(connection, viewer.here.id, name)
+        found = snapshot.get(connection, viewer.campaign.id, name)
     return download(settings, found, file)
 
 

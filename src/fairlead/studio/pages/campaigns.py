@@ -31,7 +31,9 @@ SHOWN_PROBLEMS = 20
 @router.get("/campaigns")
 def listed(request: Request, viewer: Watcher, database: Database) -> Response:
     found = campaign_api.listed(viewer, database)
-    return html.page(request, "campaigns.html", viewer, campaigns=found, kind_names=KIND_NAMES, words=phrases)
+    return html.page(
+        request, "campaigns.html", viewer, campaigns=found, kind_names=KIND_NAMES, phrases=phrases
+    )
 
 
 # ---------------------------------------------------------------- items
@@ -49,11 +51,11 @@ def items(
 ) -> Response:
     found = item_api.search(slug, viewer, database, q, state, after, limit=25)
     with database.read() as connection:
-        recent = jobs.recent(connection, campaign=viewer.here.id, kind=imports.KIND, limit=5)
+        recent = jobs.recent(connection, campaign=viewer.campaign.id, kind=imports.KIND, limit=5)
     one = campaign_api.one(slug, viewer, database)
     return html.page(
-        request, "items.html", viewer, one=one, found=found, q=q, state=state, after=after, states=item_search.STATES,
-        jobs=[job_values(viewer, database, job) for job in recent], words=phrases,
+        request, "items.html", viewer, campaign=one, results=found, q=q, state=state, after=after, states=item_search.STATES,
+        jobs=[job_values(viewer, database, job) for job in recent], phrases=phrases,
     )  # fmt: skip
 
 
@@ -63,7 +65,17 @@ def item(request: Request, slug: str, item_id: Id, viewer: Lead, database: Datab
     raters = {one.rater for one in found.judgements} | {one.rater for one in found.flags}
     with database.read() as connection:
         names = people.names(connection, raters)
-    return html.page(request, "item.html", viewer, found=found, names=names, said=said, words=phrases)
+    return html.page(
+        request,
+        "item.html",
+        viewer,
+        item=found.item,
+        judgements=found.judgements,
+        flags=found.flags,
+        names=names,
+        verdict=said,
+        phrases=phrases,
+    )
 
 
 @router.get("/c/{slug}/jobs/{job_id}")
@@ -134,11 +146,11 @@ def guidelines(
 ) -> Response:
     """The latest version or another; for leads, the place to write the next."""
     with database.read() as connection:
-        versions = campaigns.versions(connection, viewer.here.id)
-        leads = viewer.may("lead", viewer.here.id)
+        versions = campaigns.versions(connection, viewer.campaign.id)
+        leads = viewer.may("lead", viewer.campaign.id)
         names = people.names(connection, {one.written_by for one in versions}) if leads else {}
     number = version or (versions[0].version if versions else 0)
-    diff = campaign_api.compare(database, viewer.here, number) if number else None
+    diff = campaign_api.compare(database, viewer.campaign, number) if number else None
     shown = next((one for one in versions if one.version == number), None)
     return html.page(
         request, "guidelines.html", viewer, versions=versions, shown=shown, text=render.render(shown.text) if shown else "", diff=diff,
@@ -157,7 +169,7 @@ def settings(
     request: Request, slug: str, viewer: Lead, database: Database, configured: Configured
 ) -> Response:
     with database.read() as connection:
-        chosen = chats.answerers(connection, viewer.here.id)
+        chosen = chats.answerers(connection, viewer.campaign.id)
     return _settings_page(request, viewer, database, configured, answering.of(chosen))
 
 
@@ -174,7 +186,7 @@ def set_answerers(
     try:
         chosen = chat_api.checked(asked.chosen(needed=True), configured)
         with database.write() as connection:
-            chats.set_answerers(connection, viewer.here, chosen, by=viewer.rater)
+            chats.set_answerers(connection, viewer.campaign, chosen, by=viewer.rater)
     except FairleadError as error:
         return _settings_page(request, viewer, database, configured, asked, error=error)
     return RedirectResponse(f"/c/{slug}/settings?saved=true#who-answers", 303)
@@ -188,7 +200,7 @@ def job_values(viewer: Viewer, database: Database, job: jobs.Job) -> dict[str, A
     with database.read() as connection:
         num = imports.num_problems(connection, job.id) if job.kind == imports.KIND else 0
         problems = imports.problems(connection, job.id, limit=SHOWN_PROBLEMS) if num else []
-    return {"one": job, "num_problems": num, "problems": problems}
+    return {"record": job, "num_problems": num, "problems": problems}
 
 
 def said(value: dict[str, Any]) -> str:
@@ -205,7 +217,7 @@ def _settings_page(
     *,
     error: FairleadError | None = None,
 ) -> Response:
-    one = campaign_api.one(viewer.here.slug, viewer, database)
+    one = campaign_api.one(viewer.campaign.slug, viewer, database)
     problem = (
         None
         if error is None
@@ -214,7 +226,7 @@ def _settings_page(
         else str(error)
     )
     return html.page(
-        request, "settings.html", viewer, status=422 if error else 200, one=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES,
+        request, "settings.html", viewer, status=422 if error else 200, campaign=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES,
         answering=answering.fields(configured, asked) if one.kind == "chat" else None, problem=problem,
         saved="saved" in request.query_params, nobody=not any(asked.who), asks=task_kinds.ASKS,
     )  # fmt: skip
@@ -239,7 +251,7 @@ def _looked(
     *,
     error: FairleadError | None = None,
 ) -> Response:
-    body = PreviewIn(kind=viewer.here.kind, **asked.model_dump(include=set(OriginIn.model_fields)))
+    body = PreviewIn(kind=viewer.campaign.kind, **asked.model_dump(include=set(OriginIn.model_fields)))
     preview = None
     try:
         preview = item_api.look_ahead(body, viewer, database, settings)

@@ -25,7 +25,7 @@ FEWEST_SIDES = 20  # decided comparisons from which a share of first places is d
 @router.get("/c/{slug}")
 def dashboard(request: Request, slug: str, viewer: Member, database: Database) -> Response:
     """Who may only label is sent to work."""
-    if not viewer.may("viewer", viewer.here.id):
+    if not viewer.may("viewer", viewer.campaign.id):
         return RedirectResponse(f"/c/{slug}/label", 303)
     return html.page(request, "dashboard.html", viewer, **_values(request, viewer, database))
 
@@ -38,15 +38,15 @@ def figures(request: Request, slug: str, viewer: Watcher, database: Database) ->
 
 def _values(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:
     board: Board = request.app.state.board
-    found = board.of(viewer.here)
-    shown, leads = found.progress, viewer.may("lead", viewer.here.id)
+    found = board.of(viewer.campaign)
+    shown, leads = found.progress, viewer.may("lead", viewer.campaign.id)
     raters = {pace.rater for pace in shown.people} | {flag.rater for flag in shown.flags}
     with database.read() as connection:
         names = people.names(connection, raters) if leads else {}
     return {
-        "one": viewer.here, "seq": found.seq, "p": shown, "agreement": found.agreement, "tags": found.tags, "leads": leads,
-        "settles": viewer.may("adjudicator", viewer.here.id), "names": names, "words": phrases,
-        "kind_name": KIND_NAMES[viewer.here.kind], "most_people": MOST_PEOPLE, "most_flags": MOST_FLAGS, "most_tags": MOST_TAGS,
+        "campaign": viewer.campaign, "seq": found.seq, "progress": shown, "agreement": found.agreement, "tags": found.tags, "leads": leads,
+        "settles": viewer.may("adjudicator", viewer.campaign.id), "names": names, "phrases": phrases,
+        "kind_name": KIND_NAMES[viewer.campaign.kind], "most_people": MOST_PEOPLE, "most_flags": MOST_FLAGS, "most_tags": MOST_TAGS,
         "hours": graphs.columns(
             [(phrases.hour(hour.start), hour.judgements) for hour in shown.hours], title="Judgements by hour", labels_every=6
         ),

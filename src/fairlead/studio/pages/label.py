@@ -34,7 +34,7 @@ def work(
 
 @router.get("/c/{slug}/label")
 def label(request: Request, slug: str, viewer: Labeller) -> Response:
-    one = viewer.here
+    one = viewer.campaign
     config = {
         "slug": one.slug, "name": one.name, "kind": one.kind, "kindName": KIND_NAMES[one.kind], "rater": viewer.rater, "csrf": viewer.csrf,
         "preferences": viewer.preferences, "skips": SKIPS, "flags": FLAGS, "longestText": task_kinds.LONGEST_TEXT, "leaseS": one.lease_s,

@@ -24,8 +24,8 @@ def everybody(request: Request, viewer: Owner, database: Database, at: Time) -> 
 def members(request: Request, slug: str, viewer: Lead, database: Database, at: Time) -> Response:
     with database.read() as connection:
         found, invites = (
-            people.members(connection, viewer.here.id),
-            access.invites(connection, viewer.here.id, at=at),
+            people.members(connection, viewer.campaign.id),
+            access.invites(connection, viewer.campaign.id, at=at),
         )
         names = people.names(connection, {one.made_by for one in invites})
     return html.page(

@@ -70,7 +70,13 @@ def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database
     found = artifact_views.detail(project_of(request), kind, name, sees(viewer, database))
     groups = page.config_groups(found.artifact.manifest.config)
     return html.page(
-        request, "artifact.html", viewer, found=found, m=found.artifact.manifest, groups=groups, words=phrases
+        request,
+        "artifact.html",
+        viewer,
+        details=found,
+        manifest=found.artifact.manifest,
+        groups=groups,
+        phrases=phrases,
     )
 
 
@@ -95,7 +101,7 @@ def lineage(kind: Name, name: Name, request: Request, viewer: Watcher, database:
         sources.setdefault(edge.child, []).append((edge.role, by_key[edge.parent]))
     return html.page(
         request, "lineage.html", viewer,
-        found=found, focus=by_key[found.focus], sources=sources, drawing=graphs.lineage(found), href=graphs.href,
+        graph=found, focus=by_key[found.focus], sources=sources, picture=graphs.lineage(found), href=graphs.href,
     )  # fmt: skip
 
 
@@ -109,13 +115,13 @@ def _list(request: Request, viewer: Viewer, database: Database) -> dict[str, Any
             "problems": [],
             "num_runs": 0,
             "has_round": False,
-            "words": phrases,
+            "phrases": phrases,
         }
     home = Project(root)
     lines, num_runs = run_files.list_runs(home, MOST_RUNS)
     artifacts, problems = artifact_views.all_artifacts(home, sees(viewer, database))
     return {
-        "project": root.resolve().name, "runs": lines, "num_runs": num_runs, "problems": problems, "words": phrases,
+        "project": root.resolve().name, "runs": lines, "num_runs": num_runs, "problems": problems, "phrases": phrases,
         "artifacts": artifacts, "has_round": artifact_views.has_round(home),
         "figures": artifact_views.figures,
     }  # fmt: skip
@@ -124,7 +130,7 @@ def _list(request: Request, viewer: Viewer, database: Database) -> dict[str, Any
 def _run(request: Request, run: str) -> dict[str, Any]:
     found = run_files.read_run(project_of(request), run)
     return {
-        "found": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "words": phrases,
+        "details": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "phrases": phrases,
         "visible": phrases.visible,
     }  # fmt: skip
 

@@ -49,22 +49,22 @@ class Form(BaseModel):
 
 @router.get("/c/{slug}/snapshots")
 def every(request: Request, slug: str, viewer: Watcher, database: Database) -> Response:
-    leads = viewer.may("lead", viewer.here.id)
+    leads = viewer.may("lead", viewer.campaign.id)
     with database.read() as connection:
-        found = snapshot.every(connection, viewer.here.id)
+        found = snapshot.every(connection, viewer.campaign.id)
         recent = (
-            jobs.recent(connection, campaign=viewer.here.id, kind=snapshot.KIND, limit=3) if leads else []
+            jobs.recent(connection, campaign=viewer.campaign.id, kind=snapshot.KIND, limit=3) if leads else []
         )
-        raters = judgements.raters(connection, viewer.here.id) if leads else []
+        raters = judgements.raters(connection, viewer.campaign.id) if leads else []
         names = people.names(connection, {*raters, *(one.made_by for one in found)}) if leads else {}
-        versions = [one.version for one in campaigns.versions(connection, viewer.here.id)]
+        versions = [one.version for one in campaigns.versions(connection, viewer.campaign.id)]
     waiting = [
         job_values(viewer, database, job) for job in recent if not job.is_over or job.state == "failed"
     ]
     return html.page(
         request, "snapshots.html", viewer, snapshots=found, names=names, raters=raters, versions=versions, leads=leads, jobs=waiting,
-        name=snapshot_api.suggested_name(slug, {one.name for one in found}), words=phrases, pairs=viewer.here.kind in ("pairwise", "chat"),
-        many=viewer.here.overlap > 1,
+        name=snapshot_api.suggested_name(slug, {one.name for one in found}), phrases=phrases, pairs=viewer.campaign.kind in ("pairwise", "chat"),
+        many=viewer.campaign.overlap > 1,
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def preview(
     error = None
     try:
         with database.read() as connection:
-            counts, others = snapshot.preview(connection, viewer.here, form.filters())
+            counts, others = snapshot.preview(connection, viewer.campaign, form.filters())
     except FairleadError as problem:
         error = str(problem)
     plain = filtering.as_json(form.filters())
@@ -90,7 +90,7 @@ def preview(
         others=others,
         error=error,
         filters=plain,
-        words=phrases,
+        phrases=phrases,
         total=total,
     )
 
@@ -100,11 +100,11 @@ def one(
     request: Request, slug: str, name: Name, viewer: Watcher, database: Database, settings: Configured
 ) -> Response:
     with database.read() as connection:
-        found = snapshot.get(connection, viewer.here.id, name)
-        names = people.names(connection, {found.made_by}) if viewer.may("lead", viewer.here.id) else {}
+        found = snapshot.get(connection, viewer.campaign.id, name)
+        names = people.names(connection, {found.made_by}) if viewer.may("lead", viewer.campaign.id) else {}
     shown = snapshot_api.snapshot_out(found)
     return html.page(
-        request, "snapshot.html", viewer, one=shown, names=names, sheet=_sheet(found.name, settings), words=phrases,
+        request, "snapshot.html", viewer, snapshot=shown, names=names, sheet=_sheet(found.name, settings), phrases=phrases,
         filters=filters_said(found.filters), total=total(found.counts),
     )  # fmt: skip
 
