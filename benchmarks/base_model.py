@@ -16,7 +16,7 @@ import torch
 
 from fairlead.core import seed
 from fairlead.data.records import Message, Messages
-from fairlead.encoding.batching import collate, in_micro_batches
+from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.encoding.chat import Encoded, render
 from fairlead.loop import toy_world
 from fairlead.model.policy import Policy, load_policy
@@ -62,7 +62,7 @@ def tells(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
     ]
     batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
     with torch.no_grad():
-        scores = in_micro_batches(lambda part: policy.token_logps(part).sum(dim=1), batch, 4096).view(
+        scores = map_micro_batches(lambda part: policy.token_logps(part).sum(dim=1), batch, 4096).view(
             -1, 2, 2
         )  # [task, answer, reply]
     gain = (scores[:, 0, 0] - scores[:, 0, 1]) - (scores[:, 1, 0] - scores[:, 1, 1])

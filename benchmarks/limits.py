@@ -110,7 +110,7 @@ def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy
     network = Qwen3ForCausalLM(config).eval()
     to_default_device(network)
     policy = Policy(network, tokenizer, "nowhere")
-    policy.paths.packed = True  # what the check finds for this shape
+    policy.backend.packed = True  # what the check finds for this shape
     return policy
 
 
@@ -139,7 +139,7 @@ def sft_shares() -> dict[str, Any]:
     for hidden, count in ((256, 16), (1024, 8)):
         for name in DTYPES:
             policy = policy_of(hidden)
-            policy.paths.precision = "bfloat16" if name == "bf16" else "float32"
+            policy.backend.precision = "bfloat16" if name == "bf16" else "float32"
             batch = rows(count, 128, 128)
             optimizer = adamw(policy.trainable(), lr=1e-6)
             seconds = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
@@ -221,7 +221,7 @@ def trees() -> list[dict[str, Any]]:
     for name in DTYPES:
         for count in (2, 4):
             policy = policy_of(256)
-            policy.paths.precision = "bfloat16" if name == "bf16" else "float32"
+            policy.backend.precision = "bfloat16" if name == "bf16" else "float32"
             optimizer = adamw(policy.trainable(), lr=1e-6)
             seconds = {}
             for same in (1, count):

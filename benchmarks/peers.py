@@ -262,7 +262,7 @@ def write_rows(
         asked = [as_row("dpo", c)["prompt"] for c in prompts]
         jsonl.write(home / "ours.jsonl", [{"prompt": prompt} for prompt in asked])
         answers = 4 if work == "grpo" else 1
-        order = batching.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, whole=True)
+        order = batching.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, drop_last=True)
         encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
         jsonl.write(
             home / "theirs.jsonl",

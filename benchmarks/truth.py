@@ -11,7 +11,7 @@ import random
 import torch
 
 from fairlead.data.records import Message
-from fairlead.encoding.batching import collate, in_micro_batches
+from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.model.reward_model import load_reward_model
 from fairlead.simulate import world
 
@@ -33,7 +33,9 @@ def main() -> None:
         for text in pair
     ]
     with torch.no_grad():
-        scores = in_micro_batches(model.scores, collate(rows, pad_id=model.pad_id, device=model.device), 4096)
+        scores = map_micro_batches(
+            model.scores, collate(rows, pad_id=model.pad_id, device=model.device), 4096
+        )
     right = (scores[0::2] > scores[1::2]).tolist()
     for family in world.FAMILIES:
         found = [won for task, won in zip(tasks, right, strict=True) if task.family == family]

@@ -5,9 +5,9 @@ from torch import Tensor
 from fairlead.encoding.batching import (
     Batch,
     collate,
-    in_micro_batches,
+    map_micro_batches,
     micro_batches,
-    replayed_rows,
+    replay_rows,
     step_rows,
     steps_per_epoch,
 )
@@ -68,9 +68,9 @@ def as_floats(batch: Batch) -> Tensor:
 @pytest.mark.parametrize("budget", [1, 5, 8, 100])
 def test_results_of_micro_batches_come_back_in_order(budget: int) -> None:
     batch = collate([SHORT, LONG, Encoded((8, 8, 8), (False, True, True)), SHORT], pad_id=1)
-    assert in_micro_batches(first_columns, batch, budget).tolist() == [3.0, 5.0, 8.0, 3.0]
-    assert torch.equal(in_micro_batches(as_floats, batch, budget), as_floats(batch))
-    assert torch.equal(in_micro_batches(as_floats, batch, budget, packed=True), as_floats(batch))
+    assert map_micro_batches(first_columns, batch, budget).tolist() == [3.0, 5.0, 8.0, 3.0]
+    assert torch.equal(map_micro_batches(as_floats, batch, budget), as_floats(batch))
+    assert torch.equal(map_micro_batches(as_floats, batch, budget, packed=True), as_floats(batch))
 
 
 def test_an_epoch_takes_every_row_once_in_an_order_of_its_own() -> None:
@@ -92,7 +92,7 @@ def test_an_epochs_last_step_may_be_short() -> None:
 
 def test_replayed_rows_make_up_their_share_of_the_tokens_at_every_step() -> None:
     steps, rows, share = [120, 80, 100, 110] * 50, [7, 30, 12, 5, 21], 0.05
-    taken = replayed_rows(steps, rows, share, run_seed=0)
+    taken = replay_rows(steps, rows, share, run_seed=0)
     assert len(taken) == len(steps)
     own = other = 0
     for tokens, chosen in zip(steps, taken, strict=True):
@@ -106,9 +106,9 @@ def test_replayed_rows_make_up_their_share_of_the_tokens_at_every_step() -> None
 
 
 def test_replayed_rows_are_a_function_of_the_seed() -> None:
-    assert replayed_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1) == replayed_rows(
+    assert replay_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1) == replay_rows(
         [50] * 20, [9, 8, 7], 0.3, run_seed=1
     )
-    assert replayed_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1) != replayed_rows(
+    assert replay_rows([50] * 20, [9, 8, 7], 0.3, run_seed=1) != replay_rows(
         [50] * 20, [9, 8, 7], 0.3, run_seed=2
     )

@@ -12,7 +12,7 @@ from fairlead.encoding.chat import (
     encode_conversation,
     encode_prompt,
     encode_steps,
-    steps_of,
+    split_steps,
 )
 from fairlead.model.load import PLAIN_TEMPLATE
 from fakes import assistant, tokenizer, turns, user
@@ -309,6 +309,6 @@ def test_two_ends_in_one_token_count_as_one() -> None:
 
 
 def test_steps_are_cut_at_the_separator() -> None:
-    assert steps_of("One.\nTwo.\n\n Three. ", "\n") == ["One.", "Two.", "Three."]
-    assert steps_of("One.\nTwo.\n\n Three. ", "\n\n") == ["One.\nTwo.", "Three."]
-    assert steps_of("  ", "\n") == []
+    assert split_steps("One.\nTwo.\n\n Three. ", "\n") == ["One.", "Two.", "Three."]
+    assert split_steps("One.\nTwo.\n\n Three. ", "\n\n") == ["One.\nTwo.", "Three."]
+    assert split_steps("  ", "\n") == []

@@ -1,8 +1,9 @@
 import torch
 from torch import tensor
 
+from fairlead.encoding.batching import group_tokens
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.groups import collate_groups, group_tokens
+from fairlead.examples.groups import collate_groups
 
 
 def row(prompt: str, answer: str) -> Encoded:

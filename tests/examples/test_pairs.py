@@ -6,18 +6,18 @@ import torch
 
 from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Demonstration
+from fairlead.encoding.batching import group_tokens
 from fairlead.encoding.chat import Encoded, TooLong
-from fairlead.examples.groups import group_tokens
 from fairlead.examples.pairs import (
-    Answers,
+    SingleOrPair,
+    chosen_and_rejected,
     collate_pairs,
-    decided,
     encode_and_split,
-    halves,
     micro_answers,
-    weights_of,
+    pair_weights,
+    without_ties,
 )
-from fairlead.forward.backend import Paths
+from fairlead.forward.backend import Backend
 from fakes import turns
 
 RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
@@ -69,9 +69,9 @@ def test_a_file_of_which_nothing_fits_is_refused() -> None:
 def test_ties_are_left_out_and_a_file_of_ties_is_refused() -> None:
     clear = Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:])
     tie = Comparison(turns("a"), turns("", "b")[1:], turns("", "c")[1:], tie="bad")
-    assert decided([tie, clear, tie], "data.jsonl") == [clear]
+    assert without_ties([tie, clear, tie], "data.jsonl") == [clear]
     with pytest.raises(DataError, match="data.jsonl: all 2 comparisons are ties"):
-        decided([tie, tie], "data.jsonl")
+        without_ties([tie, tie], "data.jsonl")
 
 
 def test_chosen_answers_come_first_and_halves_take_them_apart() -> None:
@@ -79,7 +79,7 @@ def test_chosen_answers_come_first_and_halves_take_them_apart() -> None:
     other = Encoded((6, 7), (False, True))
     batch = collate_pairs([(chosen, rejected), (other, other)], pad_id=0, device=torch.device("cpu"))
     assert batch.tokens[:, 0].tolist() == [1, 6, 3, 6]
-    first, second = halves(batch.tokens[:, 0])
+    first, second = chosen_and_rejected(batch.tokens[:, 0])
     assert (first.tolist(), second.tolist()) == ([1, 6], [3, 6])
 
 
@@ -102,11 +102,11 @@ def compared(*weights: float) -> list[Comparison]:
 
 def test_only_the_ratios_of_weights_count() -> None:
     assert (
-        weights_of(compared(1, 3, 0, 4), "x").tolist()
-        == weights_of(compared(10, 30, 0, 40), "x").tolist()
+        pair_weights(compared(1, 3, 0, 4), "x").tolist()
+        == pair_weights(compared(10, 30, 0, 40), "x").tolist()
         == [0.5, 1.5, 0.0, 2.0]
     )
-    assert weights_of(compared(1, 1, 1), "x").tolist() == [
+    assert pair_weights(compared(1, 1, 1), "x").tolist() == [
         1.0,
         1.0,
         1.0,
@@ -115,7 +115,7 @@ def test_only_the_ratios_of_weights_count() -> None:
 
 def test_weights_that_are_all_zero_are_refused() -> None:
     with pytest.raises(DataError, match=r"data.jsonl: every comparison to train on has a weight of 0"):
-        weights_of(compared(0, 0), "data.jsonl")
+        pair_weights(compared(0, 0), "data.jsonl")
 
 
 def answer(num_prompt: int, num_tokens: int) -> Encoded:
@@ -129,10 +129,10 @@ def answer(num_prompt: int, num_tokens: int) -> Encoded:
     [dict(packed=True), dict(packed=False, share_prompts=True), dict(packed=False, share_prompts=False)],
 )
 def test_every_item_of_a_mix_is_in_one_micro_batch_that_fits(way: dict[str, Any]) -> None:
-    items: list[Answers] = [(answer(5, 3 + i % 4),) for i in range(7)] + [
+    items: list[SingleOrPair] = [(answer(5, 3 + i % 4),) for i in range(7)] + [
         (answer(6, 2), answer(6, 4 + i)) for i in range(5)
     ]
-    paths = replace(Paths(), **way)
+    paths = replace(Backend(), **way)
     groups = micro_answers(paths, items, 40)
     assert sorted(i for group in groups for i in group) == list(range(12))
     assert len(groups) < 12

@@ -7,7 +7,7 @@ import torch
 from pytest import approx
 from torch import Tensor
 
-from fairlead.examples.rater_effects import Raters
+from fairlead.examples.rater_effects import RaterEffects
 from fairlead.losses import reward
 from fairlead.simulate.raters import Rater, choose
 
@@ -40,10 +40,10 @@ class Campaign:
         return float(((self.test @ weights > 0) == (self.test @ self.truth > 0)).float().mean())
 
 
-def fit(campaign: Campaign, how: str) -> tuple[Tensor, Raters]:
+def fit(campaign: Campaign, how: str) -> tuple[Tensor, RaterEffects]:
     """Weights by gradient descent on the mean loss, as a recipe does it: naive, with the true error rates, or learning them."""
     weights = torch.zeros(WIDTH, requires_grad=True)
-    raters = Raters(sorted(set(campaign.names)), ties=False)
+    raters = RaterEffects(sorted(set(campaign.names)), ties=False)
     groups = [{"params": [weights], "lr": 0.05}]
     if how == "aware":
         groups.append({"params": list(raters.trainable().values()), "lr": 0.05})
@@ -56,9 +56,11 @@ def fit(campaign: Campaign, how: str) -> tuple[Tensor, Raters]:
             if how == "oracle"
             else torch.zeros(n)
         )
-        sensitivities, errors = raters.of(campaign.names, flip_rate=0.0) if how == "aware" else (ones, errors)
+        sensitivities, errors = (
+            raters.for_labels(campaign.names, flip_rate=0.0) if how == "aware" else (ones, errors)
+        )
         loss = reward.choice(sensitivities * (campaign.differences @ weights), targets, errors).sum()
-        loss = loss + weights.square().sum() / 20 + (raters.surprise() if how == "aware" else 0.0)
+        loss = loss + weights.square().sum() / 20 + (raters.negative_log_prior() if how == "aware" else 0.0)
         optimizer.zero_grad()
         (loss / n).backward()
         optimizer.step()
@@ -88,26 +90,26 @@ def test_an_adversary_is_found_and_the_careful_are_not_blamed() -> None:
 
 
 def test_the_unit_of_the_scores_is_fixed() -> None:
-    raters = Raters(["a", "b", "c"], ties=False)
+    raters = RaterEffects(["a", "b", "c"], ties=False)
     with torch.no_grad():
         raters.log_sensitivity.copy_(torch.tensor([0.0, 1.0, 5.0]))
     assert raters.sensitivities().log().sum().item() == approx(0.0, abs=1e-6)
 
 
 def test_people_who_are_alike_have_no_parameters() -> None:
-    raters = Raters([], ties=False)
+    raters = RaterEffects([], ties=False)
     assert raters.trainable() == {} and raters.table({}) == {}
-    sensitivities, errors = raters.of(["a", None], flip_rate=0.25)
+    sensitivities, errors = raters.for_labels(["a", None], flip_rate=0.25)
     assert sensitivities.tolist() == [1, 1] and errors.tolist() == [0.25, 0.25]
-    assert set(Raters([], ties=True).trainable()) == {"raters.tie_logit"}
+    assert set(RaterEffects([], ties=True).trainable()) == {"raters.tie_logit"}
 
 
 def test_every_label_is_its_raters_own_and_an_unsigned_one_is_the_usual() -> None:
-    raters = Raters(["b", "a"], ties=False)
+    raters = RaterEffects(["b", "a"], ties=False)
     with torch.no_grad():
         raters.error_logit.copy_(torch.tensor([-1.0, 1.0]))
         raters.log_sensitivity.copy_(torch.tensor([0.5, -0.5]))
-    sensitivities, errors = raters.of(["a", None, "b", "a"], flip_rate=0.0)
+    sensitivities, errors = raters.for_labels(["a", None, "b", "a"], flip_rate=0.0)
     assert errors.tolist() == approx(
         [0.731059, 0.1, 0.268941, 0.731059], abs=1e-5
     )  # sigma(1), the prior's middle, sigma(-1)
@@ -120,7 +122,7 @@ def test_every_label_is_its_raters_own_and_an_unsigned_one_is_the_usual() -> Non
 
 @pytest.mark.parametrize(("logit", "rate"), [(0.0, 1 / 3), (-0.6931472, 0.2)])
 def test_how_often_equal_scores_are_called_a_tie(logit: float, rate: float) -> None:
-    raters = Raters([], ties=True)
+    raters = RaterEffects([], ties=True)
     with torch.no_grad():
         raters.tie_logit.fill_(logit)
     assert raters.tie_rate() == approx(rate, abs=1e-6)  # e^nu / (e^nu + 2)

@@ -6,13 +6,11 @@ from torch import Tensor
 
 from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import Answers
+from fairlead.examples.pairs import SingleOrPair, answer_logps, pair_token_counts
 from fairlead.examples.reference_logps import (
     all_answer_logps,
     all_pair_logps,
-    answer_logps,
-    starts_of,
-    trained_tokens,
+    answer_offsets,
 )
 from fairlead.model.policy import Policy
 from fakes import policy, turns
@@ -34,8 +32,8 @@ def by_hand(speaker: Policy, row: Encoded) -> float:
     return float(sum(logps[t - 1, row.tokens[t]].item() for t in range(1, len(row)) if row.trained[t]))
 
 
-def mix(speaker: Policy) -> list[Answers]:
-    found: list[Answers] = []
+def mix(speaker: Policy) -> list[SingleOrPair]:
+    found: list[SingleOrPair] = []
     for i in range(6):
         short, long = (
             encoded(speaker, f"Say {i}." + " Please." * i, "It is. " * n) for n in (1 + i % 3, 5 - i % 4)
@@ -47,7 +45,7 @@ def mix(speaker: Policy) -> list[Answers]:
 @pytest.mark.parametrize("budget", [1, 90, 100_000])
 def test_answers_of_a_mix_stand_one_item_after_the_other(speaker: Policy, budget: int) -> None:
     items = mix(speaker)
-    assert starts_of(items) == [0, 1, 3, 4, 6, 7]
+    assert answer_offsets(items) == [0, 1, 3, 4, 6, 7]
     found: Tensor = all_answer_logps(speaker, items, budget)
     expected = [by_hand(speaker, row) for item in items for row in item]
     assert found.tolist() == pytest.approx(expected, abs=1e-3)  # of order 100
@@ -66,7 +64,7 @@ def test_tokens_are_counted_where_there_is_a_log_probability(speaker: Policy) ->
         encoded(speaker, "Say it.", "It is."),
         encoded(speaker, "Say it.", "It is. It is. It is."),
     )
-    tokens = trained_tokens(speaker, [(chosen, rejected)])
+    tokens = pair_token_counts(speaker, [(chosen, rejected)])
     with torch.no_grad():
         counts = [
             int((speaker.token_logps(batch) != 0).sum())

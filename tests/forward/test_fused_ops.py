@@ -19,7 +19,7 @@ def fused_modules(module: nn.Module) -> list[str]:
 @pytest.mark.parametrize("shape", ["llama", "qwen3", "mistral", "olmo2"])
 def test_a_network_gives_the_same_numbers_and_gradients(shape: str) -> None:
     own, other = network(shape), network(shape)
-    fused_ops.use(other)
+    fused_ops.install(other)
     assert any(name.endswith("RMSNorm") for name in fused_modules(other)) and any(
         name.endswith("MLP") for name in fused_modules(other)
     )
@@ -36,28 +36,28 @@ def test_a_network_gives_the_same_numbers_and_gradients(shape: str) -> None:
 
 def test_a_module_that_computes_something_else_keeps_its_own_way() -> None:
     norm = GemmaRMSNorm(8)  # multiplies by 1 + weight
-    fused_ops.use(norm)
+    fused_ops.install(norm)
     assert type(norm) is GemmaRMSNorm
     layer = nn.LayerNorm(8)
-    fused_ops.use(layer)
+    fused_ops.install(layer)
     assert type(layer) is nn.LayerNorm
 
 
 def test_a_copy_uses_its_own_weights_and_leaving_gives_back_the_class() -> None:
     norm = LlamaRMSNorm(8)
-    fused_ops.use(norm)
+    fused_ops.install(norm)
     other = copy.deepcopy(norm)
     with torch.no_grad():
         other.weight.fill_(3.0)
     x: Tensor = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(other(x), 3 * norm(x))
-    fused_ops.leave(norm)
+    fused_ops.uninstall(norm)
     assert type(norm) is LlamaRMSNorm
 
 
 def test_under_autocast_a_norm_answers_in_half_precision() -> None:
     norm = LlamaRMSNorm(8)
-    fused_ops.use(norm)
+    fused_ops.install(norm)
     with torch.autocast("cpu", torch.bfloat16):
         assert norm(torch.ones(2, 8)).dtype == torch.bfloat16
         assert norm(torch.ones(2, 8).bfloat16()).dtype == torch.float32  # as its own way does

@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import PreTrainedModel
 
-from fairlead.encoding.batching import Batch, collate, shared_prompts
+from fairlead.encoding.batching import Batch, collate, group_by_prompt
 from fairlead.encoding.chat import Encoded
 from fairlead.forward import attention, decoder, flex_attention, layout
 from fairlead.forward.layout import Layout
-from fairlead.forward.matmul_attention import Stretches
+from fairlead.forward.matmul_attention import SpanMask
 from fairlead.ops.logprobs import linear_logps, selected_logps
 from fakes import MORE_SHAPES, SHAPES, network
 
@@ -56,7 +56,7 @@ def plain_logps(shape: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def logps_in(lay: Layout, model: PreTrainedModel, batch: Batch) -> Tensor:
-    head = decoder.head_of(model)
+    head = decoder.output_head(model)
     assert head is not None
     picked = batch.response_mask
     before = torch.cat([torch.zeros_like(lay.at[:, :1]), lay.at[:, :-1]], dim=1)
@@ -80,8 +80,8 @@ def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(
     expected, expected_grads = plain_logps(shape, batch)
     model = network(shape)
     if products:
-        attention.use(model)
-    if kind == "packed" and not decoder.takes_packing(model, torch.device("cpu")):
+        attention.install(model)
+    if kind == "packed" and not decoder.supports_packing(model, torch.device("cpu")):
         pytest.skip("this attention cannot be told by stretches")
     lay = {
         "plain": layout.plain(batch),
@@ -103,7 +103,7 @@ def test_a_tree_holds_each_prompt_once() -> None:
     assert lay.tokens[0].tolist() == [5, 6, 7, 8, 10, 11, 12, 30, 10, 41, 42, 43, 44, 45]
     assert lay.positions is not None
     assert lay.positions[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 4, 4, 5, 6, 7, 8, 9]
-    assert layout.saved_share(batch, shared_prompts(batch)) == pytest.approx(
+    assert layout.saved_frac(batch, group_by_prompt(batch)) == pytest.approx(
         (4 * 2 + 2) / int(batch.token_mask.sum())
     )
     for i, length in enumerate(batch.lengths.tolist()):
@@ -150,11 +150,11 @@ def test_packed_rows_give_the_log_probabilities_of_single_rows(shape: str, block
         [i for i, length in enumerate(batch.lengths.tolist()) if length <= 256]
     )  # what the shapes were made for
     model = network(shape)
-    attention.use(model)
+    attention.install(model)
     expected, _ = plain_logps(shape, batch)
     lay = layout.packed(batch, pad_id=0, blocks=blocks)
     assert (
-        isinstance(lay.mask, BlockMask if blocks else Stretches)
+        isinstance(lay.mask, BlockMask if blocks else SpanMask)
         and lay.tokens.shape[1] > 3 * flex_attention.BLOCK
     )
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_blocks_say_what_stretches_say(seed: int) -> None:
     batch = long_rows(4, answers=1 + seed % 3, seed=seed)
     lay = layout.packed(batch, pad_id=0, blocks=True)
     stretches = layout.packed(batch, pad_id=0, blocks=False).mask
-    assert isinstance(lay.mask, BlockMask) and isinstance(stretches, Stretches)
+    assert isinstance(lay.mask, BlockMask) and isinstance(stretches, SpanMask)
     width = lay.tokens.shape[1]
     pairs = torch.zeros(width + 1, width + 1, dtype=torch.bool)
     for group in stretches.groups:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from fairlead.forward.matmul_attention import LONGEST, MOST, as_mask, attend, groups_of
-from fairlead.forward.span import Stretch
+from fairlead.forward.matmul_attention import LONGEST, MOST, attend, group_spans, span_mask
+from fairlead.forward.span import Span
 
 HEADS, KEY_HEADS, WIDTH = 4, 2, 8
 
@@ -21,17 +21,17 @@ def tensors(places: int) -> list[Tensor]:
     ]
 
 
-def side_by_side(lengths: list[int]) -> list[Stretch]:
+def side_by_side(lengths: list[int]) -> list[Span]:
     ends = list(itertools.accumulate(lengths))
-    return [Stretch(end - length, end) for length, end in zip(lengths, ends, strict=True)]
+    return [Span(end - length, end) for length, end in zip(lengths, ends, strict=True)]
 
 
-def attended(inputs: list[Tensor], stretches: list[Stretch]) -> Tensor:
+def attended(inputs: list[Tensor], stretches: list[Span]) -> Tensor:
     query, key, value = inputs
-    return attend(query, key, value, as_mask(stretches, stretches[-1].end).groups, scale=0.3)
+    return attend(query, key, value, span_mask(stretches, stretches[-1].end).groups, scale=0.3)
 
 
-def alone(inputs: list[Tensor], stretch: Stretch) -> Tensor:
+def alone(inputs: list[Tensor], stretch: Span) -> Tensor:
     """[T, H, D] of one stretch, its keys in a row: those seen, then its own."""
     seen = [i for start, end in stretch.seen for i in range(start, end)]
     own = list(range(stretch.start, stretch.end))
@@ -55,13 +55,13 @@ CASES = {
     "longer than a product takes": side_by_side([2 * LONGEST + 5, 20]),
     "more than a product takes": side_by_side([5] * (MOST + 3)),
     # a prompt of 30 places with its first answer, and two more answers that see the prompt; then another text
-    "a tree": [Stretch(0, 42), Stretch(42, 50, ((0, 30),)), Stretch(50, 80, ((0, 30),)), Stretch(80, 100)],
-    "a tree whose answer is long": [Stretch(0, 20), Stretch(20, 30 + LONGEST, ((0, 12),))],
+    "a tree": [Span(0, 42), Span(42, 50, ((0, 30),)), Span(50, 80, ((0, 30),)), Span(80, 100)],
+    "a tree whose answer is long": [Span(0, 20), Span(20, 30 + LONGEST, ((0, 12),))],
 }
 
 
 @pytest.mark.parametrize("stretches", CASES.values(), ids=CASES)
-def test_stretches_are_read_as_if_each_were_alone(stretches: list[Stretch]) -> None:
+def test_stretches_are_read_as_if_each_were_alone(stretches: list[Span]) -> None:
     places = stretches[-1].end
     inputs = tensors(places)
     found = attended(inputs, stretches)
@@ -89,7 +89,7 @@ def test_half_precision_stays_near_and_adds_up_in_float32() -> None:
 
 
 def test_like_lengths_stand_together_in_powers_of_two() -> None:
-    groups = groups_of(side_by_side([100] * 11 + [10]), 1110)
+    groups = group_spans(side_by_side([100] * 11 + [10]), 1110)
     assert [(group.num, group.shape) for group in groups] == [
         (8, (128, 128)),
         (2, (128, 128)),
@@ -99,5 +99,5 @@ def test_like_lengths_stand_together_in_powers_of_two() -> None:
 
 
 def test_a_long_stretch_is_not_computed_against_what_comes_after_it() -> None:
-    shapes = [group.shape for group in as_mask([Stretch(0, 640)], 640).groups]
+    shapes = [group.shape for group in span_mask([Span(0, 640)], 640).groups]
     assert sorted(shapes) == [(320, 320), (320, 640)]

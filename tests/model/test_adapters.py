@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fairlead.model.adapters import Lora, add_lora
 from fairlead.model.reward_model import new_reward_model
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fakes import SHAPES, network, save_model, shake
 
 
@@ -55,9 +55,9 @@ def test_a_reward_model_trained_on_bfloat16_is_written_in_float32_with_its_adapt
     lora = Lora(4, 8, precision="pure-bfloat16")
     base = load_file(save_model(tmp_path / "base") / "model.safetensors")
     model = new_reward_model(str(tmp_path / "base"), run_seed=0, lora=lora)
-    masters = Masters(model.trainable(), lora.precision)
-    shake({name: p for name, p in masters.parameters.items() if "lora_" in name})
-    masters.give_back()
+    master_weights = MasterWeights(model.trainable(), lora.precision)
+    shake({name: p for name, p in master_weights.parameters.items() if "lora_" in name})
+    master_weights.restore_float32()
     name = "model.layers.1.mlp.up_proj"
     layer: Any = dict(model.network.named_modules())[f"base_model.model.{name}"]
     correction = 2 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight  # alpha / rank

@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.core.errors import ModelError
 from fairlead.model import ensemble
-from fairlead.model.ensemble import members_of
+from fairlead.model.ensemble import member_folders
 
 
 def model(folder: Path, config: Any = None) -> Path:
@@ -18,28 +18,29 @@ def model(folder: Path, config: Any = None) -> Path:
 
 def joined(root: Path) -> Path:
     home = model(root / "home")
-    ensemble.join(home, [model(root / "one"), model(root / "two")])
+    ensemble.combine(home, [model(root / "one"), model(root / "two")])
     return home
 
 
 def test_joined_members_are_found_in_their_order(tmp_path: Path) -> None:
     home = joined(tmp_path)
-    assert members_of(str(home)) == [str(home), str(home / "member-1"), str(home / "member-2")]
+    assert member_folders(str(home)) == [str(home), str(home / "member-1"), str(home / "member-2")]
     assert json.loads((home / "config.json").read_text()) == {"model_type": "llama", "reward_members": 3}
-    assert members_of(str(home / "member-1")) == [str(home / "member-1")]
+    assert member_folders(str(home / "member-1")) == [str(home / "member-1")]
 
 
 def test_ten_members_and_more_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     home = model(tmp_path / "home")
-    ensemble.join(home, [model(tmp_path / f"other-{k}", {"k": k}) for k in range(1, 12)])
+    ensemble.combine(home, [model(tmp_path / f"other-{k}", {"k": k}) for k in range(1, 12)])
     assert [
-        json.loads((Path(member) / "config.json").read_text())["k"] for member in members_of(str(home))[1:]
+        json.loads((Path(member) / "config.json").read_text())["k"]
+        for member in member_folders(str(home))[1:]
     ] == list(range(1, 12))
 
 
 def test_a_plain_model_and_a_folder_that_is_gone_are_their_only_members(tmp_path: Path) -> None:
-    assert members_of(str(model(tmp_path / "plain"))) == [str(tmp_path / "plain")]
-    assert members_of("gone") == ["gone"]
+    assert member_folders(str(model(tmp_path / "plain"))) == [str(tmp_path / "plain")]
+    assert member_folders("gone") == ["gone"]
 
 
 @pytest.mark.parametrize("lost", [["member-1"], ["member-2"], ["member-1", "member-2"]])
@@ -50,28 +51,28 @@ def test_an_ensemble_that_lost_a_member_is_refused(tmp_path: Path, lost: list[st
     with pytest.raises(
         ModelError, match="home: is an ensemble of 3 members by its config.json, and beside member 0 it holds"
     ):
-        members_of(str(home))
+        member_folders(str(home))
 
 
 def test_a_member_too_many_and_a_gap_are_refused(tmp_path: Path) -> None:
     home = joined(tmp_path)
     model(home / "member-3")
     with pytest.raises(ModelError, match="it holds member-1, member-2, member-3"):
-        members_of(str(home))
+        member_folders(str(home))
     other = model(tmp_path / "other")  # not joined here: its config.json does not count
     model(other / "member-2")
     with pytest.raises(ModelError, match="it holds member-2"):
-        members_of(str(other))
+        member_folders(str(other))
 
 
 @pytest.mark.parametrize("size", [0, -1, "2", 2.0, None, 10**12, [1]])
 def test_a_number_of_members_that_cannot_be_is_refused(tmp_path: Path, size: Any) -> None:
     with pytest.raises(ModelError, match="is an ensemble of"):
-        members_of(str(model(tmp_path / "m", {"reward_members": size})))
+        member_folders(str(model(tmp_path / "m", {"reward_members": size})))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
 def test_a_config_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     (model(tmp_path / "m") / "config.json").write_text(content)
     with pytest.raises(ModelError, match=r"config\.json: (cannot be read as JSON|is no JSON object)"):
-        members_of(str(tmp_path / "m"))
+        member_folders(str(tmp_path / "m"))

@@ -114,7 +114,7 @@ def test_saving_an_adapter_looks_for_nothing_outside_and_says_nothing(tmp_path: 
 
 def test_an_adapter_names_its_base_from_where_it_will_stand(tmp_path: Path) -> None:
     made = policy(tmp_path / "base", lora=Lora(4, 8))
-    made.save(tmp_path / "work" / "half-written", home=tmp_path / "models" / "deep" / "adapter")
+    made.save(tmp_path / "work" / "half-written", final_folder=tmp_path / "models" / "deep" / "adapter")
     saved = json.loads((tmp_path / "work" / "half-written" / "adapter_config.json").read_text())
     assert saved["base_model_name_or_path"] == "../../../base"
 

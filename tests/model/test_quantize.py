@@ -91,7 +91,7 @@ def test_a_network_in_four_bits_says_and_learns_what_its_rounded_weights_do(shap
 
 def test_the_frozen_layers_take_an_eighth_of_the_memory() -> None:
     def held(policy: Policy) -> int:
-        parameters = decoder.plain_network(policy.network).named_parameters()
+        parameters = decoder.base_network(policy.network).named_parameters()
         return sum(p.numel() * p.element_size() for name, p in parameters if "base_layer" in name)
 
     four, plain = policies("llama")
@@ -111,7 +111,7 @@ def test_products_are_in_the_precision_that_was_asked_for(precision: str) -> Non
         "nowhere",
     )
     shake(policy.trainable())
-    policy.paths.precision = precision  # type: ignore[assignment]
+    policy.backend.precision = precision  # type: ignore[assignment]
     seen = []
     layer = next(
         module

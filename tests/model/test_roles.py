@@ -14,12 +14,12 @@ from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.reward_model import (
     Steps,
-    critic_on_trunk,
     load_critic,
     load_reward_model,
+    load_shared_reward_model,
     new_reward_model,
-    reward_on_trunk,
-    shares_trunk,
+    open_shared_critic,
+    shares_base,
 )
 from fakes import SHAPES, save_model, shake, turns
 
@@ -54,12 +54,12 @@ def logps(policy: Policy) -> Tensor:
 def test_an_attached_reward_model_gives_the_scores_of_the_merged_one(tmp_path: Path, shape: str) -> None:
     judge = save_judge(tmp_path, shape)
     policy = open_policy(tmp_path)
-    assert shares_trunk(policy, judge)
-    attached, alone = reward_on_trunk(policy, judge, name="reward"), load_reward_model(judge)
+    assert shares_base(policy, judge)
+    attached, alone = load_shared_reward_model(policy, judge, name="reward"), load_reward_model(judge)
     batch = batch_of(policy)
     torch.testing.assert_close(attached.scores(batch), alone.scores(batch), atol=1e-5, rtol=1e-4)
     assert (attached.reward_mean, attached.reward_std) == (0.5, 2.0)
-    critic, own = critic_on_trunk(policy, judge, run_seed=0), load_critic(judge)
+    critic, own = open_shared_critic(policy, judge, run_seed=0), load_critic(judge)
     torch.testing.assert_close(critic.state_values(batch), own.state_values(batch), atol=1e-5, rtol=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_an_attached_process_reward_model_is_read_at_its_steps(tmp_path: Path) -
     model.set_steps(Steps(".", "minimum"))
     model.save(tmp_path / "judge")
     judge, policy = str(tmp_path / "judge"), open_policy(tmp_path)
-    attached, alone = reward_on_trunk(policy, judge, name="reward"), load_reward_model(judge)
+    attached, alone = load_shared_reward_model(policy, judge, name="reward"), load_reward_model(judge)
     rows = [attached.encode(messages) for messages in CONVERSATIONS]
     assert [sum(row.trained) for row in rows] == [1, 2] and rows == [
         alone.encode(messages) for messages in CONVERSATIONS
@@ -78,19 +78,22 @@ def test_an_attached_process_reward_model_is_read_at_its_steps(tmp_path: Path) -
     scores = attached.scores(batch)
     torch.testing.assert_close(scores, alone.scores(batch), atol=1e-5, rtol=1e-4)
     assert ((scores > 0) & (scores < 1)).all()
-    assert not critic_on_trunk(policy, judge, run_seed=0).state_values(batch_of(policy)).any()
+    assert not open_shared_critic(policy, judge, run_seed=0).state_values(batch_of(policy)).any()
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
 def test_roles_learn_apart_and_the_reference_stays_the_base_bit_for_bit(
-    tmp_path: Path, checkpointing: bool
+    tmp_path: Path, gradient_checkpointing: bool
 ) -> None:
     judge = save_judge(tmp_path)
     policy = open_policy(tmp_path)
     base = logps(load_policy(str(tmp_path / "base")))
-    critic, reward = critic_on_trunk(policy, judge, run_seed=0), reward_on_trunk(policy, judge, name="reward")
+    critic, reward = (
+        open_shared_critic(policy, judge, run_seed=0),
+        load_shared_reward_model(policy, judge, name="reward"),
+    )
     for model in (policy, critic):
-        model.paths.checkpointing = checkpointing
+        model.backend.gradient_checkpointing = gradient_checkpointing
     batch = batch_of(policy)
     scores = reward.scores(batch).detach()
     sets = [{id(p) for p in model.trainable().values()} for model in (policy, critic)]
@@ -121,7 +124,7 @@ def test_roles_learn_apart_and_the_reference_stays_the_base_bit_for_bit(
 def test_gradients_of_a_role_are_those_of_a_network_of_its_own(tmp_path: Path) -> None:
     judge = save_judge(tmp_path)
     policy = open_policy(tmp_path)
-    critic = critic_on_trunk(policy, judge, run_seed=0)
+    critic = open_shared_critic(policy, judge, run_seed=0)
     alone = copy.deepcopy(critic)
     shake(policy.trainable())
     batch = batch_of(policy)
@@ -135,7 +138,7 @@ def test_what_is_saved_is_the_policys_adapter_alone(tmp_path: Path) -> None:
     judge = save_judge(tmp_path)
     policy = open_policy(tmp_path)
     shake(policy.trainable())
-    critic_on_trunk(policy, judge, run_seed=0)
+    open_shared_critic(policy, judge, run_seed=0)
     expected = logps(policy)
     policy.save(tmp_path / "saved")
     assert [path.name for path in (tmp_path / "saved").iterdir() if path.is_dir()] == []
@@ -145,13 +148,13 @@ def test_what_is_saved_is_the_policys_adapter_alone(tmp_path: Path) -> None:
 def test_another_base_is_another_trunk(tmp_path: Path) -> None:
     judge = save_judge(tmp_path / "one")
     save_model(tmp_path / "two" / "base", seed=1)
-    assert not shares_trunk(open_policy(tmp_path / "two"), judge)
-    assert not shares_trunk(
+    assert not shares_base(open_policy(tmp_path / "two"), judge)
+    assert not shares_base(
         load_policy(str(tmp_path / "one" / "base")), judge
     )  # no adapter: the network itself is trained
     full = new_reward_model(str(tmp_path / "one" / "base"), run_seed=0)
     full.save(tmp_path / "full")
-    assert not shares_trunk(open_policy(tmp_path / "one"), str(tmp_path / "full"))
+    assert not shares_base(open_policy(tmp_path / "one"), str(tmp_path / "full"))
 
 
 def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
@@ -160,19 +163,19 @@ def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
     settings = (adapter / "adapter_config.json").read_text()
     (adapter / "adapter_config.json").write_text(settings.replace('"r": 4', '"r": 3'))
     with pytest.raises(ModelError, match="not those of its settings"):
-        reward_on_trunk(open_policy(tmp_path), judge, name="reward")
+        load_shared_reward_model(open_policy(tmp_path), judge, name="reward")
     (adapter / "adapter_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read"):
-        reward_on_trunk(open_policy(tmp_path), judge, name="reward")
+        load_shared_reward_model(open_policy(tmp_path), judge, name="reward")
 
 
 def test_roles_on_one_network_may_run_in_different_ways(tmp_path: Path) -> None:
     judge = save_judge(tmp_path)
     policy = open_policy(tmp_path)
-    critic = critic_on_trunk(policy, judge, run_seed=0)
-    policy.paths.packed = True
+    critic = open_shared_critic(policy, judge, run_seed=0)
+    policy.backend.packed = True
     before, values = logps(policy), critic.state_values(batch_of(policy)).detach()
-    critic.paths.own_modules = (
+    critic.backend.fused_modules = (
         False  # the model's own attention, which cannot read what a packed row may look at
     )
     torch.testing.assert_close(critic.state_values(batch_of(policy)).detach(), values, atol=1e-5, rtol=1e-4)

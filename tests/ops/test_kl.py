@@ -54,21 +54,17 @@ def test_k3_keeps_small_differences() -> None:
 
 def test_the_controller_by_hand() -> None:
     # kl 3.3 for a target of 3 is a tenth too much: 0.05 * (1 + 0.1 * 100 / 1000) = 0.0505
-    assert kl.adapted_coefficient(0.05, 3.3, target=3.0, episodes=100, horizon=1000) == approx(
+    assert kl.adapt_coefficient(0.05, 3.3, target=3.0, episodes=100, horizon=1000) == approx(
         0.0505, abs=1e-12
     )
     # twice the target: the error is held at 0.2, so 0.05 * (1 + 0.2 * 0.1) = 0.051
-    assert kl.adapted_coefficient(0.05, 6.0, target=3.0, episodes=100, horizon=1000) == approx(
-        0.051, abs=1e-12
-    )
+    assert kl.adapt_coefficient(0.05, 6.0, target=3.0, episodes=100, horizon=1000) == approx(0.051, abs=1e-12)
     # nothing at all: held at -0.2, so 0.05 * (1 - 0.02) = 0.049
-    assert kl.adapted_coefficient(0.05, 0.0, target=3.0, episodes=100, horizon=1000) == approx(
-        0.049, abs=1e-12
-    )
+    assert kl.adapt_coefficient(0.05, 0.0, target=3.0, episodes=100, horizon=1000) == approx(0.049, abs=1e-12)
 
 
 def test_the_controller_rests_at_its_target() -> None:
-    assert kl.adapted_coefficient(0.05, 3.0, target=3.0, episodes=100, horizon=1000) == 0.05
+    assert kl.adapt_coefficient(0.05, 3.0, target=3.0, episodes=100, horizon=1000) == 0.05
 
 
 def test_a_trace_of_the_controller_with_the_papers_constants() -> None:
@@ -85,5 +81,5 @@ def test_a_trace_of_the_controller_with_the_papers_constants() -> None:
         (6.0, 0.150752),
         (5.4, 0.149980),
     ):
-        coefficient = kl.adapted_coefficient(coefficient, measured, target=6.0, episodes=512, horizon=10_000)
+        coefficient = kl.adapt_coefficient(coefficient, measured, target=6.0, episodes=512, horizon=10_000)
         assert coefficient == approx(expected, abs=1e-6)

@@ -11,7 +11,7 @@ from fairlead.ops.pooling import (
     lagrangian,
     pooled,
     pooled_steps,
-    raised_multiplier,
+    update_multiplier,
 )
 
 
@@ -56,9 +56,9 @@ def test_the_lagrangian_by_hand() -> None:
 
 
 def test_a_multiplier_rises_below_its_floor_and_falls_above_it_but_not_under_nothing() -> None:
-    assert raised_multiplier(0.5, 0.2, floor=1.0, lr=0.1) == approx(0.58, abs=1e-9)  # 0.5 + 0.1 * 0.8
-    assert raised_multiplier(0.5, 2.0, floor=1.0, lr=0.1) == approx(0.4, abs=1e-9)
-    assert raised_multiplier(0.05, 2.0, floor=1.0, lr=0.1) == 0.0
+    assert update_multiplier(0.5, 0.2, floor=1.0, lr=0.1) == approx(0.58, abs=1e-9)  # 0.5 + 0.1 * 0.8
+    assert update_multiplier(0.5, 2.0, floor=1.0, lr=0.1) == approx(0.4, abs=1e-9)
+    assert update_multiplier(0.05, 2.0, floor=1.0, lr=0.1) == 0.0
 
 
 def test_dual_ascent_finds_the_constrained_best() -> None:
@@ -82,7 +82,7 @@ def test_dual_ascent_finds_the_constrained_best() -> None:
             with torch.no_grad():
                 logits += 0.5 * gradient
             harmless = float((policy.detach() * (1 - x)).sum())
-            multiplier = raised_multiplier(multiplier, harmless, floor=floor, lr=0.02)
+            multiplier = update_multiplier(multiplier, harmless, floor=floor, lr=0.02)
             helpful.append(1 - harmless)
             multipliers.append(multiplier)
         return sum(helpful[-2000:]) / 2000, sum(multipliers[-2000:]) / 2000, 1 - sum(helpful[-2000:]) / 2000

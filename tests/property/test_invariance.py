@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairlead.encoding.batching import Batch, collate, in_micro_batches
+from fairlead.encoding.batching import Batch, collate, map_micro_batches
 from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
 from fairlead.model.reward_model import new_reward_model
@@ -46,7 +46,7 @@ def test_log_probabilities(tmp_path: Path, shape: str) -> None:
         wide = made.token_logps(padded(row, 100, made.pad_id))[0]
         assert (wide[: len(row)] - alone).abs().max() < TOLERANCE
     for budget in (1, 60, 10_000):
-        assert (in_micro_batches(made.token_logps, batch, budget) - together).abs().max() < TOLERANCE
+        assert (map_micro_batches(made.token_logps, batch, budget) - together).abs().max() < TOLERANCE
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -63,8 +63,8 @@ def test_scores_and_values(tmp_path: Path, shape: str) -> None:
         assert (values[i, : len(row)] - model.state_values(alone)[0]).abs().max() < TOLERANCE
         assert abs(float(scores[i] - model.scores(padded(row, 100, model.pad_id))[0])) < TOLERANCE
     for budget in (1, 60, 10_000):
-        assert (in_micro_batches(model.scores, batch, budget) - scores).abs().max() < TOLERANCE
-        assert (in_micro_batches(model.state_values, batch, budget) - values).abs().max() < TOLERANCE
+        assert (map_micro_batches(model.scores, batch, budget) - scores).abs().max() < TOLERANCE
+        assert (map_micro_batches(model.state_values, batch, budget) - values).abs().max() < TOLERANCE
 
 
 @torch.no_grad()

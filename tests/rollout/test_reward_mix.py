@@ -10,7 +10,7 @@ from torch import Tensor, tensor
 
 from fairlead.data.records import Messages
 from fairlead.model.adapters import Lora
-from fairlead.model.ensemble import members_of
+from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
 from fairlead.rollout.reward_mix import Judges, Terms
@@ -109,7 +109,7 @@ def save_ensemble(folder: Path, *, lora: Lora | None) -> Path:
 def test_members_say_what_they_would_say_alone(tmp_path: Path, rank: int) -> None:
     home = save_ensemble(tmp_path, lora=Lora(rank, 8) if rank else None)
     alone = []
-    for member in members_of(str(home)):
+    for member in member_folders(str(home)):
         shutil.copytree(
             member, tmp_path / "alone", ignore=shutil.ignore_patterns("member-*"), dirs_exist_ok=True
         )

@@ -218,13 +218,13 @@ def test_the_samplers_log_probabilities_are_the_policys(
 
 def test_a_prompt_is_read_once_for_all_of_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    honest = decoder.hidden_at
+    honest = decoder.prefill
 
     def counted(network: PreTrainedModel, tokens: Tensor, *rest: Any) -> Tensor:
         read.append(len(tokens))
         return honest(network, tokens, *rest)
 
-    monkeypatch.setattr(decoder, "hidden_at", counted)
+    monkeypatch.setattr(decoder, "prefill", counted)
     prompts = [PROMPTS[1]] * 5 + [PROMPTS[2]] * 4
     found = run(network("llama"), Sampling(max_new_tokens=LENGTH, temperature=0.7), prompts)
     assert sum(read) == 2
@@ -233,13 +233,13 @@ def test_a_prompt_is_read_once_for_all_of_its_answers(monkeypatch: pytest.Monkey
 
 def test_prompts_are_read_within_a_budget_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
-    honest = decoder.hidden_at
+    honest = decoder.prefill
 
     def counted(network: PreTrainedModel, tokens: Tensor, *rest: Any) -> Tensor:
         read.append((tokens.shape[0], tokens.shape[1]))
         return honest(network, tokens, *rest)
 
-    monkeypatch.setattr(decoder, "hidden_at", counted)
+    monkeypatch.setattr(decoder, "prefill", counted)
     settings, prompts = Sampling(max_new_tokens=LENGTH, temperature=0.7), PROMPTS * 3
     expected = run(network("llama"), settings, prompts)
     assert [rows for rows, _ in read] == [5]  # all of the different prompts at once

@@ -139,7 +139,7 @@ def test_a_good_draft_takes_one_pass_and_no_steps(monkeypatch: pytest.MonkeyPatc
     def counted(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
         passes.append(kwargs["input_ids"].shape[1])
 
-    handle = decoder.plain_network(model).base_model.register_forward_pre_hook(counted, with_kwargs=True)
+    handle = decoder.base_network(model).base_model.register_forward_pre_hook(counted, with_kwargs=True)
     run(model)
     assert len(passes) > LENGTH / 2
     passes.clear()
@@ -152,13 +152,13 @@ def test_a_good_draft_takes_one_pass_and_no_steps(monkeypatch: pytest.MonkeyPatc
 
 def test_the_logits_over_a_draft_are_made_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    honest = decoder.logits_of
+    honest = decoder.output_logits
 
     def counted(model: PreTrainedModel, hidden: Tensor) -> Tensor:
         made.append(len(hidden))
         return honest(model, hidden)
 
-    monkeypatch.setattr(decoder, "logits_of", counted)
+    monkeypatch.setattr(decoder, "output_logits", counted)
     model = network("llama")
     answers = tokens(run(model))
     made.clear()

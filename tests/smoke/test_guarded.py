@@ -205,7 +205,9 @@ def sampled_again(project: Project, recipe: ModuleType, settings: dict[str, Any]
     policy = load_policy(str(project.artifacts / "model" / settings["name"]))
     per_prompt = settings.get("group", 1)
     prompts = [row.prompt for row in read_prompts(project.data / "prompts.jsonl")]
-    index = step_rows(len(prompts), settings["batch"] // per_prompt, step + 1, run_seed=0, whole=True)[step]
+    index = step_rows(len(prompts), settings["batch"] // per_prompt, step + 1, run_seed=0, drop_last=True)[
+        step
+    ]
     asked = [policy.encode_prompt(prompts[i]) for i in index for _ in range(per_prompt)]
     sampling = Sampling(max_new_tokens=settings["max_new_tokens"])
     name = recipe.__name__.rpartition(".")[2]

@@ -10,7 +10,7 @@ from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.reading import read_binary
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import Answers, encode_and_split, encode_answer
+from fairlead.examples.pairs import SingleOrPair, encode_and_split, encode_answer
 from fairlead.examples.reference_logps import all_answer_logps
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import kto
@@ -59,7 +59,7 @@ def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch
     base = load_policy(str(project.artifacts / "model" / "base"))
 
     def of_the_base(
-        run: Run, policy: Policy, rows: Sequence[Answers], micro_tokens: int, **ways: Any
+        run: Run, policy: Policy, rows: Sequence[SingleOrPair], micro_tokens: int, **ways: Any
     ) -> Tensor:
         return all_answer_logps(base, rows, micro_tokens)
 

@@ -19,14 +19,14 @@ from fairlead.data.problem import Where
 from fairlead.data.split import is_held_out
 from fairlead.encoding.batching import collate
 from fairlead.model.adapters import Lora
-from fairlead.model.ensemble import members_of
+from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import (
     load_critic,
     load_reward_model,
+    load_shared_reward_model,
     new_reward_model,
-    reward_on_trunk,
-    shares_trunk,
+    shares_base,
 )
 from fairlead.recipes import reward
 from fairlead.store.project import Project
@@ -347,8 +347,8 @@ def test_heads_learn_their_own_aspect_and_the_total_weighs_them(tmp_path: Path, 
         assert load_critic(folder).scores(batch).tolist() == approx(rewards, abs=1e-4)
         if rank:
             policy = load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16))
-            assert shares_trunk(policy, folder)
-            assert reward_on_trunk(policy, folder, name="reward").scores(batch).tolist() == approx(
+            assert shares_base(policy, folder)
+            assert load_shared_reward_model(policy, folder, name="reward").scores(batch).tolist() == approx(
                 by_hand, abs=1e-3
             )
     check_finished(project, reward, made, **settings)
@@ -402,9 +402,9 @@ def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank
     single = train(project, reward, **settings | {"name": "single"})
     made = train(project, reward, **settings | {"members": 3})
     folder = made.artifact.folder
-    members = members_of(str(folder))
+    members = member_folders(str(folder))
     assert members == [str(folder), str(folder / "member-1"), str(folder / "member-2")]
-    assert members_of(str(single.artifact.folder)) == [str(single.artifact.folder)]
+    assert member_folders(str(single.artifact.folder)) == [str(single.artifact.folder)]
     assert json.loads((folder / "config.json").read_text())["reward_members"] == 3
     weights = [(Path(member) / "model.safetensors").read_bytes() for member in members]
     assert weights[0] == (single.artifact.folder / "model.safetensors").read_bytes()
@@ -419,7 +419,7 @@ def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank
         assert score(model, asked + said("It is fox.")) > score(model, asked + said("What is it? Please!"))
         assert (Path(member) / "adapter").is_dir() == bool(rank)
         if rank:
-            assert shares_trunk(
+            assert shares_base(
                 load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16)), member
             )
     assert not (made.folder / "members").exists()

@@ -49,9 +49,9 @@ def test_what_was_trained_in_bfloat16_is_saved_with_the_digits_of_float32(tmp_pa
     losses = made.series("loss")
     assert losses[-1] < losses[0] / 2
     (saved,) = (load_file(path) for path in made.artifact.folder.glob("*.safetensors"))
-    masters = load_file(next((made.folder / "checkpoints").glob("*/weights.safetensors")))
-    assert {name.replace(".default", "") for name in masters} == set(saved)
-    for name, values in masters.items():
+    master_weights = load_file(next((made.folder / "checkpoints").glob("*/weights.safetensors")))
+    assert {name.replace(".default", "") for name in master_weights} == set(saved)
+    for name, values in master_weights.items():
         values_saved = saved[name.replace(".default", "")]
         assert values_saved.dtype == torch.float32 and torch.equal(values_saved, values)
         assert not torch.equal(values, values.bfloat16().float()), name

@@ -14,7 +14,10 @@ from fairlead.train.checkpoint import State
 
 def fresh() -> State:
     return State(
-        early_stopping.with_room({"a": nn.Parameter(torch.zeros(3)), "b": nn.Parameter(torch.zeros(2))}), {}
+        early_stopping.with_best_weights(
+            {"a": nn.Parameter(torch.zeros(3)), "b": nn.Parameter(torch.zeros(2))}
+        ),
+        {},
     )
 
 
@@ -30,22 +33,22 @@ def test_the_weights_of_the_lowest_loss_come_back() -> None:
     state = fresh()
     waits = []
     for step, loss in ((10, 3.0), (20, 1.0), (30, 1.0), (40, 2.0)):  # an equal loss is no better
-        early_stopping.note(at(state, step), step, loss)
-        waits.append(early_stopping.waited(state))
+        early_stopping.record(at(state, step), step, loss)
+        waits.append(early_stopping.num_without_progress(state))
     assert waits == [0, 0, 1, 2]
-    assert early_stopping.give_back(state) == 20
+    assert early_stopping.restore_best(state) == 20
     assert state.parameters["a"].tolist() == [20.0] * 3 and state.parameters["b"].tolist() == [20.0] * 2
 
 
 def test_a_checkpoint_remembers_them(tmp_path: Path) -> None:
     state = fresh()
-    early_stopping.note(at(state, 1.0), 1, 5.0)
-    early_stopping.note(at(state, 2.0), 2, 6.0)
+    early_stopping.record(at(state, 1.0), 1, 5.0)
+    early_stopping.record(at(state, 2.0), 2, 6.0)
     project = projects.create(tmp_path)
     with open_run(project, "toy", Base(name="m"), kind="model") as run:
         checkpoint.save(run, 2, state)
     again = fresh()
     with open_run(project, "toy", Base(name="m"), kind="model") as run:
         assert checkpoint.restore(run, again) == 2
-    assert early_stopping.waited(again) == 1 and again.parameters["a"].tolist() == [2.0] * 3
-    assert early_stopping.give_back(again) == 1 and again.parameters["a"].tolist() == [1.0] * 3
+    assert early_stopping.num_without_progress(again) == 1 and again.parameters["a"].tolist() == [2.0] * 3
+    assert early_stopping.restore_best(again) == 1 and again.parameters["a"].tolist() == [1.0] * 3

@@ -43,7 +43,7 @@ def test_checkpointed_layers_keep_less_and_give_the_same_gradients(shape: str) -
     found = {}
     for checkpointing in (False, True):
         policy = Policy(network(shape), tokenizer(), "nowhere")
-        policy.paths.checkpointing = checkpointing
+        policy.backend.gradient_checkpointing = checkpointing
         kept = memory.measure(policy.network.parameters(), partial(policy.token_logps, BATCH), 120)
         policy.token_logps(BATCH).sum().backward()
         found[checkpointing] = kept, {name: p.grad for name, p in policy.trainable().items()}

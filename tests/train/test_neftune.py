@@ -40,7 +40,7 @@ def test_a_row_has_the_same_noise_wherever_it_stands_and_other_noise_in_another_
 @pytest.mark.parametrize("shape", ["llama", "gpt2"])
 def test_every_way_adds_it_to_the_same_tokens(shape: str) -> None:
     made = network(shape)
-    attention.use(made)
+    attention.install(made)
     policy = Policy(made, tokenizer(), "nowhere")
     batch = collate(ROWS, pad_id=0)
     noise = embedding_noise(
@@ -63,9 +63,9 @@ def test_every_way_adds_it_to_the_same_tokens(shape: str) -> None:
             {"packed": False},
             {"share_prompts": False},
             {"plain": True},
-            {"own_logits": False},
+            {"chunked_logits": False},
         ):
             for name, value in settings.items():
-                setattr(policy.paths, name, value)
+                setattr(policy.backend, name, value)
             assert torch.allclose(policy.token_logps(batch, noise), expected, atol=1e-4), settings
             assert torch.allclose(policy.token_logps(batch), quiet, atol=1e-4), settings

@@ -18,7 +18,7 @@ from fairlead.model.adapters import Lora, add_lora
 from fairlead.model.policy import Policy
 from fairlead.recipes import dpo
 from fairlead.store.run import Run, open_run
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 from fakes import HYBRID, MORE_SHAPES, SHAPES, network, project_with_base, tokenizer, train
 
 
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def policy_of(shape: str) -> Policy:
     made = network(shape)
-    attention.use(made)
+    attention.install(made)
     return Policy(made, tokenizer(), "nowhere")
 
 
@@ -45,7 +45,7 @@ BATCH = collate(
 
 
 def check(run: Run, policy: Policy) -> dict[str, Any]:
-    check_paths(run, policy, lambda: policy.token_logps(BATCH), what="policy")
+    verify_backend(run, policy, lambda: policy.token_logps(BATCH), what="policy")
     return events(run, "paths")[-1]
 
 
@@ -63,7 +63,7 @@ def test_the_fastest_way_is_taken_where_it_agrees(run: Run, shape: str) -> None:
 
 def test_weights_in_bfloat16_are_checked_in_float32_and_left_as_they_were(run: Run) -> None:
     adapted = add_lora(network("llama"), Lora(4, 8, precision="pure-bfloat16"), task=TaskType.CAUSAL_LM)
-    attention.use(decoder.plain_network(adapted))
+    attention.install(decoder.base_network(adapted))
     policy = Policy(adapted, tokenizer(), "nowhere")
     before = {name: p.detach().clone() for name, p in policy.network.named_parameters()}
     assert {p.dtype for p in before.values()} == {torch.float32, torch.bfloat16}
@@ -72,8 +72,8 @@ def test_weights_in_bfloat16_are_checked_in_float32_and_left_as_they_were(run: R
     for name, p in policy.network.named_parameters():
         assert p.dtype == before[name].dtype and torch.equal(p, before[name]), name
     noisy = policy.token_logps(BATCH)
-    policy.paths.plain, policy.paths.own_logits = True, False
-    attention.leave(decoder.plain_network(policy.network))
+    policy.backend.plain, policy.backend.chunked_logits = True, False
+    attention.uninstall(decoder.base_network(policy.network))
     assert (
         float((policy.token_logps(BATCH) - noisy).detach().abs().max()) > 1e-3
     )  # what the tolerance would drown in
@@ -81,12 +81,12 @@ def test_weights_in_bfloat16_are_checked_in_float32_and_left_as_they_were(run: R
 
 def test_a_model_with_a_state_of_its_own_is_not_given_trees(run: Run) -> None:
     policy = policy_of(HYBRID)
-    assert not decoder.takes_tree_masks(policy.network, 10)
+    assert not decoder.supports_tree_mask(policy.network, 10)
     expected = policy.token_logps(BATCH)
     found = check(run, policy)
     assert found["chosen"].startswith("rows")
     assert found["left_out"] == ["trees: this model's attention does not take them"]
-    policy.paths.plain, policy.paths.own_logits = True, False
+    policy.backend.plain, policy.backend.chunked_logits = True, False
     torch.testing.assert_close(policy.token_logps(BATCH), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -106,7 +106,11 @@ def test_trees_that_lie_are_left_with_a_warning_for_each_way(
     policy = policy_of("llama")
     found = check(run, policy)
     assert found["chosen"] == "rows"
-    assert (policy.paths.share_prompts, policy.paths.own_logits, policy.paths.plain) == (False, True, False)
+    assert (policy.backend.share_prompts, policy.backend.chunked_logits, policy.backend.plain) == (
+        False,
+        True,
+        False,
+    )
     warnings = [event["text"] for event in events(run, "warning")]
     assert ["(packed)" in warnings[0], "(trees)" in warnings[1]] == [True, True] and len(warnings) == 2
     assert all("differs from the plain one by" in text for text in warnings)
@@ -122,7 +126,7 @@ def test_a_head_that_is_more_than_it_seems_is_run_the_plain_way(
     found = check(run, policy)
     assert found["chosen"] == "plain"
     assert len(found["gaps"]) == len(events(run, "warning")) >= 2
-    assert policy.paths.plain and not policy.paths.own_logits
+    assert policy.backend.plain and not policy.backend.chunked_logits
 
 
 def _doubled(output: Any) -> Any:
@@ -148,12 +152,12 @@ def test_an_attention_that_lies_is_not_used(run: Run, monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, attention.NAME, lying)
     assert check(run, policy)["chosen"] == "trees"
-    assert not attention.in_use(policy.network)
+    assert not attention.is_installed(policy.network)
 
 
 def test_a_saved_model_does_not_ask_others_for_our_attention(tmp_path: Path) -> None:
     policy = policy_of("llama")
-    assert attention.in_use(policy.network)
+    assert attention.is_installed(policy.network)
     policy.save(tmp_path / "saved")
     assert attention.NAME not in (tmp_path / "saved" / "config.json").read_text()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "saved").config._attn_implementation == "sdpa"
@@ -162,19 +166,19 @@ def test_a_saved_model_does_not_ask_others_for_our_attention(tmp_path: Path) -> 
 @pytest.mark.parametrize("shape", [*SHAPES, *MORE_SHAPES, HYBRID])
 def test_packed_rows_are_for_devices_with_kernels_and_models_whose_attention_takes_blocks(shape: str) -> None:
     made = policy_of(shape).network
-    assert decoder.takes_packing(made, torch.device("cuda")) == (shape not in ("gpt2", "gemma2", HYBRID))
-    assert decoder.takes_packing(made, torch.device("cpu")) == (shape not in ("gemma2", HYBRID))
+    assert decoder.supports_packing(made, torch.device("cuda")) == (shape not in ("gpt2", "gemma2", HYBRID))
+    assert decoder.supports_packing(made, torch.device("cpu")) == (shape not in ("gemma2", HYBRID))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_packed_rows_are_taken_where_they_agree(run: Run, precision: Precision) -> None:
     policy = policy_of("llama")
-    policy.paths.precision = precision
+    policy.backend.precision = precision
     found = check(run, policy)
-    assert (found["chosen"], list(found["gaps"]), policy.paths.packed) == ("packed", ["packed"], True)
-    assert policy.paths.precision == precision
+    assert (found["chosen"], list(found["gaps"]), policy.backend.packed) == ("packed", ["packed"], True)
+    assert policy.backend.precision == precision
     assert all(parameter.grad is None for parameter in policy.network.parameters())
-    assert policy.paths.layout(BATCH, policy.network, pad_id=0).tokens.shape == (1, 128)
+    assert policy.backend.layout(BATCH, policy.network, pad_id=0).tokens.shape == (1, 128)
 
 
 def test_packed_rows_that_lie_are_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +191,7 @@ def test_packed_rows_that_lie_are_not_used(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(layout, "packed", lying)
     policy = policy_of("llama")
     found = check(run, policy)
-    assert (found["chosen"], policy.paths.packed, policy.paths.share_prompts) == ("trees", False, True)
+    assert (found["chosen"], policy.backend.packed, policy.backend.share_prompts) == ("trees", False, True)
     assert ["(packed)" in event["text"] for event in events(run, "warning")] == [True]
 
 
@@ -206,20 +210,20 @@ def test_a_device_that_cannot_make_the_kernels_is_left_in_peace(
     blocks = layout.packed
     monkeypatch.setattr(layout, "packed", lambda batch, **options: blocks(batch, pad_id=0, blocks=True))
     policy = policy_of("llama")
-    policy.paths.packed = True
+    policy.backend.packed = True
     found = check(run, policy)
-    assert (found["chosen"], list(found["gaps"]), policy.paths.packed) == ("trees", ["trees"], False)
+    assert (found["chosen"], list(found["gaps"]), policy.backend.packed) == ("trees", ["trees"], False)
     said = [event["text"] for event in events(run, "warning")]
     assert said == ["policy: packed rows cannot be used here: out of shared memory"]
 
 
 def test_rows_longer_than_an_attention_window_are_not_packed() -> None:
     policy = policy_of("mistral")
-    policy.paths.packed = True
+    policy.backend.packed = True
     policy.network.config.sliding_window = 6
-    assert policy.paths.layout(BATCH, policy.network, pad_id=0).tokens.shape == tuple(BATCH.tokens.shape)
+    assert policy.backend.layout(BATCH, policy.network, pad_id=0).tokens.shape == tuple(BATCH.tokens.shape)
     policy.network.config.sliding_window = 7
-    assert policy.paths.layout(BATCH, policy.network, pad_id=0).tokens.shape == (1, 128)
+    assert policy.backend.layout(BATCH, policy.network, pad_id=0).tokens.shape == (1, 128)
 
 
 def test_blocks_are_refused_where_attention_wants_more_than_they_say() -> None:

@@ -10,7 +10,10 @@ from torch import Tensor
 from fairlead.core import seed
 from fairlead.encoding.chat import Encoded
 
-FEW = 4  # rows that are enough to see whether two ways of running a network agree
+NUM_CHECK_ROWS = 4  # rows that are enough to see whether two ways of running a network agree
+
+
+Group = tuple[Encoded, ...]  # answers to one prompt, each preceded by the prompt
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,18 @@ class Batch:
         return self if self.source is None else self.source
 
     @property
-    def response_at(self) -> tuple[Tensor, Tensor]:
+    def response_index(self) -> tuple[Tensor, Tensor]:
         """Row and column of every token of the responses, N in all.  [N], [N]"""
         rows, columns = self.on_cpu.response_mask.nonzero(as_tuple=True)
-        return moved(rows, self.tokens.device), moved(columns, self.tokens.device)
+        return to_device(rows, self.tokens.device), to_device(columns, self.tokens.device)
 
     def to(self, device: torch.device) -> "Batch":
         if device == self.tokens.device:
             return self
         return Batch(
-            moved(self.tokens, device),
-            moved(self.token_mask, device),
-            moved(self.response_mask, device),
+            to_device(self.tokens, device),
+            to_device(self.token_mask, device),
+            to_device(self.response_mask, device),
             source=self,
         )
 
@@ -69,7 +72,7 @@ class Batch:
         return part.to(self.tokens.device)
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """To a GPU without waiting for it: from pinned memory the copy takes its place in the queue."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
@@ -107,6 +110,17 @@ def micro_batches(lengths: Sequence[int], max_tokens: int, *, packed: bool = Fal
     return groups
 
 
+def group_tokens(group: Group, *, share_prompts: bool, packed: bool = False) -> int:
+    """What a group takes of a micro-batch: the prompt once and all answers, or each row at the length of the longest, or as it is."""
+    prompt = group[0].trained.index(True)
+    total = sum(len(row) for row in group)
+    if (share_prompts or packed) and all(
+        row.tokens[:prompt] == group[0].tokens[:prompt] for row in group[1:]
+    ):
+        return total - prompt * (len(group) - 1)
+    return total if packed else len(group) * max(len(row) for row in group)
+
+
 def _even_groups(lengths: Sequence[int], count: int) -> list[list[int]]:
     """So many groups of row numbers: each row, the longest first, to the group that has least."""
     groups: list[list[int]] = [[] for _ in range(count)]
@@ -122,7 +136,7 @@ def _fits(groups: Sequence[Sequence[int]], lengths: Sequence[int], max_tokens: i
     return all(len(group) == 1 or sum(lengths[i] for i in group) <= max_tokens for group in groups)
 
 
-def shared_prompts(batch: Batch) -> list[tuple[int, list[int]]]:
+def group_by_prompt(batch: Batch) -> list[tuple[int, list[int]]]:
     """(tokens before the first trained one, the rows that begin with the same ones), for every different prompt."""
     found: dict[tuple[int, ...], list[int]] = {}
     batch = batch.on_cpu
@@ -146,7 +160,7 @@ def micro_rows(
         ]
     pieces: list[list[int]] = []
     sizes: list[int] = []
-    for start, group in shared_prompts(batch.on_cpu.rows(chosen)):
+    for start, group in group_by_prompt(batch.on_cpu.rows(chosen)):
         for number, k in enumerate(group):
             own = lengths[chosen[k]] - start
             if number == 0 or sizes[-1] + own > max_tokens:
@@ -159,7 +173,7 @@ def micro_rows(
     ]
 
 
-def in_micro_batches(
+def map_micro_batches(
     function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int, *, packed: bool = False
 ) -> Tensor:
     """`function` over micro-batches, put together again: [b, t] results into [B, T], [b] results into [B]."""
@@ -178,14 +192,14 @@ def in_micro_batches(
 
 
 def step_rows(
-    num_rows: int, batch: int, num_steps: int, *, run_seed: int, whole: bool = False
+    num_rows: int, batch: int, num_steps: int, *, run_seed: int, drop_last: bool = False
 ) -> list[list[int]]:
     """Which rows each step takes: every row once per epoch, in an order of the epoch's own; an epoch's last step may be short.
 
-    With `whole` the rows that do not fill a step wait for another epoch.
+    With `drop_last` the rows that do not fill a step wait for another epoch.
     """
-    assert num_rows >= (batch if whole else 1), "not enough rows for one step"
-    end = num_rows - num_rows % batch if whole else num_rows
+    assert num_rows >= (batch if drop_last else 1), "not enough rows for one step"
+    end = num_rows - num_rows % batch if drop_last else num_rows
     steps: list[list[int]] = []
     epoch = 0
     while len(steps) < num_steps:
@@ -196,7 +210,7 @@ def step_rows(
     return steps[:num_steps]
 
 
-def replayed_rows(
+def replay_rows(
     step_tokens: Sequence[int], row_tokens: Sequence[int], share: float, *, run_seed: int
 ) -> list[list[int]]:
     """Which rows of other data each step takes besides its own, so that they make up `share` of the trained tokens.

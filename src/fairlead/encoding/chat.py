@@ -34,7 +34,7 @@ class TooLong(DataError):
     """A row that does not fit; the caller decides whether that is an error."""
 
 
-def num_trained(rows: Iterable[Encoded]) -> int:
+def num_trained_tokens(rows: Iterable[Encoded]) -> int:
     """Tokens that carry loss; nothing stands before a row's first token, so that it has none."""
     return sum(sum(row.trained[1:]) for row in rows)
 
@@ -108,7 +108,7 @@ def encode_steps(
     leaves out has no token; steps that end in one token count as one.  Where every step has a label the caller has to compare the numbers.
     """
     *before, last = messages
-    steps = steps_of(last.content, separator)
+    steps = split_steps(last.content, separator)
     turns = [*before, Message(last.role, separator.join(steps))]
     whole = encode_conversation(
         tokenizer, turns, stop_ids=stop_ids, num_context=len(before), max_tokens=max_tokens
@@ -131,7 +131,7 @@ def encode_steps(
     return Encoded(whole.tokens, tuple(trained))
 
 
-def steps_of(answer: str, separator: str) -> list[str]:
+def split_steps(answer: str, separator: str) -> list[str]:
     """The parts of an answer between separators, without white space around them; empty ones are no steps."""
     return [step for part in answer.split(separator) if (step := part.strip())]
 

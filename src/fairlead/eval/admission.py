@@ -18,7 +18,7 @@ from fairlead.eval import evidence, scoring, verdict
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
 from fairlead.eval.verdict import Decision
-from fairlead.model.ensemble import members_of
+from fairlead.model.ensemble import member_folders
 from fairlead.model.reward_model import load_reward_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -60,7 +60,7 @@ def examine(
         first_scores,
         *(
             scoring.score(load_reward_model(member), rows, micro_tokens)
-            for member in members_of(reference)[1:]
+            for member in member_folders(reference)[1:]
         ),
     ]
     return _report(

@@ -16,7 +16,7 @@ from fairlead.data.reading import read_comparisons
 from fairlead.data.split import split_by_prompt
 from fairlead.eval import admission, evidence
 from fairlead.eval.evidence import Pairs
-from fairlead.examples.pairs import decided
+from fairlead.examples.pairs import without_ties
 from fairlead.rollout.rewards import is_rule
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -53,7 +53,7 @@ def main(config: Config, run: Run) -> Artifact:
     meter = Meter(run)
     path = run.data_path("comparisons")
     rows = read_comparisons(path)
-    compared = decided(rows, config.comparisons)
+    compared = without_ties(rows, config.comparisons)
     learned = _trained_with(run)
     train, held_out = (
         split_by_prompt(compared, held_out=learned[0], seed=learned[1]) if learned else (None, compared)

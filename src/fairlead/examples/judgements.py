@@ -12,24 +12,24 @@ from torch import Tensor
 from fairlead.data import judgements
 from fairlead.data.judgements import Judgement
 from fairlead.data.records import Messages
-from fairlead.encoding.batching import collate, in_micro_batches
-from fairlead.examples.groups import Group, collate_groups, micro_groups
+from fairlead.encoding.batching import Group, collate, map_micro_batches
+from fairlead.examples.groups import collate_groups
 from fairlead.losses import reward
 from fairlead.model.reward_model import ScalarModel
 
 
 @dataclass(frozen=True)
-class Item:
+class EncodedJudgement:
     record: Judgement
     group: Group  # its answers
     weight: float = 1.0  # how much it counts
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredJudgements:
     """Several items."""
 
-    items: Sequence[Item]
+    items: Sequence[EncodedJudgement]
     heads: Tensor  # [B, K, A]
     totals: Tensor  # [B, K]
     present: Tensor  # [B, K] bool
@@ -81,40 +81,44 @@ def aspect_values(
     return values, torch.tensor([[name in found for name in aspects] for found in given], device=device)
 
 
-def encode(model: ScalarModel, record: Judgement, max_tokens: int | None) -> Group:
+def encode_judgement(model: ScalarModel, record: Judgement, max_tokens: int | None) -> Group:
     return tuple(
         model.encode(record.prompt + answer, max_tokens=max_tokens)
         for answer in judgements.answers_of(record)
     )
 
 
-def score(model: ScalarModel, items: Sequence[Item]) -> Scored:
+def score_judgements(model: ScalarModel, items: Sequence[EncodedJudgement]) -> ScoredJudgements:
     """From one forward pass, ready for a backward one."""
     answers = collate_groups([item.group for item in items], pad_id=model.pad_id, device=model.device)
     heads = answers.grouped(model.aspect_scores(answers.batch))
-    return Scored(items, heads, model.total(heads).masked_fill(~answers.present, 0.0), answers.present)
+    return ScoredJudgements(
+        items, heads, model.total(heads).masked_fill(~answers.present, 0.0), answers.present
+    )
 
 
-def micro_items(model: ScalarModel, items: Sequence[Item], micro_tokens: int) -> list[list[int]]:
-    return micro_groups(model.paths, [item.group for item in items], micro_tokens)
+def micro_judgements(
+    model: ScalarModel, items: Sequence[EncodedJudgement], micro_tokens: int
+) -> list[list[int]]:
+    return model.backend.micro_groups([item.group for item in items], micro_tokens)
 
 
 @torch.no_grad()
-def score_all(model: ScalarModel, items: Sequence[Item], micro_tokens: int) -> Scored:
+def score_all(model: ScalarModel, items: Sequence[EncodedJudgement], micro_tokens: int) -> ScoredJudgements:
     """Over micro-batches, without gradients."""
     most = max(len(item.group) for item in items)
     heads = torch.zeros(len(items), most, model.head.out_features, device=model.device)
     totals = torch.zeros(len(items), most, device=model.device)
     present = torch.zeros(len(items), most, dtype=torch.bool, device=model.device)
-    for index in micro_items(model, items, micro_tokens):
-        part = score(model, [items[i] for i in index])
+    for index in micro_judgements(model, items, micro_tokens):
+        part = score_judgements(model, [items[i] for i in index])
         width = part.present.shape[1]
         heads[index, :width], totals[index, :width], present[index, :width] = (
             part.heads,
             part.totals,
             part.present,
         )
-    return Scored(items, heads, totals, present)
+    return ScoredJudgements(items, heads, totals, present)
 
 
 @torch.no_grad()
@@ -124,7 +128,7 @@ def score_conversations(
     """The total of the last answer of each."""
     rows = [model.encode(messages, max_tokens=model.context) for messages in conversations]
     batch = collate(rows, pad_id=model.pad_id, device=model.device)
-    found: list[float] = in_micro_batches(
-        model.scores, batch, micro_tokens, packed=model.paths.packed
+    found: list[float] = map_micro_batches(
+        model.scores, batch, micro_tokens, packed=model.backend.packed
     ).tolist()
     return found

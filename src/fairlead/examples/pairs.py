@@ -11,20 +11,20 @@ from fairlead.core.errors import DataError
 from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt
 from fairlead.encoding.batching import Batch, collate
-from fairlead.encoding.chat import Encoded, TooLong
-from fairlead.examples.groups import micro_groups
-from fairlead.forward.backend import Paths
+from fairlead.encoding.chat import Encoded, TooLong, num_trained_tokens
+from fairlead.forward.backend import Backend
+from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
 
 R = TypeVar("R", bound=Record)
 E = TypeVar("E")
 
 Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each with the prompt before it
-Answers = tuple[Encoded] | Pair  # what one row of a mix holds: one answer, or two to one prompt
+SingleOrPair = tuple[Encoded] | Pair  # what one row of a mix holds: one answer, or two to one prompt
 
 
 @dataclass(frozen=True)
-class Rows(Generic[R, E]):
+class EncodedSplit(Generic[R, E]):
     """Records and their encodings, side by side; no prompt stands on both sides of the split."""
 
     train: list[R]
@@ -36,7 +36,7 @@ class Rows(Generic[R, E]):
 
 def encode_and_split(
     records: Sequence[R], encode: Callable[[R], E], *, too_long: str, held_out: float, seed: int, source: str
-) -> Rows[R, E]:
+) -> EncodedSplit[R, E]:
     """Encode every record, then split by prompt; held_out = 0 holds nothing out.
 
     With too_long = "drop" records that do not fit are left out and counted; any other problem is a DataError that names the record's
@@ -59,7 +59,7 @@ def encode_and_split(
     if not kept:
         raise DataError(f"{source}: none of its {len(records)} records fits into the model's context.")
     train, apart = split_by_prompt(kept, held_out=held_out, seed=seed) if held_out else (kept, [])
-    return Rows(
+    return EncodedSplit(
         train,
         [encoded[id(r)] for r in train],
         apart,
@@ -84,7 +84,7 @@ def encode_prompts(
     return encoded
 
 
-def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
+def without_ties(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
     """The comparisons that are no ties; a file of nothing but ties is a DataError."""
     found = [comparison for comparison in comparisons if comparison.tie is None]
     if not found:
@@ -94,15 +94,15 @@ def decided(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
     return found
 
 
-def micro_answers(paths: Paths, items: Sequence[Answers], micro_tokens: int) -> list[list[int]]:
+def micro_answers(backend: Backend, items: Sequence[SingleOrPair], micro_tokens: int) -> list[list[int]]:
     """Groups of items that fit a micro-batch; where rows are padded, single answers and pairs go apart, because a pair is two rows."""
     single = [i for i, item in enumerate(items) if len(item) == 1]
     double = [i for i, item in enumerate(items) if len(item) == 2]
-    groups = [single + double] if paths.packed else [group for group in (single, double) if group]
+    groups = [single + double] if backend.packed else [group for group in (single, double) if group]
     found: list[list[int]] = []
     for group in groups:
         found += [
-            [group[k] for k in part] for part in micro_groups(paths, [items[i] for i in group], micro_tokens)
+            [group[k] for k in part] for part in backend.micro_groups([items[i] for i in group], micro_tokens)
         ]
     return found
 
@@ -121,7 +121,7 @@ def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) 
     return chosen, rejected
 
 
-def weights_of(comparisons: Sequence[Comparison], source: str) -> Tensor:
+def pair_weights(comparisons: Sequence[Comparison], source: str) -> Tensor:
     """The rows' own weights, scaled to a mean of 1, so that only their ratios count.  [pairs]"""
     given = torch.tensor([comparison.weight for comparison in comparisons], dtype=torch.float64)
     if not given.sum() > 0:
@@ -132,12 +132,34 @@ def weights_of(comparisons: Sequence[Comparison], source: str) -> Tensor:
 
 
 def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:
-    """One batch of 2 x pairs rows: all chosen answers, then all rejected ones; `halves` takes the results apart."""
+    """One batch of 2 x pairs rows: all chosen answers, then all rejected ones; `chosen_and_rejected` takes the results apart."""
     rows = [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
     return collate(rows, pad_id=pad_id, device=device)
 
 
-def halves(values: Tensor) -> tuple[Tensor, Tensor]:
+def chosen_and_rejected(values: Tensor) -> tuple[Tensor, Tensor]:
     """[2 x pairs] -> chosen [pairs], rejected [pairs]"""
     chosen, rejected = values.chunk(2)
     return chosen, rejected
+
+
+def answer_logps(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
+    """Log-probability of each answer, summed over its tokens, from one forward pass.  [rows]"""
+    batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
+    return policy.token_logps(batch).sum(dim=1)  # token log-probabilities are zero off the response
+
+
+def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
+    """Log-probabilities of both answers, summed over their tokens, from one forward pass.  [pairs] each"""
+    batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
+    return PairLogps(*chosen_and_rejected(policy.token_logps(batch).sum(dim=1)))
+
+
+def pair_token_counts(policy: Policy, pairs: Sequence[Pair]) -> PairTokens:
+    """How many tokens of both answers have a log-probability.  [pairs] each"""
+    counts = torch.tensor(
+        [[num_trained_tokens([answer]) for answer in pair] for pair in pairs],
+        dtype=torch.float32,
+        device=policy.device,
+    )
+    return PairTokens(*counts.unbind(dim=1))

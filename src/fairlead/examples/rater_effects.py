@@ -25,7 +25,7 @@ SENSITIVITY_SPREAD = 0.5  # of the prior on log s
 USUAL_TIES = math.log(0.5)  # a pair of equal scores is called a tie in one case of five, to begin with
 
 
-class Raters(nn.Module):
+class RaterEffects(nn.Module):
     """`names`: each rater once, or none where people are taken to be alike.  `ties`: whether ties are learned from."""
 
     def __init__(self, names: Sequence[str], *, ties: bool) -> None:
@@ -48,7 +48,7 @@ class Raters(nn.Module):
         """e_k.  [raters]"""
         return self.error_logit.sigmoid()
 
-    def of(self, names: Sequence[str | None], *, flip_rate: float) -> tuple[Tensor, Tensor]:
+    def for_labels(self, names: Sequence[str | None], *, flip_rate: float) -> tuple[Tensor, Tensor]:
         """Sensitivity and error rate behind each label; 1 and `flip_rate` where people are taken to be alike.  [B], [B]
 
         Among raters whom the others know, a label without a name has 1 and the usual error rate.
@@ -63,7 +63,7 @@ class Raters(nn.Module):
             index
         ]
 
-    def surprise(self) -> Tensor:
+    def negative_log_prior(self) -> Tensor:
         """Minus the log of the priors, up to a constant: counts once for all labels together.  []"""
         errors = (self.error_logit - _logit(USUAL_ERROR)) / ERROR_SPREAD
         return (errors.square().sum() + (self.log_sensitivity / SENSITIVITY_SPREAD).square().sum()) / 2

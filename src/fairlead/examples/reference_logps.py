@@ -12,44 +12,19 @@ from torch import Tensor
 
 from fairlead.core import digest
 from fairlead.core.precision import Precision
-from fairlead.encoding.batching import collate
-from fairlead.encoding.chat import Encoded, num_trained
-from fairlead.examples.groups import micro_groups
-from fairlead.examples.pairs import Answers, Pair, collate_pairs, halves, micro_answers
-from fairlead.losses.preference import PairLogps, PairTokens
+from fairlead.examples.pairs import Pair, SingleOrPair, answer_logps, micro_answers, pair_logps
+from fairlead.losses.preference import PairLogps
 from fairlead.model.policy import Policy
 from fairlead.store.run import Run
 from fairlead.train.tensor_cache import cached
 
 
-def answer_logps(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
-    """Log-probability of each answer, summed over its tokens, from one forward pass.  [rows]"""
-    batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
-    return policy.token_logps(batch).sum(dim=1)  # token log-probabilities are zero off the response
-
-
-def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
-    """Log-probabilities of both answers, summed over their tokens, from one forward pass.  [pairs] each"""
-    batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
-    return PairLogps(*halves(policy.token_logps(batch).sum(dim=1)))
-
-
-def trained_tokens(policy: Policy, pairs: Sequence[Pair]) -> PairTokens:
-    """How many tokens of both answers have a log-probability.  [pairs] each"""
-    counts = torch.tensor(
-        [[num_trained([answer]) for answer in pair] for pair in pairs],
-        dtype=torch.float32,
-        device=policy.device,
-    )
-    return PairTokens(*counts.unbind(dim=1))
-
-
 @torch.no_grad()
-def all_answer_logps(policy: Policy, items: Sequence[Answers], micro_tokens: int) -> Tensor:
+def all_answer_logps(policy: Policy, items: Sequence[SingleOrPair], micro_tokens: int) -> Tensor:
     """`answer_logps` of all the answers of all items, one item after the other, over micro-batches.  [answers]"""
-    starts = starts_of(items)
+    starts = answer_offsets(items)
     found = torch.zeros(sum(len(item) for item in items), device=policy.device)
-    for index in micro_answers(policy.paths, items, micro_tokens):
+    for index in micro_answers(policy.backend, items, micro_tokens):
         at = [starts[i] + k for i in index for k in range(len(items[i]))]
         found[at] = answer_logps(policy, [row for i in index for row in items[i]])
     return found
@@ -59,13 +34,13 @@ def all_answer_logps(policy: Policy, items: Sequence[Answers], micro_tokens: int
 def all_pair_logps(policy: Policy, pairs: Sequence[Pair], micro_tokens: int) -> PairLogps:
     """`pair_logps` over micro-batches, without gradients.  [pairs] each"""
     found = PairLogps(*(torch.zeros(len(pairs), device=policy.device) for _ in range(2)))
-    for index in micro_groups(policy.paths, pairs, micro_tokens):
+    for index in policy.backend.micro_groups(pairs, micro_tokens):
         part = pair_logps(policy, [pairs[i] for i in index])
         found.chosen[index], found.rejected[index] = part
     return found
 
 
-def starts_of(items: Sequence[Answers]) -> list[int]:
+def answer_offsets(items: Sequence[SingleOrPair]) -> list[int]:
     """Where each item's first answer stands when the answers of all are in one list."""
     starts = [0]
     for item in items:
@@ -76,7 +51,7 @@ def starts_of(items: Sequence[Answers]) -> list[int]:
 def reference_answer_logps(
     run: Run,
     policy: Policy,
-    items: Sequence[Answers],
+    items: Sequence[SingleOrPair],
     micro_tokens: int,
     *,
     precision: Precision,

@@ -14,7 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from fairlead.forward import flex_attention, matmul_attention
-from fairlead.forward.matmul_attention import Group, Stretches
+from fairlead.forward.matmul_attention import Group, SpanMask
 
 NAME = "fairlead"
 UNSUPPORTED = (
@@ -25,19 +25,19 @@ UNSUPPORTED = (
 )  # what some models pass besides; left to transformers
 
 
-def use(network: PreTrainedModel) -> None:
+def install(network: PreTrainedModel) -> None:
     """In place of PyTorch's fused attention only."""
     if network.config._attn_implementation == "sdpa":
         network.config._attn_implementation = NAME
 
 
-def leave(network: PreTrainedModel) -> None:
+def uninstall(network: PreTrainedModel) -> None:
     """Back to PyTorch's own."""
-    if in_use(network):
+    if is_installed(network):
         network.config._attn_implementation = "sdpa"
 
 
-def in_use(network: PreTrainedModel) -> bool:
+def is_installed(network: PreTrainedModel) -> bool:
     return bool(network.config._attn_implementation == NAME)
 
 
@@ -59,12 +59,12 @@ def attend(
     passed = [name for name in UNSUPPORTED if options.get(name) is not None] + ["dropout"] * bool(
         options.get("dropout")
     )
-    if isinstance(attention_mask, BlockMask | Stretches) and passed:
+    if isinstance(attention_mask, BlockMask | SpanMask) and passed:
         raise NotImplementedError(f"attention in packed rows knows nothing of {', '.join(passed)}")
     with torch.autocast(device, enabled=False):
         if isinstance(attention_mask, BlockMask):
             return flex_attention.attend(query, key, value, attention_mask, scale=scale), None
-        if isinstance(attention_mask, Stretches):
+        if isinstance(attention_mask, SpanMask):
             return _products(query, key, value, attention_mask.groups, scale), None
         if (
             device == "cpu"
@@ -73,10 +73,10 @@ def attend(
             and _is_causal(module, query, key, options)
         ):
             return _products(
-                query, key, value, matmul_attention.of_rows(len(query), query.shape[2]), scale
+                query, key, value, matmul_attention.equal_length_groups(len(query), query.shape[2]), scale
             ), None
         if device == "cpu" and query.shape[2] == 1 and not passed and not torch.is_grad_enabled():
-            return matmul_attention.next_place(query, key, value, attention_mask, scale=scale), None
+            return matmul_attention.decode_step(query, key, value, attention_mask, scale=scale), None
         result, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )

@@ -14,37 +14,43 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fairlead.forward import attention
 from fairlead.forward.layout import Layout
-from fairlead.forward.matmul_attention import Stretches
+from fairlead.forward.matmul_attention import SpanMask
 from fairlead.ops.logprobs import Head, head_logits
 
 
-def plain_network(network: PreTrainedModel) -> PreTrainedModel:
+def base_network(network: PreTrainedModel) -> PreTrainedModel:
     """The transformers model itself, with the adapter's layers inside where there are any."""
     return network.get_base_model() if isinstance(network, PeftModel) else network
 
 
 def hidden_states(
-    network: PreTrainedModel, layout: Layout, *, checkpointing: bool = False, noise: Tensor | None = None
+    network: PreTrainedModel,
+    layout: Layout,
+    *,
+    gradient_checkpointing: bool = False,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]
 
     With `checkpointing` only what goes into each layer is kept for the backward pass, and the rest is computed again there.
     `noise` is added to the embeddings.  [R, C, H]
     """
-    arguments = words(network, layout.tokens, noise)
+    arguments = input_arguments(network, layout.tokens, noise)
     if layout.positions is not None:
         arguments["position_ids"] = layout.positions
-    trunk = plain_network(network).base_model
-    with _checkpointing(trunk, checkpointing and torch.is_grad_enabled()):
-        hidden: Tensor = trunk(attention_mask=as_read(network, layout.mask), use_cache=False, **arguments)[0]
+    trunk = base_network(network).base_model
+    with _checkpointing(trunk, gradient_checkpointing and torch.is_grad_enabled()):
+        hidden: Tensor = trunk(
+            attention_mask=convert_mask(network, layout.mask), use_cache=False, **arguments
+        )[0]
     return hidden.flatten(0, 1)
 
 
-def words(network: PreTrainedModel, tokens: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
+def input_arguments(network: PreTrainedModel, tokens: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
     """What the network reads: the tokens, or their embeddings with noise on them."""
     if noise is None:
         return {"input_ids": tokens}
-    embedded: Tensor = plain_network(network).get_input_embeddings()(tokens)
+    embedded: Tensor = base_network(network).get_input_embeddings()(tokens)
     return {"inputs_embeds": embedded + noise.to(embedded.dtype)}
 
 
@@ -65,28 +71,28 @@ def _checkpointing(trunk: nn.Module, on: bool) -> Iterator[None]:
             layer.gradient_checkpointing = layer.training = False
 
 
-def hidden_at(network: PreTrainedModel, tokens: Tensor, cache: Cache, rows: Tensor, places: Tensor) -> Tensor:
+def prefill(network: PreTrainedModel, tokens: Tensor, cache: Cache, rows: Tensor, places: Tensor) -> Tensor:
     """Read rows that are padded on the right into the cache; the hidden states at N of their places.  [P, L], [N], [N] -> [N, H]"""
-    hidden: Tensor = plain_network(network).base_model(
+    hidden: Tensor = base_network(network).base_model(
         input_ids=tokens, past_key_values=cache, use_cache=True
     )[0]
     return hidden[rows, places]
 
 
-def logits_of(network: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """[N, H] -> [N, V], for a network that `head_of` can describe"""
-    head = head_of(network)
+def output_logits(network: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """[N, H] -> [N, V], for a network that `output_head` can describe"""
+    head = output_head(network)
     assert head is not None
     return head_logits(hidden, head)
 
 
 def num_layers(network: PreTrainedModel) -> int:
-    return int(plain_network(network).config.num_hidden_layers)
+    return int(base_network(network).config.num_hidden_layers)
 
 
-def head_of(network: PreTrainedModel) -> Head | None:
+def output_head(network: PreTrainedModel) -> Head | None:
     """What turns hidden states into logits; None where it is more than one linear map, a scale and a soft cap."""
-    plain = plain_network(network)
+    plain = base_network(network)
     linear = plain.get_output_embeddings()
     if type(linear) is not nn.Linear:
         return None
@@ -97,12 +103,12 @@ def head_of(network: PreTrainedModel) -> Head | None:
     return Head(linear.weight, linear.bias, scale, softcap)
 
 
-def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
+def supports_tree_mask(network: PreTrainedModel, width: int) -> bool:
     """Whether a mask and positions say all that this model's attention needs to know, for rows of `width` tokens.
 
     Not so where a window slides over the row's own order, or where a layer has no attention at all.
     """
-    config = plain_network(network).config
+    config = base_network(network).config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if not kinds <= {"full_attention", "sliding_attention"}:
         return False
@@ -110,17 +116,17 @@ def takes_tree_masks(network: PreTrainedModel, width: int) -> bool:
     return not (isinstance(window, int) and width > window)
 
 
-def takes_packing(network: PreTrainedModel, device: torch.device) -> bool:
+def supports_packing(network: PreTrainedModel, device: torch.device) -> bool:
     """Whether this model's attention can be told by stretches of places or, on a GPU, by blocks."""
-    plain = plain_network(network)
+    plain = base_network(network)
     if device.type == "cuda" and not plain._supports_flex_attn:
         return False
-    return device.type in ("cpu", "cuda") and attention.in_use(plain) and takes_tree_masks(plain, 1)
+    return device.type in ("cpu", "cuda") and attention.is_installed(plain) and supports_tree_mask(plain, 1)
 
 
-def as_read(network: PreTrainedModel, mask: Tensor | BlockMask | None) -> Tensor | BlockMask | None:
+def convert_mask(network: PreTrainedModel, mask: Tensor | BlockMask | None) -> Tensor | BlockMask | None:
     """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
-    if isinstance(mask, BlockMask | Stretches):
+    if isinstance(mask, BlockMask | SpanMask):
         return mask
     if mask is not None and mask.dim() == 2:
         return mask.long()

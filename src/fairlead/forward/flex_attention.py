@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from fairlead.forward.span import Stretch
+from fairlead.forward.span import Span
 
 BLOCK = 128  # places on a block's side, as the kernels have it
 # Kernels are made anew for each number type, with and without gradients, for each shape of heads, and once more when lengths vary.
@@ -21,7 +21,7 @@ BLOCK = 128  # places on a block's side, as the kernels have it
 MOST_KERNELS = 64
 
 
-def block_mask(own: Tensor, prompt: Tensor, stretches: Sequence[Stretch]) -> BlockMask:
+def block_mask(own: Tensor, prompt: Tensor, stretches: Sequence[Span]) -> BlockMask:
     """Which places may look where: at their own segment and at their prompt's, not at what comes after.  [C], [C]
 
     own     the number of each place's segment, a prompt or an answer

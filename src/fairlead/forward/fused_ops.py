@@ -20,7 +20,7 @@ class Fused(nn.Module):
     """Marks the classes made here; the module's own class is the base after this one."""
 
 
-def use(network: nn.Module) -> None:
+def install(network: nn.Module) -> None:
     """On a CPU, where every pass over memory is felt."""
     if next(network.parameters()).device.type != "cpu":
         return
@@ -39,7 +39,7 @@ def use(network: nn.Module) -> None:
             _use_where_equal(module, _gated, width)
 
 
-def leave(network: nn.Module) -> None:
+def uninstall(network: nn.Module) -> None:
     """Back to the modules' own ways."""
     for module in network.modules():
         if isinstance(module, Fused):

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from fairlead.encoding.batching import Batch, moved, shared_prompts
+from fairlead.encoding.batching import Batch, group_by_prompt, to_device
 from fairlead.forward import flex_attention, matmul_attention
-from fairlead.forward.span import Stretch
+from fairlead.forward.span import Span
 
 ABSENT = -1  # segment of padding
 ROUND = (
@@ -58,13 +58,13 @@ def padded(batch: Batch) -> Layout:
 
 def tree(batch: Batch, *, pad_id: int) -> Layout:
     """Rows whose prompts are equal share them.  Where that would save too few tokens, this is the plain layout."""
-    groups = shared_prompts(batch)
-    if saved_share(batch, groups) < SHARE_FROM:
+    groups = group_by_prompt(batch)
+    if saved_frac(batch, groups) < SHARE_FROM:
         return plain(batch)
     width = max(tree_sizes(batch, groups))
     places = _place(batch, groups, [r * width for r in range(len(groups))], len(groups) * width, pad_id)
     shape, device = (len(groups), width), batch.tokens.device
-    tokens, positions, own, prompt, at = (moved(tensor, device) for tensor in places[:5])
+    tokens, positions, own, prompt, at = (to_device(tensor, device) for tensor in places[:5])
     mask = dense_mask(own.view(shape), prompt.view(shape))
     return Layout(tokens.view(shape), positions.view(shape), mask, at)
 
@@ -74,19 +74,19 @@ def packed(batch: Batch, *, pad_id: int, blocks: bool, share: bool = True) -> La
 
     Without `share` every row keeps a prompt of its own.
     """
-    groups = shared_prompts(batch)
+    groups = group_by_prompt(batch)
     if not share:
         groups = [(start, [i]) for start, rows in groups for i in rows]
     sizes = tree_sizes(batch, groups)
     width = -(-sum(sizes) // ROUND) * ROUND
     starts = [sum(sizes[:g]) for g in range(len(sizes))]
     *places, stretches = _place(batch, groups, starts, width, pad_id)
-    tokens, positions, own, prompt, at = (moved(tensor, batch.tokens.device) for tensor in places)
-    stretches += [Stretch(sum(sizes), width)] if sum(sizes) < width else []
+    tokens, positions, own, prompt, at = (to_device(tensor, batch.tokens.device) for tensor in places)
+    stretches += [Span(sum(sizes), width)] if sum(sizes) < width else []
     mask = (
         flex_attention.block_mask(own, prompt, stretches)
         if blocks
-        else matmul_attention.as_mask(stretches, width)
+        else matmul_attention.span_mask(stretches, width)
     )
     return Layout(tokens[None], positions[None], mask, at)
 
@@ -97,14 +97,14 @@ def dense_mask(own: Tensor, prompt: Tensor) -> Tensor:
     return ((key == own[:, :, None]) | (key == prompt[:, :, None])).tril()[:, None]
 
 
-def laid_out(values: Tensor, batch: Batch, layout: Layout) -> Tensor:
+def to_layout(values: Tensor, batch: Batch, layout: Layout) -> Tensor:
     """Values of the batch's tokens at their places in the layout, zero elsewhere.  [B, T, H] -> [R, C, H]"""
     placed = values.new_zeros(layout.tokens.numel(), values.shape[-1])
     placed[layout.at[batch.token_mask]] = values[batch.token_mask]
     return placed.view(*layout.tokens.shape, -1)
 
 
-def saved_share(batch: Batch, groups: list[tuple[int, list[int]]]) -> float:
+def saved_frac(batch: Batch, groups: list[tuple[int, list[int]]]) -> float:
     """The share of the batch's tokens that a tree layout of these groups does not compute again."""
     return sum(start * (len(rows) - 1) for start, rows in groups) / int(batch.on_cpu.lengths.sum())
 
@@ -117,7 +117,7 @@ def tree_sizes(batch: Batch, groups: list[tuple[int, list[int]]]) -> list[int]:
 
 def _place(
     batch: Batch, groups: list[tuple[int, list[int]]], places: list[int], total: int, pad_id: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, list[Stretch]]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, list[Span]]:
     """Each group from its place on: the prompt, then the answers.  tokens, positions, own, prompt [total], at [B, T]; all on the CPU
 
     `own` and `prompt` number the segments as `flex.block_mask` wants them.
@@ -128,7 +128,7 @@ def _place(
     positions = torch.zeros(total, dtype=torch.int64)
     own, prompt = (torch.full((total,), ABSENT, dtype=torch.int32) for _ in range(2))
     at = torch.zeros_like(batch.tokens)
-    stretches: list[Stretch] = []
+    stretches: list[Span] = []
     segment = 0
     for (start, rows), first in zip(groups, places, strict=True):
         end, shared = first + start, segment
@@ -144,9 +144,9 @@ def _place(
             positions[begin:stop] = torch.arange(start, lengths[i])
             own[begin:stop], prompt[begin:stop] = segment, shared
             if answer == 0:  # one text with its prompt
-                stretches.append(Stretch(first, stop))
+                stretches.append(Span(first, stop))
             elif stop > begin:
-                stretches.append(Stretch(begin, stop, ((first, end),)))
+                stretches.append(Span(begin, stop, ((first, end),)))
             at[i, start : lengths[i]] = torch.arange(begin, stop)
             begin = stop
         segment += 1

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fairlead.forward.span import Stretch
+from fairlead.forward.span import Span
 
 ROUND = 32  # places; also what the processor's softmax is fast at
 LONGEST = 320  # places of one stretch: a longer one is cut, so that its first part does not look at what comes after
@@ -43,18 +43,18 @@ class Group(NamedTuple):
         return self.shape[0] != self.shape[1]
 
 
-class Stretches(Tensor):
+class SpanMask(Tensor):
     """Groups in the form of a mask: transformers hands a mask of four dimensions on to the attention as it is."""
 
     groups: list[Group]
 
 
-def as_mask(stretches: Sequence[Stretch], places: int) -> Stretches:
+def span_mask(stretches: Sequence[Span], places: int) -> SpanMask:
     """What the stretches say, in groups.  Every one of the places stands in one stretch."""
     mask = torch.full((1, 1, 1, 1), torch.nan).as_subclass(
-        Stretches
+        SpanMask
     )  # an attention that takes it for numbers must not go unseen
-    mask.groups = groups_of(stretches, places)
+    mask.groups = group_spans(stretches, places)
     return mask
 
 
@@ -64,7 +64,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, groups: Sequence[Group], *
     return result
 
 
-def next_place(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float) -> Tensor:
+def decode_step(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float) -> Tensor:
     """One new place in each of B rows, without gradients.  [B, H, 1, D], [B, K, S, D] twice, [B, 1, 1, S] bool -> [B, 1, H, D]"""
     (rows, heads, _, width), (_, key_heads, places, _) = query.shape, key.shape
     q = query.reshape(rows * key_heads, heads // key_heads, width)
@@ -75,8 +75,8 @@ def next_place(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *
     return torch.bmm(scores.softmax(dim=-1), v).view(rows, 1, heads, -1)
 
 
-def groups_of(stretches: Sequence[Stretch], places: int) -> list[Group]:
-    """Stretches of like size together, as far as that wastes little; long ones are cut first."""
+def group_spans(stretches: Sequence[Span], places: int) -> list[Group]:
+    """SpanMask of like size together, as far as that wastes little; long ones are cut first."""
     parts = [part for stretch in stretches for part in _cut(stretch)]
     parts.sort(key=lambda part: (bool(part.seen), *_size(part)), reverse=True)
     found = []
@@ -88,23 +88,23 @@ def groups_of(stretches: Sequence[Stretch], places: int) -> list[Group]:
 
 
 @lru_cache(maxsize=16)
-def of_rows(rows: int, length: int) -> list[Group]:
+def equal_length_groups(rows: int, length: int) -> list[Group]:
     """The groups of so many texts of one length, one after the other."""
-    return groups_of([Stretch(i * length, (i + 1) * length) for i in range(rows)], rows * length)
+    return group_spans([Span(i * length, (i + 1) * length) for i in range(rows)], rows * length)
 
 
-def _cut(stretch: Stretch) -> list[Stretch]:
+def _cut(stretch: Span) -> list[Span]:
     """Equal parts that are not too long; each sees the parts before it."""
     start, end, seen = stretch
     parts = -(-(end - start) // LONGEST)
     step = _rounded(-(-(end - start) // parts))
     return [
-        Stretch(i, min(end, i + step), seen + (((start, i),) if i > start else ()))
+        Span(i, min(end, i + step), seen + (((start, i),) if i > start else ()))
         for i in range(start, end, step)
     ]
 
 
-def _size(stretch: Stretch) -> tuple[int, int]:
+def _size(stretch: Span) -> tuple[int, int]:
     """Places of its own, and seen, both rounded up."""
     return _rounded(stretch.end - stretch.start), _rounded(sum(end - start for start, end in stretch.seen))
 
@@ -117,7 +117,7 @@ def _powers() -> list[int]:
     return [2**n for n in range(MOST.bit_length() - 1, -1, -1)]
 
 
-def _fit(stretches: Sequence[Stretch]) -> bool:
+def _fit(stretches: Sequence[Span]) -> bool:
     sizes = [_size(stretch) for stretch in stretches]
     own, seen = max(own for own, _ in sizes), max(seen for _, seen in sizes)
     if seen and not all(other for _, other in sizes):
@@ -125,7 +125,7 @@ def _fit(stretches: Sequence[Stretch]) -> bool:
     return len(sizes) * own * (own + seen) <= WASTE * sum(own * (own + seen) for own, seen in sizes)
 
 
-def _group(stretches: Sequence[Stretch], places: int) -> Group:
+def _group(stretches: Sequence[Span], places: int) -> Group:
     count = len(stretches)
     sizes = [_size(stretch) for stretch in stretches]
     length, width = max(own for own, _ in sizes), max(seen for _, seen in sizes)

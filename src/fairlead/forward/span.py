@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 
-class Stretch(NamedTuple):
+class Span(NamedTuple):
     """Places `start` to `end`: each may look at itself, at those before it in the stretch, and at every place of the ranges `seen`.
 
-    A prompt of places 0..3 with two answers, 3..5 and 5..9:  Stretch(0, 5) and Stretch(5, 9, ((0, 3),)).
+    A prompt of places 0..3 with two answers, 3..5 and 5..9:  Span(0, 5) and Span(5, 9, ((0, 3),)).
     """
 
     start: int

@@ -18,7 +18,7 @@ from fairlead.core.config import ModelRef, RolloutsRef
 from fairlead.data.answers import Answers, read_answers
 from fairlead.data.records import Message
 from fairlead.data.writing import write_records
-from fairlead.encoding.batching import collate, in_micro_batches
+from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.model.policy import load_policy
 from fairlead.ops import kl
 from fairlead.simulate import campaign, gold, world
@@ -181,7 +181,7 @@ def mean_kl(policy_reference: str, reference: str, answers: Sequence[Answers]) -
             policy.encode((*row.prompt, Message("assistant", row.texts[0])), num_context=len(row.prompt))
             for row in finished
         ]
-        logps = in_micro_batches(
+        logps = map_micro_batches(
             policy.token_logps, collate(encoded, pad_id=policy.pad_id, device=policy.device), 4096
         )
         sums.append(logps.sum(dim=1))

@@ -42,7 +42,7 @@ class Lora:
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
     """The network with a fresh adapter; only the adapter (and a classification head) is trainable."""
     if lora.base_bits == 4:
-        quantize.quantise(network, load.default_device())
+        quantize.quantize_linears(network, load.default_device())
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -64,13 +64,13 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
     return adapted  # type: ignore[return-value]
 
 
-def choose(network: PreTrainedModel, name: str) -> None:
+def activate(network: PreTrainedModel, name: str) -> None:
     """Run a network that carries several adapters with this one; of all of them, it alone is trainable."""
     if isinstance(network, PeftModel) and network.active_adapter != name:
         network.set_adapter(name)
 
 
-def add_beside(
+def add_adapter(
     network: PreTrainedModel, name: str, *, run_seed: int = 0, like: LoraConfig | None = None
 ) -> None:
     """One more adapter on the same frozen network, of the policy's kind or `like` another; what it is not told it draws anew."""
@@ -85,9 +85,9 @@ def add_beside(
         network.add_adapter(name, settings)
 
 
-def read_beside(network: PreTrainedModel, name: str, folder: Path, weights: dict[str, Tensor]) -> None:
+def load_adapter(network: PreTrainedModel, name: str, folder: Path, weights: dict[str, Tensor]) -> None:
     """One more adapter with these weights, of the kind that the folder tells; raises ModelError where they are not its weights."""
-    add_beside(network, name, like=LoraConfig.from_pretrained(str(folder)))
+    add_adapter(network, name, like=LoraConfig.from_pretrained(str(folder)))
     expected = get_peft_model_state_dict(network, adapter_name=name, save_embedding_layers=False)
     if {key: value.shape for key, value in expected.items()} != {
         key: value.shape for key, value in weights.items()
@@ -96,27 +96,29 @@ def read_beside(network: PreTrainedModel, name: str, folder: Path, weights: dict
     set_peft_model_state_dict(network, weights, adapter_name=name)
 
 
-def save(network: PeftModel, folder: Path, *, base: str, home: Path) -> None:
-    """The policy's adapter in PEFT's format.  A base that is a folder is named relative to `home`, where the adapter will stand."""
-    named = os.path.relpath(base, home) if Path(base).is_dir() else base
+def save(network: PeftModel, folder: Path, *, base: str, final_folder: Path) -> None:
+    """The policy's adapter in PEFT's format.  A base that is a folder is named relative to `final_folder`, where the adapter will stand."""
+    named = os.path.relpath(base, final_folder) if Path(base).is_dir() else base
     network.peft_config[POLICY].base_model_name_or_path = named
     # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
     network.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=[POLICY])
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
-    if quantize.is_quantised(network.get_base_model()):
+    if quantize.is_quantized(network.get_base_model()):
         quantize.write_record(folder)
 
 
-def merged(network: PeftModel) -> PreTrainedModel:
+def merge(network: PeftModel) -> PreTrainedModel:
     """The plain network in float32 with the adapter in its weights; the adapted one is used up."""
     for parameter in network.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.float()
-    if not quantize.is_quantised(network.get_base_model()):
+    if not quantize.is_quantized(network.get_base_model()):
         return network.merge_and_unload()  # type: ignore[no-any-return]
     layers: list[Any] = [module for module in network.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
-        plain = quantize.plain_linear(layer.get_base_layer())  # PEFT would round the sum to 4 bits again
+        plain = quantize.dequantized_linear(
+            layer.get_base_layer()
+        )  # PEFT would round the sum to 4 bits again
         plain.weight.data += layer.get_delta_weight(POLICY).detach()
         layer.base_layer = plain
     return network.unload()  # type: ignore[no-any-return]

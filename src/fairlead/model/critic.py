@@ -5,10 +5,10 @@ from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy
 from fairlead.model.reward_model import (
     ScalarModel,
-    critic_on_trunk,
     load_critic,
     new_reward_model,
-    shares_trunk,
+    open_shared_critic,
+    shares_base,
 )
 
 
@@ -17,8 +17,8 @@ def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, 
 
     Under LoRA it is one more adapter on the policy's own network, unless the reward model has another.
     """
-    if policy.has_adapter and (reward_model is None or shares_trunk(policy, reward_model)):
-        return critic_on_trunk(policy, reward_model, run_seed=run_seed)
+    if policy.has_adapter and (reward_model is None or shares_base(policy, reward_model)):
+        return open_shared_critic(policy, reward_model, run_seed=run_seed)
     if reward_model is None:
         critic = new_reward_model(policy.reference, run_seed=run_seed, lora=lora)
         critic.zero_head()

@@ -16,7 +16,7 @@ from fairlead.core.errors import ModelError
 SIZE = "reward_members"  # in config.json
 
 
-def members_of(reference: str) -> list[str]:
+def member_folders(reference: str) -> list[str]:
     """The folders of an ensemble, member 0 first; a plain reward model is its only one.  Raises ModelError where one is missing."""
     home = Path(reference)
     present = (
@@ -42,7 +42,7 @@ def members_of(reference: str) -> list[str]:
     return [reference, *(str(home / name) for name in wanted)]
 
 
-def join(home: Path, others: Sequence[Path]) -> None:
+def combine(home: Path, others: Sequence[Path]) -> None:
     """Make an ensemble of the reward model in `home` and of those in other folders, which are copied."""
     for number, other in enumerate(others, start=1):
         shutil.copytree(other, home / f"member-{number}")

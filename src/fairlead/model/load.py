@@ -51,15 +51,15 @@ def default_device() -> torch.device:
 
 def to_default_device(network: PreTrainedModel) -> None:
     nn.Module.to(network, default_device())
-    attention.use(decoder.plain_network(network))
-    fused_ops.use(network)
+    attention.install(decoder.base_network(network))
+    fused_ops.install(network)
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:
     """A causal language model in float32, ready for training; raises ModelError with what to do."""
     folder = Path(reference)
     if folder.is_dir() and (folder / "adapter_config.json").is_file():
-        return load_adapted(folder).merge_and_unload()  # type: ignore[no-any-return]
+        return load_with_adapter(folder).merge_and_unload()  # type: ignore[no-any-return]
     check_folder(reference)
     return from_pretrained(AutoModelForCausalLM, reference)
 
@@ -182,7 +182,7 @@ def adapter_base(folder: Path) -> str:
     return str(beside) if beside.is_dir() else base
 
 
-def load_adapted(folder: Path, *, rounded: bool = True) -> PeftModel:
+def load_with_adapter(folder: Path, *, rounded: bool = True) -> PeftModel:
     """An adapter on its base, not merged, in float32; raises ModelError with what to do.
 
     A base that had 4 bits while the adapter was trained has the values that these leave, unless it is not to be `rounded`.

@@ -13,7 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fairlead.data.records import Message
 from fairlead.encoding.batching import Batch
 from fairlead.encoding.chat import Encoded, control_tokens, encode_conversation, encode_prompt
-from fairlead.forward import backend, decoder, layout
+from fairlead.forward import decoder, layout
+from fairlead.forward.backend import default_backend
 from fairlead.model import adapters, load
 from fairlead.ops.logprobs import linear_logps, selected_logps
 
@@ -27,14 +28,14 @@ class Policy:
         self.reference = reference  # the folder or Hub name that it was read from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
         self.stop_ids = load.stop_token_ids(tokenizer, declared)
-        self.paths = backend.of(network)
+        self.backend = default_backend(network)
         self._frozen: PreTrainedModel | None = None
 
     @property
     def network(self) -> PreTrainedModel:
         """Ready to be run as the policy: with its own adapter on, where critic and reward model have theirs on the same network."""
-        adapters.choose(self._network, adapters.POLICY)
-        self.paths.settle(self._network)
+        adapters.activate(self._network, adapters.POLICY)
+        self.backend.apply_modules(self._network)
         return self._network
 
     @property
@@ -88,8 +89,8 @@ class Policy:
 
     def logits(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
         """[B, T, V]"""
-        with self.paths.autocast(self.device):
-            words = decoder.words(self.network, batch.tokens, noise)
+        with self.backend.autocast(self.device):
+            words = decoder.input_arguments(self.network, batch.tokens, noise)
             output = self.network(**words, attention_mask=batch.token_mask.long(), use_cache=False)
         logits: Tensor = output.logits
         return logits
@@ -99,16 +100,16 @@ class Policy:
 
         `noise` is added to the embeddings, [B, T, H]; rows with noise share no prompt, for each has its own.
         """
-        head = decoder.head_of(self.network) if self.paths.own_logits else None
+        head = decoder.output_head(self.network) if self.backend.chunked_logits else None
         if head is None:
             return selected_logps(self.logits(batch, noise), batch.tokens, batch.response_mask)
-        picked = batch.response_at
-        places = self.paths.layout(batch, self.network, pad_id=self.pad_id, share=noise is None)
+        picked = batch.response_index
+        places = self.backend.layout(batch, self.network, pad_id=self.pad_id, share=noise is None)
         if noise is not None:
-            noise = layout.laid_out(noise, batch, places)
-        with self.paths.autocast(self.device):
+            noise = layout.to_layout(noise, batch, places)
+        with self.backend.autocast(self.device):
             every = decoder.hidden_states(
-                self.network, places, checkpointing=self.paths.checkpointing, noise=noise
+                self.network, places, gradient_checkpointing=self.backend.gradient_checkpointing, noise=noise
             )
             hidden = every[places.before[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
@@ -133,13 +134,13 @@ class Policy:
         finally:
             self._network = trained
 
-    def save(self, folder: Path, *, home: Path | None = None) -> None:
+    def save(self, folder: Path, *, final_folder: Path | None = None) -> None:
         """A transformers folder, or a PEFT adapter that names its base.
 
-        `home` is where the folder will stand when it has its final name: a local base is named relative to it.
+        `final_folder` is where the folder will stand when it has its final name: a local base is named relative to it.
         """
         if isinstance(self.network, PeftModel):
-            adapters.save(self.network, folder, base=self.reference, home=home or folder)
+            adapters.save(self.network, folder, base=self.reference, final_folder=final_folder or folder)
         else:
             with load.quiet_transformers():
                 self.network.save_pretrained(folder)

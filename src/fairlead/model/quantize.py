@@ -29,7 +29,7 @@ PEFT_ASKS = "is_loaded_in_4bit"  # of a network, before it makes its layers
 RECORD = "quantised_base.json"  # beside an adapter: how its base was rounded while it was trained
 
 
-def library(knob: str) -> Any:
+def require_bitsandbytes(knob: str) -> Any:
     """bitsandbytes; raises ModelError with the command that installs it where `knob` asks for it in vain."""
     if _library is None:
         raise ModelError(
@@ -38,19 +38,19 @@ def library(knob: str) -> Any:
     return _library
 
 
-def quantise(network: PreTrainedModel, device: torch.device) -> None:
+def quantize_linears(network: PreTrainedModel, device: torch.device) -> None:
     """Keep the linear layers of the trunk in 4 bits, on the device; raises ModelError where there are none."""
-    library("base_bits = 4")
+    require_bitsandbytes("base_bits = 4")
     for parent, name, linear in _linears(network):
         setattr(parent, name, _four_bits(linear, device))
     setattr(network, PEFT_ASKS, True)
 
 
-def is_quantised(network: nn.Module) -> bool:
+def is_quantized(network: nn.Module) -> bool:
     return bool(getattr(network, PEFT_ASKS, False))
 
 
-def plain_linear(layer: Any) -> nn.Linear:
+def dequantized_linear(layer: Any) -> nn.Linear:
     """A layer in 4 bits as an ordinary one with the same values, in float32; an ordinary one as it is."""
     if type(layer) is nn.Linear:
         return layer
@@ -62,7 +62,7 @@ def plain_linear(layer: Any) -> nn.Linear:
 
 def round_weights(network: PreTrainedModel, device: torch.device) -> None:
     """Give the weights the values that 4 bits leave of them; they stay float32."""
-    functional = library("An adapter that was trained with base_bits = 4").functional
+    functional = require_bitsandbytes("An adapter that was trained with base_bits = 4").functional
     for _, _, linear in _linears(network):
         weight = linear.weight
         weight.data = _dequantised(*functional.quantize_4bit(weight.data.to(device), **NF4)).to(weight.device)
@@ -96,7 +96,7 @@ def _linears(network: PreTrainedModel) -> list[tuple[nn.Module, str, nn.Linear]]
 
 
 def _four_bits(linear: nn.Linear, device: torch.device) -> nn.Module:
-    modules = library("base_bits = 4").nn
+    modules = require_bitsandbytes("base_bits = 4").nn
     made: Any = modules.Linear4bit(
         linear.in_features, linear.out_features, bias=False, device="meta", quant_type="nf4"
     )
@@ -117,5 +117,5 @@ def _as_autocast(_: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
 
 
 def _dequantised(codes: Tensor, state: Any) -> Tensor:
-    values: Tensor = library("base_bits = 4").functional.dequantize_4bit(codes, state)
+    values: Tensor = require_bitsandbytes("base_bits = 4").functional.dequantize_4bit(codes, state)
     return values.float()

@@ -27,7 +27,8 @@ from fairlead.core.errors import ModelError
 from fairlead.data.records import Message
 from fairlead.encoding.batching import Batch
 from fairlead.encoding.chat import Encoded, encode_conversation, encode_steps
-from fairlead.forward import backend, decoder
+from fairlead.forward import decoder
+from fairlead.forward.backend import default_backend
 from fairlead.forward.layout import Layout
 from fairlead.model import adapters, load, quantize
 from fairlead.model.policy import Policy
@@ -74,8 +75,8 @@ class ScalarModel:
         self.reference = ""  # the model that its trunk was taken from
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
-        self.paths = backend.of(network)
-        config = decoder.plain_network(network).config
+        self.backend = default_backend(network)
+        config = decoder.base_network(network).config
         self.reward_mean = _scale(
             config, "reward_mean", 0.0
         )  # of held-out answers when it was trained; 0 where that was never measured
@@ -88,13 +89,13 @@ class ScalarModel:
     @property
     def network(self) -> PreTrainedModel:
         """With this model's own adapter on."""
-        adapters.choose(self._network, self.adapter)
-        self.paths.settle(self._network)
+        adapters.activate(self._network, self.adapter)
+        self.backend.apply_modules(self._network)
         return self._network
 
     @property
     def head(self) -> nn.Linear:
-        found = self._head or getattr(decoder.plain_network(self._network), HEAD)
+        found = self._head or getattr(decoder.base_network(self._network), HEAD)
         trained = getattr(
             found, "modules_to_save", {adapters.POLICY: found}
         )  # PEFT's copy of a head that is trained with an adapter
@@ -117,20 +118,20 @@ class ScalarModel:
     def set_scale(self, *, mean: float, std: float) -> None:
         """Remember the scale of the scores; stored with the model."""
         self.reward_mean, self.reward_std = mean, std
-        config = decoder.plain_network(self._network).config
+        config = decoder.base_network(self._network).config
         config.reward_mean, config.reward_std = mean, std
 
     def set_aspects(self, aspects: Aspects) -> None:
         """Remember what the heads are and how they make the total; stored with the model."""
         self.aspects = aspects
-        config = decoder.plain_network(self._network).config
+        config = decoder.base_network(self._network).config
         config.reward_aspects, config.reward_weights = list(aspects.names), list(aspects.weights)
         config.reward_aspect_means, config.reward_aspect_stds = list(aspects.means), list(aspects.stds)
 
     def set_steps(self, steps: Steps) -> None:
         """Make it a process reward model; stored with the model."""
         self.steps = steps
-        config = decoder.plain_network(self._network).config
+        config = decoder.base_network(self._network).config
         config.reward_steps, config.reward_step_separator, config.reward_step_pool = (
             True,
             steps.separator,
@@ -172,7 +173,7 @@ class ScalarModel:
     def step_scores(self, batch: Batch) -> Tensor:
         """The head where a step has been read, that is on the response of `encode_steps`; zero elsewhere.  [B, T]"""
         layout, values = self._values(batch)
-        picked = batch.response_at
+        picked = batch.response_index
         return torch.zeros(batch.tokens.shape, device=values.device).index_put(
             picked, self.total(values[layout.at[picked]])
         )
@@ -189,16 +190,18 @@ class ScalarModel:
     def state_values(self, batch: Batch) -> Tensor:
         """V before token t was chosen, that is the head at t - 1, on the response; zero elsewhere.  [B, T]"""
         layout, values = self._values(batch)
-        picked = batch.response_at
+        picked = batch.response_index
         return torch.zeros(batch.tokens.shape, device=values.device).index_put(
             picked, self.total(values[layout.before[picked]])
         )
 
     def _values(self, batch: Batch) -> tuple[Layout, Tensor]:
         """The heads on every place of a layout.  layout, [R * C, A] float32"""
-        layout = self.paths.layout(batch, self.network, pad_id=self.pad_id)
-        with self.paths.autocast(self.device):
-            hidden = decoder.hidden_states(self.network, layout, checkpointing=self.paths.checkpointing)
+        layout = self.backend.layout(batch, self.network, pad_id=self.pad_id)
+        with self.backend.autocast(self.device):
+            hidden = decoder.hidden_states(
+                self.network, layout, gradient_checkpointing=self.backend.gradient_checkpointing
+            )
         head = (
             self.head
         )  # in float32 whatever the trunk runs in: differences of scores are small beside the scores
@@ -211,15 +214,20 @@ class ScalarModel:
             for parameter in self.head.parameters():
                 parameter.zero_()
 
-    def save(self, folder: Path, *, home: Path | None = None) -> None:
+    def save(self, folder: Path, *, final_folder: Path | None = None) -> None:
         """A plain transformers folder, for which an adapter is merged into its trunk; the adapter is kept beside, in `ADAPTER`.
 
-        `home` is where the folder will stand when it has its final name: the adapter names a local base relative to it.
+        `final_folder` is where the folder will stand when it has its final name: the adapter names a local base relative to it.
         """
         network = self.network
         if isinstance(network, PeftModel):
-            adapters.save(network, folder / ADAPTER, base=self.reference, home=(home or folder) / ADAPTER)
-            network = adapters.merged(network)
+            adapters.save(
+                network,
+                folder / ADAPTER,
+                base=self.reference,
+                final_folder=(final_folder or folder) / ADAPTER,
+            )
+            network = adapters.merge(network)
         network.config.end_token_ids = sorted(
             self.stop_ids
         )  # a classifier has no generation settings to read them from
@@ -337,7 +345,7 @@ def load_critic(reference: str, *, lora: adapters.Lora | None = None) -> ScalarM
     return ScalarModel(network, critic.tokenizer, critic.stop_ids)
 
 
-def shares_trunk(policy: Policy, reference: str) -> bool:
+def shares_base(policy: Policy, reference: str) -> bool:
     """Whether a reward model was trained as an adapter on the very network that the policy's adapter stands on."""
     adapter = Path(reference) / ADAPTER
     if not policy.has_adapter or not (adapter / "adapter_config.json").is_file():
@@ -348,13 +356,13 @@ def shares_trunk(policy: Policy, reference: str) -> bool:
         if Path(base).is_dir()
         else base == policy.reference
     )
-    return same and quantize.has_record(adapter) == quantize.is_quantised(
-        decoder.plain_network(policy.network)
+    return same and quantize.has_record(adapter) == quantize.is_quantized(
+        decoder.base_network(policy.network)
     )
 
 
-def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel:
-    """A reward model as one more adapter on the policy's network, and its head.  Where `shares_trunk`; raises ModelError."""
+def load_shared_reward_model(policy: Policy, reference: str, *, name: str) -> ScalarModel:
+    """A reward model as one more adapter on the policy's network, and its head.  Where `shares_base`; raises ModelError."""
     folder = Path(reference)
     config = load.read_config(reference)
     _check_scale(config, reference)
@@ -367,7 +375,7 @@ def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel
         raise ModelError(
             f"{folder / ADAPTER}: holds no head like the one that its config.json tells of. Train the reward model again."
         )
-    adapters.read_beside(policy.network, name, folder / ADAPTER, weights)
+    adapters.load_adapter(policy.network, name, folder / ADAPTER, weights)
     model = _beside(policy, name, _total_head(head_weight[0], None, _aspects(config)))
     model.steps = _steps(config)
     model.reward_mean, model.reward_std = (
@@ -377,13 +385,13 @@ def reward_on_trunk(policy: Policy, reference: str, *, name: str) -> ScalarModel
     return model
 
 
-def critic_on_trunk(policy: Policy, reference: str | None, *, run_seed: int) -> ScalarModel:
+def open_shared_critic(policy: Policy, reference: str | None, *, run_seed: int) -> ScalarModel:
     """A critic as one more adapter on the policy's network: a copy of the reward model's, or a fresh one with a head of zeros."""
     if reference is not None:
-        model = reward_on_trunk(policy, reference, name="critic")
+        model = load_shared_reward_model(policy, reference, name="critic")
         assert model._head is not None
         return _beside(policy, "critic", _on_the_rewards_scale(model._head, model))
-    adapters.add_beside(policy.network, "critic", run_seed=run_seed)
+    adapters.add_adapter(policy.network, "critic", run_seed=run_seed)
     critic = _beside(policy, "critic", nn.Linear(policy.network.config.hidden_size, 1))
     critic.zero_head()
     return critic

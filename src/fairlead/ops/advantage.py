@@ -57,4 +57,8 @@ def batch_advantages(scores: Tensor) -> Tensor:
 
 
 # What an answer's score is compared with -> the advantages of [P, G] scores.
-OF_GROUPS = {"group": group_advantages, "leave-one-out": leave_one_out_advantages, "batch": batch_advantages}
+GROUP_ADVANTAGES = {
+    "group": group_advantages,
+    "leave-one-out": leave_one_out_advantages,
+    "batch": batch_advantages,
+}

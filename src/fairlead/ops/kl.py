@@ -18,9 +18,7 @@ def k3(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
     return torch.expm1(log_ratio) - log_ratio
 
 
-def adapted_coefficient(
-    coefficient: float, kl: float, *, target: float, episodes: int, horizon: int
-) -> float:
+def adapt_coefficient(coefficient: float, kl: float, *, target: float, episodes: int, horizon: int) -> float:
     """Ziegler's proportional controller, arXiv:1909.08593 section 2.2: beta *= 1 + clip(kl / target - 1, -0.2, 0.2) * episodes / horizon.
 
     kl is the mean over sequences, in nats; target > 0 in the same unit.

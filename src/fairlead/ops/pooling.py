@@ -58,6 +58,6 @@ def lagrangian(score: Tensor, bounded: Tensor, floors: Tensor, multipliers: Tens
     return (score + excess) / (1 + multipliers.sum())
 
 
-def raised_multiplier(multiplier: float, mean_score: float, *, floor: float, lr: float) -> float:
+def update_multiplier(multiplier: float, mean_score: float, *, floor: float, lr: float) -> float:
     """Dual ascent: up while the mean lies below the floor, down while it lies above, never below 0."""
     return max(0.0, multiplier + lr * (floor - mean_score))

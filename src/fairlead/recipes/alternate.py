@@ -21,13 +21,19 @@ from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_comparisons, read_demonstrations
 from fairlead.encoding import batching
-from fairlead.encoding.chat import Encoded, num_trained
-from fairlead.examples.groups import micro_groups
-from fairlead.examples.pairs import Pair, collate_pairs, decided, encode_and_split, encode_pair, weights_of
+from fairlead.encoding.chat import Encoded, num_trained_tokens
+from fairlead.examples.pairs import (
+    Pair,
+    collate_pairs,
+    encode_and_split,
+    encode_pair,
+    pair_logps,
+    pair_weights,
+    without_ties,
+)
 from fairlead.examples.reference_logps import (
     all_answer_logps,
     all_pair_logps,
-    pair_logps,
     reference_pair_logps,
 )
 from fairlead.losses import preference, sft
@@ -39,11 +45,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 
@@ -122,7 +128,7 @@ def main(config: Config, run: Run) -> Artifact:
         source=config.demonstrations,
     )
     compared = encode_and_split(
-        decided(read_comparisons(run.data_path("comparisons")), config.comparisons),
+        without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons),
         lambda c: encode_pair(policy, c, longest),
         too_long=config.too_long,
         held_out=config.held_out,
@@ -133,10 +139,15 @@ def main(config: Config, run: Run) -> Artifact:
     counts |= {"comparisons": len(compared.train), "held_out_comparisons": len(compared.held_out)}
     counts["dropped"] = shown.num_dropped + compared.num_dropped
     run.event("data", **counts)
-    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = collate_pairs(compared.train_rows[: batching.FEW], pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(
+    policy.backend.precision, policy.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
+    few = collate_pairs(
+        compared.train_rows[: batching.NUM_CHECK_ROWS], pad_id=policy.pad_id, device=policy.device
+    )
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    master_weights = MasterWeights(
         policy.trainable(), config.precision
     )  # before the reference is computed, so that it is what training starts from
     expected = memory.measure(
@@ -152,15 +163,15 @@ def main(config: Config, run: Run) -> Artifact:
     reference = reference_pair_logps(
         run, policy, every_pair, micro_tokens, precision=config.precision, base_bits=config.base_bits
     )
-    weights = weights_of(compared.train, config.comparisons).to(policy.device)
+    weights = pair_weights(compared.train, config.comparisons).to(policy.device)
 
     # 4. Optimiser
     optimizer = adamw(
-        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        master_weights.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
     )
-    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    state = checkpoint.State(master_weights.parameters, {"optimizer": optimizer})
     start = checkpoint.restore(run, state)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 5. Train: each kind has its own order of rows and goes through them at its own pace
     sft_steps = sft_turns(config.steps, config.sft_share)
@@ -186,7 +197,9 @@ def main(config: Config, run: Run) -> Artifact:
                     micro_tokens,
                 )
             lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+            grad_norm = update(
+                optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+            )
             metrics |= {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == config.steps:
                 nlls, losses, hits = measure(
@@ -217,9 +230,9 @@ def main(config: Config, run: Run) -> Artifact:
         "accuracy": interval.proportion(sum(hits), len(hits)).as_dict(),
         **counts,
     }
-    masters.give_back()
+    master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
+    return run.publish(lambda folder: policy.save(folder, final_folder=home), metrics=evidence)
 
 
 def sft_turns(steps: int, share: float) -> list[bool]:
@@ -232,10 +245,10 @@ def sft_turns(steps: int, share: float) -> list[bool]:
 
 def sft_step(policy: Policy, items: Sequence[Encoded], micro_tokens: int) -> tuple[dict[str, float], int]:
     """Gradients of the mean negative log-likelihood over the trained tokens of all items; what to log, and how many tokens were read."""
-    num_tokens = num_trained(items)
+    num_tokens = num_trained_tokens(items)
     total = torch.zeros((), dtype=torch.float64, device=policy.device)
     for index in batching.micro_batches(
-        [len(item) for item in items], micro_tokens, packed=policy.paths.packed
+        [len(item) for item in items], micro_tokens, packed=policy.backend.packed
     ):
         micro = batching.collate([items[i] for i in index], pad_id=policy.pad_id, device=policy.device)
         loss = sft.negative_log_likelihood(policy.token_logps(micro))  # [B, T]
@@ -254,7 +267,7 @@ def dpo_step(
 ) -> tuple[dict[str, float], int]:
     """Gradients of the mean loss over the pairs; what to log, and how many tokens were read.  reference, weights: [pairs]"""
     total, margins, hits = torch.zeros(3, dtype=torch.float64, device=policy.device)
-    for index in micro_groups(policy.paths, pairs, micro_tokens):
+    for index in policy.backend.micro_groups(pairs, micro_tokens):
         policy_logps = pair_logps(policy, [pairs[i] for i in index])
         reference_logps = PairLogps(*(logps[index] for logps in reference))
         loss = weights[index] * preference.dpo(policy_logps, reference_logps, beta=beta)  # [pairs]
@@ -283,7 +296,7 @@ def measure(
 ) -> tuple[list[float], list[float], list[float]]:
     """Of each held-out demonstration the loss per token; of each held-out pair the loss, and whether the chosen answer leads."""
     logps = all_answer_logps(policy, [(row,) for row in rows], micro_tokens).tolist()
-    nlls = [-logp / num_trained([row]) for logp, row in zip(logps, rows, strict=True)]
+    nlls = [-logp / num_trained_tokens([row]) for logp, row in zip(logps, rows, strict=True)]
     policy_logps = all_pair_logps(policy, pairs, micro_tokens)
     reference_logps = PairLogps(*(before[-len(pairs) :] for before in reference))
     losses = preference.dpo(policy_logps, reference_logps, beta=config.beta)

@@ -55,5 +55,6 @@ def main(config: Config, run: Run) -> Artifact:
     # 3. Save
     home = run.project.artifacts / KIND / config.name
     return run.publish(
-        lambda folder: one.save(folder, home=home), metrics={"parameters": one.network.num_parameters()}
+        lambda folder: one.save(folder, final_folder=home),
+        metrics={"parameters": one.network.num_parameters()},
     )

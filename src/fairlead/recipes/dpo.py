@@ -22,9 +22,17 @@ from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_comparisons
 from fairlead.encoding import batching
-from fairlead.examples.groups import micro_groups
-from fairlead.examples.pairs import Pair, collate_pairs, decided, encode_and_split, encode_pair, weights_of
-from fairlead.examples.reference_logps import all_pair_logps, pair_logps, reference_pair_logps, trained_tokens
+from fairlead.examples.pairs import (
+    Pair,
+    collate_pairs,
+    encode_and_split,
+    encode_pair,
+    pair_logps,
+    pair_token_counts,
+    pair_weights,
+    without_ties,
+)
+from fairlead.examples.reference_logps import all_pair_logps, reference_pair_logps
 from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.adapters import Lora
@@ -34,11 +42,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 Loss = Literal["dpo", "robust", "hinge", "ipo", "simpo", "orpo"]
@@ -132,7 +140,7 @@ def main(config: Config, run: Run) -> Artifact:
     comparisons = read_comparisons(run.data_path("comparisons"))
     longest = config.max_tokens or policy.context
     rows = encode_and_split(
-        decided(comparisons, config.comparisons),
+        without_ties(comparisons, config.comparisons),
         lambda c: encode_pair(policy, c, longest),
         too_long=config.too_long,
         held_out=config.held_out,
@@ -145,10 +153,15 @@ def main(config: Config, run: Run) -> Artifact:
         "ties": sum(c.tie is not None for c in comparisons),
     }
     run.event("data", **counts, dropped=rows.num_dropped)
-    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = collate_pairs(rows.train_rows[: batching.FEW], pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(
+    policy.backend.precision, policy.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
+    few = collate_pairs(
+        rows.train_rows[: batching.NUM_CHECK_ROWS], pad_id=policy.pad_id, device=policy.device
+    )
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    master_weights = MasterWeights(
         policy.trainable(), config.precision
     )  # before the reference is computed, so that it is what training starts from
     expected = memory.measure(
@@ -161,20 +174,20 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 3. What does not change: the reference's log-probabilities of every answer, where the loss has a reference; lengths and weights
     every_pair = rows.train_rows + rows.held_out_rows
-    tokens, reference = trained_tokens(policy, every_pair), None
+    tokens, reference = pair_token_counts(policy, every_pair), None
     if config.loss not in ("simpo", "orpo"):
         reference = reference_pair_logps(
             run, policy, every_pair, micro_tokens, precision=config.precision, base_bits=config.base_bits
         )
-    weights = weights_of(rows.train, config.comparisons).to(policy.device)
+    weights = pair_weights(rows.train, config.comparisons).to(policy.device)
 
     # 4. Optimiser
     optimizer = adamw(
-        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        master_weights.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
     )
-    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    state = checkpoint.State(master_weights.parameters, {"optimizer": optimizer})
     start = checkpoint.restore(run, state)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 5. Train
     num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
@@ -189,7 +202,7 @@ def main(config: Config, run: Run) -> Artifact:
             sums = dict.fromkeys(("loss", "accuracy", "margin", "chosen_logps", "rejected_logps"), nothing)
             if reference is not None:
                 sums |= dict.fromkeys(("chosen_logratio", "rejected_logratio"), nothing)
-            for index in micro_groups(policy.paths, items, micro_tokens):
+            for index in policy.backend.micro_groups(items, micro_tokens):
                 at = [order[step][i] for i in index]
                 policy_logps = pair_logps(policy, [items[i] for i in index])
                 reference_logps = (
@@ -216,7 +229,9 @@ def main(config: Config, run: Run) -> Artifact:
                             + (policy_logps.rejected - reference_logps.rejected).sum()
                         )
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+            grad_norm = update(
+                optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+            )
             metrics = {name: float(total) / len(items) for name, total in sums.items()} | {
                 "lr": lr,
                 "grad_norm": grad_norm,
@@ -245,9 +260,9 @@ def main(config: Config, run: Run) -> Artifact:
         **counts,
         "dropped": rows.num_dropped,
     }
-    masters.give_back()
+    master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
+    return run.publish(lambda folder: policy.save(folder, final_folder=home), metrics=evidence)
 
 
 def loss_and_margin(

@@ -42,11 +42,11 @@ from fairlead.store.run import Run
 from fairlead.train import checkpoint, diagnostics, guard, memory
 from fairlead.train.admission_gate import check_admission
 from fairlead.train.knobs import check_updates
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 
@@ -175,7 +175,10 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         else None
     )
     policy = load_policy(run.model_path("model"), lora=lora)
-    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
+    policy.backend.precision, policy.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
     engine = open_engine(policy)
 
     # 2. Prompts, rewards
@@ -190,12 +193,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
     sampling = Sampling(max_new_tokens=config.max_new_tokens)
     few = batching.collate(
-        [echo(tokens) for tokens in encoded_prompts[: batching.FEW]],
+        [echo(tokens) for tokens in encoded_prompts[: batching.NUM_CHECK_ROWS]],
         pad_id=policy.pad_id,
         device=policy.device,
     )
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(policy.trainable(), config.precision)
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    master_weights = MasterWeights(policy.trainable(), config.precision)
     if config.kl_coef:
         policy.keep_reference()
     every = (p for network in policy.networks() for p in network.parameters())
@@ -215,16 +218,16 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimiser, and the numbers that move: KL's price, constraints' multipliers, what the guard remembers
-    optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
-    state = checkpoint.State(masters.parameters, {"optimizer": optimizer}, {"kl_coef": config.kl_coef})
+    optimizer = adamw(master_weights.parameters, lr=config.lr, bits=config.optimizer_bits)
+    state = checkpoint.State(master_weights.parameters, {"optimizer": optimizer}, {"kl_coef": config.kl_coef})
     numbers = state.numbers
     start = checkpoint.restore(run, state)
     guard.tidy(run, start)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 4. Train
     rounds = config.limits.rounds(config.steps)
-    order = batching.step_rows(len(prompts), num_prompts, rounds, run_seed=config.seed, whole=True)
+    order = batching.step_rows(len(prompts), num_prompts, rounds, run_seed=config.seed, drop_last=True)
     # Then the policy that learns is the one that sampled.  A guard asks for its log-probabilities before it learns.
     once = config.epochs * config.minibatches == 1 and not config.limits.watching
     meter = Meter(run)
@@ -252,19 +255,19 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             batch = batching.collate(
                 [answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
             )
-            mask, packed = batch.response_mask, policy.paths.packed
+            mask, packed = batch.response_mask, policy.backend.packed
             old_logps = reference_logps = None
             with torch.no_grad():
                 if not once:
-                    old_logps = batching.in_micro_batches(
+                    old_logps = batching.map_micro_batches(
                         policy.token_logps, batch, micro_tokens, packed=packed
                     )
                 if config.kl_coef:
                     with policy.as_reference():
-                        reference_logps = batching.in_micro_batches(
+                        reference_logps = batching.map_micro_batches(
                             policy.token_logps, batch, micro_tokens, packed=packed
                         )
-            advantages = advantage.OF_GROUPS[config.baseline](grouped).flatten()  # [N]
+            advantages = advantage.GROUP_ADVANTAGES[config.baseline](grouped).flatten()  # [N]
             experience = Experience(batch, advantages.to(policy.device), old_logps, reference_logps)
 
             # c. Whether the guard lets these weights learn; or the run begins again from the best step
@@ -292,7 +295,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 rows = [group * config.group + i for group in part for i in range(config.group)]
                 learned, logps = backward(policy, experience, rows, config, micro_tokens, kl_coef=kl_coef)
                 learned["grad_norm"] = update(
-                    optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters
+                    optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
                 )
                 ratio = learned.pop("ratio")
                 if number == 0 and old_logps is not None:
@@ -300,7 +303,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 for name, value in learned.items():
                     totals[name] = totals.get(name, 0.0) + value / len(parts)
             if breach:
-                masters.write()
+                master_weights.copy_to_weights()
             sampled_logps = logps if old_logps is None else old_logps  # [N, T]
 
             # e. Book-keeping
@@ -340,11 +343,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 5. Save
     diagnostics.report(run)
     measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
-    masters.give_back()
+    master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
     kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
     return run.publish(
-        lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured}
+        lambda folder: policy.save(folder, final_folder=home),
+        metrics={k: measured[k] for k in kept if k in measured},
     )
 
 
@@ -366,7 +370,7 @@ def backward(
     nothing = torch.zeros((), dtype=torch.float64, device=policy.device)
     sums = dict.fromkeys(("policy_loss", "kl_loss", "ratio", "clip_frac", "approx_kl"), nothing)
     found = torch.zeros(batch.tokens.shape, device=policy.device)
-    for part in batching.micro_rows(batch, micro_tokens, packed=policy.paths.packed, rows=rows):
+    for part in batching.micro_rows(batch, micro_tokens, packed=policy.backend.packed, rows=rows):
         micro = batch.rows(part)
         mask, width = micro.response_mask, micro.tokens.shape[1]
         policy_logps = policy.token_logps(micro)  # [B, T]

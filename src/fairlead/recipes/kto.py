@@ -24,8 +24,8 @@ from fairlead.data.reading import read_binary
 from fairlead.data.records import Binary, prompt_text
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, TooLong
-from fairlead.examples.pairs import encode_and_split, encode_answer
-from fairlead.examples.reference_logps import all_answer_logps, answer_logps, reference_answer_logps
+from fairlead.examples.pairs import answer_logps, encode_and_split, encode_answer
+from fairlead.examples.reference_logps import all_answer_logps, reference_answer_logps
 from fairlead.losses import binary
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy
@@ -34,11 +34,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 POOL = 256  # mismatched answers that the reference point is estimated from, in turns
@@ -128,10 +128,15 @@ def main(config: Config, run: Run) -> Artifact:
     }
     run.event("data", **counts, dropped=rows.num_dropped)
     pool = mismatched(policy, rows.train, longest, config) if config.kl_rows else []
-    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = batching.collate(rows.train_rows[: batching.FEW], pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(
+    policy.backend.precision, policy.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
+    few = batching.collate(
+        rows.train_rows[: batching.NUM_CHECK_ROWS], pad_id=policy.pad_id, device=policy.device
+    )
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    master_weights = MasterWeights(
         policy.trainable(), config.precision
     )  # before the reference is computed, so that it is what training starts from
     expected = memory.measure(
@@ -154,13 +159,13 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 4. Optimiser; the reference point is a number of the checkpoint
     optimizer = adamw(
-        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        master_weights.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
     )
     state = checkpoint.State(
-        masters.parameters, {"optimizer": optimizer}, {"reference_point": 0.0}
+        master_weights.parameters, {"optimizer": optimizer}, {"reference_point": 0.0}
     )  # policy and reference are equal at first
     start = checkpoint.restore(run, state)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 5. Train
     num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
@@ -181,7 +186,7 @@ def main(config: Config, run: Run) -> Artifact:
                 4, dtype=torch.float64, device=policy.device
             )  # read once, after the step
             for index in batching.micro_batches(
-                [len(item) for item in items], micro_tokens, packed=policy.paths.packed
+                [len(item) for item in items], micro_tokens, packed=policy.backend.packed
             ):
                 at = [order[step][i] for i in index]
                 log_ratios = answer_logps(policy, [items[i] for i in index]) - reference[at]
@@ -193,7 +198,9 @@ def main(config: Config, run: Run) -> Artifact:
                     good_sum += log_ratios[good[at]].sum()
                     bad_sum += log_ratios[~good[at]].sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+            grad_norm = update(
+                optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+            )
             metrics = {
                 "loss": float(loss_sum) / len(items),
                 "accuracy": float(right) / len(items),
@@ -231,9 +238,9 @@ def main(config: Config, run: Run) -> Artifact:
         **counts,
         "dropped": rows.num_dropped,
     }
-    masters.give_back()
+    master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
+    return run.publish(lambda folder: policy.save(folder, final_folder=home), metrics=evidence)
 
 
 def losses_of(log_ratios: Tensor, good: Tensor, point: float, config: Config) -> Tensor:

@@ -51,11 +51,11 @@ from fairlead.store.run import Run
 from fairlead.train import checkpoint, diagnostics, guard, memory
 from fairlead.train.admission_gate import check_admission
 from fairlead.train.knobs import check_updates
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, clip_gradients, take_step
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 
@@ -224,16 +224,18 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     ptx_rows = (
         read_mix(policy, run.data_path("ptx", rows="demonstrations"), source=config.ptx) if config.ptx else []
     )
-    for paths in (policy.paths, critic.paths):
-        paths.precision, paths.checkpointing = config.precision, config.gradient_checkpointing
+    for backend in (policy.backend, critic.backend):
+        backend.precision, backend.gradient_checkpointing = config.precision, config.gradient_checkpointing
     few = batching.collate(
-        [echo(tokens) for tokens in encoded_prompts[: batching.FEW]],
+        [echo(tokens) for tokens in encoded_prompts[: batching.NUM_CHECK_ROWS]],
         pad_id=policy.pad_id,
         device=policy.device,
     )
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    check_paths(run, critic, lambda: critic.state_values(few), what="critic")
-    masters, critic_masters = (Masters(model.trainable(), config.precision) for model in (policy, critic))
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    verify_backend(run, critic, lambda: critic.state_values(few), what="critic")
+    master_weights, critic_master_weights = (
+        MasterWeights(model.trainable(), config.precision) for model in (policy, critic)
+    )
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
     micro_tokens = token_budget(run, policy, critic, few, config)
     judges = open_judges(
@@ -247,10 +249,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if config.probe else None
 
     # 3. Optimisers, and the numbers that move: KL's price, constraints' multipliers, what the guard remembers
-    optimizer = adamw(masters.parameters, lr=config.lr, bits=config.optimizer_bits)
-    critic_optimizer = adamw(critic_masters.parameters, lr=config.critic_lr, bits=config.optimizer_bits)
-    parameters: dict[str, Tensor] = {f"policy.{k}": p for k, p in masters.parameters.items()}
-    parameters |= {f"critic.{k}": p for k, p in critic_masters.parameters.items()}
+    optimizer = adamw(master_weights.parameters, lr=config.lr, bits=config.optimizer_bits)
+    critic_optimizer = adamw(
+        critic_master_weights.parameters, lr=config.critic_lr, bits=config.optimizer_bits
+    )
+    parameters: dict[str, Tensor] = {f"policy.{k}": p for k, p in master_weights.parameters.items()}
+    parameters |= {f"critic.{k}": p for k, p in critic_master_weights.parameters.items()}
     past = speculative.empty_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
     if past is not None:
         parameters["drafts"] = past
@@ -261,12 +265,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
     numbers, start = state.numbers, checkpoint.restore(run, state)
     guard.tidy(run, start)
-    for trained in (masters, critic_masters):
-        trained.write()
+    for trained in (master_weights, critic_master_weights):
+        trained.copy_to_weights()
 
     # 4. Train
     rounds = config.limits.rounds(config.steps)
-    order = batching.step_rows(len(prompts), config.batch, rounds, run_seed=config.seed, whole=True)
+    order = batching.step_rows(len(prompts), config.batch, rounds, run_seed=config.seed, drop_last=True)
     meter, breach = Meter(run), ""
     with progress("ppo", rounds, done=start, quiet=run.quiet) as bar:
         for step in range(start, rounds):
@@ -289,14 +293,14 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             )
             mask = batch.response_mask
             with torch.no_grad():
-                packed = policy.paths.packed
-                old_logps = batching.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
+                packed = policy.backend.packed
+                old_logps = batching.map_micro_batches(policy.token_logps, batch, micro_tokens, packed=packed)
                 with policy.as_reference():
-                    reference_logps = batching.in_micro_batches(
+                    reference_logps = batching.map_micro_batches(
                         policy.token_logps, batch, micro_tokens, packed=packed
                     )
-                old_values = batching.in_micro_batches(
-                    critic.state_values, batch, micro_tokens, packed=critic.paths.packed
+                old_values = batching.map_micro_batches(
+                    critic.state_values, batch, micro_tokens, packed=critic.backend.packed
                 )
 
             # c. Rewards per token: the price of KL everywhere, the score at the end; then advantages
@@ -371,22 +375,27 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                     learned["ptx_loss"] = ptx_backward(policy, chosen, config, micro_tokens)
                 if policy_learns:
                     learned["grad_norm"] = clip_gradients(
-                        optimizer, max_norm=config.max_norm, step=step + 1, masters=masters
+                        optimizer, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
                     )
                 clip_gradients(
-                    critic_optimizer, max_norm=config.max_norm, step=step + 1, masters=critic_masters
+                    critic_optimizer,
+                    max_norm=config.max_norm,
+                    step=step + 1,
+                    master_weights=critic_master_weights,
                 )
                 if policy_learns:  # now that both norms are known to be numbers
-                    take_step(optimizer, lr=config.lr * lr_scale, masters=masters)
-                take_step(critic_optimizer, lr=config.critic_lr * critic_scale, masters=critic_masters)
+                    take_step(optimizer, lr=config.lr * lr_scale, master_weights=master_weights)
+                take_step(
+                    critic_optimizer, lr=config.critic_lr * critic_scale, master_weights=critic_master_weights
+                )
                 if "ratio" in learned:
                     metrics.setdefault(
                         "ratio", learned.pop("ratio")
                     )  # of the first part, before any step: it should be 1
                 for name, value in learned.items():
                     totals[name] = totals.get(name, 0.0) + value / len(parts)
-            for trained in (masters, critic_masters) if breach else ():
-                trained.write()
+            for trained in (master_weights, critic_master_weights) if breach else ():
+                trained.copy_to_weights()
 
             # f. Books and controllers
             run.log(step + 1, **metrics, **totals)
@@ -396,7 +405,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 break
             breach = ""
             if config.kl_target and policy_learns:
-                numbers["kl_coef"] = kl.adapted_coefficient(
+                numbers["kl_coef"] = kl.adapt_coefficient(
                     numbers["kl_coef"],
                     sequence_kl,
                     target=config.kl_target,
@@ -412,11 +421,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 5. Save
     diagnostics.report(run)
     measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
-    masters.give_back()
+    master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
     kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
     return run.publish(
-        lambda folder: policy.save(folder, home=home), metrics={k: measured[k] for k in kept if k in measured}
+        lambda folder: policy.save(folder, final_folder=home),
+        metrics={k: measured[k] for k in kept if k in measured},
     )
 
 
@@ -464,7 +474,7 @@ def backward(
         ("policy_loss", "value_loss", "ratio", "clip_frac", "approx_kl") if policy_learns else ("value_loss",)
     )
     sums = dict.fromkeys(names, torch.zeros((), dtype=torch.float64, device=policy.device))
-    packed = policy.paths.packed and critic.paths.packed
+    packed = policy.backend.packed and critic.backend.packed
     for rows in batching.micro_rows(experience.batch, micro_tokens, packed=packed, rows=part):
         micro = experience.batch.rows(rows)
         mask, width = micro.response_mask, micro.tokens.shape[1]
@@ -498,7 +508,7 @@ def ptx_backward(policy: Policy, rows: Sequence[Encoded], config: Config, micro_
     batch = batching.collate(rows, pad_id=policy.pad_id, device=policy.device)
     num_tokens = int(batch.on_cpu.response_mask.sum())
     total = torch.zeros((), dtype=torch.float64, device=policy.device)
-    for index in batching.micro_rows(batch, micro_tokens, packed=policy.paths.packed):
+    for index in batching.micro_rows(batch, micro_tokens, packed=policy.backend.packed):
         losses = negative_log_likelihood(policy.token_logps(batch.rows(index)))  # [B, T]
         (config.ptx_coef * losses.sum() / num_tokens).backward()
         total = total + losses.detach().sum()

@@ -22,7 +22,7 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_stepwise
 from fairlead.data.records import Message, Stepwise, prompt_text
 from fairlead.encoding import batching
-from fairlead.encoding.chat import Encoded, steps_of
+from fairlead.encoding.chat import Encoded, split_steps
 from fairlead.eval import admission, verdict
 from fairlead.examples.pairs import encode_and_split
 from fairlead.losses import reward
@@ -34,11 +34,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "reward-model"
 SMALLEST_SPREAD = 0.01  # of pooled probabilities; dividing rewards by less would blow up what is rounding
@@ -126,10 +126,15 @@ def main(config: Config, run: Run) -> Artifact:
         "wrong_steps": num_wrong,
     }
     run.event("data", **counts, dropped=rows.num_dropped)
-    model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = batching.collate(rows.train_rows[: batching.FEW], pad_id=model.pad_id, device=model.device)
-    check_paths(run, model, lambda: model.step_scores(few), what="reward model")
-    masters = Masters(model.trainable(), config.precision)
+    model.backend.precision, model.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
+    few = batching.collate(
+        rows.train_rows[: batching.NUM_CHECK_ROWS], pad_id=model.pad_id, device=model.device
+    )
+    verify_backend(run, model, lambda: model.step_scores(few), what="reward model")
+    master_weights = MasterWeights(model.trainable(), config.precision)
     expected = memory.measure(
         model.network.parameters(),
         lambda: model.step_scores(few),
@@ -140,11 +145,11 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 3. Optimiser
     optimizer = adamw(
-        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        master_weights.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
     )
-    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    state = checkpoint.State(master_weights.parameters, {"optimizer": optimizer})
     start = checkpoint.restore(run, state)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 4. Train: every step of every answer is one item of the loss
     num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
@@ -158,19 +163,21 @@ def main(config: Config, run: Run) -> Artifact:
                 2, dtype=torch.float64, device=model.device
             )  # read once, after the step
             for index in batching.micro_batches(
-                [len(row) for row in encoded], micro_tokens, packed=model.paths.packed
+                [len(row) for row in encoded], micro_tokens, packed=model.backend.packed
             ):
                 batch = batching.collate(
                     [encoded[i] for i in index], pad_id=model.pad_id, device=model.device
                 )
                 labels = labels_of([rows.train[order[step][i]] for i in index]).to(model.device)  # [steps]
-                scores = model.step_scores(batch)[batch.response_at]  # [steps]
+                scores = model.step_scores(batch)[batch.response_index]  # [steps]
                 losses = reward.step_right(scores, labels)  # [steps]
                 (losses.sum() / num_labels).backward()
                 total += losses.detach().sum()
                 hits += ((scores.detach() > 0) == labels).sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+            grad_norm = update(
+                optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+            )
             metrics = {
                 "loss": float(total) / num_labels,
                 "accuracy": float(hits) / num_labels,
@@ -194,10 +201,10 @@ def main(config: Config, run: Run) -> Artifact:
     evidence = evidence_of(scores, rows.held_out, rows.train, config) | counts | {"dropped": rows.num_dropped}
     decision = verdict.decide_steps(evidence)
     admission.tell(run, decision)
-    masters.give_back()
+    master_weights.restore_float32()
 
     def save(folder: Path) -> None:
-        model.save(folder, home=run.project.artifacts / KIND / config.name)
+        model.save(folder, final_folder=run.project.artifacts / KIND / config.name)
         admission.write(folder, asdict(decision) | evidence)
 
     return run.publish(save, metrics={"verdict": decision.verdict, **evidence})
@@ -209,7 +216,7 @@ def encode(model: ScalarModel, record: Stepwise, max_tokens: int | None) -> Enco
     separator = model.steps.separator
     steps = [step.strip() for step in record.completions]
     answer = separator.join(steps)
-    if steps_of(answer, separator) != steps:
+    if split_steps(answer, separator) != steps:
         place = next((k for k, step in enumerate(steps, start=1) if separator in step), 1)
         raise DataError(
             f"step {place} contains the separator {separator!r}: in an answer it would be cut there, and its label would fit no step. "
@@ -245,11 +252,11 @@ def score_all(model: ScalarModel, rows: Sequence[Encoded], micro_tokens: int) ->
     """The score of every step, answer by answer, and every answer's steps pooled.  [steps], [answers], on the CPU"""
     assert model.steps is not None, "a process reward model"
     batch = batching.collate(rows, pad_id=model.pad_id, device=model.device)
-    scores = batching.in_micro_batches(
-        model.step_scores, batch, micro_tokens, packed=model.paths.packed
+    scores = batching.map_micro_batches(
+        model.step_scores, batch, micro_tokens, packed=model.backend.packed
     )  # [answers, T]
     rewards = pooled_steps(scores, batch.response_mask, pool=model.steps.pool)
-    return scores[batch.response_at].cpu(), rewards.cpu()
+    return scores[batch.response_index].cpu(), rewards.cpu()
 
 
 def measured(scores: Tensor, rewards: Tensor, records: Sequence[Stepwise]) -> dict[str, float]:

@@ -37,14 +37,23 @@ from fairlead.data.notes import Notes, read_notes
 from fairlead.data.reading import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
 from fairlead.encoding import batching
+from fairlead.encoding.batching import Group
 from fairlead.eval import admission
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
-from fairlead.examples import judgements as judged
-from fairlead.examples.groups import Group, collate_groups
-from fairlead.examples.judgements import Item, Scored
-from fairlead.examples.pairs import Rows, encode_and_split
-from fairlead.examples.rater_effects import Raters
+from fairlead.examples.groups import collate_groups
+from fairlead.examples.judgements import (
+    EncodedJudgement,
+    ScoredJudgements,
+    aspect_values,
+    encode_judgement,
+    micro_judgements,
+    score_all,
+    score_conversations,
+    score_judgements,
+)
+from fairlead.examples.pairs import EncodedSplit, encode_and_split
+from fairlead.examples.rater_effects import RaterEffects
 from fairlead.losses import reward
 from fairlead.model import ensemble
 from fairlead.model.adapters import Lora
@@ -54,11 +63,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "reward-model"
 
@@ -194,7 +203,7 @@ def main(config: Config, run: Run) -> Artifact:
     judgements, counts, source = read_judgements(config, run)
     rows = encode_and_split(
         judgements,
-        lambda record: judged.encode(model, record, config.max_tokens or model.context),
+        lambda record: encode_judgement(model, record, config.max_tokens or model.context),
         too_long=config.too_long,
         held_out=config.held_out,
         seed=config.seed,
@@ -204,7 +213,10 @@ def main(config: Config, run: Run) -> Artifact:
     notes = read_notes(run.data_path("comparisons")) if config.comparisons else Notes({})
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
     run.event("data", **counts, dropped=rows.num_dropped)
-    held_out = [Item(record, group) for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)]
+    held_out = [
+        EncodedJudgement(record, group)
+        for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)
+    ]
     # Member 0 of an ensemble comes last, and stays: it is what a single model would be.
     parts = {member: items_of(rows, config, member) for member in reversed(range(config.members))}
     steps = {
@@ -225,20 +237,23 @@ def main(config: Config, run: Run) -> Artifact:
         names = (
             sorted(filter(None, {rater_of(item.record) for item in items})) if config.rater_effects else []
         )
-        raters = Raters(names, ties=config.ties == "learn").to(model.device)
+        raters = RaterEffects(names, ties=config.ties == "learn").to(model.device)
         fresh_head = model.head.weight.detach().clone()
-        masters, micro_tokens = prepare(run, model, items, config)
+        master_weights, micro_tokens = prepare(run, model, items, config)
 
         # 3. Optimisers
         optimizer = adamw(
-            masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+            master_weights.parameters,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            bits=config.optimizer_bits,
         )
         optimizers = {"optimizer": optimizer}
         if raters.trainable():
             optimizers["rater_optimizer"] = adamw(raters.trainable(), lr=config.rater_lr)
-        state = checkpoint.State({**masters.parameters, **raters.trainable()}, optimizers)
+        state = checkpoint.State({**master_weights.parameters, **raters.trainable()}, optimizers)
         start = checkpoint.restore(run, state, begin=begin, end=end)
-        masters.write()
+        master_weights.copy_to_weights()
 
         # 4. Train
         order = batching.step_rows(len(items), config.batch, steps[member], run_seed=seed_of(config, member))
@@ -252,8 +267,8 @@ def main(config: Config, run: Run) -> Artifact:
                 # Sums are kept there, so that nothing waits for them.
                 total, right, num_decided = torch.zeros(3, dtype=torch.float64, device=model.device)
                 pulls = length_pulls(model, taken, config, micro_tokens)  # [items, K]
-                for index in judged.micro_items(model, taken, micro_tokens):
-                    scored = judged.score(model, [taken[i] for i in index])
+                for index in micro_judgements(model, taken, micro_tokens):
+                    scored = score_judgements(model, [taken[i] for i in index])
                     losses = losses_of(scored, raters, config)  # [items]
                     weighted = losses * torch.tensor([taken[i].weight for i in index], device=losses.device)
                     objective = weighted.sum() / step_weight
@@ -264,9 +279,11 @@ def main(config: Config, run: Run) -> Artifact:
                     credit, is_decided = scored.right()
                     right, num_decided = right + credit.sum(), num_decided + is_decided.sum()
                 if names:  # their priors count once for all the labels together
-                    (raters.surprise() / all_weight).backward()
+                    (raters.negative_log_prior() / all_weight).backward()
                 lr = cosine(step - begin, steps[member], peak=config.lr, warmup=config.warmup)
-                grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+                grad_norm = update(
+                    optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+                )
                 if raters.trainable():
                     update(
                         optimizers["rater_optimizer"],
@@ -282,7 +299,7 @@ def main(config: Config, run: Run) -> Artifact:
                     "grad_norm": grad_norm,
                 }
                 if (step + 1) % config.measure_every == 0 or step + 1 == end:
-                    metrics |= measured(judged.score_all(model, held_out, micro_tokens))
+                    metrics |= measured(score_all(model, held_out, micro_tokens))
                 run.log(step + 1, **metrics)
                 meter.count(sum(len(row) for item in taken for row in item.group))
                 bar.advance(f"loss {metrics['loss']:.3f}  accuracy {accuracy:.2f}")
@@ -291,15 +308,17 @@ def main(config: Config, run: Run) -> Artifact:
                 checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
         set_scale(model, held_out, config, run, micro_tokens)
         if member > 0:
-            masters.give_back()
+            master_weights.restore_float32()
             with files.atomic_folder(member_folder(run, member)) as folder:
-                model.save(folder, home=run.project.artifacts / KIND / config.name / f"member-{member}")
+                model.save(
+                    folder, final_folder=run.project.artifacts / KIND / config.name / f"member-{member}"
+                )
     meter.flush()
 
     # 5. Evidence: what the held-out pairs say of the model as it is saved, beside baselines that read no meaning; and the verdict
-    scored = judged.score_all(model, held_out, micro_tokens)
+    scored = score_all(model, held_out, micro_tokens)
     learned = what_else_was_learned(scored, raters, rows, config)
-    masters.give_back()
+    master_weights.restore_float32()
     made = admission.publish(
         run,
         lambda folder: save(model, folder, config, run),
@@ -313,7 +332,7 @@ def main(config: Config, run: Run) -> Artifact:
     return made
 
 
-def losses_of(scored: Scored, raters: Raters, config: Config) -> Tensor:
+def losses_of(scored: ScoredJudgements, raters: RaterEffects, config: Config) -> Tensor:
     """The loss of each judgement, by its kind.  [items]"""
     losses = torch.zeros_like(scored.totals[:, 0])
     is_pair = [isinstance(item.record, Comparison) for item in scored.items]
@@ -333,10 +352,14 @@ def losses_of(scored: Scored, raters: Raters, config: Config) -> Tensor:
     return losses
 
 
-def pair_losses(scores: Tensor, records: Sequence[Comparison], raters: Raters, config: Config) -> Tensor:
+def pair_losses(
+    scores: Tensor, records: Sequence[Comparison], raters: RaterEffects, config: Config
+) -> Tensor:
     """[pairs, 2] -> [pairs]"""
     chosen, rejected = scores.unbind(dim=1)
-    sensitivities, errors = raters.of([record.rater for record in records], flip_rate=config.flip_rate)
+    sensitivities, errors = raters.for_labels(
+        [record.rater for record in records], flip_rate=config.flip_rate
+    )
     margins = torch.tensor([record.margin or 0.0 for record in records], device=scores.device)
     logits = reward.margin_logits(
         sensitivities * chosen, sensitivities * rejected, margins, scale=config.margin_scale
@@ -349,10 +372,14 @@ def pair_losses(scores: Tensor, records: Sequence[Comparison], raters: Raters, c
     return losses + config.tie_pull * is_tie * reward.absolute(chosen, rejected, is_good)
 
 
-def aspect_losses(scores: Tensor, records: Sequence[Comparison], raters: Raters, config: Config) -> Tensor:
+def aspect_losses(
+    scores: Tensor, records: Sequence[Comparison], raters: RaterEffects, config: Config
+) -> Tensor:
     """Mean over the aspects that the row judges; each head learns from its own aspect only.  [pairs, 2, aspects] -> [pairs]"""
-    sensitivities, errors = raters.of([record.rater for record in records], flip_rate=config.flip_rate)
-    values, is_judged = judged.aspect_values(records, config.aspects, scores.device)  # [pairs, aspects]
+    sensitivities, errors = raters.for_labels(
+        [record.rater for record in records], flip_rate=config.flip_rate
+    )
+    values, is_judged = aspect_values(records, config.aspects, scores.device)  # [pairs, aspects]
     logits = sensitivities[:, None] * (scores[:, 0] - scores[:, 1])  # [pairs, aspects]
     targets = (1 + (1 - 2 * config.label_smoothing) * values) / 2
     losses = reward.choice(logits, targets, errors[:, None].expand_as(logits))
@@ -366,7 +393,9 @@ def ranking_losses(scores: Tensor, ranks: Tensor, config: Config) -> Tensor:
     return reward.ranked_pairs(scores, ranks, flip_rate=config.flip_rate, smoothing=config.label_smoothing)
 
 
-def length_pulls(model: ScalarModel, items: Sequence[Item], config: Config, micro_tokens: int) -> Tensor:
+def length_pulls(
+    model: ScalarModel, items: Sequence[EncodedJudgement], config: Config, micro_tokens: int
+) -> Tensor:
     """The slope of the whole step's length penalty at each score.  [items, K]
 
     A correlation is no sum over micro-batches, so the step is scored once without gradients, and the slopes are handed to the backward
@@ -374,7 +403,7 @@ def length_pulls(model: ScalarModel, items: Sequence[Item], config: Config, micr
     """
     if not config.length_penalty:
         return torch.zeros(0)
-    scored = judged.score_all(model, items, micro_tokens)
+    scored = score_all(model, items, micro_tokens)
     totals = scored.totals.requires_grad_()
     penalty = (
         config.length_penalty * reward.length_correlation(totals, scored.lengths, scored.present).square()
@@ -395,11 +424,13 @@ def read_judgements(config: Config, run: Run) -> tuple[list[Judgement], dict[str
     return found.judgements, {"ties": found.num_ties, "no_use": found.num_no_use}, source
 
 
-def items_of(rows: Rows[Judgement, Group], config: Config, member: int) -> list[Item]:
+def items_of(rows: EncodedSplit[Judgement, Group], config: Config, member: int) -> list[EncodedJudgement]:
     """What a member is trained on."""
     times = times_drawn(rows.train, run_seed=config.seed, member=member)
     every = zip(rows.train, rows.train_rows, times, strict=True)
-    return [Item(record, group, count * weight_of(record)) for record, group, count in every if count]
+    return [
+        EncodedJudgement(record, group, count * weight_of(record)) for record, group, count in every if count
+    ]
 
 
 def seed_of(config: Config, member: int) -> int:
@@ -419,24 +450,29 @@ def new_member(config: Config, run: Run, member: int) -> ScalarModel:
     )
 
 
-def prepare(run: Run, model: ScalarModel, items: Sequence[Item], config: Config) -> tuple[Masters, int]:
+def prepare(
+    run: Run, model: ScalarModel, items: Sequence[EncodedJudgement], config: Config
+) -> tuple[MasterWeights, int]:
     """The fastest way of running the model that gives its plain scores, its float32 copies, and the tokens of a forward pass."""
-    model.paths.precision, model.paths.checkpointing = config.precision, config.gradient_checkpointing
+    model.backend.precision, model.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
     few = collate_groups(
-        [item.group for item in items[: batching.FEW]], pad_id=model.pad_id, device=model.device
+        [item.group for item in items[: batching.NUM_CHECK_ROWS]], pad_id=model.pad_id, device=model.device
     ).batch
-    check_paths(run, model, lambda: model.scores(few), what="reward model")
-    masters = Masters(model.trainable(), config.precision)
+    verify_backend(run, model, lambda: model.scores(few), what="reward model")
+    master_weights = MasterWeights(model.trainable(), config.precision)
     expected = memory.measure(
         model.network.parameters(),
         lambda: model.scores(few),
         int(few.token_mask.sum()),
         optimizer_bits=config.optimizer_bits,
     )
-    return masters, memory.token_budget(run, expected, config.micro_tokens)
+    return master_weights, memory.token_budget(run, expected, config.micro_tokens)
 
 
-def measured(scored: Scored) -> dict[str, float]:
+def measured(scored: ScoredJudgements) -> dict[str, float]:
     """Bradley-Terry's loss and accuracy on all pairs that are decided, whatever the model was trained with."""
     credit, is_decided = scored.right()
     losses = reward.ranked_pairs(scored.totals[is_decided], scored.ranks[is_decided])
@@ -444,10 +480,10 @@ def measured(scored: Scored) -> dict[str, float]:
 
 
 def set_scale(
-    model: ScalarModel, held_out: Sequence[Item], config: Config, run: Run, micro_tokens: int
+    model: ScalarModel, held_out: Sequence[EncodedJudgement], config: Config, run: Run, micro_tokens: int
 ) -> None:
     """What the scores of held-out answers look like: each head's own scale, then that of their total."""
-    scored = judged.score_all(model, held_out, micro_tokens)
+    scored = score_all(model, held_out, micro_tokens)
     if model.aspects is not None:
         heads = scored.answers(scored.heads)  # [answers, aspects]
         stds = heads.std(dim=0).clamp(min=1e-6)
@@ -461,19 +497,17 @@ def set_scale(
             (*record.prompt, *record.completion)
             for record in read_demonstrations(run.data_path("centre_on", rows="demonstrations"))
         ]
-        mean = sum(judged.score_conversations(model, references, micro_tokens)) / len(references)
+        mean = sum(score_conversations(model, references, micro_tokens)) / len(references)
     model.set_scale(mean=mean, std=max(float(totals.std()), 1e-6))
 
 
 def what_else_was_learned(
-    scored: Scored, raters: Raters, rows: Rows[Judgement, Group], config: Config
+    scored: ScoredJudgements, raters: RaterEffects, rows: EncodedSplit[Judgement, Group], config: Config
 ) -> dict[str, Any]:
     """Figures of the options that are on."""
     found: dict[str, Any] = {}
     if config.aspects:
-        values, _ = judged.aspect_values(
-            [item.record for item in scored.items], config.aspects, scored.heads.device
-        )
+        values, _ = aspect_values([item.record for item in scored.items], config.aspects, scored.heads.device)
         right = ((scored.heads[:, 0] - scored.heads[:, 1]) * values > 0).sum(dim=0).tolist()
         decided = (values != 0).sum(dim=0).tolist()
         each = zip(config.aspects, right, decided, strict=True)
@@ -499,8 +533,8 @@ def member_folder(run: Run, member: int) -> Path:
 def save(model: ScalarModel, folder: Path, config: Config, run: Run) -> None:
     """The whole ensemble.  The network gives up its memory: what was saved is read back, and there may not be room for both."""
     network = model.network
-    model.save(folder, home=run.project.artifacts / KIND / config.name)
+    model.save(folder, final_folder=run.project.artifacts / KIND / config.name)
     for parameter in network.parameters():
         parameter.data = parameter.data.new_empty(0)
     if config.members > 1:
-        ensemble.join(folder, [member_folder(run, member) for member in range(1, config.members)])
+        ensemble.combine(folder, [member_folder(run, member) for member in range(1, config.members)])

@@ -21,7 +21,7 @@ from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
 from fairlead.data.reading import read_demonstrations
 from fairlead.encoding import batching
-from fairlead.encoding.chat import Encoded, num_trained
+from fairlead.encoding.chat import Encoded, num_trained_tokens
 from fairlead.examples.pairs import encode_and_split
 from fairlead.examples.replay import read_mix
 from fairlead.losses import sft
@@ -31,12 +31,12 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, early_stopping, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.neftune import embedding_noise
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 
@@ -135,10 +135,15 @@ def main(config: Config, run: Run) -> Artifact:
             policy, run.data_path("replay", rows="demonstrations"), source=config.replay, max_tokens=longest
         )
         run.event("replay", rows=len(replay))
-    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
-    few = batching.collate(rows.train_rows[: batching.FEW], pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(policy.trainable(), config.precision)
+    policy.backend.precision, policy.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
+    few = batching.collate(
+        rows.train_rows[: batching.NUM_CHECK_ROWS], pad_id=policy.pad_id, device=policy.device
+    )
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    master_weights = MasterWeights(policy.trainable(), config.precision)
     expected = memory.measure(
         policy.network.parameters(),
         lambda: policy.token_logps(few),
@@ -149,27 +154,29 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 3. Optimiser
     optimizer = adamw(
-        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        master_weights.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
     )
     state = checkpoint.State(
-        early_stopping.with_room(masters.parameters) if config.patience else masters.parameters,
+        early_stopping.with_best_weights(master_weights.parameters)
+        if config.patience
+        else master_weights.parameters,
         {"optimizer": optimizer},
     )
     start = checkpoint.restore(run, state)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 4. Train
     num_steps = config.epochs * batching.steps_per_epoch(len(rows.train), config.batch)
     order = batching.step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
     replayed: list[list[int]] = [[] for _ in order]
     if replay:
-        step_tokens = [num_trained(rows.train_rows[i] for i in index) for index in order]
-        row_tokens = [num_trained([row]) for row in replay]
-        replayed = batching.replayed_rows(step_tokens, row_tokens, config.replay_share, run_seed=config.seed)
+        step_tokens = [num_trained_tokens(rows.train_rows[i] for i in index) for index in order]
+        row_tokens = [num_trained_tokens([row]) for row in replay]
+        replayed = batching.replay_rows(step_tokens, row_tokens, config.replay_share, run_seed=config.seed)
     meter = Meter(run)
     with progress("sft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
-            if config.patience and early_stopping.waited(state) >= config.patience:
+            if config.patience and early_stopping.num_without_progress(state) >= config.patience:
                 checkpoint.save(run, step, state)
                 run.event(
                     "early stop",
@@ -180,13 +187,16 @@ def main(config: Config, run: Run) -> Artifact:
                 break
             own = [rows.train_rows[i] for i in order[step]]
             items = own + [replay[i] for i in replayed[step]]
-            num_own, num_tokens = num_trained(own), num_trained(items)  # known before the first backward
+            num_own, num_tokens = (
+                num_trained_tokens(own),
+                num_trained_tokens(items),
+            )  # known before the first backward
             total = torch.zeros(
                 (), dtype=torch.float64, device=policy.device
             )  # there, so that nothing waits for it between micro-batches
             replay_total = torch.zeros_like(total)
             for index in batching.micro_batches(
-                [len(item) for item in items], micro_tokens, packed=policy.paths.packed
+                [len(item) for item in items], micro_tokens, packed=policy.backend.packed
             ):
                 micro = batching.collate(
                     [items[i] for i in index], pad_id=policy.pad_id, device=policy.device
@@ -197,20 +207,22 @@ def main(config: Config, run: Run) -> Artifact:
                     noise = embedding_noise(
                         lengths, policy.width, alpha=alpha, run_seed=config.seed, step=step, rows=index
                     )
-                    noise = batching.moved(noise, policy.device)
+                    noise = batching.to_device(noise, policy.device)
                 loss = sft.negative_log_likelihood(policy.token_logps(micro, noise))  # [B, T]
                 (loss.sum() / num_tokens).backward()
                 total += loss.detach().sum()
                 replay_total += loss.detach()[[k for k, i in enumerate(index) if i >= len(own)]].sum()
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+            grad_norm = update(
+                optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+            )
             metrics = {"loss": float(total - replay_total) / num_own, "lr": lr, "grad_norm": grad_norm}
             if replayed[step]:
                 metrics["replay_loss"] = float(replay_total) / (num_tokens - num_own)
             if rows.held_out and ((step + 1) % config.measure_every == 0 or step + 1 == num_steps):
                 metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, micro_tokens)
                 if config.patience:
-                    early_stopping.note(state, step + 1, metrics["held_out_loss"])
+                    early_stopping.record(state, step + 1, metrics["held_out_loss"])
             run.log(step + 1, **metrics)
             meter.count(sum(len(item) for item in items))
             bar.advance(f"loss {metrics['loss']:.3f}")
@@ -223,14 +235,14 @@ def main(config: Config, run: Run) -> Artifact:
     logged = run.read_metrics()
     last = logged[-1]
     if config.patience:
-        best_step = early_stopping.give_back(state)
+        best_step = early_stopping.restore_best(state)
         last = next(row for row in logged if row["step"] == best_step)
-    masters.give_back()
+    master_weights.restore_float32()
     kept = {name: last[name] for name in last if name.endswith("loss")} | (
         {"best_step": best_step} if config.patience else {}
     )
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics=kept)
+    return run.publish(lambda folder: policy.save(folder, final_folder=home), metrics=kept)
 
 
 @torch.no_grad()
@@ -238,6 +250,6 @@ def mean_loss(policy: Policy, rows: list[Encoded], micro_tokens: int) -> float:
     """Mean negative log-likelihood per trained token, in nats."""
     batch = batching.collate(rows, pad_id=policy.pad_id, device=policy.device)
     losses = sft.negative_log_likelihood(
-        batching.in_micro_batches(policy.token_logps, batch, micro_tokens, packed=policy.paths.packed)
+        batching.map_micro_batches(policy.token_logps, batch, micro_tokens, packed=policy.backend.packed)
     )
     return float(losses.sum() / batch.response_mask.sum())

@@ -22,22 +22,22 @@ from fairlead.core.progress import progress
 from fairlead.data.reading import read_binary, read_comparisons, read_demonstrations, read_ratings
 from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Rating, Record, prompt_text
 from fairlead.encoding import batching
-from fairlead.encoding.chat import num_trained
+from fairlead.encoding.chat import num_trained_tokens
 from fairlead.examples.pairs import (
-    Answers,
-    Rows,
-    decided,
+    EncodedSplit,
+    SingleOrPair,
+    answer_logps,
     encode_and_split,
     encode_answer,
     encode_pair,
     micro_answers,
-    weights_of,
+    pair_weights,
+    without_ties,
 )
 from fairlead.examples.reference_logps import (
     all_answer_logps,
-    answer_logps,
+    answer_offsets,
     reference_answer_logps,
-    starts_of,
 )
 from fairlead.losses import preference, reward, unified
 from fairlead.model.adapters import Lora
@@ -47,11 +47,11 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
 from fairlead.train.knobs import check_learning_from_rows
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
 
@@ -150,18 +150,18 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Item:
+class Example:
     """One row of the mix: an answer with its score, or the chosen and the rejected answer, which have none."""
 
     kind: Kind
-    answers: Answers
+    answers: SingleOrPair
     score: float | None
     weight: float  # of its loss
 
 
 class Mix(NamedTuple):
-    train: list[Item]
-    held_out: list[Item]
+    train: list[Example]
+    held_out: list[Example]
     num_dropped: int
 
 
@@ -196,13 +196,16 @@ def main(config: Config, run: Run) -> Artifact:
     }
     run.event("data", **counts)
     every = [item.answers for item in (*train, *held_out)]
-    policy.paths.precision, policy.paths.checkpointing = config.precision, config.gradient_checkpointing
+    policy.backend.precision, policy.backend.gradient_checkpointing = (
+        config.precision,
+        config.gradient_checkpointing,
+    )
     some = [
-        row for answers in every[:: -(-len(every) // batching.FEW)] for row in answers
+        row for answers in every[:: -(-len(every) // batching.NUM_CHECK_ROWS)] for row in answers
     ]  # from all over the list, so of several kinds
     few = batching.collate(some, pad_id=policy.pad_id, device=policy.device)
-    check_paths(run, policy, lambda: policy.token_logps(few), what="policy")
-    masters = Masters(
+    verify_backend(run, policy, lambda: policy.token_logps(few), what="policy")
+    master_weights = MasterWeights(
         policy.trainable(), config.precision
     )  # before the reference is computed, so that it is what training starts from
     expected = memory.measure(
@@ -217,15 +220,15 @@ def main(config: Config, run: Run) -> Artifact:
     reference = reference_answer_logps(
         run, policy, every, micro_tokens, precision=config.precision, base_bits=config.base_bits
     )
-    starts = starts_of(every)
+    starts = answer_offsets(every)
 
     # 4. Optimiser
     optimizer = adamw(
-        masters.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
+        master_weights.parameters, lr=config.lr, weight_decay=config.weight_decay, bits=config.optimizer_bits
     )
-    state = checkpoint.State(masters.parameters, {"optimizer": optimizer})
+    state = checkpoint.State(master_weights.parameters, {"optimizer": optimizer})
     start = checkpoint.restore(run, state)
-    masters.write()
+    master_weights.copy_to_weights()
 
     # 5. Train
     num_steps = config.epochs * batching.steps_per_epoch(len(train), config.batch)
@@ -234,9 +237,9 @@ def main(config: Config, run: Run) -> Artifact:
     with progress("uft", num_steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, num_steps):
             items = [train[i] for i in order[step]]
-            done: list[Item] = []  # in the order in which micro-batches take them
+            done: list[Example] = []  # in the order in which micro-batches take them
             found: list[Outcome] = []
-            for index in micro_answers(policy.paths, [item.answers for item in items], micro_tokens):
+            for index in micro_answers(policy.backend, [item.answers for item in items], micro_tokens):
                 micro = [items[i] for i in index]
                 logps = answer_logps(policy, [row for item in micro for row in item.answers])  # [answers]
                 before = reference[
@@ -248,7 +251,9 @@ def main(config: Config, run: Run) -> Artifact:
                 done += micro
                 found.append(Outcome(*(part.detach() for part in outcome)))
             lr = cosine(step, num_steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, masters=masters)
+            grad_norm = update(
+                optimizer, lr=lr, max_norm=config.max_norm, step=step + 1, master_weights=master_weights
+            )
             together = Outcome(*(torch.cat(parts) for parts in zip(*found, strict=True)))
             metrics = summary(done, together) | {"lr": lr, "grad_norm": grad_norm}
             if (step + 1) % config.measure_every == 0 or step + 1 == num_steps:
@@ -273,21 +278,21 @@ def main(config: Config, run: Run) -> Artifact:
     if len(outcome.margins):
         hits = preference.accuracy(outcome.margins)
         evidence["accuracy"] = interval.proportion(float(hits.sum()), len(hits)).as_dict()
-    masters.give_back()
+    master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
-    return run.publish(lambda folder: policy.save(folder, home=home), metrics=evidence)
+    return run.publish(lambda folder: policy.save(folder, final_folder=home), metrics=evidence)
 
 
-def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Item], config: Config) -> Outcome:
+def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Example], config: Config) -> Outcome:
     """The loss of every item from what policy and reference say of its answers, which stand one item after the other.  [answers] both"""
     log_ratios = logps - reference_logps
     if config.length_normalised:
         log_ratios = log_ratios / torch.tensor(
-            [num_trained([row]) for item in items for row in item.answers], device=logps.device
+            [num_trained_tokens([row]) for item in items for row in item.answers], device=logps.device
         )
     rewards = config.beta * log_ratios
     distance = unified.squared_error if config.loss == "squared" else unified.cross_entropy
-    first = torch.tensor(starts_of([item.answers for item in items]), device=logps.device)
+    first = torch.tensor(answer_offsets([item.answers for item in items]), device=logps.device)
     alone = [i for i, item in enumerate(items) if item.score is not None]
     paired = [i for i, item in enumerate(items) if item.score is None]
     scores = torch.tensor([item.score for item in items if item.score is not None], device=logps.device)
@@ -302,13 +307,13 @@ def losses_of(logps: Tensor, reference_logps: Tensor, items: Sequence[Item], con
     return Outcome(loss[back], log_ratios, log_ratios[chosen] - log_ratios[rejected])
 
 
-def summary(items: Sequence[Item], outcome: Outcome) -> dict[str, float]:
+def summary(items: Sequence[Example], outcome: Outcome) -> dict[str, float]:
     """Means over a step: of the loss as it was minimised, then of each kind's unweighted, where the step has rows of that kind."""
     losses, log_ratios = outcome.loss.tolist(), outcome.log_ratios.tolist()
-    first = [log_ratios[at] for at in starts_of([item.answers for item in items])]
+    first = [log_ratios[at] for at in answer_offsets([item.answers for item in items])]
     second = [
         log_ratios[at + 1]
-        for at, item in zip(starts_of([item.answers for item in items]), items, strict=True)
+        for at, item in zip(answer_offsets([item.answers for item in items]), items, strict=True)
         if item.score is None
     ]
 
@@ -329,13 +334,13 @@ def summary(items: Sequence[Item], outcome: Outcome) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in found.items() if values}
 
 
-def weighted(items: Sequence[Item], outcome: Outcome) -> list[float]:
+def weighted(items: Sequence[Example], outcome: Outcome) -> list[float]:
     return [item.weight * loss for item, loss in zip(items, outcome.loss.tolist(), strict=True)]
 
 
 @torch.no_grad()
 def measure(
-    policy: Policy, items: Sequence[Item], reference: Tensor, config: Config, micro_tokens: int
+    policy: Policy, items: Sequence[Example], reference: Tensor, config: Config, micro_tokens: int
 ) -> Outcome:
     """The held-out items, whose answers' reference log-probabilities are the last ones."""
     logps = all_answer_logps(policy, [item.answers for item in items], micro_tokens)
@@ -346,13 +351,13 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
     """The rows of all files that are given."""
     longest = config.max_tokens or policy.context
 
-    def whole(record: Demonstration) -> Answers:
+    def whole(record: Demonstration) -> SingleOrPair:
         return (policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=longest),)
 
-    def both(record: Comparison) -> Answers:
+    def both(record: Comparison) -> SingleOrPair:
         return encode_pair(policy, record, longest)
 
-    def one(record: Binary | Rating) -> Answers:
+    def one(record: Binary | Rating) -> SingleOrPair:
         return (encode_answer(policy, record.prompt, record.completion, longest),)
 
     mix = Mix([], [], 0)
@@ -361,9 +366,9 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
         rows = split(demonstrations, whole, config.demonstrations, config)
         mix = add(mix, "demonstration", rows, lambda _: 1.0, weight=config.demonstration_weight)
     if config.comparisons:
-        comparisons = decided(read_comparisons(run.data_path("comparisons")), config.comparisons)
+        comparisons = without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons)
         pairs = split(comparisons, both, config.comparisons, config)
-        own = weights_of(pairs.train, config.comparisons).tolist()
+        own = pair_weights(pairs.train, config.comparisons).tolist()
         mix = add(mix, "comparison", pairs, lambda _: None, weight=config.comparison_weight, own=own)
     if config.binary:
         thumbs = split(read_binary(run.data_path("binary")), one, config.binary, config)
@@ -381,8 +386,8 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
 
 
 def split(
-    records: Sequence[R], encode: Callable[[R], Answers], source: str, config: Config
-) -> Rows[R, Answers]:
+    records: Sequence[R], encode: Callable[[R], SingleOrPair], source: str, config: Config
+) -> EncodedSplit[R, SingleOrPair]:
     return encode_and_split(
         records, encode, too_long=config.too_long, held_out=config.held_out, seed=config.seed, source=source
     )
@@ -391,7 +396,7 @@ def split(
 def add(
     mix: Mix,
     kind: Kind,
-    rows: Rows[R, Answers],
+    rows: EncodedSplit[R, SingleOrPair],
     score: Callable[[R], float | None],
     *,
     weight: float,
@@ -399,11 +404,11 @@ def add(
 ) -> Mix:
     """The mix and these rows.  `own` are weights of single training rows beside that of their kind; held-out rows count alike."""
     train = [
-        Item(kind, answers, score(record), weight)
+        Example(kind, answers, score(record), weight)
         for record, answers in zip(rows.train, rows.train_rows, strict=True)
     ]
     held_out = [
-        Item(kind, answers, score(record), weight)
+        Example(kind, answers, score(record), weight)
         for record, answers in zip(rows.held_out, rows.held_out_rows, strict=True)
     ]
     if own:

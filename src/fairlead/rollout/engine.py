@@ -49,7 +49,7 @@ class LocalEngine:
         drafts: Sequence[Sequence[int]] | None = None,
     ) -> list[Rollout]:
         policy = self.policy
-        with policy.paths.autocast(policy.device):  # in the precision that the answers are trained in
+        with policy.backend.autocast(policy.device):  # in the precision that the answers are trained in
             return sample(
                 policy.network,
                 prompts,

@@ -31,7 +31,7 @@ def decode(network: PreTrainedModel, slots: Slots, cache: Cache, current: Tensor
     """Write each slot's newest token into its cache and ask for the next.  [S] -> [S, V]"""
     output = network(
         input_ids=current[:, None],
-        attention_mask=decoder.as_read(network, slots.step_mask(width)),
+        attention_mask=decoder.convert_mask(network, slots.step_mask(width)),
         position_ids=slots.lengths[:, None],
         past_key_values=cache,
         use_cache=True,

@@ -59,7 +59,7 @@ def merge_adapter(
     With `keep_rounding` it is merged into what 4 bits left of the base, which is exact.  At most MOST prompts are answered.
     """
     tokenizer = load.load_tokenizer(str(folder))
-    trained = _policy(load.load_adapted(folder), tokenizer)  # type: ignore[arg-type]
+    trained = _policy(load.load_with_adapter(folder), tokenizer)  # type: ignore[arg-type]
     encoded = encode_prompts(trained, prompts[:MOST], max_new_tokens=LONGEST, source=source)
     settings = Sampling(max_new_tokens=LONGEST)
     rollouts = sample(
@@ -68,7 +68,7 @@ def merge_adapter(
     rows = [answered(rollout) for rollout in rollouts]
     before = _distributions(trained, rows)
     del trained  # one network at a time
-    merged = _policy(load.load_adapted(folder, rounded=keep_rounding).merge_and_unload(), tokenizer)
+    merged = _policy(load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), tokenizer)
     after = _distributions(merged, rows)
     gap = _gap(
         before, after, torch.tensor([token for r in rollouts for token in r.tokens], device=before.device)

@@ -15,7 +15,7 @@ from fairlead.core.errors import require
 from fairlead.core.precision import Precision
 from fairlead.data.records import Messages
 from fairlead.model.policy import Policy
-from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, raised_multiplier
+from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, update_multiplier
 from fairlead.rollout.rewards import Reward, check_judge, each_score, open_members
 from fairlead.store.run import Run
 
@@ -101,7 +101,7 @@ class Judges:
     def raised(self, scored: Scored, numbers: Mapping[str, float]) -> dict[str, float]:
         """The multipliers after a step of dual ascent, by their names among the numbers."""
         return {
-            f"multiplier.{ref}": raised_multiplier(
+            f"multiplier.{ref}": update_multiplier(
                 multiplier(numbers, ref),
                 float(scored.bounded[ref].mean()),
                 floor=floor,

@@ -12,14 +12,14 @@ from torch import Tensor
 from fairlead.core.errors import ConfigError
 from fairlead.core.precision import Precision
 from fairlead.data.records import Message, Messages
-from fairlead.encoding.batching import FEW, collate, in_micro_batches
-from fairlead.model.ensemble import members_of
+from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, map_micro_batches
+from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
-from fairlead.model.reward_model import ScalarModel, load_reward_model, reward_on_trunk, shares_trunk
+from fairlead.model.reward_model import ScalarModel, load_reward_model, load_shared_reward_model, shares_base
 from fairlead.ops.pooling import Pool, pooled
 from fairlead.simulate import gold
 from fairlead.store.run import Run
-from fairlead.train.verify_backend import check_paths
+from fairlead.train.verify_backend import verify_backend
 
 # A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
 Rule = Callable[[Messages, str, bool], float]
@@ -52,7 +52,7 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
             for prompt, text in zip(prompts, texts, strict=True)
         ]
         batch = collate(rows, pad_id=model.pad_id, device=model.device)
-        raw = in_micro_batches(model.scores, batch, micro_tokens, packed=model.paths.packed)
+        raw = map_micro_batches(model.scores, batch, micro_tokens, packed=model.backend.packed)
         return ((raw - model.reward_mean) / model.reward_std).cpu()
 
     return score
@@ -140,9 +140,9 @@ def open_members(
             from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))
         ]
     found = []
-    for number, member in enumerate(members_of(reference)):
-        if policy is not None and shares_trunk(policy, member):
-            model = reward_on_trunk(policy, member, name=f"{name}-{number}" if number else name)
+    for number, member in enumerate(member_folders(reference)):
+        if policy is not None and shares_base(policy, member):
+            model = load_shared_reward_model(policy, member, name=f"{name}-{number}" if number else name)
         else:
             model = load_reward_model(member)
         prepare(model)
@@ -159,10 +159,10 @@ def each_score(
 
 def check_judge(run: Run, judge: ScalarModel, prompts: Sequence[Messages], precision: Precision) -> None:
     """Have a reward model score in the fastest way that gives its plain scores, tried on a few prompts."""
-    judge.paths.precision = precision
-    rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:FEW]]
+    judge.backend.precision = precision
+    rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:NUM_CHECK_ROWS]]
     tried = collate(rows, pad_id=judge.pad_id, device=judge.device)
-    check_paths(run, judge, lambda: judge.scores(tried), what="reward model")
+    verify_backend(run, judge, lambda: judge.scores(tried), what="reward model")
 
 
 def is_rule(reference: str) -> bool:

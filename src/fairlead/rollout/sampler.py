@@ -63,7 +63,7 @@ def sample(
         text=text,
         device=next(network.parameters()).device,
     )
-    if decoder.takes_tree_masks(network, job.capacity) and decoder.head_of(network) is not None:
+    if decoder.supports_tree_mask(network, job.capacity) and decoder.output_head(network) is not None:
         _in_slots(network, job, pad_id=pad_id, count=min(slots, len(prompts)))
     else:
         padded.run(network, job, pad_id=pad_id, count=slots)
@@ -136,11 +136,11 @@ def _read_prompts(
         torch.arange(len(row), device=device) - (counts.cumsum(0) - counts)[row]
     )  # [N] and where in the answer
     cache = DynamicCache()
-    hidden = decoder.hidden_at(network, tokens, cache, source[row], starts[row] - 1 + place)  # [N, H]
+    hidden = decoder.prefill(network, tokens, cache, source[row], starts[row] - 1 + place)  # [N, H]
     owner = torch.tensor(rows, device=device)
     size = max(1, CHUNK_LOGITS // network.config.get_text_config().vocab_size)
     parts = [
-        job.pick(owner[whose], places, decoder.logits_of(network, h))
+        job.pick(owner[whose], places, decoder.output_logits(network, h))
         for whose, places, h in zip(row.split(size), place.split(size), hidden.split(size), strict=True)
     ]
     drawn, logps = (torch.cat(each) for each in zip(*parts, strict=True))

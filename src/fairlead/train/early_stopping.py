@@ -10,13 +10,13 @@ from fairlead.train.checkpoint import State
 KEPT = "best."  # before the name of a parameter: its value when the loss was lowest
 
 
-def with_room(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def with_best_weights(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters, and beside each of them a copy on the CPU: as much again, of the memory and of a checkpoint."""
     return {**parameters, **{KEPT + name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}}
 
 
 @torch.no_grad()
-def note(state: State, step: int, loss: float) -> None:
+def record(state: State, step: int, loss: float) -> None:
     """Remember the weights after `step` where their loss is the lowest so far; otherwise count one more measurement without progress."""
     if "best_loss" in state.numbers and loss >= state.numbers["best_loss"]:
         state.numbers["since_best"] += 1
@@ -26,13 +26,13 @@ def note(state: State, step: int, loss: float) -> None:
         kept.copy_(state.parameters[name])
 
 
-def waited(state: State) -> int:
+def num_without_progress(state: State) -> int:
     """How many measurements in a row, up to the last one, were no better than the best."""
     return int(state.numbers.get("since_best", 0))
 
 
 @torch.no_grad()
-def give_back(state: State) -> int:
+def restore_best(state: State) -> int:
     """Put the best weights into the parameters; returns the step that they are from."""
     for name, kept in _pairs(state).items():
         state.parameters[name].copy_(kept)

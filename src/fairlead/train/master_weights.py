@@ -2,7 +2,7 @@
 
 A step of 1e-5 of a weight's size is lost when it is added to a bfloat16 number, which has eight bits; added to the copy, it counts, and the
 weight follows when enough steps have come together (arXiv:1710.03740, section 3.1).  A network in float32 has no copies: its weights are
-their own masters.
+their own master_weights.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from torch import nn
 from fairlead.core.precision import Precision
 
 
-class Masters:
+class MasterWeights:
     """`parameters`: name -> what the optimiser moves, in float32."""
 
     def __init__(self, weights: Mapping[str, nn.Parameter], precision: Precision) -> None:
@@ -33,12 +33,12 @@ class Masters:
             weight.grad = None
 
     @torch.no_grad()
-    def write(self) -> None:
+    def copy_to_weights(self) -> None:
         """Round the copies into the weights."""
         for weight, master in self._pairs():
             weight.copy_(master)
 
-    def give_back(self) -> None:
+    def restore_float32(self) -> None:
         """The weights are float32 again, with all their digits; for saving, when training is over."""
         for weight, master in self._pairs():
             weight.data = master.data

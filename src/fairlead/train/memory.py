@@ -29,7 +29,7 @@ class Memory:
     """Bytes."""
 
     weights: int  # of all networks
-    training: int  # gradients, AdamW's two moments, and float32 masters, of the trainable ones
+    training: int  # gradients, AdamW's two moments, and float32 master weights, of the trainable ones
     per_token: int  # kept for the backward pass, for each token of a forward pass
 
     def total(self, micro_tokens: int) -> int:

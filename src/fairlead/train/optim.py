@@ -9,7 +9,7 @@ from torch import nn
 
 from fairlead.core.errors import NonFiniteStep
 from fairlead.model import quantize
-from fairlead.train.master_weights import Masters
+from fairlead.train.master_weights import MasterWeights
 
 
 def adamw(
@@ -30,7 +30,7 @@ def adamw(
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if bits == 8:
-        made: torch.optim.Optimizer = quantize.library("optimizer_bits = 8").optim.AdamW8bit(
+        made: torch.optim.Optimizer = quantize.require_bitsandbytes("optimizer_bits = 8").optim.AdamW8bit(
             groups, lr=lr, betas=betas, eps=eps
         )
         return made
@@ -66,24 +66,31 @@ def muon(
 
 
 def update(
-    *optimizers: torch.optim.Optimizer, lr: float, max_norm: float, step: int, masters: Masters | None = None
+    *optimizers: torch.optim.Optimizer,
+    lr: float,
+    max_norm: float,
+    step: int,
+    master_weights: MasterWeights | None = None,
 ) -> float:
     """Clip, step, and clear the gradients; returns the norm before clipping.
 
-    `masters` are those whose parameters the optimisers hold: clipping and stepping happen there, in float32.
+    `master_weights` are those whose parameters the optimisers hold: clipping and stepping happen there, in float32.
     Raises NonFiniteStep before any weight is touched where the norm is not a number.
     """
-    norm = clip_gradients(*optimizers, max_norm=max_norm, step=step, masters=masters)
-    take_step(*optimizers, lr=lr, masters=masters)
+    norm = clip_gradients(*optimizers, max_norm=max_norm, step=step, master_weights=master_weights)
+    take_step(*optimizers, lr=lr, master_weights=master_weights)
     return norm
 
 
 def clip_gradients(
-    *optimizers: torch.optim.Optimizer, max_norm: float, step: int, masters: Masters | None = None
+    *optimizers: torch.optim.Optimizer,
+    max_norm: float,
+    step: int,
+    master_weights: MasterWeights | None = None,
 ) -> float:
     """The first half of `update`, for recipes with several networks: none of them moves before all of their norms are known."""
-    if masters is not None:
-        masters.take_gradients()
+    if master_weights is not None:
+        master_weights.take_gradients()
     norm = float(nn.utils.clip_grad_norm_(_parameters(optimizers), max_norm))
     if not norm < float("inf"):
         raise NonFiniteStep(
@@ -93,15 +100,17 @@ def clip_gradients(
     return norm
 
 
-def take_step(*optimizers: torch.optim.Optimizer, lr: float, masters: Masters | None = None) -> None:
+def take_step(
+    *optimizers: torch.optim.Optimizer, lr: float, master_weights: MasterWeights | None = None
+) -> None:
     """The second half of `update`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    if masters is not None:
-        masters.write()
+    if master_weights is not None:
+        master_weights.copy_to_weights()
 
 
 def _parameters(optimizers: Iterable[torch.optim.Optimizer]) -> Iterable[nn.Parameter]:

@@ -11,13 +11,13 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fairlead.forward import decoder
-from fairlead.forward.backend import Paths
+from fairlead.forward.backend import Backend
 from fairlead.model.policy import Policy
 from fairlead.model.reward_model import ScalarModel
 from fairlead.store.run import Run
 
 TOLERANCE = 1e-4  # in float32: of a log-probability in nats, or of a score of order 1
-# name, Fairlead's attention and norms, packed, share_prompts, own_logits; the plain way is what is left
+# name, Fairlead's attention and norms, packed, share_prompts, chunked_logits; the plain way is what is left
 WAYS = (
     ("packed", True, True, True, True),
     ("trees", False, False, True, True),
@@ -29,19 +29,19 @@ Measure = Callable[[], Tensor]
 
 
 @torch.no_grad()
-def check_paths(run: Run, model: Policy | ScalarModel, measure: Measure, *, what: str) -> None:
+def verify_backend(run: Run, model: Policy | ScalarModel, measure: Measure, *, what: str) -> None:
     """Keep the fastest way of running the model whose results equal the plain way's; `measure` runs it in the way that is set.
 
     Both are computed in float32, whatever precision the run trains in and the weights are kept in.  What was found goes to the run's
     events; a way that failed is also said on the terminal, once.
     """
-    packs = model.paths.packed or decoder.takes_packing(model.network, model.device)
-    wished = replace(model.paths)
+    packs = model.backend.packed or decoder.supports_packing(model.network, model.device)
+    wished = replace(model.backend)
     with _in_float32(model.network):
         found = _choose(run, model, measure, what, packs=packs)
-    if model.paths.packed and (error := _fails_in_training(model, measure)):
+    if model.backend.packed and (error := _fails_in_training(model, measure)):
         run.warn(f"{what}: packed rows cannot be used here: {error}")
-        _set(model.paths, share_prompts=wished.share_prompts, own_modules=wished.own_modules)
+        _set(model.backend, share_prompts=wished.share_prompts, fused_modules=wished.fused_modules)
         with _in_float32(model.network):
             found = _choose(run, model, measure, what, packs=False)
     left_out = [] if wished.share_prompts else ["trees: this model's attention does not take them"]
@@ -51,31 +51,31 @@ def check_paths(run: Run, model: Policy | ScalarModel, measure: Measure, *, what
 def _choose(
     run: Run, model: Policy | ScalarModel, measure: Measure, what: str, *, packs: bool
 ) -> dict[str, Any]:
-    paths = model.paths
-    wished = replace(paths)
-    paths.precision = "float32"
-    plain = dict(plain=True, own_modules=False, packed=False, share_prompts=False, own_logits=False)
-    _set(paths, **plain)
+    backend = model.backend
+    wished = replace(backend)
+    backend.precision = "float32"
+    plain = dict(plain=True, fused_modules=False, packed=False, share_prompts=False, chunked_logits=False)
+    _set(backend, **plain)
     expected = measure()
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
     gaps: dict[str, float] = {}
     chosen = "plain"
-    for name, own_modules, packed, share_prompts, own_logits in WAYS:
+    for name, fused_modules, packed, share_prompts, chunked_logits in WAYS:
         can = (
-            own_modules <= wished.own_modules,
+            fused_modules <= wished.fused_modules,
             packed <= packs,
             share_prompts <= wished.share_prompts,
-            own_logits <= wished.own_logits,
+            chunked_logits <= wished.chunked_logits,
         )
         if not all(can):
             continue
         _set(
-            paths,
+            backend,
             plain=False,
-            own_modules=own_modules,
+            fused_modules=fused_modules,
             packed=packed,
             share_prompts=share_prompts,
-            own_logits=own_logits,
+            chunked_logits=chunked_logits,
         )
         try:
             gaps[name] = float((measure() - expected).abs().max())
@@ -88,8 +88,8 @@ def _choose(
             chosen = name
             break
     else:
-        _set(paths, **plain)
-    paths.precision = wished.precision
+        _set(backend, **plain)
+    backend.precision = wished.precision
     for name, gap in gaps.items():
         if name != chosen:
             run.warn(
@@ -98,9 +98,9 @@ def _choose(
     return {"chosen": chosen, "gaps": gaps, "tolerance": limit}
 
 
-def _set(paths: Paths, **ways: bool) -> None:
+def _set(backend: Backend, **ways: bool) -> None:
     for name, value in ways.items():
-        setattr(paths, name, value)
+        setattr(backend, name, value)
 
 
 def _fails_in_training(model: Policy | ScalarModel, measure: Measure) -> str:
