@@ -114,7 +114,7 @@ def told(rows: Sequence[dict[str, Any]], *, start: float, final: float, kl: floa
 
     The peak is the largest of many noisy numbers and so somewhat too high, which makes what is lost look larger, in every arm.
     """
-    kls, golds = (moving(numpy.array([row[name] for row in rows if name in row])) for name in ("kl", "gold"))
+    kls, golds = (moving(numpy.array([row[name] for row in rows if name in row])) for name in ("kl", "probe"))
     peak = int(golds.argmax())
     beyond = numpy.flatnonzero(kls[peak:] >= 4 * kls[peak])
     far = peak + int(beyond[0]) if len(beyond) else None

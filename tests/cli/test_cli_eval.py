@@ -82,7 +82,7 @@ def test_a_folder_from_elsewhere_is_examined_on_another_file(
 def test_rules_ties_and_things_that_are_no_reward_model_are_refused(
     cli: Cli, project: Path, comparisons: Path, tmp_path: Path
 ) -> None:
-    rule = cli("eval", "gold", "--comparisons", comparisons, "--project", project)
+    rule = cli("eval", "rule:fairlead.simulate.gold", "--comparisons", comparisons, "--project", project)
     assert rule.code == 1 and "is a rule and no model" in rule.err
     ties = tmp_path / "ties.jsonl"
     jsonl.write(ties, [row | {"tie": "good"} for _, row in jsonl.read(comparisons)])

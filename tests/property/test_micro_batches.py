@@ -146,7 +146,7 @@ def test_ppos_backward_off_policy(tmp_path: Path) -> None:
     part = [7, 2, 9, 0, 4, 5, 10]
     found = {}
     for budget in BUDGETS:
-        config = ppo.Config(name="x", model="x", reward="gold", prompts="x", micro_tokens=budget)
+        config = ppo.Config(name="x", model="x", reward="rule:score.py", prompts="x", micro_tokens=budget)
         metrics = ppo.backward(actor, critic, experience, part, config, config.micro_tokens)
         assert 0.1 < metrics["clip_frac"] < 0.9
         found[budget] = (gradients(actor), gradients(critic), metrics)
@@ -161,7 +161,7 @@ def test_ppos_backward_off_policy(tmp_path: Path) -> None:
 def test_ppos_backward_is_the_mean_over_the_tokens_of_its_rows(tmp_path: Path) -> None:
     actor, critic, experience = off_policy(tmp_path)
     part = [7, 2, 9]
-    config = ppo.Config(name="x", model="x", reward="gold", prompts="x", micro_tokens=1)
+    config = ppo.Config(name="x", model="x", reward="rule:score.py", prompts="x", micro_tokens=1)
     metrics = ppo.backward(actor, critic, experience, part, config, config.micro_tokens)
     with torch.no_grad():
         logps, values = actor.token_logps(experience.batch), critic.state_values(experience.batch)

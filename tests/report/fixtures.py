@@ -36,7 +36,7 @@ def ppo_rows(steps: int = 120) -> list[dict[str, Any]]:
             "lr": 3e-5 * (1 - step / steps),
         }
         if step % 10 == 0:
-            row["gold"] = 0.68 + 0.17 * done + draw.gauss(0, 0.012)
+            row["probe"] = 0.68 + 0.17 * done + draw.gauss(0, 0.012)
         rows.append(row)
     return rows
 

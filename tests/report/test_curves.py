@@ -28,14 +28,14 @@ def test_what_is_not_a_number_is_no_metric() -> None:
 
 def test_only_chooses_and_orders() -> None:
     rows: list[dict[str, object]] = [{"step": 1, "reward": 1.0, "kl": 0.1, "lr": 0.1}]
-    assert captions(rows, only=("kl", "reward", "gold")) == ["KL divergence, mean", "Reward"]
+    assert captions(rows, only=("kl", "reward", "probe")) == ["KL divergence, mean", "Reward"]
     assert captions(rows, only=("reward",), prefix="PPO: ") == ["PPO: Reward"]
 
 
 def test_values_come_in_the_order_of_steps() -> None:
     rows: list[dict[str, float]] = [{"step": 2, "loss": 1.0}, {"step": 1, "loss": 3.0}, {"step": 3}]
     assert curves.values(rows, "loss") == [3.0, 1.0]
-    assert curves.values(rows, "gold") == []
+    assert curves.values(rows, "probe") == []
 
 
 def test_every_metric_of_the_recipes_is_known() -> None:
@@ -60,7 +60,17 @@ def test_every_metric_of_the_recipes_is_known() -> None:
         ),
         *("demonstration_loss", "comparison_loss", "binary_loss", "rating_loss", "demonstration_logratio"),
         *("sft_loss", "held_out_sft_loss", "dpo_loss", "held_out_dpo_loss"),
-        *("reward", "score", "gold", "kl", "kl_k3", "kl_coef", "entropy", "response_tokens", "finished_frac"),
+        *(
+            "reward",
+            "score",
+            "probe",
+            "kl",
+            "kl_k3",
+            "kl_coef",
+            "entropy",
+            "response_tokens",
+            "finished_frac",
+        ),
         *("policy_loss", "value_loss", "clip_frac", "approx_kl", "explained_variance"),
         *("score_std", "ptx_loss", "ratio"),
     }
@@ -70,8 +80,8 @@ def test_every_metric_of_the_recipes_is_known() -> None:
 
 
 def test_titles() -> None:
-    assert [curves.title_of(name) for name in ("gold", "held_out_loss", "mystery")] == [
-        "Gold score",
+    assert [curves.title_of(name) for name in ("probe", "held_out_loss", "mystery")] == [
+        "Probe",
         "Loss, held-out",
         "mystery",
     ]

@@ -13,6 +13,7 @@ from fakes import save_model, turns
 PROMPTS = [turns("What is 3 plus 4?"), turns("What is 3 plus 4?"), turns("One?", "Yes.", "What is 5 plus 6?")]
 ANSWERS = ["The answer is 7.", "The answer is 8.", "The answer is 11."]
 FINISHED = [True, True, False]
+GOLD = "rule:fairlead.simulate.gold"
 
 
 def test_a_reward_model_scores_the_whole_conversation_on_its_own_scale(tmp_path: Path) -> None:
@@ -82,18 +83,18 @@ def test_a_file_without_a_rule_is_refused(tmp_path: Path) -> None:
 
 def test_gold_is_the_toy_worlds_rule() -> None:
     # right and ended: 1.0; wrong: 0.2 * 0.5 + 0.2 + 0.15 = 0.45; right but cut off: 1 - 0.15
-    assert open_reward("gold", micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == approx(
+    assert open_reward(GOLD, micro_tokens=1)(PROMPTS, ANSWERS, FINISHED).tolist() == approx(
         [1.0, 0.45, 0.85], abs=1e-6
     )
 
 
 def test_gold_knows_no_other_world() -> None:
     with pytest.raises(DataError, match="only prompts of the toy world"):
-        open_reward("gold", micro_tokens=1)([turns("Who wrote Faust?")], ["Goethe."], [True])
+        open_reward(GOLD, micro_tokens=1)([turns("Who wrote Faust?")], ["Goethe."], [True])
 
 
-def test_only_gold_and_rules_are_no_reward_models() -> None:
-    assert [is_rule(ref) for ref in ("gold", "rule:a.py", "golden", "reward", "reward-model/gold")] == [
+def test_only_rules_are_no_reward_models() -> None:
+    assert [is_rule(ref) for ref in (GOLD, "rule:a.py", "gold", "reward", "reward-model/gold")] == [
         True,
         True,
         False,

@@ -95,7 +95,7 @@ def test_the_loss_is_the_papers_by_hand(tmp_path: Path) -> None:
     actor = policy(tmp_path / "base")
     given = experience(actor)
     shake(actor.trainable(), scale=0.02)
-    config = grpo.Config(name="x", model="m", reward="gold", prompts="p", group=2, batch=4)
+    config = grpo.Config(name="x", model="m", reward="rule:score.py", prompts="p", group=2, batch=4)
     learned, logps = grpo.backward(actor, given, [0, 1, 2, 3], config, 10_000, kl_coef=0.1)
     found = {name: p.grad.clone() for name, p in actor.trainable().items() if p.grad is not None}
     for p in actor.trainable().values():
@@ -114,6 +114,8 @@ def test_the_loss_is_the_papers_by_hand(tmp_path: Path) -> None:
 
 def test_a_batch_is_whole_groups() -> None:
     with pytest.raises(ValueError, match="multiple of group = 3"):
-        grpo.Config(name="x", model="m", reward="gold", prompts="p", batch=16, group=3)
+        grpo.Config(name="x", model="m", reward="rule:score.py", prompts="p", batch=16, group=3)
     with pytest.raises(ValueError, match="between 1 and batch / group = 4"):
-        grpo.Config(name="x", model="m", reward="gold", prompts="p", batch=16, group=4, minibatches=5)
+        grpo.Config(
+            name="x", model="m", reward="rule:score.py", prompts="p", batch=16, group=4, minibatches=5
+        )

@@ -111,10 +111,11 @@ def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
 def test_with_the_gold_rule(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     write_records(project.data / "toy.jsonl", campaign.prompts(24, 0, purpose="ppo", held_out=False))
-    settings = SETTINGS | {"lora_rank": 4, "reward": "gold", "probe": "gold", "prompts": "data/toy.jsonl"}
+    gold = "rule:fairlead.simulate.gold"
+    settings = SETTINGS | {"lora_rank": 4, "reward": gold, "probe": gold, "prompts": "data/toy.jsonl"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
-    assert made.series("gold") == made.series("score")
+    assert made.series("probe") == made.series("score")
     check_finished(project, ppo, made, **settings)
 
 
@@ -301,7 +302,7 @@ def gradients(actor: Policy) -> dict[str, Tensor]:
 @pytest.mark.parametrize("micro_tokens", [1, 12, 10_000])
 def test_the_ptx_loss_is_per_token_whatever_the_budget(tmp_path: Path, micro_tokens: int) -> None:
     actor = policy(tmp_path / "base")
-    config = ppo.Config(name="x", model="m", reward="gold", prompts="p", ptx_coef=0.7)
+    config = ppo.Config(name="x", model="m", reward="rule:score.py", prompts="p", ptx_coef=0.7)
     loss = ppo.ptx_backward(actor, rows_of(actor), config, micro_tokens)
     found = gradients(actor)
     batch = collate(rows_of(actor), pad_id=actor.pad_id)
@@ -323,7 +324,7 @@ def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(tmp_path: Path) -
     with torch.no_grad():
         old_logps, old_values = actor.token_logps(batch), critic.state_values(batch)
     advantages, returns = gae(token_rewards, old_values, mask, gamma=1.0, lam=1.0)
-    config = ppo.Config(name="x", model="m", reward="gold", prompts="p", clip=1e9, epochs=1)
+    config = ppo.Config(name="x", model="m", reward="rule:score.py", prompts="p", clip=1e9, epochs=1)
     ppo.backward(
         actor,
         critic,

@@ -122,11 +122,20 @@ def test_only_a_model_can_come_from_the_hub(tmp_path: Path) -> None:
             resolve(project, "field", mark, ref)
 
 
-def test_the_gold_rule_is_part_of_the_code_for_rewards_only(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
-    assert resolve(project, "field", REWARD, "gold") is None
+def test_a_module_is_a_rule_by_the_digest_of_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = projects.create(tmp_path / "project")
+    (tmp_path / "judging").mkdir()
+    (tmp_path / "judging" / "polite.py").write_bytes(b"abc")
+    monkeypatch.syspath_prepend(tmp_path)
+    resolved = resolve(project, "field", REWARD, "rule:judging.polite")
+    assert resolved == Input("rule:judging.polite", "module:judging.polite", ABC, None, None)
+    for ref in ("rule:judging.absent", "rule:absent.polite", "rule:judging", "rule:sys", "rule:a-b"):
+        with pytest.raises(ProjectError, match="dotted name of a module"):
+            resolve(project, "field", REWARD, ref)
     with pytest.raises(ProjectError, match="there is no such model"):
-        resolve(project, "field", MODEL, "gold")
+        resolve(project, "field", MODEL, "rule:judging.polite")
 
 
 def test_a_rule_is_an_input_by_the_digest_of_its_file(tmp_path: Path) -> None:

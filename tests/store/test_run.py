@@ -104,7 +104,7 @@ def events(run: Run) -> list[str]:
 def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
     project = projects.create(tmp_path)
     pairs = publish(project, "dataset", "pairs", "pairs.jsonl")
-    with open_run(project, "dpo", Config(data="pairs", model="o/n", reward="gold"), kind="model") as run:
+    with open_run(project, "dpo", Config(data="pairs", model="o/n"), kind="model") as run:
         assert (run.recipe, run.seed, run.quiet, run.finished, bool(run.stop)) == (
             "dpo",
             0,
@@ -114,7 +114,7 @@ def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
         )
         assert run.folder == project.runs / run.id
         written = json.loads((run.folder / "config.json").read_text())
-    resolved = {"name": "m", "data": "pairs", "model": "o/n", "reward": "gold", "lr": 0.1, "seed": 0}
+    resolved = {"name": "m", "data": "pairs", "model": "o/n", "reward": None, "lr": 0.1, "seed": 0}
     inputs = {
         "data": {"ref": "pairs", "name": "dataset/pairs", "digest": pairs.manifest.digest},
         "model": {"ref": "o/n", "name": "hub:o/n", "digest": "hub:o/n"},
@@ -222,7 +222,7 @@ def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:
     (project.root / "rule.py").touch()
     for model, reward, expected in (
         ("base", "judge", (str(made.folder), str(judge.folder))),
-        ("o/n", "gold", ("o/n", "gold")),
+        ("o/n", "rule:fairlead.simulate.gold", ("o/n", "rule:fairlead.simulate.gold")),
         ("o/n", "rule:rule.py", ("o/n", f"rule:{project.root / 'rule.py'}")),
     ):
         with open_run(project, "ppo", Config(model=model, reward=reward), kind="model") as run:

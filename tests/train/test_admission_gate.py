@@ -179,7 +179,7 @@ def test_warnings_and_silence_are_passed_on(tmp_path: Path) -> None:
         assert two.startswith("constraints.other = other: this reward model was never examined")
 
 
-@pytest.mark.parametrize("reward", ["gold", "rule:data/rule.py"])
+@pytest.mark.parametrize("reward", ["rule:fairlead.simulate.gold", "rule:data/rule.py"])
 def test_rules_need_no_admission(tmp_path: Path, reward: str) -> None:
     with opened(tmp_path, {}, reward=reward) as run:
         check_admission(run, ["reward"], trust="")

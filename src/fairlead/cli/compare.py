@@ -13,7 +13,10 @@ from fairlead.cli.sampling_options import MaxNewTokens, Prompts, Seed, Temperatu
 from fairlead.core.errors import ConfigError
 from fairlead.store.run import open_run
 
-JUDGES = "Judges are reward:NAME (a reward model), rule:FILE.py (a function score(prompt, answer, finished)), and gold (the toy world's)"
+JUDGES = (
+    "Write reward:NAME for a reward model, or rule:FILE.py or rule:MODULE for a function score(prompt, answer, finished). "
+    "The rule of the toy world is rule:fairlead.simulate.gold."
+)
 
 
 def compare(
@@ -22,7 +25,7 @@ def compare(
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="The model that it is compared with.")],
     prompts: Prompts,
-    judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py or gold.")],
+    judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py or rule:MODULE.")],
     max_new_tokens: MaxNewTokens = 128,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
@@ -70,11 +73,11 @@ def compare(
 
 def _judge(judge: str) -> str:
     """What the recipe calls the judge."""
-    if judge == "gold" or judge.startswith("rule:"):
+    if judge.startswith("rule:"):
         return judge
     if judge.startswith("reward:") and judge != "reward:":
         return judge.removeprefix("reward:")
-    raise ConfigError(f"--judge {judge}: no such judge. {JUDGES}.")
+    raise ConfigError(f"--judge {judge}: no such judge. {JUDGES}")
 
 
 def _verdict(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:

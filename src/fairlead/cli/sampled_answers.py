@@ -30,7 +30,7 @@ def unique_name(home: Project, config: Any, *words: str) -> str:
     found = {field: resolve(home, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()}
     asked = {
         "config": configs.resolved(config),
-        "inputs": {field: one.digest for field, one in found.items() if one is not None},
+        "inputs": {field: one.digest for field, one in found.items()},
     }
     return "-".join([*map(_word, words), digest.short(digest.of_json(asked))])
 

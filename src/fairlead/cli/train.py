@@ -286,7 +286,7 @@ def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
 
 
 def _judge(reward: str) -> str:
-    return reward if reward == "gold" or reward.startswith("rule:") else f"reward:{reward}"
+    return reward if reward.startswith("rule:") else f"reward:{reward}"
 
 
 def _show_knobs(name: str) -> None:

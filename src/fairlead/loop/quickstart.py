@@ -187,7 +187,7 @@ def stages(seed: int, size: Size) -> list[Stage]:
                 model="model/sft",
                 reward="reward",
                 prompts="dataset/prompts-to-practise",
-                probe="gold",
+                probe="rule:fairlead.simulate.gold",
                 steps=size.ppo_steps,
                 batch=size.ppo_batch,
                 epochs=1,

@@ -42,7 +42,7 @@ ANSWERS_AT_ONCE = 256  # between two moments at which work is saved, the bar mov
 class Config:
     name: str  # of the dataset that is written
     model: ModelRef  # that answers: usually the SFT model
-    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the toy world
+    reward: RewardModelRef  # a reward model, or a function score(prompt, answer, finished): "rule:FILE.py" or "rule:MODULE"
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = (
         ""  # a second judge that is only measured, and chooses nothing; the same choices as reward
@@ -152,9 +152,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     for n in sorted({*(2**k for k in range(config.n.bit_length())), config.n}):
         found = {"score": [best_of.expected(one.scores, n) for one in scored]}
         if config.probe:
-            found["gold" if config.probe == "gold" else "probe"] = [
-                best_of.expected(one.scores, n, one.probe_scores) for one in scored
-            ]
+            found["probe"] = [best_of.expected(one.scores, n, one.probe_scores) for one in scored]
         by_n[str(n)] = {"kl": best_of.kl(n)} | {
             name: interval.mean(values).as_dict() for name, values in found.items()
         }

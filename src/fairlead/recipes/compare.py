@@ -28,7 +28,7 @@ class Config:
     name: str  # of the evaluation that is written
     a: RolloutsRef  # answers of the first model
     b: RolloutsRef  # answers of the second, to the same prompts
-    judge: RewardModelRef  # a reward model, "rule:FILE.py", or "gold" in the toy world
+    judge: RewardModelRef  # a reward model, "rule:FILE.py" or "rule:MODULE"
     micro_tokens: int = 4096  # tokens per forward pass of a reward model; memory, not results
     seed: int = 0
 

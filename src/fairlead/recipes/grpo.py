@@ -55,7 +55,7 @@ KIND = "model"
 class Config:
     name: str  # of the model that is written
     model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the toy world
+    reward: RewardModelRef  # a reward model, or a function score(prompt, answer, finished): "rule:FILE.py" or "rule:MODULE"
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = (
         ""  # a second judge that is only measured, never trained on; the same choices as reward
@@ -327,7 +327,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 metrics["kl"] = float(masked_sum(kl.k1(sampled_logps, reference_logps), mask).mean())
                 metrics["kl_k3"] = float(masked_sum(kl.k3(sampled_logps, reference_logps), mask).mean())
             if probe is not None:
-                metrics["gold" if config.probe == "gold" else "probe"] = measure
+                metrics["probe"] = measure
             run.log(step + 1, **metrics)
             meter.count(int(batch.token_mask.sum()))
             bar.advance(f"score {metrics['score']:.2f}")
@@ -345,7 +345,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
     master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
-    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
+    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "probe", "published")
     return run.publish(
         lambda folder: policy.save(folder, final_folder=home),
         metrics={k: measured[k] for k in kept if k in measured},

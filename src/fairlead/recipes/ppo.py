@@ -64,7 +64,7 @@ KIND = "model"
 class Config:
     name: str  # of the model that is written
     model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    reward: RewardModelRef  # a reward model, "rule:FILE.py" (a function score(prompt, answer, finished)), or "gold" in the toy world
+    reward: RewardModelRef  # a reward model, or a function score(prompt, answer, finished): "rule:FILE.py" or "rule:MODULE"
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = (
         ""  # a second judge that is only measured, never trained on; the same choices as reward
@@ -346,7 +346,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             )  # no price or multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
-                metrics["gold" if config.probe == "gold" else "probe"] = measure
+                metrics["probe"] = measure
             breach = guard.act(
                 run, config.limits, state, step=step, kl=sequence_kl, measure=measure, over=over
             )
@@ -423,7 +423,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     measured = guard.publish_best(run, config.limits, state, num_steps=config.steps, stopped=breach)
     master_weights.restore_float32()
     home = run.project.artifacts / KIND / config.name
-    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "gold", "probe", "published")
+    kept = ("score", "kl", "entropy", "response_tokens", "finished_frac", "probe", "published")
     return run.publish(
         lambda folder: policy.save(folder, final_folder=home),
         metrics={k: measured[k] for k in kept if k in measured},

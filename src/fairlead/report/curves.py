@@ -25,7 +25,7 @@ TOPICS = (
     Topic(
         "Reward",
         "",
-        "The proxy the policy is paid by. It should rise and level off; compare it with the gold score.",
+        "The proxy the policy is paid by. It should rise and level off; compare it with the probe.",
         {"reward": "Reward"},
     ),
     Topic("Proxy score", "", "The reward model's score before any penalty.", {"score": "Score"}),
@@ -36,10 +36,10 @@ TOPICS = (
         {"score_std": "Deviation"},
     ),
     Topic(
-        "Gold score",
+        "Probe",
         "",
-        "The truth the reward model stands for. If it falls while the reward rises, the policy has found a hole in the reward.",
-        {"gold": "Gold"},
+        "A second judge that is measured and never trained on. If it falls while the reward rises, the policy exploits the reward.",
+        {"probe": "Probe"},
     ),
     Topic(
         "Loss",
@@ -56,7 +56,7 @@ TOPICS = (
     Topic(
         "KL divergence",
         "nats per answer",
-        "How far the policy is from its reference: the price of the reward. A climb that buys no gold is over-optimisation.",
+        "How far the policy is from its reference: the price of the reward. A climb without a gain in the probe is over-optimisation.",
         {"kl": "mean", "kl_k3": "k3 estimate"},
     ),
     Topic(
@@ -68,7 +68,7 @@ TOPICS = (
     Topic(
         "Answer length",
         "tokens",
-        "Growing without a rise in gold means that the reward pays for length.",
+        "Growth without a rise in the probe means that the reward pays for length.",
         {"response_tokens": "Length"},
     ),
     Topic(

@@ -20,7 +20,7 @@ STAGES = (
 )  # key in the summary -> name on the page
 PPO_CURVES = (
     "reward",
-    "gold",
+    "probe",
     "kl",
     "response_tokens",
     "entropy",

@@ -13,7 +13,7 @@ from fairlead.report import charts, curves, page, text
 
 # The tiles at the top, as far as the run logged them: most telling first, the first that exists of each line.
 TILES = (
-    ("gold",),
+    ("probe",),
     ("reward",),
     ("held_out_accuracy", "accuracy"),
     ("held_out_loss", "loss"),

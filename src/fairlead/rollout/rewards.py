@@ -1,5 +1,6 @@
-"""What a sampled answer is worth: by a reward model, by a rule in Python, or by the toy world's gold rule.  One number per answer."""
+"""Score sampled answers with a reward model or with a rule in Python: one number per answer."""
 
+import importlib
 import math
 import re
 import runpy
@@ -17,7 +18,7 @@ from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
 from fairlead.model.reward_model import ScalarModel, load_reward_model, load_shared_reward_model, shares_base
 from fairlead.ops.pooling import Pool, pooled
-from fairlead.simulate import gold
+from fairlead.store.inputs import RULE
 from fairlead.store.run import Run
 from fairlead.train.verify_backend import verify_backend
 
@@ -67,39 +68,38 @@ def from_rule(rule: Rule) -> Reward:
     return score
 
 
-def read_rule(path: Path) -> Rule:
-    """The function `score(prompt, answer, finished) -> float` of a Python file that the user named; the file is run.
+def load_rule(reference: str) -> Rule:
+    """The function `score(prompt, answer, finished) -> float` that `rule:FILE.py` or `rule:MODULE` names.
 
-    What goes wrong inside the file is a ConfigError that names it, for it is the user's to mend.
+    The file is run, or the module imported.  An error inside either is a ConfigError that names the rule.
     """
+    target = reference.removeprefix(RULE)
     try:
-        found = runpy.run_path(str(path)).get("score")
+        if Path(target).is_file():
+            score = runpy.run_path(target).get("score")
+        else:
+            score = getattr(importlib.import_module(target), "score", None)
     except (SyntaxError, *RULE_FAULTS) as error:
-        raise ConfigError(f"{path}: cannot be run: {type(error).__name__}: {error}.") from error
-    if not callable(found):
+        raise ConfigError(f"{target}: cannot be loaded: {type(error).__name__}: {error}.") from error
+    if not callable(score):
         raise ConfigError(
-            f"{path}: defines no function score(prompt, answer, finished). A rule needs one that returns a number."
+            f"{target}: defines no function score(prompt, answer, finished). A rule needs one that returns a number."
         )
 
     def rule(prompt: Messages, answer: str, finished: bool) -> float:
         try:
-            value = float(found(prompt, answer, finished))
+            value = float(score(prompt, answer, finished))
         except RULE_FAULTS as error:
             raise ConfigError(
-                f"{path}: score failed on the answer {answer[:60]!r}: {type(error).__name__}: {error}."
+                f"{target}: score failed on the answer {answer[:60]!r}: {type(error).__name__}: {error}."
             ) from error
         if not math.isfinite(value):
             raise ConfigError(
-                f"{path}: score returned {value} for the answer {answer[:60]!r}; a finite number is needed."
+                f"{target}: score returned {value} for the answer {answer[:60]!r}; a finite number is needed."
             )
         return value
 
     return rule
-
-
-def gold_rule(prompt: Messages, answer: str, finished: bool) -> float:
-    """The toy world's own rule, 0..1; raises DataError at a prompt that is not of that world."""
-    return gold.judge(prompt[-1].content, answer, finished=finished).score
 
 
 def open_reward(
@@ -111,7 +111,7 @@ def open_reward(
     pool: Pool = "mean",
     pool_lambda: float = 0.0,
 ) -> Reward:
-    """The judge that a configuration names: "gold", "rule:FILE.py", or the folder of a reward model, for which `prepare` is called once.
+    """The judge that a configuration names: a rule, or the folder of a reward model, for which `prepare` is called once.
 
     The members of an ensemble are pooled into one score (`ops/pooling.py: pooled`).
     """
@@ -136,9 +136,7 @@ def open_members(
     One that was trained as an adapter on the policy's base becomes one more adapter on the policy's network, called by `name`.
     """
     if is_rule(reference):
-        return [
-            from_rule(gold_rule if reference == "gold" else read_rule(Path(reference.removeprefix("rule:"))))
-        ]
+        return [from_rule(load_rule(reference))]
     found = []
     for number, member in enumerate(member_folders(reference)):
         if policy is not None and shares_base(policy, member):
@@ -167,4 +165,4 @@ def check_judge(run: Run, judge: ScalarModel, prompts: Sequence[Messages], preci
 
 def is_rule(reference: str) -> bool:
     """True where a reference names a rule and no reward model."""
-    return reference == "gold" or reference.startswith("rule:")
+    return reference.startswith(RULE)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from fairlead.core.errors import DataError
+from fairlead.data.records import Messages
 from fairlead.simulate import words, world
 from fairlead.simulate.world import Task
 
@@ -54,6 +55,11 @@ class Gold:
             "honest": self.honest,
             "concise": self.concise,
         }
+
+
+def score(prompt: Messages, answer: str, finished: bool) -> float:
+    """The score of an answer to the last message of a prompt, 0..1: what `rule:fairlead.simulate.gold` returns."""
+    return judge(prompt[-1].content, answer, finished=finished).score
 
 
 def judge(prompt: str, answer: str, *, finished: bool = True) -> Gold:

@@ -31,7 +31,9 @@ MIN_PREFIX = 6  # hexadecimal digits; fewer are ambiguous soon
 
 @dataclass(frozen=True)
 class Parent:
-    name: str  # "kind/name" of an artifact, "file:path" or "hub:owner/name" of something outside
+    name: (
+        str  # "kind/name" of an artifact, "file:path", "module:name" or "hub:owner/name" of something outside
+    )
     digest: str
     role: str  # the field of the configuration that named it
 

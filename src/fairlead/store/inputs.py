@@ -4,6 +4,7 @@ Everything is found, and its digest taken, before the run starts.  Nothing is lo
 """
 
 import difflib
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,7 @@ from fairlead.store.project import KINDS, Project
 # A snapshot of people's labels is a dataset whose rows came from the studio.
 ACCEPTED = {"dataset": ("dataset", "snapshot")}
 
-GOLD = "gold"  # the embedded world's own rule, part of the code
-RULE = "rule:"  # a Python file that scores answers
+RULE = "rule:"  # a Python file or an importable module that scores answers
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,14 @@ class Input:
     ref: str  # as the configuration has it
     name: str  # as lineage shows it
     digest: str
-    location: Path | None  # None: a name of the Hub
+    location: Path | None  # None: a name of the Hub, or a module
     artifact: Artifact | None
 
 
-def resolve(project: Project, field: str, mark: Ref, ref: str) -> Input | None:
-    """None for what is part of the code and has no file; raises ProjectError when nothing answers to `ref`."""
-    if mark.kind == "reward-model" and ref == GOLD:
-        return None
+def resolve(project: Project, field: str, mark: Ref, ref: str) -> Input:
+    """The input that a reference names; raises ProjectError when there is none."""
     if mark.kind == "reward-model" and ref.startswith(RULE):
-        path = _existing_path(project, ref.removeprefix(RULE))
-        if path is None or not path.is_file():
-            raise ProjectError(f"{field} = {ref!r}: no such file. Write rule: and the path of a Python file.")
-        return _outside(project, ref, path)
+        return _rule(project, field, ref)
     accepted = ACCEPTED.get(mark.kind, (mark.kind,))
     found = artifacts.find_all(project, ref)
     artifact = artifacts.only(ref, [each for each in found if each.manifest.kind in accepted])
@@ -63,6 +58,31 @@ def resolve(project: Project, field: str, mark: Ref, ref: str) -> Input | None:
     raise ProjectError(
         f"{field} = {ref!r}: there is no such {mark.kind} in the project, and no such path. {_hint(project, accepted, ref)}"
     )
+
+
+def _rule(project: Project, field: str, ref: str) -> Input:
+    """A rule by the digest of its source: a file, or a module that Python can import."""
+    target = ref.removeprefix(RULE)
+    path = _existing_path(project, target)
+    if path is not None and path.is_file():
+        return _outside(project, ref, path)
+    source = _module_source(target) if path is None and not target.endswith(".py") else None
+    if source is None:
+        raise ProjectError(
+            f"{field} = {ref!r}: no such file or module. Write rule: and the path of a Python file, "
+            "or the dotted name of a module that Python can import."
+        )
+    return Input(ref, f"module:{target}", digest.of_file(source), None, None)
+
+
+def _module_source(name: str) -> Path | None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        return None
+    try:
+        spec = importlib.util.find_spec(name)
+    except ImportError:  # a parent package is missing
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
 def _existing_path(project: Project, ref: str) -> Path | None:

@@ -1,6 +1,6 @@
 """Lineage: which artifacts an artifact was made from, back to what came from outside, and whether all of it is as it was.
 
-Parents are found by digest, never by name.  A plain file or a model of the Hub is "outside": its digest is recorded, and is not
+Parents are found by digest, never by name.  A plain file, a module or a model of the Hub is "outside": its digest is recorded, and is not
 computed again here.
 """
 
@@ -14,7 +14,7 @@ from fairlead.store.project import Project
 
 Status = Literal["present", "missing", "outside"]
 
-OUTSIDE = ("file:", "hub:")  # how the name of a parent begins that is no artifact of this project
+OUTSIDE = ("file:", "module:", "hub:")  # how the name of a parent begins that is no artifact of this project
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Run:
     name: str
     config: dict[str, Any]  # resolved: defaults included
     seed: int
-    inputs: dict[str, Input]  # by field; "gold" is part of the code and no input
+    inputs: dict[str, Input]  # by field
     stop: StopRequest
     quiet: bool
     finished: Artifact | None  # what it made; when set on opening there is nothing left to do
@@ -73,13 +73,10 @@ class Run:
         raise ProjectError(f"{field} = {found.ref!r}: {found.name} has no {wanted} to read; it {listed}.")
 
     def model_path(self, field: str) -> str:
-        """What a model is loaded from: a folder or a name of the Hub; "gold" unchanged, `rule:` with the path found.
+        """What a model is loaded from: a folder or a name of the Hub; `rule:` with the path of a file or the name of a module.
 
         In a table of inputs each has a field of its own: `constraints.harmless`.
         """
-        if field not in self.inputs:
-            table, _, ref = field.partition(".")
-            return ref or str(self.config[table])
         found = self.inputs[field]
         rule = RULE if found.ref.startswith(RULE) else ""
         return found.ref if found.location is None else f"{rule}{found.location}"
@@ -162,8 +159,9 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
     """
     name = check_name(config.name)
     resolved = configs.resolved(config)
-    found = {field: resolve(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()}
-    inputs = {field: one for field, one in found.items() if one is not None}
+    inputs = {
+        field: resolve(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
+    }
     asked = {
         "recipe": recipe,
         "config": resolved,
