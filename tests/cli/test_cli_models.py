@@ -299,7 +299,7 @@ def test_export_takes_reward_models_too(cli: Cli, project: Path, tmp_path: Path)
         load_reward_model(str(each))
         for each in (project / "artifacts" / "reward-model" / "reward", tmp_path / "out")
     )
-    assert (before.reward_mean, before.reward_std) == (after.reward_mean, after.reward_std)
+    assert (before.scale.mean, before.scale.std) == (after.scale.mean, after.scale.std)
 
 
 def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(

@@ -15,7 +15,8 @@ from fairlead.data.records import Comparison
 from fairlead.eval import admission, scoring
 from fairlead.eval.evidence import Pairs
 from fairlead.eval.scoring import Scores, Trained
-from fairlead.model.reward_model import ScalarModel, load_reward_model, new_reward_model
+from fairlead.model.reward_model import load_reward_model, new_reward_model
+from fairlead.model.scalar_model import ScalarModel
 from fakes import CONTEXT, assistant, save_model, user
 
 

@@ -59,7 +59,7 @@ def logps_in(lay: Layout, model: PreTrainedModel, batch: Batch) -> Tensor:
     head = decoder.output_head(model)
     assert head is not None
     picked = batch.response_mask
-    before = torch.cat([torch.zeros_like(lay.at[:, :1]), lay.at[:, :-1]], dim=1)
+    before = torch.cat([torch.zeros_like(lay.token_index[:, :1]), lay.token_index[:, :-1]], dim=1)
     hidden = decoder.hidden_states(model, lay)[before[picked]]
     return torch.zeros(batch.tokens.shape).masked_scatter(
         picked, linear_logps(hidden, head, batch.tokens[picked], chunk_logits=900).logps
@@ -107,7 +107,7 @@ def test_a_tree_holds_each_prompt_once() -> None:
         (4 * 2 + 2) / int(batch.token_mask.sum())
     )
     for i, length in enumerate(batch.lengths.tolist()):
-        assert lay.tokens.flatten()[lay.at[i, :length]].tolist() == batch.tokens[i, :length].tolist()
+        assert lay.tokens.flatten()[lay.token_index[i, :length]].tolist() == batch.tokens[i, :length].tolist()
 
 
 def test_a_mask_shows_the_prompt_and_the_own_answer_only() -> None:
@@ -220,6 +220,6 @@ def test_a_packed_row_is_padded_at_its_end_only() -> None:
     lay = layout.packed(batch, pad_id=0, blocks=True)
     assert lay.tokens.shape == (1, -(-int(batch.token_mask.sum()) // 128) * 128)
     for i, length in enumerate(batch.lengths.tolist()):
-        at = lay.at[i, :length]
+        at = lay.token_index[i, :length]
         assert lay.tokens.flatten()[at].tolist() == batch.tokens[i, :length].tolist()
         assert lay.positions is not None and lay.positions.flatten()[at].tolist() == list(range(length))

@@ -11,15 +11,11 @@ from transformers import AutoModelForSequenceClassification
 from fairlead.core.errors import ModelError
 from fairlead.encoding.batching import Batch, collate
 from fairlead.model.adapters import Lora
+from fairlead.model.critic import load_critic
 from fairlead.model.load import load_causal_lm
-from fairlead.model.reward_model import (
-    HEAD,
-    ScalarModel,
-    Steps,
-    load_critic,
-    load_reward_model,
-    new_reward_model,
-)
+from fairlead.model.reward_config import StepSettings
+from fairlead.model.reward_model import load_reward_model, new_reward_model
+from fairlead.model.scalar_model import HEAD, ScalarModel
 from fakes import SHAPES, save_model, shake, tokenizer, turns
 
 CONVERSATIONS = (turns("What is it?", "It is 4."), turns("One?", "Yes, it is green. The sky is blue."))
@@ -77,8 +73,8 @@ def test_a_reward_model_comes_back_with_its_head_and_scale(tmp_path: Path) -> No
     before = new_reward_model(str(tmp_path / "base"), run_seed=0)
     after = load_reward_model(str(folder))
     assert torch.equal(before.scores(batch_of(before)), after.scores(batch_of(after)))
-    assert (after.reward_mean, after.reward_std) == (0.5, 2.0)
-    assert (before.reward_mean, before.reward_std) == (0.0, 1.0)  # never measured
+    assert (after.scale.mean, after.scale.std) == (0.5, 2.0)
+    assert (before.scale.mean, before.scale.std) == (0.0, 1.0)  # never measured
 
 
 def test_a_trained_adapter_is_saved_into_its_trunk(tmp_path: Path) -> None:
@@ -91,7 +87,7 @@ def test_a_trained_adapter_is_saved_into_its_trunk(tmp_path: Path) -> None:
     model.save(tmp_path / "reward")
     after = load_reward_model(str(tmp_path / "reward"))
     assert (after.scores(batch_of(after)) - trained).abs().max() < 1e-5
-    assert (after.reward_mean, after.reward_std) == (1.0, 3.0)
+    assert (after.scale.mean, after.scale.std) == (1.0, 3.0)
 
 
 def test_an_adapter_trains_itself_and_the_head_and_nothing_else(tmp_path: Path) -> None:
@@ -123,7 +119,7 @@ def test_a_classifier_of_several_labels_is_refused(tmp_path: Path) -> None:
     config.num_labels = 3
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "three")
     tokenizer().save_pretrained(tmp_path / "three")
-    with pytest.raises(ModelError, match="has 3 labels; a reward model has one"):
+    with pytest.raises(ModelError, match="has 3 labels. A reward model has one"):
         load_reward_model(str(tmp_path / "three"))
 
 
@@ -167,7 +163,7 @@ IN_STEPS = (
 def save_process_reward_model(folder: Path, shape: str = "llama", lora: Lora | None = None) -> Path:
     model = new_reward_model(str(save_model(folder / "base", shape)), run_seed=0, lora=lora)
     shake(model.trainable())
-    model.set_steps(Steps("\n", "product"))
+    model.set_steps(StepSettings("\n", "product"))
     model.set_scale(mean=0.25, std=0.5)
     model.save(folder / "verifier")
     return folder / "verifier"
@@ -176,7 +172,7 @@ def save_process_reward_model(folder: Path, shape: str = "llama", lora: Lora | N
 @pytest.mark.parametrize("shape", SHAPES)
 def test_steps_are_scored_as_if_the_answer_ended_there(tmp_path: Path, shape: str) -> None:
     model = load_reward_model(str(save_process_reward_model(tmp_path, shape)))
-    assert model.steps == Steps("\n", "product")
+    assert model.steps == StepSettings("\n", "product")
     rows = [model.encode(messages) for messages in IN_STEPS]
     batch = collate(rows, pad_id=model.pad_id)
     with torch.no_grad():
@@ -198,7 +194,7 @@ def test_a_critic_takes_the_trunk_of_a_process_reward_model_and_begins_at_zero(
     tmp_path: Path, lora: Lora | None
 ) -> None:
     critic = load_critic(str(save_process_reward_model(tmp_path)), lora=lora)
-    assert critic.steps is None and (critic.reward_mean, critic.reward_std) == (0.25, 0.5)
+    assert critic.steps is None and (critic.scale.mean, critic.scale.std) == (0.25, 0.5)
     assert not critic.state_values(batch_of(critic)).any()
 
 
@@ -216,5 +212,5 @@ def test_steps_that_no_answer_can_be_cut_into_are_refused(tmp_path: Path, change
     folder = save_process_reward_model(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changed))
-    with pytest.raises(ModelError, match="reward_step_separator or reward_step_pool"):
+    with pytest.raises(ModelError, match="reward_step_separator, a reward_step_pool"):
         load_reward_model(str(folder))

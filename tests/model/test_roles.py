@@ -9,16 +9,15 @@ from torch import Tensor
 
 from fairlead.core.errors import ModelError
 from fairlead.encoding.batching import Batch, collate
-from fairlead.model import reward_model
+from fairlead.model import scalar_model
 from fairlead.model.adapters import Lora
+from fairlead.model.critic import load_critic, open_shared_critic
 from fairlead.model.policy import Policy, load_policy
+from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import (
-    Steps,
-    load_critic,
     load_reward_model,
     load_shared_reward_model,
     new_reward_model,
-    open_shared_critic,
     shares_base,
 )
 from fakes import SHAPES, save_model, shake, turns
@@ -58,7 +57,7 @@ def test_an_attached_reward_model_gives_the_scores_of_the_merged_one(tmp_path: P
     attached, alone = load_shared_reward_model(policy, judge, name="reward"), load_reward_model(judge)
     batch = batch_of(policy)
     torch.testing.assert_close(attached.scores(batch), alone.scores(batch), atol=1e-5, rtol=1e-4)
-    assert (attached.reward_mean, attached.reward_std) == (0.5, 2.0)
+    assert (attached.scale.mean, attached.scale.std) == (0.5, 2.0)
     critic, own = open_shared_critic(policy, judge, run_seed=0), load_critic(judge)
     torch.testing.assert_close(critic.state_values(batch), own.state_values(batch), atol=1e-5, rtol=1e-4)
 
@@ -66,7 +65,7 @@ def test_an_attached_reward_model_gives_the_scores_of_the_merged_one(tmp_path: P
 def test_an_attached_process_reward_model_is_read_at_its_steps(tmp_path: Path) -> None:
     model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0, lora=Lora(4, 8))
     shake(model.trainable())
-    model.set_steps(Steps(".", "minimum"))
+    model.set_steps(StepSettings(".", "minimum"))
     model.save(tmp_path / "judge")
     judge, policy = str(tmp_path / "judge"), open_policy(tmp_path)
     attached, alone = load_shared_reward_model(policy, judge, name="reward"), load_reward_model(judge)
@@ -159,7 +158,7 @@ def test_another_base_is_another_trunk(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
     judge = save_judge(tmp_path)
-    adapter = Path(judge) / reward_model.ADAPTER
+    adapter = Path(judge) / scalar_model.ADAPTER
     settings = (adapter / "adapter_config.json").read_text()
     (adapter / "adapter_config.json").write_text(settings.replace('"r": 4', '"r": 3'))
     with pytest.raises(ModelError, match="not those of its settings"):

@@ -18,7 +18,8 @@ from torch import Tensor
 from fairlead.core import jsonl
 from fairlead.encoding.batching import collate, micro_batches
 from fairlead.model.policy import Policy
-from fairlead.model.reward_model import ScalarModel, new_reward_model
+from fairlead.model.reward_model import new_reward_model
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import alternate, dpo, kto, ppo, process_reward, reward, sft, uft
 from fakes import (
     policy,

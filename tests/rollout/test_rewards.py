@@ -6,7 +6,8 @@ from pytest import approx
 
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.encoding.batching import collate
-from fairlead.model.reward_model import Steps, load_reward_model, new_reward_model
+from fairlead.model.reward_config import StepSettings
+from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.rollout.rewards import is_rule, open_reward
 from fakes import save_model, turns
 
@@ -38,7 +39,7 @@ def test_an_answer_that_is_empty_is_scored_too(tmp_path: Path) -> None:
 
 def test_a_process_reward_model_pays_the_pooled_steps_on_its_own_scale(tmp_path: Path) -> None:
     made = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
-    made.set_steps(Steps("\n", "minimum"))
+    made.set_steps(StepSettings("\n", "minimum"))
     made.set_scale(mean=0.25, std=0.5)
     made.save(tmp_path / "verifier")
     answers = ["3 plus 4 is 7.\nIt is seven.", "The sky is blue.", " \n"]

@@ -14,7 +14,9 @@ from fairlead.data.reading import read_stepwise
 from fairlead.data.records import Stepwise
 from fairlead.data.split import split_by_prompt
 from fairlead.data.writing import write_records
-from fairlead.model.reward_model import ScalarModel, Steps, load_reward_model, new_reward_model
+from fairlead.model.reward_config import StepSettings
+from fairlead.model.reward_model import load_reward_model, new_reward_model
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import best_of_n, grpo, ppo, process_reward
 from fairlead.rollout.rewards import open_reward
 from fakes import Trained, check_finished, project_with_base, save_model, train, turns
@@ -78,8 +80,8 @@ def test_it_finds_the_wrong_steps_and_shows_its_evidence(tmp_path: Path, rank: i
             ]
             least.append(scores.sigmoid().min())
     assert evidence["held_out_loss"]["value"] == approx(torch.cat(losses).mean().item(), abs=1e-4)
-    assert model.reward_mean == approx(torch.stack(least).mean().item(), abs=1e-4)
-    assert model.reward_std == approx(torch.stack(least).std().item(), abs=1e-4)
+    assert model.scale.mean == approx(torch.stack(least).mean().item(), abs=1e-4)
+    assert model.scale.std == approx(torch.stack(least).std().item(), abs=1e-4)
     pay = open_reward(str(made.artifact.folder), micro_tokens=100)
     good, bad = pay(
         [held_out[0].prompt] * 2, ["It is fox.\nIt is fox.", "It is fox.\nWhat is it please!"], [True, True]
@@ -152,7 +154,7 @@ def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> No
 def ends_of_scale(made: Trained) -> tuple[float, float]:
     """The reward of an answer with a step that is surely wrong, and of one whose steps are all surely right."""
     model = load_reward_model(str(made.artifact.folder))
-    return (0 - model.reward_mean) / model.reward_std, (1 - model.reward_mean) / model.reward_std
+    return (0 - model.scale.mean) / model.scale.std, (1 - model.scale.mean) / model.scale.std
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -205,7 +207,7 @@ def test_a_step_with_the_separator_inside_is_named(tmp_path: Path) -> None:
 
 def test_a_template_that_changes_the_steps_is_noticed(tmp_path: Path) -> None:
     model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
-    model.set_steps(Steps("\n", "minimum"))
+    model.set_steps(StepSettings("\n", "minimum"))
     record = Stepwise(turns("So?"), (" It is red. ", "It is blue."), (True, False))
     assert sum(process_reward.encode(model, record, None).trained) == 2
     model.tokenizer.chat_template = str(model.tokenizer.chat_template).replace(

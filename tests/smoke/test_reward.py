@@ -12,7 +12,8 @@ from fairlead.data.problem import Where
 from fairlead.data.records import to_row
 from fairlead.data.split import split_by_prompt
 from fairlead.eval import verdict
-from fairlead.model.reward_model import ScalarModel, load_reward_model
+from fairlead.model.reward_model import load_reward_model
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import reward
 from fakes import check_finished, project_with_base, train
 
@@ -63,8 +64,8 @@ def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> 
         for one in held_out
         for side in ("chosen", "rejected")
     ]
-    assert model.reward_mean == approx(statistics.mean(scores), abs=1e-4)
-    assert model.reward_std == approx(statistics.stdev(scores), abs=1e-4)
+    assert model.scale.mean == approx(statistics.mean(scores), abs=1e-4)
+    assert model.scale.std == approx(statistics.stdev(scores), abs=1e-4)
 
 
 @pytest.mark.parametrize("rank", [0, 4])

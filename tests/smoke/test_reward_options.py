@@ -19,10 +19,10 @@ from fairlead.data.problem import Where
 from fairlead.data.split import is_held_out
 from fairlead.encoding.batching import collate
 from fairlead.model.adapters import Lora
+from fairlead.model.critic import load_critic
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import (
-    load_critic,
     load_reward_model,
     load_shared_reward_model,
     new_reward_model,
@@ -343,7 +343,7 @@ def test_heads_learn_their_own_aspect_and_the_total_weighs_them(tmp_path: Path, 
             for row in heads
         ]
         assert totals.tolist() == approx(by_hand, abs=1e-4)
-        rewards = [(total - model.reward_mean) / model.reward_std for total in by_hand]
+        rewards = [(total - model.scale.mean) / model.scale.std for total in by_hand]
         assert load_critic(folder).scores(batch).tolist() == approx(rewards, abs=1e-4)
         if rank:
             policy = load_policy(str(project.artifacts / "model" / "base"), lora=Lora(8, 16))
@@ -449,7 +449,7 @@ def test_the_mean_reward_of_the_references_is_zero(tmp_path: Path) -> None:
     made = train(project, reward, **settings)
     model = load_reward_model(str(made.artifact.folder))
     scores = [score(model, row["prompt"] + row["completion"]) for row in rows_of(project, "demonstrations")]
-    assert model.reward_mean == approx(mean(scores), abs=1e-4)
+    assert model.scale.mean == approx(mean(scores), abs=1e-4)
     check_finished(project, reward, made, **settings)
 
 
@@ -462,7 +462,7 @@ def test_centring_keeps_scores_around_zero(tmp_path: Path) -> None:
         train(project, reward, **SETTINGS | {"name": f"c{weight}", "centring": weight})
         for weight in (0.0, 1.0)
     )
-    means = [abs(load_reward_model(str(made.artifact.folder)).reward_mean) for made in (free, held)]
+    means = [abs(load_reward_model(str(made.artifact.folder)).scale.mean) for made in (free, held)]
     assert means[1] < means[0] / 2, means
 
 

@@ -98,7 +98,9 @@ def test_trees_that_lie_are_left_with_a_warning_for_each_way(
     def deaf(network: Any, layout: Layout, **options: Any) -> torch.Tensor:
         """An attention that does not see what it is told of trees."""
         lying = (
-            layout if layout.positions is None else Layout(layout.tokens, layout.positions, None, layout.at)
+            layout
+            if layout.positions is None
+            else Layout(layout.tokens, layout.positions, None, layout.token_index)
         )
         return honest(network, lying, **options)
 
@@ -186,7 +188,9 @@ def test_packed_rows_that_lie_are_not_used(run: Run, monkeypatch: pytest.MonkeyP
 
     def lying(*batch: Any, **options: Any) -> Layout:
         found = honest(*batch, **options)
-        return Layout(found.tokens, found.positions, None, found.at)  # every row sees those before it
+        return Layout(
+            found.tokens, found.positions, None, found.token_index
+        )  # every row sees those before it
 
     monkeypatch.setattr(layout, "packed", lying)
     policy = policy_of("llama")

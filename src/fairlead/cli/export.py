@@ -57,7 +57,7 @@ def export(
     source = found.location
 
     from fairlead.data.reading import read_prompts
-    from fairlead.model import load, quantize, reward_model
+    from fairlead.model import load, quantize, scalar_model
     from fairlead.rollout.merge import PROMPTS, merge_adapter
 
     is_adapter = (source / ADAPTER).is_file()
@@ -88,8 +88,8 @@ def export(
             _copy(
                 source,
                 folder,
-                left_out=reward_model.ADAPTER
-                if (source / reward_model.ADAPTER / ADAPTER).is_file()
+                left_out=scalar_model.ADAPTER
+                if (source / scalar_model.ADAPTER / ADAPTER).is_file()
                 else None,
             )
         if is_adapter and not merge:

@@ -15,7 +15,7 @@ from fairlead.data.records import Comparison
 from fairlead.encoding.batching import collate, micro_batches
 from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.examples.pairs import Pair
-from fairlead.model.reward_model import ScalarModel
+from fairlead.model.scalar_model import ScalarModel
 
 MOST_ROWS = 16  # that are scored alone and together; more take time and tell nothing new
 

@@ -15,7 +15,7 @@ from fairlead.data.records import Messages
 from fairlead.encoding.batching import Group, collate, map_micro_batches
 from fairlead.examples.groups import collate_groups
 from fairlead.losses import reward
-from fairlead.model.reward_model import ScalarModel
+from fairlead.model.scalar_model import ScalarModel
 
 
 @dataclass(frozen=True)

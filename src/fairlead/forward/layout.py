@@ -37,12 +37,14 @@ class Layout:
     # [R, 1, C, C] bool, True where a query (third axis) may look at a key (fourth), or the same as blocks or stretches; [R, C] real tokens;
     # None: causal
     mask: Tensor | BlockMask | None
-    at: Tensor  # [B, T] int64: the place of each token of the batch in the flattened [R * C]; 0 for padding
+    token_index: (
+        Tensor  # [B, T] int64: the place of each token of the batch in the flattened [R * C]; 0 for padding
+    )
 
     @property
-    def before(self) -> Tensor:
+    def previous_index(self) -> Tensor:
         """The place whose hidden state speaks about each token: that of the token before it.  [B, T]; column 0 means nothing"""
-        return torch.cat([torch.zeros_like(self.at[:, :1]), self.at[:, :-1]], dim=1)
+        return torch.cat([torch.zeros_like(self.token_index[:, :1]), self.token_index[:, :-1]], dim=1)
 
 
 def plain(batch: Batch) -> Layout:
@@ -100,7 +102,7 @@ def dense_mask(own: Tensor, prompt: Tensor) -> Tensor:
 def to_layout(values: Tensor, batch: Batch, layout: Layout) -> Tensor:
     """Values of the batch's tokens at their places in the layout, zero elsewhere.  [B, T, H] -> [R, C, H]"""
     placed = values.new_zeros(layout.tokens.numel(), values.shape[-1])
-    placed[layout.at[batch.token_mask]] = values[batch.token_mask]
+    placed[layout.token_index[batch.token_mask]] = values[batch.token_mask]
     return placed.view(*layout.tokens.shape, -1)
 
 

@@ -111,7 +111,7 @@ class Policy:
             every = decoder.hidden_states(
                 self.network, places, gradient_checkpointing=self.backend.gradient_checkpointing, noise=noise
             )
-            hidden = every[places.before[picked]]  # [N, H]
+            hidden = every[places.previous_index[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
         return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values)
 

@@ -35,7 +35,7 @@ from fairlead.losses.value import clipped_value
 from fairlead.model.adapters import Lora
 from fairlead.model.critic import open_critic
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.reward_model import ScalarModel
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops import kl
 from fairlead.ops.advantage import explained_variance, gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten

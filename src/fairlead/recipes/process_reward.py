@@ -27,7 +27,9 @@ from fairlead.eval import admission, verdict
 from fairlead.examples.pairs import encode_and_split
 from fairlead.losses import reward
 from fairlead.model.adapters import Lora
-from fairlead.model.reward_model import ScalarModel, Steps, new_reward_model
+from fairlead.model.reward_config import StepSettings
+from fairlead.model.reward_model import new_reward_model
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.pooling import StepPool, pooled_steps
 from fairlead.stats import baseline, calibration, interval
 from fairlead.store.artifact import Artifact
@@ -107,7 +109,7 @@ def main(config: Config, run: Run) -> Artifact:
         else None
     )
     model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora)
-    model.set_steps(Steps(config.separator, config.pool))
+    model.set_steps(StepSettings(config.separator, config.pool))
 
     # 2. Data: answers that share a prompt stay on the same side of the split
     rows = encode_and_split(

@@ -57,7 +57,8 @@ from fairlead.examples.rater_effects import RaterEffects
 from fairlead.losses import reward
 from fairlead.model import ensemble
 from fairlead.model.adapters import Lora
-from fairlead.model.reward_model import ScalarModel, new_reward_model
+from fairlead.model.reward_model import new_reward_model
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run

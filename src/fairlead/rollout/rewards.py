@@ -16,7 +16,8 @@ from fairlead.data.records import Message, Messages
 from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, map_micro_batches
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
-from fairlead.model.reward_model import ScalarModel, load_reward_model, load_shared_reward_model, shares_base
+from fairlead.model.reward_model import load_reward_model, load_shared_reward_model, shares_base
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.pooling import Pool, pooled
 from fairlead.store.inputs import RULE
 from fairlead.store.run import Run
@@ -54,7 +55,7 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
         ]
         batch = collate(rows, pad_id=model.pad_id, device=model.device)
         raw = map_micro_batches(model.scores, batch, micro_tokens, packed=model.backend.packed)
-        return ((raw - model.reward_mean) / model.reward_std).cpu()
+        return ((raw - model.scale.mean) / model.scale.std).cpu()
 
     return score
 

@@ -13,7 +13,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from fairlead.forward import decoder
 from fairlead.forward.backend import Backend
 from fairlead.model.policy import Policy
-from fairlead.model.reward_model import ScalarModel
+from fairlead.model.scalar_model import ScalarModel
 from fairlead.store.run import Run
 
 TOLERANCE = 1e-4  # in float32: of a log-probability in nats, or of a score of order 1
