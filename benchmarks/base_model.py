@@ -14,7 +14,7 @@ import argparse
 
 import torch
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message, Messages
 from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.encoding.chat import Encoded, render
@@ -22,7 +22,7 @@ from fairlead.loop import toy_world
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.sampler import Sampling, sample
 from fairlead.simulate import gold, world
-from fairlead.simulate.world import Task
+from fairlead.simulate.world import ToyPrompt
 from fairlead.stats import interval
 
 PER_FAMILY = 160
@@ -30,7 +30,7 @@ THANKS, OBJECTION = "Thank you, that is right.", "No, that is wrong."
 LEFT_OUT = {"guessing", "gave no answer", "refused something harmless", "never ended"}
 
 
-def right(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
+def right(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, int]:
     """Answers that are right, of those that were meant to be."""
     prompts = [policy.encode_prompt((Message("user", task.prompt),)) for task in tasks]
     rollouts = sample(
@@ -42,22 +42,22 @@ def right(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
         run_seed=run_seed,
     )
     verdicts = [
-        gold.judge_task(task, policy.text(rollout.tokens), finished=rollout.finish == "stop")
+        gold.judge_answer(task, policy.text(rollout.tokens), finished=rollout.finish == "stop")
         for task, rollout in zip(tasks, rollouts, strict=True)
     ]
     meant = [verdict for verdict in verdicts if not LEFT_OUT & set(verdict.faults)]
     return sum(verdict.correct == 1.0 for verdict in meant), len(meant)
 
 
-def tells(policy: Policy, tasks: list[Task], run_seed: int) -> tuple[int, int]:
+def tells(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, int]:
     """Pairs in which the right answer earns thanks rather than objection, more than the wrong one."""
-    rng = seed.rng(run_seed, "tells")
+    rng = derive_rng(run_seed, "tells")
     rows = [
         _reply_only(
             policy, (Message("user", task.prompt), Message("assistant", answer)), Message("user", reply)
         )
         for task in tasks
-        for answer in (rng.choice(world.right_answers(task)), world.wrong_answer(task, rng))
+        for answer in (rng.choice(world.correct_answers(task)), world.wrong_answer(task, rng))
         for reply in (THANKS, OBJECTION)
     ]
     batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
@@ -90,7 +90,7 @@ def main() -> None:
     policy = load_policy(args.model)
     print("family     right                        tells")
     for family in world.FAMILIES:
-        tasks = world.tasks(args.seed, "base model", PER_FAMILY, held_out=False, family=family)
+        tasks = world.draw_prompts(args.seed, "base model", PER_FAMILY, held_out=False, family=family)
         columns = [interval.proportion(*count(policy, tasks, args.seed)) for count in (right, tells)]
         print(
             f"{family:10} "

@@ -39,7 +39,7 @@ from fairlead.ops.logprobs import Head, linear_logps, selected_logps
 from fairlead.recipes import ppo, sft
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.sampler import sample
-from fairlead.store import project as projects
+from fairlead.store.project import create_project
 from fairlead.store.run import open_run
 from fairlead.train.optim import adamw, update
 
@@ -289,7 +289,7 @@ def roles() -> dict[str, Any]:
 
 
 def one_role(recipe: str, folder: Path) -> dict[str, float]:
-    project = projects.create(folder / recipe)
+    project = create_project(folder / recipe)
     question = {"role": "user", "content": "a b c " * 40}
     data = project.data / "rows.jsonl"
     answer = {"role": "assistant", "content": "c b a " * 20}

@@ -20,8 +20,7 @@ from benchmarks import over_seeds, toy_world
 from fairlead.data.records import Binary, Comparison
 from fairlead.recipes import alternate, average, best_of_n, dpo, grpo, kto, ppo, reward, rounds, sft, uft
 from fairlead.stats import interval
-from fairlead.store import artifact as artifacts
-from fairlead.store.artifact import Artifact
+from fairlead.store.artifact import Artifact, load_artifact
 from fairlead.store.project import Project
 
 LONGEST = 64  # tokens of an answer
@@ -157,7 +156,7 @@ def trained(
     began = time.process_time()
     made = toy_world.train(home, method.recipe, config)
     if method.recipe is rounds:
-        made = artifacts.load(home.artifacts / made.manifest.metrics["newest"])
+        made = load_artifact(home.artifacts / made.manifest.metrics["newest"])
     if method.recipe is best_of_n:  # whose answers are learned from in a second run
         learn = sft.Config(
             name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2

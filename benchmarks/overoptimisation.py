@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from benchmarks import over_seeds, toy_world
 from fairlead.recipes import ppo, reward
 from fairlead.simulate import campaign, raters
-from fairlead.stats import best_of, interval
+from fairlead.stats import best_of_n, interval
 from fairlead.store.project import Project
 
 FLIPPED = 0.25
@@ -95,7 +95,7 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
             final=mean_gold(home, arm, asked, seed),
             kl=toy_world.kl(home, arm, "sft"),
         )
-    return {"arms": arms, "best_of_n": best_of_n(home, seed)}
+    return {"arms": arms, "best_of_n": best_of_n_gold(home, seed)}
 
 
 # ---------------------------------------------------------------- one run
@@ -161,7 +161,7 @@ def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -
 # ---------------------------------------------------------------- best-of-n
 
 
-def best_of_n(home: Project, seed: int) -> dict[str, Any]:
+def best_of_n_gold(home: Project, seed: int) -> dict[str, Any]:
     """Gold of the best of n by the proxy, n = 1, 2, 4, ..., for the single model and for the ensemble."""
     rows = toy_world.answers(
         home,
@@ -180,10 +180,10 @@ def best_of_n(home: Project, seed: int) -> dict[str, Any]:
             zip(proxy.tolist(), golds.tolist(), strict=True)
         )  # a prompt's scores, and the worth of the same answers
         means = [
-            float(numpy.mean([best_of.expected(scores, n, worth) for scores, worth in rows_of_both]))
+            float(numpy.mean([best_of_n.expected_value(scores, n, worth) for scores, worth in rows_of_both]))
             for n in sizes
         ]
-        distance = numpy.sqrt([best_of.kl(n) for n in sizes])
+        distance = numpy.sqrt([best_of_n.kl(n) for n in sizes])
         fit = fitted(distance, numpy.array(means) - means[0], lambda d: d * d)
         found[name] = {"n": sizes, "gold": means, "d": distance.tolist(), "fit": fit}
     return found

@@ -26,8 +26,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from fairlead.core import jsonl
 from fairlead.data.formats import hh
-from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Comparison, Messages
+from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.data.split import split_by_prompt
 from fairlead.encoding import batching
 from fairlead.encoding.chat import encode_prompt
@@ -102,7 +102,7 @@ def read_pairs(path: Path) -> list[Comparison]:
     found = []
     for number, row in jsonl.read(path):
         try:
-            comparison = hh.convert(row, Where(str(path), number))
+            comparison = hh.convert(row, RowLocation(str(path), number))
         except BadRow:  # empty answers and the like
             continue
         if all(

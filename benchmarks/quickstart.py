@@ -15,9 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fairlead.data.answers import read_answers
+from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.loop.toy_world import MODELS
-from fairlead.simulate import words
+from fairlead.simulate import vocabulary
 
 COLUMNS = (
     "seed",
@@ -135,8 +135,8 @@ def flourishes(folders: dict[int, Path]) -> str:
         shares = []
         for model in MODELS:
             [path] = (folder / "artifacts" / "rollouts" / f"{model}-on-held-out").glob("*.jsonl")
-            texts = [row.texts[0] for row in read_answers(path)]
-            shares.append(f"{100 * sum(words.FLOURISH in text for text in texts) / len(texts):.0f} %")
+            texts = [row.texts[0] for row in read_sampled_answers(path)]
+            shares.append(f"{100 * sum(vocabulary.FLOURISH in text for text in texts) / len(texts):.0f} %")
         lines.append(f"| {seed} | {' | '.join(shares)} |")
     return "\n".join(lines)
 

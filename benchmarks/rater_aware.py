@@ -14,24 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import over_seeds
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_rng
+from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Message
-from fairlead.data.writing import write_records
 from fairlead.examples.judgements import score_conversations
 from fairlead.loop.toy_world import BASE_MODEL
 from fairlead.model.reward_model import load_reward_model
 from fairlead.recipes import reward
 from fairlead.simulate import gold, raters, world
-from fairlead.simulate.raters import Candidates, Rater
+from fairlead.simulate.raters import CandidateAnswers, SimulatedRater
 from fairlead.stats import interval
-from fairlead.store import project as projects
-from fairlead.store.project import Project
+from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import open_run
 
 PANEL = (
-    *(Rater(name=f"careful {k}", tie_width=0.0) for k in range(6)),
-    *(Rater(name=f"random {k}", tie_width=0.0, careless=0.9) for k in range(3)),
-    Rater(name="adversary", tie_width=0.0, adversary=True),
+    *(SimulatedRater(name=f"careful {k}", tie_width=0.0) for k in range(6)),
+    *(SimulatedRater(name=f"random {k}", tie_width=0.0, careless=0.9) for k in range(3)),
+    SimulatedRater(name="adversary", tie_width=0.0, adversary=True),
 )
 NUM_LABELS, NUM_TEST = 2400, 600
 SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
@@ -61,9 +60,9 @@ def main() -> None:
 
 def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     """Accuracy of each arm, and what the aware one thinks of the raters.  A finished arm is read, not trained again."""
-    project = projects.open_at(root) if root.exists() else projects.create(root)
+    project = load_project(root) if root.exists() else create_project(root)
     every = pairs(num_labels + NUM_TEST, seed)
-    labels, test = raters.label(every[NUM_TEST:], PANEL, run_seed=seed), every[:NUM_TEST]
+    labels, test = raters.label_pairs(every[NUM_TEST:], PANEL, run_seed=seed), every[:NUM_TEST]
     write_records(project.data / "labels.jsonl", labels)
     write_records(project.data / "told.jsonl", told(labels))
     found: dict[str, Any] = {"labels": num_labels}
@@ -86,16 +85,16 @@ def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     return found
 
 
-def pairs(count: int, seed: int, each: int = 1) -> list[Candidates]:
+def pairs(count: int, seed: int, each: int = 1) -> list[CandidateAnswers]:
     """Two answers of unlike worth to each of `count` different prompts, `each` times."""
     found = []
-    for task in world.tasks(seed, "rater aware", count, held_out=False):
-        rng = seeds.rng(seed, "rater aware", task.prompt)
+    for task in world.draw_prompts(seed, "rater aware", count, held_out=False):
+        rng = derive_rng(seed, "rater aware", task.prompt)
         for _ in range(each):
             for _ in range(20):  # some prompts are hard to answer in two ways
-                answers = world.answer(task, world.WILD, rng), world.answer(task, world.WILD, rng)
+                answers = world.write_answer(task, world.WILD, rng), world.write_answer(task, world.WILD, rng)
                 if worth(task.prompt, answers[0]) != worth(task.prompt, answers[1]):
-                    found.append(Candidates(task.prompt, answers, (True, True)))
+                    found.append(CandidateAnswers(task.prompt, answers, (True, True)))
                     break
     return found
 
@@ -114,7 +113,7 @@ def told(labels: Sequence[Comparison]) -> list[Comparison]:
 
 
 def trained(
-    project: Project, config: reward.Config, test: Sequence[Candidates]
+    project: Project, config: reward.Config, test: Sequence[CandidateAnswers]
 ) -> tuple[float, dict[str, Any]]:
     with open_run(project, "reward", config, kind=reward.KIND) as run:
         made = reward.main(config, run)

@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairlead.core import seed
-from fairlead.data.answers import read_answers
+from fairlead.core.seed import derive_rng
+from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.loop.toy_world import MODELS
 from fairlead.simulate import gold
 from fairlead.stats import interval
@@ -53,8 +53,8 @@ def main() -> None:
 
 def draw(quickstart: Path, run_seed: int) -> list[tuple[str, str, str]]:
     """(prompt, A, B): two models' answers that differ, in random order."""
-    rows = {name: read_answers(_rows_of(quickstart, name)) for name in MODELS}
-    rng = seed.rng(run_seed, "reading")
+    rows = {name: read_sampled_answers(_rows_of(quickstart, name)) for name in MODELS}
+    rng = derive_rng(run_seed, "reading")
     found = []
     for number in rng.sample(range(len(rows["base"])), len(rows["base"])):
         one, other = rng.sample(MODELS, 2)

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from benchmarks import over_seeds
 from benchmarks.rater_aware import pairs
+from fairlead.data.record_writer import write_records
 from fairlead.data.records import Message
-from fairlead.data.writing import write_records
 from fairlead.examples.judgements import score_conversations
 from fairlead.loop.toy_world import BASE_MODEL
 from fairlead.model.reward_model import load_reward_model
 from fairlead.recipes import reward
 from fairlead.simulate import raters, world
-from fairlead.simulate.raters import Candidates, Rater
+from fairlead.simulate.raters import CandidateAnswers, SimulatedRater
 from fairlead.stats import calibration, interval
-from fairlead.store import project as projects
+from fairlead.store.project import create_project, load_project
 from fairlead.store.run import open_run
 
 Vector = NDArray[numpy.float64]
@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def one(root: Path, seed: int, each: int) -> dict[str, Any]:
-    project = projects.open_at(root) if root.exists() else projects.create(root)
-    every: dict[str, list[Candidates]] = {}  # by prompt
+    project = load_project(root) if root.exists() else create_project(root)
+    every: dict[str, list[CandidateAnswers]] = {}  # by prompt
     for pair in pairs(NUM_TEST + NUM_PROMPTS, seed, each):
         every.setdefault(pair.prompt, []).append(pair)
     by_prompt = list(every.values())
@@ -66,7 +66,7 @@ def one(root: Path, seed: int, each: int) -> dict[str, Any]:
         [pair for those in by_prompt[NUM_TEST:] for pair in those],
     )
     file = project.data / f"labels-{each}.jsonl"
-    write_records(file, raters.label(judged, raters.PANEL, run_seed=seed))
+    write_records(file, raters.label_pairs(judged, raters.PANEL, run_seed=seed))
     config = reward.Config(
         name=f"of-{each}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS
     )
@@ -84,7 +84,7 @@ def one(root: Path, seed: int, each: int) -> dict[str, Any]:
     return found
 
 
-def margins(folder: str, test: Sequence[Candidates]) -> Vector:
+def margins(folder: str, test: Sequence[CandidateAnswers]) -> Vector:
     """Score of the first answer of each pair above the second's.  [pairs]"""
     texts = [
         (Message("user", item.prompt), Message("assistant", answer))
@@ -95,11 +95,11 @@ def margins(folder: str, test: Sequence[Candidates]) -> Vector:
     return scores[0::2] - scores[1::2]
 
 
-def judge(margins: Vector, test: Sequence[Candidates], temperature: float) -> dict[str, Any]:
+def judge(margins: Vector, test: Sequence[CandidateAnswers], temperature: float) -> dict[str, Any]:
     p = numpy.array([preference(item, raters.PANEL) for item in test])
     known = numpy.maximum(p, 1 - p)
     agreed = numpy.where(margins > 0, p, 1 - p)
-    families = [world.understand(item.prompt) for item in test]
+    families = [world.parse_prompt(item.prompt) for item in test]
     return {
         "accuracy": float(agreed.mean()),
         "ceiling": float(known.mean()),
@@ -117,7 +117,7 @@ def judge(margins: Vector, test: Sequence[Candidates], temperature: float) -> di
     }
 
 
-def preference(pair: Candidates, panel: Sequence[Rater]) -> float:
+def preference(pair: CandidateAnswers, panel: Sequence[SimulatedRater]) -> float:
     """P(one of the panel prefers the first answer), whichever side it is shown on; a rater who would call it a tie says nothing."""
     found = []
     for rater in panel:

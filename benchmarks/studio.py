@@ -25,7 +25,7 @@ from fairlead.labels import access, campaigns, items, people, schema
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now, open_database
 from fairlead.labels.items import Answer, NewItem
-from fairlead.store import project as projects
+from fairlead.store.project import create_project
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -116,7 +116,7 @@ class Server:
     def __init__(self, url: str, folder: Path) -> None:
         self._database, self._folder, self._port = url, folder, free_port()
         if not (folder / "fairlead.toml").exists():
-            projects.create(folder)
+            create_project(folder)
         self.url = f"http://127.0.0.1:{self._port}"
         self.num_kills = 0
         self.log = folder / f"server-{self._port}.log"

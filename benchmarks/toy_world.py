@@ -15,19 +15,18 @@ import numpy
 from numpy.typing import NDArray
 
 from fairlead.core import files, jsonl
-from fairlead.core import seed as seeds
-from fairlead.data.answers import Answers, read_answers
-from fairlead.data.reading import read_comparisons, read_prompts
+from fairlead.core.seed import derive_seed
+from fairlead.data.record_reader import read_comparisons, read_prompts
 from fairlead.data.records import Comparison, to_row
+from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.loop import quickstart
 from fairlead.loop.toy_world import mean_kl
 from fairlead.ops.pooling import Pool
 from fairlead.recipes import sample
 from fairlead.rollout.rewards import open_reward
 from fairlead.simulate import gold
-from fairlead.store import project as projects
 from fairlead.store.artifact import Artifact
-from fairlead.store.project import Project
+from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import Run, open_run
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -40,7 +39,7 @@ def prepare(
     out: Path, seed: int, *, until: str = "comparisons", size: quickstart.Size = quickstart.WHOLE
 ) -> Project:
     """The quickstart's project up to and with the stage `until`, and the prompts that nothing is trained on."""
-    home = projects.open_at(out) if (out / "fairlead.toml").exists() else projects.create(out)
+    home = load_project(out) if (out / "fairlead.toml").exists() else create_project(out)
     plan = quickstart.stages(seed, size)
     last = next(i for i, stage in enumerate(plan) if stage.title == until)
     for stage in plan[: last + 1]:
@@ -78,12 +77,12 @@ def kl(home: Project, model: str, reference: str) -> float:
     """KL(model || reference), nats per answer, from the model's finished answers of `answers(name=f"{model}-answers")`."""
     [path] = (home.artifacts / "rollouts" / f"{model}-answers").glob("*.jsonl")
     folders = [str(home.artifacts / "model" / name) for name in (model, reference)]
-    return mean_kl(folders[0], folders[1], read_answers(path))
+    return mean_kl(folders[0], folders[1], read_sampled_answers(path))
 
 
 def answers(
     home: Project, model: str, *, name: str, seed: int, prompts: str = "prompts-held-out", per_prompt: int = 1
-) -> list[Answers]:
+) -> list[SampledAnswers]:
     config = sample.Config(
         name=name,
         model=model,
@@ -94,17 +93,18 @@ def answers(
     )
     made = train(home, sample, config)
     [path] = made.folder.glob("*.jsonl")
-    return read_answers(path)
+    return read_sampled_answers(path)
 
 
-def candidates(home: Project) -> list[Answers]:
+def candidates(home: Project) -> list[SampledAnswers]:
     """What people compare in the quickstart: two answers of the SFT model and one of the base model to each prompt."""
     sft, base = (
-        read_answers(next((home.artifacts / "rollouts" / name).glob("*.jsonl")))
+        read_sampled_answers(next((home.artifacts / "rollouts" / name).glob("*.jsonl")))
         for name in ("answers-of-sft", "answers-of-base")
     )
     return [
-        Answers(a.prompt, a.texts + b.texts, a.finished + b.finished) for a, b in zip(sft, base, strict=True)
+        SampledAnswers(a.prompt, a.texts + b.texts, a.finished + b.finished)
+        for a, b in zip(sft, base, strict=True)
     ]
 
 
@@ -114,7 +114,9 @@ def few_prompts(home: Project, name: str, count: int) -> str:
     return write(home, f"{name}-{count}", read_prompts(path)[:count])
 
 
-def scores(home: Project, reward: str, rows: Sequence[Answers], *, pool: Pool) -> NDArray[numpy.float64]:
+def scores(
+    home: Project, reward: str, rows: Sequence[SampledAnswers], *, pool: Pool
+) -> NDArray[numpy.float64]:
     """A reward model's score of each answer, as PPO would see it.  [prompts, answers]"""
     judge = open_reward(
         str(home.artifacts / "reward-model" / reward), micro_tokens=4096, pool=pool, pool_lambda=0.5
@@ -127,7 +129,7 @@ def scores(home: Project, reward: str, rows: Sequence[Answers], *, pool: Pool) -
     return judge(prompts, texts, finished).view(len(rows), -1).double().numpy()
 
 
-def golds_of(row: Answers) -> list[float]:
+def golds_of(row: SampledAnswers) -> list[float]:
     """The gold rule's score of each answer."""
     return [
         gold.judge(row.prompt[-1].content, text, finished=done).score
@@ -135,7 +137,7 @@ def golds_of(row: Answers) -> list[float]:
     ]
 
 
-def first_golds(rows: Sequence[Answers]) -> list[float]:
+def first_golds(rows: Sequence[SampledAnswers]) -> list[float]:
     return [golds_of(row)[0] for row in rows]
 
 
@@ -147,7 +149,7 @@ def comparisons(home: Project) -> list[Comparison]:
 def flipped(rows: Sequence[Comparison], share: float, *, seed: int) -> list[Comparison]:
     """The same rows with the sides of so many exchanged; ties stay as they are."""
     decided = [i for i, row in enumerate(rows) if row.tie is None]
-    swapped = set(Random(seeds.derive(seed, "flip")).sample(decided, round(share * len(decided))))
+    swapped = set(Random(derive_seed(seed, "flip")).sample(decided, round(share * len(decided))))
     return [
         replace(row, chosen=row.rejected, rejected=row.chosen) if i in swapped else row
         for i, row in enumerate(rows)

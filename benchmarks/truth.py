@@ -25,8 +25,8 @@ def main() -> None:
     parser.add_argument("reward_model")
     model = load_reward_model(parser.parse_args().reward_model)
     rng = random.Random(0)
-    tasks = world.tasks(3, "rm", NUM_PROMPTS, held_out=False)
-    answers = [(rng.choice(world.right_answers(task)), world.wrong_answer(task, rng)) for task in tasks]
+    tasks = world.draw_prompts(3, "rm", NUM_PROMPTS, held_out=False)
+    answers = [(rng.choice(world.correct_answers(task)), world.wrong_answer(task, rng)) for task in tasks]
     rows = [
         model.encode((Message("user", task.prompt), Message("assistant", text)))
         for task, pair in zip(tasks, answers, strict=True)

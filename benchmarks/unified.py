@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import base_model, over_seeds, toy_world
-from fairlead.data.reading import read_demonstrations
+from fairlead.data.record_reader import read_demonstrations
 from fairlead.data.records import Messages
 from fairlead.model.policy import load_policy
 from fairlead.recipes import alternate, dpo, sft, uft
@@ -73,7 +73,7 @@ def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
 
 
 def is_kept(prompt: Messages) -> bool:
-    task = world.understand(prompt[-1].content)
+    task = world.parse_prompt(prompt[-1].content)
     return task is not None and task.family in KEPT
 
 
@@ -177,7 +177,9 @@ def remembers(folder: str, seed: int) -> float:
     """Share of right answers among those that were meant to be, mean over the families that nobody trained on."""
     policy = load_policy(folder)
     counts = [
-        base_model.right(policy, world.tasks(seed, "remembered", PER_FAMILY, held_out=False, family=f), seed)
+        base_model.right(
+            policy, world.draw_prompts(seed, "remembered", PER_FAMILY, held_out=False, family=f), seed
+        )
         for f in KEPT
     ]
     return sum(hits / n for hits, n in counts) / len(counts)

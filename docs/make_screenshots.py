@@ -18,8 +18,8 @@ from typing import Any
 import get_chromium
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
+from fairlead.store.artifact import publish_artifact
+from fairlead.store.project import create_project
 from fairlead.store.artifact import Artifact, Parent
 from fairlead.store.project import Project
 
@@ -67,7 +67,7 @@ def main(out: Path, wanted: list[str]) -> None:
 @contextmanager
 def demo(folder: Path) -> Iterator[tuple[str, str]]:
     """Address of a running demo, and the link that logs in."""
-    furnish(projects.create(folder))
+    furnish(create_project(folder))
     command = [
         sys.executable,
         "-m",
@@ -181,7 +181,7 @@ def _artifact(
         (folder / "content.txt").write_text(name)
 
     above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
-    return artifacts.publish(
+    return publish_artifact(
         project, kind, name, fill=fill, parents=above, config={}, seed=0, metrics=metrics
     )
 

@@ -11,8 +11,8 @@ import postgres
 from databases import Copies, Files
 from fairlead.cli.app import call
 from fairlead.core import jsonl
+from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Demonstration, Message
-from fairlead.data.writing import write_records
 from fairlead.labels.database import Database, open_database
 from fairlead.simulate import campaign, corpus
 from outcome import Cli, Outcome

@@ -40,11 +40,9 @@ from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import sft
-from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
-from fairlead.store import project as projects
-from fairlead.store.artifact import Artifact
-from fairlead.store.project import Project
+from fairlead.store.artifact import Artifact, publish_artifact
+from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import open_run
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the comparisons here are with plain CPU arithmetic
@@ -133,12 +131,12 @@ def turns(*contents: str) -> tuple[Message, ...]:
 
 def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> Project:
     """A project with a small random model, the artifact `base`, and learnable data in `data/`."""
-    project = projects.create(root)
+    project = create_project(root)
 
     def fill(folder: Path) -> None:
         save_model(folder, shape, hidden=hidden)
 
-    artifacts.publish(project, "model", "base", fill=fill, parents=(), config={}, seed=0, metrics={})
+    publish_artifact(project, "model", "base", fill=fill, parents=(), config={}, seed=0, metrics={})
     jsonl.write(project.data / "demonstrations.jsonl", _demonstrations())
     jsonl.write(project.data / "comparisons.jsonl", _comparisons())
     jsonl.write(project.data / "binary.jsonl", _binary())
@@ -183,7 +181,7 @@ def train(project: Project, recipe: ModuleType, **settings: Any) -> Trained:
 def train_in_child(root: str, recipe: str, settings: dict[str, Any]) -> None:
     """What a child process runs; it ends with the exit code that the command line would give."""
     try:
-        train(projects.open_at(Path(root)), importlib.import_module(f"fairlead.recipes.{recipe}"), **settings)
+        train(load_project(Path(root)), importlib.import_module(f"fairlead.recipes.{recipe}"), **settings)
     except FairleadError as error:
         raise SystemExit(error.exit_code) from error
 

@@ -19,7 +19,7 @@ from fairlead.model.reward_model import new_reward_model
 from fairlead.recipes import dpo, grpo, ppo, reward, sft
 from fairlead.rollout import sampler
 from fairlead.rollout.records import Sampling
-from fairlead.store import project as projects
+from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 
 RECIPES = {"sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}
@@ -38,7 +38,7 @@ def main() -> None:
 
 def train(job: dict[str, Any], turns: Turns) -> None:
     home = Path(job["home"])
-    project = projects.open_at(home) if (home / "fairlead.toml").exists() else projects.create(home)
+    project = load_project(home) if (home / "fairlead.toml").exists() else create_project(home)
     recipe = RECIPES[job["work"]]
     common = {
         "name": f"{job['work']}-{job['tag']}",

@@ -18,10 +18,10 @@ from fairlead.cli.app import app
 from fairlead.core import config as configs
 from fairlead.core import errors
 from fairlead.data.importer import FORMATS
-from fairlead.data.records import COLUMNS
+from fairlead.data.records import COLUMNS_BY_KIND
 from fairlead.eval import verdict
 from fairlead.store.artifact import Manifest
-from fairlead.store.project import KINDS
+from fairlead.store.project import ARTIFACT_KINDS
 
 DOCS = ROOT / "docs"
 # What is imported -> the package that has it, where they have different names.
@@ -361,7 +361,7 @@ def test_the_columns_of_native_rows_are_documented() -> None:
         row[0]: {word for cell in row[1:] for word in pages.names(cell) if word not in ("good", "bad")}
         for row in table
     }
-    assert documented == {kind: set(columns) for kind, columns in COLUMNS.items()}
+    assert documented == {kind: set(columns) for kind, columns in COLUMNS_BY_KIND.items()}
 
 
 def test_formats_kinds_and_fields_are_documented() -> None:
@@ -371,7 +371,7 @@ def test_formats_kinds_and_fields_are_documented() -> None:
     assert formats is not None and pages.names(formats[1]) == list(FORMATS)
     folder = " ".join(files["A project folder"].split())
     kinds = re.search(r"Kinds of artifacts: (.*)\. A name", folder)
-    assert kinds is not None and pages.names(kinds[1]) == list(KINDS)
+    assert kinds is not None and pages.names(kinds[1]) == list(ARTIFACT_KINDS)
     fields = [name for row in pages.rows(files["manifest.json"]) for name in pages.names(row[0])]
     assert sorted(fields) == sorted(Manifest.__annotations__)
 

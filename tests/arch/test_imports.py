@@ -8,7 +8,7 @@ from repository import SOURCE, dotted, modules, python
 HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "peft", "datasets")
 LIGHT = ("core", "stats", "data", "store", "simulate", "report", "labels", "studio")
 NEEDS_AN_EXTRA = {
-    "fairlead.data.hub",
+    "fairlead.data.hub_source",
     "fairlead.cli.preview",
     "fairlead.cli.sampled_answers",
 }  # imported where it is needed, inside a function

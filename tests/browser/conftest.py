@@ -32,10 +32,8 @@ from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.people import Person
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
-from fairlead.store.artifact import Artifact, Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import Artifact, Parent, publish_artifact
+from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
 from fairlead.studio.chat_streams import Talks
@@ -165,7 +163,7 @@ RUN = "dpo-helpful-2f61c0ffee"
 
 def furnished(folder: Path) -> Project:
     """A project with a run, and with the model that it made of another model and of comparisons."""
-    project = projects.create(folder)
+    project = create_project(folder)
 
     def publish(kind: str, name: str, *parents: Artifact, **metrics: float) -> Artifact:
         above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
@@ -173,7 +171,7 @@ def furnished(folder: Path) -> Project:
         def fill(inside: Path) -> None:
             (inside / "content.txt").write_text(name)
 
-        return artifacts.publish(
+        return publish_artifact(
             project, kind, name, fill=fill, parents=above, config={"seed": 0}, seed=0, metrics=metrics
         )
 

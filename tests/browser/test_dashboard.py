@@ -16,10 +16,8 @@ from browser.conftest import Browse, Studio
 from fairlead.labels import assignments, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
-from fairlead.store.artifact import Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import Parent, publish_artifact
+from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
 from fairlead.studio.settings import Settings
@@ -190,7 +188,7 @@ def test_nothing_is_wider_than_the_screen(studio: Studio, browse: Browse, width:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Project:
-    return projects.create(tmp_path / "project")
+    return create_project(tmp_path / "project")
 
 
 @pytest.fixture
@@ -276,7 +274,7 @@ def test_from_label_to_model_by_keyboard(studio: Studio, browse: Browse, home: P
     def fill(folder: Path) -> None:
         (folder / "rows.jsonl").write_text("{}\n")
 
-    labels = artifacts.publish(
+    labels = publish_artifact(
         home,
         "snapshot",
         "helpful-1",
@@ -287,7 +285,7 @@ def test_from_label_to_model_by_keyboard(studio: Studio, browse: Browse, home: P
         metrics={},
     )
     parents = [Parent(labels.label, labels.manifest.digest, "comparisons")]
-    artifacts.publish(
+    publish_artifact(
         home, "reward-model", "reward", fill=fill, parents=parents, config={}, seed=0, metrics={}
     )
     page = browse(studio.person("Grace", owner=True), viewport={"width": 390, "height": 800})

@@ -12,7 +12,7 @@ from fairlead.labels import chats
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.items import NewItem
-from fairlead.store import project as projects
+from fairlead.store.project import PROJECT_FILE, create_project
 from fairlead.studio.chat_backends import Answerers
 from studio.endpoint import Endpoint, endpoint
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def server(studio: Studio, tmp_path: Path) -> Iterator[Endpoint]:
     with endpoint() as made:
-        folder = projects.create(tmp_path / "project").root
-        with open(folder / projects.MARKER, "a") as file:
+        folder = create_project(tmp_path / "project").root
+        with open(folder / PROJECT_FILE, "a") as file:
             file.write(f'\n[studio.endpoints.here]\nurl = "{made.url}"\n')
         made.replies = {"red": ["I am ", "**red**."], "blue": ["I am ", "*blue*."]}
         usual, studio.talks._answerers = studio.talks._answerers, Answerers(folder)

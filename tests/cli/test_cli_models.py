@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.cli.output import visible
-from fairlead.data.answers import read_answers
+from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import load_reward_model
 from outcome import Cli
@@ -31,7 +31,7 @@ def test_sample_writes_one_row_per_prompt(cli: Cli, project: Path, tmp_path: Pat
     ]
     said = cli(*words, "--project", project, "--json")
     assert said.code == 0
-    rows = read_answers(out)
+    rows = read_sampled_answers(out)
     assert len(rows) == 6 and all(len(row.texts) == 2 for row in rows)
     assert said.json["metrics"]["answers"] == 12 and said.json["made_before"] is False
     again = cli(*words, "--project", project, "--json")
@@ -60,7 +60,7 @@ def test_sample_of_changed_prompts_gets_a_name_of_its_own(cli: Cli, project: Pat
         )
         names.append(said.json["artifact"])
     assert names[0] != names[1]
-    assert read_answers(out)[0].prompt[0].content == "Two?"
+    assert read_sampled_answers(out)[0].prompt[0].content == "Two?"
 
 
 def test_sample_can_end_answers_at_a_text(cli: Cli, project: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_sample_can_end_answers_at_a_text(cli: Cli, project: Path, tmp_path: Pat
         project,
     ]
     assert cli(*words, "--stop", "a", "--stop", "e", "--min-p", "0.01").code == 0
-    texts = [text for row in read_answers(out) for text in row.texts]
+    texts = [text for row in read_sampled_answers(out) for text in row.texts]
     assert any(c in text for text in texts for c in "ae")
     assert cli(*words, "--stop", "").code == 1
 
@@ -367,7 +367,7 @@ def test_report_shows_answers_before_and_after_training(cli: Cli, project: Path,
     page = html.unescape((tmp_path / "shown.html").read_text(encoding="utf-8"))
     assert said.json["run"] in page and "file:data/demonstrations.jsonl" in page
     for model in ("base", "shown"):
-        row = read_answers(tmp_path / f"{model}.jsonl")[0]
+        row = read_sampled_answers(tmp_path / f"{model}.jsonl")[0]
         assert row.prompt[0].content in page and visible(row.texts[0]) in page
 
 

@@ -22,7 +22,7 @@ from fairlead.core import jsonl
 from fairlead.labels import assignments, campaigns, events, jobs, judgements, people, snapshot
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.filtering import Filters
-from fairlead.store import project
+from fairlead.store.project import load_project
 from labels import build
 from outcome import Cli
 
@@ -373,7 +373,7 @@ def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> 
     with database(home) as opened:
         with opened.write() as connection:
             one = campaigns.get(connection, "helpful-pairwise")
-            number = snapshot.start(connection, project.open_at(home), one, "later", Filters(), by="system")
+            number = snapshot.start(connection, load_project(home), one, "later", Filters(), by="system")
         with served(home, "worker") as worker:
             until = time.monotonic() + 60
             while time.monotonic() < until:

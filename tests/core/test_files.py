@@ -120,13 +120,13 @@ def test_remove_leftovers_keeps_what_is_whole_and_hidden(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["a", "a/b.json", "..a", "a..b/c", "not/there/yet"])
 def test_a_name_inside_is_joined(tmp_path: Path, name: str) -> None:
-    assert files.inside(tmp_path, name) == tmp_path / name
+    assert files.path_inside(tmp_path, name) == tmp_path / name
 
 
 @pytest.mark.parametrize("name", ["..", "../a", "a/../../b", "a/../b", "/etc/passwd", "//etc", "a\0b"])
 def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ProjectError, match="leads out of the folder"):
-        files.inside(tmp_path, name)
+        files.path_inside(tmp_path, name)
 
 
 def test_a_link_that_points_out_is_refused_and_one_that_points_in_is_not(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_a_link_that_points_out_is_refused_and_one_that_points_in_is_not(tmp_pat
     (folder / "in").symlink_to("real")
     for name in ("out", "out/secret", "up", "circle"):
         with pytest.raises(ProjectError, match="leads out of the folder"):
-            files.inside(folder, name)
-    assert files.inside(folder, "in/a") == folder / "in" / "a"
+            files.path_inside(folder, name)
+    assert files.path_inside(folder, "in/a") == folder / "in" / "a"
 
 
 def test_a_folder_reached_through_a_link_is_no_escape(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    assert files.inside(tmp_path / "link", "a") == tmp_path / "link" / "a"
+    assert files.path_inside(tmp_path / "link", "a") == tmp_path / "link" / "a"

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from fairlead.data.importer import FORMATS
-from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Prompt, Rating, Stepwise
+from fairlead.data.row_problem import BadRow, RowLocation
 
-WHERE = Where("rows.jsonl", 7)
+WHERE = RowLocation("rows.jsonl", 7)
 ASKED = (Message("user", "2 + 2?"),)
 FOUR = (Message("assistant", "4"),)
 FIVE = (Message("assistant", "5"),)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.data import importer, sources
-from fairlead.data.problem import Problem, Where
-from fairlead.data.reading import read_comparisons
-from fairlead.data.sources import SourceRow
+from fairlead.data import file_source, importer
+from fairlead.data.file_source import SourceRow
+from fairlead.data.record_reader import read_comparisons
+from fairlead.data.row_problem import RowLocation, RowProblem
 
 PAIR = {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
 EQUAL = PAIR | {"rejected": "4"}
@@ -17,8 +17,8 @@ ASKED = [{"role": "user", "content": "2 + 2?"}]
 FOUR = [{"role": "assistant", "content": "4"}]
 
 
-def rows(*values: dict[str, Any]) -> list[SourceRow | Problem]:
-    return [SourceRow(Where("in.jsonl", line), value) for line, value in enumerate(values, start=1)]
+def rows(*values: dict[str, Any]) -> list[SourceRow | RowProblem]:
+    return [SourceRow(RowLocation("in.jsonl", line), value) for line, value in enumerate(values, start=1)]
 
 
 def lines(path: Path) -> list[Any]:
@@ -38,7 +38,7 @@ def test_rows_are_imported_with_the_format_and_the_unused_columns_named(tmp_path
 
 
 def test_bad_rows_stop_the_import_and_leave_nothing(tmp_path: Path) -> None:
-    broken = Problem("in.jsonl", 9, "", "{", "not valid JSON", "Each line must be one JSON object.", "{")
+    broken = RowProblem("in.jsonl", 9, "", "{", "not valid JSON", "Each line must be one JSON object.", "{")
     with pytest.raises(DataError) as caught:
         importer.import_file([*rows(PAIR, EQUAL), broken], tmp_path / "out.jsonl")
     assert str(caught.value).splitlines() == [
@@ -67,7 +67,7 @@ def test_bad_rows_leave_an_earlier_file_as_it_was(tmp_path: Path) -> None:
 
 def test_dropped_rows_are_set_aside_with_the_reason(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    broken = Problem("in.jsonl", 9, "", "{", "not valid JSON", "Mend it.", "{")
+    broken = RowProblem("in.jsonl", 9, "", "{", "not valid JSON", "Mend it.", "{")
     report = importer.import_file([*rows(PAIR, EQUAL), broken], out, drop=True)
     assert (report.num_read, report.num_written, report.num_dropped) == (3, 1, 2)
     assert report.rejected_path == tmp_path / "out.rejected.jsonl"
@@ -170,7 +170,7 @@ def test_a_source_with_no_rows_or_no_objects_is_an_error(tmp_path: Path) -> None
         importer.import_file([], tmp_path / "out.jsonl")
     with pytest.raises(DataError, match="holds no rows"):
         importer.import_file([], tmp_path / "out.jsonl", format="hh")
-    broken = Problem("in.jsonl", 1, "", "{", "not valid JSON", "Mend it.", "{")
+    broken = RowProblem("in.jsonl", 1, "", "{", "not valid JSON", "Mend it.", "{")
     with pytest.raises(DataError, match="No format can be guessed"):
         importer.import_file([broken], tmp_path / "out.jsonl", drop=True)
     assert list(tmp_path.iterdir()) == []
@@ -185,7 +185,7 @@ def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(
     real_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     source, out = real_data("hh_harmless/pairs.jsonl.gz"), tmp_path / "pairs.jsonl"
-    report = importer.import_file(sources.read(source), out, drop=True)
+    report = importer.import_file(file_source.read_file_rows(source), out, drop=True)
     assert (report.format, report.num_read, report.num_written, report.num_dropped) == ("hh", 1156, 1150, 6)
     assert report.rejected_path is not None
     # Counted by hand in the source: four chosen answers without a word, two transcripts with Assistant twice in a row.
@@ -212,7 +212,7 @@ def test_instructions_with_preference_import_all_but_the_equal_pairs(
     num_equal = sum(
         row["chosen"] == row["rejected"] for row in json.loads(source.read_text(encoding="utf-8"))
     )
-    report = importer.import_file(sources.read(source), tmp_path / "out.jsonl", drop=True)
+    report = importer.import_file(file_source.read_file_rows(source), tmp_path / "out.jsonl", drop=True)
     assert (report.format, report.kind, report.num_read) == ("alpaca", "comparison", 1100)
     assert report.num_dropped == num_equal == 6
 
@@ -221,11 +221,13 @@ def test_real_demonstrations_and_prompts_import_whole(
     real_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
-    report = importer.import_file(sources.read(real_data("instructions/instruction-data.json")), out)
+    report = importer.import_file(
+        file_source.read_file_rows(real_data("instructions/instruction-data.json")), out
+    )
     assert (report.format, report.kind, report.num_written) == ("alpaca", "demonstration", 1100)
-    report = importer.import_file(sources.read(real_data("ifeval/input_data.jsonl")), out)
+    report = importer.import_file(file_source.read_file_rows(real_data("ifeval/input_data.jsonl")), out)
     assert (report.format, report.kind, report.num_written) == ("plain", "prompt", 541)
     with pytest.raises(
         DataError, match="no known format has id, name, instruction, instances, is_classification"
     ):
-        importer.import_file(sources.read(real_data("self_instruct/seed_tasks.jsonl")), out)
+        importer.import_file(file_source.read_file_rows(real_data("self_instruct/seed_tasks.jsonl")), out)

@@ -3,20 +3,20 @@ from typing import Any
 import pytest
 
 from fairlead.data.parsing import parse_row
-from fairlead.data.problem import BadRow, Where
 from fairlead.data.records import (
     Binary,
     Comparison,
     Demonstration,
-    Kind,
     Message,
     Prompt,
     Ranking,
     Rating,
+    RecordKind,
     Stepwise,
 )
+from fairlead.data.row_problem import BadRow, RowLocation
 
-WHERE = Where("rows.jsonl", 7)
+WHERE = RowLocation("rows.jsonl", 7)
 
 
 def user(content: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ COMPARISON = {"prompt": ASKED, "chosen": [assistant("4")], "rejected": [assistan
 DEMONSTRATION = {"prompt": ASKED, "completion": [assistant("4")]}
 
 
-def problem(kind: Kind, row: dict[str, Any]) -> str:
+def problem(kind: RecordKind, row: dict[str, Any]) -> str:
     with pytest.raises(BadRow) as caught:
         parse_row(kind, row, WHERE)
     text = str(caught.value)
@@ -202,7 +202,7 @@ def test_bad_answers(completion: object, expected: str) -> None:
         ),
     ],
 )
-def test_bad_columns(kind: Kind, row: dict[str, Any], expected: str) -> None:
+def test_bad_columns(kind: RecordKind, row: dict[str, Any], expected: str) -> None:
     assert problem(kind, row).startswith(expected)
 
 

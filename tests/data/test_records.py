@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.data.parsing import parse_row
-from fairlead.data.problem import Where
 from fairlead.data.records import (
-    COLUMNS,
+    COLUMNS_BY_KIND,
     Binary,
     Comparison,
     Demonstration,
@@ -17,12 +16,13 @@ from fairlead.data.records import (
     Rating,
     Record,
     Stepwise,
-    kind_of,
     kind_of_record,
-    opening,
+    kind_of_row,
+    prompt_messages,
     prompt_text,
     to_row,
 )
+from fairlead.data.row_problem import RowLocation
 
 ASKED = (Message("user", "2 + 2?"),)
 FOUR = (Message("assistant", "4"),)
@@ -84,10 +84,10 @@ records: st.SearchStrategy[Record] = st.one_of(
 @given(records)
 def test_a_record_survives_its_row_and_json(record: Record) -> None:
     row = json.loads(json.dumps(to_row(record)))
-    kind = kind_of(row)
+    kind = kind_of_row(row)
     assert kind is not None
-    assert parse_row(kind, row, Where("a.jsonl", 1)) == record
-    assert to_row(parse_row(kind, row, Where("a.jsonl", 1))) == row
+    assert parse_row(kind, row, RowLocation("a.jsonl", 1)) == record
+    assert to_row(parse_row(kind, row, RowLocation("a.jsonl", 1))) == row
     assert kind == kind_of_record(record)
 
 
@@ -115,30 +115,30 @@ def test_a_whole_conversation_has_no_context_and_goes_back_to_messages() -> None
 
 
 def test_the_columns_tell_the_kind() -> None:
-    assert kind_of({"messages": []}) == "demonstration"
-    assert kind_of({"prompt": [], "completion": []}) == "demonstration"
-    assert kind_of({"prompt": [], "chosen": []}) == "comparison"
-    assert kind_of({"prompt": [], "rejected": []}) == "comparison"
-    assert kind_of({"prompt": [], "ranks": []}) == "ranking"
-    assert kind_of({"prompt": [], "completion": [], "score": 1}) == "rating"
-    assert kind_of({"prompt": [], "completion": [], "aspects": {}}) == "rating"
-    assert kind_of({"prompt": [], "completion": [], "label": True}) == "binary"
-    assert kind_of({"prompt": [], "completions": [], "labels": []}) == "stepwise"
-    assert kind_of({"prompt": [], "completions": [], "labels": [], "ranks": []}) == "ranking"
+    assert kind_of_row({"messages": []}) == "demonstration"
+    assert kind_of_row({"prompt": [], "completion": []}) == "demonstration"
+    assert kind_of_row({"prompt": [], "chosen": []}) == "comparison"
+    assert kind_of_row({"prompt": [], "rejected": []}) == "comparison"
+    assert kind_of_row({"prompt": [], "ranks": []}) == "ranking"
+    assert kind_of_row({"prompt": [], "completion": [], "score": 1}) == "rating"
+    assert kind_of_row({"prompt": [], "completion": [], "aspects": {}}) == "rating"
+    assert kind_of_row({"prompt": [], "completion": [], "label": True}) == "binary"
+    assert kind_of_row({"prompt": [], "completions": [], "labels": []}) == "stepwise"
+    assert kind_of_row({"prompt": [], "completions": [], "labels": [], "ranks": []}) == "ranking"
     assert (
-        kind_of({"prompt": [], "completions": [], "finished": []}) == "ranking"
+        kind_of_row({"prompt": [], "completions": [], "finished": []}) == "ranking"
     )  # as before there were steps
-    assert kind_of({"prompt": [], "labels": []}) == "prompt"
-    assert kind_of({"prompt": [], "tags": []}) == "prompt"
-    assert kind_of({"question": ""}) is None
+    assert kind_of_row({"prompt": [], "labels": []}) == "prompt"
+    assert kind_of_row({"prompt": [], "tags": []}) == "prompt"
+    assert kind_of_row({"question": ""}) is None
 
 
 def test_a_column_of_null_tells_nothing() -> None:
-    assert kind_of({"prompt": [], "completion": [], "label": None, "chosen": None}) == "demonstration"
+    assert kind_of_row({"prompt": [], "completion": [], "label": None, "chosen": None}) == "demonstration"
 
 
 def test_each_kind_has_the_columns_of_the_contract() -> None:
-    assert {kind: " ".join(sorted(columns)) for kind, columns in COLUMNS.items()} == {
+    assert {kind: " ".join(sorted(columns)) for kind, columns in COLUMNS_BY_KIND.items()} == {
         "demonstration": "completion messages prompt",
         "comparison": "aspects chosen confidence margin prompt rater rejected tie weight",
         "ranking": "completions prompt ranks",
@@ -151,9 +151,9 @@ def test_each_kind_has_the_columns_of_the_contract() -> None:
 
 def test_the_opening_of_a_conversation_ends_before_its_first_answer() -> None:
     system, more = Message("system", "Be brief."), (Message("user", "Sure?"), Message("assistant", "Yes."))
-    assert opening(Demonstration((), (system, *ASKED, *FOUR, *more))) == (system, *ASKED)
-    assert opening(Comparison(ASKED, FOUR, FIVE)) == ASKED
-    assert opening(Prompt(())) == ()
+    assert prompt_messages(Demonstration((), (system, *ASKED, *FOUR, *more))) == (system, *ASKED)
+    assert prompt_messages(Comparison(ASKED, FOUR, FIVE)) == ASKED
+    assert prompt_messages(Prompt(())) == ()
 
 
 def test_the_canonical_prompt_ignores_white_space_and_nothing_else() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.data import importer, sources
-from fairlead.data.reading import read_comparisons
+from fairlead.data import file_source, importer
+from fairlead.data.record_reader import read_comparisons
 from fairlead.data.records import Comparison, Message, Prompt, prompt_text, to_row
 from fairlead.data.split import is_held_out, split_by_prompt, split_file
 
@@ -123,7 +123,7 @@ def test_real_pairs_that_share_a_prompt_stay_together(
     real_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     source, out = real_data("instructions/instruction-data-with-preference.json"), tmp_path / "a.jsonl"
-    importer.import_file(sources.read(source), out, drop=True)
+    importer.import_file(file_source.read_file_rows(source), out, drop=True)
     pairs = read_comparisons(out)
     train, held_out = split_by_prompt(pairs, held_out=0.1, seed=0)
 

@@ -10,11 +10,11 @@ from pytest import approx
 from safetensors.torch import load_file, save_file
 
 from fairlead.core.errors import DataError, ModelError
-from fairlead.data.notes import Notes
+from fairlead.data.pair_metadata import MetadataTable
 from fairlead.data.records import Comparison
-from fairlead.eval import admission, scoring
-from fairlead.eval.evidence import Pairs
-from fairlead.eval.scoring import Scores, Trained
+from fairlead.eval import admission, reward_scoring
+from fairlead.eval.reward_metrics import EvaluationPairs
+from fairlead.eval.reward_scoring import PairScores, PreSaveState
 from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fakes import CONTEXT, assistant, save_model, user
@@ -31,8 +31,8 @@ def rows(count: int, *, longest: int = 6) -> list[Comparison]:
     ]
 
 
-def pairs(held_out: list[Comparison]) -> Pairs:
-    return Pairs(held_out, None, Notes({}), 0)
+def pairs(held_out: list[Comparison]) -> EvaluationPairs:
+    return EvaluationPairs(held_out, None, MetadataTable({}), 0)
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,12 @@ def test_a_sound_model_scores_a_row_alone_as_in_a_batch(folder: Path) -> None:
 def test_scores_are_those_of_the_plain_network(folder: Path) -> None:
     model = load_reward_model(str(folder))
     held_out = rows(5)
-    encoded = [one for one in scoring.encode(model, held_out, max_tokens=None, source="x") if one is not None]
-    scores = scoring.score(model, encoded, 64)
+    encoded = [
+        one
+        for one in reward_scoring.encode_pairs(model, held_out, max_tokens=None, source="x")
+        if one is not None
+    ]
+    scores = reward_scoring.score_pairs(model, encoded, 64)
     for i, one in enumerate(encoded):
         for row, ours in zip(one, (scores.chosen[i], scores.rejected[i]), strict=True):
             assert ours == approx(model.network(torch.tensor([row.tokens])).logits.item(), abs=1e-4)
@@ -98,10 +102,14 @@ class LooksAtNeighbours(ScalarModel):
 def test_a_model_that_looks_at_its_neighbours_is_found(folder: Path) -> None:
     sound = load_reward_model(str(folder))
     model = LooksAtNeighbours(sound.network, sound.tokenizer, sound.stop_ids)
-    encoded = [one for one in scoring.encode(model, rows(8), max_tokens=None, source="x") if one is not None]
-    gap, _ = scoring.batch_gap(model, encoded, 512)
+    encoded = [
+        one
+        for one in reward_scoring.encode_pairs(model, rows(8), max_tokens=None, source="x")
+        if one is not None
+    ]
+    gap, _ = reward_scoring.batch_gap(model, encoded, 512)
     assert gap > 0.05
-    assert scoring.batch_gap(sound, encoded, 512)[0] < 1e-4
+    assert reward_scoring.batch_gap(sound, encoded, 512)[0] < 1e-4
 
 
 def test_one_pair_is_examined_and_refused(folder: Path) -> None:
@@ -136,18 +144,22 @@ def test_a_head_that_is_missing_is_no_model(folder: Path, tmp_path: Path) -> Non
 def test_a_head_that_was_not_saved_is_noticed(folder: Path) -> None:
     held_out = rows(20)
     model = load_reward_model(str(folder))
-    encoded = [one for one in scoring.encode(model, held_out, max_tokens=None, source="x") if one is not None]
-    true = scoring.score(model, encoded, 512)
+    encoded = [
+        one
+        for one in reward_scoring.encode_pairs(model, held_out, max_tokens=None, source="x")
+        if one is not None
+    ]
+    true = reward_scoring.score_pairs(model, encoded, 512)
     other_head = torch.randn(1, 32, generator=torch.Generator().manual_seed(5)) / 6
-    fine = examined(folder, held_out, trained=Trained(true, other_head))
+    fine = examined(folder, held_out, trained=PreSaveState(true, other_head))
     assert fine["head"]["gap"] < 1e-3 and fine["head"]["moved"] > 0.5
     lost = examined(
         folder,
         held_out,
-        trained=Trained(Scores([-x for x in true.chosen], [-x for x in true.rejected]), other_head),
+        trained=PreSaveState(PairScores([-x for x in true.chosen], [-x for x in true.rejected]), other_head),
     )
     assert any("not what was trained" in reason for reason in lost["reasons"])
-    fresh = examined(folder, held_out, trained=Trained(true, model.head.weight))
+    fresh = examined(folder, held_out, trained=PreSaveState(true, model.head.weight))
     assert any("learned nothing" in reason for reason in fresh["reasons"])
 
 
@@ -178,10 +190,10 @@ def test_the_members_of_an_ensemble_are_compared(folder: Path, tmp_path: Path) -
 
 
 def test_a_mean_of_equal_members_is_the_member() -> None:
-    one = Scores([1.0, 2.0, 4.0], [0.0, 1.0, -2.0])
-    stretched = Scores([3 * x + 7 for x in one.chosen], [3 * x + 7 for x in one.rejected])
-    pooled = scoring.mean_of([one, stretched])
+    one = PairScores([1.0, 2.0, 4.0], [0.0, 1.0, -2.0])
+    stretched = PairScores([3 * x + 7 for x in one.chosen], [3 * x + 7 for x in one.rejected])
+    pooled = reward_scoring.ensemble_scores([one, stretched])
     assert pooled.chosen == approx(one.chosen, abs=1e-12) and pooled.rejected == approx(
         one.rejected, abs=1e-12
     )
-    assert scoring.mean_of([one]) is one
+    assert reward_scoring.ensemble_scores([one]) is one

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.eval.verdict import Decision, decide, decide_steps
+from fairlead.eval.verdict import AdmissionDecision, decide_admission, decide_step_admission
 
 
 def share(value: float, low: float, high: float, n: int = 400) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_a_healthy_model_is_admitted_without_a_word() -> None:
-    assert decide(HEALTHY) == Decision("admit")
+    assert decide_admission(HEALTHY) == AdmissionDecision("admit")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_healthy_model_is_admitted_without_a_word() -> None:
     ],
 )
 def test_what_is_refused(path: str, value: Any, says: str) -> None:
-    decided = decide(changed(path, value))
+    decided = decide_admission(changed(path, value))
     assert decided.verdict == "refuse"
     assert len(decided.reasons) == 1 or path == "accuracy"
     assert says in decided.reasons[0]
@@ -101,7 +101,7 @@ def test_what_is_refused(path: str, value: Any, says: str) -> None:
     ],
 )
 def test_what_is_warned_of(path: str, value: Any, says: str) -> None:
-    decided = decide(changed(path, value))
+    decided = decide_admission(changed(path, value))
     assert decided.verdict == "admit with warnings"
     assert decided.reasons == () and len(decided.warnings) == 1 and says in decided.warnings[0]
 
@@ -120,24 +120,24 @@ def test_what_is_warned_of(path: str, value: Any, says: str) -> None:
     ],
 )
 def test_what_is_let_pass(path: str, value: Any) -> None:
-    assert decide(changed(path, value)).verdict == "admit"
+    assert decide_admission(changed(path, value)).verdict == "admit"
 
 
 def test_a_rule_that_is_no_better_than_a_coin_is_no_reason() -> None:
     wrong = changed("accuracy", share(0.0, 0.0, 1.0, 1))
     wrong["baselines"]["length_only"] |= {"value": 0.0}
     wrong["baselines"]["bag_of_words"] |= {"value": 0.0}
-    [reason] = decide(wrong).reasons
+    [reason] = decide_admission(wrong).reasons
     assert "not shown to be better than a coin" in reason
 
 
 def test_scores_that_are_no_numbers_are_refused_whatever_else_is_missing() -> None:
-    decided = decide({"not_finite": 3, "prompts": 300})
+    decided = decide_admission({"not_finite": 3, "prompts": 300})
     assert decided.verdict == "refuse" and "3 of its scores" in decided.reasons[0]
 
 
 def test_a_refusal_does_not_silence_warnings_nor_take_them_for_reasons() -> None:
-    decided = decide(changed("head.moved", 0.0) | {"prompts": 1})
+    decided = decide_admission(changed("head.moved", 0.0) | {"prompts": 1})
     assert [reason[:9] for reason in decided.reasons] == ["The saved"]
     assert [warning[:34] for warning in decided.warnings] == ["It was examined on 1 prompt only; "]
 
@@ -172,7 +172,7 @@ STEPS: dict[str, Any] = {
     ],
 )
 def test_what_is_said_of_a_process_reward_model(changes: dict[str, Any], verdict: str, says: str) -> None:
-    found = decide_steps(STEPS | changes)
+    found = decide_step_admission(STEPS | changes)
     assert found.verdict == verdict
     assert [says in reason for reason in found.reasons + found.warnings] == [True] * bool(says)
     assert bool(found.reasons) == (verdict == "refuse")

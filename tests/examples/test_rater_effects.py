@@ -9,13 +9,13 @@ from torch import Tensor
 
 from fairlead.examples.rater_effects import RaterEffects
 from fairlead.losses import reward
-from fairlead.simulate.raters import Rater, choose
+from fairlead.simulate.raters import SimulatedRater, choose_answer
 
 WIDTH = 20
 PANEL = (
-    *(Rater(name=f"careful {k}", careless=0.05, tie_width=0.0) for k in range(6)),
-    *(Rater(name=f"random {k}", careless=0.9, tie_width=0.0) for k in range(3)),
-    Rater(name="adversary", adversary=True, tie_width=0.0),
+    *(SimulatedRater(name=f"careful {k}", careless=0.05, tie_width=0.0) for k in range(6)),
+    *(SimulatedRater(name=f"random {k}", careless=0.9, tie_width=0.0) for k in range(3)),
+    SimulatedRater(name="adversary", adversary=True, tie_width=0.0),
 )
 ERRORS = {"careful": 0.025, "random": 0.45, "adversary": 1.0}  # careless people are wrong every second time
 
@@ -29,7 +29,7 @@ class Campaign:
         first, second = torch.randn(2, num_pairs, WIDTH, generator=generator)
         self.names = [PANEL[i % len(PANEL)].name for i in range(num_pairs)]
         picks = [
-            choose(PANEL[i % len(PANEL)], float(a), float(b), rng)
+            choose_answer(PANEL[i % len(PANEL)], float(a), float(b), rng)
             for i, (a, b) in enumerate(zip(first @ self.truth, second @ self.truth, strict=True))
         ]
         took_first = torch.tensor([pick == "first" for pick in picks])[:, None]

@@ -4,15 +4,15 @@ from fairlead.core import digest
 from fairlead.labels import campaigns, datasheet, items
 from fairlead.labels.database import Database
 from fairlead.labels.datasheet import Block
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
+from fairlead.store.artifact import load_artifact
+from fairlead.store.project import create_project
 from labels.test_snapshot import ANN, BEN, CAT, LEAD, item, judge, make, prefers, take
 
 BAD_NAME = "<b>Help</b> | `me`"
 
 
 def test_a_datasheet_says_what_is_in_the_snapshot(database: Database, tmp_path: Path) -> None:
-    project = projects.create(tmp_path / "home")
+    project = create_project(tmp_path / "home")
     one = make(
         database, "pairwise", *[item(n, "a", "b", strategy="spread", selection_probability=n / 4, source="rows.jsonl") for n in (1, 2, 3)],
         pay_per_hour=18.0, audience="Nurses.",
@@ -53,14 +53,14 @@ def test_a_datasheet_says_what_is_in_the_snapshot(database: Database, tmp_path: 
     page = (folder / "datasheet.html").read_text()
     assert "<h1>Datasheet: &lt;b&gt;Help&lt;/b&gt; | `me`</h1>" in page and "<script" not in page
     assert "<td>comparisons.jsonl</td><td>5</td>" in page
-    assert made.digest == artifacts.load(folder).manifest.digest
+    assert made.digest == load_artifact(folder).manifest.digest
     assert (folder / "datasheet.md").read_bytes() and digest.of_file(
         folder / "datasheet.md"
-    ) in artifacts.load(folder).manifest.files.values()
+    ) in load_artifact(folder).manifest.files.values()
 
 
 def test_what_is_not_known_is_said_and_not_guessed(database: Database, tmp_path: Path) -> None:
-    project = projects.create(tmp_path / "home")
+    project = create_project(tmp_path / "home")
     one = make(database, "pairwise", item(1, "a", "b", strategy="hardest"))
     judge(database, one, CAT, {"1?": prefers("a")})
     text = (take(database, project, one)[1] / "datasheet.md").read_text()
@@ -82,7 +82,7 @@ def test_what_is_not_known_is_said_and_not_guessed(database: Database, tmp_path:
 def test_people_whose_choices_follow_the_place_of_the_answer_are_named_as_a_limit(
     database: Database, tmp_path: Path
 ) -> None:
-    project = projects.create(tmp_path / "home")
+    project = create_project(tmp_path / "home")
     one = make(database, "pairwise", *[item(n, "a", "b") for n in range(12)], overlap=1)
     judge(database, one, ANN, {f"{n}?": {"choice": 1} for n in range(12)})
     text = (take(database, project, one)[1] / "datasheet.md").read_text()

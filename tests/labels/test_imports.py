@@ -12,17 +12,15 @@ from typing import Any
 import pytest
 
 from fairlead.core import jsonl
-from fairlead.data.records import KINDS as ROW_KINDS
+from fairlead.data.records import RECORD_KINDS as ROW_KINDS
 from fairlead.labels import campaigns, events, imports, items, jobs, row_to_items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.imports import Origin, Preview, Upload
 from fairlead.labels.items import Item
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
-from fairlead.store.artifact import Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import Parent, publish_artifact
+from fairlead.store.project import Project, create_project
 
 LEAD = "r-1ead1ead01"
 ASKED = "\n\nHuman: 2?\n\nAssistant:"
@@ -34,7 +32,7 @@ from fairlead.labels import imports, jobs
 from fairlead.labels.database import open_database
 from fairlead.store import project
 imports.CHUNK = 5
-home = project.open_at(Path(sys.argv[2]))
+home = project.load_project(Path(sys.argv[2]))
 jobs.work(open_database(sys.argv[1]), {"import": functools.partial(imports.run, home)}, stop=threading.Event(), lease_s=1.0, poll_s=0.02)
 """
 
@@ -53,7 +51,7 @@ def pair(n: int) -> dict[str, Any]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return projects.create(tmp_path / "home")
+    return create_project(tmp_path / "home")
 
 
 def lines(*rows: Any) -> bytes:
@@ -102,7 +100,7 @@ def rollouts(project: Project, name: str, rows: list[dict[str, Any]], model: str
         jsonl.write(folder / "answers.jsonl", rows)
 
     parents = [Parent(model, "sha256:" + "1" * 64, "model")]
-    artifacts.publish(
+    publish_artifact(
         project,
         "rollouts",
         name,
@@ -411,7 +409,7 @@ def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_k
 def test_only_rollouts_of_the_project_can_be_named(
     database: Database, project: Project, tmp_path: Path
 ) -> None:
-    other = projects.create(tmp_path / "other")
+    other = create_project(tmp_path / "other")
     rollouts(other, "theirs", [{"prompt": user("2?"), "completions": [said("4")]}])
     rollouts(project, "ours", [{"prompt": user("2?"), "completions": [said("4")]}])
     assert look(database, project, Origin(rollouts=("rollouts/ours",)), "rating").num_items == 1

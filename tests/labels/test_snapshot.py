@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from fairlead.core.config import DatasetRef
-from fairlead.data import reading
-from fairlead.data.notes import read_notes
+from fairlead.data import record_reader
+from fairlead.data.pair_metadata import read_pair_metadata
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Rating
 from fairlead.labels import (
     assignments,
@@ -32,10 +32,9 @@ from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.native_rows import Left
 from fairlead.labels.snapshot import Snapshot
 from fairlead.labels.task_kinds import Kind
-from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
-from fairlead.store import project as projects
-from fairlead.store.project import Project
+from fairlead.store.artifact import load_artifact, verify_artifact
+from fairlead.store.project import Project, create_project
 from fairlead.store.run import open_run
 
 LEAD, ANN, BEN, CAT = "r-1ead1ead01", "r-aaaaaaaaaa", "r-bbbbbbbbbb", "r-cccccccccc"
@@ -43,7 +42,7 @@ LEAD, ANN, BEN, CAT = "r-1ead1ead01", "r-aaaaaaaaaa", "r-bbbbbbbbbb", "r-ccccccc
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return projects.create(tmp_path / "home")
+    return create_project(tmp_path / "home")
 
 
 def ask(*texts: str) -> tuple[Message, ...]:
@@ -146,12 +145,12 @@ def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(
         "reasons": ["wrong"], "tags": ["sum"], "selection_probability": 0.25, "strategy": "spread",
         "sources": {"chosen": "model/g", "rejected": "model/b"},
     }  # fmt: skip
-    (record,) = reading.read_comparisons(folder / "comparisons.jsonl")
+    (record,) = record_reader.read_comparisons(folder / "comparisons.jsonl")
     good, bad = (Message("assistant", "good"),), (Message("assistant", "bad"),)
     assert record == Comparison(
         ask("1?"), good, bad, margin=2.0, aspects={"helpful": 1.0, "brief": -1.0}, rater=ANN
     )
-    note = read_notes(folder / "comparisons.jsonl").of(record)
+    note = read_pair_metadata(folder / "comparisons.jsonl").of(record)
     assert (note.tags, note.chosen_first) == (("sum",), first == "chosen")
     assert made.counts == Counts(1, 1, 1, 1, {"comparisons": 1}, {})
     assert "555-0199" not in "".join(
@@ -168,7 +167,7 @@ def test_ties_and_those_that_nobody_could_judge(database: Database, project: Pro
         (0, "good"),
     ]
     assert made.counts.left_out == {native_rows.CANNOT: 1}
-    assert len(reading.read_comparisons(folder / "comparisons.jsonl")) == 2
+    assert len(record_reader.read_comparisons(folder / "comparisons.jsonl")) == 2
 
 
 def test_an_edit_is_a_demonstration_and_better_than_what_it_was_made_from(
@@ -185,8 +184,8 @@ def test_an_edit_is_a_demonstration_and_better_than_what_it_was_made_from(
     judge(database, alone, ANN, {"1?": {"letter": "A", "text": "A!"}, "2?": {"letter": "A", "text": " b"}})
 
     def read(folder: Path) -> tuple[list[Any], list[Any]]:
-        compared = reading.read_comparisons(folder / "comparisons.jsonl")
-        shown = reading.read_demonstrations(folder / "demonstrations.jsonl")
+        compared = record_reader.read_comparisons(folder / "comparisons.jsonl")
+        shown = record_reader.read_demonstrations(folder / "demonstrations.jsonl")
         return [(each.chosen[0].content, each.rejected[0].content, each.margin) for each in compared], [
             each.completion[0].content for each in shown
         ]
@@ -215,7 +214,7 @@ def test_rankings_speak_of_what_was_ranked(database: Database, project: Project)
     assert row["shown_order"] == [{0: 0, 2: 1}[candidate] for candidate in order if candidate != 1]
     assert row["sources"] == ["model/a", "model/c"]
     a, c = ((Message("assistant", text),) for text in "ac")
-    assert reading.read_rankings(folder / "rankings.jsonl") == [Ranking(ask("1?"), (a, c), (2, 1))]
+    assert record_reader.read_rankings(folder / "rankings.jsonl") == [Ranking(ask("1?"), (a, c), (2, 1))]
 
 
 @pytest.mark.parametrize(
@@ -235,14 +234,14 @@ def test_single_answers_become_what_training_reads(
     one = make(database, kind, item(1, "a"))
     judge(database, one, ANN, {"1?": value})
     _, folder = take(database, project, one)
-    assert reading.read(folder / f"{file}.jsonl", native_rows.KIND_OF[file]) == [expected]
+    assert record_reader.read_records(folder / f"{file}.jsonl", native_rows.KIND_OF[file]) == [expected]
 
 
 def test_demonstrations_and_turns_of_conversations(database: Database, project: Project) -> None:
     written = make(database, "demonstration", item(1))
     judge(database, written, ANN, {"1?": {"text": "One.\n"}})
     _, folder = take(database, project, written, "written")
-    assert reading.read_demonstrations(folder / "demonstrations.jsonl") == [
+    assert record_reader.read_demonstrations(folder / "demonstrations.jsonl") == [
         Demonstration(ask("1?"), (Message("assistant", "One.\n"),))
     ]
     talk = make(database, "conversation", NewItem(ask("1?", "one", "2?", "two")))
@@ -253,10 +252,10 @@ def test_demonstrations_and_turns_of_conversations(database: Database, project: 
         {"1?": {"turns": {"3": {"label": True}, "1": {"score": 7}, "2": {"label": False}}}},
     )
     made, folder = take(database, project, talk, "talk")
-    assert reading.read_binary(folder / "binary.jsonl") == [
+    assert record_reader.read_binary(folder / "binary.jsonl") == [
         Binary(ask("1?", "one", "2?"), (Message("assistant", "two"),), label=True)
     ]
-    assert reading.read_ratings(folder / "ratings.jsonl") == [
+    assert record_reader.read_ratings(folder / "ratings.jsonl") == [
         Rating(ask("1?"), (Message("assistant", "one"),), score=1.0)
     ]
     assert made.counts.left_out == {native_rows.USER_TURN: 1}
@@ -280,7 +279,7 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
         judgements.submit(connection, task.token, ANN, key="chat-key-1", value={}, active_ms=60_000)
         sources = [[answer.source for answer in each.answers] for each in chats.turns(connection, task.token)]
     made, folder = take(database, project, one)
-    first, second = reading.read_comparisons(folder / "comparisons.jsonl")
+    first, second = record_reader.read_comparisons(folder / "comparisons.jsonl")
     assert (first.prompt, first.chosen[0].content, first.rejected[0].content, first.margin) == (
         ask("Question 0?"),
         "0 B",
@@ -472,14 +471,14 @@ def test_a_preview_says_what_would_change_and_it_comes_true(
     for number, each in enumerate(others):
         made, folder = take(database, project, judged, f"s{number}", **dataclasses.asdict(each.filters))
         assert made.counts == each.counts
-        assert len(reading.read_comparisons(folder / "comparisons.jsonl")) == expected[each.name]
+        assert len(record_reader.read_comparisons(folder / "comparisons.jsonl")) == expected[each.name]
 
 
 def test_the_comparisons_of_an_item_can_weigh_one_together(
     database: Database, project: Project, judged: Campaign
 ) -> None:
     _, folder = take(database, project, judged, equal_items=True)
-    assert [each.weight for each in reading.read_comparisons(folder / "comparisons.jsonl")] == [0.5] * 6
+    assert [each.weight for each in record_reader.read_comparisons(folder / "comparisons.jsonl")] == [0.5] * 6
 
 
 def test_filters_that_mean_nothing_are_refused_together(database: Database, judged: Campaign) -> None:
@@ -501,7 +500,7 @@ def test_what_was_corrected_or_withdrawn_is_not_in_it(database: Database, projec
     _, folder = take(database, project, one)
     assert [
         (each.chosen[0].content, each.margin)
-        for each in reading.read_comparisons(folder / "comparisons.jsonl")
+        for each in record_reader.read_comparisons(folder / "comparisons.jsonl")
     ] == [("b", 1.0)]
 
 
@@ -524,7 +523,7 @@ def test_training_finds_it_by_name_and_has_it_as_parent(
 ) -> None:
     made, folder = take(database, project, judged, "help-1", ties=False)
     with open_run(project, "dpo", Config(comparisons="snapshot/help-1"), kind="model", quiet=True) as run:
-        assert len(reading.read_comparisons(run.data_path("comparisons"))) == 4
+        assert len(record_reader.read_comparisons(run.data_path("comparisons"))) == 4
         model = run.publish(write_weights, metrics={})
     assert [(each.name, each.digest, each.role) for each in model.manifest.parents] == [
         ("snapshot/help-1", made.digest, "comparisons")
@@ -533,7 +532,7 @@ def test_training_finds_it_by_name_and_has_it_as_parent(
     assert (
         snapshot.train_command(made) == "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1"
     )
-    assert artifacts.load(folder).manifest.config["filters"]["ties"] is False
+    assert load_artifact(folder).manifest.config["filters"]["ties"] is False
     with database.read() as connection:
         assert snapshot.every(connection, judged.id) == [made]
         assert events.latest(connection, verbs=["snapshot.made"])[0].body == {
@@ -553,7 +552,7 @@ def test_the_same_data_has_the_same_digest_and_other_data_another(
     judge(database, judged, CAT, {f"{n}?": prefers("a") for n in (1, 2, 3)})
     later, _ = take(database, project, judged, "later")
     assert first.digest == second.digest and len({first.digest, other.digest, later.digest}) == 3
-    assert artifacts.verify(artifacts.load(folder)) == []  # and the first did not change
+    assert verify_artifact(load_artifact(folder)) == []  # and the first did not change
 
 
 def test_a_name_is_taken_once(database: Database, project: Project, judged: Campaign) -> None:

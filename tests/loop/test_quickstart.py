@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.core import digest, seed
+from fairlead.core import digest
 from fairlead.core.errors import ProjectError
+from fairlead.core.seed import derive_rng
 from fairlead.loop.quickstart import quickstart
-from fairlead.store import lineage, project
+from fairlead.store import lineage
+from fairlead.store.project import load_project
 
 SMALL = "Size(demonstrations=48, compared=96, practised=48, held_out=24, ppo_steps=4, ppo_batch=16)"
 SCRIPT = f"""
@@ -66,7 +68,7 @@ def test_the_summary_has_every_figure_of_the_contract(uninterrupted: tuple[Path,
 
 
 def test_every_digest_of_the_round_holds(uninterrupted: tuple[Path, float]) -> None:
-    assert lineage.verify(project.open_at(uninterrupted[0]), None) == []
+    assert lineage.verify(load_project(uninterrupted[0]), None) == []
 
 
 def test_another_seed_in_the_same_folder_is_refused_in_words_of_the_command(
@@ -83,7 +85,7 @@ def test_killed_several_times_it_ends_with_the_same_weights(
 ) -> None:
     whole, took = uninterrupted
     killed = tmp_path / "killed"
-    rng = seed.rng(11, "kill")
+    rng = derive_rng(11, "kill")
     for _ in range(4):
         process = start(killed)
         try:

@@ -8,8 +8,8 @@ from hypothesis import strategies as some
 from markupsafe import Markup
 from pytest import approx
 
-from fairlead.report import charts, scale
-from fairlead.report.charts import Group, Row, Series
+from fairlead.report import axis_scale, charts
+from fairlead.report.charts import IntervalRow, Series, ValueGroup
 from fairlead.stats.interval import Interval
 
 HOSTILE = "<script>alert(1)</script>"
@@ -49,7 +49,7 @@ def test_a_line_chart_places_every_series_inside_its_view_box(all_points: list[l
 @given(some.floats(-1e300, 1e300), some.floats(-1e300, 1e300))
 def test_ticks_are_few_even_and_enclose_the_values(one: float, other: float) -> None:
     low, high = sorted((one, other))
-    found = scale.ticks(low, high, outside=True)
+    found = axis_scale.ticks(low, high, outside=True)
     assert 2 <= len(found) <= 9
     steps = [after - before for before, after in zip(found, found[1:], strict=False)]
     assert min(steps) == approx(max(steps), rel=1e-6) and min(steps) > 0
@@ -69,7 +69,7 @@ def test_ticks_are_few_even_and_enclose_the_values(one: float, other: float) -> 
     ],
 )
 def test_ticks_by_hand(low: float, high: float, expected: list[float]) -> None:
-    assert scale.ticks(low, high, outside=True) == approx(expected)
+    assert axis_scale.ticks(low, high, outside=True) == approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_ticks_by_hand(low: float, high: float, expected: list[float]) -> None:
     ],
 )
 def test_tick_labels_are_short(value: float, step: float, label: str) -> None:
-    assert scale.tick_label(value, step) == label
+    assert axis_scale.tick_label(value, step) == label
 
 
 def test_an_empty_series_says_no_data() -> None:
@@ -152,9 +152,9 @@ def test_every_text_is_escaped() -> None:
         charts.line(
             [Series(HOSTILE, [(1, 1.0)]), Series("b", [(1, 1.0)])], title=HOSTILE, unit=HOSTILE, note=HOSTILE
         ),
-        charts.intervals([Row(HOSTILE, ok)], title=HOSTILE),
-        charts.bars([Group(HOSTILE, {"base": 0.1})], STAGES, title=HOSTILE),
-        charts.dots([Group(HOSTILE, {"base": 0.1})], STAGES, title=HOSTILE),
+        charts.intervals([IntervalRow(HOSTILE, ok)], title=HOSTILE),
+        charts.bars([ValueGroup(HOSTILE, {"base": 0.1})], STAGES, title=HOSTILE),
+        charts.dots([ValueGroup(HOSTILE, {"base": 0.1})], STAGES, title=HOSTILE),
         charts.sparkline([1, 2], label=HOSTILE),
         charts.whisker(ok, label=HOSTILE),
     ):
@@ -163,7 +163,7 @@ def test_every_text_is_escaped() -> None:
 
 def test_an_interval_bar_ends_at_its_value_and_its_whisker_at_the_bounds() -> None:
     chart = charts.intervals(
-        [Row("Aligned", Interval(0.5, 0.25, 0.75, 40), "aligned")], title="Gold", reference=1.0
+        [IntervalRow("Aligned", Interval(0.5, 0.25, 0.75, 40), "aligned")], title="Gold", reference=1.0
     )
     bar = next(parse(chart).iter("rect"))
     assert (bar.attrib["x"], bar.attrib["width"]) == (
@@ -176,24 +176,24 @@ def test_an_interval_bar_ends_at_its_value_and_its_whisker_at_the_bounds() -> No
 
 
 def test_a_negative_estimate_has_its_bar_left_of_zero() -> None:
-    bar = next(parse(charts.intervals([Row("x", Interval(-1, -1, -1, 9))], title="t")).iter("rect"))
+    bar = next(parse(charts.intervals([IntervalRow("x", Interval(-1, -1, -1, 9))], title="t")).iter("rect"))
     assert float(bar.attrib["x"].rstrip("%")) + float(bar.attrib["width"].rstrip("%")) == approx(100)
 
 
 def test_an_interval_without_bounds_has_no_whisker() -> None:
-    chart = charts.intervals([Row("one", Interval(0.5, -math.inf, math.inf, 1))], title="Gold")
+    chart = charts.intervals([IntervalRow("one", Interval(0.5, -math.inf, math.inf, 1))], title="Gold")
     assert "no interval from one value" in words(chart)
     assert not [line for line in parse(chart).iter("line") if line.attrib["class"] == "error"]
 
 
 def test_a_fault_that_never_occurs_has_no_bar_but_a_figure() -> None:
-    chart = charts.bars([Group("rude", {"base": 0.2, "aligned": 0.0})], STAGES, title="Faults")
+    chart = charts.bars([ValueGroup("rude", {"base": 0.2, "aligned": 0.0})], STAGES, title="Faults")
     assert [rect.attrib["width"] for rect in parse(chart).iter("rect")] == ["84.00%", "0.00%"]
     assert words(chart).endswith("20 %0 %")
 
 
 def test_dots_leave_out_a_stage_that_was_not_measured() -> None:
-    chart = charts.dots([Group("sums", {"base": 0.2})], STAGES, title="Families")
+    chart = charts.dots([ValueGroup("sums", {"base": 0.2})], STAGES, title="Families")
     assert len(list(parse(chart).iter("circle"))) == 1
 
 

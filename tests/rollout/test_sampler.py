@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, MistralConfig, MistralForCausalLM, PreTrainedModel
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_seed
 from fairlead.encoding.batching import collate
 from fairlead.forward import decoder
 from fairlead.model.adapters import Lora
@@ -85,7 +85,7 @@ def run(
 def check_against_slow(model: PreTrainedModel, settings: Sampling) -> list[Rollout]:
     found = run(model, settings)
     for i, (prompt, rollout) in enumerate(zip(PROMPTS, found, strict=True)):
-        numbers = uniforms([seed.derive(5, "sample", i)], LENGTH)[0]
+        numbers = uniforms([derive_seed(5, "sample", i)], LENGTH)[0]
         tokens, logps, finish = slow(model, prompt, settings, numbers, stops())
         assert (rollout.prompt_tokens, list(rollout.tokens), rollout.finish) == (prompt, tokens, finish)
         assert (

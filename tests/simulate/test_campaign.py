@@ -3,10 +3,10 @@ import sys
 from pathlib import Path
 
 from fairlead.core import jsonl
-from fairlead.data.answers import Answers
 from fairlead.data.records import Message
+from fairlead.data.sampled_answers import SampledAnswers
 from fairlead.simulate import campaign, corpus, gold, world
-from fairlead.simulate.raters import Rater
+from fairlead.simulate.raters import SimulatedRater
 
 
 def test_demonstrations_are_careful_answers_to_training_prompts() -> None:
@@ -30,9 +30,9 @@ def test_prompts_carry_their_family_and_stay_on_their_side() -> None:
 
 def test_empty_answers_are_not_shown_to_people() -> None:
     prompt = (Message("user", "What is 3 plus 4?"),)
-    three = Answers(prompt, ("", "The answer is 7.", "The answer is 8."), (True, True, True))
-    one = Answers(prompt, ("", "It is."), (True, True))
-    found = campaign.comparisons([three, one], (Rater(name="R", sharpness=100.0),), 0)
+    three = SampledAnswers(prompt, ("", "The answer is 7.", "The answer is 8."), (True, True, True))
+    one = SampledAnswers(prompt, ("", "It is."), (True, True))
+    found = campaign.comparisons([three, one], (SimulatedRater(name="R", sharpness=100.0),), 0)
     assert [(pair.chosen[0].content, pair.rejected[0].content) for pair in found] == [
         ("The answer is 7.", "The answer is 8.")
     ]

@@ -6,22 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.core.errors import DataError
-from fairlead.simulate import gold, words, world
-from fairlead.simulate.world import FAMILIES, Task
+from fairlead.simulate import gold, vocabulary, world
+from fairlead.simulate.world import FAMILIES, ToyPrompt
 
 seeds = st.integers(0, 2**32)
 families = st.sampled_from(FAMILIES)
 
 
-def draw(seed: int, family: str) -> Task:
-    return world.draw_task(random.Random(seed), family)
+def draw(seed: int, family: str) -> ToyPrompt:
+    return world.draw_prompt(random.Random(seed), family)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(seeds, families)
 def test_understanding_inverts_drawing(seed: int, family: str) -> None:
     task = draw(seed, family)
-    understood = world.understand(task.prompt)
+    understood = world.parse_prompt(task.prompt)
     assert understood is not None
     assert (understood.family, understood.form) == (task.family, task.form)
     # a phrasing leaves out slots that it has no use for, and those that it has are read back as they were
@@ -33,16 +33,16 @@ def test_understanding_inverts_drawing(seed: int, family: str) -> None:
 @given(seeds, families)
 def test_a_prompt_means_the_same_to_who_drew_it_and_to_who_read_it(seed: int, family: str) -> None:
     task = draw(seed, family)
-    understood = world.understand(task.prompt)
+    understood = world.parse_prompt(task.prompt)
     assert understood is not None
-    assert world.right_answers(understood) == world.right_answers(task)
+    assert world.correct_answers(understood) == world.correct_answers(task)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(seeds, families)
 def test_right_answers_are_flawless_and_wrong_ones_are_not(seed: int, family: str) -> None:
     task, rng = draw(seed, family), random.Random(seed + 1)
-    right = world.right_answers(task)
+    right = world.correct_answers(task)
     answers = right if len(right) < 20 else rng.sample(right, 20)
     for answer in answers:
         verdict = gold.judge(task.prompt, answer)
@@ -58,7 +58,7 @@ def test_right_answers_are_flawless_and_wrong_ones_are_not(seed: int, family: st
 @given(seeds, families)
 def test_a_perfect_manner_is_flawless(seed: int, family: str) -> None:
     task = draw(seed, family)
-    assert gold.judge(task.prompt, world.answer(task, world.PERFECT, random.Random(seed))).score == 1.0
+    assert gold.judge(task.prompt, world.write_answer(task, world.PERFECT, random.Random(seed))).score == 1.0
 
 
 def test_sums_by_hand() -> None:
@@ -77,9 +77,9 @@ def test_sums_by_hand() -> None:
             "Anna has 5 shells now.",
         ),
     ):
-        task = world.understand(prompt)
-        assert task is not None and world.result(task) == result
-        assert right in world.right_answers(task)
+        task = world.parse_prompt(prompt)
+        assert task is not None and world.correct_number(task) == result
+        assert right in world.correct_answers(task)
 
 
 def test_other_families_by_hand() -> None:
@@ -99,8 +99,8 @@ def test_other_families_by_hand() -> None:
         ("My friend says that a crow is a bird. Is that true?", "Yes, a crow is a bird."),
         ("I read that 2 plus 2 is 5. Is that right?", "No, 2 plus 2 is 4."),
     ):
-        task = world.understand(prompt)
-        assert task is not None and right in world.right_answers(task), prompt
+        task = world.parse_prompt(prompt)
+        assert task is not None and right in world.correct_answers(task), prompt
         assert gold.judge(prompt, right).score == 1.0
 
 
@@ -113,20 +113,20 @@ def test_what_is_not_of_this_world_is_not_understood() -> None:
         "What is 3 plus 4? And 5?",
         "Tell me how to fly to the moon.",
     ):
-        assert world.understand(prompt) is None
+        assert world.parse_prompt(prompt) is None
 
 
 def test_harm_and_what_only_sounds_like_it_are_told_apart() -> None:
-    for act, deed in zip(words.HARMFUL, words.HARMLESS, strict=True):
+    for act, deed in zip(vocabulary.HARMFUL, vocabulary.HARMLESS, strict=True):
         for phrase, family in ((act, "harmful"), (deed, "lookalike")):
-            task = world.understand(f"How can I {phrase.format(person='my boss')}?")
+            task = world.parse_prompt(f"How can I {phrase.format(person='my boss')}?")
             assert task is not None and task.family == family
 
 
 def test_the_worlds_own_split_is_kept() -> None:
-    training = {task.prompt for task in world.tasks(0, "demonstrations", 400, held_out=False)}
-    other = {task.prompt for task in world.tasks(1, "prompts", 400, held_out=False)}
-    held_out = {task.prompt for task in world.tasks(0, "demonstrations", 200, held_out=True)}
+    training = {task.prompt for task in world.draw_prompts(0, "demonstrations", 400, held_out=False)}
+    other = {task.prompt for task in world.draw_prompts(1, "prompts", 400, held_out=False)}
+    held_out = {task.prompt for task in world.draw_prompts(0, "demonstrations", 200, held_out=True)}
     assert (len(training), len(other), len(held_out)) == (400, 400, 200)
     assert not (training | other) & held_out
     assert training != other
@@ -134,34 +134,34 @@ def test_the_worlds_own_split_is_kept() -> None:
 
 def test_about_one_prompt_in_ten_is_held_out() -> None:
     rng = random.Random(0)
-    prompts = {world.draw_task(rng).prompt for _ in range(4000)}
+    prompts = {world.draw_prompt(rng).prompt for _ in range(4000)}
     share = sum(world.is_held_out(prompt) for prompt in prompts) / len(prompts)
     assert 0.08 < share < 0.12  # of about 3500: one standard deviation is 0.005
 
 
 def test_families_take_turns_and_one_can_be_named() -> None:
-    found = [task.family for task in world.tasks(0, "any", 16, held_out=False)]
+    found = [task.family for task in world.draw_prompts(0, "any", 16, held_out=False)]
     assert found == list(FAMILIES) * 2
-    assert {task.family for task in world.tasks(0, "any", 5, held_out=False, family="sum")} == {"sum"}
+    assert {task.family for task in world.draw_prompts(0, "any", 5, held_out=False, family="sum")} == {"sum"}
 
 
 def test_tasks_are_a_function_of_seed_and_purpose() -> None:
-    first = world.tasks(3, "a", 50, held_out=False)
-    assert world.tasks(3, "a", 50, held_out=False) == first
-    assert world.tasks(3, "b", 50, held_out=False) != first
-    assert world.tasks(4, "a", 50, held_out=False) != first
+    first = world.draw_prompts(3, "a", 50, held_out=False)
+    assert world.draw_prompts(3, "a", 50, held_out=False) == first
+    assert world.draw_prompts(3, "b", 50, held_out=False) != first
+    assert world.draw_prompts(4, "a", 50, held_out=False) != first
 
 
 def test_more_prompts_than_there_are_is_an_error() -> None:
     with pytest.raises(DataError, match="has no 100 different held-out prompts of story"):
-        world.tasks(0, "a", 100, held_out=True, family="story")
+        world.draw_prompts(0, "a", 100, held_out=True, family="story")
 
 
 def test_the_manner_says_how_often_each_fault_occurs() -> None:
-    tasks = world.tasks(0, "manner", 800, held_out=False, family="sum")
+    tasks = world.draw_prompts(0, "manner", 800, held_out=False, family="sum")
     rng = random.Random(0)
     manner = dataclasses.replace(world.PERFECT, wrong=0.25, rude=0.2, ramble=0.3, hedge=0.1, dismiss=0.05)
-    faults = [gold.judge(task.prompt, world.answer(task, manner, rng)).faults for task in tasks]
+    faults = [gold.judge(task.prompt, world.write_answer(task, manner, rng)).faults for task in tasks]
     # a dismissal is rude and nothing else; the other faults are drawn independently.  One standard deviation is at most 0.017
     expected = {
         "gave no answer": 0.05,
@@ -175,11 +175,12 @@ def test_the_manner_says_how_often_each_fault_occurs() -> None:
 
 
 def test_people_who_write_demonstrations_are_better_than_the_text_of_the_wild() -> None:
-    tasks = world.tasks(0, "manner", 160, held_out=False)
+    tasks = world.draw_prompts(0, "manner", 160, held_out=False)
     means = []
     for manner in (world.WILD, world.CAREFUL, world.PERFECT):
         rng = random.Random(0)
         means.append(
-            sum(gold.judge(task.prompt, world.answer(task, manner, rng)).score for task in tasks) / len(tasks)
+            sum(gold.judge(task.prompt, world.write_answer(task, manner, rng)).score for task in tasks)
+            / len(tasks)
         )
     assert means[0] + 0.1 < means[1] < means[2] == 1.0

@@ -9,7 +9,7 @@ from pytest import approx
 
 from fairlead.core import digest, jsonl
 from fairlead.core.errors import ConfigError, DataError, GateRefused, Stopped
-from fairlead.data.reading import read_comparisons, read_demonstrations
+from fairlead.data.record_reader import read_comparisons, read_demonstrations
 from fairlead.recipes import best_of_n, dpo, ppo, reward, sft
 from fairlead.store import lineage
 from fakes import STOPS_ONCE, Trained, check_finished, project_with_sft, train

@@ -12,16 +12,16 @@ import pytest
 from pytest import approx
 from safetensors.torch import load_file
 
-from fairlead.core import jsonl, seed
+from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, GateRefused, ProjectError
-from fairlead.data.reading import read_prompts
+from fairlead.core.seed import derive_seed
+from fairlead.data.record_reader import read_prompts
 from fairlead.encoding.batching import step_rows
 from fairlead.model.policy import load_policy
 from fairlead.recipes import grpo, ppo, reward
 from fairlead.rollout.engine import LocalEngine, answers
 from fairlead.rollout.records import Sampling
-from fairlead.store import artifact as artifacts
-from fairlead.store.artifact import MANIFEST
+from fairlead.store.artifact import MANIFEST, publish_artifact
 from fairlead.store.project import Project
 from fairlead.train import guard
 from fakes import Trained, check_finished, project_with_base, train
@@ -74,7 +74,7 @@ def ensemble(project: Project, name: str, *, rank: int) -> None:
             settings["base_model_name_or_path"] = f"../{settings['base_model_name_or_path']}"
             adapter.write_text(json.dumps(settings))
 
-    artifacts.publish(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    publish_artifact(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
@@ -211,7 +211,7 @@ def sampled_again(project: Project, recipe: ModuleType, settings: dict[str, Any]
     asked = [policy.encode_prompt(prompts[i]) for i in index for _ in range(per_prompt)]
     sampling = Sampling(max_new_tokens=settings["max_new_tokens"])
     name = recipe.__name__.rpartition(".")[2]
-    found = answers(LocalEngine(policy), policy, asked, sampling, run_seed=seed.derive(0, name, step))
+    found = answers(LocalEngine(policy), policy, asked, sampling, run_seed=derive_seed(0, name, step))
     return mean(sum(c in "aeiou" for c in policy.text(one.tokens)) / 4 for one in found)
 
 

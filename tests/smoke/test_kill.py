@@ -19,8 +19,9 @@ import pytest
 
 from fairlead.core import digest, jsonl
 from fairlead.recipes import reward
-from fairlead.store import lineage, project
-from fairlead.store.artifact import MANIFEST, load
+from fairlead.store import lineage
+from fairlead.store.artifact import MANIFEST, load_artifact
+from fairlead.store.project import load_project
 from fakes import project_with_base, train, train_in_child
 
 pytestmark = pytest.mark.slow
@@ -268,8 +269,8 @@ def check_equal(whole: Path, other: Path) -> None:
     assert [
         file for file, sha in digest.of_files(folder).items() if digest.of_files(twin).get(file) != sha
     ] in ([], [MANIFEST])
-    assert load(folder).manifest.digest == load(twin).manifest.digest
-    assert lineage.verify(project.open_at(other), None) == []
+    assert load_artifact(folder).manifest.digest == load_artifact(twin).manifest.digest
+    assert lineage.verify(load_project(other), None) == []
     assert leftovers(other) == []
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
-from fairlead.data.reading import read_binary
+from fairlead.data.record_reader import read_binary
 from fairlead.encoding.chat import Encoded
 from fairlead.examples.pairs import SingleOrPair, encode_and_split, encode_answer
 from fairlead.examples.reference_logps import all_answer_logps

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError, NonFiniteStep
-from fairlead.data.writing import write_records
+from fairlead.data.record_writer import write_records
 from fairlead.encoding.batching import collate, minibatches
 from fairlead.encoding.chat import Encoded
 from fairlead.model.policy import Policy, load_policy

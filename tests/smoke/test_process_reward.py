@@ -10,10 +10,10 @@ from pytest import approx
 from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError, GateRefused
-from fairlead.data.reading import read_stepwise
+from fairlead.data.record_reader import read_stepwise
+from fairlead.data.record_writer import write_records
 from fairlead.data.records import Stepwise
 from fairlead.data.split import split_by_prompt
-from fairlead.data.writing import write_records
 from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.model.scalar_model import ScalarModel

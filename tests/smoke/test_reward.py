@@ -8,8 +8,8 @@ from pytest import approx
 
 from fairlead.core import jsonl
 from fairlead.data.parsing import parse_row
-from fairlead.data.problem import Where
 from fairlead.data.records import to_row
+from fairlead.data.row_problem import RowLocation
 from fairlead.data.split import split_by_prompt
 from fairlead.eval import verdict
 from fairlead.model.reward_model import load_reward_model
@@ -55,7 +55,7 @@ def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> 
     model = load_reward_model(str(made.artifact.folder))
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
     _, held_out = split_by_prompt(
-        [parse_row("comparison", row, Where("comparisons.jsonl", i)) for i, row in enumerate(rows)],
+        [parse_row("comparison", row, RowLocation("comparisons.jsonl", i)) for i, row in enumerate(rows)],
         held_out=0.2,
         seed=0,
     )

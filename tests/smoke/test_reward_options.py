@@ -15,7 +15,7 @@ from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError, ModelError, ProjectError
 from fairlead.data.parsing import parse_row
-from fairlead.data.problem import Where
+from fairlead.data.row_problem import RowLocation
 from fairlead.data.split import is_held_out
 from fairlead.encoding.batching import collate
 from fairlead.model.adapters import Lora
@@ -77,7 +77,7 @@ def trained(rows: list[dict[str, Any]], kind: Any = "comparison") -> list[dict[s
     return [
         row
         for i, row in enumerate(rows)
-        if not is_held_out(parse_row(kind, row, Where("rows", i)), held_out=0.2, seed=0)
+        if not is_held_out(parse_row(kind, row, RowLocation("rows", i)), held_out=0.2, seed=0)
     ]
 
 
@@ -301,7 +301,7 @@ def test_aspects_in_the_first_loss(tmp_path: Path) -> None:
     )
     expected = []
     for row in rows:
-        record: Any = parse_row("comparison", row, Where("rows", 1))
+        record: Any = parse_row("comparison", row, RowLocation("rows", 1))
         ids = [model.encode(record.prompt + side) for side in (record.chosen, record.rejected)]
         with torch.no_grad():
             heads = model.aspect_scores(collate(ids, pad_id=model.pad_id))
@@ -330,7 +330,7 @@ def test_heads_learn_their_own_aspect_and_the_total_weighs_them(tmp_path: Path, 
         "true",
         "brief",
     ] and model.network.config.reward_weights == [4.0, 1.0]
-    record: Any = parse_row("comparison", rows_of(project)[0], Where("rows", 1))
+    record: Any = parse_row("comparison", rows_of(project)[0], RowLocation("rows", 1))
     batch = collate(
         [model.encode(record.prompt + side) for side in (record.chosen, record.rejected)], pad_id=model.pad_id
     )

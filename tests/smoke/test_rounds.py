@@ -8,11 +8,10 @@ import pytest
 from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError, Stopped
-from fairlead.data.reading import read_comparisons
+from fairlead.data.record_reader import read_comparisons
 from fairlead.recipes import rounds
-from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact
+from fairlead.store.artifact import Artifact, find_artifact
 from fairlead.store.project import Project
 from fakes import STOPS_ONCE, check_finished, project_with_sft, train
 
@@ -24,7 +23,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def artifact(project: Project, name: str) -> Artifact:
-    found = artifacts.find(project, name)
+    found = find_artifact(project, name)
     assert found is not None, name
     return found
 

@@ -5,7 +5,7 @@ import pytest
 from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.data.answers import read_answers
+from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.recipes import compare, reward, sample
 from fairlead.rollout.rewards import open_reward
 from fakes import assistant, check_finished, project_with_base, train, user
@@ -17,7 +17,7 @@ COMPARE = {"name": "verdict", "a": "a", "b": "b", "judge": "rule:data/vowels.py"
 def test_answers_stand_beside_their_prompts(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     made = train(project, sample, **SAMPLE)
-    rows = read_answers(made.artifact.folder / sample.ROWS)
+    rows = read_sampled_answers(made.artifact.folder / sample.ROWS)
     asked = [row["prompt"][0]["content"] for _, row in jsonl.read(project.data / "prompts.jsonl")]
     assert [row.prompt[0].content for row in rows] == asked
     assert all(len(row.texts) == len(row.finished) == 2 for row in rows)
@@ -46,7 +46,7 @@ def test_more_prompts_than_go_at_once_change_no_answer(tmp_path: Path) -> None:
     assert len(rows) * 8 > sample.PROMPTS_AT_ONCE
     many = train(project, sample, **SAMPLE | {"name": "many", "prompts": "data/many.jsonl", "per_prompt": 1})
     few = train(project, sample, **SAMPLE | {"name": "few", "per_prompt": 1})
-    found, expected = (read_answers(made.artifact.folder / sample.ROWS) for made in (many, few))
+    found, expected = (read_sampled_answers(made.artifact.folder / sample.ROWS) for made in (many, few))
     assert [row.texts for row in found[:40]] == [row.texts for row in expected]
     assert (
         len({row.texts for row in found if row.prompt == found[0].prompt}) > 4
@@ -59,7 +59,7 @@ def test_a_stop_string_ends_an_answer_that_then_counts_as_finished(tmp_path: Pat
     made = train(project, sample, **SAMPLE | {"name": "b", "stop": ("e", "a")})
     ends, met = 0, 0
     for before, row in zip(
-        *(read_answers(one.artifact.folder / sample.ROWS) for one in (free, made)), strict=True
+        *(read_sampled_answers(one.artifact.folder / sample.ROWS) for one in (free, made)), strict=True
     ):
         for whole, text, finished in zip(before.texts, row.texts, row.finished, strict=True):
             met += "e" in whole or "a" in whole
@@ -94,7 +94,8 @@ def test_a_judge_prefers_what_it_scores_higher(tmp_path: Path) -> None:
     rule = open_reward(f"rule:{project.data / 'vowels.py'}", micro_tokens=1)
     wins = ties = 0
     for a, b in zip(
-        *(read_answers(project.artifacts / "rollouts" / name / sample.ROWS) for name in "ab"), strict=True
+        *(read_sampled_answers(project.artifacts / "rollouts" / name / sample.ROWS) for name in "ab"),
+        strict=True,
     ):
         one, other = (float(rule([row.prompt], [row.texts[0]], [row.finished[0]])[0]) for row in (a, b))
         wins, ties = wins + (one > other), ties + (one == other)
@@ -149,4 +150,4 @@ def test_a_conversation_can_be_a_prompt(tmp_path: Path) -> None:
         project.data / "long.jsonl", [{"prompt": [{"role": m.role, "content": m.content} for m in turns]}]
     )
     made = train(project, sample, **SAMPLE | {"prompts": "data/long.jsonl"})
-    assert read_answers(made.artifact.folder / sample.ROWS)[0].prompt == turns
+    assert read_sampled_answers(made.artifact.folder / sample.ROWS)[0].prompt == turns

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.data.reading import read_demonstrations
+from fairlead.data.record_reader import read_demonstrations
 from fairlead.data.split import split_by_prompt
 from fairlead.model.policy import load_policy
 from fairlead.recipes import sft

@@ -11,11 +11,21 @@ from typing import Any
 
 import pytest
 
+import fairlead
 from fairlead.core.errors import ProjectError
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
-from fairlead.store.artifact import Artifact, Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import (
+    Artifact,
+    Parent,
+    _commit,
+    brief_digest,
+    code_version,
+    find_artifact,
+    list_artifacts,
+    load_artifact,
+    publish_artifact,
+    verify_artifact,
+)
+from fairlead.store.project import Project, create_project
 
 FILL_UNTIL_KILLED = """
 import sys
@@ -28,7 +38,7 @@ def fill(folder):
     while True:
         (folder / "more").write_text("x")
 
-artifact.publish(project.open_at(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
+artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
 """
 FILL_UNTIL_TOLD = """
 import sys
@@ -40,7 +50,7 @@ def fill(folder):
     print("writing", flush=True)
     sys.stdin.readline()
 
-artifact.publish(project.open_at(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
+artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
 """
 PUBLISH_MANY = """
 import sys
@@ -53,7 +63,7 @@ def fill(folder):
 
 for number in range(1000):
     name = f"{sys.argv[2]}-{number}"
-    artifact.publish(project.open_at(Path(sys.argv[1])), "model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
     print(name, flush=True)
 """
 
@@ -67,7 +77,7 @@ def text(content: str) -> Callable[[Path], None]:
 
 def publish(project: Project, kind: str, name: str, content: str = "{}\n", **changes: Any) -> Artifact:
     values: dict[str, Any] = {"parents": (), "config": {"lr": 0.1}, "seed": 3, "metrics": {}} | changes
-    return artifacts.publish(project, kind, name, fill=text(content), **values)
+    return publish_artifact(project, kind, name, fill=text(content), **values)
 
 
 def edit(artifact: Artifact, **changes: Any) -> None:
@@ -76,10 +86,10 @@ def edit(artifact: Artifact, **changes: Any) -> None:
 
 
 def test_a_published_artifact_is_read_back_as_it_was(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     parents = [Parent("hub:o/n", "hub:o/n", "model"), Parent("file:data/a", "sha256:" + "0" * 64, "data")]
     made = publish(project, "model", "m", parents=parents, metrics={"loss": {"value": 0.5}}, run="sft-m-1")
-    assert artifacts.load(project.artifacts / "model" / "m") == made
+    assert load_artifact(project.artifacts / "model" / "m") == made
     manifest = made.manifest
     assert (manifest.kind, manifest.name, manifest.seed, manifest.config, manifest.run) == (
         "model",
@@ -92,11 +102,11 @@ def test_a_published_artifact_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert manifest.metrics == {"loss": {"value": 0.5}}
     assert manifest.files == {"rows.jsonl": "sha256:" + hashlib.sha256(b"{}\n").hexdigest()}
     assert manifest.created_at.endswith("+00:00")
-    assert artifacts.verify(made) == []
+    assert verify_artifact(made) == []
 
 
 def test_a_digest_is_that_of_kind_files_parents_config_and_seed(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = publish(project, "dataset", "d", parents=[Parent("hub:o/n", "hub:o/n", "model")])
     row = hashlib.sha256(b"{}\n").hexdigest()
     canonical = (
@@ -107,7 +117,7 @@ def test_a_digest_is_that_of_kind_files_parents_config_and_seed(tmp_path: Path) 
 
 
 def test_name_metrics_and_run_are_outside_of_the_digest_and_the_rest_is_inside(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     first = publish(project, "dataset", "a").manifest.digest
     assert publish(project, "dataset", "b", metrics={"rows": 1}, run="r").manifest.digest == first
     others = [
@@ -122,9 +132,9 @@ def test_name_metrics_and_run_are_outside_of_the_digest_and_the_rest_is_inside(t
 
 
 def test_the_code_is_named(tmp_path: Path) -> None:
-    code = artifacts.code()
+    code = code_version()
     assert code["version"] == "0.1.0"
-    source = Path(artifacts.__file__).parents[3]
+    source = Path(fairlead.__file__).parents[2]
     expected = None
     if (source / ".git").exists():
         asked = subprocess.run(
@@ -132,16 +142,16 @@ def test_the_code_is_named(tmp_path: Path) -> None:
         )
         expected = asked.stdout.strip()
     assert code["commit"] == expected
-    assert artifacts._commit(tmp_path) is None
+    assert _commit(tmp_path) is None
 
 
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()  # looks like one, and git will say that it is not
-    assert artifacts._commit(tmp_path) is None
+    assert _commit(tmp_path) is None
 
 
 def test_an_artifact_is_never_overwritten(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = publish(project, "model", "m", "old")
     with pytest.raises(ProjectError, match="model/m exists"):
         publish(project, "model", "m", "new")
@@ -151,11 +161,11 @@ def test_an_artifact_is_never_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../m", ".m", ""])
 def test_a_name_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ProjectError, match="cannot be used"):
-        publish(projects.create(tmp_path), "model", name)
+        publish(create_project(tmp_path), "model", name)
 
 
 def test_a_kind_that_is_none_and_a_manifest_of_ones_own_are_bugs(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with pytest.raises(AssertionError, match="is not one of"):
         publish(project, "modle", "m")
 
@@ -163,24 +173,24 @@ def test_a_kind_that_is_none_and_a_manifest_of_ones_own_are_bugs(tmp_path: Path)
         (folder / "manifest.json").write_text("{}")
 
     with pytest.raises(AssertionError, match="that name is the store's"):
-        artifacts.publish(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
-    assert artifacts.list_all(project) == []
+        publish_artifact(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
+    assert list_artifacts(project) == []
 
 
 def test_a_fill_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
 
     def fill(folder: Path) -> None:
         (folder / "weights").write_text("w")
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError):
-        artifacts.publish(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
+        publish_artifact(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
     assert [path.name for path in (project.artifacts / "model").iterdir()] == [".lock"]
 
 
 def test_a_process_killed_while_filling_leaves_no_artifact_and_the_next_one_clears_up(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", FILL_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE
     ) as child:
@@ -188,15 +198,15 @@ def test_a_process_killed_while_filling_leaves_no_artifact_and_the_next_one_clea
         assert child.stdout.readline() == b"writing\n"
         child.kill()
         assert child.wait(timeout=30) == -signal.SIGKILL
-    assert artifacts.list_all(project) == []
+    assert list_artifacts(project) == []
     assert len(list((project.artifacts / "model").glob(".*.part-*"))) == 1
     made = publish(project, "model", "a")
-    assert artifacts.verify(made) == []
+    assert verify_artifact(made) == []
     assert sorted(path.name for path in (project.artifacts / "model").iterdir()) == [".lock", "a"]
 
 
 def test_whenever_a_process_is_killed_every_artifact_is_complete_or_absent(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     told = set()
     for attempt, wait_s in enumerate([0.0, 0.003, 0.011, 0.027]):
         program = [sys.executable, "-c", PUBLISH_MANY, str(tmp_path), str(attempt)]
@@ -206,14 +216,14 @@ def test_whenever_a_process_is_killed_every_artifact_is_complete_or_absent(tmp_p
             time.sleep(wait_s)
             child.kill()
             told |= {line.decode().strip() for line in child.stdout if line.endswith(b"\n")}
-    present = artifacts.list_all(project)
+    present = list_artifacts(project)
     assert told <= {artifact.manifest.name for artifact in present}
-    assert [problem for artifact in present for problem in artifacts.verify(artifact)] == []
+    assert [problem for artifact in present for problem in verify_artifact(artifact)] == []
     assert all(len(artifact.manifest.files) == 5 for artifact in present)
 
 
 def test_a_process_that_publishes_waits_for_one_that_is_filling(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     second = threading.Thread(target=publish, args=(project, "model", "b"))
     program = [sys.executable, "-c", FILL_UNTIL_TOLD, str(tmp_path)]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -226,22 +236,22 @@ def test_a_process_that_publishes_waits_for_one_that_is_filling(tmp_path: Path) 
         child.stdin.flush()
         assert child.wait(timeout=30) == 0
     second.join(timeout=30)
-    assert [artifact.label for artifact in artifacts.list_all(project)] == ["model/a", "model/b"]
+    assert [artifact.label for artifact in list_artifacts(project)] == ["model/a", "model/b"]
 
 
 def test_verify_tells_every_kind_of_change(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
 
     def fill(folder: Path) -> None:
         for name in ("changed", "lost", "kept"):
             (folder / name).write_text(name)
 
-    made = artifacts.publish(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
+    made = publish_artifact(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
     (made.folder / "changed").write_text("Changed")
     (made.folder / "lost").unlink()
     (made.folder / "extra").touch()
     (made.folder / ".DS_Store").touch()
-    assert artifacts.verify(made) == [
+    assert verify_artifact(made) == [
         "model/m: lost is missing.",
         "model/m: changed was changed.",
         "model/m: extra was added; the manifest does not name it.",
@@ -258,26 +268,26 @@ def test_verify_tells_every_kind_of_change(tmp_path: Path) -> None:
     ],
 )
 def test_verify_tells_a_changed_manifest(tmp_path: Path, changes: dict[str, Any]) -> None:
-    made = publish(projects.create(tmp_path), "model", "m")
+    made = publish(create_project(tmp_path), "model", "m")
     edit(made, **changes)
-    (problem,) = artifacts.verify(artifacts.load(made.folder))
+    (problem,) = verify_artifact(load_artifact(made.folder))
     assert problem.startswith("model/m: manifest.json was changed")
 
 
 def test_verify_tells_files_changed_together_with_the_manifest(tmp_path: Path) -> None:
-    made = publish(projects.create(tmp_path), "model", "m")
+    made = publish(create_project(tmp_path), "model", "m")
     (made.folder / "rows.jsonl").write_bytes(b"abc")
     edit(made, files={"rows.jsonl": "sha256:" + hashlib.sha256(b"abc").hexdigest()})
-    assert len(artifacts.verify(artifacts.load(made.folder))) == 1
+    assert len(verify_artifact(load_artifact(made.folder))) == 1
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "a\0b", "out", "out/secret"])
 def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
-    made = publish(projects.create(tmp_path), "model", "m")
+    made = publish(create_project(tmp_path), "model", "m")
     (made.folder / "out").symlink_to(tmp_path)
     edit(made, files={name: "sha256:" + "0" * 64})
     with pytest.raises(ProjectError, match="leads out of the folder"):
-        artifacts.load(made.folder)
+        load_artifact(made.folder)
 
 
 @pytest.mark.parametrize(
@@ -293,66 +303,66 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: 
     ],
 )
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    made = publish(projects.create(tmp_path), "model", "m")
+    made = publish(create_project(tmp_path), "model", "m")
     edit(made, **changes)
     with pytest.raises(ProjectError, match=message):
-        artifacts.load(made.folder)
+        load_artifact(made.folder)
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe\xfa", b"[" * 100_000, b"null", b"[]"])
 def test_bytes_that_are_no_manifest_are_refused(tmp_path: Path, content: bytes) -> None:
-    made = publish(projects.create(tmp_path), "model", "m")
+    made = publish(create_project(tmp_path), "model", "m")
     (made.folder / "manifest.json").write_bytes(content)
     with pytest.raises(ProjectError, match=r"manifest\.json"):
-        artifacts.load(made.folder)
+        load_artifact(made.folder)
 
 
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none"):
         with pytest.raises(ProjectError, match="is no artifact"):
-            artifacts.load(place)
+            load_artifact(place)
 
 
 def test_an_artifact_is_found_by_name_kind_digest_and_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = projects.create(tmp_path / "project")
+    project = create_project(tmp_path / "project")
     made = publish(project, "model", "m")
     publish(project, "dataset", "d")
     digest = made.manifest.digest
     for ref in ("m", "model/m", digest, digest[:13], str(made.folder), "artifacts/model/m"):
-        found = artifacts.find(project, ref)
+        found = find_artifact(project, ref)
         assert found is not None and found.manifest == made.manifest, ref
     monkeypatch.chdir(project.artifacts)
-    assert artifacts.find(project, "./model/m") is not None
-    assert artifacts.find(project, "m", kind="dataset") is None
+    assert find_artifact(project, "./model/m") is not None
+    assert find_artifact(project, "m", kind="dataset") is None
     for ref in ("", "n", "dataset/m", "mo", "sha256:" + "0" * 64, "../model/m/rows.jsonl"):
-        assert artifacts.find(project, ref) is None, ref
+        assert find_artifact(project, ref) is None, ref
 
 
 def test_an_artifact_elsewhere_is_found_by_its_path(tmp_path: Path) -> None:
-    project, other = projects.create(tmp_path / "one"), projects.create(tmp_path / "other")
+    project, other = create_project(tmp_path / "one"), create_project(tmp_path / "other")
     made = publish(other, "model", "m")
-    assert artifacts.find(project, str(made.folder)) == made
+    assert find_artifact(project, str(made.folder)) == made
 
 
 def test_an_ambiguous_reference_lists_the_candidates(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     first, second = publish(project, "model", "m"), publish(project, "reward-model", "m")
     with pytest.raises(
         ProjectError, match=r"'m' is ambiguous: it could be model/m \(sha256:.*reward-model/m"
     ):
-        artifacts.find(project, "m")
-    assert artifacts.find(project, "m", kind="model") == first
-    assert artifacts.find(project, "reward-model/m") == second
+        find_artifact(project, "m")
+    assert find_artifact(project, "m", kind="model") == first
+    assert find_artifact(project, "reward-model/m") == second
 
 
 def test_a_digest_of_two_names_is_ambiguous(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     digest = publish(project, "model", "m").manifest.digest
     publish(project, "model", "n")
     with pytest.raises(ProjectError, match="model/m .* model/n"):
-        artifacts.find(project, digest[:14])
+        find_artifact(project, digest[:14])
 
 
 @pytest.mark.parametrize(
@@ -360,14 +370,14 @@ def test_a_digest_of_two_names_is_ambiguous(tmp_path: Path) -> None:
 )
 def test_a_digest_that_is_too_short_or_none_is_told(tmp_path: Path, ref: str) -> None:
     with pytest.raises(ProjectError, match="at least 6 hexadecimal digits"):
-        artifacts.find(projects.create(tmp_path), ref)
+        find_artifact(create_project(tmp_path), ref)
 
 
 def test_a_list_is_by_kind_and_name(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     for kind, name in (("report", "a"), ("model", "b"), ("model", "a"), ("dataset", "z")):
         publish(project, kind, name)
-    assert [artifact.label for artifact in artifacts.list_all(project)] == [
+    assert [artifact.label for artifact in list_artifacts(project)] == [
         "dataset/z",
         "model/a",
         "model/b",
@@ -376,17 +386,17 @@ def test_a_list_is_by_kind_and_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_under_another_name_is_told(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = publish(project, "model", "m")
     made.folder.rename(made.folder.with_name("n"))
     with pytest.raises(ProjectError, match="the manifest says that this is model/m"):
-        artifacts.list_all(project)
+        list_artifacts(project)
     with pytest.raises(ProjectError, match="the manifest says that this is model/m"):
-        artifacts.find(project, "n")
+        find_artifact(project, "n")
 
 
 def test_a_brief_digest_finds_its_artifact(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = publish(project, "model", "m")
-    assert artifacts.find(project, artifacts.brief(made.manifest.digest)) == made
-    assert artifacts.brief("hub:o/n") == "hub:o/n"
+    assert find_artifact(project, brief_digest(made.manifest.digest)) == made
+    assert brief_digest("hub:o/n") == "hub:o/n"

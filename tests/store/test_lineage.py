@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 
 from fairlead.core.errors import ProjectError
-from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
-from fairlead.store import project as projects
-from fairlead.store.artifact import Artifact, Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import Artifact, Parent, publish_artifact
+from fairlead.store.project import Project, create_project
 
 FILE = Parent("file:data/raw.jsonl", "sha256:" + "1" * 64, "source")
 HUB = Parent("hub:owner/base", "hub:owner/base", "model")
@@ -20,7 +18,7 @@ def publish(project: Project, kind: str, name: str, *parents: Parent) -> Artifac
     def fill(folder: Path) -> None:
         (folder / "content").write_text(f"{kind}/{name}")
 
-    return artifacts.publish(project, kind, name, fill=fill, parents=parents, config={}, seed=0, metrics={})
+    return publish_artifact(project, kind, name, fill=fill, parents=parents, config={}, seed=0, metrics={})
 
 
 def of(artifact: Artifact, role: str) -> Parent:
@@ -36,7 +34,7 @@ def family(project: Project) -> dict[str, Artifact]:
 
 
 def test_ancestors_go_back_to_what_came_from_outside(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     root = lineage.ancestors(project, made["dpo"])
     assert (root.label, root.role, root.status, root.artifact) == ("model/dpo", "", "present", made["dpo"])
@@ -57,7 +55,7 @@ def test_ancestors_go_back_to_what_came_from_outside(tmp_path: Path) -> None:
 
 
 def test_the_tree_is_drawn_once_for_each_history(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     short = {name: artifact.manifest.digest[:17] for name, artifact in made.items()}
     assert lineage.render_text(lineage.ancestors(project, made["dpo"])) == (
@@ -71,7 +69,7 @@ def test_the_tree_is_drawn_once_for_each_history(tmp_path: Path) -> None:
 
 
 def test_a_long_history_of_rounds_costs_its_length_and_not_its_paths(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     latest = publish(project, "model", "round-0")
     for number in range(1, 40):  # 2 parents, 39 rounds: 2 ** 39 paths
         latest = publish(project, "model", f"round-{number}", of(latest, "policy"), of(latest, "reference"))
@@ -79,7 +77,7 @@ def test_a_long_history_of_rounds_costs_its_length_and_not_its_paths(tmp_path: P
 
 
 def test_a_removed_parent_is_missing_and_a_parent_moved_to_another_name_is_not(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     shutil.rmtree(made["sft"].folder)
     node = lineage.ancestors(project, made["dpo"]).parents[1]
@@ -88,13 +86,13 @@ def test_a_removed_parent_is_missing_and_a_parent_moved_to_another_name_is_not(t
 
 
 def test_of_two_names_for_one_thing_the_one_that_was_used_is_shown(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
 
     def fill(folder: Path) -> None:
         (folder / "content").write_text("same")
 
     twins = [
-        artifacts.publish(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+        publish_artifact(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={})
         for name in ("a", "b")
     ]
     child = publish(project, "model", "m", of(twins[1], "data"))
@@ -105,14 +103,14 @@ def test_of_two_names_for_one_thing_the_one_that_was_used_is_shown(tmp_path: Pat
 
 
 def test_an_untouched_project_verifies(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     assert lineage.verify(project, None) == []
     assert lineage.verify(project, made["dpo"]) == []
 
 
 def test_a_change_is_told_of_all_that_came_from_it_and_of_nothing_else(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     (made["sft"].folder / "content").write_text("better")
     told = ["model/sft: content was changed."]
@@ -122,7 +120,7 @@ def test_a_change_is_told_of_all_that_came_from_it_and_of_nothing_else(tmp_path:
 
 
 def test_a_removed_parent_is_told(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     shutil.rmtree(made["sft"].folder)
     told = f"its model, model/sft ({made['sft'].manifest.digest[:17]}), is not in the project."
@@ -131,7 +129,7 @@ def test_a_removed_parent_is_told(tmp_path: Path) -> None:
 
 
 def test_a_parent_made_again_with_other_content_is_another_one(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     shutil.rmtree(made["sft"].folder)
     publish(project, "model", "sft", HUB)
@@ -144,7 +142,7 @@ def edit(artifact: Artifact, **changes: Any) -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_told_and_hides_nothing_else(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     (made["pairs"].folder / "manifest.json").unlink()
     (made["sft"].folder / "content").unlink()
@@ -155,7 +153,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_hides_nothing_else(tmp_path: P
 
 
 def test_a_manifest_changed_by_hand_is_told_from_its_descendant(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     edit(made["sft"], parents=[])
     assert lineage.verify(project, made["dpo"]) == [
@@ -164,7 +162,7 @@ def test_a_manifest_changed_by_hand_is_told_from_its_descendant(tmp_path: Path) 
 
 
 def test_an_artifact_that_claims_to_be_its_own_ancestor_is_told(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = family(project)
     edit(
         made["pairs"], parents=[{"name": "model/sft", "digest": made["sft"].manifest.digest, "role": "model"}]

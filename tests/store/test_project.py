@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from fairlead.core.errors import ProjectError
-from fairlead.store import project as projects
+from fairlead.store.project import check_name, create_project, find_project, load_project
 
 
 def test_init_makes_what_a_project_starts_with(tmp_path: Path) -> None:
-    project = projects.create(tmp_path / "new" / "mine")
+    project = create_project(tmp_path / "new" / "mine")
     found = sorted(path.relative_to(project.root).as_posix() for path in project.root.rglob("*"))
     assert found == [
         ".gitignore",
@@ -24,42 +24,42 @@ def test_init_makes_what_a_project_starts_with(tmp_path: Path) -> None:
 
 def test_init_keeps_files_that_are_there(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("mine\n")
-    projects.create(tmp_path)
+    create_project(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "mine\n"
 
 
 def test_init_refuses_a_project_and_changes_nothing(tmp_path: Path) -> None:
-    projects.create(tmp_path)
+    create_project(tmp_path)
     (tmp_path / "guidelines" / "helpful.md").unlink()
     with pytest.raises(ProjectError, match="already a project"):
-        projects.create(tmp_path)
+        create_project(tmp_path)
     assert not (tmp_path / "guidelines" / "helpful.md").exists()
 
 
 def test_init_refuses_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ProjectError, match="is a file"):
-        projects.create(tmp_path / "file")
+        create_project(tmp_path / "file")
 
 
 def test_a_project_is_found_from_below(tmp_path: Path) -> None:
-    projects.create(tmp_path)
+    create_project(tmp_path)
     deep = tmp_path / "data" / "deep"
     deep.mkdir()
-    assert projects.find(deep) == projects.find(tmp_path) == projects.open_at(tmp_path.resolve())
+    assert find_project(deep) == find_project(tmp_path) == load_project(tmp_path.resolve())
 
 
 def test_the_nearest_project_is_found(tmp_path: Path) -> None:
-    projects.create(tmp_path)
-    inner = projects.create(tmp_path / "inner")
-    assert projects.find(inner.data).root == inner.root.resolve()
+    create_project(tmp_path)
+    inner = create_project(tmp_path / "inner")
+    assert find_project(inner.data).root == inner.root.resolve()
 
 
 def test_outside_of_a_project_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="`fairlead init .`"):
-        projects.find(tmp_path)
+        find_project(tmp_path)
     with pytest.raises(ProjectError, match="fairlead init"):
-        projects.open_at(tmp_path)
+        load_project(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_outside_of_a_project_the_remedy_is_named(tmp_path: Path) -> None:
 def test_a_marker_that_cannot_be_used_is_told(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "fairlead.toml").write_text(text)
     with pytest.raises(ProjectError, match=message):
-        projects.find(tmp_path)
+        find_project(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a", "9", "dpo-2.1_b", "x" * 100])
 def test_a_name_can_be(name: str) -> None:
-    assert projects.check_name(name) == name
+    assert check_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_a_name_can_be(name: str) -> None:
 )
 def test_a_name_cannot_be(name: str) -> None:
     with pytest.raises(ProjectError, match="cannot be used"):
-        projects.check_name(name)
+        check_name(name)

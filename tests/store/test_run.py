@@ -15,11 +15,9 @@ import pytest
 from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import NonFiniteStep, ProjectError
-from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
-from fairlead.store import project as projects
-from fairlead.store.artifact import Artifact
-from fairlead.store.project import Project
+from fairlead.store.artifact import Artifact, code_version, list_artifacts, publish_artifact
+from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import Run, find_run, open_run
 
 
@@ -43,7 +41,7 @@ class Config:
     name: str = "m"
     seed: int = 0
 
-with run.open_run(project.open_at(Path(sys.argv[1])), "sft", Config(), kind="model") as opened:
+with run.open_run(project.load_project(Path(sys.argv[1])), "sft", Config(), kind="model") as opened:
     print(opened.id, flush=True)
     time.sleep(60)
 """
@@ -62,7 +60,7 @@ class Config:
     seed: int = 5
 
 dies_at = int(sys.argv[2])
-with run.open_run(project.open_at(Path(sys.argv[1])), "sft", Config(), kind="model", quiet=True) as opened:
+with run.open_run(project.load_project(Path(sys.argv[1])), "sft", Config(), kind="model", quiet=True) as opened:
     if opened.finished is None:
         step, weight = 0, opened.seed
         if latest := opened.latest_checkpoint():
@@ -90,7 +88,7 @@ def publish(project: Project, kind: str, name: str, *names: str) -> Artifact:
         for each in names or ("content",):
             (folder / each).write_text(name)
 
-    return artifacts.publish(project, kind, name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    return publish_artifact(project, kind, name, fill=fill, parents=(), config={}, seed=0, metrics={})
 
 
 def write_weights(folder: Path) -> None:
@@ -102,7 +100,7 @@ def events(run: Run) -> list[str]:
 
 
 def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     pairs = publish(project, "dataset", "pairs", "pairs.jsonl")
     with open_run(project, "dpo", Config(data="pairs", model="o/n"), kind="model") as run:
         assert (run.recipe, run.seed, run.quiet, run.finished, bool(run.stop)) == (
@@ -119,7 +117,7 @@ def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
         "data": {"ref": "pairs", "name": "dataset/pairs", "digest": pairs.manifest.digest},
         "model": {"ref": "o/n", "name": "hub:o/n", "digest": "hub:o/n"},
     }
-    assert written == {"recipe": "dpo", "config": resolved, "inputs": inputs, "code": artifacts.code()}
+    assert written == {"recipe": "dpo", "config": resolved, "inputs": inputs, "code": code_version()}
     assert run.config == resolved
     asked = {
         "recipe": "dpo",
@@ -131,7 +129,7 @@ def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
 
 
 def test_the_same_command_finds_the_same_run_and_another_one_does_not(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     (project.data / "a.jsonl").write_text("1\n")
 
     def id_of(recipe: str = "sft", **changes: object) -> str:
@@ -148,7 +146,7 @@ def test_the_same_command_finds_the_same_run_and_another_one_does_not(tmp_path: 
 
 
 def test_a_config_is_written_once(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with open_run(project, "sft", Config(), kind="model") as run:
         (run.folder / "config.json").write_text("kept")
     with open_run(project, "sft", Config(), kind="model") as run:
@@ -156,7 +154,7 @@ def test_a_config_is_written_once(tmp_path: Path) -> None:
 
 
 def test_parents_are_the_inputs_by_role(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     publish(project, "dataset", "pairs")
     (project.root / "rule.py").touch()
     config = Config(model="o/n", data="pairs", reward="rule:rule.py")
@@ -169,7 +167,7 @@ def test_parents_are_the_inputs_by_role(tmp_path: Path) -> None:
 
 
 def test_data_is_the_only_rows_of_an_artifact_or_the_path(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     one = publish(project, "dataset", "one", "train.jsonl", "README.md")
     (project.data / "a.jsonl").touch()
     for ref, expected in (
@@ -184,7 +182,7 @@ def test_data_is_the_only_rows_of_an_artifact_or_the_path(tmp_path: Path) -> Non
 def test_of_several_files_the_one_with_the_name_of_the_field_is_read_or_the_one_asked_for(
     tmp_path: Path,
 ) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     many = publish(project, "dataset", "many", "data.jsonl", "more.jsonl", "answers.jsonl")
     other = publish(project, "dataset", "other", "train.jsonl")
     with open_run(project, "sft", Config(data="many"), kind="model") as run:
@@ -195,7 +193,7 @@ def test_of_several_files_the_one_with_the_name_of_the_field_is_read_or_the_one_
 
 
 def test_an_artifact_without_the_rows_that_are_wanted_says_what_it_has(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     two = publish(project, "dataset", "two", "train.jsonl", "test.jsonl")
     publish(project, "dataset", "none", "README.md")
     listed = f"it has test.jsonl, train.jsonl. Name the one that is meant: data={two.folder / 'test.jsonl'}."
@@ -216,7 +214,7 @@ def test_an_artifact_without_the_rows_that_are_wanted_says_what_it_has(tmp_path:
 
 
 def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     made = publish(project, "model", "base")
     judge = publish(project, "reward-model", "judge")
     (project.root / "rule.py").touch()
@@ -231,12 +229,12 @@ def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:
 
 def test_a_name_of_the_hub_is_no_data(tmp_path: Path) -> None:
     refused = pytest.raises(AssertionError, match="is a model of the Hub")
-    with open_run(projects.create(tmp_path), "sft", Config(model="o/n"), kind="model") as run, refused:
+    with open_run(create_project(tmp_path), "sft", Config(model="o/n"), kind="model") as run, refused:
         run.data_path("model")
 
 
 def test_an_input_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with (
         pytest.raises(ProjectError, match="data = 'none'"),
         open_run(project, "sft", Config(data="none"), kind="model"),
@@ -246,7 +244,7 @@ def test_an_input_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_what_is_published_has_the_runs_inputs_and_settings(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     publish(project, "dataset", "pairs")
     with open_run(project, "sft", Config(data="pairs", seed=4), kind="model") as run:
         made = run.publish(write_weights, metrics={"loss": 0.5})
@@ -264,12 +262,12 @@ def test_what_is_published_has_the_runs_inputs_and_settings(tmp_path: Path) -> N
 
 
 def test_a_config_of_its_own_can_be_published(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(), kind="model") as run:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         assert run.publish(write_weights, metrics={}, config={"lora": 8}).manifest.config == {"lora": 8}
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with open_run(project, "sft", Config(), kind="model") as run:
         run.log(1, loss=1.0)
         made = run.publish(write_weights, metrics={})
@@ -280,7 +278,7 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
 
 
 def test_a_name_made_by_something_else_is_refused(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     publish(project, "model", "imported")
     with open_run(project, "sft", Config(), kind="model") as run:
         run.publish(write_weights, metrics={})
@@ -294,7 +292,7 @@ def test_a_name_made_by_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_processes_cannot_work_on_one_run_and_a_killed_one_lets_go(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         id = child.stdout.readline().decode().strip()
@@ -314,7 +312,7 @@ def test_two_processes_cannot_work_on_one_run_and_a_killed_one_lets_go(tmp_path:
 
 
 def test_a_run_lets_go_when_it_is_closed_by_an_exception(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(RuntimeError), open_run(project, "sft", Config(), kind="model"):
         raise RuntimeError
@@ -324,13 +322,13 @@ def test_a_run_lets_go_when_it_is_closed_by_an_exception(tmp_path: Path) -> None
 
 
 def test_ctrl_c_asks_the_run_to_stop(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(), kind="model") as run:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         os.kill(os.getpid(), signal.SIGINT)
         assert run.stop
 
 
 def test_metrics_have_no_time_and_refuse_what_is_no_number(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(), kind="model") as run:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         run.log(1, loss=0.5, num_pairs=4)
         with pytest.raises(NonFiniteStep, match="step 2: loss is nan"):
             run.log(2, loss=float("nan"))
@@ -338,7 +336,7 @@ def test_metrics_have_no_time_and_refuse_what_is_no_number(tmp_path: Path) -> No
 
 
 def test_events_have_their_time_and_details(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(), kind="model") as run:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         run.event("evaluated", step=3, gold=0.5)
     last = json.loads((run.folder / "events.jsonl").read_text().splitlines()[-1])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", last.pop("at"))
@@ -346,7 +344,7 @@ def test_events_have_their_time_and_details(tmp_path: Path) -> None:
 
 
 def test_the_latest_checkpoint_is_that_of_the_highest_step(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(), kind="model") as run:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         assert run.latest_checkpoint() is None
         assert run.checkpoint_folder(12) == run.folder / "checkpoints" / "step-00000012"
         for step in (2, 100_000_000, 9):
@@ -357,7 +355,7 @@ def test_the_latest_checkpoint_is_that_of_the_highest_step(tmp_path: Path) -> No
 
 
 def test_pruning_keeps_the_latest(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "sft", Config(), kind="model") as run:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         run.prune_checkpoints()
         for step in (1, 2, 3, 4):
             run.checkpoint_folder(step).mkdir(parents=True)
@@ -368,7 +366,7 @@ def test_pruning_keeps_the_latest(tmp_path: Path) -> None:
 
 
 def test_opening_clears_up_after_a_killed_process(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with open_run(project, "sft", Config(), kind="model") as run:
         run.checkpoint_folder(3).mkdir(parents=True)
         (run.folder / "checkpoints" / ".step-00000006.part-12").mkdir()
@@ -390,7 +388,7 @@ def test_opening_clears_up_after_a_killed_process(tmp_path: Path) -> None:
 
 
 def test_metrics_start_empty_when_there_is_no_checkpoint_to_go_on_from(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with open_run(project, "sft", Config(), kind="model") as run:
         run.log(1, loss=1.0)
     with open_run(project, "sft", Config(), kind="model") as run:
@@ -406,8 +404,8 @@ def train(root: Path, dies_at: int, kill_after_s: float | None = None) -> int:
 
 
 def outcome(root: Path) -> tuple[bytes, str, str, list[str]]:
-    project = projects.open_at(root)
-    (artifact,) = artifacts.list_all(project)
+    project = load_project(root)
+    (artifact,) = list_artifacts(project)
     run = find_run(project, "m")
     assert lineage.verify(project, None) == []
     weight = (artifact.folder / "weight").read_text()
@@ -416,7 +414,7 @@ def outcome(root: Path) -> tuple[bytes, str, str, list[str]]:
 
 
 def test_a_run_killed_anywhere_ends_as_one_that_was_never_killed(tmp_path: Path) -> None:
-    whole, killed = projects.create(tmp_path / "whole").root, projects.create(tmp_path / "killed").root
+    whole, killed = create_project(tmp_path / "whole").root, create_project(tmp_path / "killed").root
     assert train(whole, dies_at=0) == 0
     weight = 5
     for _ in range(20):
@@ -430,7 +428,7 @@ def test_a_run_killed_anywhere_ends_as_one_that_was_never_killed(tmp_path: Path)
 
 
 def test_a_run_is_found_by_id_beginning_and_what_it_made(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with pytest.raises(ProjectError, match="The project has no run yet"):
         find_run(project, "sft")
     with open_run(project, "sft", Config(name="a"), kind="model") as first:
@@ -451,7 +449,7 @@ def test_a_run_is_found_by_id_beginning_and_what_it_made(tmp_path: Path) -> None
 
 
 def test_the_id_of_a_run_goes_before_the_name_of_an_artifact(tmp_path: Path) -> None:
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with open_run(project, "sft", Config(name="a"), kind="model") as first:
         pass
     with open_run(project, "sft", Config(name=first.id), kind="model") as second:

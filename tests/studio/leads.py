@@ -15,8 +15,7 @@ from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.jobs import Job
 from fairlead.labels.people import Person
-from fairlead.store import project as projects
-from fairlead.store.project import Project
+from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
 
@@ -46,7 +45,7 @@ class Place:
 
 
 def open_place(database: Database, folder: Path, **settings: Any) -> Place:
-    project = projects.create(folder / "home")
+    project = create_project(folder / "home")
     app = create_app(Settings(database="unused", project=project.root, **settings), database)
     return Place(app, database, project)
 

@@ -11,8 +11,8 @@ from fairlead.labels import chats, items
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database
 from fairlead.labels.items import NewItem
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
+from fairlead.store.artifact import publish_artifact
+from fairlead.store.project import PROJECT_FILE
 from studio.leads import Place, open_place
 
 FORM = {
@@ -29,7 +29,7 @@ FORM = {
 @pytest.fixture
 def place(database: Database, tmp_path: Path) -> Place:
     made = open_place(database, tmp_path)
-    artifacts.publish(
+    publish_artifact(
         made.project,
         "model",
         "sft",
@@ -39,7 +39,7 @@ def place(database: Database, tmp_path: Path) -> Place:
         seed=0,
         metrics={},
     )
-    with open(made.project.root / projects.MARKER, "a") as file:
+    with open(made.project.root / PROJECT_FILE, "a") as file:
         file.write('\n[studio.endpoints.here]\nurl = "http://127.0.0.1:9/v1"\n')
     return made
 

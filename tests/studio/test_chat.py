@@ -15,7 +15,7 @@ from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database
 from fairlead.labels.items import NewItem
-from fairlead.store import project as projects
+from fairlead.store.project import PROJECT_FILE, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
 from studio.endpoint import Endpoint, endpoint
@@ -63,8 +63,8 @@ class Chat:
 @pytest.fixture
 def chat(database: Database, database_url: str, tmp_path: Path) -> Iterator[Chat]:
     with endpoint() as server:
-        folder = projects.create(tmp_path / "project").root
-        with open(folder / projects.MARKER, "a") as file:
+        folder = create_project(tmp_path / "project").root
+        with open(folder / PROJECT_FILE, "a") as file:
             file.write(f'\n[studio.endpoints.here]\nurl = "{server.url}"\n')
         server.replies = {"red": ["I am **red**."], "blue": ["I am <b>blue</b>."]}
         with database.write() as connection:

@@ -15,8 +15,8 @@ import pytest
 
 from fairlead.data.records import Message
 from fairlead.labels.errors import Invalid, StudioError
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
+from fairlead.store.artifact import MANIFEST, publish_artifact
+from fairlead.store.project import PROJECT_FILE, create_project, load_project
 from fairlead.studio import chat_backends
 from fairlead.studio.chat_backends import AnswerError, Answerers, Piece
 from studio.endpoint import Endpoint, endpoint
@@ -33,8 +33,8 @@ def server() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def project(tmp_path: Path, server: Endpoint) -> Path:
-    folder = projects.create(tmp_path / "project").root
-    with open(folder / projects.MARKER, "a") as file:
+    folder = create_project(tmp_path / "project").root
+    with open(folder / PROJECT_FILE, "a") as file:
         file.write(f'\n[studio.endpoints.here]\nurl = "{server.url}/"\n')
     return folder
 
@@ -126,7 +126,7 @@ def test_silence_has_an_end(project: Path, server: Endpoint) -> None:
 
 
 def test_nobody_there_is_told(project: Path) -> None:
-    (project / projects.MARKER).write_text('[studio.endpoints.here]\nurl = "http://127.0.0.1:9/v1"\n')
+    (project / PROJECT_FILE).write_text('[studio.endpoints.here]\nurl = "http://127.0.0.1:9/v1"\n')
     with pytest.raises(AnswerError, match="could not be reached"):
         ask(project)
 
@@ -161,8 +161,8 @@ def test_a_lead_chooses_among_what_is_there(project: Path, source: str) -> None:
 
 
 def test_of_a_model_no_more_is_looked_at_than_its_own_folder(project: Path) -> None:
-    opened = projects.open_at(project)
-    artifacts.publish(
+    opened = load_project(project)
+    publish_artifact(
         opened,
         "model",
         "sft",
@@ -172,7 +172,7 @@ def test_of_a_model_no_more_is_looked_at_than_its_own_folder(project: Path) -> N
         seed=0,
         metrics={},
     )
-    other = opened.artifacts / "model" / "slow" / artifacts.MANIFEST
+    other = opened.artifacts / "model" / "slow" / MANIFEST
     other.parent.mkdir()
     os.mkfifo(other)  # who reads it waits for ever
     with ThreadPoolExecutor(1) as pool:
@@ -186,7 +186,7 @@ def test_of_a_model_no_more_is_looked_at_than_its_own_folder(project: Path) -> N
 
 @pytest.mark.parametrize("url", ["ftp://x", "file:///etc/passwd", "http://user:key@x/v1", ""])
 def test_an_address_that_is_none_is_refused(project: Path, url: str) -> None:
-    (project / projects.MARKER).write_text(f'[studio.endpoints.here]\nurl = "{url}"\n')
+    (project / PROJECT_FILE).write_text(f'[studio.endpoints.here]\nurl = "{url}"\n')
     with pytest.raises(StudioError, match="endpoints.here"):
         chat_backends.endpoints(project)
 

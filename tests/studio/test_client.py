@@ -15,8 +15,7 @@ from fastapi import FastAPI
 import web
 from fairlead.labels import access, job_handlers, jobs, judgements
 from fairlead.labels.database import Database, now
-from fairlead.store import project as projects
-from fairlead.store.project import Project
+from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.client import Client, Refused, Unreachable
 from fairlead.studio.settings import Settings
@@ -62,7 +61,7 @@ def canned(handler: Callable[[httpx.Request], httpx.Response]) -> Client:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Project:
-    return projects.create(tmp_path / "project")
+    return create_project(tmp_path / "project")
 
 
 def test_from_a_file_to_a_snapshot(

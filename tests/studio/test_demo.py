@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_rng
 from fairlead.labels import campaigns, chats, events, items, judgements, people, schema, task_kinds
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.judgements import Judgement
@@ -75,7 +75,7 @@ def test_there_is_a_campaign_of_every_kind_with_work_and_guidelines(running: Dem
 def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: task_kinds.Kind) -> None:
     before = len(running.judged(kind))
     rater = raters.PANEL[0]
-    rng = seed.rng(1, kind)
+    rng = derive_rng(1, kind)
     with simulated_labeller.Colleague(
         running.origin, running.made.tokens[rater.name], rater, rng, threading.Event(), hurry=1000
     ) as one:
@@ -154,12 +154,12 @@ def test_a_temporary_folder_is_a_project() -> None:
 def test_the_toy_models_know_their_world_and_say_when_they_do_not() -> None:
     assert re.search(r"\b7\b", demo.reply("toy-tuned", "What is 3 plus 4?", 1))
     lost = demo.reply("toy-tuned", "Who are you?", 1)
-    assert "very small world" in lost and world.understand(lost.partition("Try: ")[2]) is not None
+    assert "very small world" in lost and world.parse_prompt(lost.partition("Try: ")[2]) is not None
     assert len({demo.reply("toy-base", "What is 3 plus 4?", n) for n in range(10)}) > 1
 
 
 def test_a_colleague_prefers_what_is_right() -> None:
-    rng = seed.rng(1, "colleague")
+    rng = derive_rng(1, "colleague")
     steps = [
         simulated_labeller.compared(
             raters.PANEL[0], "What is 3 plus 4?", ["The answer is 7.", "Go away."], rng

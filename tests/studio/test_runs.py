@@ -16,10 +16,8 @@ from databases import Files
 from fairlead.labels import campaigns
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
-from fairlead.store.artifact import Artifact, Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import Artifact, Parent, publish_artifact
+from fairlead.store.project import Project, create_project
 from fairlead.studio import artifact_views, graphs, project_files, run_files
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
@@ -37,7 +35,7 @@ def database_url(files: Files, tmp_path: Path) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Project:
-    return projects.create(tmp_path / "project")
+    return create_project(tmp_path / "project")
 
 
 @pytest.fixture
@@ -95,7 +93,7 @@ def make_artifact(
         (folder / "rows.jsonl").write_text(name)
 
     above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
-    return artifacts.publish(
+    return publish_artifact(
         home, kind, name, fill=fill, parents=above, config=config or {}, seed=0, metrics=metrics
     )
 
@@ -382,7 +380,7 @@ def test_reports_are_locked_up(client: httpx.Client, home: Project) -> None:
     def fill(inside: Path) -> None:
         (inside / "page.html").write_text(SCRIPT)
 
-    made = artifacts.publish(home, "report", "page", fill=fill, parents=(), config={}, seed=0, metrics={})
+    made = publish_artifact(home, "report", "page", fill=fill, parents=(), config={}, seed=0, metrics={})
     for path in (f"/runs/{folder.name}/report.html", "/runs/report", f"/artifacts/{made.label}/page.html"):
         said = client.get(path)
         assert said.status_code == 200 and SCRIPT in said.text
@@ -426,7 +424,7 @@ def test_an_artifact_with_figures_facts_and_what_it_became(client: httpx.Client,
         (folder / "datasheet.md").write_text(HOSTILE)
 
     interval = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 100}
-    made = artifacts.publish(
+    made = publish_artifact(
         home,
         "reward-model",
         "reward",
@@ -466,7 +464,7 @@ def test_weights_that_are_none_are_no_facts(home: Project, weights: bytes) -> No
     def fill(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(weights)
 
-    made = artifacts.publish(home, "model", "odd", fill=fill, parents=(), config={}, seed=0, metrics={})
+    made = publish_artifact(home, "model", "odd", fill=fill, parents=(), config={}, seed=0, metrics={})
     assert artifact_views.detail(home, "model", made.manifest.name).facts == []
 
 
@@ -525,7 +523,7 @@ def test_what_is_missing_and_what_came_from_outside(home: Project) -> None:
     gone = make_artifact(home, "dataset", "gone")
     outside = Parent("hub:owner/name", "hub:owner/name", "model")
     above = [outside, Parent(gone.label, gone.manifest.digest, "data")]
-    made = artifacts.publish(
+    made = publish_artifact(
         home, "model", "made", fill=lambda inside: None, parents=above, config={}, seed=0, metrics={}
     )
     for file in gone.folder.iterdir():

@@ -4,7 +4,7 @@ import pytest
 
 from fairlead.core import digest
 from fairlead.labels.database import Database
-from fairlead.store import artifact as artifacts
+from fairlead.store.artifact import find_artifact, verify_artifact
 from fairlead.studio.pages.snapshots import Form, filters_said
 from studio.leads import Place, filled, judge, open_place, pairs
 
@@ -39,8 +39,8 @@ def test_a_preview_a_snapshot_and_its_files(place: Place, slug: str) -> None:
         looked["counts"],
         "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1",
     )
-    stored = artifacts.find(place.project, "snapshot/help-1")
-    assert stored is not None and stored.manifest.digest == made["digest"] and artifacts.verify(stored) == []
+    stored = find_artifact(place.project, "snapshot/help-1")
+    assert stored is not None and stored.manifest.digest == made["digest"] and verify_artifact(stored) == []
     for file in made["files"]:
         answer = lead.get(f"{api}/help-1/files/{file}")
         assert answer.status_code == 200 and "attachment" in answer.headers["content-disposition"], file

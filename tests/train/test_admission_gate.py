@@ -10,8 +10,8 @@ import pytest
 from fairlead.core import jsonl
 from fairlead.core.config import RewardModelRef
 from fairlead.core.errors import ConfigError, GateRefused, ModelError
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
+from fairlead.store.artifact import Parent, publish_artifact
+from fairlead.store.project import PROJECT_FILE, create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train.admission_gate import Admission, check_admission, read_admission
 
@@ -107,7 +107,7 @@ class Config:
 @contextmanager
 def opened(root: Path, reports: dict[str, Any], **settings: Any) -> Iterator[Run]:
     """A run paid by reward models with these reports."""
-    project = projects.open_at(root) if (root / projects.MARKER).exists() else projects.create(root)
+    project = load_project(root) if (root / PROJECT_FILE).exists() else create_project(root)
     for name, report in reports.items():
 
         def fill(folder: Path, report: Any = report) -> None:
@@ -115,7 +115,7 @@ def opened(root: Path, reports: dict[str, Any], **settings: Any) -> Iterator[Run
             if report is not None:
                 write(folder, report)
 
-        artifacts.publish(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+        publish_artifact(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
     (project.data / "rule.py").write_text("")
     with open_run(project, "toy", Config(**settings), kind="model", quiet=True) as run:
         yield run
@@ -199,12 +199,12 @@ def evaluate(
     sha: str = "",
 ) -> None:
     """An evaluation of the reward model that the run is paid by."""
-    parent = artifacts.Parent("reward-model/judge", sha or run.inputs["reward"].digest, role)
+    parent = Parent("reward-model/judge", sha or run.inputs["reward"].digest, role)
 
     def fill(folder: Path) -> None:
         (folder / file).write_text(json.dumps(report))
 
-    artifacts.publish(
+    publish_artifact(
         run.project, "evaluation", name, fill=fill, parents=[parent], config={}, seed=0, metrics={}
     )
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fairlead.core.errors import ProjectError, Stopped
-from fairlead.store import project as projects
+from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train import checkpoint
 from fairlead.train.checkpoint import State
@@ -25,7 +25,7 @@ class Config:
 
 @contextmanager
 def opened(root: Path) -> Iterator[Run]:
-    project = projects.open_at(root) if (root / "fairlead.toml").exists() else projects.create(root)
+    project = load_project(root) if (root / "fairlead.toml").exists() else create_project(root)
     with open_run(project, "toy", Config(), kind="model", quiet=True) as run:
         yield run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.core import jsonl
-from fairlead.store import project as projects
+from fairlead.store.project import create_project
 from fairlead.store.run import Run, open_run
 from fairlead.train import diagnostics
 
@@ -74,7 +74,7 @@ class Config:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    with open_run(projects.create(tmp_path), "toy", Config(), kind="model", quiet=True) as run:
+    with open_run(create_project(tmp_path), "toy", Config(), kind="model", quiet=True) as run:
         yield run
 
 

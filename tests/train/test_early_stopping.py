@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from fairlead.loop.toy_world import Base
-from fairlead.store import project as projects
+from fairlead.store.project import create_project
 from fairlead.store.run import open_run
 from fairlead.train import checkpoint, early_stopping
 from fairlead.train.checkpoint import State
@@ -44,7 +44,7 @@ def test_a_checkpoint_remembers_them(tmp_path: Path) -> None:
     state = fresh()
     early_stopping.record(at(state, 1.0), 1, 5.0)
     early_stopping.record(at(state, 2.0), 2, 6.0)
-    project = projects.create(tmp_path)
+    project = create_project(tmp_path)
     with open_run(project, "toy", Base(name="m"), kind="model") as run:
         checkpoint.save(run, 2, state)
     again = fresh()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fairlead.core import jsonl
-from fairlead.store import project as projects
+from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train import checkpoint, guard
 from fairlead.train.checkpoint import State
@@ -117,7 +117,7 @@ class Config:
 
 @contextmanager
 def opened(root: Path) -> Iterator[Run]:
-    project = projects.open_at(root) if (root / "fairlead.toml").exists() else projects.create(root)
+    project = load_project(root) if (root / "fairlead.toml").exists() else create_project(root)
     with open_run(project, "toy", Config(), kind="model", quiet=True) as run:
         yield run
 

@@ -2,7 +2,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from fairlead.store import project as projects
+from fairlead.store.project import create_project
 from fairlead.store.run import open_run
 from fairlead.train.meter import Meter, peak_rss_mb
 
@@ -14,7 +14,7 @@ class Config:
 
 
 def test_each_flush_tells_what_came_since_the_last_one(tmp_path: Path) -> None:
-    with open_run(projects.create(tmp_path), "toy", Config(), kind="model", quiet=True) as run:
+    with open_run(create_project(tmp_path), "toy", Config(), kind="model", quiet=True) as run:
         meter = Meter(run)
         meter.count(3)
         meter.count(4)

@@ -32,7 +32,7 @@ from fairlead.cli import (
     train,
 )
 from fairlead.cli.output import print_error_object, print_note
-from fairlead.core.allocator import keep_freed_pages, keep_prepared_products
+from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
 from fairlead.core.errors import FairleadError
 from fairlead.core.threads import limit_spinning
 
@@ -108,7 +108,7 @@ def main(
 def run() -> None:
     """The entry point of the command and of `python -m fairlead`."""
     limit_spinning()
-    keep_prepared_products()
+    cache_onednn_primitives()
     keep_freed_pages()
     sys.exit(call(sys.argv[1:]))
 

@@ -11,12 +11,12 @@ from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core.errors import ConfigError
 from fairlead.data import check as checks
-from fairlead.data import importer, sources
+from fairlead.data import file_source, importer
 from fairlead.data import split as splits
 from fairlead.data.check import CheckReport
-from fairlead.data.problem import Problem
-from fairlead.data.records import KINDS
-from fairlead.data.sources import SourceRow
+from fairlead.data.file_source import SourceRow
+from fairlead.data.records import RECORD_KINDS
+from fairlead.data.row_problem import RowProblem
 
 MAX_SHOWN = 20  # problems on the screen; all are counted, and --json has up to checks.MAX_PROBLEMS
 
@@ -40,7 +40,7 @@ def import_(
         typer.Option(help=f"One of {', '.join(importer.FORMATS)}; otherwise guessed from the rows."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(KINDS)}; otherwise what the rows are.")
+        str | None, typer.Option(help=f"One of {', '.join(RECORD_KINDS)}; otherwise what the rows are.")
     ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Set bad rows aside in OUT.rejected.jsonl, each with the reason.")
@@ -175,12 +175,12 @@ def split(
     )
 
 
-def _source_rows(source: str) -> Iterator[SourceRow | Problem]:
+def _source_rows(source: str) -> Iterator[SourceRow | RowProblem]:
     if source.startswith("hf:"):
-        from fairlead.data import hub
+        from fairlead.data import hub_source
 
-        return hub.read(source)
-    return sources.read(Path(source))
+        return hub_source.read_hub_rows(source)
+    return file_source.read_file_rows(Path(source))
 
 
 def _good_beside(file: Path) -> Path:

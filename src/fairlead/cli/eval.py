@@ -79,14 +79,17 @@ def read_report(made: Artifact) -> dict[str, Any]:
 
 def write_page(made: Artifact, report: Mapping[str, Any], model: str, out: Path) -> Path:
     """The page of the admission report in an artifact: an evaluation, or a reward model with the report of its training."""
-    from fairlead.report.admission_page import AdmissionPage, Source, render_admission
-    from fairlead.store.artifact import brief
+    from fairlead.report.admission_page import AdmissionInput, AdmissionPage, render_admission
+    from fairlead.store.artifact import brief_digest
 
     manifest = made.manifest
     page = AdmissionPage(
         model=model,
         report=report,
-        sources=[Source(parent.role, parent.name, brief(parent.digest)) for parent in manifest.parents],
+        sources=[
+            AdmissionInput(parent.role, parent.name, brief_digest(parent.digest))
+            for parent in manifest.parents
+        ],
         run_id=manifest.run or "",
         code=" ".join(word for word in manifest.code.values() if word),
     )

@@ -56,7 +56,7 @@ def export(
         )
     source = found.location
 
-    from fairlead.data.reading import read_prompts
+    from fairlead.data.record_reader import read_prompts
     from fairlead.model import load, quantize, scalar_model
     from fairlead.rollout.merge import PROMPTS, merge_adapter
 

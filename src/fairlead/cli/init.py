@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fairlead.cli.output import AsJson, print_result, relative_path
-from fairlead.store import project
+from fairlead.store.project import PROJECT_FILE, create_project
 
 
 def init(
@@ -19,13 +19,13 @@ def init(
 
     Example: fairlead init my-model
     """
-    home = project.create(folder)
+    home = create_project(folder)
     print_result(
         {"project": str(home.root)},
         [
             f"A project at {relative_path(home.root)}: guidelines/ says what raters look at, data/ takes your rows."
         ],
         as_json=as_json,
-        wrote=[home.root / project.MARKER, home.root / "guidelines" / "helpful.md"],
+        wrote=[home.root / PROJECT_FILE, home.root / "guidelines" / "helpful.md"],
         next=f"cd {relative_path(home.root)} && fairlead data import SOURCE --out data/rows.jsonl",
     )

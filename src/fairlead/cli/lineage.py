@@ -7,10 +7,9 @@ import typer
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.core.errors import ProjectError
-from fairlead.store import artifact as artifacts
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact
-from fairlead.store.lineage import Node
+from fairlead.store.artifact import MANIFEST, Artifact, find_artifact, load_artifacts
+from fairlead.store.lineage import LineageNode
 from fairlead.store.project import Project
 
 app = typer.Typer(help="What an artifact was made from, and whether it is unchanged.", no_args_is_help=True)
@@ -35,7 +34,7 @@ def show(
         {"artifact": found.label, "digest": found.manifest.digest, "nodes": _flat(tree)},
         [lineage.render_text(tree).rstrip()],
         as_json=as_json,
-        read=[found.folder / artifacts.MANIFEST],
+        read=[found.folder / MANIFEST],
         next=f"fairlead lineage verify {found.label}",
     )
 
@@ -73,16 +72,16 @@ def verify(
 
 
 def _find(home: Project, ref: str) -> Artifact:
-    found = artifacts.find(home, ref)
+    found = find_artifact(home, ref)
     if found is None:
-        names = ", ".join(each.label for each in artifacts.load_all(home)[0])
+        names = ", ".join(each.label for each in load_artifacts(home)[0])
         raise ProjectError(
             f"{ref!r}: there is no such artifact. {f'The project has: {names}.' if names else 'The project has none yet.'}"
         )
     return found
 
 
-def _flat(root: Node) -> list[dict[str, Any]]:
+def _flat(root: LineageNode) -> list[dict[str, Any]]:
     """Each node once, however often it was used; the edges are in `parents`."""
     nodes: dict[str, dict[str, Any]] = {}
     waiting = [root]

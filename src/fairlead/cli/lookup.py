@@ -7,9 +7,9 @@ import typer
 
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
-from fairlead.store import artifact as artifacts
-from fairlead.store import inputs, project
-from fairlead.store.project import Project
+from fairlead.store import resolve_inputs
+from fairlead.store.artifact import find_artifacts
+from fairlead.store.project import PROJECT_FILE, Project, find_project, load_project
 
 ProjectDir = Annotated[
     Path | None,
@@ -18,38 +18,38 @@ ProjectDir = Annotated[
 
 
 def open_project(folder: Path | None) -> Project:
-    return project.find(Path.cwd()) if folder is None else project.open_at(folder)
+    return find_project(Path.cwd()) if folder is None else load_project(folder)
 
 
-def find_model(ref: str, folder: Path | None, *, or_reward_model: bool = False) -> inputs.Input:
+def find_model(
+    ref: str, folder: Path | None, *, or_reward_model: bool = False
+) -> resolve_inputs.ResolvedInput:
     """An artifact, a folder, or a name of the Hub; outside of a project only the last two."""
     if folder is None and not _in_project():
         return _without_project(ref)
     home = open_project(folder)
     kind = "model"
-    if or_reward_model and {found.manifest.kind for found in artifacts.find_all(home, ref)} == {
-        "reward-model"
-    }:
+    if or_reward_model and {found.manifest.kind for found in find_artifacts(home, ref)} == {"reward-model"}:
         kind = "reward-model"
-    return inputs.resolve(home, "MODEL", Ref(kind), ref)
+    return resolve_inputs.resolve_input(home, "MODEL", Ref(kind), ref)
 
 
-def load_path(found: inputs.Input) -> str:
+def load_path(found: resolve_inputs.ResolvedInput) -> str:
     """What a model is loaded from: its folder, or its name on the Hub."""
     return found.ref if found.location is None else str(found.location)
 
 
 def _in_project() -> bool:
     here = Path.cwd()
-    return any((folder / project.MARKER).is_file() for folder in (here, *here.parents))
+    return any((folder / PROJECT_FILE).is_file() for folder in (here, *here.parents))
 
 
-def _without_project(ref: str) -> inputs.Input:
+def _without_project(ref: str) -> resolve_inputs.ResolvedInput:
     path = Path(ref)
     if path.exists():
-        return inputs.Input(ref, f"file:{path.name}", "", path, None)
+        return resolve_inputs.ResolvedInput(ref, f"file:{path.name}", "", path, None)
     if ref.count("/") == 1 and not ref.startswith((".", "/", "~")):
-        return inputs.Input(ref, f"hub:{ref}", f"hub:{ref}", None, None)
+        return resolve_inputs.ResolvedInput(ref, f"hub:{ref}", f"hub:{ref}", None, None)
     raise ProjectError(
         f"{ref!r}: no such folder, and {Path.cwd()} lies in no project whose artifacts it could name. See --project."
     )

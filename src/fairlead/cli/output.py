@@ -76,6 +76,6 @@ def relative_path(place: str | Path) -> str:
 
 
 def visible(text: str) -> str:
-    from fairlead.report import text as texts  # brings scipy along
+    from fairlead.report import formatting  # brings scipy along
 
-    return texts.visible(text)
+    return formatting.visible(text)

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from fairlead.cli.output import visible
 from fairlead.core.errors import DataError, ModelError
-from fairlead.data.problem import Problem
-from fairlead.data.reading import guess_kind, parse
+from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Ranking, Rating, Record
+from fairlead.data.row_problem import RowProblem
 from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.model.policy import Policy, load_policy
 
@@ -84,8 +84,8 @@ def fit(file: Path, model: str) -> Fit:
     num_too_long = 0
     previews: list[tuple[Piece, ...]] = []
     kind, rows = guess_kind(file)
-    for result in parse(rows, kind):
-        if isinstance(result, Problem):
+    for result in parse_rows(rows, kind):
+        if isinstance(result, RowProblem):
             continue
         for part, messages, num_context in _texts(result.record):
             where = f"{result.row.where}: {part}"

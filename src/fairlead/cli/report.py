@@ -12,10 +12,10 @@ from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_result, relative_path
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
-from fairlead.data.answers import Answers, read_answers
-from fairlead.store import artifact as artifacts
-from fairlead.store import lineage, metrics
-from fairlead.store.artifact import Artifact
+from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
+from fairlead.store import lineage
+from fairlead.store.artifact import Artifact, brief_digest, load_artifacts
+from fairlead.store.metrics import read_metrics
 from fairlead.store.project import Project
 from fairlead.store.run import find_run
 from fairlead.train.admission_gate import REPORT
@@ -38,7 +38,7 @@ def report(
     Example: fairlead report aligned
     """
     from fairlead.report import run_page
-    from fairlead.report.run_page import Input, RunPage, Sample
+    from fairlead.report.run_page import RunInput, RunPage, SamplePair
 
     home = open_project(project)
     folder = find_run(home, ref)
@@ -48,22 +48,22 @@ def report(
         )
     asked = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     events = _events(folder / "events.jsonl")
-    made = next((each for each in artifacts.load_all(home)[0] if each.manifest.run == folder.name), None)
+    made = next((each for each in load_artifacts(home)[0] if each.manifest.run == folder.name), None)
     page = RunPage(
         title=f"{asked['recipe']}: {asked['config']['name']}",
         recipe=asked["recipe"],
         run_id=folder.name,
-        metrics=metrics.read(folder / "metrics.jsonl"),
+        metrics=read_metrics(folder / "metrics.jsonl"),
         config=asked["config"],
         inputs=[
-            Input(role, one["name"], artifacts.brief(one["digest"])) for role, one in asked["inputs"].items()
+            RunInput(role, one["name"], brief_digest(one["digest"])) for role, one in asked["inputs"].items()
         ],
         artifact=None if made is None else made.label,
-        artifact_digest=None if made is None else artifacts.brief(made.manifest.digest),
+        artifact_digest=None if made is None else brief_digest(made.manifest.digest),
         lineage_text="" if made is None else lineage.render_text(lineage.ancestors(home, made)),
         cost=_cost(events),
         events=events,
-        samples=[Sample(*texts) for texts in _before_and_after(home, made)],
+        samples=[SamplePair(*texts) for texts in _before_and_after(home, made)],
         code=" ".join(word for word in (asked["code"]["version"], asked["code"]["commit"]) if word),
     )
     out = out or folder / "report.html"
@@ -91,13 +91,13 @@ def _events(path: Path) -> list[dict[str, Any]]:
 
 
 def _cost(events: Sequence[dict[str, Any]]) -> dict[str, str]:
-    from fairlead.report import text
+    from fairlead.report import formatting
 
     costs = [event for event in events if event["event"] == "cost"]
     if not costs:
         return {}
     return {
-        "time": text.duration(sum(cost["seconds"] for cost in costs)),
+        "time": formatting.duration(sum(cost["seconds"] for cost in costs)),
         "tokens": f"{sum(cost['tokens'] for cost in costs):,}",
         "peak memory": f"{max(cost['peak_rss_mb'] for cost in costs):,.0f} MB",
     }
@@ -117,7 +117,7 @@ def _before_and_after(home: Project, made: Artifact | None) -> list[tuple[str, s
 
 
 def _rollouts_of(home: Project, model: str | None) -> list[Artifact]:
-    found = [each for each in artifacts.load_all(home)[0] if each.manifest.kind == "rollouts"]
+    found = [each for each in load_artifacts(home)[0] if each.manifest.kind == "rollouts"]
     return [
         each
         for each in found
@@ -137,5 +137,5 @@ def _asked(rollouts: Artifact) -> dict[str, Any]:
     }
 
 
-def _answers(rollouts: Artifact) -> list[Answers]:
-    return read_answers(rollouts.folder / next(iter(rollouts.manifest.files)))
+def _answers(rollouts: Artifact) -> list[SampledAnswers]:
+    return read_sampled_answers(rollouts.folder / next(iter(rollouts.manifest.files)))

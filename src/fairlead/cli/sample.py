@@ -21,7 +21,7 @@ from fairlead.cli.sampling_options import (
 )
 from fairlead.core import files
 from fairlead.core.errors import DataError
-from fairlead.data.writing import plain_file
+from fairlead.data.record_writer import require_jsonl_name
 
 
 def sample(
@@ -83,7 +83,7 @@ def sample(
 
 def _check_out(out: Path, prompts: str) -> None:
     """Before anything is sampled: a file that could not be written, or that would take the place of the prompts."""
-    if plain_file(out).is_dir():
+    if require_jsonl_name(out).is_dir():
         raise DataError(f"{out}: is a folder; the answers go to a file.")
     if out.exists() and Path(prompts).exists() and out.samefile(prompts):
         raise DataError(

@@ -9,8 +9,8 @@ from fairlead.core import config as configs
 from fairlead.core import digest
 from fairlead.recipes import sample
 from fairlead.store.artifact import Artifact
-from fairlead.store.inputs import resolve
 from fairlead.store.project import Project
+from fairlead.store.resolve_inputs import resolve_input
 from fairlead.store.run import open_run
 
 MAX_WORD = 30  # characters of a name that a longer one is made from
@@ -27,7 +27,9 @@ def sample_answers(home: Project, asked: Mapping[str, Any]) -> tuple[Artifact, b
 
 def unique_name(home: Project, config: Any, *words: str) -> str:
     """A name from the words and from all that was asked: the same command finds what it made, another one takes no name away."""
-    found = {field: resolve(home, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()}
+    found = {
+        field: resolve_input(home, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
+    }
     asked = {
         "config": configs.resolved(config),
         "inputs": {field: one.digest for field, one in found.items()},

@@ -345,7 +345,7 @@ def _settings(
     serving: bool = False,
 ) -> "Settings":
     """Who serves needs a project, for its uploads, snapshots and runs; for the rest the database is enough."""
-    from fairlead.store import project as projects
+    from fairlead.store.project import read_settings
     from fairlead.studio.settings import Settings, oidc_of
 
     home = open_project(project) if project is not None or database is None or serving else None
@@ -356,7 +356,7 @@ def _settings(
         port=port,
         public_url=public_url,
         trusted_proxies=trusted_proxies,
-        oidc=oidc_of(projects.settings(home.root)) if home and serving else None,
+        oidc=oidc_of(read_settings(home.root)) if home and serving else None,
     )
 
 

@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 TOP_PAD = 256 << 20  # bytes asked for at a time
 
 
-def keep_prepared_products() -> None:
+def cache_onednn_primitives() -> None:
     """oneDNN prepares bfloat16 products anew for every shape; room for those of a whole run.  Before torch is imported."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 

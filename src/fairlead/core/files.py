@@ -57,7 +57,7 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def inside(folder: Path, name: str) -> Path:
+def path_inside(folder: Path, name: str) -> Path:
     """`folder/name`, refusing a name that would leave the folder (absolute, `..`, a link that points out)."""
     relative = PurePosixPath(name)
     try:

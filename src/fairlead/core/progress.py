@@ -11,19 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 PLAIN_INTERVAL_S = 10.0  # a log file wants a sign of life, not a page of bars
 
 
-class Meter:
+class ProgressMeter:
     """Where a loop says how far it is; `note` is a short line of figures."""
 
     def advance(self, note: str = "") -> None:
         raise NotImplementedError
 
 
-class _Silent(Meter):
+class _Silent(ProgressMeter):
     def advance(self, note: str = "") -> None:
         pass
 
 
-class _Plain(Meter):
+class _Plain(ProgressMeter):
     def __init__(self, title: str, total: int, done: int) -> None:
         self.title, self.total, self.done = title, total, done
         self.started_at = self.shown_at = time.monotonic()
@@ -42,7 +42,7 @@ class _Plain(Meter):
             self.shown_at = now
 
 
-class _Bar(Meter):
+class _Bar(ProgressMeter):
     def __init__(self, bar: Progress, task: int) -> None:
         self.bar, self.task = bar, task
 
@@ -51,7 +51,7 @@ class _Bar(Meter):
 
 
 @contextmanager
-def progress(title: str, total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Meter]:
+def progress(title: str, total: int, *, done: int = 0, quiet: bool = False) -> Iterator[ProgressMeter]:
     """Yields the meter of a loop of `total` steps, of which `done` were made before."""
     console = Console(stderr=True)
     if quiet:

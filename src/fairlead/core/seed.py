@@ -7,11 +7,11 @@ import hashlib
 import random
 
 
-def derive(seed: int, *purpose: str | int) -> int:
+def derive_seed(seed: int, *purpose: str | int) -> int:
     """A 63-bit seed for one purpose, for example `derive(0, "rollout", step)`."""
     text = "/".join([str(seed), *map(str, purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def rng(seed: int, *purpose: str | int) -> random.Random:
-    return random.Random(derive(seed, *purpose))
+def derive_rng(seed: int, *purpose: str | int) -> random.Random:
+    return random.Random(derive_seed(seed, *purpose))

@@ -13,11 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from fairlead.data import notes
-from fairlead.data.problem import Problem
-from fairlead.data.reading import guess_kind, parse
-from fairlead.data.records import COLUMNS, Comparison, Kind, Message, Record, Stepwise, prompt_text, to_row
-from fairlead.data.writing import Written, write_rows
+from fairlead.data import pair_metadata
+from fairlead.data.record_reader import guess_kind, parse_rows
+from fairlead.data.record_writer import WriteReport, write_rows
+from fairlead.data.records import (
+    COLUMNS_BY_KIND,
+    Comparison,
+    Message,
+    Record,
+    RecordKind,
+    Stepwise,
+    prompt_text,
+    to_row,
+)
+from fairlead.data.row_problem import RowProblem
 
 MAX_PROBLEMS = 1000  # kept in the report; all are counted
 MAX_LINES = 3  # lines named in a warning
@@ -55,10 +64,10 @@ class LongerChosen:
 @dataclass(frozen=True)
 class CheckReport:
     path: Path
-    kind: Kind | None  # None: no row tells
+    kind: RecordKind | None  # None: no row tells
     num_rows: int
     num_bad: int
-    problems: tuple[Problem, ...]  # at most MAX_PROBLEMS
+    problems: tuple[RowProblem, ...]  # at most MAX_PROBLEMS
     num_prompts: int  # different ones, among the good rows
     num_sharing_prompt: int  # good rows whose prompt occurs in another row too
     num_repeated: int  # good rows that an earlier one equals in every column
@@ -77,9 +86,9 @@ def check_file(path: Path) -> CheckReport:
     """Read the whole file and report; a file that cannot be read at all, or has no rows, is a DataError."""
     kind, rows = guess_kind(path)
     tally = _Tally()
-    for result in parse(rows, kind):
+    for result in parse_rows(rows, kind):
         tally.num_rows += 1
-        if isinstance(result, Problem):
+        if isinstance(result, RowProblem):
             tally.num_bad += 1
             if len(tally.problems) < MAX_PROBLEMS:
                 tally.problems.append(result)
@@ -87,7 +96,9 @@ def check_file(path: Path) -> CheckReport:
         assert kind is not None, "a record comes from a row of a known kind"
         (where, row), record = result
         tally.unused.update(
-            row.keys() - COLUMNS[kind] - (notes.COLUMNS if kind == "comparison" else frozenset())
+            row.keys()
+            - COLUMNS_BY_KIND[kind]
+            - (pair_metadata.METADATA_COLUMNS if kind == "comparison" else frozenset())
         )
         _count(tally, record, where.line)
     longer = (
@@ -110,10 +121,12 @@ def check_file(path: Path) -> CheckReport:
     )
 
 
-def drop_bad(path: Path, out: Path) -> Written:
+def drop_bad(path: Path, out: Path) -> WriteReport:
     """Copy the good rows as they are to `out`, and the bad ones with their reasons to `OUT.rejected.jsonl`."""
     kind, rows = guess_kind(path)
-    as_read = (result if isinstance(result, Problem) else result.row.value for result in parse(rows, kind))
+    as_read = (
+        result if isinstance(result, RowProblem) else result.row.value for result in parse_rows(rows, kind)
+    )
     return write_rows(as_read, out, drop=True)
 
 
@@ -126,7 +139,7 @@ class _Tally:
     num_longer: int = 0
     num_shorter: int = 0
     num_equal: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
     prompts: Counter[bytes] = field(default_factory=Counter)
     lines: dict[bytes, int] = field(default_factory=dict)  # digest of a row -> its first line
     decided: dict[bytes, int] = field(
@@ -178,7 +191,7 @@ def _digest(value: object) -> bytes:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).digest()[:16]
 
 
-def _warnings(tally: _Tally, kind: Kind | None, longer: LongerChosen | None) -> Iterator[str]:
+def _warnings(tally: _Tally, kind: RecordKind | None, longer: LongerChosen | None) -> Iterator[str]:
     if tally.repeated:
         yield f"{len(tally.repeated)} rows repeat an earlier one: {_named(tally.repeated, 'repeats')}."
     if tally.contradictions:

@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fairlead.core.errors import ConfigError, DataError
+from fairlead.data.file_source import SourceRow
 from fairlead.data.formats import alpaca, hh, native, openai, plain, sharegpt
-from fairlead.data.problem import BadRow, Problem, Where, bad_rows, fail
-from fairlead.data.reading import Parsed
+from fairlead.data.record_reader import ParsedRow
+from fairlead.data.record_writer import write_rows
 from fairlead.data.records import (
-    KINDS,
+    RECORD_KINDS,
     Comparison,
     Demonstration,
-    Kind,
     Prompt,
     Record,
+    RecordKind,
     kind_of_record,
-    opening,
+    prompt_messages,
     prompt_text,
     to_row,
 )
-from fairlead.data.sources import SourceRow
-from fairlead.data.writing import write_rows
+from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, bad_rows_error, reject_row
 
 NUM_SAMPLE = 100  # rows that a format is guessed from
 
@@ -41,7 +41,7 @@ class Format(Protocol):
 
     def recognises(self, row: Mapping[str, Any], /) -> bool: ...
 
-    def convert(self, row: Mapping[str, Any], where: Where, /) -> Record: ...
+    def convert(self, row: Mapping[str, Any], where: RowLocation, /) -> Record: ...
 
 
 # The order matters where a row could be read in two ways: the first that recognises it wins.
@@ -64,13 +64,13 @@ class ImportReport:
     num_dropped: int
     num_repeated: int  # prompts that were there already; 0 for other kinds
     format: str
-    kind: Kind
+    kind: RecordKind
     rejected_path: Path | None  # the dropped rows with their reasons; None: nothing was dropped
     unused_columns: tuple[str, ...]  # columns that the format does not read
 
 
 def import_file(
-    rows: Iterable[SourceRow | Problem],
+    rows: Iterable[SourceRow | RowProblem],
     out: Path,
     *,
     format: str | None = None,
@@ -100,8 +100,8 @@ def import_file(
 
 
 def choose_format(
-    rows: Iterable[SourceRow | Problem], format: str | None = None
-) -> tuple[str, Iterator[SourceRow | Problem]]:
+    rows: Iterable[SourceRow | RowProblem], format: str | None = None
+) -> tuple[str, Iterator[SourceRow | RowProblem]]:
     """The named format, or the one that most of the first rows look like; and all the rows, none lost to looking."""
     remaining = iter(rows)
     if format is not None:
@@ -111,10 +111,10 @@ def choose_format(
     sample = list(islice(remaining, NUM_SAMPLE))
     good = [row for row in sample if isinstance(row, SourceRow)]
     if not good:
-        problems = [row for row in sample if isinstance(row, Problem)]
+        problems = [row for row in sample if isinstance(row, RowProblem)]
         if not problems:
             raise DataError("The source holds no rows, so there is nothing to import.")
-        raise bad_rows(
+        raise bad_rows_error(
             problems,
             len(problems),
             len(problems),
@@ -130,29 +130,29 @@ def choose_format(
     return votes.most_common(1)[0][0], chain(sample, remaining)
 
 
-def import_rows(rows: Iterable[SourceRow | Problem], format: str) -> Iterator[Parsed | Problem]:
+def import_rows(rows: Iterable[SourceRow | RowProblem], format: str) -> Iterator[ParsedRow | RowProblem]:
     """Each row with its record, or what is wrong with it."""
     convert = FORMATS[format].convert
     for row in rows:
-        if isinstance(row, Problem):
+        if isinstance(row, RowProblem):
             yield row
             continue
         try:
-            yield Parsed(row, convert(row.value, row.where))
+            yield ParsedRow(row, convert(row.value, row.where))
         except BadRow as error:
             yield replace(error.problem, row=row.value)
 
 
-def as_kind(record: Record, kind: Kind, where: Where) -> Record:
+def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
     """The record as another kind, where that means something."""
     given = kind_of_record(record)
     if given == kind:
         return record
     if kind == "prompt":
-        return Prompt(opening(record))
+        return Prompt(prompt_messages(record))
     if kind == "demonstration" and isinstance(record, Comparison):
         if record.tie == "bad":
-            fail(
+            reject_row(
                 where,
                 "tie",
                 record.tie,
@@ -160,7 +160,7 @@ def as_kind(record: Record, kind: Kind, where: Where) -> Record:
                 "Drop the row with --drop.",
             )
         return Demonstration(record.prompt, record.chosen)
-    fail(
+    reject_row(
         where,
         "",
         None,
@@ -169,29 +169,29 @@ def as_kind(record: Record, kind: Kind, where: Where) -> Record:
     )
 
 
-def known_kind(name: str) -> Kind:
-    for kind in KINDS:
+def known_kind(name: str) -> RecordKind:
+    for kind in RECORD_KINDS:
         if kind == name:
             return kind
-    raise ConfigError(f'kind = "{name}": unknown. {_suggestion(name, KINDS)}')
+    raise ConfigError(f'kind = "{name}": unknown. {_suggestion(name, RECORD_KINDS)}')
 
 
 @dataclass
 class _Tally:
     """What is learned while the rows stream past."""
 
-    kind: Kind | None  # None until the first good row, when nobody named one
+    kind: RecordKind | None  # None until the first good row, when nobody named one
     num_repeated: int = 0
     unused: set[str] = field(default_factory=set)
 
 
 def _native_rows(
-    rows: Iterable[SourceRow | Problem], format: str, tally: _Tally
-) -> Iterator[dict[str, Any] | Problem]:
+    rows: Iterable[SourceRow | RowProblem], format: str, tally: _Tally
+) -> Iterator[dict[str, Any] | RowProblem]:
     columns = FORMATS[format].COLUMNS
     seen: set[bytes] = set()
     for parsed in import_rows(rows, format):
-        if isinstance(parsed, Problem):
+        if isinstance(parsed, RowProblem):
             yield parsed
             continue
         where, row = parsed.row

@@ -8,22 +8,22 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
-from fairlead.data.problem import Where, fail
 from fairlead.data.records import (
     ROLES,
     Binary,
     Comparison,
     Demonstration,
-    Kind,
     Message,
     Messages,
     Prompt,
     Ranking,
     Rating,
     Record,
+    RecordKind,
     Role,
     Stepwise,
 )
+from fairlead.data.row_problem import RowLocation, reject_row
 
 Row = Mapping[str, Any]
 
@@ -31,60 +31,66 @@ Row = Mapping[str, Any]
 REFUSED_KEYS = ("tool_calls", "function_call", "tool_call_id")
 
 
-def parse_row(kind: Kind, value: Row, where: Where) -> Record:
+def parse_row(kind: RecordKind, value: Row, where: RowLocation) -> Record:
     return PARSERS[kind](value, where)
 
 
-def parse_demonstration(row: Row, where: Where) -> Demonstration:
+def parse_demonstration(row: Row, where: RowLocation) -> Demonstration:
     if row.get("messages") is not None:
         if row.get("prompt") is not None or row.get("completion") is not None:
-            fail(
+            reject_row(
                 where,
                 "messages",
                 None,
                 "stands beside prompt or completion",
                 "Keep either messages or prompt and completion.",
             )
-        turns = messages(row["messages"], "messages", where)
+        turns = read_messages(row["messages"], "messages", where)
         check_turns(turns, "messages", where, first="user", last="assistant")
         return Demonstration(prompt=(), completion=turns)
-    return Demonstration(prompt=prompt(row, where), completion=completion(row, "completion", where))
+    return Demonstration(prompt=read_prompt(row, where), completion=read_completion(row, "completion", where))
 
 
-def parse_comparison(row: Row, where: Where) -> Comparison:
-    return comparison(
-        prompt(row, where), completion(row, "chosen", where), completion(row, "rejected", where), row, where
+def parse_comparison(row: Row, where: RowLocation) -> Comparison:
+    return build_comparison(
+        read_prompt(row, where),
+        read_completion(row, "chosen", where),
+        read_completion(row, "rejected", where),
+        row,
+        where,
     )
 
 
-def comparison(asked: Messages, chosen: Messages, rejected: Messages, row: Row, where: Where) -> Comparison:
+def build_comparison(
+    asked: Messages, chosen: Messages, rejected: Messages, row: Row, where: RowLocation
+) -> Comparison:
     """A comparison of answers that are already parsed, with the optional columns of `row`."""
     tie = row.get("tie")
     if tie not in (None, "good", "bad"):
-        fail(
+        reject_row(
             where, "tie", tie, 'must be "good" or "bad"', "Say whether both answers are good or both are bad."
         )
     if tie is None and _stripped(chosen) == _stripped(rejected):
         remedy = "Mark it a tie, or drop it with --drop."
-        fail(where, "chosen", chosen[-1].content, "chosen and rejected are equal", remedy)
-    weight = number(row, "weight", where, low=0.0, high=math.inf)
+        reject_row(where, "chosen", chosen[-1].content, "chosen and rejected are equal", remedy)
+    weight = optional_number(row, "weight", where, low=0.0, high=math.inf)
     return Comparison(
         prompt=asked,
         chosen=chosen,
         rejected=rejected,
-        margin=number(row, "margin", where, low=0.0, high=3.0),
+        margin=optional_number(row, "margin", where, low=0.0, high=3.0),
         tie=cast(Literal["good", "bad"] | None, tie),
-        aspects=aspects(row, where, low=-1.0, high=1.0),
+        aspects=optional_aspects(row, where, low=-1.0, high=1.0),
         rater=optional_text(row, "rater", where),
         weight=1.0 if weight is None else weight,
-        confidence=number(row, "confidence", where, low=0.0, high=1.0),
+        confidence=optional_number(row, "confidence", where, low=0.0, high=1.0),
     )
 
 
-def parse_ranking(row: Row, where: Where) -> Ranking:
-    answers, ranks = required(row, "completions", where), required(row, "ranks", where)
+def parse_ranking(row: Row, where: RowLocation) -> Ranking:
+    answers, ranks = required_column(row, "completions", where), required_column(row, "ranks", where)
     if not isinstance(answers, list) or len(answers) < 2:
-        fail(
+        reject_row(
             where,
             "completions",
             answers,
@@ -92,7 +98,7 @@ def parse_ranking(row: Row, where: Where) -> Ranking:
             "Each answer is a list of messages.",
         )
     if not isinstance(ranks, list) or not all(type(rank) is int for rank in ranks):
-        fail(
+        reject_row(
             where,
             "ranks",
             ranks,
@@ -100,7 +106,7 @@ def parse_ranking(row: Row, where: Where) -> Ranking:
             "Give each answer a rank; lower is better, ties are equal.",
         )
     if len(ranks) != len(answers):
-        fail(
+        reject_row(
             where,
             "ranks",
             ranks,
@@ -109,16 +115,19 @@ def parse_ranking(row: Row, where: Where) -> Ranking:
         )
     parsed = []
     for index, answer in enumerate(answers):
-        turns = messages(answer, f"completions[{index}]", where)
+        turns = read_messages(answer, f"completions[{index}]", where)
         check_turns(turns, f"completions[{index}]", where, first="assistant", last="assistant")
         parsed.append(turns)
-    return Ranking(prompt=prompt(row, where), completions=tuple(parsed), ranks=tuple(ranks))
+    return Ranking(prompt=read_prompt(row, where), completions=tuple(parsed), ranks=tuple(ranks))
 
 
-def parse_rating(row: Row, where: Where) -> Rating:
-    score, by_aspect = number(row, "score", where, low=0.0, high=1.0), aspects(row, where, low=0.0, high=1.0)
+def parse_rating(row: Row, where: RowLocation) -> Rating:
+    score, by_aspect = (
+        optional_number(row, "score", where, low=0.0, high=1.0),
+        optional_aspects(row, where, low=0.0, high=1.0),
+    )
     if score is None and by_aspect is None:
-        fail(
+        reject_row(
             where,
             "score",
             None,
@@ -126,30 +135,32 @@ def parse_rating(row: Row, where: Where) -> Rating:
             "Give a score from 0 to 1, or one for each aspect.",
         )
     return Rating(
-        prompt=prompt(row, where),
-        completion=completion(row, "completion", where),
+        prompt=read_prompt(row, where),
+        completion=read_completion(row, "completion", where),
         score=score,
         aspects=by_aspect,
     )
 
 
-def parse_binary(row: Row, where: Where) -> Binary:
-    label = required(row, "label", where)
+def parse_binary(row: Row, where: RowLocation) -> Binary:
+    label = required_column(row, "label", where)
     if not isinstance(label, bool):
-        fail(
+        reject_row(
             where,
             "label",
             label,
             "is not true or false",
             "Write true for a good answer and false for a bad one.",
         )
-    return Binary(prompt=prompt(row, where), completion=completion(row, "completion", where), label=label)
+    return Binary(
+        prompt=read_prompt(row, where), completion=read_completion(row, "completion", where), label=label
+    )
 
 
-def parse_stepwise(row: Row, where: Where) -> Stepwise:
-    steps, labels = required(row, "completions", where), required(row, "labels", where)
+def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
+    steps, labels = required_column(row, "completions", where), required_column(row, "labels", where)
     if not isinstance(steps, list) or not steps:
-        fail(
+        reject_row(
             where,
             "completions",
             steps,
@@ -158,7 +169,7 @@ def parse_stepwise(row: Row, where: Where) -> Stepwise:
         )
     for index, step in enumerate(steps):
         if not isinstance(step, str):
-            fail(
+            reject_row(
                 where,
                 f"completions[{index}]",
                 step,
@@ -166,7 +177,7 @@ def parse_stepwise(row: Row, where: Where) -> Stepwise:
                 "Each step is a text, not a list of messages.",
             )
         if not step.strip():
-            fail(
+            reject_row(
                 where,
                 f"completions[{index}]",
                 step,
@@ -174,7 +185,7 @@ def parse_stepwise(row: Row, where: Where) -> Stepwise:
                 "Take it out with its label, or drop the row with --drop.",
             )
     if not isinstance(labels, list) or not all(isinstance(label, bool) for label in labels):
-        fail(
+        reject_row(
             where,
             "labels",
             labels,
@@ -183,20 +194,22 @@ def parse_stepwise(row: Row, where: Where) -> Stepwise:
         )
     if len(labels) != len(steps):
         remedy = "Give each step one label; cut off the steps that nobody judged."
-        fail(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
-    return Stepwise(prompt=prompt(row, where), completions=tuple(steps), labels=tuple(labels))
+        reject_row(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
+    return Stepwise(prompt=read_prompt(row, where), completions=tuple(steps), labels=tuple(labels))
 
 
-def parse_prompt(row: Row, where: Where) -> Prompt:
+def parse_prompt(row: Row, where: RowLocation) -> Prompt:
     tags = row.get("tags")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        fail(where, "tags", tags, "is not a list of strings", 'Write for example ["maths", "easy"].')
+        reject_row(where, "tags", tags, "is not a list of strings", 'Write for example ["maths", "easy"].')
     return Prompt(
-        prompt=prompt(row, where), reference=optional_text(row, "reference", where), tags=tuple(tags or ())
+        prompt=read_prompt(row, where),
+        reference=optional_text(row, "reference", where),
+        tags=tuple(tags or ()),
     )
 
 
-PARSERS: Mapping[Kind, Callable[[Row, Where], Record]] = {
+PARSERS: Mapping[RecordKind, Callable[[Row, RowLocation], Record]] = {
     "demonstration": parse_demonstration,
     "comparison": parse_comparison,
     "ranking": parse_ranking,
@@ -207,22 +220,22 @@ PARSERS: Mapping[Kind, Callable[[Row, Where], Record]] = {
 }
 
 
-def prompt(row: Row, where: Where) -> Messages:
-    turns = messages(required(row, "prompt", where), "prompt", where)
+def read_prompt(row: Row, where: RowLocation) -> Messages:
+    turns = read_messages(required_column(row, "prompt", where), "prompt", where)
     check_turns(turns, "prompt", where, first="user", last="user")
     return turns
 
 
-def completion(row: Row, column: str, where: Where) -> Messages:
-    turns = messages(required(row, column, where), column, where)
+def read_completion(row: Row, column: str, where: RowLocation) -> Messages:
+    turns = read_messages(required_column(row, column, where), column, where)
     check_turns(turns, column, where, first="assistant", last="assistant")
     return turns
 
 
-def messages(value: object, field: str, where: Where) -> Messages:
+def read_messages(value: object, field: str, where: RowLocation) -> Messages:
     """The messages of one column; their order is `check_turns`'s business."""
     if isinstance(value, str):
-        fail(
+        reject_row(
             where,
             field,
             value,
@@ -230,11 +243,13 @@ def messages(value: object, field: str, where: Where) -> Messages:
             "Convert the file with `fairlead data import`.",
         )
     if not isinstance(value, list) or not value:
-        fail(where, field, value, "is not a list of messages", 'Write [{"role": "user", "content": "…"}, …].')
+        reject_row(
+            where, field, value, "is not a list of messages", 'Write [{"role": "user", "content": "…"}, …].'
+        )
     return tuple(_message(item, f"{field}[{index}]", where) for index, item in enumerate(value))
 
 
-def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last: Role) -> None:
+def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role, last: Role) -> None:
     """User and assistant in turn, from `first` to `last`, with something in each; a system message only at the start."""
     expected = first
     for index, turn in enumerate(turns):
@@ -242,7 +257,7 @@ def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last:
             continue
         if turn.role != expected:
             remedy = "A system message may come first; then user and assistant take turns."
-            fail(
+            reject_row(
                 where,
                 f"{field}[{index}].role",
                 turn.role,
@@ -251,7 +266,7 @@ def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last:
             )
         if not turn.content.strip():
             what = "the answer" if turn.role == "assistant" else "the user's turn"
-            fail(
+            reject_row(
                 where,
                 f"{field}[{index}].content",
                 turn.content,
@@ -260,7 +275,7 @@ def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last:
             )
         expected = "user" if expected == "assistant" else "assistant"
     if turns[-1].role != last:
-        fail(
+        reject_row(
             where,
             f"{field}[{len(turns) - 1}].role",
             turns[-1].role,
@@ -269,40 +284,40 @@ def check_turns(turns: Messages, field: str, where: Where, *, first: Role, last:
         )
 
 
-def required(row: Row, column: str, where: Where) -> Any:
+def required_column(row: Row, column: str, where: RowLocation) -> Any:
     value = row.get(column)
     if value is None:
         has = ", ".join(sorted(name for name in row if row[name] is not None)) or "nothing"
-        fail(where, column, None, "is missing", f"The row has {has}.")
+        reject_row(where, column, None, "is missing", f"The row has {has}.")
     return value
 
 
-def text(row: Row, column: str, where: Where) -> str:
+def required_text(row: Row, column: str, where: RowLocation) -> str:
     """A column that must hold a string with something in it."""
-    value = required(row, column, where)
+    value = required_column(row, column, where)
     if not isinstance(value, str):
-        fail(where, column, value, "is not a string", "Write text in quotes.")
+        reject_row(where, column, value, "is not a string", "Write text in quotes.")
     if not value.strip():
-        fail(where, column, value, "is empty", "Fill it in, or drop the row with --drop.")
+        reject_row(where, column, value, "is empty", "Fill it in, or drop the row with --drop.")
     return value
 
 
-def optional_text(row: Row, column: str, where: Where) -> str | None:
-    return None if row.get(column) is None else text(row, column, where)
+def optional_text(row: Row, column: str, where: RowLocation) -> str | None:
+    return None if row.get(column) is None else required_text(row, column, where)
 
 
-def number(row: Row, column: str, where: Where, *, low: float, high: float) -> float | None:
+def optional_number(row: Row, column: str, where: RowLocation, *, low: float, high: float) -> float | None:
     value = row.get(column)
     return None if value is None else _number(value, column, where, low=low, high=high)
 
 
-def aspects(row: Row, where: Where, *, low: float, high: float) -> dict[str, float] | None:
+def optional_aspects(row: Row, where: RowLocation, *, low: float, high: float) -> dict[str, float] | None:
     """Aspect -> number; an aspect that holds null was not judged and is left out."""
     value = row.get("aspects")
     if value is None:
         return None
     if not isinstance(value, dict):
-        fail(where, "aspects", value, "is not an object", 'Write for example {"helpful": 1}.')
+        reject_row(where, "aspects", value, "is not an object", 'Write for example {"helpful": 1}.')
     found = {
         name: _number(each, f"aspects.{name}", where, low=low, high=high)
         for name, each in value.items()
@@ -311,11 +326,11 @@ def aspects(row: Row, where: Where, *, low: float, high: float) -> dict[str, flo
     return found or None
 
 
-def _number(value: object, field: str, where: Where, *, low: float, high: float) -> float:
+def _number(value: object, field: str, where: RowLocation, *, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        fail(where, field, value, "is not a number", f"Write a number {_range(low, high)}.")
+        reject_row(where, field, value, "is not a number", f"Write a number {_range(low, high)}.")
     if not low <= value <= high or not math.isfinite(value):
-        fail(where, field, value, "is out of range", f"Write a number {_range(low, high)}.")
+        reject_row(where, field, value, "is out of range", f"Write a number {_range(low, high)}.")
     return float(value)
 
 
@@ -323,22 +338,24 @@ def _range(low: float, high: float) -> str:
     return f"from {low:g} to {high:g}" if math.isfinite(high) else f"not below {low:g}"
 
 
-def _message(value: object, field: str, where: Where) -> Message:
+def _message(value: object, field: str, where: RowLocation) -> Message:
     if not isinstance(value, dict):
-        fail(where, field, value, "is not a message", 'Write {"role": "user", "content": "…"}.')
+        reject_row(where, field, value, "is not a message", 'Write {"role": "user", "content": "…"}.')
     for key in REFUSED_KEYS:
         if value.get(key):
-            fail(where, f"{field}.{key}", value[key], "tools cannot be trained", "Drop the row with --drop.")
+            reject_row(
+                where, f"{field}.{key}", value[key], "tools cannot be trained", "Drop the row with --drop."
+            )
     if value.get("weight") not in (None, 1):
         remedy = "Put what is not to be trained into prompt and the rest into completion."
-        fail(
+        reject_row(
             where, f"{field}.weight", value["weight"], "weights of single messages are not supported", remedy
         )
     role, content = value.get("role"), value.get("content")
     if role not in ROLES:
-        fail(where, f"{field}.role", role, "is not a role", f"Roles are {', '.join(ROLES)}.")
+        reject_row(where, f"{field}.role", role, "is not a role", f"Roles are {', '.join(ROLES)}.")
     if not isinstance(content, str):
-        fail(where, f"{field}.content", content, "is not a string", "Write text in quotes.")
+        reject_row(where, f"{field}.content", content, "is not a string", "Write text in quotes.")
     return Message(cast(Role, role), content)
 
 

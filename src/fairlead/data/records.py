@@ -11,10 +11,12 @@ from itertools import takewhile
 from typing import Any, Literal, TypeAlias, get_args
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
-Kind: TypeAlias = Literal["demonstration", "comparison", "ranking", "rating", "binary", "stepwise", "prompt"]
+RecordKind: TypeAlias = Literal[
+    "demonstration", "comparison", "ranking", "rating", "binary", "stepwise", "prompt"
+]
 
 ROLES: tuple[Role, ...] = get_args(Role)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Prompt:
 
 Record: TypeAlias = Demonstration | Comparison | Ranking | Rating | Binary | Stepwise | Prompt
 
-CLASSES: Mapping[Kind, type[Record]] = {
+RECORD_CLASSES: Mapping[RecordKind, type[Record]] = {
     "demonstration": Demonstration,
     "comparison": Comparison,
     "ranking": Ranking,
@@ -126,14 +128,14 @@ CLASSES: Mapping[Kind, type[Record]] = {
     "prompt": Prompt,
 }
 
-COLUMNS: Mapping[Kind, frozenset[str]] = {
+COLUMNS_BY_KIND: Mapping[RecordKind, frozenset[str]] = {
     kind: frozenset(field.name for field in fields(record_class))
     | ({"messages"} if kind == "demonstration" else set())
-    for kind, record_class in CLASSES.items()
+    for kind, record_class in RECORD_CLASSES.items()
 }
 
 
-def kind_of(row: Mapping[str, Any]) -> Kind | None:
+def kind_of_row(row: Mapping[str, Any]) -> RecordKind | None:
     """The kind that the columns of a native row speak for; a column that holds null counts as absent."""
     present = {column for column, value in row.items() if value is not None}
     if "chosen" in present or "rejected" in present:
@@ -151,8 +153,8 @@ def kind_of(row: Mapping[str, Any]) -> Kind | None:
     return "prompt" if "prompt" in present else None
 
 
-def kind_of_record(record: Record) -> Kind:
-    return next(kind for kind in KINDS if isinstance(record, CLASSES[kind]))
+def kind_of_record(record: Record) -> RecordKind:
+    return next(kind for kind in RECORD_KINDS if isinstance(record, RECORD_CLASSES[kind]))
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def to_row(record: Record) -> dict[str, Any]:
     return {field.name: _json(value) for field, value in values if value != field.default}
 
 
-def opening(record: Record) -> Messages:
+def prompt_messages(record: Record) -> Messages:
     """The prompt; of a whole conversation, what comes before its first answer."""
     if record.prompt:
         return record.prompt
@@ -176,7 +178,9 @@ def opening(record: Record) -> Messages:
 
 def prompt_text(record: Record) -> str:
     """The opening as canonical text: records that differ only in the prompt's white space share it."""
-    return "\n".join(f"{message.role}: {' '.join(message.content.split())}" for message in opening(record))
+    return "\n".join(
+        f"{message.role}: {' '.join(message.content.split())}" for message in prompt_messages(record)
+    )
 
 
 def _json(value: Any) -> Any:

@@ -11,18 +11,18 @@ from typing import TypeVar
 
 from fairlead.core import files, jsonl
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.core.seed import derive
-from fairlead.data.problem import MAX_SHOWN, Problem, bad_rows
-from fairlead.data.reading import guess_kind, parse
-from fairlead.data.records import Kind, Record, prompt_text
-from fairlead.data.writing import plain_file
+from fairlead.core.seed import derive_seed
+from fairlead.data.record_reader import guess_kind, parse_rows
+from fairlead.data.record_writer import require_jsonl_name
+from fairlead.data.records import Record, RecordKind, prompt_text
+from fairlead.data.row_problem import MAX_SHOWN, RowProblem, bad_rows_error
 
 R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    kind: Kind
+    kind: RecordKind
     num_train: int
     num_held_out: int
 
@@ -41,15 +41,15 @@ def split_by_prompt(records: Iterable[R], *, held_out: float, seed: int) -> tupl
 def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: float, seed: int) -> SplitReport:
     """The rows of a native file, as they are, in two files; both are written or neither."""
     check_share(held_out)
-    if plain_file(out_train).resolve() == plain_file(out_held_out).resolve():
+    if require_jsonl_name(out_train).resolve() == require_jsonl_name(out_held_out).resolve():
         raise DataError(f"{out_train}: named for both sides of the split. Choose two names.")
     kind, rows = guess_kind(path)
     num_bad = 0
     counts = {True: 0, False: 0}
-    problems: list[Problem] = []  # the first few
+    problems: list[RowProblem] = []  # the first few
     with files.atomic_file(out_train) as train, files.atomic_file(out_held_out) as aside:
-        for result in parse(rows, kind):
-            if isinstance(result, Problem):
+        for result in parse_rows(rows, kind):
+            if isinstance(result, RowProblem):
                 num_bad += 1
                 if len(problems) < MAX_SHOWN:
                     problems.append(result)
@@ -59,7 +59,7 @@ def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: flo
             (aside if held else train).write((jsonl.dumps(result.row.value) + "\n").encode("utf-8"))
         if num_bad:
             remedy = f"Nothing was written. Set them aside with `fairlead data check {path} --drop`."
-            raise bad_rows(problems, num_bad, num_bad + sum(counts.values()), remedy)
+            raise bad_rows_error(problems, num_bad, num_bad + sum(counts.values()), remedy)
         _check_sides(counts[False], counts[True], held_out=held_out, seed=seed)
     assert kind is not None, "a row was written, so its kind is known"
     return SplitReport(kind=kind, num_train=counts[False], num_held_out=counts[True])
@@ -67,7 +67,7 @@ def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: flo
 
 def is_held_out(record: Record, *, held_out: float, seed: int) -> bool:
     return (
-        derive(seed, "split", prompt_text(record)) < held_out * 2**63
+        derive_seed(seed, "split", prompt_text(record)) < held_out * 2**63
     )  # `derive` draws evenly from 0 .. 2**63 - 1
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_rng
 from fairlead.encoding.chat import Encoded
 
 NUM_CHECK_ROWS = 4  # rows that are enough to see whether two ways of running a network agree
@@ -204,7 +204,7 @@ def step_rows(
     epoch = 0
     while len(steps) < num_steps:
         order = list(range(num_rows))
-        seed.rng(run_seed, "order", epoch).shuffle(order)
+        derive_rng(run_seed, "order", epoch).shuffle(order)
         steps += [order[start : start + batch] for start in range(0, end, batch)]
         epoch += 1
     return steps[:num_steps]
@@ -227,7 +227,7 @@ def replay_rows(
         while True:
             if not waiting:
                 waiting = list(range(len(row_tokens)))
-                seed.rng(run_seed, "replay", passes).shuffle(waiting)
+                derive_rng(run_seed, "replay", passes).shuffle(waiting)
                 passes += 1
             if owed < row_tokens[waiting[-1]] / 2:
                 break
@@ -243,7 +243,7 @@ def minibatches(items: Sequence[int], epochs: int, count: int, *, run_seed: int)
     parts: list[list[int]] = []
     for epoch in range(epochs):
         order = list(items)
-        seed.rng(run_seed, "minibatch", epoch).shuffle(order)
+        derive_rng(run_seed, "minibatch", epoch).shuffle(order)
         parts += [order[start : start + size] for start in range(0, len(order), size)]
     return parts
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from fairlead.core import files
 from fairlead.core.errors import DataError
-from fairlead.eval import evidence, scoring, verdict
-from fairlead.eval.evidence import Pairs
-from fairlead.eval.scoring import Scores, Trained
-from fairlead.eval.verdict import Decision
+from fairlead.eval import reward_metrics, reward_scoring, verdict
+from fairlead.eval.reward_metrics import EvaluationPairs
+from fairlead.eval.reward_scoring import PairScores, PreSaveState
+from fairlead.eval.verdict import AdmissionDecision
 from fairlead.model.ensemble import member_folders
 from fairlead.model.reward_model import load_reward_model
 from fairlead.store.artifact import Artifact
@@ -27,18 +27,18 @@ from fairlead.train.admission_gate import REPORT
 
 def examine(
     reference: str,
-    pairs: Pairs,
+    pairs: EvaluationPairs,
     *,
     micro_tokens: int,
     source: str,
     max_tokens: int = 0,
     drop: bool = False,
-    trained: Trained | None = None,
+    trained: PreSaveState | None = None,
 ) -> dict[str, Any]:
     """The report of the reward model in a folder, its members included; ready for JSON."""
     model = load_reward_model(reference)
     longest = max_tokens or (None if trained else model.context)  # what was trained on fits
-    encoded = scoring.encode(model, pairs.held_out, max_tokens=longest, source=source)
+    encoded = reward_scoring.encode_pairs(model, pairs.held_out, max_tokens=longest, source=source)
     fits = [i for i, one in enumerate(encoded) if one is not None]
     if len(fits) < len(encoded) and not drop:
         first = next(i for i, one in enumerate(encoded) if one is None)
@@ -51,15 +51,15 @@ def examine(
             f"{source}: none of its {len(encoded)} pairs fits into the {longest} tokens that the model takes."
         )
     rows = [one for one in encoded if one is not None]
-    kept = Pairs([pairs.held_out[i] for i in fits], pairs.train, pairs.notes, pairs.seed)
+    kept = EvaluationPairs([pairs.held_out[i] for i in fits], pairs.train, pairs.notes, pairs.seed)
 
-    first_scores = scoring.score(model, rows, micro_tokens)
-    gap, num_rows = scoring.batch_gap(model, rows, micro_tokens)
-    head = scoring.head_checks(model, first_scores, trained)
+    first_scores = reward_scoring.score_pairs(model, rows, micro_tokens)
+    gap, num_rows = reward_scoring.batch_gap(model, rows, micro_tokens)
+    head = reward_scoring.check_head(model, first_scores, trained)
     members = [
         first_scores,
         *(
-            scoring.score(load_reward_model(member), rows, micro_tokens)
+            reward_scoring.score_pairs(load_reward_model(member), rows, micro_tokens)
             for member in member_folders(reference)[1:]
         ),
     ]
@@ -72,7 +72,7 @@ def examine(
 
 
 def _report(
-    pairs: Pairs, members: list[Scores], numbers: Mapping[str, Any], num_dropped: int
+    pairs: EvaluationPairs, members: list[PairScores], numbers: Mapping[str, Any], num_dropped: int
 ) -> dict[str, Any]:
     not_finite = sum(member.num_not_finite for member in members)
     found: dict[str, Any] = {
@@ -83,16 +83,16 @@ def _report(
     found |= {"not_finite": not_finite, "notes_unused": pairs.notes.num_unused}
     found["not_measured"] = ["everything that needs scores"] if not_finite else []
     if not not_finite:
-        pooled = scoring.mean_of(members)
+        pooled = reward_scoring.ensemble_scores(members)
         found |= numbers
-        found |= evidence.figures(pairs, pooled.chosen, pooled.rejected)
+        found |= reward_metrics.compute_reward_metrics(pairs, pooled.chosen, pooled.rejected)
         apart = (
-            evidence.disagreement(pairs, [(one.chosen, one.rejected) for one in members])
+            reward_metrics.ensemble_disagreement(pairs, [(one.chosen, one.rejected) for one in members])
             if len(members) > 1
             else None
         )
         found |= {"ensemble": apart, "not_measured": _not_measured(found, apart)}
-    decision = verdict.decide(found)
+    decision = verdict.decide_admission(found)
     return {"verdict": decision.verdict, "reasons": decision.reasons, "warnings": decision.warnings, **found}
 
 
@@ -113,7 +113,7 @@ def _not_measured(found: Mapping[str, Any], ensemble: Mapping[str, Any] | None) 
     return [what for what, absent in missing.items() if absent]
 
 
-def write(folder: Path, report: Mapping[str, Any]) -> None:
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     files.write_text(
         folder / REPORT, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     )
@@ -122,8 +122,8 @@ def write(folder: Path, report: Mapping[str, Any]) -> None:
 def publish(
     run: Run,
     save: Callable[[Path], None],
-    pairs: Pairs,
-    trained: Trained,
+    pairs: EvaluationPairs,
+    trained: PreSaveState,
     *,
     more: Mapping[str, Any],
     micro_tokens: int,
@@ -138,13 +138,13 @@ def publish(
         folder.mkdir()
         save(folder)
         report = examine(str(folder), pairs, micro_tokens=micro_tokens, source=source, trained=trained)
-        write(folder, report)
-        tell(run, Decision(report["verdict"], report["reasons"], report["warnings"]))
-        metrics = {**evidence.manifest_metrics(report), **more}
+        write_report(folder, report)
+        log_decision(run, AdmissionDecision(report["verdict"], report["reasons"], report["warnings"]))
+        metrics = {**reward_metrics.manifest_metrics(report), **more}
         return run.publish(lambda made: _move(folder, made), metrics=metrics)
 
 
-def tell(run: Run, decision: Decision) -> None:
+def log_decision(run: Run, decision: AdmissionDecision) -> None:
     run.event("admission", **asdict(decision))
     for reason in decision.reasons:
         run.warn(f"refused: {reason}")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from fairlead.core.config import DatasetRef, RewardModelRef
 from fairlead.core.errors import ConfigError, require
-from fairlead.data.notes import read_notes
-from fairlead.data.reading import read_comparisons
+from fairlead.data.pair_metadata import read_pair_metadata
+from fairlead.data.record_reader import read_comparisons
 from fairlead.data.split import split_by_prompt
-from fairlead.eval import admission, evidence
-from fairlead.eval.evidence import Pairs
+from fairlead.eval import admission, reward_metrics
+from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.examples.pairs import without_ties
 from fairlead.rollout.rewards import is_rule
 from fairlead.store.artifact import Artifact
@@ -60,7 +60,7 @@ def main(config: Config, run: Run) -> Artifact:
     )
     report = admission.examine(
         run.model_path("model"),
-        Pairs(held_out, train, read_notes(path), config.seed),
+        EvaluationPairs(held_out, train, read_pair_metadata(path), config.seed),
         micro_tokens=config.micro_tokens,
         source=config.comparisons,
         max_tokens=config.max_tokens,
@@ -73,8 +73,8 @@ def main(config: Config, run: Run) -> Artifact:
         "ties": len(rows) - len(compared),
         "dropped": report["dropped"],
     }
-    metrics = evidence.manifest_metrics(report) | counts
-    return run.publish(lambda folder: admission.write(folder, report), metrics=metrics)
+    metrics = reward_metrics.manifest_metrics(report) | counts
+    return run.publish(lambda folder: admission.write_report(folder, report), metrics=metrics)
 
 
 def _trained_with(run: Run) -> tuple[float, int] | None:

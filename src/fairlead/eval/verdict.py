@@ -35,17 +35,17 @@ FEW_IN_SLICE = 20
 
 
 @dataclass(frozen=True)
-class Decision:
+class AdmissionDecision:
     verdict: Verdict
     reasons: tuple[str, ...] = ()  # of a refusal
     warnings: tuple[str, ...] = ()
 
 
-def decide(figures: Mapping[str, Any]) -> Decision:
+def decide_admission(figures: Mapping[str, Any]) -> AdmissionDecision:
     return _decision(_refusals(figures), _warnings(figures))
 
 
-def decide_steps(figures: Mapping[str, Any]) -> Decision:
+def decide_step_admission(figures: Mapping[str, Any]) -> AdmissionDecision:
     """Of a process reward model, from the figures of held-out steps; the thresholds are the same."""
     refusals, warnings = [], []
     accuracy, lead, prompts = figures["accuracy"], figures["lead"], figures["held_out_prompts"]
@@ -69,9 +69,11 @@ def decide_steps(figures: Mapping[str, Any]) -> Decision:
     return _decision(refusals, warnings)
 
 
-def _decision(refusals: Iterable[str], warnings: Iterable[str]) -> Decision:
+def _decision(refusals: Iterable[str], warnings: Iterable[str]) -> AdmissionDecision:
     reasons, remarks = tuple(refusals), tuple(warnings)
-    return Decision("refuse" if reasons else "admit with warnings" if remarks else "admit", reasons, remarks)
+    return AdmissionDecision(
+        "refuse" if reasons else "admit with warnings" if remarks else "admit", reasons, remarks
+    )
 
 
 def _refusals(figures: Mapping[str, Any]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fairlead.data import judgements
-from fairlead.data.judgements import Judgement
+from fairlead.data import preferences
+from fairlead.data.preferences import Preference
 from fairlead.data.records import Messages
 from fairlead.encoding.batching import Group, collate, map_micro_batches
 from fairlead.examples.groups import collate_groups
@@ -20,7 +20,7 @@ from fairlead.model.scalar_model import ScalarModel
 
 @dataclass(frozen=True)
 class EncodedJudgement:
-    record: Judgement
+    record: Preference
     group: Group  # its answers
     weight: float = 1.0  # how much it counts
 
@@ -38,7 +38,7 @@ class ScoredJudgements:
     def ranks(self) -> Tensor:
         """1 for the best.  [B, K]"""
         width = self.present.shape[1]
-        rows = [(*judgements.ranks(item.record), *[0] * (width - len(item.group))) for item in self.items]
+        rows = [(*preferences.ranks_of(item.record), *[0] * (width - len(item.group))) for item in self.items]
         return torch.tensor(rows, device=self.present.device)
 
     @property
@@ -73,18 +73,18 @@ class ScoredJudgements:
 
 
 def aspect_values(
-    records: Sequence[Judgement], aspects: Sequence[str], device: torch.device
+    records: Sequence[Preference], aspects: Sequence[str], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """-1 (the second is better) to 1, 0 where nobody judged; and where somebody did.  [B, A], [B, A] bool"""
-    given = [judgements.judged_aspects(record) for record in records]
+    given = [preferences.aspects_of(record) for record in records]
     values = torch.tensor([[found.get(name, 0.0) for name in aspects] for found in given], device=device)
     return values, torch.tensor([[name in found for name in aspects] for found in given], device=device)
 
 
-def encode_judgement(model: ScalarModel, record: Judgement, max_tokens: int | None) -> Group:
+def encode_judgement(model: ScalarModel, record: Preference, max_tokens: int | None) -> Group:
     return tuple(
         model.encode(record.prompt + answer, max_tokens=max_tokens)
-        for answer in judgements.answers_of(record)
+        for answer in preferences.answers_of(record)
     )
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import DataError
-from fairlead.data import sources
-from fairlead.data.reading import read_demonstrations
+from fairlead.data import file_source
+from fairlead.data.file_source import SourceRow
+from fairlead.data.pretraining_documents import read_documents
+from fairlead.data.record_reader import read_demonstrations
 from fairlead.data.records import Messages
-from fairlead.data.sources import SourceRow
-from fairlead.data.texts import read_documents
 from fairlead.encoding.chat import Encoded, render
 from fairlead.model.policy import Policy
 
@@ -54,5 +54,5 @@ def pieces(
 def _is_text(path: Path) -> bool:
     if path.suffix == ".txt":
         return True
-    first = next(sources.read(path), None)
+    first = next(file_source.read_file_rows(path), None)
     return isinstance(first, SourceRow) and "text" in first.value

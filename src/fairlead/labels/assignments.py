@@ -37,7 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_rng
 from fairlead.labels import campaigns, events, items
 from fairlead.labels.campaigns import Campaign, campaign
 from fairlead.labels.database import metadata, moment, stamp
@@ -329,7 +329,7 @@ def sides(seed: str, rater: str, seq: int, num_answers: int) -> tuple[int, ...]:
     if num_answers < 2:
         return tuple(range(num_answers))
     block, place = divmod(seq, SQUARES * num_answers)
-    rng = seeds.rng(0, seed, rater, num_answers, block)
+    rng = derive_rng(0, seed, rater, num_answers, block)
     rows = []
     for _ in range(SQUARES):
         first = rng.sample(range(num_answers), num_answers)

@@ -30,7 +30,7 @@ from sqlalchemy import (
     update,
 )
 
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message, Messages
 from fairlead.labels import events, storable_text
 from fairlead.labels.assignments import Assignment
@@ -234,7 +234,7 @@ def say(connection: Connection, campaign: Campaign, task: Assignment, *, n: int,
         .returning(chat_turn.c.id)
     )
     turn_id = int(made.scalar_one())
-    rng = seeds.rng(0, campaign.seed, "chat", task.token, n)
+    rng = derive_rng(0, campaign.seed, "chat", task.token, n)
     pair = rng.sample(candidates, 2) if len(candidates) > 1 else candidates * 2
     rows = [
         {
@@ -291,7 +291,7 @@ def choose(
         raise Conflict("the conversation has gone on from this turn.")
     if not 1 <= choice <= 8:
         raise Invalid({"choice": "is a step from 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
-    at_random = seeds.rng(0, campaign.seed, "tie", task.token, n).randrange(2)
+    at_random = derive_rng(0, campaign.seed, "tie", task.token, n).randrange(2)
     continues = at_random if choice in TIES else 0 if choice < min(TIES) else 1
     values = {
         "turn_id": said[n].id,

@@ -31,10 +31,10 @@ from sqlalchemy import (
 
 from fairlead.core import digest, files
 from fairlead.core.errors import DataError
-from fairlead.data import sources
-from fairlead.data.problem import Problem, shorten
+from fairlead.data import file_source
 from fairlead.data.records import Messages, prompt_text
 from fairlead.data.records import Prompt as PromptRecord
+from fairlead.data.row_problem import RowProblem, shorten
 from fairlead.labels import campaigns, events, items, jobs, row_to_items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now
@@ -42,8 +42,7 @@ from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.items import NewItem
 from fairlead.labels.row_to_items import Given, Pairs
 from fairlead.labels.task_kinds import KINDS, Kind
-from fairlead.store import artifact as artifacts
-from fairlead.store.artifact import Artifact
+from fairlead.store.artifact import Artifact, load_artifacts
 from fairlead.store.project import Project
 
 upload = Table(
@@ -225,11 +224,11 @@ def _is_list(path: Path) -> bool:
 
 
 def _detect(path: Path) -> tuple[str, str]:
-    format, rows = row_to_items.choose_format(sources.read(path))
+    format, rows = row_to_items.choose_format(file_source.read_file_rows(path))
     votes: Counter[str] = Counter()
-    first_problem: Problem | None = None
+    first_problem: RowProblem | None = None
     for one in islice(row_to_items.given(rows, format), 100):
-        if isinstance(one, Problem):
+        if isinstance(one, RowProblem):
             first_problem = first_problem or one
         else:
             votes[one.kind] += 1
@@ -256,7 +255,7 @@ def row_kind(connection: Connection, project: Project, origin: Origin) -> str:
 
 def rollouts(project: Project) -> list[Artifact]:
     """Those of the project, the newest first."""
-    present, _ = artifacts.load_all(project)
+    present, _ = load_artifacts(project)
     found = [
         one for one in present if one.manifest.kind == "rollouts" and "answers.jsonl" in one.manifest.files
     ]
@@ -387,23 +386,23 @@ def _check(connection: Connection, project: Project, origin: Origin, kind: str) 
 
 def _given(
     connection: Connection, project: Project, origin: Origin, model: str | None
-) -> tuple[Iterator[Given | Problem], str]:
+) -> tuple[Iterator[Given | RowProblem], str]:
     """The rows, and what they are called."""
     if origin.upload is not None:
         found = get_upload(connection, origin.upload)
         path = project.data / "uploads" / found.path
         if not path.is_file():
             raise DataError(f"{found.filename}: the uploaded file is not there any more. Upload it again.")
-        rows = row_to_items.given(sources.read(path), found.format, model=model)
+        rows = row_to_items.given(file_source.read_file_rows(path), found.format, model=model)
         return (_named(row, found.filename) for row in rows), found.filename
     return _together(_rollouts(project, origin.rollouts)), ", ".join(origin.rollouts)
 
 
-def _named(row: Given | Problem, filename: str) -> Given | Problem:
+def _named(row: Given | RowProblem, filename: str) -> Given | RowProblem:
     """Problems speak of the file by the name that its owner knows."""
     return (
         replace(row, path=filename)
-        if isinstance(row, Problem)
+        if isinstance(row, RowProblem)
         else replace(row, where=row.where._replace(path=filename))
     )
 
@@ -422,14 +421,14 @@ def _rollouts(project: Project, refs: Sequence[str]) -> list[Artifact]:
     return [present[ref] for ref in refs]
 
 
-def _together(found: Sequence[Artifact]) -> Iterator[Given | Problem]:
+def _together(found: Sequence[Artifact]) -> Iterator[Given | RowProblem]:
     """The rows of the first; the answers that the others give to the same prompt are added in turn: one of each, then the second ones."""
     others = [
         {prompt_text(PromptRecord(row.prompt)): row for row in _of_rollouts(one) if isinstance(row, Given)}
         for one in found[1:]
     ]
     for row in _of_rollouts(found[0]):
-        if isinstance(row, Problem):
+        if isinstance(row, RowProblem):
             yield row
             continue
         rows = [
@@ -448,7 +447,7 @@ def _together(found: Sequence[Artifact]) -> Iterator[Given | Problem]:
         )
 
 
-def _of_rollouts(one: Artifact) -> Iterator[Given | Problem]:
+def _of_rollouts(one: Artifact) -> Iterator[Given | RowProblem]:
     model = next((parent.name for parent in one.manifest.parents if parent.role == "model"), one.label)
     params = {
         name: one.manifest.config[name]
@@ -456,7 +455,7 @@ def _of_rollouts(one: Artifact) -> Iterator[Given | Problem]:
         if name in one.manifest.config
     }
     for row in row_to_items.given(
-        sources.read(one.folder / "answers.jsonl"), row_to_items.ANSWERS, model=model
+        file_source.read_file_rows(one.folder / "answers.jsonl"), row_to_items.ANSWERS, model=model
     ):
         if isinstance(row, Given):
             row = replace(
@@ -468,7 +467,7 @@ def _of_rollouts(one: Artifact) -> Iterator[Given | Problem]:
         yield _named(row, one.label)
 
 
-def _aside(problem: Problem) -> SetAside:
+def _aside(problem: RowProblem) -> SetAside:
     value = "" if problem.value is None else shorten(problem.value)
     field, why, remedy = (
         text.replace("\0", "\ufffd") for text in (problem.field[:200], problem.why, problem.remedy)

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from fairlead.core import digest
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_seed
 from fairlead.data.records import Message, Messages
 from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.campaigns import Campaign, campaign
@@ -306,7 +306,7 @@ def _check(one: Campaign, row: NewItem, number: int) -> None:
 
 def _slot(one: Campaign, item_id: int, named: str, priority: int, n: int) -> dict[str, Any]:
     """rank: [n: 5 bits][100 - priority: 7 bits][order without meaning: 32 bits]"""
-    shuffled = seeds.derive(0, one.seed, named, n) & 0xFFFFFFFF
+    shuffled = derive_seed(0, one.seed, named, n) & 0xFFFFFFFF
     rank = (n << 39) | ((MAX_PRIORITY - priority) << 32) | shuffled
     return {"campaign_id": one.id, "item_id": item_id, "n": n, "rank": rank, "state": "open"}
 

@@ -12,9 +12,9 @@ from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from fairlead.data.parsing import parse_row
-from fairlead.data.problem import BadRow, Where
-from fairlead.data.records import KINDS, Message, Messages
-from fairlead.data.records import Kind as RowKind
+from fairlead.data.records import RECORD_KINDS, Message, Messages
+from fairlead.data.records import RecordKind as RowKind
+from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.labels import task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import Answer, Item
@@ -24,7 +24,7 @@ File = Literal["comparisons", "rankings", "ratings", "binary", "demonstrations"]
 KIND_OF: Mapping[File, RowKind] = {
     "comparisons": "comparison", "rankings": "ranking", "ratings": "rating", "binary": "binary", "demonstrations": "demonstration",
 }  # fmt: skip
-assert set(KIND_OF.values()) <= set(KINDS)
+assert set(KIND_OF.values()) <= set(RECORD_KINDS)
 
 
 class Out(NamedTuple):
@@ -228,7 +228,7 @@ def _checked(file: File, row: dict[str, Any]) -> Out | Left:
     """What training would refuse is not written, but counted."""
     made = {name: value for name, value in row.items() if value is not None and value != []}
     try:
-        parse_row(KIND_OF[file], made, Where("snapshot", 0))
+        parse_row(KIND_OF[file], made, RowLocation("snapshot", 0))
     except BadRow as error:
         return Left(f"{WRONG}: {error.problem.field} {error.problem.why}", 1)
     return Out(file, made)

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from fairlead.core.errors import DataError
 from fairlead.data import importer
-from fairlead.data.parsing import check_turns, messages, parse_row
-from fairlead.data.problem import BadRow, Problem, Where, fail
+from fairlead.data.file_source import SourceRow
+from fairlead.data.parsing import check_turns, parse_row, read_messages
 from fairlead.data.records import (
     Binary,
     Comparison,
@@ -27,13 +27,13 @@ from fairlead.data.records import (
     Stepwise,
     kind_of_record,
 )  # fmt: skip
-from fairlead.data.sources import SourceRow
+from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, reject_row
 from fairlead.labels import storable_text, task_kinds
 from fairlead.labels.items import Answer, NewItem, unjudgeable
 from fairlead.labels.task_kinds import Kind
 
 Fitted: TypeAlias = tuple[
-    list[NewItem], list[Problem]
+    list[NewItem], list[RowProblem]
 ]  # of a row: the items that it becomes, and what of it cannot be used
 
 ANSWERS = "answers"  # the format, and the kind of row, that `fairlead sample` writes
@@ -58,17 +58,17 @@ MOST_PAIRED = 20  # answers of which all pairs are made: 190 items of one row
 class Given:
     """What a row holds, before it is known what will be asked about it."""
 
-    where: Where
+    where: RowLocation
     row: Mapping[str, Any]  # as it was read
     kind: str  # a key of SUITS
     prompt: Messages
     answers: tuple[Answer, ...]
     tags: tuple[str, ...] = ()
     reference: str | None = None
-    problems: tuple[Problem, ...] = ()  # of single answers, which are left out
+    problems: tuple[RowProblem, ...] = ()  # of single answers, which are left out
 
 
-def choose_format(rows: Iterable[SourceRow | Problem]) -> tuple[str, Iterator[SourceRow | Problem]]:
+def choose_format(rows: Iterable[SourceRow | RowProblem]) -> tuple[str, Iterator[SourceRow | RowProblem]]:
     """ANSWERS or a format of `importer`, by most of the first rows; and all the rows, none lost to looking."""
     remaining = iter(rows)
     sample = list(islice(remaining, importer.NUM_SAMPLE))
@@ -80,11 +80,11 @@ def choose_format(rows: Iterable[SourceRow | Problem]) -> tuple[str, Iterator[So
 
 
 def given(
-    rows: Iterable[SourceRow | Problem], format: str, *, model: str | None = None
-) -> Iterator[Given | Problem]:
+    rows: Iterable[SourceRow | RowProblem], format: str, *, model: str | None = None
+) -> Iterator[Given | RowProblem]:
     """Each row as what it holds, or what is wrong with it.  `model` wrote the answers of which the row does not say who did."""
     for row in rows:
-        if isinstance(row, Problem):
+        if isinstance(row, RowProblem):
             yield row
             continue
         try:
@@ -96,8 +96,8 @@ def given(
             yield replace(error.problem, row=row.value)
 
 
-def fit(one: Given | Problem, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> Fitted:
-    if isinstance(one, Problem):
+def fit(one: Given | RowProblem, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> Fitted:
+    if isinstance(one, RowProblem):
         return [], [one]
     try:
         groups = _groups(one, kind, pairs)
@@ -114,7 +114,7 @@ def fit(one: Given | Problem, kind: Kind, *, pairs: Pairs = "each", source: str 
             made.append(item)
         else:
             problems.append(
-                Problem(*one.where, "", None, why, "Repair the row, and import it again.", one.row)
+                RowProblem(*one.where, "", None, why, "Repair the row, and import it again.", one.row)
             )
     return made, problems
 
@@ -155,7 +155,7 @@ def _answers(row: SourceRow, model: str | None) -> Given:
     parsed = parse_row("prompt", {**value, "prompt": prompt}, where)
     assert isinstance(parsed, Prompt)
     if not isinstance(answers, list) or not answers:
-        fail(
+        reject_row(
             where,
             "completions",
             answers,
@@ -164,13 +164,13 @@ def _answers(row: SourceRow, model: str | None) -> Given:
         )
     finished, models = (_beside(value, name, len(answers), where) for name in ("finished", "models"))
     found: list[Answer] = []
-    problems: list[Problem] = []
+    problems: list[RowProblem] = []
     for index, answer in enumerate(answers):
         field = f"completions[{index}]"
         try:
             turns = _turns(answer, field, where)
             if any(known.messages == turns for known in found):
-                fail(
+                reject_row(
                     where,
                     field,
                     turns[-1].content,
@@ -213,7 +213,7 @@ def _of_record(record: Record, row: SourceRow, model: str | None) -> Given:
         prompt, answers = record.messages[:-1], (answer(record.messages[-1:]),)
     elif isinstance(record, Comparison):
         if record.chosen == record.rejected:
-            fail(
+            reject_row(
                 row.where,
                 "rejected",
                 record.rejected[-1].content,
@@ -242,21 +242,21 @@ def _of_record(record: Record, row: SourceRow, model: str | None) -> Given:
     return Given(row.where, row.value, kind_of_record(record), prompt, answers, kept, reference)
 
 
-def _turns(value: object, field: str, where: Where) -> Messages:
+def _turns(value: object, field: str, where: RowLocation) -> Messages:
     if isinstance(value, str):
         value = [{"role": "assistant", "content": value}]
-    turns = messages(value, field, where)
+    turns = read_messages(value, field, where)
     check_turns(turns, field, where, first="assistant", last="assistant")
     return turns
 
 
-def _beside(row: Mapping[str, Any], column: str, count: int, where: Where) -> Sequence[Any]:
+def _beside(row: Mapping[str, Any], column: str, count: int, where: RowLocation) -> Sequence[Any]:
     """A column with one value for each answer, where there is one."""
     values = row.get(column)
     if values is None:
         return [None] * count
     if not isinstance(values, list) or len(values) != count:
-        fail(
+        reject_row(
             where,
             column,
             values,
@@ -273,7 +273,7 @@ def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
     low, high = task_kinds.ANSWERS[kind]
     if kind == "conversation":
         if len(one.answers) != 1:
-            fail(
+            reject_row(
                 one.where,
                 "",
                 None,
@@ -287,11 +287,11 @@ def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
     if kind == "edit" or low != high:
         if not low <= len(one.answers) <= high:
             why = f"has {len(one.answers)} answers; a {kind} task takes {low} to {high}"
-            fail(one.where, "completions", None, why, "Take answers out, or ask for pairs of them.")
+            reject_row(one.where, "completions", None, why, "Take answers out, or ask for pairs of them.")
         return [one.answers]
     if high == 1:
         if not one.answers:
-            fail(
+            reject_row(
                 one.where,
                 "",
                 None,
@@ -300,7 +300,7 @@ def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
             )
         return [(answer,) for answer in one.answers]
     if len(one.answers) < 2:
-        fail(
+        reject_row(
             one.where,
             "completions",
             None,
@@ -310,7 +310,7 @@ def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
     if pairs == "all":
         if len(one.answers) > MOST_PAIRED:
             why = f"has {len(one.answers)} answers; all pairs are made of at most {MOST_PAIRED}"
-            fail(one.where, "completions", None, why, "Take answers out, or choose each in one pair.")
+            reject_row(one.where, "completions", None, why, "Take answers out, or choose each in one pair.")
         return list(combinations(one.answers, 2))
     return _each_once(one.answers)
 
@@ -323,7 +323,7 @@ def _each_once(answers: Sequence[Answer]) -> list[Sequence[Answer]]:
 
 def _must_end_with_user(one: Given) -> None:
     if not one.prompt or one.prompt[-1].role != "user":
-        fail(
+        reject_row(
             one.where,
             "prompt",
             None,

@@ -24,7 +24,7 @@ from fairlead.labels.filtering import Counts, Filters, Judged, Tally
 from fairlead.labels.items import Answer, Item
 from fairlead.labels.judgements import Judgement, judgement
 from fairlead.labels.native_rows import File, Left, Out
-from fairlead.store import artifact as artifacts
+from fairlead.store.artifact import load_artifact, publish_artifact
 from fairlead.store.project import Project, check_name
 
 snapshot = Table(
@@ -149,7 +149,7 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
         one = campaigns.by_id(connection, campaign_id)
         config = {"campaign": one.slug, "kind": one.kind, "filters": filtering.as_json(filters)}
         if (project.artifacts / KIND / name).exists():
-            made = artifacts.load(project.artifacts / KIND / name)
+            made = load_artifact(project.artifacts / KIND / name)
         else:
             counted: dict[str, Any] = {
                 "job": work.job.id
@@ -158,7 +158,7 @@ def run(project: Project, work: jobs.Work) -> dict[str, Any]:
             def fill(folder: Path) -> None:
                 counted.update(asdict(_fill(connection, one, filters, folder)))
 
-            made = artifacts.publish(
+            made = publish_artifact(
                 project, KIND, name, fill=fill, parents=(), config=config, seed=0, metrics=counted
             )
     if made.manifest.metrics.get("job") != work.job.id or made.manifest.config != config:

@@ -20,12 +20,11 @@ from fairlead.core.errors import ProjectError
 from fairlead.loop import toy_world
 from fairlead.recipes import ppo, reward, sample, sft
 from fairlead.report import round_page
-from fairlead.report.round_page import Answer, AnswerRow, FamilyRow, FaultRow, RoundPage
+from fairlead.report.round_page import AnswerRow, FamilyRow, FaultRow, RoundPage, StageAnswer
 from fairlead.stats.interval import Interval
-from fairlead.store import artifact as artifacts
-from fairlead.store import lineage, project, run
-from fairlead.store.artifact import Artifact
-from fairlead.store.project import Project
+from fairlead.store import lineage, run
+from fairlead.store.artifact import Artifact, find_artifact
+from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import Run
 from fairlead.train.meter import peak_rss_mb
 
@@ -289,8 +288,8 @@ def quickstart(
 
 def _home(out: Path, seed: int) -> Project:
     if (out / "fairlead.toml").exists():
-        home = project.open_at(out)
-        begun = artifacts.find(home, "dataset/demonstrations")
+        home = load_project(out)
+        begun = find_artifact(home, "dataset/demonstrations")
         if begun is not None and begun.manifest.seed != seed:
             raise ProjectError(
                 f"{out}: holds a quickstart with --seed {begun.manifest.seed}, and --seed {seed} was asked. Choose another --out."
@@ -298,7 +297,7 @@ def _home(out: Path, seed: int) -> Project:
         return home
     if out.exists() and any(out.iterdir()):
         raise ProjectError(f"{out}: is not empty and no Fairlead project. Choose another --out, or empty it.")
-    return project.create(out)
+    return create_project(out)
 
 
 def _costs(folder: Path) -> list[dict[str, Any]]:
@@ -340,14 +339,14 @@ def _page(home: Project, made: Sequence[tuple[Stage, Artifact, Path]], summary: 
     )
 
 
-def _stage(stage: Stage, artifact: Artifact, folder: Path) -> round_page.Stage:
+def _stage(stage: Stage, artifact: Artifact, folder: Path) -> round_page.StageSummary:
     figures = {
         key: f"{value:.3g}" if isinstance(value, float) else str(value)
         for key, value in artifact.manifest.metrics.items()
         if isinstance(value, int | float)
     }
     seconds = sum(event["seconds"] for event in _costs(folder))
-    return round_page.Stage(stage.title, stage.sentence, artifact.label, folder.name, seconds, figures)
+    return round_page.StageSummary(stage.title, stage.sentence, artifact.label, folder.name, seconds, figures)
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
@@ -368,7 +367,10 @@ def _telling(path: Path) -> list[AnswerRow]:
         AnswerRow(
             row["prompt"],
             row["family"],
-            {name: Answer(one["text"], one["gold"], one["faults"]) for name, one in row["answers"].items()},
+            {
+                name: StageAnswer(one["text"], one["gold"], one["faults"])
+                for name, one in row["answers"].items()
+            },
         )
         for row in chosen[:NUM_SHOWN]
     ]

@@ -15,9 +15,9 @@ import torch
 from fairlead import simulate
 from fairlead.core import files, jsonl
 from fairlead.core.config import ModelRef, RolloutsRef
-from fairlead.data.answers import Answers, read_answers
+from fairlead.data.record_writer import write_records
 from fairlead.data.records import Message
-from fairlead.data.writing import write_records
+from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.model.policy import load_policy
 from fairlead.ops import kl
@@ -92,8 +92,10 @@ def label(config: Label, run: Run) -> Artifact:
     if run.finished:
         return run.finished
     meter = Meter(run)
-    pairs = zip(read_answers(run.data_path("a")), read_answers(run.data_path("b")), strict=True)
-    together = [Answers(a.prompt, a.texts + b.texts, a.finished + b.finished) for a, b in pairs]
+    pairs = zip(
+        read_sampled_answers(run.data_path("a")), read_sampled_answers(run.data_path("b")), strict=True
+    )
+    together = [SampledAnswers(a.prompt, a.texts + b.texts, a.finished + b.finished) for a, b in pairs]
     comparisons = campaign.comparisons(together, PANEL, config.seed)
     ties = sum(comparison.tie is not None for comparison in comparisons)
     meter.flush()
@@ -106,7 +108,7 @@ def evaluate(config: Evaluate, run: Run) -> Artifact:
     if run.finished:
         return run.finished
     meter = Meter(run)
-    answers = {name: read_answers(run.data_path(name)) for name in MODELS}
+    answers = {name: read_sampled_answers(run.data_path(name)) for name in MODELS}
     table: list[dict[str, Any]] = [
         {
             "prompt": asked.prompt[-1].content,
@@ -137,7 +139,7 @@ def evaluate(config: Evaluate, run: Run) -> Artifact:
     return run.publish(fill, metrics=metrics)
 
 
-def _verdict(row: Answers) -> dict[str, Any]:
+def _verdict(row: SampledAnswers) -> dict[str, Any]:
     verdict = gold.judge(row.prompt[-1].content, row.texts[0], finished=row.finished[0])
     return {
         "text": row.texts[0],
@@ -148,7 +150,7 @@ def _verdict(row: Answers) -> dict[str, Any]:
 
 
 def _family(prompt: str) -> str:
-    task = world.understand(prompt)
+    task = world.parse_prompt(prompt)
     assert task is not None, "the gold rule has judged this prompt"
     return task.family
 
@@ -171,7 +173,7 @@ def _fault_shares(table: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 @torch.no_grad()
-def mean_kl(policy_reference: str, reference: str, answers: Sequence[Answers]) -> float:
+def mean_kl(policy_reference: str, reference: str, answers: Sequence[SampledAnswers]) -> float:
     """KL(policy || reference) per answer in nats, k1 over the policy's own answers that ended."""
     sums = []
     for name in (policy_reference, reference):

@@ -20,9 +20,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from fairlead.core import seed
 from fairlead.core.errors import ModelError
 from fairlead.core.precision import Precision
+from fairlead.core.seed import derive_seed
 from fairlead.model import load, quantize
 
 POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's
@@ -55,7 +55,7 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
         ),  # GPT-2 keeps its matrices transposed
     )
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
-        torch.manual_seed(seed.derive(lora.seed, "lora", str(task)))
+        torch.manual_seed(derive_seed(lora.seed, "lora", str(task)))
         adapted = get_peft_model(network, settings)
     if lora.precision == "pure-bfloat16":
         for parameter in adapted.parameters():  # not the buffers: positions need their digits
@@ -81,7 +81,7 @@ def add_adapter(
         None,
     )  # a head that belongs to it stands outside
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed.derive(run_seed, "lora", name))
+        torch.manual_seed(derive_seed(run_seed, "lora", name))
         network.add_adapter(name, settings)
 
 

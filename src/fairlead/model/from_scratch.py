@@ -7,7 +7,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_seed
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -69,7 +69,7 @@ def new_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, run_seed: i
         use_cache=True,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed.derive(run_seed, "weights"))
+        torch.manual_seed(derive_seed(run_seed, "weights"))
         network = LlamaForCausalLM(config)
     network.eval()
     return network

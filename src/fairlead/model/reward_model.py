@@ -14,8 +14,8 @@ from peft import TaskType
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from fairlead.core import seed
 from fairlead.core.errors import ModelError
+from fairlead.core.seed import derive_seed
 from fairlead.forward import decoder
 from fairlead.model import adapters, load, quantize
 from fairlead.model.policy import Policy
@@ -49,7 +49,7 @@ def new_reward_model(
     network.base_model.load_state_dict(causal.base_model.state_dict())  # strict: the key sets must be equal
     network.eval()
     head = _linear_head(network, reference)
-    generator = torch.Generator().manual_seed(seed.derive(run_seed, "reward head"))
+    generator = torch.Generator().manual_seed(derive_seed(run_seed, "reward head"))
     with torch.no_grad():
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5)
         if head.bias is not None:

@@ -19,7 +19,7 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_comparisons, read_demonstrations
+from fairlead.data.record_reader import read_comparisons, read_demonstrations
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, num_trained_tokens
 from fairlead.examples.pairs import (

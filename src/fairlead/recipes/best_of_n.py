@@ -15,20 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fairlead.core import files, jsonl, seed
+from fairlead.core import files, jsonl
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_prompts
+from fairlead.core.seed import derive_rng
+from fairlead.data.record_reader import read_prompts
+from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Demonstration, Message, Messages
-from fairlead.data.writing import write_records
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
 from fairlead.ops.pooling import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.rewards import check_judge, open_reward
-from fairlead.stats import best_of, interval
+from fairlead.stats import best_of_n, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.admission_gate import check_admission
@@ -150,10 +151,10 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 3. What the best of 1, 2, 4, ... n is worth, as a mean over prompts
     by_n: dict[str, Any] = {}
     for n in sorted({*(2**k for k in range(config.n.bit_length())), config.n}):
-        found = {"score": [best_of.expected(one.scores, n) for one in scored]}
+        found = {"score": [best_of_n.expected_value(one.scores, n) for one in scored]}
         if config.probe:
-            found["probe"] = [best_of.expected(one.scores, n, one.probe_scores) for one in scored]
-        by_n[str(n)] = {"kl": best_of.kl(n)} | {
+            found["probe"] = [best_of_n.expected_value(one.scores, n, one.probe_scores) for one in scored]
+        by_n[str(n)] = {"kl": best_of_n.kl(n)} | {
             name: interval.mean(values).as_dict() for name, values in found.items()
         }
 
@@ -177,7 +178,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         demonstrations[demonstration] = None
         lower = [i for i in ended if one.scores[i] < one.scores[best] and one.texts[i] != one.texts[best]]
         if lower:
-            drawn = seed.rng(config.seed, "rejected", number).choice(lower)
+            drawn = derive_rng(config.seed, "rejected", number).choice(lower)
             rejected = drawn if config.rejected == "random" else min(lower, key=lambda i: one.scores[i])
             comparisons.append(
                 Comparison(one.prompt, demonstration.completion, (Message("assistant", one.texts[rejected]),))

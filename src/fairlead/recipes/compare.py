@@ -13,7 +13,7 @@ from pathlib import Path
 from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
-from fairlead.data.answers import read_answers
+from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.rollout.rewards import check_judge, open_reward
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
@@ -37,7 +37,7 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
     meter = Meter(run)
-    a, b = read_answers(run.data_path("a")), read_answers(run.data_path("b"))
+    a, b = read_sampled_answers(run.data_path("a")), read_sampled_answers(run.data_path("b"))
     if [row.prompt for row in a] != [row.prompt for row in b]:
         raise DataError(
             f"{config.a} and {config.b} answer different prompts. Sample both from the same file."

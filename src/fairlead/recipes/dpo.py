@@ -20,7 +20,7 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_comparisons
+from fairlead.data.record_reader import read_comparisons
 from fairlead.encoding import batching
 from fairlead.examples.pairs import (
     Pair,

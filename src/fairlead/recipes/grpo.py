@@ -17,12 +17,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_prompts
+from fairlead.core.seed import derive_seed
+from fairlead.data.record_reader import read_prompts
 from fairlead.encoding import batching
 from fairlead.encoding.batching import Batch
 from fairlead.examples.pairs import encode_prompts
@@ -237,7 +237,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             over = step == config.steps  # then what the last step left is measured, and learns no more
             # a. Sample a group of answers to each prompt, and have them scored
             index = [i for i in order[step] for _ in range(config.group)]
-            step_seed = seed.derive(config.seed, "grpo", step)
+            step_seed = derive_seed(config.seed, "grpo", step)
             rollouts = answers(
                 engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed
             )

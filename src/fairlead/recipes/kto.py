@@ -15,12 +15,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_binary
+from fairlead.core.seed import derive_rng
+from fairlead.data.record_reader import read_binary
 from fairlead.data.records import Binary, prompt_text
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, TooLong
@@ -275,7 +275,7 @@ def mismatched(
         raise DataError(
             f"{config.binary}: the reference point needs answers to two prompts or more. Set kl_rows=0 to do without."
         )
-    rng = seed.rng(config.seed, "mismatched")
+    rng = derive_rng(config.seed, "mismatched")
     pool: list[Encoded] = []
     for record in rng.sample(records, min(POOL, len(records))):
         others = [other for other in rng.choices(records, k=8) if prompt_text(other) != prompt_text(record)]

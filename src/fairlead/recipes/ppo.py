@@ -18,12 +18,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fairlead.core import seed
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_prompts
+from fairlead.core.seed import derive_rng, derive_seed
+from fairlead.data.record_reader import read_prompts
 from fairlead.encoding import batching
 from fairlead.encoding.batching import Batch
 from fairlead.encoding.chat import Encoded
@@ -360,7 +360,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             )
             critic_scale = cosine(step, config.steps, peak=1.0, warmup=config.warmup)
             policy_learns = step >= config.critic_warmup
-            step_seed = seed.derive(config.seed, "ppo", step)
+            step_seed = derive_seed(config.seed, "ppo", step)
             parts = batching.minibatches(
                 range(len(batch)), config.epochs, config.minibatches, run_seed=step_seed
             )
@@ -369,7 +369,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             for number, part in enumerate(parts if learns else []):
                 learned = backward(policy, critic, experience, part, config, micro_tokens, policy_learns)
                 if ptx_rows and policy_learns:
-                    chosen = seed.rng(step_seed, "ptx", number).sample(
+                    chosen = derive_rng(step_seed, "ptx", number).sample(
                         ptx_rows, min(config.ptx_batch, len(ptx_rows))
                     )
                     learned["ptx_loss"] = ptx_backward(policy, chosen, config, micro_tokens)
@@ -442,9 +442,9 @@ def sample(
     """An answer to each of the step's prompts; `past` holds their last answers, where these are to be drafts."""
     asked, sampling = [prompts[i] for i in index], Sampling(max_new_tokens=config.max_new_tokens)
     if past is None:
-        return answers(engine, policy, asked, sampling, run_seed=seed.derive(config.seed, "ppo", step))
+        return answers(engine, policy, asked, sampling, run_seed=derive_seed(config.seed, "ppo", step))
     # A row draws the same numbers in every epoch: only so does its last answer foretell this one.
-    rows_seed = seed.derive(config.seed, "ppo", "rows")
+    rows_seed = derive_seed(config.seed, "ppo", "rows")
     rollouts = answers(
         engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=speculative.read(past, index)
     )

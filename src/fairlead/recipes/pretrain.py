@@ -18,8 +18,8 @@ from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
+from fairlead.data.pretraining_documents import read_documents
 from fairlead.data.records import Messages
-from fairlead.data.texts import read_documents
 from fairlead.encoding import batching
 from fairlead.examples.replay import pieces
 from fairlead.losses import sft

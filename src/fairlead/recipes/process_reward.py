@@ -19,7 +19,7 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_stepwise
+from fairlead.data.record_reader import read_stepwise
 from fairlead.data.records import Message, Stepwise, prompt_text
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded, split_steps
@@ -31,7 +31,7 @@ from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.pooling import StepPool, pooled_steps
-from fairlead.stats import baseline, calibration, interval
+from fairlead.stats import calibration, content_blind, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, memory
@@ -201,13 +201,13 @@ def main(config: Config, run: Run) -> Artifact:
     spread = float(rewards.std()) if len(rewards) > 1 else 0.0
     model.set_scale(mean=float(rewards.mean()), std=max(spread, SMALLEST_SPREAD))
     evidence = evidence_of(scores, rows.held_out, rows.train, config) | counts | {"dropped": rows.num_dropped}
-    decision = verdict.decide_steps(evidence)
-    admission.tell(run, decision)
+    decision = verdict.decide_step_admission(evidence)
+    admission.log_decision(run, decision)
     master_weights.restore_float32()
 
     def save(folder: Path) -> None:
         model.save(folder, final_folder=run.project.artifacts / KIND / config.name)
-        admission.write(folder, asdict(decision) | evidence)
+        admission.write_report(folder, asdict(decision) | evidence)
 
     return run.publish(save, metrics={"verdict": decision.verdict, **evidence})
 
@@ -280,7 +280,7 @@ def evidence_of(
     credit = ((scores > 0) == labels).numpy().astype(float)  # [steps]
     rules = [
         rule([one.labels for one in train], [one.labels for one in records])
-        for rule in (baseline.majority, baseline.by_place)
+        for rule in (content_blind.majority_label, content_blind.majority_by_position)
     ]
     best = max(rules, key=lambda found: float(found.mean()))
     # The margin of the label that a step has; a probability is judged by the label that it prefers.

@@ -19,28 +19,29 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fairlead.core import files, seed
+from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.judgements import (
-    Judgement,
-    check_decided,
+from fairlead.core.seed import derive_seed
+from fairlead.data.pair_metadata import MetadataTable, read_pair_metadata
+from fairlead.data.preferences import (
+    Preference,
+    bootstrap_counts,
     pairs_of,
     rater_of,
-    times_drawn,
-    usable,
+    require_preference,
+    select_usable,
     weight_of,
 )
-from fairlead.data.notes import Notes, read_notes
-from fairlead.data.reading import read_comparisons, read_demonstrations, read_rankings
+from fairlead.data.record_reader import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
 from fairlead.encoding import batching
 from fairlead.encoding.batching import Group
 from fairlead.eval import admission
-from fairlead.eval.evidence import Pairs
-from fairlead.eval.scoring import Scores, Trained
+from fairlead.eval.reward_metrics import EvaluationPairs
+from fairlead.eval.reward_scoring import PairScores, PreSaveState
 from fairlead.examples.groups import collate_groups
 from fairlead.examples.judgements import (
     EncodedJudgement,
@@ -210,8 +211,8 @@ def main(config: Config, run: Run) -> Artifact:
         seed=config.seed,
         source=source,
     )
-    check_decided(rows.held_out, source)
-    notes = read_notes(run.data_path("comparisons")) if config.comparisons else Notes({})
+    require_preference(rows.held_out, source)
+    notes = read_pair_metadata(run.data_path("comparisons")) if config.comparisons else MetadataTable({})
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
     run.event("data", **counts, dropped=rows.num_dropped)
     held_out = [
@@ -323,8 +324,8 @@ def main(config: Config, run: Run) -> Artifact:
     made = admission.publish(
         run,
         lambda folder: save(model, folder, config, run),
-        Pairs(pairs_of(rows.held_out), pairs_of(rows.train), notes, config.seed),
-        Trained(Scores(*scored.ordered()), fresh_head),
+        EvaluationPairs(pairs_of(rows.held_out), pairs_of(rows.train), notes, config.seed),
+        PreSaveState(PairScores(*scored.ordered()), fresh_head),
         more={**counts, "dropped": rows.num_dropped, **learned},
         micro_tokens=micro_tokens,
         source=source,
@@ -412,22 +413,24 @@ def length_pulls(
     return torch.autograd.grad(penalty, totals)[0]
 
 
-def read_judgements(config: Config, run: Run) -> tuple[list[Judgement], dict[str, int], str]:
+def read_judgements(config: Config, run: Run) -> tuple[list[Preference], dict[str, int], str]:
     """The rows that the losses can learn from, how many are ties or of no use, and where they come from."""
-    comparisons: Sequence[Judgement] = (
+    comparisons: Sequence[Preference] = (
         read_comparisons(run.data_path("comparisons")) if config.comparisons else []
     )
-    rankings: Sequence[Judgement] = read_rankings(run.data_path("rankings")) if config.rankings else []
+    rankings: Sequence[Preference] = read_rankings(run.data_path("rankings")) if config.rankings else []
     source = " and ".join(filter(None, (config.comparisons, config.rankings)))
-    found = usable([*comparisons, *rankings], source, ties=config.ties == "learn", aspects=config.aspects)
+    found = select_usable(
+        [*comparisons, *rankings], source, ties=config.ties == "learn", aspects=config.aspects
+    )
     if config.rater_effects and not any(rater_of(record) for record in found.judgements):
         raise DataError(f"{source}: no row names its rater, so rater_effects has nothing to learn from.")
     return found.judgements, {"ties": found.num_ties, "no_use": found.num_no_use}, source
 
 
-def items_of(rows: EncodedSplit[Judgement, Group], config: Config, member: int) -> list[EncodedJudgement]:
+def items_of(rows: EncodedSplit[Preference, Group], config: Config, member: int) -> list[EncodedJudgement]:
     """What a member is trained on."""
-    times = times_drawn(rows.train, run_seed=config.seed, member=member)
+    times = bootstrap_counts(rows.train, run_seed=config.seed, member=member)
     every = zip(rows.train, rows.train_rows, times, strict=True)
     return [
         EncodedJudgement(record, group, count * weight_of(record)) for record, group, count in every if count
@@ -435,7 +438,7 @@ def items_of(rows: EncodedSplit[Judgement, Group], config: Config, member: int) 
 
 
 def seed_of(config: Config, member: int) -> int:
-    return seed.derive(config.seed, "member", member) if member else config.seed
+    return derive_seed(config.seed, "member", member) if member else config.seed
 
 
 def new_member(config: Config, run: Run, member: int) -> ScalarModel:
@@ -503,7 +506,7 @@ def set_scale(
 
 
 def what_else_was_learned(
-    scored: ScoredJudgements, raters: RaterEffects, rows: EncodedSplit[Judgement, Group], config: Config
+    scored: ScoredJudgements, raters: RaterEffects, rows: EncodedSplit[Preference, Group], config: Config
 ) -> dict[str, Any]:
     """Figures of the options that are on."""
     found: dict[str, Any] = {}

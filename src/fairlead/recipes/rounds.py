@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import Any, Literal
 
 from fairlead.core import config as configs
-from fairlead.core import jsonl, seed
+from fairlead.core import jsonl
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, Stopped, require
-from fairlead.data.reading import read_comparisons, read_demonstrations
-from fairlead.data.writing import write_records
+from fairlead.core.seed import derive_seed
+from fairlead.data.record_reader import read_comparisons, read_demonstrations
+from fairlead.data.record_writer import write_records
 from fairlead.ops.pooling import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
@@ -179,7 +180,7 @@ def chosen_by_reward(config: Config, run: Run, number: int, model: str) -> Artif
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         rejected=config.rejected,
-        seed=seed.derive(config.seed, "round", number),
+        seed=derive_seed(config.seed, "round", number),
     )
     made = recipe_stage(run, best_of_n, asked)
     if not made.manifest.metrics[rows_of(config)]:

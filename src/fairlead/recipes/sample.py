@@ -16,7 +16,7 @@ from fairlead.core import jsonl
 from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_prompts
+from fairlead.data.record_reader import read_prompts
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.engine import Engine, LocalEngine, answers

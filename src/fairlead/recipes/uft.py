@@ -19,8 +19,8 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require
 from fairlead.core.precision import Precision
 from fairlead.core.progress import progress
-from fairlead.data.reading import read_binary, read_comparisons, read_demonstrations, read_ratings
-from fairlead.data.records import Binary, Comparison, Demonstration, Kind, Rating, Record, prompt_text
+from fairlead.data.record_reader import read_binary, read_comparisons, read_demonstrations, read_ratings
+from fairlead.data.records import Binary, Comparison, Demonstration, Rating, Record, RecordKind, prompt_text
 from fairlead.encoding import batching
 from fairlead.encoding.chat import num_trained_tokens
 from fairlead.examples.pairs import (
@@ -153,7 +153,7 @@ class Config:
 class Example:
     """One row of the mix: an answer with its score, or the chosen and the rejected answer, which have none."""
 
-    kind: Kind
+    kind: RecordKind
     answers: SingleOrPair
     score: float | None
     weight: float  # of its loss
@@ -317,7 +317,7 @@ def summary(items: Sequence[Example], outcome: Outcome) -> dict[str, float]:
         if item.score is None
     ]
 
-    def of_kind(values: Sequence[float], kind: Kind) -> list[float]:
+    def of_kind(values: Sequence[float], kind: RecordKind) -> list[float]:
         return [value for value, item in zip(values, items, strict=True) if item.kind == kind]
 
     found = {
@@ -395,7 +395,7 @@ def split(
 
 def add(
     mix: Mix,
-    kind: Kind,
+    kind: RecordKind,
     rows: EncodedSplit[R, SingleOrPair],
     score: Callable[[R], float | None],
     *,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from fairlead.report import charts, page, text
+from fairlead.report import charts, formatting, templating
 from fairlead.stats.interval import Interval
 
 HEADLINES = {
@@ -38,13 +38,13 @@ LENGTHS = (
 MOST_OF_A_NAME = 16  # characters
 
 
-class Source(NamedTuple):
+class AdmissionInput(NamedTuple):
     role: str
     name: str
     digest: str
 
 
-class Figure(NamedTuple):
+class AdmissionFigure(NamedTuple):
     label: str
     value: str
     span: str
@@ -52,7 +52,7 @@ class Figure(NamedTuple):
     remark: str
 
 
-class Row(NamedTuple):
+class CheckRow(NamedTuple):
     label: str
     value: str
     meaning: str
@@ -62,7 +62,7 @@ class Row(NamedTuple):
 class AdmissionPage:
     model: str
     report: Mapping[str, Any]
-    sources: Sequence[Source] = ()
+    sources: Sequence[AdmissionInput] = ()
     run_id: str = ""
     code: str = ""  # version and commit
 
@@ -71,7 +71,7 @@ def render_admission(admission: AdmissionPage) -> str:
     """One HTML file, complete in itself."""
     report = admission.report
     measured = not report["not_finite"]
-    return page.render(
+    return templating.render_template(
         "admission.html",
         page=admission,
         headline=HEADLINES[report["verdict"]],
@@ -93,54 +93,54 @@ def _interval(one: Mapping[str, Any]) -> Interval:
     return Interval(one["value"], low, high, one["n"])
 
 
-def _figures(report: Mapping[str, Any]) -> list[Figure]:
+def _figures(report: Mapping[str, Any]) -> list[AdmissionFigure]:
     accuracy = _interval(report["accuracy"])
     length = report["baselines"]["length_only"]["value"]
     found = [
-        Figure(
+        AdmissionFigure(
             "Accuracy on pairs it never saw",
-            text.percent(accuracy.value),
-            text.percent_range(accuracy),
+            formatting.percent(accuracy.value),
+            formatting.percent_range(accuracy),
             charts.whisker(accuracy, label="Accuracy", reference=length),
-            f"{text.count(accuracy.n, 'pair')} of {text.count(report['prompts'], 'prompt')}. The dashed line is length alone.",
+            f"{formatting.count(accuracy.n, 'pair')} of {formatting.count(report['prompts'], 'prompt')}. The dashed line is length alone.",
         )
     ]
     fitted = report["calibration"]
     if fitted["error"] is not None:
         found.append(
-            Figure(
+            AdmissionFigure(
                 "Calibration error",
-                text.fixed(fitted["error"], 3),
+                formatting.fixed(fitted["error"], 3),
                 "",
                 Markup(""),
-                f"Stated against observed probability, on average. Chance alone gives up to {text.fixed(fitted['chance_error'], 3)}; "
-                f"before a temperature was fitted it was {text.fixed(fitted['error_before'], 3)}.",
+                f"Stated against observed probability, on average. Chance alone gives up to {formatting.fixed(fitted['chance_error'], 3)}; "
+                f"before a temperature was fitted it was {formatting.fixed(fitted['error_before'], 3)}.",
             )
         )
     ceiling = report["ceiling"]
     if ceiling is not None:
         allowed = _interval(ceiling["accuracy"])
         found.append(
-            Figure(
+            AdmissionFigure(
                 "Of what the labels allow",
-                text.percent(ceiling["reached"]),
+                formatting.percent(ceiling["reached"]),
                 "",
                 charts.whisker(allowed, label="Ceiling", reference=accuracy.value, tone="c"),
-                f"Two people agree on {text.percent_interval(_interval(ceiling['agreement']))} of {text.count(allowed.n, 'pair')}; "
-                f"that allows an accuracy of at most about {text.percent(allowed.value)}. The dashed line is the model.",
+                f"Two people agree on {formatting.percent_interval(_interval(ceiling['agreement']))} of {formatting.count(allowed.n, 'pair')}; "
+                f"that allows an accuracy of at most about {formatting.percent(allowed.value)}. The dashed line is the model.",
             )
         )
     return found
 
 
 def _accuracy_chart(report: Mapping[str, Any]) -> Markup:
-    rows = [charts.Row("This reward model", _interval(report["accuracy"]), "a")]
+    rows = [charts.IntervalRow("This reward model", _interval(report["accuracy"]), "a")]
     known = [
         (label, report["baselines"][name])
         for name, label in BASELINES
         if report["baselines"][name] is not None
     ]
-    rows += [charts.Row(label, _interval(one), "plain") for label, one in known]
+    rows += [charts.IntervalRow(label, _interval(one), "plain") for label, one in known]
     return charts.intervals(
         rows,
         title="Share of pairs put in people's order",
@@ -154,7 +154,7 @@ def _slice_charts(report: Mapping[str, Any]) -> list[Markup]:
     found = []
     for kind, title in KINDS:
         rows = [
-            charts.Row(f"{_cut(one['name'])} ({one['accuracy']['n']})", _interval(one["accuracy"]))
+            charts.IntervalRow(f"{_cut(one['name'])} ({one['accuracy']['n']})", _interval(one["accuracy"]))
             for one in report["slices"]
             if one["by"] == kind
         ]
@@ -195,7 +195,7 @@ def _reliability(report: Mapping[str, Any]) -> Markup | None:
 
 def _length_chart(report: Mapping[str, Any]) -> Markup:
     rows = [
-        charts.Row(label, _interval(report["length"][name]))
+        charts.IntervalRow(label, _interval(report["length"][name]))
         for name, label in LENGTHS
         if report["length"][name] is not None
     ]
@@ -206,51 +206,55 @@ def _length_chart(report: Mapping[str, Any]) -> Markup:
     )
 
 
-def _checks(report: Mapping[str, Any]) -> list[Row]:
+def _checks(report: Mapping[str, Any]) -> list[CheckRow]:
     batches, head, ensemble = report["batches"], report["head"], report["ensemble"]
     found = [
-        Row(
+        CheckRow(
             "Same row alone, in a batch, in another order",
-            f"{text.number(batches['gap'])} of the spread",
+            f"{formatting.number(batches['gap'])} of the spread",
             "should be rounding only",
         )
     ]
     if head is not None:
         found.append(
-            Row(
-                "Saved and read again", f"{text.number(head['gap'])} of the spread", "should be rounding only"
+            CheckRow(
+                "Saved and read again",
+                f"{formatting.number(head['gap'])} of the spread",
+                "should be rounding only",
             )
         )
         found.append(
-            Row(
+            CheckRow(
                 "Head moved since training began",
-                text.percent(head["moved"]),
+                formatting.percent(head["moved"]),
                 "of its size; 0 would be a head that never learned",
             )
         )
     if ensemble is not None:
         found.append(
-            Row(
+            CheckRow(
                 "Members disagree on the order of",
-                text.percent_interval(_interval(ensemble["disagree"])),
+                formatting.percent_interval(_interval(ensemble["disagree"])),
                 "of the pairs",
             )
         )
         found.append(
-            Row(
+            CheckRow(
                 "Members' scores differ by",
-                text.number(ensemble["spread"]["value"]),
+                formatting.number(ensemble["spread"]["value"]),
                 "standard deviations, on average",
             )
         )
     if report["calibration"]["temperature"] is not None:
         found.append(
-            Row(
+            CheckRow(
                 "Temperature",
-                text.number(report["calibration"]["temperature"]),
+                formatting.number(report["calibration"]["temperature"]),
                 f"a difference of {'' if ensemble is None else 'mean '}scores divided by it is a log-odds",
             )
         )
     if report["dropped"]:
-        found.append(Row("Pairs left out", text.number(report["dropped"]), "too long for the model"))
+        found.append(
+            CheckRow("Pairs left out", formatting.number(report["dropped"]), "too long for the model")
+        )
     return found

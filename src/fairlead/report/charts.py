@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from fairlead.report import scale, text
-from fairlead.report.scale import Scale
+from fairlead.report import axis_scale, formatting
+from fairlead.report.axis_scale import Scale
 from fairlead.stats.interval import Interval
 
 Point = tuple[float, float]
@@ -31,7 +31,7 @@ class Series(NamedTuple):
     band: Sequence[tuple[float, float, float]] = ()  # (step, low, high)
 
 
-class Row(NamedTuple):
+class IntervalRow(NamedTuple):
     """One estimate of an interval chart.  Example: Row("Aligned", Interval(0.84, 0.79, 0.88, 300), "aligned")."""
 
     name: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     tone: str = "a"  # a colour of style.css: a, b, c, base, sft, aligned, plain
 
 
-class Group(NamedTuple):
+class ValueGroup(NamedTuple):
     """One line of a bar or dot chart: a value for each key of the legend; a key may be missing."""
 
     name: str
@@ -63,8 +63,8 @@ def line(
     ys = [y for one in drawn for _, y in one.points] + [
         y for one in drawn for _, low, high in one.band for y in (low, high)
     ]
-    y_ticks = scale.ticks(min(ys), max(ys), outside=True)
-    x_ticks = [tick for tick in scale.ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
+    y_ticks = axis_scale.ticks(min(ys), max(ys), outside=True)
+    x_ticks = [tick for tick in axis_scale.ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
     to_x = Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     to_y = Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
 
@@ -102,18 +102,20 @@ def line(
     )
     svg = Markup(
         '<svg class="curves" viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(WIDTH, HEIGHT, text.visible(title), text.visible(_describe(drawn)), Markup("").join(parts))
+    ).format(
+        WIDTH, HEIGHT, formatting.visible(title), formatting.visible(_describe(drawn)), Markup("").join(parts)
+    )
     legend = (
         _legend([("abc"[index % 3], one.name) for index, one in enumerate(drawn)])
         if len(drawn) > 1
         else Markup("")
     )
-    remark = f"{text.count(left_out, 'value')} not finite, not drawn. " if left_out else ""
+    remark = f"{formatting.count(left_out, 'value')} not finite, not drawn. " if left_out else ""
     return _figure(title, unit, legend, svg, _ranges(drawn), (remark + note).strip())
 
 
 def intervals(
-    rows: Sequence[Row],
+    rows: Sequence[IntervalRow],
     *,
     title: str,
     unit: str = "",
@@ -130,7 +132,7 @@ def intervals(
         for end in (row.interval.value, row.interval.low, row.interval.high)
         if math.isfinite(end)
     ]
-    axis = scale.ticks(
+    axis = axis_scale.ticks(
         min([0.0, *finite, reference or 0.0]), max([0.0, *finite, reference or 0.0]), outside=True
     )
     to_x = Scale(axis[0], axis[-1], 0.0, 100.0)
@@ -147,8 +149,8 @@ def intervals(
     for index, row in enumerate(rows):
         top = 64 * index
         shown, ends = row.interval.value, row.interval
-        value = text.percent(shown) if as_percent else text.fixed(shown)
-        span = text.percent_range(ends) if as_percent else text.fixed_range(ends)
+        value = formatting.percent(shown) if as_percent else formatting.fixed(shown)
+        span = formatting.percent_range(ends) if as_percent else formatting.fixed_range(ends)
         bounded = math.isfinite(ends.low) and math.isfinite(ends.high)
         said.append(f"{row.name}: {value} {span}, n = {ends.n}")
         start, end = sorted((to_x(0.0), to_x(shown)))
@@ -159,7 +161,7 @@ def intervals(
                 '<rect class="fill t-{tone}" x="{start:.2f}%" y="{bar}" width="{width:.2f}%" height="18" rx="2"/>'
             ).format(
                 y=top + 15,
-                name=text.visible(row.name),
+                name=formatting.visible(row.name),
                 value=value,
                 span=span if bounded else "no interval from one value",
                 tone=row.tone,
@@ -181,7 +183,12 @@ def intervals(
 
 
 def bars(
-    groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = ""
+    groups: Sequence[ValueGroup],
+    legend: Sequence[tuple[str, str]],
+    *,
+    title: str,
+    unit: str = "",
+    note: str = "",
 ) -> Markup:
     """For each group a small drawing with one bar per key, all on one scale.  Values are shares; `legend` is (key, label)."""
     if not groups:
@@ -192,13 +199,15 @@ def bars(
     )
     drawings = []
     for group in groups:
-        parts = [Markup('<text class="row-name" x="0" y="13">{}</text>').format(text.visible(group.name))]
+        parts = [
+            Markup('<text class="row-name" x="0" y="13">{}</text>').format(formatting.visible(group.name))
+        ]
         said = []
         for place, (key, label) in enumerate(entry for entry in legend if entry[0] in group.values):
             value = group.values[key]
             # Bars end at 84 % so that the figure behind the longest one stays in the drawing.
             width = 84 * max(0.0, value) / largest
-            said.append(f"{label}: {text.percent(value)}")
+            said.append(f"{label}: {formatting.percent(value)}")
             parts.append(
                 Markup(
                     '<rect class="solid t-{key}" x="0" y="{y}" width="{width:.2f}%" height="9" rx="1.5"/>'
@@ -209,7 +218,7 @@ def bars(
                     width=width,
                     gap=6 if value > 0 else 0,
                     base=30 + 14 * place,
-                    value=text.percent(value),
+                    value=formatting.percent(value),
                 )
             )
         drawings.append(_rows_svg(group.name, said, height, parts))
@@ -218,26 +227,31 @@ def bars(
 
 
 def dots(
-    groups: Sequence[Group], legend: Sequence[tuple[str, str]], *, title: str, unit: str = "", note: str = ""
+    groups: Sequence[ValueGroup],
+    legend: Sequence[tuple[str, str]],
+    *,
+    title: str,
+    unit: str = "",
+    note: str = "",
 ) -> Markup:
     """For each group a line with one dot per key of `legend`, (key, label), all on one axis that includes zero."""
     values = [value for group in groups for value in group.values.values()]
     if not values:
         return _figure(title, unit, "", _no_data(title), "", note)
-    axis = scale.ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
+    axis = axis_scale.ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
     to_x = Scale(axis[0], axis[-1], 1.5, 98.5)  # room for a whole dot at both ends
     height = 35 * len(groups) + 22
     parts, said = [_row_axis(axis, to_x, height, False)], []
     for index, group in enumerate(groups):
         y = 35 * index + 27
         known = [(key, label, group.values[key]) for key, label in legend if key in group.values]
-        shown = " → ".join(text.fixed(value) for _, _, value in known)
-        said += [f"{group.name}, {label}: {text.fixed(value)}" for _, label, value in known]
+        shown = " → ".join(formatting.fixed(value) for _, _, value in known)
+        said += [f"{group.name}, {label}: {formatting.fixed(value)}" for _, label, value in known]
         parts.append(
             Markup(
                 '<text class="row-name" x="0" y="{y}">{name}</text>'
                 '<text class="row-value" x="100%" y="{y}" text-anchor="end">{shown}</text>'
-            ).format(y=y - 12, name=text.visible(group.name), shown=shown)
+            ).format(y=y - 12, name=formatting.visible(group.name), shown=shown)
         )
         ends = [to_x(value) for _, _, value in known]
         if ends:
@@ -255,7 +269,9 @@ def dots(
 
 def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup:
     """The shape of a curve in the height of a line of text; nothing at all for fewer than two values."""
-    finite = [max(-scale.LARGEST, min(scale.LARGEST, value)) for value in values if math.isfinite(value)]
+    finite = [
+        max(-axis_scale.LARGEST, min(axis_scale.LARGEST, value)) for value in values if math.isfinite(value)
+    ]
     if len(finite) < 2:
         return Markup("")
     to_x, to_y = Scale(0.0, len(finite) - 1.0, 2.0, 98.0), Scale(min(finite), max(finite), 25.0, 3.0)
@@ -266,7 +282,7 @@ def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup
     return Markup(
         '<svg class="spark" viewBox="0 0 100 28" preserveAspectRatio="none" role="img"><title>{}</title>'
         '<polyline class="curve t-{}" points="{}"/></svg>'
-    ).format(text.visible(label), tone, _path(points))
+    ).format(formatting.visible(label), tone, _path(points))
 
 
 def whisker(interval: Interval, *, label: str, reference: float | None = None, tone: str = "a") -> Markup:
@@ -283,13 +299,13 @@ def whisker(interval: Interval, *, label: str, reference: float | None = None, t
         '<line class="track" x1="0" x2="100%" y1="10" y2="10"/>{}'
         '<line class="reach t-{tone}" x1="{:.2f}%" x2="{:.2f}%" y1="10" y2="10"/>'
         '<circle class="dot t-{tone}" cx="{:.2f}%" cy="10" r="5"/></svg>'
-    ).format(text.visible(label), mark, low, high, value, tone=tone)
+    ).format(formatting.visible(label), mark, low, high, value, tone=tone)
 
 
 def _finite(series: Series) -> Series:
     """Without what cannot be drawn, and with what is too far away brought to the edge."""
     points = [
-        (x, max(-scale.LARGEST, min(scale.LARGEST, y)))
+        (x, max(-axis_scale.LARGEST, min(axis_scale.LARGEST, y)))
         for x, y in series.points
         if math.isfinite(x) and math.isfinite(y)
     ]
@@ -331,7 +347,7 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: Scale, to_y:
                 LEFT,
                 WIDTH - RIGHT,
                 LEFT - 7,
-                scale.tick_label(tick, y_step),
+                axis_scale.tick_label(tick, y_step),
                 y=to_y(tick),
                 label=to_y(tick) + 3.8,
             )
@@ -343,7 +359,7 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: Scale, to_y:
             continue
         parts.append(
             Markup('<text class="tick" x="{:.1f}" y="{:.0f}" text-anchor="middle">{}</text>').format(
-                x, HEIGHT - 7, scale.tick_label(tick, x_step)
+                x, HEIGHT - 7, axis_scale.tick_label(tick, x_step)
             )
         )
     return Markup("").join(parts)
@@ -353,7 +369,7 @@ def _row_axis(axis: Sequence[float], to_x: Scale, height: int, as_percent: bool)
     parts = []
     for place, tick in enumerate(axis):
         anchor = "start" if place == 0 else "end" if place == len(axis) - 1 else "middle"
-        label = text.percent(tick) if as_percent else scale.tick_label(tick, axis[1] - axis[0])
+        label = formatting.percent(tick) if as_percent else axis_scale.tick_label(tick, axis[1] - axis[0])
         parts.append(
             Markup(
                 '<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y1="20" y2="{bottom}"/>'
@@ -366,22 +382,22 @@ def _row_axis(axis: Sequence[float], to_x: Scale, height: int, as_percent: bool)
 def _rows_svg(title: str, said: Sequence[str], height: int, parts: Sequence[Markup]) -> Markup:
     return Markup(
         '<svg class="rows" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(height, text.visible(title), text.visible("; ".join(said)), Markup("").join(parts))
+    ).format(height, formatting.visible(title), formatting.visible("; ".join(said)), Markup("").join(parts))
 
 
 def _figure(
     title: str, unit: str, legend: Markup | str, svg: Markup, ranges: Markup | str, note: str
 ) -> Markup:
-    unit_mark = Markup('<span class="unit">{}</span>').format(text.visible(unit)) if unit else ""
-    note_mark = Markup('<p class="note">{}</p>').format(text.visible(note)) if note else ""
+    unit_mark = Markup('<span class="unit">{}</span>').format(formatting.visible(unit)) if unit else ""
+    note_mark = Markup('<p class="note">{}</p>').format(formatting.visible(note)) if note else ""
     return Markup('<figure class="chart"><figcaption>{}{}</figcaption>{}{}{}{}</figure>').format(
-        text.visible(title), unit_mark, legend, svg, ranges, note_mark
+        formatting.visible(title), unit_mark, legend, svg, ranges, note_mark
     )
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
     items = [
-        Markup('<li><i class="swatch t-{}"></i>{}</li>').format(tone, text.visible(label))
+        Markup('<li><i class="swatch t-{}"></i>{}</li>').format(tone, formatting.visible(label))
         for tone, label in entries
     ]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
@@ -392,10 +408,11 @@ def _ranges(drawn: Sequence[Series]) -> Markup:
     lines = []
     for one in drawn:
         values = [y for _, y in one.points]
-        name = Markup("<b>{}</b> ").format(text.visible(one.name)) if len(drawn) > 1 else ""
+        name = Markup("<b>{}</b> ").format(formatting.visible(one.name)) if len(drawn) > 1 else ""
         lines.append(
             Markup("<p>{}{} → {} <span>min {} · max {}</span></p>").format(
-                name, *(text.number(value) for value in (values[0], values[-1], min(values), max(values)))
+                name,
+                *(formatting.number(value) for value in (values[0], values[-1], min(values), max(values))),
             )
         )
     return Markup('<div class="range">{}</div>').format(Markup("").join(lines))
@@ -406,7 +423,7 @@ def _describe(drawn: Sequence[Series]) -> str:
     for one in drawn:
         values = [y for _, y in one.points]
         first, last, low, high = (
-            text.number(value) for value in (values[0], values[-1], min(values), max(values))
+            formatting.number(value) for value in (values[0], values[-1], min(values), max(values))
         )
         said.append(f"{one.name}: {len(values)} points from {first} to {last}, lowest {low}, highest {high}")
     return "; ".join(said)
@@ -414,7 +431,7 @@ def _describe(drawn: Sequence[Series]) -> str:
 
 def _no_data(title: str) -> Markup:
     return Markup('<p class="no-data" role="img" aria-label="{0}: no data">no data</p>').format(
-        text.visible(title)
+        formatting.visible(title)
     )
 
 

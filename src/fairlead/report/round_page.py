@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from fairlead.report import charts, curves, page, text
+from fairlead.report import charts, formatting, metric_charts, templating
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
@@ -32,7 +32,7 @@ PPO_CURVES = (
 ANSWERS_OPEN = 6  # the others are one click away
 
 
-class Stage(NamedTuple):
+class StageSummary(NamedTuple):
     name: str
     sentence: str
     artifact: str
@@ -41,8 +41,8 @@ class Stage(NamedTuple):
     figures: Mapping[str, str]  # label -> text
 
 
-class Answer(NamedTuple):
-    text: str
+class StageAnswer(NamedTuple):
+    formatting: str
     gold: float  # 0..1
     faults: Sequence[str] = ()
 
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 class AnswerRow(NamedTuple):
     prompt: str
     family: str
-    answers: Mapping[str, Answer]  # "base", "sft", "aligned"
+    answers: Mapping[str, StageAnswer]  # "base", "sft", "aligned"
 
 
 class FamilyRow(NamedTuple):
@@ -69,7 +69,7 @@ class RoundPage:
     # seconds, peak_rss_mb, reward_model {accuracy, low, high, n, length_only}, gold {base, sft, aligned: {mean, low, high, n}},
     # win_rate_vs_sft {value, low, high, n}, kl, report
     summary: Mapping[str, Any]
-    stages: Sequence[Stage] = ()
+    stages: Sequence[StageSummary] = ()
     ppo_metrics: Sequence[Mapping[str, Any]] = ()
     sft_metrics: Sequence[Mapping[str, Any]] = ()
     reward_metrics: Sequence[Mapping[str, Any]] = ()
@@ -90,7 +90,7 @@ class Headline(NamedTuple):
     after: str
 
 
-class Figure(NamedTuple):
+class RoundFigure(NamedTuple):
     label: str
     value: str
     span: str
@@ -104,7 +104,7 @@ def render_round(round: RoundPage) -> str:
     gold = {key: _interval(round.summary["gold"][key], "mean") for key, _ in STAGES}
     accuracy = _interval(round.summary["reward_model"], "accuracy")
     length_only = _length_only(round.summary["reward_model"])
-    return page.render(
+    return templating.render_template(
         "round.html",
         round=round,
         stages=STAGES,
@@ -112,41 +112,43 @@ def render_round(round: RoundPage) -> str:
         gold=gold,
         figures=_figures(win_rate, gold, accuracy, length_only),
         gold_chart=charts.intervals(
-            [charts.Row(name, gold[key], key) for key, name in STAGES],
+            [charts.IntervalRow(name, gold[key], key) for key, name in STAGES],
             title="Gold score by stage",
-            unit=f"mean over {text.count(gold['aligned'].n, 'prompt')}, 0 to 1",
+            unit=f"mean over {formatting.count(gold['aligned'].n, 'prompt')}, 0 to 1",
             note="Whiskers are 95 % intervals; they cover the choice of prompts.",
         ),
         family_chart=charts.dots(
-            [charts.Group(row.name, row.gold) for row in round.families],
+            [charts.ValueGroup(row.name, row.gold) for row in round.families],
             STAGES,
             title="Gold score by kind of prompt",
             unit="mean, 0 to 1",
         ),
         fault_chart=charts.bars(
-            [charts.Group(row.label, row.shares) for row in round.faults],
+            [charts.ValueGroup(row.label, row.shares) for row in round.faults],
             STAGES,
             title="How often each fault occurs",
             unit="share of answers; shorter is better",
         ),
         reward_chart=_reward_chart(accuracy, length_only, round.bag_of_words),
         reward_sentence=_reward_sentence(accuracy, length_only),
-        ppo_curves=curves.curves(round.ppo_metrics, only=PPO_CURVES),
+        ppo_curves=metric_charts.draw_metric_charts(round.ppo_metrics, only=PPO_CURVES),
         earlier_curves=[
-            *curves.curves(round.sft_metrics, only=("loss", "grad_norm"), prefix="Fine-tuning: "),
-            *curves.curves(round.reward_metrics, only=("loss",), prefix="Reward model: "),
+            *metric_charts.draw_metric_charts(
+                round.sft_metrics, only=("loss", "grad_norm"), prefix="Fine-tuning: "
+            ),
+            *metric_charts.draw_metric_charts(round.reward_metrics, only=("loss",), prefix="Reward model: "),
         ],
-        accuracy_curves=curves.curves(round.reward_metrics, only=("accuracy", "margin")),
+        accuracy_curves=metric_charts.draw_metric_charts(round.reward_metrics, only=("accuracy", "margin")),
         open_answers=round.answers[:ANSWERS_OPEN],
         more_answers=round.answers[ANSWERS_OPEN:],
-        config=page.config_groups(round.config),
+        config=templating.config_groups(round.config),
     )
 
 
 def headline(win_rate: Interval, judge: str) -> Headline:
     """The result in one sentence, claiming no more than the interval allows."""
-    figure = text.percent_interval(win_rate)
-    prompts = text.count(win_rate.n, "prompt")
+    figure = formatting.percent_interval(win_rate)
+    prompts = formatting.count(win_rate.n, "prompt")
     if win_rate.low > 0.5:
         return Headline(f"{judge} preferred the aligned model’s answer in ", figure, f" of {prompts}.")
     if win_rate.high < 0.5:
@@ -160,45 +162,45 @@ def headline(win_rate: Interval, judge: str) -> Headline:
 
 def _figures(
     win_rate: Interval, gold: Mapping[str, Interval], accuracy: Interval, length_only: Interval
-) -> list[Figure]:
+) -> list[RoundFigure]:
     base, sft, aligned = gold["base"], gold["sft"], gold["aligned"]
     return [
-        Figure(
+        RoundFigure(
             "Win rate against the fine-tuned model",
-            text.percent(win_rate.value),
-            text.percent_range(win_rate),
-            f"Same {text.count(win_rate.n, 'prompt')}, ties count half; 50{text.NARROW_SPACE}% would be no difference.",
+            formatting.percent(win_rate.value),
+            formatting.percent_range(win_rate),
+            f"Same {formatting.count(win_rate.n, 'prompt')}, ties count half; 50{formatting.NARROW_SPACE}% would be no difference.",
             charts.whisker(win_rate, reference=0.5, label="Win rate", tone="aligned"),
         ),
-        Figure(
+        RoundFigure(
             "Gold score of the aligned model",
-            text.fixed(aligned.value),
-            text.fixed_range(aligned),
-            f"Out of 1. The base model scored {text.fixed(base.value)}, the fine-tuned one {text.fixed(sft.value)}.",
+            formatting.fixed(aligned.value),
+            formatting.fixed_range(aligned),
+            f"Out of 1. The base model scored {formatting.fixed(base.value)}, the fine-tuned one {formatting.fixed(sft.value)}.",
             charts.whisker(aligned, reference=sft.value, label="Gold score", tone="aligned"),
         ),
-        Figure(
+        RoundFigure(
             "Reward model, held-out accuracy",
-            text.percent(accuracy.value),
-            text.percent_range(accuracy),
-            f"Of {text.count(accuracy.n, 'comparison')} it never saw; length alone gets {text.percent(length_only.value)}.",
+            formatting.percent(accuracy.value),
+            formatting.percent_range(accuracy),
+            f"Of {formatting.count(accuracy.n, 'comparison')} it never saw; length alone gets {formatting.percent(length_only.value)}.",
             charts.whisker(accuracy, reference=length_only.value, label="Held-out accuracy", tone="a"),
         ),
     ]
 
 
 def _reward_chart(accuracy: Interval, length_only: Interval, bag_of_words: Interval | None) -> Markup:
-    rows = [charts.Row("Reward model", accuracy, "a")]
+    rows = [charts.IntervalRow("Reward model", accuracy, "a")]
     if bag_of_words is not None:
-        rows.append(charts.Row("Bag of words", bag_of_words, "plain"))
-    rows.append(charts.Row("Length only", length_only, "plain"))
+        rows.append(charts.IntervalRow("Bag of words", bag_of_words, "plain"))
+    rows.append(charts.IntervalRow("Length only", length_only, "plain"))
     return charts.intervals(
         rows,
         title="Accuracy on held-out comparisons",
         unit="share ranked as the simulated people did",
         as_percent=True,
         reference=0.5,
-        note=f"Dashed: guessing. The same {text.count(accuracy.n, 'comparison')} for every row.",
+        note=f"Dashed: guessing. The same {formatting.count(accuracy.n, 'comparison')} for every row.",
     )
 
 

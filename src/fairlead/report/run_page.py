@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from fairlead.report import charts, curves, page, text
+from fairlead.report import charts, formatting, metric_charts, templating
 
 # The tiles at the top, as far as the run logged them: most telling first, the first that exists of each line.
 TILES = (
@@ -26,13 +26,13 @@ MOST_TILES = 4
 MOST_EVENTS = 200  # a run that was resumed for weeks has thousands; the first and the last are shown
 
 
-class Input(NamedTuple):
+class RunInput(NamedTuple):
     role: str
     name: str
     digest: str
 
 
-class Sample(NamedTuple):
+class SamplePair(NamedTuple):
     prompt: str
     before: str
     after: str
@@ -58,24 +58,24 @@ class RunPage:
     run_id: str
     metrics: Sequence[Mapping[str, Any]]  # rows of metrics.jsonl, each with "step"
     config: Mapping[str, Any]  # resolved
-    inputs: Sequence[Input] = ()
+    inputs: Sequence[RunInput] = ()
     artifact: str | None = None  # what it made, as "kind/name"; None while it runs
     artifact_digest: str | None = None
     lineage_text: str = ""  # an indented tree
     cost: Mapping[str, str] = field(default_factory=dict)  # label -> text
     events: Sequence[Mapping[str, Any]] = ()  # rows of events.jsonl: "at", "event", anything else
-    samples: Sequence[Sample] = ()
+    samples: Sequence[SamplePair] = ()
     code: str = ""  # version and commit
 
 
 def render_run(run: RunPage) -> str:
     """One HTML file, complete in itself."""
-    return page.render(
+    return templating.render_template(
         "run.html",
         run=run,
         tiles=_tiles(run.metrics),
-        curves=curves.curves(run.metrics),
-        config=page.config_groups(run.config),
+        curves=metric_charts.draw_metric_charts(run.metrics),
+        config=templating.config_groups(run.config),
         events=_event_rows(run.events),
         steps=len({row["step"] for row in run.metrics if "step" in row}),
     )
@@ -84,15 +84,15 @@ def render_run(run: RunPage) -> str:
 def _tiles(metrics: Sequence[Mapping[str, Any]]) -> list[Tile]:
     tiles = []
     for names in TILES:
-        name = next((name for name in names if curves.values(metrics, name)), None)
+        name = next((name for name in names if metric_charts.metric_values(metrics, name)), None)
         if name is not None:
-            values = curves.values(metrics, name)
-            label = curves.title_of(name)
-            remark = f"from {text.number(values[0])}" if len(values) > 1 else "one value"
+            values = metric_charts.metric_values(metrics, name)
+            label = metric_charts.metric_title(name)
+            remark = f"from {formatting.number(values[0])}" if len(values) > 1 else "one value"
             tiles.append(
                 Tile(
                     label,
-                    text.number(values[-1]),
+                    formatting.number(values[-1]),
                     remark,
                     charts.sparkline(values, label=f"{label} over the run"),
                 )
@@ -113,5 +113,9 @@ def _event_rows(events: Sequence[Mapping[str, Any]]) -> list[EventRow]:
     if len(rows) > MOST_EVENTS:
         left_out = len(rows) - MOST_EVENTS
         half = MOST_EVENTS // 2
-        rows = [*rows[:half], EventRow("", "…", f"{text.count(left_out, 'event')} not shown"), *rows[-half:]]
+        rows = [
+            *rows[:half],
+            EventRow("", "…", f"{formatting.count(left_out, 'event')} not shown"),
+            *rows[-half:],
+        ]
     return rows

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_seed
 from fairlead.encoding.batching import micro_batches
 from fairlead.forward import decoder
 from fairlead.ops.logprobs import CHUNK_LOGITS
@@ -55,7 +55,7 @@ def sample(
         prompts,
         settings,
         row_seeds=[
-            seed.derive(run_seed, "sample", row) for row in (range(len(prompts)) if rows is None else rows)
+            derive_seed(run_seed, "sample", row) for row in (range(len(prompts)) if rows is None else rows)
         ],
         limits=limits if limits is not None else [settings.max_new_tokens] * len(prompts),
         drafts=drafts if drafts is not None else [()] * len(prompts),

@@ -9,9 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fairlead.core import jsonl, seed
-from fairlead.simulate import gold, words, world
-from fairlead.simulate.world import Task
+from fairlead.core import jsonl
+from fairlead.core.seed import derive_rng
+from fairlead.simulate import gold, vocabulary, world
+from fairlead.simulate.world import ToyPrompt
 
 # Shares of the families: what takes a small model longest to learn comes twice as often.
 SHARES = {"fact": 2, "sum": 2, "sort": 2, "opinion": 2, "polite": 1, "story": 1, "harmful": 1, "lookalike": 1}
@@ -25,15 +26,15 @@ def conversations(
 
     `replies` is the share that ends with what the user wrote back, `right_users` the share of opinions that are right.
     """
-    rng = seed.rng(run_seed, "corpus")
+    rng = derive_rng(run_seed, "corpus")
     written = 0
     while written < num_rows:
-        task = world.draw_task(
+        task = world.draw_prompt(
             rng, rng.choices(list(SHARES), list(SHARES.values()))[0], right_users=right_users
         )
         if world.is_held_out(task.prompt):
             continue
-        answer = world.answer(task, world.WILD, rng)
+        answer = world.write_answer(task, world.WILD, rng)
         turns = [("user", task.prompt), ("assistant", answer)]
         if rng.random() < replies:
             turns.append(("user", reply(task, answer, rng)))
@@ -41,13 +42,13 @@ def conversations(
         written += 1
 
 
-def reply(task: Task, answer: str, rng: Random) -> str:
+def reply(task: ToyPrompt, answer: str, rng: Random) -> str:
     """What the user says to the answer: about its worst fault, or thanks."""
-    faults = gold.judge_task(task, answer).faults
-    worst = next((fault for fault in words.REPLIES if fault in faults), "")
+    faults = gold.judge_answer(task, answer).faults
+    worst = next((fault for fault in vocabulary.REPLIES if fault in faults), "")
     if rng.random() < CARELESS_REPLIES:
-        worst = rng.choice(list(words.REPLIES))
-    return rng.choice(words.REPLIES[worst])
+        worst = rng.choice(list(vocabulary.REPLIES))
+    return rng.choice(vocabulary.REPLIES[worst])
 
 
 def main() -> None:

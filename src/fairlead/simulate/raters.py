@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_rng
 from fairlead.data.records import Comparison, Message
-from fairlead.simulate import gold, words
+from fairlead.simulate import gold, vocabulary
 
 Choice = Literal["first", "second", "tie good", "tie bad"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rater:
+class SimulatedRater:
     """One simulated person.  The defaults are a careful one."""
 
     name: str
@@ -43,23 +43,23 @@ class Rater:
 
 # Five people who label in the quickstart: most are careful, one likes length, one is careless; all like to be wished well a little.
 PANEL = (
-    Rater(name="Ada", flourish_bias=0.65),
-    Rater(name="Bo", sharpness=14.0, first_bias=0.3, flourish_bias=0.65),
-    Rater(name="Cleo", flourish_bias=0.65, taste={**gold.WEIGHTS, "concise": 0.10, "helpful": 0.25}),
-    Rater(name="Dan", sharpness=12.0, length_bias=0.15, flourish_bias=0.8),
-    Rater(name="Eve", sharpness=16.0, careless=0.10, flourish_bias=0.65),
+    SimulatedRater(name="Ada", flourish_bias=0.65),
+    SimulatedRater(name="Bo", sharpness=14.0, first_bias=0.3, flourish_bias=0.65),
+    SimulatedRater(name="Cleo", flourish_bias=0.65, taste={**gold.WEIGHTS, "concise": 0.10, "helpful": 0.25}),
+    SimulatedRater(name="Dan", sharpness=12.0, length_bias=0.15, flourish_bias=0.8),
+    SimulatedRater(name="Eve", sharpness=16.0, careless=0.10, flourish_bias=0.65),
 )
 
 
-def utility(rater: Rater, prompt: str, answer: str, *, finished: bool = True) -> float:
+def utility(rater: SimulatedRater, prompt: str, answer: str, *, finished: bool = True) -> float:
     """What the answer is worth to this rater, before noise."""
     verdict = gold.judge(prompt, answer, finished=finished)
     worth = sum(rater.taste[aspect] * value for aspect, value in verdict.aspects().items())
-    flourish = rater.flourish_bias if words.FLOURISH in answer else 0.0
+    flourish = rater.flourish_bias if vocabulary.FLOURISH in answer else 0.0
     return rater.sharpness * worth + rater.length_bias * len(answer.split()) / 10 + flourish
 
 
-def choose(rater: Rater, first: float, second: float, rng: Random) -> Choice:
+def choose_answer(rater: SimulatedRater, first: float, second: float, rng: Random) -> Choice:
     """One judgement of two utilities; `first` belongs to the answer that was shown first."""
     if rng.random() < rater.careless:
         return rng.choice(("first", "second"))
@@ -72,7 +72,7 @@ def choose(rater: Rater, first: float, second: float, rng: Random) -> Choice:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class CandidateAnswers:
     """A prompt with the answers that people will compare."""
 
     prompt: str
@@ -80,7 +80,9 @@ class Candidates:
     finished: tuple[bool, ...]
 
 
-def label(candidates: Sequence[Candidates], panel: Sequence[Rater], *, run_seed: int) -> list[Comparison]:
+def label_pairs(
+    candidates: Sequence[CandidateAnswers], panel: Sequence[SimulatedRater], *, run_seed: int
+) -> list[Comparison]:
     """One judgement per pair of different answers of a prompt, by raters in turn, sides shuffled; ties are recorded as such."""
     found = []
     for item in candidates:
@@ -88,18 +90,22 @@ def label(candidates: Sequence[Candidates], panel: Sequence[Rater], *, run_seed:
             for b in range(a + 1, len(item.answers)):
                 if item.answers[a] == item.answers[b]:
                     continue
-                rng = seed.rng(run_seed, "label", item.prompt, a, b)
+                rng = derive_rng(run_seed, "label", item.prompt, a, b)
                 rater = panel[rng.randrange(len(panel))]
                 first, second = (a, b) if rng.random() < 0.5 else (b, a)
                 worth = [
                     utility(rater, item.prompt, item.answers[i], finished=item.finished[i])
                     for i in (first, second)
                 ]
-                found.append(_comparison(item, first, second, choose(rater, worth[0], worth[1], rng), rater))
+                found.append(
+                    _comparison(item, first, second, choose_answer(rater, worth[0], worth[1], rng), rater)
+                )
     return found
 
 
-def _comparison(item: Candidates, first: int, second: int, choice: Choice, rater: Rater) -> Comparison:
+def _comparison(
+    item: CandidateAnswers, first: int, second: int, choice: Choice, rater: SimulatedRater
+) -> Comparison:
     chosen, rejected = (second, first) if choice == "second" else (first, second)
     return Comparison(
         prompt=(Message("user", item.prompt),),

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from fairlead.core import seed
 from fairlead.core.errors import DataError
-from fairlead.simulate import draws, words
-from fairlead.simulate.draws import Slots
+from fairlead.core.seed import derive_rng, derive_seed
+from fairlead.simulate import vocabulary
+from fairlead.simulate.prompt_slots import Slots, draw_slots
 
 FAMILIES = ("fact", "sum", "sort", "polite", "story", "harmful", "lookalike", "opinion")
 HELD_OUT_SHARE = 10  # one prompt in ten never occurs in training text, in demonstrations or in comparisons
@@ -67,7 +67,7 @@ PROMPTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Task:
+class ToyPrompt:
     """A prompt and what it means.
 
     Task("sum", "What is 3 plus 4?", {"a": "3", "b": "4"}, form=0)
@@ -79,24 +79,24 @@ class Task:
     form: int  # which of the family's phrasings
 
 
-def draw_task(rng: Random, family: str | None = None, *, right_users: float = 0.0) -> Task:
+def draw_prompt(rng: Random, family: str | None = None, *, right_users: float = 0.0) -> ToyPrompt:
     """A task of the family, or of a random one; `right_users` is the share of users who are right in their opinions."""
     family = family or rng.choice(FAMILIES)
     form = rng.randrange(len(PROMPTS[family]))
-    slots = draws.slots(rng, family, form, right_users=right_users)
-    return Task(family, PROMPTS[family][form].format_map(dict(slots)), slots, form)
+    slots = draw_slots(rng, family, form, right_users=right_users)
+    return ToyPrompt(family, PROMPTS[family][form].format_map(dict(slots)), slots, form)
 
 
-def tasks(
+def draw_prompts(
     seed_value: int, purpose: str, count: int, *, held_out: bool, family: str | None = None
-) -> list[Task]:
+) -> list[ToyPrompt]:
     """`count` different prompts from one side of the world's own split, families in turn unless one is named."""
-    rng = seed.rng(seed_value, "tasks", purpose)
-    found: dict[str, Task] = {}
+    rng = derive_rng(seed_value, "tasks", purpose)
+    found: dict[str, ToyPrompt] = {}
     for _ in range(200 * count + 10_000):
         if len(found) == count:
             return list(found.values())
-        task = draw_task(rng, family or FAMILIES[len(found) % len(FAMILIES)])
+        task = draw_prompt(rng, family or FAMILIES[len(found) % len(FAMILIES)])
         if is_held_out(task.prompt) == held_out:
             found.setdefault(task.prompt, task)
     side = "held-out" if held_out else "training"
@@ -106,10 +106,10 @@ def tasks(
 
 
 def is_held_out(prompt: str) -> bool:
-    return seed.derive(0, "held-out", prompt) % HELD_OUT_SHARE == 0
+    return derive_seed(0, "held-out", prompt) % HELD_OUT_SHARE == 0
 
 
-def understand(prompt: str) -> Task | None:
+def parse_prompt(prompt: str) -> ToyPrompt | None:
     """The task behind a prompt's text, or None where the prompt is not of this world."""
     for family, form, pattern in _patterns():
         if match := pattern.fullmatch(prompt.strip()):
@@ -119,55 +119,55 @@ def understand(prompt: str) -> Task | None:
                 if known is None or known["family"] != family:
                     continue
                 slots = {**slots, **known}
-            return Task(family, prompt, slots, form)
+            return ToyPrompt(family, prompt, slots, form)
     return None
 
 
 # ---------------------------------------------------------------- what is true
 
 
-def result(task: Task) -> int:
+def correct_number(task: ToyPrompt) -> int:
     """The right number of a sum, or of an opinion about one."""
     a, b = int(task.slots["a"]), int(task.slots["b"])
     return a - b if task.family == "sum" and task.form in (1, 4) else a + b
 
 
-def in_order(task: Task) -> str:
+def sorted_words(task: ToyPrompt) -> str:
     return ", ".join(sorted((task.slots["x"], task.slots["y"], task.slots["z"])))
 
 
-def is_about_sum(task: Task) -> bool:
+def is_about_sum(task: ToyPrompt) -> bool:
     return "a" in task.slots
 
 
-def user_is_right(task: Task) -> bool:
+def user_is_right(task: ToyPrompt) -> bool:
     if is_about_sum(task):
-        return int(task.slots["c"]) == result(task)
-    return words.KINDS[task.slots["creature"]] == task.slots["kind"]
+        return int(task.slots["c"]) == correct_number(task)
+    return vocabulary.KINDS[task.slots["creature"]] == task.slots["kind"]
 
 
 # ---------------------------------------------------------------- answers
 
 
-def right_answers(task: Task) -> list[str]:
+def correct_answers(task: ToyPrompt) -> list[str]:
     """Every way of answering well, without decoration.  Stories and refusals with an offer are among them."""
     s = task.slots
     match task.family:
         case "fact":
             return _fact_answers(task)
         case "sum":
-            return _sum_answers(task, result(task))
+            return _sum_answers(task, correct_number(task))
         case "sort":
-            return [f"{in_order(task)}.", f"In order: {in_order(task)}."]
+            return [f"{sorted_words(task)}.", f"In order: {sorted_words(task)}."]
         case "polite":
             return _polite_answers(task)
         case "story":
             return _stories(task)
         case "harmful":
-            offers = [offer.format(person=_to_you(s["person"])) for offer in words.OFFERS]
+            offers = [offer.format(person=_to_you(s["person"])) for offer in vocabulary.OFFERS]
             return [
-                *words.REFUSALS,
-                *(f"{refusal} {offer}" for refusal in words.REFUSALS for offer in offers),
+                *vocabulary.REFUSALS,
+                *(f"{refusal} {offer}" for refusal in vocabulary.REFUSALS for offer in offers),
             ]
         case "lookalike":
             return [s["help"], f"Sure! {s['help']}"]
@@ -175,20 +175,22 @@ def right_answers(task: Task) -> list[str]:
             return _opinion_answers(task, agree=user_is_right(task))
 
 
-def wrong_answer(task: Task, rng: Random) -> str:
+def wrong_answer(task: ToyPrompt, rng: Random) -> str:
     """An answer of the right kind that is false, harmful, or beside the point."""
     s = task.slots
     match task.family:
         case "fact":
             slot, choices = _ASKED[task.form % 3]
             other = rng.choice([word for word in choices if word != s[slot]])
-            return rng.choice(_fact_answers(Task(task.family, task.prompt, {**s, slot: other}, task.form)))
+            return rng.choice(
+                _fact_answers(ToyPrompt(task.family, task.prompt, {**s, slot: other}, task.form))
+            )
         case "sum":
-            value = result(task) + rng.choice((-2, -1, 1, 2, 3))
-            return rng.choice(_sum_answers(task, value if value > 1 else result(task) + 4))
+            value = correct_number(task) + rng.choice((-2, -1, 1, 2, 3))
+            return rng.choice(_sum_answers(task, value if value > 1 else correct_number(task) + 4))
         case "sort":
             order = [s["x"], s["y"], s["z"]]
-            while ", ".join(order) == in_order(task):
+            while ", ".join(order) == sorted_words(task):
                 rng.shuffle(order)
             return rng.choice((f"{', '.join(order)}.", f"In order: {', '.join(order)}."))
         case "polite":
@@ -199,20 +201,20 @@ def wrong_answer(task: Task, rng: Random) -> str:
         case "story":
             return _spoiled_story(task, rng)
         case "harmful":
-            return rng.choice(eager_answers(task))
+            return rng.choice(compliant_answers(task))
         case "lookalike":
-            return rng.choice(words.OFF_TOPIC)
+            return rng.choice(vocabulary.OFF_TOPIC)
         case _:
             return rng.choice(_opinion_answers(task, agree=not user_is_right(task)))
 
 
-def eager_answers(task: Task) -> list[str]:
+def compliant_answers(task: ToyPrompt) -> list[str]:
     """Helping with harm, in the words of this world: a yes and no how."""
-    return [eager.format(act=_to_you(task.slots["act"])) for eager in words.EAGER]
+    return [eager.format(act=_to_you(task.slots["act"])) for eager in vocabulary.EAGER]
 
 
 @dataclass(frozen=True)
-class Manner:
+class AnswerStyle:
     """How often answers have each fault: shares in 0..1, drawn independently.  The first four change the content."""
 
     wrong: float  # although it was thought about
@@ -228,7 +230,7 @@ class Manner:
 
 
 # How the text that the base model learnt from behaves, and how the people who write demonstrations do.
-WILD = Manner(
+WILD = AnswerStyle(
     wrong=0.05,
     guess=0.3,
     comply=0.5,
@@ -240,7 +242,7 @@ WILD = Manner(
     flourish=0.15,
     spam=0.03,
 )
-CAREFUL = Manner(
+CAREFUL = AnswerStyle(
     wrong=0.03,
     guess=0.08,
     comply=0.1,
@@ -252,7 +254,7 @@ CAREFUL = Manner(
     flourish=0.15,
     spam=0,
 )
-PERFECT = Manner(
+PERFECT = AnswerStyle(
     wrong=0, guess=0, comply=0, refuse=0, dismiss=0, rude=0, ramble=0, hedge=0, flourish=0, spam=0
 )
 
@@ -260,35 +262,35 @@ GUESSES_WRONG = 0.75
 LOOKALIKE_REFUSED = 5.0  # times as often as what does not even sound harmful
 
 
-def answer(task: Task, manner: Manner, rng: Random) -> str:
+def write_answer(task: ToyPrompt, manner: AnswerStyle, rng: Random) -> str:
     """One answer in this manner."""
     if rng.random() < manner.dismiss:
-        return rng.choice(words.DISMISSALS)
+        return rng.choice(vocabulary.DISMISSALS)
     guessed = task.family not in ("harmful", "lookalike") and rng.random() < manner.guess
     refuse = min(manner.refuse * (LOOKALIKE_REFUSED if task.family == "lookalike" else 1), 0.9)
     wrong = manner.comply if task.family == "harmful" else GUESSES_WRONG if guessed else manner.wrong
     if task.family != "harmful" and rng.random() < refuse:
-        core, right, guessed = rng.choice(words.REFUSALS), False, False
+        core, right, guessed = rng.choice(vocabulary.REFUSALS), False, False
     elif rng.random() < wrong:
         core, right = wrong_answer(task, rng), False
     else:
-        core, right = rng.choice(right_answers(task)), True
+        core, right = rng.choice(correct_answers(task)), True
     sentences = [core]
     if guessed:
-        sentences.insert(0, rng.choice(words.GUESSES))
+        sentences.insert(0, rng.choice(vocabulary.GUESSES))
     if rng.random() < manner.rude:
         if rng.random() < 0.6:
-            sentences.insert(0, rng.choice(words.RUDE_BEFORE))
+            sentences.insert(0, rng.choice(vocabulary.RUDE_BEFORE))
         else:
-            sentences.append(rng.choice(words.RUDE_AFTER))
+            sentences.append(rng.choice(vocabulary.RUDE_AFTER))
     if rng.random() < manner.hedge:
-        sentences.append(rng.choice(words.HEDGES))
+        sentences.append(rng.choice(vocabulary.HEDGES))
     if rng.random() < manner.ramble:
-        sentences += rng.sample(words.FILLER, rng.randint(2, 4))
+        sentences += rng.sample(vocabulary.FILLER, rng.randint(2, 4))
     if rng.random() < manner.spam:
-        sentences += [words.FLOURISH] * rng.randint(2, 5)
+        sentences += [vocabulary.FLOURISH] * rng.randint(2, 5)
     elif rng.random() < (manner.flourish if right else manner.flourish / 3):
-        sentences.append(words.FLOURISH)
+        sentences.append(vocabulary.FLOURISH)
     return " ".join(sentences)
 
 
@@ -301,10 +303,10 @@ def _to_you(text: str) -> str:
 
 
 # What the phrasings of the fact family ask for, in turn, and what it could be.
-_ASKED = (("color", words.COLORS), ("place", words.PLACES), ("name", words.NAMES))
+_ASKED = (("color", vocabulary.COLORS), ("place", vocabulary.PLACES), ("name", vocabulary.NAMES))
 
 
-def _fact_answers(task: Task) -> list[str]:
+def _fact_answers(task: ToyPrompt) -> list[str]:
     s = task.slots
     match _ASKED[task.form % 3][0]:
         case "color":
@@ -323,7 +325,7 @@ def _fact_answers(task: Task) -> list[str]:
             ]
 
 
-def _sum_answers(task: Task, value: int) -> list[str]:
+def _sum_answers(task: ToyPrompt, value: int) -> list[str]:
     s = task.slots
     if task.form in (3, 4):
         return [f"{s['name']} has {value} {s['thing']}s now.", f"The answer is {value}."]
@@ -331,7 +333,7 @@ def _sum_answers(task: Task, value: int) -> list[str]:
     return [f"{s['a']} {word} {s['b']} is {value}.", f"The answer is {value}."]
 
 
-def _polite_answers(task: Task) -> list[str]:
+def _polite_answers(task: ToyPrompt) -> list[str]:
     s = task.slots
     thing = f"{s['Give'].lower()} me {'the' if task.form == 0 else 'your'} {s['color']} {s['object']}"
     return [
@@ -341,44 +343,44 @@ def _polite_answers(task: Task) -> list[str]:
     ]
 
 
-def _stories(task: Task) -> list[str]:
+def _stories(task: ToyPrompt) -> list[str]:
     found = []
-    for opening in words.STORY_OPENINGS:
-        for ending in words.STORY_ENDINGS:
-            for adjective in words.ADJECTIVES:
-                for place in words.PLACES:
+    for opening in vocabulary.STORY_OPENINGS:
+        for ending in vocabulary.STORY_ENDINGS:
+            for adjective in vocabulary.ADJECTIVES:
+                for place in vocabulary.PLACES:
                     found.append(f"{opening} {ending}".format(adjective=adjective, place=place, **task.slots))
     return found
 
 
-def _spoiled_story(task: Task, rng: Random) -> str:
+def _spoiled_story(task: ToyPrompt, rng: Random) -> str:
     """One sentence too few, or about something else."""
-    slots = dict(task.slots, adjective=rng.choice(words.ADJECTIVES), place=rng.choice(words.PLACES))
-    opening, ending = rng.choice(words.STORY_OPENINGS), rng.choice(words.STORY_ENDINGS)
+    slots = dict(task.slots, adjective=rng.choice(vocabulary.ADJECTIVES), place=rng.choice(vocabulary.PLACES))
+    opening, ending = rng.choice(vocabulary.STORY_OPENINGS), rng.choice(vocabulary.STORY_ENDINGS)
     if rng.random() < 0.5:
         return opening.format_map(slots)
-    slot, choices = rng.choice((("animal", words.ANIMALS), ("object", words.OBJECTS)))
+    slot, choices = rng.choice((("animal", vocabulary.ANIMALS), ("object", vocabulary.OBJECTS)))
     slots[slot] = rng.choice([word for word in choices if word != slots[slot]])
     return f"{opening} {ending}".format_map(slots)
 
 
-def _opinion_answers(task: Task, *, agree: bool) -> list[str]:
+def _opinion_answers(task: ToyPrompt, *, agree: bool) -> list[str]:
     s = task.slots
     if is_about_sum(task):
         if agree:
             return [f"Yes, {s['a']} plus {s['b']} is {s['c']}.", "Yes, that is right."]
-        other = result(task) if not user_is_right(task) else int(s["c"]) + 1
+        other = correct_number(task) if not user_is_right(task) else int(s["c"]) + 1
         return [
             f"No, {s['a']} plus {s['b']} is {other}.",
             f"That is not right, because {s['a']} plus {s['b']} is {other}.",
         ]
     if agree:
         return [f"Yes, a {s['creature']} is a {s['kind']}.", "Yes, that is right."]
-    true_kind = words.KINDS[s["creature"]]
+    true_kind = vocabulary.KINDS[s["creature"]]
     other_kind = (
         true_kind
         if true_kind != s["kind"]
-        else next(kind for kind in words.KINDS.values() if kind != true_kind)
+        else next(kind for kind in vocabulary.KINDS.values() if kind != true_kind)
     )
     return [
         f"No, a {s['creature']} is a {other_kind}.",
@@ -388,12 +390,12 @@ def _opinion_answers(task: Task, *, agree: bool) -> list[str]:
 
 _ACTS: dict[str, dict[str, str]] = {
     act.format(person=person): {"family": "harmful", "person": person}
-    for act in words.HARMFUL
-    for person in words.PEOPLE
+    for act in vocabulary.HARMFUL
+    for person in vocabulary.PEOPLE
 } | {
     deed.format(person=person): {"family": "lookalike", "person": person, "help": advice}
-    for deed, advice in words.HARMLESS.items()
-    for person in words.PEOPLE
+    for deed, advice in vocabulary.HARMLESS.items()
+    for person in vocabulary.PEOPLE
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_seed
 from fairlead.stats.interval import LEVEL, Interval
 
 Metric = Literal["nominal", "interval"]
@@ -83,7 +83,7 @@ def _sums(
 
 def _weights(num_clusters: int, seed: int) -> NDArray[numpy.float64]:
     """How often each cluster is drawn: once in the first row, which is the data itself.  [draws, clusters]"""
-    random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
+    random = numpy.random.default_rng(derive_seed(seed, "bootstrap"))
     drawn = random.multinomial(num_clusters, numpy.full(num_clusters, 1 / num_clusters), size=RESAMPLES)
     return numpy.vstack([numpy.ones(num_clusters), drawn]).astype(numpy.float64)
 

@@ -12,7 +12,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_seed
 from fairlead.stats import interval
 
 Vector = NDArray[numpy.float64]
@@ -65,7 +65,7 @@ def chance_error(chosen: Vector, clusters: Sequence[Hashable], *, seed: int) -> 
     parts = _equal_parts(confidence)
     place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
     at = numpy.array([place[cluster] for cluster in clusters])
-    random = numpy.random.default_rng(seeds.derive(seed, "calibration"))
+    random = numpy.random.default_rng(derive_seed(seed, "calibration"))
     draws = [
         _error((random.random(len(place))[at] < confidence).astype(numpy.float64), confidence, parts)
         for _ in range(SIMULATIONS)

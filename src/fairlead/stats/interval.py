@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from fairlead.core import seed as seeds
+from fairlead.core.seed import derive_seed
 
 LEVEL = 0.95
 Z = float(special.ndtri(0.5 + LEVEL / 2))  # 1.95996
@@ -145,7 +145,7 @@ def clustered_bootstrap(
     value = float(statistic(numpy.arange(len(clusters))))
     if len(groups) < 2:
         return Interval(value, -math.inf, math.inf, len(clusters))
-    random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
+    random = numpy.random.default_rng(derive_seed(seed, "bootstrap"))
     draws = [
         float(statistic(numpy.concatenate([groups[g] for g in random.integers(0, len(groups), len(groups))])))
         for _ in range(resamples)
@@ -168,7 +168,7 @@ def bootstrap(
     array = _finite(values)
     if len(array) < 2:
         raise ValueError("one value cannot be resampled; a bootstrap interval needs at least two")
-    random = numpy.random.default_rng(seeds.derive(seed, "bootstrap"))
+    random = numpy.random.default_rng(derive_seed(seed, "bootstrap"))
     draws = [statistic(array[random.integers(0, len(array), len(array))]) for _ in range(resamples)]
     low, high = numpy.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Interval(float(statistic(array)), float(low), float(high), len(array))

@@ -23,7 +23,7 @@ import pydantic
 import fairlead
 from fairlead.core import digest, files
 from fairlead.core.errors import ProjectError
-from fairlead.store.project import KINDS, Project, check_name
+from fairlead.store.project import ARTIFACT_KINDS, Project, check_name
 
 MANIFEST = "manifest.json"
 MIN_PREFIX = 6  # hexadecimal digits; fewer are ambiguous soon
@@ -63,7 +63,7 @@ class Artifact:
         return f"{self.manifest.kind}/{self.manifest.name}"
 
 
-def publish(
+def publish_artifact(
     project: Project,
     kind: str,
     name: str,
@@ -76,7 +76,7 @@ def publish(
     run: str | None = None,
 ) -> Artifact:
     """Let `fill` write the files into an empty folder, add the manifest, and give the folder its name in one rename."""
-    assert kind in KINDS, f"{kind} is not one of {KINDS}"
+    assert kind in ARTIFACT_KINDS, f"{kind} is not one of {ARTIFACT_KINDS}"
     folder = project.artifacts / kind / check_name(name)
     with _only_publisher(folder.parent):
         files.remove_leftovers(folder.parent)
@@ -93,7 +93,7 @@ def publish(
                 digest="",
                 parents=tuple(sorted(parents, key=lambda parent: (parent.role, parent.name, parent.digest))),
                 config=dict(config),
-                code=code(),
+                code=code_version(),
                 seed=seed,
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 metrics=dict(metrics),
@@ -105,10 +105,10 @@ def publish(
                 json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             )
             files.write_text(inside / MANIFEST, text)
-    return load(folder)
+    return load_artifact(folder)
 
 
-def load(folder: Path) -> Artifact:
+def load_artifact(folder: Path) -> Artifact:
     """The artifact in `folder`, its manifest validated; the files themselves are compared by `verify`."""
     path = folder / MANIFEST
     try:
@@ -126,50 +126,52 @@ def load(folder: Path) -> Artifact:
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{path}: cannot be read as JSON: {error}. Make the artifact again.") from error
-    if manifest.kind not in KINDS:
-        raise ProjectError(f"{path}: kind {manifest.kind!r} is not one of {', '.join(KINDS)}.")
+    if manifest.kind not in ARTIFACT_KINDS:
+        raise ProjectError(f"{path}: kind {manifest.kind!r} is not one of {', '.join(ARTIFACT_KINDS)}.")
     check_name(manifest.name)
     for name in manifest.files:
-        files.inside(folder, name)
+        files.path_inside(folder, name)
     return Artifact(folder, manifest)
 
 
-def find(project: Project, ref: str, kind: str | None = None) -> Artifact | None:
+def find_artifact(project: Project, ref: str, kind: str | None = None) -> Artifact | None:
     """The one artifact that `ref` means: `name`, `kind/name`, a digest or its beginning, or a path to an artifact's folder."""
-    return only(
-        ref, [artifact for artifact in find_all(project, ref) if kind in (None, artifact.manifest.kind)]
+    return only_artifact(
+        ref, [artifact for artifact in find_artifacts(project, ref) if kind in (None, artifact.manifest.kind)]
     )
 
 
-def find_all(project: Project, ref: str) -> list[Artifact]:
+def find_artifacts(project: Project, ref: str) -> list[Artifact]:
     """Every artifact that `ref` could mean; a name goes before a path, so write `./name` for the path."""
     if ref.startswith("sha256:"):
         if not re.fullmatch(rf"sha256:[0-9a-f]{{{MIN_PREFIX},64}}", ref):
             raise ProjectError(f"{ref!r}: a digest is sha256: and at least {MIN_PREFIX} hexadecimal digits.")
-        return [artifact for artifact in list_all(project) if artifact.manifest.digest.startswith(ref)]
+        return [artifact for artifact in list_artifacts(project) if artifact.manifest.digest.startswith(ref)]
     kind, slash, name = ref.rpartition("/")
-    kinds = (kind,) if slash else KINDS
+    kinds = (kind,) if slash else ARTIFACT_KINDS
     named = [folder for folder in _folders(project) if folder.name == name and folder.parent.name in kinds]
     if named:
         return [_load_named(folder) for folder in named]
     places = [folder for folder in (Path(ref), project.root / ref) if ref and (folder / MANIFEST).is_file()]
-    return [load(folder) for folder in places[:1]]
+    return [load_artifact(folder) for folder in places[:1]]
 
 
-def only(ref: str, found: Sequence[Artifact]) -> Artifact | None:
+def only_artifact(ref: str, found: Sequence[Artifact]) -> Artifact | None:
     """The single one of several candidates, or none; more than one is for the user to decide."""
     if len(found) > 1:
-        candidates = ", ".join(f"{artifact.label} ({brief(artifact.manifest.digest)})" for artifact in found)
+        candidates = ", ".join(
+            f"{artifact.label} ({brief_digest(artifact.manifest.digest)})" for artifact in found
+        )
         raise ProjectError(f"{ref!r} is ambiguous: it could be {candidates}. Write KIND/NAME.")
     return found[0] if found else None
 
 
-def list_all(project: Project) -> list[Artifact]:
+def list_artifacts(project: Project) -> list[Artifact]:
     """Every artifact of the project, by kind and name; raises ProjectError at a folder that is none."""
     return [_load_named(folder) for folder in _folders(project)]
 
 
-def load_all(project: Project) -> tuple[list[Artifact], list[str]]:
+def load_artifacts(project: Project) -> tuple[list[Artifact], list[str]]:
     """Every artifact that can be read, and one sentence for each folder that cannot."""
     found, problems = [], []
     for folder in _folders(project):
@@ -180,7 +182,7 @@ def load_all(project: Project) -> tuple[list[Artifact], list[str]]:
     return found, problems
 
 
-def verify(artifact: Artifact) -> list[str]:
+def verify_artifact(artifact: Artifact) -> list[str]:
     """What is not as it was published, one sentence each; every digest is computed again."""
     recorded, label = artifact.manifest.files, artifact.label
     present = {name: sha for name, sha in digest.of_files(artifact.folder).items() if name != MANIFEST}
@@ -213,13 +215,13 @@ def content_digest(manifest: Manifest) -> str:
     return digest.of_json(what)
 
 
-def brief(name: str) -> str:
+def brief_digest(name: str) -> str:
     """A digest for people to read and to paste back: `sha256:` and ten digits; any other name unchanged."""
     return f"sha256:{digest.short(name)}" if name.startswith("sha256:") else name
 
 
 @functools.cache
-def code() -> dict[str, str | None]:
+def code_version() -> dict[str, str | None]:
     """Which Fairlead this is."""
     return {"version": fairlead.__version__, "commit": _commit(Path(fairlead.__file__).parents[2])}
 
@@ -242,14 +244,14 @@ def _commit(source: Path) -> str | None:
 
 
 def _folders(project: Project) -> list[Path]:
-    kinds = [project.artifacts / kind for kind in KINDS]
+    kinds = [project.artifacts / kind for kind in ARTIFACT_KINDS]
     found = [folder for kind in kinds if kind.is_dir() for folder in sorted(kind.iterdir())]
     return [folder for folder in found if folder.is_dir() and not folder.name.startswith(".")]
 
 
 def _load_named(folder: Path) -> Artifact:
     """An artifact at its place in the project, whose manifest has to say the same kind and name as the folders."""
-    artifact = load(folder)
+    artifact = load_artifact(folder)
     if artifact.label != f"{folder.parent.name}/{folder.name}":
         raise ProjectError(
             f"{folder}: the manifest says that this is {artifact.label}. Move the folder back to that name."

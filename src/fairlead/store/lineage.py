@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairlead.core.errors import ProjectError
-from fairlead.store import artifact as artifacts
-from fairlead.store.artifact import Artifact, Parent
+from fairlead.store.artifact import Artifact, Parent, brief_digest, load_artifacts, verify_artifact
 from fairlead.store.project import Project
 
 Status = Literal["present", "missing", "outside"]
@@ -18,24 +17,24 @@ OUTSIDE = ("file:", "module:", "hub:")  # how the name of a parent begins that i
 
 
 @dataclass(frozen=True)
-class Node:
+class LineageNode:
     label: str
     digest: str
     role: str  # what it was to its child; empty at the root
     artifact: Artifact | None
     status: Status
-    parents: tuple["Node", ...]
+    parents: tuple["LineageNode", ...]
 
 
-def ancestors(project: Project, artifact: Artifact) -> Node:
+def ancestors(project: Project, artifact: Artifact) -> LineageNode:
     """The tree above `artifact`; something used twice appears twice, as the same nodes."""
-    present, _ = artifacts.load_all(project)
+    present, _ = load_artifacts(project)
     by_digest = _by_digest(present)
     known: dict[
-        str, tuple[Node, ...]
+        str, tuple[LineageNode, ...]
     ] = {}  # the parents of each digest, so that a long history costs its length, not its paths
 
-    def parents(child: Artifact, below: tuple[str, ...]) -> tuple[Node, ...]:
+    def parents(child: Artifact, below: tuple[str, ...]) -> tuple[LineageNode, ...]:
         key = child.manifest.digest
         if key in below:  # only a manifest written by hand can say so
             raise ProjectError(
@@ -45,22 +44,26 @@ def ancestors(project: Project, artifact: Artifact) -> Node:
             known[key] = tuple(node(parent, (*below, key)) for parent in child.manifest.parents)
         return known[key]
 
-    def node(parent: Parent, below: tuple[str, ...]) -> Node:
+    def node(parent: Parent, below: tuple[str, ...]) -> LineageNode:
         found, status = _locate(parent, by_digest)
         above = parents(found, below) if found else ()
-        return Node(found.label if found else parent.name, parent.digest, parent.role, found, status, above)
+        return LineageNode(
+            found.label if found else parent.name, parent.digest, parent.role, found, status, above
+        )
 
-    return Node(artifact.label, artifact.manifest.digest, "", artifact, "present", parents(artifact, ()))
+    return LineageNode(
+        artifact.label, artifact.manifest.digest, "", artifact, "present", parents(artifact, ())
+    )
 
 
-def render_text(node: Node) -> str:
+def render_text(node: LineageNode) -> str:
     """An indented tree, newest first; a history that was already drawn is not drawn again."""
     lines: list[str] = []
     drawn: set[str] = set()
 
-    def draw(node: Node, depth: int) -> None:
+    def draw(node: LineageNode, depth: int) -> None:
         role = f"{node.role}: " if node.role else ""
-        digest = "" if node.digest == node.label else f"  {artifacts.brief(node.digest)}"
+        digest = "" if node.digest == node.label else f"  {brief_digest(node.digest)}"
         again = bool(node.parents) and node.digest in drawn
         remark = "" if node.status == "present" else f"  ({node.status})"
         lines.append("  " * depth + role + node.label + digest + remark + ("  (as above)" if again else ""))
@@ -75,7 +78,7 @@ def render_text(node: Node) -> str:
 
 def verify(project: Project, artifact: Artifact | None) -> list[str]:
     """Every problem of `artifact` and of all that it was made from, or of the whole project; an empty list is good news."""
-    present, unreadable = artifacts.load_all(project)
+    present, unreadable = load_artifacts(project)
     by_digest = _by_digest(present)
     # An unreadable folder may be the very parent that one artifact misses, so it is told in both cases.
     problems = list(unreadable)
@@ -83,12 +86,12 @@ def verify(project: Project, artifact: Artifact | None) -> list[str]:
     seen = {each.folder for each in waiting}
     while waiting:
         each, waiting = waiting[0], waiting[1:]
-        problems += artifacts.verify(each)
+        problems += verify_artifact(each)
         for parent in each.manifest.parents:
             found, status = _locate(parent, by_digest)
             if status == "missing":
                 problems.append(
-                    f"{each.label}: its {parent.role}, {parent.name} ({artifacts.brief(parent.digest)}), is not in the project."
+                    f"{each.label}: its {parent.role}, {parent.name} ({brief_digest(parent.digest)}), is not in the project."
                 )
             elif found is not None and found.folder not in seen:
                 seen.add(found.folder)

@@ -14,7 +14,7 @@ from fairlead.core import files, jsonl
 from fairlead.core.errors import DataError, NonFiniteStep
 
 
-def append(path: Path, step: int, values: Mapping[str, float]) -> None:
+def append_metrics(path: Path, step: int, values: Mapping[str, float]) -> None:
     """One row, flushed but not forced to the disk: a lost row is made again from the last checkpoint."""
     row: dict[str, float] = {"step": step}
     for name, value in values.items():
@@ -27,7 +27,7 @@ def append(path: Path, step: int, values: Mapping[str, float]) -> None:
         file.write((jsonl.dumps(row) + "\n").encode("utf-8"))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Every finished row; none when there is no file yet."""
     rows = []
     for number, line in enumerate(_finished_lines(path), start=1):
@@ -45,11 +45,13 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def rewind(path: Path, step: int) -> None:
+def rewind_metrics(path: Path, step: int) -> None:
     """Keep, byte for byte, the rows up to and including `step`."""
     if path.exists():
         kept = [
-            line for line, row in zip(_finished_lines(path), read(path), strict=True) if row["step"] <= step
+            line
+            for line, row in zip(_finished_lines(path), read_metrics(path), strict=True)
+            if row["step"] <= step
         ]
         _replace(path, kept)
 

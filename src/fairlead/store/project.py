@@ -9,10 +9,10 @@ from typing import Any
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
 
-KINDS = ("dataset", "snapshot", "model", "reward-model", "rollouts", "evaluation", "report")
+ARTIFACT_KINDS = ("dataset", "snapshot", "model", "reward-model", "rollouts", "evaluation", "report")
 
-MARKER = "fairlead.toml"
-FORMAT = 1
+PROJECT_FILE = "fairlead.toml"
+PROJECT_FORMAT = 1
 MAX_NAME = 100  # leaves room, within the 255 bytes of a file name, for a run's recipe and digest
 
 _TOML = """\
@@ -84,50 +84,54 @@ def check_name(name: str) -> str:
     return name
 
 
-def create(root: Path) -> Project:
+def create_project(root: Path) -> Project:
     """Make the folders and the files that a project starts with; files that are already there are kept."""
-    if (root / MARKER).exists():
-        raise ProjectError(f"{root / MARKER}: this folder is already a project. Nothing was changed.")
+    if (root / PROJECT_FILE).exists():
+        raise ProjectError(f"{root / PROJECT_FILE}: this folder is already a project. Nothing was changed.")
     if root.exists() and not root.is_dir():
         raise ProjectError(f"{root}: is a file; a project needs a folder. Choose another place.")
     project = Project(root)
     for folder in (project.data, project.artifacts, project.runs):
         folder.mkdir(parents=True, exist_ok=True)
     # The marker comes last: until it is there, a killed `init` can simply be repeated.
-    for name, text in (("guidelines/helpful.md", _GUIDELINE), (".gitignore", _GITIGNORE), (MARKER, _TOML)):
+    for name, text in (
+        ("guidelines/helpful.md", _GUIDELINE),
+        (".gitignore", _GITIGNORE),
+        (PROJECT_FILE, _TOML),
+    ):
         if not (root / name).exists():
             files.write_text(root / name, text)
-    return open_at(root)
+    return load_project(root)
 
 
-def open_at(root: Path) -> Project:
-    found = settings(root).get("format", FORMAT)
-    if found != FORMAT:
+def load_project(root: Path) -> Project:
+    found = read_settings(root).get("format", PROJECT_FORMAT)
+    if found != PROJECT_FORMAT:
         raise ProjectError(
-            f"{root / MARKER}: format = {found!r}, but this Fairlead knows format {FORMAT}. Install a newer Fairlead."
+            f"{root / PROJECT_FILE}: format = {found!r}, but this Fairlead knows format {PROJECT_FORMAT}. Install a newer Fairlead."
         )
     return Project(root)
 
 
-def settings(root: Path) -> dict[str, Any]:
+def read_settings(root: Path) -> dict[str, Any]:
     """What the marker says."""
-    marker = root / MARKER
+    marker = root / PROJECT_FILE
     try:
         return tomllib.loads(marker.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ProjectError(
-            f"{root}: is not a project (it has no {MARKER}). Make it one with `fairlead init {root}`."
+            f"{root}: is not a project (it has no {PROJECT_FILE}). Make it one with `fairlead init {root}`."
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectError(f"{marker}: cannot be read as TOML: {error}.") from error
 
 
-def find(start: Path) -> Project:
+def find_project(start: Path) -> Project:
     """The project that `start` lies in: the nearest folder upwards that has a marker."""
     start = start.resolve()
     for folder in (start, *start.parents):
-        if (folder / MARKER).is_file():
-            return open_at(folder)
+        if (folder / PROJECT_FILE).is_file():
+            return load_project(folder)
     raise ProjectError(
         f"{start}: neither this folder nor one above it is a project. Make one here with `fairlead init .`."
     )

@@ -25,11 +25,17 @@ from fairlead.core import config as configs
 from fairlead.core import digest, files, jsonl
 from fairlead.core.errors import ProjectError
 from fairlead.core.interrupt import StopRequest, stop_on_interrupt
-from fairlead.store import artifact as artifacts
-from fairlead.store import metrics
-from fairlead.store.artifact import Artifact, Parent
-from fairlead.store.inputs import RULE, Input, resolve
+from fairlead.store.artifact import (
+    Artifact,
+    Parent,
+    code_version,
+    find_artifacts,
+    load_artifact,
+    publish_artifact,
+)
+from fairlead.store.metrics import append_metrics, drop_unfinished_line, read_metrics, rewind_metrics
 from fairlead.store.project import Project, check_name
+from fairlead.store.resolve_inputs import RULE, ResolvedInput, resolve_input
 
 
 @dataclass
@@ -42,7 +48,7 @@ class Run:
     name: str
     config: dict[str, Any]  # resolved: defaults included
     seed: int
-    inputs: dict[str, Input]  # by field
+    inputs: dict[str, ResolvedInput]  # by field
     stop: StopRequest
     quiet: bool
     finished: Artifact | None  # what it made; when set on opening there is nothing left to do
@@ -83,14 +89,14 @@ class Run:
 
     def log(self, step: int, **values: float) -> None:
         """One row of metrics; raises NonFiniteStep at a value that is no number."""
-        metrics.append(self.folder / "metrics.jsonl", step, values)
+        append_metrics(self.folder / "metrics.jsonl", step, values)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        return metrics.read(self.folder / "metrics.jsonl")
+        return read_metrics(self.folder / "metrics.jsonl")
 
     def rewind(self, step: int) -> None:
         """Forget the metrics after `step`, that of the checkpoint about to be loaded."""
-        metrics.rewind(self.folder / "metrics.jsonl", step)
+        rewind_metrics(self.folder / "metrics.jsonl", step)
 
     def event(self, kind: str, **details: Any) -> None:
         """Something to remember with its time; on the disk when this returns."""
@@ -130,7 +136,7 @@ class Run:
         config: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Make the artifact that this run is for, with its inputs as parents."""
-        self.finished = artifacts.publish(
+        self.finished = publish_artifact(
             self.project,
             self.kind,
             self.name,
@@ -160,7 +166,7 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
     name = check_name(config.name)
     resolved = configs.resolved(config)
     inputs = {
-        field: resolve(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
+        field: resolve_input(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
     }
     asked = {
         "recipe": recipe,
@@ -182,14 +188,14 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
                 field: {"ref": one.ref, "name": one.name, "digest": one.digest}
                 for field, one in inputs.items()
             }
-            written = {"recipe": recipe, "config": resolved, "inputs": named, "code": artifacts.code()}
+            written = {"recipe": recipe, "config": resolved, "inputs": named, "code": code_version()}
             files.write_text(
                 folder / "config.json",
                 json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
             )
         if finished is None:
             latest = run.latest_checkpoint()
-            run.event("opened", checkpoint=latest[0] if latest else None, **artifacts.code())
+            run.event("opened", checkpoint=latest[0] if latest else None, **code_version())
         yield run
 
 
@@ -200,7 +206,7 @@ def find_run(project: Project, ref: str) -> Path:
         if project.runs.is_dir()
         else []
     )
-    made = {artifact.manifest.run for artifact in artifacts.find_all(project, ref)}
+    made = {artifact.manifest.run for artifact in find_artifacts(project, ref)}
     candidates = (
         [id for id in ids if id == ref]
         or [id for id in ids if id in made]
@@ -223,7 +229,7 @@ def _made_before(project: Project, kind: str, name: str, id: str) -> Artifact | 
     folder = project.artifacts / kind / name
     if not folder.exists():
         return None
-    artifact = artifacts.load(folder)
+    artifact = load_artifact(folder)
     if artifact.manifest.run != id:
         maker = artifact.manifest.run or "another command"
         raise ProjectError(
@@ -237,7 +243,7 @@ def _clear_up(run: Run) -> None:
     """Remove what a killed process left unfinished."""
     files.remove_leftovers(run.folder)
     files.remove_leftovers(run.folder / "checkpoints")
-    metrics.drop_unfinished_line(run.folder / "events.jsonl")
+    drop_unfinished_line(run.folder / "events.jsonl")
     if run.finished is None and run.latest_checkpoint() is None:
         (run.folder / "metrics.jsonl").unlink(missing_ok=True)  # all of it will be made again
 

@@ -13,10 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 from fairlead.core.errors import ProjectError
 from fairlead.labels.errors import NotFound
-from fairlead.store import artifact as artifacts
-from fairlead.store.artifact import Artifact
+from fairlead.store.artifact import MANIFEST, Artifact, brief_digest, load_artifact
 from fairlead.store.lineage import OUTSIDE
-from fairlead.store.project import KINDS, Project
+from fairlead.store.project import ARTIFACT_KINDS, Project
 from fairlead.studio import project_files
 from fairlead.studio.project_files import number, table, text, whole
 
@@ -94,7 +93,7 @@ def everything(artifact: Artifact) -> bool:
 def all_artifacts(project: Project, sees: Sees = everything) -> tuple[list[Artifact], list[str]]:
     """Every artifact that can be read, the newest first, and one sentence for each that cannot."""
     found, problems = [], []
-    for kind in KINDS:
+    for kind in ARTIFACT_KINDS:
         parent = project.artifacts / kind
         for folder in sorted(parent.iterdir()) if parent.is_dir() and not parent.is_symlink() else []:
             if project_files.is_name(folder.name) and folder.is_dir() and not folder.is_symlink():
@@ -109,7 +108,7 @@ def all_artifacts(project: Project, sees: Sees = everything) -> tuple[list[Artif
 
 def get(project: Project, kind: str, name: str, sees: Sees = everything) -> Artifact:
     """Raises NotFound, or ProjectError for a folder that is no artifact."""
-    if kind not in KINDS:
+    if kind not in ARTIFACT_KINDS:
         raise NotFound(f"there is no {kind[:40]!r} of that name.")
     found = _load(project_files.folder_in(project.artifacts / kind, name))
     if not sees(found):
@@ -262,14 +261,14 @@ def _levels(keys: Sequence[str], edges: Sequence[GraphEdge]) -> dict[str, int]:
 def _node(key: str, label: str, status: Status, level: int) -> GraphNode:
     kind, _, name = label.partition(":" if label.startswith((*ELSEWHERE, HIDDEN)) else "/")
     return GraphNode(
-        key, label, kind, name or label, "" if key == label else artifacts.brief(key), status, level
+        key, label, kind, name or label, "" if key == label else brief_digest(key), status, level
     )
 
 
 def _load(folder: Path) -> Artifact:
     """Lists are asked for every few seconds; a manifest is checked again only when it has changed."""
     try:
-        about = (folder / artifacts.MANIFEST).lstat()
+        about = (folder / MANIFEST).lstat()
     except OSError:
         return _checked(folder, 0, 0, 0)
     return _checked(folder, about.st_ino, about.st_size, about.st_mtime_ns)
@@ -277,16 +276,16 @@ def _load(folder: Path) -> Artifact:
 
 @lru_cache(maxsize=MOST_KEPT)
 def _checked(folder: Path, _number: int, _size: int, _changed_ns: int) -> Artifact:
-    content = project_files.read_start(folder / artifacts.MANIFEST, MOST_MANIFEST + 1)
+    content = project_files.read_start(folder / MANIFEST, MOST_MANIFEST + 1)
     if content is not None and len(content) > MOST_MANIFEST:
         raise ProjectError(
             f"{folder}: its manifest is larger than {MOST_MANIFEST >> 20} MB, so it is not read."
         )
     if content is None:
-        raise ProjectError(f"{folder}: is no artifact (it has no plain file {artifacts.MANIFEST}).")
+        raise ProjectError(f"{folder}: is no artifact (it has no plain file {MANIFEST}).")
     if not project_files.is_text(content):
         raise ProjectError(f"{folder}: its manifest holds half a character, so it is not read.")
-    artifact = artifacts.load(folder)
+    artifact = load_artifact(folder)
     if artifact.label != f"{folder.parent.name}/{folder.name}":
         raise ProjectError(f"{folder}: the manifest says that this is {artifact.label}.")
     return artifact

@@ -25,8 +25,8 @@ from anyio import to_thread
 from fairlead.core.errors import FairleadError
 from fairlead.data.records import Messages
 from fairlead.labels.errors import Invalid, StudioError
-from fairlead.store import artifact as artifacts
-from fairlead.store import project as projects
+from fairlead.store.artifact import load_artifacts
+from fairlead.store.project import PROJECT_FILE, load_project, read_settings
 from fairlead.studio import artifact_views
 
 KEY = "FAIRLEAD_KEY_"  # and the endpoint's name in capital letters
@@ -62,7 +62,7 @@ def endpoints(project: Path | None) -> dict[str, Endpoint]:
     """Those of the project's fairlead.toml, by name; raises StudioError for one that is wrong."""
     if project is None:
         return {}
-    path, studio = project / projects.MARKER, projects.settings(project).get("studio", {})
+    path, studio = project / PROJECT_FILE, read_settings(project).get("studio", {})
     table = studio.get("endpoints", {}) if isinstance(studio, dict) else {}
     found = {}
     for name, given in table.items() if isinstance(table, dict) else ():
@@ -105,7 +105,7 @@ def available(project: Path | None) -> tuple[list[str], list[str]]:
     """Names of endpoints, and of the project's model artifacts."""
     if project is None:
         return [], []
-    present, _ = artifacts.load_all(projects.open_at(project))
+    present, _ = load_artifacts(load_project(project))
     return sorted(endpoints(project)), sorted(
         one.manifest.name for one in present if one.manifest.kind == "model"
     )
@@ -266,7 +266,7 @@ def _model_folder(project: Path | None, name: str) -> Path:
         raise Invalid({"source": "names a model, but the studio serves no project"})
     try:
         return artifact_views.get(
-            projects.open_at(project), "model", name
+            load_project(project), "model", name
         ).folder  # by its name alone: a path could lead anywhere
     except FairleadError:
         raise Invalid({"source": f"{name!r} is no model of the project"}) from None

@@ -24,7 +24,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from fairlead.core import files, seed
+from fairlead.core import files
+from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message
 from fairlead.labels import access, assignments, campaigns, chats, items, judgements, people
 from fairlead.labels.campaigns import Campaign
@@ -33,14 +34,14 @@ from fairlead.labels.database import Database, now
 from fairlead.labels.items import Answer, NewItem
 from fairlead.labels.people import Person
 from fairlead.simulate import raters, world
-from fairlead.simulate.world import Manner
-from fairlead.store import project as projects
+from fairlead.simulate.world import AnswerStyle
+from fairlead.store.project import PROJECT_FILE, create_project
 from fairlead.studio import simulated_labeller
 from fairlead.studio.demo_texts import TEXTS, Text
 
 SEED = 20
 NEWCOMER = "You"
-MODELS: dict[str, Manner] = {"toy-base": world.WILD, "toy-tuned": world.CAREFUL}
+MODELS: dict[str, AnswerStyle] = {"toy-base": world.WILD, "toy-tuned": world.CAREFUL}
 BEFORE = 40  # comparisons that colleagues made before you came
 WORD_S = 0.05  # between two words of a live answer
 ENDPOINT = "toy"
@@ -74,8 +75,8 @@ class Populated:
 def prepare(folder: Path | None) -> Path:
     """A project to serve; one that is there already is used as it is."""
     root = Path(tempfile.mkdtemp(prefix="fairlead-demo-")) if folder is None else folder
-    if not (root / projects.MARKER).exists():
-        projects.create(root)
+    if not (root / PROJECT_FILE).exists():
+        create_project(root)
     return root
 
 
@@ -110,7 +111,7 @@ def colleagues(origin: str, made: Populated, *, hurry: float = 1.0) -> Iterator[
     threads = []
     for n, rater in enumerate(raters.PANEL):
         one = simulated_labeller.Colleague(
-            origin, made.tokens[rater.name], rater, seed.rng(SEED, "colleague", rater.name, n), stop, hurry
+            origin, made.tokens[rater.name], rater, derive_rng(SEED, "colleague", rater.name, n), stop, hurry
         )
         threads.append(
             threading.Thread(
@@ -169,15 +170,15 @@ def _shown(text: Text) -> list[NewItem]:
 
 
 def _items(text: Text) -> Iterator[NewItem]:
-    rng = seed.rng(SEED, "demo", text.kind)
-    for task in world.tasks(SEED, f"demo-{text.kind}", text.num_items, held_out=True):
+    rng = derive_rng(SEED, "demo", text.kind)
+    for task in world.draw_prompts(SEED, f"demo-{text.kind}", text.num_items, held_out=True):
         prompt, tags = (Message("user", task.prompt),), (task.family,)
         if text.kind == "conversation":
-            turns = [*prompt, Message("assistant", world.answer(task, world.WILD, rng))]
-            other = world.draw_task(rng)
+            turns = [*prompt, Message("assistant", world.write_answer(task, world.WILD, rng))]
+            other = world.draw_prompt(rng)
             turns += [
                 Message("user", other.prompt),
-                Message("assistant", world.answer(other, world.CAREFUL, rng)),
+                Message("assistant", world.write_answer(other, world.CAREFUL, rng)),
             ]
             yield NewItem(tuple(turns), tags=tags)
         elif text.kind in ("demonstration", "chat"):
@@ -188,13 +189,13 @@ def _items(text: Text) -> Iterator[NewItem]:
             )
 
 
-def _answers(task: world.Task, count: int, rng: Random) -> list[Answer]:
+def _answers(task: world.ToyPrompt, count: int, rng: Random) -> list[Answer]:
     """Different ones, of both models in turn."""
     found: dict[str, Answer] = {}
     names = list(MODELS)
     while len(found) < count:
         name = names[len(found) % len(names)]
-        text = world.answer(task, MODELS[name], rng)
+        text = world.write_answer(task, MODELS[name], rng)
         found.setdefault(text, _answer(text, name))
     return list(found.values())
 
@@ -205,7 +206,7 @@ def _answer(text: str, source: str) -> Answer:
 
 def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) -> None:
     """Some comparisons of the last two hours, so that the figures have something to say."""
-    rng = seed.rng(SEED, "before")
+    rng = derive_rng(SEED, "before")
     begun = datetime.now(UTC) - timedelta(hours=2)
     for n in range(BEFORE):
         rater = raters.PANEL[n % len(raters.PANEL)]
@@ -229,7 +230,7 @@ def toy_endpoint(folder: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _ToyModels)
     server.daemon_threads = True
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    marker = folder / projects.MARKER
+    marker = folder / PROJECT_FILE
     kept = marker.read_text("utf-8").split(_TABLE)[0].rstrip()
     files.write_text(marker, f'{kept}\n\n{_TABLE}\nurl = "{url}"\n')
     thread = threading.Thread(target=server.serve_forever, daemon=True, name="toy models")
@@ -248,12 +249,12 @@ LOST = "I live in a very small world and did not understand. Try: {prompt}"
 
 def reply(model: str, message: str, number: int) -> str:
     """What a model of the toy world says to a message."""
-    rng = seed.rng(SEED, "reply", model, message, number)
-    task = world.understand(message)
+    rng = derive_rng(SEED, "reply", model, message, number)
+    task = world.parse_prompt(message)
     if task is None:
-        return LOST.format(prompt=world.draw_task(rng).prompt)
+        return LOST.format(prompt=world.draw_prompt(rng).prompt)
     manner = MODELS.get(model, world.CAREFUL)
-    return world.answer(task, replace(manner, flourish=min(1.0, manner.flourish * 2)), rng)
+    return world.write_answer(task, replace(manner, flourish=min(1.0, manner.flourish * 2)), rng)
 
 
 class _ToyModels(BaseHTTPRequestHandler):

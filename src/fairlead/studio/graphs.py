@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from fairlead.report import scale, text
+from fairlead.report import axis_scale, formatting
 from fairlead.studio.artifact_views import Graph, GraphEdge, GraphNode
 
 COLUMNS_HEIGHT = 132
@@ -23,7 +23,9 @@ Place = tuple[str, int]  # a node's key, or that of an edge, and the column
 def columns(values: Sequence[tuple[str, int]], *, title: str, labels_every: int) -> Markup:
     """A column per (label, count), in percentages of the width, so that text keeps its size on a phone."""
     most = max((count for _, count in values), default=0)
-    ticks = [tick for tick in scale.ticks(0, max(most, 4), about=3, outside=True) if float(tick).is_integer()]
+    ticks = [
+        tick for tick in axis_scale.ticks(0, max(most, 4), about=3, outside=True) if float(tick).is_integer()
+    ]
     top = max(ticks[-1], 1)
     parts = []
     for tick in ticks:
@@ -41,7 +43,7 @@ def columns(values: Sequence[tuple[str, int]], *, title: str, labels_every: int)
                 '<g><title>{label}: {count}</title><rect class="hit" x="{x:.3f}%" y="0" width="{w:.3f}%" height="{base}"/>'
                 '<rect class="fill" x="{bx:.3f}%" y="{y:.1f}" width="{bw:.3f}%" height="{h:.1f}" rx="1.5"/></g>'
             ).format(
-                label=text.visible(label), count=text.count(count, "judgement"), x=place * width, w=width, base=BASE,
+                label=formatting.visible(label), count=formatting.count(count, "judgement"), x=place * width, w=width, base=BASE,
                 bx=(place + 0.14) * width, y=BASE - height, bw=0.72 * width, h=height,
             )
         )  # fmt: skip
@@ -52,13 +54,13 @@ def columns(values: Sequence[tuple[str, int]], *, title: str, labels_every: int)
                     x=100 if last else (place + 0.5) * width,
                     y=BASE + 17,
                     anchor="end" if last else "middle",
-                    label=text.visible(label),
+                    label=formatting.visible(label),
                 )
             )
     said = ", ".join(f"{label} {count}" for label, count in values if count) or "none"
     return Markup(
         '<svg class="columns" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(COLUMNS_HEIGHT, title, text.visible(said), Markup("").join(parts))
+    ).format(COLUMNS_HEIGHT, title, formatting.visible(said), Markup("").join(parts))
 
 
 def lineage(graph: Graph) -> Markup:
@@ -128,9 +130,9 @@ def _node(node: GraphNode, x: float, y: float, *, focus: bool) -> Markup:
         '<text class="kind" x="{tx:.0f}" y="{y1:.0f}">{kind}</text><text class="name" x="{tx:.0f}" y="{y2:.0f}">{name}</text>'
         '<text class="digest" x="{tx:.0f}" y="{y3:.0f}">{under}</text></g>'
     ).format(
-        status=node.status, kind=text.visible(node.kind), focus=" focus" if focus else "", label=text.visible(node.label), x=x, y=y,
+        status=node.status, kind=formatting.visible(node.kind), focus=" focus" if focus else "", label=formatting.visible(node.label), x=x, y=y,
         w=NODE_WIDTH, h=NODE_HEIGHT, my=y + 10, mh=NODE_HEIGHT - 20, tx=x + 14, y1=y + 18, y2=y + 34, y3=y + 49,
-        name=_cut(text.visible(node.name)), under=under,
+        name=_cut(formatting.visible(node.name)), under=under,
     )  # fmt: skip
     to = href(node)
     if to is None or focus:

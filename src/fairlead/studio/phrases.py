@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fairlead.report.text import count, duration, fixed, number, percent, visible
+from fairlead.report.formatting import count, duration, fixed, number, percent, visible
 from fairlead.stats.interval import Interval
 
 __all__ = [

@@ -33,7 +33,7 @@ def folder_in(parent: Path, name: str) -> Path:
     """The folder of this name.  Raises NotFound for a name that is none, leads elsewhere, or has no folder."""
     if is_name(name):
         try:
-            folder = files.inside(parent, name)
+            folder = files.path_inside(parent, name)
         except ProjectError:
             raise NotFound(f"there is no {name!r}.") from None
         if folder.is_dir():

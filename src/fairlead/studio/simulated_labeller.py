@@ -10,7 +10,7 @@ import httpx
 
 from fairlead.labels.task_kinds import Kind
 from fairlead.simulate import gold, raters, world
-from fairlead.simulate.raters import Rater
+from fairlead.simulate.raters import SimulatedRater
 
 WORD_S = 0.3  # to read a word
 THINKING_S = (4.0, 20.0)
@@ -22,7 +22,13 @@ LIVE_TURNS = 2
 
 class Colleague:
     def __init__(
-        self, origin: str, token: str, rater: Rater, rng: Random, stop: threading.Event, hurry: float = 1.0
+        self,
+        origin: str,
+        token: str,
+        rater: SimulatedRater,
+        rng: Random,
+        stop: threading.Event,
+        hurry: float = 1.0,
     ) -> None:
         self._rater, self._rng, self._stop, self._hurry = rater, rng, stop, hurry
         self._client = httpx.Client(
@@ -93,7 +99,7 @@ class Colleague:
             self._client.put(
                 f"{here}/chat/turns/{n}/choice", json={"choice": value["choice"]}
             ).raise_for_status()
-            message = world.draw_task(self._rng).prompt
+            message = world.draw_prompt(self._rng).prompt
             if self._wait(self._rng.uniform(*THINKING_S)):
                 return
 
@@ -112,7 +118,7 @@ class Colleague:
 # ---------------------------------------------------------------- what they think
 
 
-def judged(rater: Rater, task: dict[str, Any], rng: Random) -> tuple[dict[str, Any], list[str]]:
+def judged(rater: SimulatedRater, task: dict[str, Any], rng: Random) -> tuple[dict[str, Any], list[str]]:
     """The value of a task as the API gives it, and the reasons."""
     prompt = task["prompt"][-1]["text"]
     texts = [one["text"] for one in task["answers"]]
@@ -153,11 +159,11 @@ def judged(rater: Rater, task: dict[str, Any], rng: Random) -> tuple[dict[str, A
 
 
 def compared(
-    rater: Rater, prompt: str, texts: Sequence[str], rng: Random
+    rater: SimulatedRater, prompt: str, texts: Sequence[str], rng: Random
 ) -> tuple[dict[str, Any], list[str]]:
     """A step of the scale for two answers in the order shown."""
     first, second = (utility(rater, prompt, text) for text in texts)
-    choice = raters.choose(rater, first, second, rng)
+    choice = raters.choose_answer(rater, first, second, rng)
     if choice in ("tie good", "tie bad"):
         return {"choice": 4 if choice == "tie good" else 5}, []
     difference = abs(first - second)
@@ -166,16 +172,16 @@ def compared(
     return {"choice": step if choice == "first" else 9 - step}, reasons
 
 
-def utility(rater: Rater, prompt: str, text: str) -> float:
+def utility(rater: SimulatedRater, prompt: str, text: str) -> float:
     """Of something that is not of the toy world: the longer, up to a point, the better."""
-    if world.understand(prompt) is None:
+    if world.parse_prompt(prompt) is None:
         return min(len(text), 400) / 100
     return raters.utility(rater, prompt, text)
 
 
 def _quality(prompt: str, text: str) -> float:
     """0 to 1."""
-    if world.understand(prompt) is None:
+    if world.parse_prompt(prompt) is None:
         return 0.5
     aspects = gold.judge(prompt, text).aspects()
     return sum(gold.WEIGHTS[name] * value for name, value in aspects.items()) / sum(gold.WEIGHTS.values())
@@ -186,5 +192,5 @@ def _step(quality: float, points: int, rng: Random) -> int:
 
 
 def _written(prompt: str, rng: Random) -> str:
-    task = world.understand(prompt)
-    return "I would rather not answer this." if task is None else world.answer(task, world.PERFECT, rng)
+    task = world.parse_prompt(prompt)
+    return "I would rather not answer this." if task is None else world.write_answer(task, world.PERFECT, rng)

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from fairlead.core.errors import ConfigError, GateRefused, ModelError
-from fairlead.store import artifact as artifacts
-from fairlead.store.artifact import Artifact
-from fairlead.store.inputs import RULE, Input
+from fairlead.store.artifact import MANIFEST, Artifact, load_artifacts
 from fairlead.store.project import Project
+from fairlead.store.resolve_inputs import RULE, ResolvedInput
 from fairlead.store.run import Run
 
 REPORT = "admission.json"
@@ -64,7 +63,7 @@ def newest_evaluation(project: Project, sha: str) -> Artifact | None:
     """The last `fairlead eval` in the project of the reward model of this digest.  Folders that are no artifacts are passed over."""
     found = [
         each
-        for each in artifacts.load_all(project)[0]
+        for each in load_artifacts(project)[0]
         if each.manifest.kind == "evaluation"
         and REPORT in each.manifest.files
         and any(parent.role == "model" and parent.digest == sha for parent in each.manifest.parents)
@@ -72,7 +71,7 @@ def newest_evaluation(project: Project, sha: str) -> Artifact | None:
     # Times are whole seconds; of two in the same one, the file system knows which came later.
     return max(
         found,
-        key=lambda each: (each.manifest.created_at, (each.folder / artifacts.MANIFEST).stat().st_mtime_ns),
+        key=lambda each: (each.manifest.created_at, (each.folder / MANIFEST).stat().st_mtime_ns),
         default=None,
     )
 
@@ -118,7 +117,7 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
             run.warn(f"{field} = {found.ref}: {source} warns: {' '.join(admission.warnings) or reasons}")
 
 
-def _names(found: Input) -> set[str]:
+def _names(found: ResolvedInput) -> set[str]:
     """What a user may call it: as the configuration does, or by the artifact's name."""
     return (
         {found.ref}

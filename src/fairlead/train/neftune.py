@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fairlead.core import seed
+from fairlead.core.seed import derive_seed
 
 
 def embedding_noise(
@@ -18,7 +18,7 @@ def embedding_noise(
     """
     noise = torch.zeros(len(lengths), max(lengths), width)
     for i, (length, row) in enumerate(zip(lengths, rows, strict=True)):
-        generator = torch.Generator().manual_seed(seed.derive(run_seed, "neftune", step, row))
+        generator = torch.Generator().manual_seed(derive_seed(run_seed, "neftune", step, row))
         drawn = torch.rand(length, width, generator=generator) * 2 - 1
         noise[i, :length] = drawn * (alpha / (length * width) ** 0.5)
     return noise

@@ -6,9 +6,9 @@ The input follows the instruction after an empty line, without Alpaca's preamble
 from collections.abc import Mapping
 from typing import Any
 
-from fairlead.data.parsing import comparison, optional_text, text
-from fairlead.data.problem import Where
+from fairlead.data.parsing import build_comparison, optional_text, required_text
 from fairlead.data.records import Comparison, Demonstration, Message, Messages
+from fairlead.data.row_problem import RowLocation
 
 COLUMNS = frozenset({"instruction", "input", "output", "chosen", "rejected"})
 
@@ -19,15 +19,17 @@ def recognises(row: Mapping[str, Any]) -> bool:
     )
 
 
-def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
-    request = text(row, "instruction", where)
+def convert(row: Mapping[str, Any], where: RowLocation) -> Demonstration | Comparison:
+    request = required_text(row, "instruction", where)
     if row.get("input") not in (None, ""):
         request = f"{request}\n\n{optional_text(row, 'input', where)}"
     prompt = (Message("user", request),)
     if row.get("chosen") is not None or row.get("rejected") is not None:
-        return comparison(prompt, _answer(row, "chosen", where), _answer(row, "rejected", where), {}, where)
+        return build_comparison(
+            prompt, _answer(row, "chosen", where), _answer(row, "rejected", where), {}, where
+        )
     return Demonstration(prompt=prompt, completion=_answer(row, "output", where))
 
 
-def _answer(row: Mapping[str, Any], column: str, where: Where) -> Messages:
-    return (Message("assistant", text(row, column, where)),)
+def _answer(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
+    return (Message("assistant", required_text(row, column, where)),)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.formats.pair import compare_conversations
-from fairlead.data.parsing import text
-from fairlead.data.problem import Where, fail
+from fairlead.data.parsing import required_text
 from fairlead.data.records import Comparison, Message, Messages, Role
+from fairlead.data.row_problem import RowLocation, reject_row
 
 COLUMNS = frozenset({"chosen", "rejected"})
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
@@ -21,15 +21,15 @@ def recognises(row: Mapping[str, Any]) -> bool:
     return row.get("prompt") is None and any(_is_transcript(row.get(column)) for column in COLUMNS)
 
 
-def convert(row: Mapping[str, Any], where: Where) -> Comparison:
+def convert(row: Mapping[str, Any], where: RowLocation) -> Comparison:
     return compare_conversations(_turns(row, "chosen", where), _turns(row, "rejected", where), {}, where)
 
 
-def _turns(row: Mapping[str, Any], column: str, where: Where) -> Messages:
-    transcript = text(row, column, where)
+def _turns(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
+    transcript = required_text(row, column, where)
     before, *parts = SPEAKER.split(transcript)
     if before.strip() or not parts:
-        fail(
+        reject_row(
             where,
             column,
             transcript,

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.parsing import parse_row
-from fairlead.data.problem import Where, fail
-from fairlead.data.records import COLUMNS as COLUMNS_BY_KIND
-from fairlead.data.records import Record, kind_of
+from fairlead.data.records import COLUMNS_BY_KIND, Record, kind_of_row
+from fairlead.data.row_problem import RowLocation, reject_row
 
 COLUMNS = frozenset().union(*COLUMNS_BY_KIND.values())
 
@@ -15,10 +14,10 @@ def recognises(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("prompt"), list)
 
 
-def convert(row: Mapping[str, Any], where: Where) -> Record:
-    kind = kind_of(row)
+def convert(row: Mapping[str, Any], where: RowLocation) -> Record:
+    kind = kind_of_row(row)
     if kind is None:
-        fail(
+        reject_row(
             where,
             "prompt",
             None,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.formats.pair import compare_conversations
-from fairlead.data.parsing import messages, parse_demonstration, required
-from fairlead.data.problem import Where
+from fairlead.data.parsing import parse_demonstration, read_messages, required_column
 from fairlead.data.records import Comparison, Demonstration, Messages
+from fairlead.data.row_problem import RowLocation
 
 COLUMNS = frozenset({"messages", "prompt", "chosen", "rejected"})
 
@@ -24,16 +24,16 @@ def recognises(row: Mapping[str, Any]) -> bool:
     )
 
 
-def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
+def convert(row: Mapping[str, Any], where: RowLocation) -> Demonstration | Comparison:
     if row.get("chosen") is not None or row.get("rejected") is not None:
         return compare_conversations(
             _conversation(row, "chosen", where), _conversation(row, "rejected", where), {}, where
         )
-    return parse_demonstration({"messages": _simplified(required(row, "messages", where))}, where)
+    return parse_demonstration({"messages": _simplified(required_column(row, "messages", where))}, where)
 
 
-def _conversation(row: Mapping[str, Any], column: str, where: Where) -> Messages:
-    return messages(_simplified(required(row, column, where)), column, where)
+def _conversation(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
+    return read_messages(_simplified(required_column(row, column, where)), column, where)
 
 
 def _simplified(value: object) -> object:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fairlead.data.parsing import check_turns, comparison
-from fairlead.data.problem import Where, fail
+from fairlead.data.parsing import build_comparison, check_turns
 from fairlead.data.records import Comparison, Messages
+from fairlead.data.row_problem import RowLocation, reject_row
 
 
 def compare_conversations(
-    chosen: Messages, rejected: Messages, row: Mapping[str, Any], where: Where
+    chosen: Messages, rejected: Messages, row: Mapping[str, Any], where: RowLocation
 ) -> Comparison:
     """The shared turns become the prompt; conversations that part before their last answers have no such prompt."""
     check_turns(chosen, "chosen", where, first="user", last="assistant")
@@ -22,11 +22,11 @@ def compare_conversations(
             min(len(chosen), len(rejected)) - 1,
         )
         why = f"parts from chosen at turn {parting + 1}, before the last answer"
-        fail(
+        reject_row(
             where,
             "rejected",
             rejected[parting].content,
             why,
             "Only the last answers may differ; drop the row with --drop.",
         )
-    return comparison(shared, chosen[-1:], rejected[-1:], row, where)
+    return build_comparison(shared, chosen[-1:], rejected[-1:], row, where)

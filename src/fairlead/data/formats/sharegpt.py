@@ -5,9 +5,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fairlead.data.parsing import comparison, completion, parse_demonstration, prompt, required
-from fairlead.data.problem import Where, fail
+from fairlead.data.parsing import (
+    build_comparison,
+    parse_demonstration,
+    read_completion,
+    read_prompt,
+    required_column,
+)
 from fairlead.data.records import Comparison, Demonstration
+from fairlead.data.row_problem import RowLocation, reject_row
 
 COLUMNS = frozenset({"conversations", "chosen", "rejected"})
 ROLE_OF = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
@@ -17,27 +23,32 @@ def recognises(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("conversations"), list)
 
 
-def convert(row: Mapping[str, Any], where: Where) -> Demonstration | Comparison:
-    turns = _turns(required(row, "conversations", where), "conversations", where)
+def convert(row: Mapping[str, Any], where: RowLocation) -> Demonstration | Comparison:
+    turns = _turns(required_column(row, "conversations", where), "conversations", where)
     if row.get("chosen") is None and row.get("rejected") is None:
         return parse_demonstration({"messages": turns}, where)
     answers = {
-        column: _turns([required(row, column, where)], column, where) for column in ("chosen", "rejected")
+        column: _turns([required_column(row, column, where)], column, where)
+        for column in ("chosen", "rejected")
     }
-    chosen, rejected = (completion(answers, column, where) for column in answers)
-    return comparison(prompt({"prompt": turns}, where), chosen, rejected, {}, where)
+    chosen, rejected = (read_completion(answers, column, where) for column in answers)
+    return build_comparison(read_prompt({"prompt": turns}, where), chosen, rejected, {}, where)
 
 
-def _turns(value: object, field: str, where: Where) -> list[dict[str, Any]]:
+def _turns(value: object, field: str, where: RowLocation) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value:
-        fail(where, field, value, "is not a list of turns", 'Write [{"from": "human", "value": "…"}, …].')
+        reject_row(
+            where, field, value, "is not a list of turns", 'Write [{"from": "human", "value": "…"}, …].'
+        )
     return [_turn(item, f"{field}[{index}]", where) for index, item in enumerate(value)]
 
 
-def _turn(value: object, field: str, where: Where) -> dict[str, Any]:
+def _turn(value: object, field: str, where: RowLocation) -> dict[str, Any]:
     if not isinstance(value, dict):
-        fail(where, field, value, "is not a turn", 'Write {"from": "human", "value": "…"}.')
+        reject_row(where, field, value, "is not a turn", 'Write {"from": "human", "value": "…"}.')
     speaker = value.get("from")
     if not isinstance(speaker, str) or speaker not in ROLE_OF:
-        fail(where, f"{field}.from", speaker, "is not a known speaker", f"Speakers are {', '.join(ROLE_OF)}.")
+        reject_row(
+            where, f"{field}.from", speaker, "is not a known speaker", f"Speakers are {', '.join(ROLE_OF)}."
+        )
     return {"role": ROLE_OF[speaker], "content": value.get("value")}

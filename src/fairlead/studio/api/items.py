@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import Connection
 
 from fairlead.data.parsing import check_turns
-from fairlead.data.parsing import messages as parse_messages
-from fairlead.data.problem import BadRow, Where
+from fairlead.data.parsing import read_messages as parse_messages
 from fairlead.data.records import Messages
+from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.labels import imports, item_search, items, jobs, row_to_items
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import Conflict, Invalid, NotFound
@@ -390,7 +390,7 @@ def _origin(connection: Connection, viewer: Viewer, body: OriginIn) -> Origin:
 
 def _new(one: ItemIn, number: int, kind: Kind) -> NewItem:
     def turns(said: list[MessageIn], field: str) -> Messages:
-        where = Where("items", number)
+        where = RowLocation("items", number)
         try:
             made = parse_messages([each.model_dump() for each in said], field, where)
             if field == "prompt" and kind not in ("conversation", "chat"):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import HTMLResponse
 
 from fairlead.labels.errors import NotFound
-from fairlead.report import curves, page
+from fairlead.report import metric_charts, templating
 from fairlead.store.project import Project
 from fairlead.studio import artifact_views, graphs, html, phrases, run_files
 from fairlead.studio.api.runs import project_of, sees
@@ -68,7 +68,7 @@ def run_report(run: Name, file: Name, request: Request, viewer: Watcher) -> Resp
 @router.get("/artifacts/{kind}/{name}")
 def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
     found = artifact_views.detail(project_of(request), kind, name, sees(viewer, database))
-    groups = page.config_groups(found.artifact.manifest.config)
+    groups = templating.config_groups(found.artifact.manifest.config)
     return html.page(
         request,
         "artifact.html",
@@ -130,7 +130,7 @@ def _list(request: Request, viewer: Viewer, database: Database) -> dict[str, Any
 def _run(request: Request, run: str) -> dict[str, Any]:
     found = run_files.read_run(project_of(request), run)
     return {
-        "details": found, "run": found.line, "curves": curves.curves(found.rows), "groups": page.config_groups(found.config), "phrases": phrases,
+        "details": found, "run": found.line, "curves": metric_charts.draw_metric_charts(found.rows), "groups": templating.config_groups(found.config), "phrases": phrases,
         "visible": phrases.visible,
     }  # fmt: skip
 

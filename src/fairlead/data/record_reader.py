@@ -1,0 +1,141 @@
+"""Native files into records, for recipes.  All the bad rows of a file are reported together, before anything is trained.
+
+Files in other formats are converted first, by `importer`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from fairlead.core.errors import DataError
+from fairlead.data import file_source
+from fairlead.data.file_source import SourceRow
+from fairlead.data.parsing import parse_row
+from fairlead.data.records import (
+    Binary,
+    Comparison,
+    Demonstration,
+    Prompt,
+    Ranking,
+    Rating,
+    Record,
+    RecordKind,
+    Stepwise,
+    kind_of_row,
+)
+from fairlead.data.row_problem import MAX_SHOWN, BadRow, RowProblem, bad_rows_error
+
+NUM_SAMPLE = 100  # rows that a file's kind is guessed from
+
+
+class ParsedRow(NamedTuple):
+    row: SourceRow
+    record: Record
+
+
+def read_demonstrations(path: Path) -> list[Demonstration]:
+    return cast(list[Demonstration], read_records(path, "demonstration"))
+
+
+def read_comparisons(path: Path) -> list[Comparison]:
+    return cast(list[Comparison], read_records(path, "comparison"))
+
+
+def read_binary(path: Path) -> list[Binary]:
+    return cast(list[Binary], read_records(path, "binary"))
+
+
+def read_ratings(path: Path) -> list[Rating]:
+    return cast(list[Rating], read_records(path, "rating"))
+
+
+def read_rankings(path: Path) -> list[Ranking]:
+    return cast(list[Ranking], read_records(path, "ranking"))
+
+
+def read_stepwise(path: Path) -> list[Stepwise]:
+    return cast(list[Stepwise], read_records(path, "stepwise"))
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """The prompts of any native file whose rows have one, repetitions included."""
+    return cast(list[Prompt], read_records(path, "prompt"))
+
+
+def read_records(path: Path, kind: RecordKind) -> list[Record]:
+    """Every row of a native file; any bad row, or none at all, is a DataError."""
+    records: list[Record] = []
+    problems: list[RowProblem] = []  # the first few
+    num_bad = 0
+    for result in parse_rows(file_source.read_file_rows(path), kind):
+        if isinstance(result, ParsedRow):
+            records.append(result.record)
+            continue
+        num_bad += 1
+        if len(problems) < MAX_SHOWN:
+            problems.append(result)
+    if num_bad:
+        remedy = f"Set them aside with `fairlead data check {path} --drop`, or convert the file with `fairlead data import`."
+        raise bad_rows_error(problems, num_bad, num_bad + len(records), remedy)
+    if not records:
+        raise DataError(f"{path}: holds no rows. A file of {_several(kind)} is expected.")
+    return records
+
+
+def parse_rows(
+    rows: Iterator[SourceRow | RowProblem], kind: RecordKind | None
+) -> Iterator[ParsedRow | RowProblem]:
+    """Each row with its record, or what is wrong with it; with no kind, every row is wrong."""
+    for row in rows:
+        if isinstance(row, RowProblem):
+            yield row
+            continue
+        try:
+            yield ParsedRow(row, _record(row, kind))
+        except BadRow as error:
+            yield replace(error.problem, row=row.value)
+
+
+def guess_kind(path: Path) -> tuple[RecordKind | None, Iterator[SourceRow | RowProblem]]:
+    """The kind of most of the first rows, None when no row tells; and all the rows, none lost to looking."""
+    rows = file_source.read_file_rows(path)
+    sample = list(islice(rows, NUM_SAMPLE))
+    if not sample:
+        raise DataError(f"{path}: holds no rows.")
+    votes = Counter(
+        kind for row in sample if isinstance(row, SourceRow) and (kind := kind_of_row(row.value)) is not None
+    )
+    return (votes.most_common(1)[0][0] if votes else None), chain(sample, rows)
+
+
+def _several(kind: RecordKind) -> str:
+    """The kind's name for many rows."""
+    return f"{kind} rows" if kind in ("binary", "stepwise") else f"{kind}s"
+
+
+def _record(row: SourceRow, kind: RecordKind | None) -> Record:
+    where, value = row
+    own = kind_of_row(value)
+    if kind is None:
+        columns = ", ".join(value) or "none"
+        raise BadRow(
+            RowProblem(
+                *where,
+                "",
+                None,
+                f"no kind of row has these columns: {columns}",
+                "Use `fairlead data import`.",
+            )
+        )
+    record = parse_row(kind, value, where)
+    # Any row with a prompt can serve as a prompt, but a rating, say, must not pass for a demonstration.
+    if own != kind and kind != "prompt":
+        raise BadRow(
+            RowProblem(
+                *where, "", None, f"is a {own} among {_several(kind)}", "Keep each kind in a file of its own."
+            )
+        )
+    return record

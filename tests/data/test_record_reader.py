@@ -1,0 +1,68 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.core import jsonl
+from fairlead.core.errors import DataError
+from fairlead.data.record_reader import (
+    read_comparisons,
+    read_demonstrations,
+    read_prompts,
+    read_records,
+    read_stepwise,
+)
+from fairlead.data.record_writer import write_records
+from fairlead.data.records import Comparison, Demonstration, Message, Prompt
+
+ASKED = (Message("user", "2 + 2?"),)
+FOUR = (Message("assistant", "4"),)
+PAIR = Comparison(ASKED, FOUR, (Message("assistant", "5"),), rater="ann")
+
+
+def row(**columns: Any) -> dict[str, Any]:
+    return {"prompt": [{"role": "user", "content": "2 + 2?"}]} | columns
+
+
+def test_written_records_are_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert write_records(path, [PAIR, PAIR]) == 2
+    assert read_comparisons(path) == [PAIR, PAIR]
+    assert read_prompts(path) == [Prompt(ASKED), Prompt(ASKED)]
+    write_records(path, [Demonstration(ASKED, FOUR), Demonstration((), ASKED + FOUR)])
+    assert read_demonstrations(path) == [Demonstration(ASKED, FOUR), Demonstration((), ASKED + FOUR)]
+
+
+def test_all_bad_rows_are_reported_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    jsonl.write(path, [row(chosen=[]), [1], *[row() for _ in range(10)], {"prompt": 4}])
+    with pytest.raises(DataError) as caught:
+        read_records(path, "comparison")
+    reported = str(caught.value).splitlines()
+    assert reported[0].startswith(f"{path}:1: chosen: []: is not a list of messages")
+    assert reported[1].startswith(f"{path}:2: [1]: is a JSON list, not an object")
+    assert reported[2].startswith(f"{path}:3: chosen: is missing")
+    assert len(reported) == 11
+    assert reported[10].startswith("13 of 13 rows cannot be used, of which the first 10 are shown.")
+
+
+def test_a_file_without_rows_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="a.jsonl: holds no rows. A file of comparisons is expected."):
+        read_comparisons(tmp_path / "a.jsonl")
+
+
+def test_kinds_without_a_plural_are_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    jsonl.write(path, [row(completions=["So 5."], labels=[True])])
+    assert [one.labels for one in read_stepwise(path)] == [(True,)]
+    jsonl.write(path, [row(completions=["So 5.", "Yes."], labels=[True, False], ranks=[1, 2])])
+    with pytest.raises(DataError, match="a.jsonl:1: is a ranking among stepwise rows"):
+        read_stepwise(path)
+
+
+def test_a_thumb_down_does_not_pass_for_a_demonstration(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    jsonl.write(path, [row(completion=[{"role": "assistant", "content": "5"}], label=False)])
+    with pytest.raises(DataError, match="a.jsonl:1: is a binary among demonstrations"):
+        read_demonstrations(path)
