@@ -21,7 +21,7 @@ from fairlead.data.records import Comparison, to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.loop import quickstart
 from fairlead.loop.toy_world import mean_kl
-from fairlead.ops.pooling import Pool
+from fairlead.ops.pool_names import Pool
 from fairlead.recipes import sample
 from fairlead.rollout.rewards import open_reward
 from fairlead.simulate import gold

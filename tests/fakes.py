@@ -7,6 +7,7 @@ a test about contexts can fail.
 import functools
 import importlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,8 +34,9 @@ from transformers import (
 )
 
 from fairlead.core import config as configs
-from fairlead.core import digest, jsonl
+from fairlead.core import config_keys, digest, jsonl
 from fairlead.core.errors import FairleadError
+from fairlead.core.former_keys import FORMER_NAMES
 from fairlead.data.records import Message
 from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
@@ -170,9 +172,16 @@ class Trained:
         return [row[name] for row in self.rows]
 
 
+def configuration(recipe: ModuleType, settings: Mapping[str, Any]) -> Any:
+    """The recipe's configuration from keys with or without their table."""
+    present = config_keys.hints_by_key(recipe.Config)
+    renamed = {former: key for key, former in FORMER_NAMES.items() if key in present}
+    return configs.from_dict(recipe.Config, {renamed.get(key, key): value for key, value in settings.items()})
+
+
 def train(project: Project, recipe: ModuleType, **settings: Any) -> Trained:
     """What the command line does: open the run, call the recipe."""
-    config = recipe.Config(**settings)
+    config = configuration(recipe, settings)
     name = recipe.__name__.rpartition(".")[2]
     with open_run(project, name, config, kind=recipe.KIND, quiet=True) as run:
         return Trained(recipe.main(config, run), run.folder)
@@ -189,7 +198,7 @@ def train_in_child(root: str, recipe: str, settings: dict[str, Any]) -> None:
 def check_finished(project: Project, recipe: ModuleType, made: Trained, **settings: Any) -> None:
     """What holds for every recipe: the lineage is whole, and the same command again does nothing."""
     assert lineage.verify(project, None) == []
-    roles = set(configs.refs(recipe.Config(**settings)))
+    roles = set(configs.refs(configuration(recipe, settings)))
     assert {parent.role for parent in made.artifact.manifest.parents} == roles
     before = digest.of_files(project.root)
     again = train(project, recipe, **settings)

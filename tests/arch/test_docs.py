@@ -15,8 +15,7 @@ from repository import RECIPES, ROOT, SOURCE, definitions, modules, pyproject, s
 from typer.core import TyperGroup
 
 from fairlead.cli.app import app
-from fairlead.core import config as configs
-from fairlead.core import errors
+from fairlead.core import config_keys, errors
 from fairlead.data.importer import FORMATS
 from fairlead.data.records import COLUMNS_BY_KIND
 from fairlead.eval import verdict
@@ -52,10 +51,25 @@ def algorithm(recipe: str) -> dict[str, str]:
     return pages.sections(page(f"algorithms/{recipe}.md"))
 
 
-def knobs(recipe: str) -> dict[str, str | None]:
-    """Knob -> its default as Python writes it, None where it is required."""
-    found = configs.knobs(importlib.import_module(f"fairlead.recipes.{recipe}").Config)
-    return {knob.name: knob.default for knob in found}
+def keys(recipe: str) -> dict[str, str | None]:
+    """Full key -> its default as Python writes it, None where it is required."""
+    config_class = importlib.import_module(f"fairlead.recipes.{recipe}").Config
+    return {key.full_name: key.default for key in config_keys.keys(config_class)}
+
+
+def own_keys(recipe: str) -> dict[str, str | None]:
+    """The keys that a recipe's page documents: its own, and those of shared tables with a default of the recipe's own."""
+    config_class = importlib.import_module(f"fairlead.recipes.{recipe}").Config
+    shared = {
+        f"{table}.{key.name}": key.default
+        for table, table_class in config_keys.tables(config_class).items()
+        for key in config_keys.keys(table_class)
+    }
+    return {
+        name: default
+        for name, default in keys(recipe).items()
+        if name not in shared or shared[name] != default
+    }
 
 
 # ---------------------------------------------------------------- algorithms
@@ -76,16 +90,19 @@ def test_the_readme_names_every_room_and_every_recipe() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_knob_is_documented_with_its_default(recipe: str) -> None:
+def test_every_key_is_documented_with_its_default(recipe: str) -> None:
     documented = {}
-    for name, default, meaning, when in pages.rows(algorithm(recipe)["Knobs"]):
+    section = algorithm(recipe).get("Configuration") or algorithm(recipe)["Knobs"]
+    for name, default, meaning, when in pages.rows(section):
         assert meaning and when, name
         documented[name.strip("`")] = None if default == "required" else ast.literal_eval(default.strip("`"))
     actual = {
         name: None if default is None else ast.literal_eval(default)
-        for name, default in knobs(recipe).items()
+        for name, default in own_keys(recipe).items()
     }
     assert documented == actual
+    config_class = importlib.import_module(f"fairlead.recipes.{recipe}").Config
+    assert {f"[{table}]" for table in config_keys.tables(config_class)} <= set(pages.spans(section))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -100,8 +117,10 @@ sums = dict.fromkeys(("one", "two"), 0.0)
 sums["three"] = 1
 sums["four" if config.probe == "other" else "five"] += 1
 run.log(step, six=1, **{"seven": 2})
+sums.add(eight=loss)
 """
-    assert set(_keys_in(ast.parse(source))) == {"one", "two", "three", "four", "five", "six", "seven"}
+    names = {"one", "two", "three", "four", "five", "six", "seven", "eight"}
+    assert set(_keys_in(ast.parse(source))) == names
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -117,7 +136,7 @@ def test_what_a_page_quotes_is_in_the_code(recipe: str) -> None:
     mentioned = {
         span.rpartition(".")[2]
         for span in pages.spans(section)
-        if re.fullmatch(r"[A-Za-z_.]+", span) and span not in knobs(recipe)
+        if re.fullmatch(r"[A-Za-z_.]+", span) and span not in keys(recipe)
     }
     assert mentioned - defined == set()
 
@@ -127,7 +146,7 @@ def metrics(path: Path) -> set[str]:
 
 
 def _keys_in(module: ast.AST) -> Iterator[str]:
-    """Every string that is a key: of a dict that is written out, of `dict.fromkeys`, of `d[key] = …`; and the words of `run.log`."""
+    """Every string that is a key: of a dict that is written out, of `dict.fromkeys`, of `d[key] = …`; and the keywords of `run.log` and `sums.add`."""
     for node in ast.walk(module):
         if isinstance(node, ast.Dict):
             yield from (text for key in node.keys for text in _texts(key))
@@ -135,7 +154,7 @@ def _keys_in(module: ast.AST) -> Iterator[str]:
             yield from _texts(node.slice)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "dict.fromkeys":
             yield from (text for item in getattr(node.args[0], "elts", ()) for text in _texts(item))
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "run.log":
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("run.log", "sums.add"):
             yield from (word.arg for word in node.keywords if word.arg)
 
 
@@ -238,7 +257,7 @@ def test_every_option_is_documented_with_its_default(name: str) -> None:
     "path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()]
 )
 def test_every_command_line_in_a_document_would_be_understood(path: Path) -> None:
-    """The command exists, its options exist, and so do the knobs that `train` is given."""
+    """The command exists, its options exist, and so do the keys that `train` is given."""
     known = commands()
     for line in command_lines(path.read_text(encoding="utf-8")):
         words = line.split()[1:]
@@ -252,8 +271,11 @@ def test_every_command_line_in_a_document_would_be_understood(path: Path) -> Non
             "--help",
         }, line
         if name.startswith("train "):
-            taken = knobs(name.removeprefix("train ").replace("-", "_"))
-            assert {word.partition("=")[0] for word in given if re.match(r"\w+=", word)} <= set(taken), line
+            full = list(keys(name.removeprefix("train ").replace("-", "_")))
+            leaves = [key.rpartition(".")[2] for key in full]
+            known_keys = {*full, *(leaf for leaf in leaves if leaves.count(leaf) == 1)}
+            used = {word.partition("=")[0] for word in given if re.match(r"[\w.]+=", word)}
+            assert used <= known_keys, line
 
 
 def command_lines(text: str) -> list[str]:

@@ -1,10 +1,11 @@
 """`fairlead train`: keys and their help, mistakes, a run that had finished, a run that goes on."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from fairlead.core.config import knobs
+from fairlead.core.config_keys import keys
 from fairlead.recipes import (
     alternate,
     average,
@@ -40,14 +41,25 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_help_lists_every_key_with_its_default(cli: Cli, recipe: str) -> None:
-    said = cli("train", recipe, "--help")
-    rows = {
-        line.split()[0]: line
-        for line in said.out.split("Keys of the configuration")[1].splitlines()
-        if line[:1].isalpha()
-    }
-    for knob in knobs(RECIPES[recipe].Config):
-        assert (knob.default or "required") in rows[knob.name]
+    shown = cli("train", recipe, "--help-all").out.split("Keys of the recipe")[1]
+    rows: dict[str, str] = {}
+    table = ""
+    for line in shown.splitlines():
+        if match := re.match(r"\[(\w+)\]  \S", line):
+            table = f"{match[1]}."
+        elif match := re.match(r"  (\w+)  ", line):
+            rows[table + match[1]] = line
+    every_key = keys(RECIPES[recipe].Config)
+    assert list(rows) == [key.full_name for key in every_key]
+    for key in every_key:
+        assert (key.default or "required") in rows[key.full_name]
+
+
+def test_help_leaves_out_advanced_keys_and_fits_on_a_screen(cli: Cli) -> None:
+    shown = cli("train", "dpo", "--help").out.split("Keys of the recipe")[1]
+    assert "  beta " in shown and "  lr " in shown and "--help-all" in shown
+    assert "flip_rate" not in shown and "weight_decay" not in shown
+    assert shown.count("\n") <= 40
 
 
 def test_every_mistake_in_a_configuration_is_told_at_once(cli: Cli, project: Path, tmp_path: Path) -> None:
@@ -58,7 +70,7 @@ def test_every_mistake_in_a_configuration_is_told_at_once(cli: Cli, project: Pat
     assert said.err.startswith("ConfigError  ")
     assert f'{config}:2: unknown key "bach". Did you mean "batch"?' in said.err
     assert '"name" is required' in said.err and '"demonstrations" is required' in said.err
-    assert f"{config}:3: epochs = 'two'" in said.err and "command line: lr = 'fast'" in said.err
+    assert f"{config}:3: epochs = 'two'" in said.err and "command line: optim.lr = 'fast'" in said.err
 
 
 def test_a_word_without_an_equals_sign_is_explained(cli: Cli, project: Path) -> None:
@@ -99,7 +111,7 @@ def test_a_finished_run_is_found_again(cli: Cli, project: Path) -> None:
     ]
     said = cli(*words, "--project", project)
     assert said.code == 0
-    assert "had finished before" in said.err
+    assert "finished before; this is its result" in said.err
     assert "next  fairlead sample sft --prompts FILE" in said.out
 
 
@@ -147,7 +159,7 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, 
     assert "Stopped after step 1 of 3; the work is saved. Run the same command again to go on." in stopped.err
     again = cli("train", "ppo", *words, "--project", project, "--json")
     assert again.code == 0
-    assert "going on from step 1" in again.err
+    assert "resuming from step 1" in again.err
     assert again.json["resumed_from"] == 1
     assert again.json["next"] == f"fairlead compare stopped base --prompts FILE --judge rule:{rule}"
 

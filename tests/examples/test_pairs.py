@@ -18,6 +18,7 @@ from fairlead.examples.pairs import (
     without_ties,
 )
 from fairlead.forward.backend import Backend
+from fairlead.train.settings import Data
 from fakes import turns
 
 RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
@@ -31,7 +32,9 @@ def length_of(record: Demonstration) -> int:
 
 
 def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:
-    rows = encode_and_split(RECORDS, length_of, too_long="drop", held_out=0.3, seed=1, source="data.jsonl")
+    rows = encode_and_split(
+        RECORDS, length_of, Data(too_long="drop", held_out=0.3), seed=1, source="data.jsonl"
+    )
     assert rows.num_dropped == 1
     for records, encoded in ((rows.train, rows.train_rows), (rows.held_out, rows.held_out_rows)):
         assert [length_of(record) for record in records] == encoded
@@ -41,7 +44,7 @@ def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:
 
 def test_nothing_is_held_out_on_request() -> None:
     rows = encode_and_split(
-        RECORDS[:5], length_of, too_long="error", held_out=0.0, seed=1, source="data.jsonl"
+        RECORDS[:5], length_of, Data(too_long="error", held_out=0.0), seed=1, source="data.jsonl"
     )
     assert (rows.train, rows.held_out) == (RECORDS[:5], [])
 
@@ -50,7 +53,9 @@ def test_a_record_that_is_too_long_names_its_place_and_the_remedy() -> None:
     with pytest.raises(
         DataError, match=r"data.jsonl: record 8: has 9 tokens; at most 8 fit. Set too_long=drop"
     ):
-        encode_and_split(RECORDS, length_of, too_long="error", held_out=0.3, seed=1, source="data.jsonl")
+        encode_and_split(
+            RECORDS, length_of, Data(too_long="error", held_out=0.3), seed=1, source="data.jsonl"
+        )
 
 
 def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
@@ -58,12 +63,14 @@ def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
         raise DataError("a control token.")
 
     with pytest.raises(DataError, match="data.jsonl: record 1: a control token"):
-        encode_and_split(RECORDS, faulty, too_long="drop", held_out=0.3, seed=1, source="data.jsonl")
+        encode_and_split(RECORDS, faulty, Data(too_long="drop", held_out=0.3), seed=1, source="data.jsonl")
 
 
 def test_a_file_of_which_nothing_fits_is_refused() -> None:
     with pytest.raises(DataError, match="data.jsonl: none of its 1 records fits"):
-        encode_and_split(RECORDS[7:8], length_of, too_long="drop", held_out=0.0, seed=1, source="data.jsonl")
+        encode_and_split(
+            RECORDS[7:8], length_of, Data(too_long="drop", held_out=0.0), seed=1, source="data.jsonl"
+        )
 
 
 def test_ties_are_left_out_and_a_file_of_ties_is_refused() -> None:

@@ -17,6 +17,7 @@ from fairlead.model.adapters import Lora, add_lora
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.recipes import dpo, sft
+from fairlead.train.settings import Adapter
 from fakes import SHAPES, network, project_with_base, save_model, shake, tokenizer, train
 
 # Appendix E of the paper
@@ -142,7 +143,7 @@ def test_without_the_library_there_is_a_remedy(monkeypatch: pytest.MonkeyPatch) 
 
 def test_four_bits_need_an_adapter() -> None:
     with pytest.raises(ValueError, match="base_bits = 4: needs an adapter"):
-        sft.Config(name="made", model="base", demonstrations="d", lora_rank=0, base_bits=4)
+        Adapter(rank=0, base_bits=4)
 
 
 def test_an_adapter_is_read_as_it_was_trained(tmp_path: Path) -> None:

@@ -164,14 +164,14 @@ def test_weights_of_rows_are_honoured_and_only_their_ratios_count(tmp_path: Path
     )  # the contrary rows, and the rows as they were
 
 
-def test_knobs_of_another_loss_are_refused() -> None:
+def test_keys_of_another_loss_are_refused() -> None:
     required: dict[str, Any] = {"name": "x", "model": "base", "comparisons": "c.jsonl"}
-    for loss, knob in (
+    for loss, key in (
         ("ipo", "beta"),
         ("dpo", "gamma"),
         ("simpo", "flip_rate"),
         ("orpo", "nll_weight"),
         ("hinge", "odds_weight"),
     ):
-        with pytest.raises(ValueError, match=f"{knob} = 0.3.*belongs to loss=.*, not to {loss}"):
-            dpo.Config(**required | {"loss": loss, knob: 0.3})
+        with pytest.raises(ValueError, match=f"{key} = 0.3.*is used by loss=.*, not by {loss}"):
+            dpo.Config(**required | {"loss": loss, key: 0.3})

@@ -15,6 +15,7 @@ from fairlead.examples.reference_logps import all_answer_logps
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import kto
 from fairlead.store.run import Run
+from fairlead.train.settings import Data
 from fakes import Trained, check_finished, project_with_base, train
 
 SETTINGS: dict[str, Any] = {
@@ -96,8 +97,7 @@ def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Pat
     rows = encode_and_split(
         read_binary(project.data / "binary.jsonl"),
         lambda b: encode_answer(before, b.prompt, b.completion, None),
-        too_long="error",
-        held_out=config.held_out,
+        Data(held_out=config.held_out),
         seed=config.seed,
         source="",
     )

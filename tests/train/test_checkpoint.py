@@ -14,6 +14,7 @@ from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train import checkpoint
 from fairlead.train.checkpoint import State
+from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 
 
@@ -156,7 +157,7 @@ def test_checkpoints_come_when_due_and_at_the_end(tmp_path: Path) -> None:
     kept = []
     with opened(tmp_path) as run:
         for step in range(1, 8):
-            checkpoint.save_if_due(run, step, 7, fresh(), every=3)
+            checkpoint.save_if_due(run, step, 7, fresh(), Meter(run), 3)
             latest = run.latest_checkpoint()
             kept.append(latest[0] if latest else None)
     assert kept == [None, None, 3, 3, 3, 6, 7]
@@ -168,7 +169,7 @@ def test_a_request_to_stop_saves_first(tmp_path: Path) -> None:
         with pytest.raises(
             Stopped, match="Stopped after step 2 of 7; the work is saved. Run the same command again"
         ):
-            checkpoint.save_if_due(run, 2, 7, fresh(), every=100)
+            checkpoint.save_if_due(run, 2, 7, fresh(), Meter(run), 100)
         latest = run.latest_checkpoint()
         assert latest is not None and latest[0] == 2
 
@@ -176,7 +177,7 @@ def test_a_request_to_stop_saves_first(tmp_path: Path) -> None:
 def test_a_request_to_stop_after_the_last_step_stops_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
         run.stop.ask()
-        checkpoint.save_if_due(run, 7, 7, fresh(), every=100)
+        checkpoint.save_if_due(run, 7, 7, fresh(), Meter(run), 100)
         latest = run.latest_checkpoint()
         assert latest is not None and latest[0] == 7
 

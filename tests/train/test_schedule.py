@@ -2,7 +2,8 @@ import math
 
 from pytest import approx
 
-from fairlead.train.schedule import cosine
+from fairlead.train.schedule import constant, cosine, learning_rate, linear, relative_rate
+from fairlead.train.settings import Optim
 
 
 def rates(num_steps: int, warmup: int) -> list[float]:
@@ -33,3 +34,34 @@ def test_it_never_passes_the_peak_nor_falls_to_zero() -> None:
 
 def test_a_run_shorter_than_its_warm_up_stays_on_the_ramp() -> None:
     assert rates(3, 10) == approx([0.1, 0.2, 0.3], abs=1e-12)
+
+
+def test_linear_falls_in_a_straight_line_to_a_tenth_by_hand() -> None:
+    # warm-up 1/2, 2/2; then progress 0, 1/3, 2/3, 1 of a fall by 0.9
+    rates_by_step = [linear(step, 6, peak=2.0, warmup=2) for step in range(6)]
+    assert rates_by_step == approx([1.0, 2.0, 2.0, 1.4, 0.8, 0.2], abs=1e-12)
+
+
+def test_constant_stays_at_the_peak_after_the_warm_up() -> None:
+    assert [constant(step, peak=2.0, warmup=2) for step in range(4)] == approx([1.0, 2.0, 2.0, 2.0])
+
+
+def test_the_configured_schedule_is_used() -> None:
+    at_the_end = {
+        "cosine": 0.2,
+        "linear": 0.2,
+        "constant": 2.0,
+    }
+    in_the_middle = {"cosine": 2 * (0.1 + 0.9 * 0.75), "linear": 2 * (1 - 0.9 / 3), "constant": 2.0}
+    for schedule in ("cosine", "linear", "constant"):
+        optim = Optim(lr=2.0, warmup=2, schedule=schedule)
+        assert learning_rate(optim, 0, 6) == approx(1.0)
+        assert learning_rate(optim, 3, 6) == approx(in_the_middle[schedule])
+        assert learning_rate(optim, 5, 6) == approx(at_the_end[schedule])
+        assert relative_rate(optim, 5, 6) == approx(at_the_end[schedule] / 2)
+
+
+def test_the_default_schedule_is_cosine_to_the_last_bit() -> None:
+    optim = Optim(lr=3e-4, warmup=7)
+    for step in range(50):
+        assert learning_rate(optim, step, 50) == cosine(step, 50, peak=3e-4, warmup=7)

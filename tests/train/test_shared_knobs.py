@@ -20,10 +20,8 @@ ROWS: dict[str, tuple[Any, str]] = {
     "measure_every": (0, "must be positive"),
 }
 FILES = {
-    "sft": ("demonstrations",),
     "reward": ("comparisons",),
     "process_reward": ("stepwise",),
-    "dpo": ("comparisons",),
     "kto": ("binary",),
     "uft": ("ratings",),
     "alternate": ("demonstrations", "comparisons"),

@@ -1,6 +1,12 @@
-"""`fairlead train`: one recipe with one configuration.  What recipes do, and what their knobs mean, is read from `fairlead/recipes`."""
+"""`fairlead train`: run one recipe with one configuration.
 
-from collections.abc import Mapping
+Help and validation read the recipe's `Config` without importing the recipe, because importing torch takes seconds.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -12,29 +18,98 @@ from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import format_number, metric_lines
 from fairlead.cli.output import AsJson, print_note, print_result, print_text, relative_path
 from fairlead.core import config as configs
+from fairlead.core import config_keys
+from fairlead.core.config_keys import Key
+from fairlead.core.partial_module import load_names
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 
-app = typer.Typer(
-    help="Train a model: pretrain, sft, reward, process-reward, dpo, kto, uft, alternate, ppo, grpo, best-of-n, rounds, average.",
-    no_args_is_help=True,
-)
+
+@dataclass(frozen=True)
+class Summary:
+    """What `fairlead train --help` shows of a recipe."""
+
+    text: str
+    example: str  # arguments after `fairlead train NAME`
 
 
-def _help_with_knobs(context: typer.Context, asked: bool) -> None:
-    if asked:
-        text = context.get_help()  # printed by typer itself where it draws with rich
-        if text:
-            print(text)
-        _show_knobs(str(context.info_name))
-        raise typer.Exit
+RECIPES = {
+    "pretrain": Summary(
+        "Pretraining: a small language model from random weights and text.",
+        "name=base documents=data/documents.jsonl steps=2000",
+    ),
+    "sft": Summary(
+        "Supervised fine-tuning: imitate demonstrations.",
+        "name=sft model=base demonstrations=data/demonstrations.jsonl",
+    ),
+    "reward": Summary(
+        "Reward model: learn from comparisons which response people prefer.",
+        "name=reward model=sft comparisons=data/comparisons.jsonl",
+    ),
+    "process-reward": Summary(
+        "Process reward model: learn which steps of a response are correct.",
+        "name=verifier model=sft stepwise=data/steps.jsonl",
+    ),
+    "dpo": Summary(
+        "DPO: learn from comparisons directly, without a reward model.",
+        "name=dpo model=sft comparisons=data/comparisons.jsonl beta=0.2",
+    ),
+    "kto": Summary(
+        "KTO: learn from responses with a thumb up or down.",
+        "name=kto model=sft binary=data/binary.jsonl",
+    ),
+    "uft": Summary(
+        "UFT: learn from demonstrations, comparisons, thumbs and scores in one stage.",
+        "name=uft model=base demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl",
+    ),
+    "alternate": Summary(
+        "Alternating training: SFT steps and DPO steps in turn.",
+        "name=both model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400",
+    ),
+    "ppo": Summary(
+        "PPO: sample responses to prompts and optimise their reward.",
+        "name=aligned model=sft reward=reward prompts=data/prompts.jsonl steps=100",
+    ),
+    "grpo": Summary(
+        "GRPO: sample several responses to each prompt and prefer the better ones; needs no critic.",
+        "name=aligned model=sft reward=reward prompts=data/prompts.jsonl group=8 steps=100",
+    ),
+    "best-of-n": Summary(
+        "Best of n: sample n responses to each prompt and keep the best, as data for SFT or DPO.",
+        "name=best model=sft reward=reward prompts=data/prompts.jsonl n=16",
+    ),
+    "rounds": Summary(
+        "Rounds: sample, compare, train with DPO or SFT, measure, and repeat with the new model.",
+        "name=aligned model=sft reward=reward prompts=data/prompts.jsonl rounds=3",
+    ),
+    "average": Summary(
+        "Average: interpolate the weights of two models of one shape.",
+        "name=between a=sft b=aligned weight=0.5",
+    ),
+}
+
+OBVIOUS_TYPES = ("str", "int", "float", "bool")  # the default value shows them
+
+app = typer.Typer(help=f"Train a model: {', '.join(RECIPES)}.", no_args_is_help=True)
+
+
+def _help_callback(*, everything: bool) -> Callable[[typer.Context, bool], None]:
+    def print_help(context: typer.Context, requested: bool) -> None:
+        if requested:
+            text = context.get_help()  # empty where typer has printed it with rich
+            if text:
+                print(text)
+            _show_keys(str(context.info_name), everything=everything)
+            raise typer.Exit
+
+    return print_help
 
 
 Words = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CONFIG.toml|KEY=VALUE",
-        help="A configuration, and values that go before it; the keys are listed by --help.",
+        help="A configuration file, and values that override it; --help lists the keys.",
     ),
 ]
 Help = Annotated[
@@ -42,214 +117,99 @@ Help = Annotated[
     typer.Option(
         "--help",
         is_eager=True,
-        callback=_help_with_knobs,
-        help="Show this message and every key with its meaning.",
+        callback=_help_callback(everything=False),
+        help="Show this message and the most important keys.",
+    ),
+]
+HelpAll = Annotated[
+    bool,
+    typer.Option(
+        "--help-all",
+        is_eager=True,
+        callback=_help_callback(everything=True),
+        help="Show this message and all keys.",
     ),
 ]
 
 
-@app.command("pretrain")
-def pretrain(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Make a small language model from random weights and text.
+def _command(name: str) -> Callable[..., None]:
+    def command(
+        words: Words = None,
+        project: ProjectDir = None,
+        as_json: AsJson = False,
+        help: Help = False,
+        help_all: HelpAll = False,
+    ) -> None:
+        _train(name, words or [], project, as_json)
 
-    Example: fairlead train pretrain name=base documents=data/documents.jsonl steps=2000
-    """
-    _train("pretrain", words or [], project, as_json)
-
-
-@app.command("sft")
-def sft(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
-    """Supervised fine-tuning: imitate demonstrations.
-
-    Example: fairlead train sft name=sft model=base demonstrations=data/demonstrations.jsonl
-    """
-    _train("sft", words or [], project, as_json)
+    return command
 
 
-@app.command("reward")
-def reward(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Reward model: learn from comparisons what people prefer.
-
-    Example: fairlead train reward name=reward model=sft comparisons=data/comparisons.jsonl
-    """
-    _train("reward", words or [], project, as_json)
+for _name, _summary in RECIPES.items():
+    _help = f"{_summary.text}\n\nExample: fairlead train {_name} {_summary.example}"
+    app.command(_name, help=_help)(_command(_name))
 
 
-@app.command("process-reward")
-def process_reward(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Process reward model: learn which steps of an answer are right.
-
-    Example: fairlead train process-reward name=verifier model=sft stepwise=data/steps.jsonl
-    """
-    _train("process-reward", words or [], project, as_json)
+def recipe_module(name: str) -> str:
+    """`best-of-n` -> `fairlead.recipes.best_of_n`"""
+    return f"fairlead.recipes.{name.replace('-', '_')}"
 
 
-@app.command("dpo")
-def dpo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
-    """DPO: learn from comparisons directly, without a reward model.
-
-    Example: fairlead train dpo name=dpo model=sft comparisons=data/comparisons.jsonl beta=0.2
-    """
-    _train("dpo", words or [], project, as_json)
-
-
-@app.command("kto")
-def kto(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
-    """KTO: learn from answers that were called good or bad, one by one.
-
-    Example: fairlead train kto name=kto model=sft binary=data/binary.jsonl
-    """
-    _train("kto", words or [], project, as_json)
-
-
-@app.command("uft")
-def uft(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
-    """UFT: demonstrations, comparisons, thumbs and scores in one stage.
-
-    Example: fairlead train uft name=uft model=base demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl
-    """
-    _train("uft", words or [], project, as_json)
-
-
-@app.command("alternate")
-def alternate(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Alternating: SFT steps and DPO steps in turn.
-
-    Example: fairlead train alternate name=both model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400
-    """
-    _train("alternate", words or [], project, as_json)
-
-
-@app.command("ppo")
-def ppo(words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False) -> None:
-    """PPO: practise on prompts, scored by a reward model.
-
-    Example: fairlead train ppo name=aligned model=sft reward=reward prompts=data/prompts.jsonl steps=100
-    """
-    _train("ppo", words or [], project, as_json)
-
-
-@app.command("grpo")
-def grpo(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """GRPO: practise on prompts, each answered several times; needs no critic.
-
-    Example: fairlead train grpo name=aligned model=sft reward=reward prompts=data/prompts.jsonl group=8 steps=100
-    """
-    _train("grpo", words or [], project, as_json)
-
-
-@app.command("best-of-n")
-def best_of_n(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Best of n: answer every prompt n times and keep the answer that a reward scores highest, for sft or dpo to learn from.
-
-    Example: fairlead train best-of-n name=best model=sft reward=reward prompts=data/prompts.jsonl n=16
-    """
-    _train("best-of-n", words or [], project, as_json)
-
-
-@app.command("rounds")
-def rounds(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Rounds: sample, score or compare, learn by dpo or sft, measure, and again with the newer model.
-
-    Example: fairlead train rounds name=aligned model=sft reward=reward prompts=data/prompts.jsonl rounds=3
-    """
-    _train("rounds", words or [], project, as_json)
-
-
-@app.command("average")
-def average(
-    words: Words = None, project: ProjectDir = None, as_json: AsJson = False, help: Help = False
-) -> None:
-    """Average: a model between two others, such as one and what was trained from it.
-
-    Example: fairlead train average name=between a=sft b=aligned weight=0.5
-    """
-    _train("average", words or [], project, as_json)
-
-
-def _recipe(name: str) -> ModuleType:
-    """Imported here and not above: the recipes load torch."""
-    from fairlead.recipes import (
-        alternate,
-        average,
-        best_of_n,
-        dpo,
-        grpo,
-        kto,
-        ppo,
-        pretrain,
-        process_reward,
-        reward,
-        rounds,
-        sft,
-        uft,
-    )
-
-    every = {"pretrain": pretrain, "sft": sft, "reward": reward, "ppo": ppo, "grpo": grpo}
-    every |= {"process-reward": process_reward, "dpo": dpo, "kto": kto, "uft": uft, "alternate": alternate}
-    return (every | {"best-of-n": best_of_n, "rounds": rounds, "average": average})[name]
+def recipe_settings(name: str) -> ModuleType:
+    """`Config` and `KIND` of a recipe, without torch."""
+    return load_names(recipe_module(name), ("Config", "KIND"))
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
     has_file = bool(words) and words[0].endswith(".toml") and "=" not in words[0]
-    home = open_project(folder)
-    recipe = _recipe(name)
+    project = open_project(folder)
+    settings = recipe_settings(name)
     config = configs.load(
-        recipe.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words
+        settings.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words
     )
-    with open_run(home, name.replace("-", "_"), config, kind=recipe.KIND) as run:
-        made_before = run.finished is not None
+    with open_run(project, name.replace("-", "_"), config, kind=settings.KIND) as run:
+        finished_before = run.finished is not None
         latest = run.latest_checkpoint()
-        if made_before:
-            print_note(f"{run.id} had finished before; this is what it made.")
+        if finished_before:
+            print_note(f"{run.id} finished before; this is its result.")
         elif latest is not None:
-            print_note(f"{run.id}: going on from step {latest[0]}.")
+            print_note(f"{run.id}: resuming from step {latest[0]}.")
         else:
-            print_note(f"{run.id}: begins.")
-        artifact: Artifact = recipe.main(config, run)
+            print_note(f"{run.id}: starting.")
+        artifact = run.finished
+        if artifact is None:
+            recipe = importlib.import_module(recipe_module(name))
+            run.stop.raise_if_asked("Stopped before the first step. Run the same command again to start.")
+            artifact = recipe.main(configs.from_dict(recipe.Config, run.config), run)
     facts = {
         "run": run.id,
         "artifact": artifact.label,
         "digest": artifact.manifest.digest,
         "metrics": artifact.manifest.metrics,
         "folder": str(run.folder),
-        "made_before": made_before,
-        "resumed_from": latest[0] if latest and not made_before else None,
+        "made_before": finished_before,
+        "resumed_from": latest[0] if latest and not finished_before else None,
     }
-    shown = [
-        f"{artifact.label} by the run {run.id}{', finished before' if made_before else ''}.",
+    lines = [
+        f"{artifact.label} from run {run.id}{', finished before' if finished_before else ''}.",
         *metric_lines(artifact.manifest.metrics),
+        *_rows_of_result(name, artifact.manifest.metrics),
     ]
-    shown += _table(name, artifact.manifest.metrics)
     if (run.folder / "metrics.jsonl").exists():
-        shown.append(
-            f"Step by step in {relative_path(run.folder / 'metrics.jsonl')}; what happened when in events.jsonl beside it."
+        lines.append(
+            f"Metrics of every step: {relative_path(run.folder / 'metrics.jsonl')}. Events: events.jsonl beside it."
         )
     print_result(
         facts,
-        shown,
+        lines,
         as_json=as_json,
-        read=[f"{field}: {one.name}" for field, one in run.inputs.items()],
+        read=[f"{role}: {source.name}" for role, source in run.inputs.items()],
         wrote=[artifact.folder, run.folder],
         next=_next(name, artifact, run.config),
     )
 
 
-def _table(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
+def _rows_of_result(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
     """What has a row for each n, or for each round."""
     if recipe == "best-of-n":
         return [
@@ -289,18 +249,29 @@ def _judge(reward: str) -> str:
     return reward if reward.startswith("rule:") else f"reward:{reward}"
 
 
-def _show_knobs(name: str) -> None:
-    table = Table(
-        "key",
-        "default",
-        "meaning",
-        title="Keys of the configuration",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True
-    for knob in configs.knobs(_recipe(name).Config):
-        default = "required" if knob.default is None else knob.default
-        table.add_row(knob.name, default, f"{knob.help} ({knob.type})".replace("[", r"\[").strip())
+def _show_keys(name: str, *, everything: bool) -> None:
+    """The keys of a recipe, its own first and then table by table."""
+    config_class = recipe_settings(name).Config
+    keys = [key for key in config_keys.keys(config_class) if everything or not key.advanced]
+    _show_table("Keys of the recipe", [key for key in keys if not key.table])
+    for table, table_class in config_keys.tables(config_class).items():
+        rows = [key for key in keys if key.table == table]
+        if rows:
+            summary = (inspect.getdoc(table_class) or "").partition("\n")[0]
+            _show_table(f"[{table}]  {summary}", rows)
+    print_text("\nA key of a table can be written with or without the table: optim.lr=1e-5 or lr=1e-5.")
+    if not everything:
+        print_text("Keys that are rarely changed are left out; --help-all lists them.")
+
+
+def _show_table(title: str, keys: list[Key]) -> None:
+    print_text(f"\n{title}")
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for key in keys:
+        default = "required" if key.default is None else key.default
+        kind = "" if key.type in OBVIOUS_TYPES else f" ({key.type})"
+        table.add_row(f"  {key.name}", default, f"{key.help}{kind}".replace("[", r"\["))
     print_text(table)

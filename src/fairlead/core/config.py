@@ -1,118 +1,252 @@
-"""Configuration: sparse TOML and `key=value` in, one frozen dataclass out, resolved JSON beside the run.
+"""Load a configuration: sparse TOML and `key=value` in, one frozen dataclass out, resolved JSON beside the run.
 
-A recipe's `Config` is a frozen keyword-only dataclass; pydantic checks the types.  Every problem is reported at once.  No
-inheritance between files, no interpolation, no environment.  `knobs` reads the comment beside each field, so that `--help`, the
-documentation test and the source say the same thing.
+A recipe's `Config` is a frozen keyword-only dataclass; pydantic checks the types.  Settings that recipes share are tables, which are
+fields with a dataclass of their own (see `config_keys`).  A key is written with its table (`optim.lr`), or alone (`lr`) where no other
+table of the recipe has the same key.  Giving one key of a table leaves the recipe's other defaults in that table as they are.
+
+All problems are reported at once.  There is no inheritance between files, no interpolation and no environment.
 """
 
 import dataclasses
 import difflib
-import inspect
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast
 
 import pydantic
 
+from fairlead.core.config_keys import (
+    Advanced,
+    DatasetRef,
+    ModelRef,
+    Ref,
+    RewardModelRef,
+    RolloutsRef,
+    default_of,
+    hints_by_key,
+    marks,
+    tables,
+)
 from fairlead.core.errors import ConfigError
+from fairlead.core.former_keys import FORMER_NAMES, flat_name
+
+__all__ = [
+    "Advanced",
+    "DatasetRef",
+    "ModelRef",
+    "Ref",
+    "RewardModelRef",
+    "RolloutsRef",
+    "by_full_key",
+    "defaults",
+    "from_dict",
+    "load",
+    "refs",
+    "resolved",
+]
 
 C = TypeVar("C")
 
-
-@dataclasses.dataclass(frozen=True)
-class Ref:
-    """Marks a field that names an input: an artifact of the project, a path, or something on the Hub."""
-
-    kind: str
+NOWHERE = "configuration"  # the place of a value that came from Python
+COMMAND_LINE = "command line"
 
 
-ModelRef = Annotated[str, Ref("model")]
-RewardModelRef = Annotated[str, Ref("reward-model")]
-DatasetRef = Annotated[str, Ref("dataset")]
-RolloutsRef = Annotated[str, Ref("rollouts")]
+class Given(NamedTuple):
+    """A value that somebody set, and the place to name in an error."""
 
-
-class Knob(NamedTuple):
-    name: str
-    type: str
-    default: str | None  # None: required
-    help: str
+    value: Any
+    place: str
 
 
 def load(config_class: type[C], path: Path | None = None, overrides: Sequence[str] = ()) -> C:
-    """Values from a TOML file, then from `key=value` words; raises ConfigError naming every bad key and value."""
-    values: dict[str, Any] = {}
+    """Values from a TOML file, then `key=value` overrides; raises ConfigError with every bad key and value."""
+    keys = _Keys(config_class)
     problems: list[str] = []
-    lines: dict[str, str] = {}
-    hints = get_type_hints(config_class)
+    given: dict[str, Given] = {}
     if path is not None:
-        text = _read(path)
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: not valid TOML: {error}.") from error
-        for number, line in enumerate(text.splitlines(), start=1):
-            if match := re.match(r"\s*([A-Za-z_][\w-]*)\s*=", line):
-                lines[match[1]] = f"{path}:{number}"
-    for word in overrides:
-        key, equals, raw = word.partition("=")
-        if not equals or not key:
-            problems.append(f'"{word}": expected key=value, for example lr=1e-4.')
-            continue
-        parsed = _parse_word(raw)
-        wants_text = hints.get(key) in (str, str | None)  # so that name=2024 is the name "2024"
-        values[key] = raw if wants_text and not isinstance(parsed, str) else parsed
-        lines[key] = "command line"
-    return _validate(config_class, values, lines, problems)
+        given |= _from_file(keys, path, problems)
+    given |= _from_words(keys, overrides, problems)
+    return _build(config_class, given, problems)
 
 
 def from_dict(config_class: type[C], values: Mapping[str, Any]) -> C:
-    return _validate(config_class, dict(values), {}, [])
+    """Values by full key (`optim.lr`), by leaf name (`lr`) or nested (`{"optim": {"lr": ...}}`); as strict as a file."""
+    problems: list[str] = []
+    given = _resolve(_Keys(config_class), _flattened(values, tables(config_class)), {}, NOWHERE, problems)
+    return _build(config_class, given, problems)
 
 
 def resolved(config: Any) -> dict[str, Any]:
-    """Every value, defaults included, as JSON-ready types."""
+    """Every value, defaults included, as JSON-ready types; a table is an object."""
     return cast(dict[str, Any], pydantic.TypeAdapter(type(config)).dump_python(config, mode="json"))
 
 
-def refs(config: Any) -> dict[str, tuple[Ref, str]]:
-    """The fields that name an input and are not empty: field -> (what kind, the reference).
-
-    A table with references as its keys has an entry for each of them: `constraints.harmless`.
-    """
-    found: dict[str, tuple[Ref, str]] = {}
-    for name, hint in get_type_hints(type(config), include_extras=True).items():
-        for mark in _metadata(hint):
-            value = getattr(config, name)
-            if isinstance(mark, Ref) and isinstance(value, Mapping):
-                found |= {f"{name}.{ref}": (mark, ref) for ref in value}
-            elif isinstance(mark, Ref) and value:
-                found[name] = (mark, value)
-    return found
-
-
-def knobs(config_class: type) -> list[Knob]:
-    """Name, type, default and the comment beside each field, in the order of the source."""
-    comments = {}
-    pending: list[str] = []
-    for line in inspect.getsource(config_class).splitlines():
-        if match := re.match(r"\s+(\w+)\s*:\s*[^#]*(?:#\s*(.*))?$", line):
-            comments[match[1]] = " ".join([*pending, match[2] or ""]).strip()
-            pending = []
-        elif match := re.match(r"\s+#\s*(.*)$", line):
-            pending.append(match[1])
+def by_full_key(config_class: type, nested: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"optim": {"lr": 1}}` -> `{"optim.lr": 1}`"""
+    result: dict[str, Any] = {}
+    table_names = tables(config_class)
+    for name, value in nested.items():
+        if name in table_names:
+            result |= {f"{name}.{leaf}": leaf_value for leaf, leaf_value in value.items()}
         else:
-            pending = []
-    found = []
+            result[name] = value
+    return result
+
+
+def defaults(config_class: type) -> dict[str, Any]:
+    """Full key -> default, JSON-ready, for every key that has a default."""
+    result: dict[str, Any] = {}
     for field in dataclasses.fields(config_class):
-        default = None if field.default is dataclasses.MISSING else repr(field.default)
-        if field.default_factory is not dataclasses.MISSING:
-            default = repr(field.default_factory())
-        found.append(Knob(field.name, _type_name(field.type), default, comments.get(field.name, "")))
-    return found
+        default = default_of(field)
+        if default is dataclasses.MISSING:
+            continue
+        if field.name in tables(config_class):
+            result |= {f"{field.name}.{leaf}": value for leaf, value in resolved(default).items()}
+        else:
+            result[field.name] = default
+    return result
+
+
+def refs(config: Any) -> dict[str, tuple[Ref, str]]:
+    """The keys that name an input and are not empty: role -> (what kind, the reference).
+
+    The role is the flat name of the key: `probe` for `guard.probe`.  A key with a table of references has a role for each of them:
+    `constraints.harmless`.
+    """
+    result: dict[str, tuple[Ref, str]] = {}
+    for key, hint in hints_by_key(type(config)).items():
+        for mark in marks(hint):
+            if not isinstance(mark, Ref):
+                continue
+            role, value = flat_name(key), value_of(config, key)
+            if isinstance(value, Mapping):
+                result |= {f"{role}.{ref}": (mark, ref) for ref in value}
+            elif value:
+                result[role] = (mark, value)
+    return result
+
+
+def value_of(config: Any, key: str) -> Any:
+    """The value of a full key."""
+    for name in key.split("."):
+        config = getattr(config, name)
+    return config
+
+
+class _Keys:
+    """The full keys of a configuration class, and what other spellings of them mean."""
+
+    def __init__(self, config_class: type) -> None:
+        self.hints = hints_by_key(config_class)
+        self.plain_hints = hints_by_key(config_class, with_marks=False)
+        self.tables = tables(config_class)
+        self.by_leaf: dict[str, list[str]] = {}
+        for key in self.hints:
+            self.by_leaf.setdefault(key.rpartition(".")[2], []).append(key)
+        self.former = {former: key for key, former in FORMER_NAMES.items() if key in self.hints}
+
+    def resolve(self, spelling: str) -> str | None:
+        """The full key, or None for an unknown or ambiguous spelling."""
+        if spelling in self.hints:
+            return spelling
+        candidates = self.by_leaf.get(spelling, [])
+        return candidates[0] if len(candidates) == 1 else None
+
+    def explain(self, spelling: str) -> str:
+        """Why `resolve` gave no key, and what to write instead."""
+        if len(candidates := self.by_leaf.get(spelling, [])) > 1:
+            return f'"{spelling}" is ambiguous. Write {" or ".join(candidates)}.'
+        leaf = spelling.rpartition(".")[2]
+        if leaf in self.former:
+            return f'"{spelling}" is now called "{self.former[leaf]}".'
+        if spelling in self.tables:
+            leaves = [key for key in self.hints if key.startswith(f"{spelling}.")]
+            return f'"{spelling}" is a table. Its keys are {", ".join(leaves)}.'
+        names = [*self.hints, *self.tables, *(leaf for leaf, full in self.by_leaf.items() if len(full) == 1)]
+        # A known key in the wrong table is nearer than any similar spelling.
+        near = self.by_leaf.get(leaf) or difflib.get_close_matches(spelling, names, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {', '.join(self.hints)}."
+        return f'unknown key "{spelling}". {hint}'
+
+    def is_text(self, key: str) -> bool:
+        """Whether the key takes text, so that name=2024 is the name "2024"."""
+        return self.plain_hints[key] in (str, str | None)
+
+
+def _from_file(keys: _Keys, path: Path, problems: list[str]) -> dict[str, Given]:
+    text = _read(path)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+    places = {spelling: f"{path}:{number}" for spelling, number in _lines_of_keys(text)}
+    return _resolve(keys, _flattened(values, keys.tables), places, str(path), problems)
+
+
+def _from_words(keys: _Keys, words: Sequence[str], problems: list[str]) -> dict[str, Given]:
+    values: dict[str, Any] = {}
+    for word in words:
+        spelling, equals, raw = word.partition("=")
+        if not equals or not spelling:
+            problems.append(f'"{word}": expected key=value, for example lr=1e-4.')
+            continue
+        parsed = _parse_word(raw)
+        key = keys.resolve(spelling)
+        wants_text = key is not None and keys.is_text(key)
+        values[spelling] = raw if wants_text and not isinstance(parsed, str) else parsed
+    return _resolve(keys, _flattened(values, keys.tables), {}, COMMAND_LINE, problems)
+
+
+def _flattened(values: Mapping[str, Any], table_classes: Mapping[str, type]) -> Iterator[tuple[str, Any]]:
+    """Spelling -> value, one level deep: the entries of a table stand alone."""
+    for name, value in values.items():
+        if name in table_classes and isinstance(value, table_classes[name]):
+            for field in dataclasses.fields(value):  # type: ignore[arg-type]
+                yield f"{name}.{field.name}", getattr(value, field.name)
+        elif name in table_classes and isinstance(value, Mapping):
+            for leaf, leaf_value in value.items():
+                yield f"{name}.{leaf}", leaf_value
+        else:
+            yield name, value
+
+
+def _resolve(
+    keys: _Keys,
+    pairs: Iterator[tuple[str, Any]],
+    places: Mapping[str, str],
+    otherwise: str,
+    problems: list[str],
+) -> dict[str, Given]:
+    """Full key -> value and place; unknown, ambiguous and repeated keys become problems."""
+    given: dict[str, Given] = {}
+    spellings: dict[str, str] = {}
+    for spelling, value in pairs:
+        place = places.get(spelling, otherwise)
+        key = keys.resolve(spelling)
+        if key is None:
+            problems.append(f"{place}: {keys.explain(spelling)}")
+        elif key in given:
+            problems.append(
+                f'{place}: "{spelling}" and "{spellings[key]}" are the same key. Set one of them.'
+            )
+        else:
+            given[key] = Given(value, place)
+            spellings[key] = spelling
+    return given
+
+
+def _lines_of_keys(text: str) -> Iterator[tuple[str, int]]:
+    """(key with its TOML table, line number) for every assignment of a TOML file."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if match := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            table = f"{match[1]}."
+            yield match[1], number
+        elif match := re.match(r"\s*([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)\s*=", line):
+            yield f"{table}{match[1]}", number
 
 
 def _read(path: Path) -> str:
@@ -132,53 +266,55 @@ def _parse_word(raw: str) -> Any:
         return raw
 
 
-def _validate(
-    config_class: type[C], values: dict[str, Any], lines: Mapping[str, str], problems: list[str]
-) -> C:
-    names = [field.name for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
-    for key in [key for key in values if key not in names]:
-        near = difflib.get_close_matches(key, names, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {', '.join(names)}."
-        problems.append(f'{lines.get(key, "configuration")}: unknown key "{key}". {hint}')
-        del values[key]
+def _build(config_class: type[C], given: Mapping[str, Given], problems: list[str]) -> C:
     try:
-        config = pydantic.TypeAdapter(config_class).validate_python(values)
+        config = pydantic.TypeAdapter(config_class).validate_python(_nested(config_class, given))
     except pydantic.ValidationError as error:
-        problems += [_explain(item, lines) for item in error.errors()]
+        problems += [_explain(details, given) for details in error.errors()]
         raise ConfigError(problems) from error
-    for name in names:
-        value = getattr(config, name)
-        inside = value.values() if isinstance(value, Mapping) else [value]
-        if any(
-            isinstance(one, float) and not math.isfinite(one) for one in inside
-        ):  # has no JSON, so the run could not be written down
-            problems.append(f"{lines.get(name, 'configuration')}: {name} = {value}: must be a finite number.")
+    for key in hints_by_key(config_class):
+        value = value_of(config, key)
+        numbers = value.values() if isinstance(value, Mapping) else [value]
+        # JSON has no infinity and no NaN, so the run could not be written down.
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            problems.append(f"{_place(key, given)}: {key} = {value}: must be a finite number.")
     if problems:
         raise ConfigError(problems)
     return config
 
 
-def _explain(item: Any, lines: Mapping[str, str]) -> str:
-    key = str(item["loc"][0]) if item["loc"] else ""
-    if item["type"] in ("missing", "missing_keyword_only_argument", "missing_argument"):
+def _nested(config_class: type, given: Mapping[str, Given]) -> dict[str, Any]:
+    """What pydantic validates: each table that was touched is the recipe's default table with the given values in it."""
+    values: dict[str, Any] = {}
+    table_names = tables(config_class)
+    for key, (value, _) in given.items():
+        table, _, leaf = key.rpartition(".")
+        if table:
+            values.setdefault(table, {})[leaf] = value
+        else:
+            values[key] = value
+    for field in dataclasses.fields(config_class):
+        default = default_of(field)
+        if field.name in table_names and field.name in values and default is not dataclasses.MISSING:
+            recipe_defaults = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+            values[field.name] = recipe_defaults | values[field.name]
+    return values
+
+
+def _explain(details: Any, given: Mapping[str, Given]) -> str:
+    location = [str(name) for name in details["loc"]]
+    if details["type"] == "value_error":  # from a __post_init__; its text begins with the key and the value
+        text = ".".join([*location, str(details["msg"]).removeprefix("Value error, ")])
+        return f"{_place(text.split(' = ', 1)[0], given)}: {text}."
+    key = ".".join(location)
+    if details["type"] in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return f'"{key}" is required: set it in the file or as {key}=VALUE.'
-    if item["type"] == "value_error":  # from __post_init__; the message already names the key and the value
-        text = str(item["msg"]).removeprefix("Value error, ")
-        key = text.split(" = ", 1)[0]
-        return f"{lines.get(key, 'configuration')}: {text}."
-    return f"{lines.get(key, 'configuration')}: {key} = {item['input']!r}: {str(item['msg'])[:1].lower() + str(item['msg'])[1:]}."
+    message = str(details["msg"])
+    return f"{_place(key, given)}: {key} = {details['input']!r}: {message[:1].lower()}{message[1:]}."
 
 
-def _metadata(hint: Any) -> tuple[Any, ...]:
-    """The marks of `Annotated[...]`, also inside `X | None`."""
-    marks = tuple(getattr(hint, "__metadata__", ()))
-    for part in getattr(hint, "__args__", ()):
-        marks += _metadata(part)
-    return marks
-
-
-def _type_name(hint: Any) -> str:
-    if any(isinstance(mark, Ref) for mark in _metadata(hint)):
-        kind = next(mark.kind for mark in _metadata(hint) if isinstance(mark, Ref))
-        return f"table of {kind} = number" if get_origin(hint) is dict else kind
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+def _place(key: str, given: Mapping[str, Given]) -> str:
+    """Where the key was set; an entry of a dictionary was set where the dictionary was."""
+    while key and key not in given:
+        key = key.rpartition(".")[0]
+    return given[key].place if key else NOWHERE

@@ -15,6 +15,7 @@ from fairlead.encoding.chat import Encoded, TooLong, num_trained_tokens
 from fairlead.forward.backend import Backend
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
+from fairlead.train.settings import Data
 
 R = TypeVar("R", bound=Record)
 E = TypeVar("E")
@@ -35,7 +36,7 @@ class EncodedSplit(Generic[R, E]):
 
 
 def encode_and_split(
-    records: Sequence[R], encode: Callable[[R], E], *, too_long: str, held_out: float, seed: int, source: str
+    records: Sequence[R], encode: Callable[[R], E], settings: Data, *, seed: int, source: str
 ) -> EncodedSplit[R, E]:
     """Encode every record, then split by prompt; held_out = 0 holds nothing out.
 
@@ -48,7 +49,7 @@ def encode_and_split(
         try:
             encoded[id(record)] = encode(record)
         except TooLong as error:
-            if too_long == "drop":
+            if settings.too_long == "drop":
                 continue
             raise DataError(
                 f"{source}: record {i}: {error} Set too_long=drop to leave such rows out."
@@ -58,7 +59,8 @@ def encode_and_split(
         kept.append(record)
     if not kept:
         raise DataError(f"{source}: none of its {len(records)} records fits into the model's context.")
-    train, apart = split_by_prompt(kept, held_out=held_out, seed=seed) if held_out else (kept, [])
+    share = settings.held_out
+    train, apart = split_by_prompt(kept, held_out=share, seed=seed) if share else (kept, [])
     return EncodedSplit(
         train,
         [encoded[id(r)] for r in train],
@@ -133,8 +135,12 @@ def pair_weights(comparisons: Sequence[Comparison], source: str) -> Tensor:
 
 def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:
     """One batch of 2 x pairs rows: all chosen answers, then all rejected ones; `chosen_and_rejected` takes the results apart."""
-    rows = [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
-    return collate(rows, pad_id=pad_id, device=device)
+    return collate(sides(pairs), pad_id=pad_id, device=device)
+
+
+def sides(pairs: Sequence[Pair]) -> list[Encoded]:
+    """All chosen answers, then all rejected ones."""
+    return [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
 
 
 def chosen_and_rejected(values: Tensor) -> tuple[Tensor, Tensor]:

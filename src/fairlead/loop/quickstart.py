@@ -27,6 +27,7 @@ from fairlead.store.artifact import Artifact, find_artifact
 from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import Run
 from fairlead.train.meter import peak_rss_mb
+from fairlead.train.settings import Adapter, Checkpoints, Data, Optim
 
 NUM_SHOWN = 24  # held-out prompts in the report, with all three answers
 LONGEST = 64  # tokens of an answer
@@ -123,13 +124,11 @@ def stages(seed: int, size: Size) -> list[Stage]:
                 demonstrations="dataset/demonstrations",
                 epochs=2,
                 batch=16,
-                lr=3e-4,
-                warmup=5,
-                lora_rank=0,
-                held_out=0.1,
-                measure_every=10,
-                checkpoint_every=10,
                 seed=seed,
+                optim=Optim(lr=3e-4, warmup=5),
+                adapter=Adapter(rank=0),
+                data=Data(held_out=0.1, measure_every=10),
+                checkpoints=Checkpoints(every=10),
             ),
             sft.main,
         ),

@@ -14,10 +14,16 @@ class PairLogps(NamedTuple):
     chosen: Tensor  # [B]  log p(chosen | prompt)
     rejected: Tensor  # [B]
 
+    def select(self, rows: list[int] | slice) -> "PairLogps":
+        return PairLogps(self.chosen[rows], self.rejected[rows])
+
 
 class PairTokens(NamedTuple):
     chosen: Tensor  # [B]  tokens whose log-probabilities were summed
     rejected: Tensor  # [B]
+
+    def select(self, rows: list[int] | slice) -> "PairTokens":
+        return PairTokens(self.chosen[rows], self.rejected[rows])
 
 
 def preference_margin(policy: PairLogps, reference: PairLogps) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 from transformers import PreTrainedConfig
 
 from fairlead.core.errors import ModelError
-from fairlead.ops.pooling import StepPool
+from fairlead.ops.pool_names import StepPool
 
 
 class Aspects(NamedTuple):

@@ -3,14 +3,11 @@
 M members, N answers, T tokens.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Pool = Literal["mean", "worst", "mean-variance"]
-StepPool = Literal["minimum", "product", "mean", "last"]
+from fairlead.ops.pool_names import Pool, StepPool
 
 
 def pooled(scores: Tensor, *, pool: Pool, penalty: float) -> Tensor:

@@ -49,6 +49,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.settings import Data
 from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
@@ -122,16 +123,14 @@ def main(config: Config, run: Run) -> Artifact:
     shown = encode_and_split(
         read_demonstrations(run.data_path("demonstrations")),
         lambda d: policy.encode(d.messages, num_context=d.num_prompt_messages, max_tokens=longest),
-        too_long=config.too_long,
-        held_out=config.held_out,
+        Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
         seed=config.seed,
         source=config.demonstrations,
     )
     compared = encode_and_split(
         without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons),
         lambda c: encode_pair(policy, c, longest),
-        too_long=config.too_long,
-        held_out=config.held_out,
+        Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
         seed=config.seed,
         source=config.comparisons,
     )
@@ -215,9 +214,7 @@ def main(config: Config, run: Run) -> Artifact:
                     f"{name} {metrics[name]:.3f}" for name in ("sft_loss", "dpo_loss") if name in metrics
                 )
             )
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 6. Evidence and save

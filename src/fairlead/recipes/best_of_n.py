@@ -25,7 +25,7 @@ from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Demonstration, Message, Messages
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
-from fairlead.ops.pooling import Pool
+from fairlead.ops.pool_names import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.rewards import check_judge, open_reward

@@ -31,7 +31,7 @@ from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy
 from fairlead.ops import advantage, kl
 from fairlead.ops.masks import masked_mean, masked_sum
-from fairlead.ops.pooling import Pool
+from fairlead.ops.pool_names import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Sampling
 from fairlead.rollout.reward_mix import Terms, open_judges, terms_of
@@ -335,9 +335,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 break
             breach = ""
             numbers.update(judges.raised(scored, numbers))
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 5. Save

@@ -38,6 +38,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.settings import Data
 from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
@@ -114,8 +115,7 @@ def main(config: Config, run: Run) -> Artifact:
     rows = encode_and_split(
         read_binary(run.data_path("binary")),
         lambda b: encode_answer(policy, b.prompt, b.completion, longest),
-        too_long=config.too_long,
-        held_out=config.held_out,
+        Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
         seed=config.seed,
         source=config.binary,
     )
@@ -221,9 +221,7 @@ def main(config: Config, run: Run) -> Artifact:
             run.log(step + 1, **metrics)
             meter.count(sum(len(item) for item in items))
             bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 6. Evidence and save

@@ -39,7 +39,7 @@ from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops import kl
 from fairlead.ops.advantage import explained_variance, gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
-from fairlead.ops.pooling import Pool
+from fairlead.ops.pool_names import Pool
 from fairlead.rollout import speculative
 from fairlead.rollout.engine import Engine, LocalEngine, answers
 from fairlead.rollout.records import Rollout, Sampling
@@ -413,9 +413,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                     horizon=config.kl_horizon,
                 )
             numbers.update(judges.raised(scored, numbers))
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 5. Save

@@ -141,9 +141,7 @@ def main(config: Config, run: Run) -> Artifact:
             run.log(step + 1, loss=total / num_tokens, lr=lr, grad_norm=grad_norm)
             meter.count(num_tokens)
             bar.advance(f"loss {total / num_tokens:.3f}")
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, config.steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 4. Save

@@ -30,7 +30,8 @@ from fairlead.model.adapters import Lora
 from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
-from fairlead.ops.pooling import StepPool, pooled_steps
+from fairlead.ops.pool_names import StepPool
+from fairlead.ops.pooling import pooled_steps
 from fairlead.stats import calibration, content_blind, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -40,6 +41,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.settings import Data
 from fairlead.train.verify_backend import verify_backend
 
 KIND = "reward-model"
@@ -115,8 +117,7 @@ def main(config: Config, run: Run) -> Artifact:
     rows = encode_and_split(
         read_stepwise(run.data_path("stepwise")),
         lambda record: encode(model, record, config.max_tokens or model.context),
-        too_long=config.too_long,
-        held_out=config.held_out,
+        Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
         seed=config.seed,
         source=config.stepwise,
     )
@@ -191,9 +192,7 @@ def main(config: Config, run: Run) -> Artifact:
             run.log(step + 1, **metrics)
             meter.count(sum(len(row) for row in encoded))
             bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 5. The scale of the rewards; evidence on held-out prompts and the verdict; save

@@ -69,6 +69,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.settings import Data
 from fairlead.train.verify_backend import verify_backend
 
 KIND = "reward-model"
@@ -206,8 +207,7 @@ def main(config: Config, run: Run) -> Artifact:
     rows = encode_and_split(
         judgements,
         lambda record: encode_judgement(model, record, config.max_tokens or model.context),
-        too_long=config.too_long,
-        held_out=config.held_out,
+        Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
         seed=config.seed,
         source=source,
     )
@@ -305,9 +305,7 @@ def main(config: Config, run: Run) -> Artifact:
                 run.log(step + 1, **metrics)
                 meter.count(sum(len(row) for item in taken for row in item.group))
                 bar.advance(f"loss {metrics['loss']:.3f}  accuracy {accuracy:.2f}")
-                if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                    meter.flush()
-                checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+                checkpoint.save_if_due(run, step + 1, num_steps, state, meter, config.checkpoint_every)
         set_scale(model, held_out, config, run, micro_tokens)
         if member > 0:
             master_weights.restore_float32()

@@ -20,7 +20,7 @@ from fairlead.core.errors import DataError, Stopped, require
 from fairlead.core.seed import derive_seed
 from fairlead.data.record_reader import read_comparisons, read_demonstrations
 from fairlead.data.record_writer import write_records
-from fairlead.ops.pooling import Pool
+from fairlead.ops.pool_names import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run

@@ -51,6 +51,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import cosine
+from fairlead.train.settings import Data
 from fairlead.train.verify_backend import verify_backend
 
 KIND = "model"
@@ -264,9 +265,7 @@ def main(config: Config, run: Run) -> Artifact:
             run.log(step + 1, **metrics)
             meter.count(sum(len(row) for item in items for row in item.answers))
             bar.advance(f"loss {metrics['loss']:.3f}")
-            if (step + 1) % config.checkpoint_every == 0 or run.stop:
-                meter.flush()
-            checkpoint.save_if_due(run, step + 1, num_steps, state, every=config.checkpoint_every)
+            checkpoint.save_if_due(run, step + 1, num_steps, state, meter, config.checkpoint_every)
     meter.flush()
 
     # 6. Evidence and save
@@ -389,7 +388,11 @@ def split(
     records: Sequence[R], encode: Callable[[R], SingleOrPair], source: str, config: Config
 ) -> EncodedSplit[R, SingleOrPair]:
     return encode_and_split(
-        records, encode, too_long=config.too_long, held_out=config.held_out, seed=config.seed, source=source
+        records,
+        encode,
+        Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
+        seed=config.seed,
+        source=source,
     )
 
 

@@ -15,7 +15,8 @@ from fairlead.core.errors import require
 from fairlead.core.precision import Precision
 from fairlead.data.records import Messages
 from fairlead.model.policy import Policy
-from fairlead.ops.pooling import Pool, disagreement, lagrangian, pooled, update_multiplier
+from fairlead.ops.pool_names import Pool
+from fairlead.ops.pooling import disagreement, lagrangian, pooled, update_multiplier
 from fairlead.rollout.rewards import Reward, check_judge, each_score, open_members
 from fairlead.store.run import Run
 

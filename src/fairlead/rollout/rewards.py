@@ -18,7 +18,8 @@ from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
 from fairlead.model.reward_model import load_reward_model, load_shared_reward_model, shares_base
 from fairlead.model.scalar_model import ScalarModel
-from fairlead.ops.pooling import Pool, pooled
+from fairlead.ops.pool_names import Pool
+from fairlead.ops.pooling import pooled
 from fairlead.store.resolve_inputs import RULE
 from fairlead.store.run import Run
 from fairlead.train.verify_backend import verify_backend

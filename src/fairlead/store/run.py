@@ -24,6 +24,7 @@ from typing import Any
 from fairlead.core import config as configs
 from fairlead.core import digest, files, jsonl
 from fairlead.core.errors import ProjectError
+from fairlead.core.former_keys import flat
 from fairlead.core.interrupt import StopRequest, stop_on_interrupt
 from fairlead.store.artifact import (
     Artifact,
@@ -168,12 +169,7 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
     inputs = {
         field: resolve_input(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
     }
-    asked = {
-        "recipe": recipe,
-        "config": resolved,
-        "inputs": {field: one.digest for field, one in inputs.items()},
-    }
-    id = f"{recipe}-{name}-{digest.short(digest.of_json(asked))}"
+    id = run_id(recipe, config, {role: source.digest for role, source in inputs.items()})
     folder = project.runs / id
     _made_before(project, kind, name, id)  # before a folder is made for a run that may not be
     folder.mkdir(parents=True, exist_ok=True)
@@ -197,6 +193,21 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
             latest = run.latest_checkpoint()
             run.event("opened", checkpoint=latest[0] if latest else None, **code_version())
         yield run
+
+
+def run_id(recipe: str, config: Any, input_digests: Mapping[str, str]) -> str:
+    """The recipe, the name, and a digest of all settings and inputs: equal commands have equal ids.
+
+    The digest is taken over the flat key names that configurations had before they had tables, so that finished
+    runs of older projects are found again.
+    """
+    settings = configs.by_full_key(type(config), configs.resolved(config))
+    identity = {
+        "recipe": recipe,
+        "config": flat(recipe, settings, configs.defaults(type(config))),
+        "inputs": dict(input_digests),
+    }
+    return f"{recipe}-{config.name}-{digest.short(digest.of_json(identity))}"
 
 
 def find_run(project: Project, ref: str) -> Path:

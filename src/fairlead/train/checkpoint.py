@@ -17,6 +17,7 @@ from torch import Tensor
 from fairlead.core import files
 from fairlead.core.errors import ProjectError, Stopped
 from fairlead.store.run import Run
+from fairlead.train.meter import Meter
 
 TABLES = {
     "qmap1": "dynamic",
@@ -96,9 +97,14 @@ def read_numbers(folder: Path) -> dict[str, float]:
     return found
 
 
-def save_if_due(run: Run, step: int, num_steps: int, state: State, *, every: int) -> None:
-    """Checkpoint every so many steps, at the end, and when somebody asked to stop; then raises Stopped."""
+def save_if_due(run: Run, step: int, num_steps: int, state: State, meter: Meter, every: int) -> None:
+    """Save every `every` steps, after the last step, and when the user asked to stop; then raises Stopped.
+
+    `meter` writes down the cost since its last flush, except after the last step, where the recipe does so.
+    """
     stopping = bool(run.stop) and step < num_steps
+    if step % every == 0 or run.stop:
+        meter.flush()
     if step % every == 0 or step == num_steps or stopping:
         save(run, step, state)
     if stopping:

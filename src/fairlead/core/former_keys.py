@@ -1,0 +1,49 @@
+"""Names that configuration keys had before they were grouped into tables.
+
+They are used in three places.  A configuration that still uses a former name gets an error with the present one.  The id of a run is
+a digest over the flat names, so that projects from before the tables still find their finished runs.  The role of an input in the
+lineage (`probe`, `ptx`, `constraints.harmless`) is its flat name too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Present key -> former name, where the former name is not the last part of the present key.
+FORMER_NAMES = {
+    "adapter.rank": "lora_rank",
+    "adapter.alpha": "lora_alpha",
+    "optim.bits": "optimizer_bits",
+    "checkpoints.every": "checkpoint_every",
+    "rewards.extra": "extra_rewards",
+    "ptx.data": "ptx",
+    "ptx.coef": "ptx_coef",
+    "ptx.batch": "ptx_batch",
+}
+
+# Keys that did not exist before the tables, by recipe; "*" is every recipe.  A run id leaves them out while they have their default.
+ADDED = {
+    "*": {"optim.schedule"},
+    "ppo": {"optim.weight_decay"},
+    "grpo": {"optim.weight_decay"},
+    "pretrain": {"optim.bits", "hardware.gradient_checkpointing"},
+}
+
+
+def flat_name(key: str) -> str:
+    """`adapter.rank` -> `lora_rank`; `optim.lr` -> `lr`; `beta` -> `beta`"""
+    return FORMER_NAMES.get(key, key.rpartition(".")[2])
+
+
+def flat(recipe: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration, full key -> value, under the flat names that a run id is computed from.
+
+    `defaults` are the recipe's own, also by full key.
+    """
+    added = ADDED["*"] | ADDED.get(recipe, set())
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in added and key in defaults and defaults[key] == value:
+            continue
+        name = flat_name(key)
+        result[key if name in result else name] = value  # two tables may have a key of the same name
+    return result

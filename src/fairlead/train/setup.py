@@ -1,0 +1,138 @@
+"""What every recipe sets up between its data and its training loop.
+
+`prepare` does it for a recipe that trains one policy.  A recipe with several networks calls the functions that `prepare` is made of.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fairlead.encoding.batching import collate
+from fairlead.encoding.chat import Encoded
+from fairlead.model.adapters import Lora
+from fairlead.model.policy import Policy
+from fairlead.model.scalar_model import ScalarModel
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import checkpoint, memory
+from fairlead.train.checkpoint import State
+from fairlead.train.master_weights import MasterWeights
+from fairlead.train.optim import adamw, update
+from fairlead.train.settings import Adapter, Hardware, Optim
+from fairlead.train.verify_backend import verify_backend
+
+
+class Settings(Protocol):
+    """The tables that a trained model needs; the `Config` of most recipes has them."""
+
+    @property
+    def optim(self) -> Optim: ...
+    @property
+    def adapter(self) -> Adapter: ...
+    @property
+    def hardware(self) -> Hardware: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the training loop needs beside the model."""
+
+    optimizer: torch.optim.Optimizer
+    master_weights: MasterWeights  # the weights that the optimiser moves, in float32
+    micro_tokens: int  # tokens per forward pass that fit into the memory
+    state: State  # what a checkpoint holds: weights, moments of the optimiser, numbers
+
+
+def lora(config: Settings) -> Lora | None:
+    """The adapter to load a model with; None trains all weights."""
+    adapter = config.adapter
+    if not adapter.rank:
+        return None
+    return Lora(adapter.rank, adapter.alpha, config.seed, config.hardware.precision, adapter.base_bits)
+
+
+def prepare(run: Run, policy: Policy, examples: Sequence[Encoded], config: Settings) -> Prepared:
+    """Choose the backend, make the master weights, budget the memory and build the optimiser, in this order.
+
+    `examples` are a few rows of the run's own data.  The weights keep the values that they were loaded with, so a recipe can compute
+    reference log-probabilities after this call; `resume` then loads the last checkpoint.
+    """
+    batch = collate(examples, pad_id=policy.pad_id, device=policy.device)
+
+    def forward() -> Tensor:
+        return policy.token_logps(batch)
+
+    choose_backend(run, policy, forward, config.hardware, what="policy")
+    master_weights = MasterWeights(policy.trainable(), config.hardware.precision)
+    num_tokens = int(batch.token_mask.sum())
+    micro_tokens = token_budget(run, policy.network.parameters(), forward, num_tokens, config)
+    optimizer = build_optimizer(master_weights, config.optim)
+    state = State(master_weights.parameters, {"optimizer": optimizer})
+    return Prepared(optimizer, master_weights, micro_tokens, state)
+
+
+def resume(run: Run, prepared: Prepared) -> int:
+    """Load the run's last checkpoint, if there is one; returns the number of steps that are done."""
+    start = checkpoint.restore(run, prepared.state)
+    prepared.master_weights.copy_to_weights()
+    return start
+
+
+def optimizer_step(prepared: Prepared, optim: Optim, *, lr: float, step: int) -> float:
+    """Clip the gradients, move the weights, and clear the gradients; returns the norm before clipping."""
+    return update(
+        prepared.optimizer, lr=lr, max_norm=optim.max_norm, step=step, master_weights=prepared.master_weights
+    )
+
+
+def publish_policy(run: Run, policy: Policy, prepared: Prepared, *, metrics: Mapping[str, Any]) -> Artifact:
+    """Write the trained policy, with the full precision of its master weights, as the run's artifact."""
+    prepared.master_weights.restore_float32()
+    final_folder = run.project.artifacts / run.kind / run.name
+    return run.publish(lambda folder: policy.save(folder, final_folder=final_folder), metrics=metrics)
+
+
+def choose_backend(
+    run: Run,
+    model: Policy | ScalarModel,
+    forward: Callable[[], Tensor],
+    hardware: Hardware,
+    *,
+    what: str,
+) -> None:
+    """Set precision and activation checkpointing, and keep the fastest backend whose results equal the plain one's."""
+    model.backend.precision = hardware.precision
+    model.backend.gradient_checkpointing = hardware.gradient_checkpointing
+    verify_backend(run, model, forward, what=what)
+
+
+def token_budget(
+    run: Run,
+    parameters: Iterable[nn.Parameter],
+    forward: Callable[[], Tensor],
+    num_tokens: int,
+    config: Settings,
+) -> int:
+    """Tokens per forward pass: the configured number, or what fits into the memory.
+
+    `parameters` are those of all networks; `forward` runs what a training step differentiates, on `num_tokens` tokens.
+    """
+    expected = memory.measure(parameters, forward, num_tokens, optimizer_bits=config.optim.bits)
+    return memory.token_budget(run, expected, config.hardware.micro_tokens)
+
+
+def build_optimizer(
+    master_weights: MasterWeights, optim: Optim, *, lr: float | None = None
+) -> torch.optim.Optimizer:
+    """AdamW over the master weights; `lr` replaces the table's, for a second network."""
+    return adamw(
+        master_weights.parameters,
+        lr=optim.lr if lr is None else lr,
+        weight_decay=optim.weight_decay,
+        bits=optim.bits,
+    )
