@@ -1,4 +1,4 @@
-"""`fairlead answer`: answers for another program, a line of JSON for each; it ends with its standard input.
+"""`fairlead answer`: answer conversations for another program, one line of JSON each, until standard input ends.
 
 in    {"messages": [...], "temperature": 0.8, "max_tokens": 256, "seed": 1}
 out   {"text": "...", "finished": true}      or {"error": "..."}
@@ -14,7 +14,7 @@ from fairlead.core.errors import DataError
 
 
 def answer(model: Model, project: ProjectDir = None) -> None:
-    """Answer conversations that come as lines of JSON; the studio's live chat talks to a model so.
+    """Answer conversations from standard input, one JSON object per line.  The studio's live chat uses this.
 
     Example: echo '{"messages": [{"role": "user", "content": "What is 2 + 2?"}]}' | fairlead answer aligned
     """
@@ -28,23 +28,23 @@ def answer(model: Model, project: ProjectDir = None) -> None:
     policy = load_policy(reference)
     engine = LocalEngine(policy)
     for line in sys.stdin:
-        asked: dict[str, Any] = json.loads(line)
+        request: dict[str, Any] = json.loads(line)
+        messages = tuple(Message(message["role"], message["content"]) for message in request["messages"])
         try:
-            prompt = policy.encode_prompt(
-                tuple(Message(one["role"], one["content"]) for one in asked["messages"])
-            )
+            prompt = policy.encode_prompt(messages)
         except DataError as error:
-            _say({"error": str(error)})
+            _reply({"error": str(error)})
             continue
-        room = int(asked.get("max_tokens", 256))
-        room = room if policy.context is None else min(room, policy.context - len(prompt))
-        if room < 1:
-            _say({"error": f"the conversation has filled the model's {policy.context} tokens"})
+        max_new_tokens = int(request.get("max_tokens", 256))
+        if policy.context is not None:
+            max_new_tokens = min(max_new_tokens, policy.context - len(prompt))
+        if max_new_tokens < 1:
+            _reply({"error": f"the conversation has filled the model's {policy.context} tokens"})
             continue
-        settings = Sampling(max_new_tokens=room, temperature=float(asked.get("temperature", 0.8)))
-        [made] = engine.sample([prompt], settings, run_seed=int(asked.get("seed", 0)))
-        _say({"text": policy.text(made.tokens), "finished": made.finish == "stop"})
+        sampling = Sampling(max_new_tokens=max_new_tokens, temperature=float(request.get("temperature", 0.8)))
+        [rollout] = engine.sample([prompt], sampling, run_seed=int(request.get("seed", 0)))
+        _reply({"text": policy.text(rollout.tokens), "finished": rollout.finish == "stop"})
 
 
-def _say(content: dict[str, Any]) -> None:
+def _reply(content: dict[str, Any]) -> None:
     print(json.dumps(content), flush=True)

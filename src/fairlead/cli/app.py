@@ -1,6 +1,6 @@
-"""The `fairlead` command: its parts put together, and the one place where an error becomes a message and an exit code.
+"""The `fairlead` command: assembles all commands, and turns errors into messages and exit codes.
 
-Commands import what they need when they run, so that help and the commands about data and lineage never load torch.
+Commands import their dependencies when they run, so `--help` and the commands for data and lineage never load torch.
 """
 
 import errno
@@ -36,7 +36,7 @@ from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
 from fairlead.core.errors import FairleadError
 from fairlead.core.threads import limit_spinning
 
-# Packages that only some commands need -> the extra that installs them.
+# Package -> the extra that installs it.
 EXTRAS = {
     "torch": "train",
     "transformers": "train",
@@ -48,7 +48,7 @@ EXTRAS = {
     "joserfc": "oidc",
 }
 
-# What a place on the disk can answer: the user chose it, or has to make room.
+# Errors of the file system that the user can resolve with another path or more space.
 REFUSALS = {
     errno.EACCES,
     errno.EPERM,
@@ -62,13 +62,15 @@ REFUSALS = {
 }
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 the input is at fault, and the message says how; 2 a bug in Fairlead; "
-    "3 a check that decides said no; 130 stopped with Ctrl-C, and the same command goes on."
+    "Exit codes: 0 success; 1 an error in the input, which the message explains; 2 a bug in Fairlead; "
+    "3 a gate failed; 130 interrupted with Ctrl-C, and the same command resumes."
 )
 
 app = typer.Typer(
     name="fairlead",
-    help="From a pre-trained language model to a model that people prefer, with the evidence.\n\nExample: fairlead quickstart",
+    help=(
+        "Align a language model with human preferences, and measure the result.\n\nExample: fairlead quickstart"
+    ),
     epilog=EXIT_CODES,
     add_completion=False,
     no_args_is_help=True,
@@ -90,8 +92,8 @@ app.command("export")(export.export)
 app.add_typer(studio.app, name="studio")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"fairlead {fairlead.__version__}")
         raise typer.Exit
 
@@ -99,14 +101,15 @@ def _version(asked: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
 
 
 def run() -> None:
-    """The entry point of the command and of `python -m fairlead`."""
+    """Entry point of `fairlead` and of `python -m fairlead`."""
     limit_spinning()
     cache_onednn_primitives()
     keep_freed_pages()
@@ -116,68 +119,67 @@ def run() -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     as_json = "--json" in arguments
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # which faster parts it could have, as soon as PEFT loads it
+    # bitsandbytes would list optional components on every import of PEFT.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", FutureWarning
-            )  # libraries telling each other's programmers what will change
+            # Libraries address these warnings to each other's developers.
+            warnings.simplefilter("ignore", FutureWarning)
             app(list(arguments), prog_name="fairlead")
-    except SystemExit as ended:
-        return _parser_ended(ended, as_json)
+    except SystemExit as parser_exit:
+        return _exit_code_of_parser(parser_exit, as_json)
     except KeyboardInterrupt:
-        return _tell("Stopped", "Stopped.", 130, as_json)
+        return _report_error("Stopped", "Stopped.", 130, as_json)
     except FairleadError as error:
-        return _tell(type(error).__name__, str(error), error.exit_code, as_json)
+        return _report_error(type(error).__name__, str(error), error.exit_code, as_json)
     except Exception as error:
-        name, message, exit_code = _explain(error)
-        return _tell(name, message, exit_code, as_json)
+        name, message, exit_code = _describe_unexpected(error)
+        return _report_error(name, message, exit_code, as_json)
     return 0
 
 
-def _parser_ended(ended: SystemExit, as_json: bool) -> int:
-    """The parser has said what it had to; it ends with 2 at a mistake in the command line, which is the user's input, so 1."""
-    if ended.code == 130:
-        return _tell("Stopped", "Stopped.", 130, as_json)
-    if ended.code != 2:
-        return int(ended.code or 0)
+def _exit_code_of_parser(parser_exit: SystemExit, as_json: bool) -> int:
+    """Typer exits with 2 for an invalid command line and has printed why; for Fairlead that is 1, an error in the input."""
+    if parser_exit.code == 130:
+        return _report_error("Stopped", "Stopped.", 130, as_json)
+    if parser_exit.code != 2:
+        return int(parser_exit.code or 0)
     if as_json:
         print_error_object("UsageError", "The command line is not valid; standard error says why.", 1)
     return 1
 
 
-def _explain(error: Exception) -> tuple[str, str, int]:
-    """Name, message and exit code of what Fairlead did not raise itself."""
+def _describe_unexpected(error: Exception) -> tuple[str, str, int]:
+    """Name, message and exit code of an exception that is not a FairleadError."""
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is not None:
-            message = f"This command needs {error.name}, which is not installed. Install it with: pip install 'fairlead[{extra}]'"
+            message = (
+                f"This command needs {error.name}, which is not installed. "
+                f"Install it with: pip install 'fairlead[{extra}]'"
+            )
             return "ConfigError", message, 1
     if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
-        return (
-            type(error).__name__,
-            f"{error.filename}: {error.strerror}. Choose another place, or change this one.",
-            1,
-        )
-    return "Bug", f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_where_written(error)}", 2
+        message = f"{error.filename}: {error.strerror}. Choose another path, or change this one."
+        return type(error).__name__, message, 1
+    message = f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_save_traceback(error)}"
+    return "Bug", message, 2
 
 
-def _tell(name: str, message: str, exit_code: int, as_json: bool) -> int:
+def _report_error(name: str, message: str, exit_code: int, as_json: bool) -> int:
     print_note(message if name in ("Bug", "Stopped") else f"{name}  {message}")
     if as_json:
         print_error_object(name, message, exit_code)
     return exit_code
 
 
-def _where_written(error: Exception) -> str:
-    """Keep the traceback for a report of the bug, out of the way of somebody who only wanted to train a model."""
-    text = "".join(traceback.format_exception(error))
+def _save_traceback(error: Exception) -> str:
+    """Write the traceback to a file and name the file; with FAIRLEAD_DEBUG=1, return the traceback itself."""
+    traceback_text = "".join(traceback.format_exception(error))
     if os.environ.get("FAIRLEAD_DEBUG") == "1":
-        return text
+        return traceback_text
     with tempfile.NamedTemporaryFile(
         "w", prefix="fairlead-bug-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
-        file.write(text)
+        file.write(traceback_text)
     return f"The traceback is in {file.name}; FAIRLEAD_DEBUG=1 prints it. Please report both."

@@ -1,4 +1,4 @@
-"""`fairlead chat`: talk to a model, turn by turn.  Without a terminal, each line of standard input is one turn."""
+"""`fairlead chat`: chat with a model on the terminal.  Without a terminal, each line of standard input is one turn."""
 
 import sys
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ def chat(
     temperature: Temperature = 0.7,
     seed: Seed = 0,
     system: Annotated[
-        str | None, typer.Option(help="A system message that the conversation begins with.")
+        str | None, typer.Option(help="System message at the start of the conversation.")
     ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Talk to a model; /reset begins anew, /quit or Ctrl-D ends.
+    """Chat with a model.  /reset starts a new conversation; /quit or Ctrl-D exits.
 
     Example: fairlead chat aligned
 
@@ -39,36 +39,35 @@ def chat(
     policy = load_policy(reference)
     engine = LocalEngine(policy)
     opening: Messages = () if system is None else (Message("system", system),)
-    said = opening
+    conversation = opening
     turns: list[dict[str, Any]] = []
     for number, line in enumerate(_lines(model)):
         if line == "/quit":
             break
         if line == "/reset":
-            said = opening
-            print_note("The conversation begins anew.")
+            conversation = opening
+            print_note("Started a new conversation.")
             continue
         try:
-            prompt = policy.encode_prompt((*said, Message("user", line)))
-        except (
-            DataError
-        ) as error:  # what was typed cannot be said to this model; the conversation goes on without it
+            prompt = policy.encode_prompt((*conversation, Message("user", line)))
+        except DataError as error:  # the model cannot encode this turn; the conversation continues without it
             print_note(f"DataError  {error}")
             continue
         room = max_new_tokens if policy.context is None else min(max_new_tokens, policy.context - len(prompt))
         if room < 1:
             print_note(
-                f"The conversation has filled the model's {policy.context} tokens, so this was not answered. /reset begins anew."
+                f"The conversation has filled the model's {policy.context} tokens, so this turn was not answered. "
+                "/reset starts a new conversation."
             )
             continue
-        settings = Sampling(max_new_tokens=room, temperature=temperature)
-        [answer] = engine.sample([prompt], settings, run_seed=seed, rows=[number])
-        text = policy.text(answer.tokens)
-        said = (*said, Message("user", line), Message("assistant", text))
-        turns.append({"user": line, "assistant": text, "finished": answer.finish == "stop"})
+        sampling = Sampling(max_new_tokens=room, temperature=temperature)
+        [rollout] = engine.sample([prompt], sampling, run_seed=seed, rows=[number])
+        text = policy.text(rollout.tokens)
+        conversation = (*conversation, Message("user", line), Message("assistant", text))
+        turns.append({"user": line, "assistant": text, "finished": rollout.finish == "stop"})
         if not as_json:
             print_text(text)
-        if answer.finish != "stop":
+        if rollout.finish != "stop":
             print_note(f"(cut off after {room} tokens)")
     if as_json:
         print_result(
@@ -81,13 +80,13 @@ def chat(
 
 
 def _lines(model: str) -> Iterator[str]:
-    """What the user says, turn by turn; empty lines say nothing."""
+    """The user's turns; empty lines are skipped."""
     if sys.stdin.isatty():
-        import readline  # `input` edits lines and remembers them once this is loaded
+        import readline  # gives `input` line editing and a history
 
         readline.parse_and_bind("tab: self-insert")
-        print_note(f"Talking to {model}. /reset begins anew, /quit or Ctrl-D ends.")
-        lines = _typed()
+        print_note(f"Chatting with {model}. /reset starts a new conversation; /quit or Ctrl-D exits.")
+        lines = _typed_lines()
     else:
         lines = iter(sys.stdin)
     for line in lines:
@@ -95,7 +94,7 @@ def _lines(model: str) -> Iterator[str]:
             yield line.strip()
 
 
-def _typed() -> Iterator[str]:
+def _typed_lines() -> Iterator[str]:
     while True:
         try:
             yield input("> ")

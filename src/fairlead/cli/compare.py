@@ -1,4 +1,4 @@
-"""`fairlead compare`: which of two models a judge prefers, on the same prompts."""
+"""`fairlead compare`: compare two models on the same prompts with a judge."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from fairlead.core.errors import ConfigError
 from fairlead.store.run import open_run
 
 JUDGES = (
-    "Write reward:NAME for a reward model, or rule:FILE.py or rule:MODULE for a function score(prompt, answer, finished). "
-    "The rule of the toy world is rule:fairlead.simulate.gold."
+    "Use reward:NAME for a reward model, or rule:FILE.py or rule:MODULE for a function "
+    "score(prompt, answer, finished). The rule of the toy world is rule:fairlead.simulate.gold."
 )
 
 
 def compare(
     a: Annotated[
-        str, typer.Argument(metavar="A", help="A model: an artifact, a folder, or OWNER/NAME on the Hub.")
+        str, typer.Argument(metavar="A", help="First model: an artifact, a folder, or OWNER/NAME on the Hub.")
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="The model that it is compared with.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Second model.")],
     prompts: Prompts,
     judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py or rule:MODULE.")],
     max_new_tokens: MaxNewTokens = 128,
@@ -34,12 +34,12 @@ def compare(
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let two models answer the same prompts, and a judge prefer one of the answers.
+    """Compare two models: both answer the same prompts, and a judge scores the answers.
 
     Example: fairlead compare aligned sft --prompts data/held_out.jsonl --judge reward:reward
     """
-    reference = _judge(judge)
-    home = open_project(project)
+    judge_reference = _judge_reference(judge)
+    opened_project = open_project(project)
 
     from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
@@ -54,25 +54,28 @@ def compare(
     }
     rollouts = []
     for model in (a, b):
-        artifact, made_before = sample_answers(home, {"model": model, **settings})
-        print_note(f"{model}: {artifact.label}{', made before' if made_before else ''}")
+        artifact, existed = sample_answers(opened_project, {"model": model, **settings})
+        print_note(f"{model}: {artifact.label}{' (already exists)' if existed else ''}")
         rollouts.append(artifact)
-    config = recipe.Config(name="", a=rollouts[0].label, b=rollouts[1].label, judge=reference, seed=seed)
-    config = dataclasses.replace(config, name=unique_name(home, config, a, "vs", b))
-    with open_run(home, "compare", config, kind=recipe.KIND) as run:
+    config = recipe.Config(
+        name="", a=rollouts[0].label, b=rollouts[1].label, judge=judge_reference, seed=seed
+    )
+    config = dataclasses.replace(config, name=unique_name(opened_project, config, a, "vs", b))
+    with open_run(opened_project, "compare", config, kind=recipe.KIND) as run:
         evaluation = recipe.main(config, run)
+    metrics = evaluation.manifest.metrics
     print_result(
-        {"artifact": evaluation.label, "a": a, "b": b, "judge": judge, **evaluation.manifest.metrics},
-        _verdict(a, b, judge, evaluation.manifest.metrics),
+        {"artifact": evaluation.label, "a": a, "b": b, "judge": judge, **metrics},
+        _summary(a, b, judge, metrics),
         as_json=as_json,
         read=[a, b, prompts, judge],
-        wrote=[evaluation.folder, *(each.folder for each in rollouts)],
+        wrote=[evaluation.folder, *(artifact.folder for artifact in rollouts)],
         next=f"fairlead lineage show {evaluation.label}",
     )
 
 
-def _judge(judge: str) -> str:
-    """What the recipe calls the judge."""
+def _judge_reference(judge: str) -> str:
+    """The judge as the recipe's configuration names it."""
     if judge.startswith("rule:"):
         return judge
     if judge.startswith("reward:") and judge != "reward:":
@@ -80,15 +83,15 @@ def _judge(judge: str) -> str:
     raise ConfigError(f"--judge {judge}: no such judge. {JUDGES}")
 
 
-def _verdict(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
+def _summary(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
     rate = metrics["win_rate_a"]
-    wins = f"{rate['wins']} won, {rate['ties']} tied, {rate['losses']} lost"
-    shown = [
-        f"{a} wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] of {rate['n']} prompts against {b}: {wins}; ties count half."
+    lines = [
+        f"{a} beats {b} on {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] of {rate['n']} prompts: "
+        f"{rate['wins']} wins, {rate['ties']} ties, {rate['losses']} losses; ties count half."
     ]
     if rate["low"] <= 0.5 <= rate["high"]:
-        shown.append(f"The 95 % interval holds 50 %, so {judge} shows no clear preference.")
-    shown.append(
-        f"Mean score of {a}: {format_estimate(metrics['score_a'])}; of {b}: {format_estimate(metrics['score_b'])}."
+        lines.append(f"The 95 % interval contains 50 %, so {judge} shows no clear preference.")
+    lines.append(
+        f"Mean score: {a} {format_estimate(metrics['score_a'])}; {b} {format_estimate(metrics['score_b'])}."
     )
-    return shown
+    return lines

@@ -1,4 +1,4 @@
-"""`fairlead eval`: examine a model, and say what was found."""
+"""`fairlead eval`: examine a reward model, and write the admission report."""
 
 import dataclasses
 import json
@@ -21,68 +21,74 @@ from fairlead.train.admission_gate import REPORT
 def evaluate(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A reward model: an artifact, or any folder that holds one."),
+        typer.Argument(metavar="MODEL", help="A reward model: an artifact, or any folder with one."),
     ],
     comparisons: Annotated[
         str,
         typer.Option(help="Native rows with prompt, chosen, rejected: a file, or a dataset of the project."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")
+        Path | None, typer.Option(help="The .html file to write; by default report.html in the run's folder.")
     ] = None,
-    gate: Annotated[bool, typer.Option("--gate", help="Exit with 3 where the verdict is: refuse.")] = False,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with code 3 if the verdict is refuse.")] = False,
     drop: Annotated[
         bool, typer.Option("--drop", help="Leave out pairs that are too long for the model, and count them.")
     ] = False,
     max_tokens: Annotated[
-        int, typer.Option(help="The longest conversation; 0 means the model's own context.")
+        int, typer.Option(help="Maximum length of a conversation; 0 uses the model's context.")
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Of halves, baselines and resampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for splits, baselines and bootstrap.")] = 0,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Examine a reward model on comparisons that it was not trained on: may it pay a policy?
+    """Examine a reward model on held-out comparisons, and decide whether it may be used as a reward.
 
     Example: fairlead eval reward --comparisons data/held_out.jsonl
     """
-    home = open_project(project)
+    opened_project = open_project(project)
 
     from fairlead.cli.sampled_answers import unique_name
     from fairlead.core import config as configs
     from fairlead.eval import reward
 
-    asked = {"model": model, "comparisons": comparisons, "drop": drop, "max_tokens": max_tokens, "seed": seed}
-    config = configs.from_dict(reward.Config, {"name": "", **asked})
-    config = dataclasses.replace(config, name=unique_name(home, config, model, "on", comparisons))
-    with open_run(home, "eval", config, kind=reward.KIND) as run:
+    settings = {
+        "model": model,
+        "comparisons": comparisons,
+        "drop": drop,
+        "max_tokens": max_tokens,
+        "seed": seed,
+    }
+    config = configs.from_dict(reward.Config, {"name": "", **settings})
+    config = dataclasses.replace(config, name=unique_name(opened_project, config, model, "on", comparisons))
+    with open_run(opened_project, "eval", config, kind=reward.KIND) as run:
         if run.finished is not None:
-            print_note(f"{run.id} had finished before; this is what it found.")
+            print_note(f"{run.id} has already finished; showing its result.")
         evaluation = reward.main(config, run)
         report = read_report(evaluation)
-        wrote = [evaluation.folder, write_page(evaluation, report, model, out or run.folder / "report.html")]
+        page = write_page(evaluation, report, model, out or run.folder / "report.html")
     if gate and report["verdict"] == "refuse":
-        raise GateRefused(f"{model}: refused. {' '.join(report['reasons'])} See {relative_path(wrote[1])}.")
+        raise GateRefused(f"{model}: refused. {' '.join(report['reasons'])} See {relative_path(page)}.")
     print_result(
         {"artifact": evaluation.label, "model": model, **report},
-        summary(model, report),
+        summary_lines(model, report),
         as_json=as_json,
         read=[model, comparisons],
-        wrote=wrote,
-        next=f"open {relative_path(wrote[1])} in a browser",
+        wrote=[evaluation.folder, page],
+        next=f"open {relative_path(page)} in a browser",
     )
 
 
-def read_report(made: Artifact) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads((made.folder / REPORT).read_text(encoding="utf-8"))
+def read_report(artifact: Artifact) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((artifact.folder / REPORT).read_text(encoding="utf-8"))
     return report
 
 
-def write_page(made: Artifact, report: Mapping[str, Any], model: str, out: Path) -> Path:
-    """The page of the admission report in an artifact: an evaluation, or a reward model with the report of its training."""
+def write_page(artifact: Artifact, report: Mapping[str, Any], model: str, out: Path) -> Path:
+    """Write the page of an admission report, which belongs to an evaluation or to a trained reward model."""
     from fairlead.report.admission_page import AdmissionInput, AdmissionPage, render_admission
     from fairlead.store.artifact import brief_digest
 
-    manifest = made.manifest
+    manifest = artifact.manifest
     page = AdmissionPage(
         model=model,
         report=report,
@@ -91,28 +97,29 @@ def write_page(made: Artifact, report: Mapping[str, Any], model: str, out: Path)
             for parent in manifest.parents
         ],
         run_id=manifest.run or "",
-        code=" ".join(word for word in manifest.code.values() if word),
+        code=" ".join(part for part in manifest.code.values() if part),
     )
     files.write_text(out, render_admission(page))
     return out
 
 
-def summary(model: str, report: Mapping[str, Any]) -> list[str]:
-    shown = [f"{model}: {report['verdict']}."]
-    shown += [f"  - refused: {reason}" for reason in report["reasons"]] + [
-        f"  - warning: {warning}" for warning in report["warnings"]
-    ]
+def summary_lines(model: str, report: Mapping[str, Any]) -> list[str]:
+    lines = [f"{model}: {report['verdict']}."]
+    lines += [f"  - refused: {reason}" for reason in report["reasons"]]
+    lines += [f"  - warning: {warning}" for warning in report["warnings"]]
     if report["not_finite"]:
-        return shown
-    shown.append(f"Accuracy {format_estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
-    known = {name: one for name, one in report["baselines"].items() if one is not None}
-    shown += [f"  {name.replace('_', ' ')} {format_estimate(one)}" for name, one in known.items()]
-    if report["calibration"]["error"] is not None:
-        fitted = report["calibration"]
-        temperature = (
-            "" if fitted["temperature"] is None else f" at a temperature of {fitted['temperature']:.3g}"
+        return lines
+    lines.append(f"Accuracy {format_estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
+    for name, baseline in report["baselines"].items():
+        if baseline is not None:
+            lines.append(f"  {name.replace('_', ' ')} {format_estimate(baseline)}")
+    calibration = report["calibration"]
+    if calibration["error"] is not None:
+        temperature = ""
+        if calibration["temperature"] is not None:
+            temperature = f" at a temperature of {calibration['temperature']:.3g}"
+        lines.append(
+            f"Calibration error {calibration['error']:.3f}{temperature}; "
+            f"up to {calibration['chance_error']:.3f} would be chance."
         )
-        shown.append(
-            f"Calibration error {fitted['error']:.3f}{temperature}, by chance up to {fitted['chance_error']:.3f}."
-        )
-    return shown + [f"Not measured: {what}." for what in report["not_measured"]]
+    return lines + [f"Not measured: {reason}." for reason in report["not_measured"]]

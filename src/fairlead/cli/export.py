@@ -1,4 +1,4 @@
-"""`fairlead export`: a model as a plain folder that other tools load, without Fairlead's own files."""
+"""`fairlead export`: copy a model to a plain folder that other tools load, without Fairlead's own files."""
 
 import json
 import shutil
@@ -20,41 +20,41 @@ ADAPTER = "adapter_config.json"
 
 def export(
     model: Model,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder to make; it must not hold anything yet.")
-    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create; it must be empty or absent.")],
     merge: Annotated[
-        bool, typer.Option("--merge", help="Merge an adapter into its base, so that the folder stands alone.")
+        bool,
+        typer.Option("--merge", help="Merge an adapter into its base, so that the folder is self-contained."),
     ] = False,
     prompts: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --merge: native rows with a prompt, to compare on; by default some of its own.",
+            help="With --merge: native rows with a prompt for the comparison; by default built-in prompts.",
         ),
     ] = None,
     keep_rounding: Annotated[
         bool,
         typer.Option(
-            "--keep-rounding", help="With --merge: into what 4 bits left of the base that it was trained on."
+            "--keep-rounding",
+            help="With --merge, for an adapter trained on a 4-bit base: merge into the dequantised 4-bit base.",
         ),
     ] = False,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a model, or a reward model, to a folder that transformers, vLLM and others load.
+    """Copy a model or a reward model to a folder that transformers, vLLM and other tools load.
 
-    Before and after merging, the model's answers are compared; where they would change, nothing is made.
+    With --merge, the model's answers before and after merging are compared; if they differ, nothing is written.
 
     Example: fairlead export aligned --out aligned-model --merge
     """
     _check_empty(out)
-    found = find_model(model, project, or_reward_model=True)
-    if found.location is None:
+    source_model = find_model(model, project, or_reward_model=True)
+    if source_model.location is None:
         raise ModelError(
-            f"{model}: is on the Hub, where other tools find it by the same name. Nothing was exported."
+            f"{model}: is a model on the Hub, where other tools find it by the same name. Nothing was exported."
         )
-    source = found.location
+    source = source_model.location
 
     from fairlead.data.record_reader import read_prompts
     from fairlead.model import load, quantize, scalar_model
@@ -63,11 +63,12 @@ def export(
     is_adapter = (source / ADAPTER).is_file()
     if (prompts or keep_rounding) and not (merge and is_adapter):
         raise ConfigError(
-            "--prompts and --keep-rounding say how an adapter is merged. Add --merge, and give an adapter."
+            "--prompts and --keep-rounding apply to merging an adapter. Add --merge, and name an adapter."
         )
     if keep_rounding and not quantize.has_record(source):
         raise ConfigError(
-            f"{model}: was not trained on a base in 4 bits, so there is no rounding to keep. Leave out --keep-rounding."
+            f"{model}: was not trained on a 4-bit base, so there is no rounding to keep. "
+            "Leave out --keep-rounding."
         )
     if not is_adapter:
         load.check_folder(str(source))
@@ -75,38 +76,35 @@ def export(
         _check_adapter(source, load.adapter_base(source))
     gap = None
     if is_adapter and merge:
-        asked = [row.prompt for row in read_prompts(prompts)] if prompts else PROMPTS
+        conversations = [row.prompt for row in read_prompts(prompts)] if prompts else PROMPTS
         merged, gap = merge_adapter(
-            source, asked, keep_rounding=keep_rounding, source=str(prompts or "Fairlead's own prompts")
+            source,
+            conversations,
+            keep_rounding=keep_rounding,
+            source=str(prompts or "Fairlead's own prompts"),
         )
     if out.exists():
         out.rmdir()
+    reward_adapter = scalar_model.ADAPTER if (source / scalar_model.ADAPTER / ADAPTER).is_file() else None
     with files.atomic_folder(out) as folder:
         if is_adapter and merge:
             merged.save(folder)
         else:
-            _copy(
-                source,
-                folder,
-                left_out=scalar_model.ADAPTER
-                if (source / scalar_model.ADAPTER / ADAPTER).is_file()
-                else None,
-            )
+            _copy(source, folder, left_out=reward_adapter)
         if is_adapter and not merge:
             _name_base(folder / ADAPTER, load.adapter_base(source))
-    kind = "an adapter beside its base" if is_adapter and not merge else "a model with all its weights"
+    lines = [f"{source_model.name}: exported as {_describe(is_adapter and not merge)}."]
+    if gap is not None:
+        lines.append(f"Merging changed the next-token distributions by {gap.kl:.4f} nats (mean KL).")
     print_result(
         {
             "model": model,
-            "digest": found.digest or None,
+            "digest": source_model.digest or None,
             "adapter": is_adapter and not merge,
             "merged": is_adapter and merge,
-        }
-        | {"merge_gap": gap and asdict(gap)},
-        [
-            f"{found.name} as {kind}.",
-            *([f"Merging moved its next tokens by {gap.kl:.4f} nats (KL, mean)."] if gap else []),
-        ],
+            "merge_gap": None if gap is None else asdict(gap),
+        },
+        lines,
         as_json=as_json,
         read=[source],
         wrote=[out],
@@ -114,10 +112,14 @@ def export(
     )
 
 
+def _describe(needs_base: bool) -> str:
+    return "an adapter that needs its base" if needs_base else "a model with all its weights"
+
+
 def _check_empty(out: Path) -> None:
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ProjectError(
-            f"{out}: exists and is not an empty folder. Choose another --out; nothing is overwritten."
+            f"{out}: is not an empty folder, and nothing is overwritten. Choose another --out."
         )
 
 
@@ -131,17 +133,17 @@ def _check_adapter(source: Path, base: str) -> None:
 
 
 def _copy(source: Path, folder: Path, *, left_out: str | None) -> None:
-    """All but Fairlead's own files: the manifest, and a reward model's adapter, which its merged weights do not need."""
+    """Copy all files except the manifest and a reward model's adapter, which its merged weights do not need."""
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
-        own = name == Path(MANIFEST) or name.parts[0] == left_out
-        if file.is_file() and not own and not any(part.startswith(".") for part in name.parts):
+        is_internal = name == Path(MANIFEST) or name.parts[0] == left_out
+        if file.is_file() and not is_internal and not any(part.startswith(".") for part in name.parts):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, folder / name)
 
 
 def _name_base(path: Path, base: str) -> None:
-    """An artifact names its base relative to its own place, which the copy has left."""
+    """Name the base by its absolute path: an artifact's relative path is not valid in the copy."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = str(Path(base).resolve()) if Path(base).is_dir() else base
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

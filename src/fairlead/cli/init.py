@@ -1,4 +1,4 @@
-"""`fairlead init`: a new project folder."""
+"""`fairlead init`: create a project folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,22 +10,19 @@ from fairlead.store.project import PROJECT_FILE, create_project
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to make; files that are there are kept.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create; existing files are kept.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make a project: a folder that keeps data, models and runs together.
+    """Create a project folder for data, models and runs.
 
     Example: fairlead init my-model
     """
-    home = create_project(folder)
+    project = create_project(folder)
+    root = relative_path(project.root)
     print_result(
-        {"project": str(home.root)},
-        [
-            f"A project at {relative_path(home.root)}: guidelines/ says what raters look at, data/ takes your rows."
-        ],
+        {"project": str(project.root)},
+        [f"Created a project at {root}: guidelines for raters in guidelines/, your rows in data/."],
         as_json=as_json,
-        wrote=[home.root / PROJECT_FILE, home.root / "guidelines" / "helpful.md"],
-        next=f"cd {relative_path(home.root)} && fairlead data import SOURCE --out data/rows.jsonl",
+        wrote=[project.root / PROJECT_FILE, project.root / "guidelines" / "helpful.md"],
+        next=f"cd {root} && fairlead data import SOURCE --out data/rows.jsonl",
     )

@@ -1,4 +1,4 @@
-"""`fairlead lineage`: what an artifact was made from, and whether all of it is as it was."""
+"""`fairlead lineage`: show what an artifact was made from, and verify that it is unchanged."""
 
 from typing import Annotated, Any
 
@@ -7,12 +7,12 @@ import typer
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.core.errors import ProjectError
-from fairlead.store import lineage
+from fairlead.store import lineage as store_lineage
 from fairlead.store.artifact import MANIFEST, Artifact, find_artifact, load_artifacts
 from fairlead.store.lineage import LineageNode
 from fairlead.store.project import Project
 
-app = typer.Typer(help="What an artifact was made from, and whether it is unchanged.", no_args_is_help=True)
+app = typer.Typer(help="Show and verify what an artifact was made from.", no_args_is_help=True)
 
 
 @app.command("show")
@@ -23,80 +23,76 @@ def show(
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Everything that an artifact was made from, back to the first file.
+    """Show everything that an artifact was made from, back to the first file.
 
     Example: fairlead lineage show aligned
     """
-    home = open_project(project)
-    found = _find(home, ref)
-    tree = lineage.ancestors(home, found)
+    opened_project = open_project(project)
+    artifact = _find(opened_project, ref)
+    root = store_lineage.ancestors(opened_project, artifact)
     print_result(
-        {"artifact": found.label, "digest": found.manifest.digest, "nodes": _flat(tree)},
-        [lineage.render_text(tree).rstrip()],
+        {"artifact": artifact.label, "digest": artifact.manifest.digest, "nodes": _unique_nodes(root)},
+        [store_lineage.render_text(root).rstrip()],
         as_json=as_json,
-        read=[found.folder / MANIFEST],
-        next=f"fairlead lineage verify {found.label}",
+        read=[artifact.folder / MANIFEST],
+        next=f"fairlead lineage verify {artifact.label}",
     )
 
 
 @app.command("verify")
 def verify(
     ref: Annotated[
-        str | None, typer.Argument(metavar="[ARTIFACT]", help="Without it, the whole project.")
+        str | None, typer.Argument(metavar="[ARTIFACT]", help="Artifact to verify; by default the project.")
     ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute every digest again; exit 1 where something is not as it was.
+    """Recompute all digests of an artifact and its ancestors; exit with 1 if anything has changed.
 
     Example: fairlead lineage verify aligned
     """
-    home = open_project(project)
-    found = None if ref is None else _find(home, ref)
-    problems = lineage.verify(home, found)
-    what = "the project" if found is None else f"{found.label} and all that it was made from"
-    verdict = (
-        f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in {what}."
-        if problems
-        else f"Every digest of {what} is as recorded."
-    )
+    opened_project = open_project(project)
+    artifact = None if ref is None else _find(opened_project, ref)
+    problems = store_lineage.verify(opened_project, artifact)
+    scope = "the project" if artifact is None else f"{artifact.label} and its ancestors"
+    verdict = f"Every digest of {scope} is as recorded."
+    if problems:
+        verdict = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in {scope}."
     print_result(
-        {"artifact": None if found is None else found.label, "ok": not problems, "problems": problems},
+        {"artifact": None if artifact is None else artifact.label, "ok": not problems, "problems": problems},
         [*problems, verdict],
         as_json=as_json,
-        read=[home.artifacts if found is None else found.folder],
+        read=[opened_project.artifacts if artifact is None else artifact.folder],
     )
     if problems:
-        print_note(f"ProjectError  {verdict} Make those artifacts again, or bring back their files.")
+        print_note(f"ProjectError  {verdict} Restore the files, or make these artifacts again.")
         raise typer.Exit(1)
 
 
-def _find(home: Project, ref: str) -> Artifact:
-    found = find_artifact(home, ref)
-    if found is None:
-        names = ", ".join(each.label for each in load_artifacts(home)[0])
-        raise ProjectError(
-            f"{ref!r}: there is no such artifact. {f'The project has: {names}.' if names else 'The project has none yet.'}"
-        )
-    return found
+def _find(project: Project, ref: str) -> Artifact:
+    artifact = find_artifact(project, ref)
+    if artifact is None:
+        labels = ", ".join(artifact.label for artifact in load_artifacts(project)[0])
+        available = f"The project has: {labels}." if labels else "The project has no artifacts yet."
+        raise ProjectError(f"{ref!r}: no such artifact. {available}")
+    return artifact
 
 
-def _flat(root: LineageNode) -> list[dict[str, Any]]:
-    """Each node once, however often it was used; the edges are in `parents`."""
+def _unique_nodes(root: LineageNode) -> list[dict[str, Any]]:
+    """Each node once, even if several artifacts use it; `parents` holds the edges."""
     nodes: dict[str, dict[str, Any]] = {}
     waiting = [root]
     while waiting:
-        node, waiting = waiting[0], waiting[1:]
+        node = waiting.pop(0)
         if node.digest not in nodes:
-            parents = [
-                {"role": parent.role, "name": parent.label, "digest": parent.digest}
-                for parent in node.parents
-            ]
             nodes[node.digest] = {
                 "name": node.label,
                 "digest": node.digest,
                 "status": node.status,
-                "parents": parents,
+                "parents": [
+                    {"role": parent.role, "name": parent.label, "digest": parent.digest}
+                    for parent in node.parents
+                ],
             }
             waiting += node.parents
     return list(nodes.values())

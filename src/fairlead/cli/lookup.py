@@ -1,4 +1,4 @@
-"""Where a command works: the project, and what the name of a model means there."""
+"""Finds the project of a command, and the model that a name stands for."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,13 @@ import typer
 
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
-from fairlead.store import resolve_inputs
 from fairlead.store.artifact import find_artifacts
 from fairlead.store.project import PROJECT_FILE, Project, find_project, load_project
+from fairlead.store.resolve_inputs import ResolvedInput, resolve_input
 
 ProjectDir = Annotated[
     Path | None,
-    typer.Option("--project", metavar="DIR", help="The project's folder; otherwise found upwards from here."),
+    typer.Option("--project", metavar="DIR", help="Project folder; by default this folder or a parent."),
 ]
 
 
@@ -21,35 +21,33 @@ def open_project(folder: Path | None) -> Project:
     return find_project(Path.cwd()) if folder is None else load_project(folder)
 
 
-def find_model(
-    ref: str, folder: Path | None, *, or_reward_model: bool = False
-) -> resolve_inputs.ResolvedInput:
-    """An artifact, a folder, or a name of the Hub; outside of a project only the last two."""
+def find_model(ref: str, folder: Path | None, *, or_reward_model: bool = False) -> ResolvedInput:
+    """The artifact, folder or Hub model that `ref` names.  Outside a project there are no artifacts."""
     if folder is None and not _in_project():
-        return _without_project(ref)
-    home = open_project(folder)
-    kind = "model"
-    if or_reward_model and {found.manifest.kind for found in find_artifacts(home, ref)} == {"reward-model"}:
-        kind = "reward-model"
-    return resolve_inputs.resolve_input(home, "MODEL", Ref(kind), ref)
+        return _outside_project(ref)
+    project = open_project(folder)
+    kinds = {artifact.manifest.kind for artifact in find_artifacts(project, ref)}
+    kind = "reward-model" if or_reward_model and kinds == {"reward-model"} else "model"
+    return resolve_input(project, "MODEL", Ref(kind), ref)
 
 
-def load_path(found: resolve_inputs.ResolvedInput) -> str:
-    """What a model is loaded from: its folder, or its name on the Hub."""
-    return found.ref if found.location is None else str(found.location)
+def load_path(model: ResolvedInput) -> str:
+    """The folder or Hub name that transformers loads the model from."""
+    return model.ref if model.location is None else str(model.location)
 
 
 def _in_project() -> bool:
-    here = Path.cwd()
-    return any((folder / PROJECT_FILE).is_file() for folder in (here, *here.parents))
+    current_folder = Path.cwd()
+    return any((folder / PROJECT_FILE).is_file() for folder in (current_folder, *current_folder.parents))
 
 
-def _without_project(ref: str) -> resolve_inputs.ResolvedInput:
+def _outside_project(ref: str) -> ResolvedInput:
     path = Path(ref)
     if path.exists():
-        return resolve_inputs.ResolvedInput(ref, f"file:{path.name}", "", path, None)
+        return ResolvedInput(ref, f"file:{path.name}", "", path, None)
     if ref.count("/") == 1 and not ref.startswith((".", "/", "~")):
-        return resolve_inputs.ResolvedInput(ref, f"hub:{ref}", f"hub:{ref}", None, None)
+        return ResolvedInput(ref, f"hub:{ref}", f"hub:{ref}", None, None)
     raise ProjectError(
-        f"{ref!r}: no such folder, and {Path.cwd()} lies in no project whose artifacts it could name. See --project."
+        f"{ref!r}: no such folder, and {Path.cwd()} is not inside a project with artifacts. "
+        f"Run the command in a project, or name one with --project."
     )

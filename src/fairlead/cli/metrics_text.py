@@ -1,30 +1,30 @@
-"""Metrics of an artifact as lines for people: estimates with their interval and n, then plain numbers."""
+"""Formats the metrics of an artifact for the terminal: estimates with interval and n, then plain numbers."""
 
 from collections.abc import Mapping
 from typing import Any
 
-PARTS = {"value", "low", "high", "n"}
+ESTIMATE_KEYS = {"value", "low", "high", "n"}
 
 
 def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
-    estimates = {
-        name: one for name, one in metrics.items() if isinstance(one, Mapping) and one.keys() >= PARTS
-    }
-    numbers = [
-        f"{name} {format_number(one)}" for name, one in metrics.items() if isinstance(one, int | float)
+    """One line per estimate, then one line with all plain numbers."""
+    lines = [
+        f"{name} {format_estimate(value)}"
+        for name, value in metrics.items()
+        if isinstance(value, Mapping) and value.keys() >= ESTIMATE_KEYS
     ]
-    lines = [f"{name} {format_estimate(one)}" for name, one in estimates.items()]
+    numbers = [
+        f"{name} {format_number(value)}" for name, value in metrics.items() if isinstance(value, int | float)
+    ]
     return [*lines, ", ".join(numbers)] if numbers else lines
 
 
-def format_estimate(value: Mapping[str, Any]) -> str:
+def format_estimate(estimate: Mapping[str, Any]) -> str:
     """0.714 [0.66, 0.76], n = 300"""
-    ends = ", ".join(
-        "unbounded" if end is None else format_number(end) for end in (value["low"], value["high"])
-    )
-    return f"{format_number(value['value'])} [{ends}], n = {value['n']}"
+    ends = ["unbounded" if end is None else format_number(end) for end in (estimate["low"], estimate["high"])]
+    return f"{format_number(estimate['value'])} [{', '.join(ends)}], n = {estimate['n']}"
 
 
 def format_number(value: float) -> str:
-    """Three significant digits; whole numbers as they are."""
+    """Three significant digits; integers in full."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"

@@ -1,6 +1,6 @@
-"""What a command says: its result on standard output, as text or as one JSON object; notes on the way and errors on standard error.
+"""Output of the commands: results on standard output as text or one JSON object; notes and errors on standard error.
 
-Text that comes from files is shown without the control characters that could drive a terminal.
+Text from files is shown without the control characters that could drive a terminal.
 """
 
 import sys
@@ -18,64 +18,60 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON obj
 
 def print_result(
     facts: Mapping[str, Any],
-    shown: Sequence[RenderableType],
+    lines: Sequence[RenderableType],
     *,
     as_json: bool,
     read: Sequence[str | Path] = (),
     wrote: Sequence[Path] = (),
     next: str | None = None,
 ) -> None:
-    """The result: `facts` for programs, `shown` for people, and for both what was read and written and what to run next."""
+    """Print `facts` as JSON or `lines` as text, with the files read and written and the next command to run."""
     if as_json:
-        print(
-            jsonl.dumps(
-                {
-                    **facts,
-                    "read": [relative_path(one) for one in read],
-                    "wrote": [relative_path(one) for one in wrote],
-                    "next": next,
-                }
-            )
-        )
+        places = {
+            "read": [relative_path(place) for place in read],
+            "wrote": [relative_path(path) for path in wrote],
+        }
+        print(jsonl.dumps({**facts, **places, "next": next}))
         return
-    for part in shown:
-        print_text(part)
-    for label, names in (("read", read), ("wrote", wrote)):
-        if names:
-            print_text(f"{label:<6}{', '.join(relative_path(name) for name in names)}")
+    for line in lines:
+        print_text(line)
+    for label, places_of_label in (("read", read), ("wrote", wrote)):
+        if places_of_label:
+            print_text(f"{label:<6}{', '.join(relative_path(place) for place in places_of_label)}")
     if next:
         print_text(f"{'next':<6}{next}")
 
 
-def print_text(part: RenderableType) -> None:
-    """For people, on standard output; a string is neither wrapped nor read as markup."""
+def print_text(text: RenderableType) -> None:
+    """Print on standard output.  Strings are neither wrapped nor parsed as markup."""
     console = Console(highlight=False)
-    if isinstance(part, str):
-        console.print(visible(part), markup=False, soft_wrap=True)
+    if isinstance(text, str):
+        console.print(visible(text), markup=False, soft_wrap=True)
     else:
-        console.print(part)
+        console.print(text)
 
 
 def print_note(text: str) -> None:
-    """On standard error: how far it is, what else there is to know, what went wrong."""
+    """Print a note, a warning or an error on standard error."""
     print(visible(text), file=sys.stderr, flush=True)
 
 
 def print_error_object(name: str, message: str, exit_code: int) -> None:
-    """For programs; a command that failed so has no other object on standard output."""
+    """Print an error as JSON.  A failed command prints no other object on standard output."""
     print(jsonl.dumps({"error": name, "message": message, "exit_code": exit_code}))
 
 
 def relative_path(place: str | Path) -> str:
-    """A path as somebody in this folder would write it; any other text unchanged."""
+    """A path relative to the current folder where it lies below that folder; other texts unchanged."""
     if isinstance(place, str):
         return place
-    here = Path.cwd()
-    full = place.absolute()
-    return str(full.relative_to(here)) if full.is_relative_to(here) else str(full)
+    current_folder = Path.cwd()
+    path = place.absolute()
+    return str(path.relative_to(current_folder) if path.is_relative_to(current_folder) else path)
 
 
 def visible(text: str) -> str:
-    from fairlead.report import formatting  # brings scipy along
+    """The text without control characters."""
+    from fairlead.report import formatting  # imported late, because it loads scipy
 
     return formatting.visible(text)

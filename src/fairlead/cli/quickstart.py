@@ -1,4 +1,4 @@
-"""`fairlead quickstart`: the whole loop on the embedded example."""
+"""`fairlead quickstart`: run the whole loop on the toy world."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +12,13 @@ from fairlead.core.errors import Stopped
 
 
 def quickstart(
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The project folder to make, or to go on in.")
-    ] = Path("fairlead-quickstart"),
-    seed: Annotated[int, typer.Option(help="Another seed makes other people, prompts and samples.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Project folder to create or resume.")] = Path(
+        "fairlead-quickstart"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed for raters, prompts and samples.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """From a base model to one that people prefer, on an embedded example: a few minutes, no GPU, no download.
+    """Align a small base model on the embedded toy world: a few minutes, no GPU, no download.
 
     Example: fairlead quickstart --out fairlead-quickstart
     """
@@ -28,12 +28,13 @@ def quickstart(
         summary = run_quickstart(out, seed=seed, say=print_note)
     except (Stopped, KeyboardInterrupt) as error:
         raise Stopped(
-            f"Stopped; the work so far is in {relative_path(out)}. `fairlead quickstart --out {out} --seed {seed}` goes on."
+            f"Stopped. The finished work is in {relative_path(out)}. "
+            f"Resume with: fairlead quickstart --out {out} --seed {seed}"
         ) from error
     page = out / summary["report"]
     print_result(
         summary,
-        [_table(summary), f"Open {relative_path(page)}"],
+        [_table(summary), f"Open {relative_path(page)} in a browser."],
         as_json=as_json,
         wrote=[page, out / "summary.json"],
         next=f"fairlead chat aligned --project {relative_path(out)}",
@@ -41,7 +42,8 @@ def quickstart(
 
 
 def _table(summary: Mapping[str, Any]) -> Table:
-    reward, rate = summary["reward_model"], summary["win_rate_vs_sft"]
+    reward_model = summary["reward_model"]
+    win_rate = summary["win_rate_vs_sft"]
     table = Table("", "value", "95 % interval", "n", box=None, pad_edge=False)
     for name, label in (("base", "base model"), ("sft", "fine-tuned"), ("aligned", "aligned")):
         gold = summary["gold"][name]
@@ -52,14 +54,18 @@ def _table(summary: Mapping[str, Any]) -> Table:
             str(gold["n"]),
         )
     table.add_row(
-        "aligned wins against fine-tuned",
-        f"{rate['value']:.1%}",
-        f"{rate['low']:.1%} to {rate['high']:.1%}",
-        str(rate["n"]),
+        "win rate, aligned against fine-tuned",
+        f"{win_rate['value']:.1%}",
+        f"{win_rate['low']:.1%} to {win_rate['high']:.1%}",
+        str(win_rate["n"]),
     )
-    accuracy = f"{reward['low']:.1%} to {reward['high']:.1%}"
-    table.add_row("reward model's held-out accuracy", f"{reward['accuracy']:.1%}", accuracy, str(reward["n"]))
-    table.add_row("  looking at length only", f"{reward['length_only']:.1%}", "", str(reward["n"]))
+    table.add_row(
+        "reward model, held-out accuracy",
+        f"{reward_model['accuracy']:.1%}",
+        f"{reward_model['low']:.1%} to {reward_model['high']:.1%}",
+        str(reward_model["n"]),
+    )
+    table.add_row("  length-only baseline", f"{reward_model['length_only']:.1%}", "", str(reward_model["n"]))
     table.add_row("time", f"{summary['seconds']:.0f} s")
     table.add_row("peak memory", f"{summary['peak_rss_mb']:.0f} MB")
     return table

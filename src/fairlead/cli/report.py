@@ -1,4 +1,4 @@
-"""`fairlead report`: the page of one run, written from what the run and the project hold."""
+"""`fairlead report`: write the HTML report of a run."""
 
 import json
 from collections.abc import Sequence
@@ -20,62 +20,70 @@ from fairlead.store.project import Project
 from fairlead.store.run import find_run
 from fairlead.train.admission_gate import REPORT
 
-MOST_SAMPLES = 12
+MAX_SAMPLES = 12
 
 
 def report(
     ref: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or the name of what it made.")
+        str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or the name of its artifact.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The .html file to write; otherwise report.html in the run's folder.")
+        Path | None, typer.Option(help="The .html file to write; by default report.html in the run's folder.")
     ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the page of a run: curves, answers before and after, configuration, lineage, cost.
+    """Write the report of a run: curves, answers before and after, configuration, lineage, cost.
 
     Example: fairlead report aligned
     """
     from fairlead.report import run_page
     from fairlead.report.run_page import RunInput, RunPage, SamplePair
 
-    home = open_project(project)
-    folder = find_run(home, ref)
+    opened_project = open_project(project)
+    folder = find_run(opened_project, ref)
     if not (folder / "config.json").exists():
         raise ProjectError(
-            f"{folder}: was stopped before it began, so there is nothing to report. Run its command again."
+            f"{folder}: the run stopped before its first step, so there is nothing to report. "
+            "Run its command again."
         )
-    asked = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    run_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     events = _events(folder / "events.jsonl")
-    made = next((each for each in load_artifacts(home)[0] if each.manifest.run == folder.name), None)
+    artifacts = load_artifacts(opened_project)[0]
+    artifact = next((artifact for artifact in artifacts if artifact.manifest.run == folder.name), None)
     page = RunPage(
-        title=f"{asked['recipe']}: {asked['config']['name']}",
-        recipe=asked["recipe"],
+        title=f"{run_config['recipe']}: {run_config['config']['name']}",
+        recipe=run_config["recipe"],
         run_id=folder.name,
         metrics=read_metrics(folder / "metrics.jsonl"),
-        config=asked["config"],
+        config=run_config["config"],
         inputs=[
-            RunInput(role, one["name"], brief_digest(one["digest"])) for role, one in asked["inputs"].items()
+            RunInput(role, parent["name"], brief_digest(parent["digest"]))
+            for role, parent in run_config["inputs"].items()
         ],
-        artifact=None if made is None else made.label,
-        artifact_digest=None if made is None else brief_digest(made.manifest.digest),
-        lineage_text="" if made is None else lineage.render_text(lineage.ancestors(home, made)),
+        artifact=None if artifact is None else artifact.label,
+        artifact_digest=None if artifact is None else brief_digest(artifact.manifest.digest),
+        lineage_text=(
+            "" if artifact is None else lineage.render_text(lineage.ancestors(opened_project, artifact))
+        ),
         cost=_cost(events),
         events=events,
-        samples=[SamplePair(*texts) for texts in _before_and_after(home, made)],
-        code=" ".join(word for word in (asked["code"]["version"], asked["code"]["commit"]) if word),
+        samples=[SamplePair(*texts) for texts in _before_and_after(opened_project, artifact)],
+        code=" ".join(part for part in (run_config["code"]["version"], run_config["code"]["commit"]) if part),
     )
     out = out or folder / "report.html"
     files.write_text(out, run_page.render_run(page))
     wrote = [out]
-    # A process reward model has a verdict, whose figures are those of its manifest, and no page of its own.
-    if made is not None and (made.folder / REPORT).is_file() and "pairs" in read_report(made):
-        wrote.append(write_page(made, read_report(made), made.manifest.name, folder / "admission.html"))
+    # The report of a process reward model has no pairs, and no page of its own.
+    if artifact is not None and (artifact.folder / REPORT).is_file():
+        admission = read_report(artifact)
+        if "pairs" in admission:
+            wrote.append(write_page(artifact, admission, artifact.manifest.name, folder / "admission.html"))
     print_result(
         {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
         [
-            f"The report of {page.run_id}: {len(page.metrics)} rows of metrics, {len(page.samples)} answers before and after."
+            f"Report of {page.run_id}: {len(page.metrics)} rows of metrics, "
+            f"{len(page.samples)} answers before and after training."
         ],
         as_json=as_json,
         read=[folder],
@@ -85,7 +93,7 @@ def report(
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
-    """The finished lines: a run that is still going, or was killed, may be in the middle of one."""
+    """The complete lines; a running or killed process may have left an incomplete last line."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
@@ -103,38 +111,42 @@ def _cost(events: Sequence[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _before_and_after(home: Project, made: Artifact | None) -> list[tuple[str, str, str]]:
-    """Prompt, answer of the model that training began from, answer of the model that it made; none where not both were asked."""
-    if made is None or made.manifest.kind != "model":
+def _before_and_after(project: Project, artifact: Artifact | None) -> list[tuple[str, str, str]]:
+    """Prompt, answer of the starting model, answer of the trained model.
+
+    The list is empty unless both models answered the same prompts with the same sampling settings.
+    """
+    if artifact is None or artifact.manifest.kind != "model":
         return []
-    model = next((parent.digest for parent in made.manifest.parents if parent.role == "model"), None)
-    for before in _rollouts_of(home, model):
-        for after in _rollouts_of(home, made.manifest.digest):
-            if _asked(before) == _asked(after):
-                pairs = zip(_answers(before)[:MOST_SAMPLES], _answers(after), strict=False)
-                return [(one.prompt[-1].content, one.texts[0], two.texts[0]) for one, two in pairs]
+    start = next((parent.digest for parent in artifact.manifest.parents if parent.role == "model"), None)
+    for before in _rollouts_of(project, start):
+        for after in _rollouts_of(project, artifact.manifest.digest):
+            if _sampling_identity(before) == _sampling_identity(after):
+                pairs = zip(_answers(before)[:MAX_SAMPLES], _answers(after), strict=False)
+                return [(old.prompt[-1].content, old.texts[0], new.texts[0]) for old, new in pairs]
     return []
 
 
-def _rollouts_of(home: Project, model: str | None) -> list[Artifact]:
-    found = [each for each in load_artifacts(home)[0] if each.manifest.kind == "rollouts"]
+def _rollouts_of(project: Project, model_digest: str | None) -> list[Artifact]:
     return [
-        each
-        for each in found
-        if any(parent.role == "model" and parent.digest == model for parent in each.manifest.parents)
+        artifact
+        for artifact in load_artifacts(project)[0]
+        if artifact.manifest.kind == "rollouts"
+        and any(
+            parent.role == "model" and parent.digest == model_digest for parent in artifact.manifest.parents
+        )
     ]
 
 
-def _asked(rollouts: Artifact) -> dict[str, Any]:
-    """The prompts by digest, and the settings of sampling: answers under other settings would not be comparable."""
+def _sampling_identity(rollouts: Artifact) -> dict[str, Any]:
+    """Digests of the prompts and the sampling settings; answers are comparable only if both agree."""
     settings = {
         key: value
         for key, value in rollouts.manifest.config.items()
         if key not in ("name", "model", "prompts")
     }
-    return settings | {
-        "prompts": [parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"]
-    }
+    prompts = [parent.digest for parent in rollouts.manifest.parents if parent.role == "prompts"]
+    return settings | {"prompts": prompts}
 
 
 def _answers(rollouts: Artifact) -> list[SampledAnswers]:

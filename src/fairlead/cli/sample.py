@@ -1,4 +1,4 @@
-"""`fairlead sample`: a model's answers to prompts, in a file."""
+"""`fairlead sample`: write a model's answers to prompts to a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +28,7 @@ def sample(
     model: Model,
     prompts: Prompts,
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
-    per_prompt: Annotated[int, typer.Option("-n", "--per-prompt", help="Answers to each prompt.")] = 1,
+    per_prompt: Annotated[int, typer.Option("-n", "--per-prompt", help="Answers per prompt.")] = 1,
     max_new_tokens: MaxNewTokens = 128,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
@@ -39,17 +39,17 @@ def sample(
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a model answer prompts; one row per prompt with its answers.
+    """Sample answers to prompts from a model: one row per prompt with its answers.
 
     Example: fairlead sample sft --prompts data/prompts.jsonl -n 4 --out answers.jsonl
     """
     _check_out(out, prompts)
-    home = open_project(project)
+    opened_project = open_project(project)
 
     from fairlead.cli.sampled_answers import sample_answers
     from fairlead.recipes.sample import ROWS
 
-    asked = {
+    settings = {
         "model": model,
         "prompts": prompts,
         "per_prompt": per_prompt,
@@ -61,19 +61,15 @@ def sample(
         "stop": stop or [],
         "seed": seed,
     }
-    artifact, made_before = sample_answers(home, asked)
-    if made_before:
-        print_note(f"{artifact.label} had been made before; its answers are copied.")
+    artifact, existed = sample_answers(opened_project, settings)
+    if existed:
+        print_note(f"{artifact.label} already exists; copying its answers.")
     with files.atomic_file(out) as file:
         file.write((artifact.folder / ROWS).read_bytes())
+    metrics = artifact.manifest.metrics
     print_result(
-        {
-            "artifact": artifact.label,
-            "out": str(out),
-            "metrics": artifact.manifest.metrics,
-            "made_before": made_before,
-        },
-        [f"{artifact.label}.", *metric_lines(artifact.manifest.metrics)],
+        {"artifact": artifact.label, "out": str(out), "metrics": metrics, "made_before": existed},
+        [f"{artifact.label}.", *metric_lines(metrics)],
         as_json=as_json,
         read=[f"{parent.role}: {parent.name}" for parent in artifact.manifest.parents],
         wrote=[out, artifact.folder],
@@ -82,10 +78,8 @@ def sample(
 
 
 def _check_out(out: Path, prompts: str) -> None:
-    """Before anything is sampled: a file that could not be written, or that would take the place of the prompts."""
+    """Refuse an output that cannot be written or that would overwrite the prompts, before sampling starts."""
     if require_jsonl_name(out).is_dir():
-        raise DataError(f"{out}: is a folder; the answers go to a file.")
+        raise DataError(f"{out}: is a folder. Name a file for the answers.")
     if out.exists() and Path(prompts).exists() and out.samefile(prompts):
-        raise DataError(
-            f"{out}: holds the prompts, and the answers would take their place. Choose another --out."
-        )
+        raise DataError(f"{out}: holds the prompts and would be overwritten. Choose another --out.")

@@ -1,4 +1,4 @@
-"""Answers of a model to prompts, as a run of the project: what `sample` and `compare` begin with."""
+"""Samples answers to prompts as a run of the project: the first stage of `sample` and `compare`."""
 
 import dataclasses
 import re
@@ -13,31 +13,33 @@ from fairlead.store.project import Project
 from fairlead.store.resolve_inputs import resolve_input
 from fairlead.store.run import open_run
 
-MAX_WORD = 30  # characters of a name that a longer one is made from
+MAX_PART_LENGTH = 30  # characters of one part of a generated name
 
 
-def sample_answers(home: Project, asked: Mapping[str, Any]) -> tuple[Artifact, bool]:
-    """The rollouts that `asked`, a sampling configuration without a name, describes, and whether they had been made before."""
-    config = configs.from_dict(sample.Config, {"name": "", **asked})
-    config = dataclasses.replace(config, name=unique_name(home, config, config.model, "on", config.prompts))
-    with open_run(home, "sample", config, kind=sample.KIND) as run:
-        made_before = run.finished is not None
-        return sample.main(config, run), made_before
+def sample_answers(project: Project, settings: Mapping[str, Any]) -> tuple[Artifact, bool]:
+    """The rollouts for a sampling configuration without a name, and whether they existed before."""
+    config = configs.from_dict(sample.Config, {"name": "", **settings})
+    name = unique_name(project, config, config.model, "on", config.prompts)
+    config = dataclasses.replace(config, name=name)
+    with open_run(project, "sample", config, kind=sample.KIND) as run:
+        existed = run.finished is not None
+        return sample.main(config, run), existed
 
 
-def unique_name(home: Project, config: Any, *words: str) -> str:
-    """A name from the words and from all that was asked: the same command finds what it made, another one takes no name away."""
-    found = {
-        field: resolve_input(home, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
+def unique_name(project: Project, config: Any, *parts: str) -> str:
+    """A name from the parts and a digest of configuration and inputs.
+
+    The same command gets the same name, and different commands get different names.
+    """
+    inputs = {
+        field: resolve_input(project, field, mark, ref).digest
+        for field, (mark, ref) in configs.refs(config).items()
     }
-    asked = {
-        "config": configs.resolved(config),
-        "inputs": {field: one.digest for field, one in found.items()},
-    }
-    return "-".join([*map(_word, words), digest.short(digest.of_json(asked))])
+    identity = {"config": configs.resolved(config), "inputs": inputs}
+    return "-".join([*map(_name_part, parts), digest.short(digest.of_json(identity))])
 
 
-def _word(reference: str) -> str:
-    """The last part of a path or of a Hub name, as far as it can stand in a name."""
+def _name_part(reference: str) -> str:
+    """The last part of a path or Hub name, reduced to the characters of an artifact name."""
     last = reference.rstrip("/").rpartition("/")[2].removesuffix(".jsonl")
-    return re.sub(r"[^A-Za-z0-9._]+", "-", last).strip("-._")[:MAX_WORD] or "it"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", last).strip("-._")[:MAX_PART_LENGTH] or "it"

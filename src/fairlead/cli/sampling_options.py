@@ -1,4 +1,4 @@
-"""The arguments of every command that lets a model speak."""
+"""Arguments and options that all sampling commands share."""
 
 from typing import Annotated
 
@@ -10,20 +10,21 @@ Model = Annotated[
 Prompts = Annotated[
     str, typer.Option(metavar="FILE", help="Native rows with a prompt: a file, or a dataset of the project.")
 ]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Maximum length of an answer, in tokens.")]
 Temperature = Annotated[
-    float, typer.Option(min=0, help="0 takes the likeliest token always; 1 samples as the model learned.")
+    float, typer.Option(min=0, help="Sampling temperature; 0 always takes the most likely token.")
 ]
-TopK = Annotated[int, typer.Option(min=0, help="Only the k likeliest tokens; 0 means all.")]
-TopP = Annotated[float, typer.Option(help="Only the likeliest tokens that make up this much probability.")]
+TopK = Annotated[int, typer.Option(min=0, help="Sample only from the k most likely tokens; 0 disables.")]
+TopP = Annotated[
+    float, typer.Option(help="Sample only from the most likely tokens that sum to this probability.")
+]
 MinP = Annotated[
     float,
     typer.Option(
-        help="Only tokens with at least this share of the likeliest one's probability; 0 means all."
+        help="Sample only tokens with at least this fraction of the top token's probability; 0 disables."
     ),
 ]
 Stop = Annotated[
-    list[str] | None,
-    typer.Option(metavar="TEXT", help="An answer also ends where it says this. Can be given again."),
+    list[str] | None, typer.Option(metavar="TEXT", help="End an answer after this text; repeatable.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answers.")]
