@@ -1,4 +1,4 @@
-"""`fairlead answer`: answer conversations for another program, one line of JSON each, until standard input ends.
+"""`fairlead answer`: answer conversations for another program, one line of JSON each.
 
 in    {"messages": [...], "temperature": 0.8, "max_tokens": 256, "seed": 1}
 out   {"text": "...", "finished": true}      or {"error": "..."}

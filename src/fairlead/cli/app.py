@@ -1,6 +1,6 @@
 """The `fairlead` command: assembles all commands, and turns errors into messages and exit codes.
 
-Commands import their dependencies when they run, so `--help` and the commands for data and lineage never load torch.
+Commands import their dependencies when they run, so `--help` and commands without models never load torch.
 """
 
 import errno
@@ -68,9 +68,7 @@ EXIT_CODES = (
 
 app = typer.Typer(
     name="fairlead",
-    help=(
-        "Align a language model with human preferences, and measure the result.\n\nExample: fairlead quickstart"
-    ),
+    help="Align a language model with human preferences, and measure it.\n\nExample: fairlead quickstart",
     epilog=EXIT_CODES,
     add_completion=False,
     no_args_is_help=True,
@@ -139,7 +137,7 @@ def call(arguments: Sequence[str]) -> int:
 
 
 def _exit_code_of_parser(parser_exit: SystemExit, as_json: bool) -> int:
-    """Typer exits with 2 for an invalid command line and has printed why; for Fairlead that is 1, an error in the input."""
+    """Typer exits with 2 for an invalid command line; for Fairlead that is 1, an error in the input."""
     if parser_exit.code == 130:
         return _report_error("Stopped", "Stopped.", 130, as_json)
     if parser_exit.code != 2:

@@ -1,4 +1,4 @@
-"""`fairlead chat`: chat with a model on the terminal.  Without a terminal, each line of standard input is one turn."""
+"""`fairlead chat`: chat with a model.  Without a terminal, each line of standard input is one turn."""
 
 import sys
 from collections.abc import Iterator
@@ -56,8 +56,8 @@ def chat(
         room = max_new_tokens if policy.context is None else min(max_new_tokens, policy.context - len(prompt))
         if room < 1:
             print_note(
-                f"The conversation has filled the model's {policy.context} tokens, so this turn was not answered. "
-                "/reset starts a new conversation."
+                f"The conversation has filled the model's {policy.context} tokens. "
+                "This turn was not answered; /reset starts a new conversation."
             )
             continue
         sampling = Sampling(max_new_tokens=room, temperature=temperature)

@@ -86,7 +86,8 @@ def _judge_reference(judge: str) -> str:
 def _summary(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
     rate = metrics["win_rate_a"]
     lines = [
-        f"{a} beats {b} on {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] of {rate['n']} prompts: "
+        f"{a} wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] "
+        f"of {rate['n']} prompts against {b}: "
         f"{rate['wins']} wins, {rate['ties']} ties, {rate['losses']} losses; ties count half."
     ]
     if rate["low"] <= 0.5 <= rate["high"]:

@@ -1,4 +1,4 @@
-"""`fairlead data`: rows from elsewhere into native files, and what is wrong with them."""
+"""`fairlead data`: import, check and split files of native rows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +10,18 @@ from rich.console import RenderableType
 from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core.errors import ConfigError
-from fairlead.data import check as checks
 from fairlead.data import file_source, importer
-from fairlead.data import split as splits
-from fairlead.data.check import CheckReport
+from fairlead.data.check import CheckReport, check_file, drop_bad
 from fairlead.data.file_source import SourceRow
 from fairlead.data.records import RECORD_KINDS
 from fairlead.data.row_problem import RowProblem
+from fairlead.data.split import split_file
 
-MAX_SHOWN = 20  # problems on the screen; all are counted, and --json has up to checks.MAX_PROBLEMS
+MAX_PRINTED = 20  # problems on the terminal; every problem is counted, and --json lists more of them
 
 app = typer.Typer(help="Import, check and split data.", no_args_is_help=True)
 
-Rows = Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of native rows; .gz is read too.")]
+Rows = Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of native rows, also gzipped.")]
 
 
 @app.command("import")
@@ -31,36 +30,38 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A .jsonl or .json file (or .gz of these), or hf:OWNER/NAME[:split].".replace("[", r"\["),
+            help=r"A .jsonl or .json file, also gzipped, or hf:OWNER/NAME\[:split].",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
     format: Annotated[
         str | None,
-        typer.Option(help=f"One of {', '.join(importer.FORMATS)}; otherwise guessed from the rows."),
+        typer.Option(help=f"One of {', '.join(importer.FORMATS)}; by default detected from the rows."),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(RECORD_KINDS)}; otherwise what the rows are.")
+        str | None,
+        typer.Option(help=f"One of {', '.join(RECORD_KINDS)}; by default detected from the rows."),
     ] = None,
     drop: Annotated[
-        bool, typer.Option("--drop", help="Set bad rows aside in OUT.rejected.jsonl, each with the reason.")
+        bool, typer.Option("--drop", help="Move bad rows to OUT.rejected.jsonl, each with its reason.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn rows of a known format into native rows.
+    """Convert rows of a known format to native rows.
 
     Example: fairlead data import hf:Anthropic/hh-rlhf:train --out data/comparisons.jsonl --drop
     """
     report = importer.import_file(_source_rows(source), out, format=format, kind=kind, drop=drop)
-    shown = [
-        f"{report.num_written} of {report.num_read} rows written as {report.kind}s; the format is {report.format}."
+    lines = [
+        f"Wrote {report.num_written} of {report.num_read} rows as {report.kind}s; "
+        f"the format is {report.format}."
     ]
     if report.num_repeated:
-        shown.append(f"{report.num_repeated} repeated an earlier prompt and were left out.")
+        lines.append(f"Left out {report.num_repeated} rows that repeat an earlier prompt.")
     if report.num_dropped:
-        shown.append(f"{report.num_dropped} could not be used and were set aside, each with its reason.")
+        lines.append(f"Dropped {report.num_dropped} bad rows, each with its reason.")
     if report.unused_columns:
-        shown.append(f"Not read: the columns {', '.join(report.unused_columns)}.")
+        lines.append(f"Ignored columns: {', '.join(report.unused_columns)}.")
     facts = {
         "format": report.format,
         "kind": report.kind,
@@ -73,7 +74,7 @@ def import_(
     wrote = [out] if report.rejected_path is None else [out, report.rejected_path]
     print_result(
         facts,
-        shown,
+        lines,
         as_json=as_json,
         read=[source],
         wrote=wrote,
@@ -86,58 +87,61 @@ def check(
     file: Rows,
     drop: Annotated[
         bool,
-        typer.Option("--drop", help="Write the good rows to --out and set the bad ones aside beside it."),
+        typer.Option("--drop", help="Write the good rows to --out, and move bad rows to a file beside it."),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="With --drop; otherwise FILE.good.jsonl.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --drop: file for the good rows; by default FILE.good.jsonl.")
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Also render every row for this model, and show what would be trained.")
+        str | None,
+        typer.Option(help="Also encode every row for this model, and show which tokens would be trained."),
     ] = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a file of native rows holds and what is wrong with it; exit 1 when rows cannot be used.
+    """Report the contents and the problems of a file of native rows; exit with 1 if rows cannot be used.
 
     Example: fairlead data check data/comparisons.jsonl --model Qwen/Qwen2.5-0.5B-Instruct
     """
     if out is not None and not drop:
-        raise ConfigError(
-            "--out is where the good rows go when bad ones are dropped. Add --drop, or leave --out away."
-        )
-    report = checks.check_file(file)
+        raise ConfigError("--out names the file for the good rows of --drop. Add --drop, or remove --out.")
+    report = check_file(file)
     facts = _facts(report)
-    shown: list[RenderableType] = [*_describe(report)]
+    lines: list[RenderableType] = [*_report_lines(report)]
     num_unfit = 0
     if model is not None:
-        from fairlead.cli import preview
         from fairlead.cli.lookup import find_model, load_path
+        from fairlead.cli.preview import check_fit
 
-        fit = preview.fit(file, load_path(find_model(model, project)))
+        fit = check_fit(file, load_path(find_model(model, project)))
         facts["model"] = {"name": model, **fit.facts()}
-        shown += fit.describe(MAX_SHOWN)
+        lines += fit.report_lines(MAX_PRINTED)
         num_unfit = fit.num_unfit
     wrote: list[Path] = []
     if drop and report.num_bad:
-        good = out or _good_beside(file)
-        written = checks.drop_bad(file, good)
-        wrote = [good] if written.rejected_path is None else [good, written.rejected_path]
-        shown.append(
-            f"{written.num_written} good rows kept, {written.num_dropped} set aside with their reasons."
+        good_file = out or _default_good_file(file)
+        written = drop_bad(file, good_file)
+        wrote = [good_file] if written.rejected_path is None else [good_file, written.rejected_path]
+        lines.append(
+            f"Kept {written.num_written} good rows; dropped {written.num_dropped} with their reasons."
         )
     elif drop:
-        shown.append("Nothing had to be dropped, so nothing was written.")
-    usable = wrote[0] if wrote else file
-    next = f"fairlead data split {relative_path(usable)} --held-out 0.1 --out-train train.jsonl --out-held-out held_out.jsonl"
+        lines.append("There were no bad rows, so nothing was written.")
+    usable_file = wrote[0] if wrote else file
+    next_command = (
+        f"fairlead data split {relative_path(usable_file)} --held-out 0.1 "
+        "--out-train train.jsonl --out-held-out held_out.jsonl"
+    )
     if report.num_bad and not drop:
-        next = f"fairlead data check {relative_path(file)} --drop"
-    print_result(facts, shown, as_json=as_json, read=[file], wrote=wrote, next=next)
+        next_command = f"fairlead data check {relative_path(file)} --drop"
+    print_result(facts, lines, as_json=as_json, read=[file], wrote=wrote, next=next_command)
     if report.num_bad and not drop:
         print_note(
-            f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. Repair them, or set them aside with --drop."
+            f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. "
+            "Repair them, or set them aside with --drop."
         )
     if num_unfit:
-        print_note(
-            f"DataError  {file}: {num_unfit} rows cannot be trained on by {model}. Shorten or remove them."
-        )
+        print_note(f"DataError  {file}: {model} cannot train on {num_unfit} rows. Shorten or remove them.")
     if num_unfit or (report.num_bad and not drop):
         raise typer.Exit(1)
 
@@ -146,27 +150,29 @@ def check(
 def split(
     file: Rows,
     out_train: Annotated[Path, typer.Option(help="The .jsonl file for training.")],
-    out_held_out: Annotated[Path, typer.Option(help="The .jsonl file that nothing is trained on.")],
-    held_out: Annotated[float, typer.Option(help="Share of the prompts that is held out.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed holds out other prompts.")] = 0,
+    out_held_out: Annotated[Path, typer.Option(help="The .jsonl file to keep out of training.")],
+    held_out: Annotated[float, typer.Option(help="Expected share of the prompts to hold out.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Hold some prompts out: all the rows of one prompt stand on one side.
+    """Split a file by prompt: all rows of a prompt go to the same side.
 
-    Example: fairlead data split data/comparisons.jsonl --out-train data/train.jsonl --out-held-out data/held_out.jsonl
+    Example: fairlead data split data/rows.jsonl --out-train train.jsonl --out-held-out held_out.jsonl
     """
-    report = splits.split_file(file, out_train, out_held_out, held_out=held_out, seed=seed)
+    report = split_file(file, out_train, out_held_out, held_out=held_out, seed=seed)
     recipe, field = ("reward", "comparisons") if report.kind == "comparison" else ("sft", "demonstrations")
+    facts = {
+        "kind": report.kind,
+        "num_train": report.num_train,
+        "num_held_out": report.num_held_out,
+        "held_out": held_out,
+        "seed": seed,
+    }
     print_result(
-        {
-            "kind": report.kind,
-            "num_train": report.num_train,
-            "num_held_out": report.num_held_out,
-            "held_out": held_out,
-            "seed": seed,
-        },
+        facts,
         [
-            f"{report.num_train} {report.kind}s for training, {report.num_held_out} held out; no prompt is on both sides."
+            f"{report.num_train} {report.kind}s for training, {report.num_held_out} held out; "
+            "no prompt is on both sides."
         ],
         as_json=as_json,
         read=[file],
@@ -183,10 +189,9 @@ def _source_rows(source: str) -> Iterator[SourceRow | RowProblem]:
     return file_source.read_file_rows(Path(source))
 
 
-def _good_beside(file: Path) -> Path:
-    return file.with_name(
-        file.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json") + ".good.jsonl"
-    )
+def _default_good_file(file: Path) -> Path:
+    stem = file.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json")
+    return file.with_name(f"{stem}.good.jsonl")
 
 
 def _facts(report: CheckReport) -> dict[str, Any]:
@@ -201,31 +206,41 @@ def _facts(report: CheckReport) -> dict[str, Any]:
         "num_sharing_prompt": report.num_sharing_prompt,
         "num_repeated": report.num_repeated,
         "num_contradictions": report.num_contradictions,
-        "characters": {part: {"median": one.median, "max": one.max} for part, one in report.lengths.items()},
+        "characters": {
+            column: {"median": lengths.median, "max": lengths.max}
+            for column, lengths in report.lengths.items()
+        },
         "longer_chosen_frac": None if longer is None else longer.longer_frac,
         "unused_columns": report.unused_columns,
         "warnings": list(report.warnings),
         "problems": [
-            {"line": one.line, "field": one.field, "why": one.why, "remedy": one.remedy, "message": str(one)}
-            for one in report.problems
+            {
+                "line": problem.line,
+                "field": problem.field,
+                "why": problem.why,
+                "remedy": problem.remedy,
+                "message": str(problem),
+            }
+            for problem in report.problems
         ],
     }
 
 
-def _describe(report: CheckReport) -> list[str]:
+def _report_lines(report: CheckReport) -> list[str]:
     kind = f"{report.kind}s" if report.kind else "rows of no known kind"
-    shown = [f"{report.num_rows} rows, {kind}: {report.num_good} good, {report.num_bad} bad."]
+    lines = [f"{report.num_rows} rows, {kind}: {report.num_good} good, {report.num_bad} bad."]
     if report.num_good:
-        sharing = (
-            f"; {report.num_sharing_prompt} rows share theirs with another"
-            if report.num_sharing_prompt
-            else ""
-        )
-        shown.append(f"{report.num_prompts} different prompts{sharing}.")
-        parts = [f"{part} {one.median:g} (longest {one.max})" for part, one in report.lengths.items()]
-        shown.append(f"Characters, in the middle: {', '.join(parts)}.")
-    shown += [f"Warning: {warning}" for warning in report.warnings]
-    shown += [str(problem) for problem in report.problems[:MAX_SHOWN]]
-    if report.num_bad > MAX_SHOWN:
-        shown.append(f"… and {report.num_bad - MAX_SHOWN} more.")
-    return shown
+        sharing = ""
+        if report.num_sharing_prompt:
+            sharing = f"; {report.num_sharing_prompt} rows share their prompt with another row"
+        lines.append(f"{report.num_prompts} different prompts{sharing}.")
+        medians = [
+            f"{column} {lengths.median:g} (longest {lengths.max})"
+            for column, lengths in report.lengths.items()
+        ]
+        lines.append(f"Median characters: {', '.join(medians)}.")
+    lines += [f"Warning: {warning}" for warning in report.warnings]
+    lines += [str(problem) for problem in report.problems[:MAX_PRINTED]]
+    if report.num_bad > MAX_PRINTED:
+        lines.append(f"… and {report.num_bad - MAX_PRINTED} more.")
+    return lines

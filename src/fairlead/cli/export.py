@@ -36,7 +36,7 @@ def export(
         bool,
         typer.Option(
             "--keep-rounding",
-            help="With --merge, for an adapter trained on a 4-bit base: merge into the dequantised 4-bit base.",
+            help="With --merge, for an adapter on a 4-bit base: merge into the dequantised base.",
         ),
     ] = False,
     project: ProjectDir = None,
@@ -44,7 +44,7 @@ def export(
 ) -> None:
     """Copy a model or a reward model to a folder that transformers, vLLM and other tools load.
 
-    With --merge, the model's answers before and after merging are compared; if they differ, nothing is written.
+    With --merge, the command compares the model before and after; if they differ, it writes nothing.
 
     Example: fairlead export aligned --out aligned-model --merge
     """
@@ -52,7 +52,7 @@ def export(
     source_model = find_model(model, project, or_reward_model=True)
     if source_model.location is None:
         raise ModelError(
-            f"{model}: is a model on the Hub, where other tools find it by the same name. Nothing was exported."
+            f"{model}: is on the Hub, where other tools find it by the same name. Nothing was exported."
         )
     source = source_model.location
 
@@ -128,12 +128,12 @@ def _check_adapter(source: Path, base: str) -> None:
         raise ModelError(f"{source}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
     if (Path(base) / ADAPTER).is_file():
         raise ModelError(
-            f"{source}: is an adapter on another adapter ({base}), which other tools cannot load. Add --merge."
+            f"{source}: is an adapter on the adapter {base}, which other tools cannot load. Add --merge."
         )
 
 
 def _copy(source: Path, folder: Path, *, left_out: str | None) -> None:
-    """Copy all files except the manifest and a reward model's adapter, which its merged weights do not need."""
+    """Copy all files but the manifest and a reward model's adapter, which merged weights do not need."""
     for file in sorted(source.rglob("*")):
         name = file.relative_to(source)
         is_internal = name == Path(MANIFEST) or name.parts[0] == left_out

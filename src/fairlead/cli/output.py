@@ -1,4 +1,4 @@
-"""Output of the commands: results on standard output as text or one JSON object; notes and errors on standard error.
+"""Output of the commands: results on standard output, as text or JSON; notes and errors on standard error.
 
 Text from files is shown without the control characters that could drive a terminal.
 """
@@ -25,7 +25,7 @@ def print_result(
     wrote: Sequence[Path] = (),
     next: str | None = None,
 ) -> None:
-    """Print `facts` as JSON or `lines` as text, with the files read and written and the next command to run."""
+    """Print `facts` as JSON or `lines` as text, with the files read and written and the next command."""
     if as_json:
         places = {
             "read": [relative_path(place) for place in read],

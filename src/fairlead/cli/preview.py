@@ -1,4 +1,4 @@
-"""What a model's tokenizer and chat template make of a file: which tokens would be trained, and which rows could not be."""
+"""Shows which tokens of a file's rows a model would train on, and which rows do not fit the model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,74 +21,70 @@ from fairlead.model.policy import Policy, load_policy
 NUM_PREVIEWS = 3
 
 
-class Piece(NamedTuple):
-    """Text of neighbouring tokens that are all trained, or all not."""
+class PreviewPart(NamedTuple):
+    """The text of consecutive tokens that are all trained or all not trained."""
 
     text: str
     trained: bool
 
 
 @dataclass(frozen=True)
-class Fit:
-    context: int | None  # the longest text in tokens that the model was made for; None where it does not say
+class FitReport:
+    context: int | None  # maximum number of tokens of the model; None if the model does not state one
     num_tokens: tuple[int, ...]  # of each text that fits
     num_too_long: int
-    unfit: tuple[
-        str, ...
-    ]  # one line for each text that the model cannot be trained on, the too long among them
-    previews: tuple[tuple[Piece, ...], ...]
+    unfit: tuple[str, ...]  # one message per text that cannot be trained, including those that are too long
+    previews: tuple[tuple[PreviewPart, ...], ...]
 
     @property
     def num_unfit(self) -> int:
         return len(self.unfit)
 
     def facts(self) -> dict[str, Any]:
-        lengths = (
-            {"median": median(self.num_tokens), "max": max(self.num_tokens)} if self.num_tokens else None
-        )
-        previews = [
-            [{"text": piece.text, "trained": piece.trained} for piece in pieces] for pieces in self.previews
-        ]
+        tokens = None
+        if self.num_tokens:
+            tokens = {"median": median(self.num_tokens), "max": max(self.num_tokens)}
         return {
             "context": self.context,
-            "tokens": lengths,
+            "tokens": tokens,
             "num_unfit": self.num_unfit,
             "num_too_long": self.num_too_long,
             "unfit": list(self.unfit),
-            "previews": previews,
+            "previews": [
+                [{"text": part.text, "trained": part.trained} for part in preview]
+                for preview in self.previews
+            ],
         }
 
-    def describe(self, most: int) -> list[RenderableType]:
-        shown: list[RenderableType] = []
+    def report_lines(self, max_unfit: int) -> list[RenderableType]:
+        lines: list[RenderableType] = []
         if self.num_tokens:
-            room = f"; the model takes {self.context}" if self.context else ""
-            shown.append(
-                f"Tokens, in the middle: {median(self.num_tokens):g} (longest {max(self.num_tokens)}){room}."
+            limit = f"; the model takes {self.context}" if self.context else ""
+            lines.append(
+                f"Median tokens: {median(self.num_tokens):g} (longest {max(self.num_tokens)}){limit}."
             )
         if self.previews:
-            shown.append(
-                "The first rows as the model reads them; what is trained is green, or «between these»."
-            )
-        shown += [_drawn(pieces) for pieces in self.previews]
-        shown += self.unfit[:most]
-        if self.num_unfit > most:
-            shown.append(f"… and {self.num_unfit - most} more.")
-        return shown
+            lines.append("First rows as the model reads them; trained text is green or «in guillemets».")
+        lines += [_render(preview) for preview in self.previews]
+        lines += self.unfit[:max_unfit]
+        if self.num_unfit > max_unfit:
+            lines.append(f"… and {self.num_unfit - max_unfit} more.")
+        return lines
 
 
-def fit(file: Path, model: str) -> Fit:
-    """Encode every good row for the model; a fault of the template itself is a ModelError."""
+def check_fit(file: Path, model: str) -> FitReport:
+    """Encode every good row for the model; an error in the chat template itself is a ModelError."""
     policy = load_policy(model)
     num_tokens: list[int] = []
     unfit: list[str] = []
     num_too_long = 0
-    previews: list[tuple[Piece, ...]] = []
+    previews: list[tuple[PreviewPart, ...]] = []
     kind, rows = guess_kind(file)
     for result in parse_rows(rows, kind):
         if isinstance(result, RowProblem):
             continue
-        for part, messages, num_context in _texts(result.record):
-            where = f"{result.row.where}: {part}"
+        for column, messages, num_context in _conversations(result.record):
+            where = f"{result.row.where}: {column}"
             try:
                 encoded = _encode(policy, messages, num_context)
             except DataError as error:
@@ -99,12 +95,12 @@ def fit(file: Path, model: str) -> Fit:
                 raise ModelError(f"{model}: {error}") from error
             num_tokens.append(len(encoded))
             if len(previews) < NUM_PREVIEWS:
-                previews.append(_pieces(policy, encoded))
-    return Fit(policy.context, tuple(num_tokens), num_too_long, tuple(unfit), tuple(previews))
+                previews.append(_parts(policy, encoded))
+    return FitReport(policy.context, tuple(num_tokens), num_too_long, tuple(unfit), tuple(previews))
 
 
-def _texts(record: Record) -> Iterator[tuple[str, Messages, int | None]]:
-    """What of a record a model reads: the column, the messages, and how many of them are context; None: all of them."""
+def _conversations(record: Record) -> Iterator[tuple[str, Messages, int | None]]:
+    """Column, messages, and the number of context messages (None: all) of each text that a model reads."""
     if isinstance(record, Demonstration):
         yield "completion", record.messages, record.num_prompt_messages
     elif isinstance(record, Comparison):
@@ -125,22 +121,22 @@ def _encode(policy: Policy, messages: Messages, num_context: int | None) -> Enco
     tokens = policy.encode_prompt(messages)
     if policy.context is not None and len(tokens) >= policy.context:
         raise TooLong(
-            f"the prompt has {len(tokens)} tokens; the model takes {policy.context}, and the answer needs room too."
+            f"the prompt has {len(tokens)} tokens, which leaves no room for an answer: "
+            f"the model takes {policy.context}."
         )
     return Encoded(tokens, (False,) * len(tokens))
 
 
-def _pieces(policy: Policy, encoded: Encoded) -> tuple[Piece, ...]:
-    found = []
-    for trained, group in groupby(
-        zip(encoded.tokens, encoded.trained, strict=True), key=lambda pair: pair[1]
-    ):
+def _parts(policy: Policy, encoded: Encoded) -> tuple[PreviewPart, ...]:
+    parts = []
+    labelled = zip(encoded.tokens, encoded.trained, strict=True)
+    for trained, group in groupby(labelled, key=lambda pair: pair[1]):
         tokens = [token for token, _ in group]
-        found.append(Piece(str(policy.tokenizer.decode(tokens, skip_special_tokens=False)), trained))
-    return tuple(found)
+        parts.append(PreviewPart(str(policy.tokenizer.decode(tokens, skip_special_tokens=False)), trained))
+    return tuple(parts)
 
 
-def _drawn(pieces: tuple[Piece, ...]) -> RenderableType:
+def _render(preview: tuple[PreviewPart, ...]) -> RenderableType:
     if not Console().is_terminal:
-        return "".join(f"«{piece.text}»" if piece.trained else piece.text for piece in pieces)
-    return Text.assemble(*((visible(piece.text), "green" if piece.trained else "dim") for piece in pieces))
+        return "".join(f"«{part.text}»" if part.trained else part.text for part in preview)
+    return Text.assemble(*((visible(part.text), "green" if part.trained else "dim") for part in preview))

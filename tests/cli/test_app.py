@@ -1,4 +1,4 @@
-"""The command as a whole: help, exit codes, what is imported, and what happens at errors of every kind."""
+"""The command line as a whole: help, exit codes, late imports, and errors of every kind."""
 
 import json
 import os
@@ -34,28 +34,28 @@ COMMANDS = (
 
 
 def test_the_version_is_printed(cli: Cli) -> None:
-    said = cli("--version")
-    assert (said.code, said.out) == (0, f"fairlead {fairlead.__version__}\n")
+    result = cli("--version")
+    assert (result.code, result.out) == (0, f"fairlead {fairlead.__version__}\n")
 
 
 def test_help_names_every_exit_code(cli: Cli) -> None:
-    said = cli("--help")
-    text = " ".join(said.out.split())
-    assert said.code == 0
+    result = cli("--help")
+    text = " ".join(result.out.split())
+    assert result.code == 0
     assert (
-        "0 done; 1 the input is at fault" in text
+        "0 success; 1 an error in the input" in text
         and "2 a bug" in text
-        and "3 a check" in text
-        and "130 stopped" in text
+        and "3 a gate failed" in text
+        and "130 interrupted" in text
     )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_summary_and_an_example_and_json(cli: Cli, command: str) -> None:
-    said = cli(*command.split(), "--help")
-    assert said.code == 0
-    assert f"Example: fairlead {command}" in " ".join(said.out.split())
-    assert "--json" in said.out
+    result = cli(*command.split(), "--help")
+    assert result.code == 0
+    assert f"Example: fairlead {command}" in " ".join(result.out.split())
+    assert "--json" in result.out
 
 
 def test_commands_that_nothing_serves_are_absent(cli: Cli) -> None:
@@ -68,9 +68,9 @@ def test_commands_that_nothing_serves_are_absent(cli: Cli) -> None:
     [("bogus",), ("data", "import"), ("init",), ("sample", "m", "--nope"), ("data", "split", "x.jsonl")],
 )
 def test_a_mistake_in_the_command_line_exits_1(cli: Cli, words: tuple[str, ...]) -> None:
-    said = cli(*words)
-    assert (said.code, said.out) == (1, "")
-    assert "Error" in said.err
+    result = cli(*words)
+    assert (result.code, result.out) == (1, "")
+    assert "Error" in result.err
 
 
 def test_a_mistake_in_the_command_line_is_an_object_with_json(cli: Cli) -> None:
@@ -78,14 +78,14 @@ def test_a_mistake_in_the_command_line_is_an_object_with_json(cli: Cli) -> None:
 
 
 def test_an_error_is_one_block_that_begins_with_its_class(cli: Cli, tmp_path: Path) -> None:
-    said = cli("data", "check", tmp_path / "nothing.jsonl")
-    assert (said.code, said.out) == (1, "")
-    assert said.err == f"DataError  {tmp_path / 'nothing.jsonl'}: no such file.\n"
+    result = cli("data", "check", tmp_path / "nothing.jsonl")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"DataError  {tmp_path / 'nothing.jsonl'}: no such file.\n"
 
 
 def test_an_error_with_json_is_an_object_on_standard_output(cli: Cli, tmp_path: Path) -> None:
-    said = cli("data", "check", tmp_path / "nothing.jsonl", "--json")
-    assert said.json == {
+    result = cli("data", "check", tmp_path / "nothing.jsonl", "--json")
+    assert result.json == {
         "error": "DataError",
         "message": f"{tmp_path / 'nothing.jsonl'}: no such file.",
         "exit_code": 1,
@@ -95,41 +95,41 @@ def test_an_error_with_json_is_an_object_on_standard_output(cli: Cli, tmp_path: 
 def test_control_characters_of_a_file_do_not_reach_the_terminal(cli: Cli, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "\x1b[2Jhidden\u202e", "chosen": ""}\n', encoding="utf-8")
-    said = cli("data", "check", rows)
-    assert said.code == 1
-    assert "\x1b" not in said.out + said.err and "\u202e" not in said.out + said.err
+    result = cli("data", "check", rows)
+    assert result.code == 1
+    assert "\x1b" not in result.out + result.err and "\u202e" not in result.out + result.err
 
 
 def test_a_place_that_cannot_be_written_is_no_bug(cli: Cli, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "2 + 2?", "completion": "4"}\n', encoding="utf-8")
-    said = cli("data", "import", rows, "--out", rows / "below" / "out.jsonl")
-    assert said.code == 1
-    assert "Not a directory" in said.err
+    result = cli("data", "import", rows, "--out", rows / "below" / "out.jsonl")
+    assert result.code == 1
+    assert "Not a directory" in result.err
 
 
 def test_a_bug_exits_2_and_says_where_the_traceback_is(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FAIRLEAD_DEBUG", raising=False)
-    said = cli("report", "broken", "--project", broken_project(cli, tmp_path))
-    assert said.code == 2
-    assert said.err.startswith("This is a bug in Fairlead: KeyError")
-    written = Path(said.err.split("The traceback is in ")[1].split("; ")[0])
+    result = cli("report", "broken", "--project", broken_project(cli, tmp_path))
+    assert result.code == 2
+    assert result.err.startswith("This is a bug in Fairlead: KeyError")
+    written = Path(result.err.split("The traceback is in ")[1].split("; ")[0])
     assert "Traceback (most recent call last)" in written.read_text(encoding="utf-8")
     written.unlink()
 
 
 def test_debug_prints_the_traceback(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAIRLEAD_DEBUG", "1")
-    said = cli("report", "broken", "--project", broken_project(cli, tmp_path))
-    assert said.code == 2
-    assert "Traceback (most recent call last)" in said.err
+    result = cli("report", "broken", "--project", broken_project(cli, tmp_path))
+    assert result.code == 2
+    assert "Traceback (most recent call last)" in result.err
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
-    """In a process of its own, in which torch and datasets cannot be imported, as where they are not installed."""
-    said = in_python(
+    """In a separate process in which torch and datasets cannot be imported, as if they were not installed."""
+    result = in_python(
         f"""
         import sys
         class Absent:
@@ -143,15 +143,12 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
         print(call(["data", "import", "hf:owner/name", "--out", "x.jsonl"]))
         """
     )
-    assert said.stdout.splitlines()[-2:] == ["1", "1"]
-    assert (
-        "ConfigError  This command needs torch, which is not installed. Install it with: pip install 'fairlead[train]'"
-        in said.stderr
-    )
-    assert (
-        "ConfigError  This command needs datasets, which is not installed. Install it with: pip install 'fairlead[hub]'"
-        in said.stderr
-    )
+    assert result.stdout.splitlines()[-2:] == ["1", "1"]
+    for package, extra in (("torch", "train"), ("datasets", "hub")):
+        assert (
+            f"ConfigError  This command needs {package}, which is not installed. "
+            f"Install it with: pip install 'fairlead[{extra}]'"
+        ) in result.stderr
 
 
 def test_help_and_the_commands_about_data_and_lineage_never_load_torch(project: Path, tmp_path: Path) -> None:
@@ -177,7 +174,7 @@ def test_help_and_the_commands_about_data_and_lineage_never_load_torch(project: 
         ["lineage", "verify", "--project", home],
         ["report", "sft", "--project", home, "--out", str(tmp_path / "r.html")],
     ]
-    said = in_python(
+    result = in_python(
         f"""
         import sys
         from fairlead.cli.app import call
@@ -187,25 +184,25 @@ def test_help_and_the_commands_about_data_and_lineage_never_load_torch(project: 
             assert not loaded, (line, loaded)
         """
     )
-    assert said.returncode == 0, said.stderr
+    assert result.returncode == 0, result.stderr
 
 
 def test_help_takes_less_than_a_second_of_processor_time() -> None:
     """Of processor time, because a clock on the wall would measure what else the machine has to do."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "fairlead", "--help"], capture_output=True, text=True, check=False
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert said.returncode == 0 and "quickstart" in said.stdout
+    assert result.returncode == 0 and "quickstart" in result.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
 def test_the_module_runs_as_the_command(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "fairlead", "data", "check", str(tmp_path / "nothing.jsonl"), "--json"]
-    said = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert said.returncode == 1
-    assert json.loads(said.stdout)["error"] == "DataError"
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["error"] == "DataError"
 
 
 def broken_project(cli: Cli, tmp_path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`fairlead eval` on the reward model of the small project, which was trained for three steps on a length that tells all."""
+"""`fairlead eval` on a reward model that three training steps taught to reward length alone."""
 
 import json
 import shutil
@@ -31,15 +31,15 @@ def test_the_training_file_is_examined_on_its_held_out_side(
 ) -> None:
     done = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--json")
     assert done.code == 0, done.err
-    said = json.loads(done.out)
+    result = json.loads(done.out)
     manifest = json.loads((project / "artifacts" / "reward-model" / "reward" / "manifest.json").read_text())
-    assert said["pairs"] == manifest["metrics"]["held_out"] < 24
-    assert said["accuracy"] == manifest["metrics"]["accuracy"]
-    assert said["head"] is None
+    assert result["pairs"] == manifest["metrics"]["held_out"] < 24
+    assert result["accuracy"] == manifest["metrics"]["accuracy"]
+    assert result["head"] is None
     again = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--json")
-    assert json.loads(again.out) == said
-    assert cli("lineage", "verify", said["artifact"], "--project", project).code == 0
-    shown = json.loads(cli("lineage", "show", said["artifact"], "--project", project, "--json").out)
+    assert json.loads(again.out) == result
+    assert cli("lineage", "verify", result["artifact"], "--project", project).code == 0
+    shown = json.loads(cli("lineage", "show", result["artifact"], "--project", project, "--json").out)
     assert "reward-model/reward" in json.dumps(shown)
 
 
@@ -69,14 +69,14 @@ def test_a_folder_from_elsewhere_is_examined_on_another_file(
     jsonl.write(other, [row | {"family": "f"} for _, row in jsonl.read(comparisons)][:20])
     done = cli("eval", outside, "--comparisons", other, "--project", project, "--json")
     assert done.code == 0, done.err
-    said = json.loads(done.out)
-    assert said["pairs"] == 20 and {"by", "name", "accuracy"} == set(said["slices"][0])
+    result = json.loads(done.out)
+    assert result["pairs"] == 20 and {"by", "name", "accuracy"} == set(result["slices"][0])
     again = cli("eval", outside, "--comparisons", other, "--project", project, "--json")
-    assert json.loads(again.out) == said  # to be examined does not make it another model
-    assert said["verdict"] == "refuse"
+    assert json.loads(again.out) == result  # to be examined does not make it another model
+    assert result["verdict"] == "refuse"
     words = [f"reward={outside}", "name=paid", "model=base", "prompts=data/prompts.jsonl", "steps=1"]
     paid = cli("train", "ppo", *words, "--project", project)
-    assert paid.code == 3 and f"{said['artifact']} refuses this reward model" in paid.err
+    assert paid.code == 3 and f"{result['artifact']} refuses this reward model" in paid.err
 
 
 def test_rules_ties_and_things_that_are_no_reward_model_are_refused(
@@ -103,17 +103,17 @@ def test_the_report_of_its_run_comes_with_the_admission_page(cli: Cli, project: 
 def test_a_process_reward_model_is_examined_by_its_pooled_steps(
     cli: Cli, project: Path, comparisons: Path, tmp_path: Path
 ) -> None:
-    asked = [
+    prompts = [
         [{"role": "user", "content": f"Say {word}."}]
         for word in ("red", "blue", "green", "fox", "dog", "cat", "seven", "story")
     ]
     rows = [
         {
-            "prompt": one,
+            "prompt": prompt,
             "completions": ["Yes.", "No!", "Yes."][: 2 + i % 2],
             "labels": [True, False, True][: 2 + i % 2],
         }
-        for i, one in enumerate(asked)
+        for i, prompt in enumerate(prompts)
     ]
     jsonl.write(tmp_path / "steps.jsonl", rows)
     words = [
@@ -124,14 +124,16 @@ def test_a_process_reward_model_is_examined_by_its_pooled_steps(
         "held_out=0.4",
         "lora_rank=0",
     ]
-    made = cli("train", "process-reward", *words, "--project", project, "--json")
-    assert made.code == 0, made.err
-    assert made.json["metrics"]["verdict"] == "refuse"
+    trained = cli("train", "process-reward", *words, "--project", project, "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json["metrics"]["verdict"] == "refuse"
     assert (
-        "warning: refused: It is right about" in made.err
-        and "warning: of its admission: It was examined on" in made.err
+        "warning: refused: It is right about" in trained.err
+        and "warning: of its admission: It was examined on" in trained.err
     )
-    assert made.json["next"] == "fairlead report reward-model/verifier"  # to train with it would end with 3
+    assert (
+        trained.json["next"] == "fairlead report reward-model/verifier"
+    )  # to train with it would end with 3
     done = cli("eval", "verifier", "--comparisons", comparisons, "--project", project, "--json")
     assert done.code == 0, done.err
     assert done.json["not_finite"] == 0 and done.json["batches"]["gap"] < 0.01 and done.json["pairs"] == 24

@@ -1,4 +1,4 @@
-"""Malformed input of each kind through the real commands; import, check and split."""
+"""`fairlead data`: malformed rows of every kind, import, check and split."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from outcome import Cli
 
 
-def said(role: str, content: str) -> list[dict[str, str]]:
+def messages(role: str, content: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content}]
 
 
-QUESTION = said("user", "2 + 2?")
-GOOD = {"prompt": QUESTION, "chosen": said("assistant", "4"), "rejected": said("assistant", "5")}
+QUESTION = messages("user", "2 + 2?")
+GOOD = {"prompt": QUESTION, "chosen": messages("assistant", "4"), "rejected": messages("assistant", "5")}
 MESSAGES = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 
 
@@ -29,9 +29,9 @@ def write(path: Path, *rows: Any) -> Path:
 MALFORMED = {
     "broken JSON": ('{"prompt": [], "chosen": ', "not valid JSON"),
     "wrong role order": ({"messages": list(reversed(MESSAGES))}, "messages[0]"),
-    "empty answer": (GOOD | {"chosen": said("assistant", " ")}, "chosen"),
-    "chosen = rejected": (GOOD | {"rejected": said("assistant", "4")}, "chosen and rejected"),
-    "missing field": ({"prompt": QUESTION, "chosen": said("assistant", "4")}, "rejected"),
+    "empty answer": (GOOD | {"chosen": messages("assistant", " ")}, "chosen"),
+    "chosen = rejected": (GOOD | {"rejected": messages("assistant", "4")}, "chosen and rejected"),
+    "missing field": ({"prompt": QUESTION, "chosen": messages("assistant", "4")}, "rejected"),
 }
 
 
@@ -40,9 +40,9 @@ def test_import_refuses_a_malformed_row_and_writes_nothing(cli: Cli, tmp_path: P
     row, words = MALFORMED[name]
     good = {"messages": MESSAGES} if isinstance(row, dict) and "messages" in row else GOOD
     rows = write(tmp_path / "rows.jsonl", good, row, good)
-    got = cli("data", "import", rows, "--out", tmp_path / "out.jsonl")
-    assert (got.code, got.out) == (1, "")
-    first, last = got.err.strip().splitlines()
+    result = cli("data", "import", rows, "--out", tmp_path / "out.jsonl")
+    assert (result.code, result.out) == (1, "")
+    first, last = result.err.strip().splitlines()
     assert first.startswith(f"DataError  {rows}:2:") and words in first
     assert last == "1 of 3 rows cannot be used. Nothing was written. Set them aside with --drop."
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
@@ -51,9 +51,9 @@ def test_import_refuses_a_malformed_row_and_writes_nothing(cli: Cli, tmp_path: P
 def test_import_names_the_line_that_is_not_utf8(cli: Cli, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(json.dumps(GOOD).encode() + b'\n{"prompt": "caf\xe9", "chosen": "a", "rejected": "b"}\n')
-    got = cli("data", "import", rows, "--out", tmp_path / "out.jsonl")
-    assert got.code == 1
-    assert f"{rows}:2:" in got.err and "not UTF-8" in got.err
+    result = cli("data", "import", rows, "--out", tmp_path / "out.jsonl")
+    assert result.code == 1
+    assert f"{rows}:2:" in result.err and "not UTF-8" in result.err
     assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -61,52 +61,52 @@ def test_training_on_a_malformed_file_is_refused_before_a_step(
     cli: Cli, project: Path, tmp_path: Path
 ) -> None:
     rows = write(tmp_path / "rows.jsonl", GOOD, MALFORMED["chosen = rejected"][0])
-    got = cli("train", "reward", "name=bad", "model=base", f"comparisons={rows}", "--project", project)
-    assert (got.code, got.out) == (1, "")
-    assert f"DataError  {rows}:2:" in got.err
+    result = cli("train", "reward", "name=bad", "model=base", f"comparisons={rows}", "--project", project)
+    assert (result.code, result.out) == (1, "")
+    assert f"DataError  {rows}:2:" in result.err
     assert not (project / "artifacts" / "reward-model" / "bad").exists()
 
 
 def test_check_of_a_good_file_exits_0(cli: Cli, tmp_path: Path) -> None:
-    got = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD))
-    assert got.code == 0
-    assert "1 rows, comparisons: 1 good, 0 bad." in got.out
-    assert "next  fairlead data split" in got.out
+    result = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD))
+    assert result.code == 0
+    assert "1 rows, comparisons: 1 good, 0 bad." in result.out
+    assert "next  fairlead data split" in result.out
 
 
 def test_check_reports_the_first_twenty_of_many(cli: Cli, tmp_path: Path) -> None:
-    rows = write(tmp_path / "rows.jsonl", GOOD, *[GOOD | {"rejected": said("assistant", "4")}] * 23)
-    got = cli("data", "check", rows)
-    assert got.code == 1
-    assert got.out.count("chosen and rejected") == 20
-    assert "… and 3 more." in got.out
+    rows = write(tmp_path / "rows.jsonl", GOOD, *[GOOD | {"rejected": messages("assistant", "4")}] * 23)
+    result = cli("data", "check", rows)
+    assert result.code == 1
+    assert result.out.count("chosen and rejected") == 20
+    assert "… and 3 more." in result.out
     assert (
-        got.err
+        result.err
         == f"DataError  {rows}: 23 of 24 rows cannot be used. Repair them, or set them aside with --drop.\n"
     )
 
 
 def test_check_as_json_is_one_object_even_when_rows_are_bad(cli: Cli, tmp_path: Path) -> None:
-    got = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD, GOOD | {"chosen": []}), "--json")
-    assert got.code == 1
-    found = got.json
-    assert (found["num_rows"], found["num_bad"], found["problems"][0]["line"]) == (2, 1, 2)
+    result = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD, GOOD | {"chosen": []}), "--json")
+    assert result.code == 1
+    report = result.json
+    assert (report["num_rows"], report["num_bad"], report["problems"][0]["line"]) == (2, 1, 2)
 
 
 def test_check_with_drop_keeps_the_good_rows_and_exits_0(cli: Cli, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.jsonl", GOOD, GOOD | {"chosen": []})
-    got = cli("data", "check", rows, "--drop", "--json")
-    assert got.code == 0
+    result = cli("data", "check", rows, "--drop", "--json")
+    assert result.code == 0
     assert (tmp_path / "rows.good.jsonl").read_text(encoding="utf-8") == json.dumps(GOOD) + "\n"
     [rejected] = (tmp_path / "rows.good.rejected.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(rejected)["where"] == f"{rows}:2"
-    assert len(got.json["wrote"]) == 2
+    assert len(result.json["wrote"]) == 2
 
 
 def test_out_without_drop_is_refused(cli: Cli, tmp_path: Path) -> None:
-    got = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD), "--out", tmp_path / "out.jsonl")
-    assert got.code == 1
-    assert got.err.startswith("ConfigError  --out")
+    result = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD), "--out", tmp_path / "out.jsonl")
+    assert result.code == 1
+    assert result.err.startswith("ConfigError  --out")
 
 
 def test_import_says_what_it_read_and_wrote_and_what_to_do_next(
@@ -114,10 +114,10 @@ def test_import_says_what_it_read_and_wrote_and_what_to_do_next(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "alpaca.jsonl", {"instruction": "Add.", "input": "2 and 2", "output": "4"})
-    got = cli("data", "import", "alpaca.jsonl", "--out", "rows.jsonl")
-    assert got.code == 0
-    assert got.out.splitlines() == [
-        "1 of 1 rows written as demonstrations; the format is alpaca.",
+    result = cli("data", "import", "alpaca.jsonl", "--out", "rows.jsonl")
+    assert result.code == 0
+    assert result.out.splitlines() == [
+        "Wrote 1 of 1 rows as demonstrations; the format is alpaca.",
         "read  alpaca.jsonl",
         "wrote rows.jsonl",
         "next  fairlead data check rows.jsonl",
@@ -126,9 +126,9 @@ def test_import_says_what_it_read_and_wrote_and_what_to_do_next(
 
 def test_import_counts_what_it_dropped(cli: Cli, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.jsonl", GOOD, GOOD | {"chosen": []})
-    got = cli("data", "import", rows, "--out", tmp_path / "out.jsonl", "--drop", "--json")
-    assert got.code == 0
-    assert {key: got.json[key] for key in ("num_read", "num_written", "num_dropped")} == {
+    result = cli("data", "import", rows, "--out", tmp_path / "out.jsonl", "--drop", "--json")
+    assert result.code == 0
+    assert {key: result.json[key] for key in ("num_read", "num_written", "num_dropped")} == {
         "num_read": 2,
         "num_written": 1,
         "num_dropped": 1,
@@ -136,7 +136,7 @@ def test_import_counts_what_it_dropped(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_gets_a_suggestion(cli: Cli, tmp_path: Path) -> None:
-    got = cli(
+    result = cli(
         "data",
         "import",
         write(tmp_path / "r.jsonl", GOOD),
@@ -145,16 +145,16 @@ def test_an_unknown_format_gets_a_suggestion(cli: Cli, tmp_path: Path) -> None:
         "--format",
         "alpaka",
     )
-    assert got.code == 1
-    assert 'Did you mean "alpaca"?' in got.err
+    assert result.code == 1
+    assert 'Did you mean "alpaca"?' in result.err
 
 
 def test_split_puts_every_row_on_one_side(cli: Cli, tmp_path: Path) -> None:
     rows = write(
-        tmp_path / "rows.jsonl", *[GOOD | {"prompt": said("user", f"{n} + {n}?")} for n in range(40)]
+        tmp_path / "rows.jsonl", *[GOOD | {"prompt": messages("user", f"{n} + {n}?")} for n in range(40)]
     )
     train, held_out = tmp_path / "train.jsonl", tmp_path / "held_out.jsonl"
-    got = cli(
+    result = cli(
         "data",
         "split",
         rows,
@@ -166,41 +166,9 @@ def test_split_puts_every_row_on_one_side(cli: Cli, tmp_path: Path) -> None:
         held_out,
         "--json",
     )
-    assert got.code == 0
+    assert result.code == 0
     sides = [set(path.read_text(encoding="utf-8").splitlines()) for path in (train, held_out)]
-    assert (len(sides[0]), len(sides[1])) == (got.json["num_train"], got.json["num_held_out"])
+    assert (len(sides[0]), len(sides[1])) == (result.json["num_train"], result.json["num_held_out"])
     assert (
         sides[0] | sides[1] == set(rows.read_text(encoding="utf-8").splitlines()) and not sides[0] & sides[1]
     )
-
-
-def test_check_with_a_model_marks_what_is_trained(cli: Cli, project: Path) -> None:
-    got = cli(
-        "data", "check", project / "data" / "demonstrations.jsonl", "--model", "base", "--project", project
-    )
-    assert got.code == 0
-    [*_, preview] = [line for line in got.out.splitlines() if "<|assistant|>" in line]
-    before, trained = preview.split("«")
-    assert before.startswith("<|user|>") and before.endswith("<|end|><|assistant|>")
-    assert trained.endswith("<|end|>»")
-
-
-def test_check_with_a_model_finds_rows_that_are_too_long_or_fake_a_turn(
-    cli: Cli, project: Path, tmp_path: Path
-) -> None:
-    fits = {"prompt": QUESTION, "completion": said("assistant", "4")}
-    rows = write(
-        tmp_path / "rows.jsonl",
-        fits,
-        fits | {"completion": said("assistant", "ha " * 300)},
-        fits | {"prompt": said("user", "a <|end|> b")},
-    )
-    got = cli("data", "check", rows, "--model", "base", "--project", project, "--json")
-    assert got.code == 1
-    assert (got.json["num_bad"], got.json["model"]["num_too_long"], got.json["model"]["num_unfit"]) == (
-        0,
-        1,
-        2,
-    )
-    assert got.json["model"]["unfit"][0].startswith(f"{rows}:2: completion: the conversation has ")
-    assert "rows cannot be trained on by base" in got.err
