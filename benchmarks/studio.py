@@ -21,10 +21,10 @@ from typing import Any
 from tests import postgres
 
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, items, people, schema
+from fairlead.labels import access, campaigns, items, members, people, schema
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now, open_database
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.store.project import create_project
 
 
@@ -65,7 +65,9 @@ def make_campaign(
         NewItem(
             (Message("user", f"Which of these is the better name for ship number {n}?"),),
             tuple(
-                Answer((Message("assistant", f"I would call it **{name} {n}**, as it sounds `right`."),))
+                CandidateAnswer(
+                    (Message("assistant", f"I would call it **{name} {n}**, as it sounds `right`."),)
+                )
                 for name in ("Hope", "Wind")
             ),
         )
@@ -74,13 +76,10 @@ def make_campaign(
     with opened.write() as connection:
         made = campaigns.create(
             connection,
-            name=slug,
-            slug=slug,
-            kind="pairwise",
+            campaigns.CampaignSettings(
+                name=slug, slug=slug, kind="pairwise", overlap=overlap, guidelines="Be fair.", lease_s=lease_s
+            ),
             by="system",
-            overlap=overlap,
-            guidelines="Be fair.",
-            lease_s=lease_s,
         )
         items.add(connection, made, rows, by="system")
         made = campaigns.set_state(connection, made, "open", by="system")
@@ -97,8 +96,8 @@ def add_people(
     with opened.write() as connection:
         for number in range(count):
             one = people.add(connection, name=f"Person {number}", by="system")
-            people.join(connection, one, campaign.id, role, by="system")
-            _, token = access.make_token(connection, one, name="benchmark", scopes=scopes, at=now())
+            members.join(connection, one, campaign.id, role, by="system")
+            _, token = access.create_token(connection, one, name="benchmark", scopes=scopes, at=now())
             found[one.rater] = token
     opened.close()
     return found

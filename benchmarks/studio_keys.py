@@ -16,7 +16,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import studio
-from fairlead.labels import access, people
+from fairlead.labels import access, members, people
 from fairlead.labels.database import now, open_database
 from fairlead.studio.auth import COOKIE
 
@@ -80,7 +80,7 @@ def labeller(url: str, num_items: int) -> str:
     opened = open_database(url)
     with opened.write() as connection:
         one = people.add(connection, name="Ada", by="system")
-        people.join(connection, one, campaign.id, "labeller", by="system")
+        members.join(connection, one, campaign.id, "labeller", by="system")
         secret = access.start_session(connection, one, days=1, at=now())
     opened.close()
     return secret

@@ -26,11 +26,11 @@ from sqlalchemy import insert, select, update
 
 from benchmarks import studio
 from fairlead.labels import campaigns
-from fairlead.labels.assignments import assignment, sides
+from fairlead.labels.assignments import answer_order, assignment_table
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import open_database, stamp
-from fairlead.labels.items import item, slot
-from fairlead.labels.judgements import judgement
+from fairlead.labels.database import format_time, open_database
+from fairlead.labels.items import item_table, slot_table
+from fairlead.labels.judgements import judgement_table
 
 ROOT = Path(__file__).parents[1]
 GOALS_MS = {"next": 100, "list": 200}
@@ -98,14 +98,14 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
     opened, ended = open_database(url), datetime.now(UTC)
 
     def at(seq: int) -> str:
-        return stamp(ended - timedelta(days=(count - seq) / A_DAY))
+        return format_time(ended - timedelta(days=(count - seq) / A_DAY))
 
     with opened.write() as connection:
-        campaign = campaigns.by_id(connection, campaign.id)
+        campaign = campaigns.get_by_id(connection, campaign.id)
         first = (
-            select(slot.c.id, slot.c.item_id)
-            .where(slot.c.campaign_id == campaign.id, slot.c.n == n)
-            .order_by(slot.c.rank)
+            select(slot_table.c.id, slot_table.c.item_id)
+            .where(slot_table.c.campaign_id == campaign.id, slot_table.c.n == n)
+            .order_by(slot_table.c.rank)
             .limit(count)
         )
         rows = connection.execute(first).all()
@@ -115,18 +115,18 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
                 for k, row in enumerate(rows[start : start + CHUNK])
             ]
             connection.execute(
-                insert(assignment),
+                insert(assignment_table),
                 [
                     {
                         "token": token, "campaign_id": campaign.id, "item_id": row.item_id, "slot_id": row.id, "rater": rater, "seq": seq,
-                        "order": list(sides(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq),
+                        "order": list(answer_order(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq),
                         "expires_at": at(seq), "ended_at": at(seq), "how": "judged",
                     }
                     for token, seq, row in part
                 ],
             )  # fmt: skip
             connection.execute(
-                insert(judgement),
+                insert(judgement_table),
                 [
                     {
                         "campaign_id": campaign.id, "item_id": row.item_id, "token": token, "rater": rater, "key": f"key-{token}",
@@ -138,9 +138,13 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
                 ],
             )  # fmt: skip
             for token, _, row in part:
-                connection.execute(update(slot).where(slot.c.id == row.id).values(state="done", token=token))
+                connection.execute(
+                    update(slot_table).where(slot_table.c.id == row.id).values(state="done", token=token)
+                )
         assert len(
-            connection.execute(select(item.c.id).where(item.c.campaign_id == campaign.id).limit(count)).all()
+            connection.execute(
+                select(item_table.c.id).where(item_table.c.campaign_id == campaign.id).limit(count)
+            ).all()
         ) == len(rows)
     if not opened.is_sqlite:
         with opened.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

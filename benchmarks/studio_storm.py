@@ -26,10 +26,10 @@ from sqlalchemy import select
 
 from benchmarks import studio
 from fairlead.labels import events, judgements
-from fairlead.labels.assignments import assignment
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import Database, moment, open_database
-from fairlead.labels.judgements import judgement
+from fairlead.labels.database import Database, open_database, parse_time
+from fairlead.labels.judgements import judgement_table
 
 PATIENCE_S = 900.0  # for the whole storm
 CHOICES = range(1, 9)
@@ -209,10 +209,14 @@ def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) ->
         verdict = events.verify(connection)
         kept = {
             row.key: row
-            for row in connection.execute(select(judgement).where(judgement.c.campaign_id == campaign.id))
+            for row in connection.execute(
+                select(judgement_table).where(judgement_table.c.campaign_id == campaign.id)
+            )
         }
-        handed = connection.execute(select(assignment).where(assignment.c.campaign_id == campaign.id)).all()
-        stands = judgements.current(connection, campaign.id)
+        handed = connection.execute(
+            select(assignment_table).where(assignment_table.c.campaign_id == campaign.id)
+        ).all()
+        stands = judgements.list_current(connection, campaign.id)
     lasting: dict[int, list[str]] = defaultdict(list)  # item -> who holds or judged it
     by_slot: dict[int, list[Any]] = defaultdict(list)
     for row in handed:
@@ -254,7 +258,7 @@ def early(holders: list[Any], tolerance_s: float) -> int:
     return sum(
         first.ended_at is None
         or first.how == "judged"
-        or (moment(first.ended_at) - moment(second.leased_at)).total_seconds() > tolerance_s
+        or (parse_time(first.ended_at) - parse_time(second.leased_at)).total_seconds() > tolerance_s
         for first, second in itertools.pairwise(holders)
     )
 

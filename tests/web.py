@@ -5,7 +5,7 @@ import httpx
 from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 
-from fairlead.labels import access, campaigns, people
+from fairlead.labels import access, campaigns, members, people
 from fairlead.labels.database import Database, now
 from fairlead.labels.people import Person
 from fairlead.studio import auth
@@ -58,7 +58,7 @@ def browser(app: FastAPI, database: Database, one: Person, *, days: int = 30) ->
 def program(app: FastAPI, database: Database, one: Person, *scopes: str) -> httpx.Client:
     """A program with that person's token."""
     with database.write() as connection:
-        _, text = access.make_token(connection, one, name="a program", scopes=scopes, at=now())
+        _, text = access.create_token(connection, one, name="a program", scopes=scopes, at=now())
     client = stranger(app)
     client.headers["Authorization"] = f"Bearer {text}"
     return client
@@ -70,5 +70,5 @@ def person(database: Database, name: str, role: str | None = None, **memberships
     with database.write() as connection:
         one = people.add(connection, name=name, role=role)
         for slug, held in from_slug.items():
-            people.join(connection, one, campaigns.get(connection, slug).id, held, by=one.rater)
-        return people.by_id(connection, one.id)
+            members.join(connection, one, campaigns.get(connection, slug).id, held, by=one.rater)
+        return people.get_by_id(connection, one.id)

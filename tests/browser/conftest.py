@@ -26,10 +26,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_pl
 import get_chromium
 from databases import Copies, Files
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, items, judgements, people, task_kinds
+from fairlead.labels import access, campaigns, items, judgements, members, people, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, now, open_database
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.people import Person
 from fairlead.store.artifact import Artifact, Parent, publish_artifact
@@ -71,7 +71,7 @@ class Studio:
         with self.database.write() as connection:
             one = people.add(connection, name=name, role="owner" if owner else None)
             if campaign is not None:
-                people.join(connection, one, campaign.id, role, by="system")
+                members.join(connection, one, campaign.id, role, by="system")
         return one
 
     def session(self, person: Person) -> str:
@@ -96,13 +96,15 @@ class Studio:
         with self.database.write() as connection:
             made = campaigns.create(
                 connection,
-                name=name or f"{kind} {self._made}",
-                kind=kind,
+                campaigns.CampaignSettings(
+                    name=name or f"{kind} {self._made}",
+                    kind=kind,
+                    options=options,
+                    overlap=overlap,
+                    guidelines=guidelines,
+                    seed=str(self._made),
+                ),
                 by="system",
-                options=options,
-                overlap=overlap,
-                guidelines=guidelines,
-                seed=str(self._made),
             )
             _add(connection, made, rows)
             return campaigns.set_state(connection, made, "open", by="system") if opened else made
@@ -119,7 +121,7 @@ class Studio:
         end = time.monotonic() + within_s
         while True:
             with self.database.read() as connection:
-                found = judgements.current(connection, campaign.id)
+                found = judgements.list_current(connection, campaign.id)
             if wanted is None or (len(found) == wanted and until(found[-1])):
                 return found
             assert time.monotonic() < end, f"{len(found)} judgements after {within_s} s, not {wanted}"
@@ -141,7 +143,7 @@ def new_item(kind: str, n: int) -> NewItem:
             ("assistant", "It is **4**."),
         ]
         return NewItem(prompt=tuple(Message(role, text) for role, text in turns))  # type: ignore[arg-type]
-    low, high = task_kinds.ANSWERS[kind]  # type: ignore[index]
+    low, high = task_kinds.NUM_ANSWERS[kind]  # type: ignore[index]
     count = max(low, min(4, high)) if kind == "ranking" else low
     answers = tuple(
         answer(
@@ -154,8 +156,8 @@ def new_item(kind: str, n: int) -> NewItem:
     )
 
 
-def answer(text: str, source: str | None = None) -> Answer:
-    return Answer(messages=(Message("assistant", text),), source=source)
+def answer(text: str, source: str | None = None) -> CandidateAnswer:
+    return CandidateAnswer(messages=(Message("assistant", text),), source=source)
 
 
 RUN = "dpo-helpful-2f61c0ffee"

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Page
 
 from browser.conftest import RUN, Browse, Studio
-from fairlead.labels import access, assignments, items, judgements, snapshot, task_kinds
+from fairlead.labels import access, assignments, flags, items, judgements, snapshot, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now
-from fairlead.labels.filtering import Filters
+from fairlead.labels.snapshot_filters import SnapshotFilters
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 LOOK = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
@@ -63,7 +63,7 @@ def test_axe_sees_what_is_wrong(studio: Studio, browse: Browse) -> None:
     assert {"button-name", "image-alt"} <= {each["rule"] for each in problems(page)}
 
 
-@pytest.mark.parametrize("kind", task_kinds.KINDS)
+@pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
 def test_the_labelling_screen(studio: Studio, browse: Browse, kind: str, scheme: str) -> None:
     campaign = studio.campaign(kind, options={"chips": ["clearer", "shorter"]})
     page = browse(studio.person("Ada", campaign), color_scheme=scheme)
@@ -75,25 +75,22 @@ def judged(studio: Studio, campaign: Campaign) -> None:
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
         [task] = assignments.lease(connection, campaign, ada.rater)
-        judgements.raise_flag(connection, task.token, ada.rater, reason="harmful", note="Look at this")
+        flags.raise_flag(connection, task.id, ada.rater, reason="harmful", note="Look at this")
         judgements.submit(
             connection,
-            task.token,
+            task.id,
             ada.rater,
-            key=f"key-{task.token}",
-            value={"choice": 2},
-            reasons=[],
-            note="Shorter",
+            judgements.NewJudgement(key=f"key-{task.id}", value={"choice": 2}, reasons=[], note="Shorter"),
         )
 
 
 def frozen(studio: Studio, campaign: Campaign, name: str) -> None:
     with studio.database.write() as connection:
-        snapshot.start(connection, studio.project, campaign, name, Filters(), by="system")
+        snapshot.enqueue(connection, studio.project, campaign, name, SnapshotFilters(), by="system")
     end = time.monotonic() + 20
     while time.monotonic() < end:
         with studio.database.read() as connection:
-            if snapshot.every(connection, campaign.id):
+            if snapshot.list_all(connection, campaign.id):
                 return
         time.sleep(0.05)
     raise AssertionError("no snapshot was made")
@@ -132,7 +129,7 @@ def test_pages_of_leads_and_owners(studio: Studio, browse: Browse, name: str, sc
     if name == "snapshot":
         frozen(studio, campaign, f"{campaign.slug}-1")
     with studio.database.read() as connection:
-        item = items.page(connection, campaign.id, limit=1)[0].id
+        item = items.list_page(connection, campaign.id, limit=1)[0].id
     page = browse(studio.person(owner=True), color_scheme=scheme)
     assert looked_at(page, studio.url + PAGES[name](campaign.slug).format(item=item)) == {}
 
@@ -144,7 +141,7 @@ def test_the_door(studio: Studio, browse: Browse, place: str, scheme: str) -> No
     if place != "login":
         with studio.database.write() as connection:
             role, where = ("labeller", campaign.id) if place == "join" else ("owner", None)
-            _, secret = access.make_invite(connection, role=role, campaign_id=where, by="system", at=now())
+            _, secret = access.create_invite(connection, role=role, campaign_id=where, by="system", at=now())
         address = f"{studio.url}/{place}/{secret}"
     page = browse(studio.person("Nobody yet"), color_scheme=scheme)
     page.context.clear_cookies()

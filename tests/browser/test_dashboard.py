@@ -13,7 +13,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, judgements
+from fairlead.labels import assignments, flags, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 from fairlead.store.artifact import Parent, publish_artifact
@@ -33,11 +33,9 @@ def judge(studio: Studio, campaign: Campaign, who: Person, choice: int = 2) -> N
         [task] = assignments.lease(connection, campaign, who.rater)
         judgements.submit(
             connection,
-            task.token,
+            task.id,
             who.rater,
-            key=f"key-{task.token}",
-            value={"choice": choice},
-            active_ms=30_000,
+            judgements.NewJudgement(key=f"key-{task.id}", value={"choice": choice}, active_ms=30_000),
         )
 
 
@@ -68,7 +66,7 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     with studio.database.write() as connection:
         [task] = assignments.lease(connection, campaign, ada.rater)
-        judgements.raise_flag(connection, task.token, ada.rater, reason="harmful", note="<b>Look</b> at this")
+        flags.raise_flag(connection, task.id, ada.rater, reason="harmful", note="<b>Look</b> at this")
     page = overview(browse(lead), studio, campaign)
     expect(page.get_by_text("<b>Look</b> at this")).to_be_visible()
     button = page.get_by_role("button", name=re.compile("^Settle"))
@@ -77,8 +75,8 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
     expect(button).to_have_count(0, timeout=SOON)
     expect(page.get_by_text("Nothing is stuck and nothing is flagged.")).to_be_visible()
     with studio.database.read() as connection:
-        assert judgements.flags(connection, campaign.id) == []
-        assert len(judgements.flags(connection, campaign.id, resolved=True)) == 1
+        assert flags.list_flags(connection, campaign.id) == []
+        assert len(flags.list_flags(connection, campaign.id, resolved=True)) == 1
 
 
 def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Browse) -> None:
@@ -86,11 +84,11 @@ def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Brows
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     with studio.database.write() as connection:
         [task] = assignments.lease(connection, campaign, ada.rater)
-        judgements.raise_flag(connection, task.token, ada.rater, reason="other", note="one")
+        flags.raise_flag(connection, task.id, ada.rater, reason="other", note="one")
     page = overview(browse(lead), studio, campaign)
     page.get_by_role("button", name=re.compile("^Settle")).focus()
     with studio.database.write() as connection:
-        judgements.raise_flag(connection, task.token, ada.rater, reason="other", note="two")
+        flags.raise_flag(connection, task.id, ada.rater, reason="other", note="two")
     judge(studio, campaign, ada)
     expect(page.locator(".recent li")).to_have_count(1, timeout=SOON)  # the rest of the page has gone on
     assert page.evaluate("document.activeElement.textContent.trim().startsWith('Settle')")
@@ -177,7 +175,7 @@ def test_nothing_is_wider_than_the_screen(studio: Studio, browse: Browse, width:
         judge(studio, campaign, ada, choice)
     with studio.database.write() as connection:
         [task] = assignments.lease(connection, campaign, ada.rater)
-        judgements.raise_flag(connection, task.token, ada.rater, reason="wrong guidelines", note="word" * 100)
+        flags.raise_flag(connection, task.id, ada.rater, reason="wrong guidelines", note="word" * 100)
     page = browse(lead, viewport={"width": width, "height": 900}, color_scheme=scheme)
     overview(page, studio, campaign)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -7,14 +7,14 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, campaigns, judgements, people
+from fairlead.labels import assignments, campaigns, judgements, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
 pytestmark = pytest.mark.browser
 
 
-def members(studio: Studio, browse: Browse) -> tuple[Campaign, Person, Page]:
+def members_page(studio: Studio, browse: Browse) -> tuple[Campaign, Person, Page]:
     """The page of a campaign's people, with one whose role can be changed."""
     campaign = studio.campaign("pairwise", items=1)
     page = browse(studio.person("Lead", campaign, role="lead"))
@@ -38,7 +38,7 @@ def wait_for(page: Page, held: list[Route], num: int) -> None:
 
 
 def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) -> None:
-    _, _, page = members(studio, browse)
+    _, _, page = members_page(studio, browse)
     role = page.get_by_label("Role of Ada")
     role.select_option("viewer")
     expect(page.get_by_text("Saved")).to_be_visible()
@@ -52,7 +52,7 @@ def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) ->
 
 
 def test_one_change_of_a_role_waits_for_another(studio: Studio, browse: Browse) -> None:
-    campaign, ada, page = members(studio, browse)
+    campaign, ada, page = members_page(studio, browse)
     held = held_back(page, "**/people/*")
     role = page.get_by_label("Role of Ada")
     for name in ("viewer", "adjudicator", "lead"):
@@ -64,12 +64,12 @@ def test_one_change_of_a_role_waits_for_another(studio: Studio, browse: Browse) 
     with page.expect_response("**/people/*"):
         held[1].continue_()
     with studio.database.read() as connection:
-        assert people.memberships(connection, ada.id)[campaign.id].role == "lead"
+        assert members.list_of_person(connection, ada.id)[campaign.id].role == "lead"
     expect(role).to_have_value("lead")
 
 
 def test_a_form_rests_until_the_next_page_is_there(studio: Studio, browse: Browse) -> None:
-    _, _, page = members(studio, browse)
+    _, _, page = members_page(studio, browse)
     pause = page.get_by_role("button", name="Pause Ada")
     pause.evaluate(
         "(button) => addEventListener('pagehide', () => sessionStorage.setItem('rested', button.disabled))"
@@ -111,7 +111,7 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
     expect(page.get_by_text("Saved")).to_be_visible()
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        one = campaigns.by_id(connection, campaign.id)
+        one = campaigns.get_by_id(connection, campaign.id)
         assert one.options == {
             "aspects": ["helpful", "kind"],
             "chips": ["wrong", "too long, dull"],
@@ -119,10 +119,13 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
         }
         [task] = assignments.lease(connection, one, ada.rater)
         judgements.submit(
-            connection, task.token, task.rater, key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}}
+            connection,
+            task.id,
+            task.rater,
+            judgements.NewJudgement(key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}}),
         )
     page.get_by_label("Steps of the scale").fill("5")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("people judge on 7 steps already")).to_be_visible()
     with studio.database.read() as connection:
-        assert campaigns.by_id(connection, campaign.id).options == one.options
+        assert campaigns.get_by_id(connection, campaign.id).options == one.options

@@ -11,7 +11,7 @@ from fairlead.data.records import Message
 from fairlead.labels import people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
-from fairlead.labels.task_kinds import KINDS
+from fairlead.labels.task_kinds import TASK_KINDS
 
 pytestmark = pytest.mark.browser
 
@@ -46,7 +46,7 @@ def test_a_key_is_changed_and_stays_changed(studio: Studio, browse: Browse) -> N
     page.keyboard.press("1")
     expect(page.get_by_role("dialog", name="Skip this task")).to_be_visible()
     with studio.database.read() as connection:
-        assert people.by_id(connection, ada.id).preferences["keys"] == {"1": "s", "skip": "1"}
+        assert people.get_by_id(connection, ada.id).preferences["keys"] == {"1": "s", "skip": "1"}
 
 
 def test_the_left_hand_does_everything(studio: Studio, browse: Browse) -> None:
@@ -122,7 +122,7 @@ def test_no_key_does_two_things(studio: Studio, browse: Browse) -> None:
         ] == []  # there are no nine steps where there are two answers to scroll
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "chat"])
+@pytest.mark.parametrize("kind", [kind for kind in TASK_KINDS if kind != "chat"])
 def test_no_width_makes_the_page_scroll_sideways(studio: Studio, browse: Browse, kind: str) -> None:
     options = OPTIONS if kind != "aspects" else {"aspects": OPTIONS["aspects"]}
     page = start(studio, browse, studio.campaign(kind, items=1, options=options))

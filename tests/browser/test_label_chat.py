@@ -48,10 +48,10 @@ def talk(studio: Studio, browse: Browse) -> tuple[Campaign, Page]:
     return campaign, page
 
 
-def turns(studio: Studio, campaign: Campaign) -> list[chats.Turn]:
+def turns(studio: Studio, campaign: Campaign) -> list[chats.ChatTurn]:
     [made] = studio.judged(campaign, wanted=1)
     with studio.database.read() as connection:
-        return chats.turns(connection, made.token)
+        return chats.list_turns(connection, made.assignment_id)
 
 
 def test_a_conversation_by_keyboard(studio: Studio, browse: Browse, server: Endpoint) -> None:

@@ -34,7 +34,7 @@ def opened(studio: Studio, page: Page, campaign: Campaign) -> Page:
 
 def begun(studio: Studio, campaign: Campaign, person: Person) -> list[dict[str, object]]:
     with studio.database.read() as connection:
-        return [one.body for one in drafts.every(connection, campaign.id, person.rater)]
+        return [one.body for one in drafts.list_of_rater(connection, campaign.id, person.rater)]
 
 
 def until(page: Page, holds: Callable[[], bool]) -> None:
@@ -47,7 +47,7 @@ def until(page: Page, holds: Callable[[], bool]) -> None:
 
 def held(studio: Studio, campaign: Campaign, person: Person) -> int:
     with studio.database.read() as connection:
-        return len(assignments.holding(connection, campaign, person.rater))
+        return len(assignments.list_leased(connection, campaign, person.rater))
 
 
 def asked(page: Page, path: str) -> list[float]:
@@ -271,8 +271,8 @@ def test_a_late_answer_is_kept_and_said_to_be_late(studio: Studio, browse: Brows
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
     with studio.database.write() as connection:
-        [held] = assignments.holding(connection, campaign, ada.rater)
-        assignments.take_back(connection, campaign, held.token, by="system")
+        [held] = assignments.list_leased(connection, campaign, ada.rater)
+        assignments.revoke_lease(connection, campaign, held.id, by="system")
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(page.get_by_text("came late and is kept all the same")).to_be_visible()

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio, answer
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, judgements
+from fairlead.labels import campaigns, flags
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
 
@@ -138,7 +138,7 @@ def test_flag_reaches_the_lead_and_the_task_stays(studio: Studio, browse: Browse
     expect(page.locator(".prompt")).to_be_visible()
     expect(page.locator("#status-text")).to_contain_text("saved")  # nothing was, before
     with studio.database.read() as connection:
-        [raised] = judgements.flags(connection, campaign.id)
+        [raised] = flags.list_flags(connection, campaign.id)
     assert (raised.reason, raised.note) == ("personal data", "It names a real person.")
 
 
@@ -176,7 +176,7 @@ def test_guidelines_say_what_changed_since_they_were_read(studio: Studio, browse
     campaign = studio.campaign("pairwise", items=2, guidelines="# Rules\n\nBe kind.\n")
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        campaigns.mark_read(connection, campaign, ada.rater, 1)
+        campaigns.mark_guidelines_read(connection, campaign, ada.rater, 1)
         campaigns.write_guidelines(connection, campaign, "# Rules\n\nBe kind.\n\nNever guess.\n", by="system")
     page = browse(ada)
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
@@ -189,7 +189,7 @@ def test_guidelines_say_what_changed_since_they_were_read(studio: Studio, browse
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
     with studio.database.read() as connection:
-        assert campaigns.version_read(connection, campaign.id, ada.rater) == 2
+        assert campaigns.last_version_read(connection, campaign.id, ada.rater) == 2
 
 
 def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studio, browse: Browse) -> None:

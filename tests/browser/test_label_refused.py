@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
 from browser.test_axe import problems
-from fairlead.labels import people
+from fairlead.labels import members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -28,7 +28,7 @@ def refused(studio: Studio, browse: Browse) -> tuple[Campaign, Person, Page]:
     page.keyboard.insert_text(TEXT)
     expect(page.locator("#status-text")).to_contain_text("saved")
     with studio.database.write() as connection:
-        people.remove(connection, campaign.id, ada.rater, by="system")
+        members.remove(connection, campaign.id, ada.rater, by="system")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("alert").get_by_text("1 answer was not taken")).to_be_visible()
     return campaign, ada, page
@@ -36,7 +36,7 @@ def refused(studio: Studio, browse: Browse) -> tuple[Campaign, Person, Page]:
 
 def back(studio: Studio, campaign: Campaign, ada: Person) -> None:
     with studio.database.write() as connection:
-        people.join(connection, ada, campaign.id, "labeller", by="system")
+        members.join(connection, ada, campaign.id, "labeller", by="system")
 
 
 def test_it_is_read_copied_and_sent_again_by_keyboard(studio: Studio, browse: Browse) -> None:

@@ -123,11 +123,9 @@ def judge(studio: Studio, slug: str, *, choices: list[int]) -> None:
             (task,) = assignments.lease(connection, one, ada.rater)
             judgements.submit(
                 connection,
-                task.token,
+                task.id,
                 ada.rater,
-                key=f"key-{task.token}",
-                value={"choice": choice},
-                active_ms=30_000,
+                judgements.NewJudgement(key=f"key-{task.id}", value={"choice": choice}, active_ms=30_000),
             )
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, campaigns, judgements, people
+from fairlead.labels import assignments, campaigns, judgements, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -17,7 +17,10 @@ def judge(studio: Studio, campaign: Campaign, who: Person) -> None:
     with studio.database.write() as connection:
         task, *_ = assignments.lease(connection, campaign, who.rater)
         judgements.submit(
-            connection, task.token, who.rater, key=f"key-{task.token}", value={"choice": 2}, active_ms=12_000
+            connection,
+            task.id,
+            who.rater,
+            judgements.NewJudgement(key=f"key-{task.id}", value={"choice": 2}, active_ms=12_000),
         )
 
 
@@ -30,9 +33,9 @@ def test_it_shows_the_campaigns_and_what_is_left(studio: Studio, browse: Browse)
     ada, ben = studio.person("Ada", fresh), studio.person("Ben", begun)
     studio.campaign("pairwise", name="Of somebody else")
     with studio.database.write() as connection:
-        people.join(connection, ada, begun.id, "labeller", by="system")
+        members.join(connection, ada, begun.id, "labeller", by="system")
         campaigns.write_guidelines(connection, begun, "Another text.", by="system")
-        campaigns.mark_read(connection, begun, ada.rater, 1)
+        campaigns.mark_guidelines_read(connection, begun, ada.rater, 1)
     judge(studio, begun, ada)
     judge(studio, begun, ben)
     page = browse(ada)
@@ -78,8 +81,8 @@ def test_what_cannot_go_on_says_why(studio: Studio, browse: Browse) -> None:
     ada = studio.person("Ada", paused)
     with studio.database.write() as connection:
         for one in (closed, draft):
-            people.join(connection, ada, one.id, "labeller", by="system")
-        people.pause(connection, paused.id, ada.rater, paused=True, by="system")
+            members.join(connection, ada, one.id, "labeller", by="system")
+        members.set_paused(connection, paused.id, ada.rater, paused=True, by="system")
         campaigns.set_state(connection, closed, "closed", by="system")
     page = browse(ada)
     page.goto(f"{studio.url}/work")

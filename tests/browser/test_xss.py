@@ -135,8 +135,8 @@ def test_no_attack_does_anything_on_the_labelling_page(studio: Studio, browse: B
         page.locator(".pane .said").first.wait_for()
         assert watch.done() == []
         with studio.database.write() as connection:
-            held = assignments.holding(connection, campaign, ada.rater)
-            judgements.skip(connection, held[0].token, ada.rater, reason="broken")
+            held = assignments.list_leased(connection, campaign, ada.rater)
+            judgements.skip(connection, held[0].id, ada.rater, reason="broken")
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     page.locator("#open-guide").click()
     page.locator("#guide .said").first.wait_for()

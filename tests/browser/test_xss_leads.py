@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from browser.conftest import Browse, Studio, answer
 from browser.test_xss import PER_ITEM, STORED, Watch
 from fairlead.data.records import Message
-from fairlead.labels import assignments, judgements
+from fairlead.labels import assignments, flags, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
 from fairlead.labels.people import LONGEST_NAME, Person
@@ -76,21 +76,18 @@ def test_items_their_judgements_and_flags(studio: Studio, browse: Browse, owner:
         who = studio.person(NAMES[n % len(NAMES)], campaign)
         with studio.database.write() as connection:
             [task] = assignments.lease(connection, campaign, who.rater)
-            judgements.raise_flag(
-                connection, task.token, who.rater, reason="harmful", note="\n".join(group)[:2000]
-            )
+            flags.raise_flag(connection, task.id, who.rater, reason="harmful", note="\n".join(group)[:2000])
             value = {"letter": "A", "text": "\n".join(group)}
             judgements.submit(
                 connection,
-                task.token,
+                task.id,
                 who.rater,
-                key=f"key-{task.token}",
-                value=value,
-                note=group[-1][:2000],
-                reasons=[CHIP],
+                judgements.NewJudgement(
+                    key=f"key-{task.id}", value=value, note=group[-1][:2000], reasons=[CHIP]
+                ),
             )
     with studio.database.read() as connection:
-        numbers = [made.item_id for made in judgements.current(connection, campaign.id)]
+        numbers = [made.item_id for made in judgements.list_current(connection, campaign.id)]
     assert len(set(numbers)) == len(GROUPS)
     visited(
         studio,
@@ -119,19 +116,20 @@ def test_the_dashboard_as_it_changes(studio: Studio, browse: Browse, owner: Pers
         who = studio.person(name, campaign)
         with studio.database.write() as connection:
             [task] = assignments.lease(connection, campaign, who.rater)
-            judgements.raise_flag(
+            flags.raise_flag(
                 connection,
-                task.token,
+                task.id,
                 who.rater,
                 reason="harmful",
                 note="\n".join(GROUPS[n % len(GROUPS)])[:2000],
             )
             judgements.submit(
                 connection,
-                task.token,
+                task.id,
                 who.rater,
-                key=f"key-{task.token}",
-                value={"text": "\n".join(GROUPS[n % len(GROUPS)])},
+                judgements.NewJudgement(
+                    key=f"key-{task.id}", value={"text": "\n".join(GROUPS[n % len(GROUPS)])}
+                ),
             )
     expect(page.locator(".recent li")).to_have_count(12, timeout=20_000)
     assert quiet(watch) == []
@@ -149,12 +147,11 @@ def test_guidelines_settings_and_a_snapshot_with_its_datasheet(
             [task] = assignments.lease(connection, campaign, who.rater)
             judgements.submit(
                 connection,
-                task.token,
+                task.id,
                 who.rater,
-                key=f"key-{task.token}",
-                value={"label": True},
-                note=NAME,
-                reasons=[CHIP],
+                judgements.NewJudgement(
+                    key=f"key-{task.id}", value={"label": True}, note=NAME, reasons=[CHIP]
+                ),
             )
     page = browse(owner)
     page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")

@@ -21,7 +21,7 @@ import pytest
 from fairlead.core import jsonl
 from fairlead.labels import assignments, campaigns, events, jobs, judgements, people, snapshot
 from fairlead.labels.database import Database, open_database
-from fairlead.labels.filtering import Filters
+from fairlead.labels.snapshot_filters import SnapshotFilters
 from fairlead.store.project import load_project
 from labels import build
 from outcome import Cli
@@ -284,15 +284,15 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
     ).json
     assert (again["rater"], again["known"]) == (first["rater"], True) and again["url"] != first["url"]
     with database(home) as opened, opened.read() as connection:
-        assert [(one.name, one.role) for one in people.every(connection)] == [("Ada", "owner")]
+        assert [(one.name, one.role) for one in people.list_all(connection)] == [("Ada", "owner")]
     said = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home)
     assert said.code == 1 and "no campaign 'helpful'" in said.err
     with database(home) as opened, opened.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="system")
+        campaigns.create(connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="system")
     added = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home).out
     assert "This link lets them in" in added and "say --public-url" in added
     with database(home) as opened, opened.write() as connection:
-        [ben] = [one for one in people.every(connection) if one.name == "Ben"]
+        [ben] = [one for one in people.list_all(connection) if one.name == "Ben"]
         people.change(connection, ben, email="boss@example.org")  # his own word
     refused = cli(
         "studio", "user", "add", "Boss", "--email", "boss@example.org", "--role", "owner", "--project", home
@@ -337,7 +337,12 @@ def judged(home: Path, num: int = 3) -> None:
     with database(home) as opened, opened.write() as connection:
         made = build.open_campaign(connection)
         for one in assignments.lease(connection, made, build.ANN, count=num):
-            judgements.submit(connection, one.token, build.ANN, key=one.token, value=build.VALUES["pairwise"])
+            judgements.submit(
+                connection,
+                one.id,
+                build.ANN,
+                judgements.NewJudgement(key=one.id, value=build.VALUES["pairwise"]),
+            )
 
 
 def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) -> None:
@@ -373,7 +378,9 @@ def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> 
     with database(home) as opened:
         with opened.write() as connection:
             one = campaigns.get(connection, "helpful-pairwise")
-            number = snapshot.start(connection, load_project(home), one, "later", Filters(), by="system")
+            number = snapshot.enqueue(
+                connection, load_project(home), one, "later", SnapshotFilters(), by="system"
+            )
         with served(home, "worker") as worker:
             until = time.monotonic() + 60
             while time.monotonic() < until:

@@ -9,8 +9,8 @@ from fairlead.data.records import Message
 from fairlead.labels import assignments, campaigns, chats, items, judgements, task_kinds
 from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.items import Answer, NewItem, slot
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.items import CandidateAnswer, NewItem, slot_table
+from fairlead.labels.task_kinds import TaskKind
 
 LEAD = "r-00000000aa"
 ANN = "r-0000000001"
@@ -25,7 +25,7 @@ def after(minutes: float) -> datetime:
 
 def new_item(number: int, num_answers: int = 2, **fields: Any) -> NewItem:
     answers = tuple(
-        Answer((Message("assistant", f"Answer {i} to {number}."),), source=f"model-{i}")
+        CandidateAnswer((Message("assistant", f"Answer {i} to {number}."),), source=f"model-{i}")
         for i in range(num_answers)
     )
     return NewItem((Message("user", f"Question {number}?"),), answers, **fields)
@@ -34,21 +34,25 @@ def new_item(number: int, num_answers: int = 2, **fields: Any) -> NewItem:
 def open_campaign(
     connection: Connection,
     *,
-    kind: Kind = "pairwise",
+    kind: TaskKind = "pairwise",
     num_items: int = 6,
     num_answers: int | None = None,
     **settings: Any,
 ) -> Campaign:
     """A campaign that hands out work; Latin numbers in the prompts tell the items apart."""
     made = campaigns.create(
-        connection, name=f"Helpful {kind}", kind=kind, by=LEAD, guidelines="# How to\nBe fair.", **settings
+        connection,
+        campaigns.CampaignSettings(
+            name=f"Helpful {kind}", kind=kind, guidelines="# How to\nBe fair.", **settings
+        ),
+        by=LEAD,
     )
-    number = task_kinds.ANSWERS[kind][0] if num_answers is None else num_answers
+    number = task_kinds.NUM_ANSWERS[kind][0] if num_answers is None else num_answers
     items.add(connection, made, [new_item(n, number) for n in range(num_items)], by=LEAD)
     return campaigns.set_state(connection, made, "open", by=LEAD)
 
 
-VALUES: dict[Kind, dict[str, Any]] = {
+VALUES: dict[TaskKind, dict[str, Any]] = {
     "pairwise": {"choice": 2},
     "ranking": {"ranks": {"A": 1, "B": 2}},
     "rating": {"score": 3},
@@ -62,11 +66,12 @@ VALUES: dict[Kind, dict[str, Any]] = {
 
 
 def judge(
-    connection: Connection, one: Assignment, value: dict[str, Any] | None = None, **more: Any
+    connection: Connection, assignment: Assignment, value: dict[str, Any] | None = None, **more: Any
 ) -> judgements.Judgement:
-    key = more.pop("key", f"key-{one.token}")
+    at = more.pop("at", None)
+    fields = {"key": f"key-{assignment.id}", "value": value or VALUES["pairwise"]} | more
     return judgements.submit(
-        connection, one.token, one.rater, key=key, value=value or VALUES["pairwise"], **more
+        connection, assignment.id, assignment.rater, judgements.NewJudgement(**fields), at=at
     )
 
 
@@ -82,12 +87,14 @@ def talk(
     chats.set_answerers(
         connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD
     )
-    turn = chats.say(connection, one, task, n=len(chats.turns(connection, task.token)), message="Hello?")
+    turn = chats.send_message(
+        connection, one, task, n=len(chats.list_turns(connection, task.id)), message="Hello?"
+    )
     if text is not None:
         for place in (0, 1):
-            chats.keep(connection, turn.id, place, text=text, finished=True)
+            chats.store_answer(connection, turn.id, place, text=text, finished=True)
     if choice is not None:
-        chats.choose(connection, one, task, n=turn.n, choice=choice, seen={})
+        chats.choose_answer(connection, one, task, n=turn.n, choice=choice, seen={})
 
 
 def take(
@@ -100,7 +107,9 @@ def slots(connection: Connection, one: Campaign) -> dict[int, list[str]]:
     """Item -> the states of its slots, in order."""
     found: dict[int, list[str]] = {}
     for row in connection.execute(
-        select(slot).where(slot.c.campaign_id == one.id).order_by(slot.c.item_id, slot.c.n)
+        select(slot_table)
+        .where(slot_table.c.campaign_id == one.id)
+        .order_by(slot_table.c.item_id, slot_table.c.n)
     ):
         found.setdefault(row.item_id, []).append(row.state)
     return found

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from databases import Files
-from fairlead.labels import assignments, campaigns, drafts, events, judgements
-from fairlead.labels.assignments import assignment
+from fairlead.labels import assignments, campaigns, drafts, events, flags, judgements
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import Database, open_database, stamp
+from fairlead.labels.database import Database, format_time, open_database
 from fairlead.labels.errors import Conflict, NotFound
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take
 
 
@@ -34,12 +34,12 @@ def test_what_is_held_is_given_again_before_anything_new(database: Database) -> 
         one = open_campaign(connection)
         [first] = take(connection, one, ANN)
         [again, second] = take(connection, one, ANN, count=2)
-        assert (again.token, again.order, again.item) == (first.token, first.order, first.item)
+        assert (again.id, again.order, again.item) == (first.id, first.order, first.item)
         assert second.item.id != first.item.id
-        assert [task.token for task in take(connection, one, ANN, count=1)] == [first.token]
-        assert [task.token for task in assignments.holding(connection, one, ANN)] == [
-            first.token,
-            second.token,
+        assert [task.id for task in take(connection, one, ANN, count=1)] == [first.id]
+        assert [task.id for task in assignments.list_leased(connection, one, ANN)] == [
+            first.id,
+            second.id,
         ]
 
 
@@ -49,10 +49,10 @@ def test_an_assignment_knows_what_the_person_sees(database: Database) -> None:
         campaigns.write_guidelines(connection, one, "# Second version", by=LEAD)
         [task] = take(connection, one, ANN)
         assert (task.campaign_id, task.rater, task.guidelines_version, task.how) == (one.id, ANN, 2, None)
-        assert (task.leased_at, task.expires_at) == (stamp(NOON), stamp(after(10)))
+        assert (task.leased_at, task.expires_at) == (format_time(NOON), format_time(after(10)))
         assert sorted(task.order) == [0, 1]
-        assert len(task.token) >= 24
-        assert assignments.get(connection, task.token, ANN) == task
+        assert len(task.id) >= 24
+        assert assignments.get(connection, task.id, ANN) == task
 
 
 def test_nobody_gets_what_another_holds_or_did(database: Database) -> None:
@@ -80,17 +80,19 @@ def test_nobody_gets_an_item_twice_however_many_judgements_it_wants(database: Da
 def test_one_person_holds_only_so_many(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=9)
-        assert len(take(connection, one, ANN, count=100)) == assignments.MOST_AT_ONCE
+        assert len(take(connection, one, ANN, count=100)) == assignments.MAX_LEASES
 
 
 @pytest.mark.parametrize("state", ["paused", "closed"])
-def test_a_campaign_that_is_not_open_gives_nothing_new(database: Database, state: campaigns.State) -> None:
+def test_a_campaign_that_is_not_open_gives_nothing_new(
+    database: Database, state: campaigns.CampaignState
+) -> None:
     with database.write() as connection:
         one = open_campaign(connection)
         [held] = take(connection, one, ANN)
         one = campaigns.set_state(connection, one, state, by=LEAD)
         assert take(connection, one, BEN) == []
-        assert [task.token for task in take(connection, one, ANN, count=2)] == [held.token]
+        assert [task.id for task in take(connection, one, ANN, count=2)] == [held.id]
 
 
 def test_a_task_of_somebody_else_is_not_there(database: Database) -> None:
@@ -98,19 +100,21 @@ def test_a_task_of_somebody_else_is_not_there(database: Database) -> None:
         one = open_campaign(connection)
         [task] = take(connection, one, ANN)
         acts: list[Callable[[], object]] = [
-            lambda: assignments.get(connection, task.token, BEN),
-            lambda: assignments.heartbeat(connection, one, task.token, BEN),
-            lambda: assignments.release(connection, task.token, BEN),
-            lambda: judgements.submit(connection, task.token, BEN, key="12345678", value=VALUES["pairwise"]),
-            lambda: judgements.skip(connection, task.token, BEN, reason="unclear"),
-            lambda: drafts.save(connection, task.token, BEN, {}),
-            lambda: judgements.raise_flag(connection, task.token, BEN, reason="broken"),
+            lambda: assignments.get(connection, task.id, BEN),
+            lambda: assignments.heartbeat(connection, one, task.id, BEN),
+            lambda: assignments.release(connection, task.id, BEN),
+            lambda: judgements.submit(
+                connection, task.id, BEN, judgements.NewJudgement(key="12345678", value=VALUES["pairwise"])
+            ),
+            lambda: judgements.skip(connection, task.id, BEN, reason="unclear"),
+            lambda: drafts.save(connection, task.id, BEN, {}),
+            lambda: flags.raise_flag(connection, task.id, BEN, reason="broken"),
             lambda: assignments.get(connection, "none", BEN),
         ]
         for act in acts:
             with pytest.raises(NotFound):
                 act()
-        assert assignments.get(connection, task.token, ANN) == task
+        assert assignments.get(connection, task.id, ANN) == task
         assert slots(connection, one)[task.item.id] == ["held"]
 
 
@@ -124,16 +128,16 @@ def test_a_hold_ends_when_no_sign_of_life_comes(database: Database) -> None:
         assert take(connection, one, BEN, at=after(10)) == []  # not before its time is over
         [other] = take(connection, one, BEN, at=after(10.001))
         assert other.item.id == task.item.id
-        assert assignments.get(connection, task.token, ANN).how == "expired"
+        assert assignments.get(connection, task.id, ANN).how == "expired"
         with pytest.raises(Conflict, match="can still be sent"):
-            assignments.heartbeat(connection, one, task.token, ANN, at=after(11))
+            assignments.heartbeat(connection, one, task.id, ANN, at=after(11))
 
 
 def test_a_heartbeat_keeps_the_hold(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=600)
         [task] = take(connection, one, ANN)
-        assert assignments.heartbeat(connection, one, task.token, ANN, at=after(9)) == stamp(after(19))
+        assert assignments.heartbeat(connection, one, task.id, ANN, at=after(9)) == format_time(after(19))
         assert take(connection, one, BEN, at=after(18)) == []
         assert len(take(connection, one, BEN, at=after(20))) == 1
 
@@ -143,7 +147,7 @@ def test_asking_for_work_keeps_what_is_held(database: Database) -> None:
         one = open_campaign(connection, num_items=1, lease_s=600)
         [task] = take(connection, one, ANN)
         [again] = take(connection, one, ANN, at=after(9))
-        assert again.token == task.token
+        assert again.id == task.id
         assert take(connection, one, BEN, at=after(18)) == []
 
 
@@ -151,11 +155,11 @@ def test_what_is_let_go_is_there_for_all_also_for_the_same_person(database: Data
     with database.write() as connection:
         one = open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
-        assignments.release(connection, task.token, ANN, at=NOON)
-        assignments.release(connection, task.token, ANN, at=NOON)  # again: nothing happens
+        assignments.release(connection, task.id, ANN, at=NOON)
+        assignments.release(connection, task.id, ANN, at=NOON)  # again: nothing happens
         [mine] = take(connection, one, ANN)
-        assert (mine.item.id, mine.token != task.token) == (task.item.id, True)
-        assignments.release(connection, mine.token, ANN, at=NOON)
+        assert (mine.item.id, mine.id != task.id) == (task.item.id, True)
+        assignments.release(connection, mine.id, ANN, at=NOON)
         assert len(take(connection, one, BEN)) == 1
 
 
@@ -164,9 +168,9 @@ def test_releasing_what_was_judged_changes_nothing(database: Database) -> None:
         one = open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
         judge(connection, task)
-        assignments.release(connection, task.token, ANN)
+        assignments.release(connection, task.id, ANN)
         assert slots(connection, one) == {1: ["done"]}
-        assert assignments.get(connection, task.token, ANN).how == "judged"
+        assert assignments.get(connection, task.id, ANN).how == "judged"
 
 
 def test_a_lead_takes_an_item_back(database: Database) -> None:
@@ -174,13 +178,13 @@ def test_a_lead_takes_an_item_back(database: Database) -> None:
         one, other = open_campaign(connection, num_items=1), open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
         with pytest.raises(NotFound):
-            assignments.take_back(connection, other, task.token, by=LEAD)
-        assignments.take_back(connection, one, task.token, by=LEAD)
-        assignments.take_back(connection, one, task.token, by=LEAD)
+            assignments.revoke_lease(connection, other, task.id, by=LEAD)
+        assignments.revoke_lease(connection, one, task.id, by=LEAD)
+        assignments.revoke_lease(connection, one, task.id, by=LEAD)
         assert slots(connection, one) == {1: ["open"]}
-        backs = [each for each in events.after(connection, 0) if each.verb == "task.taken_back"]
+        backs = [each for each in events.list_after(connection, 0) if each.verb == "task.taken_back"]
         assert [(each.actor, each.body) for each in backs] == [(LEAD, {"rater": ANN})]
-        assert task.token not in str(backs)  # whoever reads the events could act for the person
+        assert task.id not in str(backs)  # whoever reads the events could act for the person
 
 
 def test_who_has_been_quiet_for_long(database: Database) -> None:
@@ -188,11 +192,11 @@ def test_who_has_been_quiet_for_long(database: Database) -> None:
         one = open_campaign(connection, num_items=3, lease_s=1800)
         [quiet] = take(connection, one, ANN)
         [busy] = take(connection, one, BEN)
-        assignments.heartbeat(connection, one, busy.token, BEN, at=after(14))
-        assert assignments.stuck(connection, one, since_s=900, at=after(15)) == []
-        [found] = assignments.stuck(connection, one, since_s=900, at=after(16))
+        assignments.heartbeat(connection, one, busy.id, BEN, at=after(14))
+        assert assignments.list_stuck(connection, one, since_s=900, at=after(15)) == []
+        [found] = assignments.list_stuck(connection, one, since_s=900, at=after(16))
         assert (found["token"], found["rater"], found["item_id"], found["quiet_s"]) == (
-            quiet.token,
+            quiet.id,
             ANN,
             quiet.item.id,
             960,
@@ -204,7 +208,7 @@ def test_many_holds_that_ended_are_all_given_on(database: Database) -> None:
         one = open_campaign(connection, num_items=6, num_answers=2, lease_s=60)
         for number in range(6):
             take(connection, one, f"r-10000000{number:02}")
-        assert assignments.reclaim(connection, one, at=after(2)) == 6
+        assert assignments.expire_leases(connection, one, at=after(2)) == 6
         assert set(itertools.chain(*slots(connection, one).values())) == {"open"}
 
 
@@ -243,7 +247,7 @@ def test_many_people_at_once_get_every_slot_once(database: Database) -> None:
     assert together([lambda rater=f"r-20000000{n:02}": work(rater) for n in range(12)]) == []  # type: ignore[misc]
     with database.read() as connection:
         rows = connection.execute(
-            select(assignment.c.item_id, assignment.c.slot_id, assignment.c.rater)
+            select(assignment_table.c.item_id, assignment_table.c.slot_id, assignment_table.c.rater)
         ).all()
         assert set(itertools.chain(*slots(connection, one).values())) == {"held"}
     assert (
@@ -266,13 +270,13 @@ def test_windows_of_one_person_never_share_an_item_or_a_place(database: Database
     for _ in range(4):
         assert together([lambda: ask(2) for _ in range(6)]) == []
         with database.read() as connection:
-            assert len(assignments.holding(connection, one, ANN)) <= 2
+            assert len(assignments.list_leased(connection, one, ANN)) <= 2
         with database.write() as connection:
-            for task in assignments.holding(connection, one, ANN):
+            for task in assignments.list_leased(connection, one, ANN):
                 judge(connection, task)
     with database.read() as connection:
         rows = connection.execute(
-            select(assignment.c.item_id, assignment.c.seq).where(assignment.c.rater == ANN)
+            select(assignment_table.c.item_id, assignment_table.c.seq).where(assignment_table.c.rater == ANN)
         ).all()
     assert len({row.item_id for row in rows}) == len(rows) >= 8
     assert sorted(row.seq for row in rows) == list(range(len(rows)))
@@ -282,7 +286,7 @@ def test_windows_of_one_person_never_share_an_item_or_a_place(database: Database
 
 
 def orders_of(seed: str, rater: str, num_answers: int, count: int) -> list[tuple[int, ...]]:
-    return [assignments.sides(seed, rater, seq, num_answers) for seq in range(count)]
+    return [assignments.answer_order(seed, rater, seq, num_answers) for seq in range(count)]
 
 
 @given(st.text(max_size=5), st.text(max_size=5), st.integers(2, 8), st.integers(0, 200))
@@ -290,11 +294,13 @@ def orders_of(seed: str, rater: str, num_answers: int, count: int) -> list[tuple
 def test_every_candidate_is_equally_often_in_every_place_of_a_block(
     seed: str, rater: str, num_answers: int, block: int
 ) -> None:
-    size = assignments.SQUARES * num_answers
-    orders = [assignments.sides(seed, rater, block * size + place, num_answers) for place in range(size)]
+    size = assignments.SQUARES_PER_BLOCK * num_answers
+    orders = [
+        assignments.answer_order(seed, rater, block * size + place, num_answers) for place in range(size)
+    ]
     for place in range(num_answers):
         assert Counter(order[place] for order in orders) == dict.fromkeys(
-            range(num_answers), assignments.SQUARES
+            range(num_answers), assignments.SQUARES_PER_BLOCK
         )
 
 
@@ -305,7 +311,7 @@ def test_after_any_number_the_sides_differ_by_what_one_block_holds_at_most(
 ) -> None:
     first = Counter(order[0] for order in orders_of(seed, ANN, num_answers, count))
     often = [first.get(candidate, 0) for candidate in range(num_answers)]
-    assert max(often) - min(often) <= assignments.SQUARES
+    assert max(often) - min(often) <= assignments.SQUARES_PER_BLOCK
 
 
 def test_left_and_right_are_exactly_balanced_for_every_labeller_and_block() -> None:
@@ -325,9 +331,9 @@ def test_sides_cannot_be_guessed_from_the_one_before() -> None:
 
 
 def test_sides_are_the_same_whenever_they_are_asked_for() -> None:
-    assert assignments.sides("s", ANN, 3, 2) == assignments.sides("s", ANN, 3, 2)
-    assert [assignments.sides("s", ANN, n, 1) for n in range(3)] == [(0,)] * 3
-    assert assignments.sides("s", ANN, 0, 0) == ()
+    assert assignments.answer_order("s", ANN, 3, 2) == assignments.answer_order("s", ANN, 3, 2)
+    assert [assignments.answer_order("s", ANN, n, 1) for n in range(3)] == [(0,)] * 3
+    assert assignments.answer_order("s", ANN, 0, 0) == ()
 
 
 @given(st.integers(0, 2**32))
@@ -351,9 +357,9 @@ def test_judged_sides_are_balanced_whatever_people_skip_and_let_go(
                 judge(connection, task, at=after(minutes))
                 judged.append(task.order)
             elif act < 0.75:
-                judgements.skip(connection, task.token, ANN, reason="unclear", at=after(minutes))
+                judgements.skip(connection, task.id, ANN, reason="unclear", at=after(minutes))
             elif act < 0.9:
-                assignments.release(connection, task.token, ANN, at=after(minutes))
+                assignments.release(connection, task.id, ANN, at=after(minutes))
             else:
                 minutes += 5  # all holds are lost
     opened.close()
@@ -367,8 +373,10 @@ def test_judged_sides_are_balanced_whatever_people_skip_and_let_go(
 @pytest.mark.parametrize(
     ("kind", "num_answers"), [("pairwise", 2), ("ranking", 3), ("ranking", 4), ("edit", 2)]
 )
-def test_the_sides_of_a_real_campaign_are_balanced(database: Database, kind: Kind, num_answers: int) -> None:
-    size = assignments.SQUARES * num_answers
+def test_the_sides_of_a_real_campaign_are_balanced(
+    database: Database, kind: TaskKind, num_answers: int
+) -> None:
+    size = assignments.SQUARES_PER_BLOCK * num_answers
     with database.write() as connection:
         one = open_campaign(connection, kind=kind, num_items=size, num_answers=num_answers)
         shown = []
@@ -377,15 +385,15 @@ def test_the_sides_of_a_real_campaign_are_balanced(database: Database, kind: Kin
             judge(connection, task, VALUES[kind])
             shown.append(task.order)
     for place in range(num_answers):
-        assert set(Counter(order[place] for order in shown).values()) == {assignments.SQUARES}
+        assert set(Counter(order[place] for order in shown).values()) == {assignments.SQUARES_PER_BLOCK}
 
 
 def test_a_place_that_came_back_is_given_to_the_next_task(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=12)
         first, second = take(connection, one, ANN, count=2)
-        judgements.skip(connection, first.token, ANN, reason="too hard", at=NOON)
+        judgements.skip(connection, first.id, ANN, reason="too hard", at=NOON)
         _, third = take(connection, one, ANN, count=2)
         assert third.order == first.order
-        places = connection.execute(select(assignment.c.token, assignment.c.seq)).all()
-        assert {row.token: row.seq for row in places} == {first.token: None, second.token: 1, third.token: 0}
+        places = connection.execute(select(assignment_table.c.token, assignment_table.c.seq)).all()
+        assert {row.token: row.seq for row in places} == {first.id: None, second.id: 1, third.id: 0}

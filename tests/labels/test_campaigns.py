@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from fairlead.labels import assignments, campaigns, events, labeller_stats
-from fairlead.labels.campaigns import State
+from fairlead.labels.campaigns import CampaignState
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.labeller_stats import Change
+from fairlead.labels.labeller_stats import GuidelineChange
 from labels.build import ANN, BEN, LEAD, open_campaign, take
 
 
 def test_a_campaign_begins_as_a_draft_with_defaults(database: Database) -> None:
     with database.write() as connection:
-        made = campaigns.create(connection, name="  Helpful answers ", kind="pairwise", by=LEAD)
+        made = campaigns.create(
+            connection, campaigns.CampaignSettings(name="  Helpful answers ", kind="pairwise"), by=LEAD
+        )
         assert (made.slug, made.name, made.state, made.overlap, made.lease_s) == (
             "helpful-answers",
             "Helpful answers",
@@ -24,9 +26,11 @@ def test_a_campaign_begins_as_a_draft_with_defaults(database: Database) -> None:
             1,
             1800,
         )
-        assert campaigns.get(connection, "helpful-answers") == made == campaigns.by_id(connection, made.id)
-        assert campaigns.guidelines(connection, made.id) is None
-        assert [each.verb for each in events.after(connection, 0)] == ["campaign.created"]
+        assert (
+            campaigns.get(connection, "helpful-answers") == made == campaigns.get_by_id(connection, made.id)
+        )
+        assert campaigns.get_guidelines(connection, made.id) is None
+        assert [each.verb for each in events.list_after(connection, 0)] == ["campaign.created"]
 
 
 @pytest.mark.parametrize(
@@ -40,24 +44,27 @@ def test_a_campaign_begins_as_a_draft_with_defaults(database: Database) -> None:
     ],
 )
 def test_a_name_becomes_an_address(name: str, slug: str) -> None:
-    assert campaigns.slug_of(name) == slug
+    assert campaigns.slugify(name) == slug
 
 
 def test_campaigns_of_one_name_have_addresses_of_their_own(database: Database) -> None:
     with database.write() as connection:
         made = [
-            campaigns.create(connection, name=name, kind="rating", by=LEAD).slug
+            campaigns.create(connection, campaigns.CampaignSettings(name=name, kind="rating"), by=LEAD).slug
             for name in ("One", "One", "One more", "ONE", "O_e")
         ]
         assert made == ["one", "one-2", "one-more", "one-3", "o-e"]
-        assert [each.slug for each in campaigns.every(connection)] == made[::-1]
-        assert [each.slug for each in campaigns.every(connection, ids=[1, 3])] == ["one-more", "one"]
-        assert campaigns.every(connection, ids=[]) == []
+        assert [each.slug for each in campaigns.list_all(connection)] == made[::-1]
+        assert [each.slug for each in campaigns.list_all(connection, ids=[1, 3])] == ["one-more", "one"]
+        assert campaigns.list_all(connection, ids=[]) == []
 
 
 def test_two_campaigns_made_at_once_differ_in_seed(database: Database) -> None:
     with database.write() as connection:
-        seeds = {campaigns.create(connection, name="One", kind="rating", by=LEAD).seed for _ in range(5)}
+        seeds = {
+            campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="rating"), by=LEAD).seed
+            for _ in range(5)
+        }
     assert len(seeds) == 5
 
 
@@ -66,11 +73,17 @@ def test_two_of_one_name_at_the_same_moment_have_two_addresses(database: Databas
 
     def create() -> None:
         with database.write() as connection:
-            slugs.append(campaigns.create(connection, name="One", kind="rating", by=LEAD).slug)
+            slugs.append(
+                campaigns.create(
+                    connection, campaigns.CampaignSettings(name="One", kind="rating"), by=LEAD
+                ).slug
+            )
 
     other = threading.Thread(target=create)
     with database.write() as connection:
-        slugs.append(campaigns.create(connection, name="One", kind="rating", by=LEAD).slug)
+        slugs.append(
+            campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="rating"), by=LEAD).slug
+        )
         other.start()
         time.sleep(0.3)  # by then it has seen that the address is free
     other.join()
@@ -99,16 +112,22 @@ def test_two_of_one_name_at_the_same_moment_have_two_addresses(database: Databas
 )
 def test_what_cannot_be_set(database: Database, settings: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as raised, database.write() as connection:
-        campaigns.create(connection, **{"name": "One", "kind": "pairwise", "by": LEAD, **settings})
+        campaigns.create(
+            connection,
+            campaigns.CampaignSettings(**{"name": "One", "kind": "pairwise", **settings}),
+            by=LEAD,
+        )
     assert list(raised.value.problems) == [field]
     with database.read() as connection:
-        assert campaigns.every(connection) == []
+        assert campaigns.list_all(connection) == []
         assert events.last_seq(connection) == 0
 
 
 def test_every_problem_is_told_at_once(database: Database) -> None:
     with pytest.raises(Invalid) as raised, database.write() as connection:
-        campaigns.create(connection, name="", kind="quiz", by=LEAD, overlap=0, slug="?")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="", kind="quiz", overlap=0, slug="?"), by=LEAD
+        )
     assert set(raised.value.problems) == {"name", "kind", "overlap", "slug"}
 
 
@@ -117,14 +136,12 @@ def test_the_edges_of_what_can_be_set(database: Database) -> None:
         for overlap, pay, lease_s in ((1, 0, 60), (20, 10_000, 86_400), (2, 12.5, 600), (2, None, 600)):
             made = campaigns.create(
                 connection,
-                name="x" * 120,
-                kind="rating",
+                campaigns.CampaignSettings(
+                    name="x" * 120, kind="rating", overlap=overlap, pay_per_hour=pay, lease_s=lease_s
+                ),
                 by=LEAD,
-                overlap=overlap,
-                pay_per_hour=pay,
-                lease_s=lease_s,
             )
-            assert campaigns.by_id(connection, made.id) == made
+            assert campaigns.get_by_id(connection, made.id) == made
             assert (made.overlap, made.pay_per_hour, made.lease_s) == (overlap, pay, lease_s)
 
 
@@ -137,12 +154,12 @@ def test_the_scale_stays_once_somebody_has_it_before_them(database: Database) ->
     with database.write() as connection:
         one = open_campaign(connection, kind="rating", num_items=1)
         one = campaigns.change(
-            connection, one, by=LEAD, options=assignments.new_options(connection, one, {"points": 5})
+            connection, one, by=LEAD, options=assignments.merge_options(connection, one, {"points": 5})
         )
         take(connection, one, ANN)
         with pytest.raises(Conflict, match="judge on 5 steps already"):
-            assignments.new_options(connection, one, {"points": 7})
-        assert assignments.new_options(connection, one, {"points": 5, "chips": ["clear"]}) == {
+            assignments.merge_options(connection, one, {"points": 7})
+        assert assignments.merge_options(connection, one, {"points": 5, "chips": ["clear"]}) == {
             "aspects": [],
             "chips": ["clear"],
             "points": 5,
@@ -157,11 +174,11 @@ def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -
     def hand_out() -> None:
         with database.write() as connection:
             take(connection, one, ANN)
-            shown.append(campaigns.by_id(connection, one.id).options["points"])
+            shown.append(campaigns.get_by_id(connection, one.id).options["points"])
 
     with database.write() as connection:
         campaigns.change(
-            connection, one, by=LEAD, options=assignments.new_options(connection, one, {"points": 5})
+            connection, one, by=LEAD, options=assignments.merge_options(connection, one, {"points": 5})
         )
         thread = threading.Thread(target=hand_out)
         thread.start()
@@ -173,7 +190,7 @@ def test_who_is_handed_a_task_meanwhile_gets_the_new_scale(database: Database) -
 
 def test_settings_change_and_say_so(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="aspects", by=LEAD)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="aspects"), by=LEAD)
         changed = campaigns.change(
             connection, one, by=LEAD, name="Two", pay_per_hour=9.5, options={"points": 3}
         )
@@ -184,26 +201,26 @@ def test_settings_change_and_say_so(database: Database) -> None:
             3,
             one.seed,
         )
-        last = events.latest(connection, limit=1)[0]
+        last = events.list_latest(connection, limit=1)[0]
         assert (last.verb, last.body) == ("campaign.changed", {"fields": ["name", "options", "pay_per_hour"]})
 
 
 @pytest.mark.parametrize("setting", ["kind", "slug", "seed", "overlap", "state", "created_by", "id"])
 def test_what_a_campaign_was_made_as_stays(database: Database, setting: str) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="pairwise"), by=LEAD)
         with pytest.raises(Invalid, match=f"{setting}: cannot be changed"):
             campaigns.change(connection, one, by=LEAD, **{setting: 2})
-        assert campaigns.by_id(connection, one.id) == one
+        assert campaigns.get_by_id(connection, one.id) == one
 
 
-STEPS: dict[State, tuple[State, ...]] = {
+STEPS: dict[CampaignState, tuple[CampaignState, ...]] = {
     "draft": ("open",),
     "open": ("paused", "closed"),
     "paused": ("open", "closed"),
     "closed": ("open",),
 }
-WAYS: dict[State, tuple[State, ...]] = {
+WAYS: dict[CampaignState, tuple[CampaignState, ...]] = {
     "draft": (),
     "open": ("open",),
     "paused": ("open", "paused"),
@@ -213,9 +230,11 @@ WAYS: dict[State, tuple[State, ...]] = {
 
 @pytest.mark.parametrize("state", STEPS)
 @pytest.mark.parametrize("wanted", STEPS)
-def test_one_state_follows_another(database: Database, state: State, wanted: State) -> None:
+def test_one_state_follows_another(database: Database, state: CampaignState, wanted: CampaignState) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="demonstration", by=LEAD)
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="One", kind="demonstration"), by=LEAD
+        )
         for step in WAYS[state]:
             one = campaigns.set_state(connection, one, step, by=LEAD)
         before = events.last_seq(connection)
@@ -224,16 +243,16 @@ def test_one_state_follows_another(database: Database, state: State, wanted: Sta
             assert events.last_seq(connection) == before
         elif wanted in STEPS[state]:
             assert campaigns.set_state(connection, one, wanted, by=LEAD).state == wanted
-            assert events.latest(connection, limit=1)[0].verb == f"campaign.{wanted}"
+            assert events.list_latest(connection, limit=1)[0].verb == f"campaign.{wanted}"
         else:
             with pytest.raises(Conflict, match=f"that is {state} cannot become {wanted}"):
                 campaigns.set_state(connection, one, wanted, by=LEAD)
-            assert campaigns.by_id(connection, one.id).state == state
+            assert campaigns.get_by_id(connection, one.id).state == state
 
 
 def test_two_leads_cannot_both_take_one_step(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="rating", by=LEAD)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="rating"), by=LEAD)
         campaigns.set_state(connection, one, "open", by=LEAD)
         with pytest.raises(Conflict, match="somebody else"):
             campaigns.set_state(connection, one, "open", by=BEN)  # who still looks at the draft
@@ -241,33 +260,38 @@ def test_two_leads_cannot_both_take_one_step(database: Database) -> None:
 
 def test_every_version_of_the_guidelines_is_kept(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="rating", by=LEAD, guidelines="# First")
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="One", kind="rating", guidelines="# First"), by=LEAD
+        )
         second = campaigns.write_guidelines(connection, one, "# Second", by=BEN)
         assert campaigns.write_guidelines(connection, one, "# Second", by=LEAD) == second  # nothing new
         third = campaigns.write_guidelines(connection, one, "# First", by=LEAD)
         assert [
-            (each.version, each.text, each.written_by) for each in campaigns.versions(connection, one.id)
+            (each.version, each.text, each.written_by)
+            for each in campaigns.list_guideline_versions(connection, one.id)
         ] == [
             (3, "# First", LEAD),
             (2, "# Second", BEN),
             (1, "# First", LEAD),
         ]
-        assert campaigns.guidelines(connection, one.id) == third
-        assert campaigns.guidelines(connection, one.id, 2) == second
-        assert campaigns.guidelines(connection, one.id, 4) is None
+        assert campaigns.get_guidelines(connection, one.id) == third
+        assert campaigns.get_guidelines(connection, one.id, 2) == second
+        assert campaigns.get_guidelines(connection, one.id, 4) is None
 
 
 def test_who_has_read_which_version(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="rating", by=LEAD, guidelines="# First")
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="One", kind="rating", guidelines="# First"), by=LEAD
+        )
         campaigns.write_guidelines(connection, one, "# Second", by=LEAD)
-        assert campaigns.version_read(connection, one.id, ANN) == 0
+        assert campaigns.last_version_read(connection, one.id, ANN) == 0
         before = events.last_seq(connection)
         for version in (1, 2, 1, 2, 3):  # the last one is not there
-            campaigns.mark_read(connection, one, ANN, version)
-        assert campaigns.version_read(connection, one.id, ANN) == 2
-        assert campaigns.version_read(connection, one.id, BEN) == 0
-        assert [(each.actor, each.body) for each in events.after(connection, before)] == [
+            campaigns.mark_guidelines_read(connection, one, ANN, version)
+        assert campaigns.last_version_read(connection, one.id, ANN) == 2
+        assert campaigns.last_version_read(connection, one.id, BEN) == 0
+        assert [(each.actor, each.body) for each in events.list_after(connection, before)] == [
             (ANN, {"version": 1}),
             (ANN, {"version": 2}),
         ]
@@ -277,28 +301,27 @@ def test_events_of_a_campaign_hold_no_text_of_people(database: Database) -> None
     with database.write() as connection:
         one = campaigns.create(
             connection,
-            name="One",
-            kind="rating",
+            campaigns.CampaignSettings(
+                name="One", kind="rating", guidelines="# A secret plan", audience="Only for Zoe"
+            ),
             by=LEAD,
-            guidelines="# A secret plan",
-            audience="Only for Zoe",
         )
         campaigns.change(connection, one, by=LEAD, audience="Only for Yve")
-        written = str([each.body for each in events.after(connection, 0)])
+        written = str([each.body for each in events.list_after(connection, 0)])
     assert "secret" not in written and "Zoe" not in written and "Yve" not in written
 
 
 def test_what_changed_in_guidelines_is_told_line_by_line_and_soon() -> None:
     before, after = "# Aim\n\nBe kind.\nBe brief.\n", "# Aim\nBe kind.\n\n  Be clear.\nSay why.\n"
-    assert labeller_stats.changes(before, after) == [
-        Change("gone", "Be brief."),
-        Change("new", "Be clear."),
-        Change("new", "Say why."),
+    assert labeller_stats.list_guideline_changes(before, after) == [
+        GuidelineChange("gone", "Be brief."),
+        GuidelineChange("new", "Be clear."),
+        GuidelineChange("new", "Say why."),
     ]
     old, new = (
         "\n".join(f"{word} number {n}: say what is so, and say it {n} times" for n in range(400))
         for word in ("Rule", "Advice")
     )
     began = time.process_time()
-    assert len(labeller_stats.changes(old, new)) == 800
+    assert len(labeller_stats.list_guideline_changes(old, new)) == 800
     assert time.process_time() - began < 1

@@ -73,7 +73,7 @@ def test_writers_in_threads_lose_nothing(database: Database) -> None:
         thread.join()
     assert failures == []
     with database.read() as connection:
-        assert events.verify(connection) == events.Verdict(41, None)
+        assert events.verify(connection) == events.ChainCheck(41, None)
 
 
 def test_sqlite_is_safe_against_loss_of_power(tmp_path: Path) -> None:
@@ -139,14 +139,16 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_times_sort_as_text() -> None:
     early = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
-    assert databases.stamp(early) == "2026-01-31T09:30:00.000000Z"
-    assert databases.stamp(early.astimezone(timezone(timedelta(hours=5)))) == databases.stamp(early)
-    assert databases.moment(databases.stamp(early)) == early
+    assert databases.format_time(early) == "2026-01-31T09:30:00.000000Z"
+    assert databases.format_time(early.astimezone(timezone(timedelta(hours=5)))) == databases.format_time(
+        early
+    )
+    assert databases.parse_time(databases.format_time(early)) == early
     late = [early + timedelta(microseconds=1), early + timedelta(seconds=1), early + timedelta(days=400)]
-    assert sorted(map(databases.stamp, [*reversed(late), early])) == [
-        databases.stamp(each) for each in (early, *late)
+    assert sorted(map(databases.format_time, [*reversed(late), early])) == [
+        databases.format_time(each) for each in (early, *late)
     ]
-    assert databases.stamp(early) <= databases.now()
+    assert databases.format_time(early) <= databases.now()
 
 
 def test_all_problems_of_an_input_are_told_at_once() -> None:

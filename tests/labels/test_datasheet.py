@@ -98,9 +98,9 @@ def test_blocks_are_the_same_in_both_forms_and_escaped() -> None:
         Block("table", (("a|b",), ("c",))),
     ]
     assert (
-        datasheet.markdown(blocks)
+        datasheet.to_markdown(blocks)
         == "# A \\& \\<b\\>\n\n- 1 \\* 2\n- &#91;x&#93;(javascript:alert(1))\n\n| a\\|b |\n| --- |\n| c |\n"
     )
-    assert "<li>[x](javascript:alert(1))</li>" in datasheet.html(blocks) and "<b>" not in datasheet.html(
+    assert "<li>[x](javascript:alert(1))</li>" in datasheet.to_html(
         blocks
-    )
+    ) and "<b>" not in datasheet.to_html(blocks)

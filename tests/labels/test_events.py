@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from fairlead.core import digest
 from fairlead.labels import events
 from fairlead.labels.database import Database
-from fairlead.labels.events import Verdict, chain, event
+from fairlead.labels.events import ChainCheck, chain_table, event_table
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def written(database: Database) -> Database:
                 connection,
                 verb="item.added" if number < 5 else "item.flagged",
                 actor="r-0123456789",
-                campaign=campaign,
+                campaign_id=campaign,
                 subject=str(number),
             )
     return database
@@ -37,10 +37,10 @@ def test_events_are_numbered_from_one(database: Database) -> None:
 def test_a_digest_by_hand(database: Database) -> None:
     with database.write() as connection:
         events.append(
-            connection, verb="a.done", actor="system", campaign=7, subject="x", body={"b": 1, "a": "é"}
+            connection, verb="a.done", actor="system", campaign_id=7, subject="x", body={"b": 1, "a": "é"}
         )
-        row = connection.execute(select(event)).one()
-        end = connection.execute(select(chain)).one()
+        row = connection.execute(select(event_table)).one()
+        end = connection.execute(select(chain_table)).one()
     start = "sha256:" + "0" * 64
     text = f'[1,"{row.at}","a.done","system",7,"x",{{"a":"é","b":1}},"{start}"]'
     assert row.digest == digest.of_bytes(text.encode())
@@ -53,32 +53,32 @@ def test_an_event_undone_with_its_transaction_leaves_no_gap(written: Database) -
         raise RuntimeError
     with written.write() as connection:
         assert events.append(connection, verb="a.done", actor="system") == 6
-        assert events.verify(connection) == Verdict(6, None)
+        assert events.verify(connection) == ChainCheck(6, None)
 
 
 def test_reading_on_from_a_number(written: Database) -> None:
     with written.read() as connection:
-        assert [each.seq for each in events.after(connection, 0)] == [1, 2, 3, 4, 5]
-        assert [each.seq for each in events.after(connection, 3)] == [4, 5]
-        assert [each.seq for each in events.after(connection, 0, limit=2)] == [1, 2]
-        assert [each.seq for each in events.after(connection, 1, campaign=1)] == [2, 5]
-        assert events.after(connection, 5) == []
+        assert [each.seq for each in events.list_after(connection, 0)] == [1, 2, 3, 4, 5]
+        assert [each.seq for each in events.list_after(connection, 3)] == [4, 5]
+        assert [each.seq for each in events.list_after(connection, 0, limit=2)] == [1, 2]
+        assert [each.seq for each in events.list_after(connection, 1, campaign_id=1)] == [2, 5]
+        assert events.list_after(connection, 5) == []
 
 
 def test_the_newest_first(written: Database) -> None:
     with written.read() as connection:
-        assert [each.seq for each in events.latest(connection, limit=2)] == [5, 4]
-        assert [each.seq for each in events.latest(connection, campaign=1)] == [5, 2, 1]
-        assert [each.seq for each in events.latest(connection, verbs=["item.flagged"])] == [5]
+        assert [each.seq for each in events.list_latest(connection, limit=2)] == [5, 4]
+        assert [each.seq for each in events.list_latest(connection, campaign_id=1)] == [5, 2, 1]
+        assert [each.seq for each in events.list_latest(connection, verbs=["item.flagged"])] == [5]
 
 
 def test_an_empty_chain_and_a_whole_one_hold(database: Database, written: Database) -> None:
     with written.read() as connection:
-        assert events.verify(connection) == Verdict(5, None)
+        assert events.verify(connection) == ChainCheck(5, None)
     with database.write() as connection:
-        connection.execute(delete(event))
-        connection.execute(delete(chain))
-        assert events.verify(connection) == Verdict(0, None)
+        connection.execute(delete(event_table))
+        connection.execute(delete(chain_table))
+        assert events.verify(connection) == ChainCheck(0, None)
 
 
 def test_a_body_of_many_kinds_of_values_holds(database: Database) -> None:
@@ -92,64 +92,66 @@ def test_a_body_of_many_kinds_of_values_holds(database: Database) -> None:
     with database.write() as connection:
         events.append(connection, verb="a.done", actor="system", body=body)
     with database.read() as connection:
-        assert events.verify(connection) == Verdict(1, None)
-        assert json.dumps(events.after(connection, 0)[0].body, sort_keys=True) == json.dumps(
+        assert events.verify(connection) == ChainCheck(1, None)
+        assert json.dumps(events.list_after(connection, 0)[0].body, sort_keys=True) == json.dumps(
             body, sort_keys=True
         )
 
 
 def change_of(**values: object) -> Callable[[Connection], None]:
     def change(connection: Connection) -> None:
-        connection.execute(update(event).where(event.c.seq == 3).values(values))
+        connection.execute(update(event_table).where(event_table.c.seq == 3).values(values))
 
     return change
 
 
 def leave_out_the_last(connection: Connection) -> None:
-    connection.execute(delete(event).where(event.c.seq == 5))
+    connection.execute(delete(event_table).where(event_table.c.seq == 5))
 
 
 def leave_out_one_and_close_the_gap(connection: Connection) -> None:
-    connection.execute(delete(event).where(event.c.seq == 3))
+    connection.execute(delete(event_table).where(event_table.c.seq == 3))
     for seq in (4, 5):
-        connection.execute(update(event).where(event.c.seq == seq).values(seq=seq - 1))
-    connection.execute(update(chain).values(seq=4))
+        connection.execute(update(event_table).where(event_table.c.seq == seq).values(seq=seq - 1))
+    connection.execute(update(chain_table).values(seq=4))
 
 
 def put_one_in(connection: Connection) -> None:
-    last = connection.execute(select(event).where(event.c.seq == 5)).one()
-    connection.execute(insert(event).values(last._asdict() | {"seq": 6, "prev_digest": last.digest}))
+    last = connection.execute(select(event_table).where(event_table.c.seq == 5)).one()
+    connection.execute(insert(event_table).values(last._asdict() | {"seq": 6, "prev_digest": last.digest}))
 
 
 def swap_two(connection: Connection) -> None:
     for before, after in ((2, 99), (3, 2), (99, 3)):
-        connection.execute(update(event).where(event.c.seq == before).values(seq=after))
+        connection.execute(update(event_table).where(event_table.c.seq == before).values(seq=after))
 
 
 def write_one_again_with_its_digest(connection: Connection) -> None:
     """Somebody who knows how digests are made, and stops at the event after."""
-    row = connection.execute(select(event).where(event.c.seq == 3)).one()
+    row = connection.execute(select(event_table).where(event_table.c.seq == 3)).one()
     body = {"preference": -3}
     made = digest.of_json(
         [3, row.at, row.verb, row.actor, row.campaign_id, row.subject, body, row.prev_digest]
     )
-    connection.execute(update(event).where(event.c.seq == 3).values(body=body, digest=made))
+    connection.execute(update(event_table).where(event_table.c.seq == 3).values(body=body, digest=made))
 
 
 def write_the_last_again_with_its_digest(connection: Connection) -> None:
-    row = connection.execute(select(event).where(event.c.seq == 5)).one()
+    row = connection.execute(select(event_table).where(event_table.c.seq == 5)).one()
     made = digest.of_json(
         [5, row.at, "item.praised", row.actor, row.campaign_id, row.subject, row.body, row.prev_digest]
     )
-    connection.execute(update(event).where(event.c.seq == 5).values(verb="item.praised", digest=made))
+    connection.execute(
+        update(event_table).where(event_table.c.seq == 5).values(verb="item.praised", digest=made)
+    )
 
 
 def drop_everything(connection: Connection) -> None:
-    connection.execute(delete(event))
+    connection.execute(delete(event_table))
 
 
 def drop_the_end(connection: Connection) -> None:
-    connection.execute(delete(chain))
+    connection.execute(delete(chain_table))
 
 
 @pytest.mark.parametrize(
@@ -171,12 +173,14 @@ def drop_the_end(connection: Connection) -> None:
         ),
         pytest.param(leave_out_one_and_close_the_gap, "event 3 does not follow", id="gap-closed"),
         pytest.param(
-            lambda c: c.execute(delete(event).where(event.c.seq == 1)),
+            lambda c: c.execute(delete(event_table).where(event_table.c.seq == 1)),
             "event 1 is missing",
             id="first-one-out",
         ),
         pytest.param(
-            lambda c: c.execute(delete(event).where(event.c.seq == 3)), "event 3 is missing", id="one-out"
+            lambda c: c.execute(delete(event_table).where(event_table.c.seq == 3)),
+            "event 3 is missing",
+            id="one-out",
         ),
         pytest.param(put_one_in, "event 6 was changed", id="one-more"),
         pytest.param(swap_two, "event 2 does not follow", id="swapped"),

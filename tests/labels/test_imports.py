@@ -13,12 +13,13 @@ import pytest
 
 from fairlead.core import jsonl
 from fairlead.data.records import RECORD_KINDS as ROW_KINDS
-from fairlead.labels import campaigns, events, imports, items, jobs, row_to_items
+from fairlead.labels import campaigns, events, imports, items, jobs, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
-from fairlead.labels.imports import Origin, Preview, Upload
+from fairlead.labels.imports import ImportPreview, ImportSource
 from fairlead.labels.items import Item
+from fairlead.labels.uploads import Upload
 from fairlead.store.artifact import Parent, publish_artifact
 from fairlead.store.project import Project, create_project
 
@@ -31,9 +32,9 @@ from pathlib import Path
 from fairlead.labels import imports, jobs
 from fairlead.labels.database import open_database
 from fairlead.store import project
-imports.CHUNK = 5
+imports.ROWS_PER_TRANSACTION = 5
 home = project.load_project(Path(sys.argv[2]))
-jobs.work(open_database(sys.argv[1]), {"import": functools.partial(imports.run, home)}, stop=threading.Event(), lease_s=1.0, poll_s=0.02)
+jobs.run_worker(open_database(sys.argv[1]), {"import": functools.partial(imports.run, home)}, stop=threading.Event(), lease_s=1.0, poll_s=0.02)
 """
 
 
@@ -59,38 +60,44 @@ def lines(*rows: Any) -> bytes:
 
 
 def receive(project: Project, content: bytes) -> Path:
-    return imports.receive(project, io.BytesIO(content), max_bytes=2**20)
+    return uploads.store(project, io.BytesIO(content), max_bytes=2**20)
 
 
 def put(database: Database, project: Project, content: bytes, filename: str = "pairs.jsonl") -> Upload:
-    found = imports.examine(receive(project, content), filename=filename, by=LEAD)
+    found = uploads.inspect(receive(project, content), filename=filename, by=LEAD)
     with database.write() as connection:
-        return imports.register(connection, found)
+        return uploads.register(connection, found)
 
 
 def make(database: Database, kind: str = "pairwise", **settings: Any) -> Campaign:
     with database.write() as connection:
-        return campaigns.create(connection, name="Help", kind=kind, by=LEAD, **settings)
+        return campaigns.create(
+            connection, campaigns.CampaignSettings(name="Help", kind=kind, **settings), by=LEAD
+        )
 
 
-def into(database: Database, project: Project, one: Campaign, origin: Origin, **settings: Any) -> jobs.Job:
+def into(
+    database: Database, project: Project, one: Campaign, origin: ImportSource, **settings: Any
+) -> jobs.Job:
     with database.write() as connection:
-        imports.start(connection, project, one, origin, by=LEAD, **settings)
-    done = jobs.do_one(database, {"import": lambda work: imports.run(project, work)})
+        imports.enqueue(connection, project, one, origin, by=LEAD, **settings)
+    done = jobs.run_one(database, {"import": lambda work: imports.run(project, work)})
     assert done is not None
     return done
 
 
 def all_items(database: Database, one: Campaign) -> list[Item]:
     with database.read() as connection:
-        return items.page(connection, one.id, limit=10_000)
+        return items.list_page(connection, one.id, limit=10_000)
 
 
 def texts(item: Item) -> list[str]:
     return [answer.messages[-1].content for answer in item.answers]
 
 
-def look(database: Database, project: Project, origin: Origin, kind: Any, **settings: Any) -> Preview:
+def look(
+    database: Database, project: Project, origin: ImportSource, kind: Any, **settings: Any
+) -> ImportPreview:
     with database.read() as connection:
         return imports.preview(connection, project, origin, kind, **settings)
 
@@ -122,10 +129,10 @@ def test_an_upload_lies_in_the_project_under_a_name_of_ours(database: Database, 
     assert found.path.startswith("upload-") and found.path.endswith(".json")
     assert (found.format, found.row_kind, found.num_bytes) == ("native", "comparison", len(lines(pair(1))))
     with database.read() as connection:
-        assert imports.get_upload(connection, found.id) == found
-        told = events.after(connection, 0)
+        assert uploads.get(connection, found.id) == found
+        told = events.list_after(connection, 0)
         with pytest.raises(NotFound, match="no upload 99"):
-            imports.get_upload(connection, 99)
+            uploads.get(connection, 99)
     assert "passwd" not in str(told)
 
 
@@ -201,7 +208,7 @@ def test_every_kind_of_row_becomes_the_items_of_a_task(
     found = put(database, project, lines(row))
     assert found.row_kind == kind_of_row
     one = make(database, kind)
-    assert into(database, project, one, Origin(found.id)).result == {
+    assert into(database, project, one, ImportSource(found.id)).result == {
         "rows": 1,
         "added": 1,
         "duplicates": 0,
@@ -220,7 +227,7 @@ def test_several_answers_become_pairs_or_an_item_each(database: Database, projec
         "model": "three",
         "tags": ["sum"],
     }
-    origin = Origin(put(database, project, lines(row)).id)
+    origin = ImportSource(put(database, project, lines(row)).id)
     by_kind: dict[tuple[str, str], list[list[str]]] = {}
     for kind, pairs in (("pairwise", "each"), ("pairwise", "all"), ("rating", "each"), ("edit", "each")):
         one = make(database, kind)
@@ -242,7 +249,7 @@ def test_all_pairs_of_many_answers_are_bounded_in_a_row_and_in_a_transaction(
     rows = [
         {"prompt": f"{n}?", "completions": [f"{n}.{k}" for k in range(20 if n else 21)]} for n in range(4)
     ]
-    origin = Origin(put(database, project, lines(*rows)).id)
+    origin = ImportSource(put(database, project, lines(*rows)).id)
     one = make(database)
     assert into(database, project, one, origin, pairs="all").result == {
         "rows": 4,
@@ -251,8 +258,10 @@ def test_all_pairs_of_many_answers_are_bounded_in_a_row_and_in_a_transaction(
         "set_aside": 1,
     }
     with database.read() as connection:
-        added = [event.body["count"] for event in events.after(connection, 0) if event.verb == "items.added"]
-        [aside] = imports.problems(connection, jobs.recent(connection)[0].id)
+        added = [
+            event.body["count"] for event in events.list_after(connection, 0) if event.verb == "items.added"
+        ]
+        [aside] = imports.list_set_aside(connection, jobs.list_recent(connection)[0].id)
     assert added == [380, 190]  # two rows make more than enough for one transaction
     assert (aside.line, aside.why) == (1, "has 21 answers; all pairs are made of at most 20")
 
@@ -265,7 +274,7 @@ def test_what_a_row_says_of_its_answers_is_kept_beside_them(database: Database, 
     ]
     for row, kind, expected in cases:
         one = make(database, kind)
-        into(database, project, one, Origin(put(database, project, lines(row)).id), model="base")
+        into(database, project, one, ImportSource(put(database, project, lines(row)).id), model="base")
         (item,) = all_items(database, one)
         assert [answer.params for answer in item.answers] == expected
         assert {answer.source for answer in item.answers} == {"base"}
@@ -274,13 +283,13 @@ def test_what_a_row_says_of_its_answers_is_kept_beside_them(database: Database, 
 def test_a_kind_of_task_that_rows_cannot_become_is_refused_before_anything_is_queued(
     database: Database, project: Project
 ) -> None:
-    one, prompts = make(database), Origin(put(database, project, lines({"prompt": "2?"})).id)
+    one, prompts = make(database), ImportSource(put(database, project, lines({"prompt": "2?"})).id)
     with database.write() as connection:
         with pytest.raises(
             Invalid, match="cannot be asked about rows of the kind prompt; these can be demonstration, chat"
         ):
-            imports.start(connection, project, one, prompts, by=LEAD)
-        for origin in (Origin(), Origin(prompts.upload, ("r",))):
+            imports.enqueue(connection, project, one, prompts, by=LEAD)
+        for origin in (ImportSource(), ImportSource(prompts.upload, ("r",))):
             with pytest.raises(Invalid, match="one of the two"):
                 imports.preview(connection, project, origin, "demonstration")
 
@@ -295,7 +304,7 @@ def test_bad_rows_are_set_aside_with_line_field_value_and_remedy_and_all_are_cou
     equal = {"prompt": user("4?"), "chosen": said("yes"), "rejected": said("yes"), "tie": "good"}
     content = lines(pair(1), bad, "{broken", pair(2), equal, pair(1))
     found = put(database, project, content)
-    shown = look(database, project, Origin(found.id), "pairwise")
+    shown = look(database, project, ImportSource(found.id), "pairwise")
     assert (shown.num_rows, shown.num_items, shown.more, [problem.line for problem in shown.problems]) == (
         6,
         3,
@@ -303,17 +312,17 @@ def test_bad_rows_are_set_aside_with_line_field_value_and_remedy_and_all_are_cou
         [2, 3, 5],
     )
     one = make(database)
-    done = into(database, project, one, Origin(found.id))
+    done = into(database, project, one, ImportSource(found.id))
     assert done.result == {"rows": 6, "added": 2, "duplicates": 1, "set_aside": 3}
     assert (done.num_done, done.num_all) == (6, 6)
     with database.read() as connection:
-        aside = imports.problems(connection, done.id)
-        assert imports.num_problems(connection, done.id) == 3
+        aside = imports.list_set_aside(connection, done.id)
+        assert imports.count_set_aside(connection, done.id) == 3
         assert [(each.line, each.field, each.value) for each in aside] == [
             (2, "chosen[0].content", '" "'), (3, "", '"{broken"'), (5, "rejected", '"yes"'),
         ]  # fmt: skip
     assert aside[0].row == bad and aside[0].remedy.startswith("Fill it in")
-    assert [row["where"] for row in imports.as_rows(aside)] == ["line 2", "line 3", "line 5"]
+    assert [row["where"] for row in imports.to_json_rows(aside)] == ["line 2", "line 3", "line 5"]
 
 
 def test_repeated_and_empty_answers_are_left_out_and_told_while_the_others_are_used(
@@ -321,7 +330,7 @@ def test_repeated_and_empty_answers_are_left_out_and_told_while_the_others_are_u
 ) -> None:
     row = {"prompt": "2?", "completions": ["a", "", "a", "b"]}
     found = put(database, project, lines(row, {"prompt": "3?", "completions": ["a", "a"]}))
-    shown = look(database, project, Origin(found.id), "pairwise")
+    shown = look(database, project, ImportSource(found.id), "pairwise")
     assert [[answer.messages[0].content for answer in item.answers] for item in shown.items] == [["a", "b"]]
     assert [(each.line, each.field) for each in shown.problems] == [
         (1, "completions[1][0].content"), (1, "completions[2]"), (2, "completions[1]"), (2, "completions"),
@@ -336,22 +345,24 @@ def test_texts_that_no_database_holds_are_set_aside_and_the_import_goes_on(
     nul["chosen"][0]["content"] = "a\0b"
     bad_name = {"prompt": user("4?"), "chosen": said("a"), "rejected": said("b"), "aspects": {"x\0": 5}}
     one, found = make(database), put(database, project, lines(pair(1), nul, bad_name))
-    done = into(database, project, one, Origin(found.id))
+    done = into(database, project, one, ImportSource(found.id))
     assert (done.state, done.result) == ("done", {"rows": 3, "added": 1, "duplicates": 0, "set_aside": 2})
     with database.read() as connection:
-        aside = imports.problems(connection, done.id)
+        aside = imports.list_set_aside(connection, done.id)
     assert [(each.line, each.why, each.field) for each in aside] == [
         (2, "has a character that is no text", ""), (3, "is out of range", "aspects.x\ufffd"),
     ]  # fmt: skip
     assert aside[0].row == nul
-    large = into(database, project, make(database), Origin(put(database, project, lines(number)).id))
+    large = into(database, project, make(database), ImportSource(put(database, project, lines(number)).id))
     assert large.result == {"rows": 1, "added": 0, "duplicates": 0, "set_aside": 1}
 
 
 def test_a_ranking_with_the_same_answer_twice_is_set_aside(database: Database, project: Project) -> None:
     row = {"prompt": user("2?"), "completions": [said("a"), said("b"), said("a")], "ranks": [1, 2, 3]}
     for kind, added in (("ranking", 0), ("pairwise", 1)):
-        done = into(database, project, make(database, kind), Origin(put(database, project, lines(row)).id))
+        done = into(
+            database, project, make(database, kind), ImportSource(put(database, project, lines(row)).id)
+        )
         assert done.result == {"rows": 1, "added": added, "duplicates": 0, "set_aside": 1}
 
 
@@ -359,8 +370,8 @@ def test_a_preview_shows_five_items_and_looks_at_the_first_rows_only(
     database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = put(database, project, lines(*[pair(n) for n in range(30)]))
-    monkeypatch.setattr(imports, "NUM_LOOKED_AT", 10)
-    shown = look(database, project, Origin(found.id), "pairwise")
+    monkeypatch.setattr(imports, "MAX_PREVIEW_ROWS", 10)
+    shown = look(database, project, ImportSource(found.id), "pairwise")
     assert (len(shown.items), shown.num_rows, shown.num_items, shown.more) == (5, 10, 10, True)
     assert shown.items[4].prompt[0].content == "4?"
 
@@ -387,7 +398,7 @@ def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_k
         ]
         rollouts(project, name, rows, model)
     one = make(database)
-    origin = Origin(rollouts=("rollouts/old", "rollouts/new"))
+    origin = ImportSource(rollouts=("rollouts/old", "rollouts/new"))
     assert into(database, project, one, origin).result == {
         "rows": 3,
         "added": 5,
@@ -403,7 +414,7 @@ def test_answers_of_two_rollouts_to_one_prompt_meet_in_pairs_with_their_models_k
         ("model/new", False),
     ]
     assert found[0].answers[1].params == {"temperature": 0.7, "rollouts": "rollouts/new"}
-    assert {each.label for each in imports.rollouts(project)} == {"rollouts/new", "rollouts/old"}
+    assert {each.label for each in imports.list_rollouts(project)} == {"rollouts/new", "rollouts/old"}
 
 
 def test_only_rollouts_of_the_project_can_be_named(
@@ -412,7 +423,7 @@ def test_only_rollouts_of_the_project_can_be_named(
     other = create_project(tmp_path / "other")
     rollouts(other, "theirs", [{"prompt": user("2?"), "completions": [said("4")]}])
     rollouts(project, "ours", [{"prompt": user("2?"), "completions": [said("4")]}])
-    assert look(database, project, Origin(rollouts=("rollouts/ours",)), "rating").num_items == 1
+    assert look(database, project, ImportSource(rollouts=("rollouts/ours",)), "rating").num_items == 1
     beside = project.artifacts / "rollouts" / ".." / "rollouts" / "ours"
     for ref in (
         "none",
@@ -423,7 +434,7 @@ def test_only_rollouts_of_the_project_can_be_named(
         "../other/artifacts/rollouts/theirs",
     ):
         with pytest.raises(Invalid, match="not among the rollouts of this project"):
-            look(database, project, Origin(rollouts=(ref,)), "rating")
+            look(database, project, ImportSource(rollouts=(ref,)), "rating")
 
 
 # ---------------------------------------------------------------- the job
@@ -434,17 +445,17 @@ def test_an_import_can_come_in_the_middle_of_a_campaign_and_be_repeated(
 ) -> None:
     one = make(database, overlap=2)
     first = put(database, project, lines(*[pair(n) for n in range(3)]))
-    into(database, project, one, Origin(first.id))
+    into(database, project, one, ImportSource(first.id))
     with database.write() as connection:
         one = campaigns.set_state(connection, one, "open", by=LEAD)
     second = put(database, project, lines(*[pair(n) for n in range(5)]))
-    assert into(database, project, one, Origin(second.id), priority=50).result == {
+    assert into(database, project, one, ImportSource(second.id), priority=50).result == {
         "rows": 5,
         "added": 2,
         "duplicates": 3,
         "set_aside": 0,
     }
-    assert into(database, project, one, Origin(second.id)).result == {
+    assert into(database, project, one, ImportSource(second.id)).result == {
         "rows": 5,
         "added": 0,
         "duplicates": 5,
@@ -452,13 +463,13 @@ def test_an_import_can_come_in_the_middle_of_a_campaign_and_be_repeated(
     }
     assert [item.priority for item in all_items(database, one)] == [0, 0, 0, 50, 50]
     with database.read() as connection:
-        assert items.counts(connection, [one.id]) == {one.id: {"open": 10, "held": 0, "done": 0}}
+        assert items.slot_counts(connection, [one.id]) == {one.id: {"open": 10, "held": 0, "done": 0}}
 
 
 def test_a_file_that_is_gone_is_said(database: Database, project: Project) -> None:
     one, found = make(database), put(database, project, lines(pair(1)))
     (project.data / "uploads" / found.path).unlink()
-    done = into(database, project, one, Origin(found.id))
+    done = into(database, project, one, ImportSource(found.id))
     assert (done.state, done.error) == (
         "failed",
         "pairs.jsonl: the uploaded file is not there any more. Upload it again.",
@@ -471,7 +482,7 @@ def test_an_import_that_is_killed_goes_on_and_adds_every_row_once(
     rows = [*[pair(n) for n in range(400)], "{broken", *[pair(n) for n in range(390, 420)]]
     one, found = make(database), put(database, project, lines(*rows))
     with database.write() as connection:
-        id = imports.start(connection, project, one, Origin(found.id), by=LEAD)
+        id = imports.enqueue(connection, project, one, ImportSource(found.id), by=LEAD)
     workers: list[subprocess.Popen[bytes]] = []
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     command = [sys.executable, "-c", WORKER, database_url, str(project.root)]
@@ -501,9 +512,9 @@ def test_an_import_that_is_killed_goes_on_and_adds_every_row_once(
     assert progress().result == {"rows": 431, "added": 420, "duplicates": 10, "set_aside": 1}
     assert sorted(int(item.prompt[0].content[:-1]) for item in all_items(database, one)) == list(range(420))
     with database.read() as connection:
-        assert imports.num_problems(connection, id) == 1
+        assert imports.count_set_aside(connection, id) == 1
         assert events.verify(connection).problem is None
 
 
 def test_every_kind_of_row_has_kinds_of_tasks() -> None:
-    assert set(row_to_items.SUITS) == {*ROW_KINDS, "answers"}
+    assert set(row_to_items.KINDS_OF_ROW) == {*ROW_KINDS, "answers"}

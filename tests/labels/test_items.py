@@ -9,15 +9,15 @@ from fairlead.data.records import Message
 from fairlead.labels import assignments, campaigns, events, items
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
-from fairlead.labels.items import Added, Answer, NewItem
-from fairlead.labels.task_kinds import ANSWERS, KINDS, Kind
+from fairlead.labels.items import AddedCounts, CandidateAnswer, NewItem
+from fairlead.labels.task_kinds import NUM_ANSWERS, TASK_KINDS, TaskKind
 from labels.build import ANN, BEN, LEAD, NOON, judge, new_item, open_campaign, slots, take
 
 
 def asked(text: str, *answers: str, **fields: Any) -> NewItem:
     return NewItem(
         (Message("user", text),),
-        tuple(Answer((Message("assistant", answer),)) for answer in answers),
+        tuple(CandidateAnswer((Message("assistant", answer),)) for answer in answers),
         **fields,
     )
 
@@ -26,10 +26,10 @@ def test_an_item_comes_back_as_it_was_put_in(database: Database) -> None:
     row = NewItem(
         prompt=(Message("system", "Be brief."), Message("user", "2 + 2? \U0001f600 \u2028 مرحبا")),
         answers=(
-            Answer(
+            CandidateAnswer(
                 (Message("assistant", "4"),), source="model-a", params={"temperature": 0.7}, finished=True
             ),
-            Answer(
+            CandidateAnswer(
                 (Message("assistant", "5"), Message("user", "Sure?"), Message("assistant", "No.")),
                 finished=False,
             ),
@@ -42,9 +42,9 @@ def test_an_item_comes_back_as_it_was_put_in(database: Database) -> None:
         source="pairs.jsonl",
     )
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD)
-        assert items.add(connection, one, [row], by=LEAD) == Added(1, 0)
-        [kept] = items.page(connection, one.id)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="pairwise"), by=LEAD)
+        assert items.add(connection, one, [row], by=LEAD) == AddedCounts(1, 0)
+        [kept] = items.list_page(connection, one.id)
         assert items.get(connection, one.id, kept.id) == kept
     for name, value in vars(row).items():
         assert getattr(kept, name) == value, name
@@ -52,52 +52,58 @@ def test_an_item_comes_back_as_it_was_put_in(database: Database) -> None:
 
 def test_what_is_there_already_is_counted_and_left_alone(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD, overlap=2)
-        other = campaigns.create(connection, name="Other", kind="pairwise", by=LEAD)
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="One", kind="pairwise", overlap=2), by=LEAD
+        )
+        other = campaigns.create(
+            connection, campaigns.CampaignSettings(name="Other", kind="pairwise"), by=LEAD
+        )
         rows = [
             asked("a", "1", "2"),
             asked("b", "1", "2"),
             asked("a", "1", "2", tags=("again",)),
             asked("a", "2", "1"),
         ]
-        assert items.add(connection, one, rows, by=LEAD) == Added(3, 1)
-        assert items.add(connection, one, iter(rows), by=LEAD) == Added(0, 4)
-        assert items.add(connection, other, rows[:1], by=LEAD) == Added(
+        assert items.add(connection, one, rows, by=LEAD) == AddedCounts(3, 1)
+        assert items.add(connection, one, iter(rows), by=LEAD) == AddedCounts(0, 4)
+        assert items.add(connection, other, rows[:1], by=LEAD) == AddedCounts(
             1, 0
         )  # the same item in another campaign
-        assert items.add(connection, one, [], by=LEAD) == Added(0, 0)
+        assert items.add(connection, one, [], by=LEAD) == AddedCounts(0, 0)
         assert slots(connection, one) == {1: ["open", "open"], 2: ["open", "open"], 3: ["open", "open"]}
-        added = [each.body for each in events.after(connection, 0) if each.verb == "items.added"]
+        added = [each.body for each in events.list_after(connection, 0) if each.verb == "items.added"]
         assert added == [{"count": 3}, {"count": 1}]
 
 
 def test_more_rows_than_one_statement_takes(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="demonstration", by=LEAD, overlap=2)
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="One", kind="demonstration", overlap=2), by=LEAD
+        )
         rows = [asked(f"Question {n}") for n in range(1203)]
-        assert items.add(connection, one, rows[:700], by=LEAD) == Added(700, 0)
-        assert items.add(connection, one, rows, by=LEAD) == Added(503, 700)
-        assert items.counts(connection, [one.id]) == {one.id: {"open": 2406, "held": 0, "done": 0}}
+        assert items.add(connection, one, rows[:700], by=LEAD) == AddedCounts(700, 0)
+        assert items.add(connection, one, rows, by=LEAD) == AddedCounts(503, 700)
+        assert items.slot_counts(connection, [one.id]) == {one.id: {"open": 2406, "held": 0, "done": 0}}
 
 
 def test_the_same_answer_of_another_model_is_no_new_item(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="rating", by=LEAD)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="rating"), by=LEAD)
         rows = [
-            NewItem((Message("user", "a"),), (Answer((Message("assistant", "1"),), source=source),))
+            NewItem((Message("user", "a"),), (CandidateAnswer((Message("assistant", "1"),), source=source),))
             for source in ("m-1", "m-2")
         ]
-        assert items.add(connection, one, rows, by=LEAD) == Added(1, 1)
+        assert items.add(connection, one, rows, by=LEAD) == AddedCounts(1, 1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_item_has_as_many_answers_as_its_kind(database: Database, kind: Kind) -> None:
-    low, high = ANSWERS[kind]
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_an_item_has_as_many_answers_as_its_kind(database: Database, kind: TaskKind) -> None:
+    low, high = NUM_ANSWERS[kind]
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind=kind, by=LEAD)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind=kind), by=LEAD)
         for number in range(10):
             if low <= number <= high:
-                assert items.add(connection, one, [new_item(number, number)], by=LEAD) == Added(1, 0)
+                assert items.add(connection, one, [new_item(number, number)], by=LEAD) == AddedCounts(1, 0)
             else:
                 with pytest.raises(Invalid, match=f"row 1 has {number}; a {kind} item has {low}"):
                     items.add(connection, one, [new_item(number, number)], by=LEAD)
@@ -106,8 +112,22 @@ def test_an_item_has_as_many_answers_as_its_kind(database: Database, kind: Kind)
 @pytest.mark.parametrize(
     ("row", "field"),
     [
-        (NewItem((), (Answer((Message("assistant", "1"),)), Answer((Message("assistant", "2"),)))), "prompt"),
-        (NewItem((Message("user", "a"),), (Answer(()), Answer((Message("assistant", "2"),)))), "prompt"),
+        (
+            NewItem(
+                (),
+                (
+                    CandidateAnswer((Message("assistant", "1"),)),
+                    CandidateAnswer((Message("assistant", "2"),)),
+                ),
+            ),
+            "prompt",
+        ),
+        (
+            NewItem(
+                (Message("user", "a"),), (CandidateAnswer(()), CandidateAnswer((Message("assistant", "2"),)))
+            ),
+            "prompt",
+        ),
         (asked("a", "same", "same"), "answers"),
         (asked("a", "1", "2", priority=-1), "priority"),
         (asked("a", "1", "2", priority=101), "priority"),
@@ -121,19 +141,19 @@ def test_an_item_has_as_many_answers_as_its_kind(database: Database, kind: Kind)
 )
 def test_a_row_that_does_not_fit_is_named(database: Database, row: NewItem, field: str) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD)
+        one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="pairwise"), by=LEAD)
     with pytest.raises(Invalid, match="row 2") as raised, database.write() as connection:
         items.add(connection, one, [asked("fine", "1", "2"), row], by=LEAD)
     assert raised.value.field == field
     with database.read() as connection:
-        assert items.page(connection, one.id) == []
+        assert items.list_page(connection, one.id) == []
 
 
 def test_items_are_shown_in_pages(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=5)
-        first = items.page(connection, one.id, limit=2)
-        rest = items.page(connection, one.id, after=first[-1].id)
+        first = items.list_page(connection, one.id, limit=2)
+        rest = items.list_page(connection, one.id, after=first[-1].id)
         assert [each.prompt[0].content for each in (*first, *rest)] == [f"Question {n}?" for n in range(5)]
 
 
@@ -141,7 +161,7 @@ def test_an_item_of_another_campaign_is_not_there(database: Database) -> None:
     with database.write() as connection:
         one, other = open_campaign(connection, num_items=1), open_campaign(connection, num_items=1)
         with pytest.raises(NotFound):
-            items.get(connection, other.id, items.page(connection, one.id)[0].id)
+            items.get(connection, other.id, items.list_page(connection, one.id)[0].id)
 
 
 # ---------------------------------------------------------------- the order of asking
@@ -161,7 +181,9 @@ def test_the_first_judgement_of_every_item_comes_before_any_second(database: Dat
 
 def test_what_has_priority_comes_first_within_its_round(database: Database) -> None:
     with database.write() as connection:
-        one = campaigns.create(connection, name="One", kind="pairwise", by=LEAD, overlap=2)
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="One", kind="pairwise", overlap=2), by=LEAD
+        )
         items.add(
             connection,
             one,
@@ -194,9 +216,11 @@ def test_the_order_is_shuffled_and_differs_between_campaigns(database: Database)
         orders = []
         for seed in ("one", "two", "one"):
             one = open_campaign(connection, num_items=12, seed=seed)
-            query = select(items.item.c.prompt).join(items.slot, items.slot.c.item_id == items.item.c.id)
+            query = select(items.item_table.c.prompt).join(
+                items.slot_table, items.slot_table.c.item_id == items.item_table.c.id
+            )
             rows = connection.execute(
-                query.where(items.slot.c.campaign_id == one.id).order_by(items.slot.c.rank)
+                query.where(items.slot_table.c.campaign_id == one.id).order_by(items.slot_table.c.rank)
             ).scalars()
             orders.append([row[0]["content"] for row in rows])
     assert orders[0] == orders[2] != orders[1]
@@ -212,7 +236,7 @@ def test_more_overlap_adds_slots(database: Database) -> None:
         [task] = take(connection, one, ANN)
         judge(connection, task)
         items.set_overlap(connection, one, 3, by=LEAD)
-        one = campaigns.by_id(connection, one.id)
+        one = campaigns.get_by_id(connection, one.id)
         assert one.overlap == 3
         assert sorted(slots(connection, one).values()) == [["done", "open", "open"], ["open", "open", "open"]]
         assert [each.item.id for each in take(connection, one, ANN, count=5)] != [task.item.id]
@@ -225,7 +249,7 @@ def test_less_overlap_takes_away_what_nobody_has_begun(database: Database) -> No
             [task] = take(connection, one, rater)
         judge(connection, task)
         items.set_overlap(connection, one, 1, by=LEAD)
-        one = campaigns.by_id(connection, one.id)
+        one = campaigns.get_by_id(connection, one.id)
         assert slots(connection, one) == {1: ["held", "done"]}
 
 
@@ -235,7 +259,7 @@ def test_less_overlap_takes_away_what_nobody_has_begun(database: Database) -> No
 def test_answers_between_which_nobody_can_choose(
     database: Database, texts: tuple[str, str], why: str
 ) -> None:
-    answers = tuple(Answer((Message("assistant", text),)) for text in texts)
+    answers = tuple(CandidateAnswer((Message("assistant", text),)) for text in texts)
     with database.write() as connection:
         one = open_campaign(connection, num_items=0)
         with pytest.raises(Invalid, match=why):
@@ -251,13 +275,13 @@ def test_what_was_begun_and_let_go_is_not_asked_again_beyond_a_lowered_overlap(
         [first] = take(connection, one, ANN)
         [second] = take(connection, one, BEN)
         items.set_overlap(connection, one, 1, by=LEAD)
-        one = campaigns.by_id(connection, one.id)
+        one = campaigns.get_by_id(connection, one.id)
         for each in (first, second):
-            assignments.end(connection, each.token, how, at=NOON)
+            assignments.end_lease(connection, each.id, how, at=NOON)
         served = [len(take(connection, one, rater)) for rater in ("r-0000000007", "r-0000000008")]
         assert served == [1, 0]
         items.set_overlap(connection, one, 2, by=LEAD)  # and is asked again when the overlap rises
-        one = campaigns.by_id(connection, one.id)
+        one = campaigns.get_by_id(connection, one.id)
         assert len(take(connection, one, "r-0000000009")) == 1
 
 
@@ -267,9 +291,9 @@ def test_an_item_judged_in_its_second_slot_is_not_asked_again_when_one_is_enough
         [first] = take(connection, one, ANN)
         [second] = take(connection, one, BEN)
         judge(connection, second)
-        assignments.release(connection, first.token, ANN)
+        assignments.release(connection, first.id, ANN)
         items.set_overlap(connection, one, 1, by=LEAD)
-        one = campaigns.by_id(connection, one.id)
+        one = campaigns.get_by_id(connection, one.id)
         assert take(connection, one, "r-0000000007") == []
 
 
@@ -285,7 +309,7 @@ def test_items_added_later_have_the_overlap_of_then(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, overlap=3)
         items.set_overlap(connection, one, 2, by=LEAD)
-        one = campaigns.by_id(connection, one.id)
+        one = campaigns.get_by_id(connection, one.id)
         items.add(connection, one, [new_item(99)], by=LEAD)
         assert slots(connection, one) == {1: ["open", "open"], 2: ["open", "open"]}
-        assert connection.execute(select(func.count()).select_from(items.slot)).scalar() == 4
+        assert connection.execute(select(func.count()).select_from(items.slot_table)).scalar() == 4

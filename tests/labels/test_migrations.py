@@ -104,7 +104,9 @@ def test_processes_that_start_together_take_turns(empty: Database, database_url:
         one.join(60)
     assert [one.exitcode for one in starting] == [0, 0, 0]
     with empty.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="r-0000000000")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-0000000000"
+        )
 
 
 def test_versions_are_one_line_and_released_ones_are_as_they_were() -> None:
@@ -127,7 +129,9 @@ def test_a_table_of_each_module_can_be_read(empty: Database) -> None:
     schema.upgrade(empty)
     with empty.write() as connection:
         connection.execute(
-            insert(people.person).values(name="Ada", preferences={}, created_at="2026-01-01T00:00:00.000000Z")
+            insert(people.person_table).values(
+                name="Ada", preferences={}, created_at="2026-01-01T00:00:00.000000Z"
+            )
         )
         for table in schema.metadata.sorted_tables:
             connection.execute(select(table)).all()

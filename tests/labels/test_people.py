@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import Connection, select
 
 from databases import Files
-from fairlead.labels import access, campaigns, events, passwords, people
+from fairlead.labels import access, campaigns, events, members, passwords, people
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.passwords import hashed
-from fairlead.labels.people import Person, membership, person, pseudonym
+from fairlead.labels.members import membership_table
+from fairlead.labels.passwords import hash_password
+from fairlead.labels.people import Person, person_table, pseudonym_table
 
 AT = "2026-03-01T12:00:00.000000Z"
 LATER = "2026-03-09T12:00:00.000000Z"
@@ -19,17 +20,19 @@ PASSWORD = "correct horse battery"
 
 
 def campaign(connection: Connection, name: str = "Helpful") -> int:
-    return campaigns.create(connection, name=name, kind="pairwise", by="r-00000000aa").id
+    return campaigns.create(
+        connection, campaigns.CampaignSettings(name=name, kind="pairwise"), by="r-00000000aa"
+    ).id
 
 
 def owner(connection: Connection, name: str = "Olga") -> Person:
     return people.add(
-        connection, name=name, email=f"{name}@example.org", password=hashed(PASSWORD), role="owner"
+        connection, name=name, email=f"{name}@example.org", password=hash_password(PASSWORD), role="owner"
     )
 
 
 def verbs(connection: Connection) -> list[str]:
-    return [event.verb for event in events.after(connection, 0)]
+    return [event.verb for event in events.list_after(connection, 0)]
 
 
 # ---------------------------------------------------------------- people
@@ -45,11 +48,11 @@ def test_a_person_has_a_pseudonym_that_says_nothing(database: Database) -> None:
     assert ada.rater.startswith("r-") and len(ada.rater) == 12 and int(ada.rater[2:], 16) >= 0
     assert ada.rater != ben.rater
     with database.read() as connection:
-        assert people.names(connection, [ada.rater, ben.rater, "r-0000000000"]) == {
+        assert people.names_of(connection, [ada.rater, ben.rater, "r-0000000000"]) == {
             ada.rater: "Ada Lovelace",
             ben.rater: "Ben",
         }
-        assert [one.name for one in people.every(connection)] == ["Ada Lovelace", "Ben"]
+        assert [one.name for one in people.list_all(connection)] == ["Ada Lovelace", "Ben"]
 
 
 @pytest.mark.parametrize(
@@ -82,20 +85,22 @@ def test_an_address_is_one_persons(database: Database) -> None:
 
 def test_a_password_is_kept_as_a_digest_and_opens_only_its_own(database: Database) -> None:
     with database.write() as connection:
-        ada = people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
+        ada = people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
         people.add(connection, name="Ben", email="ben@example.org")
-        [stored] = connection.execute(select(person.c.password).where(person.c.id == ada.id)).scalars()
+        [stored] = connection.execute(
+            select(person_table.c.password).where(person_table.c.id == ada.id)
+        ).scalars()
         assert stored.startswith("$argon2id$") and PASSWORD not in stored
-        assert people.by_password(connection, " ADA@example.org", PASSWORD) == ada
+        assert people.authenticate(connection, " ADA@example.org", PASSWORD) == ada
         for email, password in (
             ("ada@example.org", "wrong" * 3),
             ("ben@example.org", PASSWORD),
             ("eve@example.org", PASSWORD),
         ):
-            assert people.by_password(connection, email, password) is None
-        changed = people.change(connection, ada, password=hashed("another horse"))
-        assert people.by_password(connection, "ada@example.org", "another horse") == changed
-        assert people.by_password(connection, "ada@example.org", PASSWORD) is None
+            assert people.authenticate(connection, email, password) is None
+        changed = people.change(connection, ada, password=hash_password("another horse"))
+        assert people.authenticate(connection, "ada@example.org", "another horse") == changed
+        assert people.authenticate(connection, "ada@example.org", PASSWORD) is None
         with pytest.raises(Invalid, match="log in with a password"):
             people.change(connection, changed, email="")
 
@@ -105,13 +110,13 @@ def test_a_password_is_kept_as_a_digest_and_opens_only_its_own(database: Databas
 )
 def test_a_password_that_is_easily_guessed_is_refused(password: str) -> None:
     with pytest.raises(Invalid) as refused:
-        passwords.hashed(password, not_these=("Ada Lovelace", "ada@example.org"))
+        passwords.hash_password(password, forbidden=("Ada Lovelace", "ada@example.org"))
     assert list(refused.value.problems) == ["password"]
 
 
 def test_nobody_has_a_password_of_nobody() -> None:
-    assert not passwords.right("", None)
-    assert not passwords.right("x" * 5000, passwords.hashed("abcd" * 50))
+    assert not passwords.verify_password("", None)
+    assert not passwords.verify_password("x" * 5000, passwords.hash_password("abcd" * 50))
 
 
 def test_an_address_leads_to_a_person_only_where_somebody_else_vouches_for_it(database: Database) -> None:
@@ -122,8 +127,8 @@ def test_an_address_leads_to_a_person_only_where_somebody_else_vouches_for_it(da
         assert people.link_by_email(connection, " ADA@example.org", "login|1") == ada
         assert people.link_by_email(connection, "ada@example.org", "login|2") is None  # she logs in as 1
         assert (
-            people.by_subject(connection, "login|1") == ada
-            and people.by_subject(connection, "login|2") is None
+            people.find_by_subject(connection, "login|1") == ada
+            and people.find_by_subject(connection, "login|2") is None
         )
         ben = people.add(connection, name="Ben", email="ben@example.org", by="r-00000000aa")
         assert people.change(connection, ben, name="Benno", email="ben@example.org").email_vouched
@@ -135,8 +140,8 @@ def test_an_address_leads_to_a_person_only_where_somebody_else_vouches_for_it(da
 def test_preferences_are_added_and_taken_away(database: Database) -> None:
     with database.write() as connection:
         ada = people.add(connection, name="Ada")
-        ada = people.prefer(connection, ada, {"theme": "dark", "keys": {"undo": "u"}})
-        ada = people.prefer(connection, ada, {"theme": None, "hand": "left"})
+        ada = people.set_preferences(connection, ada, {"theme": "dark", "keys": {"undo": "u"}})
+        ada = people.set_preferences(connection, ada, {"theme": None, "hand": "left"})
         assert ada.preferences == {"keys": {"undo": "u"}, "hand": "left"}
         for wrong in (
             {"daily_goal": 0},
@@ -146,7 +151,7 @@ def test_preferences_are_added_and_taken_away(database: Database) -> None:
             {"keys": {"undo": "u" * 9000}},
         ):
             with pytest.raises(Invalid):
-                people.prefer(connection, ada, wrong)
+                people.set_preferences(connection, ada, wrong)
 
 
 def test_a_studio_keeps_an_owner(database: Database) -> None:
@@ -174,27 +179,34 @@ def test_an_erased_person_leaves_a_pseudonym_that_leads_to_nobody(database: Data
             connection,
             name="Ada Lovelace",
             email="ada@example.org",
-            password=hashed(PASSWORD),
+            password=hash_password(PASSWORD),
             subject="https://login|7",
         )
-        people.join(connection, ada, here, "labeller", by=ada.rater)
+        members.join(connection, ada, here, "labeller", by=ada.rater)
         secret = access.start_session(connection, ada, days=3, at=AT)
-        _, token = access.make_token(connection, ada, name="hers", scopes=["read"], at=AT)
-        _, link = access.make_invite(connection, role=None, person_id=ada.id, by=olga.rater, at=AT)
+        _, token = access.create_token(connection, ada, name="hers", scopes=["read"], at=AT)
+        _, link = access.create_invite(connection, role=None, person_id=ada.id, by=olga.rater, at=AT)
         people.erase(connection, ada, by=olga.rater)
     with database.read() as connection:
-        assert access.session_person(connection, secret, at=AT) is None
+        assert access.find_session(connection, secret, at=AT) is None
         assert access.find_token(connection, token, at=AT) is None
         with pytest.raises(NotFound):
             access.find_invite(connection, link, at=AT)
-        assert people.members(connection, here) == []
-        assert people.names(connection, [ada.rater]) == {}
+        assert members.list_of_campaign(connection, here) == []
+        assert people.names_of(connection, [ada.rater]) == {}
         with pytest.raises(NotFound):
             people.get(connection, ada.rater)
-        for table in (person, pseudonym, membership, access.login_session, access.api_token, access.invite):
+        for table in (
+            person_table,
+            pseudonym_table,
+            membership_table,
+            access.login_session_table,
+            access.api_token_table,
+            access.invite_table,
+        ):
             text = str(connection.execute(select(table)).all())
             assert "Ada" not in text and "ada@" not in text and ada.rater not in text
-        written = str(events.after(connection, 0))
+        written = str(events.list_after(connection, 0))
         assert ada.rater in written and "Ada" not in written and "ada@" not in written
         assert events.verify(connection).problem is None
 
@@ -212,21 +224,21 @@ def test_no_byte_of_an_erased_person_stays_in_the_files(files: Files, tmp_path: 
                 name=f"name-{tag} {'x' * rng.randrange(90)}",
                 email=f"mail-{tag}@{'y' * rng.randrange(100)}z.org",
             )
-            people.join(connection, made, 1, "labeller", by=made.rater) if here else campaign(connection)
+            members.join(connection, made, 1, "labeller", by=made.rater) if here else campaign(connection)
             here[made.rater] = tag
             if rng.random() < 0.4:
                 rater = rng.choice(list(here))
                 people.erase(connection, people.get(connection, rater), by="system")
                 gone.add(here.pop(rater))
     with opened.read() as reading:
-        before = people.every(reading)
-        people.forget(opened)  # the reader sees its own state, for which the log has to stay
-        assert people.every(reading) == before
+        before = people.list_all(reading)
+        people.scrub_erased(opened)  # the reader sees its own state, for which the log has to stay
+        assert people.list_all(reading) == before
     with opened.write() as connection:  # and with the next write it goes
         events.append(connection, verb="a.done", actor="system")
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
-        assert [one.rater for one in people.every(connection)] == [one.rater for one in before]
+        assert [one.rater for one in people.list_all(connection)] == [one.rater for one in before]
     found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert len(gone) > 50 and [tag for tag in here.values() if tag.encode() not in found] == []
     assert [tag for tag in gone if tag.encode() in found] == []
@@ -241,25 +253,25 @@ def test_joining_again_never_takes_a_right_away(database: Database) -> None:
         here, ada = campaign(connection), people.add(connection, name="Ada")
         roles = []
         for role in ("viewer", "labeller", "viewer", "lead", "adjudicator"):
-            people.join(connection, ada, here, role, by=ada.rater)
-            roles.append(people.memberships(connection, ada.id)[here].role)
+            members.join(connection, ada, here, role, by=ada.rater)
+            roles.append(members.list_of_person(connection, ada.id)[here].role)
         assert roles == ["viewer", "labeller", "labeller", "lead", "lead"]
         with pytest.raises(Invalid):
-            people.join(connection, people.add(connection, name="Ben"), here, "owner", by=ada.rater)
+            members.join(connection, people.add(connection, name="Ben"), here, "owner", by=ada.rater)
 
 
 def test_members_are_paused_resumed_and_removed(database: Database) -> None:
     with database.write() as connection:
         here, ada = campaign(connection), people.add(connection, name="Ada", email="ada@example.org")
-        people.join(connection, ada, here, "labeller", by=ada.rater)
-        assert people.pause(connection, here, ada.rater, paused=True, by="r-00000000aa").paused
-        people.pause(connection, here, ada.rater, paused=True, by="r-00000000aa")  # again: nothing happens
-        assert people.memberships(connection, ada.id)[here].paused
-        assert not people.pause(connection, here, ada.rater, paused=False, by="r-00000000aa").paused
-        assert (
-            people.set_member_role(connection, here, ada.rater, "viewer", by="r-00000000aa").role == "viewer"
-        )
-        people.remove(connection, here, ada.rater, by="r-00000000aa")
+        members.join(connection, ada, here, "labeller", by=ada.rater)
+        assert members.set_paused(connection, here, ada.rater, paused=True, by="r-00000000aa").paused
+        members.set_paused(
+            connection, here, ada.rater, paused=True, by="r-00000000aa"
+        )  # again: nothing happens
+        assert members.list_of_person(connection, ada.id)[here].paused
+        assert not members.set_paused(connection, here, ada.rater, paused=False, by="r-00000000aa").paused
+        assert members.set_role(connection, here, ada.rater, "viewer", by="r-00000000aa").role == "viewer"
+        members.remove(connection, here, ada.rater, by="r-00000000aa")
         assert verbs(connection)[2:] == [
             "member.joined",
             "member.paused",
@@ -267,21 +279,21 @@ def test_members_are_paused_resumed_and_removed(database: Database) -> None:
             "member.role",
             "member.removed",
         ]
-        for gone in (people.remove, people.member):
+        for gone in (members.remove, members.get):
             with pytest.raises(NotFound):
-                gone(connection, here, ada.rater, **({"by": "x"} if gone is people.remove else {}))
+                gone(connection, here, ada.rater, **({"by": "x"} if gone is members.remove else {}))
 
 
 def test_a_member_of_one_campaign_is_none_of_another(database: Database) -> None:
     with database.write() as connection:
         one, other = campaign(connection, "One"), campaign(connection, "Other")
         ada, ben = people.add(connection, name="ada"), people.add(connection, name="Ben")
-        people.join(connection, ben, one, "labeller", by=ben.rater)
-        people.join(connection, ada, one, "lead", by=ada.rater)
-        assert [member.name for member in people.members(connection, one)] == ["ada", "Ben"]
-        assert people.members(connection, other) == []
+        members.join(connection, ben, one, "labeller", by=ben.rater)
+        members.join(connection, ada, one, "lead", by=ada.rater)
+        assert [member.name for member in members.list_of_campaign(connection, one)] == ["ada", "Ben"]
+        assert members.list_of_campaign(connection, other) == []
         with pytest.raises(NotFound):
-            people.set_member_role(connection, other, ada.rater, "lead", by=ada.rater)
+            members.set_role(connection, other, ada.rater, "lead", by=ada.rater)
 
 
 # ---------------------------------------------------------------- sessions, invites, tokens
@@ -291,17 +303,17 @@ def test_a_session_ends_when_it_should(database: Database) -> None:
     with database.write() as connection:
         ada = people.add(connection, name="Ada")
         first = access.start_session(connection, ada, days=7, at=AT)
-        assert access.session_person(connection, first, at=AT) == (ada.id, "2026-03-08T12:00:00.000000Z")
-        assert access.session_person(connection, first, at=LATER) is None
-        assert access.session_person(connection, "wrong", at=AT) is None
-        access.prolong_session(connection, first, days=14, at=AT)
-        assert access.session_person(connection, first, at=LATER) is not None
+        assert access.find_session(connection, first, at=AT) == (ada.id, "2026-03-08T12:00:00.000000Z")
+        assert access.find_session(connection, first, at=LATER) is None
+        assert access.find_session(connection, "wrong", at=AT) is None
+        access.extend_session(connection, first, days=14, at=AT)
+        assert access.find_session(connection, first, at=LATER) is not None
         second = access.start_session(connection, ada, days=7, at=AT)
         third = access.start_session(connection, ada, days=7, at=AT)
-        assert access.end_sessions(connection, ada, but=second) == 2
-        assert access.session_person(connection, second, at=AT) is not None
+        assert access.end_sessions(connection, ada, except_secret=second) == 2
+        assert access.find_session(connection, second, at=AT) is not None
         access.end_session(connection, second)
-        assert [access.session_person(connection, secret, at=AT) for secret in (first, second, third)] == [
+        assert [access.find_session(connection, secret, at=AT) for secret in (first, second, third)] == [
             None
         ] * 3
 
@@ -311,13 +323,13 @@ def test_sessions_that_ended_are_swept_away(database: Database) -> None:
         ada = people.add(connection, name="Ada")
         access.start_session(connection, ada, days=7, at=AT)
         access.start_session(connection, ada, days=7, at=LATER)
-        assert len(connection.execute(select(access.login_session)).all()) == 1
+        assert len(connection.execute(select(access.login_session_table)).all()) == 1
 
 
 def test_a_link_works_as_often_and_as_long_as_it_says(database: Database) -> None:
     with database.write() as connection:
         here = campaign(connection)
-        made, secret = access.make_invite(
+        made, secret = access.create_invite(
             connection, role="labeller", campaign_id=here, uses=2, days=7, by="r-00000000aa", at=AT
         )
         assert access.find_invite(connection, secret, at=AT) == made
@@ -325,17 +337,19 @@ def test_a_link_works_as_often_and_as_long_as_it_says(database: Database) -> Non
         for moment in (AT, LATER):
             with pytest.raises(NotFound, match="does not work any more"):
                 access.use_invite(connection, secret, at=moment)
-        _, old = access.make_invite(connection, role="labeller", campaign_id=here, by="r-00000000aa", at=AT)
+        _, old = access.create_invite(connection, role="labeller", campaign_id=here, by="r-00000000aa", at=AT)
         with pytest.raises(NotFound):
             access.use_invite(connection, old, at=LATER)
-        assert access.invites(connection, here, at=LATER) == []
+        assert access.list_invites(connection, here, at=LATER) == []
 
 
 def test_a_withdrawn_link_opens_nothing(database: Database) -> None:
     with database.write() as connection:
         here = campaign(connection)
-        made, secret = access.make_invite(connection, role="lead", campaign_id=here, by="r-00000000aa", at=AT)
-        assert access.invites(connection, here, at=AT) == [made]
+        made, secret = access.create_invite(
+            connection, role="lead", campaign_id=here, by="r-00000000aa", at=AT
+        )
+        assert access.list_invites(connection, here, at=AT) == [made]
         with pytest.raises(NotFound):  # it is of a campaign, and not of the studio
             access.revoke_invite(connection, made.id, None, by="r-00000000aa", at=AT)
         access.revoke_invite(connection, made.id, here, by="r-00000000aa", at=AT)
@@ -359,14 +373,14 @@ def test_a_withdrawn_link_opens_nothing(database: Database) -> None:
 )
 def test_what_is_no_invitation_is_refused(database: Database, values: dict[str, object], field: str) -> None:
     with database.write() as connection, pytest.raises(Invalid) as refused:
-        access.make_invite(connection, **values, by="r-00000000aa", at=AT)  # type: ignore[arg-type]
+        access.create_invite(connection, **values, by="r-00000000aa", at=AT)  # type: ignore[arg-type]
     assert list(refused.value.problems) == [field]
 
 
 def test_a_token_opens_until_it_expires_or_is_revoked(database: Database) -> None:
     with database.write() as connection:
         ada, ben = people.add(connection, name="Ada"), people.add(connection, name="Ben")
-        made, text = access.make_token(
+        made, text = access.create_token(
             connection, ada, name=" nightly ", scopes=["read", "label", "read"], days=7, at=AT
         )
         assert (
@@ -379,7 +393,7 @@ def test_a_token_opens_until_it_expires_or_is_revoked(database: Database) -> Non
         assert access.find_token(connection, text, at=LATER) is None
         assert access.find_token(connection, text[:-1], at=AT) is None
         access.touch_token(connection, made, at=AT)
-        assert access.tokens(connection, ada) == [dataclasses.replace(made, used_at=AT)]
+        assert access.list_tokens(connection, ada) == [dataclasses.replace(made, used_at=AT)]
         with pytest.raises(NotFound):
             access.revoke_token(connection, ben, made.id)
         access.revoke_token(connection, ada, made.id)
@@ -397,30 +411,30 @@ def test_a_token_opens_until_it_expires_or_is_revoked(database: Database) -> Non
 )
 def test_what_is_no_token_is_refused(database: Database, values: dict[str, object], field: str) -> None:
     with database.write() as connection, pytest.raises(Invalid) as refused:
-        access.make_token(connection, people.add(connection, name="Ada"), **values, at=AT)  # type: ignore[arg-type]
+        access.create_token(connection, people.add(connection, name="Ada"), **values, at=AT)  # type: ignore[arg-type]
     assert list(refused.value.problems) == [field]
 
 
 def test_a_person_has_a_bounded_number_of_tokens(database: Database) -> None:
     with database.write() as connection:
         ada = people.add(connection, name="Ada")
-        for _ in range(access.MOST_TOKENS):
-            access.make_token(connection, ada, name="x", scopes=["read"], at=AT)
+        for _ in range(access.MAX_TOKENS):
+            access.create_token(connection, ada, name="x", scopes=["read"], at=AT)
         with pytest.raises(Invalid, match="Revoke one"):
-            access.make_token(connection, ada, name="x", scopes=["read"], at=AT)
+            access.create_token(connection, ada, name="x", scopes=["read"], at=AT)
 
 
 def test_the_database_holds_no_secret(database: Database) -> None:
     with database.write() as connection:
-        ada = people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
+        ada = people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
         secrets = [
             access.start_session(connection, ada, days=7, at=AT),
-            access.make_invite(connection, role="lead", by=ada.rater, at=AT)[1],
-            access.make_token(connection, ada, name="x", scopes=["read"], at=AT)[1],
+            access.create_invite(connection, role="lead", by=ada.rater, at=AT)[1],
+            access.create_token(connection, ada, name="x", scopes=["read"], at=AT)[1],
             PASSWORD,
         ]
-        tables = (access.login_session, access.invite, access.api_token, person)
+        tables = (access.login_session_table, access.invite_table, access.api_token_table, person_table)
         kept = str([connection.execute(select(table)).all() for table in tables]) + str(
-            events.after(connection, 0)
+            events.list_after(connection, 0)
         )
         assert [secret for secret in secrets if secret in kept] == []

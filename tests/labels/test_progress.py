@@ -8,11 +8,11 @@ import pytest
 from pytest import approx
 from sqlalchemy import Connection, event
 
-from fairlead.labels import agreement, assignments, drafts, items, judgements, progress
+from fairlead.labels import agreement, assignments, drafts, flags, items, judgements, progress
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.progress import Progress
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 from labels.build import ANN, BEN, CAT, LEAD, VALUES, judge, new_item, open_campaign, take
 
 NOW = datetime(2026, 3, 5, 12, 30, tzinfo=UTC)
@@ -34,7 +34,7 @@ def said(
 
 def look(database: Database, one: Campaign, at: datetime = NOW) -> Progress:
     with database.read() as connection:
-        return progress.progress(connection, one, at=at)
+        return progress.get_progress(connection, one, at=at)
 
 
 def test_an_untouched_campaign_has_counts_and_nothing_else(database: Database) -> None:
@@ -91,7 +91,7 @@ def test_a_withdrawn_judgement_counts_nowhere(database: Database) -> None:
         one = open_campaign(connection)
         held = take(connection, one, ANN, at=NOW)[0]
         judge(connection, held, active_ms=4000, at=NOW)
-        judgements.skip(connection, held.token, ANN, reason="unclear", at=NOW)
+        judgements.skip(connection, held.id, ANN, reason="unclear", at=NOW)
     found = look(database, one)
     assert found.judgements == found.done == 0 and found.recent == [] and found.left is None
     assert found.skips == {"unclear": 1}
@@ -197,16 +197,16 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
         one = open_campaign(connection, num_items=6)
         [quiet] = take(connection, one, ANN, at=NOW - timedelta(minutes=20))
         [busy] = take(connection, one, BEN, at=NOW - timedelta(minutes=20))
-        assignments.heartbeat(connection, one, busy.token, BEN, at=NOW - timedelta(minutes=2))
-        number = judgements.raise_flag(connection, busy.token, BEN, reason="broken", note="The answer stops.")
-        drafts.save(connection, busy.token, BEN, {"note": "hm"})
+        assignments.heartbeat(connection, one, busy.id, BEN, at=NOW - timedelta(minutes=2))
+        number = flags.raise_flag(connection, busy.id, BEN, reason="broken", note="The answer stops.")
+        drafts.save(connection, busy.id, BEN, {"note": "hm"})
     found = look(database, one)
-    assert [(hold.token, hold.rater, hold.quiet_s) for hold in found.stuck] == [(quiet.token, ANN, 1200)]
+    assert [(hold.token, hold.rater, hold.quiet_s) for hold in found.stuck] == [(quiet.id, ANN, 1200)]
     assert [(flag.id, flag.note) for flag in found.flags] == [(number, "The answer stops.")]
     assert found.num_drafts == 1
     with database.write() as connection:
-        assignments.take_back(connection, one, quiet.token, by=LEAD, at=NOW)
-        judgements.resolve_flag(connection, one.id, number, by=LEAD)
+        assignments.revoke_lease(connection, one, quiet.id, by=LEAD, at=NOW)
+        flags.resolve_flag(connection, one.id, number, by=LEAD)
     after = look(database, one)
     assert after.stuck == [] and after.flags == [] and after.held == 1
 
@@ -239,11 +239,11 @@ def test_another_campaign_changes_nothing(database: Database) -> None:
     with database.write() as connection:
         one, other = open_campaign(connection, num_items=3), open_campaign(connection, num_items=9)
         said(connection, one, ANN, NOW)
-        before = progress.progress(connection, one, at=NOW)
+        before = progress.get_progress(connection, one, at=NOW)
         for _ in range(3):
             said(connection, other, ANN, NOW)
         take(connection, other, BEN, at=NOW - timedelta(minutes=25))
-        after = progress.progress(connection, one, at=NOW)
+        after = progress.get_progress(connection, one, at=NOW)
     assert after == before
 
 
@@ -256,7 +256,7 @@ def test_the_statements_are_a_handful_whatever_the_size(database: Database) -> N
     with database.read() as connection:
         seen: list[str] = []
         event.listen(connection, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
-        progress.progress(connection, one, at=NOW)
+        progress.get_progress(connection, one, at=NOW)
     assert len(seen) < 20
 
 
@@ -264,8 +264,11 @@ def test_the_statements_are_a_handful_whatever_the_size(database: Database) -> N
 
 
 def both(
-    connection: Connection, kind: Kind, pairs: list[tuple[dict[str, Any], dict[str, Any]]], **settings: Any
-) -> agreement.Measured | None:
+    connection: Connection,
+    kind: TaskKind,
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]],
+    **settings: Any,
+) -> agreement.MeasuredAgreement | None:
     """Two people judge the same items: item by item the values of the one and of the other, as kept."""
     one = open_campaign(connection, kind=kind, num_items=len(pairs), overlap=2, **settings)
     mine = {
@@ -280,7 +283,7 @@ def both(
 
 def _all(connection: Connection, one: Campaign, rater: str, number: int) -> list[assignments.Assignment]:
     held = take(connection, one, rater, count=number)
-    assert len(held) == number <= assignments.MOST_AT_ONCE
+    assert len(held) == number <= assignments.MAX_LEASES
     return held
 
 
@@ -289,8 +292,8 @@ def test_thumbs_by_hand(database: Database) -> None:
     with database.write() as connection:
         found = both(connection, "thumbs", [(good, good), (good, bad), (bad, bad), (bad, bad)])
     assert found is not None and found.num_items == 4
-    assert found.found.raw.value == 0.75
-    assert found.found.alpha is not None and found.found.alpha.value == approx(
+    assert found.agreement.raw.value == 0.75
+    assert found.agreement.alpha is not None and found.agreement.alpha.value == approx(
         0.53333, abs=1e-5
     )  # see tests/stats/test_agreement.py
 
@@ -308,7 +311,7 @@ def test_a_comparison_is_compared_by_candidate_and_not_by_letter(database: Datab
                 judge(connection, mine[rater][item_id], {"choice": choice}, key=f"key-{rater}-{k}")
             expected.append(mine[ANN][item_id].order == mine[BEN][item_id].order)
         found = agreement.measure(connection, one)
-    assert found is not None and found.found.raw.value == approx(sum(expected) / 5)
+    assert found is not None and found.agreement.raw.value == approx(sum(expected) / 5)
 
 
 def test_rankings_are_compared_by_pairs_of_answers(database: Database) -> None:
@@ -323,7 +326,7 @@ def test_rankings_are_compared_by_pairs_of_answers(database: Database) -> None:
         judge(connection, ann, {"ranks": {letters[ANN][0]: 1, letters[ANN][1]: 2, letters[ANN][2]: 3}})
         judge(connection, ben, {"ranks": {letters[BEN][0]: 1, letters[BEN][2]: 2, letters[BEN][1]: 3}})
         found = agreement.measure(connection, one)
-    assert found is not None and found.found.raw.value == approx(2 / 3) and found.num_items == 1
+    assert found is not None and found.agreement.raw.value == approx(2 / 3) and found.num_items == 1
 
 
 def test_scores_are_compared_by_distance(database: Database) -> None:
@@ -331,12 +334,12 @@ def test_scores_are_compared_by_distance(database: Database) -> None:
     far = [({"score": 1}, {"score": 7}), ({"score": 7}, {"score": 1}), ({"score": 4}, {"score": 4})]
     with database.write() as connection:
         close, apart = both(connection, "rating", near), both(connection, "rating", far)
-    assert close and apart and close.found.alpha and apart.found.alpha
-    assert close.found.alpha.value > 0.8 > 0 > apart.found.alpha.value
+    assert close and apart and close.agreement.alpha and apart.agreement.alpha
+    assert close.agreement.alpha.value > 0.8 > 0 > apart.agreement.alpha.value
 
 
 @pytest.mark.parametrize("kind", ["thumbs", "demonstration"])
-def test_without_overlap_or_with_texts_there_is_none(database: Database, kind: Kind) -> None:
+def test_without_overlap_or_with_texts_there_is_none(database: Database, kind: TaskKind) -> None:
     with database.write() as connection:
         one = open_campaign(connection, kind=kind, num_items=3)
         said(connection, one, ANN, NOW)
@@ -357,4 +360,4 @@ def test_of_a_person_the_last_judgement_counts(database: Database) -> None:
         judge(connection, ben, {"label": True})
         judge(connection, ann, {"label": True}, key="changed-my-mind")
         found = agreement.measure(connection, one)
-    assert found is not None and found.found.raw.value == 1.0 and found.found.num_pairs == 1
+    assert found is not None and found.agreement.raw.value == 1.0 and found.agreement.num_pairs == 1

@@ -17,21 +17,21 @@ from fairlead.labels import (
     campaigns,
     chats,
     events,
-    filtering,
     items,
     jobs,
     judgements,
     native_rows,
     snapshot,
+    snapshot_filters,
 )
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.filtering import Counts, Filters
-from fairlead.labels.items import Answer, NewItem
-from fairlead.labels.native_rows import Left
+from fairlead.labels.items import CandidateAnswer, NewItem
+from fairlead.labels.native_rows import LeftOut
 from fairlead.labels.snapshot import Snapshot
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.store import lineage
 from fairlead.store.artifact import load_artifact, verify_artifact
 from fairlead.store.project import Project, create_project
@@ -50,14 +50,20 @@ def ask(*texts: str) -> tuple[Message, ...]:
 
 
 def item(number: int, *answers: str, **settings: Any) -> NewItem:
-    given = tuple(Answer((Message("assistant", text),), source=f"model/{text[0]}") for text in answers)
+    given = tuple(
+        CandidateAnswer((Message("assistant", text),), source=f"model/{text[0]}") for text in answers
+    )
     return NewItem(ask(f"{number}?"), given, **settings)
 
 
 def make(database: Database, kind: str, *new: NewItem, overlap: int = 3, **settings: Any) -> Campaign:
     with database.write() as connection:
         one = campaigns.create(
-            connection, name="Help", kind=kind, by=LEAD, overlap=overlap, guidelines="Be kind.", **settings
+            connection,
+            campaigns.CampaignSettings(
+                name="Help", kind=kind, overlap=overlap, guidelines="Be kind.", **settings
+            ),
+            by=LEAD,
         )
         items.add(connection, one, new, by=LEAD)
         return campaigns.set_state(connection, one, "open", by=LEAD)
@@ -75,13 +81,11 @@ def judge(
             value = values[asked](task) if callable(values[asked]) else values[asked]
             judgements.submit(
                 connection,
-                task.token,
+                task.id,
                 rater,
-                key=f"{task.token}-1",
-                value=value,
-                **{"active_ms": 30_000, **settings},
+                judgements.NewJudgement(key=f"{task.id}-1", value=value, **{"active_ms": 30_000, **settings}),
             )
-            tokens[asked] = task.token
+            tokens[asked] = task.id
     return tokens
 
 
@@ -99,8 +103,8 @@ def take(
     database: Database, project: Project, one: Campaign, name: str = "s", **filters: Any
 ) -> tuple[Snapshot, Path]:
     with database.write() as connection:
-        snapshot.start(connection, project, one, name, Filters(**filters), by=LEAD)
-    done = jobs.do_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
+        snapshot.enqueue(connection, project, one, name, SnapshotFilters(**filters), by=LEAD)
+    done = jobs.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
     assert done is not None and done.state == "done", done
     with database.read() as connection:
         return snapshot.get(connection, one.id, name), project.artifacts / "snapshot" / name
@@ -134,7 +138,7 @@ def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(
     made, folder = take(database, project, one)
     (row,) = read_rows(folder / "comparisons.jsonl")
     with database.read() as connection:
-        task, (kept,) = assignments.get(connection, token, ANN), judgements.current(connection, one.id)
+        task, (kept,) = assignments.get(connection, token, ANN), judgements.list_current(connection, one.id)
     first = "chosen" if task.order[0] == 0 else "rejected"
     assert row == {
         "prompt": [{"role": "user", "content": "1?"}], "chosen": [{"role": "assistant", "content": "good"}],
@@ -152,7 +156,7 @@ def test_a_preference_becomes_a_comparison_with_what_is_known_about_it(
     )
     note = read_pair_metadata(folder / "comparisons.jsonl").of(record)
     assert (note.tags, note.chosen_first) == (("sum",), first == "chosen")
-    assert made.counts == Counts(1, 1, 1, 1, {"comparisons": 1}, {})
+    assert made.counts == SnapshotCounts(1, 1, 1, 1, {"comparisons": 1}, {})
     assert "555-0199" not in "".join(
         path.read_text() for path in folder.iterdir()
     )  # notes of people stay where they are
@@ -166,7 +170,7 @@ def test_ties_and_those_that_nobody_could_judge(database: Database, project: Pro
         (0, "bad"),
         (0, "good"),
     ]
-    assert made.counts.left_out == {native_rows.CANNOT: 1}
+    assert made.counts.left_out == {native_rows.CANNOT_JUDGE: 1}
     assert len(record_reader.read_comparisons(folder / "comparisons.jsonl")) == 2
 
 
@@ -234,7 +238,9 @@ def test_single_answers_become_what_training_reads(
     one = make(database, kind, item(1, "a"))
     judge(database, one, ANN, {"1?": value})
     _, folder = take(database, project, one)
-    assert record_reader.read_records(folder / f"{file}.jsonl", native_rows.KIND_OF[file]) == [expected]
+    assert record_reader.read_records(folder / f"{file}.jsonl", native_rows.RECORD_KIND_OF_FILE[file]) == [
+        expected
+    ]
 
 
 def test_demonstrations_and_turns_of_conversations(database: Database, project: Project) -> None:
@@ -271,13 +277,17 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
         )
         (task,) = assignments.lease(connection, one, ANN)
         for n, choice in enumerate((7, 4, 1)):
-            turn = chats.say(connection, one, task, n=n, message=f"Question {n}?")
+            turn = chats.send_message(connection, one, task, n=n, message=f"Question {n}?")
             for place in (0, 1):
-                chats.keep(connection, turn.id, place, text=f"{n} {'AB'[place]}", finished=True)
+                chats.store_answer(connection, turn.id, place, text=f"{n} {'AB'[place]}", finished=True)
             if n < 2:
-                chats.choose(connection, one, task, n=n, choice=choice, seen={})
-        judgements.submit(connection, task.token, ANN, key="chat-key-1", value={}, active_ms=60_000)
-        sources = [[answer.source for answer in each.answers] for each in chats.turns(connection, task.token)]
+                chats.choose_answer(connection, one, task, n=n, choice=choice, seen={})
+        judgements.submit(
+            connection, task.id, ANN, judgements.NewJudgement(key="chat-key-1", value={}, active_ms=60_000)
+        )
+        sources = [
+            [answer.source for answer in each.answers] for each in chats.list_turns(connection, task.id)
+        ]
     made, folder = take(database, project, one)
     first, second = record_reader.read_comparisons(folder / "comparisons.jsonl")
     assert (first.prompt, first.chosen[0].content, first.rejected[0].content, first.margin) == (
@@ -300,7 +310,7 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
 
 def values_together(database: Database, kind: str, values: list[dict[str, Any]], *answers: str) -> list[Any]:
     """What the kept values of several people come to, without a database."""
-    task: Kind = kind  # type: ignore[assignment]
+    task: TaskKind = kind  # type: ignore[assignment]
     one = Campaign(
         1,
         "s",
@@ -317,7 +327,7 @@ def values_together(database: Database, kind: str, values: list[dict[str, Any]],
         LEAD,
         "",
     )
-    shown = tuple(Answer((Message("assistant", text),)) for text in answers)
+    shown = tuple(CandidateAnswer((Message("assistant", text),)) for text in answers)
     asked = ask("1?", "one") if kind == "conversation" else ask("1?")
     of = items.Item(1, 1, "", asked, shown, (), None, 0, None, "all", "", "")
     order = tuple(range(len(answers)))
@@ -345,7 +355,7 @@ def values_together(database: Database, kind: str, values: list[dict[str, Any]],
         )
         for n, value in enumerate(values)
     ]
-    return list(native_rows.per_item(one, of, made))
+    return list(native_rows.rows_of_item(one, of, made))
 
 
 def pair(preference: float, tie: str | None = None, **more: Any) -> dict[str, Any]:
@@ -370,7 +380,9 @@ def test_several_preferences_become_one_by_their_mean(database: Database) -> Non
     )
     assert (tie.row["tie"], tie.row["margin"], tie.row["confidence"]) == ("bad", 0, 0.6667)
     for undecided in ([pair(2), pair(-2)], [pair(0, "bad"), pair(0, "good")]):
-        assert values_together(database, "pairwise", undecided, "a", "b") == [Left(native_rows.UNDECIDED, 2)]
+        assert values_together(database, "pairwise", undecided, "a", "b") == [
+            LeftOut(native_rows.UNDECIDED, 2)
+        ]
     sides = [pair(1, aspects={"kind": 1}), pair(1, aspects={"kind": 0, "brief": -1})]
     (aspects,) = values_together(database, "pairwise", sides, "a", "b")
     assert aspects.row["aspects"] == {"brief": -1.0, "kind": 0.5}
@@ -396,7 +408,7 @@ def test_several_verdicts_of_other_kinds_become_one(database: Database) -> None:
     (thumb,) = values_together(database, "thumbs", [{"label": True}, {"label": False}, {"label": True}], "a")
     assert (thumb.row["label"], thumb.row["confidence"]) == (True, 0.6667)
     assert values_together(database, "thumbs", [{"label": True}, {"label": False}], "a") == [
-        Left(native_rows.UNDECIDED, 2)
+        LeftOut(native_rows.UNDECIDED, 2)
     ]
     (turn,) = values_together(database, "conversation", [{"turns": {"1": {"label": True}}}] * 2)
     assert (turn.file, turn.row["completion"][0]["content"], turn.row["label"]) == ("binary", "one", True)
@@ -441,7 +453,7 @@ def test_filters_keep_what_they_say_and_count_the_rest(
     database: Database, judged: Campaign, filters: dict[str, Any], num_rows: int, left_out: dict[str, int]
 ) -> None:
     with database.read() as connection:
-        counts, _ = snapshot.preview(connection, judged, Filters(**filters))
+        counts, _ = snapshot.preview(connection, judged, SnapshotFilters(**filters))
     assert (counts.files.get("comparisons", 0), counts.left_out, counts.judgements) == (num_rows, left_out, 6)
 
 
@@ -450,11 +462,13 @@ def test_an_item_whose_texts_training_refuses_is_not_taken_for_all_in_a_preview(
 ) -> None:
     """No such item comes in any more; one may be there from before."""
     with database.write() as connection:
-        first = judgements.current(connection, judged.id)[0].item_id
+        first = judgements.list_current(connection, judged.id)[0].item_id
         texts = ({"role": "assistant", "content": text} for text in ("same", "same "))
         same = [{"messages": [text], "source": None, "params": None, "finished": None} for text in texts]
-        connection.execute(update(items.item).where(items.item.c.id == first).values(answers=same))
-        counts, _ = snapshot.preview(connection, judged, Filters())
+        connection.execute(
+            update(items.item_table).where(items.item_table.c.id == first).values(answers=same)
+        )
+        counts, _ = snapshot.preview(connection, judged, SnapshotFilters())
     assert counts.files == {"comparisons": 6} and counts.left_out == {}
 
 
@@ -462,7 +476,7 @@ def test_a_preview_says_what_would_change_and_it_comes_true(
     database: Database, project: Project, judged: Campaign
 ) -> None:
     with database.read() as connection:
-        _, others = snapshot.preview(connection, judged, Filters(ties=False))
+        _, others = snapshot.preview(connection, judged, SnapshotFilters(ties=False))
     expected = {
         "ties kept": 6, "margin at least 1": 4, "margin at least 2": 2, "margin at least 3": 1, "one row for each item": 1,
         "without late and quick ones": 2, "no filter at all": 6,
@@ -482,12 +496,12 @@ def test_the_comparisons_of_an_item_can_weigh_one_together(
 
 
 def test_filters_that_mean_nothing_are_refused_together(database: Database, judged: Campaign) -> None:
-    wrong = Filters(min_margin=4, since="yesterday", by_item=True, equal_items=True)
+    wrong = SnapshotFilters(min_margin=4, since="yesterday", by_item=True, equal_items=True)
     with pytest.raises(Invalid) as refused:
-        filtering.check(judged, wrong)
+        snapshot_filters.validate(judged, wrong)
     assert sorted(refused.value.problems) == ["equal_items", "min_margin", "since"]
     with pytest.raises(Invalid, match="has no meaning for a rating campaign"):
-        filtering.check(dataclasses.replace(judged, kind="rating"), Filters(min_margin=1))
+        snapshot_filters.validate(dataclasses.replace(judged, kind="rating"), SnapshotFilters(min_margin=1))
 
 
 def test_what_was_corrected_or_withdrawn_is_not_in_it(database: Database, project: Project) -> None:
@@ -495,7 +509,9 @@ def test_what_was_corrected_or_withdrawn_is_not_in_it(database: Database, projec
     tokens = judge(database, one, ANN, {"1?": prefers("a"), "2?": prefers("a")})
     with database.write() as connection:
         again = prefers("b", 1)(assignments.get(connection, tokens["1?"], ANN))
-        judgements.submit(connection, tokens["1?"], ANN, key="corrected-1", value=again)
+        judgements.submit(
+            connection, tokens["1?"], ANN, judgements.NewJudgement(key="corrected-1", value=again)
+        )
         judgements.skip(connection, tokens["2?"], ANN, reason="unclear")
     _, folder = take(database, project, one)
     assert [
@@ -534,8 +550,8 @@ def test_training_finds_it_by_name_and_has_it_as_parent(
     )
     assert load_artifact(folder).manifest.config["filters"]["ties"] is False
     with database.read() as connection:
-        assert snapshot.every(connection, judged.id) == [made]
-        assert events.latest(connection, verbs=["snapshot.made"])[0].body == {
+        assert snapshot.list_all(connection, judged.id) == [made]
+        assert events.list_latest(connection, verbs=["snapshot.made"])[0].body == {
             "digest": made.digest,
             "rows": {"comparisons": 4},
         }
@@ -558,12 +574,12 @@ def test_the_same_data_has_the_same_digest_and_other_data_another(
 def test_a_name_is_taken_once(database: Database, project: Project, judged: Campaign) -> None:
     take(database, project, judged, "taken")
     with database.write() as connection, pytest.raises(Conflict, match="'taken' already"):
-        snapshot.start(connection, project, judged, "taken", Filters(), by=LEAD)
+        snapshot.enqueue(connection, project, judged, "taken", SnapshotFilters(), by=LEAD)
     with database.write() as connection:  # two asked at the same time
         for _ in range(2):
-            snapshot.start(connection, project, judged, "both", Filters(), by=LEAD)
-    handlers: dict[str, jobs.Handler] = {"snapshot": lambda work: snapshot.run(project, work)}
-    ended = [jobs.do_one(database, handlers) for _ in range(2)]
+            snapshot.enqueue(connection, project, judged, "both", SnapshotFilters(), by=LEAD)
+    handlers: dict[str, jobs.JobHandler] = {"snapshot": lambda work: snapshot.run(project, work)}
+    ended = [jobs.run_one(database, handlers) for _ in range(2)]
     assert [job and job.state for job in ended] == ["done", "failed"]
 
 
@@ -571,13 +587,13 @@ def test_one_that_was_made_by_a_killed_worker_is_registered_by_the_next(
     database: Database, project: Project, judged: Campaign
 ) -> None:
     with database.write() as connection:
-        snapshot.start(connection, project, judged, "s", Filters(), by=LEAD)
-    held = jobs.lease(database, frozenset(["snapshot"]), lease_s=0.0)
+        snapshot.enqueue(connection, project, judged, "s", SnapshotFilters(), by=LEAD)
+    held = jobs.lease_next(database, frozenset(["snapshot"]), lease_s=0.0)
     assert held is not None
     snapshot.run(project, held)
     with database.write() as connection:  # as if the transaction after the artifact had not ended
-        connection.execute(delete(snapshot.snapshot))
-    done = jobs.do_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
+        connection.execute(delete(snapshot.snapshot_table))
+    done = jobs.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
     assert done is not None and (done.state, done.attempts) == ("done", 2)
     with database.read() as connection:
         assert snapshot.get(connection, judged.id, "s").counts.files == {"comparisons": 6}
@@ -587,8 +603,8 @@ def test_nothing_to_keep_is_said_and_leaves_nothing(
     database: Database, project: Project, judged: Campaign
 ) -> None:
     with database.write() as connection:
-        snapshot.start(connection, project, judged, "empty", Filters(raters=(CAT,)), by=LEAD)
-    done = jobs.do_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
+        snapshot.enqueue(connection, project, judged, "empty", SnapshotFilters(raters=(CAT,)), by=LEAD)
+    done = jobs.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
     assert (
         done is not None
         and done.state == "failed"

@@ -14,7 +14,7 @@ from databases import Files
 from fairlead.labels import agreement, assignments, labeller_stats, progress, snapshot
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import open_database
-from fairlead.labels.filtering import Filters
+from fairlead.labels.snapshot_filters import SnapshotFilters
 from labels.build import ANN, BEN, after, judge, open_campaign, take
 
 
@@ -59,7 +59,7 @@ def of(found: list[tuple[str, str]], table: str) -> list[str]:
 
 def test_ones_own_pace_reads_one_index_and_no_row(connection: Connection, one: Campaign) -> None:
     today, total = of(
-        plans(connection, lambda: labeller_stats.of(connection, one.id, ANN, at=after(2))), "judgement"
+        plans(connection, lambda: labeller_stats.get_pace(connection, one.id, ANN, at=after(2))), "judgement"
     )
     assert "COVERING INDEX ix_judgement_sums (campaign_id=? AND rater=?)" in total
     assert "INDEX ix_judgement_sums (campaign_id=? AND rater=? AND made_at>?)" in today
@@ -83,7 +83,7 @@ def test_the_next_task_is_not_looked_for_among_all_that_the_person_did(
 def test_the_figures_read_no_row_of_all_judgements_and_assignments(
     connection: Connection, one: Campaign
 ) -> None:
-    found = plans(connection, lambda: progress.progress(connection, one, at=after(2)))
+    found = plans(connection, lambda: progress.get_progress(connection, one, at=after(2)))
     assert not [
         plan
         for _, plan in found
@@ -112,7 +112,8 @@ def test_a_preview_reads_the_texts_of_one_item_and_no_more_of_judgements_than_it
     connection: Connection, one: Campaign
 ) -> None:
     said = [
-        statement for statement, _ in plans(connection, lambda: snapshot.preview(connection, one, Filters()))
+        statement
+        for statement, _ in plans(connection, lambda: snapshot.preview(connection, one, SnapshotFilters()))
     ]
     assert len(said) == 2 and "judgement.value" in said[0] and "judgement.ui" not in said[0]
     assert "WHERE item.id = ?" in said[1].replace("\n", " ")

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from fairlead.labels import task_kinds
 from fairlead.labels.errors import Invalid
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 
 OPTIONS: dict[str, Any] = {"aspects": ["helpful", "honest"], "chips": [], "points": 7}
 
 
 def kept(
-    kind: Kind, value: dict[str, Any], order: tuple[int, ...] = (), num_turns: int = 0
+    kind: TaskKind, value: dict[str, Any], order: tuple[int, ...] = (), num_turns: int = 0
 ) -> dict[str, Any]:
-    return task_kinds.to_kept(kind, OPTIONS, value, order, num_turns=num_turns)
+    return task_kinds.to_stored(kind, OPTIONS, value, order, num_turns=num_turns)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_ranking_by_hand() -> None:
     ],
 )
 def test_other_values_are_kept_as_they_are(
-    kind: Kind, value: dict[str, Any], expected: dict[str, Any]
+    kind: TaskKind, value: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert kept(kind, value, (), num_turns=4) == expected
     assert task_kinds.to_shown(kind, expected, ()) == expected
@@ -95,10 +95,10 @@ def test_an_edit_names_the_candidate_whatever_its_letter() -> None:
     assert kept("edit", {"text": "x"}, (0,)) == {"candidate": 0, "text": "x"}
 
 
-@pytest.mark.parametrize("kind", task_kinds.KINDS)
-@pytest.mark.parametrize("why", task_kinds.CANNOT)
-def test_nobody_has_to_judge(kind: Kind, why: str) -> None:
-    order = tuple(range(task_kinds.ANSWERS[kind][1]))
+@pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
+@pytest.mark.parametrize("why", task_kinds.CANNOT_REASONS)
+def test_nobody_has_to_judge(kind: TaskKind, why: str) -> None:
+    order = tuple(range(task_kinds.NUM_ANSWERS[kind][1]))
     assert kept(kind, {"cannot": why}, order) == {"cannot": why}
     assert task_kinds.to_shown(kind, {"cannot": why}, order) == {"cannot": why}
     assert task_kinds.margin(kind, {"cannot": why}) is None
@@ -114,10 +114,10 @@ def test_nobody_has_to_judge(kind: Kind, why: str) -> None:
 
 
 ODD: list[Any] = [1.5, "2", True, None, []]
-Wrong = tuple[Kind, dict[str, Any], str]
+Wrong = tuple[TaskKind, dict[str, Any], str]
 
 
-def each(kind: Kind, name: str, *values: object) -> list[Wrong]:
+def each(kind: TaskKind, name: str, *values: object) -> list[Wrong]:
     return [(kind, {name: value}, name) for value in values]
 
 
@@ -154,9 +154,9 @@ WRONG: list[Wrong] = [
 
 
 @pytest.mark.parametrize(("kind", "value", "field"), WRONG)
-def test_what_is_wrong_is_said_of_the_field(kind: Kind, value: dict[str, Any], field: str) -> None:
+def test_what_is_wrong_is_said_of_the_field(kind: TaskKind, value: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as raised:
-        kept(kind, value, tuple(range(min(4, task_kinds.ANSWERS[kind][1]))), num_turns=4)
+        kept(kind, value, tuple(range(min(4, task_kinds.NUM_ANSWERS[kind][1]))), num_turns=4)
     assert raised.value.field == field
 
 
@@ -239,10 +239,10 @@ anything = st.recursive(
 FIELDS = ("choice", "aspects", "edit", "ranks", "score", "label", "text", "letter", "turns", "cannot")
 
 
-@pytest.mark.parametrize("kind", task_kinds.KINDS)
+@pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
 @given(value=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3))
-def test_whatever_is_sent_is_kept_or_refused(kind: Kind, value: dict[str, Any]) -> None:
-    order = tuple(range(task_kinds.ANSWERS[kind][1]))
+def test_whatever_is_sent_is_kept_or_refused(kind: TaskKind, value: dict[str, Any]) -> None:
+    order = tuple(range(task_kinds.NUM_ANSWERS[kind][1]))
     try:
         made = kept(kind, value, order, num_turns=3)
     except Invalid as refused:
@@ -306,13 +306,13 @@ def test_every_problem_of_the_options_is_told() -> None:
 
 def test_every_kind_is_complete() -> None:
     """A kind has its number of answers, and a value that is right for some order of them."""
-    examples: dict[Kind, dict[str, Any]] = {
+    examples: dict[TaskKind, dict[str, Any]] = {
         "pairwise": {"choice": 1}, "ranking": {"ranks": {"A": 1, "B": 2}}, "rating": {"score": 1}, "thumbs": {"label": True},
         "aspects": {"aspects": {"helpful": 1, "honest": 1}}, "demonstration": {"text": "x"}, "edit": {"letter": "A", "text": "x"},
         "conversation": {"turns": {"0": {"label": True}}}, "chat": {},
     }  # fmt: skip
-    assert set(examples) == set(task_kinds.KINDS) == set(task_kinds.ANSWERS)
+    assert set(examples) == set(task_kinds.TASK_KINDS) == set(task_kinds.NUM_ANSWERS)
     for kind, value in examples.items():
-        fewest, most = task_kinds.ANSWERS[kind]
+        fewest, most = task_kinds.NUM_ANSWERS[kind]
         for order in itertools.permutations(range(min(most, max(fewest, 2)))):
             assert task_kinds.to_shown(kind, kept(kind, value, order, num_turns=1), order) == value

@@ -10,7 +10,7 @@ import httpx
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import assignments, campaigns, job_handlers, jobs, judgements, people
+from fairlead.labels import assignments, campaigns, job_handlers, jobs, judgements, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.jobs import Job
@@ -39,7 +39,7 @@ class Place:
     def work(self) -> list[Job]:
         """Every job that waits."""
         found: list[Job] = []
-        while (done := jobs.do_one(self.database, job_handlers.handlers(self.project))) is not None:
+        while (done := jobs.run_one(self.database, job_handlers.handlers(self.project))) is not None:
             found.append(done)
         return found
 
@@ -95,12 +95,15 @@ def judge(
     """One judgement for each value, of whatever the person is handed."""
     one = place.campaign(slug)
     with place.database.write() as connection:
-        people.join(connection, person, one.id, "labeller", by="system")
+        members.join(connection, person, one.id, "labeller", by="system")
     for value in values:
         with place.database.write() as connection:
             (task,) = assignments.lease(connection, one, person.rater)
             said = value(task) if callable(value) else value
             settings = {"active_ms": 30_000, **more}
             judgements.submit(
-                connection, task.token, person.rater, key=f"key-{task.token}", value=said, **settings
+                connection,
+                task.id,
+                person.rater,
+                judgements.NewJudgement(key=f"key-{task.id}", value=said, **settings),
             )

@@ -56,7 +56,7 @@ def send(client: httpx.Client, path: str, **form: Any) -> httpx.Response:
 
 def who(place: Place, slug: str = "talk") -> list[Answerer]:
     with place.database.read() as connection:
-        return chats.answerers(connection, place.campaign(slug).id)
+        return chats.list_answerers(connection, place.campaign(slug).id)
 
 
 def test_the_wizard_sets_who_answers_and_opens(place: Place, lead: httpx.Client) -> None:

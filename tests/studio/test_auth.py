@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 import web
 from databases import Files
-from fairlead.labels import access, campaigns, people
-from fairlead.labels.database import Database, moment, now, open_database, stamp
-from fairlead.labels.passwords import hashed
+from fairlead.labels import access, campaigns, members, people
+from fairlead.labels.database import Database, format_time, now, open_database, parse_time
+from fairlead.labels.passwords import hash_password
 from fairlead.studio import auth, headers, permissions, roles
 from fairlead.studio.app import create_app
 from fairlead.studio.limits import Limiter
@@ -27,7 +27,7 @@ ME = "/api/v1/me"
 def ada(database: Database, role: str | None = None) -> people.Person:
     with database.write() as connection:
         return people.add(
-            connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD), role=role
+            connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD), role=role
         )
 
 
@@ -118,7 +118,7 @@ def test_a_visit_prolongs_a_session_and_absence_ends_it(database: Database, data
     client = web.browser(app, database, ada(database), days=10)
     secret = client.cookies[auth.COOKIE]
     for days, path, status in ((6, ME, 200), (6, "/me", 200), (6, "/login", 303), (11, ME, 401)):
-        time[0] = stamp(moment(time[0]) + timedelta(days=days))
+        time[0] = format_time(parse_time(time[0]) + timedelta(days=days))
         said = client.get(path)
         assert said.status_code == status
         cookie = said.headers.get(
@@ -132,7 +132,7 @@ def test_who_logs_out_after_a_while_is_not_logged_in_again(database: Database, d
     time = [now()]
     app = create_app(Settings(database=database_url, session_days=10), database, lambda: time[0])
     client = web.browser(app, database, ada(database), days=10)
-    time[0] = stamp(moment(time[0]) + timedelta(days=6))
+    time[0] = format_time(parse_time(time[0]) + timedelta(days=6))
     assert "Max-Age=0" in client.delete("/api/v1/session").headers["set-cookie"]
 
 
@@ -151,7 +151,7 @@ def test_nobody_waits_to_save_while_a_password_is_looked_at(files: Files, tmp_pa
     app = create_app(Settings(database="unused"), database)
     client = web.browser(app, database, ada(database))
     with database.write() as connection:
-        _, secret = access.make_invite(connection, role="viewer", by="r-00000000aa", at=now())
+        _, secret = access.create_invite(connection, role="viewer", by="r-00000000aa", at=now())
     body = {"secret": secret, "name": "Ben", "email": "ben@example.org", "password": "short", "agree": True}
     with database.write():  # SQLite has one writer; who needs to write now waits
         assert (
@@ -325,7 +325,9 @@ def test_roles_of_the_studio_and_of_the_campaign_add_up(
     app: FastAPI, database: Database, studio: str | None, campaign: str | None, status: int
 ) -> None:
     with database.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-00000000aa"
+        )
     one = web.person(database, "Ada", studio, **({"helpful": campaign} if campaign else {}))
     client = web.browser(app, database, one)
     assert client.get("/api/v1/campaigns/helpful/people").status_code == status
@@ -334,7 +336,9 @@ def test_roles_of_the_studio_and_of_the_campaign_add_up(
 
 def test_somebody_elses_campaign_looks_like_none(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-00000000aa"
+        )
     client = web.browser(app, database, web.person(database, "Ada"))
     there, nowhere = (
         client.get(f"/api/v1/campaigns/{slug}/people").json()["error"]["message"]
@@ -352,12 +356,14 @@ def test_a_route_that_says_nobodys_role_stops_the_start(database: Database, data
 
 def test_home_is_by_role(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-00000000aa"
+        )
     homes = {
         role: web.browser(app, database, web.person(database, "Ada", helpful=role))
         .get("/")
         .headers["location"]
-        for role in people.CAMPAIGN_ROLES
+        for role in members.CAMPAIGN_ROLES
     }
     assert homes == {
         "viewer": "/campaigns",
@@ -412,5 +418,5 @@ def test_an_error_of_the_database_does_not_show_what_people_wrote(database: Data
     with database.write() as connection:
         one = people.add(connection, name="Ada")
     with pytest.raises(IntegrityError) as error, database.write() as connection:
-        connection.execute(insert(people.pseudonym).values(person_id=one.id, rater="r-secretname"))
+        connection.execute(insert(people.pseudonym_table).values(person_id=one.id, rater="r-secretname"))
     assert "r-secretname" not in str(error.value)

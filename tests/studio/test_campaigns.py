@@ -7,9 +7,9 @@ import pytest
 
 from databases import Files
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, items, people
+from fairlead.labels import campaigns, items, members
 from fairlead.labels.database import Database, open_database
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.studio import app as apps
 from studio.leads import Place, filled, open_place, pairs, rows, upload
 
@@ -208,16 +208,18 @@ def test_the_list_is_quick_with_a_hundred_thousand_items(files: Files, tmp_path:
     database = open_database(files.copy(tmp_path))
     place = open_place(database, tmp_path)
     owner = place.person("Olga", "owner")
-    answers = tuple(Answer((Message("assistant", text),)) for text in ("yes", "no"))
+    answers = tuple(CandidateAnswer((Message("assistant", text),)) for text in ("yes", "no"))
     with database.write() as connection:
-        one = campaigns.create(connection, name="Large", kind="pairwise", by=owner.rater)
+        one = campaigns.create(
+            connection, campaigns.CampaignSettings(name="Large", kind="pairwise"), by=owner.rater
+        )
         items.add(
             connection,
             one,
             (NewItem((Message("user", f"{n}?"),), answers) for n in range(100_000)),
             by=owner.rater,
         )
-        people.join(connection, owner, one.id, "lead", by="system")
+        members.join(connection, owner, one.id, "lead", by="system")
     client = place.browser(owner)
     took = []
     for _ in range(20):

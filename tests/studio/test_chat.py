@@ -55,9 +55,9 @@ class Chat:
             f"{self.talk}/turns/{n}/choice", json={"choice": choice, "seen": {"A": 3, "B": 4}}
         )
 
-    def turns(self) -> list[chats.Turn]:
+    def turns(self) -> list[chats.ChatTurn]:
         with self.database.read() as connection:
-            return chats.turns(connection, self.token)
+            return chats.list_turns(connection, self.token)
 
 
 @pytest.fixture
@@ -68,7 +68,9 @@ def chat(database: Database, database_url: str, tmp_path: Path) -> Iterator[Chat
             file.write(f'\n[studio.endpoints.here]\nurl = "{server.url}"\n')
         server.replies = {"red": ["I am **red**."], "blue": ["I am <b>blue</b>."]}
         with database.write() as connection:
-            made = campaigns.create(connection, name="Talk", kind="chat", by="system", seed="7")
+            made = campaigns.create(
+                connection, campaigns.CampaignSettings(name="Talk", kind="chat", seed="7"), by="system"
+            )
             opening = (Message("system", "Be kind."), Message("user", "Ask about ships."))
             items.add(connection, made, [NewItem(opening)], by="system")
             chats.set_answerers(
@@ -84,7 +86,7 @@ def test_a_conversation_goes_on_from_the_better_answer(chat: Chat) -> None:
     assert chat.client.get(chat.talk).json() == {
         "opening": "Ask about ships.",
         "turns": [],
-        "most_turns": chats.MOST_TURNS,
+        "most_turns": chats.MAX_TURNS,
     }
     said = chat.say(0, "What is a *ship*?").json()
     assert said["message"]["html"].startswith("<p") and [one["answer"] for one in said["answers"]] == [
@@ -119,8 +121,9 @@ def test_a_conversation_goes_on_from_the_better_answer(chat: Chat) -> None:
     )
     assert sent.status_code == 200
     with chat.database.read() as connection:
-        rows = chats.rows(
-            assignments.get(connection, chat.token, chat.ada.rater).item, chats.turns(connection, chat.token)
+        rows = chats.comparison_turns(
+            assignments.get(connection, chat.token, chat.ada.rater).item,
+            chats.list_turns(connection, chat.token),
         )
     assert [(len(row["prompt"]), row["choice"], row["seen"]) for row in rows] == [
         (2, 7, {"A": 3, "B": 4}),
@@ -248,7 +251,9 @@ def test_the_events_hold_no_words_and_no_models(chat: Chat) -> None:
     chat.heard(0)
     chat.choose(0, 3)
     with chat.database.read() as connection:
-        told = [(one.verb, one.body) for one in events.after(connection, 0) if one.verb.startswith("chat.")]
+        told = [
+            (one.verb, one.body) for one in events.list_after(connection, 0) if one.verb.startswith("chat.")
+        ]
         assert events.verify(connection).problem is None
     assert [verb for verb, _ in told] == ["chat.answerers", "chat.turn", "chat.choice"]
     assert told[1][1] == {"turn": 0} and told[2][1]["choice"] == 3

@@ -27,7 +27,7 @@ Handler = Callable[[httpx.Request], httpx.Response | None]
 def token(database: Database, *scopes: str, role: str | None = "owner") -> str:
     one = web.person(database, f"Ada {now()}", role)
     with database.write() as connection:
-        return access.make_token(connection, one, name="a program", scopes=scopes, at=now())[1]
+        return access.create_token(connection, one, name="a program", scopes=scopes, at=now())[1]
 
 
 def client(
@@ -70,7 +70,7 @@ def test_from_a_file_to_a_snapshot(
     app = create_app(Settings(database=database_url, project=home.root), database)
     stop = threading.Event()
     worker = threading.Thread(
-        target=jobs.work,
+        target=jobs.run_worker,
         args=(database, job_handlers.handlers(home)),
         kwargs={"stop": stop, "poll_s": 0.02},
         daemon=True,
@@ -191,7 +191,7 @@ def test_an_answer_that_was_lost_does_not_make_a_second_judgement(
         studio.submit(slug, task, {"label": True})
     assert len(keys) == 4 and len(set(keys)) == 1
     with database.read() as connection:
-        assert len(judgements.current(connection, 1)) == 1
+        assert len(judgements.list_current(connection, 1)) == 1
 
 
 def test_a_key_of_ones_own_makes_it_safe_across_programs(

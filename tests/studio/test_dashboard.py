@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from sqlalchemy import update
 
 import web
-from fairlead.labels import assignments, events, judgements
+from fairlead.labels import assignments, events, flags, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.studio import phrases
@@ -24,8 +24,8 @@ def busy(database: Database, **settings: Any) -> tuple[Campaign, str]:
     with database.write() as connection:
         done, held = assignments.lease(connection, one, ben.rater, count=2)
         judge(connection, done, active_ms=36_000)
-        judgements.raise_flag(connection, held.token, ben.rater, reason="broken", note=HOSTILE)
-    return one, held.token
+        flags.raise_flag(connection, held.id, ben.rater, reason="broken", note=HOSTILE)
+    return one, held.id
 
 
 def path(one: Campaign, rest: str = "") -> str:
@@ -63,7 +63,7 @@ def test_who_watches_and_who_acts(
     somebody = web.person(database, "Eve", **({"helpful_pairwise": role} if role else {}))
     client = web.browser(app, database, somebody)
     with database.read() as connection:
-        [flag] = judgements.flags(connection, one.id)
+        [flag] = flags.list_flags(connection, one.id)
     assert client.get(path(one, "/progress")).status_code == reads
     assert client.get(path(one, "/flags")).status_code == reads
     page = client.get(f"/c/{one.slug}/figures")
@@ -71,7 +71,7 @@ def test_who_watches_and_who_acts(
     assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == settles
     assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
     with database.read() as connection:
-        assert len(judgements.flags(connection, one.id)) == (0 if settles == 204 else 1)
+        assert len(flags.list_flags(connection, one.id)) == (0 if settles == 204 else 1)
 
 
 def test_a_judged_conversation_in_words() -> None:
@@ -95,7 +95,7 @@ def test_a_flag_or_hold_of_another_campaign_is_not_there(app: FastAPI, database:
     one, token = busy(database)
     with database.write() as connection:
         other = open_campaign(connection, kind="thumbs")
-        [flag] = judgements.flags(connection, one.id)
+        [flag] = flags.list_flags(connection, one.id)
     client = web.browser(app, database, web.person(database, "Ada", helpful_thumbs="lead"))
     assert client.post(path(other, f"/flags/{flag.id}/resolve")).status_code == 404
     assert client.post(path(other, f"/held/{token}/take-back")).status_code == 404
@@ -155,12 +155,12 @@ def test_items_are_links_for_those_who_may_see_them(app: FastAPI, database: Data
     one, token = busy(database)
     with database.write() as connection:
         connection.execute(
-            update(assignments.assignment)
-            .where(assignments.assignment.c.token == token)
+            update(assignments.assignment_table)
+            .where(assignments.assignment_table.c.token == token)
             .values(expires_at="2026-01-01T00:00:00.000000Z")
         )
-        [flag] = judgements.flags(connection, one.id)
-        [made] = judgements.current(connection, one.id)
+        [flag] = flags.list_flags(connection, one.id)
+        [made] = judgements.list_current(connection, one.id)
     client = web.browser(app, database, web.person(database, "Eve", helpful_pairwise=role))
     page = client.get(f"/c/{one.slug}").text
     for number, word in ((flag.item_id, "item"), (flag.item_id, "Item"), (made.item_id, "item")):

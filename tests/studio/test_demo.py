@@ -33,8 +33,8 @@ class Demo:
 
     def judged(self, kind: str) -> list[Judgement]:
         with self.database.read() as connection:
-            [one] = [one for one in campaigns.every(connection) if one.kind == kind]
-            return judgements.current(connection, one.id)
+            [one] = [one for one in campaigns.list_all(connection) if one.kind == kind]
+            return judgements.list_current(connection, one.id)
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +61,18 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 def test_there_is_a_campaign_of_every_kind_with_work_and_guidelines(running: Demo) -> None:
-    assert {text.kind for text in TEXTS} == set(task_kinds.KINDS)
+    assert {text.kind for text in TEXTS} == set(task_kinds.TASK_KINDS)
     with running.database.read() as connection:
-        for one in campaigns.every(connection):
-            guidelines = campaigns.guidelines(connection, one.id)
+        for one in campaigns.list_all(connection):
+            guidelines = campaigns.get_guidelines(connection, one.id)
             assert one.state == "open" and guidelines is not None and 80 < len(guidelines.text) < 1200
-            assert items.counts(connection, [one.id])[one.id]["open"] >= 20
+            assert items.slot_counts(connection, [one.id])[one.id]["open"] >= 20
         assert events.verify(connection).problem is None
     assert len(running.judged("pairwise")) >= demo.BEFORE
 
 
-@pytest.mark.parametrize("kind", task_kinds.KINDS)
-def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: task_kinds.Kind) -> None:
+@pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
+def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: task_kinds.TaskKind) -> None:
     before = len(running.judged(kind))
     rater = raters.PANEL[0]
     rng = derive_rng(1, kind)
@@ -87,7 +87,7 @@ def test_a_colleague_does_a_task_of_every_kind(running: Demo, kind: task_kinds.K
     assert one.num_done == 1 and len(found) == before + 1 and found[-1].active_ms > 1000
     if kind == "chat":
         with running.database.read() as connection:
-            turns = chats.turns(connection, found[-1].token)
+            turns = chats.list_turns(connection, found[-1].assignment_id)
         assert len(turns) == simulated_labeller.LIVE_TURNS and all(
             turn.choice and turn.answers[0].text for turn in turns
         )
@@ -124,10 +124,10 @@ def test_the_link_lets_the_newcomer_in_once(running: Demo) -> None:
 
 def test_a_folder_is_taken_up_again(running: Demo) -> None:
     with running.database.read() as connection:
-        before = (len(campaigns.every(connection)), len(people.every(connection)))
+        before = (len(campaigns.list_all(connection)), len(people.list_all(connection)))
     made = demo.populate(running.database)
     with running.database.read() as connection:
-        assert (len(campaigns.every(connection)), len(people.every(connection))) == before
+        assert (len(campaigns.list_all(connection)), len(people.list_all(connection))) == before
     assert made.path != running.made.path and made.tokens != running.made.tokens
     running.made = made
 

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, events, people, schema
+from fairlead.labels import access, events, members, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.events import Event
 from fairlead.labels.people import Person
@@ -39,7 +39,7 @@ def happen(
     with database.write() as connection:
         for k in range(number):
             last = events.append(
-                connection, verb=verb, actor=actor, campaign=campaign, subject=f"task{k}", body={"item": k}
+                connection, verb=verb, actor=actor, campaign_id=campaign, subject=f"task{k}", body={"item": k}
             )
     return last
 
@@ -275,7 +275,7 @@ def test_silent_streams_hold_neither_threads_nor_connections(tmp_path: Any) -> N
 
 
 def viewer(role: str | None = None, rater: str = "r-00000000ff", **memberships: str) -> Viewer:
-    held = {int(number[1:]): people.Membership(role, False) for number, role in memberships.items()}
+    held = {int(number[1:]): members.Membership(role, False) for number, role in memberships.items()}
     return Viewer(1, rater, "Somebody", role, held, {}, None, "", "", "")
 
 

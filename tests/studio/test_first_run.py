@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, campaigns, people
+from fairlead.labels import access, campaigns, members, people
 from fairlead.labels.database import Database, now
-from fairlead.labels.passwords import hashed
+from fairlead.labels.passwords import hash_password
 
 PASSWORD = "correct horse battery"
 OWNER = {"name": "Olga", "email": "olga@example.org", "password": PASSWORD, "agree": "true"}
@@ -25,7 +25,7 @@ def link(
 ) -> str:
     with database.write() as connection:
         at = None if campaign is None else campaigns.get(connection, campaign).id
-        return access.make_invite(
+        return access.create_invite(
             connection, role=role, campaign_id=at, person_id=person, uses=uses, by="system", at=now()
         )[1]
 
@@ -34,11 +34,10 @@ def helpful(database: Database) -> None:
     with database.write() as connection:
         campaigns.create(
             connection,
-            name="Helpful",
-            kind="pairwise",
+            campaigns.CampaignSettings(
+                name="Helpful", kind="pairwise", audience="Who speaks English", pay_per_hour=15.5
+            ),
             by="r-00000000aa",
-            audience="Who speaks English",
-            pay_per_hour=15.5,
         )
 
 
@@ -77,7 +76,7 @@ def test_an_owner_who_could_not_come_back_is_told_so(
     page = client.post(f"/first/{secret}", data=given)
     assert page.status_code == 422 and f'id="{field}-error"' in page.text and PASSWORD not in page.text
     with database.read() as connection:
-        assert people.every(connection) == []
+        assert people.list_all(connection) == []
     assert client.post(f"/first/{secret}", data=OWNER).status_code == 303  # the link was not used up
 
 
@@ -118,10 +117,9 @@ def test_who_has_logged_in_joins_as_themselves(app: FastAPI, database: Database)
     )
     assert client.post(f"/join/{secret}", data={"agree": "true"}).status_code == 303
     with database.read() as connection:
-        assert [one.name for one in people.every(connection)] == ["Ada"]
+        assert [one.name for one in people.list_all(connection)] == ["Ada"]
         assert (
-            people.member(connection, campaigns.get(connection, "helpful").id, ada.rater).role
-            == "adjudicator"
+            members.get(connection, campaigns.get(connection, "helpful").id, ada.rater).role == "adjudicator"
         )
 
 
@@ -155,7 +153,7 @@ def test_a_role_of_the_studio_is_never_less_than_before(app: FastAPI, database: 
 
 def test_a_link_for_one_person_lets_them_choose_a_new_password(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        ada = people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
+        ada = people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
     old, client, secret = (
         web.browser(app, database, ada),
         web.stranger(app),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from databases import Files
-from fairlead.labels import assignments, judgements
+from fairlead.labels import assignments, flags, judgements
 from fairlead.labels.database import Database, open_database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
@@ -104,7 +104,7 @@ def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
     judge(place, slug, ben, {"choice": 1})
     with place.database.write() as connection:
         (task,) = assignments.lease(connection, place.campaign(slug), ben.rater)
-        judgements.raise_flag(connection, task.token, ben.rater, reason="broken")
+        flags.raise_flag(connection, task.id, ben.rater, reason="broken")
     assert len(found(state="open")) == 1 and len(found(state="judged")) == len(found(state="done")) == 1
     assert found(state="flagged") == [task.item.id]
     assert lead.get(f"/api/v1/campaigns/{slug}/items", params={"state": "odd"}).status_code == 422
@@ -124,9 +124,12 @@ def test_one_item_is_shown_with_all_that_was_said_of_it(place: Place) -> None:
     (item,) = lead.get(f"/api/v1/campaigns/{slug}/items").json()["items"]
     with place.database.write() as connection:
         one = place.campaign(slug)
-        task, last = judgements.undo(connection, one, ben.rater)
+        task, last = judgements.get_last(connection, one, ben.rater)
         judgements.submit(
-            connection, task.token, ben.rater, key="corrected", value={"choice": 4}, active_ms=1000
+            connection,
+            task.id,
+            ben.rater,
+            judgements.NewJudgement(key="corrected", value={"choice": 4}, active_ms=1000),
         )
     look = lead.get(f"/api/v1/campaigns/{slug}/items/{item['id']}").json()
     assert [answer["source"] for answer in look["item"]["answers"]] == ["a", "b"]

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 import web
 from fairlead.labels import people
 from fairlead.labels.database import Database
-from fairlead.labels.passwords import hashed
+from fairlead.labels.passwords import hash_password
 from fairlead.studio.limits import MOST_KEYS, BodyLimit, Limiter, TooMany
 from studio.leads import open_place
 
@@ -68,8 +68,8 @@ def attempt(client: httpx.Client, email: str, password: str = "wrong wrong") -> 
 
 def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
-        people.add(connection, name="Ben", email="ben@example.org", password=hashed(PASSWORD))
+        people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
+        people.add(connection, name="Ben", email="ben@example.org", password=hash_password(PASSWORD))
     clients = [web.stranger(app, address=f"10.0.0.{number}") for number in range(9)]  # also from many places
     assert [attempt(client, " ADA@example.org") for client in clients] == [401] * 8 + [429]
     said = clients[8].post("/api/v1/session", json={"email": "ada@example.org", "password": PASSWORD})
@@ -80,7 +80,7 @@ def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None
 
 def test_logging_in_forgives_what_went_before(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
-        people.add(connection, name="Ada", email="ada@example.org", password=hashed(PASSWORD))
+        people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
     app.state.wrong_passwords = Limiter(2, 900)
     for password in ("wrong wrong", PASSWORD) * 3:
         assert attempt(web.stranger(app), "ada@example.org", password) == (

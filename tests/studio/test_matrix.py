@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, campaigns, people
+from fairlead.labels import access, campaigns, members, people
 from fairlead.labels.database import Database
 from fairlead.labels.people import Person
 from fairlead.studio import permissions
@@ -235,7 +235,9 @@ def come(app: FastAPI, database: Database) -> Callable[[str], Person | None]:
     """Somebody new of a kind: a request may end what a person is, so that each comes once."""
     with database.write() as connection:
         ids = {
-            name: campaigns.create(connection, name=name, slug=name, kind="pairwise", by="system").id
+            name: campaigns.create(
+                connection, campaigns.CampaignSettings(name=name, slug=name, kind="pairwise"), by="system"
+            ).id
             for name in ("here", "elsewhere")
         }
         people.add(connection, name="Who stays the owner", role="owner")
@@ -249,9 +251,9 @@ def come(app: FastAPI, database: Database) -> Callable[[str], Person | None]:
             role, _, where = who.partition(" ")
             if who not in everywhere and who != "nobody":
                 campaign = ids["elsewhere" if where else "here"]
-                people.join(connection, one, campaign, "labeller" if role == "paused" else role, by="system")
+                members.join(connection, one, campaign, "labeller" if role == "paused" else role, by="system")
                 if role == "paused":
-                    people.pause(connection, campaign, one.rater, paused=True, by="system")
+                    members.set_paused(connection, campaign, one.rater, paused=True, by="system")
         return one
 
     return made

@@ -171,8 +171,10 @@ def test_an_address_that_is_not_verified_opens_nothing(
 
 def test_somebody_new_needs_a_link(app: FastAPI, database: Database, provider: Provider) -> None:
     with database.write() as connection:
-        here = campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
-        _, secret = access.make_invite(
+        here = campaigns.create(
+            connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-00000000aa"
+        )
+        _, secret = access.create_invite(
             connection, role="labeller", campaign_id=here.id, uses=2, by="r-00000000aa", at=now()
         )
     client = web.stranger(app)
@@ -187,7 +189,7 @@ def test_somebody_new_needs_a_link(app: FastAPI, database: Database, provider: P
         and me["campaigns"][0]["role"] == "labeller"
     )
     with database.read() as connection:
-        assert len(people.every(connection)) == 1
+        assert len(people.list_all(connection)) == 1
     assert go(web.stranger(app), provider, f"/oidc/start?invite={secret}").status_code == 404  # used up
 
 
@@ -204,7 +206,7 @@ def test_an_address_that_somebody_typed_in_themselves_catches_nobody(
         and client.get("/api/v1/me").status_code == 401
     )
     with database.write() as connection:
-        _, secret = access.make_invite(connection, role="lead", by="r-00000000aa", at=now())
+        _, secret = access.create_invite(connection, role="lead", by="r-00000000aa", at=now())
     assert go(client, provider, f"/oidc/start?invite={secret}").status_code == 303
     me = client.get("/api/v1/me").json()  # somebody of her own, without the address that is taken
     assert (me["name"], me["role"], me["email"]) == ("Ada Lovelace", "lead", None)
@@ -219,7 +221,7 @@ def test_who_comes_by_a_link_of_their_own_is_known_from_then_on(
             people.add(connection, name=name, email=f"{name}@other.example") for name in ("Ada", "Ben")
         )
         secrets = [
-            access.make_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1]
+            access.create_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1]
             for one in (ada, ben)
         ]
     assert "Go in with Example" in web.stranger(app).get(f"/join/{secrets[0]}").text

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 import web
-from fairlead.labels import assignments, campaigns, items, people
+from fairlead.labels import assignments, campaigns, items, members, people
 from fairlead.labels.database import Database
 from fairlead.studio import permissions
 from labels.build import LEAD, VALUES, judge, new_item
@@ -29,17 +29,19 @@ def there(app: FastAPI, database: Database) -> Iterator[Mapping[str, Any]]:
     app.state.live.close()  # streams end at once
     with database.write() as connection:
         one = campaigns.create(
-            connection, name="Here", kind="pairwise", by=LEAD, guidelines="# Be fair", overlap=2
+            connection,
+            campaigns.CampaignSettings(name="Here", kind="pairwise", guidelines="# Be fair", overlap=2),
+            by=LEAD,
         )
         items.add(connection, one, [new_item(n) for n in range(4)], by=LEAD)
         one = campaigns.set_state(connection, one, "open", by=LEAD)
         person = people.add(connection, name="Olga", role="owner")
-        people.join(connection, person, one.id, "lead", by=LEAD)
+        members.join(connection, person, one.id, "lead", by=LEAD)
         first, second = assignments.lease(connection, one, person.rater, count=2)
         judge(connection, first, VALUES["pairwise"])
     yield {
         "slug": "here",
-        "token": second.token,
+        "token": second.id,
         "rater": person.rater,
         "item_id": 1,
         "version": 1,

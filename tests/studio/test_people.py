@@ -11,7 +11,7 @@ import web
 from fairlead.data.records import Message
 from fairlead.labels import campaigns, drafts, events, items, people
 from fairlead.labels.database import Database
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.items import CandidateAnswer, NewItem
 
 HERE = "/api/v1/campaigns/helpful"
 
@@ -19,7 +19,9 @@ HERE = "/api/v1/campaigns/helpful"
 @pytest.fixture
 def helpful(database: Database) -> None:
     with database.write() as connection:
-        campaigns.create(connection, name="Helpful", kind="pairwise", by="r-00000000aa")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-00000000aa"
+        )
 
 
 def come(app: FastAPI, url: str, name: str) -> httpx.Client:
@@ -35,7 +37,7 @@ def work_to_do(database: Database) -> None:
     """Two pairs in the campaign, which is opened."""
     with database.write() as connection:
         here = campaigns.get(connection, "helpful")
-        answers = tuple(Answer((Message("assistant", text),)) for text in ("yes", "no"))
+        answers = tuple(CandidateAnswer((Message("assistant", text),)) for text in ("yes", "no"))
         items.add(
             connection, here, [NewItem((Message("user", f"{n}?"),), answers) for n in range(2)], by="system"
         )
@@ -123,7 +125,9 @@ def test_a_lead_of_one_campaign_rules_over_no_other_and_over_nobodys_account(
     app: FastAPI, database: Database, helpful: None
 ) -> None:
     with database.write() as connection:
-        campaigns.create(connection, name="Other", kind="pairwise", by="r-00000000aa")
+        campaigns.create(
+            connection, campaigns.CampaignSettings(name="Other", kind="pairwise"), by="r-00000000aa"
+        )
     lead, ada = (
         web.browser(app, database, web.person(database, "Lea", helpful="lead")),
         web.person(database, "Ada", other="labeller"),
@@ -216,7 +220,7 @@ def test_people_erase_themselves(app: FastAPI, database: Database, tmp_path: Pat
     assert client.post("/api/v1/me/erase", json={"confirm": " Ada "}).status_code == 204
     assert client.get("/api/v1/me").status_code == 401
     with database.read() as connection:
-        assert people.every(connection) == []
+        assert people.list_all(connection) == []
     assert not in_files(tmp_path, "Ada")
 
 
@@ -232,7 +236,7 @@ def test_drafts_go_with_who_is_erased(app: FastAPI, database: Database, helpful:
     owner = web.browser(app, database, web.person(database, "Olga", "owner"))
     assert owner.post(f"/api/v1/people/{ada.rater}/erase", json={"confirm": "Ada"}).status_code == 204
     with database.read() as connection:
-        assert connection.execute(select(drafts.draft)).all() == []
+        assert connection.execute(select(drafts.draft_table)).all() == []
 
 
 def test_the_last_owner_stays(app: FastAPI, database: Database) -> None:

@@ -205,7 +205,9 @@ def test_a_snapshot_is_shown_to_who_watches_its_campaign_and_to_no_other(
     app = create_app(Settings(database=database_url, project=home.root), database)
     with database.write() as connection:
         for name in ("Birds", "Stones"):
-            campaigns.create(connection, name=name, kind="pairwise", by="r-00000000aa")
+            campaigns.create(
+                connection, campaigns.CampaignSettings(name=name, kind="pairwise"), by="r-00000000aa"
+            )
     birds = make_artifact(home, "snapshot", "feathers", config={"campaign": "birds"})
     stones = make_artifact(
         home, "snapshot", "gravel", config={"campaign": "stones", "note": "stones"}, cost=7

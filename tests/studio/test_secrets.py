@@ -9,7 +9,7 @@ from sqlalchemy import select
 import web
 from fairlead.labels import events, people, schema
 from fairlead.labels.database import Database
-from fairlead.labels.passwords import hashed
+from fairlead.labels.passwords import hash_password
 from fairlead.studio import auth
 
 PASSWORD = "a quiet harbour at dusk"
@@ -76,7 +76,7 @@ def test_secrets_are_with_their_holders_only(
     assert any(record.name == "fairlead.studio" for record in ours)
     kept, logged = everything(database), "\n".join(f"{record.getMessage()} {vars(record)}" for record in ours)
     with database.read() as connection:
-        told = str([vars(one) for one in events.after(connection, 0)])
+        told = str([vars(one) for one in events.list_after(connection, 0)])
     for secret in secrets:
         assert secret not in kept
         assert secret not in logged
@@ -86,7 +86,7 @@ def test_secrets_are_with_their_holders_only(
 
 def test_what_was_searched_would_have_been_found(database: Database) -> None:
     with database.write() as connection:
-        people.add(connection, name="Needle", email="needle@example.org", password=hashed(PASSWORD))
+        people.add(connection, name="Needle", email="needle@example.org", password=hash_password(PASSWORD))
     kept = everything(database)
     assert "Needle" in kept and "$argon2" in kept and PASSWORD not in kept
 

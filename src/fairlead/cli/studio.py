@@ -148,14 +148,14 @@ def add(
 
     Example: fairlead studio user add "Ada Lovelace" --email ada@example.org --role lead
     """
-    from fairlead.labels import access, campaigns, people
+    from fairlead.labels import access, campaigns, members, people
     from fairlead.labels.database import now
     from fairlead.labels.errors import StudioError
 
     settings = _settings(database, project, public_url=public_url)
     opened = _open(settings)
     with opened.write() as connection:
-        known = people.by_email(connection, email) if email else None
+        known = people.find_by_email(connection, email) if email else None
         one = known or people.add(connection, name=name, email=email, role=role, by=SELF)
         if known is not None and role is not None and role != known.role:
             if not known.email_vouched:
@@ -165,8 +165,8 @@ def add(
                 )
             people.set_role(connection, known, role, by=SELF)
         if campaign is not None:
-            people.join(connection, one, campaigns.get(connection, campaign).id, "labeller", by=SELF)
-        _, secret = access.make_invite(connection, role=None, person_id=one.id, by=SELF, at=now())
+            members.join(connection, one, campaigns.get(connection, campaign).id, "labeller", by=SELF)
+        _, secret = access.create_invite(connection, role=None, person_id=one.id, by=SELF, at=now())
     opened.close()
     url = f"{settings.origin}/join/{secret}"
     came = "is here already" if known else "was added"
@@ -198,9 +198,9 @@ def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
 
     opened = _open(_settings(database, project))
     with opened.read() as connection:
-        everybody = people.every(connection)
-        found = campaigns.every(connection)
-        waiting = [one for one in jobs.recent(connection, limit=1000) if not one.is_over]
+        everybody = people.list_all(connection)
+        found = campaigns.list_all(connection)
+        waiting = [one for one in jobs.list_recent(connection, limit=1000) if not one.is_over]
         num_events = events.last_seq(connection)
     opened.close()
     owners = sum(one.role == "owner" for one in everybody)
@@ -273,16 +273,16 @@ def snapshot(
     from fairlead.labels import campaigns, job_handlers, jobs
     from fairlead.labels import snapshot as snapshots
     from fairlead.labels.errors import StudioError
-    from fairlead.labels.filtering import Filters
+    from fairlead.labels.snapshot_filters import SnapshotFilters
 
     home = open_project(project)
     opened = _open(_settings(database, project))
-    filters = Filters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
+    filters = SnapshotFilters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
     with opened.write() as connection:
         one = campaigns.get(connection, campaign)
-        number = snapshots.start(connection, home, one, name, filters, by=SELF)
+        number = snapshots.enqueue(connection, home, one, name, filters, by=SELF)
     while not (job := _job(opened, number)).is_over:
-        if jobs.do_one(opened, job_handlers.handlers(home)) is None:
+        if jobs.run_one(opened, job_handlers.handlers(home)) is None:
             time.sleep(0.2)  # another worker has it
     if job.state != "done":
         raise StudioError(job.error or f"the snapshot was {job.state}.")
@@ -323,7 +323,7 @@ def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
 
     home = open_project(project)
     opened = _open(_settings(database, project))
-    working = jobs.Worker(opened, job_handlers.handlers(home))
+    working = jobs.WorkerThread(opened, job_handlers.handlers(home))
     with stop_on_interrupt() as stop:
         working.start()
         print_note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")
@@ -393,7 +393,7 @@ def _first_url(opened: "Database", settings: "Settings") -> str | None:
     with opened.write() as connection:
         if people.has_owner(connection):
             return None
-        _, secret = access.make_invite(connection, role="owner", days=1, by=SELF, at=now())
+        _, secret = access.create_invite(connection, role="owner", days=1, by=SELF, at=now())
     return f"{settings.origin}/first/{secret}"
 
 

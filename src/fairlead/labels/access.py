@@ -26,11 +26,12 @@ from sqlalchemy import (
 )
 
 from fairlead.labels import events
-from fairlead.labels.database import metadata, moment, stamp
+from fairlead.labels.database import format_time, metadata, parse_time
 from fairlead.labels.errors import Invalid, NotFound
-from fairlead.labels.people import CAMPAIGN_ROLES, STUDIO_ROLES, Person
+from fairlead.labels.members import CAMPAIGN_ROLES
+from fairlead.labels.people import STUDIO_ROLES, Person
 
-login_session = Table(
+login_session_table = Table(
     "login_session",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -39,7 +40,7 @@ login_session = Table(
     Column("created_at", String(27), nullable=False),
     Column("expires_at", String(27), nullable=False),
 )
-invite = Table(
+invite_table = Table(
     "invite",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -56,7 +57,7 @@ invite = Table(
     Column("expires_at", String(27), nullable=False),
     Column("revoked_at", String(27)),
 )
-api_token = Table(
+api_token_table = Table(
     "api_token",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -72,9 +73,9 @@ api_token = Table(
 
 SCOPES = ("read", "label", "lead", "owner", "account")
 TOKEN_PREFIX = "flt_"
-LONGEST_DAYS = 366
-MOST_USES = 1000
-MOST_TOKENS = 50  # of one person
+MAX_DAYS = 366
+MAX_USES = 1000
+MAX_TOKENS = 50  # of one person
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Invite:
 
 
 @dataclass(frozen=True)
-class Token:
+class ApiToken:
     id: int
     person_id: int
     name: str
@@ -111,50 +112,50 @@ class Token:
 # ---------------------------------------------------------------- sessions
 
 
-def start_session(connection: Connection, one: Person, *, days: int, at: str) -> str:
+def start_session(connection: Connection, person: Person, *, days: int, at: str) -> str:
     """The secret that the browser keeps."""
     secret = secrets.token_urlsafe(32)
-    connection.execute(delete(login_session).where(login_session.c.expires_at <= at))
+    connection.execute(delete(login_session_table).where(login_session_table.c.expires_at <= at))
     connection.execute(
-        insert(login_session).values(
-            secret_hash=_hash(secret), person_id=one.id, created_at=at, expires_at=_later(at, days=days)
+        insert(login_session_table).values(
+            secret_hash=_hash(secret), person_id=person.id, created_at=at, expires_at=_later(at, days=days)
         )
     )
     return secret
 
 
-def session_person(connection: Connection, secret: str, *, at: str) -> tuple[int, str] | None:
+def find_session(connection: Connection, secret: str, *, at: str) -> tuple[int, str] | None:
     """Whose session it is and when it ends; None where it has ended."""
     row = connection.execute(
-        select(login_session).where(login_session.c.secret_hash == _hash(secret))
+        select(login_session_table).where(login_session_table.c.secret_hash == _hash(secret))
     ).one_or_none()
     return (row.person_id, row.expires_at) if row and at < row.expires_at else None
 
 
-def prolong_session(connection: Connection, secret: str, *, days: int, at: str) -> None:
+def extend_session(connection: Connection, secret: str, *, days: int, at: str) -> None:
     connection.execute(
-        update(login_session)
-        .where(login_session.c.secret_hash == _hash(secret))
+        update(login_session_table)
+        .where(login_session_table.c.secret_hash == _hash(secret))
         .values(expires_at=_later(at, days=days))
     )
 
 
 def end_session(connection: Connection, secret: str) -> None:
-    connection.execute(delete(login_session).where(login_session.c.secret_hash == _hash(secret)))
+    connection.execute(delete(login_session_table).where(login_session_table.c.secret_hash == _hash(secret)))
 
 
-def end_sessions(connection: Connection, one: Person, *, but: str | None = None) -> int:
+def end_sessions(connection: Connection, person: Person, *, except_secret: str | None = None) -> int:
     """All of a person, but for the one with this secret; returns how many."""
-    query = delete(login_session).where(login_session.c.person_id == one.id)
-    if but is not None:
-        query = query.where(login_session.c.secret_hash != _hash(but))
+    query = delete(login_session_table).where(login_session_table.c.person_id == person.id)
+    if except_secret is not None:
+        query = query.where(login_session_table.c.secret_hash != _hash(except_secret))
     return connection.execute(query).rowcount
 
 
 # ---------------------------------------------------------------- invites
 
 
-def make_invite(
+def create_invite(
     connection: Connection,
     *,
     role: str | None,
@@ -170,10 +171,10 @@ def make_invite(
     roles = STUDIO_ROLES if campaign_id is None else CAMPAIGN_ROLES
     if role not in roles and not (role is None and person_id is not None):
         problems["role"] = f"is one of {', '.join(roles)}"
-    if not 1 <= uses <= MOST_USES:
-        problems["uses"] = f"is 1 to {MOST_USES:,}"
-    if not 1 <= days <= LONGEST_DAYS:
-        problems["days"] = f"is 1 to {LONGEST_DAYS}"
+    if not 1 <= uses <= MAX_USES:
+        problems["uses"] = f"is 1 to {MAX_USES:,}"
+    if not 1 <= days <= MAX_DAYS:
+        problems["days"] = f"is 1 to {MAX_DAYS}"
     if role == "owner" and uses != 1:
         problems["uses"] = "is 1 for a link that makes an owner"
     if problems:
@@ -183,12 +184,12 @@ def make_invite(
         "secret_hash": _hash(secret), "campaign_id": campaign_id, "person_id": person_id, "role": role, "uses_left": uses, "uses": uses,
         "made_by": by, "created_at": at, "expires_at": _later(at, days=days),
     }  # fmt: skip
-    made = _invite(connection.execute(insert(invite).values(values).returning(invite)).one())
+    made = _invite(connection.execute(insert(invite_table).values(values).returning(invite_table)).one())
     events.append(
         connection,
         verb="invite.made",
         actor=by,
-        campaign=campaign_id,
+        campaign_id=campaign_id,
         subject=f"invite:{made.id}",
         body={"role": role, "uses": uses},
     )
@@ -196,7 +197,9 @@ def make_invite(
 
 
 def find_invite(connection: Connection, secret: str, *, at: str) -> Invite:
-    row = connection.execute(select(invite).where(invite.c.secret_hash == _hash(secret))).one_or_none()
+    row = connection.execute(
+        select(invite_table).where(invite_table.c.secret_hash == _hash(secret))
+    ).one_or_none()
     if row is None or not _invite(row).open_at(at):
         raise NotFound(
             "this link does not work any more: it has expired, was used up or was withdrawn. Ask for another one."
@@ -207,23 +210,26 @@ def find_invite(connection: Connection, secret: str, *, at: str) -> Invite:
 def use_invite(connection: Connection, secret: str, *, at: str) -> Invite:
     """One use less, in one statement: two people cannot both take the last one."""
     open_ = (
-        invite.c.secret_hash == _hash(secret),
-        invite.c.uses_left > 0,
-        invite.c.revoked_at.is_(None),
-        invite.c.expires_at > at,
+        invite_table.c.secret_hash == _hash(secret),
+        invite_table.c.uses_left > 0,
+        invite_table.c.revoked_at.is_(None),
+        invite_table.c.expires_at > at,
     )
     row = connection.execute(
-        update(invite).where(*open_).values(uses_left=invite.c.uses_left - 1).returning(invite)
+        update(invite_table)
+        .where(*open_)
+        .values(uses_left=invite_table.c.uses_left - 1)
+        .returning(invite_table)
     ).one_or_none()
     return find_invite(connection, secret, at=at) if row is None else _invite(row)
 
 
-def invites(connection: Connection, campaign_id: int | None, *, at: str) -> list[Invite]:
+def list_invites(connection: Connection, campaign_id: int | None, *, at: str) -> list[Invite]:
     """Those that still work, the newest first; of a campaign, or (None) of the whole studio."""
     query = (
-        select(invite)
-        .where(invite.c.campaign_id == campaign_id, invite.c.person_id.is_(None))
-        .order_by(invite.c.id.desc())
+        select(invite_table)
+        .where(invite_table.c.campaign_id == campaign_id, invite_table.c.person_id.is_(None))
+        .order_by(invite_table.c.id.desc())
     )
     return [one for row in connection.execute(query) if (one := _invite(row)).open_at(at)]
 
@@ -231,70 +237,78 @@ def invites(connection: Connection, campaign_id: int | None, *, at: str) -> list
 def revoke_invite(
     connection: Connection, invite_id: int, campaign_id: int | None, *, by: str, at: str
 ) -> None:
-    mine = (invite.c.id == invite_id, invite.c.campaign_id == campaign_id, invite.c.revoked_at.is_(None))
-    if connection.execute(update(invite).where(*mine).values(revoked_at=at)).rowcount == 0:
+    mine = (
+        invite_table.c.id == invite_id,
+        invite_table.c.campaign_id == campaign_id,
+        invite_table.c.revoked_at.is_(None),
+    )
+    if connection.execute(update(invite_table).where(*mine).values(revoked_at=at)).rowcount == 0:
         raise NotFound("there is no such invitation.")
     events.append(
-        connection, verb="invite.revoked", actor=by, campaign=campaign_id, subject=f"invite:{invite_id}"
+        connection, verb="invite.revoked", actor=by, campaign_id=campaign_id, subject=f"invite:{invite_id}"
     )
 
 
 # ---------------------------------------------------------------- tokens
 
 
-def make_token(
-    connection: Connection, one: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str
-) -> tuple[Token, str]:
+def create_token(
+    connection: Connection, person: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str
+) -> tuple[ApiToken, str]:
     """The token and its text, which cannot be had again."""
     problems = {}
     if not 0 < len(name.strip()) <= 80 or not name.isprintable():
         problems["name"] = "needs 1 to 80 characters"
     if not scopes or set(scopes) - set(SCOPES):
         problems["scopes"] = f"are one or more of {', '.join(SCOPES)}"
-    if not 1 <= days <= LONGEST_DAYS:
-        problems["days"] = f"is 1 to {LONGEST_DAYS}"
-    if len(tokens(connection, one)) >= MOST_TOKENS:
-        problems["name"] = f"cannot be given: there are {MOST_TOKENS} tokens already. Revoke one"
+    if not 1 <= days <= MAX_DAYS:
+        problems["days"] = f"is 1 to {MAX_DAYS}"
+    if len(list_tokens(connection, person)) >= MAX_TOKENS:
+        problems["name"] = f"cannot be given: there are {MAX_TOKENS} tokens already. Revoke one"
     if problems:
         raise Invalid(problems)
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     values = {
-        "secret_hash": _hash(secret), "person_id": one.id, "name": name.strip(), "start": secret[:8], "scopes": sorted(set(scopes)),
+        "secret_hash": _hash(secret), "person_id": person.id, "name": name.strip(), "start": secret[:8], "scopes": sorted(set(scopes)),
         "created_at": at, "expires_at": _later(at, days=days),
     }  # fmt: skip
-    made = _token(connection.execute(insert(api_token).values(values).returning(api_token)).one())
+    made = _token(connection.execute(insert(api_token_table).values(values).returning(api_token_table)).one())
     events.append(
         connection,
         verb="token.made",
-        actor=one.rater,
+        actor=person.rater,
         subject=f"token:{made.id}",
         body={"scopes": values["scopes"]},
     )
     return made, secret
 
 
-def find_token(connection: Connection, secret: str, *, at: str) -> Token | None:
-    row = connection.execute(select(api_token).where(api_token.c.secret_hash == _hash(secret))).one_or_none()
+def find_token(connection: Connection, secret: str, *, at: str) -> ApiToken | None:
+    row = connection.execute(
+        select(api_token_table).where(api_token_table.c.secret_hash == _hash(secret))
+    ).one_or_none()
     return _token(row) if row and at < row.expires_at else None
 
 
-def touch_token(connection: Connection, token: Token, *, at: str) -> None:
-    connection.execute(update(api_token).where(api_token.c.id == token.id).values(used_at=at))
+def touch_token(connection: Connection, token: ApiToken, *, at: str) -> None:
+    connection.execute(update(api_token_table).where(api_token_table.c.id == token.id).values(used_at=at))
 
 
-def tokens(connection: Connection, one: Person) -> list[Token]:
+def list_tokens(connection: Connection, person: Person) -> list[ApiToken]:
     """Also those that have expired."""
     rows = connection.execute(
-        select(api_token).where(api_token.c.person_id == one.id).order_by(api_token.c.id.desc())
+        select(api_token_table)
+        .where(api_token_table.c.person_id == person.id)
+        .order_by(api_token_table.c.id.desc())
     )
     return [_token(row) for row in rows]
 
 
-def revoke_token(connection: Connection, one: Person, token_id: int) -> None:
-    mine = (api_token.c.id == token_id, api_token.c.person_id == one.id)
-    if connection.execute(delete(api_token).where(*mine)).rowcount == 0:
+def revoke_token(connection: Connection, person: Person, token_id: int) -> None:
+    mine = (api_token_table.c.id == token_id, api_token_table.c.person_id == person.id)
+    if connection.execute(delete(api_token_table).where(*mine)).rowcount == 0:
         raise NotFound("you have no such token.")
-    events.append(connection, verb="token.revoked", actor=one.rater, subject=f"token:{token_id}")
+    events.append(connection, verb="token.revoked", actor=person.rater, subject=f"token:{token_id}")
 
 
 # ---------------------------------------------------------------- details
@@ -305,15 +319,15 @@ def _hash(secret: str) -> str:
 
 
 def _later(at: str, *, days: int) -> str:
-    return stamp(moment(at) + timedelta(days=days))
+    return format_time(parse_time(at) + timedelta(days=days))
 
 
 def _invite(row: Any) -> Invite:
     return Invite(**{name: value for name, value in row._mapping.items() if name != "secret_hash"})
 
 
-def _token(row: Any) -> Token:
-    return Token(
+def _token(row: Any) -> ApiToken:
+    return ApiToken(
         row.id,
         row.person_id,
         row.name,

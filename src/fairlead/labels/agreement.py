@@ -13,15 +13,15 @@ from sqlalchemy import Connection, exists, func, select
 
 from fairlead.labels import judgements
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.judgements import Judgement, judgement
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.judgements import Judgement, judgement_table
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.stats.agreement import Agreement, Metric, agreement
 
-MOST_ITEMS = 2000  # the ones judged last
-AMONG = 10_000  # judgements, the last ones, among which they are looked for
+MAX_ITEMS = 2000  # the ones judged last
+MAX_JUDGEMENTS = 10_000  # judgements, the last ones, among which they are looked for
 
 # What is compared, and how far apart two values are.
-COMPARED: Mapping[Kind, tuple[str, Metric]] = {
+COMPARED: Mapping[TaskKind, tuple[str, Metric]] = {
     "pairwise": ("which answer is better, or a tie", "nominal"),
     "ranking": ("the order of each two answers", "nominal"),
     "rating": ("the score", "interval"),
@@ -32,65 +32,71 @@ COMPARED: Mapping[Kind, tuple[str, Metric]] = {
 
 
 @dataclass(frozen=True)
-class Measured:
-    found: Agreement
-    of: str  # what was compared
+class MeasuredAgreement:
+    agreement: Agreement
+    compared: str  # what was compared
     num_items: int
 
 
-def measure(connection: Connection, one: Campaign) -> Measured | None:
+def measure(connection: Connection, campaign: Campaign) -> MeasuredAgreement | None:
     """None where no item was judged by two people, or where texts were written, which are not compared."""
-    if one.kind not in COMPARED:
+    if campaign.kind not in COMPARED:
         return None
-    mine = (judgement.c.campaign_id == one.id, judgements.is_current())
+    mine = (judgement_table.c.campaign_id == campaign.id, judgements.is_current())
     last_ones = (
-        select(judgement.c.id, judgement.c.item_id, judgement.c.rater)
+        select(judgement_table.c.id, judgement_table.c.item_id, judgement_table.c.rater)
         .where(*mine)
-        .order_by(judgement.c.id.desc())
+        .order_by(judgement_table.c.id.desc())
     )
-    recent = last_ones.limit(AMONG).subquery()
+    recent = last_ones.limit(MAX_JUDGEMENTS).subquery()
     another = exists().where(
-        judgement.c.item_id == recent.c.item_id, judgement.c.rater != recent.c.rater, judgements.is_current()
+        judgement_table.c.item_id == recent.c.item_id,
+        judgement_table.c.rater != recent.c.rater,
+        judgements.is_current(),
     )
     shared = (
         select(recent.c.item_id)
         .where(another)
         .group_by(recent.c.item_id)
         .order_by(func.max(recent.c.id).desc())
-        .limit(MOST_ITEMS)
+        .limit(MAX_ITEMS)
     )
     chosen = connection.execute(shared).scalars().all()
     # Sorted here: a database that is asked for an order may go through all judgements to have it.
-    query = select(judgement.c.id, judgement.c.item_id, judgement.c.rater, judgement.c.value)
-    rows = connection.execute(query.where(judgement.c.item_id.in_(chosen), judgements.is_current())).all()
+    query = select(
+        judgement_table.c.id, judgement_table.c.item_id, judgement_table.c.rater, judgement_table.c.value
+    )
+    rows = connection.execute(
+        query.where(judgement_table.c.item_id.in_(chosen), judgements.is_current())
+    ).all()
     last = {(row.item_id, row.rater): row.value for row in sorted(rows, key=lambda row: int(row.id))}
-    return _compared(one.kind, last)
+    return _measure(campaign.kind, last)
 
 
-def among(kind: Kind, made: Sequence[Judgement]) -> Measured | None:
+def measure_judgements(kind: TaskKind, made: Sequence[Judgement]) -> MeasuredAgreement | None:
     """The same of judgements that are at hand, in the order in which they came."""
     if kind not in COMPARED:
         return None
     last = {(each.item_id, each.rater): each.value for each in made}
     people = Counter(item_id for item_id, _ in last)
     recent = list(dict.fromkeys(each.item_id for each in reversed(made) if people[each.item_id] > 1))[
-        :MOST_ITEMS
+        :MAX_ITEMS
     ]
     chosen = set(recent)
-    return _compared(kind, {key: value for key, value in last.items() if key[0] in chosen})
+    return _measure(kind, {key: value for key, value in last.items() if key[0] in chosen})
 
 
-def _compared(kind: Kind, last: Mapping[tuple[int, str], Mapping[str, Any]]) -> Measured | None:
+def _measure(kind: TaskKind, last: Mapping[tuple[int, str], Mapping[str, Any]]) -> MeasuredAgreement | None:
     units: dict[tuple[int, Any], list[float]] = {}
     for (item_id, _), value in last.items():
-        for part, said in _said(kind, value):
+        for part, said in _units_of(kind, value):
             units.setdefault((item_id, part), []).append(said)
     of, metric = COMPARED[kind]
     found = agreement(list(units.values()), [item_id for item_id, _ in units], metric=metric)
-    return found and Measured(found, of, found.raw.n)
+    return found and MeasuredAgreement(found, of, found.raw.n)
 
 
-def _said(kind: Kind, value: Mapping[str, Any]) -> Iterator[tuple[Any, float]]:
+def _units_of(kind: TaskKind, value: Mapping[str, Any]) -> Iterator[tuple[Any, float]]:
     """What a judgement says of each part of its item."""
     if "cannot" in value:
         return

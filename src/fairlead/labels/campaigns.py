@@ -32,9 +32,9 @@ from sqlalchemy.exc import IntegrityError
 from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 
-campaign = Table(
+campaign_table = Table(
     "campaign",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -52,7 +52,7 @@ campaign = Table(
     Column("created_by", String(40), nullable=False),
     Column("created_at", String(27), nullable=False),
 )
-guideline = Table(
+guideline_table = Table(
     "guideline",
     metadata,
     Column("campaign_id", Integer, ForeignKey("campaign.id"), nullable=False),
@@ -62,7 +62,7 @@ guideline = Table(
     Column("written_at", String(27), nullable=False),
     PrimaryKeyConstraint("campaign_id", "version"),
 )
-guideline_read = Table(
+guideline_read_table = Table(
     "guideline_read",
     metadata,
     Column("campaign_id", Integer, ForeignKey("campaign.id"), nullable=False),
@@ -72,14 +72,15 @@ guideline_read = Table(
     PrimaryKeyConstraint("campaign_id", "rater", "version"),
 )
 
-State = Literal["draft", "open", "paused", "closed"]
-Line: TypeAlias = tuple[
+CampaignState = Literal["draft", "open", "paused", "closed"]
+DiffLine: TypeAlias = tuple[
     Literal["same", "added", "removed"], str
 ]  # of guidelines, compared with another version
-NEXT: Mapping[State, tuple[State, ...]] = {
+NEXT_STATES: Mapping[CampaignState, tuple[CampaignState, ...]] = {
     "draft": ("open",), "open": ("paused", "closed"), "paused": ("open", "closed"), "closed": ("open",),
 }  # fmt: skip
 LONGEST_GUIDELINES = 100_000  # characters
+_CHANGEABLE_COLUMNS = ("name", "overlap", "pay_per_hour", "currency", "audience", "lease_s")
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ class Campaign:
     id: int
     slug: str
     name: str
-    kind: Kind
+    kind: TaskKind
     options: dict[str, Any]  # see `kinds`
-    state: State
+    state: CampaignState
     overlap: int  # judgements wanted of each item
     pay_per_hour: float | None  # of active time
     currency: str
@@ -100,6 +101,23 @@ class Campaign:
     created_at: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class CampaignSettings:
+    """What a lead chooses when creating a campaign.  The fields mean the same as in `Campaign`."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any] | None = None
+    overlap: int = 1
+    pay_per_hour: float | None = None
+    currency: str = "EUR"
+    audience: str = ""
+    lease_s: int = 1800
+    guidelines: str = ""  # Markdown; the first version, empty for none
+    slug: str | None = None  # derived from the name when None
+    seed: str | None = None  # random when None
+
+
 @dataclass(frozen=True)
 class Guidelines:
     version: int
@@ -108,78 +126,67 @@ class Guidelines:
     written_at: str
 
 
-def create(
-    connection: Connection,
-    *,
-    name: str,
-    kind: str,
-    by: str,
-    options: Mapping[str, Any] | None = None,
-    overlap: int = 1,
-    pay_per_hour: float | None = None,
-    currency: str = "EUR",
-    audience: str = "",
-    lease_s: int = 1800,
-    guidelines: str = "",
-    slug: str | None = None,
-    seed: str | None = None,
-) -> Campaign:
-    """A draft.  Raises Invalid with everything that is wrong."""
-    settings = {
-        "name": name, "overlap": overlap, "pay_per_hour": pay_per_hour, "currency": currency, "audience": audience, "lease_s": lease_s,
-    }  # fmt: skip
-    problems = _problems(settings)
-    if kind not in task_kinds.KINDS:
-        problems["kind"] = f"is one of {', '.join(task_kinds.KINDS)}"
-    if slug is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,70}", slug):
+def create(connection: Connection, settings: CampaignSettings, *, by: str) -> Campaign:
+    """Create a draft campaign.  Raises Invalid with every setting that is wrong."""
+    values = {name: getattr(settings, name) for name in _CHANGEABLE_COLUMNS}
+    problems = _find_problems(values)
+    if settings.kind not in task_kinds.TASK_KINDS:
+        problems["kind"] = f"is one of {', '.join(task_kinds.TASK_KINDS)}"
+    if settings.slug is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,70}", settings.slug):
         problems["slug"] = "is small letters, digits and hyphens, at most 71"
     if problems:
         raise Invalid(problems)
-    task: Kind = kind  # type: ignore[assignment]
-    at = now()
-    values = settings | {
-        "name": name.strip(), "kind": kind,
-        "options": task_kinds.check_options(task, options or {}),
-        "state": "draft", "seed": seed or secrets.token_hex(8), "created_by": by, "created_at": at,
-    }  # fmt: skip
-    made = _made(connection, slug or slug_of(name), values)
+    kind: TaskKind = settings.kind  # type: ignore[assignment]
+    created_at = now()
+    values |= {
+        "name": settings.name.strip(),
+        "kind": kind,
+        "options": task_kinds.check_options(kind, settings.options or {}),
+        "state": "draft",
+        "seed": settings.seed or secrets.token_hex(8),
+        "created_by": by,
+        "created_at": created_at,
+    }
+    campaign = _insert(connection, settings.slug or slugify(settings.name), values)
     events.append(
         connection,
         verb="campaign.created",
         actor=by,
-        campaign=made.id,
-        subject=made.slug,
-        body={"kind": kind, "overlap": overlap},
+        campaign_id=campaign.id,
+        subject=campaign.slug,
+        body={"kind": kind, "overlap": settings.overlap},
     )
-    if guidelines.strip():
-        write_guidelines(connection, made, guidelines, by=by)
-    return made
+    if settings.guidelines.strip():
+        write_guidelines(connection, campaign, settings.guidelines, by=by)
+    return campaign
 
 
 def get(connection: Connection, slug: str) -> Campaign:
-    row = connection.execute(select(campaign).where(campaign.c.slug == slug)).one_or_none()
+    row = connection.execute(select(campaign_table).where(campaign_table.c.slug == slug)).one_or_none()
     if row is None:
         raise NotFound(f"there is no campaign {slug!r}.")
-    return _campaign(row)
+    return _from_row(row)
 
 
-def by_id(connection: Connection, campaign_id: int) -> Campaign:
-    return _campaign(connection.execute(select(campaign).where(campaign.c.id == campaign_id)).one())
+def get_by_id(connection: Connection, campaign_id: int) -> Campaign:
+    return _from_row(
+        connection.execute(select(campaign_table).where(campaign_table.c.id == campaign_id)).one()
+    )
 
 
-def every(connection: Connection, *, ids: Sequence[int] | None = None) -> list[Campaign]:
+def list_all(connection: Connection, *, ids: Sequence[int] | None = None) -> list[Campaign]:
     """The newest first; all, or those of the ids."""
-    query = select(campaign).order_by(campaign.c.id.desc())
+    query = select(campaign_table).order_by(campaign_table.c.id.desc())
     if ids is not None:
-        query = query.where(campaign.c.id.in_(ids))
-    return [_campaign(row) for row in connection.execute(query)]
+        query = query.where(campaign_table.c.id.in_(ids))
+    return [_from_row(row) for row in connection.execute(query)]
 
 
-def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -> Campaign:
+def change(connection: Connection, campaign: Campaign, *, by: str, **settings: Any) -> Campaign:
     """Name, audience, pay, currency, lease time or options; kind, slug and seed stay.  For the overlap see `items.set_overlap`, and for
     options where people judge already `tasks.new_options`.
     """
-    problems = _problems(settings)
+    problems = _find_problems(settings)
     problems |= {
         name: "cannot be changed"
         for name in settings
@@ -188,48 +195,53 @@ def change(connection: Connection, one: Campaign, *, by: str, **settings: Any) -
     if problems:
         raise Invalid(problems)
     if "options" in settings:
-        settings["options"] = task_kinds.check_options(one.kind, settings["options"])
+        settings["options"] = task_kinds.check_options(campaign.kind, settings["options"])
     row = connection.execute(
-        update(campaign).where(campaign.c.id == one.id).values(settings).returning(campaign)
+        update(campaign_table)
+        .where(campaign_table.c.id == campaign.id)
+        .values(settings)
+        .returning(campaign_table)
     ).one()
     events.append(
         connection,
         verb="campaign.changed",
         actor=by,
-        campaign=one.id,
-        subject=one.slug,
+        campaign_id=campaign.id,
+        subject=campaign.slug,
         body={"fields": sorted(settings)},
     )
-    return _campaign(row)
+    return _from_row(row)
 
 
-def set_state(connection: Connection, one: Campaign, state: State, *, by: str) -> Campaign:
+def set_state(connection: Connection, campaign: Campaign, state: CampaignState, *, by: str) -> Campaign:
     """Raises Conflict where that step is not possible.  Items may come before it is opened or later."""
-    if state == one.state:
-        return one
-    if state not in NEXT[one.state]:
+    if state == campaign.state:
+        return campaign
+    if state not in NEXT_STATES[campaign.state]:
         raise Conflict(
-            f"a campaign that is {one.state} cannot become {state}; it can become {' or '.join(NEXT[one.state])}."
+            f"a campaign that is {campaign.state} cannot become {state}; it can become {' or '.join(NEXT_STATES[campaign.state])}."
         )
     changed = (
-        update(campaign)
-        .where(campaign.c.id == one.id, campaign.c.state == one.state)
+        update(campaign_table)
+        .where(campaign_table.c.id == campaign.id, campaign_table.c.state == campaign.state)
         .values(state=state)
-        .returning(campaign)
+        .returning(campaign_table)
     )
     row = connection.execute(changed).one_or_none()
     if row is None:
         raise Conflict("somebody else changed the campaign's state just now; look again.")
-    events.append(connection, verb=f"campaign.{state}", actor=by, campaign=one.id, subject=one.slug)
-    return _campaign(row)
+    events.append(
+        connection, verb=f"campaign.{state}", actor=by, campaign_id=campaign.id, subject=campaign.slug
+    )
+    return _from_row(row)
 
 
 # ---------------------------------------------------------------- guidelines
 
 
-def compare(old: Sequence[str], new: Sequence[str]) -> list[Line]:
+def diff_lines(old: Sequence[str], new: Sequence[str]) -> list[DiffLine]:
     """Line by line; what was written anew, first as it was and then as it is."""
-    lines: list[Line] = []
+    lines: list[DiffLine] = []
     for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
             lines += [("same", text) for text in old[i:j]]
@@ -239,70 +251,76 @@ def compare(old: Sequence[str], new: Sequence[str]) -> list[Line]:
     return lines
 
 
-def write_guidelines(connection: Connection, one: Campaign, text: str, *, by: str) -> Guidelines:
+def write_guidelines(connection: Connection, campaign: Campaign, text: str, *, by: str) -> Guidelines:
     """A new version, unless the text is as it was."""
     if not text.strip() or len(text) > LONGEST_GUIDELINES:
         raise Invalid({"guidelines": f"need 1 to {LONGEST_GUIDELINES:,} characters"})
     storable_text.require(guidelines=text)
-    _alone(connection, one)
-    last = guidelines(connection, one.id)
+    _lock_for_guidelines(connection, campaign)
+    last = get_guidelines(connection, campaign.id)
     if last is not None and last.text == text:
         return last
     made = Guidelines(last.version + 1 if last else 1, text, by, now())
-    connection.execute(insert(guideline).values(campaign_id=one.id, **vars(made)))
+    connection.execute(insert(guideline_table).values(campaign_id=campaign.id, **vars(made)))
     events.append(
         connection,
         verb="guidelines.written",
         actor=by,
-        campaign=one.id,
-        subject=one.slug,
+        campaign_id=campaign.id,
+        subject=campaign.slug,
         body={"version": made.version},
     )
     return made
 
 
-def guidelines(connection: Connection, campaign_id: int, version: int | None = None) -> Guidelines | None:
+def get_guidelines(connection: Connection, campaign_id: int, version: int | None = None) -> Guidelines | None:
     """The latest, or this version."""
     query = (
-        select(guideline)
-        .where(guideline.c.campaign_id == campaign_id)
-        .order_by(guideline.c.version.desc())
+        select(guideline_table)
+        .where(guideline_table.c.campaign_id == campaign_id)
+        .order_by(guideline_table.c.version.desc())
         .limit(1)
     )
     if version is not None:
-        query = query.where(guideline.c.version == version)
+        query = query.where(guideline_table.c.version == version)
     row = connection.execute(query).one_or_none()
     return Guidelines(row.version, row.text, row.written_by, row.written_at) if row else None
 
 
-def versions(connection: Connection, campaign_id: int) -> list[Guidelines]:
+def list_guideline_versions(connection: Connection, campaign_id: int) -> list[Guidelines]:
     """All, the latest first."""
     rows = connection.execute(
-        select(guideline).where(guideline.c.campaign_id == campaign_id).order_by(guideline.c.version.desc())
+        select(guideline_table)
+        .where(guideline_table.c.campaign_id == campaign_id)
+        .order_by(guideline_table.c.version.desc())
     )
     return [Guidelines(row.version, row.text, row.written_by, row.written_at) for row in rows]
 
 
-def mark_read(connection: Connection, one: Campaign, rater: str, version: int) -> None:
-    _alone(connection, one)
-    if version_read(connection, one.id, rater) < version and guidelines(connection, one.id, version):
+def mark_guidelines_read(connection: Connection, campaign: Campaign, rater: str, version: int) -> None:
+    _lock_for_guidelines(connection, campaign)
+    if last_version_read(connection, campaign.id, rater) < version and get_guidelines(
+        connection, campaign.id, version
+    ):
         connection.execute(
-            insert(guideline_read).values(campaign_id=one.id, rater=rater, version=version, read_at=now())
+            insert(guideline_read_table).values(
+                campaign_id=campaign.id, rater=rater, version=version, read_at=now()
+            )
         )
         events.append(
             connection,
             verb="guidelines.read",
             actor=rater,
-            campaign=one.id,
-            subject=one.slug,
+            campaign_id=campaign.id,
+            subject=campaign.slug,
             body={"version": version},
         )
 
 
-def version_read(connection: Connection, campaign_id: int, rater: str) -> int:
+def last_version_read(connection: Connection, campaign_id: int, rater: str) -> int:
     """The latest version that this person has read; 0 if none."""
-    query = select(func.max(guideline_read.c.version)).where(
-        guideline_read.c.campaign_id == campaign_id, guideline_read.c.rater == rater
+    query = select(func.max(guideline_read_table.c.version)).where(
+        guideline_read_table.c.campaign_id == campaign_id, guideline_read_table.c.rater == rater
     )
     return int(connection.execute(query).scalar() or 0)
 
@@ -310,18 +328,22 @@ def version_read(connection: Connection, campaign_id: int, rater: str) -> int:
 # ---------------------------------------------------------------- details
 
 
-def slug_of(name: str) -> str:
+def slugify(name: str) -> str:
     """A name as a part of an address; "campaign" where nothing of it can be."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:60].strip("-") or "campaign"
 
 
-def _made(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Campaign:
+def _insert(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Campaign:
     while True:
-        row = insert(campaign).values({**values, "slug": _free_slug(connection, wanted)}).returning(campaign)
+        row = (
+            insert(campaign_table)
+            .values({**values, "slug": _free_slug(connection, wanted)})
+            .returning(campaign_table)
+        )
         try:
             with connection.begin_nested():
-                return _campaign(connection.execute(row).one())
+                return _from_row(connection.execute(row).one())
         except IntegrityError:  # somebody else took the slug at this moment
             continue
 
@@ -329,7 +351,7 @@ def _made(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Cam
 def _free_slug(connection: Connection, wanted: str) -> str:
     taken = set(
         connection.execute(
-            select(campaign.c.slug).where(campaign.c.slug.startswith(wanted, autoescape=True))
+            select(campaign_table.c.slug).where(campaign_table.c.slug.startswith(wanted, autoescape=True))
         ).scalars()
     )
     return next(
@@ -337,17 +359,21 @@ def _free_slug(connection: Connection, wanted: str) -> str:
     )
 
 
-def hold(connection: Connection, one: Campaign) -> None:
+def lock(connection: Connection, campaign: Campaign) -> None:
     """Until the transaction ends, nothing that belongs to the campaign is added; on SQLite nothing at all is."""
-    connection.execute(select(campaign.c.id).where(campaign.c.id == one.id).with_for_update())
+    connection.execute(
+        select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update()
+    )
 
 
-def _alone(connection: Connection, one: Campaign) -> None:
+def _lock_for_guidelines(connection: Connection, campaign: Campaign) -> None:
     """On PostgreSQL those who come here at the same time take turns; on SQLite writers always do."""
-    connection.execute(select(campaign.c.id).where(campaign.c.id == one.id).with_for_update(key_share=True))
+    connection.execute(
+        select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update(key_share=True)
+    )
 
 
-def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
+def _find_problems(settings: Mapping[str, Any]) -> dict[str, str]:
     def whole(value: object, low: int, high: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
@@ -370,8 +396,10 @@ def _problems(settings: Mapping[str, Any]) -> dict[str, str]:
     wrong = {
         name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])
     }
-    return {name: why for name, value in settings.items() if (why := storable_text.problem(value))} | wrong
+    return {
+        name: why for name, value in settings.items() if (why := storable_text.find_problem(value))
+    } | wrong
 
 
-def _campaign(row: Any) -> Campaign:
+def _from_row(row: Any) -> Campaign:
     return Campaign(**row._mapping)

@@ -39,7 +39,7 @@ from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.items import Item
 
-chat_answerer = Table(
+chat_answerer_table = Table(
     "chat_answerer",
     metadata,
     Column("campaign_id", Integer, ForeignKey("campaign.id"), nullable=False),
@@ -48,7 +48,7 @@ chat_answerer = Table(
     Column("params", JSON, nullable=False),
     PrimaryKeyConstraint("campaign_id", "n"),
 )
-chat_turn = Table(
+chat_turn_table = Table(
     "chat_turn",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -58,7 +58,7 @@ chat_turn = Table(
     Column("made_at", String(27), nullable=False),
     UniqueConstraint("token", "n"),
 )
-chat_answer = Table(
+chat_answer_table = Table(
     "chat_answer",
     metadata,
     Column("turn_id", Integer, ForeignKey("chat_turn.id"), nullable=False),
@@ -70,7 +70,7 @@ chat_answer = Table(
     Column("made_at", String(27)),
     PrimaryKeyConstraint("turn_id", "place"),
 )
-chat_choice = Table(
+chat_choice_table = Table(
     "chat_choice",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -82,9 +82,9 @@ chat_choice = Table(
 )
 
 LONGEST_MESSAGE = 20_000  # characters
-MOST_TURNS = 30
-MOST_ANSWERERS = 8
-TIES = (4, 5)
+MAX_TURNS = 30
+MAX_ANSWERERS = 8
+TIE_CHOICES = (4, 5)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Answerer:
 
 
 @dataclass(frozen=True)
-class Given:
+class ChatAnswer:
     """One of the two answers of a turn."""
 
     place: int
@@ -107,11 +107,11 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Turn:
+class ChatTurn:
     id: int
     n: int
     message: str
-    answers: tuple[Given, Given]
+    answers: tuple[ChatAnswer, ChatAnswer]
     choice: int | None
     continues: int | None
     seen: Mapping[str, int]
@@ -120,31 +120,33 @@ class Turn:
 # ---------------------------------------------------------------- who answers
 
 
-def set_answerers(connection: Connection, one: Campaign, chosen: Sequence[Answerer], *, by: str) -> None:
+def set_answerers(connection: Connection, campaign: Campaign, chosen: Sequence[Answerer], *, by: str) -> None:
     """From the next turn on."""
-    if one.kind != "chat":
+    if campaign.kind != "chat":
         raise Conflict("this campaign is no live chat; nobody answers in it.")
-    if not 1 <= len(chosen) <= MOST_ANSWERERS:
-        raise Invalid({"answerers": f"are 1 to {MOST_ANSWERERS}; with one, it answers twice"})
-    connection.execute(delete(chat_answerer).where(chat_answerer.c.campaign_id == one.id))
+    if not 1 <= len(chosen) <= MAX_ANSWERERS:
+        raise Invalid({"answerers": f"are 1 to {MAX_ANSWERERS}; with one, it answers twice"})
+    connection.execute(delete(chat_answerer_table).where(chat_answerer_table.c.campaign_id == campaign.id))
     rows = [
-        {"campaign_id": one.id, "n": n, "source": found.source, "params": dict(found.params)}
+        {"campaign_id": campaign.id, "n": n, "source": found.source, "params": dict(found.params)}
         for n, found in enumerate(chosen)
     ]
-    connection.execute(insert(chat_answerer), rows)
+    connection.execute(insert(chat_answerer_table), rows)
     events.append(
         connection,
         verb="chat.answerers",
         actor=by,
-        campaign=one.id,
-        subject=one.slug,
+        campaign_id=campaign.id,
+        subject=campaign.slug,
         body={"count": len(chosen)},
     )
 
 
-def answerers(connection: Connection, campaign_id: int) -> list[Answerer]:
+def list_answerers(connection: Connection, campaign_id: int) -> list[Answerer]:
     query = (
-        select(chat_answerer).where(chat_answerer.c.campaign_id == campaign_id).order_by(chat_answerer.c.n)
+        select(chat_answerer_table)
+        .where(chat_answerer_table.c.campaign_id == campaign_id)
+        .order_by(chat_answerer_table.c.n)
     )
     return [Answerer(row.source, row.params) for row in connection.execute(query)]
 
@@ -152,89 +154,101 @@ def answerers(connection: Connection, campaign_id: int) -> list[Answerer]:
 # ---------------------------------------------------------------- a conversation
 
 
-def turns(connection: Connection, token: str) -> list[Turn]:
+def list_turns(connection: Connection, assignment_id: str) -> list[ChatTurn]:
     """Of an assignment, in order."""
-    return turns_of(connection, [token])[token]
+    return list_turns_by_assignment(connection, [assignment_id])[assignment_id]
 
 
-def turns_of(connection: Connection, tokens: Sequence[str]) -> dict[str, list[Turn]]:
+def list_turns_by_assignment(
+    connection: Connection, assignment_ids: Sequence[str]
+) -> dict[str, list[ChatTurn]]:
     """Of each of these assignments, in order; a few thousand at once."""
-    mine = chat_turn.c.token.in_(tokens)
-    given: dict[int, list[Given]] = {}
-    answers = select(chat_answer).join(chat_turn, chat_turn.c.id == chat_answer.c.turn_id).where(mine)
-    for row in connection.execute(answers.order_by(chat_answer.c.turn_id, chat_answer.c.place)):
+    mine = chat_turn_table.c.token.in_(assignment_ids)
+    given: dict[int, list[ChatAnswer]] = {}
+    answers = (
+        select(chat_answer_table)
+        .join(chat_turn_table, chat_turn_table.c.id == chat_answer_table.c.turn_id)
+        .where(mine)
+    )
+    for row in connection.execute(answers.order_by(chat_answer_table.c.turn_id, chat_answer_table.c.place)):
         given.setdefault(row.turn_id, []).append(
-            Given(row.place, row.source, row.params, row.text, row.finished)
+            ChatAnswer(row.place, row.source, row.params, row.text, row.finished)
         )
-    choices = select(chat_choice).join(chat_turn, chat_turn.c.id == chat_choice.c.turn_id).where(mine)
-    last = {row.turn_id: row for row in connection.execute(choices.order_by(chat_choice.c.id))}
-    found: dict[str, list[Turn]] = {token: [] for token in tokens}
-    for row in connection.execute(select(chat_turn).where(mine).order_by(chat_turn.c.n)):
-        found[row.token].append(_turn(row, given[row.id], last.get(row.id)))
+    choices = (
+        select(chat_choice_table)
+        .join(chat_turn_table, chat_turn_table.c.id == chat_choice_table.c.turn_id)
+        .where(mine)
+    )
+    last = {row.turn_id: row for row in connection.execute(choices.order_by(chat_choice_table.c.id))}
+    found: dict[str, list[ChatTurn]] = {token: [] for token in assignment_ids}
+    for row in connection.execute(select(chat_turn_table).where(mine).order_by(chat_turn_table.c.n)):
+        found[row.token].append(_turn_from_rows(row, given[row.id], last.get(row.id)))
     return found
 
 
-def turn(connection: Connection, token: str, n: int) -> Turn:
-    found = next((one for one in turns(connection, token) if one.n == n), None)
+def get_turn(connection: Connection, assignment_id: str, n: int) -> ChatTurn:
+    found = next((one for one in list_turns(connection, assignment_id) if one.n == n), None)
     if found is None:
         raise NotFound("the conversation has no such turn.")
     return found
 
 
-def num_judged(connection: Connection, token: str) -> int:
+def count_judged_turns(connection: Connection, assignment_id: str) -> int:
     """Turns with a choice whose chosen answer is there."""
-    said = turns(connection, token)
+    said = list_turns(connection, assignment_id)
     return sum(one.continues is not None and one.answers[one.continues].text is not None for one in said)
 
 
-def opening(task: Assignment) -> str:
+def opening(assignment: Assignment) -> str:
     """What the item suggests to begin with; empty where it suggests nothing."""
-    last = task.item.prompt[-1]
+    last = assignment.item.prompt[-1]
     return last.content if last.role == "user" else ""
 
 
-def history(item: Item, said: Sequence[Turn], n: int) -> Messages:
+def history(item: Item, turns: Sequence[ChatTurn], n: int) -> Messages:
     """What the answerers of turn n are given."""
     before = item.prompt[:-1] if item.prompt[-1].role == "user" else item.prompt
     messages = list(before)
-    for one in said[:n]:
+    for one in turns[:n]:
         assert one.continues is not None, "a turn without a choice is the last"
         messages += [
             Message("user", one.message),
             Message("assistant", one.answers[one.continues].text or ""),
         ]
-    return (*messages, Message("user", said[n].message))
+    return (*messages, Message("user", turns[n].message))
 
 
-def say(connection: Connection, campaign: Campaign, task: Assignment, *, n: int, message: str) -> Turn:
+def send_message(
+    connection: Connection, campaign: Campaign, assignment: Assignment, *, n: int, message: str
+) -> ChatTurn:
     """The person's n-th message; the same again is what it was.  Raises Conflict where the turn before is not done."""
-    _must_be_chat(campaign)
+    _require_chat(campaign)
     storable_text.require(message=message)
     if not message.strip() or len(message) > LONGEST_MESSAGE:
         raise Invalid({"message": f"has 1 to {LONGEST_MESSAGE:,} characters"})
-    said = turns(connection, task.token)
+    said = list_turns(connection, assignment.id)
     if n < len(said):
         if said[n].message != message:
             raise Conflict("this turn was sent before, with another message.")
         return said[n]
-    if n > len(said) or n >= MOST_TURNS:
+    if n > len(said) or n >= MAX_TURNS:
         raise Conflict(
             f"the next turn is {len(said)}."
             if n > len(said)
-            else f"a conversation has at most {MOST_TURNS} turns."
+            else f"a conversation has at most {MAX_TURNS} turns."
         )
     if said and (said[-1].continues is None or said[-1].answers[said[-1].continues].text is None):
         raise Conflict("choose an answer of the last turn first, and wait until it is complete.")
-    candidates = answerers(connection, campaign.id)
+    candidates = list_answerers(connection, campaign.id)
     if not candidates:
         raise Conflict("nobody answers in this campaign yet; who leads it has to say who.")
     made = connection.execute(
-        insert(chat_turn)
-        .values(token=task.token, n=n, message=message, made_at=now())
-        .returning(chat_turn.c.id)
+        insert(chat_turn_table)
+        .values(token=assignment.id, n=n, message=message, made_at=now())
+        .returning(chat_turn_table.c.id)
     )
     turn_id = int(made.scalar_one())
-    rng = derive_rng(0, campaign.seed, "chat", task.token, n)
+    rng = derive_rng(0, campaign.seed, "chat", assignment.id, n)
     pair = rng.sample(candidates, 2) if len(candidates) > 1 else candidates * 2
     rows = [
         {
@@ -245,54 +259,60 @@ def say(connection: Connection, campaign: Campaign, task: Assignment, *, n: int,
         }
         for place, who in enumerate(pair)
     ]
-    connection.execute(insert(chat_answer), rows)
+    connection.execute(insert(chat_answer_table), rows)
     events.append(
         connection,
         verb="chat.turn",
-        actor=task.rater,
-        campaign=campaign.id,
-        subject=task.token[:8],
+        actor=assignment.rater,
+        campaign_id=campaign.id,
+        subject=assignment.id[:8],
         body={"turn": n},
     )
-    return turn(connection, task.token, n)
+    return get_turn(connection, assignment.id, n)
 
 
-def keep(connection: Connection, turn_id: int, place: int, *, text: str, finished: bool) -> None:
+def store_answer(connection: Connection, turn_id: int, place: int, *, text: str, finished: bool) -> None:
     """The complete answer, once; where another one was faster, that one stands."""
-    this = (chat_answer.c.turn_id == turn_id, chat_answer.c.place == place, chat_answer.c.text.is_(None))
+    this = (
+        chat_answer_table.c.turn_id == turn_id,
+        chat_answer_table.c.place == place,
+        chat_answer_table.c.text.is_(None),
+    )
     text = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-    connection.execute(update(chat_answer).where(*this).values(text=text, finished=finished, made_at=now()))
+    connection.execute(
+        update(chat_answer_table).where(*this).values(text=text, finished=finished, made_at=now())
+    )
 
 
-def kept(connection: Connection, turn_id: int, place: int) -> tuple[str, bool | None]:
+def get_stored_answer(connection: Connection, turn_id: int, place: int) -> tuple[str, bool | None]:
     """Of a complete answer: its text, and whether the model came to its end."""
-    query = select(chat_answer.c.text, chat_answer.c.finished).where(
-        chat_answer.c.turn_id == turn_id, chat_answer.c.place == place
+    query = select(chat_answer_table.c.text, chat_answer_table.c.finished).where(
+        chat_answer_table.c.turn_id == turn_id, chat_answer_table.c.place == place
     )
     row = connection.execute(query).one()
     return str(row.text), row.finished
 
 
-def choose(
+def choose_answer(
     connection: Connection,
     campaign: Campaign,
-    task: Assignment,
+    assignment: Assignment,
     *,
     n: int,
     choice: int,
     seen: Mapping[str, int],
-) -> Turn:
+) -> ChatTurn:
     """Also before the answers are complete, and again until the next message is sent."""
-    _must_be_chat(campaign)
-    said = turns(connection, task.token)
+    _require_chat(campaign)
+    said = list_turns(connection, assignment.id)
     if n >= len(said):
         raise NotFound("the conversation has no such turn.")
     if n < len(said) - 1:
         raise Conflict("the conversation has gone on from this turn.")
     if not 1 <= choice <= 8:
         raise Invalid({"choice": "is a step from 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
-    at_random = derive_rng(0, campaign.seed, "tie", task.token, n).randrange(2)
-    continues = at_random if choice in TIES else 0 if choice < min(TIES) else 1
+    at_random = derive_rng(0, campaign.seed, "tie", assignment.id, n).randrange(2)
+    continues = at_random if choice in TIE_CHOICES else 0 if choice < min(TIE_CHOICES) else 1
     values = {
         "turn_id": said[n].id,
         "choice": choice,
@@ -300,26 +320,26 @@ def choose(
         "seen": dict(seen),
         "made_at": now(),
     }
-    connection.execute(insert(chat_choice).values(values))
-    body = {"turn": n, "choice": choice, "item": task.item.id}
+    connection.execute(insert(chat_choice_table).values(values))
+    body = {"turn": n, "choice": choice, "item": assignment.item.id}
     events.append(
         connection,
         verb="chat.choice",
-        actor=task.rater,
-        campaign=campaign.id,
-        subject=task.token[:8],
+        actor=assignment.rater,
+        campaign_id=campaign.id,
+        subject=assignment.id[:8],
         body=body,
     )
-    return turn(connection, task.token, n)
+    return get_turn(connection, assignment.id, n)
 
 
-def rows(item: Item, said: Sequence[Turn]) -> list[dict[str, Any]]:
+def comparison_turns(item: Item, turns: Sequence[ChatTurn]) -> list[dict[str, Any]]:
     """What a snapshot takes: one comparison for each turn with a choice and both answers."""
     found = []
-    for one in said:
+    for one in turns:
         if one.choice is None or any(answer.text is None for answer in one.answers):
             continue
-        prompt = [asdict(message) for message in history(item, said, one.n)]
+        prompt = [asdict(message) for message in history(item, turns, one.n)]
         answers = [
             {"text": answer.text, "source": answer.source, "params": dict(answer.params)}
             for answer in one.answers
@@ -336,12 +356,12 @@ def rows(item: Item, said: Sequence[Turn]) -> list[dict[str, Any]]:
     return found
 
 
-def _must_be_chat(campaign: Campaign) -> None:
+def _require_chat(campaign: Campaign) -> None:
     if campaign.kind != "chat":
         raise Conflict("this campaign is no live chat.")
 
 
-def _turn(row: Any, given: Sequence[Given], choice: Any) -> Turn:
+def _turn_from_rows(row: Any, given: Sequence[ChatAnswer], choice: Any) -> ChatTurn:
     first, second = given
     chosen = (choice.choice, choice.continues, choice.seen) if choice else (None, None, {})
-    return Turn(row.id, row.n, row.message, (first, second), *chosen)
+    return ChatTurn(row.id, row.n, row.message, (first, second), *chosen)

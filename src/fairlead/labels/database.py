@@ -35,9 +35,9 @@ metadata = MetaData(
 )
 
 BUSY_MS = 30_000  # how long a process waits for another one's write
-READERS = 16  # connections that read at the same time; more wait
-WAIT_S = 30.0  # for a connection
-EMPTYING_MS = 1000  # how long the log is waited for, by whom it holds up
+MAX_READERS = 16  # connections that read at the same time; more wait
+POOL_TIMEOUT_S = 30.0  # for a connection
+CHECKPOINT_TIMEOUT_MS = 1000  # how long the log is waited for, by whom it holds up
 
 
 class Database:
@@ -77,11 +77,11 @@ class Database:
                 connection.execute(delete(table))
                 if rows:
                     connection.execute(insert(table), [dict(row) for row in rows])
-        self._empty_log(EMPTYING_MS)
+        self._empty_log(CHECKPOINT_TIMEOUT_MS)
 
     def _empty_log(self, wait_ms: int) -> None:
         with self._writer.connect() as connection:
-            driver = _driver(connection)
+            driver = _driver_connection(connection)
             driver.execute(f"PRAGMA busy_timeout={wait_ms}")
             [(busy, _, _)] = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
@@ -111,9 +111,9 @@ def open_database(url: str) -> Database:
         try:
             engine = sqlalchemy.create_engine(
                 parsed,
-                pool_size=READERS,
+                pool_size=MAX_READERS,
                 max_overflow=8,
-                pool_timeout=WAIT_S,
+                pool_timeout=POOL_TIMEOUT_S,
                 pool_pre_ping=True,
                 hide_parameters=True,
             )
@@ -121,7 +121,7 @@ def open_database(url: str) -> Database:
             raise StudioError(
                 "PostgreSQL needs a driver: pip install 'fairlead[postgres]'.", field="database"
             ) from None
-        _reach(engine)
+        _check_reachable(engine)
         return Database(
             engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True), engine
         )
@@ -137,19 +137,20 @@ def open_database(url: str) -> Database:
     if not Path(parsed.database).parent.is_dir():
         raise StudioError(f"{Path(parsed.database).parent} is not a folder; make it first.", field="database")
     reader, writer = (
-        _sqlite(parsed, begin, size) for begin, size in (("BEGIN", READERS), ("BEGIN IMMEDIATE", 1))
+        _sqlite_engine(parsed, begin, size)
+        for begin, size in (("BEGIN", MAX_READERS), ("BEGIN IMMEDIATE", 1))
     )
-    _reach(writer)
+    _check_reachable(writer)
     return Database(reader, writer)
 
 
-def _sqlite(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
+def _sqlite_engine(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
     engine = sqlalchemy.create_engine(
         url,
         poolclass=QueuePool,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=WAIT_S,
+        pool_timeout=POOL_TIMEOUT_S,
         hide_parameters=True,
         connect_args={"check_same_thread": False},
     )
@@ -183,18 +184,18 @@ def without_foreign_keys(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
-    _driver(connection).execute("PRAGMA foreign_keys=OFF")
+    _driver_connection(connection).execute("PRAGMA foreign_keys=OFF")
     try:
         yield
     finally:
-        _driver(connection).execute("PRAGMA foreign_keys=ON")
+        _driver_connection(connection).execute("PRAGMA foreign_keys=ON")
 
 
-def _driver(connection: Connection) -> Any:
+def _driver_connection(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _reach(engine: Engine) -> None:
+def _check_reachable(engine: Engine) -> None:
     try:
         with engine.connect():
             pass
@@ -206,13 +207,13 @@ def _reach(engine: Engine) -> None:
 
 
 def now() -> str:
-    return stamp(datetime.now(UTC))
+    return format_time(datetime.now(UTC))
 
 
-def stamp(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """A moment as the tables hold it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

@@ -20,12 +20,14 @@ from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
 from fairlead.stats.interval import Interval, proportion
 
-FEW_PEOPLE = 5
-MOST_FROM_ONE = 0.4  # share of the judgements from which one person's taste is much of the data
+FEW_RATERS = 5
+DOMINANT_FRAC = 0.4  # share of the judgements from which one person's taste is much of the data
 QUICK_FRAC = 0.1
-WEIGHS_MORE = 0.5  # share of preferences for what was shown first, from which the interval should not be away
+NO_POSITION_BIAS = (
+    0.5  # share of preferences for what was shown first, from which the interval should not be away
+)
 
-TASKS: Mapping[str, str] = {
+QUESTIONS: Mapping[str, str] = {
     "pairwise": "which of two answers is better, in eight steps that include two kinds of tie",
     "ranking": "the order of several answers",
     "rating": "a score for one answer",
@@ -47,10 +49,10 @@ class Block:
 
 
 @dataclass
-class Gathered:
+class DatasheetInput:
     """What is learned while the items stream past."""
 
-    made: list[Judgement] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
     strategies: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     probabilities: set[float] = field(default_factory=set)
@@ -59,7 +61,7 @@ class Gathered:
     def add(self, item: Item, used: Sequence[Judgement]) -> None:
         if not used:
             return
-        self.made += used
+        self.judgements += used
         self.num_items += 1
         self.strategies[item.strategy] += 1
         self.sources[item.source or "not said"] += 1
@@ -67,33 +69,33 @@ class Gathered:
             self.probabilities.add(item.selection_probability)
 
 
-def make(
+def build(
     connection: Connection,
-    one: Campaign,
-    found: Gathered,
+    campaign: Campaign,
+    data: DatasheetInput,
     *,
     filters: Mapping[str, Any],
     counts: Mapping[str, Any],
 ) -> list[Block]:
-    made = found.made
+    made = data.judgements
     return [
-        _block("title", f"Datasheet: {one.name}"),
-        _block("text", f"People were asked for {TASKS[one.kind]}. {one.audience}".strip()),
-        *_rows(counts, filters),
-        *_people(made),
-        *_agreement(one, made),
-        *_time(one, made),
-        *_choice(one, found),
-        *_guidelines(connection, one, made),
+        _block("title", f"Datasheet: {campaign.name}"),
+        _block("text", f"People were asked for {QUESTIONS[campaign.kind]}. {campaign.audience}".strip()),
+        *_rows_section(counts, filters),
+        *_raters_section(made),
+        *_agreement_section(campaign, made),
+        *_time_section(campaign, made),
+        *_items_section(campaign, data),
+        *_guidelines_section(connection, campaign, made),
         _block("heading", "Known limits"),
-        Block("list", tuple((limit,) for limit in _limits(one, found, counts))),
+        Block("list", tuple((limit,) for limit in _limits(campaign, data, counts))),
     ]
 
 
 # ---------------------------------------------------------------- sections
 
 
-def _rows(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list[Block]:
+def _rows_section(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list[Block]:
     files = [("File", "Rows"), *((f"{name}.jsonl", f"{rows:,}") for name, rows in counts["files"].items())]
     left = [
         ("Left out because", "How many"),
@@ -104,12 +106,12 @@ def _rows(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list[Block]:
         _block("heading", "Rows"),
         _block("text", f"{of}; {counts['items']:,} items have a row."),
         _table(files),
-        Block("list", tuple((line,) for line in _filters(filters))),
+        Block("list", tuple((line,) for line in _filter_lines(filters))),
         *([_table(left)] if len(left) > 1 else []),
     ]
 
 
-def _filters(filters: Mapping[str, Any]) -> list[str]:
+def _filter_lines(filters: Mapping[str, Any]) -> list[str]:
     said = [
         "One row for each item, on which all its judgements were put together."
         if filters["by_item"]
@@ -136,7 +138,7 @@ def _filters(filters: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _people(made: Sequence[Judgement]) -> list[Block]:
+def _raters_section(made: Sequence[Judgement]) -> list[Block]:
     by_rater: dict[str, list[Judgement]] = {}
     for each in made:
         by_rater.setdefault(each.rater, []).append(each)
@@ -162,109 +164,109 @@ def _people(made: Sequence[Judgement]) -> list[Block]:
     ]
 
 
-def _agreement(one: Campaign, made: Sequence[Judgement]) -> list[Block]:
-    found = agreement.among(one.kind, made)
+def _agreement_section(campaign: Campaign, made: Sequence[Judgement]) -> list[Block]:
+    found = agreement.measure_judgements(campaign.kind, made)
     if found is None:
         why = (
             "Texts are not compared."
-            if one.kind not in agreement.COMPARED
+            if campaign.kind not in agreement.COMPARED
             else "No item was judged by two people."
         )
         return [_block("heading", "Agreement"), _block("text", f"{why} How far people agree is not known.")]
     alpha = (
-        f"Krippendorff's alpha is {_interval(found.found.alpha, percent=False)}."
-        if found.found.alpha
+        f"Krippendorff's alpha is {_interval(found.agreement.alpha, percent=False)}."
+        if found.agreement.alpha
         else "All said the same, so alpha has no meaning."
     )
     said = (
-        f"Of pairs of people who judged the same item, {_interval(found.found.raw)} said the same of {found.of}, "
+        f"Of pairs of people who judged the same item, {_interval(found.agreement.raw)} said the same of {found.compared}, "
         f"on {found.num_items:,} items. {alpha}"
     )
     return [_block("heading", "Agreement"), _block("text", said)]
 
 
-def _time(one: Campaign, made: Sequence[Judgement]) -> list[Block]:
+def _time_section(campaign: Campaign, made: Sequence[Judgement]) -> list[Block]:
     hours = sum(each.active_ms for each in made) / 3_600_000
     first, last = min(each.made_at for each in made), max(each.made_at for each in made)
     lines = [
         f"{hours:.2f} hours of active time: in sight, with input within half a minute. Idle time does not count."
     ]
     lines.append(f"The first judgement was made at {first}, the last at {last}.")
-    if one.pay_per_hour is None:
+    if campaign.pay_per_hour is None:
         lines.append("What people were paid was not entered.")
     else:
-        each = hours * one.pay_per_hour / len(made)
+        each = hours * campaign.pay_per_hour / len(made)
         rate, total = (
-            f"{one.pay_per_hour:.2f} {one.currency}",
-            f"{hours * one.pay_per_hour:.2f} {one.currency}",
+            f"{campaign.pay_per_hour:.2f} {campaign.currency}",
+            f"{hours * campaign.pay_per_hour:.2f} {campaign.currency}",
         )
         lines.append(
-            f"At {rate} for an hour of active time this is {total}, {each:.3f} {one.currency} for a judgement."
+            f"At {rate} for an hour of active time this is {total}, {each:.3f} {campaign.currency} for a judgement."
         )
     return [_block("heading", "Time and pay"), Block("list", tuple((line,) for line in lines))]
 
 
-def _choice(one: Campaign, found: Gathered) -> list[Block]:
+def _items_section(campaign: Campaign, data: DatasheetInput) -> list[Block]:
     rows = [
         ("Chosen by", "Items"),
-        *((name, f"{count:,}") for name, count in sorted(found.strategies.items())),
+        *((name, f"{count:,}") for name, count in sorted(data.strategies.items())),
     ]
     sources = [
         ("Came from", "Items"),
-        *((name, f"{count:,}") for name, count in found.sources.most_common(20)),
+        *((name, f"{count:,}") for name, count in data.sources.most_common(20)),
     ]
     blocks = [_block("heading", "Items"), _table(rows), _table(sources)]
-    if found.probabilities:
-        low, high = min(found.probabilities), max(found.probabilities)
+    if data.probabilities:
+        low, high = min(data.probabilities), max(data.probabilities)
         blocks.append(
             _block(
                 "text",
                 f"Items were chosen with probabilities from {low:.3g} to {high:.3g}; each row has its own.",
             )
         )
-    if (first := _first_chosen(one, found.made)) is not None:
+    if (first := _first_shown_share(campaign, data.judgements)) is not None:
         said = f"The answer that was shown first was preferred in {_interval(first)} of {first.n:,} decided pairs."
         blocks.append(_block("text", f"{said} Sides were balanced in blocks."))
     return blocks
 
 
-def _guidelines(connection: Connection, one: Campaign, made: Sequence[Judgement]) -> list[Block]:
+def _guidelines_section(connection: Connection, campaign: Campaign, made: Sequence[Judgement]) -> list[Block]:
     counts = Counter(each.guidelines_version for each in made)
     blocks = [_block("heading", "Guidelines")]
     for version in sorted(counts):
-        found = campaigns.guidelines(connection, one.id, version) if version else None
+        found = campaigns.get_guidelines(connection, campaign.id, version) if version else None
         title = f"Version {version}" if version else "Before any guidelines were written"
         blocks.append(_block("text", f"{title}: {counts[version]:,} judgements."))
         blocks += [_block("verbatim", found.text)] if found else []
     return blocks
 
 
-def _limits(one: Campaign, found: Gathered, counts: Mapping[str, Any]) -> list[str]:
-    made = found.made
+def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any]) -> list[str]:
+    made = data.judgements
     by_rater = Counter(each.rater for each in made)
     limits = [
         "The rows say what these people preferred under these guidelines. They say nothing of what others would."
     ]
-    if len(by_rater) < FEW_PEOPLE:
+    if len(by_rater) < FEW_RATERS:
         limits.append(
             f"{len(by_rater)} people made all the judgements; what they have in common looks like a rule here."
         )
     name, most = by_rater.most_common(1)[0]
-    if len(by_rater) > 1 and most / len(made) > MOST_FROM_ONE:
+    if len(by_rater) > 1 and most / len(made) > DOMINANT_FRAC:
         limits.append(f"{name} made {_percent(most / len(made))} of the judgements.")
     if max(Counter(each.item_id for each in made).values()) == 1:
         limits.append("Every item was judged once, so a mistake cannot be told from a preference.")
     quick = sum(each.quick for each in made)
     if quick / len(made) > QUICK_FRAC:
         limits.append(f"{_percent(quick / len(made))} of the judgements were made faster than anybody reads.")
-    first = _first_chosen(one, made)
-    if first is not None and not first.low <= WEIGHS_MORE <= first.high:
+    first = _first_shown_share(campaign, made)
+    if first is not None and not first.low <= NO_POSITION_BIAS <= first.high:
         limits.append(
             f"What was shown first was preferred in {_interval(first)} of pairs: the place of an answer weighed with people."
         )
     if counts["left_out"].get("a tie"):
         limits.append("Ties are not in the rows, so the answers look further apart than people found them.")
-    if not found.probabilities and any(name != "all" for name in found.strategies):
+    if not data.probabilities and any(name != "all" for name in data.strategies):
         limits.append(
             "Items were chosen by a strategy without probabilities, so shares over items cannot be corrected."
         )
@@ -273,9 +275,9 @@ def _limits(one: Campaign, found: Gathered, counts: Mapping[str, Any]) -> list[s
     return limits
 
 
-def _first_chosen(one: Campaign, made: Sequence[Judgement]) -> Interval | None:
+def _first_shown_share(campaign: Campaign, made: Sequence[Judgement]) -> Interval | None:
     """How often the answer shown first was preferred, ties left out."""
-    if one.kind != "pairwise":
+    if campaign.kind != "pairwise":
         return None
     decided = [each for each in made if each.value.get("preference")]
     first = sum((each.value["preference"] > 0) == (each.order[0] == 0) for each in decided)
@@ -285,18 +287,18 @@ def _first_chosen(one: Campaign, made: Sequence[Judgement]) -> Interval | None:
 # ---------------------------------------------------------------- writing
 
 
-def markdown(blocks: Sequence[Block]) -> str:
+def to_markdown(blocks: Sequence[Block]) -> str:
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
 
 
-def html(blocks: Sequence[Block]) -> str:
+def to_html(blocks: Sequence[Block]) -> str:
     """A page by itself, without scripts or anything from elsewhere."""
     title = escape(blocks[0].lines[0][0])
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body(blocks)}\n</body></html>\n'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{to_html_fragment(blocks)}\n</body></html>\n'
 
 
-def body(blocks: Sequence[Block]) -> str:
+def to_html_fragment(blocks: Sequence[Block]) -> str:
     """The blocks as HTML, to stand inside a page."""
     return "\n".join(_html(block) for block in blocks)
 
@@ -306,7 +308,7 @@ def _markdown(block: Block) -> str:
         text = block.lines[0][0]
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
         return f"{fence}markdown\n{text}\n{fence}"
-    escaped = [[_plain(cell) for cell in line] for line in block.lines]
+    escaped = [[_escape_markdown(cell) for cell in line] for line in block.lines]
     if block.kind == "table":
         head, *rest = [f"| {' | '.join(line)} |" for line in escaped]
         return "\n".join([head, "|" + " --- |" * len(block.lines[0]), *rest])
@@ -327,7 +329,7 @@ def _html(block: Block) -> str:
     return f"<{tag}>{escape(block.lines[0][0])}</{tag}>"
 
 
-def _plain(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is."""
     escaped = re.sub(r"([\\`*_{}<>#|~!$&])", r"\\\1", " ".join(text.split()))
     return escaped.replace("[", "&#91;").replace(
@@ -347,11 +349,13 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def _interval(found: Interval, *, percent: bool = True) -> str:
-    ends = [_percent(end) if percent else f"{end:.2f}" for end in (found.value, found.low, found.high)]
+def _interval(interval: Interval, *, percent: bool = True) -> str:
+    ends = [
+        _percent(end) if percent else f"{end:.2f}" for end in (interval.value, interval.low, interval.high)
+    ]
     return (
         f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})"
-        if found.low > -10 and found.high < 10
+        if interval.low > -10 and interval.high < 10
         else ends[0]
     )
 

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import JSON, Column, Connection, ForeignKey, String, Table, delete, insert, select, update
 
 from fairlead.labels import assignments, storable_text
-from fairlead.labels.assignments import assignment
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid
 
-draft = Table(
+draft_table = Table(
     "draft",
     metadata,
     Column("token", String(32), ForeignKey("assignment.token"), primary_key=True),
@@ -25,42 +25,50 @@ LARGEST_JSON = 400_000  # characters
 
 @dataclass(frozen=True)
 class Draft:
-    token: str
+    assignment_id: str
     item_id: int
     body: dict[str, Any]
     how: str | None  # the task ended so; None while it is held
 
 
-def save(connection: Connection, token: str, rater: str, body: Mapping[str, Any]) -> str:
+def save(connection: Connection, assignment_id: str, rater: str, body: Mapping[str, Any]) -> str:
     """Returns when it was saved.  Raises NotFound for a task that is not this person's, Invalid for what cannot be kept."""
-    assignments.require(connection, token, rater, alone=True)
+    assignments.get_row(connection, assignment_id, rater, lock=True)
     storable_text.require(draft=body)
     if len(str(body)) > LARGEST_JSON:
         raise Invalid({"draft": f"is larger than {LARGEST_JSON:,} characters"})
     at = now()
     if not connection.execute(
-        update(draft).where(draft.c.token == token).values(body=dict(body), saved_at=at)
+        update(draft_table).where(draft_table.c.token == assignment_id).values(body=dict(body), saved_at=at)
     ).rowcount:
-        connection.execute(insert(draft).values(token=token, rater=rater, body=dict(body), saved_at=at))
+        connection.execute(
+            insert(draft_table).values(token=assignment_id, rater=rater, body=dict(body), saved_at=at)
+        )
     return at
 
 
-def of(connection: Connection, rater: str, *, tokens: Sequence[str]) -> dict[str, dict[str, Any]]:
+def get_many(
+    connection: Connection, rater: str, *, assignment_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """token -> what was being written, where something was."""
-    query = select(draft.c.token, draft.c.body).where(draft.c.rater == rater, draft.c.token.in_(tokens))
+    query = select(draft_table.c.token, draft_table.c.body).where(
+        draft_table.c.rater == rater, draft_table.c.token.in_(assignment_ids)
+    )
     return {row.token: row.body for row in connection.execute(query)}
 
 
-def every(connection: Connection, campaign_id: int, rater: str) -> list[Draft]:
+def list_of_rater(connection: Connection, campaign_id: int, rater: str) -> list[Draft]:
     """A person's in a campaign, the one saved last first."""
-    columns = select(draft.c.token, assignment.c.item_id, draft.c.body, assignment.c.how)
-    query = columns.join_from(draft, assignment, assignment.c.token == draft.c.token)
-    query = query.where(draft.c.rater == rater, assignment.c.campaign_id == campaign_id).order_by(
-        draft.c.saved_at.desc()
+    columns = select(
+        draft_table.c.token, assignment_table.c.item_id, draft_table.c.body, assignment_table.c.how
+    )
+    query = columns.join_from(draft_table, assignment_table, assignment_table.c.token == draft_table.c.token)
+    query = query.where(draft_table.c.rater == rater, assignment_table.c.campaign_id == campaign_id).order_by(
+        draft_table.c.saved_at.desc()
     )
     return [Draft(*row) for row in connection.execute(query)]
 
 
-def forget(connection: Connection, token: str) -> None:
+def discard(connection: Connection, assignment_id: str) -> None:
     """It was sent."""
-    connection.execute(delete(draft).where(draft.c.token == token))
+    connection.execute(delete(draft_table).where(draft_table.c.token == assignment_id))

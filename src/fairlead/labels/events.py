@@ -1,6 +1,6 @@
 """What happened, in order: rows that are only ever added, each holding the digest of the one before it.
 
-    digest = sha256 of canonical JSON [seq, at, verb, actor, campaign, subject, body, digest before]
+    digest = sha256 of canonical JSON [seq, at, verb, actor, campaign_id, subject, body, digest before]
 
 An event is written in the transaction of what it tells, so that neither is there without the other.  Bodies hold ids, pseudonyms, numbers
 and choices, never names or text of people: erasing a person leaves the chain whole.
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from fairlead.core import digest
 from fairlead.labels.database import metadata, now
 
-event = Table(
+event_table = Table(
     "event",
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=False),
@@ -31,12 +31,14 @@ event = Table(
     Column("digest", String(80), nullable=False),
     Index("ix_event_campaign_id_seq", "campaign_id", "seq"),
 )
-chain = Table(  # one row: where the chain ends.  Whoever adds an event holds it until the transaction ends
-    "chain",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("seq", Integer, nullable=False),
-    Column("digest", String(80), nullable=False),
+chain_table = (
+    Table(  # one row: where the chain ends.  Whoever adds an event holds it until the transaction ends
+        "chain",
+        metadata,
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("seq", Integer, nullable=False),
+        Column("digest", String(80), nullable=False),
+    )
 )
 
 START = "sha256:" + "0" * 64
@@ -48,7 +50,7 @@ class Event:
     at: str
     verb: str  # "judgement.made": what it is about, and what was done
     actor: str
-    campaign: int | None
+    campaign_id: int | None
     subject: str
     body: dict[str, Any]
 
@@ -58,95 +60,97 @@ def append(
     *,
     verb: str,
     actor: str,
-    campaign: int | None = None,
+    campaign_id: int | None = None,
     subject: str = "",
     body: Mapping[str, Any] | None = None,
 ) -> int:
     """Returns the event's number.  On PostgreSQL the end of the chain stays locked until the transaction ends: append last."""
     head = connection.execute(
-        update(chain)
-        .where(chain.c.id == 1)
-        .values(seq=chain.c.seq + 1)
-        .returning(chain.c.seq, chain.c.digest)
+        update(chain_table)
+        .where(chain_table.c.id == 1)
+        .values(seq=chain_table.c.seq + 1)
+        .returning(chain_table.c.seq, chain_table.c.digest)
     ).one_or_none()
     if head is None:
         with (
             contextlib.suppress(IntegrityError),
             connection.begin_nested(),
         ):  # or somebody else began it at this moment
-            connection.execute(insert(chain).values(id=1, seq=0, digest=START))
-        return append(connection, verb=verb, actor=actor, campaign=campaign, subject=subject, body=body)
+            connection.execute(insert(chain_table).values(id=1, seq=0, digest=START))
+        return append(connection, verb=verb, actor=actor, campaign_id=campaign_id, subject=subject, body=body)
     at, content = now(), dict(body or {})
-    made = _digest(head.seq, at, verb, actor, campaign, subject, content, head.digest)
+    made = _digest(head.seq, at, verb, actor, campaign_id, subject, content, head.digest)
     connection.execute(
-        insert(event).values(
+        insert(event_table).values(
             seq=head.seq,
             at=at,
             verb=verb,
             actor=actor,
-            campaign_id=campaign,
+            campaign_id=campaign_id,
             subject=subject,
             body=content,
             prev_digest=head.digest,
             digest=made,
         )
     )
-    connection.execute(update(chain).where(chain.c.id == 1).values(digest=made))
+    connection.execute(update(chain_table).where(chain_table.c.id == 1).values(digest=made))
     return int(head.seq)
 
 
-def after(connection: Connection, seq: int, *, campaign: int | None = None, limit: int = 500) -> list[Event]:
+def list_after(
+    connection: Connection, seq: int, *, campaign_id: int | None = None, limit: int = 500
+) -> list[Event]:
     """Events with a higher number, oldest first; of one campaign, or of all."""
-    query = select(event).where(event.c.seq > seq).order_by(event.c.seq).limit(limit)
-    if campaign is not None:
-        query = query.where(event.c.campaign_id == campaign)
-    return [_event(row) for row in connection.execute(query)]
+    query = select(event_table).where(event_table.c.seq > seq).order_by(event_table.c.seq).limit(limit)
+    if campaign_id is not None:
+        query = query.where(event_table.c.campaign_id == campaign_id)
+    return [_from_row(row) for row in connection.execute(query)]
 
 
-def latest(
-    connection: Connection, *, campaign: int | None = None, verbs: Sequence[str] = (), limit: int = 50
+def list_latest(
+    connection: Connection, *, campaign_id: int | None = None, verbs: Sequence[str] = (), limit: int = 50
 ) -> list[Event]:
     """The newest first."""
-    query = select(event).order_by(event.c.seq.desc()).limit(limit)
-    if campaign is not None:
-        query = query.where(event.c.campaign_id == campaign)
+    query = select(event_table).order_by(event_table.c.seq.desc()).limit(limit)
+    if campaign_id is not None:
+        query = query.where(event_table.c.campaign_id == campaign_id)
     if verbs:
-        query = query.where(event.c.verb.in_(verbs))
-    return [_event(row) for row in connection.execute(query)]
+        query = query.where(event_table.c.verb.in_(verbs))
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def last_seq(connection: Connection) -> int:
-    return int(connection.execute(select(chain.c.seq)).scalar() or 0)
+    return int(connection.execute(select(chain_table.c.seq)).scalar() or 0)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ChainCheck:
     """Whether the chain holds; where not, what is wrong first."""
 
     num_events: int
     problem: str | None
 
 
-def verify(connection: Connection) -> Verdict:
+def verify(connection: Connection) -> ChainCheck:
     """Every event is computed again, from the first to the end that `chain` names."""
     expected, before = 1, START
     with connection.execute(
-        select(event).order_by(event.c.seq), execution_options={"yield_per": 2000}
+        select(event_table).order_by(event_table.c.seq), execution_options={"yield_per": 2000}
     ) as rows:
         for row in rows:
             if row.seq != expected:
-                return Verdict(expected - 1, f"event {expected} is missing")
+                return ChainCheck(expected - 1, f"event {expected} is missing")
             if row.prev_digest != before:
-                return Verdict(expected - 1, f"event {row.seq} does not follow the one before it")
+                return ChainCheck(expected - 1, f"event {row.seq} does not follow the one before it")
             if row.digest != _digest(
                 row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before
             ):
-                return Verdict(expected - 1, f"event {row.seq} was changed after it was written")
+                return ChainCheck(expected - 1, f"event {row.seq} was changed after it was written")
             expected, before = expected + 1, row.digest
-    end = connection.execute(select(chain.c.seq, chain.c.digest)).one_or_none()
+    end = connection.execute(select(chain_table.c.seq, chain_table.c.digest)).one_or_none()
     if (end.seq, end.digest) != (expected - 1, before) if end else expected > 1:
-        return Verdict(expected - 1, f"the chain ends after event {expected - 1}, but not where it should")
-    return Verdict(expected - 1, None)
+        return ChainCheck(expected - 1, f"the chain ends after event {expected - 1}, but not where it should")
+    return ChainCheck(expected - 1, None)
 
 
 def _digest(
@@ -154,13 +158,13 @@ def _digest(
     at: str,
     verb: str,
     actor: str,
-    campaign: int | None,
+    campaign_id: int | None,
     subject: str,
     body: Mapping[str, Any],
     before: str,
 ) -> str:
-    return digest.of_json([seq, at, verb, actor, campaign, subject, dict(body), before])
+    return digest.of_json([seq, at, verb, actor, campaign_id, subject, dict(body), before])
 
 
-def _event(row: Any) -> Event:
+def _from_row(row: Any) -> Event:
     return Event(row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body)

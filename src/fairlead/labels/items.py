@@ -33,11 +33,11 @@ from fairlead.core import digest
 from fairlead.core.seed import derive_seed
 from fairlead.data.records import Message, Messages
 from fairlead.labels import events, storable_text, task_kinds
-from fairlead.labels.campaigns import Campaign, campaign
+from fairlead.labels.campaigns import Campaign, campaign_table
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 
-item = Table(
+item_table = Table(
     "item",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -54,7 +54,7 @@ item = Table(
     Column("created_at", String(27), nullable=False),
     UniqueConstraint("campaign_id", "digest"),
 )
-slot = Table(
+slot_table = Table(
     "slot",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -71,11 +71,11 @@ slot = Table(
 )
 
 MAX_PRIORITY = 100
-_CHUNK = 500  # rows of one statement
+_ROWS_PER_STATEMENT = 500  # rows of one statement
 
 
 @dataclass(frozen=True)
-class Answer:
+class CandidateAnswer:
     """A candidate.  `source` and `params` are never shown to those who judge."""
 
     messages: Messages
@@ -87,7 +87,7 @@ class Answer:
 @dataclass(frozen=True)
 class NewItem:
     prompt: Messages
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[CandidateAnswer, ...] = ()
     tags: tuple[str, ...] = ()
     reference: str | None = None
     priority: int = 0  # 0..100; higher is asked first
@@ -102,7 +102,7 @@ class Item:
     campaign_id: int
     digest: str
     prompt: Messages
-    answers: tuple[Answer, ...]
+    answers: tuple[CandidateAnswer, ...]
     tags: tuple[str, ...]
     reference: str | None
     priority: int
@@ -113,20 +113,20 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedCounts:
     num_added: int
     num_duplicates: int  # that were there already, in the campaign or among the rows
 
 
-def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: str) -> Added:
+def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, by: str) -> AddedCounts:
     """Rows that are there already are counted and left alone: an import can be repeated.  Raises Invalid where a row does not fit."""
     fresh: dict[str, dict[str, Any]] = {}
     num_rows, at = 0, now()
     for number, row in enumerate(rows, start=1):
-        _check(one, row, number)
+        _check(campaign, row, number)
         content = {
             "prompt": [asdict(m) for m in row.prompt],
-            "answers": [_stored(answer) for answer in row.answers],
+            "answers": [_answer_to_json(answer) for answer in row.answers],
         }
         named = digest.of_json([content["prompt"], [answer["messages"] for answer in content["answers"]]])
         num_rows += 1
@@ -134,38 +134,46 @@ def add(connection: Connection, one: Campaign, rows: Iterable[NewItem], *, by: s
             named,
             content
             | {
-                "campaign_id": one.id, "digest": named, "tags": list(row.tags), "reference": row.reference, "priority": row.priority,
+                "campaign_id": campaign.id, "digest": named, "tags": list(row.tags), "reference": row.reference, "priority": row.priority,
                 "selection_probability": row.selection_probability, "strategy": row.strategy, "source": row.source, "created_at": at,
             },
         )  # fmt: skip
     digests = list(fresh)
-    for start in range(0, len(digests), _CHUNK):
-        part = digests[start : start + _CHUNK]
+    for start in range(0, len(digests), _ROWS_PER_STATEMENT):
+        part = digests[start : start + _ROWS_PER_STATEMENT]
         for known in connection.execute(
-            select(item.c.digest).where(item.c.campaign_id == one.id, item.c.digest.in_(part))
+            select(item_table.c.digest).where(
+                item_table.c.campaign_id == campaign.id, item_table.c.digest.in_(part)
+            )
         ).scalars():
             del fresh[known]
     new = list(fresh.values())
-    for start in range(0, len(new), _CHUNK):
-        part_rows = new[start : start + _CHUNK]
+    for start in range(0, len(new), _ROWS_PER_STATEMENT):
+        part_rows = new[start : start + _ROWS_PER_STATEMENT]
         made = connection.execute(
-            insert(item).values(part_rows).returning(item.c.id, item.c.digest, item.c.priority)
+            insert(item_table)
+            .values(part_rows)
+            .returning(item_table.c.id, item_table.c.digest, item_table.c.priority)
         ).all()
-        slots = [_slot(one, row.id, row.digest, row.priority, n) for row in made for n in range(one.overlap)]
-        connection.execute(insert(slot), slots)
+        slots = [
+            _slot_row(campaign, row.id, row.digest, row.priority, n)
+            for row in made
+            for n in range(campaign.overlap)
+        ]
+        connection.execute(insert(slot_table), slots)
     if new:
         events.append(
             connection,
             verb="items.added",
             actor=by,
-            campaign=one.id,
-            subject=one.slug,
+            campaign_id=campaign.id,
+            subject=campaign.slug,
             body={"count": len(new)},
         )
-    return Added(len(new), num_rows - len(new))
+    return AddedCounts(len(new), num_rows - len(new))
 
 
-def unjudgeable(answers: Sequence[Answer]) -> str | None:
+def why_unjudgeable(answers: Sequence[CandidateAnswer]) -> str | None:
     """Why nobody could say which is better, and training would take none of it."""
     if not all(message.content.strip() for answer in answers for message in answer.messages):
         return "an answer is empty"
@@ -175,103 +183,127 @@ def unjudgeable(answers: Sequence[Answer]) -> str | None:
     return "the same answer stands there twice" if len(texts) < len(answers) else None
 
 
-def set_overlap(connection: Connection, one: Campaign, overlap: int, *, by: str) -> None:
+def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
     """More slots for every item, or fewer: open ones go, what is held or done stays, until its holder lets go (`tasks.free`)."""
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
         raise Invalid({"overlap": "is how many people judge each item, 1 to 20"})
     there: dict[int, dict[int, str]] = {}
     for row in connection.execute(
-        select(slot.c.item_id, slot.c.n, slot.c.state).where(slot.c.campaign_id == one.id)
+        select(slot_table.c.item_id, slot_table.c.n, slot_table.c.state).where(
+            slot_table.c.campaign_id == campaign.id
+        )
     ):
         there.setdefault(row.item_id, {})[row.n] = row.state
     more: list[dict[str, Any]] = []
     fewer: dict[int, list[int]] = {}  # n -> items
     for row in connection.execute(
-        select(item.c.id, item.c.digest, item.c.priority).where(item.c.campaign_id == one.id)
+        select(item_table.c.id, item_table.c.digest, item_table.c.priority).where(
+            item_table.c.campaign_id == campaign.id
+        )
     ):
         states = there.get(row.id, {})
         missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
-        more += [_slot(one, row.id, row.digest, row.priority, n) for n in missing]
+        more += [_slot_row(campaign, row.id, row.digest, row.priority, n) for n in missing]
         free = sorted((n for n, state in states.items() if state == "open"), reverse=True)
         for n in free[: max(0, len(states) - overlap)]:
             fewer.setdefault(n, []).append(row.id)
     if more:
-        connection.execute(insert(slot), more)
+        connection.execute(insert(slot_table), more)
     for n, item_ids in fewer.items():
-        for start in range(0, len(item_ids), _CHUNK):
-            part = item_ids[start : start + _CHUNK]
+        for start in range(0, len(item_ids), _ROWS_PER_STATEMENT):
+            part = item_ids[start : start + _ROWS_PER_STATEMENT]
             connection.execute(
-                delete(slot).where(slot.c.item_id.in_(part), slot.c.n == n, slot.c.state == "open")
+                delete(slot_table).where(
+                    slot_table.c.item_id.in_(part), slot_table.c.n == n, slot_table.c.state == "open"
+                )
             )
-    connection.execute(update(campaign).where(campaign.c.id == one.id).values(overlap=overlap))
+    connection.execute(
+        update(campaign_table).where(campaign_table.c.id == campaign.id).values(overlap=overlap)
+    )
     events.append(
         connection,
         verb="campaign.overlap",
         actor=by,
-        campaign=one.id,
-        subject=one.slug,
-        body={"from": one.overlap, "to": overlap},
+        campaign_id=campaign.id,
+        subject=campaign.slug,
+        body={"from": campaign.overlap, "to": overlap},
     )
 
 
-def set_priority(connection: Connection, one: Campaign, priorities: Mapping[int, int], *, by: str) -> None:
+def set_priority(
+    connection: Connection, campaign: Campaign, priorities: Mapping[int, int], *, by: str
+) -> None:
     """Item id -> 0..100, for what should be judged next."""
     for item_id, priority in priorities.items():
         if not 0 <= priority <= MAX_PRIORITY:
             raise Invalid({"priority": f"is 0 to {MAX_PRIORITY}"})
-        found = get(connection, one.id, item_id)
-        connection.execute(update(item).where(item.c.id == item_id).values(priority=priority))
-        for n in connection.execute(select(slot.c.n).where(slot.c.item_id == item_id)).scalars().all():
-            rank = _slot(one, item_id, found.digest, priority, n)["rank"]
-            connection.execute(update(slot).where(slot.c.item_id == item_id, slot.c.n == n).values(rank=rank))
+        found = get(connection, campaign.id, item_id)
+        connection.execute(update(item_table).where(item_table.c.id == item_id).values(priority=priority))
+        for n in (
+            connection.execute(select(slot_table.c.n).where(slot_table.c.item_id == item_id)).scalars().all()
+        ):
+            rank = _slot_row(campaign, item_id, found.digest, priority, n)["rank"]
+            connection.execute(
+                update(slot_table)
+                .where(slot_table.c.item_id == item_id, slot_table.c.n == n)
+                .values(rank=rank)
+            )
     events.append(
         connection,
         verb="items.priority",
         actor=by,
-        campaign=one.id,
-        subject=one.slug,
+        campaign_id=campaign.id,
+        subject=campaign.slug,
         body={"count": len(priorities)},
     )
 
 
 def get(connection: Connection, campaign_id: int, item_id: int) -> Item:
     row = connection.execute(
-        select(item).where(item.c.id == item_id, item.c.campaign_id == campaign_id)
+        select(item_table).where(item_table.c.id == item_id, item_table.c.campaign_id == campaign_id)
     ).one_or_none()
     if row is None:
         raise NotFound(f"there is no item {item_id} in this campaign.")
-    return of_row(row)
+    return from_row(row)
 
 
-def page(connection: Connection, campaign_id: int, *, after: int = 0, limit: int = 50) -> list[Item]:
+def list_page(connection: Connection, campaign_id: int, *, after: int = 0, limit: int = 50) -> list[Item]:
     """In the order of their ids, which is that of their import."""
     query = (
-        select(item)
-        .where(item.c.campaign_id == campaign_id, item.c.id > after)
-        .order_by(item.c.id)
+        select(item_table)
+        .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
+        .order_by(item_table.c.id)
         .limit(limit)
     )
-    return [of_row(row) for row in connection.execute(query)]
+    return [from_row(row) for row in connection.execute(query)]
 
 
-def some(connection: Connection, campaign_id: int, ids: Sequence[int]) -> list[Item]:
+def get_many(connection: Connection, campaign_id: int, ids: Sequence[int]) -> list[Item]:
     """Those of the ids that there are, in the order of their ids; a few hundred at once."""
-    query = select(item).where(item.c.campaign_id == campaign_id, item.c.id.in_(ids)).order_by(item.c.id)
-    return [of_row(row) for row in connection.execute(query)]
+    query = (
+        select(item_table)
+        .where(item_table.c.campaign_id == campaign_id, item_table.c.id.in_(ids))
+        .order_by(item_table.c.id)
+    )
+    return [from_row(row) for row in connection.execute(query)]
 
 
-def counts(connection: Connection, campaign_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+def slot_counts(connection: Connection, campaign_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """Slots of each campaign by state: {id: {"open": …, "held": …, "done": …}}."""
     found = {one: {"open": 0, "held": 0, "done": 0} for one in campaign_ids}
-    query = select(slot.c.campaign_id, slot.c.state, func.count()).where(slot.c.campaign_id.in_(campaign_ids))
-    for campaign_id, state, count in connection.execute(query.group_by(slot.c.campaign_id, slot.c.state)):
+    query = select(slot_table.c.campaign_id, slot_table.c.state, func.count()).where(
+        slot_table.c.campaign_id.in_(campaign_ids)
+    )
+    for campaign_id, state, count in connection.execute(
+        query.group_by(slot_table.c.campaign_id, slot_table.c.state)
+    ):
         found[campaign_id][state] = count
     return found
 
 
-def of_row(row: Any) -> Item:
+def from_row(row: Any) -> Item:
     return Item(
-        row.id, row.campaign_id, row.digest, _messages(row.prompt), tuple(_answer(one) for one in row.answers), tuple(row.tags),
+        row.id, row.campaign_id, row.digest, _messages_from_json(row.prompt), tuple(_answer_from_json(one) for one in row.answers), tuple(row.tags),
         row.reference, row.priority, row.selection_probability, row.strategy, row.source, row.created_at,
     )  # fmt: skip
 
@@ -279,24 +311,26 @@ def of_row(row: Any) -> Item:
 # ---------------------------------------------------------------- details
 
 
-def _check(one: Campaign, row: NewItem, number: int) -> None:
-    low, high = task_kinds.ANSWERS[one.kind]
+def _check(campaign: Campaign, row: NewItem, number: int) -> None:
+    low, high = task_kinds.NUM_ANSWERS[campaign.kind]
     if not low <= len(row.answers) <= high:
         wanted = f"{low}" if low == high else f"{low} to {high}"
-        raise Invalid({"answers": f"row {number} has {len(row.answers)}; a {one.kind} item has {wanted}"})
+        raise Invalid(
+            {"answers": f"row {number} has {len(row.answers)}; a {campaign.kind} item has {wanted}"}
+        )
     if not row.prompt or not all(answer.messages for answer in row.answers):
         raise Invalid({"prompt": f"row {number} has an empty prompt or answer"})
-    if why := storable_text.problem(
+    if why := storable_text.find_problem(
         [
             [asdict(m) for m in row.prompt],
-            [_stored(answer) for answer in row.answers],
+            [_answer_to_json(answer) for answer in row.answers],
             row.tags,
             row.reference,
             row.source,
         ]
     ):
         raise Invalid({"prompt": f"row {number} {why}"})
-    if why := unjudgeable(row.answers):
+    if why := why_unjudgeable(row.answers):
         raise Invalid({"answers": f"row {number}: {why}"})
     if not 0 <= row.priority <= MAX_PRIORITY:
         raise Invalid({"priority": f"row {number}: is 0 to {MAX_PRIORITY}"})
@@ -304,14 +338,14 @@ def _check(one: Campaign, row: NewItem, number: int) -> None:
         raise Invalid({"selection_probability": f"row {number}: is above 0 and at most 1"})
 
 
-def _slot(one: Campaign, item_id: int, named: str, priority: int, n: int) -> dict[str, Any]:
+def _slot_row(campaign: Campaign, item_id: int, named: str, priority: int, n: int) -> dict[str, Any]:
     """rank: [n: 5 bits][100 - priority: 7 bits][order without meaning: 32 bits]"""
-    shuffled = derive_seed(0, one.seed, named, n) & 0xFFFFFFFF
+    shuffled = derive_seed(0, campaign.seed, named, n) & 0xFFFFFFFF
     rank = (n << 39) | ((MAX_PRIORITY - priority) << 32) | shuffled
-    return {"campaign_id": one.id, "item_id": item_id, "n": n, "rank": rank, "state": "open"}
+    return {"campaign_id": campaign.id, "item_id": item_id, "n": n, "rank": rank, "state": "open"}
 
 
-def _stored(answer: Answer) -> dict[str, Any]:
+def _answer_to_json(answer: CandidateAnswer) -> dict[str, Any]:
     return {
         "messages": [asdict(m) for m in answer.messages],
         "source": answer.source,
@@ -320,9 +354,11 @@ def _stored(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _messages(rows: Sequence[Mapping[str, Any]]) -> Messages:
+def _messages_from_json(rows: Sequence[Mapping[str, Any]]) -> Messages:
     return tuple(Message(row["role"], row["content"]) for row in rows)
 
 
-def _answer(row: Mapping[str, Any]) -> Answer:
-    return Answer(_messages(row["messages"]), row["source"], row["params"], row["finished"])
+def _answer_from_json(row: Mapping[str, Any]) -> CandidateAnswer:
+    return CandidateAnswer(
+        _messages_from_json(row["messages"]), row["source"], row["params"], row["finished"]
+    )

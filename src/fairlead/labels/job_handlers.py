@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from fairlead.labels import imports, snapshot
-from fairlead.labels.jobs import Handler
+from fairlead.labels.jobs import JobHandler
 from fairlead.store.project import Project
 
 
-def handlers(project: Project) -> Mapping[str, Handler]:
-    return {imports.KIND: partial(imports.run, project), snapshot.KIND: partial(snapshot.run, project)}
+def handlers(project: Project) -> Mapping[str, JobHandler]:
+    return {imports.JOB_KIND: partial(imports.run, project), snapshot.KIND: partial(snapshot.run, project)}

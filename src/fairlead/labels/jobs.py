@@ -37,10 +37,10 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fairlead.core.errors import FairleadError
 from fairlead.labels import events
-from fairlead.labels.database import Database, metadata, now, stamp
+from fairlead.labels.database import Database, format_time, metadata, now
 from fairlead.labels.errors import Conflict, NotFound
 
-job = Table(
+job_table = Table(
     "job",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -68,7 +68,7 @@ job = Table(
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE_S = 30.0  # a worker that says nothing for this long counts as dead
 MAX_ATTEMPTS = 3  # a job that kills its worker is not given to a fourth
-PATIENCE_S = 5.0  # for the job in hand, when somebody asks to stop
+STOP_TIMEOUT_S = 5.0  # for the job in hand, when somebody asks to stop
 POLL_S = 0.5  # between two looks into an empty queue
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ log = logging.getLogger(__name__)
 class Job:
     id: int
     kind: str
-    campaign: int | None
+    campaign_id: int | None
     actor: str
     body: dict[str, Any]
     state: str
@@ -97,17 +97,17 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
 
-class Lost(Exception):
+class LeaseLost(Exception):
     """The job is no longer this worker's: it was cancelled, given to another after a silence, or is to be given back."""
 
 
 @dataclass
-class Work:
+class LeasedJob:
     """A job in a worker's hands.  `memory` is what the worker before it remembered; empty for the first."""
 
     database: Database
     job: Job
-    memory: dict[str, Any]
+    checkpoint: dict[str, Any]
     token: str
     lease_s: float
     stop: threading.Event = field(
@@ -128,28 +128,36 @@ class Work:
             name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None
         }
         with self.database.write() as connection:
-            _hold(connection, self, known)
+            _renew_lease(connection, self, known)
             yield connection
 
-    def remember(self, connection: Connection, memory: dict[str, Any]) -> None:
+    def save_checkpoint(self, connection: Connection, checkpoint: dict[str, Any]) -> None:
         """Inside `write`: where the next worker goes on."""
-        connection.execute(update(job).where(job.c.id == self.job.id).values(memory=memory))
+        connection.execute(update(job_table).where(job_table.c.id == self.job.id).values(memory=checkpoint))
 
 
-Handler: TypeAlias = Callable[[Work], dict[str, Any]]
+JobHandler: TypeAlias = Callable[[LeasedJob], dict[str, Any]]
 
 
 def enqueue(
-    connection: Connection, kind: str, body: Mapping[str, Any], *, actor: str, campaign: int | None = None
+    connection: Connection, kind: str, body: Mapping[str, Any], *, actor: str, campaign_id: int | None = None
 ) -> int:
-    values = {"kind": kind, "campaign_id": campaign, "actor": actor, "body": dict(body), "created_at": now()}
+    values = {
+        "kind": kind,
+        "campaign_id": campaign_id,
+        "actor": actor,
+        "body": dict(body),
+        "created_at": now(),
+    }
     fresh = {"state": "queued", "attempts": 0, "cancel_asked": False, "num_done": 0, "memory": {}}
-    id = connection.execute(insert(job).values(**values, **fresh).returning(job.c.id)).scalar_one()
+    id = connection.execute(
+        insert(job_table).values(**values, **fresh).returning(job_table.c.id)
+    ).scalar_one()
     events.append(
         connection,
         verb="job.queued",
         actor=actor,
-        campaign=campaign,
+        campaign_id=campaign_id,
         subject=f"job/{id}",
         body={"kind": kind},
     )
@@ -157,22 +165,22 @@ def enqueue(
 
 
 def get(connection: Connection, id: int) -> Job:
-    row = connection.execute(select(job).where(job.c.id == id)).one_or_none()
+    row = connection.execute(select(job_table).where(job_table.c.id == id)).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {id}.")
-    return _job(row)
+    return _from_row(row)
 
 
-def recent(
-    connection: Connection, *, campaign: int | None = None, kind: str | None = None, limit: int = 20
+def list_recent(
+    connection: Connection, *, campaign_id: int | None = None, kind: str | None = None, limit: int = 20
 ) -> list[Job]:
     """The newest first."""
-    query = select(job).order_by(job.c.id.desc()).limit(limit)
-    if campaign is not None:
-        query = query.where(job.c.campaign_id == campaign)
+    query = select(job_table).order_by(job_table.c.id.desc()).limit(limit)
+    if campaign_id is not None:
+        query = query.where(job_table.c.campaign_id == campaign_id)
     if kind is not None:
-        query = query.where(job.c.kind == kind)
-    return [_job(row) for row in connection.execute(query)]
+        query = query.where(job_table.c.kind == kind)
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def cancel(connection: Connection, id: int, *, actor: str) -> Job:
@@ -181,39 +189,43 @@ def cancel(connection: Connection, id: int, *, actor: str) -> Job:
     if found.is_over:
         raise Conflict(f"Job {id} is {found.state}; there is nothing left to cancel.")
     waiting = (
-        update(job)
-        .where(job.c.id == id, job.c.state == "queued")
+        update(job_table)
+        .where(job_table.c.id == id, job_table.c.state == "queued")
         .values(state="cancelled", finished_at=now())
     )
     if connection.execute(waiting).rowcount == 0:
-        connection.execute(update(job).where(job.c.id == id).values(cancel_asked=True))
-    events.append(connection, verb="job.cancelled", actor=actor, campaign=found.campaign, subject=f"job/{id}")
+        connection.execute(update(job_table).where(job_table.c.id == id).values(cancel_asked=True))
+    events.append(
+        connection, verb="job.cancelled", actor=actor, campaign_id=found.campaign_id, subject=f"job/{id}"
+    )
     return get(connection, id)
 
 
 def retry(connection: Connection, id: int, *, actor: str) -> Job:
     """Goes on from what it remembers."""
     again = {"state": "queued", "attempts": 0, "error": None, "finished_at": None, "cancel_asked": False}
-    over = job.c.state.in_(("failed", "cancelled"))
-    if connection.execute(update(job).where(job.c.id == id, over).values(**again)).rowcount == 0:
+    over = job_table.c.state.in_(("failed", "cancelled"))
+    if connection.execute(update(job_table).where(job_table.c.id == id, over).values(**again)).rowcount == 0:
         raise Conflict(
             f"Job {id} is {get(connection, id).state}; only one that failed or was cancelled can be tried again."
         )
     found = get(connection, id)
-    events.append(connection, verb="job.retried", actor=actor, campaign=found.campaign, subject=f"job/{id}")
+    events.append(
+        connection, verb="job.retried", actor=actor, campaign_id=found.campaign_id, subject=f"job/{id}"
+    )
     return found
 
 
-def lease(
+def lease_next(
     database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S, at: datetime | None = None
-) -> Work | None:
+) -> LeasedJob | None:
     """The oldest job that waits, or whose worker died; in one statement, so that no two workers get the same."""
     at = at or datetime.now(UTC)
     token = secrets.token_urlsafe(16)
     with database.write() as connection:
-        _bury(connection, at)
-        free = job.alias("free")
-        dead = and_(free.c.state == "running", free.c.expires_at < stamp(at))
+        _end_dead_jobs(connection, at)
+        free = job_table.alias("free")
+        dead = and_(free.c.state == "running", free.c.expires_at < format_time(at))
         oldest = (
             select(free.c.id)
             .where(or_(free.c.state == "queued", dead), free.c.kind.in_(kinds))
@@ -223,24 +235,24 @@ def lease(
         if not database.is_sqlite:
             oldest = oldest.with_for_update(skip_locked=True)
         taken = (
-            update(job)
-            .where(job.c.id == oldest.scalar_subquery())
+            update(job_table)
+            .where(job_table.c.id == oldest.scalar_subquery())
             .values(
                 state="running",
                 token=token,
-                expires_at=_in(lease_s, at),
-                attempts=job.c.attempts + 1,
-                started_at=stamp(at),
+                expires_at=_after(lease_s, at),
+                attempts=job_table.c.attempts + 1,
+                started_at=format_time(at),
             )
-            .returning(job)
+            .returning(job_table)
         )
         row = connection.execute(taken).one_or_none()
-    return None if row is None else Work(database, _job(row), dict(row.memory), token, lease_s)
+    return None if row is None else LeasedJob(database, _from_row(row), dict(row.memory), token, lease_s)
 
 
-def work(
+def run_worker(
     database: Database,
-    handlers: Mapping[str, Handler],
+    handlers: Mapping[str, JobHandler],
     *,
     stop: threading.Event,
     lease_s: float = LEASE_S,
@@ -250,10 +262,10 @@ def work(
     kinds = frozenset(handlers)
     while not stop.is_set():
         try:
-            held = lease(database, kinds, lease_s=lease_s)
+            held = lease_next(database, kinds, lease_s=lease_s)
             if held is not None:
                 held.stop = stop
-                _do(held, handlers[held.job.kind])
+                _run(held, handlers[held.job.kind])
                 continue
         except (
             SQLAlchemyError
@@ -262,23 +274,29 @@ def work(
         stop.wait(poll_s)
 
 
-def do_one(database: Database, handlers: Mapping[str, Handler], *, lease_s: float = LEASE_S) -> Job | None:
+def run_one(
+    database: Database, handlers: Mapping[str, JobHandler], *, lease_s: float = LEASE_S
+) -> Job | None:
     """The oldest job, done here and now; None when none waits."""
-    held = lease(database, frozenset(handlers), lease_s=lease_s)
+    held = lease_next(database, frozenset(handlers), lease_s=lease_s)
     if held is None:
         return None
-    _do(held, handlers[held.job.kind])
+    _run(held, handlers[held.job.kind])
     with database.read() as connection:
         return get(connection, held.job.id)
 
 
-class Worker:
+class WorkerThread:
     """`work` in a thread of this process."""
 
-    def __init__(self, database: Database, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, database: Database, handlers: Mapping[str, JobHandler]) -> None:
         self._stop = threading.Event()
         self._thread = threading.Thread(
-            target=work, args=(database, handlers), kwargs={"stop": self._stop}, name="jobs", daemon=True
+            target=run_worker,
+            args=(database, handlers),
+            kwargs={"stop": self._stop},
+            name="jobs",
+            daemon=True,
         )
 
     def start(self) -> None:
@@ -287,26 +305,26 @@ class Worker:
     def stop(self) -> None:
         """The job in hand goes back to the queue at its next transaction; one that has none for long is taken up again after its lease."""
         self._stop.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(STOP_TIMEOUT_S)
 
 
-def _do(held: Work, handler: Handler) -> None:
+def _run(leased: LeasedJob, handler: JobHandler) -> None:
     over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(held, over), name=f"job-{held.job.id}", daemon=True)
+    beat = threading.Thread(target=_keep_lease, args=(leased, over), name=f"job-{leased.job.id}", daemon=True)
     beat.start()
     outcome: dict[str, Any]
     try:
-        outcome = {"state": "done", "result": handler(held)}
-    except Lost:
-        outcome = {"state": "queued", "attempts": 0} if held.stop.is_set() else {"state": "cancelled"}
+        outcome = {"state": "done", "result": handler(leased)}
+    except LeaseLost:
+        outcome = {"state": "queued", "attempts": 0} if leased.stop.is_set() else {"state": "cancelled"}
     except FairleadError as error:
         outcome = {"state": "failed", "error": str(error)}
     except (
         Exception
     ) as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins
-        log.exception("job %d (%s) failed", held.job.id, held.job.kind)
+        log.exception("job %d (%s) failed", leased.job.id, leased.job.kind)
         if (
-            isinstance(error, OperationalError) and held.job.attempts < MAX_ATTEMPTS
+            isinstance(error, OperationalError) and leased.job.attempts < MAX_ATTEMPTS
         ):  # a database that is away for a moment
             raise  # the job stays in hand until its lease ends, and is taken up again
         outcome = {
@@ -316,72 +334,80 @@ def _do(held: Work, handler: Handler) -> None:
     finally:
         over.set()
         beat.join()
-    with held.database.write() as connection:
-        _end(
+    with leased.database.write() as connection:
+        _end_jobs(
             connection,
-            and_(job.c.id == held.job.id, job.c.token == held.token, job.c.state == "running"),
+            and_(
+                job_table.c.id == leased.job.id,
+                job_table.c.token == leased.token,
+                job_table.c.state == "running",
+            ),
             outcome,
         )
 
 
-def _beat(held: Work, over: threading.Event) -> None:
+def _keep_lease(leased: LeasedJob, over: threading.Event) -> None:
     """Renews the lease while the handler works, however long its steps are."""
-    while not over.wait(held.lease_s / 5):
+    while not over.wait(leased.lease_s / 5):
         try:
-            with held.database.write() as connection:
-                _hold(connection, held, {})
-        except Lost:
+            with leased.database.write() as connection:
+                _renew_lease(connection, leased, {})
+        except LeaseLost:
             return
         except SQLAlchemyError:  # a database that is away for a moment; the lease still runs
-            log.warning("the lease of job %d could not be renewed", held.job.id, exc_info=True)
+            log.warning("the lease of job %d could not be renewed", leased.job.id, exc_info=True)
 
 
-def _hold(connection: Connection, held: Work, values: dict[str, Any]) -> None:
+def _renew_lease(connection: Connection, leased: LeasedJob, values: dict[str, Any]) -> None:
     mine = and_(
-        job.c.id == held.job.id,
-        job.c.token == held.token,
-        job.c.state == "running",
-        job.c.cancel_asked.is_(False),
+        job_table.c.id == leased.job.id,
+        job_table.c.token == leased.token,
+        job_table.c.state == "running",
+        job_table.c.cancel_asked.is_(False),
     )
-    renewed = update(job).where(mine).values(expires_at=_in(held.lease_s, datetime.now(UTC)), **values)
-    if held.stop.is_set() or connection.execute(renewed).rowcount == 0:
-        raise Lost
+    renewed = (
+        update(job_table).where(mine).values(expires_at=_after(leased.lease_s, datetime.now(UTC)), **values)
+    )
+    if leased.stop.is_set() or connection.execute(renewed).rowcount == 0:
+        raise LeaseLost
 
 
-def _bury(connection: Connection, at: datetime) -> None:
+def _end_dead_jobs(connection: Connection, at: datetime) -> None:
     """Jobs whose every worker died, and those that were to be cancelled when theirs did."""
-    dead = and_(job.c.state == "running", job.c.expires_at < stamp(at))
-    _end(connection, and_(dead, job.c.cancel_asked.is_(True)), {"state": "cancelled"})
+    dead = and_(job_table.c.state == "running", job_table.c.expires_at < format_time(at))
+    _end_jobs(connection, and_(dead, job_table.c.cancel_asked.is_(True)), {"state": "cancelled"})
     why = f"Its worker died {MAX_ATTEMPTS} times. The work so far is kept; see the server's log before you try it again."
-    _end(connection, and_(dead, job.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": why})
+    _end_jobs(connection, and_(dead, job_table.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": why})
 
 
-def _end(connection: Connection, which: ColumnElement[bool], outcome: dict[str, Any]) -> None:
+def _end_jobs(connection: Connection, which: ColumnElement[bool], outcome: dict[str, Any]) -> None:
     """What came of the jobs that `which` finds: none, where one is another worker's by now."""
     ended = {} if outcome["state"] == "queued" else {"finished_at": now()}
-    changed = update(job).where(which).values(**outcome, **ended, token=None, expires_at=None)
-    for row in connection.execute(changed.returning(job.c.id, job.c.kind, job.c.campaign_id)).all():
+    changed = update(job_table).where(which).values(**outcome, **ended, token=None, expires_at=None)
+    for row in connection.execute(
+        changed.returning(job_table.c.id, job_table.c.kind, job_table.c.campaign_id)
+    ).all():
         if ended:
             body = {"kind": row.kind, "state": outcome["state"]}
             events.append(
                 connection,
                 verb="job.ended",
                 actor="system",
-                campaign=row.campaign_id,
+                campaign_id=row.campaign_id,
                 subject=f"job/{row.id}",
                 body=body,
             )
 
 
-def _in(seconds: float, at: datetime) -> str:
-    return stamp(at + timedelta(seconds=seconds))
+def _after(seconds: float, at: datetime) -> str:
+    return format_time(at + timedelta(seconds=seconds))
 
 
-def _job(row: Any) -> Job:
+def _from_row(row: Any) -> Job:
     return Job(
         id=row.id,
         kind=row.kind,
-        campaign=row.campaign_id,
+        campaign_id=row.campaign_id,
         actor=row.actor,
         body=row.body,
         state=row.state,

@@ -10,18 +10,18 @@ from sqlalchemy import Connection
 
 from fairlead.labels import assignments, campaigns, items, judgements
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import stamp
+from fairlead.labels.database import format_time
 
 
 @dataclass(frozen=True)
-class Pace:
+class LabellerPace:
     today: int  # judgements
     total: int
     median_active_ms: int | None  # of today's
 
 
 @dataclass(frozen=True)
-class Change:
+class GuidelineChange:
     """Lines of the guidelines that came or went."""
 
     kind: Literal["new", "gone"]
@@ -29,63 +29,63 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Work:
+class LabellerCampaign:
     """A campaign as somebody who labels in it sees it."""
 
     campaign: Campaign
     done: int  # judgements by everybody
     wanted: int
-    pace: Pace
+    pace: LabellerPace
     num_held: int  # tasks that they have begun or been handed
     paused: bool
     guidelines_version: int
     guidelines_read: int  # the version that they read last; 0: none
 
 
-def of(
+def get_pace(
     connection: Connection,
     campaign_id: int,
     rater: str,
     *,
     utc_offset_min: int = 0,
     at: datetime | None = None,
-) -> Pace:
+) -> LabellerPace:
     """`utc_offset_min` says when the person's day began."""
     local = (at or datetime.now(UTC)) + timedelta(minutes=utc_offset_min)
     since = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=utc_offset_min)
-    times = judgements.active_times(connection, campaign_id, rater, since=stamp(since))
-    return Pace(
+    times = judgements.list_active_times(connection, campaign_id, rater, since=format_time(since))
+    return LabellerPace(
         len(times),
-        judgements.count(connection, campaign_id, rater),
+        judgements.count_current(connection, campaign_id, rater),
         round(statistics.median(times)) if times else None,
     )
 
 
-def work(
+def list_campaigns(
     connection: Connection, rater: str, paused: Mapping[int, bool], utc_offset_min: int = 0
-) -> list[Work]:
+) -> list[LabellerCampaign]:
     """Of these campaigns (id -> whether the person is paused there) those that are past the draft; open ones first, the newest first."""
     found = []
-    every = [one for one in campaigns.every(connection, ids=list(paused)) if one.state != "draft"]
-    counts = items.counts(connection, [one.id for one in every])
+    every = [one for one in campaigns.list_all(connection, ids=list(paused)) if one.state != "draft"]
+    counts = items.slot_counts(connection, [one.id for one in every])
     for one in every:
-        guide, slots = campaigns.guidelines(connection, one.id), counts[one.id]
+        guide, slots = campaigns.get_guidelines(connection, one.id), counts[one.id]
         found.append(
-            Work(
-                one, done=slots["done"], wanted=sum(slots.values()), pace=of(connection, one.id, rater, utc_offset_min=utc_offset_min),
-                num_held=len(assignments.holding(connection, one, rater)), paused=paused[one.id],
+            LabellerCampaign(
+                one, done=slots["done"], wanted=sum(slots.values()), pace=get_pace(connection, one.id, rater, utc_offset_min=utc_offset_min),
+                num_held=len(assignments.list_leased(connection, one, rater)), paused=paused[one.id],
                 guidelines_version=guide.version if guide else 0,
-                guidelines_read=campaigns.version_read(connection, one.id, rater),
+                guidelines_read=campaigns.last_version_read(connection, one.id, rater),
             )
         )  # fmt: skip
     return sorted(found, key=lambda each: each.campaign.state != "open")
 
 
-def changes(before: str, after: str) -> list[Change]:
+def list_guideline_changes(before: str, after: str) -> list[GuidelineChange]:
     """Line by line; blank lines do not count."""
     old, new = ([line.strip() for line in text.splitlines() if line.strip()] for text in (before, after))
     return [
-        Change("new" if what == "added" else "gone", line)
-        for what, line in campaigns.compare(old, new)
+        GuidelineChange("new" if what == "added" else "gone", line)
+        for what, line in campaigns.diff_lines(old, new)
         if what != "same"
     ]

@@ -2,7 +2,7 @@
 
 A pair becomes a comparison, and so does an edit, of the edited answer over the one that it was made from.  What is not a native column
 stands beside the native ones and is ignored by training.  Rows hold pseudonyms and no notes of people; what they wrote as answers is
-what was asked for.  Where judgements cannot be put into a row, the reason is counted.
+what was asked for.  RowLocation judgements cannot be put into a row, the reason is counted.
 """
 
 from collections import Counter
@@ -17,50 +17,60 @@ from fairlead.data.records import RecordKind as RowKind
 from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.labels import task_kinds
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.items import Answer, Item
+from fairlead.labels.items import CandidateAnswer, Item
 from fairlead.labels.judgements import Judgement
 
-File = Literal["comparisons", "rankings", "ratings", "binary", "demonstrations"]
-KIND_OF: Mapping[File, RowKind] = {
+RowFile = Literal["comparisons", "rankings", "ratings", "binary", "demonstrations"]
+RECORD_KIND_OF_FILE: Mapping[RowFile, RowKind] = {
     "comparisons": "comparison", "rankings": "ranking", "ratings": "rating", "binary": "binary", "demonstrations": "demonstration",
 }  # fmt: skip
-assert set(KIND_OF.values()) <= set(RECORD_KINDS)
+assert set(RECORD_KIND_OF_FILE.values()) <= set(RECORD_KINDS)
 
 
-class Out(NamedTuple):
-    file: File
+class NativeRow(NamedTuple):
+    file: RowFile
     row: dict[str, Any]
 
 
-class Left(NamedTuple):
+class LeftOut(NamedTuple):
     """Judgements that became no row, and why."""
 
     why: str
     num: int
 
 
-CANNOT = "nobody could judge it"
+CANNOT_JUDGE = "nobody could judge it"
 UNDECIDED = "people disagree, and no side is ahead"
 USER_TURN = "a user's turn was judged"
-WRONG = "cannot be written as a row"
+INVALID_ROW = "cannot be written as a row"
 
 
-def per_judgement(one: Campaign, item: Item, made: Judgement, *, weight: float = 1.0) -> Iterator[Out | Left]:
+def rows_of_judgement(
+    campaign: Campaign, item: Item, judgement: Judgement, *, weight: float = 1.0
+) -> Iterator[NativeRow | LeftOut]:
     """The rows of one judgement."""
-    if "cannot" in made.value:
-        yield Left(CANNOT, 1)
+    if "cannot" in judgement.value:
+        yield LeftOut(CANNOT_JUDGE, 1)
     else:
-        yield from _rows(one, item, made.value, made.order, _of_judgement(made) | _of_item(item), weight)
+        yield from _rows_of_value(
+            campaign,
+            item,
+            judgement.value,
+            judgement.order,
+            _judgement_columns(judgement) | _item_columns(item),
+            weight,
+        )
 
 
-def of_chat(
-    item: Item, made: Judgement, turns: Sequence[Mapping[str, Any]], *, weight: float = 1.0
-) -> Iterator[Out | Left]:
+def rows_of_chat(
+    item: Item, judgement: Judgement, turns: Sequence[Mapping[str, Any]], *, weight: float = 1.0
+) -> Iterator[NativeRow | LeftOut]:
     """The comparisons of a live conversation, as `chats.rows` gives them: each with what had been said before it."""
-    extra = _of_judgement(made) | _of_item(item)
+    extra = _judgement_columns(judgement) | _item_columns(item)
     for number, turn in enumerate(turns):
         answers = tuple(
-            Answer((Message("assistant", answer["text"]),), answer["source"]) for answer in turn["answers"]
+            CandidateAnswer((Message("assistant", answer["text"]),), answer["source"])
+            for answer in turn["answers"]
         )
         asked = replace(
             item,
@@ -68,57 +78,59 @@ def of_chat(
             answers=answers,
         )
         value = {
-            "preference": task_kinds.PREFERENCE[turn["choice"]],
-            "tie": task_kinds.TIE.get(turn["choice"]),
+            "preference": task_kinds.PREFERENCE_OF_CHOICE[turn["choice"]],
+            "tie": task_kinds.TIE_OF_CHOICE.get(turn["choice"]),
         }
         row = _comparison(asked, value, (0, 1), {**extra, "turn": number}, weight, None)
         yield _checked("comparisons", {"prompt": _json(asked.prompt), **row})
 
 
-def per_item(one: Campaign, item: Item, judgements: Sequence[Judgement]) -> Iterator[Out | Left]:
+def rows_of_item(
+    campaign: Campaign, item: Item, judgements: Sequence[Judgement]
+) -> Iterator[NativeRow | LeftOut]:
     """The rows that all the judgements of an item come to; texts that people wrote stay one row each."""
     decided = [made for made in judgements if "cannot" not in made.value]
     if len(decided) < len(judgements):
-        yield Left(CANNOT, len(judgements) - len(decided))
+        yield LeftOut(CANNOT_JUDGE, len(judgements) - len(decided))
     for made in decided:
-        if one.kind in ("demonstration", "edit"):
-            yield from per_judgement(one, item, made)
+        if campaign.kind in ("demonstration", "edit"):
+            yield from rows_of_judgement(campaign, item, made)
         elif made.value.get("edit"):
-            yield from per_judgement(one, item, _only_edit(made))
-    if not decided or one.kind in ("demonstration", "edit", "chat"):
+            yield from rows_of_judgement(campaign, item, _only_edit(made))
+    if not decided or campaign.kind in ("demonstration", "edit", "chat"):
         return
-    together = _together(one, [made.value for made in decided], len(item.answers))
+    together = _aggregate(campaign, [made.value for made in decided], len(item.answers))
     if together is None:
-        yield Left(UNDECIDED, len(decided))
+        yield LeftOut(UNDECIDED, len(decided))
         return
     value, confidence = together
     extra = {
         "raters": sorted({made.rater for made in decided}), "num_judgements": len(decided),
         "guidelines_versions": sorted({made.guidelines_version for made in decided}),
         "active_s": round(sum(made.active_ms for made in decided) / 1000, 3),
-    } | _of_item(item)  # fmt: skip
-    yield from _rows(one, item, value, None, extra, 1.0, confidence)
+    } | _item_columns(item)  # fmt: skip
+    yield from _rows_of_value(campaign, item, value, None, extra, 1.0, confidence)
 
 
 # ---------------------------------------------------------------- rows
 
 
-def _rows(
-    one: Campaign,
+def _rows_of_value(
+    campaign: Campaign,
     item: Item,
     value: Mapping[str, Any],
     order: Sequence[int] | None,
     extra: Mapping[str, Any],
     weight: float,
     confidence: float | None = None,
-) -> Iterator[Out | Left]:
+) -> Iterator[NativeRow | LeftOut]:
     prompt = {"prompt": _json(item.prompt)}
-    if one.kind == "pairwise":
+    if campaign.kind == "pairwise":
         if "preference" in value:
             yield _checked("comparisons", prompt | _comparison(item, value, order, extra, weight, confidence))
         if value.get("edit"):
-            yield from _edit(item, value["edit"], extra, weight)
-    elif one.kind == "ranking":
+            yield from _edit_rows(item, value["edit"], extra, weight)
+    elif campaign.kind == "ranking":
         ranked = [(candidate, rank) for candidate, rank in enumerate(value["ranks"]) if rank is not None]
         completions = [_json(item.answers[candidate].messages) for candidate, _ in ranked]
         shown = [candidate for candidate in order if value["ranks"][candidate] is not None] if order else None
@@ -132,19 +144,19 @@ def _rows(
             **more,
             **sources,
         }
-        yield _checked("rankings", row | _confident(confidence))
-    elif one.kind == "conversation":
-        yield from _turns(one, item, value["turns"], extra, confidence)
-    elif one.kind in ("rating", "aspects", "thumbs"):
+        yield _checked("rankings", row | _confidence_column(confidence))
+    elif campaign.kind == "conversation":
+        yield from _turn_rows(campaign, item, value["turns"], extra, confidence)
+    elif campaign.kind in ("rating", "aspects", "thumbs"):
         beside = prompt | {"completion": _json(item.answers[0].messages)}
-        yield _judged(one, beside, value, {**extra, "source": item.answers[0].source}, confidence)
-    elif one.kind == "demonstration":
+        yield _scored_row(campaign, beside, value, {**extra, "source": item.answers[0].source}, confidence)
+    elif campaign.kind == "demonstration":
         yield _checked(
             "demonstrations",
             prompt | {"completion": [{"role": "assistant", "content": value["text"]}], **extra},
         )
-    elif one.kind == "edit":
-        yield from _edit(item, value, extra, weight)
+    elif campaign.kind == "edit":
+        yield from _edit_rows(item, value, extra, weight)
 
 
 def _comparison(
@@ -172,12 +184,12 @@ def _comparison(
         names = {chosen: "chosen", 1 - chosen: "rejected"}
         row |= {"shown_first": names[order[0]], "shown_order": [names[candidate] for candidate in order]}
     sources = {"chosen": item.answers[chosen].source, "rejected": item.answers[1 - chosen].source}
-    return {**row, **extra, "sources": sources, **_confident(confidence)}
+    return {**row, **extra, "sources": sources, **_confidence_column(confidence)}
 
 
-def _edit(
+def _edit_rows(
     item: Item, edit: Mapping[str, Any], extra: Mapping[str, Any], weight: float
-) -> Iterator[Out | Left]:
+) -> Iterator[NativeRow | LeftOut]:
     """The edited answer is worth imitating, and better than what it was made from."""
     before = item.answers[edit["candidate"]].messages
     after = (*before[:-1], Message("assistant", edit["text"]))
@@ -190,28 +202,32 @@ def _edit(
         yield _checked("comparisons", prompt | answers | kept | {"sources": sources})
 
 
-def _turns(
-    one: Campaign, item: Item, turns: Mapping[str, Any], extra: Mapping[str, Any], confidence: float | None
-) -> Iterator[Out | Left]:
+def _turn_rows(
+    campaign: Campaign,
+    item: Item,
+    turns: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    confidence: float | None,
+) -> Iterator[NativeRow | LeftOut]:
     for turn, verdict in sorted(turns.items(), key=lambda each: int(each[0])):
         at = int(turn)
         if item.prompt[at].role != "assistant":
-            yield Left(USER_TURN, 1)
+            yield LeftOut(USER_TURN, 1)
             continue
         beside = {"prompt": _json(item.prompt[:at]), "completion": _json(item.prompt[at : at + 1])}
-        yield _judged(one, beside, verdict, {**extra, "turn": at}, confidence)
+        yield _scored_row(campaign, beside, verdict, {**extra, "turn": at}, confidence)
 
 
-def _judged(
-    one: Campaign,
+def _scored_row(
+    campaign: Campaign,
     beside: dict[str, Any],
     value: Mapping[str, Any],
     extra: Mapping[str, Any],
     confidence: float | None,
-) -> Out | Left:
+) -> NativeRow | LeftOut:
     """One answer with a score, scores for its aspects, or a thumb."""
-    steps = one.options["points"] - 1
-    more = dict(extra) | _confident(confidence)
+    steps = campaign.options["points"] - 1
+    more = dict(extra) | _confidence_column(confidence)
     if "label" in value:
         return _checked("binary", beside | {"label": value["label"]} | more)
     if "aspects" in value:
@@ -224,24 +240,24 @@ def _judged(
     return _checked("ratings", beside | {"score": (value["score"] - 1) / steps} | more)
 
 
-def _checked(file: File, row: dict[str, Any]) -> Out | Left:
+def _checked(file: RowFile, row: dict[str, Any]) -> NativeRow | LeftOut:
     """What training would refuse is not written, but counted."""
     made = {name: value for name, value in row.items() if value is not None and value != []}
     try:
-        parse_row(KIND_OF[file], made, RowLocation("snapshot", 0))
+        parse_row(RECORD_KIND_OF_FILE[file], made, RowLocation("snapshot", 0))
     except BadRow as error:
-        return Left(f"{WRONG}: {error.problem.field} {error.problem.why}", 1)
-    return Out(file, made)
+        return LeftOut(f"{INVALID_ROW}: {error.problem.field} {error.problem.why}", 1)
+    return NativeRow(file, made)
 
 
-def _of_judgement(made: Judgement) -> dict[str, Any]:
+def _judgement_columns(judgement: Judgement) -> dict[str, Any]:
     return {
-        "judgement": made.id, "rater": made.rater, "made_at": made.made_at, "guidelines_version": made.guidelines_version,
-        "active_s": round(made.active_ms / 1000, 3), "late": made.late, "quick": made.quick, "reasons": list(made.reasons),
+        "judgement": judgement.id, "rater": judgement.rater, "made_at": judgement.made_at, "guidelines_version": judgement.guidelines_version,
+        "active_s": round(judgement.active_ms / 1000, 3), "late": judgement.late, "quick": judgement.quick, "reasons": list(judgement.reasons),
     }  # fmt: skip
 
 
-def _of_item(item: Item) -> dict[str, Any]:
+def _item_columns(item: Item) -> dict[str, Any]:
     return {
         "item": item.id,
         "tags": list(item.tags),
@@ -250,7 +266,7 @@ def _of_item(item: Item) -> dict[str, Any]:
     }
 
 
-def _confident(confidence: float | None) -> dict[str, Any]:
+def _confidence_column(confidence: float | None) -> dict[str, Any]:
     return {} if confidence is None else {"confidence": round(confidence, 4)}
 
 
@@ -258,33 +274,33 @@ def _json(turns: Messages) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
-def _only_edit(made: Judgement) -> Judgement:
-    return replace(made, value={"edit": made.value["edit"]})
+def _only_edit(judgement: Judgement) -> Judgement:
+    return replace(judgement, value={"edit": judgement.value["edit"]})
 
 
 # ---------------------------------------------------------------- several as one
 
 
-def _together(
-    one: Campaign, values: Sequence[Mapping[str, Any]], num_answers: int
+def _aggregate(
+    campaign: Campaign, values: Sequence[Mapping[str, Any]], num_answers: int
 ) -> tuple[dict[str, Any], float | None] | None:
     """The value that several come to, and the share of them that says the same; None where no side is ahead."""
-    if one.kind == "pairwise":
-        return _pairs_together(values)
-    if one.kind == "ranking":
-        return _ranks_together(values, num_answers), None
-    if one.kind == "thumbs":
-        return _thumbs_together([value["label"] for value in values])
-    if one.kind == "rating":
+    if campaign.kind == "pairwise":
+        return _aggregate_pairs(values)
+    if campaign.kind == "ranking":
+        return _aggregate_ranks(values, num_answers), None
+    if campaign.kind == "thumbs":
+        return _aggregate_thumbs([value["label"] for value in values])
+    if campaign.kind == "rating":
         return {"score": fmean(value["score"] for value in values)}, None
-    if one.kind == "aspects":
+    if campaign.kind == "aspects":
         return {"aspects": _means([value["aspects"] for value in values])}, None
-    assert one.kind == "conversation"
+    assert campaign.kind == "conversation"
     turns: dict[str, Any] = {}
     for turn in sorted({turn for value in values for turn in value["turns"]}):
         said = [value["turns"][turn] for value in values if turn in value["turns"]]
         scores = [each["score"] for each in said if "score" in each]
-        decided = _thumbs_together([each["label"] for each in said if "label" in each])
+        decided = _aggregate_thumbs([each["label"] for each in said if "label" in each])
         if scores:
             turns[turn] = {"score": fmean(scores)}
         elif decided is not None:
@@ -292,7 +308,7 @@ def _together(
     return ({"turns": turns}, None) if turns else None
 
 
-def _pairs_together(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float] | None:
+def _aggregate_pairs(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float] | None:
     """The mean preference; a tie where that is 0 and most say so."""
     mean = fmean(value["preference"] for value in values)
     ties = Counter(value["tie"] for value in values if value["tie"])
@@ -307,7 +323,7 @@ def _pairs_together(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any]
     return {"preference": 0, "tie": tie, **aspects}, count / len(values)
 
 
-def _ranks_together(values: Sequence[Mapping[str, Any]], num_answers: int) -> dict[str, Any]:
+def _aggregate_ranks(values: Sequence[Mapping[str, Any]], num_answers: int) -> dict[str, Any]:
     """By mean rank among those who ranked it."""
     means: list[float | None] = []
     for candidate in range(num_answers):
@@ -317,7 +333,7 @@ def _ranks_together(values: Sequence[Mapping[str, Any]], num_answers: int) -> di
     return {"ranks": [None if mean is None else order.index(mean) + 1 for mean in means]}
 
 
-def _thumbs_together(labels: Sequence[bool]) -> tuple[dict[str, Any], float] | None:
+def _aggregate_thumbs(labels: Sequence[bool]) -> tuple[dict[str, Any], float] | None:
     ups = sum(labels)
     if 2 * ups == len(labels):
         return None

@@ -8,33 +8,33 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from fairlead.labels.errors import Invalid
 
-Digest = NewType("Digest", str)
+PasswordHash = NewType("PasswordHash", str)
 
-SHORTEST, LONGEST = 10, 200
-AT_ONCE = 4  # each takes 64 MiB for a moment, so a crowd that logs in takes turns
+MIN_CHARS, MAX_CHARS = 10, 200
+MAX_CONCURRENT = 4  # each takes 64 MiB for a moment, so a crowd that logs in takes turns
 
 _hasher = PasswordHasher()
-_turns = threading.BoundedSemaphore(AT_ONCE)
+_slots = threading.BoundedSemaphore(MAX_CONCURRENT)
 # Of no password.  Somebody who is not there takes as long to refuse as somebody who is.
-_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43
+_DUMMY_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43
 
 
-def hashed(password: str, *, not_these: tuple[str | None, ...] = ()) -> Digest:
-    """Raises Invalid where the password is too short, too long, or one of `not_these` (a name, an e-mail address).
+def hash_password(password: str, *, forbidden: tuple[str | None, ...] = ()) -> PasswordHash:
+    """Raises Invalid where the password is too short, too long, or one of `forbidden` (a name, an e-mail address).
 
     Slow on purpose, so it is computed before a transaction that writes.
     """
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise Invalid({"password": f"needs {SHORTEST} to {LONGEST} characters"})
-    if len(set(password)) < 4 or any(password.lower() == other.lower() for other in not_these if other):
+    if not MIN_CHARS <= len(password) <= MAX_CHARS:
+        raise Invalid({"password": f"needs {MIN_CHARS} to {MAX_CHARS} characters"})
+    if len(set(password)) < 4 or any(password.lower() == other.lower() for other in forbidden if other):
         raise Invalid({"password": "is too easily guessed"})
-    with _turns:
-        return Digest(_hasher.hash(password))
+    with _slots:
+        return PasswordHash(_hasher.hash(password))
 
 
-def right(password: str, stored: str | None) -> bool:
-    with _turns:
+def verify_password(password: str, stored: str | None) -> bool:
+    with _slots:
         try:
-            return _hasher.verify(stored or _NOBODY, password[: LONGEST + 1]) and stored is not None
+            return _hasher.verify(stored or _DUMMY_HASH, password[: MAX_CHARS + 1]) and stored is not None
         except (VerificationError, InvalidHashError):
             return False

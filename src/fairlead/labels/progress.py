@@ -18,29 +18,30 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, or_, select
 
-from fairlead.labels import assignments, items, judgements
-from fairlead.labels.assignments import assignment
+from fairlead.labels import assignments, flags, items
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import moment, stamp
-from fairlead.labels.drafts import draft
-from fairlead.labels.items import item, slot
-from fairlead.labels.judgements import Flag, judgement
+from fairlead.labels.database import format_time, parse_time
+from fairlead.labels.drafts import draft_table
+from fairlead.labels.flags import Flag
+from fairlead.labels.items import item_table, slot_table
+from fairlead.labels.judgements import judgement_table
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
-TIMED = 2000  # judgements, the last ones, from which times are taken
-SIDES = 20_000  # judgements, the last ones, of which the sides are counted
-RECENT = 12
-DAYS = 30  # that are listed
-HOURS = 24
+MAX_TIMED = 2000  # judgements, the last ones, from which times are taken
+MAX_SIDES = 20_000  # judgements, the last ones, of which the sides are counted
+NUM_RECENT = 12
+NUM_DAYS = 30  # that are listed
+NUM_HOURS = 24
 STUCK_S = 900  # without a sign of life
-FEWEST_BLOCKS, MOST_BLOCKS = 4, 24
+MIN_BLOCKS, MAX_BLOCKS = 4, 24
 # Length in seconds, how many characters of a time name the block, and its name.
 BLOCKS = ((86_400, 10, "days"), (3600, 13, "hours"), (600, 15, "ten minutes"), (60, 16, "minutes"))
 
 
 @dataclass(frozen=True)
-class Count:
+class PeriodCount:
     """Judgements that stand, of an hour or a day."""
 
     start: str  # 2026-01-31 or 2026-01-31T09
@@ -49,7 +50,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Finish:
+class FinishEstimate:
     per_hour: float  # judgements, over the blocks that were looked at
     hours: Interval  # from now
     num_blocks: int
@@ -57,7 +58,7 @@ class Finish:
 
 
 @dataclass(frozen=True)
-class Pace:
+class RaterProgress:
     """One person, by pseudonym."""
 
     rater: str
@@ -73,7 +74,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecentJudgement:
     id: int
     item_id: int
     rater: str
@@ -86,7 +87,7 @@ class Recent:
 
 
 @dataclass(frozen=True)
-class Stuck:
+class StuckLease:
     token: str
     item_id: int
     rater: str
@@ -111,8 +112,8 @@ class Progress:
     open: int
     judgements: int  # that stand; more than `done` where late ones came in addition
     last_hour: int
-    hours: list[Count]  # the last ones, the oldest first, empty ones too
-    days: list[Count]  # on which something was done
+    hours: list[PeriodCount]  # the last ones, the oldest first, empty ones too
+    days: list[PeriodCount]  # on which something was done
     active_ms: int  # also of what was superseded: it was worked
     active_ms_today: int
     seconds: Interval | None  # mean active time of one of the last judgements
@@ -120,12 +121,12 @@ class Progress:
     num_timed: int
     pay_per_hour: float | None
     currency: str
-    finish: Finish | None  # None before there is a pace, and when nothing is left
-    people: list[Pace]  # who did most first
-    stuck: list[Stuck]
+    finish: FinishEstimate | None  # None before there is a pace, and when nothing is left
+    people: list[RaterProgress]  # who did most first
+    stuck: list[StuckLease]
     flags: list[Flag]
     skips: dict[str, int]  # reason -> how often
-    recent: list[Recent]
+    recent: list[RecentJudgement]
     left: Interval | None
     num_drafts: int
 
@@ -155,63 +156,69 @@ class Progress:
         return None if self.pay_per_hour is None else self.pay_per_hour * active_ms / 3_600_000
 
 
-def progress(connection: Connection, one: Campaign, *, at: datetime | None = None) -> Progress:
+def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | None = None) -> Progress:
     at = at or datetime.now(UTC)
-    slots = items.counts(connection, [one.id])[one.id]
+    slots = items.slot_counts(connection, [campaign.id])[campaign.id]
     wanted = sum(slots.values())
-    days, by_rater = _days(connection, one, at)
-    timed = _timed(connection, one)
-    left = _left(connection, one) if one.kind == "pairwise" else {}
+    days, by_rater = _count_days(connection, campaign, at)
+    timed = _active_times(connection, campaign)
+    left = _first_shown_counts(connection, campaign) if campaign.kind == "pairwise" else {}
     active = [ms / 1000 for ms in timed]
-    hours = _hours(connection, one, at)
+    hours = _count_hours(connection, campaign, at)
     return Progress(
-        at=stamp(at),
+        at=format_time(at),
         num_items=int(
-            connection.execute(select(func.count()).where(item.c.campaign_id == one.id)).scalar_one()
+            connection.execute(
+                select(func.count()).where(item_table.c.campaign_id == campaign.id)
+            ).scalar_one()
         ),
         wanted=wanted,
         done=slots["done"],
         held=slots["held"],
         open=slots["open"],
         judgements=sum(day.judgements for day in days),
-        last_hour=_since(connection, one, at - timedelta(hours=1)),
+        last_hour=_count_since(connection, campaign, at - timedelta(hours=1)),
         hours=hours,
-        days=days[-DAYS:],
+        days=days[-NUM_DAYS:],
         active_ms=sum(day.active_ms for day in days),
-        active_ms_today=sum(day.active_ms for day in days if day.start == stamp(at)[:10]),
+        active_ms_today=sum(day.active_ms for day in days if day.start == format_time(at)[:10]),
         seconds=interval.mean(active) if active else None,
         median_s=statistics.median(active) if active else None,
         num_timed=len(active),
-        pay_per_hour=one.pay_per_hour,
-        currency=one.currency,
-        finish=_finish(connection, one, days, wanted - slots["done"], at),
-        people=_people(connection, one, by_rater, left),
+        pay_per_hour=campaign.pay_per_hour,
+        currency=campaign.currency,
+        finish=_estimate_finish(connection, campaign, days, wanted - slots["done"], at),
+        people=_rater_progress(connection, campaign, by_rater, left),
         stuck=[
-            Stuck(**row)
-            for row in assignments.stuck(connection, one, since_s=min(STUCK_S, one.lease_s), at=at)
+            StuckLease(**row)
+            for row in assignments.list_stuck(
+                connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at
+            )
         ],
-        flags=judgements.flags(connection, one.id),
-        skips=_skips(connection, one),
-        recent=recent(connection, one),
-        left=_share([sum(sides) for sides in zip(*left.values(), strict=True)]) if left else None,
-        num_drafts=_drafts(connection, one),
+        flags=flags.list_flags(connection, campaign.id),
+        skips=_count_skips(connection, campaign),
+        recent=list_recent(connection, campaign),
+        left=_first_shown_share([sum(sides) for sides in zip(*left.values(), strict=True)]) if left else None,
+        num_drafts=_count_drafts(connection, campaign),
     )
 
 
-def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> list[Recent]:
+def list_recent(
+    connection: Connection, campaign: Campaign, *, limit: int = NUM_RECENT
+) -> list[RecentJudgement]:
     """The last judgements that stand, the newest first."""
     query = (
-        select(judgement)
-        .where(judgement.c.campaign_id == one.id, _stands())
-        .order_by(judgement.c.id.desc())
+        select(judgement_table)
+        .where(judgement_table.c.campaign_id == campaign.id, _is_current())
+        .order_by(judgement_table.c.id.desc())
         .limit(limit)
     )
     return [
-        Recent(
+        RecentJudgement(
             row.id,
             row.item_id,
             row.rater,
-            _brief(row.value),
+            _without_texts(row.value),
             row.margin,
             row.active_ms,
             row.late,
@@ -222,13 +229,15 @@ def recent(connection: Connection, one: Campaign, *, limit: int = RECENT) -> lis
     ]
 
 
-def by_tag(connection: Connection, one: Campaign) -> list[TagProgress]:
+def by_tag(connection: Connection, campaign: Campaign) -> list[TagProgress]:
     """An item of several tags counts with each.  Items are grouped by their list of tags, of which there are few."""
-    tags = cast(item.c.tags, Text)
-    slots = select(slot.c.item_id, func.count().label("wanted"), _sum(slot.c.state == "done").label("done"))
-    each = slots.where(slot.c.campaign_id == one.id).group_by(slot.c.item_id).subquery()
+    tags = cast(item_table.c.tags, Text)
+    slots = select(
+        slot_table.c.item_id, func.count().label("wanted"), _sum(slot_table.c.state == "done").label("done")
+    )
+    each = slots.where(slot_table.c.campaign_id == campaign.id).group_by(slot_table.c.item_id).subquery()
     query = select(tags, func.sum(each.c.wanted), func.sum(each.c.done))
-    joined = query.join_from(item, each, each.c.item_id == item.c.id)
+    joined = query.join_from(item_table, each, each.c.item_id == item_table.c.id)
     rows = connection.execute(joined.where(tags != "[]").group_by(tags)).all()
     found: dict[str, list[int]] = {}
     for listed, wanted, done in rows:
@@ -245,110 +254,132 @@ def by_tag(connection: Connection, one: Campaign) -> list[TagProgress]:
 # ---------------------------------------------------------------- the statements
 
 
-def _days(connection: Connection, one: Campaign, at: datetime) -> tuple[list[Count], dict[str, Pace]]:
+def _count_days(
+    connection: Connection, campaign: Campaign, at: datetime
+) -> tuple[list[PeriodCount], dict[str, RaterProgress]]:
     """By day, and by person: one pass over the judgements, grouped by both."""
-    day, current = func.substr(judgement.c.made_at, 1, 10), _stands()
+    day, current = func.substr(judgement_table.c.made_at, 1, 10), _is_current()
     query = select(
-        judgement.c.rater, day, _sum(current), func.sum(judgement.c.active_ms), _sum(and_(current, judgement.c.late)),
-        _sum(and_(current, judgement.c.quick)), func.max(judgement.c.made_at),
+        judgement_table.c.rater, day, _sum(current), func.sum(judgement_table.c.active_ms), _sum(and_(current, judgement_table.c.late)),
+        _sum(and_(current, judgement_table.c.quick)), func.max(judgement_table.c.made_at),
     )  # fmt: skip
     rows = connection.execute(
-        query.where(judgement.c.campaign_id == one.id).group_by(judgement.c.rater, day)
+        query.where(judgement_table.c.campaign_id == campaign.id).group_by(judgement_table.c.rater, day)
     ).all()
-    today, days, people = stamp(at)[:10], dict[str, list[int]](), dict[str, Pace]()
+    today, days, people = format_time(at)[:10], dict[str, list[int]](), dict[str, RaterProgress]()
     for rater, start, number, active_ms, late, quick, last_at in rows:
         totals = days.setdefault(start, [0, 0])
         totals[0] += int(number)
         totals[1] += int(active_ms)
-        now = people.get(rater) or Pace(rater, 0, 0, 0, 0, 0, 0, 0, None, None)
-        people[rater] = Pace(
+        now = people.get(rater) or RaterProgress(rater, 0, 0, 0, 0, 0, 0, 0, None, None)
+        people[rater] = RaterProgress(
             rater, now.judgements + int(number), now.today + (int(number) if start == today else 0), now.active_ms + int(active_ms),
             now.late + int(late), now.quick + int(quick), 0, 0, max(now.last_at or "", last_at), None,
         )  # fmt: skip
-    return [Count(start, *totals) for start, totals in sorted(days.items())], people
+    return [PeriodCount(start, *totals) for start, totals in sorted(days.items())], people
 
 
-def _people(
-    connection: Connection, one: Campaign, people: Mapping[str, Pace], left: Mapping[str, tuple[int, int]]
-) -> list[Pace]:
+def _rater_progress(
+    connection: Connection,
+    campaign: Campaign,
+    people: Mapping[str, RaterProgress],
+    left: Mapping[str, tuple[int, int]],
+) -> list[RaterProgress]:
     """Also those who hold or skipped something and have judged nothing yet."""
     ends: dict[str, dict[str, int]] = {}
     for end, how in (
-        ("holding", assignment.c.how.is_(None)),
-        ("skipped", assignment.c.how == "skipped"),
+        ("holding", assignment_table.c.how.is_(None)),
+        ("skipped", assignment_table.c.how == "skipped"),
     ):  # each has its part of an index
         query = (
-            select(assignment.c.rater, func.count())
-            .where(assignment.c.campaign_id == one.id, how)
-            .group_by(assignment.c.rater)
+            select(assignment_table.c.rater, func.count())
+            .where(assignment_table.c.campaign_id == campaign.id, how)
+            .group_by(assignment_table.c.rater)
         )
         for rater, number in connection.execute(query):
             ends.setdefault(rater, {})[end] = number
     found = []
     for rater in {*people, *ends}:
-        done, ending = people.get(rater) or Pace(rater, 0, 0, 0, 0, 0, 0, 0, None, None), ends.get(rater, {})
+        done, ending = (
+            people.get(rater) or RaterProgress(rater, 0, 0, 0, 0, 0, 0, 0, None, None),
+            ends.get(rater, {}),
+        )
         found.append(
-            Pace(
+            RaterProgress(
                 rater, done.judgements, done.today, done.active_ms, done.late, done.quick, ending.get("skipped", 0),
-                ending.get("holding", 0), done.last_at, _share(left.get(rater, (0, 0))),
+                ending.get("holding", 0), done.last_at, _first_shown_share(left.get(rater, (0, 0))),
             )
         )  # fmt: skip
     return sorted(found, key=lambda pace: (-pace.judgements, pace.rater))
 
 
-def _hours(connection: Connection, one: Campaign, at: datetime) -> list[Count]:
-    starts = [stamp(at - timedelta(hours=ago))[:13] for ago in reversed(range(HOURS))]
-    found = _blocks(connection, one, starts[0], 13)
-    return [Count(start, *found.get(start, (0, 0))) for start in starts]
+def _count_hours(connection: Connection, campaign: Campaign, at: datetime) -> list[PeriodCount]:
+    starts = [format_time(at - timedelta(hours=ago))[:13] for ago in reversed(range(NUM_HOURS))]
+    found = _count_blocks(connection, campaign, starts[0], 13)
+    return [PeriodCount(start, *found.get(start, (0, 0))) for start in starts]
 
 
-def _blocks(connection: Connection, one: Campaign, since: str, length: int) -> dict[str, tuple[int, int]]:
+def _count_blocks(
+    connection: Connection, campaign: Campaign, since: str, length: int
+) -> dict[str, tuple[int, int]]:
     """Judgements that stand, and active time, by the first characters of their time."""
-    block, current = func.substr(judgement.c.made_at, 1, length), _stands()
-    query = select(block, _sum(current), func.sum(judgement.c.active_ms))
+    block, current = func.substr(judgement_table.c.made_at, 1, length), _is_current()
+    query = select(block, _sum(current), func.sum(judgement_table.c.active_ms))
     rows = connection.execute(
-        query.where(judgement.c.campaign_id == one.id, judgement.c.made_at >= since).group_by(block)
+        query.where(
+            judgement_table.c.campaign_id == campaign.id, judgement_table.c.made_at >= since
+        ).group_by(block)
     )
     return {start: (int(number), int(active_ms)) for start, number, active_ms in rows}
 
 
-def _since(connection: Connection, one: Campaign, since: datetime) -> int:
-    mine = (judgement.c.campaign_id == one.id, judgement.c.made_at >= stamp(since), _stands())
+def _count_since(connection: Connection, campaign: Campaign, since: datetime) -> int:
+    mine = (
+        judgement_table.c.campaign_id == campaign.id,
+        judgement_table.c.made_at >= format_time(since),
+        _is_current(),
+    )
     return int(connection.execute(select(func.count()).where(*mine)).scalar_one())
 
 
-def _timed(connection: Connection, one: Campaign) -> Sequence[int]:
-    mine = (judgement.c.campaign_id == one.id, _stands(), judgement.c.active_ms > 0)
+def _active_times(connection: Connection, campaign: Campaign) -> Sequence[int]:
+    mine = (judgement_table.c.campaign_id == campaign.id, _is_current(), judgement_table.c.active_ms > 0)
     return (
         connection.execute(
-            select(judgement.c.active_ms).where(*mine).order_by(judgement.c.id.desc()).limit(TIMED)
+            select(judgement_table.c.active_ms)
+            .where(*mine)
+            .order_by(judgement_table.c.id.desc())
+            .limit(MAX_TIMED)
         )
         .scalars()
         .all()
     )
 
 
-def _finish(
-    connection: Connection, one: Campaign, days: Sequence[Count], rest: int, at: datetime
-) -> Finish | None:
+def _estimate_finish(
+    connection: Connection, campaign: Campaign, days: Sequence[PeriodCount], rest: int, at: datetime
+) -> FinishEstimate | None:
     first = connection.execute(
-        select(judgement.c.made_at).where(judgement.c.campaign_id == one.id).order_by(judgement.c.id).limit(1)
+        select(judgement_table.c.made_at)
+        .where(judgement_table.c.campaign_id == campaign.id)
+        .order_by(judgement_table.c.id)
+        .limit(1)
     ).scalar()
     if first is None or rest <= 0:
         return None
     for seconds, length, name in BLOCKS:
         # Whole blocks only, the one that is going on left out; the first begins after the first judgement.
         last = math.floor(at.timestamp() / seconds)
-        num_blocks = min(MOST_BLOCKS, last - math.ceil(moment(first).timestamp() / seconds))
-        if num_blocks >= FEWEST_BLOCKS:
+        num_blocks = min(MAX_BLOCKS, last - math.ceil(parse_time(first).timestamp() / seconds))
+        if num_blocks >= MIN_BLOCKS:
             starts = [
-                stamp(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length]
+                format_time(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length]
                 for ago in range(num_blocks, 0, -1)
             ]
             found = (
                 {day.start: (day.judgements, 0) for day in days}
                 if name == "days"
-                else _blocks(connection, one, starts[0], length)
+                else _count_blocks(connection, campaign, starts[0], length)
             )
             pace = interval.mean([found.get(start, (0, 0))[0] for start in starts])
             if pace.value <= 0:
@@ -358,45 +389,57 @@ def _finish(
             hours = Interval(
                 rest / (pace.value * per_hour), rest / (pace.high * per_hour), latest, num_blocks
             )
-            return Finish(pace.value * per_hour, hours, num_blocks, name)
+            return FinishEstimate(pace.value * per_hour, hours, num_blocks, name)
     return None
 
 
-def _left(connection: Connection, one: Campaign) -> dict[str, tuple[int, int]]:
+def _first_shown_counts(connection: Connection, campaign: Campaign) -> dict[str, tuple[int, int]]:
     """rater -> how often the answer shown first was chosen, and how often the other one; ties are neither."""
-    preference, first = judgement.c.value["preference"].as_integer(), judgement.c.order[0].as_integer()
+    preference, first = (
+        judgement_table.c.value["preference"].as_integer(),
+        judgement_table.c.order[0].as_integer(),
+    )
     chose_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))
     decided = preference != 0
-    mine = select(judgement.c.id).where(judgement.c.campaign_id == one.id)
-    since = connection.execute(mine.order_by(judgement.c.id.desc()).offset(SIDES).limit(1)).scalar() or 0
-    query = select(judgement.c.rater, _sum(chose_first), _sum(decided))
+    mine = select(judgement_table.c.id).where(judgement_table.c.campaign_id == campaign.id)
+    since = (
+        connection.execute(mine.order_by(judgement_table.c.id.desc()).offset(MAX_SIDES).limit(1)).scalar()
+        or 0
+    )
+    query = select(judgement_table.c.rater, _sum(chose_first), _sum(decided))
     rows = connection.execute(
-        query.where(judgement.c.campaign_id == one.id, judgement.c.id > since, _stands()).group_by(
-            judgement.c.rater
-        )
+        query.where(
+            judgement_table.c.campaign_id == campaign.id, judgement_table.c.id > since, _is_current()
+        ).group_by(judgement_table.c.rater)
     )
     return {rater: (int(chosen), int(all_) - int(chosen)) for rater, chosen, all_ in rows}
 
 
-def _skips(connection: Connection, one: Campaign) -> dict[str, int]:
-    query = select(assignment.c.reason, func.count()).where(
-        assignment.c.campaign_id == one.id, assignment.c.how == "skipped"
+def _count_skips(connection: Connection, campaign: Campaign) -> dict[str, int]:
+    query = select(assignment_table.c.reason, func.count()).where(
+        assignment_table.c.campaign_id == campaign.id, assignment_table.c.how == "skipped"
     )
-    rows = connection.execute(query.group_by(assignment.c.reason)).all()
+    rows = connection.execute(query.group_by(assignment_table.c.reason)).all()
     return {reason or "no reason": number for reason, number in sorted(rows, key=lambda row: -row[1])}
 
 
-def _drafts(connection: Connection, one: Campaign) -> int:
+def _count_drafts(connection: Connection, campaign: Campaign) -> int:
     here = (
-        select(assignment.c.campaign_id).where(assignment.c.token == draft.c.token).scalar_subquery()
+        select(assignment_table.c.campaign_id)
+        .where(assignment_table.c.token == draft_table.c.token)
+        .scalar_subquery()
     )  # drafts are fewer than tasks
-    return int(connection.execute(select(func.count()).select_from(draft).where(here == one.id)).scalar_one())
+    return int(
+        connection.execute(
+            select(func.count()).select_from(draft_table).where(here == campaign.id)
+        ).scalar_one()
+    )
 
 
-def _stands() -> ColumnElement[bool]:
+def _is_current() -> ColumnElement[bool]:
     """As `judgements.is_current`, for statements over a whole campaign: few judgements are superseded, and these are listed once."""
-    later = judgement.alias("later")
-    return ~judgement.c.withdraws & judgement.c.id.not_in(
+    later = judgement_table.alias("later")
+    return ~judgement_table.c.withdraws & judgement_table.c.id.not_in(
         select(later.c.supersedes).where(later.c.supersedes.is_not(None))
     )
 
@@ -405,12 +448,12 @@ def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
-def _share(sides: Sequence[int]) -> Interval | None:
+def _first_shown_share(sides: Sequence[int]) -> Interval | None:
     first, second = sides
     return interval.proportion(first, first + second) if first + second else None
 
 
-def _brief(value: Mapping[str, Any]) -> dict[str, Any]:
+def _without_texts(value: Mapping[str, Any]) -> dict[str, Any]:
     """Without what people wrote, which may be long: how long it is."""
     return {
         key: f"{len(inner.split()):,} words" if key == "text" else inner

@@ -2,7 +2,7 @@
 
 A row with one answer becomes one item.  A row with several becomes one item where the task takes them together, an item for each
 answer where it takes one at a time, and pairs where it takes two.  What a row already says about its answers is kept with them and
-never shown.  Nothing is left out in silence: what cannot be used is a Problem with its line, field, value and remedy.
+never shown.  Nothing is left out in silence: what cannot be used is a RowProblem with its line, field, value and remedy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,40 +29,42 @@ from fairlead.data.records import (
 )  # fmt: skip
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, reject_row
 from fairlead.labels import storable_text, task_kinds
-from fairlead.labels.items import Answer, NewItem, unjudgeable
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.items import CandidateAnswer, NewItem, why_unjudgeable
+from fairlead.labels.task_kinds import TaskKind
 
-Fitted: TypeAlias = tuple[
+RowItems: TypeAlias = tuple[
     list[NewItem], list[RowProblem]
 ]  # of a row: the items that it becomes, and what of it cannot be used
 
-ANSWERS = "answers"  # the format, and the kind of row, that `fairlead sample` writes
+ANSWERS_FORMAT = "answers"  # the format, and the kind of row, that `fairlead sample` writes
 
-SUITS: Mapping[str, tuple[Kind, ...]] = {  # kind of row -> kinds of task, the most natural one first
+KINDS_OF_ROW: Mapping[
+    str, tuple[TaskKind, ...]
+] = {  # kind of row -> kinds of task, the most natural one first
     "prompt": ("demonstration", "chat"),
     "demonstration": ("edit", "rating", "thumbs", "aspects", "conversation", "demonstration", "chat"),
     "comparison": ("pairwise", "ranking", "rating", "thumbs", "aspects", "edit", "demonstration", "chat"),
     "ranking": ("ranking", "pairwise", "rating", "thumbs", "aspects", "edit", "demonstration", "chat"),
-    ANSWERS: ("pairwise", "ranking", "rating", "thumbs", "aspects", "edit", "demonstration", "chat"),
+    ANSWERS_FORMAT: ("pairwise", "ranking", "rating", "thumbs", "aspects", "edit", "demonstration", "chat"),
     "rating": ("rating", "aspects", "thumbs", "edit", "demonstration", "chat"),
     "binary": ("thumbs", "rating", "aspects", "edit", "demonstration", "chat"),
     "stepwise": ("thumbs", "rating", "aspects", "edit", "demonstration", "chat"),
 }
 
-Pairs = Literal["each", "all"]
-PAIRS: tuple[Pairs, ...] = get_args(Pairs)
+Pairing = Literal["each", "all"]
+PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
 MOST_PAIRED = 20  # answers of which all pairs are made: 190 items of one row
 
 
 @dataclass(frozen=True)
-class Given:
+class ParsedRow:
     """What a row holds, before it is known what will be asked about it."""
 
     where: RowLocation
     row: Mapping[str, Any]  # as it was read
     kind: str  # a key of SUITS
     prompt: Messages
-    answers: tuple[Answer, ...]
+    answers: tuple[CandidateAnswer, ...]
     tags: tuple[str, ...] = ()
     reference: str | None = None
     problems: tuple[RowProblem, ...] = ()  # of single answers, which are left out
@@ -75,53 +77,55 @@ def choose_format(rows: Iterable[SourceRow | RowProblem]) -> tuple[str, Iterator
     good = [row for row in sample if isinstance(row, SourceRow)]
     whole = chain(sample, remaining)
     if good and sum(is_answers(row.value) for row in good) * 2 > len(good):
-        return ANSWERS, whole
+        return ANSWERS_FORMAT, whole
     return importer.choose_format(whole)
 
 
-def given(
+def parse_rows(
     rows: Iterable[SourceRow | RowProblem], format: str, *, model: str | None = None
-) -> Iterator[Given | RowProblem]:
+) -> Iterator[ParsedRow | RowProblem]:
     """Each row as what it holds, or what is wrong with it.  `model` wrote the answers of which the row does not say who did."""
     for row in rows:
         if isinstance(row, RowProblem):
             yield row
             continue
         try:
-            if format == ANSWERS or (format == "native" and is_answers(row.value)):
-                yield _answers(row, model)
+            if format == ANSWERS_FORMAT or (format == "native" and is_answers(row.value)):
+                yield _parse_answers(row, model)
             else:
-                yield _of_record(importer.FORMATS[format].convert(row.value, row.where), row, model)
+                yield _parse_record(importer.FORMATS[format].convert(row.value, row.where), row, model)
         except BadRow as error:
             yield replace(error.problem, row=row.value)
 
 
-def fit(one: Given | RowProblem, kind: Kind, *, pairs: Pairs = "each", source: str = "") -> Fitted:
-    if isinstance(one, RowProblem):
-        return [], [one]
+def to_items(
+    row: ParsedRow | RowProblem, kind: TaskKind, *, pairs: Pairing = "each", source: str = ""
+) -> RowItems:
+    if isinstance(row, RowProblem):
+        return [], [row]
     try:
-        groups = _groups(one, kind, pairs)
+        groups = _group_answers(row, kind, pairs)
     except BadRow as error:
-        return [], [*one.problems, replace(error.problem, row=one.row)]
-    prompt = one.prompt + one.answers[0].messages if kind == "conversation" else one.prompt
-    made, problems = [], list(one.problems)
+        return [], [*row.problems, replace(error.problem, row=row.row)]
+    prompt = row.prompt + row.answers[0].messages if kind == "conversation" else row.prompt
+    made, problems = [], list(row.problems)
     for group in groups:
         item = NewItem(
-            prompt=prompt, answers=tuple(group), tags=one.tags, reference=one.reference, source=source[:200]
+            prompt=prompt, answers=tuple(group), tags=row.tags, reference=row.reference, source=source[:200]
         )
-        why = _unfit(item)
+        why = _why_unusable(item)
         if why is None:
             made.append(item)
         else:
             problems.append(
-                RowProblem(*one.where, "", None, why, "Repair the row, and import it again.", one.row)
+                RowProblem(*row.where, "", None, why, "Repair the row, and import it again.", row.row)
             )
     return made, problems
 
 
-def chunks(rows: Iterable[Fitted], size: int) -> Iterator[list[Fitted]]:
+def chunks(rows: Iterable[RowItems], size: int) -> Iterator[list[RowItems]]:
     """As many as make `size` rows or items, and at most one row's more."""
-    chunk: list[Fitted] = []
+    chunk: list[RowItems] = []
     num = 0
     for row in rows:
         chunk.append(row)
@@ -133,10 +137,10 @@ def chunks(rows: Iterable[Fitted], size: int) -> Iterator[list[Fitted]]:
         yield chunk
 
 
-def suits(row_kind: str) -> tuple[Kind, ...]:
-    if row_kind not in SUITS:
+def task_kinds_of(row_kind: str) -> tuple[TaskKind, ...]:
+    if row_kind not in KINDS_OF_ROW:
         raise DataError(f"Rows of the kind {row_kind} cannot be judged.")
-    return SUITS[row_kind]
+    return KINDS_OF_ROW[row_kind]
 
 
 # ---------------------------------------------------------------- rows
@@ -147,7 +151,7 @@ def is_answers(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("completions"), list) and row.get("ranks") is None and row.get("labels") is None
 
 
-def _answers(row: SourceRow, model: str | None) -> Given:
+def _parse_answers(row: SourceRow, model: str | None) -> ParsedRow:
     where, value = row
     prompt, answers = value.get("prompt"), value.get("completions")
     if isinstance(prompt, str) and prompt.strip():
@@ -162,13 +166,15 @@ def _answers(row: SourceRow, model: str | None) -> Given:
             "is not a list of answers",
             "Write such files with `fairlead sample`.",
         )
-    finished, models = (_beside(value, name, len(answers), where) for name in ("finished", "models"))
-    found: list[Answer] = []
+    finished, models = (
+        _column_per_answer(value, name, len(answers), where) for name in ("finished", "models")
+    )
+    found: list[CandidateAnswer] = []
     problems: list[RowProblem] = []
     for index, answer in enumerate(answers):
         field = f"completions[{index}]"
         try:
-            turns = _turns(answer, field, where)
+            turns = _parse_turns(answer, field, where)
             if any(known.messages == turns for known in found):
                 reject_row(
                     where,
@@ -183,7 +189,7 @@ def _answers(row: SourceRow, model: str | None) -> Given:
         ended, by = finished[index], models[index] or value.get("model") or model
         params = value.get("params")
         found.append(
-            Answer(
+            CandidateAnswer(
                 turns,
                 str(by) if by else None,
                 params if isinstance(params, dict) else None,
@@ -192,20 +198,28 @@ def _answers(row: SourceRow, model: str | None) -> Given:
         )
     if not found:
         raise BadRow(problems[0])
-    return Given(
-        where, value, ANSWERS, parsed.prompt, tuple(found), parsed.tags, parsed.reference, tuple(problems)
+    return ParsedRow(
+        where,
+        value,
+        ANSWERS_FORMAT,
+        parsed.prompt,
+        tuple(found),
+        parsed.tags,
+        parsed.reference,
+        tuple(problems),
     )
 
 
-def _of_record(record: Record, row: SourceRow, model: str | None) -> Given:
-    def answer(turns: Messages, **said: Any) -> Answer:
-        return Answer(
+def _parse_record(record: Record, row: SourceRow, model: str | None) -> ParsedRow:
+    def answer(turns: Messages, **said: Any) -> CandidateAnswer:
+        return CandidateAnswer(
             turns,
             str(by) if (by := row.value.get("model") or model) else None,
             {"given": said} if said else None,
         )
 
-    prompt, answers = record.prompt, ()  # type: Messages, tuple[Answer, ...]
+    prompt = record.prompt
+    answers: tuple[CandidateAnswer, ...] = ()
     reference: str | None = None
     if isinstance(record, Prompt):
         reference = record.reference
@@ -239,10 +253,10 @@ def _of_record(record: Record, row: SourceRow, model: str | None) -> Given:
         )
     tags = row.value.get("tags")
     kept = tuple(tags) if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else ()
-    return Given(row.where, row.value, kind_of_record(record), prompt, answers, kept, reference)
+    return ParsedRow(row.where, row.value, kind_of_record(record), prompt, answers, kept, reference)
 
 
-def _turns(value: object, field: str, where: RowLocation) -> Messages:
+def _parse_turns(value: object, field: str, where: RowLocation) -> Messages:
     if isinstance(value, str):
         value = [{"role": "assistant", "content": value}]
     turns = read_messages(value, field, where)
@@ -250,7 +264,7 @@ def _turns(value: object, field: str, where: RowLocation) -> Messages:
     return turns
 
 
-def _beside(row: Mapping[str, Any], column: str, count: int, where: RowLocation) -> Sequence[Any]:
+def _column_per_answer(row: Mapping[str, Any], column: str, count: int, where: RowLocation) -> Sequence[Any]:
     """A column with one value for each answer, where there is one."""
     values = row.get(column)
     if values is None:
@@ -269,12 +283,12 @@ def _beside(row: Mapping[str, Any], column: str, count: int, where: RowLocation)
 # ---------------------------------------------------------------- groups of answers
 
 
-def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
-    low, high = task_kinds.ANSWERS[kind]
+def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Sequence[CandidateAnswer]]:
+    low, high = task_kinds.NUM_ANSWERS[kind]
     if kind == "conversation":
-        if len(one.answers) != 1:
+        if len(row.answers) != 1:
             reject_row(
-                one.where,
+                row.where,
                 "",
                 None,
                 "is no whole conversation",
@@ -282,49 +296,49 @@ def _groups(one: Given, kind: Kind, pairs: Pairs) -> list[Sequence[Answer]]:
             )
         return [()]
     if kind == "chat" or high == 0:
-        _must_end_with_user(one)
+        _require_user_turn(row)
         return [()]
     if kind == "edit" or low != high:
-        if not low <= len(one.answers) <= high:
-            why = f"has {len(one.answers)} answers; a {kind} task takes {low} to {high}"
-            reject_row(one.where, "completions", None, why, "Take answers out, or ask for pairs of them.")
-        return [one.answers]
+        if not low <= len(row.answers) <= high:
+            why = f"has {len(row.answers)} answers; a {kind} task takes {low} to {high}"
+            reject_row(row.where, "completions", None, why, "Take answers out, or ask for pairs of them.")
+        return [row.answers]
     if high == 1:
-        if not one.answers:
+        if not row.answers:
             reject_row(
-                one.where,
+                row.where,
                 "",
                 None,
                 f"has no answer; a {kind} task needs one",
                 "Ask for demonstrations instead.",
             )
-        return [(answer,) for answer in one.answers]
-    if len(one.answers) < 2:
+        return [(answer,) for answer in row.answers]
+    if len(row.answers) < 2:
         reject_row(
-            one.where,
+            row.where,
             "completions",
             None,
-            f"has {len(one.answers)} answer; a {kind} task needs two",
+            f"has {len(row.answers)} answer; a {kind} task needs two",
             "Sample more answers to each prompt.",
         )
     if pairs == "all":
-        if len(one.answers) > MOST_PAIRED:
-            why = f"has {len(one.answers)} answers; all pairs are made of at most {MOST_PAIRED}"
-            reject_row(one.where, "completions", None, why, "Take answers out, or choose each in one pair.")
-        return list(combinations(one.answers, 2))
-    return _each_once(one.answers)
+        if len(row.answers) > MOST_PAIRED:
+            why = f"has {len(row.answers)} answers; all pairs are made of at most {MOST_PAIRED}"
+            reject_row(row.where, "completions", None, why, "Take answers out, or choose each in one pair.")
+        return list(combinations(row.answers, 2))
+    return _pair_neighbours(row.answers)
 
 
-def _each_once(answers: Sequence[Answer]) -> list[Sequence[Answer]]:
+def _pair_neighbours(answers: Sequence[CandidateAnswer]) -> list[Sequence[CandidateAnswer]]:
     """Neighbours, so that every answer is in one pair; of an odd number the last is paired with the first."""
-    made: list[Sequence[Answer]] = [answers[i : i + 2] for i in range(0, len(answers) - 1, 2)]
+    made: list[Sequence[CandidateAnswer]] = [answers[i : i + 2] for i in range(0, len(answers) - 1, 2)]
     return [*made, (answers[-1], answers[0])] if len(answers) % 2 else made
 
 
-def _must_end_with_user(one: Given) -> None:
-    if not one.prompt or one.prompt[-1].role != "user":
+def _require_user_turn(row: ParsedRow) -> None:
+    if not row.prompt or row.prompt[-1].role != "user":
         reject_row(
-            one.where,
+            row.where,
             "prompt",
             None,
             "does not end with the user's turn, so there is nothing to answer",
@@ -332,16 +346,16 @@ def _must_end_with_user(one: Given) -> None:
         )
 
 
-def _unfit(item: NewItem) -> str | None:
+def _why_unusable(item: NewItem) -> str | None:
     """What neither a person nor a database could make sense of."""
-    if why := unjudgeable(item.answers):
+    if why := why_unjudgeable(item.answers):
         return why
     texts = [
         message.content
         for turns in (item.prompt, *(answer.messages for answer in item.answers))
         for message in turns
     ]
-    return storable_text.problem(
+    return storable_text.find_problem(
         [
             texts,
             item.tags,

@@ -19,12 +19,15 @@ from fairlead.labels import (
     database,
     drafts,
     events,
+    flags,
     imports,
     items,
     jobs,
     judgements,
+    members,
     people,
     snapshot,
+    uploads,
 )
 from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
@@ -35,24 +38,27 @@ MODULES = (
     chats,
     drafts,
     events,
+    flags,
     imports,
     items,
     jobs,
     judgements,
+    members,
     people,
     snapshot,
+    uploads,
     assignments,
 )  # those with tables
 metadata: MetaData = database.metadata
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 4_703_001  # any number that nothing else in the same PostgreSQL database locks
+UPGRADE_LOCK = 4_703_001  # any number that nothing else in the same PostgreSQL database locks
 
 
 def upgrade(opened: Database) -> None:
     """Makes the tables, or changes those of an earlier version.  Processes that start at the same time take turns."""
     with opened.engine.connect() as connection, database.without_foreign_keys(connection), connection.begin():
         if not opened.is_sqlite:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
         _upgrade(connection)
         if opened.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
             raise StudioError(

@@ -5,10 +5,10 @@ from typing import Any
 
 from fairlead.labels.errors import Invalid
 
-LARGEST = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 
 
-def problem(value: Any) -> str | None:
+def find_problem(value: Any) -> str | None:
     """What is wrong with a value as JSON has them, anywhere in it."""
     left = [value]
     while left:
@@ -23,14 +23,14 @@ def problem(value: Any) -> str | None:
         elif isinstance(one, float):
             if not math.isfinite(one):
                 return "has a number that is none, or is infinite"
-        elif isinstance(one, int) and abs(one) > LARGEST:
+        elif isinstance(one, int) and abs(one) > MAX_INTEGER:
             return "has a number that is too large"
     return None
 
 
 def require(**fields: Any) -> None:
     """Raises Invalid for the fields that have a problem."""
-    if problems := {name: why for name, value in fields.items() if (why := problem(value))}:
+    if problems := {name: why for name, value in fields.items() if (why := find_problem(value))}:
         raise Invalid(problems)
 
 

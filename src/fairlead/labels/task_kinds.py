@@ -26,23 +26,32 @@ from typing import Any, Literal, get_args
 from fairlead.labels import storable_text
 from fairlead.labels.errors import Invalid
 
-Kind = Literal[
+TaskKind = Literal[
     "pairwise", "ranking", "rating", "thumbs", "aspects", "demonstration", "edit", "conversation", "chat"
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+TASK_KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 
-ANSWERS: Mapping[Kind, tuple[int, int]] = {  # fewest and most candidates of an item
+NUM_ANSWERS: Mapping[TaskKind, tuple[int, int]] = {  # fewest and most candidates of an item
     "pairwise": (2, 2), "ranking": (2, 8), "rating": (1, 1), "thumbs": (1, 1), "aspects": (1, 1),
     "demonstration": (0, 0), "edit": (1, 8), "conversation": (0, 0), "chat": (0, 0),
 }  # fmt: skip
-CANNOT = ("judge", "unsafe")
-PREFERENCE = {1: 3, 2: 2, 3: 1, 4: 0, 5: 0, 6: -1, 7: -2, 8: -3}  # of a choice, for the answer shown first
-TIE = {4: "good", 5: "bad"}
+CANNOT_REASONS = ("judge", "unsafe")
+PREFERENCE_OF_CHOICE = {
+    1: 3,
+    2: 2,
+    3: 1,
+    4: 0,
+    5: 0,
+    6: -1,
+    7: -2,
+    8: -3,
+}  # of a choice, for the answer shown first
+TIE_OF_CHOICE = {4: "good", 5: "bad"}
 LONGEST_TEXT = 200_000  # characters that a person may write
 DEFAULT_OPTIONS: dict[str, Any] = {"aspects": [], "chips": [], "points": 7}
-ASKS: Mapping[str, Sequence[Kind]] = {  # an option -> the kinds in which it means something
+KINDS_WITH_OPTION: Mapping[str, Sequence[TaskKind]] = {  # an option -> the kinds in which it means something
     "aspects": ("pairwise", "aspects"),
-    "chips": tuple(kind for kind in KINDS if kind != "chat"),
+    "chips": tuple(kind for kind in TASK_KINDS if kind != "chat"),
     "points": ("rating", "aspects", "conversation", "chat"),
 }
 
@@ -51,7 +60,7 @@ def letter(position: int) -> str:
     return chr(ord("A") + position)
 
 
-def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(kind: TaskKind, options: Mapping[str, Any]) -> dict[str, Any]:
     """What a lead sets for a kind, with the defaults; raises Invalid with every problem."""
     problems = {name: "no kind of task has this" for name in options if name not in DEFAULT_OPTIONS}
     merged = {
@@ -66,7 +75,7 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
             problems[name] = "is a list of short names, up to 40 characters each"
         elif len(words) > most or len(set(words)) < len(words):
             problems[name] = f"is at most {most} different names"
-        elif why := storable_text.problem(words):
+        elif why := storable_text.find_problem(words):
             problems[name] = why
     points = merged["points"]
     if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= 10:
@@ -78,8 +87,8 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def to_kept(
-    kind: Kind,
+def to_stored(
+    kind: TaskKind,
     options: Mapping[str, Any],
     value: Mapping[str, Any],
     order: Sequence[int],
@@ -89,23 +98,25 @@ def to_kept(
     """A value as shown, checked and turned into what is kept.  `num_turns`: of a conversation, or those of a live chat in which the person
     chose.  Raises Invalid."""
     if "cannot" in value:
-        if set(value) != {"cannot"} or value["cannot"] not in CANNOT:
-            raise Invalid({"cannot": f"stands alone and is one of {', '.join(CANNOT)}"})
+        if set(value) != {"cannot"} or value["cannot"] not in CANNOT_REASONS:
+            raise Invalid({"cannot": f"stands alone and is one of {', '.join(CANNOT_REASONS)}"})
         return {"cannot": value["cannot"]}
     allowed = _FIELDS[kind]
     problems = {name: f"is not part of a {kind} value" for name in value if name not in allowed}
     if problems:
         raise Invalid(problems)
-    return _KEPT[kind](options, value, order, num_turns)
+    return _CONVERTERS[kind](options, value, order, num_turns)
 
 
-def to_shown(kind: Kind, kept: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
+def to_shown(kind: TaskKind, kept: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
     """What is kept, in the letters of this order: for undo."""
     place = {candidate: letter(i) for i, candidate in enumerate(order)}
     if kind == "pairwise" and "cannot" not in kept:
         sign = 1 if order[0] == 0 else -1
         choice = next(
-            c for c, p in PREFERENCE.items() if p == sign * kept["preference"] and TIE.get(c) == kept["tie"]
+            c
+            for c, p in PREFERENCE_OF_CHOICE.items()
+            if p == sign * kept["preference"] and TIE_OF_CHOICE.get(c) == kept["tie"]
         )
         shown: dict[str, Any] = {"choice": choice}
         if kept.get("aspects"):
@@ -122,25 +133,28 @@ def to_shown(kind: Kind, kept: Mapping[str, Any], order: Sequence[int]) -> dict[
     return dict(kept)
 
 
-def margin(kind: Kind, kept: Mapping[str, Any]) -> int | None:
+def margin(kind: TaskKind, kept: Mapping[str, Any]) -> int | None:
     """How far ahead the better answer is, 0 (a tie) to 3; None where a kind has no such thing."""
     return abs(kept["preference"]) if kind == "pairwise" and "preference" in kept else None
 
 
 # ---------------------------------------------------------------- each kind
 
-Checker = Callable[[Mapping[str, Any], Mapping[str, Any], Sequence[int], int], dict[str, Any]]
+Converter = Callable[[Mapping[str, Any], Mapping[str, Any], Sequence[int], int], dict[str, Any]]
 
 
 def _pairwise(
     options: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int], _: int
 ) -> dict[str, Any]:
     choice = value.get("choice")
-    if not _whole(choice, 1, 8):
+    if not _is_whole_number(choice, 1, 8):
         raise Invalid({"choice": "is a step from 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
     assert isinstance(choice, int)
     sign = 1 if order[0] == 0 else -1
-    kept: dict[str, Any] = {"preference": sign * PREFERENCE[choice], "tie": TIE.get(choice)}
+    kept: dict[str, Any] = {
+        "preference": sign * PREFERENCE_OF_CHOICE[choice],
+        "tie": TIE_OF_CHOICE.get(choice),
+    }
     sides = _names(value.get("aspects", {}), options["aspects"])
     if sides:
         if not all(isinstance(side, str) and side in "A=B" and len(side) == 1 for side in sides.values()):
@@ -159,7 +173,7 @@ def _ranking(_: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int
     if (
         not isinstance(ranks, Mapping)
         or not set(ranks) <= set(letters)
-        or not all(_whole(rank, 1, len(order)) for rank in ranks.values())
+        or not all(_is_whole_number(rank, 1, len(order)) for rank in ranks.values())
     ):
         raise Invalid(
             {
@@ -237,22 +251,22 @@ def _chat(
     return {"score": _score(options, value["score"], "score")} if value.get("score") is not None else {}
 
 
-_KEPT: Mapping[Kind, Checker] = {
+_CONVERTERS: Mapping[TaskKind, Converter] = {
     "pairwise": _pairwise, "ranking": _ranking, "rating": _rating, "thumbs": _thumbs, "aspects": _aspects,
     "demonstration": _demonstration, "edit": _edit, "conversation": _conversation, "chat": _chat,
 }  # fmt: skip
-_FIELDS: Mapping[Kind, tuple[str, ...]] = {
+_FIELDS: Mapping[TaskKind, tuple[str, ...]] = {
     "pairwise": ("choice", "aspects", "edit"), "ranking": ("ranks",), "rating": ("score",), "thumbs": ("label",), "aspects": ("aspects",),
     "demonstration": ("text",), "edit": ("letter", "text"), "conversation": ("turns",), "chat": ("score",),
 }  # fmt: skip
 
 
-def _whole(value: object, low: int, high: int) -> bool:
+def _is_whole_number(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def _score(options: Mapping[str, Any], value: object, field: str) -> int:
-    if not _whole(value, 1, options["points"]):
+    if not _is_whole_number(value, 1, options["points"]):
         raise Invalid({field: f"is a whole number from 1 to {options['points']}"})
     assert isinstance(value, int)
     return value

@@ -96,7 +96,9 @@ def create_app(
 
     live = Live(opened)
     worker = (
-        jobs.Worker(opened, job_handlers.handlers(Project(settings.project))) if settings.project else None
+        jobs.WorkerThread(opened, job_handlers.handlers(Project(settings.project)))
+        if settings.project
+        else None
     )
 
     @asynccontextmanager

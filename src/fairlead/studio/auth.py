@@ -20,11 +20,11 @@ from sqlalchemy import Connection
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fairlead.labels import access, people
+from fairlead.labels import access, members, people
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import moment, stamp
+from fairlead.labels.database import format_time, parse_time
 from fairlead.labels.errors import NotAllowed, StudioError
-from fairlead.labels.people import Membership
+from fairlead.labels.members import Membership
 from fairlead.studio import roles
 from fairlead.studio.roles import Least
 from fairlead.studio.settings import Settings
@@ -217,16 +217,16 @@ def sign_out(response: Response, settings: Settings) -> None:
 
 
 def _prolonged(database: Database, one: Viewer, *, days: int, at: str) -> bool:
-    if moment(one.ends_at) >= moment(at) + timedelta(days=days - 1):
+    if parse_time(one.ends_at) >= parse_time(at) + timedelta(days=days - 1):
         return False
     with database.write() as connection:
-        access.prolong_session(connection, one.secret, days=days, at=at)
+        access.extend_session(connection, one.secret, days=days, at=at)
     return True
 
 
 def _by_cookie(database: Database, secret: str, at: str) -> Viewer | None:
     with database.read() as connection:
-        found = access.session_person(connection, secret, at=at)
+        found = access.find_session(connection, secret, at=at)
         return None if found is None else _viewer(connection, *found, None, secret)
 
 
@@ -236,7 +236,7 @@ def _by_token(database: Database, secret: str, at: str) -> Viewer:
         if token is None:
             raise NotSignedIn("this token is not known, or has expired.")
         found = _viewer(connection, token.person_id, token.expires_at, token.scopes, secret)
-    if token.used_at is None or token.used_at < stamp(moment(at) - timedelta(hours=1)):
+    if token.used_at is None or token.used_at < format_time(parse_time(at) - timedelta(hours=1)):
         with database.write() as connection:
             access.touch_token(connection, token, at=at)
     return found
@@ -245,7 +245,7 @@ def _by_token(database: Database, secret: str, at: str) -> Viewer:
 def _viewer(
     connection: Connection, person_id: int, ends_at: str, scopes: frozenset[str] | None, secret: str
 ) -> Viewer:
-    one, memberships = people.by_id(connection, person_id), people.memberships(connection, person_id)
+    one, memberships = people.get_by_id(connection, person_id), members.list_of_person(connection, person_id)
     csrf = csrf_of(secret) if scopes is None else ""
     return Viewer(
         person_id, one.rater, one.name, one.role, memberships, one.preferences, scopes, csrf, secret, ends_at

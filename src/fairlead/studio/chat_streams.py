@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from fairlead.data.records import Messages
 from fairlead.labels import chats, task_kinds
-from fairlead.labels.chats import Given, Turn
+from fairlead.labels.chats import ChatAnswer, ChatTurn
 from fairlead.labels.database import Database
 from fairlead.studio import render
 from fairlead.studio.chat_backends import AnswerError, Answerers
@@ -45,7 +45,7 @@ class Talks:
         self._running: dict[tuple[int, int], tuple[_Answering, asyncio.Task[None]]] = {}
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def stream(self, turn: Turn, messages: Messages) -> AsyncIterator[bytes]:
+    async def stream(self, turn: ChatTurn, messages: Messages) -> AsyncIterator[bytes]:
         """Both answers as server-sent events, piece by piece; each ends with its HTML, or with `failed`."""
         waiting = {}
         for given in turn.answers:
@@ -78,7 +78,7 @@ class Talks:
         await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
         await self._answerers.close()
 
-    def _ask(self, turn_id: int, given: Given, messages: Messages) -> _Answering:
+    def _ask(self, turn_id: int, given: ChatAnswer, messages: Messages) -> _Answering:
         key = (turn_id, given.place)
         if key not in self._running:
             answering = _Answering()
@@ -88,7 +88,7 @@ class Talks:
         return self._running[key][0]
 
     async def _answer(
-        self, key: tuple[int, int], given: Given, messages: Messages, answering: _Answering
+        self, key: tuple[int, int], given: ChatAnswer, messages: Messages, answering: _Answering
     ) -> None:
         state = "failed"
         try:
@@ -114,11 +114,11 @@ class Talks:
 
     def _keep(self, key: tuple[int, int], text: str, finished: bool) -> None:
         with self._database.write() as connection:
-            chats.keep(connection, *key, text=text, finished=finished)
+            chats.store_answer(connection, *key, text=text, finished=finished)
 
     def _kept(self, turn_id: int, place: int) -> tuple[str, bool | None]:
         with self._database.read() as connection:
-            return chats.kept(connection, turn_id, place)
+            return chats.get_stored_answer(connection, turn_id, place)
 
 
 def complete(place: int, text: str, finished: bool | None) -> dict[str, Any]:

@@ -27,11 +27,11 @@ from sqlalchemy import Connection
 from fairlead.core import files
 from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message
-from fairlead.labels import access, assignments, campaigns, chats, items, judgements, people
+from fairlead.labels import access, assignments, campaigns, chats, items, judgements, members, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database, now
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.people import Person
 from fairlead.simulate import raters, world
 from fairlead.simulate.world import AnswerStyle
@@ -83,24 +83,24 @@ def prepare(folder: Path | None) -> Path:
 def populate(database: Database) -> Populated:
     at = now()
     with database.write() as connection:
-        known = {one.name: one for one in people.every(connection)}
+        known = {one.name: one for one in people.list_all(connection)}
         you = known.get(NEWCOMER) or people.add(connection, name=NEWCOMER, role="owner")
         panel = {
             rater.name: known.get(rater.name) or people.add(connection, name=rater.name, by=you.rater)
             for rater in raters.PANEL
         }
-        there = {one.name for one in campaigns.every(connection)}
+        there = {one.name for one in campaigns.list_all(connection)}
         for text in TEXTS:
             if text.name not in there:
                 _make(connection, text, you, panel)
         tokens = {}
         for name, one in panel.items():
-            for old in access.tokens(connection, one):
+            for old in access.list_tokens(connection, one):
                 access.revoke_token(connection, one, old.id)
-            tokens[name] = access.make_token(
+            tokens[name] = access.create_token(
                 connection, one, name="simulated colleague", scopes=("read", "label"), days=1, at=at
             )[1]
-        _, secret = access.make_invite(connection, role=None, person_id=you.id, days=1, by=you.rater, at=at)
+        _, secret = access.create_invite(connection, role=None, person_id=you.id, days=1, by=you.rater, at=at)
     return Populated(f"/join/{secret}", tokens)
 
 
@@ -135,10 +135,7 @@ def colleagues(origin: str, made: Populated, *, hurry: float = 1.0) -> Iterator[
 
 
 def _make(connection: Connection, text: Text, you: Person, panel: dict[str, Person]) -> None:
-    made = campaigns.create(
-        connection, name=text.name, kind=text.kind, by=you.rater, options=text.options, overlap=text.overlap, pay_per_hour=18.0,
-        audience=text.audience, guidelines=text.guidelines, seed=f"demo-{text.kind}",
-    )  # fmt: skip
+    made = campaigns.create(connection, campaigns.CampaignSettings(name=text.name, kind=text.kind, options=text.options, overlap=text.overlap, pay_per_hour=18.0, audience=text.audience, guidelines=text.guidelines, seed=f"demo-{text.kind}"), by=you.rater)  # fmt: skip
     items.add(connection, made, [*_shown(text), *_items(text)], by=you.rater)
     if text.kind == "chat":
         chosen = [
@@ -147,9 +144,9 @@ def _make(connection: Connection, text: Text, you: Person, panel: dict[str, Pers
         ]
         chats.set_answerers(connection, made, chosen, by=you.rater)
     for one in panel.values():
-        people.join(connection, one, made.id, "labeller", by=you.rater)
+        members.join(connection, one, made.id, "labeller", by=you.rater)
     made = campaigns.set_state(connection, made, "open", by=you.rater)
-    people.join(connection, you, made.id, "lead", by=you.rater)
+    members.join(connection, you, made.id, "lead", by=you.rater)
     if text.kind == "pairwise":
         _before(connection, made, panel)
 
@@ -189,9 +186,9 @@ def _items(text: Text) -> Iterator[NewItem]:
             )
 
 
-def _answers(task: world.ToyPrompt, count: int, rng: Random) -> list[Answer]:
+def _answers(task: world.ToyPrompt, count: int, rng: Random) -> list[CandidateAnswer]:
     """Different ones, of both models in turn."""
-    found: dict[str, Answer] = {}
+    found: dict[str, CandidateAnswer] = {}
     names = list(MODELS)
     while len(found) < count:
         name = names[len(found) % len(names)]
@@ -200,8 +197,8 @@ def _answers(task: world.ToyPrompt, count: int, rng: Random) -> list[Answer]:
     return list(found.values())
 
 
-def _answer(text: str, source: str) -> Answer:
-    return Answer((Message("assistant", text),), source=source, finished=True)
+def _answer(text: str, source: str) -> CandidateAnswer:
+    return CandidateAnswer((Message("assistant", text),), source=source, finished=True)
 
 
 def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) -> None:
@@ -215,10 +212,7 @@ def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) ->
         seconds = rng.uniform(12, 55)
         texts = [task.item.answers[candidate].messages[0].content for candidate in task.order]
         value, reasons = simulated_labeller.compared(rater, task.item.prompt[-1].content, texts, rng)
-        judgements.submit(
-            connection, task.token, task.rater, key=f"before-{n:04}", value=value, reasons=reasons, active_ms=round(seconds * 1000),
-            at=at + timedelta(seconds=seconds),
-        )  # fmt: skip
+        judgements.submit(connection, task.id, task.rater, judgements.NewJudgement(key=f"before-{n:04}", value=value, reasons=reasons, active_ms=round(seconds * 1000)), at=at + timedelta(seconds=seconds))  # fmt: skip
 
 
 # ---------------------------------------------------------------- models without torch

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 
 
 @dataclass(frozen=True)
 class Text:
-    kind: Kind
+    kind: TaskKind
     name: str
     audience: str
     guidelines: str

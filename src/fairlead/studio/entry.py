@@ -2,11 +2,11 @@
 
 from fastapi import Request
 
-from fairlead.labels import access, passwords, people
+from fairlead.labels import access, members, passwords, people
 from fairlead.labels.access import Invite
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.passwords import Digest
+from fairlead.labels.passwords import PasswordHash
 from fairlead.labels.people import Person
 from fairlead.studio.auth import NotSignedIn, Viewer
 from fairlead.studio.limits import Limiter
@@ -19,7 +19,7 @@ def log_in(request: Request, database: Database, *, email: str, password: str, d
     addresses.check(address)
     clients.check(client)
     with database.read() as connection:
-        one = people.by_password(connection, email, password)
+        one = people.authenticate(connection, email, password)
     if one is None:
         addresses.failed(address)
         clients.failed(client)
@@ -70,7 +70,7 @@ def join(
     with database.write() as connection:
         found = access.use_invite(connection, secret, at=at)
         if found.person_id is not None:
-            one = people.by_id(connection, found.person_id)
+            one = people.get_by_id(connection, found.person_id)
             if known is not None and known.id != one.id:
                 raise Conflict(f"you are here already, as {known.name}, and this link is for {one.name}.")
             if chosen is not None:
@@ -82,13 +82,13 @@ def join(
                 raise Invalid({"password": "is needed: it is how you come in next time"})
             return access.start_session(connection, one, days=days, at=at)
         if viewer is not None:
-            known = people.by_id(connection, viewer.person)
+            known = people.get_by_id(connection, viewer.person)
         one = known or people.add(
             connection, name=name, email=email or None, password=chosen, subject=subject
         )
         by = found.made_by if found.made_by.startswith("r-") else one.rater
         if found.campaign_id is not None and found.role is not None:
-            people.join(connection, one, found.campaign_id, found.role, by=by)
+            members.join(connection, one, found.campaign_id, found.role, by=by)
         elif found.role is not None and _more(found.role, one.role):
             people.set_role(connection, one, found.role, by=by)
         return None if viewer is not None else access.start_session(connection, one, days=days, at=at)
@@ -109,12 +109,12 @@ def _check_somebody_new(asked: Invite, email: str, password: str, subject: str |
         raise Invalid({"password": "is needed to log in with this e-mail address"})
 
 
-def _hashed(database: Database, asked: Invite, name: str, email: str, password: str) -> Digest:
+def _hashed(database: Database, asked: Invite, name: str, email: str, password: str) -> PasswordHash:
     if asked.person_id is not None:
         with database.read() as connection:
-            one = people.by_id(connection, asked.person_id)
+            one = people.get_by_id(connection, asked.person_id)
         name, email = one.name, email or one.email or ""
-    return passwords.hashed(password, not_these=(name, email))
+    return passwords.hash_password(password, forbidden=(name, email))
 
 
 def _more(role: str, than: str | None) -> bool:

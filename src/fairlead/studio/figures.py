@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from fairlead.labels import agreement, events, progress
-from fairlead.labels.agreement import Measured
+from fairlead.labels.agreement import MeasuredAgreement
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import Database, moment
+from fairlead.labels.database import Database, parse_time
 from fairlead.labels.progress import Progress, TagProgress
 
 KEEP_S = 1.0
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Figures:
     seq: int  # of the last event before they were computed
     progress: Progress
-    agreement: Measured | None
+    agreement: MeasuredAgreement | None
     tags: list[TagProgress]
 
 
@@ -69,14 +69,14 @@ class Board:
             return made
 
     def _progress(self, one: Campaign) -> tuple[int, Progress]:
-        at: datetime = moment(self._clock())
+        at: datetime = parse_time(self._clock())
         with self._database.read() as connection:
-            return events.last_seq(connection), progress.progress(connection, one, at=at)
+            return events.last_seq(connection), progress.get_progress(connection, one, at=at)
 
     def _tags(self, one: Campaign) -> list[TagProgress]:
         with self._database.read() as connection:
             return progress.by_tag(connection, one)
 
-    def _agreement(self, one: Campaign) -> Measured | None:
+    def _agreement(self, one: Campaign) -> MeasuredAgreement | None:
         with self._database.read() as connection:
             return agreement.measure(connection, one)

@@ -152,7 +152,7 @@ class Live:
 
     def _page(self, place: int) -> list[Event]:
         with self._database.read() as connection:
-            return events.after(connection, place, limit=PAGE)
+            return events.list_after(connection, place, limit=PAGE)
 
     def _last(self) -> int:
         with self._database.read() as connection:

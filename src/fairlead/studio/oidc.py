@@ -197,12 +197,12 @@ def _let_in(
 ) -> str:
     days = settings.session_days
     with database.write() as connection:
-        one = people.by_subject(connection, found.subject)
+        one = people.find_by_subject(connection, found.subject)
         if one is None and found.email is not None:
             one = people.link_by_email(connection, found.email, found.subject)
         if one is not None and not trip.invite:
             return access.start_session(connection, one, days=days, at=at)
-        taken = found.email is not None and people.by_email(connection, found.email) is not None
+        taken = found.email is not None and people.find_by_email(connection, found.email) is not None
     if not trip.invite:
         said = "Ask for a link that invites you, and come with it: for one of your own, where you have a password here."
         raise NotAllowed(f"this log-in is not known here yet. {said}")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.simulate import gold, raters, world
 from fairlead.simulate.raters import SimulatedRater
 
@@ -45,7 +45,7 @@ class Colleague:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def work(self, kinds: Sequence[Kind]) -> None:
+    def work(self, kinds: Sequence[TaskKind]) -> None:
         """Until told to stop.  A server that is away is waited for; one that says no is somebody else's to find out about."""
         weights = [6 if kind == "pairwise" else 1 for kind in kinds]
         with self:
@@ -57,7 +57,7 @@ class Colleague:
                 except httpx.HTTPError:
                     self._wait(NOTHING_S)
 
-    def one(self, kind: Kind) -> bool:
+    def one(self, kind: TaskKind) -> bool:
         """One task of a campaign of this kind; False where there is none."""
         found = self._get("/work")["campaigns"]
         slugs = [one["slug"] for one in found if one["kind"] == kind and one["state"] == "open"]

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import assignments, campaigns, chats, item_search, items, people
-from fairlead.labels.campaigns import Campaign, Guidelines, State
+from fairlead.labels import assignments, campaigns, chats, item_search, items, members, people
+from fairlead.labels.campaigns import Campaign, CampaignState, Guidelines
 from fairlead.labels.errors import Conflict, NotFound
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import render
 from fairlead.studio.api.chat import NOBODY
 from fairlead.studio.auth import Viewer
@@ -35,8 +35,8 @@ class Progress(BaseModel):
 class CampaignOut(BaseModel):
     slug: str
     name: str
-    kind: Kind
-    state: State
+    kind: TaskKind
+    state: CampaignState
     overlap: int = Field(description="Judgements wanted of each item.")
     audience: str
     pay_per_hour: float | None = Field(description="Of active time.")
@@ -53,7 +53,7 @@ class Campaigns(BaseModel):
 
 class NewCampaign(BaseModel):
     name: Name
-    kind: Kind
+    kind: TaskKind
     overlap: int = 1
     audience: str = Field("", max_length=10_000)
     pay_per_hour: float | None = None
@@ -130,9 +130,9 @@ def every(viewer: Watcher, database: Database) -> Campaigns:
 def listed(viewer: Viewer, database: Database) -> list[CampaignOut]:
     with database.read() as connection:
         ids = None if viewer.role is not None else list(viewer.memberships)
-        found = [one for one in campaigns.every(connection, ids=ids) if viewer.may("viewer", one.id)]
-        counts = items.counts(connection, [one.id for one in found])
-        totals = item_search.num_items(connection, [one.id for one in found])
+        found = [one for one in campaigns.list_all(connection, ids=ids) if viewer.may("viewer", one.id)]
+        counts = items.slot_counts(connection, [one.id for one in found])
+        totals = item_search.count_items(connection, [one.id for one in found])
     return [_campaign(one, counts[one.id], totals[one.id]) for one in found]
 
 
@@ -146,12 +146,9 @@ def create(body: NewCampaign, viewer: Lead, database: Database) -> CampaignOut:
 
 def made(connection: Connection, body: NewCampaign, viewer: Viewer) -> Campaign:
     options = {"aspects": body.aspects, "chips": body.chips, "points": body.points}
-    one = campaigns.create(
-        connection, name=body.name, kind=body.kind, by=viewer.rater, options=options, overlap=body.overlap, audience=body.audience,
-        pay_per_hour=body.pay_per_hour, currency=body.currency, lease_s=body.lease_s, guidelines=body.guidelines,
-    )  # fmt: skip
+    one = campaigns.create(connection, campaigns.CampaignSettings(name=body.name, kind=body.kind, options=options, overlap=body.overlap, audience=body.audience, pay_per_hour=body.pay_per_hour, currency=body.currency, lease_s=body.lease_s, guidelines=body.guidelines), by=viewer.rater)  # fmt: skip
     if not viewer.leads_all:
-        people.join(connection, people.by_id(connection, viewer.person), one.id, "lead", by=viewer.rater)
+        members.join(connection, people.get_by_id(connection, viewer.person), one.id, "lead", by=viewer.rater)
     return one
 
 
@@ -173,12 +170,12 @@ def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) ->
     with database.write() as connection:
         here = campaigns.get(connection, slug)
         if options:
-            given["options"] = assignments.new_options(connection, here, options)
+            given["options"] = assignments.merge_options(connection, here, options)
         if given:
             here = campaigns.change(connection, here, by=viewer.rater, **given)
         if overlap is not None and overlap != here.overlap:
             items.set_overlap(connection, here, overlap, by=viewer.rater)
-        here = campaigns.by_id(connection, here.id)
+        here = campaigns.get_by_id(connection, here.id)
     return _read(database, here)
 
 
@@ -190,8 +187,8 @@ def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) ->
     return _read(database, here)
 
 
-def to_state(connection: Connection, here: Campaign, state: State, viewer: Viewer) -> Campaign:
-    if state == "open" and here.kind == "chat" and not chats.answerers(connection, here.id):
+def to_state(connection: Connection, here: Campaign, state: CampaignState, viewer: Viewer) -> Campaign:
+    if state == "open" and here.kind == "chat" and not chats.list_answerers(connection, here.id):
         raise Conflict(NOBODY)
     return campaigns.set_state(connection, here, state, by=viewer.rater)
 
@@ -203,7 +200,10 @@ def to_state(connection: Connection, here: Campaign, state: State, viewer: Viewe
 def versions(slug: str, viewer: Member, database: Database) -> Versions:
     with database.read() as connection:
         return Versions(
-            versions=[_guidelines(found) for found in campaigns.versions(connection, viewer.campaign.id)]
+            versions=[
+                _guidelines(found)
+                for found in campaigns.list_guideline_versions(connection, viewer.campaign.id)
+            ]
         )
 
 
@@ -237,11 +237,11 @@ def markdown(body: Markdown, viewer: Lead) -> Rendered:
 def compare(database: Database, here: Campaign, version: int, against: int | None = None) -> Diff:
     before = version - 1 if against is None else against
     with database.read() as connection:
-        after_text = campaigns.guidelines(connection, here.id, version)
-        before_text = campaigns.guidelines(connection, here.id, before) if before else None
+        after_text = campaigns.get_guidelines(connection, here.id, version)
+        before_text = campaigns.get_guidelines(connection, here.id, before) if before else None
     if after_text is None or (before and before_text is None):
         raise NotFound("there is no such version of the guidelines.")
-    lines = campaigns.compare(
+    lines = campaigns.diff_lines(
         (before_text.text if before_text else "").splitlines(), after_text.text.splitlines()
     )
     return Diff(before=before, after=version, lines=[DiffLine(what=what, text=text) for what, text in lines])
@@ -251,8 +251,8 @@ def _read(database: Database, here: Campaign) -> CampaignOut:
     with database.read() as connection:
         return _campaign(
             here,
-            items.counts(connection, [here.id])[here.id],
-            item_search.num_items(connection, [here.id])[here.id],
+            items.slot_counts(connection, [here.id])[here.id],
+            item_search.count_items(connection, [here.id])[here.id],
         )
 
 

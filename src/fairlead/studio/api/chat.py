@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from fairlead.data.records import Messages
 from fairlead.labels import assignments, chats, task_kinds
-from fairlead.labels.chats import LONGEST_MESSAGE, MOST_ANSWERERS, MOST_TURNS, Answerer, Turn
+from fairlead.labels.chats import LONGEST_MESSAGE, MAX_ANSWERERS, MAX_TURNS, Answerer, ChatTurn
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.studio import chat_backends, chat_streams, render
 from fairlead.studio.api.labelling import Direction, Token
@@ -24,7 +24,7 @@ router = APIRouter(tags=["live chat"])
 
 HERE = "/campaigns/{slug}"
 TASK = HERE + "/tasks/{token}/chat"
-Number = Annotated[int, Path(ge=0, lt=MOST_TURNS, description="Of a turn, from 0.")]
+Number = Annotated[int, Path(ge=0, lt=MAX_TURNS, description="Of a turn, from 0.")]
 SEEN = 10_000_000
 NOBODY = "nobody answers in this live chat yet; choose who does before it is opened."
 
@@ -56,7 +56,7 @@ class Talk(BaseModel):
 
 
 class SayBody(BaseModel):
-    n: Annotated[int, Field(ge=0, lt=MOST_TURNS)]
+    n: Annotated[int, Field(ge=0, lt=MAX_TURNS)]
     message: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE)]
 
 
@@ -74,7 +74,7 @@ class AnswererBody(BaseModel):
 
 
 class AnswerersBody(BaseModel):
-    answerers: Annotated[list[AnswererBody], Field(min_length=1, max_length=MOST_ANSWERERS)]
+    answerers: Annotated[list[AnswererBody], Field(min_length=1, max_length=MAX_ANSWERERS)]
 
 
 class Answering(BaseModel):
@@ -87,18 +87,18 @@ class Answering(BaseModel):
 def conversation(slug: str, token: Token, viewer: Labeller, database: Database) -> Talk:
     with database.read() as connection:
         task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
-        said = chats.turns(connection, token)
-    return Talk(opening=chats.opening(task), turns=[_turn(one) for one in said], most_turns=MOST_TURNS)
+        said = chats.list_turns(connection, token)
+    return Talk(opening=chats.opening(task), turns=[_turn(one) for one in said], most_turns=MAX_TURNS)
 
 
 @router.post(TASK + "/turns")
 def say(slug: str, token: Token, body: SayBody, viewer: Labeller, database: Database) -> LiveTurn:
     """The next message; the answers come with the turn's stream.  Sending it twice is sending it once."""
     with database.write() as connection:
-        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id, alone=True)
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id, lock=True)
         if task.how is not None:
             raise Conflict("this task is not held any more.")
-        return _turn(chats.say(connection, viewer.campaign, task, n=body.n, message=body.message))
+        return _turn(chats.send_message(connection, viewer.campaign, task, n=body.n, message=body.message))
 
 
 @router.get(
@@ -118,10 +118,10 @@ async def stream(
     when it could not be had; and `{"end"}`.  Asking again tries again for what has failed.
     """
 
-    def found() -> tuple[Turn, Messages]:
+    def found() -> tuple[ChatTurn, Messages]:
         with database.read() as connection:
             task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
-            said = chats.turns(connection, token)
+            said = chats.list_turns(connection, token)
             if n >= len(said):
                 raise NotFound("the conversation has no such turn.")
             return said[n], chats.history(task.item, said, n)
@@ -138,14 +138,16 @@ def choose(
 ) -> LiveTurn:
     """Which answer is better; also before they are complete, and again until the next message."""
     with database.write() as connection:
-        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id, alone=True)
-        return _turn(chats.choose(connection, viewer.campaign, task, n=n, choice=body.choice, seen=body.seen))
+        task = assignments.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id, lock=True)
+        return _turn(
+            chats.choose_answer(connection, viewer.campaign, task, n=n, choice=body.choice, seen=body.seen)
+        )
 
 
 @router.get(HERE + "/answerers")
 def who_answers(slug: str, viewer: Lead, database: Database, settings: Configured) -> Answering:
     with database.read() as connection:
-        chosen = chats.answerers(connection, viewer.campaign.id)
+        chosen = chats.list_answerers(connection, viewer.campaign.id)
     endpoints, models = chat_backends.available(settings.project)
     bodies = [AnswererBody.model_validate({"source": one.source, **one.params}) for one in chosen]
     return Answering(answerers=bodies, endpoints=endpoints, models=models)
@@ -173,7 +175,7 @@ def checked(bodies: list[AnswererBody], settings: Settings) -> list[Answerer]:
 # ---------------------------------------------------------------- as people see it
 
 
-def _turn(one: Turn) -> LiveTurn:
+def _turn(one: ChatTurn) -> LiveTurn:
     answers = [
         LiveAnswer(
             letter=task_kinds.letter(given.place),

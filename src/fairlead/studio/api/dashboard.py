@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from fairlead.labels import assignments, judgements
+from fairlead.labels import assignments, flags
 from fairlead.stats.interval import Interval
 from fairlead.studio.figures import Board
 from fairlead.studio.permissions import Adjudicator, Lead, Watcher
@@ -162,11 +162,11 @@ def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
         None
         if known is None
         else AgreementOut(
-            of=known.of,
-            raw=_known(known.found.raw),
-            alpha=known.found.alpha and _known(known.found.alpha),
+            of=known.compared,
+            raw=_known(known.agreement.raw),
+            alpha=known.agreement.alpha and _known(known.found.alpha),
             num_items=known.num_items,
-            num_pairs=known.found.num_pairs,
+            num_pairs=known.agreement.num_pairs,
         )
     )
     return DashboardOut(
@@ -178,12 +178,12 @@ def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
 
 
 @router.get("/campaigns/{slug}/flags")
-def flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False) -> list[FlagOut]:
+def list_flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False) -> list[FlagOut]:
     """Those that wait for somebody, or those that were settled; the newest first."""
     with database.read() as connection:
         return [
             FlagOut.model_validate(flag)
-            for flag in judgements.flags(connection, viewer.campaign.id, resolved=resolved)
+            for flag in flags.list_flags(connection, viewer.campaign.id, resolved=resolved)
         ]
 
 
@@ -191,7 +191,7 @@ def flags(slug: str, viewer: Watcher, database: Database, resolved: bool = False
 def resolve_flag(slug: str, flag_id: Id, request: Request, viewer: Adjudicator, database: Database) -> None:
     """Somebody has looked at it.  Nothing happens to one that is settled already."""
     with database.write() as connection:
-        judgements.resolve_flag(connection, viewer.campaign.id, flag_id, by=viewer.rater)
+        flags.resolve_flag(connection, viewer.campaign.id, flag_id, by=viewer.rater)
     request.app.state.board.forget(viewer.campaign)
 
 
@@ -201,7 +201,7 @@ def take_back(
 ) -> None:
     """An item that somebody holds is free for others.  What the holder still sends is kept."""
     with database.write() as connection:
-        assignments.take_back(connection, viewer.campaign, token, by=viewer.rater)
+        assignments.revoke_lease(connection, viewer.campaign, token, by=viewer.rater)
     request.app.state.board.forget(viewer.campaign)
 
 

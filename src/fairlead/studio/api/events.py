@@ -106,7 +106,7 @@ def page(
     shown, found, place = _shown(database, viewer, campaign), list[EventOut](), after
     for _ in range(MOST_PAGES):
         with database.read() as connection:
-            some = events.after(connection, place, limit=PAGE)
+            some = events.list_after(connection, place, limit=PAGE)
         for event in some:
             place = event.seq
             if (said := shown(event)) is not None:
@@ -121,7 +121,7 @@ def page(
 def _shown(database: Database, viewer: Viewer, slug: str | None) -> Shown:
     """Raises NotFound for a campaign in which this person is nobody."""
     with database.read() as connection:
-        slugs = {one.id: one.slug for one in campaigns.every(connection)}
+        slugs = {one.id: one.slug for one in campaigns.list_all(connection)}
     only = (
         next((number for number, name in slugs.items() if name == slug), None) if slug is not None else None
     )
@@ -129,11 +129,11 @@ def _shown(database: Database, viewer: Viewer, slug: str | None) -> Shown:
         raise NotFound(f"there is no campaign {slug!r}.")
 
     def shown(event: Event) -> dict[str, Any] | None:
-        if (only is not None and event.campaign != only) or not may_see(viewer, event):
+        if (only is not None and event.campaign_id != only) or not may_see(viewer, event):
             return None
         return {
             "seq": event.seq, "at": event.at, "verb": event.verb, "actor": event.actor,
-            "campaign": slugs.get(event.campaign or 0), "subject": event.subject, "body": event.body,
+            "campaign": slugs.get(event.campaign_id or 0), "subject": event.subject, "body": event.body,
         }  # fmt: skip
 
     return shown
@@ -143,8 +143,8 @@ def may_see(viewer: Viewer, event: Event) -> bool:
     """Own things always; those of a campaign by the role there, and what belongs to no campaign as an owner."""
     if viewer.rater in (event.actor, event.subject) or viewer.role == "owner":
         return True
-    if event.campaign is None:
+    if event.campaign_id is None:
         return False
-    return viewer.may("viewer", event.campaign) or (
-        viewer.may("member", event.campaign) and event.verb in FOR_ALL
+    return viewer.may("viewer", event.campaign_id) or (
+        viewer.may("member", event.campaign_id) and event.verb in FOR_ALL
     )

@@ -11,15 +11,16 @@ from fairlead.data.parsing import check_turns
 from fairlead.data.parsing import read_messages as parse_messages
 from fairlead.data.records import Messages
 from fairlead.data.row_problem import BadRow, RowLocation
-from fairlead.labels import imports, item_search, items, jobs, row_to_items
+from fairlead.labels import imports, item_search, items, jobs, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.imports import Origin, Upload
-from fairlead.labels.item_search import Found
-from fairlead.labels.items import Answer, NewItem
+from fairlead.labels.imports import ImportSource
+from fairlead.labels.item_search import ItemSummary
+from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
-from fairlead.labels.row_to_items import Pairs
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.row_to_items import Pairing
+from fairlead.labels.task_kinds import TaskKind
+from fairlead.labels.uploads import Upload
 from fairlead.store.project import Project
 from fairlead.studio import render
 from fairlead.studio.api.jobs import JobOut, Problem, job_out, problem_out
@@ -43,7 +44,7 @@ class UploadOut(BaseModel):
     num_bytes: int
     format: str
     row_kind: str
-    suits: list[Kind] = Field(description="What can be asked about such rows, the most natural first.")
+    suits: list[TaskKind] = Field(description="What can be asked about such rows, the most natural first.")
 
 
 class RolloutsOut(BaseModel):
@@ -55,7 +56,7 @@ class RolloutsOut(BaseModel):
 
 class RolloutsList(BaseModel):
     rollouts: list[RolloutsOut] = Field(description="The newest first.")
-    suits: list[Kind]
+    suits: list[TaskKind]
 
 
 class OriginIn(BaseModel):
@@ -63,7 +64,7 @@ class OriginIn(BaseModel):
 
     upload: int | None = Field(None, ge=1, le=2**31 - 1)
     rollouts: list[Reference] = Field([], max_length=imports.MAX_ROLLOUTS)
-    pairs: Pairs = Field("each", description="Of several answers: each in one pair, or all pairs.")
+    pairs: Pairing = Field("each", description="Of several answers: each in one pair, or all pairs.")
     model: Reference | None = Field(
         None, description="Who wrote the answers of which the rows do not say it; never shown to labellers."
     )
@@ -76,7 +77,7 @@ class OriginIn(BaseModel):
 
 
 class PreviewIn(OriginIn):
-    kind: Kind
+    kind: TaskKind
 
 
 class ImportIn(OriginIn):
@@ -196,10 +197,10 @@ class PriorityIn(BaseModel):
 def upload(file: UploadFile, viewer: Lead, database: Database, settings: Configured) -> UploadOut:
     """A file of rows in any format that `fairlead data import` reads; `.gz` too."""
     home = project(settings)
-    path = imports.receive(home, file.file, max_bytes=settings.upload_mb * 2**20)
-    found = imports.examine(path, filename=file.filename or "", by=viewer.rater)
+    path = uploads.store(home, file.file, max_bytes=settings.upload_mb * 2**20)
+    found = uploads.inspect(path, filename=file.filename or "", by=viewer.rater)
     with database.write() as connection:
-        return upload_out(imports.register(connection, found))
+        return upload_out(uploads.register(connection, found))
 
 
 @router.get("/uploads/{upload_id}")
@@ -211,9 +212,10 @@ def one_upload(upload_id: Id, viewer: Lead, database: Database) -> UploadOut:
 @router.get("/rollouts")
 def rollouts(viewer: Lead, settings: Configured) -> RolloutsList:
     """Answers that models of the project gave, from `fairlead sample`."""
-    found = imports.rollouts(project(settings)) if settings.project else []
+    found = imports.list_rollouts(project(settings)) if settings.project else []
     return RolloutsList(
-        rollouts=[_rollouts(one) for one in found], suits=list(row_to_items.suits(row_to_items.ANSWERS))
+        rollouts=[_rollouts(one) for one in found],
+        suits=list(row_to_items.task_kinds_of(row_to_items.ANSWERS_FORMAT)),
     )
 
 
@@ -249,7 +251,7 @@ def search(
     q: Annotated[
         str, Query(max_length=500, description="Words of the prompt, the answers or the tags.")
     ] = "",
-    state: item_search.State = "any",
+    state: item_search.ItemState = "any",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Items:
@@ -265,7 +267,7 @@ def search(
 def one_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemLook:
     """With every judgement, also those that were corrected or withdrawn, and every flag."""
     with database.read() as connection:
-        found = item_search.look(connection, viewer.campaign.id, item_id)
+        found = item_search.get_details(connection, viewer.campaign.id, item_id)
     said = [*((one, True) for one in found.standing), *((one, False) for one in found.superseded)]
     flags = [
         FlagShown(
@@ -278,7 +280,9 @@ def one_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemLo
         for one in found.flags
     ]
     return ItemLook(
-        item=item_out(found.found), judgements=[_judgement(one, stands) for one, stands in said], flags=flags
+        item=item_out(found.summary),
+        judgements=[_judgement(one, stands) for one, stands in said],
+        flags=flags,
     )
 
 
@@ -302,7 +306,7 @@ def project(settings: Settings) -> Project:
 
 def own(connection: Connection, viewer: Viewer, upload_id: int) -> Upload:
     """An upload of this person's; who leads in the whole studio sees all."""
-    found = imports.get_upload(connection, upload_id)
+    found = uploads.get(connection, upload_id)
     if found.uploaded_by != viewer.rater and not viewer.leads_all:
         raise NotFound(f"there is no upload {upload_id}.")
     return found
@@ -319,7 +323,7 @@ def queued(
     connection: Connection, body: ImportIn, viewer: Viewer, into: Campaign, settings: Settings
 ) -> jobs.Job:
     origin, home = _origin(connection, viewer, body), project(settings)
-    id = imports.start(
+    id = imports.enqueue(
         connection,
         home,
         into,
@@ -369,11 +373,11 @@ def look_ahead(body: PreviewIn, viewer: Viewer, database: Database, settings: Se
 def upload_out(one: Upload) -> UploadOut:
     return UploadOut(
         id=one.id, filename=one.filename, digest=one.digest, num_bytes=one.num_bytes, format=one.format, row_kind=one.row_kind,
-        suits=list(row_to_items.suits(one.row_kind)),
+        suits=list(row_to_items.task_kinds_of(one.row_kind)),
     )  # fmt: skip
 
 
-def item_out(found: Found) -> ItemOut:
+def item_out(found: ItemSummary) -> ItemOut:
     one = found.item
     return ItemOut(
         id=one.id, prompt=_said(one.prompt), answers=[_answer(each) for each in one.answers], tags=list(one.tags), priority=one.priority,
@@ -382,13 +386,13 @@ def item_out(found: Found) -> ItemOut:
     )  # fmt: skip
 
 
-def _origin(connection: Connection, viewer: Viewer, body: OriginIn) -> Origin:
+def _origin(connection: Connection, viewer: Viewer, body: OriginIn) -> ImportSource:
     if body.upload is not None:
         own(connection, viewer, body.upload)
-    return Origin(body.upload, tuple(body.rollouts))
+    return ImportSource(body.upload, tuple(body.rollouts))
 
 
-def _new(one: ItemIn, number: int, kind: Kind) -> NewItem:
+def _new(one: ItemIn, number: int, kind: TaskKind) -> NewItem:
     def turns(said: list[MessageIn], field: str) -> Messages:
         where = RowLocation("items", number)
         try:
@@ -400,7 +404,8 @@ def _new(one: ItemIn, number: int, kind: Kind) -> NewItem:
             raise Invalid({error.problem.field: f"item {number}: {error.problem.why}"}) from error
 
     answers = tuple(
-        Answer(turns(each.messages, f"answers[{n}]"), each.source) for n, each in enumerate(one.answers)
+        CandidateAnswer(turns(each.messages, f"answers[{n}]"), each.source)
+        for n, each in enumerate(one.answers)
     )
     return NewItem(
         prompt=turns(one.prompt, "prompt"), answers=answers, tags=tuple(one.tags), priority=one.priority,
@@ -431,7 +436,7 @@ def _said(turns: Messages) -> list[SaidBy]:
     ]
 
 
-def _answer(one: Answer) -> AnswerOut:
+def _answer(one: CandidateAnswer) -> AnswerOut:
     text = "\n\n".join(turn.content for turn in one.messages)
     params = dict(one.params) if one.params else None
     return AnswerOut(

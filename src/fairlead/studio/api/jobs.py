@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from fairlead.labels import imports, jobs
 from fairlead.labels.errors import NotFound
-from fairlead.labels.imports import SetAside
+from fairlead.labels.imports import SetAsideRow
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Lead
 from fairlead.studio.state import Database
@@ -59,7 +59,10 @@ def recent(
 ) -> Jobs:
     with database.read() as connection:
         return Jobs(
-            jobs=[job_out(one) for one in jobs.recent(connection, campaign=viewer.campaign.id, limit=limit)]
+            jobs=[
+                job_out(one)
+                for one in jobs.list_recent(connection, campaign_id=viewer.campaign.id, limit=limit)
+            ]
         )
 
 
@@ -92,9 +95,9 @@ def problems(
     """Rows that the import could not use."""
     with database.read() as connection:
         mine(connection, viewer, job_id)
-        found = imports.problems(connection, job_id, limit=limit)
+        found = imports.list_set_aside(connection, job_id, limit=limit)
         return Problems(
-            num=imports.num_problems(connection, job_id), problems=[problem_out(each) for each in found]
+            num=imports.count_set_aside(connection, job_id), problems=[problem_out(each) for each in found]
         )
 
 
@@ -108,8 +111,8 @@ def set_aside(slug: str, job_id: Id, viewer: Lead, database: Database) -> Stream
         after = 0
         while True:
             with database.read() as connection:
-                page = imports.problems(connection, job_id, after=after, limit=PAGE)
-            yield from (json.dumps(row) + "\n" for row in imports.as_rows(page))
+                page = imports.list_set_aside(connection, job_id, after=after, limit=PAGE)
+            yield from (json.dumps(row) + "\n" for row in imports.to_json_rows(page))
             if len(page) < PAGE:
                 return
             after = page[-1].id
@@ -121,7 +124,7 @@ def set_aside(slug: str, job_id: Id, viewer: Lead, database: Database) -> Stream
 def mine(connection: Connection, viewer: Viewer, job_id: int) -> jobs.Job:
     """A job of the campaign in the address."""
     found = jobs.get(connection, job_id)
-    if found.campaign != viewer.campaign.id:
+    if found.campaign_id != viewer.campaign.id:
         raise NotFound(f"There is no job {job_id}.")
     return found
 
@@ -133,5 +136,5 @@ def job_out(one: jobs.Job) -> JobOut:
     )  # fmt: skip
 
 
-def problem_out(one: SetAside) -> Problem:
+def problem_out(one: SetAsideRow) -> Problem:
     return Problem(line=one.line, field=one.field, value=one.value, why=one.why, remedy=one.remedy)

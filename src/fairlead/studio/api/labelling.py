@@ -13,11 +13,12 @@ from sqlalchemy import Connection
 from fairlead.core import digest
 from fairlead.data.records import Messages, Role
 from fairlead.labels import assignments as tasks
-from fairlead.labels import campaigns, drafts, judgements, labeller_stats, task_kinds
+from fairlead.labels import campaigns, drafts, flags, judgements, labeller_stats, task_kinds
 from fairlead.labels.assignments import Assignment
-from fairlead.labels.campaigns import Campaign, State
-from fairlead.labels.judgements import LONGEST_NOTE, MOST_ACTIVE_MS, Judgement
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.campaigns import Campaign, CampaignState
+from fairlead.labels.flags import LONGEST_NOTE
+from fairlead.labels.judgements import MAX_ACTIVE_MS, Judgement
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import render, roles
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Labeller
@@ -42,9 +43,7 @@ Key = Annotated[
 ]
 Active = Annotated[
     int,
-    Field(
-        ge=0, le=MOST_ACTIVE_MS, description="Milliseconds at work: focused, visible, touched within 30 s."
-    ),
+    Field(ge=0, le=MAX_ACTIVE_MS, description="Milliseconds at work: focused, visible, touched within 30 s."),
 ]
 Line = Annotated[str, Field(max_length=200)]
 Json = dict[str, Any]
@@ -95,7 +94,7 @@ class GuideVersion(BaseModel):
 class Task(BaseModel):
     token: str
     item: int
-    kind: Kind
+    kind: TaskKind
     prompt: list[SaidBy]
     answers: list[ShownAnswer]
     options: Options
@@ -116,7 +115,7 @@ class NextBody(BaseModel):
         int,
         Field(
             ge=1,
-            le=tasks.MOST_AT_ONCE,
+            le=tasks.MAX_LEASES,
             description="How many to hold at once, those held already among them.",
         ),
     ] = 1
@@ -127,7 +126,7 @@ class NextBody(BaseModel):
 
 class Handed(BaseModel):
     assignments: list[Task]  # fewer than asked for where nothing is left for this person
-    state: State
+    state: CampaignState
     paused: bool
     mine: Pace
 
@@ -186,7 +185,7 @@ class Guide(BaseModel):
     version: int
     html: str
     read_version: int  # 0: never
-    changes: list[labeller_stats.Change]  # since the version that was read; none where none was
+    changes: list[labeller_stats.GuidelineChange]  # since the version that was read; none where none was
 
 
 class ReadBody(BaseModel):
@@ -198,8 +197,8 @@ class CampaignWork(BaseModel):
 
     slug: str
     name: str
-    kind: Kind
-    state: State
+    kind: TaskKind
+    state: CampaignState
     audience: str
     done: int  # judgements by everybody
     wanted: int
@@ -227,12 +226,12 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
     one = viewer.campaign
     with database.write() as connection:
         held = [] if viewer.paused else tasks.lease(connection, one, viewer.rater, count=body.count)
-        one = campaigns.by_id(connection, one.id)  # with the options that hold from the first task on
+        one = campaigns.get_by_id(connection, one.id)  # with the options that hold from the first task on
     with database.read() as connection:  # nobody has to wait for what follows
-        begun = drafts.of(connection, viewer.rater, tokens=[task.token for task in held])
-        mine = labeller_stats.of(connection, one.id, viewer.rater, utc_offset_min=body.utc_offset_min)
+        begun = drafts.get_many(connection, viewer.rater, assignment_ids=[task.id for task in held])
+        mine = labeller_stats.get_pace(connection, one.id, viewer.rater, utc_offset_min=body.utc_offset_min)
         guide = _guide_version(connection, one, viewer.rater)
-    shown = [_task(one, task, guide, begun.get(task.token)) for task in held]
+    shown = [_task(one, task, guide, begun.get(task.id)) for task in held]
     return Handed(assignments=shown, state=one.state, paused=viewer.paused, mine=Pace(**vars(mine)))
 
 
@@ -241,7 +240,7 @@ def one_task(slug: str, token: Token, viewer: Labeller, database: Database) -> T
     """A task of one's own, held or not: for what was parked."""
     with database.read() as connection:
         task = tasks.get(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
-        draft = drafts.of(connection, viewer.rater, tokens=[token]).get(token)
+        draft = drafts.get_many(connection, viewer.rater, assignment_ids=[token]).get(token)
         return _task(viewer.campaign, task, _guide_version(connection, viewer.campaign, viewer.rater), draft)
 
 
@@ -273,10 +272,7 @@ def judge(
     """Kept once for each key.  Sending another for the same task supersedes the last."""
     with database.write() as connection:
         _mine(connection, viewer, token)
-        made = judgements.submit(
-            connection, token, viewer.rater, key=key, value=body.value, reasons=body.reasons, note=body.note, active_ms=body.active_ms,
-            dwell_ms=body.dwell_ms, ui=body.ui,
-        )  # fmt: skip
+        made = judgements.submit(connection, token, viewer.rater, judgements.NewJudgement(key=key, value=body.value, reasons=body.reasons, note=body.note, active_ms=body.active_ms, dwell_ms=body.dwell_ms, ui=body.ui))  # fmt: skip
     return Kept(id=made.id, late=made.late, made_at=made.made_at)
 
 
@@ -293,7 +289,7 @@ def flag(slug: str, token: Token, body: FlagBody, viewer: Labeller, database: Da
     with database.write() as connection:
         _mine(connection, viewer, token)
         return Flagged(
-            id=judgements.raise_flag(connection, token, viewer.rater, reason=body.reason, note=body.note)
+            id=flags.raise_flag(connection, token, viewer.rater, reason=body.reason, note=body.note)
         )
 
 
@@ -302,7 +298,7 @@ def undo(slug: str, viewer: Labeller, database: Database) -> Task:
     """The last judged task again, with what was said as its draft.  Nothing changes until it is sent again."""
     one = viewer.campaign
     with database.read() as connection:
-        task, last = judgements.undo(connection, one, viewer.rater)
+        task, last = judgements.get_last(connection, one, viewer.rater)
         return _task(one, task, _guide_version(connection, one, viewer.rater), _as_draft(one, task, last))
 
 
@@ -310,10 +306,10 @@ def undo(slug: str, viewer: Labeller, database: Database) -> Task:
 def parked(slug: str, viewer: Labeller, database: Database) -> Parked:
     """What this person has begun to write in this campaign and not sent."""
     with database.read() as connection:
-        found = drafts.every(connection, viewer.campaign.id, viewer.rater)
+        found = drafts.list_of_rater(connection, viewer.campaign.id, viewer.rater)
     return Parked(
         drafts=[
-            ParkedDraft(token=one.token, item=one.item_id, excerpt=_excerpt(one.body), how=one.how)
+            ParkedDraft(token=one.assignment_id, item=one.item_id, excerpt=_excerpt(one.body), how=one.how)
             for one in found
         ]
     )
@@ -323,12 +319,12 @@ def parked(slug: str, viewer: Labeller, database: Database) -> Parked:
 def guide(slug: str, viewer: Labeller, database: Database) -> Guide:
     """The guidelines, and what changed since this person read them."""
     with database.read() as connection:
-        latest = campaigns.guidelines(connection, viewer.campaign.id)
-        read = campaigns.version_read(connection, viewer.campaign.id, viewer.rater)
-        before = campaigns.guidelines(connection, viewer.campaign.id, read) if read else None
+        latest = campaigns.get_guidelines(connection, viewer.campaign.id)
+        read = campaigns.last_version_read(connection, viewer.campaign.id, viewer.rater)
+        before = campaigns.get_guidelines(connection, viewer.campaign.id, read) if read else None
     if latest is None:
         return Guide(version=0, html="", read_version=0, changes=[])
-    changes = labeller_stats.changes(before.text, latest.text) if before else []
+    changes = labeller_stats.list_guideline_changes(before.text, latest.text) if before else []
     return Guide(
         version=latest.version, html=str(render.render(latest.text)), read_version=read, changes=changes
     )
@@ -337,7 +333,7 @@ def guide(slug: str, viewer: Labeller, database: Database) -> Guide:
 @router.post(HERE + "/guide/read", status_code=204)
 def read_guide(slug: str, body: ReadBody, viewer: Labeller, database: Database) -> None:
     with database.write() as connection:
-        campaigns.mark_read(connection, viewer.campaign, viewer.rater, body.version)
+        campaigns.mark_guidelines_read(connection, viewer.campaign, viewer.rater, body.version)
 
 
 @router.get("/work")
@@ -349,7 +345,9 @@ def work(
         return WorkList(
             campaigns=[
                 _work(one)
-                for one in labeller_stats.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)
+                for one in labeller_stats.list_campaigns(
+                    connection, viewer.rater, labels_in(viewer), utc_offset_min
+                )
             ]
         )
 
@@ -364,7 +362,7 @@ def preview(slug: str, body: PreviewBody, viewer: Labeller) -> Preview:
 
 
 def _mine(connection: Connection, viewer: Viewer, token: str) -> None:
-    tasks.require(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
+    tasks.get_row(connection, token, viewer.rater, campaign_id=viewer.campaign.id)
 
 
 def _task(one: Campaign, task: Assignment, guide: GuideVersion, draft: dict[str, Any] | None) -> Task:
@@ -375,7 +373,7 @@ def _task(one: Campaign, task: Assignment, guide: GuideVersion, draft: dict[str,
     ]
     shown = [part.html for part in prompt] + [part.html for part in answers]
     return Task(
-        token=task.token, item=task.item.id, kind=one.kind, prompt=prompt, answers=answers, options=Options(**one.options),
+        token=task.id, item=task.item.id, kind=one.kind, prompt=prompt, answers=answers, options=Options(**one.options),
         render=digest.of_json(shown), guidelines=guide, expires_at=task.expires_at, draft=Draft.model_validate(draft) if draft else None,
     )  # fmt: skip
 
@@ -406,7 +404,7 @@ def labels_in(viewer: Viewer) -> dict[int, bool]:
     }
 
 
-def _work(one: labeller_stats.Work) -> CampaignWork:
+def _work(one: labeller_stats.LabellerCampaign) -> CampaignWork:
     return CampaignWork(
         slug=one.campaign.slug, name=one.campaign.name, kind=one.campaign.kind, state=one.campaign.state, audience=one.campaign.audience,
         done=one.done, wanted=one.wanted, num_held=one.num_held, paused=one.paused,
@@ -415,8 +413,8 @@ def _work(one: labeller_stats.Work) -> CampaignWork:
 
 
 def _guide_version(connection: Connection, one: Campaign, rater: str) -> GuideVersion:
-    latest = campaigns.guidelines(connection, one.id)
-    return _guide_of(latest.version if latest else 0, campaigns.version_read(connection, one.id, rater))
+    latest = campaigns.get_guidelines(connection, one.id)
+    return _guide_of(latest.version if latest else 0, campaigns.last_version_read(connection, one.id, rater))
 
 
 def _guide_of(version: int, read: int) -> GuideVersion:

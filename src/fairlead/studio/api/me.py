@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 
-from fairlead.labels import access, campaigns, passwords, people
-from fairlead.labels.access import LONGEST_DAYS, Token
+from fairlead.labels import access, campaigns, members, passwords, people
+from fairlead.labels.access import MAX_DAYS, ApiToken
 from fairlead.labels.errors import Invalid, NotAllowed
 from fairlead.studio import auth, entry
 from fairlead.studio.limits import Limiter
@@ -75,7 +75,7 @@ Scope = Literal["read", "label", "lead", "owner", "account"]
 class NewToken(BaseModel):
     name: str = Field(max_length=200, description="What it is for.")
     scopes: list[Scope] = Field(min_length=1, max_length=10)
-    days: int = Field(90, ge=1, le=LONGEST_DAYS)
+    days: int = Field(90, ge=1, le=MAX_DAYS)
 
 
 class TokenOut(BaseModel):
@@ -148,7 +148,9 @@ def log_out(response: Response, viewer: Person, database: Database, settings: Co
 def end_other_sessions(viewer: Person, database: Database) -> None:
     """Log out everywhere but here."""
     with database.write() as connection:
-        access.end_sessions(connection, people.by_id(connection, viewer.person), but=viewer.secret)
+        access.end_sessions(
+            connection, people.get_by_id(connection, viewer.person), except_secret=viewer.secret
+        )
 
 
 @router.get("/me")
@@ -159,7 +161,7 @@ def me(viewer: Person, database: Database) -> Me:
 @router.patch("/me")
 def change(request: Request, body: Change, viewer: Person, database: Database) -> Me:
     with database.read() as connection:
-        one = people.by_id(connection, viewer.person)
+        one = people.get_by_id(connection, viewer.person)
     if body.password is not None or (
         body.email is not None and (body.email.strip().lower() or None) != one.email
     ):
@@ -168,12 +170,12 @@ def change(request: Request, body: Change, viewer: Person, database: Database) -
         elif viewer.scopes is not None:
             raise NotAllowed("a first password or address is set in a browser and not with a token.")
     not_these = (body.name or one.name, body.email or one.email)
-    chosen = None if body.password is None else passwords.hashed(body.password, not_these=not_these)
+    chosen = None if body.password is None else passwords.hash_password(body.password, forbidden=not_these)
     with database.write() as connection:
-        one = people.by_id(connection, viewer.person)
+        one = people.get_by_id(connection, viewer.person)
         people.change(connection, one, name=body.name, email=body.email, password=chosen)
         if chosen is not None:
-            access.end_sessions(connection, one, but=viewer.secret)
+            access.end_sessions(connection, one, except_secret=viewer.secret)
     return _me(database, viewer.person, viewer.csrf)
 
 
@@ -181,8 +183,8 @@ def change(request: Request, body: Change, viewer: Person, database: Database) -
 def prefer(body: Preferences, viewer: Person, database: Database) -> Me:
     """What is sent is changed; null takes a preference away; what is not sent stays."""
     with database.write() as connection:
-        people.prefer(
-            connection, people.by_id(connection, viewer.person), body.model_dump(exclude_unset=True)
+        people.set_preferences(
+            connection, people.get_by_id(connection, viewer.person), body.model_dump(exclude_unset=True)
         )
     return _me(database, viewer.person, viewer.csrf)
 
@@ -191,7 +193,10 @@ def prefer(body: Preferences, viewer: Person, database: Database) -> Me:
 def tokens(viewer: Person, database: Database) -> Tokens:
     with database.read() as connection:
         return Tokens(
-            tokens=[_token(one) for one in access.tokens(connection, people.by_id(connection, viewer.person))]
+            tokens=[
+                _token(one)
+                for one in access.list_tokens(connection, people.get_by_id(connection, viewer.person))
+            ]
         )
 
 
@@ -201,8 +206,8 @@ def make_token(body: NewToken, viewer: Person, database: Database, at: Time) -> 
     if viewer.scopes is not None and (beyond := set(body.scopes) - viewer.scopes):
         raise NotAllowed(f"this token has no scope {', '.join(sorted(beyond))} to give.")
     with database.write() as connection:
-        one = people.by_id(connection, viewer.person)
-        token, text = access.make_token(
+        one = people.get_by_id(connection, viewer.person)
+        token, text = access.create_token(
             connection, one, name=body.name, scopes=body.scopes, days=body.days, at=at
         )
     return MadeToken(**_token(token).model_dump(), token=text)
@@ -211,7 +216,7 @@ def make_token(body: NewToken, viewer: Person, database: Database, at: Time) -> 
 @router.delete("/me/tokens/{token_id}", status_code=204)
 def revoke_token(token_id: Id, viewer: Person, database: Database) -> None:
     with database.write() as connection:
-        access.revoke_token(connection, people.by_id(connection, viewer.person), token_id)
+        access.revoke_token(connection, people.get_by_id(connection, viewer.person), token_id)
 
 
 @router.post("/me/erase", status_code=204)
@@ -222,8 +227,8 @@ def erase_me(
     if body.confirm.strip() != viewer.name:
         raise Invalid({"confirm": f"has to be your name as it is written here: {viewer.name}"})
     with database.write() as connection:
-        people.erase(connection, people.by_id(connection, viewer.person), by=viewer.rater)
-    people.forget(database)
+        people.erase(connection, people.get_by_id(connection, viewer.person), by=viewer.rater)
+    people.scrub_erased(database)
     auth.sign_out(response, settings)
 
 
@@ -231,7 +236,7 @@ def _check_password(request: Request, database: Database, one: people.Person, pa
     limiter: Limiter = request.app.state.wrong_passwords
     limiter.check(one.rater)
     with database.read() as connection:
-        right = people.has_this_password(connection, one, password or "")
+        right = people.check_password(connection, one, password or "")
     if not right:
         limiter.failed(one.rater)
         raise Invalid({"current_password": "is not your password"})
@@ -239,18 +244,18 @@ def _check_password(request: Request, database: Database, one: people.Person, pa
 
 def _after_entry(database: Database, secret: str, at: str) -> Me:
     with database.read() as connection:
-        found = access.session_person(connection, secret, at=at)
+        found = access.find_session(connection, secret, at=at)
     assert found is not None
     return _me(database, found[0], auth.csrf_of(secret))
 
 
 def _me(database: Database, person_id: int, csrf: str) -> Me:
     with database.read() as connection:
-        one = people.by_id(connection, person_id)
-        held = people.memberships(connection, person_id)
+        one = people.get_by_id(connection, person_id)
+        held = members.list_of_person(connection, person_id)
         places = [
             Place(slug=each.slug, name=each.name, role=held[each.id].role, paused=held[each.id].paused)
-            for each in campaigns.every(connection, ids=list(held))
+            for each in campaigns.list_all(connection, ids=list(held))
         ]
     return Me(
         rater=one.rater, name=one.name, email=one.email, role=one.role, has_password=one.has_password, preferences=one.preferences,
@@ -258,7 +263,7 @@ def _me(database: Database, person_id: int, csrf: str) -> Me:
     )  # fmt: skip
 
 
-def _token(one: Token) -> TokenOut:
+def _token(one: ApiToken) -> TokenOut:
     return TokenOut(
         id=one.id, name=one.name, start=one.start, scopes=sorted(one.scopes), created_at=one.created_at, expires_at=one.expires_at,
         used_at=one.used_at,

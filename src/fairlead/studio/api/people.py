@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from fairlead.labels import access, people
-from fairlead.labels.access import LONGEST_DAYS, MOST_USES, Invite
+from fairlead.labels import access, members, people
+from fairlead.labels.access import MAX_DAYS, MAX_USES, Invite
 from fairlead.labels.errors import Conflict, Invalid
-from fairlead.labels.people import Member
+from fairlead.labels.members import Member
 from fairlead.studio.api.me import Confirm
 from fairlead.studio.permissions import Lead, Owner
 from fairlead.studio.settings import Settings
@@ -71,14 +71,14 @@ class MemberChange(BaseModel):
 
 class NewInvite(BaseModel):
     role: CampaignRole = "labeller"
-    uses: int = Field(1, ge=1, le=MOST_USES, description="How many people may join with it.")
-    days: int = Field(7, ge=1, le=LONGEST_DAYS)
+    uses: int = Field(1, ge=1, le=MAX_USES, description="How many people may join with it.")
+    days: int = Field(7, ge=1, le=MAX_DAYS)
 
 
 class NewStudioInvite(BaseModel):
     role: StudioRole
-    uses: int = Field(1, ge=1, le=MOST_USES)
-    days: int = Field(7, ge=1, le=LONGEST_DAYS)
+    uses: int = Field(1, ge=1, le=MAX_USES)
+    days: int = Field(7, ge=1, le=MAX_DAYS)
 
 
 class InviteOut(BaseModel):
@@ -105,7 +105,7 @@ class Invites(BaseModel):
 @router.get("/people")
 def everybody(viewer: Owner, database: Database) -> People:
     with database.read() as connection:
-        return People(people=[_person(one) for one in people.every(connection)])
+        return People(people=[_person(one) for one in people.list_all(connection)])
 
 
 @router.post("/people", status_code=201)
@@ -113,7 +113,7 @@ def add(body: NewPerson, viewer: Owner, database: Database, settings: Configured
     """Add somebody by name; the link lets them in and choose a password."""
     with database.write() as connection:
         one = people.add(connection, name=body.name, email=body.email, role=body.role, by=viewer.rater)
-        _, secret = access.make_invite(connection, role=None, person_id=one.id, by=viewer.rater, at=at)
+        _, secret = access.create_invite(connection, role=None, person_id=one.id, by=viewer.rater, at=at)
     return PersonLink(person=_person(one), url=join_url(settings, secret))
 
 
@@ -122,7 +122,7 @@ def link(rater: Rater, viewer: Owner, database: Database, settings: Configured, 
     """For somebody who cannot get in any more: a link with which they choose a new password."""
     with database.write() as connection:
         one = people.get(connection, rater)
-        _, secret = access.make_invite(connection, role=None, person_id=one.id, by=viewer.rater, at=at)
+        _, secret = access.create_invite(connection, role=None, person_id=one.id, by=viewer.rater, at=at)
     return PersonLink(person=_person(one), url=join_url(settings, secret))
 
 
@@ -140,13 +140,13 @@ def erase(rater: Rater, body: Confirm, viewer: Owner, database: Database) -> Non
         if body.confirm.strip() not in (one.name, one.rater):
             raise Invalid({"confirm": f"has to be the person's name: {one.name}"})
         people.erase(connection, one, by=viewer.rater)
-    people.forget(database)
+    people.scrub_erased(database)
 
 
 @router.get("/invites")
 def studio_invites(viewer: Owner, database: Database, at: Time) -> Invites:
     with database.read() as connection:
-        return Invites(invites=[_invite(one) for one in access.invites(connection, None, at=at)])
+        return Invites(invites=[_invite(one) for one in access.list_invites(connection, None, at=at)])
 
 
 @router.post("/invites", status_code=201)
@@ -154,7 +154,7 @@ def invite_to_studio(
     body: NewStudioInvite, viewer: Owner, database: Database, settings: Configured, at: Time
 ) -> MadeInvite:
     with database.write() as connection:
-        made, secret = access.make_invite(
+        made, secret = access.create_invite(
             connection, role=body.role, uses=body.uses, days=body.days, by=viewer.rater, at=at
         )
     return MadeInvite(**_invite(made).model_dump(), url=join_url(settings, secret))
@@ -170,9 +170,11 @@ def revoke_studio_invite(invite_id: Id, viewer: Owner, database: Database, at: T
 
 
 @router.get("/campaigns/{slug}/people")
-def members(slug: str, viewer: Lead, database: Database) -> Members:
+def list_members(slug: str, viewer: Lead, database: Database) -> Members:
     with database.read() as connection:
-        return Members(people=[_member(one) for one in people.members(connection, viewer.campaign.id)])
+        return Members(
+            people=[_member(one) for one in members.list_of_campaign(connection, viewer.campaign.id)]
+        )
 
 
 @router.patch("/campaigns/{slug}/people/{rater}")
@@ -180,11 +182,13 @@ def change_member(slug: str, rater: Rater, body: MemberChange, viewer: Lead, dat
     if rater == viewer.rater and not viewer.leads_all and body.role not in (None, "lead"):
         raise Conflict("you cannot take the campaign from yourself; another lead can.")
     with database.write() as connection:
-        held = people.member(connection, viewer.campaign.id, rater)
+        held = members.get(connection, viewer.campaign.id, rater)
         if body.role is not None:
-            held = people.set_member_role(connection, viewer.campaign.id, rater, body.role, by=viewer.rater)
+            held = members.set_role(connection, viewer.campaign.id, rater, body.role, by=viewer.rater)
         if body.paused is not None:
-            held = people.pause(connection, viewer.campaign.id, rater, paused=body.paused, by=viewer.rater)
+            held = members.set_paused(
+                connection, viewer.campaign.id, rater, paused=body.paused, by=viewer.rater
+            )
     return _member(held)
 
 
@@ -194,14 +198,14 @@ def remove_member(slug: str, rater: Rater, viewer: Lead, database: Database) -> 
     if rater == viewer.rater and not viewer.leads_all:
         raise Conflict("you cannot take the campaign from yourself; another lead can.")
     with database.write() as connection:
-        people.remove(connection, viewer.campaign.id, rater, by=viewer.rater)
+        members.remove(connection, viewer.campaign.id, rater, by=viewer.rater)
 
 
 @router.get("/campaigns/{slug}/invites")
 def invites(slug: str, viewer: Lead, database: Database, at: Time) -> Invites:
     with database.read() as connection:
         return Invites(
-            invites=[_invite(one) for one in access.invites(connection, viewer.campaign.id, at=at)]
+            invites=[_invite(one) for one in access.list_invites(connection, viewer.campaign.id, at=at)]
         )
 
 
@@ -210,7 +214,7 @@ def invite(
     slug: str, body: NewInvite, viewer: Lead, database: Database, settings: Configured, at: Time
 ) -> MadeInvite:
     with database.write() as connection:
-        made, secret = access.make_invite(
+        made, secret = access.create_invite(
             connection,
             role=body.role,
             campaign_id=viewer.campaign.id,

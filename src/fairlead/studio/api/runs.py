@@ -143,7 +143,7 @@ def sees(viewer: Viewer, database: Database) -> artifact_views.Sees:
     if viewer.role is not None:
         return artifact_views.everything
     with database.read() as connection:
-        watched = campaigns.every(
+        watched = campaigns.list_all(
             connection, ids=[id for id in viewer.memberships if viewer.may("viewer", id)]
         )
     slugs = [one.slug for one in watched]

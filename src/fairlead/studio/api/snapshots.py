@@ -7,10 +7,10 @@ from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from fairlead.labels import filtering, jobs, snapshot
+from fairlead.labels import jobs, snapshot, snapshot_filters
 from fairlead.labels.errors import NotFound
-from fairlead.labels.filtering import Counts, Filters
 from fairlead.labels.snapshot import Snapshot
+from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
 from fairlead.studio.api.items import project
 from fairlead.studio.api.jobs import JobOut, job_out
 from fairlead.studio.permissions import Lead, Watcher
@@ -61,8 +61,8 @@ class FiltersIn(BaseModel):
     late: bool = Field(True, description="Also those that came after the hold was lost.")
     quick: bool = Field(True, description="Also those made faster than anybody reads.")
 
-    def filters(self) -> Filters:
-        return filtering.of_json(self.model_dump())
+    def filters(self) -> SnapshotFilters:
+        return snapshot_filters.from_json(self.model_dump())
 
 
 class NewSnapshot(BaseModel):
@@ -109,7 +109,7 @@ class Snapshots(BaseModel):
 def every(slug: str, viewer: Watcher, database: Database) -> Snapshots:
     with database.read() as connection:
         return Snapshots(
-            snapshots=[snapshot_out(one) for one in snapshot.every(connection, viewer.campaign.id)]
+            snapshots=[snapshot_out(one) for one in snapshot.list_all(connection, viewer.campaign.id)]
         )
 
 
@@ -117,7 +117,7 @@ def every(slug: str, viewer: Watcher, database: Database) -> Snapshots:
 def make(slug: str, body: NewSnapshot, viewer: Lead, database: Database, settings: Configured) -> JobOut:
     """Queues it; when the job is done, training can name it."""
     with database.write() as connection:
-        id = snapshot.start(
+        id = snapshot.enqueue(
             connection, project(settings), viewer.campaign, body.name, body.filters.filters(), by=viewer.rater
         )
         return job_out(jobs.get(connection, id))
@@ -129,7 +129,9 @@ def preview(slug: str, body: FiltersIn, viewer: Lead, database: Database) -> Pre
     with database.read() as connection:
         counts, others = snapshot.preview(connection, viewer.campaign, body.filters())
     alternatives = [
-        AlternativeOut(name=one.name, filters=filtering.as_json(one.filters), counts=_counts(one.counts))
+        AlternativeOut(
+            name=one.name, filters=snapshot_filters.to_json(one.filters), counts=_counts(one.counts)
+        )
         for one in others
     ]
     return PreviewOut(counts=_counts(counts), alternatives=alternatives)
@@ -166,7 +168,7 @@ def snapshot_out(one: Snapshot) -> SnapshotOut:
         "manifest.json",
     ]
     return SnapshotOut(
-        name=one.name, digest=one.digest, filters=filtering.as_json(one.filters), counts=_counts(one.counts), files=present,
+        name=one.name, digest=one.digest, filters=snapshot_filters.to_json(one.filters), counts=_counts(one.counts), files=present,
         made_by=one.made_by, made_at=one.made_at, train=snapshot.train_command(one),
     )  # fmt: skip
 
@@ -176,5 +178,5 @@ def suggested_name(slug: str, taken: set[str]) -> str:
     return next(name for n in range(1, len(taken) + 2) if (name := f"{slug}-{n}") not in taken)
 
 
-def _counts(counts: Counts) -> CountsOut:
+def _counts(counts: SnapshotCounts) -> CountsOut:
     return CountsOut(**dataclasses.asdict(counts))

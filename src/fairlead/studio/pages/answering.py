@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from fairlead.labels.chats import MOST_ANSWERERS, Answerer
+from fairlead.labels.chats import MAX_ANSWERERS, Answerer
 from fairlead.labels.errors import Invalid
 from fairlead.studio import chat_backends
 from fairlead.studio.api.chat import NOBODY, AnswererBody
 from fairlead.studio.settings import Settings
 
-Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=MOST_ANSWERERS)]
+Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=MAX_ANSWERERS)]
 
 OPEN = 2  # rows that are always shown; the others unfold
 TEMPERATURE, MAX_TOKENS = (
@@ -34,7 +34,7 @@ class Answering(BaseModel):
         given: dict[str, list[str]] = {name: getattr(self, name) for name in start}
         return [
             {name: (given[name][n : n + 1] or [start[name]])[0] for name in start}
-            for n in range(MOST_ANSWERERS)
+            for n in range(MAX_ANSWERERS)
         ]
 
     def chosen(self, *, needed: bool) -> list[AnswererBody]:

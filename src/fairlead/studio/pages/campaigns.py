@@ -46,15 +46,15 @@ def items(
     viewer: Lead,
     database: Database,
     q: Annotated[str, Query(max_length=500)] = "",
-    state: item_search.State = "any",
+    state: item_search.ItemState = "any",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
     found = item_api.search(slug, viewer, database, q, state, after, limit=25)
     with database.read() as connection:
-        recent = jobs.recent(connection, campaign=viewer.campaign.id, kind=imports.KIND, limit=5)
+        recent = jobs.list_recent(connection, campaign_id=viewer.campaign.id, kind=imports.JOB_KIND, limit=5)
     one = campaign_api.one(slug, viewer, database)
     return html.page(
-        request, "items.html", viewer, campaign=one, results=found, q=q, state=state, after=after, states=item_search.STATES,
+        request, "items.html", viewer, campaign=one, results=found, q=q, state=state, after=after, states=item_search.ITEM_STATES,
         jobs=[job_values(viewer, database, job) for job in recent], phrases=phrases,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def item(request: Request, slug: str, item_id: Id, viewer: Lead, database: Datab
     found = item_api.one_item(slug, item_id, viewer, database)
     raters = {one.rater for one in found.judgements} | {one.rater for one in found.flags}
     with database.read() as connection:
-        names = people.names(connection, raters)
+        names = people.names_of(connection, raters)
     return html.page(
         request,
         "item.html",
@@ -146,9 +146,9 @@ def guidelines(
 ) -> Response:
     """The latest version or another; for leads, the place to write the next."""
     with database.read() as connection:
-        versions = campaigns.versions(connection, viewer.campaign.id)
+        versions = campaigns.list_guideline_versions(connection, viewer.campaign.id)
         leads = viewer.may("lead", viewer.campaign.id)
-        names = people.names(connection, {one.written_by for one in versions}) if leads else {}
+        names = people.names_of(connection, {one.written_by for one in versions}) if leads else {}
     number = version or (versions[0].version if versions else 0)
     diff = campaign_api.compare(database, viewer.campaign, number) if number else None
     shown = next((one for one in versions if one.version == number), None)
@@ -169,7 +169,7 @@ def settings(
     request: Request, slug: str, viewer: Lead, database: Database, configured: Configured
 ) -> Response:
     with database.read() as connection:
-        chosen = chats.answerers(connection, viewer.campaign.id)
+        chosen = chats.list_answerers(connection, viewer.campaign.id)
     return _settings_page(request, viewer, database, configured, answering.of(chosen))
 
 
@@ -198,8 +198,8 @@ def set_answerers(
 def job_values(viewer: Viewer, database: Database, job: jobs.Job) -> dict[str, Any]:
     """What the part about a job shows: also the first rows that it set aside."""
     with database.read() as connection:
-        num = imports.num_problems(connection, job.id) if job.kind == imports.KIND else 0
-        problems = imports.problems(connection, job.id, limit=SHOWN_PROBLEMS) if num else []
+        num = imports.count_set_aside(connection, job.id) if job.kind == imports.JOB_KIND else 0
+        problems = imports.list_set_aside(connection, job.id, limit=SHOWN_PROBLEMS) if num else []
     return {"record": job, "num_problems": num, "problems": problems}
 
 
@@ -228,7 +228,7 @@ def _settings_page(
     return html.page(
         request, "settings.html", viewer, status=422 if error else 200, campaign=one, kind_name=KIND_NAMES[one.kind], currencies=CURRENCIES,
         answering=answering.fields(configured, asked) if one.kind == "chat" else None, problem=problem,
-        saved="saved" in request.query_params, nobody=not any(asked.who), asks=task_kinds.ASKS,
+        saved="saved" in request.query_params, nobody=not any(asked.who), asks=task_kinds.KINDS_WITH_OPTION,
     )  # fmt: skip
 
 

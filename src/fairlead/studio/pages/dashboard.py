@@ -42,7 +42,7 @@ def _values(request: Request, viewer: Viewer, database: Database) -> dict[str, A
     shown, leads = found.progress, viewer.may("lead", viewer.campaign.id)
     raters = {pace.rater for pace in shown.people} | {flag.rater for flag in shown.flags}
     with database.read() as connection:
-        names = people.names(connection, raters) if leads else {}
+        names = people.names_of(connection, raters) if leads else {}
     return {
         "campaign": viewer.campaign, "seq": found.seq, "progress": shown, "agreement": found.agreement, "tags": found.tags, "leads": leads,
         "settles": viewer.may("adjudicator", viewer.campaign.id), "names": names, "phrases": phrases,

@@ -112,11 +112,11 @@ def join(
 @router.get("/me")
 def me(request: Request, viewer: Person, database: Database, at: Time) -> Response:
     with database.read() as connection:
-        one = people.by_id(connection, viewer.person)
-        tokens = access.tokens(connection, one)
+        one = people.get_by_id(connection, viewer.person)
+        tokens = access.list_tokens(connection, one)
         places = [
             (each, viewer.memberships[each.id])
-            for each in campaigns.every(connection, ids=list(viewer.memberships))
+            for each in campaigns.list_all(connection, ids=list(viewer.memberships))
         ]
     return html.page(
         request, "me.html", viewer, person=one, tokens=tokens, places=places, scopes=SCOPES, now=at
@@ -143,8 +143,8 @@ def _join_page(
     given: dict[str, str] | None = None,
 ) -> Response:
     with database.read() as connection:
-        campaign = None if found.campaign_id is None else campaigns.by_id(connection, found.campaign_id)
-        person = None if found.person_id is None else people.by_id(connection, found.person_id)
+        campaign = None if found.campaign_id is None else campaigns.get_by_id(connection, found.campaign_id)
+        person = None if found.person_id is None else people.get_by_id(connection, found.person_id)
     given = given or {"name": "", "email": (person.email or "") if person else ""}
     problems = error.problems if isinstance(error, Invalid) else {}
     return html.page(

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from fairlead.labels import labeller_stats, task_kinds
-from fairlead.labels.judgements import FLAGS, SKIPS
+from fairlead.labels.flags import FLAG_REASONS
+from fairlead.labels.judgements import SKIP_REASONS
 from fairlead.studio import html
 from fairlead.studio.api.labelling import labels_in
 from fairlead.studio.permissions import Labeller, Person
@@ -28,7 +29,7 @@ def work(
     utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0,
 ) -> Response:
     with database.read() as connection:
-        found = labeller_stats.work(connection, viewer.rater, labels_in(viewer), utc_offset_min)
+        found = labeller_stats.list_campaigns(connection, viewer.rater, labels_in(viewer), utc_offset_min)
     return html.page(request, "work.html", viewer, work=found, kind_names=KIND_NAMES)
 
 
@@ -37,6 +38,6 @@ def label(request: Request, slug: str, viewer: Labeller) -> Response:
     one = viewer.campaign
     config = {
         "slug": one.slug, "name": one.name, "kind": one.kind, "kindName": KIND_NAMES[one.kind], "rater": viewer.rater, "csrf": viewer.csrf,
-        "preferences": viewer.preferences, "skips": SKIPS, "flags": FLAGS, "longestText": task_kinds.LONGEST_TEXT, "leaseS": one.lease_s,
+        "preferences": viewer.preferences, "skips": SKIP_REASONS, "flags": FLAG_REASONS, "longestText": task_kinds.LONGEST_TEXT, "leaseS": one.lease_s,
     }  # fmt: skip
     return html.page(request, "label.html", viewer, config=config, kind_name=KIND_NAMES[one.kind])

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from fairlead.labels import access, people
+from fairlead.labels import access, members, people
 from fairlead.studio import html
 from fairlead.studio.permissions import Lead, Owner
 from fairlead.studio.state import Database, Time
@@ -13,21 +13,21 @@ router = APIRouter()
 @router.get("/people")
 def everybody(request: Request, viewer: Owner, database: Database, at: Time) -> Response:
     with database.read() as connection:
-        found, invites = people.every(connection), access.invites(connection, None, at=at)
-        names = people.names(connection, {one.made_by for one in invites})
+        found, invites = people.list_all(connection), access.list_invites(connection, None, at=at)
+        names = people.names_of(connection, {one.made_by for one in invites})
     return html.page(
         request, "people.html", viewer, people=found, invites=invites, names=names, roles=people.STUDIO_ROLES
     )
 
 
 @router.get("/c/{slug}/people")
-def members(request: Request, slug: str, viewer: Lead, database: Database, at: Time) -> Response:
+def members_page(request: Request, slug: str, viewer: Lead, database: Database, at: Time) -> Response:
     with database.read() as connection:
         found, invites = (
-            people.members(connection, viewer.campaign.id),
-            access.invites(connection, viewer.campaign.id, at=at),
+            members.list_of_campaign(connection, viewer.campaign.id),
+            access.list_invites(connection, viewer.campaign.id, at=at),
         )
-        names = people.names(connection, {one.made_by for one in invites})
+        names = people.names_of(connection, {one.made_by for one in invites})
     return html.page(
         request,
         "members.html",
@@ -35,5 +35,5 @@ def members(request: Request, slug: str, viewer: Lead, database: Database, at: T
         members=found,
         invites=invites,
         names=names,
-        roles=people.CAMPAIGN_ROLES,
+        roles=members.CAMPAIGN_ROLES,
     )

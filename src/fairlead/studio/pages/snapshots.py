@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import campaigns, filtering, jobs, judgements, people, snapshot
-from fairlead.labels.filtering import Counts, Filters
+from fairlead.labels import campaigns, jobs, judgements, people, snapshot, snapshot_filters
+from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
 from fairlead.studio import html, phrases, render
 from fairlead.studio.api import snapshots as snapshot_api
 from fairlead.studio.api.items import project
@@ -37,10 +37,10 @@ class Form(BaseModel):
     late: bool = False
     quick: bool = False
 
-    def filters(self) -> Filters:
+    def filters(self) -> SnapshotFilters:
         """Days are whole and both are meant: until the 31st is before the 1st."""
         named = {"raters" if self.whose == "only" else "without_raters": tuple(self.raters)}
-        return Filters(
+        return SnapshotFilters(
             ties=self.ties, min_margin=self.min_margin, by_item=self.rows == "item", equal_items=self.rows == "weighed",
             guidelines=tuple(self.guidelines), since=_start(self.since), until=_end(self.until),
             late=self.late, quick=self.quick, **named,
@@ -51,13 +51,15 @@ class Form(BaseModel):
 def every(request: Request, slug: str, viewer: Watcher, database: Database) -> Response:
     leads = viewer.may("lead", viewer.campaign.id)
     with database.read() as connection:
-        found = snapshot.every(connection, viewer.campaign.id)
+        found = snapshot.list_all(connection, viewer.campaign.id)
         recent = (
-            jobs.recent(connection, campaign=viewer.campaign.id, kind=snapshot.KIND, limit=3) if leads else []
+            jobs.list_recent(connection, campaign_id=viewer.campaign.id, kind=snapshot.KIND, limit=3)
+            if leads
+            else []
         )
-        raters = judgements.raters(connection, viewer.campaign.id) if leads else []
-        names = people.names(connection, {*raters, *(one.made_by for one in found)}) if leads else {}
-        versions = [one.version for one in campaigns.versions(connection, viewer.campaign.id)]
+        raters = judgements.list_raters(connection, viewer.campaign.id) if leads else []
+        names = people.names_of(connection, {*raters, *(one.made_by for one in found)}) if leads else {}
+        versions = [one.version for one in campaigns.list_guideline_versions(connection, viewer.campaign.id)]
     waiting = [
         job_values(viewer, database, job) for job in recent if not job.is_over or job.state == "failed"
     ]
@@ -73,15 +75,15 @@ def preview(
     request: Request, slug: str, viewer: Lead, database: Database, form: Annotated[Form, Query()]
 ) -> Response:
     """The part of the page that counts."""
-    counts: Counts | None = None
-    others: list[snapshot.Alternative] = []
+    counts: SnapshotCounts | None = None
+    others: list[snapshot.FilterAlternative] = []
     error = None
     try:
         with database.read() as connection:
             counts, others = snapshot.preview(connection, viewer.campaign, form.filters())
     except FairleadError as problem:
         error = str(problem)
-    plain = filtering.as_json(form.filters())
+    plain = snapshot_filters.to_json(form.filters())
     return html.page(
         request,
         "_counts.html",
@@ -101,7 +103,7 @@ def one(
 ) -> Response:
     with database.read() as connection:
         found = snapshot.get(connection, viewer.campaign.id, name)
-        names = people.names(connection, {found.made_by}) if viewer.may("lead", viewer.campaign.id) else {}
+        names = people.names_of(connection, {found.made_by}) if viewer.may("lead", viewer.campaign.id) else {}
     shown = snapshot_api.snapshot_out(found)
     return html.page(
         request, "snapshot.html", viewer, snapshot=shown, names=names, sheet=_sheet(found.name, settings), phrases=phrases,
@@ -109,13 +111,13 @@ def one(
     )  # fmt: skip
 
 
-def total(counts: Counts) -> int:
+def total(counts: SnapshotCounts) -> int:
     return sum(counts.files.values())
 
 
-def filters_said(filters: Filters) -> list[str]:
+def filters_said(filters: SnapshotFilters) -> list[str]:
     """Only what differs from keeping everything."""
-    plain = Filters()
+    plain = SnapshotFilters()
     said = ["one row for each item" if filters.by_item else "one row for each judgement"]
     said += ["ties left out"] if not filters.ties else []
     said += [f"margin at least {filters.min_margin}"] if filters.min_margin else []

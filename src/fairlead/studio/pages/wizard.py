@@ -9,7 +9,7 @@ from pydantic import Field
 from fairlead.core.errors import FairleadError
 from fairlead.labels import chats, row_to_items, task_kinds
 from fairlead.labels.errors import Invalid
-from fairlead.labels.task_kinds import Kind
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import html
 from fairlead.studio.api import campaigns as campaign_api
 from fairlead.studio.api import chat as chat_api
@@ -28,7 +28,7 @@ router = APIRouter()
 
 Short = Annotated[str, Field(max_length=100)]
 
-ASKED: dict[Kind, str] = {  # what people do, in a line
+ASKED: dict[TaskKind, str] = {  # what people do, in a line
     "pairwise": "Two answers side by side, eight steps with two kinds of tie.",
     "ranking": "Several answers put in order; equal places are allowed.",
     "rating": "One answer, one score.",
@@ -39,7 +39,7 @@ ASKED: dict[Kind, str] = {  # what people do, in a line
     "conversation": "A conversation; any turn can be judged.",
     "chat": "People write; two hidden models answer; people choose.",
 }
-CHIPS: dict[Kind, str] = {"pairwise": "more correct, clearer, safer, follows the request, better length"}
+CHIPS: dict[TaskKind, str] = {"pairwise": "more correct, clearer, safer, follows the request, better length"}
 GUIDELINES = """\
 # What makes an answer better
 
@@ -56,7 +56,7 @@ If you cannot judge, skip.
 
 
 class Chosen(OriginIn):
-    kind: Kind | None = None
+    kind: TaskKind | None = None
 
 
 class Task(PreviewIn, Answering):
@@ -104,7 +104,7 @@ def kind_page(
         return RedirectResponse("/new", 303)
     try:
         name, row_kind = _source(viewer, database, settings, asked)
-        suits = row_to_items.suits(row_kind)
+        suits = row_to_items.task_kinds_of(row_kind)
         chosen = asked.kind if asked.kind in suits else suits[0]
         body = PreviewIn(kind=chosen, **asked.model_dump(exclude={"kind"}))
         preview = item_api.look_ahead(body, viewer, database, settings)
@@ -113,7 +113,7 @@ def kind_page(
     template = "_rows.html" if request.headers.get("hx-request") else "new_kind.html"
     return html.page(
         request, template, viewer, name=name, row_kind=row_kind, suits=suits, asked=ASKED, kind_names=KIND_NAMES, preview=preview,
-        body=body, several=row_kind in (row_to_items.ANSWERS, "ranking"), query=item_api.query(body), error=None,
+        body=body, several=row_kind in (row_to_items.ANSWERS_FORMAT, "ranking"), query=item_api.query(body), error=None,
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def make(
 def _source(viewer: Viewer, database: Database, settings: Settings, asked: OriginIn) -> tuple[str, str]:
     """What the rows are called, and their kind."""
     if asked.upload is None:
-        return ", ".join(asked.rollouts), row_to_items.ANSWERS
+        return ", ".join(asked.rollouts), row_to_items.ANSWERS_FORMAT
     with database.read() as connection:
         found = item_api.own(connection, viewer, asked.upload)
     return found.filename, found.row_kind
@@ -189,7 +189,7 @@ def _task_page(
     if "source" in problems:
         problems["who"] = problems["source"]
     return html.page(
-        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, asks=task_kinds.ASKS,
+        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, asks=task_kinds.KINDS_WITH_OPTION,
         error=str(error) if error else None, kind_name=KIND_NAMES[task.kind], currencies=CURRENCIES, query=item_api.query(task),
         answering=answering.fields(settings, task) if task.kind == "chat" else None,
     )  # fmt: skip

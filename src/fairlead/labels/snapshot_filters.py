@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from fairlead.labels import chats, native_rows
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.chats import Turn
-from fairlead.labels.database import moment
+from fairlead.labels.chats import ChatTurn
+from fairlead.labels.database import parse_time
 from fairlead.labels.errors import Invalid
 from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
-from fairlead.labels.native_rows import File, Left, Out
+from fairlead.labels.native_rows import LeftOut, NativeRow, RowFile
 
-WORDLESS = (
+TEXT_FREE_KINDS = (
     "pairwise",
     "ranking",
     "rating",
@@ -24,7 +24,7 @@ WORDLESS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filters:
+class SnapshotFilters:
     """Which judgements, and as what.  The defaults keep everything that stands, one row each."""
 
     ties: bool = True
@@ -41,52 +41,52 @@ class Filters:
 
 
 @dataclass(frozen=True)
-class Counts:
+class SnapshotCounts:
     judgements: int  # that stand in the campaign
     used: int  # of these, after the filters that look at a judgement alone
     items: int  # that have a row
     raters: int  # whose judgements were used
-    files: dict[File, int]  # rows of each file
+    files: dict[RowFile, int]  # rows of each file
     left_out: dict[str, int]  # why -> how many
 
 
-class Judged(NamedTuple):
+class JudgedItem(NamedTuple):
     item: Item
-    made: list[Judgement]  # what stands, in the order of their ids
-    said: Mapping[str, Sequence[Turn]]  # token -> the conversation, where the campaign is a live chat
+    judgements: list[Judgement]  # what stands, in the order of their ids
+    turns: Mapping[str, Sequence[ChatTurn]]  # token -> the conversation, where the campaign is a live chat
 
 
-class Chosen(NamedTuple):
+class SelectedRows(NamedTuple):
     """Of an item: what the filters that look at a judgement alone leave of it."""
 
-    num_made: int
-    left: list[str]  # why, once for each judgement that is left out
+    num_judgements: int
+    left_out: list[str]  # why, once for each judgement that is left out
     raters: set[str]  # of the others
-    outs: list[Out | Left]
+    rows: list[NativeRow | LeftOut]
 
 
-class Tally:
+class RowTally:
     """What is counted while the items stream past."""
 
     def __init__(self) -> None:
         self.judgements = self.used = self.items = 0
         self.raters: set[str] = set()
-        self.files: Counter[File] = Counter()
+        self.files: Counter[RowFile] = Counter()
         self.left_out: Counter[str] = Counter()
 
-    def rows(self, chosen: Chosen, filters: Filters) -> Iterator[Out]:
+    def rows(self, chosen: SelectedRows, filters: SnapshotFilters) -> Iterator[NativeRow]:
         """Of one item."""
         self.judgements, self.used = (
-            self.judgements + chosen.num_made,
-            self.used + chosen.num_made - len(chosen.left),
+            self.judgements + chosen.num_judgements,
+            self.used + chosen.num_judgements - len(chosen.left_out),
         )
-        self.left_out.update(chosen.left)
+        self.left_out.update(chosen.left_out)
         self.raters |= chosen.raters
         has_row = False
-        for out in chosen.outs:
-            if isinstance(out, Left):
+        for out in chosen.rows:
+            if isinstance(out, LeftOut):
                 self.left_out[out.why] += out.num
-            elif why := _unclear(out.row, filters):
+            elif why := _why_row_excluded(out.row, filters):
                 self.left_out[why] += 1
             else:
                 self.files[out.file] += 1
@@ -94,10 +94,10 @@ class Tally:
                 yield out
         self.items += has_row
 
-    def counts(self) -> Counts:
+    def counts(self) -> SnapshotCounts:
         names = sorted(self.left_out)
-        listed: dict[File, int] = {file: self.files[file] for file in sorted(self.files)}
-        return Counts(
+        listed: dict[RowFile, int] = {file: self.files[file] for file in sorted(self.files)}
+        return SnapshotCounts(
             self.judgements,
             self.used,
             self.items,
@@ -107,13 +107,13 @@ class Tally:
         )
 
 
-def check(one: Campaign, given: Filters) -> Filters:
+def validate(campaign: Campaign, given: SnapshotFilters) -> SnapshotFilters:
     """The same, with lists in order; raises Invalid with everything that is wrong."""
     problems = {}
     if not 0 <= given.min_margin <= 3:
         problems["min_margin"] = "is 0 to 3"
-    if given.min_margin and one.kind not in ("pairwise", "chat"):
-        problems["min_margin"] = f"has no meaning for a {one.kind} campaign"
+    if given.min_margin and campaign.kind not in ("pairwise", "chat"):
+        problems["min_margin"] = f"has no meaning for a {campaign.kind} campaign"
     for name in ("since", "until"):
         if (at := getattr(given, name)) is not None and not _is_time(at):
             problems[name] = "is a time such as 2026-01-31T00:00:00.000000Z"
@@ -127,73 +127,91 @@ def check(one: Campaign, given: Filters) -> Filters:
     )
 
 
-def as_json(filters: Filters) -> dict[str, Any]:
+def to_json(filters: SnapshotFilters) -> dict[str, Any]:
     """As JSON, which has no tuples."""
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in asdict(filters).items()
     }
 
 
-def of_json(values: Mapping[str, Any]) -> Filters:
+def from_json(values: Mapping[str, Any]) -> SnapshotFilters:
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
-    return Filters(**given)
+    return SnapshotFilters(**given)
 
 
-def wordless(one: Campaign, made: Judgement) -> bool:
+def is_text_free(campaign: Campaign, judgement: Judgement) -> bool:
     """Whether all items judged with the same value become the same rows but for their texts."""
-    return one.kind in WORDLESS and "edit" not in made.value
+    return campaign.kind in TEXT_FREE_KINDS and "edit" not in judgement.value
 
 
-def choose(one: Campaign, judged: Judged, filters: Filters, known: dict[Any, list[Out | Left]]) -> Chosen:
+def select_rows(
+    campaign: Campaign,
+    judged: JudgedItem,
+    filters: SnapshotFilters,
+    known: dict[Any, list[NativeRow | LeftOut]],
+) -> SelectedRows:
     """What passes the filters that look at a judgement alone, and the rows of it.  `known` keeps rows of what says the same."""
     item, made, said = judged
     wanted: list[Judgement] = []
     left: list[str] = []
     for each in made:
-        why = unwanted(each, filters)
+        why = why_excluded(each, filters)
         if why is None:
             wanted.append(each)
         else:
             left.append(why)
     weight = 1 / len(wanted) if filters.equal_items and wanted else 1.0
-    key = (filters.by_item, tuple(repr(each.value) if wordless(one, each) else each.id for each in wanted))
+    key = (
+        filters.by_item,
+        tuple(repr(each.value) if is_text_free(campaign, each) else each.id for each in wanted),
+    )
     if key not in known:
-        if one.kind == "chat":  # every conversation is another one, so there is nothing to put together
-            known[key] = [out for each in wanted for out in _chat_rows(item, each, said[each.token], weight)]
+        if campaign.kind == "chat":  # every conversation is another one, so there is nothing to put together
+            known[key] = [
+                out for each in wanted for out in _chat_rows(item, each, said[each.assignment_id], weight)
+            ]
         elif filters.by_item:
-            known[key] = list(native_rows.per_item(one, item, wanted))
+            known[key] = list(native_rows.rows_of_item(campaign, item, wanted))
         else:
             known[key] = [
-                out for each in wanted for out in native_rows.per_judgement(one, item, each, weight=weight)
+                out
+                for each in wanted
+                for out in native_rows.rows_of_judgement(campaign, item, each, weight=weight)
             ]
-    return Chosen(len(made), left, {each.rater for each in wanted}, known[key])
+    return SelectedRows(len(made), left, {each.rater for each in wanted}, known[key])
 
 
-def _chat_rows(item: Item, made: Judgement, said: Sequence[Turn], weight: float) -> Iterator[Out | Left]:
-    turns = chats.rows(item, said)
+def _chat_rows(
+    item: Item, judgement: Judgement, said: Sequence[ChatTurn], weight: float
+) -> Iterator[NativeRow | LeftOut]:
+    turns = chats.comparison_turns(item, said)
     yield from (
-        native_rows.of_chat(item, made, turns, weight=weight)
+        native_rows.rows_of_chat(item, judgement, turns, weight=weight)
         if turns
-        else [Left("a conversation without a choice", 1)]
+        else [LeftOut("a conversation without a choice", 1)]
     )
 
 
-def unwanted(made: Judgement, filters: Filters) -> str | None:
+def why_excluded(judgement: Judgement, filters: SnapshotFilters) -> str | None:
     """Why a judgement is left out, whatever it says."""
-    if filters.guidelines and made.guidelines_version not in filters.guidelines:
+    if filters.guidelines and judgement.guidelines_version not in filters.guidelines:
         return "another version of the guidelines"
-    if made.rater in filters.without_raters or (filters.raters and made.rater not in filters.raters):
+    if judgement.rater in filters.without_raters or (
+        filters.raters and judgement.rater not in filters.raters
+    ):
         return "another person"
-    if (filters.since and made.made_at < filters.since) or (filters.until and made.made_at >= filters.until):
+    if (filters.since and judgement.made_at < filters.since) or (
+        filters.until and judgement.made_at >= filters.until
+    ):
         return "another time"
-    if made.late and not filters.late:
+    if judgement.late and not filters.late:
         return "came late"
-    return "faster than anybody reads" if made.quick and not filters.quick else None
+    return "faster than anybody reads" if judgement.quick and not filters.quick else None
 
 
-def _unclear(row: Mapping[str, Any], filters: Filters) -> str | None:
+def _why_row_excluded(row: Mapping[str, Any], filters: SnapshotFilters) -> str | None:
     """Why a comparison is left out; an edit has no margin, and stays."""
     if row.get("tie"):
         return None if filters.ties else "a tie"
@@ -202,7 +220,7 @@ def _unclear(row: Mapping[str, Any], filters: Filters) -> str | None:
 
 def _is_time(text: str) -> bool:
     try:
-        moment(text)
+        parse_time(text)
     except ValueError:
         return False
     return True

@@ -1,0 +1,105 @@
+"""Flags: a rater reports that something is wrong with an item, and a campaign lead resolves the report."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
+
+from fairlead.labels import assignments, events, storable_text
+from fairlead.labels.database import metadata, now
+from fairlead.labels.errors import Invalid, NotFound
+
+flag_table = Table(
+    "flag",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("campaign_id", Integer, ForeignKey("campaign.id"), nullable=False),
+    Column("item_id", Integer, ForeignKey("item.id"), nullable=False),
+    Column("rater", String(40), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("raised_at", String(27), nullable=False),
+    Column("resolved_at", String(27)),
+    Column("resolved_by", String(40)),
+    Index("ix_flag_campaign_id_resolved_at", "campaign_id", "resolved_at"),
+)
+
+FLAG_REASONS = ("harmful", "personal data", "broken", "wrong guidelines", "other")
+LONGEST_NOTE = 10_000  # characters
+
+
+@dataclass(frozen=True)
+class Flag:
+    id: int
+    campaign_id: int
+    item_id: int
+    rater: str
+    reason: str
+    note: str
+    raised_at: str
+    resolved_at: str | None
+    resolved_by: str | None
+
+
+def raise_flag(connection: Connection, assignment_id: str, rater: str, *, reason: str, note: str = "") -> int:
+    """Something is wrong with the item; a lead looks at it.  Returns the flag's number."""
+    if reason not in FLAG_REASONS:
+        raise Invalid({"reason": f"is one of {', '.join(FLAG_REASONS)}"})
+    if len(note) > LONGEST_NOTE:
+        raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
+    storable_text.require(note=note)
+    task = assignments.get_row(connection, assignment_id, rater)
+    values = {
+        "campaign_id": task.campaign_id,
+        "item_id": task.item_id,
+        "rater": rater,
+        "reason": reason,
+        "note": note,
+        "raised_at": now(),
+    }
+    made = int(connection.execute(insert(flag_table).values(values).returning(flag_table.c.id)).scalar_one())
+    events.append(
+        connection,
+        verb="flag.raised",
+        actor=rater,
+        campaign_id=task.campaign_id,
+        subject=str(made),
+        body={"item": task.item_id, "reason": reason},
+    )
+    return made
+
+
+def list_flags(connection: Connection, campaign_id: int, *, resolved: bool = False) -> list[Flag]:
+    """The newest first."""
+    state = flag_table.c.resolved_at.is_not(None) if resolved else flag_table.c.resolved_at.is_(None)
+    rows = connection.execute(
+        select(flag_table)
+        .where(flag_table.c.campaign_id == campaign_id, state)
+        .order_by(flag_table.c.id.desc())
+    )
+    return [Flag(**row._mapping) for row in rows]
+
+
+def resolve_flag(connection: Connection, campaign_id: int, flag_id: int, *, by: str) -> None:
+    mine = (flag_table.c.id == flag_id, flag_table.c.campaign_id == campaign_id)
+    if connection.execute(select(flag_table.c.id).where(*mine)).one_or_none() is None:
+        raise NotFound("there is no such flag in this campaign.")
+    if connection.execute(
+        update(flag_table)
+        .where(*mine, flag_table.c.resolved_at.is_(None))
+        .values(resolved_at=now(), resolved_by=by)
+    ).rowcount:
+        events.append(
+            connection, verb="flag.resolved", actor=by, campaign_id=campaign_id, subject=str(flag_id)
+        )

@@ -1,0 +1,168 @@
+"""Uploads: files of rows that people send to a campaign, stored until an import reads them."""
+
+import secrets
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Column, Connection, Integer, String, Table, insert, select
+
+from fairlead.core import digest, files
+from fairlead.core.errors import DataError
+from fairlead.data import file_source
+from fairlead.data.row_problem import RowProblem
+from fairlead.labels import events, row_to_items
+from fairlead.labels.database import metadata, now
+from fairlead.labels.errors import Invalid, NotFound
+from fairlead.store.project import Project
+
+upload_table = Table(
+    "upload",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", String(80), nullable=False),  # a name of ours, in data/uploads
+    Column("filename", String(120), nullable=False),  # theirs, only shown
+    Column("digest", String(80), nullable=False),
+    Column("num_bytes", Integer, nullable=False),
+    Column("format", String(20), nullable=False),
+    Column("row_kind", String(20), nullable=False),
+    Column("uploaded_by", String(40), nullable=False),
+    Column("uploaded_at", String(27), nullable=False),
+)
+MAX_LIST_BYTES = 64 * 2**20  # of a JSON list, which is read whole
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    path: str
+    filename: str
+    digest: str
+    num_bytes: int
+    format: str
+    row_kind: str  # of most rows
+    uploaded_by: str
+    uploaded_at: str
+    id: int = 0  # where it stands among those that are kept
+
+
+def store(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
+    """Stores what comes, unpacked where it is gzip; the name is ours.  Raises Invalid where it is too large or damaged."""
+    path = project.data / "uploads" / f"upload-{secrets.token_hex(8)}.json"
+    size = 0
+    with files.atomic_file(path) as file:
+        for block in _unpack(stream):
+            size += len(block)
+            if size > max_bytes:
+                raise Invalid(
+                    {
+                        "file": f"is larger than {max_bytes // 2**20} MiB. Split it, and upload one part after another"
+                    }
+                )
+            file.write(block)
+        if size == 0:
+            raise Invalid({"file": "is empty"})
+    return path
+
+
+def inspect(path: Path, *, filename: str, by: str) -> Upload:
+    """What the file holds, from its first rows, to `register`: apart, because a large file takes longer than anybody should wait to save.
+    A file of which nothing can be used is removed, and Invalid says why.
+    """
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES and _is_json_list(path):
+            raise Invalid(
+                {
+                    "file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB. Write one row per line instead"
+                }
+            )
+        format, row_kind = _detect_format(path)
+    except DataError as error:
+        path.unlink()
+        raise Invalid({"file": str(error).replace(str(path), _shown_name(filename))}) from error
+    except Invalid:
+        path.unlink()
+        raise
+    return Upload(
+        path.name,
+        _shown_name(filename),
+        digest.of_file(path),
+        path.stat().st_size,
+        format,
+        row_kind,
+        by,
+        now(),
+    )
+
+
+def register(connection: Connection, found: Upload) -> Upload:
+    values = {name: value for name, value in asdict(found).items() if name != "id"}
+    row = connection.execute(insert(upload_table).values(values).returning(upload_table)).one()
+    body = {"digest": row.digest, "bytes": row.num_bytes, "format": row.format, "kind": row.row_kind}
+    events.append(
+        connection, verb="upload.made", actor=row.uploaded_by, subject=f"upload/{row.id}", body=body
+    )
+    return Upload(**row._mapping)
+
+
+def get(connection: Connection, id: int) -> Upload:
+    row = connection.execute(select(upload_table).where(upload_table.c.id == id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no upload {id}.")
+    return Upload(**row._mapping)
+
+
+def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
+    """In blocks of bounded size, however well it was packed."""
+    first = stream.read(_BLOCK_BYTES)
+    if not first.startswith(b"\x1f\x8b"):
+        while first:
+            yield first
+            first = stream.read(_BLOCK_BYTES)
+        return
+    packed, unpacker = first, zlib.decompressobj(wbits=31)
+    started = True
+    try:
+        while packed:
+            yield unpacker.decompress(packed, _BLOCK_BYTES)
+            packed = unpacker.unconsumed_tail
+            if unpacker.eof:  # a file may hold several, one after another
+                packed = unpacker.unused_data.lstrip(b"\0")
+                unpacker, started = zlib.decompressobj(wbits=31), False
+            packed = packed or stream.read(_BLOCK_BYTES)
+            started = started or bool(packed)
+        if started:
+            yield unpacker.flush()
+        if started and not unpacker.eof:
+            raise Invalid({"file": "is a gzip file that was cut off"})
+    except zlib.error as error:
+        raise Invalid({"file": f"is a damaged gzip file: {error}"}) from error
+
+
+def _is_json_list(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+
+
+def _detect_format(path: Path) -> tuple[str, str]:
+    format, rows = row_to_items.choose_format(file_source.read_file_rows(path))
+    votes: Counter[str] = Counter()
+    first_problem: RowProblem | None = None
+    for one in islice(row_to_items.parse_rows(rows, format), 100):
+        if isinstance(one, RowProblem):
+            first_problem = first_problem or one
+        else:
+            votes[one.kind] += 1
+    if not votes:
+        assert first_problem is not None, "a format was found, so there are rows"
+        raise DataError(str(first_problem))
+    return format, votes.most_common(1)[0][0]
+
+
+def _shown_name(filename: str) -> str:
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in name if char.isprintable())[:120] or "rows"
