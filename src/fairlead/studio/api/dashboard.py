@@ -164,7 +164,7 @@ def progress(slug: str, request: Request, viewer: Watcher) -> DashboardOut:
         else AgreementOut(
             of=known.compared,
             raw=_known(known.agreement.raw),
-            alpha=known.agreement.alpha and _known(known.found.alpha),
+            alpha=known.agreement.alpha and _known(known.agreement.alpha),
             num_items=known.num_items,
             num_pairs=known.agreement.num_pairs,
         )
