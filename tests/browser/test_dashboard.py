@@ -125,7 +125,7 @@ def test_without_a_line_it_asks_now_and_then(studio: Studio, browse: Browse) -> 
     page = browse(lead)
     page.route(re.compile(r"/api/v1/events\?"), lambda route: route.fulfill(status=404))
     page.goto(f"{studio.url}/c/{campaign.slug}")
-    expect(page.locator("#live-state")).to_contain_text("Every few seconds", timeout=SOON)
+    expect(page.locator("#live-state")).to_contain_text("Updated every few seconds", timeout=SOON)
     judge(studio, campaign, ada)
     expect(page.locator(".recent li")).to_have_count(1, timeout=12_000)
 
@@ -154,7 +154,7 @@ def test_it_says_when_the_studio_is_gone_and_goes_on_when_it_is_back(studio: Stu
     page = overview(browse(lead), studio, campaign)
     page.context.set_offline(True)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.locator("#live-state")).to_contain_text("No connection", timeout=SOON)
+    expect(page.locator("#live-state")).to_contain_text("Reconnecting", timeout=SOON)
     judge(studio, campaign, ada)
     page.context.set_offline(False)
     expect(page.locator(".recent li")).to_have_count(1, timeout=20_000)

@@ -32,11 +32,11 @@ def test_a_key_is_changed_and_stays_changed(studio: Studio, browse: Browse) -> N
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.locator("body[data-ready]")).to_be_attached()
     page.keyboard.press("?")
-    sheet = page.get_by_role("dialog", name="Keys and settings")
+    sheet = page.get_by_role("dialog", name="Keyboard shortcuts")
     sheet.get_by_role("button", name="A much better: 1. Change").press("Enter")
     with page.expect_response("**/preferences"):
         page.keyboard.press("s")  # was "skip", which gets the 1
-    expect(sheet.get_by_role("status")).to_contain_text("which now has 1")
+    expect(sheet.get_by_role("status")).to_contain_text("which now uses 1")
     page.keyboard.press("Escape")
     expect(sheet).to_be_hidden()
     page.keyboard.press("s")
@@ -53,7 +53,7 @@ def test_the_left_hand_does_everything(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=2)
     page = start(studio, browse, campaign)
     page.keyboard.press("?")
-    page.get_by_role("radio", name="the left").check(force=True)
+    page.get_by_role("radio", name="left hand").check(force=True)
     page.keyboard.press("Escape")
     page.keyboard.press("q")
     expect(page.get_by_role("radio", name="A much better")).to_be_checked()
@@ -110,7 +110,7 @@ def test_guidelines_and_previews_are_shown_as_any_other_text(studio: Studio, bro
 def test_no_key_does_two_things(studio: Studio, browse: Browse) -> None:
     page = start(studio, browse, studio.campaign("pairwise", items=1))
     keys = page.evaluate(
-        "import('/static/label/keys.js').then(({ bindings }) => ['both', 'left', 'right'].map((hand) => [...bindings({ hand })]))"
+        "import('/static/label/shortcuts.js').then(({ keyBindings }) => ['both', 'left', 'right'].map((hand) => [...keyBindings({ hand })]))"
     )
     for hand in keys:
         done: dict[str, list[str]] = {}
@@ -148,7 +148,7 @@ def test_at_400_percent_everything_is_reached_and_nothing_covers_the_text(
     )
     assert not covered
     page.get_by_role("radio", name="B better", exact=True).check(force=True)
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Submit").click()
     studio.judged(campaign, wanted=1)
 
 
@@ -161,7 +161,7 @@ def test_a_voice_hears_what_happened_and_groups_have_names(studio: Studio, brows
     expect(region).to_have_attribute("aria-live", "polite")
     page.keyboard.press("7")
     page.keyboard.press("Control+Enter")
-    expect(region).to_have_text("B better, saved.")
+    expect(region).to_have_text("Saved: B better.")
 
 
 def test_only_time_at_work_counts(studio: Studio, browse: Browse) -> None:

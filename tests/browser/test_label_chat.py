@@ -73,7 +73,7 @@ def test_a_conversation_by_keyboard(studio: Studio, browse: Browse, server: Endp
     expect(a.locator(":is(strong, em)")).to_be_visible()
     page.keyboard.press("4")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("2 of 2 turns judged, saved").first).to_be_visible()
+    expect(page.get_by_text("Saved: 2 of 2 turns judged").first).to_be_visible()
     assert [(one.message, one.choice) for one in turns(studio, campaign)] == [
         ("What is a **ship**?", 8),
         ("And a boat?", 4),
@@ -90,17 +90,17 @@ def test_the_scale_works_while_the_answers_are_being_written(
     message.press("Enter")
     expect(page.locator(".pane .said.raw")).to_have_text(["I am ", "I am "])
     page.get_by_role("radio", name="A better").check()
-    page.get_by_role("button", name="Send").click(force=True)
+    page.get_by_role("button", name="Submit").click(force=True)
     expect(
-        page.locator("#dock").get_by_text("The answer that you chose is still being written")
+        page.locator("#dock").get_by_text("The chosen answer is still being written")
     ).to_be_visible()
     message.fill("Go on")
     expect(
-        page.locator(".composer").get_by_text("The answer that you chose is still being written")
+        page.locator(".composer").get_by_text("The chosen answer is still being written")
     ).to_be_visible()
-    expect(page.get_by_role("button", name="Say it")).to_be_disabled()
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
     server.gate.set()
-    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
     expect(page.get_by_role("radio", name="A better")).to_be_checked()
 
 
@@ -112,7 +112,7 @@ def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server:
     page.route("**/choice", lambda route: held.append(route))
     page.keyboard.press("8")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("1 of 1 turns judged, saved").first).to_be_visible()
+    expect(page.get_by_text("Saved: 1 of 1 turns judged").first).to_be_visible()
     assert studio.judged(campaign) == []
     held[0].continue_()  # the judgement has waited for it
     assert [one.choice for one in turns(studio, campaign)] == [8]
@@ -180,9 +180,9 @@ def test_a_choice_made_offline_arrives_before_its_judgement(
     page.context.set_offline(True)
     for key in ("3", "7", "6"):
         page.keyboard.press(key)
-    expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
+    expect(page.locator(".composer")).to_contain_text("Saving your choice")
     page.keyboard.press("Enter")
-    expect(page.locator("#status-text")).to_have_text("offline, 1 answer waits")
+    expect(page.locator("#status-text")).to_have_text("offline, 1 answer queued")
     page.context.set_offline(False)
     assert [one.choice for one in turns(studio, campaign)] == [1, 6]
 
@@ -195,8 +195,8 @@ def test_a_choice_that_did_not_arrive_is_sent_again(studio: Studio, browse: Brow
     page.route("**/choice", lambda route: route.abort(), times=2)
     page.keyboard.press("7")
     message.fill("And a boat?")
-    expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
-    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    expect(page.locator(".composer")).to_contain_text("Saving your choice")
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
     expect(page.get_by_role("radio", name="B better")).to_be_checked()
     message.press("Enter")
     expect(page.locator(".thread .assistant")).to_have_count(1)
@@ -212,7 +212,7 @@ def test_a_message_waits_for_the_choice_before_it(studio: Studio, browse: Browse
     page.keyboard.press("7")
     message.fill("And a boat?")
     message.press("Enter")
-    expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
+    expect(page.locator(".composer")).to_contain_text("Saving your choice")
     held[0].continue_()
     expect(page.locator(".thread .assistant")).to_have_count(1)
     expect(message).to_have_value("")
@@ -222,7 +222,7 @@ def test_a_message_waits_for_the_choice_before_it(studio: Studio, browse: Browse
     message.press("Enter")
     message.press_sequentially(" ship?")  # not done yet after all
     held[1].continue_()
-    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
     expect(message).to_have_value("And a ship?")
     expect(page.locator(".thread .assistant")).to_have_count(1)
 
@@ -235,7 +235,7 @@ def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
     page.route("**/choice", lambda route: route.abort())
     page.keyboard.press("7")
-    expect(page.locator(".composer")).to_contain_text("Your choice is being saved")
+    expect(page.locator(".composer")).to_contain_text("Saving your choice")
     page.route("**/chat", lambda route: route.abort())
     page.reload()
     page.get_by_label("Your message").press_sequentially("And")  # before the conversation is there
@@ -245,7 +245,7 @@ def test_a_choice_that_did_not_arrive_is_there_when_the_page_comes_again(
     page.unroute("**/choice")
     page.reload()
     page.get_by_label("Your message").fill("And a boat?")
-    expect(page.get_by_role("button", name="Say it")).to_be_enabled()
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
     page.reload()
     expect(page.get_by_role("radio", name="B better")).to_be_checked()
 

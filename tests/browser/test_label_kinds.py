@@ -27,7 +27,7 @@ def test_ranking_with_letters_digits_ties_and_arrows(studio: Studio, browse: Bro
     press(page, "c", "1", "a", "2", "d", "=")  # C, then A and D
     expect(page.locator("#announce")).to_have_text("D is 2nd, tied with A")
     press(page, "Enter")
-    expect(page.locator(".missing")).to_have_text("Without a place: B")
+    expect(page.locator(".missing")).to_have_text("Not ranked yet: B")
     press(page, "b", "1", "ArrowDown")
     expect(page.locator("#announce")).to_have_text("B is 2nd")
     press(page, "Enter")
@@ -95,7 +95,7 @@ def test_aspects_row_by_row(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("aspects", items=1, options={"aspects": ["helpful", "harmless", "polite"]})
     page = start(studio, browse, campaign)
     press(page, "6", "7", "Enter")
-    expect(page.locator(".missing")).to_have_text("Still open: polite")
+    expect(page.locator(".missing")).to_have_text("Not rated yet: polite")
     press(page, "4", "ArrowUp", "ArrowUp", "5", "Enter")  # back to the first row and change it
     [made] = studio.judged(campaign, wanted=1)
     assert made.value == {"aspects": {"helpful": 5, "harmless": 7, "polite": 4}}
@@ -120,7 +120,7 @@ def test_editing_an_answer_shows_the_changes(studio: Studio, browse: Browse) -> 
     campaign = studio.campaign("edit", items=1)
     page = start(studio, browse, campaign)
     press(page, "Enter")
-    expect(page.locator(".missing")).to_have_text("Change something first")
+    expect(page.locator(".missing")).to_have_text("Edit the answer")
     press(page, "e", "Control+End", "Backspace")
     page.keyboard.type(", on the Seine.")
     expect(page.locator(".changes ins")).to_contain_text([", on the Seine"])

@@ -68,7 +68,7 @@ def test_offline_answers_wait_and_arrive_once(studio: Studio, browse: Browse) ->
     page.context.set_offline(True)
     for key in ("2", "Enter", "7", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers queued")
     expect(page.locator(".prompt")).to_be_visible()  # the third, fetched before
     assert studio.judged(campaign) == []
     page.context.set_offline(False)
@@ -84,7 +84,7 @@ def test_an_answer_taken_back_offline_never_leaves(studio: Studio, browse: Brows
     page.context.set_offline(True)
     for key in ("1", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator("#status-text")).to_have_text("offline, 1 answer waits")
+    expect(page.locator("#status-text")).to_have_text("offline, 1 answer queued")
     page.keyboard.press("u")
     expect(page.locator(".prompt .said")).to_have_text(question)
     expect(page.get_by_role("radio", name="A much better")).to_be_checked()
@@ -102,7 +102,7 @@ def test_answers_taken_back_one_by_one_offline_are_all_kept(studio: Studio, brow
     page.context.set_offline(True)
     for key in ("1", "Enter", "8", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers queued")
     page.keyboard.press("u")
     expect(page.get_by_role("radio", name="B much better")).to_be_checked()
     page.keyboard.press("u")
@@ -113,7 +113,7 @@ def test_answers_taken_back_one_by_one_offline_are_all_kept(studio: Studio, brow
         8,
     ]
     page.keyboard.press("u")
-    expect(page.get_by_text("needs the connection")).to_be_visible()
+    expect(page.get_by_text("Earlier answers cannot be undone")).to_be_visible()
     for _ in range(2):
         page.keyboard.press("Enter")
     page.context.set_offline(False)
@@ -126,11 +126,11 @@ def test_an_answer_of_an_earlier_page_is_not_taken_back_unseen(studio: Studio, b
     page.route("**/judgement", lambda route: route.abort())
     for key in ("1", "Enter", "8", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers queued")
     opened(studio, page, campaign)
-    expect(page.locator("#status-text")).to_have_text("offline, 2 answers wait")
+    expect(page.locator("#status-text")).to_have_text("offline, 2 answers queued")
     page.keyboard.press("u")
-    expect(page.get_by_text("needs the connection")).to_be_visible()
+    expect(page.get_by_text("Earlier answers cannot be undone")).to_be_visible()
     assert len(kept(page, "outbox")) == 2
     page.unroute("**/judgement")
     studio.judged(campaign, wanted=2)
@@ -236,7 +236,7 @@ def test_answers_of_a_page_that_was_closed_are_sent_by_the_next_one(studio: Stud
     page.route("**/judgement", lambda route: route.abort())
     page.keyboard.press("3")
     page.keyboard.press("Enter")
-    expect(page.locator("#status-text")).to_contain_text("offline, 1 answer waits")
+    expect(page.locator("#status-text")).to_contain_text("offline, 1 answer queued")
     second = page.context.new_page()
     page.close()
     assert studio.judged(campaign) == []
@@ -275,7 +275,7 @@ def test_a_late_answer_is_kept_and_said_to_be_late(studio: Studio, browse: Brows
         assignments.revoke_lease(connection, campaign, held.id, by="system")
     page.keyboard.press("2")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("came late and is kept all the same")).to_be_visible()
+    expect(page.get_by_text("saved and marked as late")).to_be_visible()
     [made] = studio.judged(campaign, wanted=1)
     assert made.late
 
@@ -289,7 +289,7 @@ def test_two_people_never_get_the_same_item(studio: Studio, browse: Browse) -> N
         expect(page.locator("body[data-ready]")).to_be_attached()
     shown = [page.locator(".prompt").is_visible() for page in (ada, grace)]
     assert sorted(shown) == [False, True]
-    expect((grace if shown[0] else ada).get_by_role("heading", name="Nothing left for you")).to_be_visible()
+    expect((grace if shown[0] else ada).get_by_role("heading", name="No tasks left")).to_be_visible()
 
 
 def test_a_closed_page_gives_back_what_nobody_saw(studio: Studio, browse: Browse) -> None:
@@ -308,7 +308,7 @@ def test_a_session_that_ended_keeps_everything(studio: Studio, browse: Browse) -
     page.context.clear_cookies()
     page.keyboard.press("2")
     page.keyboard.press("Enter")
-    expect(page.locator("#status-text")).to_have_text("logged out, 1 answer waits")
+    expect(page.locator("#status-text")).to_have_text("logged out, 1 answer queued")
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     page.context.add_cookies(
         [{"name": one["name"], "value": one["value"], "url": studio.url} for one in cookies]
@@ -324,9 +324,9 @@ def test_who_logged_in_anew_elsewhere_loses_nothing(studio: Studio, browse: Brow
     page.context.add_cookies([{"name": COOKIE, "value": studio.session(ada), "url": studio.url}])
     page.keyboard.press("2")
     page.keyboard.press("Enter")
-    expect(page.locator("#status-text")).to_have_text("logged out, 1 answer waits")
+    expect(page.locator("#status-text")).to_have_text("logged out, 1 answer queued")
     assert [one.get("refused") for one in kept(page, "outbox")] == [None]
-    page.get_by_role("button", name="Load again").click()
+    page.get_by_role("button", name="Reload").click()
     studio.judged(campaign, wanted=1)
 
 

@@ -38,7 +38,7 @@ def test_the_whole_flow_with_keys_only(studio: Studio, browse: Browse) -> None:
     page.keyboard.type("Short and right. 1 2 3 s")  # digits and letters are text while typing
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
-    expect(page.locator("#announce")).to_have_text("A better, saved.")
+    expect(page.locator("#announce")).to_have_text("Saved: A better.")
     expect(page.locator(".prompt .said")).not_to_have_text(question)
     expect(page.locator("#pace")).to_contain_text("1 today")
     [made] = studio.judged(campaign, wanted=1)
@@ -50,7 +50,7 @@ def test_the_whole_flow_with_keys_only(studio: Studio, browse: Browse) -> None:
     )
     for key in ("8", "Enter", "4", "Enter"):
         page.keyboard.press(key)
-    expect(page.get_by_role("heading", name="Nothing left for you")).to_be_visible()
+    expect(page.get_by_role("heading", name="No tasks left")).to_be_visible()
     assert len(studio.judged(campaign, wanted=3)) == 3
 
 
@@ -58,7 +58,7 @@ def test_arrows_move_and_nothing_is_sent_without_a_choice(studio: Studio, browse
     campaign = studio.campaign("pairwise", items=2)
     page = start(studio, browse, campaign)
     page.keyboard.press("Enter")
-    expect(page.locator(".missing")).to_have_text("Choose a step from 1 to 8 first")
+    expect(page.locator(".missing")).to_have_text("Select a step from 1 to 8")
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="A slightly better")).to_be_checked()
@@ -95,7 +95,7 @@ def test_cannot_be_judged_and_unsafe_are_answers(studio: Studio, browse: Browse)
     page = start(studio, browse, campaign)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    expect(page.locator("#announce")).to_have_text("Cannot be judged, saved.")
+    expect(page.locator("#announce")).to_have_text("Saved: Cannot be judged.")
     page.keyboard.press("x")
     page.keyboard.press("Enter")
     assert [one.value for one in studio.judged(campaign, wanted=2)] == [
@@ -118,7 +118,7 @@ def test_skip_with_a_reason_parks_what_was_typed(studio: Studio, browse: Browse)
     page.get_by_role("button", name="Drafts").click()
     page.get_by_role("button", name="Both answers miss the point").click()
     expect(page.locator(".prompt .said")).to_have_text(question)
-    expect(page.get_by_role("textbox", name="Why")).to_have_value(
+    expect(page.get_by_role("textbox", name="Note")).to_have_value(
         "Both answers miss the point of the question."
     )
     page.keyboard.press("5")
@@ -134,7 +134,7 @@ def test_flag_reaches_the_lead_and_the_task_stays(studio: Studio, browse: Browse
     dialog = page.get_by_role("dialog", name="Flag this task")
     dialog.get_by_role("textbox").fill("It names a real person.")
     dialog.get_by_role("button", name="Personal data").click()
-    expect(page.get_by_text("Flagged. Somebody will look at it.")).to_be_visible()
+    expect(page.get_by_text("Flagged for review.")).to_be_visible()
     expect(page.locator(".prompt")).to_be_visible()
     expect(page.locator("#status-text")).to_contain_text("saved")  # nothing was, before
     with studio.database.read() as connection:

@@ -71,9 +71,9 @@ def test_a_chat_begins_at_the_top(studio: Studio, browse: Browse) -> None:
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     composer, bar = box(page.locator(".composer")), box(page.locator(".topbar"))
     assert composer["y"] - bar["y"] - bar["height"] <= 20
-    assert page.get_by_text("A suggestion: change it as you like.").is_visible()
+    assert page.get_by_text("Suggested message. Edit it as you like.").is_visible()
     page.get_by_label("Your message").fill("Something else")
-    assert not page.get_by_text("A suggestion: change it as you like.").is_visible()
+    assert not page.get_by_text("Suggested message. Edit it as you like.").is_visible()
 
 
 def test_wide_code_in_rendered_text_is_scrolled_by_keys(studio: Studio, browse: Browse) -> None:

@@ -1,151 +1,202 @@
-// Forms that speak to the API.  A page writes
+// Forms that call the API.  A page writes
 //
 //   <form data-api="POST /api/v1/invites" data-then="#made">
 //
-// and its fields become the JSON body: a number from type=number, true or false from a lone checkbox, a list from checkboxes with `data-list`
-// or from the lines of a textarea with `data-list`, any JSON from a field with `data-json`.  An empty field is "", or null with data-empty="null", or is left out with data-empty="leave".
+// and the fields become the JSON body:
 //
-//   data-then="reload" | "/a/path/{slug}" | "#id"   afterwards; {slug} and each [data-fill="key"] inside #id are filled from the answer
-//   data-done="Saved"                               a toast
-//   data-on="change"                                sent as soon as a field changes; refused, the fields are again as they were
-//   data-holds="id"                                 a button that rests from each change of this form until a new one is put in its place
-//   data-confirm="Really?"                          asked before
+//   type=number                          a number; empty is null
+//   type=checkbox                        true or false
+//   checkboxes with data-list            a list of the checked values
+//   a textarea with data-list            a list of its lines
+//   a field with data-json               its value, parsed as JSON
+//   data-empty="null", data-empty="leave"   an empty field is null, or left out; otherwise ""
 //
-// Buttons: data-opens="dialog's id", data-closes (the dialog it is in), data-copy (the text before it).
-// For other modules: `send(method, path, body)` and `toast(text, kind)`.
+//   data-then="reload"          reload the page afterwards
+//   data-then="/path/{slug}"    open a page, filled in from the response
+//   data-then="#id"             show an element; [data-fill="key"] inside it are filled in from the response
+//   data-done="Saved"           show a notice
+//   data-on="change"            send whenever a field changes; if refused, the fields are reset
+//   data-holds="id"             disable a button on each change, until the page replaces the button
+//   data-confirm="Delete it?"   ask first
+//
+// Buttons: data-opens="id" opens a dialog, data-closes closes its own, data-copy copies the text before it.
 
-export class Refused extends Error {
-  constructor(status, error) {
+const NOTICE_MS = 3500;
+const ERROR_NOTICE_MS = 9000;
+
+class Refused extends Error {
+  constructor(error) {
     super(error.message);
-    this.status = status;
-    this.field = error.field;
     this.fields = error.fields || (error.field ? { [error.field]: error.message } : {});
   }
 }
 
-export async function send(method, path, body) {
+async function send(method, path, body) {
   const token = document.querySelector('meta[name="csrf"]')?.content || "";
   const headers = { "X-CSRF-Token": token, Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  if (answer.status === 401) {
+  const response = await fetch(path, {
+    method,
+    headers,
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  if (response.status === 401) {
     location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
-    return new Promise(() => {});
+    return new Promise(() => {}); // nothing more happens before the login page opens
   }
-  const text = await answer.text();
-  const said = text && (answer.headers.get("content-type") || "").includes("json") ? JSON.parse(text) : {};
-  if (!answer.ok) throw new Refused(answer.status, said.error || { message: "that did not work; try again." });
-  return said;
+  const text = await response.text();
+  const isJson = (response.headers.get("content-type") || "").includes("json");
+  const content = text && isJson ? JSON.parse(text) : {};
+  if (!response.ok) throw new Refused(content.error || { message: "Something went wrong. Try again." });
+  return content;
 }
 
-export function toast(text, kind = "good") {
+function toast(text, kind = "good") {
   const box = document.createElement("div");
   box.className = `toast ${kind}`;
   box.textContent = text;
   document.querySelector(".toasts")?.append(box);
-  setTimeout(() => box.remove(), kind === "fault" ? 9000 : 3500);
+  setTimeout(() => box.remove(), kind === "fault" ? ERROR_NOTICE_MS : NOTICE_MS);
 }
+
+// ---------------------------------------------------------------- from fields to a body
 
 function bodyOf(form) {
   const body = {};
   for (const field of form.elements) {
-    if (!field.name || field.disabled || field.name === "csrf" || (field.type === "radio" && !field.checked)) continue;
-    if ("list" in field.dataset && field.type === "textarea") {
-      body[field.name] = field.value.split("\n").map((one) => one.trim()).filter(Boolean);
-    } else if ("list" in field.dataset) {
+    const isUnchecked = field.type === "radio" && !field.checked;
+    if (!field.name || field.disabled || field.name === "csrf" || isUnchecked) continue;
+    if ("list" in field.dataset && field.type !== "textarea") {
       body[field.name] ??= [];
       if (field.checked) body[field.name].push(field.value);
-    } else if ("json" in field.dataset) {
-      body[field.name] = JSON.parse(field.value);
-    } else if (field.type === "checkbox") {
-      body[field.name] = field.checked;
-    } else if (field.value === "" && (field.dataset.empty || field.type === "number")) {
-      if (field.dataset.empty !== "leave") body[field.name] = null;
-    } else {
-      body[field.name] = field.type === "number" ? Number(field.value) : field.value;
+      continue;
     }
+    const value = valueOf(field);
+    if (value !== undefined) body[field.name] = value;
   }
   return body;
 }
 
-const busy = new Map(); // a form on its way -> whether a field has changed since
-
-async function submit(form) {
-  if (busy.has(form)) return void busy.set(form, form.dataset.on === "change");
-  if (form.dataset.confirm && !confirm(form.dataset.confirm)) return;
-  const [method, path] = form.dataset.api.split(" ");
-  const body = bodyOf(form);
-  const buttons = form.querySelectorAll("button");
-  const sent = [...form.querySelectorAll("option:checked")];
-  let leaves = false;
-  forget(form);
-  busy.set(form, false);
-  buttons.forEach((button) => (button.disabled = true));
-  try {
-    const said = await send(method, path, method === "DELETE" || !Object.keys(body).length ? undefined : body);
-    if (form.dataset.done) toast(form.dataset.done);
-    form.dispatchEvent(new CustomEvent("done", { bubbles: true, detail: said }));
-    for (const option of form.querySelectorAll("option")) option.defaultSelected = sent.includes(option);
-    if (form.dataset.then) leaves = then(form.dataset.then, said);
-  } catch (error) {
-    if (error instanceof Refused) show(form, error);
-    else toast("The studio cannot be reached. Nothing was changed; try again.", "fault");
-    if (form.dataset.on === "change" && !busy.get(form)) form.reset();
+// The value of a field as JSON; undefined if it is left out.
+function valueOf(field) {
+  const { dataset, type, value } = field;
+  if ("list" in dataset) {
+    const lines = value.split("\n").map((line) => line.trim());
+    return lines.filter(Boolean);
   }
-  if (leaves) return; // nothing is sent twice while the next page comes
-  buttons.forEach((button) => (button.disabled = false));
-  const changed = busy.get(form);
-  busy.delete(form);
-  if (changed) await submit(form);
+  if ("json" in dataset) return JSON.parse(value);
+  if (type === "checkbox") return field.checked;
+  if (value === "" && dataset.empty === "leave") return undefined;
+  if (value === "" && (dataset.empty || type === "number")) return null;
+  return type === "number" ? Number(value) : value;
 }
 
-// Returns whether another page comes.
-function then(what, said) {
-  if (what.startsWith("#")) {
-    const place = document.querySelector(what);
-    for (const hole of place.querySelectorAll("[data-fill]")) hole.textContent = said[hole.dataset.fill] ?? "";
-    place.hidden = false;
-    place.focus();
-    place.scrollIntoView({ block: "nearest" });
+// ---------------------------------------------------------------- sending
+
+const sending = new Map(); // form -> whether a field has changed since it was sent
+
+async function submit(form) {
+  const { api, confirm: question, done: notice, on: trigger, then: target } = form.dataset;
+  if (sending.has(form)) {
+    sending.set(form, trigger === "change");
+    return;
+  }
+  if (question && !confirm(question)) return;
+  const [method, path] = api.split(" ");
+  const body = bodyOf(form);
+  const buttons = form.querySelectorAll("button");
+  const sentOptions = [...form.querySelectorAll("option:checked")];
+  let leavesPage = false;
+  clearErrors(form);
+  sending.set(form, false);
+  buttons.forEach((button) => (button.disabled = true));
+  try {
+    const hasBody = method !== "DELETE" && Object.keys(body).length > 0;
+    const response = await send(method, path, hasBody ? body : undefined);
+    if (notice) toast(notice);
+    form.dispatchEvent(new CustomEvent("done", { bubbles: true, detail: response }));
+    for (const option of form.querySelectorAll("option")) {
+      option.defaultSelected = sentOptions.includes(option);
+    }
+    if (target) leavesPage = follow(target, response);
+  } catch (error) {
+    if (error instanceof Refused) showErrors(form, error);
+    else toast("The studio cannot be reached. Nothing was changed. Try again.", "fault");
+    if (trigger === "change" && !sending.get(form)) form.reset();
+  }
+  if (leavesPage) return; // the buttons stay disabled until the next page opens
+  buttons.forEach((button) => (button.disabled = false));
+  const hasChanged = sending.get(form);
+  sending.delete(form);
+  if (hasChanged) await submit(form);
+}
+
+// What `data-then` asks for.  Returns whether the page is left.
+function follow(target, response) {
+  if (target.startsWith("#")) {
+    const element = document.querySelector(target);
+    for (const slot of element.querySelectorAll("[data-fill]")) {
+      slot.textContent = response[slot.dataset.fill] ?? "";
+    }
+    element.hidden = false;
+    element.focus();
+    element.scrollIntoView({ block: "nearest" });
     return false;
   }
-  if (what === "reload") location.reload();
-  else location.assign(what.replace(/\{(\w+)\}/g, (_, key) => encodeURIComponent(said[key] ?? "")));
+  if (target === "reload") {
+    location.reload();
+  } else {
+    location.assign(target.replace(/\{(\w+)\}/g, (_, key) => encodeURIComponent(response[key] ?? "")));
+  }
   return true;
 }
 
-function show(form, error) {
-  const left = { ...error.fields };
-  let first = null;
-  for (const [name, why] of Object.entries(error.fields)) {
-    const field = [...form.elements].find((one) => one.name === name && one.type !== "hidden");
-    if (!field || !field.closest(".field")) continue;
-    delete left[name];
-    const said = document.createElement("p");
-    said.className = "error";
-    said.dataset.said = "";
-    said.id = `${field.id || name}-error`;
-    said.textContent = why;
-    field.closest(".field").append(said);
+// ---------------------------------------------------------------- errors
+
+// Shows each message below its field; messages without a field go above the form or into a notice.
+function showErrors(form, error) {
+  let firstField = null;
+  let allShown = true;
+  for (const [name, message] of Object.entries(error.fields)) {
+    const field = [...form.elements].find((element) => element.name === name && element.type !== "hidden");
+    const container = field?.closest(".field");
+    if (!container) {
+      allShown = false;
+      continue;
+    }
+    const node = errorNode("error", message);
+    node.id = `${field.id || name}-error`;
+    container.append(node);
     field.setAttribute("aria-invalid", "true");
-    field.setAttribute("aria-describedby", said.id);
-    first ??= field;
+    field.setAttribute("aria-describedby", node.id);
+    firstField ??= field;
   }
-  if (first && !Object.keys(left).length) first.focus();
-  else if (form.matches(".fields, .card")) {
-    const said = document.createElement("p");
-    said.className = "notice fault";
-    said.dataset.said = "";
-    said.setAttribute("role", "alert");
-    form.prepend(said);
-    said.textContent = error.message;
-  } else toast(error.message, "fault");
+  if (firstField && allShown) {
+    firstField.focus();
+  } else if (form.matches(".fields, .card")) {
+    const node = errorNode("notice fault", "");
+    node.setAttribute("role", "alert");
+    form.prepend(node);
+    node.textContent = error.message; // screen readers speak a text that is set after the alert exists
+  } else {
+    toast(error.message, "fault");
+  }
 }
 
-function forget(form) {
-  form.querySelectorAll("[data-said]").forEach((one) => one.remove());
-  form.querySelectorAll("[aria-invalid]").forEach((one) => one.removeAttribute("aria-invalid"));
+function errorNode(className, text) {
+  const node = document.createElement("p");
+  node.className = className;
+  node.dataset.error = "";
+  node.textContent = text;
+  return node;
 }
+
+function clearErrors(form) {
+  form.querySelectorAll("[data-error]").forEach((node) => node.remove());
+  form.querySelectorAll("[aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
+}
+
+// ---------------------------------------------------------------- listeners
 
 document.addEventListener("submit", (event) => {
   if (!event.target.dataset.api) return;
@@ -159,31 +210,38 @@ document.addEventListener("change", (event) => {
   if (form?.dataset.holds) document.getElementById(form.dataset.holds).disabled = true;
 });
 
-addEventListener("pageshow", (event) => event.persisted && location.reload()); // its buttons rest
+// A page restored by "back" would keep its buttons disabled.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-opens], [data-closes]");
   if (!button) return;
   if ("opens" in button.dataset) document.getElementById(button.dataset.opens).showModal();
   else if ("closes" in button.dataset) button.closest("dialog").close();
-  else {
-    const text = button.previousElementSibling.textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-      toast("Copied");
-    } catch {
-      getSelection().selectAllChildren(button.previousElementSibling); // without https there is no clipboard; the text is marked instead
-    }
-  }
+  else await copyText(button.previousElementSibling);
 });
 
-// What is wider than its place is scrolled with keys too; and of a row of tabs the one that is open is in sight.
-function reachable(root) {
+async function copyText(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    toast("Copied");
+  } catch {
+    // without https there is no clipboard; the user can copy the selection
+    getSelection().selectAllChildren(element);
+  }
+}
+
+// ---------------------------------------------------------------- scrolling
+
+// Wide content scrolls by keyboard.
+function makeFocusable(root) {
   for (const box of root.querySelectorAll(".said :is(pre, table)")) box.tabIndex = 0;
 }
-reachable(document);
-document.addEventListener("htmx:load", (event) => reachable(event.target));
-for (const here of document.querySelectorAll("nav [aria-current]")) {
-  const row = here.parentElement;
-  row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+makeFocusable(document);
+document.addEventListener("htmx:load", (event) => makeFocusable(event.target));
+
+// The current tab is in sight.
+for (const tab of document.querySelectorAll("nav [aria-current]")) {
+  const nav = tab.parentElement;
+  nav.scrollLeft = tab.offsetLeft - nav.offsetLeft - (nav.clientWidth - tab.offsetWidth) / 2;
 }

@@ -1,71 +1,82 @@
-/** Drafts: on this machine at each keystroke, on the server within a second, and once more when the page is hidden. */
+/**
+ * Saves drafts: in the browser at every keystroke, on the server within a second, and when the page is
+ * hidden.
+ */
 
-import { Refused, waitMs } from "./api.js";
+import { Refused, retryDelayMs } from "./api.js";
 
 /** @typedef {import("./types.js").Draft} Draft */
+/** @typedef {import("./types.js").Task} Task */
+/** @typedef {{token: string, body: Draft, since: number}} PendingDraft */
 
-const QUIET_MS = 400; // after the last keystroke
-const LONGEST_MS = 900; // after the first that is not on the server yet
+const DEBOUNCE_MS = 400; // after the last keystroke
+const MAX_DELAY_MS = 900; // after the first keystroke that the server does not have
+const MAX_KEEPALIVE_LENGTH = 60_000; // browsers limit the body of a request that outlives its page
 
 export class Drafts {
   /**
    * @param {import("./store.js").Store} store
    * @param {{saveDraft: (token: string, body: any, keepalive: boolean) => Promise<any>}} api
    * @param {{slug: string, rater: string}} owner
-   * @param {{saving: () => void, saved: () => void, failed: (error: unknown) => void}} tell
+   * @param {{saving: () => void, saved: () => void, failed: (error: unknown) => void}} listener
    */
-  constructor(store, api, owner, tell) {
+  constructor(store, api, owner, listener) {
     this.store = store;
     this.api = api;
     this.owner = owner;
-    this.tell = tell;
-    /** @type {{token: string, body: Draft, since: number}|null} what the server does not have yet */
+    this.listener = listener;
+    /** @type {PendingDraft|null} the draft that the server does not have yet */
     this.pending = null;
     this.timer = 0;
     /** @type {Promise<void>|null} */
     this.sending = null;
     this.failures = 0;
-    this.refused = ""; // token of a task of which the server takes no draft; this machine keeps it
+    this.rejectedToken = ""; // the server takes no draft for this task; the browser keeps it
     addEventListener("online", () => this.flush());
   }
 
-  /** By item, not by hold: what was typed is there again when the same item comes with another token.  @param {number} item */
-  #key(item) {
-    return `${this.owner.rater}/${this.owner.slug}/${item}`;
-  }
-
-  /** @param {import("./types.js").Task} task @param {Draft} body */
+  /** @param {Task} task @param {Draft} body */
   save(task, body) {
-    void this.store.put("drafts", this.#key(task.item), body).catch((error) => this.tell.failed(error));
-    if (task.token === this.refused) return;
-    this.pending = { token: task.token, body, since: this.pending?.token === task.token ? this.pending.since : performance.now() };
-    this.tell.saving();
+    void this.store.put("drafts", this.#key(task.item), body).catch((error) => this.listener.failed(error));
+    if (task.token === this.rejectedToken) return;
+    const since = this.pending?.token === task.token ? this.pending.since : performance.now();
+    this.pending = { token: task.token, body, since };
+    this.listener.saving();
     this.#schedule();
   }
 
-  /** The later of this machine's and the server's.  @param {import("./types.js").Task} task @returns {Promise<Draft|null>} */
+  /**
+   * The newer of the draft in this browser and the draft on the server.
+   * @param {Task} task
+   * @returns {Promise<Draft|null>}
+   */
   async latest(task) {
-    const mine = /** @type {Draft|undefined} */ (await this.store.get("drafts", this.#key(task.item)).catch(() => undefined));
-    if (!mine || (task.draft && task.draft.at > mine.at)) return task.draft;
-    return mine;
+    const stored = this.store.get("drafts", this.#key(task.item)).catch(() => undefined);
+    const local = /** @type {Draft|undefined} */ (await stored);
+    if (!local || (task.draft && task.draft.at > local.at)) return task.draft;
+    return local;
   }
 
-  /** An answer that the server does not take is a draft again.  @param {import("./types.js").Sent} sent */
-  async keep(sent) {
-    if (sent.what === "judgement") await this.store.put("drafts", this.#key(sent.item), { ...sent.body, at: sent.at });
+  /** Turns a rejected judgement back into a draft.  @param {import("./types.js").Submission} submission */
+  async restore(submission) {
+    if (submission.what !== "judgement") return;
+    await this.store.put("drafts", this.#key(submission.item), { ...submission.body, at: submission.at });
   }
 
-  /** An answer takes its place, and no draft may come after it.  @param {import("./types.js").Task} task */
-  drop(task) {
+  /** Cancels the pending save, because a submission replaces the draft.  @param {Task} task */
+  cancel(task) {
     if (this.pending?.token === task.token) this.pending = null;
   }
 
-  /** The answer is safe.  @param {import("./types.js").Task} task */
-  forget(task) {
+  /** Deletes the draft from this browser.  @param {Task} task */
+  remove(task) {
     void this.store.remove("drafts", this.#key(task.item));
   }
 
-  /** Sends what is pending now; `leaving` when the page may not live to hear the answer. */
+  /**
+   * Sends the pending draft now.
+   * @param {boolean} [leaving]  the page is closing and may not see the response
+   */
   async flush(leaving = false) {
     clearTimeout(this.timer);
     if (!this.pending || (this.sending && !leaving)) return;
@@ -75,28 +86,39 @@ export class Drafts {
     if (this.pending) this.#schedule();
   }
 
-  /** @param {{token: string, body: Draft, since: number}} sent @param {boolean} leaving */
-  async #send(sent, leaving) {
-    sent.since = performance.now();
+  /** @param {PendingDraft} draft @param {boolean} leaving */
+  async #send(draft, leaving) {
+    draft.since = performance.now();
     try {
-      await this.api.saveDraft(sent.token, sent.body, leaving && JSON.stringify(sent.body).length < 60_000); // browsers allow no more for such calls
+      const keepalive = leaving && JSON.stringify(draft.body).length < MAX_KEEPALIVE_LENGTH;
+      await this.api.saveDraft(draft.token, draft.body, keepalive);
       this.failures = 0;
-      if (this.pending === sent) this.pending = null;
-      if (!this.pending) this.tell.saved();
+      if (this.pending === draft) this.pending = null;
+      if (!this.pending) this.listener.saved();
     } catch (error) {
-      if (this.pending?.token !== sent.token) return; // nobody waits for it any more
-      if (error instanceof Refused && !error.session) {
-        this.refused = sent.token;
+      if (this.pending?.token !== draft.token) return; // the task was submitted meanwhile
+      if (error instanceof Refused && !error.isSessionError) {
+        this.rejectedToken = draft.token;
         this.pending = null;
-      } else this.pending.since = performance.now() + waitMs(++this.failures);
-      this.tell.failed(error);
+      } else {
+        this.pending.since = performance.now() + retryDelayMs(++this.failures);
+      }
+      this.listener.failed(error);
     }
   }
 
   #schedule() {
     clearTimeout(this.timer);
     const since = this.pending?.since ?? 0;
-    const due = this.failures ? since : Math.min(performance.now() + QUIET_MS, since + LONGEST_MS);
+    const due = this.failures ? since : Math.min(performance.now() + DEBOUNCE_MS, since + MAX_DELAY_MS);
     this.timer = setTimeout(() => this.flush(), Math.max(0, due - performance.now()));
+  }
+
+  /**
+   * Keyed by item, not by token: the draft is found again when the item is assigned again.
+   * @param {number} item
+   */
+  #key(item) {
+    return `${this.owner.rater}/${this.owner.slug}/${item}`;
   }
 }

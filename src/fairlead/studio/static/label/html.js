@@ -1,39 +1,53 @@
-/** Elements, without a template language.  Text is always text; only `rendered` takes HTML, and that from the server's cleaner. */
+/**
+ * Creates DOM elements.  Text is always inserted as text; only `rendered` inserts HTML, sanitised by the
+ * server.
+ */
 
 /**
  * @param {string} tag   "div", or with classes: "div.card.flush"
- * @param {Object<string, any>|null} [props]   attributes; on… are listeners; false and null are left out
+ * @param {Object<string, any>|null} [props]   attributes; "on…" adds a listener; false and null are skipped
  * @param {...(Node|string|number|null|undefined|false)} children
  * @returns {any}
  */
 export function h(tag, props, ...children) {
   const [name, ...classes] = tag.split(".");
-  const made = document.createElement(name);
-  if (classes.length) made.className = classes.join(" ");
+  const element = document.createElement(name);
+  if (classes.length) element.className = classes.join(" ");
   for (const [key, value] of Object.entries(props ?? {})) {
     if (value === false || value === null || value === undefined) continue;
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key === "value" || key === "checked" || key === "disabled") made[key] = value;
-    else made.setAttribute(key, value === true ? "" : String(value));
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key === "value" || key === "checked" || key === "disabled") element[key] = value;
+    else element.setAttribute(key, value === true ? "" : String(value));
   }
-  for (const child of children) if (child !== null && child !== undefined && child !== false) made.append(/** @type {any} */ (child));
-  return made;
+  for (const child of children) {
+    if (child !== null && child !== undefined && child !== false) element.append(/** @type {any} */ (child));
+  }
+  return element;
 }
 
+const BLOCKS = "p, li, h1, h2, h3, h4, h5, h6, blockquote, td, th";
+const SCROLLABLE = "pre, table, math[display=block]";
+
 /**
- * A rendered text.  Every block decides its own direction, unless the text as a whole is known.
- * @param {{html: string, dir: string}} one
+ * Text rendered by the server.  Each block gets its own direction, unless the direction of the whole text
+ * is given.
+ * @param {{html: string, dir: string}} text
  */
-export function rendered(one) {
-  const made = h("div.said", { dir: one.dir || "auto" });
-  made.innerHTML = one.html;
-  for (const block of made.querySelectorAll("p, li, h1, h2, h3, h4, h5, h6, blockquote, td, th")) if (!block.dir) block.dir = "auto";
-  for (const box of made.querySelectorAll("pre, table, math[display=block]")) box.tabIndex = 0; // so that keys can scroll what is wider
-  return made;
+export function rendered({ html, dir }) {
+  const element = h("div.said", { dir: dir || "auto" });
+  element.innerHTML = html;
+  for (const block of element.querySelectorAll(BLOCKS)) if (!block.dir) block.dir = "auto";
+  // wide content scrolls by keyboard
+  for (const box of element.querySelectorAll(SCROLLABLE)) box.tabIndex = 0;
+  return element;
 }
 
 /** @param {string} key */
 export const keycap = (key) => h("kbd", { "aria-hidden": "true" }, key);
 
-/** @param {number} n @param {string} one @param {string} [many] */
-export const count = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : (many ?? one + "s")}`;
+/** @param {number} number @param {string} singular @param {string} [plural] */
+export const count = (number, singular, plural = `${singular}s`) =>
+  `${number.toLocaleString("en")} ${number === 1 ? singular : plural}`;
+
+/** @param {string} text */
+export const capitalize = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,76 +1,98 @@
 /**
- * The labelling screen: fetches tasks, shows one, keeps what is said about it, sends it, shows the next.
+ * The labelling screen: shows a task, stores its draft, submits the answer and shows the next task.
  *
- * The next task is here before it is needed, and an answer is on its way before it is acknowledged, so that nobody waits for the network.
+ * Tasks are fetched ahead and answers are sent in the background: the rater never waits for the network.
  */
 
-import { makeApi, newKey, Refused, Unreachable, waitMs } from "./api.js";
-import { Dock } from "./dock.js";
+import { ActiveTime } from "./active-time.js";
+import { AnswerForm } from "./answer-form.js";
+import { createApi, newIdempotencyKey, Refused, Unreachable } from "./api.js";
+import { chooseReason } from "./dialogs.js";
+import { DraftList } from "./draft-list.js";
 import { Drafts } from "./drafts.js";
-import { announce, byId, drawPace, Guide, nothing, Status, toast } from "./frame.js";
-import { count, h } from "./html.js";
-import { bindings, isTyping, Keys } from "./keys.js";
-import { choose, sentence } from "./menus.js";
+import { GuidelinesPanel } from "./guidelines-panel.js";
+import { capitalize, count, h } from "./html.js";
 import { Outbox } from "./outbox.js";
-import { Parked } from "./parked.js";
-import { notTaken, Refusals } from "./refusals.js";
-import { sheet } from "./sheet.js";
+import { announce, byId, drawPace, emptyMessage, toast } from "./page.js";
+import { countRejected, RejectedAnswers } from "./rejected-answers.js";
+import { SaveStatus } from "./save-status.js";
+import { openShortcutsDialog } from "./shortcuts-dialog.js";
+import { isTyping, keyBindings, Shortcuts } from "./shortcuts.js";
 import { openStore } from "./store.js";
-import { Timing } from "./timing.js";
+import { TaskQueue } from "./task-queue.js";
 import { views } from "./views.js";
 
 /** @typedef {import("./types.js").Task} Task */
 /** @typedef {import("./types.js").Draft} Draft */
-/** @typedef {{task: Task, draft: Draft|null, again?: boolean}} Ready  a task with what was written; `again`: it was judged or parked before */
+/** @typedef {import("./types.js").Submission} Submission */
+/** @typedef {import("./types.js").View} View */
+/** @typedef {import("./task-queue.js").QueuedTask} QueuedTask */
 
-const AHEAD = 2; // tasks that are here before they are needed
-const MOST_HELD = 5; // the server lends no more to one person
-const MOST_BACK = 50; // answers that can be taken back one by one
+const MAX_UNDO = 50;
 const HEARTBEAT_MS = 60_000;
-const POLL_MS = 15_000;
-const PARKED = 20; // characters; a skip that would lose as many says where they are
+const LONG_TEXT = 20; // characters; the notice after a skip says where a longer text is kept
 
 const config = JSON.parse(document.body.dataset.config ?? "{}");
-const api = makeApi(config);
+const { preferences } = config;
+const api = createApi(config);
 const store = await openStore();
-const status = new Status();
-const timing = new Timing();
-const guide = new Guide(api);
+const status = new SaveStatus();
+const activeTime = new ActiveTime();
+const guidelines = new GuidelinesPanel(api);
 const stage = byId("stage");
-const marks = bindings(config.preferences);
+const bindings = keyBindings(preferences);
 
-/** @type {(Ready & {view: import("./types.js").View})|null} */
+/** @type {(QueuedTask & {view: View})|null} the task on the screen */
 let current = null;
-/** @type {Ready[]} */
-let queue = [];
-/** @type {{task: Task, draft: Draft}[]} what was said on this page, the last at the end */
-let given = [];
-/** @type {Set<string>} tokens that need not be shown again */
+/** @type {{task: Task, draft: Draft}[]} judgements made on this page, oldest first */
+let history = [];
+/** @type {Set<string>} tokens of tasks that were submitted or skipped on this page */
 const finished = new Set();
-let mine = { today: 0, total: 0, median_active_ms: null };
-let filling = false;
-let failures = 0;
-let pollTimer = 0;
+let pace = { today: 0, total: 0, median_active_ms: null };
 
 const drafts = new Drafts(store, api, config, {
-  saving: () => ((status.saving = true), status.draw()),
-  saved: () => ((status.offline = false), status.saved()),
-  failed: (error) => lost(error),
-});
-// No draft comes after its answer.
-const outbox = new Outbox(store, { send: async (sent, leaving) => (leaving || (await drafts.sending), api.send(sent, leaving)) }, config, { changed: sentChanged, arrived, refused, lost });
-const parked = new Parked(api, { shown: () => current?.task.token, open: (token) => void openDraft(token) });
-const refusals = new Refusals(store, config, {
-  slug: config.slug,
-  changed: (num) => {
-    byId("open-refused").hidden = num === 0;
-    byId("refused-badge").textContent = String(num);
+  saving: () => {
+    status.saving = true;
+    status.draw();
   },
-  taken: () => void fill(),
-  open: (sent) => void openRefused(sent),
+  saved: () => {
+    status.offline = false;
+    status.saved();
+  },
+  failed: handleError,
 });
-const dock = new Dock(byId("dock"), marks, {
-  changed,
+const outbox = new Outbox(store, { send: sendAfterDraft }, config, {
+  changed: drawOutbox,
+  delivered: handleDelivered,
+  rejected: handleRejected,
+  failed: handleError,
+});
+const queue = new TaskQueue(api, drafts, {
+  current: () => current,
+  isFinished: (token) => finished.has(token),
+  numUnsent: () => outbox.pending.filter((submission) => submission.what !== "flag").length,
+  received: handleResponse,
+  filled: (response) => {
+    if (!current) showNext(response);
+    status.draw();
+  },
+  failed: handleFetchError,
+});
+const draftList = new DraftList(api, {
+  currentToken: () => current?.task.token,
+  open: (token) => void reopenDraft(token),
+});
+const rejectedAnswers = new RejectedAnswers(store, config, {
+  slug: config.slug,
+  changed: (number) => {
+    byId("open-refused").hidden = number === 0;
+    byId("refused-badge").textContent = String(number);
+  },
+  accepted: () => void queue.fill(),
+  open: (submission) => void reopenRejected(submission),
+});
+const form = new AnswerForm(byId("dock"), bindings, {
+  changed: saveDraft,
   submit,
   undo: () => void undo(),
   skip: () => void skip(),
@@ -78,323 +100,413 @@ const dock = new Dock(byId("dock"), marks, {
 });
 
 /** @type {import("./types.js").Context} */
-const context = { api, changed, announce, marks, preview: async (text) => (await api.preview(text)).html };
+const context = {
+  api,
+  changed: saveDraft,
+  announce,
+  keys: bindings,
+  preview: async (text) => (await api.preview(text)).html,
+};
 
-/** @type {Record<string, () => void>} */
+/** Actions of every task kind; a view may replace them.  @type {Record<string, () => void>} */
 const actions = {
   submit,
   undo: () => void undo(),
   skip: () => void skip(),
   flag: () => void flag(),
-  guide: () => guide.toggle(),
-  note: () => dock.openNote(),
-  chips: () => dock.startChips(),
-  cannot: () => dock.toggleCannot("judge"),
-  unsafe: () => dock.toggleCannot("unsafe"),
-  link: () => announce(document.body.classList.toggle("apart") ? "Each answer scrolls alone" : "Answers scroll together"),
-  help: () => void help(),
+  guide: () => guidelines.toggle(),
+  note: () => form.openNote(),
+  chips: () => form.toggleChipMode(),
+  cannot: () => form.toggleCannot("judge"),
+  unsafe: () => form.toggleCannot("unsafe"),
+  link: toggleLinkedScrolling,
+  help: () => void openShortcuts(),
 };
+const ALWAYS_AVAILABLE = ["help", "undo", "guide"];
 
-/** @param {string} action */
-const isPossible = (action) => Boolean(current && (current.view.actions[action] || actions[action])) && (action !== "chips" || dock.hasChips) && (action !== "link" || (current?.task.answers.length ?? 0) > 1);
-
-new Keys(marks, {
+new Shortcuts(bindings, {
   run: (action) => {
-    if (!isPossible(action) && action !== "help" && action !== "undo" && action !== "guide") return false;
+    if (!isAvailable(action) && !ALWAYS_AVAILABLE.includes(action)) return false;
     (current?.view.actions[action] ?? actions[action])();
     return true;
   },
-  own: (key) => dock.chipKey(key) || (current?.view.key?.(key) ?? false),
-  leave,
+  handleKey: (key) => form.handleChipKey(key) || (current?.view.handleKey?.(key) ?? false),
+  escape: leaveField,
 });
 
-// ---------------------------------------------------------------- one task
+/** Whether the action does something for the task on the screen.  @param {string} action */
+function isAvailable(action) {
+  if (!current) return false;
+  if (action === "chips" && !form.hasChips) return false;
+  if (action === "link" && current.task.answers.length < 2) return false;
+  return Boolean(current.view.actions[action] || actions[action]);
+}
 
-/** @param {Ready} ready */
-function show(ready) {
-  current?.view.forget?.();
-  const make = views[ready.task.kind];
-  const view = make(ready.task, context);
-  current = { ...ready, view };
-  if (ready.draft) view.write(ready.draft.value.cannot ? {} : ready.draft.value);
-  stage.replaceChildren(...view.stage);
-  stage.className = `stage kind-${ready.task.kind}`;
-  stage.setAttribute("aria-label", `Task ${mine.today + 1} of today`);
-  dock.show(view, ready.task, ready.draft);
-  guide.heed(/** @type {any} */ (ready.task).guidelines);
-  timing.start(ready.draft);
+// ---------------------------------------------------------------- the task on the screen
+
+/** @param {QueuedTask} entry */
+function show(entry) {
+  const { task, draft, reopened } = entry;
+  current?.view.dispose?.();
+  const view = views[task.kind](task, context);
+  current = { ...entry, view };
+  if (draft) view.write(draft.value.cannot ? {} : draft.value);
+  stage.replaceChildren(...view.content);
+  stage.className = `stage kind-${task.kind}`;
+  stage.setAttribute("aria-label", `Task ${pace.today + 1} today`);
+  form.show(view, task, draft);
+  guidelines.update(/** @type {any} */ (task).guidelines);
+  activeTime.start(draft);
   scrollTo(0, 0);
-  if (view.first && !matchMedia("(pointer: coarse)").matches && !ready.again) view.first.focus({ preventScroll: true });
-  else stage.focus({ preventScroll: true });
+  const hasKeyboard = !matchMedia("(pointer: coarse)").matches;
+  const focusTarget = view.firstField && hasKeyboard && !reopened ? view.firstField : stage;
+  focusTarget.focus({ preventScroll: true });
+}
+
+/** Shows a message instead of a task.  @param {...Node} content */
+function showMessage(...content) {
+  current?.view.dispose?.();
+  current = null;
+  form.hide();
+  stage.className = "stage";
+  stage.replaceChildren(h("div.waiting", null, ...content));
 }
 
 /** @returns {Draft} */
-function draftNow() {
-  const value = dock.cannot ? { cannot: dock.cannot } : (current?.view.read() ?? {});
-  return { value, reasons: dock.reasons, note: dock.note, ...timing.read(), at: Date.now() };
+function currentDraft() {
+  const value = form.cannot ? { cannot: form.cannot } : (current?.view.read() ?? {});
+  return { value, reasons: form.reasons, note: form.note, ...activeTime.read(), at: Date.now() };
 }
 
-function changed() {
+function saveDraft() {
   if (!current) return;
-  dock.update(current.view);
-  drafts.save(current.task, draftNow());
+  form.update(current.view);
+  drafts.save(current.task, currentDraft());
 }
 
 function submit() {
   if (!current) return;
   const { task, view } = current;
-  const missing = dock.cannot ? "" : view.missing();
+  const missing = form.cannot ? "" : view.missing();
   if (missing) {
-    dock.complain(missing);
+    form.showHint(missing);
     announce(missing);
     return;
   }
-  const choice = dock.cannot ? undefined : view.unsent?.();
-  const draft = draftNow();
-  const said = sentence(dock.cannot ? dock.cannotWords : view.say());
+  const choice = form.cannot ? undefined : view.takeUnsentChoice?.();
+  const draft = currentDraft();
+  const summary = capitalize(form.cannot ? form.cannotLabel : view.summary());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
-  finish(task, "judgement", { value, reasons, note, active_ms, dwell_ms, ui: ui(task, view) }, { said, choice });
-  given = [...given, { task, draft }].slice(-MOST_BACK);
-  mine = { ...mine, today: mine.today + 1, total: mine.total + 1 };
-  drawPace(mine, config.preferences.daily_goal);
-  advance();
-  announce(`${said}, saved.${current ? "" : " Nothing left for now."}`);
-  toast(`${said}, saved`, { kind: "good", action: [`Undo`, () => void undo()] });
+  const body = { value, reasons, note, active_ms, dwell_ms, ui: uiDetails(task, view) };
+  finish(task, "judgement", body, { summary, choice });
+  history = [...history, { task, draft }].slice(-MAX_UNDO);
+  pace = { ...pace, today: pace.today + 1, total: pace.total + 1 };
+  drawPace(pace, preferences.daily_goal);
+  showNextOrLoading();
+  announce(`Saved: ${summary}.${current ? "" : " No tasks left for now."}`);
+  toast(`Saved: ${summary}`, { kind: "good", action: ["Undo", () => void undo()] });
 }
 
-/** The task leaves the screen; what is said of it is kept on this machine until the server has it.
- * @param {Task} task @param {"judgement"|"skip"} what @param {any} body @param {Partial<import("./types.js").Sent>} [more] */
-function finish(task, what, body, more = {}) {
+/**
+ * Takes a task off the screen and stores the submission until the server has it.
+ * @param {Task} task
+ * @param {"judgement"|"skip"} what
+ * @param {any} body
+ * @param {Partial<Submission>} [extra]
+ */
+function finish(task, what, body, extra = {}) {
   finished.add(task.token);
-  drafts.drop(task);
-  const sent = { key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what, body, ...more, at: Date.now() };
-  void outbox.add(sent).then(() => !more.draft && finished.has(task.token) && drafts.forget(task)); // taken back, it is a draft again
+  drafts.cancel(task);
+  void outbox.add({ ...newSubmission(task, what, body), ...extra }).then(() => {
+    const wasUndone = !finished.has(task.token); // the draft is in use again
+    if (!extra.draft && !wasUndone) drafts.remove(task);
+  });
 }
 
-/** @param {Task} task @param {import("./types.js").View} view */
-function ui(task, view) {
-  const dark = config.preferences.theme ? config.preferences.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  return { viewport: [innerWidth, innerHeight], theme: dark ? "dark" : "light", hand: config.preferences.hand ?? "both", render: task.render, ...view.ui?.() };
+/** @param {Task} task @param {"judgement"|"skip"|"flag"} what @param {any} body @returns {Submission} */
+function newSubmission(task, what, body) {
+  return {
+    key: newIdempotencyKey(),
+    slug: config.slug,
+    rater: config.rater,
+    token: task.token,
+    item: task.item,
+    what,
+    body,
+    at: Date.now(),
+  };
 }
 
-function advance() {
-  const next = queue.shift();
+/** How the task was shown; stored with the judgement.  @param {Task} task @param {View} view */
+function uiDetails(task, view) {
+  const systemTheme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  const theme = preferences.theme ? (preferences.theme === "dark" ? "dark" : "light") : systemTheme;
+  return {
+    viewport: [innerWidth, innerHeight],
+    theme,
+    hand: preferences.hand ?? "both",
+    render: task.render,
+    ...view.details?.(),
+  };
+}
+
+function showNextOrLoading() {
+  const next = queue.take();
   if (next) show(next);
-  else clear(h("span.spinner"), h("span.sr", null, "Fetching the next task"));
-  void fill();
-}
-
-/** @param {...Node} content */
-function clear(...content) {
-  current?.view.forget?.();
-  current = null;
-  dock.hide();
-  stage.className = "stage";
-  stage.replaceChildren(h("div.waiting", null, ...content));
+  else showMessage(h("span.spinner"), h("span.sr", null, "Loading the next task"));
+  void queue.fill();
 }
 
 async function undo() {
-  const back = given.pop();
-  if (back) {
-    if (outbox.takeBack(back.task.token)) drafts.save(back.task, back.draft);
-    return again(back.task, back.draft);
+  const previous = history.pop();
+  if (previous) {
+    if (outbox.withdraw(previous.task.token)) drafts.save(previous.task, previous.draft);
+    reopen(previous.task, previous.draft);
+    return;
   }
-  await outbox.settled(); // what was said before this page came
+  await outbox.settled(); // the answers of an earlier page
   try {
-    if (outbox.offline) throw new Unreachable("answers wait");
+    if (outbox.offline) throw new Unreachable("answers are queued");
     const task = /** @type {Task} */ (await api.undo());
-    if ([current, ...queue].some((ready) => ready?.task.token === task.token)) return void toast("There is nothing more to take back.");
-    again(task, task.draft);
+    if (current?.task.token === task.token || queue.has(task.token)) toast("Nothing more to undo.");
+    else reopen(task, task.draft);
   } catch (error) {
-    if (error instanceof Refused && !error.session) toast("There is nothing to take back.");
-    else lost(error);
-    if (error instanceof Unreachable) toast("Taking an earlier answer back needs the connection.");
+    if (error instanceof Refused && !error.isSessionError) toast("Nothing to undo.");
+    else handleError(error);
+    if (error instanceof Unreachable) toast("You are offline. Earlier answers cannot be undone.");
   }
 }
 
-/** A task from before comes back; the one on the screen waits behind it.  @param {Task} task @param {Draft|null} draft */
-function again(task, draft) {
-  if (current) queue.unshift({ task: current.task, draft: draftNow(), again: current.again });
+/**
+ * Shows an earlier task again; the task on the screen comes next.
+ * @param {Task} task
+ * @param {Draft|null} draft
+ */
+function reopen(task, draft) {
+  if (current) queue.putFirst({ task: current.task, draft: currentDraft(), reopened: current.reopened });
   finished.delete(task.token);
-  queue = queue.filter((ready) => ready.task.token !== task.token);
-  show({ task, draft, again: true });
-  announce("The last answer, to be changed.");
+  queue.remove(task.token);
+  show({ task, draft, reopened: true });
+  announce("Your earlier answer is open for changes.");
 }
 
 async function skip() {
   if (!current) return;
   const { task, view } = current;
-  const chosen = await choose({ title: "Skip this task", about: "Somebody else will get it. Why not you?", reasons: config.skips });
-  if (!chosen || current?.task.token !== task.token) return;
-  const typed = (view.typed?.() ?? 0) + dock.note.length;
-  const draft = draftNow();
-  finish(task, "skip", { reason: chosen.reason }, { draft: typed ? draft : undefined });
-  advance();
+  const answer = await chooseReason({
+    title: "Skip this task",
+    description: "Another rater will get this task. Why are you skipping it?",
+    reasons: config.skips,
+  });
+  if (!answer || current?.task.token !== task.token) return;
+  const typedLength = (view.typedLength?.() ?? 0) + form.note.length;
+  const draft = currentDraft();
+  finish(task, "skip", { reason: answer.reason }, { draft: typedLength ? draft : undefined });
+  showNextOrLoading();
   announce("Skipped.");
-  toast(typed > PARKED ? "Skipped. What you wrote is under Drafts." : "Skipped");
+  toast(typedLength > LONG_TEXT ? "Skipped. Your text is saved under Drafts." : "Skipped");
 }
 
 async function flag() {
   if (!current) return;
   const { task } = current;
-  const chosen = await choose({ title: "Flag this task", about: "Those who lead the campaign will look at it. You can still answer.", reasons: config.flags, note: "What is wrong (optional)" });
-  if (!chosen) return;
-  const body = { reason: chosen.reason, note: chosen.note };
-  void outbox.add({ key: newKey(), slug: config.slug, rater: config.rater, token: task.token, item: task.item, what: "flag", body, at: Date.now() });
+  const answer = await chooseReason({
+    title: "Flag this task",
+    description: "The lead will review this task. You can still answer it.",
+    reasons: config.flags,
+    noteLabel: "Describe the problem (optional)",
+  });
+  if (!answer) return;
+  void outbox.add(newSubmission(task, "flag", { reason: answer.reason, note: answer.note }));
   announce("Flagged.");
-  toast("Flagged. Somebody will look at it.");
+  toast("Flagged for review.");
 }
 
-function leave() {
-  if (guide.isOpen && !isTyping(document.activeElement)) return guide.close();
-  dock.endChips();
+function toggleLinkedScrolling() {
+  const isSeparate = document.body.classList.toggle("apart");
+  announce(isSeparate ? "Answers scroll separately" : "Answers scroll together");
+}
+
+/** Escape: closes the guidelines, or moves the focus from a field back to the task. */
+function leaveField() {
+  if (guidelines.isOpen && !isTyping(document.activeElement)) {
+    guidelines.close();
+    return;
+  }
+  form.endChipMode();
   if (document.activeElement !== stage) stage.focus({ preventScroll: true });
 }
 
-async function help() {
+async function openShortcuts() {
   if (document.querySelector("dialog[open]")) return;
-  const letters = current?.task.kind === "ranking" || (current?.task.kind === "edit" && current.task.answers.length > 1) ? current.task.answers.map((answer) => answer.letter) : [];
-  await sheet({
-    preferences: config.preferences,
-    names: current?.view.names ?? {},
-    relevant: (action) => !current || isPossible(action),
-    letters,
-    save: (changes) => {
-      if ("theme" in changes) changes.theme ? (document.documentElement.dataset.theme = changes.theme) : delete document.documentElement.dataset.theme;
-      for (const [action, key] of bindings(config.preferences)) marks.set(action, key);
-      api.savePreferences(changes).catch(() => toast("The change holds until you leave this page; the studio could not be reached."));
-    },
+  await openShortcutsDialog({
+    preferences,
+    actionNames: current?.view.actionNames ?? {},
+    isAvailable: (action) => !current || isAvailable(action),
+    letters: reservedLetters(),
+    save: savePreferences,
   });
-  if (current) show({ task: current.task, draft: draftNow(), again: current.again }); // with the new keys on it
+  // draws the task again, with the new keys
+  if (current) show({ task: current.task, draft: currentDraft(), reopened: current.reopened });
 }
 
-// ---------------------------------------------------------------- the queue
+/** Letters that select an answer in the view on the screen. */
+function reservedLetters() {
+  if (!current) return [];
+  const { kind, answers } = current.task;
+  const selectsByLetter = kind === "ranking" || (kind === "edit" && answers.length > 1);
+  return selectsByLetter ? answers.map((answer) => answer.letter) : [];
+}
 
-async function fill() {
-  if (filling || queue.length >= AHEAD) return;
-  filling = true;
-  clearTimeout(pollTimer);
-  const waiting = outbox.waiting.filter((sent) => sent.what !== "flag").length;
-  const known = queue.filter((ready) => !ready.again).length + (current && !current.again ? 1 : 0) + waiting;
-  try {
-    const handed = await api.next({ count: Math.min(MOST_HELD, known + AHEAD - queue.length + (current ? 0 : 1)), utc_offset_min: -new Date().getTimezoneOffset() });
-    status.offline = outbox.offline;
-    status.loggedOut = failures = 0;
-    mine = { ...handed.mine, today: handed.mine.today + outbox.waiting.filter((sent) => sent.what === "judgement").length };
-    drawPace(mine, config.preferences.daily_goal);
-    for (const task of /** @type {Task[]} */ (handed.assignments)) {
-      if (finished.has(task.token) || task.token === current?.task.token || queue.some((ready) => ready.task.token === task.token)) continue;
-      queue.push({ task, draft: await drafts.latest(task) });
-    }
-    filling = false;
-    if (!current) nothingOrNext(handed);
-  } catch (error) {
-    filling = false;
-    lost(error);
-    const [title, why] = error instanceof Refused ? ["No tasks", error.message] : ["Offline", "New tasks come with the connection."];
-    if (!current) clear(h("h2", null, title), h("p.muted", null, why), h("p.muted", null, "What you said is kept on this machine."));
-    if (error instanceof Unreachable) pollTimer = setTimeout(fill, waitMs(++failures));
+/** @param {import("./shortcuts-dialog.js").Preferences} changes */
+function savePreferences(changes) {
+  if (changes.theme) document.documentElement.dataset.theme = changes.theme;
+  else if ("theme" in changes) delete document.documentElement.dataset.theme;
+  for (const [action, key] of keyBindings(preferences)) bindings.set(action, key);
+  const notSaved = "Not saved: no connection. The change lasts until you leave the page.";
+  api.savePreferences(changes).catch(() => toast(notSaved));
+}
+
+// ---------------------------------------------------------------- tasks from the server
+
+/** @param {any} response */
+function handleResponse(response) {
+  status.offline = outbox.offline;
+  status.sessionError = 0;
+  const numUnsent = outbox.pending.filter((submission) => submission.what === "judgement").length;
+  pace = { ...response.mine, today: response.mine.today + numUnsent };
+  drawPace(pace, preferences.daily_goal);
+}
+
+/** @param {{state: string, paused: boolean}} response */
+function showNext(response) {
+  const next = queue.take();
+  if (next) {
+    show(next);
+    void queue.fill();
+    return;
+  }
+  const [title, text] = emptyMessage(response);
+  const link = h("a.button", { href: "/work" }, "Your work");
+  showMessage(h("h2", null, title), h("p.muted", null, text), link);
+  queue.poll();
+}
+
+/** @param {unknown} error */
+function handleFetchError(error) {
+  handleError(error);
+  if (!current) {
+    const isRefused = error instanceof Refused;
+    const title = isRefused ? "No tasks" : "Offline";
+    const text = isRefused ? error.message : "New tasks load when you are back online.";
+    const saved = h("p.muted", null, "Your work is saved in this browser.");
+    showMessage(h("h2", null, title), h("p.muted", null, text), saved);
   }
   status.draw();
 }
 
-/** @param {{state: string, paused: boolean}} handed */
-function nothingOrNext(handed) {
-  const next = queue.shift();
-  if (next) {
-    show(next);
-    void fill();
-    return;
-  }
-  clear(...nothing(handed), h("a.button", { href: "/work" }, "Your work"));
-  pollTimer = setTimeout(fill, POLL_MS);
-}
-
 /** @param {string} token */
-async function openDraft(token) {
+async function reopenDraft(token) {
   try {
     const task = /** @type {Task} */ (await api.task(token));
-    again(task, await drafts.latest(task));
-    void parked.list();
+    reopen(task, await drafts.latest(task));
+    void draftList.update();
   } catch (error) {
-    lost(error);
+    handleError(error);
   }
 }
 
-/** @param {import("./types.js").Sent} sent */
-async function openRefused(sent) {
+/** @param {Submission} submission */
+async function reopenRejected(submission) {
   try {
-    const { value, reasons, note, active_ms, dwell_ms } = sent.body;
-    again(/** @type {Task} */ (await api.task(sent.token)), { value, reasons, note, active_ms, dwell_ms, at: sent.at });
+    const { value, reasons, note, active_ms, dwell_ms } = submission.body;
+    const task = /** @type {Task} */ (await api.task(submission.token));
+    reopen(task, { value, reasons, note, active_ms, dwell_ms, at: submission.at });
   } catch (error) {
-    lost(error);
+    handleError(error);
   }
 }
 
-// ---------------------------------------------------------------- the connection
+// ---------------------------------------------------------------- answers to the server
 
-function sentChanged() {
-  status.waiting = outbox.waiting.length;
+/**
+ * Waits for a draft on its way, which must not arrive after its answer.
+ * @param {Submission} submission
+ * @param {boolean} [leaving]
+ */
+async function sendAfterDraft(submission, leaving) {
+  if (!leaving) await drafts.sending;
+  return api.send(submission, leaving);
+}
+
+function drawOutbox() {
+  status.numPending = outbox.pending.length;
   status.offline = outbox.offline;
   status.draw();
 }
 
-/** @param {import("./types.js").Sent} sent @param {any} answer */
-function arrived(sent, answer) {
+/** @param {Submission} submission @param {any} response */
+function handleDelivered(submission, response) {
   status.saved();
-  if (sent.draft) void parked.list();
-  if (sent.what !== "flag" && !byId("open-refused").hidden) void refusals.settled(sent);
-  if (answer?.late) toast("That task had lapsed. Your answer came late and is kept all the same.");
-  if (outbox.waiting.length === 0) void fill();
+  if (submission.draft) void draftList.update();
+  const hasRejected = !byId("open-refused").hidden;
+  if (submission.what !== "flag" && hasRejected) void rejectedAnswers.removeReplaced(submission);
+  if (response?.late) toast("The task had expired. Your answer is saved and marked as late.");
+  if (outbox.pending.length === 0) void queue.fill();
 }
 
-/** @param {import("./types.js").Sent} sent @param {Refused} error */
-function refused(sent, error) {
-  toast(`${notTaken(1)}: ${error.message} It is kept on this machine.`, { kind: "fault", lasting: true, action: ["Look at it", () => void refusals.show()] });
-  void drafts.keep(sent);
-  void refusals.load();
+/** @param {Submission} submission @param {Refused} error */
+function handleRejected(submission, error) {
+  toast(`${countRejected(1)}: ${error.message} It is saved in this browser.`, {
+    kind: "fault",
+    lasting: true,
+    action: ["Review", () => void rejectedAnswers.openDialog()],
+  });
+  void drafts.restore(submission);
+  void rejectedAnswers.updateCount();
 }
 
 /** @param {unknown} error */
-function lost(error) {
+function handleError(error) {
   status.saving = false;
   if (error instanceof Unreachable) status.offline = true;
-  else if (error instanceof Refused && error.session) status.out(error.status);
+  else if (error instanceof Refused && error.isSessionError) status.sessionEnded(error.status);
   else toast(error instanceof Error ? error.message : String(error), { kind: "fault" });
   status.draw();
 }
 
+/** @param {QueuedTask} entry */
+function handleExpiredLease(entry) {
+  entry.reopened = true;
+  toast("This task has expired. You can still submit your answer.");
+}
+
+// ---------------------------------------------------------------- start
+
 setInterval(() => {
-  if (timing.idle || outbox.offline) return;
-  for (const ready of [current, ...queue]) {
-    if (!ready || ready.again) continue;
-    api.heartbeat(ready.task.token).catch((error) => {
-      if (!(error instanceof Refused) || error.status !== 409) return;
-      if (ready.task.token === current?.task.token) return void ((current.again = true), toast("Your hold on this task has lapsed. Your answer is taken all the same."));
-      queue = queue.filter((one) => one !== ready);
-      void fill();
-    });
-  }
+  if (!activeTime.isIdle && !outbox.offline) queue.sendHeartbeats(handleExpiredLease);
 }, HEARTBEAT_MS);
 
-addEventListener("online", () => void fill());
+addEventListener("online", () => void queue.fill());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) void drafts.flush(true);
 });
 addEventListener("pagehide", () => {
   void drafts.flush(true);
-  outbox.leave();
-  // Nobody has seen these: others may have them at once.
-  for (const ready of queue) if (!ready.again && !ready.draft) void api.release(ready.task.token).catch(() => undefined);
+  outbox.sendOnLeave();
+  queue.releaseUnseen();
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-byId("open-refused").addEventListener("click", () => void refusals.show());
-byId("open-keys").addEventListener("click", () => void help());
+byId("open-refused").addEventListener("click", () => void rejectedAnswers.openDialog());
+byId("open-keys").addEventListener("click", () => void openShortcuts());
 
-status.local = store.lasting;
-if (!store.lasting) toast("This browser keeps nothing between visits: what you write is safe only once it says saved.", { lasting: true });
+status.isPersistent = store.isPersistent;
+if (!store.isPersistent) {
+  const text = "This browser stores nothing between visits. Keep the page open until the status says saved.";
+  toast(text, { lasting: true });
+}
 await outbox.load();
-for (const sent of outbox.waiting) if (sent.what !== "flag") finished.add(sent.token);
-if (outbox.waiting.length) announce(count(outbox.waiting.length, "answer") + " from before on the way.");
-await Promise.all([fill(), parked.list(), refusals.load()]);
+for (const submission of outbox.pending) if (submission.what !== "flag") finished.add(submission.token);
+if (outbox.pending.length) announce(`Sending ${count(outbox.pending.length, "saved answer")}.`);
+await Promise.all([queue.fill(), draftList.update(), rejectedAnswers.updateCount()]);
 document.body.dataset.ready = "yes";

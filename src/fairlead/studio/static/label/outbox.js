@@ -1,26 +1,35 @@
 /**
- * Answers on their way to the server.  One that is in here is kept until the server has acknowledged it: through lost connections, reloads and
- * crashes.  Each has a key of its own, so that sending it twice is sending it once.
+ * Submissions that the server has not acknowledged yet.
+ *
+ * Each submission is stored until it is acknowledged, and so survives lost connections, reloads and
+ * crashes.  Each has an idempotency key: sending it twice has the effect of sending it once.
  */
 
-import { Refused, Unreachable, waitMs } from "./api.js";
+import { Refused, retryDelayMs, Unreachable } from "./api.js";
 
-/** @typedef {import("./types.js").Sent} Sent */
+/** @typedef {import("./types.js").Submission} Submission */
+
+const MAX_KEEPALIVE_LENGTH = 30_000; // browsers limit the total body size of requests that outlive a page
 
 export class Outbox {
   /**
    * @param {import("./store.js").Store} store
-   * @param {{send: (sent: Sent, keepalive?: boolean) => Promise<any>}} api
+   * @param {{send: (submission: Submission, keepalive?: boolean) => Promise<any>}} api
    * @param {{slug: string, rater: string}} owner
-   * @param {{changed: () => void, arrived: (sent: Sent, answer: any) => void, refused: (sent: Sent, error: Refused) => void, lost: (error: unknown) => void}} tell
+   * @param {{
+   *   changed: () => void,
+   *   delivered: (submission: Submission, response: any) => void,
+   *   rejected: (submission: Submission, error: Refused) => void,
+   *   failed: (error: unknown) => void,
+   * }} listener
    */
-  constructor(store, api, owner, tell) {
+  constructor(store, api, owner, listener) {
     this.store = store;
     this.api = api;
     this.owner = owner;
-    this.tell = tell;
-    /** @type {Sent[]} */
-    this.waiting = [];
+    this.listener = listener;
+    /** @type {Submission[]} */
+    this.pending = [];
     this.offline = false;
     this.failures = 0;
     /** @type {Promise<void>|null} */
@@ -29,82 +38,90 @@ export class Outbox {
     addEventListener("online", () => this.flush());
   }
 
-  /** What an earlier page left behind. */
+  /** Loads the submissions that an earlier page left in the store. */
   async load() {
-    const kept = /** @type {Sent[]} */ (await this.store.all("outbox"));
-    this.waiting = kept.filter((sent) => sent.slug === this.owner.slug && sent.rater === this.owner.rater && !sent.refused);
-    this.waiting.sort((a, b) => a.at - b.at);
+    const stored = /** @type {Submission[]} */ (await this.store.all("outbox"));
+    const { slug, rater } = this.owner;
+    this.pending = stored.filter((entry) => entry.slug === slug && entry.rater === rater && !entry.refused);
+    this.pending.sort((a, b) => a.at - b.at);
     void this.flush();
   }
 
-  /** @param {Sent} sent @returns {Promise<void>} when it is safe on this machine */
-  async add(sent) {
-    this.waiting.push(sent);
-    const kept = this.store.put("outbox", sent.key, sent);
-    this.tell.changed();
-    await kept.catch(() => undefined); // a full disk must not keep the answer from being sent
+  /** @param {Submission} submission @returns {Promise<void>} resolves when the submission is stored */
+  async add(submission) {
+    this.pending.push(submission);
+    const stored = this.store.put("outbox", submission.key, submission);
+    this.listener.changed();
+    await stored.catch(() => undefined); // a full disk must not stop the request
     void this.flush();
   }
 
   /**
-   * An answer that is not acknowledged is sent no more.  If it arrives all the same, the next one takes its place.
-   * @param {string} token @returns {boolean} whether it was still here
+   * Withdraws an unacknowledged judgement.  If it reaches the server nevertheless, the next judgement
+   * supersedes it.
+   * @param {string} token
+   * @returns {boolean} whether the judgement was still in the outbox
    */
-  takeBack(token) {
-    const sent = this.waiting.findLast((one) => one.token === token && one.what === "judgement");
-    if (!sent || sent.choice) return false;
-    this.#done(sent);
+  withdraw(token) {
+    const submission = this.pending.findLast((entry) => entry.token === token && entry.what === "judgement");
+    if (!submission || submission.choice) return false;
+    this.#remove(submission);
     return true;
   }
 
-  /** Resolves when nothing waits, or when the connection is lost. */
+  /** Resolves when the outbox is empty or the connection is lost. */
   async settled() {
     while (this.running) await this.running;
   }
 
-  /** The page goes away: whatever waits is sent once more, without waiting to hear of it. */
-  leave() {
-    for (const sent of this.waiting) if (JSON.stringify(sent.body).length < 30_000) void this.api.send(sent, true).catch(() => undefined);
+  /** Sends everything once more without waiting for responses, because the page is closing. */
+  sendOnLeave() {
+    for (const submission of this.pending) {
+      if (JSON.stringify(submission.body).length >= MAX_KEEPALIVE_LENGTH) continue;
+      void this.api.send(submission, true).catch(() => undefined);
+    }
   }
 
   flush() {
     clearTimeout(this.timer);
-    if (!this.running && this.waiting.length) {
-      this.running = this.#send().finally(() => {
+    if (!this.running && this.pending.length) {
+      this.running = this.#sendAll().finally(() => {
         this.running = null;
-        this.tell.changed();
+        this.listener.changed();
       });
     }
     return this.running;
   }
 
-  async #send() {
-    while (this.waiting.length) {
-      const sent = this.waiting[0];
+  async #sendAll() {
+    while (this.pending.length) {
+      const submission = this.pending[0];
       try {
-        const answer = await this.api.send(sent);
-        this.#done(sent);
+        const response = await this.api.send(submission);
+        this.#remove(submission);
         this.offline = false;
         this.failures = 0;
-        this.tell.arrived(sent, answer);
+        this.listener.delivered(submission, response);
       } catch (error) {
-        if (error instanceof Refused && !error.session) {
-          this.#done(sent, error.message);
-          this.tell.refused(sent, error);
+        if (error instanceof Refused && !error.isSessionError) {
+          this.#remove(submission, error.message);
+          this.listener.rejected(submission, error);
           continue;
         }
         this.offline = error instanceof Unreachable;
-        this.tell.lost(error);
-        this.timer = setTimeout(() => this.flush(), waitMs(++this.failures));
+        this.listener.failed(error);
+        this.timer = setTimeout(() => this.flush(), retryDelayMs(++this.failures));
         return;
       }
     }
   }
 
-  /** @param {Sent} sent @param {string} [refused] */
-  #done(sent, refused) {
-    this.waiting = this.waiting.filter((one) => one !== sent);
-    void (refused ? this.store.put("outbox", sent.key, { ...sent, refused }) : this.store.remove("outbox", sent.key));
-    this.tell.changed();
+  /** Rejected submissions stay in the store.  @param {Submission} submission @param {string} [refused] */
+  #remove(submission, refused) {
+    this.pending = this.pending.filter((entry) => entry !== submission);
+    const { key } = submission;
+    if (refused) void this.store.put("outbox", key, { ...submission, refused });
+    else void this.store.remove("outbox", key);
+    this.listener.changed();
   }
 }

@@ -1,12 +1,22 @@
-/** Two answers: which is better and how much, aspect by aspect, and the better one made better still. */
+/**
+ * The view for a pair of answers: a preference scale, a preference per aspect, and an edit of the better
+ * answer.
+ */
 
-import { h } from "./html.js";
-import { Pane, looks, prompt } from "./panes.js";
-import { Steps, digits } from "./scales.js";
-import { shown } from "./keys.js";
-import { Editor } from "./writing.js";
+import { Editor } from "./editor.js";
+import { capitalize, h } from "./html.js";
+import { displayActions, Pane, promptSection } from "./panes.js";
+import { numberedActions, RadioRow } from "./radio-row.js";
+import { keyLabel } from "./shortcuts.js";
 
-export const SCALE = [
+/** @typedef {import("./types.js").Task} Task */
+/** @typedef {import("./types.js").Context} Context */
+
+/**
+ * The steps of the preference scale: value, text on the button, spoken name.
+ * @type {[string, string, string][]}
+ */
+const PREFERENCES = [
   ["1", "A much", "A much better"],
   ["2", "A better", "A better"],
   ["3", "A slightly", "A slightly better"],
@@ -16,106 +26,149 @@ export const SCALE = [
   ["7", "B better", "B better"],
   ["8", "B much", "B much better"],
 ];
+const SIDES = ["A", "=", "B"];
 
-/** @param {import("./types.js").Task} task @param {import("./types.js").Context} context @returns {import("./types.js").View} */
+/** Names of the actions 1 to 8 in the list of shortcuts. */
+export const preferenceNames = Object.fromEntries(
+  PREFERENCES.map(([value, , name]) => [value, capitalize(name)]),
+);
+
+/** @param {Context} context @param {(value: string) => void} changed */
+export function preferenceScale(context, changed) {
+  const row = new RadioRow({
+    label: "Which answer is better?",
+    options: PREFERENCES.map(([value, text, name]) => {
+      return { value, text, name, key: keyLabel(context.keys.get(value)) };
+    }),
+    changed,
+  });
+  row.node.classList.add("scale");
+  return row;
+}
+
+/**
+ * The preferred answer: "A", "B", or "" for a tie or no choice.
+ * @param {number|string|null|undefined} choice
+ */
+export function preferredLetter(choice) {
+  const step = Number(choice ?? 0);
+  if (step >= 6) return "B";
+  return step >= 1 && step <= 3 ? "A" : "";
+}
+
+/** @param {Task} task @param {Context} context @returns {import("./types.js").View} */
 export function pairwise(task, context) {
   const panes = task.answers.map((answer) => new Pane(answer));
-  const scale = new Steps({
-    label: "Which answer is better?",
-    steps: SCALE.map(([value, text, say]) => ({ value, text, say, mark: shown(context.marks.get(value) ?? "") })),
-    changed: () => (mark(), context.changed()),
+  const scale = preferenceScale(context, () => {
+    markPreferred();
+    context.changed();
   });
-  scale.node.classList.add("scale");
-  const aspects = task.options.aspects.map((name) => ({
-    name,
-    steps: new Steps({
-      label: name,
-      compact: true,
-      steps: ["A", "=", "B"].map((side) => ({ value: side, text: side, say: side === "=" ? `${name}: the same` : `${name}: ${side}` })),
-      changed: context.changed,
-    }),
-  }));
-  const editing = h("section.editing", { hidden: true });
+  const aspects = task.options.aspects.map((name) => ({ name, row: aspectRow(name, context) }));
+  const editSection = h("section.editing", { hidden: true });
   /** @type {{letter: string, editor: Editor}|null} */
   let edit = null;
 
-  /** Which answer leads, on its head: the eye finds it without reading the scale. */
-  function mark() {
-    const choice = Number(scale.value || 0);
-    panes[0].node.classList.toggle("ahead", choice >= 1 && choice <= 3);
-    panes[1].node.classList.toggle("ahead", choice >= 6);
+  function markPreferred() {
+    const letter = preferredLetter(scale.value);
+    panes[0].node.classList.toggle("ahead", letter === "A");
+    panes[1].node.classList.toggle("ahead", letter === "B");
   }
 
   /** @param {string} letter @param {string} [text] */
   function startEdit(letter, text) {
-    const answer = task.answers.find((one) => one.letter === letter) ?? task.answers[0];
-    const editor = new Editor({ label: `Answer ${answer.letter}, edited`, text: text ?? answer.text, original: answer.text, context });
-    const drop = h("button.button.quiet.small", { type: "button", onclick: () => (stopEdit(), context.changed()) }, "Drop the edit");
+    const answer = task.answers.find((candidate) => candidate.letter === letter) ?? task.answers[0];
+    const editor = new Editor({
+      label: `Answer ${answer.letter}, edited`,
+      text: text ?? answer.text,
+      original: answer.text,
+      context,
+    });
+    const discard = () => {
+      stopEdit();
+      context.changed();
+    };
+    const button = h("button.button.quiet.small", { type: "button", onclick: discard }, "Discard edit");
+    const heading = h("h2", null, `Improve answer ${answer.letter}`);
+    editSection.replaceChildren(h("header.pane-head", null, heading, h("span.spring"), button), editor.node);
+    editSection.hidden = false;
     edit = { letter: answer.letter, editor };
-    editing.replaceChildren(h("header.pane-head", null, h("h2", null, `Make ${answer.letter} better`), h("span.spring"), drop), editor.node);
-    editing.hidden = false;
   }
 
   function stopEdit() {
     edit = null;
-    editing.hidden = true;
-    editing.replaceChildren();
+    editSection.hidden = true;
+    editSection.replaceChildren();
   }
 
-  const better = () => (Number(scale.value) >= 6 ? "B" : "A");
-  const focused = () => aspects.find((one) => one.steps.node.contains(document.activeElement));
+  const editedText = () => (edit && edit.editor.isChanged ? edit.editor.text : "");
+  const focusedAspect = () => aspects.find((aspect) => aspect.row.node.contains(document.activeElement));
+
+  /** @param {string} key */
+  function handleKey(key) {
+    const aspect = focusedAspect();
+    const side = key.toUpperCase();
+    if (aspect && SIDES.includes(side)) {
+      aspect.row.select(side);
+      context.announce(`${aspect.name}: ${side === "=" ? "equal" : side}`);
+      return true;
+    }
+    if (aspect && (key === "ArrowLeft" || key === "ArrowRight")) {
+      aspect.row.move(key === "ArrowLeft" ? -1 : 1);
+      return true;
+    }
+    const isTaskFocused = document.activeElement === document.body || document.activeElement?.id === "stage";
+    if (key !== "Tab" || !aspects.length || !isTaskFocused) return false;
+    aspects[0].row.focus();
+    return true;
+  }
+
+  const aspectNodes = aspects.map(({ name, row }) =>
+    h("div.aspect", null, h("span", { "aria-hidden": "true" }, name), row.node),
+  );
+  const panesNode = h("div.panes.two", null, ...panes.map((pane) => pane.node));
   return {
-    stage: [prompt(task.prompt), h("div.panes.two", null, ...panes.map((pane) => pane.node)), editing],
-    dock: [
-      scale.node,
-      aspects.length > 0 && h("div.aspects", null, ...aspects.map((one) => h("div.aspect", null, h("span", { "aria-hidden": "true" }, one.name), one.steps.node))),
-    ].filter((node) => node instanceof HTMLElement),
+    content: [promptSection(task.prompt), panesNode, editSection],
+    controls: aspects.length ? [scale.node, h("div.aspects", null, ...aspectNodes)] : [scale.node],
     read: () => {
-      const sides = Object.fromEntries(aspects.filter((one) => one.steps.value).map((one) => [one.name, one.steps.value]));
-      const text = edit && edit.editor.text !== edit.editor.original ? edit.editor.text : "";
+      const sides = aspects.filter(({ row }) => row.value).map(({ name, row }) => [name, row.value]);
+      const text = editedText();
       return {
-        ...(scale.value ? { choice: Number(scale.value) } : {}),
-        ...(Object.keys(sides).length ? { aspects: sides } : {}),
-        ...(edit && text.trim() ? { edit: { letter: edit.letter, text } } : {}),
+        ...(scale.value && { choice: Number(scale.value) }),
+        ...(sides.length && { aspects: Object.fromEntries(sides) }),
+        ...(edit && text.trim() && { edit: { letter: edit.letter, text } }),
       };
     },
     write: (value) => {
       scale.value = value.choice ? String(value.choice) : "";
-      aspects.forEach((one) => (one.steps.value = value.aspects?.[one.name] ?? ""));
-      mark();
+      for (const { name, row } of aspects) row.value = value.aspects?.[name] ?? "";
+      markPreferred();
       if (value.edit) startEdit(value.edit.letter, value.edit.text);
     },
-    missing: () => (scale.value ? "" : "Choose a step from 1 to 8 first"),
-    say: () => scale.say,
-    names: Object.fromEntries(SCALE.map(([value, , say]) => [value, say.charAt(0).toUpperCase() + say.slice(1)])),
-    ui: () => (edit?.editor.pasted ? { pasted: edit.editor.pasted } : {}),
-    typed: () => (edit && edit.editor.text !== edit.editor.original ? edit.editor.text.length : 0),
-    key: (key) => {
-      const here = focused();
-      const side = key.toUpperCase();
-      if (here && (side === "A" || side === "B" || side === "=")) {
-        here.steps.choose(side);
-        context.announce(`${here.name}: ${side === "=" ? "the same" : side}`);
-        return true;
-      }
-      if (here && (key === "ArrowLeft" || key === "ArrowRight")) {
-        here.steps.move(key === "ArrowLeft" ? -1 : 1);
-        return true;
-      }
-      if (key !== "Tab" || !aspects.length || (document.activeElement !== document.body && document.activeElement?.id !== "stage")) return false;
-      const first = aspects[0].steps;
-      (first.inputs.find((input) => input.checked) ?? first.inputs[0]).focus();
-      return true;
-    },
+    missing: () => (scale.value ? "" : "Select a step from 1 to 8"),
+    summary: () => scale.valueName,
+    actionNames: preferenceNames,
+    details: () => (edit?.editor.numPasted ? { pasted: edit.editor.numPasted } : {}),
+    typedLength: () => editedText().length,
+    handleKey,
     actions: {
-      ...looks(panes, context),
-      ...digits(8, (value) => scale.choose(value)),
+      ...displayActions(panes, context),
+      ...numberedActions(PREFERENCES.length, (value) => scale.select(value)),
       less: () => scale.move(-1),
       more: () => scale.move(1),
       edit: () => {
-        if (!edit) startEdit(better());
+        if (!edit) startEdit(preferredLetter(scale.value) || "A");
         edit?.editor.focus();
       },
     },
   };
+}
+
+/** @param {string} name @param {Context} context */
+function aspectRow(name, context) {
+  const options = SIDES.map((side) => ({
+    value: side,
+    text: side,
+    name: side === "=" ? `${name}: equal` : `${name}: ${side}`,
+  }));
+  return new RadioRow({ label: name, compact: true, options, changed: context.changed });
 }

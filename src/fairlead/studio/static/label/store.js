@@ -1,21 +1,23 @@
-/** What this browser keeps: drafts and answers on their way, in IndexedDB; in memory only where a browser has none for us. */
+/**
+ * Browser storage for drafts and unsent submissions: IndexedDB, or memory where IndexedDB is not available.
+ */
 
-const NAMES = ["drafts", "outbox"];
+const STORE_NAMES = ["drafts", "outbox"];
 
 /** @returns {Promise<Store>} */
 export async function openStore() {
   try {
-    return new Store(await opened());
+    return new Store(await openDatabase());
   } catch {
     return new Store(null);
   }
 }
 
 /** @returns {Promise<IDBDatabase>} */
-function opened() {
+function openDatabase() {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open("fairlead-labels", 1);
-    request.onupgradeneeded = () => NAMES.forEach((name) => request.result.createObjectStore(name));
+    request.onupgradeneeded = () => STORE_NAMES.forEach((name) => request.result.createObjectStore(name));
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
@@ -29,49 +31,75 @@ export class Store {
     this.memory = { drafts: new Map(), outbox: new Map() };
   }
 
-  /** True where what is kept outlives the page. */
-  get lasting() {
+  /** True if stored values survive a reload. */
+  get isPersistent() {
     return this.database !== null;
   }
 
   /** @param {string} name @param {string} key @param {any} value @returns {Promise<void>} */
   put(name, key, value) {
-    return this.#write(name, (store) => store.put(value, key), (map) => map.set(key, value));
+    return this.#write(
+      name,
+      (store) => store.put(value, key),
+      (map) => map.set(key, value),
+    );
   }
 
   /** @param {string} name @param {string} key @returns {Promise<void>} */
   remove(name, key) {
-    return this.#write(name, (store) => store.delete(key), (map) => map.delete(key));
+    return this.#write(
+      name,
+      (store) => store.delete(key),
+      (map) => map.delete(key),
+    );
   }
 
   /** @param {string} name @param {string} key @returns {Promise<any>} */
   get(name, key) {
-    return this.#read(name, (store) => store.get(key), (map) => map.get(key));
+    return this.#read(
+      name,
+      (store) => store.get(key),
+      (map) => map.get(key),
+    );
   }
 
   /** @param {string} name @returns {Promise<any[]>} */
   all(name) {
-    return this.#read(name, (store) => store.getAll(), (map) => [...map.values()]);
+    return this.#read(
+      name,
+      (store) => store.getAll(),
+      (map) => [...map.values()],
+    );
   }
 
-  /** @param {string} name @param {(store: IDBObjectStore) => void} change @param {(map: Map<string, any>) => void} remember @returns {Promise<void>} */
-  #write(name, change, remember) {
+  /**
+   * @param {string} name
+   * @param {(store: IDBObjectStore) => void} writeStore
+   * @param {(map: Map<string, any>) => void} writeMemory
+   * @returns {Promise<void>}
+   */
+  #write(name, writeStore, writeMemory) {
     if (!this.database) {
-      remember(this.memory[name]);
+      writeMemory(this.memory[name]);
       return Promise.resolve();
     }
     const transaction = this.database.transaction(name, "readwrite", { durability: "strict" });
-    change(transaction.objectStore(name));
+    writeStore(transaction.objectStore(name));
     return new Promise((resolve, reject) => {
       transaction.oncomplete = () => resolve();
       transaction.onerror = transaction.onabort = () => reject(transaction.error);
     });
   }
 
-  /** @param {string} name @param {(store: IDBObjectStore) => IDBRequest} ask @param {(map: Map<string, any>) => any} recall @returns {Promise<any>} */
-  #read(name, ask, recall) {
-    if (!this.database) return Promise.resolve(recall(this.memory[name]));
-    const request = ask(this.database.transaction(name).objectStore(name));
+  /**
+   * @param {string} name
+   * @param {(store: IDBObjectStore) => IDBRequest} readStore
+   * @param {(map: Map<string, any>) => any} readMemory
+   * @returns {Promise<any>}
+   */
+  #read(name, readStore, readMemory) {
+    if (!this.database) return Promise.resolve(readMemory(this.memory[name]));
+    const request = readStore(this.database.transaction(name).objectStore(name));
     return new Promise((resolve, reject) => {
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error);

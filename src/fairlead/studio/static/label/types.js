@@ -1,28 +1,31 @@
 /**
- * What the modules of the labelling screen tell each other.  Types only.
+ * Types shared by the modules of the labelling screen.  No code.
+ *
+ * `Draft` and `Submission` are stored in IndexedDB: an answer stored before an update has to be readable
+ * after it.
  *
  * @typedef {Object} Message
  * @property {"system"|"user"|"assistant"} role
- * @property {string} html  rendered and cleaned by the server
- * @property {string} text  as it was written
+ * @property {string} html  rendered and sanitised by the server
+ * @property {string} text  the source text
  * @property {string} dir   "ltr", "rtl" or "auto"
  *
  * @typedef {Object} Answer
- * @property {string} letter  "A", "B", … in the order shown to this person
+ * @property {string} letter  "A", "B", … in the order shown to this rater
  * @property {string} html
  * @property {string} text
  * @property {string} dir
  *
  * @typedef {Object} Task
- * @property {string} token
+ * @property {string} token  names the assignment in every request
  * @property {number} item
  * @property {string} kind
  * @property {Message[]} prompt
  * @property {Answer[]} answers
  * @property {{aspects: string[], chips: string[], points: number}} options
- * @property {string} render   digest of what is shown
+ * @property {string} render   digest of the content shown
  * @property {string} expires_at
- * @property {Draft|null} draft   what was being written, as the server has it
+ * @property {Draft|null} draft   the server's copy of the draft
  *
  * @typedef {Object} Draft
  * @property {Object<string, any>} value  may be incomplete
@@ -30,45 +33,48 @@
  * @property {string} note
  * @property {number} active_ms
  * @property {Object<string, number>} dwell_ms
- * @property {number} at   when, by this machine's clock; the later one counts
+ * @property {number} at   local clock; the newer of two drafts wins
  *
- * @typedef {{n: number, choice: number, seen: Record<string, number>}} Choice  of a turn of a chat; `seen`: characters of each answer by then
+ * @typedef {Object} TurnChoice  the preference for one turn of a chat
+ * @property {number} n
+ * @property {number} choice
+ * @property {Record<string, number>} seen  characters of each answer on the screen at the time of the choice
  *
- * @typedef {Object} Sent  an answer on its way
- * @property {string} key     the idempotency key
+ * @typedef {Object} Submission  a request about a task, stored until the server acknowledges it
+ * @property {string} key     idempotency key
  * @property {string} slug
  * @property {string} rater
  * @property {string} token
  * @property {number} item
  * @property {"judgement"|"skip"|"flag"} what
  * @property {Object<string, any>} body
- * @property {Draft} [draft]  what was typed, to be kept with a skip
+ * @property {Draft} [draft]  the text of a skipped task
  * @property {number} at
- * @property {Choice} [choice]  of a chat's last turn, where the server may not have it yet
- * @property {string} [said]    the answer in words
- * @property {string} [refused]  why the server will not have it; kept until somebody has looked
+ * @property {TurnChoice} [choice]  a choice in a chat that the server may not have yet
+ * @property {string} [summary]     the answer in words
+ * @property {string} [refused]     the server's reason for rejecting it
  *
- * @typedef {Object} View  one kind of task on the screen
- * @property {HTMLElement[]} stage                     what is read
- * @property {HTMLElement[]} dock                      what is answered
+ * @typedef {Object} View  one task kind on the screen
+ * @property {HTMLElement[]} content                   prompt and answers
+ * @property {HTMLElement[]} controls                  inputs for the judgement
  * @property {() => Object<string, any>} read          the value so far
  * @property {(value: Object<string, any>) => void} write
- * @property {() => string} missing                    what is still to be done; "" when it can be sent
- * @property {() => string} say                        the answer in words
- * @property {Object<string, () => void>} actions      by the names in keys.js
- * @property {(key: string) => boolean} [key]          a key of the view's own; true if it was used
- * @property {Record<string, string>} [names]  what its numbered steps are called
- * @property {() => Record<string, any>} [ui]  what to keep about how the answer came about
- * @property {HTMLElement} [first]                     where typing begins
- * @property {() => Choice|undefined} [unsent]          a choice that has to arrive before the judgement
- * @property {() => number} [typed]                    characters that somebody wrote
- * @property {() => void} [forget]                     when it leaves the screen
+ * @property {() => string} missing                    what is left to do; "" when the value is complete
+ * @property {() => string} summary                    the value in words
+ * @property {Object<string, () => void>} actions      action name in shortcuts.js -> handler
+ * @property {(key: string) => boolean} [handleKey]  sees each key first; true if it used the key
+ * @property {Record<string, string>} [actionNames]  labels of numbered actions, for the list of shortcuts
+ * @property {() => Record<string, any>} [details]     stored in the `ui` field of the judgement
+ * @property {HTMLElement} [firstField]                gets the focus when the task opens
+ * @property {() => TurnChoice|undefined} [takeUnsentChoice]  has to reach the server before the judgement
+ * @property {() => number} [typedLength]              characters typed
+ * @property {() => void} [dispose]                    called when the task leaves the screen
  *
- * @typedef {Object} Context  what a view gets
- * @property {ReturnType<typeof import("./api.js").makeApi>} api
- * @property {() => void} changed          something was chosen or typed
+ * @typedef {Object} Context  services for a view
+ * @property {ReturnType<typeof import("./api.js").createApi>} api
+ * @property {() => void} changed          call after every change of the value
  * @property {(text: string) => void} announce
- * @property {(text: string) => Promise<string>} preview  Markdown to HTML, by the server
- * @property {Map<string, string>} marks   action -> the key to show
+ * @property {(text: string) => Promise<string>} preview  Markdown to HTML, rendered by the server
+ * @property {Map<string, string>} keys    action name -> key
  */
 export {};

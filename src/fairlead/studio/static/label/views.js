@@ -1,11 +1,14 @@
-/** Which view shows which kind of task. */
+/** The view for each task kind. */
 
 import { chat } from "./chat.js";
+import { conversation } from "./conversation.js";
 import { pairwise } from "./pairwise.js";
 import { ranking } from "./ranking.js";
-import { aspects, rating, thumbs } from "./scales.js";
-import { conversation } from "./thread.js";
+import { aspects, rating, thumbs } from "./rating.js";
 import { demonstration, edit } from "./writing.js";
 
-/** @type {Record<string, (task: import("./types.js").Task, context: import("./types.js").Context) => import("./types.js").View>} */
+/** @typedef {import("./types.js").Task} Task */
+/** @typedef {import("./types.js").Context} Context */
+
+/** @type {Record<string, (task: Task, context: Context) => import("./types.js").View>} */
 export const views = { pairwise, ranking, rating, thumbs, aspects, demonstration, edit, conversation, chat };

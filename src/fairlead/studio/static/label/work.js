@@ -1,14 +1,18 @@
-/** On the list of one's work: answers that were refused, also of campaigns that cannot be opened any more. */
+/**
+ * The page `/work`: lists rejected answers, including those of campaigns that the rater can no longer open.
+ */
 
-import { notTaken, Refusals } from "./refusals.js";
+import { countRejected, RejectedAnswers } from "./rejected-answers.js";
 import { openStore } from "./store.js";
 
-const place = /** @type {HTMLElement} */ (document.getElementById("refused"));
-const refusals = new Refusals(await openStore(), JSON.parse(place.dataset.owner ?? "{}"), {
-  changed: (num) => {
-    place.hidden = num === 0;
-    /** @type {HTMLElement} */ (place.querySelector("span")).textContent = `${notTaken(num)}. What you wrote is kept on this machine.`;
+const notice = /** @type {HTMLElement} */ (document.getElementById("refused"));
+const owner = JSON.parse(notice.dataset.owner ?? "{}");
+const rejectedAnswers = new RejectedAnswers(await openStore(), owner, {
+  changed: (number) => {
+    const text = /** @type {HTMLElement} */ (notice.querySelector("span"));
+    text.textContent = `${countRejected(number)}. Your work is saved in this browser.`;
+    notice.hidden = number === 0;
   },
 });
-place.querySelector("button")?.addEventListener("click", () => void refusals.show());
-await refusals.load();
+notice.querySelector("button")?.addEventListener("click", () => void rejectedAnswers.openDialog());
+await rejectedAnswers.updateCount();

@@ -1,0 +1,120 @@
+/** The panel beside the task with the campaign's guidelines; marks a version as read after some seconds. */
+
+import { h, rendered } from "./html.js";
+import { byId } from "./page.js";
+
+const READ_MS = 3000; // open for this long counts as read
+const WIDE_PX = 1100; // the panel fits beside the task
+
+export class GuidelinesPanel {
+  /** @param {{guidelines: () => Promise<any>, markGuidelinesRead: (version: number) => Promise<any>}} api */
+  constructor(api) {
+    this.api = api;
+    this.node = byId("guide");
+    this.button = byId("open-guide");
+    this.badge = byId("guide-badge");
+    this.version = -1;
+    this.readVersion = 0;
+    this.timer = 0;
+    this.button.addEventListener("click", () => this.toggle());
+  }
+
+  get isOpen() {
+    return !this.node.hidden;
+  }
+
+  /**
+   * Takes the versions that come with a task; opens the panel at the first visit.
+   * @param {{version: number, read_version: number}} versions
+   */
+  update({ version, read_version }) {
+    const isFirst = this.version < 0;
+    this.button.hidden = version === 0;
+    this.version = version;
+    this.readVersion = Math.max(this.readVersion, read_version);
+    this.#drawBadge();
+    if (isFirst && version > 0 && this.readVersion === 0 && innerWidth >= WIDE_PX) void this.open();
+  }
+
+  toggle() {
+    if (this.isOpen) this.close();
+    else void this.open();
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    const hadFocus = this.node.contains(document.activeElement);
+    this.node.hidden = true;
+    document.body.classList.remove("guide-open");
+    this.button.setAttribute("aria-expanded", "false");
+    if (hadFocus) this.button.focus();
+  }
+
+  async open() {
+    if (!this.version) return;
+    this.node.hidden = false;
+    document.body.classList.add("guide-open");
+    this.button.setAttribute("aria-expanded", "true");
+    if (!this.node.childElementCount) this.node.replaceChildren(this.#header(), h("span.skeleton"));
+    const guidelines = await this.api.guidelines().catch(() => null);
+    if (!this.isOpen) return;
+    if (!guidelines) {
+      const isLoading = this.node.querySelector(".skeleton");
+      const message = h("p.muted", null, "The guidelines load when you are back online.");
+      if (isLoading) this.node.replaceChildren(this.#header(), message);
+      return;
+    }
+    this.#draw(guidelines);
+    this.version = guidelines.version;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#markRead(guidelines.version), READ_MS);
+  }
+
+  /** @param {...any} badges */
+  #header(...badges) {
+    const onclick = () => this.close();
+    const close = h("button.button.quiet.small", { type: "button", onclick }, "Close");
+    return h("header.pane-head", null, h("h2", null, "Guidelines"), ...badges, h("span.spring"), close);
+  }
+
+  /**
+   * @param {Object} guidelines
+   * @param {number} guidelines.version
+   * @param {number} guidelines.read_version
+   * @param {string} guidelines.html
+   * @param {{kind: string, text: string}[]} guidelines.changes
+   */
+  #draw({ version, read_version, html, changes }) {
+    const hasChanged = read_version > 0 && read_version < version;
+    const line = (/** @type {{kind: string, text: string}} */ { kind, text }) =>
+      h("p", { dir: "auto" }, h(kind === "new" ? "ins" : "del", null, text));
+    this.node.replaceChildren(
+      this.#header(
+        h("span.badge", null, `v${version}`),
+        hasChanged && h("span.badge.accent", null, `changed since you read v${read_version}`),
+      ),
+      hasChanged ? h("section.guide-changes", { "aria-label": "Changes" }, ...changes.map(line)) : "",
+      rendered({ html, dir: "" }),
+    );
+  }
+
+  /** @param {number} version */
+  async #markRead(version) {
+    if (version <= this.readVersion) return;
+    try {
+      await this.api.markGuidelinesRead(version);
+      this.readVersion = version;
+    } catch {
+      // the version stays unread, and is marked at the next visit
+    }
+    this.#drawBadge();
+  }
+
+  #drawBadge() {
+    const isUnread = this.readVersion < this.version;
+    this.badge.hidden = this.version <= 0;
+    this.badge.className = isUnread ? "badge accent" : "badge";
+    const state = isUnread ? (this.readVersion ? ", changed" : ", new") : "";
+    this.badge.textContent = `v${this.version}${state}`;
+  }
+}
