@@ -91,13 +91,9 @@ def test_the_scale_works_while_the_answers_are_being_written(
     expect(page.locator(".pane .said.raw")).to_have_text(["I am ", "I am "])
     page.get_by_role("radio", name="A better").check()
     page.get_by_role("button", name="Submit").click(force=True)
-    expect(
-        page.locator("#dock").get_by_text("The chosen answer is still being written")
-    ).to_be_visible()
+    expect(page.locator("#dock").get_by_text("The chosen answer is still being written")).to_be_visible()
     message.fill("Go on")
-    expect(
-        page.locator(".composer").get_by_text("The chosen answer is still being written")
-    ).to_be_visible()
+    expect(page.locator(".composer").get_by_text("The chosen answer is still being written")).to_be_visible()
     expect(page.get_by_role("button", name="Send")).to_be_disabled()
     server.gate.set()
     expect(page.get_by_role("button", name="Send")).to_be_enabled()
