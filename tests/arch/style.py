@@ -118,7 +118,8 @@ def _python_prose(text: str) -> Iterator[str]:
     previous = -1
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
-            if token.start[0] != previous + 1:
+            trailing = token.line[: token.start[1]].strip() != ""  # a field's comment stands by itself
+            if trailing or token.start[0] != previous + 1:
                 yield " ".join(comments)
                 comments = []
             comments.append(token.string.lstrip("# "))

@@ -240,7 +240,9 @@ def test_a_template_that_rewrites_the_past_is_refused() -> None:
     inner = with_template(
         "{{ messages | length }}{% for m in messages %}{{ m['content'] }}<|end|>{% endfor %}"
     )
-    with pytest.raises(ModelError, match="renders a beginning of a conversation differently from the whole"):
+    with pytest.raises(
+        ModelError, match="renders the first turns of a conversation differently when more turns follow"
+    ):
         encode(inner, turns("What?", "The story"))
 
 

@@ -82,11 +82,11 @@ def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(
     if products:
         attention.install(model)
     if kind == "packed" and not decoder.supports_packing(model, torch.device("cpu")):
-        pytest.skip("this attention cannot be told by stretches")
+        pytest.skip("this attention cannot be told by spans")
     lay = {
         "plain": layout.plain(batch),
         "tree": layout.tree(batch, pad_id=0),
-        "packed": layout.packed(batch, pad_id=0, blocks=False),  # in stretches
+        "packed": layout.packed(batch, pad_id=0, blocks=False),  # in spans
     }[kind]
     found = logps_in(lay, model, batch)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -143,7 +143,7 @@ def long_rows(num_prompts: int, *, answers: int = 2, seed: int = 0) -> Batch:
 
 @pytest.mark.filterwarnings("ignore:.*without torch.compile:UserWarning")  # on a CPU it is run as it is
 @pytest.mark.parametrize("shape", PACKED)
-@pytest.mark.parametrize("blocks", [True, False], ids=["blocks", "stretches"])
+@pytest.mark.parametrize("blocks", [True, False], ids=["blocks", "spans"])
 def test_packed_rows_give_the_log_probabilities_of_single_rows(shape: str, blocks: bool) -> None:
     batch = collate([*(encoded for encoded in rows_of(uneven())), *rows_of(long_rows(2))], pad_id=0)
     batch = batch.rows(
@@ -170,22 +170,22 @@ def rows_of(batch: Batch) -> list[Encoded]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_blocks_say_what_stretches_say(seed: int) -> None:
+def test_blocks_say_what_spans_say(seed: int) -> None:
     batch = long_rows(4, answers=1 + seed % 3, seed=seed)
     lay = layout.packed(batch, pad_id=0, blocks=True)
-    stretches = layout.packed(batch, pad_id=0, blocks=False).mask
-    assert isinstance(lay.mask, BlockMask) and isinstance(stretches, SpanMask)
+    spans = layout.packed(batch, pad_id=0, blocks=False).mask
+    assert isinstance(lay.mask, BlockMask) and isinstance(spans, SpanMask)
     width = lay.tokens.shape[1]
     pairs = torch.zeros(width + 1, width + 1, dtype=torch.bool)
-    for group in stretches.groups:
-        own, keys = group.own.view(group.num, -1), group.keys.view(group.num, -1)
+    for group in spans.groups:
+        own, keys = group.queries.view(group.num_spans, -1), group.keys.view(group.num_spans, -1)
         pairs[own[:, :, None], keys[:, None, :]] |= ~group.hidden[:, 0]
     pairs = pairs[:width, :width]
 
-    def may_look(row: Tensor, head: Tensor, place: Tensor, other: Tensor) -> Tensor:
+    def may_attend(row: Tensor, head: Tensor, place: Tensor, other: Tensor) -> Tensor:
         return pairs[place, other]
 
-    expected = create_block_mask(may_look, 1, 1, width, width, device="cpu")
+    expected = create_block_mask(may_attend, 1, 1, width, width, device="cpu")
     assert torch.equal(looked_at(lay.mask), pairs)
     assert int(lay.mask.kv_num_blocks.sum()) < 1.5 * int(
         expected.kv_num_blocks.sum()

@@ -62,7 +62,7 @@ def test_every_way_adds_it_to_the_same_tokens(shape: str) -> None:
             {"packed": True},
             {"packed": False},
             {"share_prompts": False},
-            {"plain": True},
+            {"padded": True},
             {"chunked_logits": False},
         ):
             for name, value in settings.items():

@@ -72,7 +72,7 @@ def test_weights_in_bfloat16_are_checked_in_float32_and_left_as_they_were(run: R
     for name, p in policy.network.named_parameters():
         assert p.dtype == before[name].dtype and torch.equal(p, before[name]), name
     noisy = policy.token_logps(BATCH)
-    policy.backend.plain, policy.backend.chunked_logits = True, False
+    policy.backend.padded, policy.backend.chunked_logits = True, False
     attention.uninstall(decoder.base_network(policy.network))
     assert (
         float((policy.token_logps(BATCH) - noisy).detach().abs().max()) > 1e-3
@@ -86,7 +86,7 @@ def test_a_model_with_a_state_of_its_own_is_not_given_trees(run: Run) -> None:
     found = check(run, policy)
     assert found["chosen"].startswith("rows")
     assert found["left_out"] == ["trees: this model's attention does not take them"]
-    policy.backend.plain, policy.backend.chunked_logits = True, False
+    policy.backend.padded, policy.backend.chunked_logits = True, False
     torch.testing.assert_close(policy.token_logps(BATCH), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -108,7 +108,7 @@ def test_trees_that_lie_are_left_with_a_warning_for_each_way(
     policy = policy_of("llama")
     found = check(run, policy)
     assert found["chosen"] == "rows"
-    assert (policy.backend.share_prompts, policy.backend.chunked_logits, policy.backend.plain) == (
+    assert (policy.backend.share_prompts, policy.backend.chunked_logits, policy.backend.padded) == (
         False,
         True,
         False,
@@ -128,7 +128,7 @@ def test_a_head_that_is_more_than_it_seems_is_run_the_plain_way(
     found = check(run, policy)
     assert found["chosen"] == "plain"
     assert len(found["gaps"]) == len(events(run, "warning")) >= 2
-    assert policy.backend.plain and not policy.backend.chunked_logits
+    assert policy.backend.padded and not policy.backend.chunked_logits
 
 
 def _doubled(output: Any) -> Any:

@@ -1,4 +1,11 @@
-"""Padded batches from encoded conversations, and micro-batches of like lengths.  B rows, T tokens; padding is on the right."""
+"""Batches and micro-batches: padded tensors from encoded conversations, and which rows are computed together.
+
+Padding is on the right.  All functions that choose rows return row indices and never change the rows; a
+run's order of rows is a function of its seed alone.  How a batch is laid out for the network is decided in
+`forward/layout.py`.
+
+B rows, T tokens of the longest row.
+"""
 
 import heapq
 from collections.abc import Callable, Sequence
@@ -10,27 +17,25 @@ from torch import Tensor
 from fairlead.core.seed import derive_rng
 from fairlead.encoding.chat import Encoded
 
-NUM_CHECK_ROWS = 4  # rows that are enough to see whether two ways of running a network agree
-
+NUM_CHECK_ROWS = 4  # rows on which the backends of a network are compared; see train/verify_backend.py
 
 Group = tuple[Encoded, ...]  # answers to one prompt, each preceded by the prompt
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of tokens, padded on the right to the longest.
+    """Rows of tokens, padded on the right to the longest.  One row, with the prompt 5 9 and the response 2 7:
 
-    tokens         5 9 2 7 .      5 9 is a prompt, 2 7 the response, . padding
+    tokens         5 9 2 7 .      . is padding
     token_mask     1 1 1 1 0      real tokens
     response_mask  0 0 1 1 0      tokens that carry loss; never the first
     """
 
     tokens: Tensor  # [B, T] int64
-    token_mask: Tensor  # [B, T] bool
-    response_mask: Tensor  # [B, T] bool
-    source: "Batch | None" = field(
-        default=None, kw_only=True
-    )  # the same on the CPU: reading back would wait for all that is under way
+    token_mask: Tensor  # [B, T] bool, True for real tokens
+    response_mask: Tensor  # [B, T] bool, True for tokens that carry loss
+    # The same batch on the CPU.  Reading masks back from a GPU would wait for all queued work.
+    source: "Batch | None" = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -46,7 +51,7 @@ class Batch:
 
     @property
     def response_index(self) -> tuple[Tensor, Tensor]:
-        """Row and column of every token of the responses, N in all.  [N], [N]"""
+        """Row and column of each of the N response tokens.  [N], [N]"""
         rows, columns = self.on_cpu.response_mask.nonzero(as_tuple=True)
         return to_device(rows, self.tokens.device), to_device(columns, self.tokens.device)
 
@@ -61,24 +66,25 @@ class Batch:
         )
 
     def rows(self, index: Sequence[int]) -> "Batch":
-        """These rows only, cut to the longest of them."""
-        whole, chosen = self.on_cpu, list(index)
-        width = int(whole.lengths[chosen].max())
+        """The rows with these indices, cut to the longest of them."""
+        batch = self.on_cpu
+        row_ids = list(index)
+        width = int(batch.lengths[row_ids].max())
         part = Batch(
-            whole.tokens[chosen, :width],
-            whole.token_mask[chosen, :width],
-            whole.response_mask[chosen, :width],
+            batch.tokens[row_ids, :width],
+            batch.token_mask[row_ids, :width],
+            batch.response_mask[row_ids, :width],
         )
         return part.to(self.tokens.device)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """To a GPU without waiting for it: from pinned memory the copy takes its place in the queue."""
+    """Copy to a device.  From pinned memory the copy to a GPU is asynchronous."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device | None = None) -> Batch:
-    """One batch of all the rows."""
+    """Pad the rows into one batch."""
     width = max(len(row) for row in rows)
     tokens = torch.full((len(rows), width), pad_id, dtype=torch.int64)
     token_mask = torch.zeros((len(rows), width), dtype=torch.bool)
@@ -87,20 +93,24 @@ def collate(rows: Sequence[Encoded], *, pad_id: int, device: torch.device | None
         tokens[i, : len(row)] = torch.tensor(row.tokens)
         token_mask[i, : len(row)] = True
         response_mask[i, : len(row)] = torch.tensor(row.trained)
-    response_mask[:, 0] = False  # nothing stands before the first token, so it has no probability
-    made = Batch(tokens, token_mask, response_mask)
-    return made if device is None else made.to(device)
+    response_mask[:, 0] = False  # the first token has no context, so it has no probability
+    batch = Batch(tokens, token_mask, response_mask)
+    return batch if device is None else batch.to(device)
 
 
 def micro_batches(lengths: Sequence[int], max_tokens: int, *, packed: bool = False) -> list[list[int]]:
-    """Groups of row numbers, like lengths together, so that rows x longest <= max_tokens (a longer row stands alone).
+    """Partition rows into micro-batches of at most `max_tokens` tokens.
 
-    Packed rows have no padding, so that any lengths go together: groups of about equal sums, as few as fit.
+    A longer row gets its own micro-batch.
+
+    Padded rows are grouped by length, so that rows * longest <= max_tokens.  Packed rows have no padding, so
+    any lengths combine; the result is the smallest number of groups that fit, with sums as equal as
+    possible.
     """
     if packed and lengths:
         fewest = min(len(lengths), -(-sum(lengths) // max_tokens))
-        tried = (_even_groups(lengths, count) for count in range(fewest, len(lengths) + 1))
-        return next(found for found in tried if _fits(found, lengths, max_tokens))
+        candidates = (_even_groups(lengths, count) for count in range(fewest, len(lengths) + 1))
+        return next(groups for groups in candidates if _fits(groups, lengths, max_tokens))
     groups: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         if groups and (len(groups[-1]) + 1) * lengths[i] <= max_tokens:
@@ -111,18 +121,21 @@ def micro_batches(lengths: Sequence[int], max_tokens: int, *, packed: bool = Fal
 
 
 def group_tokens(group: Group, *, share_prompts: bool, packed: bool = False) -> int:
-    """What a group takes of a micro-batch: the prompt once and all answers, or each row at the length of the longest, or as it is."""
+    """Tokens that a group takes of a micro-batch.
+
+    Answers that share their prompt count the prompt once.  Otherwise packed rows count their own lengths,
+    and padded rows count the length of the longest.
+    """
     prompt = group[0].trained.index(True)
     total = sum(len(row) for row in group)
-    if (share_prompts or packed) and all(
-        row.tokens[:prompt] == group[0].tokens[:prompt] for row in group[1:]
-    ):
+    same_prompt = all(row.tokens[:prompt] == group[0].tokens[:prompt] for row in group[1:])
+    if (share_prompts or packed) and same_prompt:
         return total - prompt * (len(group) - 1)
     return total if packed else len(group) * max(len(row) for row in group)
 
 
 def _even_groups(lengths: Sequence[int], count: int) -> list[list[int]]:
-    """So many groups of row numbers: each row, the longest first, to the group that has least."""
+    """Distribute rows over `count` groups: longest first, each to the group with the smallest sum."""
     groups: list[list[int]] = [[] for _ in range(count)]
     heap = [(0, k) for k in range(count)]
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -137,46 +150,51 @@ def _fits(groups: Sequence[Sequence[int]], lengths: Sequence[int], max_tokens: i
 
 
 def group_by_prompt(batch: Batch) -> list[tuple[int, list[int]]]:
-    """(tokens before the first trained one, the rows that begin with the same ones), for every different prompt."""
-    found: dict[tuple[int, ...], list[int]] = {}
+    """(prompt length, rows with that prompt) for each distinct prompt.
+
+    The prompt ends at the first trained token.
+    """
+    rows_of_prompt: dict[tuple[int, ...], list[int]] = {}
     batch = batch.on_cpu
-    tokens, lengths = batch.tokens.tolist(), batch.lengths.tolist()
+    tokens = batch.tokens.tolist()
+    lengths = batch.lengths.tolist()
     trained = batch.response_mask
     starts = torch.where(trained.any(dim=1), trained.int().argmax(dim=1), batch.lengths).tolist()
     for i, start in enumerate(starts):
-        found.setdefault(tuple(tokens[i][: min(start, lengths[i])]), []).append(i)
-    return [(len(prompt), rows) for prompt, rows in found.items()]
+        rows_of_prompt.setdefault(tuple(tokens[i][: min(start, lengths[i])]), []).append(i)
+    return [(len(prompt), rows) for prompt, rows in rows_of_prompt.items()]
 
 
 def micro_rows(
     batch: Batch, max_tokens: int, *, packed: bool, rows: Sequence[int] | None = None
 ) -> list[list[int]]:
-    """The batch's rows, or some of them, in micro-batches.  Packed answers to one prompt share it and stay together, as many as fit."""
-    chosen = range(len(batch)) if rows is None else rows
+    """Partition the batch's rows, or the given `rows`, into micro-batches.
+
+    Packed answers to one prompt share the prompt, so as many of them as fit stay together.
+    """
+    row_ids = range(len(batch)) if rows is None else rows
     lengths = batch.on_cpu.lengths.tolist()
     if not packed:
-        return [
-            [chosen[k] for k in group] for group in micro_batches([lengths[i] for i in chosen], max_tokens)
-        ]
-    pieces: list[list[int]] = []
-    sizes: list[int] = []
-    for start, group in group_by_prompt(batch.on_cpu.rows(chosen)):
-        for number, k in enumerate(group):
-            own = lengths[chosen[k]] - start
-            if number == 0 or sizes[-1] + own > max_tokens:
+        groups = micro_batches([lengths[i] for i in row_ids], max_tokens)
+        return [[row_ids[k] for k in group] for group in groups]
+    pieces: list[list[int]] = []  # rows that share a prompt and fit together
+    sizes: list[int] = []  # tokens of each piece
+    for start, group in group_by_prompt(batch.on_cpu.rows(row_ids)):
+        for position, k in enumerate(group):
+            response_tokens = lengths[row_ids[k]] - start
+            if position == 0 or sizes[-1] + response_tokens > max_tokens:
                 pieces.append([])
                 sizes.append(start)
-            pieces[-1].append(chosen[k])
-            sizes[-1] += own
-    return [
-        [row for k in group for row in pieces[k]] for group in micro_batches(sizes, max_tokens, packed=True)
-    ]
+            pieces[-1].append(row_ids[k])
+            sizes[-1] += response_tokens
+    groups = micro_batches(sizes, max_tokens, packed=True)
+    return [[row for k in group for row in pieces[k]] for group in groups]
 
 
 def map_micro_batches(
     function: Callable[[Batch], Tensor], batch: Batch, max_tokens: int, *, packed: bool = False
 ) -> Tensor:
-    """`function` over micro-batches, put together again: [b, t] results into [B, T], [b] results into [B]."""
+    """Apply `function` to micro-batches and reassemble: [b, t] results into [B, T], [b] results into [B]."""
     result: Tensor | None = None
     for index in micro_rows(batch, max_tokens, packed=packed):
         part = function(batch.rows(index))
@@ -194,9 +212,9 @@ def map_micro_batches(
 def step_rows(
     num_rows: int, batch: int, num_steps: int, *, run_seed: int, drop_last: bool = False
 ) -> list[list[int]]:
-    """Which rows each step takes: every row once per epoch, in an order of the epoch's own; an epoch's last step may be short.
+    """Row indices of each optimiser step.  Every epoch takes each row once, in a new order.
 
-    With `drop_last` the rows that do not fill a step wait for another epoch.
+    The last step of an epoch may be short; with `drop_last` it is skipped.
     """
     assert num_rows >= (batch if drop_last else 1), "not enough rows for one step"
     end = num_rows - num_rows % batch if drop_last else num_rows
@@ -213,14 +231,15 @@ def step_rows(
 def replay_rows(
     step_tokens: Sequence[int], row_tokens: Sequence[int], share: float, *, run_seed: int
 ) -> list[list[int]]:
-    """Which rows of other data each step takes besides its own, so that they make up `share` of the trained tokens.
+    """Indices of replay rows to add to each step, so that they make up `share` of all trained tokens.
 
-    `step_tokens` are the trained tokens of each step without them, `row_tokens` those of each of the other rows.  The share is met
-    over the steps so far, up to half a row; the rows come in shuffled passes.
+    `step_tokens` are the trained tokens of each step without replay; `row_tokens` those of each replay row.
+    The share holds cumulatively, to within half a row.  Replay rows are taken in shuffled passes.
     """
     steps: list[list[int]] = []
-    waiting: list[int] = []
-    owed, passes = 0.0, 0
+    waiting: list[int] = []  # the rest of the current pass
+    owed = 0.0  # tokens still to be replayed
+    passes = 0
     for tokens in step_tokens:
         owed += tokens * share / (1 - share)
         taken = []
@@ -238,7 +257,9 @@ def replay_rows(
 
 
 def minibatches(items: Sequence[int], epochs: int, count: int, *, run_seed: int) -> list[list[int]]:
-    """The items of each optimiser step over one step's answers: `epochs` passes, each a new shuffle cut into `count` parts."""
+    """Minibatches of PPO: `epochs` passes over one step's rollouts, each shuffled and cut into `count`
+    parts.
+    """
     size = -(-len(items) // count)
     parts: list[list[int]] = []
     for epoch in range(epochs):
@@ -249,4 +270,5 @@ def minibatches(items: Sequence[int], epochs: int, count: int, *, run_seed: int)
 
 
 def steps_per_epoch(num_rows: int, batch: int) -> int:
+    """Optimiser steps that take each row once, counting a last short one."""
     return -(-num_rows // batch)

@@ -1,7 +1,9 @@
-"""Which attention a network is given: matrix products on a CPU, blocks in packed rows on a GPU, else PyTorch's own.
+"""Attention registered with transformers under the name "fairlead".
 
-B rows, H query heads, K key heads, T queries, S keys, D per head.  transformers looks attention up by name: a network that says `NAME`
-gets this one.
+On a CPU attention is computed as matrix products (`matmul_attention.py`).  Packed rows on a GPU use
+FlexAttention (`flex_attention.py`).  Everything else falls back to PyTorch's scaled_dot_product_attention.
+
+B rows, H query heads, K key heads, T queries, S keys, D size of a head, C places of a packed row.
 """
 
 from typing import Any
@@ -14,25 +16,21 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from fairlead.forward import flex_attention, matmul_attention
-from fairlead.forward.matmul_attention import Group, SpanMask
+from fairlead.forward.matmul_attention import SpanGroup, SpanMask
 
 NAME = "fairlead"
-UNSUPPORTED = (
-    "position_bias",
-    "softcap",
-    "s_aux",
-    "cache",
-)  # what some models pass besides; left to transformers
+# Arguments that some models pass and that only the fallback supports.
+UNSUPPORTED = ("position_bias", "softcap", "s_aux", "cache")
 
 
 def install(network: PreTrainedModel) -> None:
-    """In place of PyTorch's fused attention only."""
+    """Use this attention instead of PyTorch's.  A network with any other attention is left alone."""
     if network.config._attn_implementation == "sdpa":
         network.config._attn_implementation = NAME
 
 
 def uninstall(network: PreTrainedModel) -> None:
-    """Back to PyTorch's own."""
+    """Return to PyTorch's attention."""
     if is_installed(network):
         network.config._attn_implementation = "sdpa"
 
@@ -51,52 +49,61 @@ def attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """[B, H, T, D], [B, K, S, D] twice; [B, 1, T, S] bool, or blocks, or stretches, or None: causal -> [B, T, H, D]"""
+    """Attention in the signature that transformers expects.
+
+    [B, H, T, D], [B, K, S, D], [B, K, S, D] -> [B, T, H, D]
+
+    The mask is [B, 1, T, S] bool (True: attend), a BlockMask, a SpanMask, or None for causal attention.
+    Raises NotImplementedError if a model passes an unsupported argument together with a packed row.
+    """
     device = query.device.type
     if torch.is_autocast_enabled(device):
         query, key, value = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (query, key, value))
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
-    passed = [name for name in UNSUPPORTED if options.get(name) is not None] + ["dropout"] * bool(
-        options.get("dropout")
-    )
-    if isinstance(attention_mask, BlockMask | SpanMask) and passed:
-        raise NotImplementedError(f"attention in packed rows knows nothing of {', '.join(passed)}")
+    unsupported = [name for name in UNSUPPORTED if options.get(name) is not None]
+    if options.get("dropout"):
+        unsupported.append("dropout")
+    if isinstance(attention_mask, BlockMask | SpanMask) and unsupported:
+        raise NotImplementedError(f"attention over packed rows does not support {', '.join(unsupported)}")
+    # The inputs are cast above; every operation below keeps their dtype.
     with torch.autocast(device, enabled=False):
         if isinstance(attention_mask, BlockMask):
             return flex_attention.attend(query, key, value, attention_mask, scale=scale), None
         if isinstance(attention_mask, SpanMask):
-            return _products(query, key, value, attention_mask.groups, scale), None
-        if (
-            device == "cpu"
-            and attention_mask is None
-            and not passed
-            and _is_causal(module, query, key, options)
-        ):
-            return _products(
-                query, key, value, matmul_attention.equal_length_groups(len(query), query.shape[2]), scale
-            ), None
-        if device == "cpu" and query.shape[2] == 1 and not passed and not torch.is_grad_enabled():
-            return matmul_attention.decode_step(query, key, value, attention_mask, scale=scale), None
+            return _attend_groups(query, key, value, attention_mask.groups, scale), None
+        if device == "cpu" and not unsupported:
+            if attention_mask is None and _is_causal(module, query, key, options):
+                groups = matmul_attention.equal_length_groups(len(query), query.shape[2])
+                return _attend_groups(query, key, value, groups, scale), None
+            if query.shape[2] == 1 and not torch.is_grad_enabled():
+                return matmul_attention.decode_step(query, key, value, attention_mask, scale=scale), None
         result, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **options
         )
     return result, None
 
 
-def _products(query: Tensor, key: Tensor, value: Tensor, groups: list[Group], scale: float) -> Tensor:
-    """Rows one after the other, and apart again.  [B, H, T, D] -> [B, T, H, D]"""
+def _attend_groups(
+    query: Tensor, key: Tensor, value: Tensor, groups: list[SpanGroup], scale: float
+) -> Tensor:
+    """Concatenate the rows, attend within the groups, and separate the rows again.
+
+    [B, H, T, D] -> [B, T, H, D]
+    """
     rows, _, length, _ = query.shape
-    flat = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value)]
-    result: Tensor = matmul_attention.attend(flat[0], flat[1], flat[2], groups, scale=scale).unflatten(
-        0, (rows, length)
+    flat_query, flat_key, flat_value = (
+        tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value)
     )
+    attended = matmul_attention.attend(flat_query, flat_key, flat_value, groups, scale=scale)
+    result: Tensor = attended.unflatten(0, (rows, length))
     return result
 
 
 def _is_causal(module: nn.Module, query: Tensor, key: Tensor, options: dict[str, Any]) -> bool:
-    length, keys = query.shape[2], key.shape[2]
+    length = query.shape[2]
+    num_keys = key.shape[2]
     causal = getattr(module, "is_causal", True) if options.get("is_causal") is None else options["is_causal"]
-    return bool(causal and length == keys > 1)
+    return bool(causal and length == num_keys > 1)
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,4 +1,10 @@
-"""The parts of a transformers decoder that Fairlead calls by itself: the trunk up to its last hidden states, and the head's numbers."""
+"""The parts of a transformers decoder that Fairlead calls directly: the last hidden states and the output
+head.
+
+This module does not choose a layout or compute losses.
+
+R * C places of a layout, H hidden size, V vocabulary, N selected tokens.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +25,7 @@ from fairlead.ops.logprobs import Head, head_logits
 
 
 def base_network(network: PreTrainedModel) -> PreTrainedModel:
-    """The transformers model itself, with the adapter's layers inside where there are any."""
+    """The transformers model without the PEFT wrapper.  Adapter layers stay inside."""
     return network.get_base_model() if isinstance(network, PeftModel) else network
 
 
@@ -30,24 +36,23 @@ def hidden_states(
     gradient_checkpointing: bool = False,
     noise: Tensor | None = None,
 ) -> Tensor:
-    """The trunk's last hidden states, after its last norm, one for each place of the layout.  [R * C, H]
+    """The decoder's last hidden states, after the final norm.  [R * C, H]
 
-    With `checkpointing` only what goes into each layer is kept for the backward pass, and the rest is computed again there.
-    `noise` is added to the embeddings.  [R, C, H]
+    `noise` [R, C, H] is added to the embeddings.  `gradient_checkpointing` keeps only the inputs of the
+    layers and recomputes the layers in the backward pass.
     """
     arguments = input_arguments(network, layout.tokens, noise)
     if layout.positions is not None:
         arguments["position_ids"] = layout.positions
-    trunk = base_network(network).base_model
-    with _checkpointing(trunk, gradient_checkpointing and torch.is_grad_enabled()):
-        hidden: Tensor = trunk(
-            attention_mask=convert_mask(network, layout.mask), use_cache=False, **arguments
-        )[0]
+    decoder = base_network(network).base_model
+    with _checkpointed_layers(decoder, gradient_checkpointing and torch.is_grad_enabled()):
+        mask = convert_mask(network, layout.mask)
+        hidden: Tensor = decoder(attention_mask=mask, use_cache=False, **arguments)[0]
     return hidden.flatten(0, 1)
 
 
 def input_arguments(network: PreTrainedModel, tokens: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
-    """What the network reads: the tokens, or their embeddings with noise on them."""
+    """Arguments for the network's forward: token ids, or their embeddings plus noise."""
     if noise is None:
         return {"input_ids": tokens}
     embedded: Tensor = base_network(network).get_input_embeddings()(tokens)
@@ -55,15 +60,20 @@ def input_arguments(network: PreTrainedModel, tokens: Tensor, noise: Tensor | No
 
 
 @contextmanager
-def _checkpointing(trunk: nn.Module, on: bool) -> Iterator[None]:
-    """transformers recomputes the layers that are in training mode; only their own flag is set, so that dropout stays off."""
-    if not on:
+def _checkpointed_layers(decoder: nn.Module, enabled: bool) -> Iterator[None]:
+    """Recompute the decoder's layers in the backward pass.
+
+    transformers does so for layers in training mode.  Only the layers' own flag is set, so that dropout
+    inside them stays off.
+    """
+    if not enabled:
         yield
         return
-    layers = [module for module in trunk.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers = [module for module in decoder.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
         layer.gradient_checkpointing = layer.training = True
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)  # type: ignore[assignment]
+        recompute = partial(checkpoint, use_reentrant=False)
+        layer._gradient_checkpointing_func = recompute  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -72,17 +82,19 @@ def _checkpointing(trunk: nn.Module, on: bool) -> Iterator[None]:
 
 
 def prefill(network: PreTrainedModel, tokens: Tensor, cache: Cache, rows: Tensor, places: Tensor) -> Tensor:
-    """Read rows that are padded on the right into the cache; the hidden states at N of their places.  [P, L], [N], [N] -> [N, H]"""
-    hidden: Tensor = base_network(network).base_model(
-        input_ids=tokens, past_key_values=cache, use_cache=True
-    )[0]
+    """Read P right-padded rows into the cache.
+
+    Returns the hidden states at N of their places.  [P, L], [N], [N] -> [N, H]
+    """
+    decoder = base_network(network).base_model
+    hidden: Tensor = decoder(input_ids=tokens, past_key_values=cache, use_cache=True)[0]
     return hidden[rows, places]
 
 
 def output_logits(network: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """[N, H] -> [N, V], for a network that `output_head` can describe"""
+    """Logits of hidden states, for networks whose head `output_head` can describe.  [N, H] -> [N, V]"""
     head = output_head(network)
-    assert head is not None
+    assert head is not None, "the caller checks output_head first"
     return head_logits(hidden, head)
 
 
@@ -91,22 +103,23 @@ def num_layers(network: PreTrainedModel) -> int:
 
 
 def output_head(network: PreTrainedModel) -> Head | None:
-    """What turns hidden states into logits; None where it is more than one linear map, a scale and a soft cap."""
-    plain = base_network(network)
-    linear = plain.get_output_embeddings()
+    """The map from hidden states to logits, or None unless it is one linear layer, a scale and a soft cap."""
+    base = base_network(network)
+    linear = base.get_output_embeddings()
     if type(linear) is not nn.Linear:
         return None
-    config = plain.config
-    scale = float(getattr(config, "logit_scale", None) or 1.0)  # Cohere multiplies,
+    config = base.config
+    scale = float(getattr(config, "logit_scale", None) or 1.0)  # Cohere multiplies
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)  # Granite divides
     softcap = float(getattr(config, "final_logit_softcapping", None) or 0.0)  # Gemma 2
     return Head(linear.weight, linear.bias, scale, softcap)
 
 
 def supports_tree_mask(network: PreTrainedModel, width: int) -> bool:
-    """Whether a mask and positions say all that this model's attention needs to know, for rows of `width` tokens.
+    """Whether attention in rows of `width` tokens depends only on a mask and positions.
 
-    Not so where a window slides over the row's own order, or where a layer has no attention at all.
+    False for layers without attention, and for a sliding window that is shorter than the row: the window
+    follows the order of places, which is not the order of positions.
     """
     config = base_network(network).config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -117,20 +130,20 @@ def supports_tree_mask(network: PreTrainedModel, width: int) -> bool:
 
 
 def supports_packing(network: PreTrainedModel, device: torch.device) -> bool:
-    """Whether this model's attention can be told by stretches of places or, on a GPU, by blocks."""
-    plain = base_network(network)
-    if device.type == "cuda" and not plain._supports_flex_attn:
+    """Whether the network can read packed rows: described by spans on a CPU, by blocks on a GPU."""
+    base = base_network(network)
+    if device.type == "cuda" and not base._supports_flex_attn:
         return False
-    return device.type in ("cpu", "cuda") and attention.is_installed(plain) and supports_tree_mask(plain, 1)
+    return device.type in ("cpu", "cuda") and attention.is_installed(base) and supports_tree_mask(base, 1)
 
 
 def convert_mask(network: PreTrainedModel, mask: Tensor | BlockMask | None) -> Tensor | BlockMask | None:
-    """A boolean mask for fused attention; numbers to be added for the models that do it step by step."""
+    """The mask in the form that the network's attention expects: boolean, or additive for eager attention."""
     if isinstance(mask, BlockMask | SpanMask):
         return mask
     if mask is not None and mask.dim() == 2:
         return mask.long()
     if mask is None or network.config._attn_implementation != "eager":
         return mask
-    numbers = torch.zeros(mask.shape, dtype=network.dtype, device=mask.device)
-    return numbers.masked_fill_(~mask, torch.finfo(network.dtype).min)
+    additive = torch.zeros(mask.shape, dtype=network.dtype, device=mask.device)
+    return additive.masked_fill_(~mask, torch.finfo(network.dtype).min)

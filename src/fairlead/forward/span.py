@@ -1,14 +1,18 @@
-"""What may look at what in a row where many texts stand one after the other, without a mask of all pairs of places."""
+"""Spans: which places of a packed row attend to which, without a mask over all pairs of places."""
 
 from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """Places `start` to `end`: each may look at itself, at those before it in the stretch, and at every place of the ranges `seen`.
+    """Places `start` to `end` of a packed row.
 
-    A prompt of places 0..3 with two answers, 3..5 and 5..9:  Span(0, 5) and Span(5, 9, ((0, 3),)).
+    Each place attends to itself, to earlier places of its span, and to every place of the ranges in
+    `visible`.
+
+    A prompt at places 0..3 with two answers, at 3..5 and 5..9:
+    Span(0, 5) for the prompt and the first answer, Span(5, 9, visible=((0, 3),)) for the second answer.
     """
 
     start: int
     end: int
-    seen: tuple[tuple[int, int], ...] = ()
+    visible: tuple[tuple[int, int], ...] = ()

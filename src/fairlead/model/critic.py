@@ -1,6 +1,7 @@
 """Create the critic of PPO: a value head that starts from the reward model, or from zero.
 
-A critic predicts the normalised reward, (score - mean) / std.  The reward model's head is rescaled accordingly.
+A critic predicts the normalised reward, (score - mean) / std.  The reward model's head is rescaled
+accordingly.
 """
 
 import torch
@@ -24,8 +25,8 @@ from fairlead.model.scalar_model import HEAD, ScalarModel, total_head
 def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, run_seed: int) -> ScalarModel:
     """A critic that starts as the reward model, or without one as the policy's decoder with a head of zeros.
 
-    Under LoRA the critic is an additional adapter on the policy's network, unless the reward model has another base.
-    Raises ModelError.
+    Under LoRA the critic is an additional adapter on the policy's network, unless the reward model has
+    another base. Raises ModelError.
     """
     if policy.has_adapter and (reward_model is None or shares_base(policy, reward_model)):
         return open_shared_critic(policy, reward_model, run_seed=run_seed)
@@ -36,14 +37,16 @@ def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, 
     critic = load_critic(reward_model, lora=lora)
     if critic.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
         raise ModelError(
-            f"{reward_model}: has a different tokenizer from {policy.reference}. The critic reads the policy's "
-            f"tokens; train the reward model on {policy.reference}."
+            f"{reward_model}: has a different tokenizer from {policy.reference}. The critic reads the "
+            f"policy's tokens; train the reward model on {policy.reference}."
         )
     return critic
 
 
 def load_critic(reference: str, *, lora: Lora | None = None) -> ScalarModel:
-    """A critic with a network of its own: the reward model's decoder, and its head on the scale of the rewards."""
+    """A critic with a network of its own: the reward model's decoder, and its head on the scale of the
+    rewards.
+    """
     critic = load_reward_model(reference)
     network = critic.network
     head = total_head(critic.head.weight, critic.head.bias, critic.aspects)
@@ -58,7 +61,9 @@ def load_critic(reference: str, *, lora: Lora | None = None) -> ScalarModel:
 
 
 def open_shared_critic(policy: Policy, reference: str | None, *, run_seed: int) -> ScalarModel:
-    """A critic as an adapter on the policy's network: a copy of the reward model's, or a new one with a head of zeros."""
+    """A critic as an adapter on the policy's network: a copy of the reward model's, or a new one with a head
+    of zeros.
+    """
     if reference is not None:
         reward_model = load_shared_reward_model(policy, reference, name="critic")
         return shared_scalar_model(policy, "critic", _rescaled_head(reward_model.head, reward_model))

@@ -1,7 +1,7 @@
 """Reward-model settings stored in config.json: the scale of the scores, several aspects, steps of an answer.
 
-Other tools can edit config.json.  Reading therefore never raises: an unusable value becomes NaN or an empty tuple.
-`check_reward_config` then rejects the model with a message that names the field.
+Other tools can edit config.json.  Reading therefore never raises: an unusable value becomes NaN or an empty
+tuple. `check_reward_config` then rejects the model with a message that names the field.
 """
 
 import math
@@ -87,7 +87,8 @@ def check_reward_config(config: PreTrainedConfig, reference: str) -> None:
     scale = read_scale(config)
     if not math.isfinite(scale.mean) or not 0 < scale.std < math.inf:
         raise ModelError(
-            f"{reference}: reward_mean or reward_std in config.json is not a usable number. Train the model again."
+            f"{reference}: reward_mean or reward_std in config.json is not a usable number. "
+            "Train the model again."
         )
     aspects = read_aspects(config)
     steps = read_steps(config)
@@ -96,7 +97,8 @@ def check_reward_config(config: PreTrainedConfig, reference: str) -> None:
     ):
         raise ModelError(
             f"{reference}: config.json of a process reward model needs a non-empty reward_step_separator, "
-            f"a reward_step_pool ({', '.join(get_args(StepPool))}) and no reward_aspects. Train the model again."
+            f"a reward_step_pool ({', '.join(get_args(StepPool))}) and no reward_aspects. "
+            "Train the model again."
         )
     if aspects is None:
         if config.num_labels != 1:
@@ -111,7 +113,8 @@ def check_reward_config(config: PreTrainedConfig, reference: str) -> None:
     if lengths != {config.num_labels} or not all(map(math.isfinite, numbers)) or not positive:
         raise ModelError(
             f"{reference}: reward_aspects, reward_weights, reward_aspect_means and reward_aspect_stds in "
-            f"config.json need one usable number for each of the {config.num_labels} labels. Train the model again."
+            f"config.json need one usable number for each of the {config.num_labels} labels. "
+            "Train the model again."
         )
 
 

@@ -1,8 +1,8 @@
 """Create and load reward models: a language model's decoder with a head that scores conversations.
 
-Reward models are stored as transformers sequence-classification models, so other tools can read them.  A plain
-reward model has one label; a reward model with aspects has one label for each aspect.  A head that is missing from
-the files is refused: transformers would initialise it at random.
+Reward models are stored as transformers sequence-classification models, so other tools can read them.  A
+plain reward model has one label; a reward model with aspects has one label for each aspect.  A head that is
+missing from the files is refused: transformers would initialise it at random.
 """
 
 import copy
@@ -69,7 +69,10 @@ def new_reward_model(
 
 
 def load_reward_model(reference: str) -> ScalarModel:
-    """A trained reward model.  Raises ModelError if a weight is missing from the files or a setting is unusable."""
+    """A trained reward model.
+
+    Raises ModelError if a weight is missing from the files or a setting is unusable.
+    """
     load.check_folder(reference)
     tokenizer = load.load_tokenizer(reference)
     network = load.from_pretrained(AutoModelForSequenceClassification, reference)
@@ -107,7 +110,8 @@ def load_shared_reward_model(policy: Policy, reference: str, *, name: str) -> Sc
     expected_shape = (config.num_labels, policy.network.config.hidden_size)
     if len(head_weights) != 1 or head_weights[0].shape != expected_shape:
         raise ModelError(
-            f"{adapter_folder}: holds no head of the shape that config.json declares. Train the reward model again."
+            f"{adapter_folder}: holds no head of the shape that config.json declares. "
+            "Train the reward model again."
         )
     adapters.load_adapter(policy.network, name, adapter_folder, weights)
     model = shared_scalar_model(policy, name, total_head(head_weights[0], None, read_aspects(config)))

@@ -1,7 +1,7 @@
 """A decoder with a linear head that returns numbers: the network behind reward models and critics.
 
-A reward model reads the head once per conversation, a critic once per token, a process reward model at the end of
-each step.  This module does not create or load models; see `reward_model.py` and `critic.py`.
+A reward model reads the head once per conversation, a critic once per token, a process reward model at the
+end of each step.  This module does not create or load models; see `reward_model.py` and `critic.py`.
 
 B rows, T tokens, A heads (1 unless the reward model has aspects), H hidden size, R * C places of a layout.
 """
@@ -79,7 +79,8 @@ class ScalarModel:
     def head(self) -> nn.Linear:
         """The linear head.  [A, H]"""
         module = self._head or getattr(decoder.base_network(self._network), HEAD)
-        # PEFT wraps a head that is trained together with an adapter and keeps the trained copy in modules_to_save.
+        # PEFT wraps a head that is trained together with an adapter and keeps the trained copy in
+        # modules_to_save.
         copies = getattr(module, "modules_to_save", {adapters.POLICY: module})
         head: nn.Linear = copies[adapters.POLICY]
         return head
@@ -151,7 +152,9 @@ class ScalarModel:
         return values[layout.token_index.gather(1, batch.lengths[:, None] - 1).squeeze(1)]
 
     def step_scores(self, batch: Batch) -> Tensor:
-        """The head on the tokens that `response_mask` selects, which `encode_steps` puts at the step ends; else 0.  [B, T]"""
+        """The head on the tokens that `response_mask` selects, which `encode_steps` puts at the step ends;
+        else 0.  [B, T]
+        """
         layout, values = self._head_values(batch)
         picked = batch.response_index
         return self._scattered(batch, values[layout.token_index[picked]])
@@ -178,7 +181,9 @@ class ScalarModel:
                 parameter.zero_()
 
     def save(self, folder: Path, *, final_folder: Path | None = None) -> None:
-        """Write a transformers sequence-classification folder.  An adapter is merged, and also kept in `ADAPTER`.
+        """Write a transformers sequence-classification folder.
+
+        An adapter is merged, and also kept in `ADAPTER`.
 
         `final_folder` is where `folder` will be moved to.  A base on disk is written relative to it.
         """
@@ -212,7 +217,10 @@ class ScalarModel:
 
 
 def total_head(weight: Tensor, bias: Tensor | None, aspects: Aspects | None) -> nn.Linear:
-    """One head that returns the total of all heads: linear maps of the same hidden state add up.  [A, H], [A]"""
+    """One head that returns the total of all heads: linear maps of the same hidden state add up.
+
+    [A, H], [A]
+    """
     head = nn.Linear(weight.shape[1], 1, bias=bias is not None or aspects is not None)
     with torch.no_grad():
         if aspects is None:

@@ -54,7 +54,7 @@ def _choose(
     backend = model.backend
     wished = replace(backend)
     backend.precision = "float32"
-    plain = dict(plain=True, fused_modules=False, packed=False, share_prompts=False, chunked_logits=False)
+    plain = dict(padded=True, fused_modules=False, packed=False, share_prompts=False, chunked_logits=False)
     _set(backend, **plain)
     expected = measure()
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
@@ -71,7 +71,7 @@ def _choose(
             continue
         _set(
             backend,
-            plain=False,
+            padded=False,
             fused_modules=fused_modules,
             packed=packed,
             share_prompts=share_prompts,
