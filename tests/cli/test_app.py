@@ -80,14 +80,14 @@ def test_a_mistake_in_the_command_line_is_an_object_with_json(cli: Cli) -> None:
 def test_an_error_is_one_block_that_begins_with_its_class(cli: Cli, tmp_path: Path) -> None:
     result = cli("data", "check", tmp_path / "nothing.jsonl")
     assert (result.code, result.out) == (1, "")
-    assert result.err == f"DataError  {tmp_path / 'nothing.jsonl'}: no such file.\n"
+    assert result.err == f"DataError  {tmp_path / 'nothing.jsonl'}: no such file. Check the path.\n"
 
 
 def test_an_error_with_json_is_an_object_on_standard_output(cli: Cli, tmp_path: Path) -> None:
     result = cli("data", "check", tmp_path / "nothing.jsonl", "--json")
     assert result.json == {
         "error": "DataError",
-        "message": f"{tmp_path / 'nothing.jsonl'}: no such file.",
+        "message": f"{tmp_path / 'nothing.jsonl'}: no such file. Check the path.",
         "exit_code": 1,
     }
 

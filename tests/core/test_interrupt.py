@@ -38,15 +38,15 @@ def test_handlers_are_given_back_after_an_exception() -> None:
 
 
 def test_a_thread_can_use_it_without_signals() -> None:
-    asked = []
+    stop_states = []
 
     def work() -> None:
         with stop_on_interrupt() as stop:
-            asked.append(bool(stop))
-            stop.ask()
-            asked.append(bool(stop))
+            stop_states.append(bool(stop))
+            stop.set()
+            stop_states.append(bool(stop))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert asked == [False, True]
+    assert stop_states == [False, True]

@@ -286,7 +286,7 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: 
     made = publish(create_project(tmp_path), "model", "m")
     (made.folder / "out").symlink_to(tmp_path)
     edit(made, files={name: "sha256:" + "0" * 64})
-    with pytest.raises(ProjectError, match="leads out of the folder"):
+    with pytest.raises(ProjectError, match="points outside the folder"):
         load_artifact(made.folder)
 
 

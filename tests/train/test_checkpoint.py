@@ -165,7 +165,7 @@ def test_checkpoints_come_when_due_and_at_the_end(tmp_path: Path) -> None:
 
 def test_a_request_to_stop_saves_first(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
-        run.stop.ask()
+        run.stop.set()
         with pytest.raises(
             Stopped, match="Stopped after step 2 of 7; the work is saved. Run the same command again"
         ):
@@ -176,7 +176,7 @@ def test_a_request_to_stop_saves_first(tmp_path: Path) -> None:
 
 def test_a_request_to_stop_after_the_last_step_stops_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
-        run.stop.ask()
+        run.stop.set()
         checkpoint.save_if_due(run, 7, 7, fresh(), Meter(run), 100)
         latest = run.latest_checkpoint()
         assert latest is not None and latest[0] == 7

@@ -1,4 +1,4 @@
-"""Content digests, always with the algorithm as prefix: `sha256:…`."""
+"""SHA-256 digests of bytes, files and JSON values, written with the algorithm as prefix: `sha256:…`."""
 
 import hashlib
 import json
@@ -16,21 +16,23 @@ def of_file(path: Path) -> str:
 
 
 def of_files(folder: Path) -> dict[str, str]:
-    """Relative POSIX path -> digest, for every file below `folder`, in sorted order; hidden files are left out."""
-    found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    """Map the relative POSIX path of every file below `folder` to its digest, in sorted order.  Hidden files
+    are skipped.
+    """
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {
         path.as_posix(): of_file(folder / path)
-        for path in found
+        for path in paths
         if not any(part.startswith(".") for part in path.parts)
     }
 
 
 def of_json(value: Any) -> str:
-    """The digest of canonical JSON: sorted keys, no spaces, no NaN."""
+    """Digest of the value as canonical JSON: sorted keys, no spaces, no NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return of_bytes(text.encode("utf-8"))
 
 
 def short(digest: str) -> str:
-    """The first ten hexadecimal digits, for names and for people."""
+    """First ten hexadecimal digits, for display and for names."""
     return digest.partition(":")[2][:10]

@@ -1,28 +1,29 @@
-"""Everything that Fairlead raises on purpose.
+"""Exceptions that Fairlead raises on purpose, and the exit code of each.
 
     FairleadError                exit
-    ├── ConfigError              1     a key, value or combination in a configuration
-    ├── DataError                1     a row or a file of data
-    ├── ModelError               1     a folder that is no model, missing weights, a template that cannot train
-    ├── ProjectError             1     a project folder, an artifact, a name
-    ├── NonFiniteStep            1     a loss or gradient that is not a number; weights are untouched
-    ├── GateRefused              3     a check that decides said no
+    ├── ConfigError              1     an invalid key, value or combination in a configuration
+    ├── DataError                1     an invalid row or data file
+    ├── ModelError               1     no model in the folder, missing weights, an unusable chat template
+    ├── ProjectError             1     a problem with a project folder, an artifact or a name
+    ├── NonFiniteStep            1     a loss or gradient that is not finite; weights are untouched
+    ├── GateRefused              3     a gate failed
     └── Stopped                  130   Ctrl-C; the work so far is in a checkpoint
 
-A message says where, what value, why it is wrong and what to do.  Anything else that reaches the command line is a bug: exit 2.
+A message says where the problem is, which value is wrong, why, and what to do.  Any other exception that
+reaches the command line is a bug and exits with 2.
 """
 
 from collections.abc import Sequence
 
 
 class FairleadError(Exception):
-    """Something the user can act on; `str(error)` is one or two sentences."""
+    """An error that the user can act on; `str(error)` is one or two sentences."""
 
     exit_code = 1
 
 
 class ConfigError(FairleadError):
-    """One or more problems in a configuration, all reported at once."""
+    """All problems of a configuration, reported together."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
@@ -54,6 +55,9 @@ class Stopped(FairleadError):
 
 
 def require(condition: bool, name: str, value: object, why: str) -> None:
-    """For a Config's `__post_init__`: pydantic turns the ValueError into one line of a ConfigError."""
+    """Validate a field in a Config's `__post_init__`.
+
+    Pydantic turns the ValueError into one line of a ConfigError.
+    """
     if not condition:
         raise ValueError(f"{name} = {value!r}: {why}")

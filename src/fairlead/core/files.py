@@ -1,4 +1,8 @@
-"""Files that are complete or absent: write beside, fsync, rename.  Nothing here knows what is in them."""
+"""Atomic writes of files and folders, and safe paths below a folder.
+
+A file or folder is written under a temporary name in the same directory, flushed to disk, and
+renamed.  Readers see either the complete file or none.  This module knows nothing of file formats.
+"""
 
 import os
 import shutil
@@ -12,9 +16,9 @@ from fairlead.core.errors import ProjectError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that replaces `path` when the block ends without an exception."""
+    """Open a binary file that replaces `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+    temporary = _temporary_path(path)
     try:
         with open(temporary, "wb") as file:
             yield file
@@ -33,15 +37,18 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the name `path` when the block ends without an exception; `path` must not exist."""
+    """Yield a temporary folder that is renamed to `path` when the block ends without an exception.
+
+    `path` must not exist.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
-    shutil.rmtree(temporary, ignore_errors=True)  # left by a process of the same id that was killed
+    temporary = _temporary_path(path)
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process with the same process id
     temporary.mkdir()
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")):
-            if file.exists():  # not so for a link to nothing
+            if file.exists():  # false for a dangling link
                 _sync(file)
         _sync(temporary)
         os.rename(temporary, path)
@@ -51,31 +58,38 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`.  Only for a folder that one process writes to."""
+    """Delete temporary files that a killed process left in `folder`.
+
+    Call this only while no other process writes to the folder.
+    """
     if folder.is_dir():
         for leftover in folder.glob(".*.part-*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """`folder/name`, refusing a name that would leave the folder (absolute, `..`, a link that points out)."""
+    """Return `folder/name`; refuse a name that leaves the folder: an absolute path, `..`, or a link that
+    points outside.
+    """
     relative = PurePosixPath(name)
     try:
         escapes = relative.is_absolute() or ".." in relative.parts
         escapes = escapes or not (folder / relative).resolve().is_relative_to(folder.resolve())
-    except (ValueError, RuntimeError, OSError):  # a zero byte, links in a circle
+    except (ValueError, RuntimeError, OSError):  # a null byte, a cycle of links
         escapes = True
     if escapes:
-        raise ProjectError(f"{folder}: the name {name!r} leads out of the folder. Refused.")
+        raise ProjectError(
+            f"{folder}: the name {name!r} points outside the folder. Use a path inside the folder."
+        )
     return folder / relative
 
 
-def _beside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part-{os.getpid()}")
 
 
 def _sync(path: Path) -> None:
-    """Make it durable; of a folder these are its entries, so that a rename in it has reached the disk."""
+    """Flush a file to disk.  For a folder this flushes its entries, so a rename inside is durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Ctrl-C that keeps the work: the first one asks the loop to stop after its step, the second stops at once."""
+"""Graceful Ctrl-C: the first signal asks the loop to stop after its step, the second one stops at once."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from fairlead.core.errors import Stopped
 
 
 class StopRequest:
-    """True once somebody pressed Ctrl-C (or the process was asked to terminate)."""
+    """A flag that is true after Ctrl-C or a request to terminate."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -18,30 +18,33 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self._event.is_set()
 
-    def ask(self) -> None:
+    def set(self) -> None:
         self._event.set()
 
-    def raise_if_asked(self, message: str) -> None:
-        """Raises Stopped with the message once somebody asked to stop."""
+    def raise_if_set(self, message: str) -> None:
+        """Raise Stopped with the message if a stop was requested."""
         if self:
             raise Stopped(message)
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[StopRequest]:
-    """While the block runs, SIGINT and SIGTERM set the request; a second signal acts as usual."""
+    """Let SIGINT and SIGTERM set the yielded flag while the block runs; a second signal acts as usual.
+
+    Outside the main thread no handlers can be installed, so the flag is never set by a signal.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def first(number: int, frame: FrameType | None) -> None:
-        request.ask()
+    def handle_first(number: int, frame: FrameType | None) -> None:
+        request.set()
         signal.signal(number, previous[signal.Signals(number)])
 
     for number in previous:
-        signal.signal(number, first)
+        signal.signal(number, handle_first)
     try:
         yield request
     finally:

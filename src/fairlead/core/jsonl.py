@@ -1,4 +1,7 @@
-"""JSON Lines: read with the line number, write atomically, append durably.  NaN and infinity are not JSON and are refused."""
+"""JSON Lines files: read with line numbers, write atomically, append durably.
+
+NaN and infinity are not valid JSON and are refused in both directions.
+"""
 
 import gzip
 import json
@@ -13,7 +16,10 @@ from fairlead.core.errors import DataError
 
 
 def read(path: Path) -> Iterator[tuple[int, Any]]:
-    """(line number, value) for each line that is not blank; `.gz` is unpacked.  Raises DataError at the first bad line."""
+    """Yield (line number, value) for each line that is not blank; raises DataError at the first bad line.
+
+    Files that end in `.gz` are decompressed.
+    """
     for number, line in lines(path):
         try:
             yield number, json.loads(line, parse_constant=_refuse_constant)
@@ -24,7 +30,7 @@ def read(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, text) for each line that is not blank; DataError names the line of the first byte that is not UTF-8."""
+    """Yield (line number, text) for each line that is not blank; raises DataError if a line is not UTF-8."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -38,11 +44,13 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text.strip():
                     yield number, text
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
+        raise DataError(f"{path}: no such file. Check the path.") from error
     except IsADirectoryError as error:
-        raise DataError(f"{path}: is a folder; a file of JSON Lines is expected.") from error
+        raise DataError(f"{path}: is a folder. Name a JSON Lines file.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not a complete gzip file: {error}.") from error
+        raise DataError(
+            f"{path}: not a complete gzip file: {error}. Copy or download the file again."
+        ) from error
 
 
 def dumps(value: Any) -> str:
@@ -50,7 +58,7 @@ def dumps(value: Any) -> str:
 
 
 def write(path: Path, values: Iterable[Any]) -> int:
-    """Write all values, atomically; returns how many."""
+    """Write all values atomically; returns their number."""
     count = 0
     with files.atomic_file(path) as file:
         for value in values:
@@ -60,7 +68,7 @@ def write(path: Path, values: Iterable[Any]) -> int:
 
 
 def append(path: Path, value: Any) -> None:
-    """Add one line; it is on the disk when this returns."""
+    """Append one line.  The line is on disk when this returns."""
     with open(path, "ab") as file:
         file.write((dumps(value) + "\n").encode("utf-8"))
         file.flush()

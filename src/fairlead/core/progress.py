@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar with time left on a terminal, a plain line now and then elsewhere, silence on request."""
+"""Progress on standard error: a bar on a terminal, and a plain line every few seconds elsewhere."""
 
 import sys
 import time
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-PLAIN_INTERVAL_S = 10.0  # a log file wants a sign of life, not a page of bars
+PLAIN_INTERVAL_S = 10.0  # often enough to show in a log file that the process is alive
 
 
 class ProgressMeter:
-    """Where a loop says how far it is; `note` is a short line of figures."""
+    """Receives one call per finished step; `note` is a short line of metrics."""
 
     def advance(self, note: str = "") -> None:
         raise NotImplementedError
@@ -25,26 +25,30 @@ class _Silent(ProgressMeter):
 
 class _Plain(ProgressMeter):
     def __init__(self, title: str, total: int, done: int) -> None:
-        self.title, self.total, self.done = title, total, done
-        self.started_at = self.shown_at = time.monotonic()
-        self.start = done
+        self.title = title
+        self.total = total
+        self.done = done
+        self.done_at_start = done
+        self.started_at = time.monotonic()
+        self.printed_at = self.started_at
 
     def advance(self, note: str = "") -> None:
         self.done += 1
         now = time.monotonic()
-        if now - self.shown_at >= PLAIN_INTERVAL_S:
-            left = (now - self.started_at) / (self.done - self.start) * (self.total - self.done)
+        if now - self.printed_at >= PLAIN_INTERVAL_S:
+            left = (now - self.started_at) / (self.done - self.done_at_start) * (self.total - self.done)
             print(
                 f"{self.title} {self.done}/{self.total}  {note}  {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
-            self.shown_at = now
+            self.printed_at = now
 
 
 class _Bar(ProgressMeter):
     def __init__(self, bar: Progress, task: int) -> None:
-        self.bar, self.task = bar, task
+        self.bar = bar
+        self.task = task
 
     def advance(self, note: str = "") -> None:
         self.bar.update(self.task, advance=1, note=note)  # type: ignore[arg-type]
@@ -52,7 +56,7 @@ class _Bar(ProgressMeter):
 
 @contextmanager
 def progress(title: str, total: int, *, done: int = 0, quiet: bool = False) -> Iterator[ProgressMeter]:
-    """Yields the meter of a loop of `total` steps, of which `done` were made before."""
+    """Yield the meter of a loop of `total` steps, `done` of which are already finished."""
     console = Console(stderr=True)
     if quiet:
         yield _Silent()

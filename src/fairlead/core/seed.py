@@ -1,6 +1,6 @@
-"""Randomness as a pure function of a run's seed and of what the draw is for.
+"""Random numbers as a pure function of a run's seed and of the purpose of the draw.
 
-No generator lives across steps, so that a resumed run draws what the uninterrupted one would have drawn.
+No generator lives across steps, so a resumed run draws the same numbers as an uninterrupted one.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import random
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose, for example `derive(0, "rollout", step)`."""
+    """A 63-bit seed for one purpose, for example `derive_seed(0, "rollout", step)`."""
     text = "/".join([str(seed), *map(str, purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

@@ -1,8 +1,9 @@
-"""How the threads of one operation wait for each other.  `train/threads.py` chooses how many threads there are.
+"""How the OpenMP threads of one operation wait for each other.
 
 PyTorch splits an operation over OpenMP threads, which meet at a barrier when they are done.  By default the
-threads of libgomp spin at this barrier for milliseconds.  On an idle machine, spinning is the fastest way to wait.
-Where another program needs the same cores, the spinning threads take the time that the last thread needs.
+threads of libgomp spin at this barrier for milliseconds.  Spinning is fastest on an idle machine.  On a busy
+machine the spinning threads take time from the thread that has not finished.  `train/threads.py` chooses the
+number of threads.
 """
 
 import os
@@ -14,7 +15,10 @@ WAIT_SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
 
 
 def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> bool:
-    """Make waiting threads sleep soon; call before torch is imported.  Returns whether the setting was changed."""
+    """Make waiting threads sleep soon; returns whether the setting was changed.
+
+    Call this before torch is imported.
+    """
     if any(name in environment for name in WAIT_SETTINGS):
         return False
     environment["GOMP_SPINCOUNT"] = SPIN_COUNT

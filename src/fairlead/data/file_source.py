@@ -41,7 +41,7 @@ def read_file_rows(path: Path) -> Iterator[SourceRow | RowProblem]:
             else:  # many a .json file holds JSON Lines
                 yield from _lines(file, str(path))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file.") from error
+        raise DataError(f"{path}: no such file. Check the path.") from error
     except (OSError, EOFError, zlib.error) as error:  # a folder, no permission, a damaged gzip file
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 

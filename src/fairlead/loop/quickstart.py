@@ -250,7 +250,7 @@ def quickstart(
             note = "made before" if current.finished else stage.sentence
             say(f"[{number}/{len(plan)}] {stage.title}: {note}")
             made.append((stage, stage.main(stage.config, current), current.folder))
-            current.stop.raise_if_asked(
+            current.stop.raise_if_set(
                 f"Stopped after {stage.title}; the work is saved. Run the same command again to go on."
             )
     earlier = sum(

@@ -122,7 +122,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             path = parts_folder / f"{start:08d}.jsonl"
             chosen = range(start, min(start + at_once, len(prompts)))
             if not path.exists():
-                run.stop.raise_if_asked(
+                run.stop.raise_if_set(
                     f"Stopped after {start} of {len(prompts)} prompts; the same command goes on there."
                 )
                 tokens = [encoded[i] for i in chosen for _ in range(config.n)]

@@ -49,7 +49,7 @@ def main(config: Config, run: Run) -> Artifact:
         prepare=lambda judge: check_judge(run, judge, prompts, "float32"),
     )
     scores_a = judge(prompts, [row.texts[0] for row in a], [row.finished[0] for row in a]).tolist()
-    run.stop.raise_if_asked("Stopped; the same command judges again.")
+    run.stop.raise_if_set("Stopped; the same command judges again.")
     scores_b = judge(prompts, [row.texts[0] for row in b], [row.finished[0] for row in b]).tolist()
     verdict = interval.win_rate(scores_a, scores_b)
     metrics = {

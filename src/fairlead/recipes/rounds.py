@@ -162,8 +162,8 @@ def stage(run: Run, recipe: str, config: Any, *, kind: str, main: Callable[[Any,
     with open_run(run.project, recipe, config, kind=kind, quiet=run.quiet) as current:
         run.event("stage", run=current.id)
         made = main(config, current)
-        current.stop.raise_if_asked(f"Stopped after {made.label}; the work is saved. {GO_ON}")
-    run.stop.raise_if_asked(f"Stopped after {made.label}; the work is saved. {GO_ON}")
+        current.stop.raise_if_set(f"Stopped after {made.label}; the work is saved. {GO_ON}")
+    run.stop.raise_if_set(f"Stopped after {made.label}; the work is saved. {GO_ON}")
     return made
 
 

@@ -81,7 +81,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     starts = range(0, len(encoded), PROMPTS_AT_ONCE)
     with progress("sample", len(starts), quiet=run.quiet) as bar:
         for start in starts:
-            run.stop.raise_if_asked("Stopped; sampling begins again with the same command.")
+            run.stop.raise_if_set("Stopped; sampling begins again with the same command.")
             part = encoded[start : start + PROMPTS_AT_ONCE]
             rollouts += answers(
                 engine, policy, part, settings, run_seed=config.seed, rows=range(start, start + len(part))
