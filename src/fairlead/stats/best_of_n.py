@@ -1,7 +1,8 @@
-"""Best of n: what the best of n answers is worth, and how far choosing it moves a policy.  Scores are one prompt's.
+"""Best of n: expected score of the best of n answers, and the KL divergence of that choice from the policy.
 
-All N answers that were sampled serve every n up to N: an estimate from each subset of n, averaged over all subsets, has no bias and
-less variance than one from n answers alone (arXiv:2112.09332, appendix on rejection sampling).
+All scores belong to one prompt.  The estimate averages over all subsets of n of the N sampled answers.  This
+is unbiased, and has less variance than an estimate from n answers alone (arXiv:2112.09332, appendix on
+rejection sampling).
 """
 
 import math
@@ -10,29 +11,30 @@ from itertools import groupby
 
 
 def expected_value(scores: Sequence[float], n: int, values: Sequence[float] | None = None) -> float:
-    """Mean over all subsets of n answers of the best one's score, or of its entry in `values`.
+    """Mean, over all subsets of n answers, of the score of the best answer, or of its entry in `values`.
 
-    The answer of rank i, counted from the lowest, is the best of C(i - 1, n - 1) of the C(N, n) subsets.  Answers of equal score are
-    chosen equally often.
+    The answer of rank i, counted from the lowest score, is the best of C(i - 1, n - 1) of the C(N, n)
+    subsets. Answers with equal scores are chosen equally often.
     """
     if not 1 <= n <= len(scores):
         raise ValueError(f"n = {n}: must lie between 1 and the number of answers, {len(scores)}")
-    judged = scores if values is None else values
-    total, rank = 0.0, 0
-    for _, tied in groupby(sorted(range(len(scores)), key=lambda i: scores[i]), key=lambda i: scores[i]):
+    worth = scores if values is None else values
+    by_score = sorted(range(len(scores)), key=lambda i: scores[i])
+    total = 0.0
+    rank = 0
+    for _, tied in groupby(by_score, key=lambda i: scores[i]):
         group = list(tied)
-        subsets = math.comb(rank + len(group), n) - math.comb(
-            rank, n
-        )  # those whose best answer is in the group
-        total += subsets / math.comb(len(scores), n) * sum(judged[i] for i in group) / len(group)
+        # subsets whose best answer is in the group
+        num_subsets = math.comb(rank + len(group), n) - math.comb(rank, n)
+        total += num_subsets / math.comb(len(scores), n) * sum(worth[i] for i in group) / len(group)
         rank += len(group)
     return total
 
 
 def kl(n: int) -> float:
-    """KL of the best of n answers from the policy that they were sampled from, in nats: log n - (n - 1) / n.
+    """KL divergence, in nats, of best-of-n sampling from the policy: log n - (n - 1) / n.
 
-    Exact where no two answers can score the same; an upper bound where they can (arXiv:2401.01879).
+    Exact if no two answers have the same score; otherwise an upper bound (arXiv:2401.01879).
     """
     if n < 1:
         raise ValueError(f"n = {n}: must be at least 1")

@@ -1,8 +1,9 @@
-"""Whether stated probabilities hold: the expected calibration error, the curve behind it, and the temperature that makes them hold.
+"""Calibration of a preference model: expected calibration error, reliability curve and temperature.
 
-A margin is what a preference model gives the chosen answer above the rejected one; at temperature T it states the probability
-sigma(margin / T) that people choose so.  A pair can be read in either order, so what is judged is its confidence, the probability of the
-answer that the model prefers, between a half and 1, against whether that answer was the chosen one.
+A margin is the score of the chosen answer minus the score of the rejected one.  At temperature T the model
+states the probability sigma(margin / T) that raters choose that answer.  The order of a pair is arbitrary.
+Calibration therefore compares the confidence, the probability of the preferred answer (0.5 to 1), with how
+often that answer was chosen.
 """
 
 from collections.abc import Hashable, Sequence
@@ -17,67 +18,75 @@ from fairlead.stats import interval
 
 Vector = NDArray[numpy.float64]
 
-MOST_BINS, FEWER_BINS = (
-    15,
-    10,
-)  # the numbers of bins of the literature; the smaller one where 15 would hold few pairs each
+# Both numbers of bins are common in the literature; the smaller is used if 15 bins would hold few pairs each.
+MAX_BINS = 15
+FEWER_BINS = 10
 MIN_PER_BIN = 20
-SIMULATIONS = 500
+NUM_SIMULATIONS = 500
 
 
 class Bin(NamedTuple):
-    """Pairs of about equal confidence."""
+    """Pairs of similar confidence."""
 
     confidence: float  # mean
-    right: float  # the share in which the preferred answer was the chosen one
+    right: float  # share of pairs whose preferred answer was the chosen one
     low: float  # 95 % interval of that share
     high: float
     n: int
 
 
 def probabilities(margins: Sequence[float], temperature: float) -> Vector:
-    """Of the chosen answer.  [pairs]"""
+    """Stated probability of the chosen answer.  [pairs]"""
     return numpy.asarray(special.expit(numpy.asarray(margins, dtype=numpy.float64) / temperature))
 
 
 def bins(chosen: Vector, clusters: Sequence[Hashable]) -> list[Bin]:
-    """Bins of equal numbers of pairs, by confidence; `chosen` holds the stated probabilities of the chosen answers."""
+    """The reliability curve: bins of equally many pairs, ordered by confidence.
+
+    `chosen` holds the stated probabilities of the chosen answers.
+    """
     confidence, right = _folded(chosen)
-    found = []
-    for items in _equal_parts(confidence):
-        share = interval.clustered_proportion(right[items].tolist(), [clusters[i] for i in items])
-        found.append(Bin(float(confidence[items].mean()), share.value, share.low, share.high, len(items)))
-    return found
+    curve = []
+    for rows in _equal_bins(confidence):
+        share = interval.clustered_proportion(right[rows].tolist(), [clusters[i] for i in rows])
+        curve.append(Bin(float(confidence[rows].mean()), share.value, share.low, share.high, len(rows)))
+    return curve
 
 
 def error(chosen: Vector) -> float:
-    """The expected calibration error: how far, on average over bins of equal numbers of pairs, the right share is from the stated one."""
+    """Expected calibration error: mean distance of the right share from the confidence, over equal bins."""
     confidence, right = _folded(chosen)
-    return _error(right, confidence, _equal_parts(confidence))
+    return _error(right, confidence, _equal_bins(confidence))
 
 
 def chance_error(chosen: Vector, clusters: Sequence[Hashable], *, seed: int) -> float:
-    """What `error` stays below in 95 % of draws in which every stated probability is exactly right: with few clusters it is far from 0.
+    """95th percentile of `error` for a perfectly calibrated model; with few clusters this is far above 0.
 
-    How much the pairs of a cluster have in common is not known.  The draws take the worst: one number decides all of them.
+    The dependence between pairs of one cluster is unknown.  The simulation assumes the worst case: one random
+    number decides all pairs of a cluster.
     """
     confidence, _ = _folded(chosen)
-    parts = _equal_parts(confidence)
-    place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
-    at = numpy.array([place[cluster] for cluster in clusters])
+    bin_rows = _equal_bins(confidence)
+    index = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
+    cluster_of_pair = numpy.array([index[cluster] for cluster in clusters])
     random = numpy.random.default_rng(derive_seed(seed, "calibration"))
     draws = [
-        _error((random.random(len(place))[at] < confidence).astype(numpy.float64), confidence, parts)
-        for _ in range(SIMULATIONS)
+        _error(
+            (random.random(len(index))[cluster_of_pair] < confidence).astype(numpy.float64),
+            confidence,
+            bin_rows,
+        )
+        for _ in range(NUM_SIMULATIONS)
     ]
     return float(numpy.quantile(draws, 0.95))
 
 
 def fit_temperature(margins: Sequence[float]) -> float | None:
-    """The T that minimises -sum log sigma(margin / T); None where the margins point the wrong way, so that no T helps.
+    """The temperature T that minimises -sum log sigma(margin / T).
 
-    One imaginary pair of typical margin, half right and half wrong, is added: without it a model that is right on all of its few pairs
-    would be made infinitely sure of itself.
+    None if the margins point the wrong way on average, so that no temperature helps.  The loss includes one
+    imaginary pair with a typical margin, half right and half wrong.  Without that pair, a model that is right
+    on all of a few pairs would get infinite confidence.
     """
     array = numpy.asarray(margins, dtype=numpy.float64)
     typical = float(numpy.sqrt((array**2).mean()))
@@ -85,7 +94,10 @@ def fit_temperature(margins: Sequence[float]) -> float | None:
         return None
 
     def slope(inverse: float) -> float:
-        """Of the loss in 1 / T, in units of the typical margin; it rises, because the loss is convex."""
+        """Derivative of the loss by 1 / T, in units of the typical margin.
+
+        It increases: the loss is convex.
+        """
         z = array / typical
         return float(
             -(z * special.expit(-inverse * z)).sum()
@@ -100,26 +112,31 @@ def fit_temperature(margins: Sequence[float]) -> float | None:
 
 
 def cross_fitted(margins: Sequence[float], halves: Sequence[bool]) -> Vector | None:
-    """Probabilities at temperatures that were each fitted on the other half.  [pairs]  None where a half has no temperature."""
-    array, in_first = numpy.asarray(margins, dtype=numpy.float64), numpy.asarray(halves, dtype=bool)
-    found = numpy.empty(len(array))
-    for side in (in_first, ~in_first):
-        temperature = fit_temperature(array[~side].tolist()) if (~side).any() else None
-        if temperature is None or not side.any():
+    """Probabilities of each half at the temperature fitted on the other half.  [pairs]
+
+    None if a half is empty or has no temperature.
+    """
+    array = numpy.asarray(margins, dtype=numpy.float64)
+    in_first = numpy.asarray(halves, dtype=bool)
+    stated = numpy.empty(len(array))
+    for half in (in_first, ~in_first):
+        temperature = fit_temperature(array[~half].tolist()) if (~half).any() else None
+        if temperature is None or not half.any():
             return None
-        found[side] = probabilities(array[side].tolist(), temperature)
-    return found
+        stated[half] = probabilities(array[half].tolist(), temperature)
+    return stated
 
 
 def _folded(chosen: Vector) -> tuple[Vector, Vector]:
-    """Confidence in the preferred answer, and 1, 0 or (where neither is preferred) a half for whether it was the chosen one."""
+    """Confidence in the preferred answer, and whether it was chosen: 1, 0, or 0.5 if neither is preferred."""
     return numpy.maximum(chosen, 1 - chosen), (chosen > 0.5) + 0.5 * (chosen == 0.5)
 
 
-def _equal_parts(confidence: Vector) -> list[NDArray[numpy.int64]]:
-    count = MOST_BINS if len(confidence) >= MOST_BINS * MIN_PER_BIN else min(FEWER_BINS, len(confidence))
+def _equal_bins(confidence: Vector) -> list[NDArray[numpy.int64]]:
+    """Row numbers of each bin."""
+    count = MAX_BINS if len(confidence) >= MAX_BINS * MIN_PER_BIN else min(FEWER_BINS, len(confidence))
     return numpy.array_split(numpy.argsort(confidence, kind="stable"), count)
 
 
-def _error(right: Vector, confidence: Vector, parts: Sequence[NDArray[numpy.int64]]) -> float:
-    return float(sum(abs((right[items] - confidence[items]).sum()) for items in parts) / len(right))
+def _error(right: Vector, confidence: Vector, bin_rows: Sequence[NDArray[numpy.int64]]) -> float:
+    return float(sum(abs((right[rows] - confidence[rows]).sum()) for rows in bin_rows) / len(right))

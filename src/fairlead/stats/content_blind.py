@@ -1,12 +1,16 @@
-"""What a reward model must beat: baselines that cannot read, on the same split.
+"""Content-blind baselines that a reward model must beat on the same split.
 
-A pair is (chosen text, rejected text).  `length_only` knows one bit, whether people preferred the longer or the shorter answer;
-`position_only` knows one bit, whether they preferred the answer that they were shown first; `bag_of_words` knows which words people
-preferred.  Each returns its credit for every held-out pair: 1 in the right order, 0 in the wrong one, a half where it cannot tell,
-and everywhere where training takes no side.
+A pair is (chosen text, rejected text).  Three baselines exist for pairs:
 
-For answers in steps that are right or wrong there are two: `majority` knows which label is more frequent, `by_place` which is more frequent
-among first steps, among second steps, and so on.
+- `length_only` prefers the longer or the shorter answer,
+- `position_only` prefers the answer shown first or the one shown second,
+- `bag_of_words` knows which words raters preferred, but not their order.
+
+Each returns its credit for every held-out pair: 1 for the right order, 0 for the wrong one, and 0.5 if the
+baseline cannot decide.
+
+Two baselines exist for step labels: `majority_label` predicts the more frequent label, and
+`majority_by_position` the more frequent label of first steps, of second steps, and so on.
 """
 
 import re
@@ -22,67 +26,83 @@ from fairlead.core.seed import derive_rng
 Pair = tuple[str, str]  # (chosen, rejected)
 Vector = NDArray[numpy.float64]
 
-MIN_PAIRS_PER_WORD = 2  # a word met in one pair only can but memorise that pair
-L2_STRENGTHS = (0.3, 3.0, 30.0)  # from nearly free to nearly silent; the training side chooses
+MIN_PAIRS_PER_WORD = 2  # a word that occurs in a single pair can only memorise that pair
+L2_STRENGTHS = (0.3, 3.0, 30.0)  # from weak to strong; chosen on a part of the training pairs
 
 
 def length_only(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair]) -> Vector:
-    """Prefer the longer or the shorter text (in characters), whichever agrees more often with the training pairs.  [held out]"""
-    return _credit(_length_margins(held_out_pairs) * _majority(_length_margins(train_pairs)))
+    """Prefer the longer or the shorter text in characters, whichever is right more often in training.
+
+    [held out]
+    """
+    return _credit(_length_margins(held_out_pairs) * _majority_sign(_length_margins(train_pairs)))
 
 
 def position_only(train_first: Sequence[bool | None], held_out_first: Sequence[bool | None]) -> Vector:
-    """Prefer the answer shown first or the one shown second, whichever was chosen more often in training.  [held out]
+    """Prefer the answer shown first or the one shown second, whichever is right more often in training.
+    [held out]
 
-    An entry says whether the chosen answer was the one shown first; None where nobody wrote it down.
+    An entry is true if the chosen answer was shown first, and None if the position was not recorded.
     """
-    return _credit(_position_margins(held_out_first) * _majority(_position_margins(train_first)))
+    return _credit(_position_margins(held_out_first) * _majority_sign(_position_margins(train_first)))
 
 
 def bag_of_words(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, seed: int) -> Vector:
-    """Logistic regression on the difference of word counts; its L2 strength is chosen on a fifth of the training pairs.  [held out]"""
+    """Logistic regression on differences of word counts.  [held out]
+
+    The L2 strength is chosen on a fifth of the training pairs.
+    """
     if len(train_pairs) < 2:
         raise ValueError(
-            f"{len(train_pairs)} training pairs: at least two are needed to choose the regularisation"
+            f"{len(train_pairs)} training pairs: at least two are needed to choose the L2 strength"
         )
     order = derive_rng(seed, "bag of words").sample(range(len(train_pairs)), len(train_pairs))
     cut = max(1, len(train_pairs) // 5)
-    trial = [train_pairs[index] for index in order[:cut]]
-    rest = [train_pairs[index] for index in order[cut:]]
-    # On equal credit the stronger pull wins: the simpler model.
-    strength = max(L2_STRENGTHS, key=lambda l2: (_word_credit(rest, trial, l2=l2).sum(), l2))
+    validation = [train_pairs[index] for index in order[:cut]]
+    remaining = [train_pairs[index] for index in order[cut:]]
+    # Of strengths with equal credit the largest wins, which gives the simpler model.
+    strength = max(L2_STRENGTHS, key=lambda l2: (_word_credit(remaining, validation, l2=l2).sum(), l2))
     return _word_credit(train_pairs, held_out_pairs, l2=strength)
 
 
 def majority_label(
     train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[Sequence[bool]]
 ) -> Vector:
-    """Give every step the more frequent label of the training steps.  [held-out steps], answer by answer"""
-    usual = _usual([label for labels in train_labels for label in labels])
+    """Predict the more frequent label of all training steps.
+
+    [held-out steps], in the order of the answers
+    """
+    majority = _majority_of([label for labels in train_labels for label in labels])
     return numpy.array(
-        [label == usual for labels in held_out_labels for label in labels], dtype=numpy.float64
+        [label == majority for labels in held_out_labels for label in labels], dtype=numpy.float64
     )
 
 
 def majority_by_position(
     train_labels: Sequence[Sequence[bool]], held_out_labels: Sequence[Sequence[bool]]
 ) -> Vector:
-    """Give every step the more frequent label of the training steps at its place, of all of them where none came so far.
+    """Predict the more frequent label of the training steps at the same position.
 
-    [held-out steps], answer by answer
+    Positions beyond the longest training answer get the more frequent label of all steps.
+    [held-out steps], in the order of the answers
     """
-    usual = _usual([label for labels in train_labels for label in labels])
+    overall = _majority_of([label for labels in train_labels for label in labels])
     longest = max(len(labels) for labels in (*train_labels, *held_out_labels))
-    known = [[labels[place] for labels in train_labels if place < len(labels)] for place in range(longest)]
-    rule = [_usual(found) if found else usual for found in known]
+    predicted = []
+    for position in range(longest):
+        seen = [labels[position] for labels in train_labels if position < len(labels)]
+        predicted.append(_majority_of(seen) if seen else overall)
     return numpy.array(
-        [label == rule[place] for labels in held_out_labels for place, label in enumerate(labels)],
+        [label == predicted[position] for labels in held_out_labels for position, label in enumerate(labels)],
         dtype=numpy.float64,
     )
 
 
 def fit(features: sparse.csr_array, *, l2: float) -> Vector:
-    """Weights w that minimise sum log(1 + exp(-x.w)) + l2/2 |w|^2, where each row x is chosen minus rejected.  [words]"""
+    """Weights w that minimise sum log(1 + exp(-x.w)) + l2/2 |w|^2; a row x is chosen minus rejected.
+
+    [words]
+    """
 
     def objective(weights: Vector) -> tuple[float, Vector]:
         margins = features @ weights  # [pairs]
@@ -94,17 +114,20 @@ def fit(features: sparse.csr_array, *, l2: float) -> Vector:
         share = special.expit(margins) * special.expit(-margins)  # [pairs]
         return numpy.asarray(l2 * direction + features.T @ (share * (features @ direction)))
 
-    # Newton's method needs a dozen steps where L-BFGS needs hundreds: common words outweigh rare ones a thousand to one.
+    # Common words occur a thousand times as often as rare ones: L-BFGS needs hundreds of steps, Newton's
+    # method a dozen.
     start = numpy.zeros(features.shape[1])
-    found = optimize.minimize(
+    solution = optimize.minimize(
         objective, start, jac=True, hessp=curvature_along, method="Newton-CG", options={"xtol": 1e-6}
     )
-    return numpy.asarray(found.x, dtype=numpy.float64)
+    return numpy.asarray(solution.x, dtype=numpy.float64)
 
 
 def word_differences(pairs: Sequence[Pair], vocabulary: dict[str, int]) -> sparse.csr_array:
-    """Counts in the chosen text minus counts in the rejected text.  [pairs, words]"""
-    rows, columns, counts = [], [], []
+    """Word counts in the chosen text minus those in the rejected text.  [pairs, words]"""
+    rows = []
+    columns = []
+    counts = []
     for row, pair in enumerate(pairs):
         for word, count in _count_difference(pair).items():
             if word in vocabulary:
@@ -117,38 +140,37 @@ def word_differences(pairs: Sequence[Pair], vocabulary: dict[str, int]) -> spars
 
 
 def vocabulary_of(pairs: Sequence[Pair]) -> dict[str, int]:
-    """The words that tell at least two pairs apart, each with its column."""
-    seen = Counter(word for pair in pairs for word in _count_difference(pair))
-    return {
-        word: column
-        for column, word in enumerate(sorted(w for w, n in seen.items() if n >= MIN_PAIRS_PER_WORD))
-    }
+    """Map each word whose counts differ within at least two pairs to its column."""
+    num_pairs = Counter(word for pair in pairs for word in _count_difference(pair))
+    frequent = sorted(word for word, count in num_pairs.items() if count >= MIN_PAIRS_PER_WORD)
+    return {word: column for column, word in enumerate(frequent)}
 
 
 def _word_credit(train_pairs: Sequence[Pair], held_out_pairs: Sequence[Pair], *, l2: float) -> Vector:
     vocabulary = vocabulary_of(train_pairs)
-    if not vocabulary:  # nothing to go by: every held-out pair is a coin toss
+    if not vocabulary:  # no evidence: every held-out pair is a coin toss
         return numpy.full(len(held_out_pairs), 0.5)
     weights = fit(word_differences(train_pairs, vocabulary), l2=l2)
     return _credit(word_differences(held_out_pairs, vocabulary) @ weights)
 
 
 def _credit(margins: Vector) -> Vector:
-    """1 for each pair put in the right order, a half for one without order.  [pairs]"""
+    """1 for a positive margin, 0 for a negative one, 0.5 for zero.  [pairs]"""
     return numpy.asarray((margins > 0) + 0.5 * (margins == 0), dtype=numpy.float64)
 
 
-def _majority(margins: Vector) -> float:
-    """1 where more margins are positive, -1 where more are negative, 0 where training takes no side."""
+def _majority_sign(margins: Vector) -> float:
+    """1 if more margins are positive, -1 if more are negative, 0 if there are as many of both."""
     return float(numpy.sign(numpy.sign(margins).sum()))
 
 
-def _usual(labels: Sequence[bool]) -> bool:
+def _majority_of(labels: Sequence[bool]) -> bool:
     return 2 * sum(labels) >= len(labels)
 
 
 def _position_margins(first: Sequence[bool | None]) -> Vector:
-    return numpy.array([0.0 if one is None else 1.0 if one else -1.0 for one in first])
+    margin_of = {None: 0.0, True: 1.0, False: -1.0}
+    return numpy.array([margin_of[is_first] for is_first in first])
 
 
 def _length_margins(pairs: Sequence[Pair]) -> Vector:
@@ -156,7 +178,7 @@ def _length_margins(pairs: Sequence[Pair]) -> Vector:
 
 
 def _count_difference(pair: Pair) -> Counter[str]:
-    """Word -> count in chosen minus count in rejected, zeros left out."""
+    """Map each word to its count in chosen minus its count in rejected; equal counts are left out."""
     difference = Counter(_words(pair[0]))
     difference.subtract(_words(pair[1]))
     return Counter({word: count for word, count in difference.items() if count})

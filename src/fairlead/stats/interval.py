@@ -1,6 +1,7 @@
-"""Estimates with their uncertainty.  Every interval is a two-sided 95 % interval and says how many items it stands on.
+"""Estimates with two-sided 95 % intervals and the number of items behind them.
 
-It does not decide anything and corrects for no multiple looks.  An empty set has no mean and no interval: ValueError.
+Nothing here corrects for multiple comparisons.  An empty set has no mean and no interval, and raises
+ValueError.
 """
 
 import math
@@ -21,12 +22,12 @@ class Interval(NamedTuple):
     """An estimate and its 95 % interval.  Example: 84 of 100 is Interval(0.84, 0.756, 0.899, 100)."""
 
     value: float
-    low: float  # -inf when the data bound nothing, as for the mean of one number
+    low: float  # -inf if the data give no bound, as for the mean of one number
     high: float
     n: int
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """For JSON, which has no infinity: an end that is not bounded is None."""
+        """The interval for JSON, which has no infinity: an unbounded end is None."""
         low = self.low if math.isfinite(self.low) else None
         high = self.high if math.isfinite(self.high) else None
         return {"value": self.value, "low": low, "high": high, "n": self.n}
@@ -40,41 +41,49 @@ class WinRate(NamedTuple):
 
 
 def proportion(successes: float, n: int) -> Interval:
-    """Wilson's score interval.  `successes` may hold halves, for ties; the interval is then wider than it need be."""
+    """Wilson's score interval.
+
+    `successes` may include halves for ties; the interval is then wider than necessary.
+    """
     if n < 1:
-        raise ValueError(f"n = {n}: a share of nothing is not a number")
+        raise ValueError(f"n = {n}: must be at least 1; a share of an empty set is undefined")
     if not 0 <= successes <= n:
         raise ValueError(f"successes = {successes}: must be between 0 and n = {n}")
     return _wilson(successes / n, n, n)
 
 
 def clustered_proportion(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
-    """A share of items of which those in one cluster depend on each other, as pairs that share a prompt do.  Values are 0, 1/2 or 1.
+    """A proportion of items that are dependent within a cluster, such as pairs of one prompt.  Values are 0,
+    0.5 or 1.
 
-    Wilson's interval at the number of independent items that would tell as much (Korn and Graubard, Survey Methodology 24, 1998): the
-    variance comes from the clusters' sums, and its few degrees of freedom are paid for.  With one item per cluster this is `proportion`.
-    One cluster says nothing about the others: its interval is 0 to 1.
+    Wilson's interval at the effective number of independent items (Korn and Graubard, Survey Methodology 24,
+    1998). The variance is estimated from the sums of the clusters and corrected for its degrees of freedom.
+    With one item per cluster this equals `proportion`.  A single cluster gives the interval 0 to 1.
     """
-    array, sums = _finite(values), _cluster_sums(values, clusters)
-    n, num_clusters = len(array), len(sums)
+    array = _finite(values)
+    sums = _cluster_sums(values, clusters)
+    n = len(array)
+    num_clusters = len(sums)
     share = float(array.mean())
     if num_clusters == n:
         return proportion(float(array.sum()), n)
     if num_clusters == 1:
         return Interval(share, 0.0, 1.0, n)
-    as_if_alone = n / (n - 1) * n * share * (1 - share)
-    together = num_clusters / (num_clusters - 1) * float((sums**2).sum())
-    # Where all items agree nothing shows how much the items of a cluster depend on each other: each cluster then counts once.
-    times_wider = max(1.0, together / as_if_alone) if as_if_alone > 0 else n / num_clusters
-    spread_known = float(
+    independent_variance = n / (n - 1) * n * share * (1 - share)
+    clustered_variance = num_clusters / (num_clusters - 1) * float((sums**2).sum())
+    if independent_variance > 0:
+        design_effect = max(1.0, clustered_variance / independent_variance)
+    else:  # all items agree: the dependence cannot be estimated, so each cluster counts once
+        design_effect = n / num_clusters
+    t_ratio = float(
         special.stdtrit(n - 1, 0.5 + LEVEL / 2) / special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2)
     )
-    effective = n / times_wider * spread_known**2
+    effective = n / design_effect * t_ratio**2
     return _wilson(share, effective, n)
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """Student's t interval.  One value says nothing about the spread: its interval is the whole line."""
+    """Student's t interval.  A single value has an unbounded interval."""
     array = _finite(values)
     n = len(array)
     value = float(array.mean())
@@ -85,12 +94,14 @@ def mean(values: Sequence[float]) -> Interval:
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Interval:
-    """A mean of items that depend on each other inside a cluster: the variance comes from the clusters' sums.  Student's t.
+    """Student's t interval for the mean of items that are dependent within a cluster.
 
-    With one item per cluster this is `mean`.
+    The variance is estimated from the sums of the clusters.  With one item per cluster this equals `mean`.
     """
-    array, sums = _finite(values), _cluster_sums(values, clusters)
-    n, num_clusters = len(array), len(sums)
+    array = _finite(values)
+    sums = _cluster_sums(values, clusters)
+    n = len(array)
+    num_clusters = len(sums)
     value = float(array.mean())
     if num_clusters == 1:
         return Interval(value, -math.inf, math.inf, n)
@@ -100,19 +111,22 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Int
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
-    """Mean over mean of paired values.  Fieller (Journal of the Royal Statistical Society B 16, 1954), with Student's t.
+    """Ratio of two means of paired values.  Fieller (Journal of the Royal Statistical Society B 16, 1954),
+    Student's t.
 
-    The interval holds every r for which numerator - r * denominator could have mean zero.  Where the denominators' own mean could be zero
-    nothing is bounded.
+    The interval contains every r for which the mean of numerator - r * denominator is not significantly
+    different from zero.  It is unbounded if the mean of the denominators is not significantly different from
+    zero.
     """
     if len(numerators) != len(denominators):
         raise ValueError(
-            f"{len(numerators)} numerators over {len(denominators)} denominators: a ratio needs pairs"
+            f"{len(numerators)} numerators and {len(denominators)} denominators: pass as many of both"
         )
-    above, below = _finite(numerators), _finite(denominators)
+    above = _finite(numerators)
+    below = _finite(denominators)
     n = len(above)
     if below.mean() == 0:
-        raise ValueError("the denominators have mean zero, and nothing can be divided by it")
+        raise ValueError("the denominators have mean zero: the ratio is undefined")
     value = float(above.mean() / below.mean())
     if n == 1:
         return Interval(value, -math.inf, math.inf, 1)
@@ -134,9 +148,10 @@ def clustered_bootstrap(
     seed: int,
     resamples: int = 1000,
 ) -> Interval:
-    """Percentile bootstrap that draws whole clusters; `statistic` is told which items, some of them several times.
+    """Percentile bootstrap that resamples whole clusters.
 
-    Draws for which the statistic is no number (all items alike, say) are left out.  Too narrow below about 20 clusters.
+    `statistic` receives the numbers of the items in a draw; an item can occur several times.  Draws with a
+    non-finite statistic are left out.  The interval is too narrow below about 20 clusters.
     """
     members: dict[Hashable, list[int]] = {}
     for item, cluster in enumerate(clusters):
@@ -150,10 +165,10 @@ def clustered_bootstrap(
         float(statistic(numpy.concatenate([groups[g] for g in random.integers(0, len(groups), len(groups))])))
         for _ in range(resamples)
     ]
-    kept = [draw for draw in draws if math.isfinite(draw)]
-    if not kept:
+    finite = [draw for draw in draws if math.isfinite(draw)]
+    if not finite:
         return Interval(value, -math.inf, math.inf, len(clusters))
-    low, high = numpy.quantile(kept, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    low, high = numpy.quantile(finite, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return Interval(value, float(low), float(high), len(clusters))
 
 
@@ -164,10 +179,13 @@ def bootstrap(
     seed: int,
     resamples: int = 2000,
 ) -> Interval:
-    """Percentile bootstrap of any statistic of one sample.  Too narrow below about 20 values: prefer `mean` for means."""
+    """Percentile bootstrap of any statistic of a sample.
+
+    The interval is too narrow below about 20 values; use `mean` for means.
+    """
     array = _finite(values)
     if len(array) < 2:
-        raise ValueError("one value cannot be resampled; a bootstrap interval needs at least two")
+        raise ValueError("1 value: a bootstrap interval needs at least two")
     random = numpy.random.default_rng(derive_seed(seed, "bootstrap"))
     draws = [statistic(array[random.integers(0, len(array), len(array))]) for _ in range(resamples)]
     low, high = numpy.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
@@ -175,16 +193,20 @@ def bootstrap(
 
 
 def win_rate(scores_a: Sequence[float], scores_b: Sequence[float]) -> WinRate:
-    """How often A beats B on the same items; a tie counts half.
+    """Share of items on which A beats B; a tie counts half.
 
-    The interval is Tango's score interval for paired proportions (Statistics in Medicine 17, 1998), moved from the difference
-    wins - losses to the rate.  A t or bootstrap interval has no width when every item is won, and Wilson's is too wide with
-    many ties; this one covers close to 95 % in both cases.
+    The interval is Tango's score interval for paired proportions (Statistics in Medicine 17, 1998),
+    transformed from the difference of wins and losses to the rate.  A t or bootstrap interval has zero width
+    if A wins every item, and Wilson's interval is too wide with many ties.  Tango's covers close to 95 % in
+    both cases.
     """
     if len(scores_a) != len(scores_b):
-        raise ValueError(f"{len(scores_a)} scores against {len(scores_b)}: a win rate needs pairs")
+        raise ValueError(
+            f"{len(scores_a)} scores against {len(scores_b)}: pass one score of each model per item"
+        )
     difference = _finite(scores_a) - _finite(scores_b)
-    wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
+    wins = int((difference > 0).sum())
+    losses = int((difference < 0).sum())
     n = len(difference)
     value = 0.5 + (wins - losses) / (2 * n)
     interval = Interval(value, _rate_bound(wins, losses, n, Z), _rate_bound(wins, losses, n, -Z), n)
@@ -192,50 +214,53 @@ def win_rate(scores_a: Sequence[float], scores_b: Sequence[float]) -> WinRate:
 
 
 def _rate_bound(wins: int, losses: int, n: int, z: float) -> float:
-    """The rate at which the score statistic equals z: the lower bound for z > 0, the upper for z < 0."""
+    """The rate at which the score statistic equals z: the lower bound if z > 0, else the upper."""
 
     def excess(delta: float) -> float:
-        """Tango's equation multiplied out, so that nothing is divided by a variance of zero.  It falls as delta grows."""
+        """Tango's equation multiplied out, so that nothing is divided by a variance of zero.
+
+        It falls as delta grows.
+        """
         a = 2 * n
         b = -wins - losses + (2 * n - wins + losses) * delta
         c = -losses * delta * (1 - delta)
-        lost = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (
-            2 * a
-        )  # losing share that fits best under this delta
-        return wins - losses - n * delta - z * math.sqrt(max(0.0, n * (2 * lost + delta * (1 - delta))))
+        # maximum-likelihood estimate of the share of losses, given delta
+        loss_share = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+        return wins - losses - n * delta - z * math.sqrt(max(0.0, n * (2 * loss_share + delta * (1 - delta))))
 
     observed = (wins - losses) / n
     edge = -1.0 if z > 0 else 1.0
-    if abs(observed - edge) < 1e-12:  # everything lost (or won): the bound on that side is the edge itself
+    if abs(observed - edge) < 1e-12:  # all items lost (or won): the bound is the edge itself
         return 0.5 + edge / 2
-    # Where every item has the same outcome the equation also holds, emptily, at the observed value: start just beside it.
-    inner, outer = observed + 1e-9 * (edge - observed), edge
-    return 0.5 + float(optimize.brentq(excess, min(inner, outer), max(inner, outer), xtol=1e-12)) / 2
+    # If all items have the same outcome, the observed value is a trivial root: start the search just beside
+    # it.
+    start = observed + 1e-9 * (edge - observed)
+    return 0.5 + float(optimize.brentq(excess, min(start, edge), max(start, edge), xtol=1e-12)) / 2
 
 
 def _wilson(share: float, effective: float, n: int) -> Interval:
-    """Wilson's interval for a share of `effective` independent items; `n` is what is reported."""
+    """Wilson's interval for a share of `effective` independent items; `n` is the reported number of items."""
     centre = (share + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
     half = Z / (1 + Z**2 / effective) * math.sqrt(share * (1 - share) / effective + Z**2 / (4 * effective**2))
-    # The formula touches 0 and 1 exactly at the ends; rounding must not push it past the estimate.
+    # At a share of 0 or 1 an end equals the share exactly; rounding must not push it past the share.
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
 
 
 def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDArray[numpy.float64]:
-    """For each cluster the sum of its items' deviations from the mean of all.  [clusters]"""
+    """Sum over each cluster of the deviations from the overall mean.  [clusters]"""
     if len(values) != len(clusters):
-        raise ValueError(f"{len(values)} values in {len(clusters)} clusters: each value needs one")
+        raise ValueError(f"{len(values)} values and {len(clusters)} clusters: pass one cluster per value")
     array = _finite(values)
-    place = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
-    sums = numpy.zeros(len(place))
-    numpy.add.at(sums, [place[cluster] for cluster in clusters], array - array.mean())
+    index = {cluster: k for k, cluster in enumerate(dict.fromkeys(clusters))}
+    sums = numpy.zeros(len(index))
+    numpy.add.at(sums, [index[cluster] for cluster in clusters], array - array.mean())
     return sums
 
 
 def _finite(values: Sequence[float]) -> NDArray[numpy.float64]:
     array = numpy.asarray(values, dtype=numpy.float64)
     if array.size == 0:
-        raise ValueError("no values: an empty set has no mean")
+        raise ValueError("no values: the mean of an empty set is undefined")
     if not numpy.isfinite(array).all():
         raise ValueError(f"value {int(numpy.flatnonzero(~numpy.isfinite(array))[0])} is not finite")
     return array
