@@ -179,7 +179,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         artifact = run.finished
         if artifact is None:
             recipe = importlib.import_module(recipe_module(name))
-            run.stop.raise_if_asked("Stopped before the first step. Run the same command again to start.")
+            run.stop.raise_if_set("Stopped before the first step. Run the same command again to start.")
             artifact = recipe.main(configs.from_dict(recipe.Config, run.config), run)
     facts = {
         "run": run.id,
