@@ -20,7 +20,8 @@ from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.encoding.chat import Encoded, render
 from fairlead.loop import toy_world
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.sampler import Sampling, sample
+from fairlead.rollout.records import SampleRequest, SamplingParams
+from fairlead.rollout.sampler import sample
 from fairlead.simulate import gold, world
 from fairlead.simulate.world import ToyPrompt
 from fairlead.stats import interval
@@ -33,16 +34,10 @@ LEFT_OUT = {"guessing", "gave no answer", "refused something harmless", "never e
 def right(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, int]:
     """Answers that are right, of those that were meant to be."""
     prompts = [policy.encode_prompt((Message("user", task.prompt),)) for task in tasks]
-    rollouts = sample(
-        policy.network,
-        prompts,
-        Sampling(max_new_tokens=80),
-        stop_ids=policy.stop_ids,
-        pad_id=policy.pad_id,
-        run_seed=run_seed,
-    )
+    request = SampleRequest(prompts=prompts, params=SamplingParams(max_new_tokens=80), seed=run_seed)
+    rollouts = sample(policy.network, request, stop_ids=policy.stop_ids, pad_id=policy.pad_id)
     verdicts = [
-        gold.judge_answer(task, policy.text(rollout.tokens), finished=rollout.finish == "stop")
+        gold.judge_answer(task, policy.text(rollout.tokens), finished=rollout.finished)
         for task, rollout in zip(tasks, rollouts, strict=True)
     ]
     meant = [verdict for verdict in verdicts if not LEFT_OUT & set(verdict.faults)]

@@ -37,7 +37,7 @@ from fairlead.data.records import Comparison, Message
 from fairlead.encoding.chat import encode_prompt
 from fairlead.model.load import default_device
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.records import Sampling
+from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
 
 PARTS = ("rate", "sft", "peers", "sample")
@@ -299,10 +299,17 @@ def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespac
         limits = [min(longest, limit + 1) for _, limit in part]
 
         def draw(slots: int = slots, part: list[Any] = part, limits: list[int] = limits) -> None:
+            request = SampleRequest(
+                prompts=[prompt for prompt, _ in part], params=SamplingParams(max_new_tokens=longest), seed=0
+            )
             sample(
-                network, [prompt for prompt, _ in part], Sampling(max_new_tokens=longest), stop_ids=frozenset(), pad_id=policy.pad_id,
-                run_seed=0, limits=limits, slots=slots,
-            )  # fmt: skip
+                network,
+                request,
+                stop_ids=frozenset(),
+                pad_id=policy.pad_id,
+                max_lengths=limits,
+                num_slots=slots,
+            )
 
         draw()
         seconds = [seconds_of(draw, args.device) for _ in range(1 if args.small else 3)]

@@ -37,7 +37,7 @@ from fairlead.model.policy import Policy
 from fairlead.model.reward_model import new_reward_model
 from fairlead.ops.logprobs import Head, linear_logps, selected_logps
 from fairlead.recipes import ppo, sft
-from fairlead.rollout.records import Sampling
+from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
 from fairlead.store.project import create_project
 from fairlead.store.run import open_run
@@ -243,17 +243,9 @@ def trees() -> list[dict[str, Any]]:
 def decode() -> dict[str, Any]:
     policy = policy_of(256)
     prompts = [row.tolist() for row in rows(64, 64, 1).tokens]
+    request = SampleRequest(prompts=prompts, params=SamplingParams(max_new_tokens=64), seed=0)
     seconds = best_of(
-        3,
-        lambda: sample(
-            policy.network,
-            prompts,
-            Sampling(max_new_tokens=64),
-            stop_ids=frozenset(),
-            pad_id=0,
-            run_seed=0,
-            slots=64,
-        ),
+        3, lambda: sample(policy.network, request, stop_ids=frozenset(), pad_id=0, num_slots=64)
     )
     block = torch.randn(64 << 20)  # 256 MiB, larger than any cache
     bandwidth = (

@@ -18,7 +18,7 @@ from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
 from fairlead.recipes import dpo, grpo, ppo, reward, sft
 from fairlead.rollout import sampler
-from fairlead.rollout.records import Sampling
+from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 
@@ -114,13 +114,11 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
         with torch.autocast(job["device"], torch.bfloat16, enabled=job["precision"] == "bfloat16"):
             found = sampler.sample(
                 policy.network,
-                prompts,
-                Sampling(max_new_tokens=max(limits)),
+                SampleRequest(prompts=prompts, params=SamplingParams(max_new_tokens=max(limits)), seed=index),
                 stop_ids=frozenset(),
                 pad_id=policy.pad_id,
-                run_seed=index,
-                limits=limits,
-                slots=job["slots"],
+                max_lengths=limits,
+                num_slots=job["slots"],
             )
         tokens = sum(len(rollout.tokens) for rollout in found)
         if first:

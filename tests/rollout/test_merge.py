@@ -8,8 +8,8 @@ from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.merge import LONGEST, PROMPTS, TOLERANCE, merge_adapter
-from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.merge import MAX_NEW_TOKENS, PROMPTS, TOLERANCE, merge_adapter
+from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
 from fakes import save_model, shake, turns
 
@@ -23,20 +23,20 @@ def adapter(folder: Path, lora: Lora) -> Path:
     return folder / "adapter"
 
 
-def test_an_ordinary_merge_changes_nothing(tmp_path: Path) -> None:
+def test_merging_into_a_full_base_changes_nothing(tmp_path: Path) -> None:
     folder = adapter(tmp_path, Lora(4, 8))
     merged, gap = merge_adapter(folder, PROMPTS)
     assert 0 <= abs(gap.kl) < 1e-6 and 0 < gap.logp < 1e-4
-    assert len(PROMPTS) < gap.num_tokens <= len(PROMPTS) * LONGEST
+    assert len(PROMPTS) < gap.num_tokens <= len(PROMPTS) * MAX_NEW_TOKENS
     with torch.no_grad():
         assert torch.equal(merged.token_logps(BATCH), load_policy(str(folder)).token_logps(BATCH))
 
 
-def test_a_merge_that_changes_what_is_said_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_a_merge_that_would_change_the_model_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     folder = adapter(tmp_path, Lora(4, 8, base_bits=4))
     with pytest.raises(
         ModelError,
-        match=r"adapter: merged, it would not .* [0-9.]+ nats away .* at most 0.02 .* add --keep-rounding",
+        match=r"adapter: merging would change .* by [0-9.]+ nats .* at most 0.02 .* add --keep-rounding",
     ):
         merge_adapter(folder, PROMPTS)
     merged, gap = merge_adapter(folder, PROMPTS, keep_rounding=True)
@@ -45,12 +45,12 @@ def test_a_merge_that_changes_what_is_said_is_refused_with_a_remedy(tmp_path: Pa
         assert torch.equal(merged.token_logps(BATCH), load_policy(str(folder)).token_logps(BATCH))
 
 
-def test_a_merge_is_accepted_where_the_rounding_is_of_no_weight(tmp_path: Path) -> None:
+def test_a_merge_is_accepted_when_the_rounding_has_little_effect(tmp_path: Path) -> None:
     base = load_policy(str(save_model(tmp_path / "base", hidden=64)))
     with torch.no_grad():
         for name, parameter in base.network.named_parameters():
             if "_proj" in name:
-                parameter.mul_(0.2)  # what is said depends on embeddings and head, which keep their digits
+                parameter.mul_(0.2)  # the output depends on embeddings and head, which are not quantised
     base.save(tmp_path / "faint")
     policy = load_policy(str(tmp_path / "faint"), lora=Lora(4, 8, base_bits=4))
     policy.save(tmp_path / "adapter")
@@ -68,35 +68,35 @@ def test_the_gap_by_hand(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as refusal:
         merge_adapter(folder, [turns("Hello!")])
     text = str(refusal.value)
-    said, moved, count = (float(text.split(before)[1].split(after)[0]) for before, after in REPORTED)
-    # the same answer again, by the sampler's promise that a seed and a row give the same numbers
-    from_seed = sampled(trained)
+    reported_kl, reported_change, count = (
+        float(text.split(before)[1].split(after)[0]) for before, after in REPORTED
+    )
+    # the sampler gives the same response again, because seed and row are the same
+    rollout = sampled(trained)
     kl, logp = 0.0, 0.0
-    for t in range(len(from_seed.prompt_tokens), len(from_seed.prompt_tokens) + len(from_seed.tokens)):
-        tokens = torch.tensor([[*from_seed.prompt_tokens, *from_seed.tokens][:t]])
+    for t in range(len(rollout.prompt_tokens), len(rollout.prompt_tokens) + len(rollout.tokens)):
+        tokens = torch.tensor([[*rollout.prompt_tokens, *rollout.tokens][:t]])
         p, q = (
             policy.network(tokens).logits[0, -1].detach().double().softmax(dim=-1)
             for policy in (trained, full)
         )
         kl += float((p * (p / q).log()).sum())
-        chosen = from_seed.tokens[t - len(from_seed.prompt_tokens)]
-        logp += abs(float((p[chosen] / q[chosen]).log()))
-    assert count == len(from_seed.tokens)
-    assert said == pytest.approx(kl / count, abs=2e-3)
-    assert moved == pytest.approx(logp / count, abs=2e-3)
+        token = rollout.tokens[t - len(rollout.prompt_tokens)]
+        logp += abs(float((p[token] / q[token]).log()))
+    assert count == len(rollout.tokens)
+    assert reported_kl == pytest.approx(kl / count, abs=2e-3)
+    assert reported_change == pytest.approx(logp / count, abs=2e-3)
 
 
 REPORTED = (
-    ("its next tokens are ", " nats"),
+    ("distributions move by ", " nats"),
     ("log-probabilities change by ", ")"),
-    ("mean over ", " tokens"),
+    ("mean over ", " response tokens"),
 )
 
 
 def sampled(policy: Policy) -> Rollout:
     prompt = policy.encode_prompt(turns("Hello!"))
-    settings = Sampling(max_new_tokens=LONGEST)
-    (found,) = sample(
-        policy.network, [prompt], settings, stop_ids=policy.stop_ids, pad_id=policy.pad_id, run_seed=0
-    )
-    return found
+    request = SampleRequest(prompts=[prompt], params=SamplingParams(max_new_tokens=MAX_NEW_TOKENS), seed=0)
+    (rollout,) = sample(policy.network, request, stop_ids=policy.stop_ids, pad_id=policy.pad_id)
+    return rollout

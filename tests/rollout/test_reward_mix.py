@@ -13,8 +13,8 @@ from fairlead.model.adapters import Lora
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
-from fairlead.rollout.reward_mix import Judges, Terms
-from fairlead.rollout.rewards import Reward, each_score, open_members, open_reward
+from fairlead.rollout.reward_mix import RewardMix, Terms
+from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member
 from fakes import save_model, shake, turns
 
 PROMPTS = [turns("What is 3 plus 4?"), turns("One?", "Yes.", "What is 5 plus 6?")]
@@ -42,15 +42,15 @@ def terms(**changed: object) -> Terms:
 
 
 def test_one_reward_is_itself_to_the_bit() -> None:
-    judges = Judges(terms(), {"reward": [says(0.1, 0.7)]})
-    scored = judges.score(*ASKED)
-    assert torch.equal(judges.total(scored, {}), tensor([0.1, 0.7])) and scored.spread is None
-    assert judges.metrics(scored, {}) == judges.raised(scored, {}) == {}
+    reward_mix = RewardMix(terms(), {"reward": [says(0.1, 0.7)]})
+    scores = reward_mix.score(*ASKED)
+    assert torch.equal(reward_mix.total(scores, {}), tensor([0.1, 0.7])) and scores.spread is None
+    assert reward_mix.metrics(scores, {}) == reward_mix.next_multipliers(scores, {}) == {}
 
 
 def test_rewards_are_weighed_and_constraints_held_by_hand() -> None:
     paid = terms(extra_rewards={"short": 0.5}, constraints={"harmless": 1.0})
-    judges = Judges(
+    reward_mix = RewardMix(
         paid,
         {
             "reward": [says(1.0, 2.0)],
@@ -58,29 +58,32 @@ def test_rewards_are_weighed_and_constraints_held_by_hand() -> None:
             "constraints.harmless": [says(0.0, 3.0)],
         },
     )
-    scored = judges.score(*ASKED)
-    assert judges.total(scored, {}).tolist() == [3.0, 2.0]  # 1 + 0.5 * 4, 2 + 0; the multiplier begins at 0
+    scores = reward_mix.score(*ASKED)
+    assert reward_mix.total(scores, {}).tolist() == [
+        3.0,
+        2.0,
+    ]  # 1 + 0.5 * 4, 2 + 0; the multiplier begins at 0
     numbers = {"kl_coef": 0.1, "multiplier.harmless": 3.0}
     # (3 + 3 * (0 - 1)) / 4 and (2 + 3 * (3 - 1)) / 4
-    assert judges.total(scored, numbers).tolist() == [0.0, 2.0]
-    assert judges.metrics(scored, numbers) == {
+    assert reward_mix.total(scores, numbers).tolist() == [0.0, 2.0]
+    assert reward_mix.metrics(scores, numbers) == {
         "score.short": 2.0,
         "score.harmless": 1.5,
         "multiplier.harmless": 3.0,
     }
-    assert judges.raised(scored, numbers) == {
+    assert reward_mix.next_multipliers(scores, numbers) == {
         "multiplier.harmless": approx(2.95, abs=1e-6)
     }  # 3 + 0.1 * (1 - 1.5)
 
 
 def test_an_ensemble_is_pooled_and_its_disagreement_told() -> None:
     members = [says(1.0, 5.0), says(3.0, 5.0)]
-    scored = Judges(terms(pool="worst"), {"reward": members}).score(*ASKED)
-    assert scored.score.tolist() == [1.0, 5.0]
-    assert scored.spread is not None and scored.spread.tolist() == [1.0, 0.0]
-    assert Judges(terms(pool="mean-variance", pool_lambda=0.5), {"reward": members}).score(
+    scores = RewardMix(terms(pool="worst"), {"reward": members}).score(*ASKED)
+    assert scores.main.tolist() == [1.0, 5.0]
+    assert scores.spread is not None and scores.spread.tolist() == [1.0, 0.0]
+    assert RewardMix(terms(pool="mean-variance", pool_lambda=0.5), {"reward": members}).score(
         *ASKED
-    ).score.tolist() == [1.5, 5.0]
+    ).main.tolist() == [1.5, 5.0]
 
 
 def test_terms_that_cannot_be_are_refused() -> None:
@@ -120,7 +123,7 @@ def test_members_say_what_they_would_say_alone(tmp_path: Path, rank: int) -> Non
     policy = load_policy(str(tmp_path / "base"), lora=Lora(4, 8))
     networks = len(list(policy.network.named_parameters()))
     together = open_members(str(home), micro_tokens=4096, policy=policy)
-    found = each_score(together, *ASKED)
+    found = score_by_member(together, *ASKED)
     assert (found - expected).abs().max() < 1e-4
     assert (len(list(policy.network.named_parameters())) > networks) == (
         rank > 0

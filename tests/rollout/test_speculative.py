@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from fairlead.forward import decoder
 from fairlead.rollout import sampler, speculative
-from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
 from fakes import HYBRID, MORE_SHAPES, SHAPES, network, shake, tokenizer
 
@@ -27,12 +28,18 @@ PROMPTS = [
     )
 ] * 3
 LENGTH = 24
-SETTINGS = Sampling(max_new_tokens=LENGTH, temperature=0.7)
+PARAMS = SamplingParams(max_new_tokens=LENGTH, temperature=0.7)
 STOPS = frozenset(range(0, len(tokenizer()), 20))
 
 
-def run(model: PreTrainedModel, settings: Sampling = SETTINGS, **options: Any) -> list[Rollout]:
-    return sample(model, PROMPTS, settings, pad_id=0, run_seed=7, **{"stop_ids": STOPS} | options)
+def run(
+    model: PreTrainedModel,
+    params: SamplingParams = PARAMS,
+    drafts: Sequence[Sequence[int]] | None = None,
+    **options: Any,
+) -> list[Rollout]:
+    request = SampleRequest(prompts=PROMPTS, params=params, seed=7, drafts=drafts)
+    return sample(model, request, pad_id=0, **{"stop_ids": STOPS} | options)
 
 
 def moved(shape: str, *, scale: float) -> PreTrainedModel:
@@ -48,8 +55,8 @@ def tokens(rollouts: Sequence[Rollout]) -> list[tuple[int, ...]]:
 
 def check_equal(found: Sequence[Rollout], expected: Sequence[Rollout]) -> None:
     assert tokens(found) == tokens(expected)
-    assert [(one.prompt_tokens, one.finish) for one in found] == [
-        (one.prompt_tokens, one.finish) for one in expected
+    assert [(one.prompt_tokens, one.finish_reason) for one in found] == [
+        (one.prompt_tokens, one.finish_reason) for one in expected
     ]
     for one, other in zip(found, expected, strict=True):
         assert max(abs(a - b) for a, b in zip(one.logps, other.logps, strict=True)) < 1e-4  # of order 5
@@ -64,39 +71,41 @@ def test_answers_are_the_same_with_drafts_and_without(shape: str, scale: float) 
     found = run(now, drafts=tokens(old))
     check_equal(found, expected)
     for one, before in zip(found, old, strict=True):
-        assert one.tokens[: one.reused] == before.tokens[: one.reused]
-        ended = one.reused == len(one.tokens) or one.reused == LENGTH - 1
+        assert one.tokens[: one.num_reused] == before.tokens[: one.num_reused]
+        ended = one.num_reused == len(one.tokens) or one.num_reused == LENGTH - 1
         assert (
-            ended or one.reused == len(before.tokens) or one.tokens[one.reused] != before.tokens[one.reused]
+            ended
+            or one.num_reused == len(before.tokens)
+            or one.tokens[one.num_reused] != before.tokens[one.num_reused]
         )
     if scale == 0:
-        assert all(one.reused >= min(len(one.tokens), LENGTH - 1) for one in found)
+        assert all(one.num_reused >= min(len(one.tokens), LENGTH - 1) for one in found)
     else:
         assert tokens(old) != tokens(expected)
     if scale < 0.01:
-        assert sum(one.reused for one in found) > 0.2 * sum(len(one.tokens) for one in found)
+        assert sum(one.num_reused for one in found) > 0.2 * sum(len(one.tokens) for one in found)
 
 
 def test_a_model_that_is_sampled_in_padded_batches_reuses_nothing() -> None:
     old = run(network(HYBRID))
     found = run(moved(HYBRID, scale=0.01), drafts=tokens(old))
     check_equal(found, run(moved(HYBRID, scale=0.01)))
-    assert not any(one.reused for one in found)
+    assert not any(one.num_reused for one in found)
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "params",
     [
-        Sampling(max_new_tokens=LENGTH, temperature=0),
-        Sampling(max_new_tokens=LENGTH, temperature=1.3, top_k=5),
-        Sampling(max_new_tokens=LENGTH, top_p=0.8, min_p=0.02),
-        Sampling(max_new_tokens=5, temperature=0.7),
-        Sampling(max_new_tokens=1, temperature=0.7),
+        SamplingParams(max_new_tokens=LENGTH, temperature=0),
+        SamplingParams(max_new_tokens=LENGTH, temperature=1.3, top_k=5),
+        SamplingParams(max_new_tokens=LENGTH, top_p=0.8, min_p=0.02),
+        SamplingParams(max_new_tokens=5, temperature=0.7),
+        SamplingParams(max_new_tokens=1, temperature=0.7),
     ],
 )
-def test_drafts_may_come_from_other_settings(settings: Sampling) -> None:
+def test_drafts_may_come_from_other_params(params: SamplingParams) -> None:
     now = moved("llama", scale=0.003)
-    check_equal(run(now, settings, drafts=tokens(run(network("llama")))), run(now, settings))
+    check_equal(run(now, params, drafts=tokens(run(network("llama")))), run(now, params))
 
 
 def test_drafts_may_be_anything() -> None:
@@ -109,26 +118,26 @@ def test_drafts_may_be_anything() -> None:
     ]  # fmt: skip
     given = [*strange, *strange]
     check_equal(run(model, drafts=given), expected)
-    check_equal(run(model, drafts=given, slots=2), expected)
+    check_equal(run(model, drafts=given, num_slots=2), expected)
 
 
 def test_limits_and_stop_strings_hold_within_a_draft() -> None:
     words = tokenizer()
 
-    def text(some: Sequence[int]) -> str:
-        return str(words.decode(list(some)))
+    def decode(token_ids: Sequence[int]) -> str:
+        return str(words.decode(list(token_ids)))
 
     now = moved("llama", scale=0.003)
     old = run(network("llama"), stop_ids=frozenset())
-    limits = [1 + (7 * i) % LENGTH for i in range(len(PROMPTS))]
-    settings = Sampling(
-        max_new_tokens=LENGTH, temperature=0.7, stop=(text(old[1].tokens[4:6]), text(old[3].tokens[1:2]))
+    max_lengths = [1 + (7 * i) % LENGTH for i in range(len(PROMPTS))]
+    params = SamplingParams(
+        max_new_tokens=LENGTH, temperature=0.7, stop=(decode(old[1].tokens[4:6]), decode(old[3].tokens[1:2]))
     )
-    options = {"stop_ids": frozenset(), "text": text, "limits": limits}
-    found = run(now, settings, drafts=tokens(old), **options)
-    check_equal(found, run(now, settings, **options))
-    stopped = [one for one in found if one.finish == "stop"]
-    assert any(one.reused == len(one.tokens) > 1 for one in stopped)
+    options: dict[str, Any] = {"stop_ids": frozenset(), "decode": decode, "max_lengths": max_lengths}
+    found = run(now, params, drafts=tokens(old), **options)
+    check_equal(found, run(now, params, **options))
+    stopped = [one for one in found if one.finished]
+    assert any(one.num_reused == len(one.tokens) > 1 for one in stopped)
 
 
 def test_a_good_draft_takes_one_pass_and_no_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,17 +179,17 @@ def test_the_logits_over_a_draft_are_made_in_chunks(monkeypatch: pytest.MonkeyPa
 def test_the_longest_right_beginning_by_hand() -> None:
     drawn = tensor([[4, 7, 3, 9], [4, 7, 7, 2], [1, 7, 7, 2], [4, 0, 0, 0]])
     draft = tensor([[4, 7, 7, 2], [4, 7, 7, -1], [4, 7, 7, 2], [-1, -1, -1, -1]])
-    assert speculative.num_agreed(drawn, draft).tolist() == [2, 3, 0, 0]
+    assert speculative.num_accepted(drawn, draft).tolist() == [2, 3, 0, 0]
 
 
 def test_a_table_gives_back_what_was_kept() -> None:
-    table = speculative.empty_table(4, 3)
-    assert speculative.read(table, [2, 0]) == [[], []]
-    speculative.keep(
+    table = speculative.empty_draft_table(4, 3)
+    assert speculative.read_drafts(table, [2, 0]) == [[], []]
+    speculative.store_drafts(
         table, [2, 0], [Rollout((1,), (7, 0, 9), (-1.0,) * 3, "length"), Rollout((1,), (5,), (-1.0,), "stop")]
     )
-    speculative.keep(table, [2], [Rollout((1,), (4, 0), (-1.0,) * 2, "stop")])
-    assert speculative.read(table, [0, 1, 2]) == [[5], [], [4, 0]]
+    speculative.store_drafts(table, [2], [Rollout((1,), (4, 0), (-1.0,) * 2, "stop")])
+    assert speculative.read_drafts(table, [0, 1, 2]) == [[5], [], [4, 0]]
 
 
 # ---------------------------------------------------------------- the distribution
@@ -227,11 +236,11 @@ def test_drafts_leave_the_present_policys_distribution() -> None:
     exact, stale = of_pairs(now), of_pairs(before)
     apart = 0.5 * float((exact - stale).abs().sum())
     assert apart > 0.2
-    options: dict[str, Any] = {"stop_ids": frozenset(), "pad_id": 0, "run_seed": 3, "slots": 4096}
-    prompts, settings = [(0,)] * ROWS, Sampling(max_new_tokens=3)
-    old = tokens(sample(before, prompts, settings, **options))
-    found = sample(now, prompts, settings, drafts=old, **options)
-    assert 0.2 < sum(one.reused for one in found) / (2 * ROWS) < 0.8
+    options: dict[str, Any] = {"stop_ids": frozenset(), "pad_id": 0, "num_slots": 4096}
+    request = SampleRequest(prompts=[(0,)] * ROWS, params=SamplingParams(max_new_tokens=3), seed=3)
+    old = tokens(sample(before, request, **options))
+    found = sample(now, replace(request, drafts=old), **options)
+    assert 0.2 < sum(one.num_reused for one in found) / (2 * ROWS) < 0.8
     right, drafted = tensor(tokens(found)), tensor(old)
     assert distance(drafted, stale) < bound and distance(drafted, exact) > 0.2
     assert distance(right, exact) < bound

@@ -19,8 +19,8 @@ from fairlead.data.record_reader import read_prompts
 from fairlead.encoding.batching import step_rows
 from fairlead.model.policy import load_policy
 from fairlead.recipes import grpo, ppo, reward
-from fairlead.rollout.engine import LocalEngine, answers
-from fairlead.rollout.records import Sampling
+from fairlead.rollout.engine import LocalEngine, sample_rollouts
+from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.store.artifact import MANIFEST, publish_artifact
 from fairlead.store.project import Project
 from fairlead.train import guard
@@ -208,11 +208,13 @@ def sampled_again(project: Project, recipe: ModuleType, settings: dict[str, Any]
     index = step_rows(len(prompts), settings["batch"] // per_prompt, step + 1, run_seed=0, drop_last=True)[
         step
     ]
-    asked = [policy.encode_prompt(prompts[i]) for i in index for _ in range(per_prompt)]
-    sampling = Sampling(max_new_tokens=settings["max_new_tokens"])
-    name = recipe.__name__.rpartition(".")[2]
-    found = answers(LocalEngine(policy), policy, asked, sampling, run_seed=derive_seed(0, name, step))
-    return mean(sum(c in "aeiou" for c in policy.text(one.tokens)) / 4 for one in found)
+    request = SampleRequest(
+        prompts=[policy.encode_prompt(prompts[i]) for i in index for _ in range(per_prompt)],
+        params=SamplingParams(max_new_tokens=settings["max_new_tokens"]),
+        seed=derive_seed(0, recipe.__name__.rpartition(".")[2], step),
+    )
+    rollouts = sample_rollouts(LocalEngine(policy), policy, request)
+    return mean(sum(c in "aeiou" for c in policy.text(rollout.tokens)) / 4 for rollout in rollouts)
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)

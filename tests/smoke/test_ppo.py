@@ -1,7 +1,7 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from fairlead.model.reward_model import new_reward_model
 from fairlead.ops.advantage import gae
 from fairlead.recipes import ppo, reward
 from fairlead.rollout.engine import LocalEngine
-from fairlead.rollout.records import Rollout
+from fairlead.rollout.records import Rollout, SampleRequest
 from fairlead.simulate import campaign
 from fairlead.store.project import Project
 from fairlead.store.run import open_run
@@ -200,8 +200,8 @@ def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
     check_books(made, penalty=0.5)
 
     class WithoutDrafts(LocalEngine):
-        def sample(self, *asked: Any, **options: Any) -> list[Rollout]:
-            return super().sample(*asked, **options | {"drafts": None})
+        def sample(self, request: SampleRequest) -> list[Rollout]:
+            return super().sample(replace(request, drafts=None))
 
     config = ppo.Config(**settings)  # type: ignore[arg-type]
     with open_run(project_with_base(tmp_path / "without"), "ppo", config, kind=ppo.KIND, quiet=True) as run:

@@ -23,7 +23,7 @@ def answer(model: Model, project: ProjectDir = None) -> None:
     from fairlead.data.records import Message
     from fairlead.model.policy import load_policy
     from fairlead.rollout.engine import LocalEngine
-    from fairlead.rollout.records import Sampling
+    from fairlead.rollout.records import SampleRequest, SamplingParams
 
     policy = load_policy(reference)
     engine = LocalEngine(policy)
@@ -41,9 +41,13 @@ def answer(model: Model, project: ProjectDir = None) -> None:
         if max_new_tokens < 1:
             _reply({"error": f"the conversation has filled the model's {policy.context} tokens"})
             continue
-        sampling = Sampling(max_new_tokens=max_new_tokens, temperature=float(request.get("temperature", 0.8)))
-        [rollout] = engine.sample([prompt], sampling, run_seed=int(request.get("seed", 0)))
-        _reply({"text": policy.text(rollout.tokens), "finished": rollout.finish == "stop"})
+        params = SamplingParams(
+            max_new_tokens=max_new_tokens, temperature=float(request.get("temperature", 0.8))
+        )
+        [rollout] = engine.sample(
+            SampleRequest(prompts=[prompt], params=params, seed=int(request.get("seed", 0)))
+        )
+        _reply({"text": policy.text(rollout.tokens), "finished": rollout.finished})
 
 
 def _reply(content: dict[str, Any]) -> None:

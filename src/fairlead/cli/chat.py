@@ -34,7 +34,7 @@ def chat(
 
     from fairlead.model.policy import load_policy
     from fairlead.rollout.engine import LocalEngine
-    from fairlead.rollout.records import Sampling
+    from fairlead.rollout.records import SampleRequest, SamplingParams
 
     policy = load_policy(reference)
     engine = LocalEngine(policy)
@@ -60,14 +60,15 @@ def chat(
                 "This turn was not answered; /reset starts a new conversation."
             )
             continue
-        sampling = Sampling(max_new_tokens=room, temperature=temperature)
-        [rollout] = engine.sample([prompt], sampling, run_seed=seed, rows=[number])
+        params = SamplingParams(max_new_tokens=room, temperature=temperature)
+        request = SampleRequest(prompts=[prompt], params=params, seed=seed, row_ids=[number])
+        [rollout] = engine.sample(request)
         text = policy.text(rollout.tokens)
         conversation = (*conversation, Message("user", line), Message("assistant", text))
-        turns.append({"user": line, "assistant": text, "finished": rollout.finish == "stop"})
+        turns.append({"user": line, "assistant": text, "finished": rollout.finished})
         if not as_json:
             print_text(text)
-        if rollout.finish != "stop":
+        if not rollout.finished:
             print_note(f"(cut off after {room} tokens)")
     if as_json:
         print_result(

@@ -26,9 +26,9 @@ from fairlead.data.records import Comparison, Demonstration, Message, Messages
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
 from fairlead.ops.pool_names import Pool
-from fairlead.rollout.engine import Engine, LocalEngine, answers
-from fairlead.rollout.records import Sampling
-from fairlead.rollout.rewards import check_judge, open_reward
+from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
+from fairlead.rollout.records import SampleRequest, SamplingParams
+from fairlead.rollout.rewards import open_reward, verify_reward_backend
 from fairlead.stats import best_of_n, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -97,12 +97,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     engine = open_engine(policy)
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
     encoded = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
-    sampling = Sampling(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
+    sampling = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     judges = [
         open_reward(
             run.model_path(field),
             micro_tokens=config.micro_tokens,
-            prepare=lambda judge: check_judge(run, judge, prompts, "float32"),
+            prepare=lambda judge: verify_reward_backend(run, judge, prompts, "float32"),
             pool=config.pool,
             pool_lambda=config.pool_lambda,
         )
@@ -127,11 +127,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 )
                 tokens = [encoded[i] for i in chosen for _ in range(config.n)]
                 rows = range(start * config.n, start * config.n + len(tokens))
-                rollouts = answers(engine, policy, tokens, sampling, run_seed=config.seed, rows=rows)
+                request = SampleRequest(prompts=tokens, params=sampling, seed=config.seed, row_ids=rows)
+                rollouts = sample_rollouts(engine, policy, request)
                 asked = [prompts[i] for i in chosen for _ in range(config.n)]
                 texts, finished = (
                     [policy.text(r.tokens) for r in rollouts],
-                    [r.finish == "stop" for r in rollouts],
+                    [r.finished for r in rollouts],
                 )
                 scores = [judge(asked, texts, finished).tolist() for judge in judges]
                 jsonl.write(

@@ -14,7 +14,7 @@ from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
 from fairlead.data.sampled_answers import read_sampled_answers
-from fairlead.rollout.rewards import check_judge, open_reward
+from fairlead.rollout.rewards import open_reward, verify_reward_backend
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -46,7 +46,7 @@ def main(config: Config, run: Run) -> Artifact:
     judge = open_reward(
         run.model_path("judge"),
         micro_tokens=config.micro_tokens,
-        prepare=lambda judge: check_judge(run, judge, prompts, "float32"),
+        prepare=lambda judge: verify_reward_backend(run, judge, prompts, "float32"),
     )
     scores_a = judge(prompts, [row.texts[0] for row in a], [row.finished[0] for row in a]).tolist()
     run.stop.raise_if_set("Stopped; the same command judges again.")

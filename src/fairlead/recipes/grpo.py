@@ -32,11 +32,11 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.ops import advantage, kl
 from fairlead.ops.masks import masked_mean, masked_sum
 from fairlead.ops.pool_names import Pool
-from fairlead.rollout.engine import Engine, LocalEngine, answers
-from fairlead.rollout.records import Sampling
-from fairlead.rollout.reward_mix import Terms, open_judges, terms_of
+from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
+from fairlead.rollout.records import SampleRequest, SamplingParams
+from fairlead.rollout.reward_mix import Terms, open_reward_mix, terms_of
 from fairlead.rollout.rewards import open_reward
-from fairlead.rollout.training_rows import answered, echo, sampler_gap
+from fairlead.rollout.training_rows import sampler_gap, training_row, trial_row
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, diagnostics, guard, memory
@@ -191,9 +191,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     encoded_prompts = encode_prompts(
         policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts
     )
-    sampling = Sampling(max_new_tokens=config.max_new_tokens)
+    sampling = SamplingParams(max_new_tokens=config.max_new_tokens)
     few = batching.collate(
-        [echo(tokens) for tokens in encoded_prompts[: batching.NUM_CHECK_ROWS]],
+        [trial_row(tokens) for tokens in encoded_prompts[: batching.NUM_CHECK_ROWS]],
         pad_id=policy.pad_id,
         device=policy.device,
     )
@@ -207,7 +207,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         every, lambda: policy.token_logps(few), tokens, optimizer_bits=config.optimizer_bits
     )
     micro_tokens = memory.token_budget(run, expected, config.micro_tokens)
-    judges = open_judges(
+    reward_mix = open_reward_mix(
         run,
         config.terms,
         policy=policy,
@@ -238,22 +238,23 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             # a. Sample a group of answers to each prompt, and have them scored
             index = [i for i in order[step] for _ in range(config.group)]
             step_seed = derive_seed(config.seed, "grpo", step)
-            rollouts = answers(
-                engine, policy, [encoded_prompts[i] for i in index], sampling, run_seed=step_seed
+            request = SampleRequest(
+                prompts=[encoded_prompts[i] for i in index], params=sampling, seed=step_seed
             )
+            rollouts = sample_rollouts(engine, policy, request)
             step_prompts = [prompts[i] for i in index]
             texts, finished = (
                 [policy.text(r.tokens) for r in rollouts],
-                [r.finish == "stop" for r in rollouts],
+                [r.finished for r in rollouts],
             )
-            scored = judges.score(step_prompts, texts, finished)
+            scored = reward_mix.score(step_prompts, texts, finished)
             penalties = config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
-            scores = judges.total(scored, numbers) - penalties  # [N]
+            scores = reward_mix.total(scored, numbers) - penalties  # [N]
             grouped = scores.view(num_prompts, config.group)  # [P, G]
 
             # b. Advantages, and log-probabilities over the same tokens, but those that the step computes anyway
             batch = batching.collate(
-                [answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
+                [training_row(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
             )
             mask, packed = batch.response_mask, policy.backend.packed
             old_logps = reference_logps = None
@@ -272,7 +273,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
             # c. Whether the guard lets these weights learn; or the run begins again from the best step
             measure = float(
-                (judges.total(scored, {}) - penalties).mean()
+                (reward_mix.total(scored, {}) - penalties).mean()
             )  # no multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
@@ -308,7 +309,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
             # e. Book-keeping
             metrics = {
-                "score": float(scored.score.mean()),
+                "score": float(scored.main.mean()),
                 "reward": float(scores.mean()),
                 "equal_frac": float((grouped.std(dim=1) < 1e-6).float().mean()),
                 "entropy": -float(
@@ -318,7 +319,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "finished_frac": sum(finished) / len(finished),
                 "sampler_gap": sampler_gap(rollouts, sampled_logps, mask),
                 **totals,
-                **judges.metrics(scored, numbers),
+                **reward_mix.metrics(scored, numbers),
             }
             if scored.spread is not None:
                 metrics["score_std"] = float(scored.spread.mean())
@@ -334,7 +335,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             if over or (breach and config.on_breach == "stop"):
                 break
             breach = ""
-            numbers.update(judges.raised(scored, numbers))
+            numbers.update(reward_mix.next_multipliers(scored, numbers))
             checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
     meter.flush()
 

@@ -12,7 +12,7 @@ What a step measures is true of the weights that it begins with; the guard decid
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -41,11 +41,11 @@ from fairlead.ops.advantage import explained_variance, gae
 from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
 from fairlead.ops.pool_names import Pool
 from fairlead.rollout import speculative
-from fairlead.rollout.engine import Engine, LocalEngine, answers
-from fairlead.rollout.records import Rollout, Sampling
-from fairlead.rollout.reward_mix import Terms, open_judges, terms_of
+from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
+from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
+from fairlead.rollout.reward_mix import Terms, open_reward_mix, terms_of
 from fairlead.rollout.rewards import is_rule, open_reward
-from fairlead.rollout.training_rows import answered, echo, sampler_gap
+from fairlead.rollout.training_rows import sampler_gap, training_row, trial_row
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, diagnostics, guard, memory
@@ -227,7 +227,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     for backend in (policy.backend, critic.backend):
         backend.precision, backend.gradient_checkpointing = config.precision, config.gradient_checkpointing
     few = batching.collate(
-        [echo(tokens) for tokens in encoded_prompts[: batching.NUM_CHECK_ROWS]],
+        [trial_row(tokens) for tokens in encoded_prompts[: batching.NUM_CHECK_ROWS]],
         pad_id=policy.pad_id,
         device=policy.device,
     )
@@ -238,7 +238,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
     policy.keep_reference()  # a copy runs in the way that was chosen for its original
     micro_tokens = token_budget(run, policy, critic, few, config)
-    judges = open_judges(
+    reward_mix = open_reward_mix(
         run,
         config.terms,
         policy=policy,
@@ -255,7 +255,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
     parameters: dict[str, Tensor] = {f"policy.{k}": p for k, p in master_weights.parameters.items()}
     parameters |= {f"critic.{k}": p for k, p in critic_master_weights.parameters.items()}
-    past = speculative.empty_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
+    past = (
+        speculative.empty_draft_table(len(prompts), config.max_new_tokens) if config.reuse_rollouts else None
+    )
     if past is not None:
         parameters["drafts"] = past
     state = checkpoint.State(
@@ -281,15 +283,15 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             step_prompts = [prompts[i] for i in index]
             texts, finished = (
                 [policy.text(r.tokens) for r in rollouts],
-                [r.finish == "stop" for r in rollouts],
+                [r.finished for r in rollouts],
             )
-            scored = judges.score(step_prompts, texts, finished)
+            scored = reward_mix.score(step_prompts, texts, finished)
             penalties = config.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32))
-            scores = shaped(judges.total(scored, numbers), numbers, config) - penalties  # [N]
+            scores = shaped(reward_mix.total(scored, numbers), numbers, config) - penalties  # [N]
 
             # b. Log-probabilities of the policy and of its reference, and values, over the same tokens
             batch = batching.collate(
-                [answered(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
+                [training_row(r) for r in rollouts], pad_id=policy.pad_id, device=policy.device
             )
             mask = batch.response_mask
             with torch.no_grad():
@@ -321,7 +323,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             # d. What is true of the weights so far, and whether the guard lets them learn from here
             sequence_kl = float(masked_sum(token_kl, mask).mean())
             metrics = {
-                "score": float(scored.score.mean()),
+                "score": float(scored.main.mean()),
                 "reward": float(scores.mean()) - kl_coef * float(masked_sum(price, mask).mean()),
                 "kl": sequence_kl,
                 "kl_k3": float(masked_sum(token_k3, mask).mean()),
@@ -333,16 +335,16 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "finished_frac": sum(finished) / len(finished),
                 "explained_variance": explained_variance(old_values, returns, mask),
                 "sampler_gap": sampler_gap(rollouts, old_logps, mask),
-                **judges.metrics(scored, numbers),
+                **reward_mix.metrics(scored, numbers),
             }
             if scored.spread is not None:
                 metrics["score_std"] = float(scored.spread.mean())
             if past is not None:
-                metrics["reused_frac"] = sum(r.reused for r in rollouts) / sum(
+                metrics["reused_frac"] = sum(r.num_reused for r in rollouts) / sum(
                     len(r.tokens) for r in rollouts
                 )
             measure = float(
-                (judges.total(scored, {}) - penalties).mean()
+                (reward_mix.total(scored, {}) - penalties).mean()
             )  # no price or multiplier in it, for those move
             if probe is not None:
                 measure = float(probe(step_prompts, texts, finished).mean())
@@ -412,7 +414,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                     episodes=len(batch),
                     horizon=config.kl_horizon,
                 )
-            numbers.update(judges.raised(scored, numbers))
+            numbers.update(reward_mix.next_multipliers(scored, numbers))
             checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
     meter.flush()
 
@@ -438,15 +440,22 @@ def sample(
     step: int,
 ) -> list[Rollout]:
     """An answer to each of the step's prompts; `past` holds their last answers, where these are to be drafts."""
-    asked, sampling = [prompts[i] for i in index], Sampling(max_new_tokens=config.max_new_tokens)
-    if past is None:
-        return answers(engine, policy, asked, sampling, run_seed=derive_seed(config.seed, "ppo", step))
-    # A row draws the same numbers in every epoch: only so does its last answer foretell this one.
-    rows_seed = derive_seed(config.seed, "ppo", "rows")
-    rollouts = answers(
-        engine, policy, asked, sampling, run_seed=rows_seed, rows=index, drafts=speculative.read(past, index)
+    request = SampleRequest(
+        prompts=[prompts[i] for i in index],
+        params=SamplingParams(max_new_tokens=config.max_new_tokens),
+        seed=derive_seed(config.seed, "ppo", step),
     )
-    speculative.keep(past, index, rollouts)
+    if past is None:
+        return sample_rollouts(engine, policy, request)
+    # A row draws the same numbers in every epoch: only so does its last answer foretell this one.
+    request = replace(
+        request,
+        seed=derive_seed(config.seed, "ppo", "rows"),
+        row_ids=index,
+        drafts=speculative.read_drafts(past, index),
+    )
+    rollouts = sample_rollouts(engine, policy, request)
+    speculative.store_drafts(past, index, rollouts)
     return rollouts
 
 

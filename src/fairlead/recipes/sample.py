@@ -19,8 +19,8 @@ from fairlead.core.progress import progress
 from fairlead.data.record_reader import read_prompts
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.engine import Engine, LocalEngine, answers
-from fairlead.rollout.records import Rollout, Sampling
+from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
+from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
@@ -62,7 +62,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     policy = load_policy(run.model_path("model"))
     engine = open_engine(policy)
     prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
-    settings = Sampling(
+    params = SamplingParams(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         top_k=config.top_k,
@@ -83,9 +83,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         for start in starts:
             run.stop.raise_if_set("Stopped; sampling begins again with the same command.")
             part = encoded[start : start + PROMPTS_AT_ONCE]
-            rollouts += answers(
-                engine, policy, part, settings, run_seed=config.seed, rows=range(start, start + len(part))
-            )
+            row_ids = range(start, start + len(part))
+            request = SampleRequest(prompts=part, params=params, seed=config.seed, row_ids=row_ids)
+            rollouts += sample_rollouts(engine, policy, request)
             bar.advance()
     meter.count(sum(len(rollout.tokens) for rollout in rollouts))
     meter.flush()
@@ -99,13 +99,13 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "completions": [
                     [{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in given
                 ],
-                "finished": [answer.finish == "stop" for answer in given],
+                "finished": [answer.finished for answer in given],
             }
 
     def fill(folder: Path) -> None:
         jsonl.write(folder / ROWS, rows())
 
-    finished = sum(rollout.finish == "stop" for rollout in rollouts) / len(rollouts)
+    finished = sum(rollout.finished for rollout in rollouts) / len(rollouts)
     mean_tokens = sum(len(rollout.tokens) for rollout in rollouts) / len(rollouts)
     return run.publish(
         fill, metrics={"answers": len(rollouts), "finished_frac": finished, "response_tokens": mean_tokens}

@@ -1,7 +1,7 @@
-"""Who answers prompts: this process, or somebody else.  Recipes ask an `Engine`, and train on nothing that `check` has not passed.
+"""The `Engine` protocol that recipes sample through, the engine of this process, and checks of what an engine returns.
 
-An engine in another process is not believed: wrong tokens would be trained on, and a token that is none would end the run inside a kernel.
-What cannot be seen from one answer, such as weights that are not the policy's, shows in PPO's `sampler_gap`.
+An engine in another process is not trusted: a wrong token would be trained on, and an id outside the vocabulary would crash a kernel.
+`sample_rollouts` therefore checks every rollout.  It cannot detect that an engine holds outdated weights; PPO's `sampler_gap` shows that.
 """
 
 from collections.abc import Sequence
@@ -10,140 +10,127 @@ from typing import Protocol
 
 from fairlead.core.errors import DataError
 from fairlead.model.policy import Policy
-from fairlead.rollout.records import Rollout, Sampling, Text
+from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.sampler import sample
 
-LEAST = -3e38  # the log-probabilities that float32 can hold
+MIN_LOGP = -3e38  # the lowest log-probability that float32 can hold
 
 
 class Engine(Protocol):
-    def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: Sampling,
-        *,
-        run_seed: int,
-        rows: Sequence[int] | None = None,
-        drafts: Sequence[Sequence[int]] | None = None,
-    ) -> list[Rollout]:
-        """One answer per prompt, in the prompts' order, by the policy as it is now.
+    def sample(self, request: SampleRequest) -> list[Rollout]:
+        """One rollout per prompt, in the order of the prompts, from the policy's present weights.
 
-        The same seed and row number, 0, 1, ... unless told, give the same answer; different rows must not share their randomness.
-        `drafts` are earlier answers, which an engine may use or not; they must not change what it answers.
+        The same seed and row id must give the same response, and different row ids must use independent random numbers.
+        An engine may ignore the drafts; they must not change the responses.
         """
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """The policy's own network."""
+    """Samples from the policy's own network."""
 
     policy: Policy
 
-    def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: Sampling,
-        *,
-        run_seed: int,
-        rows: Sequence[int] | None = None,
-        drafts: Sequence[Sequence[int]] | None = None,
-    ) -> list[Rollout]:
+    def sample(self, request: SampleRequest) -> list[Rollout]:
         policy = self.policy
-        with policy.backend.autocast(policy.device):  # in the precision that the answers are trained in
+        with policy.backend.autocast(policy.device):  # the precision that the responses are trained in
             return sample(
                 policy.network,
-                prompts,
-                settings,
+                request,
                 stop_ids=policy.stop_ids,
                 pad_id=policy.pad_id,
-                run_seed=run_seed,
-                rows=rows,
-                drafts=drafts,
-                text=spelling(policy),
+                decode=raw_decoder(policy),
             )
 
 
-def answers(
-    engine: Engine,
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    settings: Sampling,
-    *,
-    run_seed: int,
-    rows: Sequence[int] | None = None,
-    drafts: Sequence[Sequence[int]] | None = None,
-) -> list[Rollout]:
-    """What the engine answers, checked.  Raises DataError."""
-    rollouts = engine.sample(prompts, settings, run_seed=run_seed, rows=rows, drafts=drafts)
-    vocabulary = int(policy.network.config.get_text_config().vocab_size)
-    check(rollouts, prompts, settings, stop_ids=policy.stop_ids, vocabulary=vocabulary, text=spelling(policy))
+def sample_rollouts(engine: Engine, policy: Policy, request: SampleRequest) -> list[Rollout]:
+    """The engine's rollouts, checked.  Raises DataError."""
+    rollouts = engine.sample(request)
+    vocab_size = int(policy.network.config.get_text_config().vocab_size)
+    check_rollouts(
+        rollouts, request, stop_ids=policy.stop_ids, vocab_size=vocab_size, decode=raw_decoder(policy)
+    )
     return rollouts
 
 
-def spelling(policy: Policy) -> Text:
-    """Tokens as they are spelled, white space included: what stop strings are looked for in."""
+def raw_decoder(policy: Policy) -> Decode:
+    """Decodes tokens with all white space kept: stop strings are searched in this text."""
     return lambda tokens: str(policy.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
 
-def check(
+def check_rollouts(
     rollouts: Sequence[Rollout],
-    prompts: Sequence[Sequence[int]],
-    settings: Sampling,
+    request: SampleRequest,
     *,
     stop_ids: frozenset[int],
-    vocabulary: int,
-    text: Text,
+    vocab_size: int,
+    decode: Decode,
 ) -> None:
-    """Raises DataError unless each rollout is an answer to its prompt that these settings could have given.
+    """Raise DataError unless each rollout is a possible response to its prompt under the request's parameters.
 
-    `vocabulary` is the number of tokens that the network can read.
+    `vocab_size` is the number of tokens that the network can embed.
     """
-    if len(rollouts) != len(prompts):
-        raise DataError(f"The engine was asked for {len(prompts)} answers and gave {len(rollouts)}.")
-    for i, (rollout, prompt) in enumerate(zip(rollouts, prompts, strict=True)):
-        fault = _fault(rollout, prompt, settings, stop_ids, vocabulary, text)
-        if fault:
-            raise DataError(f"Answer {i} of the engine: {fault}. It is not trained on; look at the engine.")
-
-
-def _fault(
-    rollout: Rollout,
-    prompt: Sequence[int],
-    settings: Sampling,
-    stop_ids: frozenset[int],
-    vocabulary: int,
-    text: Text,
-) -> str | None:
-    tokens, logps, longest = rollout.tokens, rollout.logps, settings.max_new_tokens
-    if rollout.prompt_tokens != tuple(prompt):
-        return f"answers another prompt, {_shown(rollout.prompt_tokens)}, where {_shown(prompt)} was asked"
-    if not 0 < len(tokens) <= longest:
-        return f"has {len(tokens)} tokens; 1 to {longest} were asked for"
-    for place, token in enumerate(tokens):
-        if type(token) is not int or not 0 <= token < vocabulary:
-            return f"token {place} is {token!r:.40}; tokens are the numbers 0 to {vocabulary - 1}"
-    if len(logps) != len(tokens):
-        return f"has {len(logps)} log-probabilities for {len(tokens)} tokens"
-    for place, logp in enumerate(logps):
-        if type(logp) not in (int, float) or not LEAST <= logp <= 0:
-            return f"the log-probability of token {place} is {logp!r:.40}; it must be a finite number, 0 or below"
-
-    def ends(some: Sequence[int]) -> bool:
-        return not stop_ids.isdisjoint(some) or (
-            bool(settings.stop) and any(stop in text(some) for stop in settings.stop)
+    if len(rollouts) != len(request.prompts):
+        raise DataError(f"The engine returned {len(rollouts)} rollouts for {len(request.prompts)} prompts.")
+    for index, (rollout, prompt) in enumerate(zip(rollouts, request.prompts, strict=True)):
+        fault = (
+            _prompt_fault(rollout, prompt)
+            or _token_fault(rollout, vocab_size, request.params.max_new_tokens)
+            or _ending_fault(rollout, request, stop_ids, decode)
         )
+        if fault:
+            raise DataError(
+                f"Rollout {index} of the engine: {fault}. Nothing was trained on it; check the engine."
+            )
 
-    if type(rollout.reused) is not int or not 0 <= rollout.reused <= len(tokens):
-        return f"says that {rollout.reused!r:.40} of {len(tokens)} tokens were reused"
-    if ends(tokens[:-1]):
-        return "goes on after a stop token or a stop string"
-    finish = "stop" if ends(tokens) else "length"
-    if rollout.finish != finish:
-        return f"says finish = {rollout.finish!r:.40}, but its last token, {tokens[-1]}, makes it {finish!r}"
-    if finish == "length" and len(tokens) < longest:
-        return f"was cut off after {len(tokens)} of {longest} tokens"
+
+def _prompt_fault(rollout: Rollout, prompt: Sequence[int]) -> str | None:
+    if rollout.prompt_tokens != tuple(prompt):
+        return f"its prompt is {_abridged(rollout.prompt_tokens)}, but {_abridged(prompt)} was requested"
     return None
 
 
-def _shown(tokens: Sequence[int]) -> str:
-    return f"{list(tokens[:8])}{' and so on' if len(tokens) > 8 else ''} ({len(tokens)} tokens)"
+def _token_fault(rollout: Rollout, vocab_size: int, max_new_tokens: int) -> str | None:
+    tokens, logps = rollout.tokens, rollout.logps
+    if not 0 < len(tokens) <= max_new_tokens:
+        return f"it has {len(tokens)} tokens; 1 to {max_new_tokens} were requested"
+    for position, token in enumerate(tokens):
+        if type(token) is not int or not 0 <= token < vocab_size:
+            return f"token {position} is {token!r:.40}; token ids are 0 to {vocab_size - 1}"
+    if len(logps) != len(tokens):
+        return f"it has {len(logps)} log-probabilities for {len(tokens)} tokens"
+    for position, logp in enumerate(logps):
+        if type(logp) not in (int, float) or not MIN_LOGP <= logp <= 0:
+            return f"the log-probability of token {position} is {logp!r:.40}; it must be finite and at most 0"
+    if type(rollout.num_reused) is not int or not 0 <= rollout.num_reused <= len(tokens):
+        return f"num_reused = {rollout.num_reused!r:.40} for {len(tokens)} tokens"
+    return None
+
+
+def _ending_fault(
+    rollout: Rollout, request: SampleRequest, stop_ids: frozenset[int], decode: Decode
+) -> str | None:
+    stop_strings = request.params.stop
+
+    def is_stopped(tokens: Sequence[int]) -> bool:
+        if not stop_ids.isdisjoint(tokens):
+            return True
+        return bool(stop_strings) and any(stop in decode(tokens) for stop in stop_strings)
+
+    tokens = rollout.tokens
+    if is_stopped(tokens[:-1]):
+        return "it continues after a stop token or a stop string"
+    finish_reason = "stop" if is_stopped(tokens) else "length"
+    if rollout.finish_reason != finish_reason:
+        return (
+            f"finish_reason = {rollout.finish_reason!r:.40}, but the last token, {tokens[-1]}, "
+            f"means {finish_reason!r}"
+        )
+    if finish_reason == "length" and len(tokens) < request.params.max_new_tokens:
+        return f"it was cut off after {len(tokens)} of {request.params.max_new_tokens} tokens"
+    return None
+
+
+def _abridged(tokens: Sequence[int]) -> str:
+    ellipsis = ", ..." if len(tokens) > 8 else ""
+    return f"[{', '.join(map(str, tokens[:8]))}{ellipsis}] ({len(tokens)} tokens)"

@@ -1,133 +1,159 @@
-"""The books of one call of `sample`: every row's answer so far, and whether it has ended.  N rows, A of them drawn at a time."""
+"""The state of one sampling call: each row's response so far, and whether the response has ended.
+
+N rows in all, A of them in one call of a method, V vocabulary, W columns.
+"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from fairlead.rollout.records import Rollout, Sampling, Text
+from fairlead.core.seed import derive_seed
+from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.sampling import draw, greedy, sampler_logps, uniforms
-from fairlead.rollout.speculative import NOTHING, num_agreed
+from fairlead.rollout.speculative import NO_TOKEN, num_accepted
 
-KEEP = 0.75  # a cache is cut to the rows at work when they are at most this share: cutting copies it, so not for every row that ends
+# A cache is cut to the rows still running when their share falls to this value.  Cutting copies the cache, so not after each row.
+SHRINK_AT = 0.75
 
 
-class Job:
+class RowsInFlight:
     def __init__(
         self,
-        prompts: Sequence[Sequence[int]],
-        settings: Sampling,
+        request: SampleRequest,
+        max_lengths: Sequence[int],
         *,
-        row_seeds: list[int],
-        limits: Sequence[int],
-        drafts: Sequence[Sequence[int]],
         stop_ids: frozenset[int],
-        text: Text | None,
+        decode: Decode | None,
         device: torch.device,
     ) -> None:
-        self.prompts, self.settings, self.text = prompts, settings, text
-        count, longest = len(prompts), max(limits)
-        self.limits = torch.tensor(list(limits), device=device)  # [N]
-        self.stops = torch.tensor(sorted(stop_ids), device=device)
-        self.randoms = uniforms(row_seeds, longest).to(device)  # [N, longest]
-        self.tokens = torch.zeros((count, longest), dtype=torch.int64, device=device)
-        self.logps = torch.zeros((count, longest), device=device)
-        self.lengths = torch.zeros(count, dtype=torch.int64, device=device)  # [N] tokens drawn so far
-        # [N] what is read of the drafts: nothing is drawn behind an answer's last place
-        self.drafts = [tuple(draft[: limit - 1]) for draft, limit in zip(drafts, limits, strict=True)]
-        self.reused = torch.zeros(count, dtype=torch.int64, device=device)  # [N]
-        self.stopped = torch.zeros(count, dtype=torch.bool, device=device)
+        num_rows = len(request.prompts)
+        longest = max(max_lengths)
+        row_ids = range(num_rows) if request.row_ids is None else request.row_ids
+        row_seeds = [derive_seed(request.seed, "sample", row_id) for row_id in row_ids]
+        no_drafts: list[tuple[int, ...]] = [()] * num_rows
+        drafts = no_drafts if request.drafts is None else request.drafts
+        self.prompts = request.prompts
+        self.params = request.params
+        self.decode = decode
+        self.max_lengths = torch.tensor(list(max_lengths), device=device)  # [N]
+        self.stop_ids = torch.tensor(sorted(stop_ids), device=device)
+        self.uniforms = uniforms(row_seeds, longest).to(device)  # [N, longest]
+        self.tokens = torch.zeros((num_rows, longest), dtype=torch.int64, device=device)
+        self.logps = torch.zeros((num_rows, longest), device=device)
+        self.lengths = torch.zeros(num_rows, dtype=torch.int64, device=device)  # [N] tokens drawn so far
+        # The last token of a response is never followed by another, so a draft is cut one token before the limit.
+        self.drafts = [
+            tuple(draft[: max_length - 1]) for draft, max_length in zip(drafts, max_lengths, strict=True)
+        ]
+        self.num_reused = torch.zeros(num_rows, dtype=torch.int64, device=device)  # [N]
+        self.stopped = torch.zeros(num_rows, dtype=torch.bool, device=device)  # [N]
 
     @property
     def capacity(self) -> int:
-        """The longest that any row can become, prompt and answer."""
-        limits: list[int] = self.limits.tolist()
-        return max(len(prompt) + limit for prompt, limit in zip(self.prompts, limits, strict=True))
+        """The greatest number of tokens that a row can hold, prompt and response."""
+        max_lengths: list[int] = self.max_lengths.tolist()
+        return max(
+            len(prompt) + max_length for prompt, max_length in zip(self.prompts, max_lengths, strict=True)
+        )
 
-    def text_of(self, row: int) -> tuple[int, ...]:
-        """What is read before the row's first token is drawn: its prompt and its draft."""
+    def prefill_tokens(self, row: int) -> tuple[int, ...]:
+        """The tokens that the network reads before the row's first token is drawn: the prompt and the draft."""
         return (*self.prompts[row], *self.drafts[row])
 
-    def draw(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """The next token of these rows, and whether it was their last.  [A], [A, V] -> [A], [A] bool"""
-        chosen, logps = self.pick(rows, self.lengths[rows], logits)
-        return self._append(rows, chosen[:, None], logps[:, None], torch.ones_like(rows))
+    def sample_next(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw and store the next token of these rows.
 
-    def pick(self, rows: Tensor, places: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens that these rows draw at these places of their answers, and their log-probabilities.  [A], [A], [A, V] -> [A], [A]"""
-        settings = self.settings
-        if settings.temperature == 0:
+        Returns the tokens, and whether each row has ended.  [A], [A, V] -> [A], [A] bool
+        """
+        tokens, logps = self.draw_tokens(rows, self.lengths[rows], logits)
+        return self._append(rows, tokens[:, None], logps[:, None], torch.ones_like(rows))
+
+    def draw_tokens(self, rows: Tensor, positions: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the tokens at these positions of the responses, without storing them.
+
+        Returns the tokens and their log-probabilities.  [A], [A], [A, V] -> [A], [A]
+        """
+        params = self.params
+        if params.temperature == 0:
             logps = sampler_logps(logits, temperature=1.0, top_k=0, top_p=1.0)
-            chosen = greedy(logps)
+            tokens = greedy(logps)
         else:
             logps = sampler_logps(
                 logits,
-                temperature=settings.temperature,
-                top_k=settings.top_k,
-                top_p=settings.top_p,
-                min_p=settings.min_p,
+                temperature=params.temperature,
+                top_k=params.top_k,
+                top_p=params.top_p,
+                min_p=params.min_p,
             )
-            chosen = draw(logps, self.randoms[rows, places])
-        return chosen, logps.gather(1, chosen[:, None]).squeeze(1)
+            tokens = draw(logps, self.uniforms[rows, positions])
+        return tokens, logps.gather(1, tokens[:, None]).squeeze(1)
 
-    def begin(self, rows: Tensor, drawn: Tensor, logps: Tensor) -> tuple[Tensor, Tensor]:
-        """Take what was drawn behind each token of the rows' drafts as far as the drafts were right.  [A], [N], [N] -> as `draw`
+    def accept_drafts(self, rows: Tensor, tokens: Tensor, logps: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the tokens drawn along the drafts of these rows, up to the first token that differs from the draft.
 
-        `drawn` and `logps` stand row by row, one more for each row than its draft has tokens.
+        `tokens` and `logps` are flat, row after row: one more per row than the draft has tokens.  [A], [M], [M] -> as `sample_next`
         """
         drafts = [self.drafts[row] for row in rows.tolist()]
         width = max(map(len, drafts)) + 1
         expected = torch.tensor(
-            [[*draft, *[NOTHING] * (width - len(draft))] for draft in drafts], device=rows.device
+            [[*draft, *[NO_TOKEN] * (width - len(draft))] for draft in drafts], device=rows.device
         )  # [A, W]
-        filled = (expected != NOTHING).roll(1, dims=1)  # one more is drawn than was drafted
+        # Each row fills one column more than its draft: the token after the draft.
+        filled = (expected != NO_TOKEN).roll(1, dims=1)
         filled[:, 0] = True
-        table = torch.zeros_like(expected).masked_scatter(filled, drawn)
-        logps = torch.zeros(filled.shape, device=rows.device).masked_scatter(filled, logps)
-        agreed = num_agreed(table, expected)
-        newest, ended = self._append(rows, table, logps, agreed + 1)
-        self.reused[rows] = torch.minimum(agreed, self.lengths[rows])
+        token_table = torch.zeros_like(expected).masked_scatter(filled, tokens)
+        logp_table = torch.zeros(filled.shape, device=rows.device).masked_scatter(filled, logps)
+        accepted = num_accepted(token_table, expected)
+        newest, ended = self._append(rows, token_table, logp_table, accepted + 1)
+        self.num_reused[rows] = torch.minimum(accepted, self.lengths[rows])
         return newest, ended
 
     def _append(self, rows: Tensor, tokens: Tensor, logps: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Write down each row's first `counts` tokens, or fewer where it ends before.  [A], [A, W], [A, W], [A] -> as `draw`"""
-        start, columns = self.lengths[rows], torch.arange(tokens.shape[1], device=rows.device)
-        places = start[:, None] + columns
-        self.tokens[rows[:, None], places], self.logps[rows[:, None], places] = tokens, logps
-        ends = torch.isin(tokens, self.stops)
-        if self.settings.stop:
-            ends |= self._says_stop(rows, start, counts, tokens.shape[1])
-        ends &= columns < counts[:, None]
-        stopped = ends.any(dim=1)
-        counts = torch.where(stopped, ends.int().argmax(dim=1) + 1, counts)
-        self.lengths[rows], self.stopped[rows] = start + counts, stopped
-        return tokens.gather(1, counts[:, None] - 1).squeeze(1), stopped | (
-            start + counts >= self.limits[rows]
-        )
+        """Store the first `counts` tokens of each row, or fewer when a stop comes earlier.
 
-    def _says_stop(self, rows: Tensor, start: Tensor, counts: Tensor, width: int) -> Tensor:
-        """Where an answer's text holds a stop string.  [A, width] bool"""
-        assert self.text is not None
-        found = torch.zeros((len(rows), width), dtype=torch.bool)
-        for k, (row, length, count) in enumerate(
-            zip(rows.tolist(), start.tolist(), counts.tolist(), strict=True)
-        ):
+        [A], [A, W], [A, W], [A] -> as `sample_next`
+        """
+        start = self.lengths[rows]
+        columns = torch.arange(tokens.shape[1], device=rows.device)
+        positions = start[:, None] + columns
+        self.tokens[rows[:, None], positions] = tokens
+        self.logps[rows[:, None], positions] = logps
+        is_stop = torch.isin(tokens, self.stop_ids)
+        if self.params.stop:
+            is_stop |= self._completes_stop_string(rows, start, counts, tokens.shape[1])
+        is_stop &= columns < counts[:, None]
+        stopped = is_stop.any(dim=1)
+        counts = torch.where(stopped, is_stop.int().argmax(dim=1) + 1, counts)
+        self.lengths[rows] = start + counts
+        self.stopped[rows] = stopped
+        newest = tokens.gather(1, counts[:, None] - 1).squeeze(1)
+        return newest, stopped | (start + counts >= self.max_lengths[rows])
+
+    def _completes_stop_string(self, rows: Tensor, start: Tensor, counts: Tensor, width: int) -> Tensor:
+        """True where the response up to this token contains a stop string.  [A, width] bool"""
+        assert self.decode is not None, "`sample` checks this"
+        completes = torch.zeros((len(rows), width), dtype=torch.bool)
+        ranges = zip(rows.tolist(), start.tolist(), counts.tolist(), strict=True)
+        for index, (row, length, count) in enumerate(ranges):
             for column in range(count):
-                answer = self.text(self.tokens[row, : length + column + 1].tolist())
-                found[k, column] = any(stop in answer for stop in self.settings.stop)
-        return found.to(rows.device)
+                text = self.decode(self.tokens[row, : length + column + 1].tolist())
+                completes[index, column] = any(stop in text for stop in self.params.stop)
+        return completes.to(rows.device)
 
     def rollouts(self) -> list[Rollout]:
-        tokens, logps, reused = self.tokens.tolist(), self.logps.tolist(), self.reused.tolist()
+        tokens = self.tokens.tolist()
+        logps = self.logps.tolist()
+        lengths = self.lengths.tolist()
+        stopped = self.stopped.tolist()
+        num_reused = self.num_reused.tolist()
         return [
             Rollout(
                 tuple(prompt),
-                tuple(tokens[i][:length]),
-                tuple(logps[i][:length]),
-                "stop" if stopped else "length",
-                reused[i],
+                tuple(tokens[row][: lengths[row]]),
+                tuple(logps[row][: lengths[row]]),
+                "stop" if stopped[row] else "length",
+                num_reused[row],
             )
-            for i, (prompt, length, stopped) in enumerate(
-                zip(self.prompts, self.lengths.tolist(), self.stopped.tolist(), strict=True)
-            )
+            for row, prompt in enumerate(self.prompts)
         ]

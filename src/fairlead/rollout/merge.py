@@ -1,8 +1,8 @@
-"""An adapter merged into its base, with a look at what that changes.
+"""Merge an adapter into its base, and measure how much the merge changes the model.
 
-A merge is exact up to rounding, except where the base had 4 bits while the adapter was trained (QLoRA): the adapter corrects the rounded
-weights, and the full ones are others.  So the model as it was trained, adapter and base apart, answers some prompts, and on its answers
-both distributions of every next token are compared.  N tokens, V vocabulary.
+A merge is exact up to rounding, except for an adapter that was trained on a 4-bit base (QLoRA): the adapter corrects the rounded weights,
+and the full weights differ from them.  The trained model, with adapter and base apart, therefore responds to some prompts, and the
+next-token distributions of both models are compared on these responses.  N tokens, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from fairlead.encoding.chat import Encoded
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model import load, quantize
 from fairlead.model.policy import Policy
-from fairlead.rollout.records import Sampling
+from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
-from fairlead.rollout.training_rows import answered
+from fairlead.rollout.training_rows import training_row
 
-TOLERANCE = 0.02  # nats a token: about what rounding a large model to 4 bits costs by itself
-LONGEST = 32  # tokens of an answer
-MOST = 16  # prompts
+TOLERANCE = 0.02  # nats per token: about the KL that rounding a large model to 4 bits causes by itself
+MAX_NEW_TOKENS = 32
+MAX_PROMPTS = 16
 PROMPTS: tuple[Messages, ...] = tuple(
     (Message("user", text),)
     for text in (
@@ -43,40 +43,36 @@ PROMPTS: tuple[Messages, ...] = tuple(
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Between the model as it was trained and the merged one, on the answers of the first."""
+class MergeGap:
+    """The difference between the trained and the merged model, on responses of the trained model."""
 
-    kl: float  # nats a token, of the trained one's distribution from the merged one's
-    logp: float  # nats: how much the log-probabilities of the answers' tokens changed, in the mean
+    kl: float  # nats per token: KL(trained || merged)
+    logp: float  # nats: mean absolute change of the log-probability of a response token
     num_tokens: int
 
 
 def merge_adapter(
     folder: Path, prompts: Sequence[Messages], *, keep_rounding: bool = False, source: str = "prompts"
-) -> tuple[Policy, Gap]:
-    """The adapter in `folder` merged into its base, in float32; raises ModelError where more than TOLERANCE would change.
+) -> tuple[Policy, MergeGap]:
+    """Merge the adapter in `folder` into its base, in float32.  Raises ModelError if the KL would exceed TOLERANCE.
 
-    With `keep_rounding` it is merged into what 4 bits left of the base, which is exact.  At most MOST prompts are answered.
+    With `keep_rounding` the adapter is merged into the dequantised 4-bit base, which is exact.  At most MAX_PROMPTS prompts are sampled.
     """
     tokenizer = load.load_tokenizer(str(folder))
     trained = _policy(load.load_with_adapter(folder), tokenizer)  # type: ignore[arg-type]
-    encoded = encode_prompts(trained, prompts[:MOST], max_new_tokens=LONGEST, source=source)
-    settings = Sampling(max_new_tokens=LONGEST)
-    rollouts = sample(
-        trained.network, encoded, settings, stop_ids=trained.stop_ids, pad_id=trained.pad_id, run_seed=0
-    )
-    rows = [answered(rollout) for rollout in rollouts]
-    before = _distributions(trained, rows)
-    del trained  # one network at a time
+    encoded = encode_prompts(trained, prompts[:MAX_PROMPTS], max_new_tokens=MAX_NEW_TOKENS, source=source)
+    request = SampleRequest(prompts=encoded, params=SamplingParams(max_new_tokens=MAX_NEW_TOKENS), seed=0)
+    rollouts = sample(trained.network, request, stop_ids=trained.stop_ids, pad_id=trained.pad_id)
+    rows = [training_row(rollout) for rollout in rollouts]
+    trained_logps = _next_token_logps(trained, rows)
+    del trained  # holds one network in memory at a time
     merged = _policy(load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), tokenizer)
-    after = _distributions(merged, rows)
-    gap = _gap(
-        before, after, torch.tensor([token for r in rollouts for token in r.tokens], device=before.device)
-    )
+    merged_logps = _next_token_logps(merged, rows)
+    tokens = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
+    gap = _measure_gap(trained_logps, merged_logps, tokens.to(trained_logps.device))
     if not gap.kl <= TOLERANCE:
-        raise ModelError(
-            f"{folder}: {_refusal(gap, four_bits=quantize.has_record(folder) and not keep_rounding)}"
-        )
+        is_quantised = quantize.has_record(folder) and not keep_rounding
+        raise ModelError(f"{folder}: {_refusal(gap, is_quantised=is_quantised)}")
     return merged, gap
 
 
@@ -86,30 +82,30 @@ def _policy(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pol
 
 
 @torch.no_grad()
-def _distributions(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
-    """Log-probabilities of every possible token where an answer's tokens stand.  [N, V]"""
-    found = []
-    for row in rows:  # one by one: all logits of a row exist for a moment
-        one = batching.collate([row], pad_id=policy.pad_id, device=policy.device)
-        found.append(policy.logits(one)[:, :-1][one.response_mask[:, 1:]].float().log_softmax(dim=-1))
-    return torch.cat(found)
+def _next_token_logps(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
+    """Log-probabilities of all tokens at each position of the responses.  [N, V]"""
+    logps = []
+    for row in rows:  # one row at a time, because all logits of a row are in memory at once
+        batch = batching.collate([row], pad_id=policy.pad_id, device=policy.device)
+        logps.append(policy.logits(batch)[:, :-1][batch.response_mask[:, 1:]].float().log_softmax(dim=-1))
+    return torch.cat(logps)
 
 
-def _gap(before: Tensor, after: Tensor, tokens: Tensor) -> Gap:
-    """[N, V] twice, [N]"""
-    kl = (before.exp() * (before - after)).sum(dim=1)
-    moved = (before - after).gather(1, tokens[:, None]).abs()
-    return Gap(float(kl.mean()), float(moved.mean()), len(tokens))
+def _measure_gap(trained_logps: Tensor, merged_logps: Tensor, tokens: Tensor) -> MergeGap:
+    """[N, V], [N, V], [N]"""
+    kl = (trained_logps.exp() * (trained_logps - merged_logps)).sum(dim=1)
+    change = (trained_logps - merged_logps).gather(1, tokens[:, None]).abs()
+    return MergeGap(float(kl.mean()), float(change.mean()), len(tokens))
 
 
-def _refusal(gap: Gap, *, four_bits: bool) -> str:
-    found = (
-        f"merged, it would not say what it was trained to say: its next tokens are {gap.kl:.3f} nats away (KL, mean over {gap.num_tokens} "
-        f"tokens of its answers; their log-probabilities change by {gap.logp:.3f}), and at most {TOLERANCE} are accepted. "
+def _refusal(gap: MergeGap, *, is_quantised: bool) -> str:
+    measured = (
+        f"merging would change the model: its next-token distributions move by {gap.kl:.3f} nats (KL, mean over "
+        f"{gap.num_tokens} response tokens; their log-probabilities change by {gap.logp:.3f}), and at most {TOLERANCE} "
+        "is accepted. "
     )
-    if four_bits:
-        return (
-            found
-            + "Its base had 4 bits while it was trained: add --keep-rounding to merge into what these left, or leave out --merge."
+    if is_quantised:
+        return measured + (
+            "The base had 4 bits in training: add --keep-rounding to merge into the rounded base, or leave out --merge."
         )
-    return found + "Its weights are too large for float32 to hold the sum. Leave out --merge."
+    return measured + "The sum of base and adapter exceeds the precision of float32. Leave out --merge."

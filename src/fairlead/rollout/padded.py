@@ -1,32 +1,35 @@
-"""Sampling in padded batches, for models whose caches and masks are their own: rows of like length together, padding on the left."""
+"""Sample in padded batches, for models with their own cache and mask: rows of like length together, padding on the left."""
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from fairlead.rollout.in_flight import KEEP, Job
+from fairlead.rollout.in_flight import SHRINK_AT, RowsInFlight
 
 
-def run(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) -> None:
-    """Draw all of the job's answers, `count` rows at a time."""
-    order = sorted(range(len(job.prompts)), key=lambda i: (len(job.prompts[i]), i))
-    for start in range(0, len(order), count):
-        _batch(network, job, order[start : start + count], pad_id)
+def sample_padded(network: PreTrainedModel, rows: RowsInFlight, *, pad_id: int, batch_size: int) -> None:
+    """Draw the responses of all rows, `batch_size` rows at a time."""
+    order = sorted(range(len(rows.prompts)), key=lambda row: (len(rows.prompts[row]), row))
+    for start in range(0, len(order), batch_size):
+        _sample_batch(network, rows, order[start : start + batch_size], pad_id)
 
 
-def _batch(network: PreTrainedModel, job: Job, rows: list[int], pad_id: int) -> None:
-    device = job.tokens.device
-    width = max(len(job.prompts[i]) for i in rows)
-    tokens = torch.full((len(rows), width), pad_id, device=device)
-    mask = torch.zeros((len(rows), width + int(job.limits[rows].max())), dtype=torch.int64, device=device)
-    for k, i in enumerate(rows):  # padding on the left, so that every row's next token is in the same column
-        prompt = job.prompts[i]
-        tokens[k, width - len(prompt) :] = torch.tensor(list(prompt), device=device)
-        mask[k, width - len(prompt) : width] = 1
+def _sample_batch(network: PreTrainedModel, rows: RowsInFlight, batch: list[int], pad_id: int) -> None:
+    device = rows.tokens.device
+    width = max(len(rows.prompts[row]) for row in batch)
+    tokens = torch.full((len(batch), width), pad_id, device=device)
+    mask = torch.zeros(
+        (len(batch), width + int(rows.max_lengths[batch].max())), dtype=torch.int64, device=device
+    )
+    # Padding is on the left, so that the next token of every row is in the same column.
+    for index, row in enumerate(batch):
+        prompt = rows.prompts[row]
+        tokens[index, width - len(prompt) :] = torch.tensor(list(prompt), device=device)
+        mask[index, width - len(prompt) : width] = 1
     positions = (mask[:, :width].cumsum(dim=1) - 1).clamp_min(0)
     cache = DynamicCache(config=network.config)
-    owner: Tensor = torch.tensor(rows, device=device)
-    alive = torch.ones(len(rows), dtype=torch.bool, device=device)
+    batch_rows: Tensor = torch.tensor(batch, device=device)
+    running = torch.ones(len(batch), dtype=torch.bool, device=device)
     while True:
         logits = network(
             input_ids=tokens,
@@ -36,24 +39,22 @@ def _batch(network: PreTrainedModel, job: Job, rows: list[int], pad_id: int) -> 
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        tokens = torch.full((len(owner), 1), pad_id, device=device)
-        chosen, ended = job.draw(owner[alive], logits[alive])
-        tokens[alive, 0] = chosen
-        alive[alive.clone()] = ~ended
-        if not bool(alive.any()):
+        tokens = torch.full((len(batch_rows), 1), pad_id, device=device)
+        newest, ended = rows.sample_next(batch_rows[running], logits[running])
+        tokens[running, 0] = newest
+        running[running.clone()] = ~ended
+        if not bool(running.any()):
             return
         mask[:, width] = 1
-        width, positions = width + 1, positions[:, -1:] + 1
-        # Not every kind of cache can drop rows.
-        if int(alive.sum()) <= KEEP * len(owner) and all(
-            hasattr(layer, "batch_select_indices") for layer in cache.layers
-        ):
-            kept = alive.nonzero().squeeze(1)
-            cache.batch_select_indices(kept)
-            owner, tokens, positions, mask, alive = (
-                owner[kept],
-                tokens[kept],
-                positions[kept],
-                mask[kept],
-                alive[kept],
-            )
+        width += 1
+        positions = positions[:, -1:] + 1
+        # Some kinds of cache cannot drop rows.
+        can_shrink = all(hasattr(layer, "batch_select_indices") for layer in cache.layers)
+        if can_shrink and int(running.sum()) <= SHRINK_AT * len(batch_rows):
+            remaining = running.nonzero().squeeze(1)
+            cache.batch_select_indices(remaining)
+            batch_rows = batch_rows[remaining]
+            tokens = tokens[remaining]
+            positions = positions[remaining]
+            mask = mask[remaining]
+            running = running[remaining]

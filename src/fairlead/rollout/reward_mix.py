@@ -1,7 +1,7 @@
-"""What a run of reinforcement learning is paid by: one reward, others added to it, and others that must not fall below a floor.
+"""The reward of a reinforcement-learning run: a main reward, weighted extra rewards, and rewards that are constrained by a floor.
 
-Each is a reward model, an ensemble of them, or a rule; each on its own scale.  The multipliers of the floors move during the run, so they
-stand among the numbers of its checkpoints, and are handed in.  Penalties and the price of KL are the recipe's.
+Each is a reward model, an ensemble or a rule, on its own scale.  The constraints' multipliers change during the run, so the recipe keeps
+them with the numbers of its checkpoints and passes them in.  Penalties and the KL term belong to the recipe.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from fairlead.data.records import Messages
 from fairlead.model.policy import Policy
 from fairlead.ops.pool_names import Pool
 from fairlead.ops.pooling import disagreement, lagrangian, pooled, update_multiplier
-from fairlead.rollout.rewards import Reward, check_judge, each_score, open_members
+from fairlead.rollout.rewards import Reward, open_members, score_by_member, verify_reward_backend
 from fairlead.store.run import Run
 
 
@@ -49,62 +49,65 @@ def terms_of(config: Any) -> Terms:
     )
 
 
-class Scored(NamedTuple):
-    """N answers, judged."""
+class MixedScores(NamedTuple):
+    """The scores of N responses by every reward of a run."""
 
-    score: Tensor  # [N] of the reward, pooled over its members
-    spread: Tensor | None  # [N] how far its members disagree; None where there is one
+    main: Tensor  # [N] of the main reward, pooled over its members
+    spread: Tensor | None  # [N] standard deviation over the members; None with one member
     extra: dict[str, Tensor]  # reference -> [N]
-    bounded: dict[str, Tensor]  # reference -> [N]
+    constrained: dict[str, Tensor]  # reference -> [N]
 
 
 @dataclass(frozen=True)
-class Judges:
-    """Each as its members, by field of the configuration."""
+class RewardMix:
+    """All rewards of a run, each as the list of its members, by role."""
 
     terms: Terms
     members: dict[str, list[Reward]]
 
-    def score(self, prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Scored:
-        each = {
-            field: each_score(members, prompts, texts, finished) for field, members in self.members.items()
+    def score(
+        self, prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]
+    ) -> MixedScores:
+        by_member = {
+            role: score_by_member(members, prompts, texts, finished) for role, members in self.members.items()
         }
-        one = {
-            field: scores[0]
-            if len(scores) == 1
-            else pooled(scores, pool=self.terms.pool, penalty=self.terms.pool_lambda)
-            for field, scores in each.items()
+        scores = {
+            role: member_scores[0]
+            if len(member_scores) == 1
+            else pooled(member_scores, pool=self.terms.pool, penalty=self.terms.pool_lambda)
+            for role, member_scores in by_member.items()
         }
-        spread = disagreement(each["reward"]) if len(each["reward"]) > 1 else None
-        extra = {ref: one[f"extra_rewards.{ref}"] for ref in self.terms.extra_rewards}
-        return Scored(
-            one["reward"], spread, extra, {ref: one[f"constraints.{ref}"] for ref in self.terms.constraints}
-        )
+        spread = disagreement(by_member["reward"]) if len(by_member["reward"]) > 1 else None
+        extra = {ref: scores[f"extra_rewards.{ref}"] for ref in self.terms.extra_rewards}
+        constrained = {ref: scores[f"constraints.{ref}"] for ref in self.terms.constraints}
+        return MixedScores(scores["reward"], spread, extra, constrained)
 
-    def total(self, scored: Scored, numbers: Mapping[str, float]) -> Tensor:
-        """What the answers are worth together: the weighed sum, then the Lagrangian of the constraints.  [N]"""
-        total = scored.score
+    def total(self, scores: MixedScores, multipliers: Mapping[str, float]) -> Tensor:
+        """The weighted sum of main and extra rewards, then the Lagrangian of the constraints.  [N]
+
+        `multipliers` holds a constraint's multiplier under `multiplier.REFERENCE`; a missing multiplier is 0, its value at the start.
+        """
+        total = scores.main
         for ref, weight in self.terms.extra_rewards.items():
-            total = total + weight * scored.extra[ref]
-        if not scored.bounded:
+            total = total + weight * scores.extra[ref]
+        if not scores.constrained:
             return total
         floors = torch.tensor(list(self.terms.constraints.values()))
-        multipliers = torch.tensor([multiplier(numbers, ref) for ref in self.terms.constraints])
-        return lagrangian(total, torch.stack(list(scored.bounded.values())), floors, multipliers)
+        values = torch.tensor([multiplier(multipliers, ref) for ref in self.terms.constraints])
+        return lagrangian(total, torch.stack(list(scores.constrained.values())), floors, values)
 
-    def metrics(self, scored: Scored, numbers: Mapping[str, float]) -> dict[str, float]:
-        """`score.NAME` of every reward but the first, and `multiplier.NAME` of every constraint as it stood in this step."""
-        found = {
-            f"score.{ref}": float(scores.mean()) for ref, scores in (scored.extra | scored.bounded).items()
-        }
-        return found | {f"multiplier.{ref}": multiplier(numbers, ref) for ref in scored.bounded}
+    def metrics(self, scores: MixedScores, multipliers: Mapping[str, float]) -> dict[str, float]:
+        """`score.NAME` of every reward but the main one, and `multiplier.NAME` of every constraint, as this step used it."""
+        by_reference = scores.extra | scores.constrained
+        means = {f"score.{ref}": float(values.mean()) for ref, values in by_reference.items()}
+        return means | {f"multiplier.{ref}": multiplier(multipliers, ref) for ref in scores.constrained}
 
-    def raised(self, scored: Scored, numbers: Mapping[str, float]) -> dict[str, float]:
-        """The multipliers after a step of dual ascent, by their names among the numbers."""
+    def next_multipliers(self, scores: MixedScores, multipliers: Mapping[str, float]) -> dict[str, float]:
+        """All multipliers after one step of dual ascent, as `multiplier.REFERENCE`."""
         return {
             f"multiplier.{ref}": update_multiplier(
-                multiplier(numbers, ref),
-                float(scored.bounded[ref].mean()),
+                multiplier(multipliers, ref),
+                float(scores.constrained[ref].mean()),
                 floor=floor,
                 lr=self.terms.constraint_lr,
             )
@@ -112,12 +115,12 @@ class Judges:
         }
 
 
-def multiplier(numbers: Mapping[str, float], ref: str) -> float:
-    """Of a constraint; it begins at 0, as if there were none."""
-    return numbers.get(f"multiplier.{ref}", 0.0)
+def multiplier(multipliers: Mapping[str, float], ref: str) -> float:
+    """A constraint's multiplier; 0 at the start of a run."""
+    return multipliers.get(f"multiplier.{ref}", 0.0)
 
 
-def open_judges(
+def open_reward_mix(
     run: Run,
     terms: Terms,
     *,
@@ -125,16 +128,15 @@ def open_judges(
     micro_tokens: int,
     prompts: Sequence[Messages],
     precision: Precision,
-) -> Judges:
-    """All of them, on the policy's own network where they were trained there; each tried on a few of the prompts."""
-
-    def members(number: int, field: str) -> list[Reward]:
-        return open_members(
-            run.model_path(field),
+) -> RewardMix:
+    """Open all rewards of the run, on the policy's own network where they were trained there, and verify their backends."""
+    members = {}
+    for number, role in enumerate(terms.fields):
+        members[role] = open_members(
+            run.model_path(role),
             micro_tokens=micro_tokens,
             policy=policy,
-            prepare=lambda model: check_judge(run, model, prompts, precision),
-            name=f"reward-of-{number}" if number else "reward",
+            prepare=lambda model: verify_reward_backend(run, model, prompts, precision),
+            adapter_name=f"reward-of-{number}" if number else "reward",
         )
-
-    return Judges(terms, {field: members(number, field) for number, field in enumerate(terms.fields)})
+    return RewardMix(terms, members)

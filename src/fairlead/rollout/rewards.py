@@ -24,12 +24,12 @@ from fairlead.store.resolve_inputs import RULE
 from fairlead.store.run import Run
 from fairlead.train.verify_backend import verify_backend
 
-# A rule reads the prompt's messages, the answer's text and whether the answer came to its end.
+# A rule: the prompt's messages, the response's text, whether the response ended by itself -> a score.
 Rule = Callable[[Messages, str, bool], float]
-# Prompts, answers, finished -> scores [B] on the CPU.
+# Prompts, responses, finished -> scores [N] on the CPU.
 Reward = Callable[[Sequence[Messages], Sequence[str], Sequence[bool]], Tensor]
 
-# What a faulty rule raises; anything else is not the rule's doing.
+# Exceptions that a faulty rule can raise.  They are reported as faults of the rule; any other exception is not.
 RULE_FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -45,8 +45,78 @@ RULE_FAULTS = (
 )
 
 
+def is_rule(reference: str) -> bool:
+    """Whether a reference names a rule, and not a reward model."""
+    return reference.startswith(RULE)
+
+
+def open_reward(
+    reference: str,
+    *,
+    micro_tokens: int,
+    policy: Policy | None = None,
+    prepare: Callable[[ScalarModel], None] = lambda model: None,
+    pool: Pool = "mean",
+    pool_lambda: float = 0.0,
+) -> Reward:
+    """The reward that a reference names: a rule, or the folder of a reward model.
+
+    `prepare` is called once for each loaded reward model.  The members of an ensemble are pooled into one score (`ops/pooling.py`).
+    """
+    members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
+    if len(members) == 1:
+        return members[0]
+    return lambda *responses: pooled(score_by_member(members, *responses), pool=pool, penalty=pool_lambda)
+
+
+def open_members(
+    reference: str,
+    *,
+    micro_tokens: int,
+    policy: Policy | None = None,
+    prepare: Callable[[ScalarModel], None] = lambda model: None,
+    adapter_name: str = "reward",
+) -> list[Reward]:
+    """The members of an ensemble; of any other reward, a list with this reward.
+
+    A reward model that was trained as an adapter on the policy's base becomes another adapter on the policy's network.
+    """
+    if is_rule(reference):
+        return [from_rule(load_rule(reference))]
+    members = []
+    for number, folder in enumerate(member_folders(reference)):
+        if policy is not None and shares_base(policy, folder):
+            name = f"{adapter_name}-{number}" if number else adapter_name
+            model = load_shared_reward_model(policy, folder, name=name)
+        else:
+            model = load_reward_model(folder)
+        prepare(model)
+        members.append(from_model(model, micro_tokens=micro_tokens))
+    return members
+
+
+def score_by_member(
+    members: Sequence[Reward], prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]
+) -> Tensor:
+    """The score of each member for each response.  [M, N]"""
+    return torch.stack([member(prompts, texts, finished) for member in members])
+
+
+def verify_reward_backend(
+    run: Run, model: ScalarModel, prompts: Sequence[Messages], precision: Precision
+) -> None:
+    """Choose the fastest backend that reproduces the reward model's plain scores, on a few prompts."""
+    model.backend.precision = precision
+    rows = [model.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:NUM_CHECK_ROWS]]
+    batch = collate(rows, pad_id=model.pad_id, device=model.device)
+    verify_backend(run, model, lambda: model.scores(batch), what="reward model")
+
+
 def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
-    """The model's score on the scale of its held-out answers: (score - mean) / std.  An answer that was cut off is read as if it ended."""
+    """The model's score, standardised by the scores of its held-out responses: (score - mean) / std.
+
+    A response that was cut off is scored as if it had ended.
+    """
 
     @torch.no_grad()
     def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
@@ -63,9 +133,8 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
 
 def from_rule(rule: Rule) -> Reward:
     def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
-        return torch.tensor(
-            [rule(*item) for item in zip(prompts, texts, finished, strict=True)], dtype=torch.float32
-        )
+        responses = zip(prompts, texts, finished, strict=True)
+        return torch.tensor([rule(*response) for response in responses], dtype=torch.float32)
 
     return score
 
@@ -102,69 +171,3 @@ def load_rule(reference: str) -> Rule:
         return value
 
     return rule
-
-
-def open_reward(
-    reference: str,
-    *,
-    micro_tokens: int,
-    policy: Policy | None = None,
-    prepare: Callable[[ScalarModel], None] = lambda model: None,
-    pool: Pool = "mean",
-    pool_lambda: float = 0.0,
-) -> Reward:
-    """The judge that a configuration names: a rule, or the folder of a reward model, for which `prepare` is called once.
-
-    The members of an ensemble are pooled into one score (`ops/pooling.py: pooled`).
-    """
-    members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
-    return (
-        members[0]
-        if len(members) == 1
-        else lambda *answers: pooled(each_score(members, *answers), pool=pool, penalty=pool_lambda)
-    )
-
-
-def open_members(
-    reference: str,
-    *,
-    micro_tokens: int,
-    policy: Policy | None = None,
-    prepare: Callable[[ScalarModel], None] = lambda model: None,
-    name: str = "reward",
-) -> list[Reward]:
-    """The members of an ensemble, or the only one of any other judge.  What they say is one row each of `each_score`.
-
-    One that was trained as an adapter on the policy's base becomes one more adapter on the policy's network, called by `name`.
-    """
-    if is_rule(reference):
-        return [from_rule(load_rule(reference))]
-    found = []
-    for number, member in enumerate(member_folders(reference)):
-        if policy is not None and shares_base(policy, member):
-            model = load_shared_reward_model(policy, member, name=f"{name}-{number}" if number else name)
-        else:
-            model = load_reward_model(member)
-        prepare(model)
-        found.append(from_model(model, micro_tokens=micro_tokens))
-    return found
-
-
-def each_score(
-    members: Sequence[Reward], prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]
-) -> Tensor:
-    """What each member says of each answer.  [M, N]"""
-    return torch.stack([member(prompts, texts, finished) for member in members])
-
-
-def check_judge(run: Run, judge: ScalarModel, prompts: Sequence[Messages], precision: Precision) -> None:
-    """Have a reward model score in the fastest way that gives its plain scores, tried on a few prompts."""
-    judge.backend.precision = precision
-    rows = [judge.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:NUM_CHECK_ROWS]]
-    tried = collate(rows, pad_id=judge.pad_id, device=judge.device)
-    verify_backend(run, judge, lambda: judge.scores(tried), what="reward model")
-
-
-def is_rule(reference: str) -> bool:
-    """True where a reference names a rule and no reward model."""
-    return reference.startswith(RULE)

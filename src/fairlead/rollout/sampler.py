@@ -1,8 +1,8 @@
-"""Sampling answers from a causal language model: slots that are filled again as soon as their answer ends.
+"""Sample responses from a causal language model with continuous batching.
 
-A prompt is read once for all of its samples; every slot holds one answer at its own length; a finished answer's slot goes to the next
-prompt.  What comes back are records: tokens, their log-probabilities under the distribution they were drawn from, and why the answer
-ended.  It does not score and does not train.  Models whose attention cannot be told by a mask are sampled in padded batches instead.
+A prompt is prefilled once for all of its samples.  Every slot holds one response at its own length, and a finished response's slot goes
+to the next prompt.  Models whose attention cannot be given by a mask are sampled in padded batches instead (`padded.py`).  This module
+neither scores nor trains.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,139 +11,144 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from fairlead.core.seed import derive_seed
 from fairlead.encoding.batching import micro_batches
 from fairlead.forward import decoder
 from fairlead.ops.logprobs import CHUNK_LOGITS
 from fairlead.rollout import graphs, padded
-from fairlead.rollout.in_flight import KEEP, Job
-from fairlead.rollout.records import Rollout, Sampling, Text
+from fairlead.rollout.in_flight import SHRINK_AT, RowsInFlight
+from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.slots import Slots
 
-PREFILL_TOKENS = 4096  # of prompts that are read in one forward pass, padding included
-REFILL = (
-    0.125  # share of the slots that must be free before new prompts are read, while others are still at work
-)
+PREFILL_TOKENS = 4096  # tokens that one prefill reads, padding included
+# While responses are running, new prompts are prefilled only when this share of the slots is free: one prefill then fills many slots.
+REFILL_AT = 0.125
+FREE = -1  # the row of a slot that holds no response
 
 
 @torch.no_grad()
 def sample(
     network: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    settings: Sampling,
+    request: SampleRequest,
     *,
     stop_ids: frozenset[int],
     pad_id: int,
-    run_seed: int,
-    rows: Sequence[int] | None = None,
-    slots: int = 128,
-    limits: Sequence[int] | None = None,
-    drafts: Sequence[Sequence[int]] | None = None,
-    text: Text | None = None,
+    decode: Decode | None = None,
+    max_lengths: Sequence[int] | None = None,
+    num_slots: int = 128,
 ) -> list[Rollout]:
-    """One answer per prompt, in the prompts' order; a prompt that occurs n times gets n answers of its own.
+    """One rollout per prompt, in the order of the prompts.
 
-    `rows` are the rows' numbers, 0, 1, ... unless told: a row draws its uniform numbers from the seed and its own number, whatever is
-    sampled beside it.  `limits` are lengths per row, where they differ from `max_new_tokens`; `text` turns tokens into text, for stop
-    strings.  `drafts` are earlier answers, empty where there is none.  They change nothing but the time that it takes, and those of the
-    same row number and seed save some (`rollout/speculative.py`); padded batches make no use of them.
+    A row's random numbers come from the seed and the row's id, so a response does not depend on the rows sampled beside it.
+    `decode` is needed for stop strings only.  `max_lengths` limits each row by itself, instead of `max_new_tokens`.  Drafts of the same
+    seed and row id save time (`speculative.py`); padded batches do not use them.
     """
-    if not prompts:
+    if not request.prompts:
         return []
-    assert text is not None or not settings.stop, "stop strings need `text`"
-    job = Job(
-        prompts,
-        settings,
-        row_seeds=[
-            derive_seed(run_seed, "sample", row) for row in (range(len(prompts)) if rows is None else rows)
-        ],
-        limits=limits if limits is not None else [settings.max_new_tokens] * len(prompts),
-        drafts=drafts if drafts is not None else [()] * len(prompts),
+    assert decode is not None or not request.params.stop, "stop strings need `decode`"
+    rows = RowsInFlight(
+        request,
+        [request.params.max_new_tokens] * len(request.prompts) if max_lengths is None else max_lengths,
         stop_ids=stop_ids,
-        text=text,
+        decode=decode,
         device=next(network.parameters()).device,
     )
-    if decoder.supports_tree_mask(network, job.capacity) and decoder.output_head(network) is not None:
-        _in_slots(network, job, pad_id=pad_id, count=min(slots, len(prompts)))
+    if decoder.supports_tree_mask(network, rows.capacity) and decoder.output_head(network) is not None:
+        _sample_in_slots(network, rows, pad_id=pad_id, num_slots=min(num_slots, len(request.prompts)))
     else:
-        padded.run(network, job, pad_id=pad_id, count=slots)
-    return job.rollouts()
+        padded.sample_padded(network, rows, pad_id=pad_id, batch_size=num_slots)
+    return rows.rollouts()
 
 
-def _in_slots(network: PreTrainedModel, job: Job, *, pad_id: int, count: int) -> None:
-    device = job.tokens.device
-    slots = Slots(count, capacity=job.capacity, device=device)
-    step = graphs.stepper(network, slots, slots.cache(decoder.num_layers(network)))
-    # Like lengths are read together, and equal prompts stand next to each other.
-    waiting = sorted(range(len(job.prompts)), key=lambda i: (-len(job.text_of(i)), job.text_of(i), i))
-    owner = torch.full((count,), -1, device=device)  # the row whose answer each slot holds; -1: free
-    current = torch.zeros(count, dtype=torch.int64, device=device)  # its newest token, not yet in the cache
+def _sample_in_slots(network: PreTrainedModel, rows: RowsInFlight, *, pad_id: int, num_slots: int) -> None:
+    device = rows.tokens.device
+    slots = Slots(num_slots, capacity=rows.capacity, device=device)
+    decode_step = graphs.make_decode_step(network, slots, slots.cache(decoder.num_layers(network)))
+    # Prompts of like length are prefilled together, and equal prompts are neighbours.
+    waiting = sorted(
+        range(len(rows.prompts)),
+        key=lambda row: (-len(rows.prefill_tokens(row)), rows.prefill_tokens(row), row),
+    )
+    slot_rows = torch.full((num_slots,), FREE, device=device)  # the row whose response each slot holds
+    newest = torch.zeros(
+        num_slots, dtype=torch.int64, device=device
+    )  # each slot's token, not yet in the cache
     while True:
-        free = (owner < 0).nonzero().squeeze(1)
-        if waiting and (len(free) >= REFILL * len(owner) or len(free) == len(owner)):
-            rows, waiting = waiting[: len(free)], waiting[len(free) :]
-            for group in _readings(job, rows):
+        free = (slot_rows == FREE).nonzero().squeeze(1)
+        if waiting and (len(free) >= REFILL_AT * len(slot_rows) or len(free) == len(slot_rows)):
+            starting, waiting = waiting[: len(free)], waiting[len(free) :]
+            for group in _prefill_groups(rows, starting):
                 filled, free = free[: len(group)], free[len(group) :]
-                chosen, ended = _read_prompts(network, job, slots, filled, group, pad_id)
-                current[filled] = chosen
-                owner[filled] = torch.where(ended, -1, torch.tensor(group, device=device))
+                tokens, ended = _prefill(network, rows, group, slots, filled, pad_id)
+                newest[filled] = tokens
+                slot_rows[filled] = torch.where(ended, FREE, torch.tensor(group, device=device))
                 slots.lengths[filled[ended]] = 0
             continue
-        busy = (owner >= 0).nonzero().squeeze(1)
+        busy = (slot_rows != FREE).nonzero().squeeze(1)
         if len(busy) == 0:
             return
-        if not waiting and len(busy) <= KEEP * len(owner):
+        if not waiting and len(busy) <= SHRINK_AT * len(slot_rows):
             slots.keep(busy)
-            owner, current, busy = owner[busy], current[busy], torch.arange(len(busy), device=device)
-        logits = step(current)
+            slot_rows = slot_rows[busy]
+            newest = newest[busy]
+            busy = torch.arange(len(busy), device=device)
+        logits = decode_step(newest)
         slots.lengths[busy] += 1
-        chosen, ended = job.draw(owner[busy], logits[busy])
-        current[busy] = chosen
-        owner[busy[ended]] = -1
+        tokens, ended = rows.sample_next(slot_rows[busy], logits[busy])
+        newest[busy] = tokens
+        slot_rows[busy[ended]] = FREE
         slots.lengths[busy[ended]] = 0
 
 
-def _readings(job: Job, rows: list[int]) -> Iterator[list[int]]:
-    """The rows in groups whose different prompts and drafts are read together."""
-    of_text: dict[tuple[int, ...], list[int]] = {}
-    for i in rows:
-        of_text.setdefault(job.text_of(i), []).append(i)
-    texts = list(of_text)
+def _prefill_groups(rows: RowsInFlight, starting: list[int]) -> Iterator[list[int]]:
+    """The rows in groups of which each is prefilled in one forward pass; rows that read the same tokens stay together."""
+    rows_by_text: dict[tuple[int, ...], list[int]] = {}
+    for row in starting:
+        rows_by_text.setdefault(rows.prefill_tokens(row), []).append(row)
+    texts = list(rows_by_text)
     for group in micro_batches([len(text) for text in texts], PREFILL_TOKENS):
-        yield [i for k in group for i in of_text[texts[k]]]
+        yield [row for index in group for row in rows_by_text[texts[index]]]
 
 
-def _read_prompts(
-    network: PreTrainedModel, job: Job, slots: Slots, into: Tensor, rows: list[int], pad_id: int
+def _prefill(
+    network: PreTrainedModel,
+    rows: RowsInFlight,
+    group: list[int],
+    slots: Slots,
+    filled: Tensor,
+    pad_id: int,
 ) -> tuple[Tensor, Tensor]:
-    """Read each different prompt with its draft once, copy it into the slots of its rows, and draw what follows each token of the drafts.
+    """Read each distinct prompt with its draft once, copy the cache into the rows' slots, and draw a token after each draft token.
 
-    Returns every row's newest token, and whether it was its last.
+    Returns every row's newest token, and whether the row has ended.  N tokens are drawn in all, A of them are kept as newest.
     """
-    device = into.device
-    texts = list(dict.fromkeys(job.text_of(i) for i in rows))
-    number = {text: k for k, text in enumerate(texts)}
-    source = torch.tensor([number[job.text_of(i)] for i in rows], device=device)
+    device = filled.device
+    texts = list(dict.fromkeys(rows.prefill_tokens(row) for row in group))
+    text_index = {text: index for index, text in enumerate(texts)}
+    source = torch.tensor([text_index[rows.prefill_tokens(row)] for row in group], device=device)  # [A]
     tokens = torch.full((len(texts), max(map(len, texts))), pad_id, device=device)
-    for k, text in enumerate(texts):
-        tokens[k, : len(text)] = torch.tensor(text, device=device)
-    starts = torch.tensor([len(job.prompts[i]) for i in rows], device=device)
-    counts = torch.tensor([len(job.drafts[i]) + 1 for i in rows], device=device)  # what each row draws
-    row = torch.arange(len(rows), device=device).repeat_interleave(
-        counts
-    )  # [N] for each token that is drawn: whose it is
-    place = (
-        torch.arange(len(row), device=device) - (counts.cumsum(0) - counts)[row]
-    )  # [N] and where in the answer
+    for index, text in enumerate(texts):
+        tokens[index, : len(text)] = torch.tensor(text, device=device)
+    prompt_lengths = torch.tensor([len(rows.prompts[row]) for row in group], device=device)
+    num_drawn = torch.tensor([len(rows.drafts[row]) + 1 for row in group], device=device)  # [A]
+    # Of each drawn token: its row within the group, and its position in the response.  [N], [N]
+    member = torch.arange(len(group), device=device).repeat_interleave(num_drawn)
+    position = torch.arange(len(member), device=device) - (num_drawn.cumsum(0) - num_drawn)[member]
     cache = DynamicCache()
-    hidden = decoder.prefill(network, tokens, cache, source[row], starts[row] - 1 + place)  # [N, H]
-    owner = torch.tensor(rows, device=device)
-    size = max(1, CHUNK_LOGITS // network.config.get_text_config().vocab_size)
-    parts = [
-        job.pick(owner[whose], places, decoder.output_logits(network, h))
-        for whose, places, h in zip(row.split(size), place.split(size), hidden.split(size), strict=True)
+    hidden = decoder.prefill(
+        network, tokens, cache, source[member], prompt_lengths[member] - 1 + position
+    )  # [N, H]
+    group_rows = torch.tensor(group, device=device)
+    chunk = max(1, CHUNK_LOGITS // network.config.get_text_config().vocab_size)
+    drawn = [
+        rows.draw_tokens(
+            group_rows[chunk_member], chunk_position, decoder.output_logits(network, chunk_hidden)
+        )
+        for chunk_member, chunk_position, chunk_hidden in zip(
+            member.split(chunk), position.split(chunk), hidden.split(chunk), strict=True
+        )
     ]
-    drawn, logps = (torch.cat(each) for each in zip(*parts, strict=True))
-    newest, ended = job.begin(owner, drawn, logps)
-    slots.fill(into, source, cache, starts + job.lengths[owner] - 1)
+    drawn_tokens = torch.cat([chunk_tokens for chunk_tokens, _ in drawn])
+    drawn_logps = torch.cat([chunk_logps for _, chunk_logps in drawn])
+    newest, ended = rows.accept_drafts(group_rows, drawn_tokens, drawn_logps)
+    slots.fill(filled, source, cache, prompt_lengths + rows.lengths[group_rows] - 1)
     return newest, ended

@@ -1,23 +1,23 @@
-"""From logits to tokens, in small pure functions.  B rows, V vocabulary.
+"""Turn logits into tokens with small pure functions.  B rows, V vocabulary.
 
-A token is drawn by inverting the cumulative distribution at a uniform number that the caller supplies, one per row and position, so that
-a row's sample depends on its own numbers only and not on the rows beside it.
+A token is drawn by inverting the cumulative distribution at a uniform number that the caller supplies, one per row and position.  A row's
+sample therefore depends on its own numbers only, and not on the rows beside it.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 128  # tokens that are added up before the cumulative sum runs over blocks
+BLOCK = 128  # tokens summed at once, before the cumulative sum over blocks
 
 
 def sampler_logps(
     logits: Tensor, *, temperature: float, top_k: int, top_p: float, min_p: float = 0.0
 ) -> Tensor:
-    """Log-probabilities that tokens are drawn from: scaled, cut, renormalised.  [B, V] -> [B, V] float32
+    """Log-probabilities that tokens are drawn from: scaled, truncated, renormalised.  [B, V] -> [B, V] float32
 
-    top_k = 0, top_p = 1 and min_p = 0 cut nothing.  min_p keeps tokens with at least that share of the likeliest one's probability
-    (arXiv:2407.01082).
+    top_k = 0, top_p = 1 and min_p = 0 truncate nothing.  min_p keeps tokens with at least this share of the most likely token's
+    probability (arXiv:2407.01082).
     """
     scaled = logits.float() / temperature
     if top_k:
@@ -26,49 +26,49 @@ def sampler_logps(
     if top_p < 1.0:
         ordered, index = scaled.sort(dim=-1, descending=True)
         probabilities = ordered.softmax(dim=-1)
-        before = (
-            probabilities.cumsum(dim=-1) - probabilities
-        )  # the mass above a token: the token that crosses top_p is kept
-        scaled = scaled.masked_fill((before >= top_p).gather(-1, index.argsort(dim=-1)), float("-inf"))
+        # The mass above each token.  The token that crosses top_p is kept.
+        mass_above = probabilities.cumsum(dim=-1) - probabilities
+        dropped = (mass_above >= top_p).gather(-1, index.argsort(dim=-1))
+        scaled = scaled.masked_fill(dropped, float("-inf"))
     if min_p > 0.0:
-        scaled = scaled.masked_fill(
-            scaled < scaled.amax(dim=-1, keepdim=True) + torch.log(torch.tensor(min_p)), float("-inf")
-        )
+        threshold = scaled.amax(dim=-1, keepdim=True) + torch.log(torch.tensor(min_p))
+        scaled = scaled.masked_fill(scaled < threshold, float("-inf"))
     return scaled.log_softmax(dim=-1)
 
 
 def draw(logps: Tensor, uniform: Tensor) -> Tensor:
     """The token at which the cumulative probability passes `uniform`.  [B, V], [B] in [0, 1) -> [B]
 
-    The sum runs over blocks of tokens first and then inside one block, in double precision both times: the same inverse as over all
-    tokens at once, at a small part of its cost.
+    Sums over blocks of tokens first and then inside one block, both in double precision: the same inverse as over all tokens at once, at
+    a small part of the cost.
     """
-    rows, size = logps.shape
+    num_rows, vocab_size = logps.shape
     probabilities = logps.exp()
-    if size % BLOCK:
-        probabilities = F.pad(probabilities, (0, BLOCK - size % BLOCK))
-    blocks = probabilities.view(rows, -1, BLOCK)
-    cumulative = blocks.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
-    block, left = _invert(cumulative, uniform.double() * cumulative[:, -1])
-    inside = blocks[torch.arange(rows, device=logps.device), block].double().cumsum(dim=1)
-    token, _ = _invert(inside, left)
+    if vocab_size % BLOCK:
+        probabilities = F.pad(probabilities, (0, BLOCK - vocab_size % BLOCK))
+    blocks = probabilities.view(num_rows, -1, BLOCK)
+    block_cdf = blocks.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
+    block, remainder = _invert(block_cdf, uniform.double() * block_cdf[:, -1])
+    token_cdf = blocks[torch.arange(num_rows, device=logps.device), block].double().cumsum(dim=1)
+    token, _ = _invert(token_cdf, remainder)
     return block * BLOCK + token
 
 
-def _invert(cumulative: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the cumulative sum passes the target, and how much of the target is left there.  [B, n], [B] -> [B], [B]"""
-    total = cumulative[:, -1]
-    # Rounding up must not pass the last entry that adds anything.
+def _invert(cdf: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The entry at which the cumulative sum passes the target, and the target less the sum before the entry.
+
+    [B, n], [B] -> [B], [B]
+    """
+    total = cdf[:, -1]
+    # Rounding up must not pass the last entry with a probability above 0.
     target = torch.minimum(target, torch.nextafter(total, torch.zeros_like(total)))
-    found = torch.searchsorted(cumulative, target[:, None], right=True)
-    before = torch.where(
-        found > 0, cumulative.gather(1, (found - 1).clamp_min(0)), torch.zeros_like(cumulative[:, :1])
-    )
-    return found.squeeze(1), target - before.squeeze(1)
+    entry = torch.searchsorted(cdf, target[:, None], right=True)
+    sum_before = torch.where(entry > 0, cdf.gather(1, (entry - 1).clamp_min(0)), torch.zeros_like(cdf[:, :1]))
+    return entry.squeeze(1), target - sum_before.squeeze(1)
 
 
 def greedy(logps: Tensor) -> Tensor:
-    """The likeliest token.  [B, V] -> [B]"""
+    """The most likely token.  [B, V] -> [B]"""
     return logps.argmax(dim=-1)
 
 

@@ -1,8 +1,10 @@
-"""A key-value cache of slots: every slot holds one answer at its own length, and is given to the next prompt when the answer ends.
+"""A key-value cache of slots: every slot holds one response at its own length, and goes to the next prompt when the response ends.
 
-slot 0   P P P A A A A . . .     lengths 7 2 5; a step writes one token into each slot at its own place
-slot 1   P A . . . . . . . .     and each may look at what stands before it in its own slot
+slot 0   P P P A A A A . . .     lengths 7 2 5: a decoding step writes one token per slot, each at its own column
+slot 1   P A . . . . . . . .     and each token attends to the columns before it in its own slot
 slot 2   P P P P A . . . . .
+
+S slots.
 """
 
 from typing import Any
@@ -13,22 +15,23 @@ from torch.nn import functional as F
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-GROWTH = 128  # columns that are allocated at a time: a copy of the cache, once for that many steps that each read all of it
+# Columns allocated at a time.  Growing copies the cache once, and every step until the next growth reads all of it anyway.
+GROWTH = 128
 
 
 class Slots:
-    """The places of all layers: which part of the cache is alive."""
+    """The lengths and the width that all layers of the cache share."""
 
-    def __init__(self, count: int, *, capacity: int, device: torch.device) -> None:
-        self.capacity = capacity  # tokens that a slot can come to hold
-        self.lengths = torch.zeros(count, dtype=torch.int64, device=device)  # [S] tokens that each slot holds
-        self.rows = torch.arange(count, device=device)
+    def __init__(self, num_slots: int, *, capacity: int, device: torch.device) -> None:
+        self.capacity = capacity  # tokens that a slot can hold at most
+        self.lengths = torch.zeros(num_slots, dtype=torch.int64, device=device)  # [S] tokens in each slot
+        self.rows = torch.arange(num_slots, device=device)
         self.columns = torch.arange(capacity, device=device)
-        self.width = 0  # columns that the next step looks at
+        self.width = 0  # columns that the next step reads
         self.layers: list[_SlotLayer] = []
 
     def cache(self, num_layers: int) -> Cache:
-        """What a transformers model writes a step's keys and values into."""
+        """The cache that a transformers model writes a step's keys and values to."""
         self.layers = [_SlotLayer(self) for _ in range(num_layers)]
         return Cache(layers=list(self.layers))
 
@@ -37,20 +40,20 @@ class Slots:
         return int(self.lengths.max())
 
     def columns_for(self, width: int) -> int:
-        """The columns that are allocated for `width`: few numbers, so that a step seldom has a new shape, and whole rows of the cache."""
+        """The number of columns allocated for `width`: few distinct values, so that the shapes of a step seldom change."""
         return min(-(-width // GROWTH) * GROWTH, self.capacity)
 
     def addresses(self) -> tuple[int, ...]:
-        """Where lengths and caches lie in memory."""
+        """The memory addresses of the lengths and of all keys and values."""
         return (
             self.lengths.data_ptr(),
-            *(part.data_ptr() for layer in self.layers for part in (layer.keys, layer.values)),
+            *(tensor.data_ptr() for layer in self.layers for tensor in (layer.keys, layer.values)),
         )
 
     def step_mask(self, width: int) -> Tensor:
-        """What the token that is written next in each slot may look at: all before it, and itself.  [S, 1, 1, width]
+        """What the next token of each slot attends to: the tokens before it, and itself.  [S, 1, 1, width]
 
-        `width` is at least one more than the longest slot holds.
+        `width` must be at least one more than the longest slot holds.
         """
         self.width = width
         for layer in self.layers:
@@ -58,19 +61,21 @@ class Slots:
         return (self.columns[: self.width] <= self.lengths[:, None])[:, None, None]
 
     def fill(self, slots: Tensor, source: Tensor, prefilled: Cache, lengths: Tensor) -> None:
-        """Give `slots` the prompts `source` of a cache that holds prompts, padded on the right.  [n], [n], cache, [n]"""
+        """Copy the rows `source` of a cache of prompts, padded on the right, into `slots`.  [n], [n], cache, [n]"""
         for layer, prompt in zip(self.layers, prefilled.layers, strict=True):
             assert (
                 isinstance(prompt, CacheLayerMixin) and prompt.keys is not None and prompt.values is not None
-            )
+            ), "a prefilled cache has keys and values in every layer"
             layer.fill(slots, prompt.keys[source], prompt.values[source])
         self.lengths[slots] = lengths
 
     def keep(self, slots: Tensor) -> None:
-        """Only these slots go on, in this order."""
-        self.lengths, self.rows = self.lengths[slots], self.rows[: len(slots)]
+        """Drop all slots but these, and renumber them in this order."""
+        self.lengths = self.lengths[slots]
+        self.rows = self.rows[: len(slots)]
         for layer in self.layers:
-            layer.keys, layer.values = layer.keys[slots], layer.values[slots]
+            layer.keys = layer.keys[slots]
+            layer.values = layer.values[slots]
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -86,15 +91,16 @@ class _SlotLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         device = key_states.device.type
-        # Under autocast many models hand over float32 all the same, and attention would round the whole cache again in every step.
+        # Under autocast many models still pass float32, and attention would then convert the whole cache in every step.
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else key_states.dtype
-        rows, heads = len(self.slots.rows), key_states.shape[1]
-        self.keys = key_states.new_zeros((rows, heads, 0, key_states.shape[3]), dtype=dtype)
-        self.values = value_states.new_zeros((rows, heads, 0, value_states.shape[3]), dtype=dtype)
+        num_slots = len(self.slots.rows)
+        num_heads = key_states.shape[1]
+        self.keys = key_states.new_zeros((num_slots, num_heads, 0, key_states.shape[3]), dtype=dtype)
+        self.values = value_states.new_zeros((num_slots, num_heads, 0, value_states.shape[3]), dtype=dtype)
         self.is_initialized = True
 
     def widen(self, width: int) -> None:
-        """Room for `width` columns."""
+        """Allocate at least `width` columns."""
         extra = self.slots.columns_for(width) - self.keys.shape[2]
         if extra > 0:
             self.keys = F.pad(self.keys, (0, 0, 0, extra))
@@ -103,7 +109,9 @@ class _SlotLayer(CacheLayerMixin):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        rows, lengths, width = self.slots.rows, self.slots.lengths, self.slots.width
+        rows = self.slots.rows
+        lengths = self.slots.lengths
+        width = self.slots.width
         self.keys[rows, :, lengths] = key_states[:, :, 0].to(self.keys.dtype)
         self.values[rows, :, lengths] = value_states[:, :, 0].to(self.values.dtype)
         return self.keys[:, :, :width], self.values[:, :, :width]
