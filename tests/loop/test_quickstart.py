@@ -75,7 +75,7 @@ def test_another_seed_in_the_same_folder_is_refused_in_words_of_the_command(
     uninterrupted: tuple[Path, float],
 ) -> None:
     with pytest.raises(
-        ProjectError, match="holds a quickstart with --seed 3, and --seed 4 was asked. Choose another --out"
+        ProjectError, match="holds a quickstart with --seed 3, not --seed 4. Choose another --out"
     ):
         quickstart(uninterrupted[0], seed=4, quiet=True, say=lambda text: None)
 

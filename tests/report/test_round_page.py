@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from fairlead.report.round_page import RoundPage, headline, render_round
+from fairlead.report.round_page import (
+    CHANGES,
+    AnswerCounts,
+    AnswerRow,
+    RoundPage,
+    StageAnswer,
+    headline,
+    render_round,
+)
 from fairlead.stats.interval import Interval
 from report import fixtures
 
@@ -91,6 +99,35 @@ def test_answers_after_the_first_six_are_behind_a_click() -> None:
     assert "Show 2 more prompts" in html
     assert html.count('<article class="answer-row">') == len(fixtures.ANSWERS)
     assert "<details>" not in render_round(fixtures.round_page(answers=fixtures.ANSWERS[:6]))
+
+
+def row(prompt: str, sft: float, aligned: float) -> AnswerRow:
+    answers = {
+        "base": StageAnswer("a", 0.5),
+        "sft": StageAnswer("b", sft),
+        "aligned": StageAnswer("c", aligned),
+    }
+    return AnswerRow(prompt, "fact", answers)
+
+
+def test_improvements_come_before_regressions_which_are_labelled() -> None:
+    answers = [row("prompt W", 1.0, 0.85), row("prompt E", 0.9, 0.9), row("prompt I", 0.3, 1.0)]
+    counts = AnswerCounts(improved=120, equal=305, worsened=23)
+    html = plain(render_round(fixtures.round_page(answers=answers, answer_counts=counts)))
+    titles = [title for _, title in CHANGES]
+    places = [
+        html.index(text) for text in (titles[0], "prompt I", titles[1], "prompt W", titles[2], "prompt E")
+    ]
+    assert places == sorted(places)
+    assert (
+        "improved the answer to 120 held-out prompts, worsened 23 and left the score of 305 unchanged" in html
+    )
+
+
+def test_regressions_are_visible_without_a_click_however_many_improvements_there_are() -> None:
+    answers = [*[row(f"better {n}", 0.3, 1.0) for n in range(20)], row("worse", 1.0, 0.85)]
+    html = render_round(fixtures.round_page(answers=answers))
+    assert html.index(">worse<") < html.index("<details>")
 
 
 def test_a_round_with_nothing_but_its_summary_has_a_page() -> None:

@@ -1,16 +1,17 @@
-"""The whole loop on the embedded example: base model, demonstrations, SFT, people's comparisons, reward model, PPO, evaluation, report.
+"""The whole loop on the toy world: base model, SFT, comparisons, reward model, PPO, evaluation, report.
 
-Every stage is a run in the project folder `out`; started again after an interruption, the quickstart finds the finished stages and goes
-on inside the unfinished one.  It writes `summary.json` and `report.html` beside the project.
+Each stage is a run in the project folder `out`.  A restarted quickstart skips finished stages and resumes the
+unfinished one.  It writes `summary.json` and `report.html` into the folder.
 """
 
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,38 @@ from fairlead.core.errors import ProjectError
 from fairlead.loop import toy_world
 from fairlead.recipes import ppo, reward, sample, sft
 from fairlead.report import round_page
-from fairlead.report.round_page import AnswerRow, FamilyRow, FaultRow, RoundPage, StageAnswer
+from fairlead.report.round_page import (
+    AnswerCounts,
+    AnswerRow,
+    FamilyRow,
+    FaultRow,
+    RoundPage,
+    StageAnswer,
+    StageSummary,
+)
 from fairlead.stats.interval import Interval
-from fairlead.store import lineage, run
+from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, find_artifact
-from fairlead.store.project import Project, create_project, load_project
-from fairlead.store.run import Run
+from fairlead.store.project import PROJECT_FILE, Project, create_project, load_project
+from fairlead.store.run import Run, open_run
 from fairlead.train.meter import peak_rss_mb
 from fairlead.train.settings import Adapter, Checkpoints, Data, Optim
 
-NUM_SHOWN = 24  # held-out prompts in the report, with all three answers
+# Examples in the report, by the change of the gold score from the fine-tuned to the aligned model.
+NUM_IMPROVED = 12
+NUM_WORSENED = 8
+NUM_EQUAL = 4
 LONGEST = 64  # tokens of an answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much of everything; the defaults fit into five minutes on two cores."""
+    """Size of the round; the defaults fit into five minutes on two cores."""
 
     demonstrations: int = 480
-    compared: int = 1000  # prompts whose answers people compare
-    practised: int = 2000  # prompts that PPO draws from
-    held_out: int = 448  # prompts that nothing was trained on
+    compared: int = 1000  # prompts whose answers are compared
+    practised: int = 2000  # prompts for PPO
+    held_out: int = 448  # prompts for the evaluation only
     ppo_steps: int = 24
     ppo_batch: int = 128
 
@@ -50,18 +62,33 @@ WHOLE = Size()
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of the round: what it is for, in a sentence, and how it is made."""
+    """One run of the round."""
 
-    title: str
-    sentence: str
+    title: str  # also the name of its artifact
+    sentence: str  # what the stage does, for the terminal and the report
     recipe: str
     kind: str
     config: Any
     main: Callable[[Any, Run], Artifact]
 
 
+@dataclass(frozen=True)
+class FinishedStage:
+    stage: Stage
+    artifact: Artifact
+    folder: Path  # of the run
+
+    def costs(self) -> list[dict[str, Any]]:
+        """The `cost` events of the run, one per start."""
+        path = self.folder / "events.jsonl"
+        return [event for _, event in jsonl.read(path) if event["event"] == "cost"] if path.exists() else []
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return [row for _, row in jsonl.read(self.folder / "metrics.jsonl")]
+
+
 def stages(seed: int, size: Size) -> list[Stage]:
-    """The round, in order.  Later stages name earlier ones by their artifacts' names."""
+    """All stages in order.  Later stages refer to earlier ones by the names of their artifacts."""
 
     def rows(name: str, sentence: str, **values: Any) -> Stage:
         return Stage(
@@ -90,32 +117,32 @@ def stages(seed: int, size: Size) -> list[Stage]:
         ),
         rows(
             "demonstrations",
-            "Answers written by careful, not perfect, simulated people.",
+            "Demonstrations by careful but imperfect simulated writers.",
             rows="demonstrations",
             count=size.demonstrations,
         ),
         rows(
             "prompts-to-compare",
-            "Prompts whose answers people will compare.",
+            "Prompts for the comparisons.",
             rows="prompts",
             count=size.compared,
         ),
         rows(
             "prompts-to-practise",
-            "Prompts that the policy answers while it learns.",
+            "Prompts for PPO.",
             rows="prompts",
             count=size.practised,
         ),
         rows(
             "prompts-held-out",
-            "Prompts that nothing is ever trained on.",
+            "Prompts for the evaluation, used in no training.",
             rows="prompts",
             count=size.held_out,
             held_out=True,
         ),
         Stage(
             "sft",
-            "Supervised fine-tuning: the model imitates the demonstrations.",
+            "Supervised fine-tuning on the demonstrations.",
             "sft",
             sft.KIND,
             sft.Config(
@@ -134,21 +161,21 @@ def stages(seed: int, size: Size) -> list[Stage]:
         ),
         answers(
             "answers-of-sft",
-            "The fine-tuned model answers, twice per prompt.",
+            "The fine-tuned model answers each prompt twice.",
             "sft",
             "dataset/prompts-to-compare",
             2,
         ),
         answers(
             "answers-of-base",
-            "So does the base model, once per prompt.",
+            "The base model answers each prompt once.",
             "base",
             "dataset/prompts-to-compare",
             1,
         ),
         Stage(
             "comparisons",
-            "Five simulated people compare the answers in pairs, with noise, ties and tastes of their own.",
+            "Five simulated raters compare pairs of answers, with noise, ties and individual tastes.",
             "label",
             "dataset",
             toy_world.Label(name="comparisons", a="answers-of-sft", b="answers-of-base", seed=seed),
@@ -156,7 +183,7 @@ def stages(seed: int, size: Size) -> list[Stage]:
         ),
         Stage(
             "reward",
-            "A reward model learns from the comparisons what people prefer.",
+            "A reward model learns the raters' preferences from the comparisons.",
             "reward",
             reward.KIND,
             reward.Config(
@@ -177,7 +204,7 @@ def stages(seed: int, size: Size) -> list[Stage]:
         ),
         Stage(
             "aligned",
-            "PPO: the policy practises, the reward model scores, KL keeps it near the fine-tuned model.",
+            "PPO: the policy answers prompts, the reward model scores, and KL limits the drift.",
             "ppo",
             ppo.KIND,
             ppo.Config(
@@ -220,7 +247,7 @@ def stages(seed: int, size: Size) -> list[Stage]:
         ),
         Stage(
             "evaluation",
-            "The gold rule, which no model was trained on, reads every held-out answer.",
+            "The gold rule, which no training used, scores every held-out answer.",
             "evaluate",
             "evaluation",
             toy_world.Evaluate(
@@ -240,31 +267,28 @@ def stages(seed: int, size: Size) -> list[Stage]:
 def quickstart(
     out: Path, *, seed: int, size: Size = WHOLE, quiet: bool = False, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """Run what is not yet there of the round, write `summary.json` and `report.html`, return the summary."""
-    started_at, clock = datetime.now(UTC), time.monotonic()
-    home = _home(out, seed)
-    made: list[tuple[Stage, Artifact, Path]] = []
+    """Run the unfinished stages, write `summary.json` and `report.html`, and return the summary."""
+    started_at = datetime.now(UTC)
+    clock = time.monotonic()
+    project = _open_project(out, seed)
+    finished: dict[str, FinishedStage] = {}
     plan = stages(seed, size)
     for number, stage in enumerate(plan, start=1):
-        with run.open_run(home, stage.recipe, stage.config, kind=stage.kind, quiet=quiet) as current:
-            note = "made before" if current.finished else stage.sentence
-            say(f"[{number}/{len(plan)}] {stage.title}: {note}")
-            made.append((stage, stage.main(stage.config, current), current.folder))
-            current.stop.raise_if_set(
+        with open_run(project, stage.recipe, stage.config, kind=stage.kind, quiet=quiet) as run:
+            say(f"[{number}/{len(plan)}] {stage.title}: {'already done' if run.finished else stage.sentence}")
+            artifact = stage.main(stage.config, run)
+            finished[stage.title] = FinishedStage(stage, artifact, run.folder)
+            run.stop.raise_if_set(
                 f"Stopped after {stage.title}; the work is saved. Run the same command again to go on."
             )
-    earlier = sum(
-        event["seconds"]
-        for _, _, folder in made
-        for event in _costs(folder)
-        if event["at"] < started_at.isoformat(timespec="seconds")
-    )
-    peak = max([peak_rss_mb()] + [event["peak_rss_mb"] for _, _, folder in made for event in _costs(folder)])
-    found = {stage.title: artifact for stage, artifact, _ in made}
-    verdict, evidence = found["evaluation"].manifest.metrics, found["reward"].manifest.metrics
+    costs = [cost for stage in finished.values() for cost in stage.costs()]
+    started_text = started_at.isoformat(timespec="seconds")
+    earlier_seconds = sum(cost["seconds"] for cost in costs if cost["at"] < started_text)
+    verdict = finished["evaluation"].artifact.manifest.metrics
+    evidence = finished["reward"].artifact.manifest.metrics
     summary = {
-        "seconds": round(time.monotonic() - clock + earlier, 1),
-        "peak_rss_mb": round(peak, 1),
+        "seconds": round(time.monotonic() - clock + earlier_seconds, 1),
+        "peak_rss_mb": round(max([peak_rss_mb(), *(cost["peak_rss_mb"] for cost in costs)]), 1),
         "reward_model": {
             "accuracy": evidence["accuracy"]["value"],
             "low": evidence["accuracy"]["low"],
@@ -273,60 +297,63 @@ def quickstart(
             "length_only": evidence["length_only"]["value"],
         },
         "gold": {
-            name: {"mean": one["value"], "low": one["low"], "high": one["high"], "n": one["n"]}
-            for name, one in verdict["gold"].items()
+            name: {"mean": mean["value"], "low": mean["low"], "high": mean["high"], "n": mean["n"]}
+            for name, mean in verdict["gold"].items()
         },
         "win_rate_vs_sft": {key: verdict["win_rate_vs_sft"][key] for key in ("value", "low", "high", "n")},
         "kl": verdict["kl"],
         "report": "report.html",
     }
-    files.write_text(out / "report.html", round_page.render_round(_page(home, made, summary)))
+    files.write_text(out / "report.html", round_page.render_round(_page(project, finished, summary)))
     files.write_text(out / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return summary
 
 
-def _home(out: Path, seed: int) -> Project:
-    if (out / "fairlead.toml").exists():
-        home = load_project(out)
-        begun = find_artifact(home, "dataset/demonstrations")
-        if begun is not None and begun.manifest.seed != seed:
+def _open_project(out: Path, seed: int) -> Project:
+    if (out / PROJECT_FILE).exists():
+        project = load_project(out)
+        demonstrations = find_artifact(project, "dataset/demonstrations")
+        if demonstrations is not None and demonstrations.manifest.seed != seed:
             raise ProjectError(
-                f"{out}: holds a quickstart with --seed {begun.manifest.seed}, and --seed {seed} was asked. Choose another --out."
+                f"{out}: holds a quickstart with --seed {demonstrations.manifest.seed}, not --seed {seed}. "
+                "Choose another --out."
             )
-        return home
+        return project
     if out.exists() and any(out.iterdir()):
-        raise ProjectError(f"{out}: is not empty and no Fairlead project. Choose another --out, or empty it.")
+        raise ProjectError(
+            f"{out}: is not empty and not a Fairlead project. Choose another --out, or empty it."
+        )
     return create_project(out)
 
 
-def _costs(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "events.jsonl"
-    return [event for _, event in jsonl.read(path) if event["event"] == "cost"] if path.exists() else []
-
-
-def _page(home: Project, made: Sequence[tuple[Stage, Artifact, Path]], summary: dict[str, Any]) -> RoundPage:
-    found = {stage.title: (artifact, folder) for stage, artifact, folder in made}
-    evaluation = found["evaluation"][0]
+def _page(project: Project, finished: Mapping[str, FinishedStage], summary: dict[str, Any]) -> RoundPage:
+    evaluation = finished["evaluation"].artifact
     verdict = evaluation.manifest.metrics
-    words = found["reward"][0].manifest.metrics["bag_of_words"]
-    tokens = sum(event["tokens"] for _, _, folder in made for event in _costs(folder))
+    win_rate = verdict["win_rate_vs_sft"]
+    bag_of_words = finished["reward"].artifact.manifest.metrics["bag_of_words"]
+    num_tokens = sum(cost["tokens"] for stage in finished.values() for cost in stage.costs())
     return RoundPage(
         title="From a base model to one that people prefer",
         summary=summary,
-        stages=[_stage(stage, artifact, folder) for stage, artifact, folder in made],
-        ppo_metrics=_metrics(found["aligned"][1]),
-        sft_metrics=_metrics(found["sft"][1]),
-        reward_metrics=_metrics(found["reward"][1]),
+        stages=[_stage_summary(stage) for stage in finished.values()],
+        ppo_metrics=finished["aligned"].metrics(),
+        sft_metrics=finished["sft"].metrics(),
+        reward_metrics=finished["reward"].metrics(),
         families=[FamilyRow(family, means) for family, means in verdict["families"].items()],
         faults=[FaultRow(fault, shares) for fault, shares in verdict["faults"].items()],
-        answers=_telling(evaluation.folder / "answers.jsonl"),
-        bag_of_words=Interval(words["value"], words["low"], words["high"], words["n"]),
-        lineage_text=lineage.render_text(lineage.ancestors(home, found["aligned"][0])),
-        config={stage.title: resolved(stage.config) for stage, _, _ in made},
+        answers=example_answers(evaluation.folder / "answers.jsonl"),
+        answer_counts=AnswerCounts(
+            improved=win_rate["wins"], equal=win_rate["ties"], worsened=win_rate["losses"]
+        ),
+        bag_of_words=Interval(
+            bag_of_words["value"], bag_of_words["low"], bag_of_words["high"], bag_of_words["n"]
+        ),
+        lineage_text=lineage.render_text(lineage.ancestors(project, finished["aligned"].artifact)),
+        config={title: resolved(stage.stage.config) for title, stage in finished.items()},
         cost={
             "time": f"{summary['seconds']:.0f} s",
             "peak memory": f"{summary['peak_rss_mb']:.0f} MB",
-            "tokens trained on and sampled": f"{tokens:,}",
+            "tokens trained on and sampled": f"{num_tokens:,}",
             "money": "none: one machine, no accelerator needed",
         },
         environment={
@@ -338,38 +365,61 @@ def _page(home: Project, made: Sequence[tuple[Stage, Artifact, Path]], summary: 
     )
 
 
-def _stage(stage: Stage, artifact: Artifact, folder: Path) -> round_page.StageSummary:
+def _stage_summary(finished: FinishedStage) -> StageSummary:
     figures = {
         key: f"{value:.3g}" if isinstance(value, float) else str(value)
-        for key, value in artifact.manifest.metrics.items()
+        for key, value in finished.artifact.manifest.metrics.items()
         if isinstance(value, int | float)
     }
-    seconds = sum(event["seconds"] for event in _costs(folder))
-    return round_page.StageSummary(stage.title, stage.sentence, artifact.label, folder.name, seconds, figures)
+    return StageSummary(
+        name=finished.stage.title,
+        sentence=finished.stage.sentence,
+        artifact=finished.artifact.label,
+        run_id=finished.folder.name,
+        seconds=sum(cost["seconds"] for cost in finished.costs()),
+        figures=figures,
+    )
 
 
-def _metrics(folder: Path) -> list[dict[str, Any]]:
-    return [row for _, row in jsonl.read(folder / "metrics.jsonl")]
+def example_answers(path: Path) -> list[AnswerRow]:
+    """Examples for the report: the clearest improvements, the largest regressions, and some equal scores.
 
-
-def _telling(path: Path) -> list[AnswerRow]:
-    """Answers to show: each family in turn, the base model's most typical faults first, whatever became of them."""
-    by_family: dict[str, list[dict[str, Any]]] = {}
-    for _, row in jsonl.read(path):
-        by_family.setdefault(row["family"], []).append(row)
-    for rows in by_family.values():
-        rows.sort(key=lambda row: (row["answers"]["base"]["gold"], row["prompt"]))
-    order = ("harmful", "opinion", "lookalike", "sum", "fact", "polite", "story", "sort")
-    rounds = range(max(len(rows) for rows in by_family.values()))
-    chosen = [by_family[family][i] for i in rounds for family in order if i < len(by_family.get(family, ()))]
-    return [
+    Within each of the three groups the families of prompts take turns.
+    """
+    rows = [
         AnswerRow(
             row["prompt"],
             row["family"],
             {
-                name: StageAnswer(one["text"], one["gold"], one["faults"])
-                for name, one in row["answers"].items()
+                name: StageAnswer(answer["text"], answer["gold"], answer["faults"])
+                for name, answer in row["answers"].items()
             },
         )
-        for row in chosen[:NUM_SHOWN]
+        for _, row in jsonl.read(path)
     ]
+    improved = sorted((row for row in rows if row.change == "improved"), key=_clearest_gain_first)
+    worsened = sorted((row for row in rows if row.change == "worsened"), key=_largest_loss_first)
+    equal = [row for row in rows if row.change == "equal"]
+    return [
+        *_families_in_turn(improved)[:NUM_IMPROVED],
+        *_families_in_turn(worsened)[:NUM_WORSENED],
+        *_families_in_turn(equal)[:NUM_EQUAL],
+    ]
+
+
+def _clearest_gain_first(row: AnswerRow) -> tuple[float, str]:
+    """A gain over both earlier models is clearer than one that only undoes a loss of fine-tuning."""
+    earlier = max(row.answers["base"].gold, row.answers["sft"].gold)
+    return earlier - row.answers["aligned"].gold, row.prompt
+
+
+def _largest_loss_first(row: AnswerRow) -> tuple[float, str]:
+    return row.answers["aligned"].gold - row.answers["sft"].gold, row.prompt
+
+
+def _families_in_turn(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """The first row of every family, then the second of every family, and so on."""
+    by_family: dict[str, list[AnswerRow]] = {}
+    for row in rows:
+        by_family.setdefault(row.family, []).append(row)
+    return [row for turn in zip_longest(*by_family.values()) for row in turn if row is not None]

@@ -1,6 +1,6 @@
-"""The stages of the quickstart that only the toy world has: its base model, its people, and its gold evaluation.
+"""Quickstart stages for the toy world only: base model, rows, labels by simulated raters, gold evaluation.
 
-Each is a run like any other: repeated with the same configuration and inputs, it finds what it made.
+Each stage is a run.  Repeated with the same configuration and inputs, it returns its earlier artifact.
 """
 
 import shutil
@@ -34,7 +34,7 @@ MODELS = ("base", "sft", "aligned")
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """The small model that ships with the package."""
+    """The small base model that ships with the package."""
 
     name: str
     seed: int = 0
@@ -42,7 +42,7 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldRows:
-    """Rows that the toy world writes from a seed."""
+    """Demonstrations or prompts of the toy world, from a seed."""
 
     name: str
     rows: Literal["demonstrations", "prompts"]
@@ -53,7 +53,7 @@ class WorldRows:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """Simulated people compare the answers of two models to the same prompts."""
+    """Simulated raters compare the answers of two models to the same prompts."""
 
     name: str
     a: RolloutsRef
@@ -63,7 +63,7 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """The gold rule reads one answer per held-out prompt of each model; KL(aligned || sft) is measured on the aligned answers."""
+    """Gold scores of one answer per held-out prompt and model, and KL(policy || reference)."""
 
     name: str
     base: RolloutsRef
@@ -111,11 +111,11 @@ def evaluate(config: Evaluate, run: Run) -> Artifact:
     answers = {name: read_sampled_answers(run.data_path(name)) for name in MODELS}
     table: list[dict[str, Any]] = [
         {
-            "prompt": asked.prompt[-1].content,
-            "family": _family(asked.prompt[-1].content),
+            "prompt": base_answer.prompt[-1].content,
+            "family": _family(base_answer.prompt[-1].content),
             "answers": {name: _verdict(answers[name][i]) for name in MODELS},
         }
-        for i, asked in enumerate(answers["base"])
+        for i, base_answer in enumerate(answers["base"])
     ]
     scores = {name: [row["answers"][name]["gold"] for row in table] for name in MODELS}
     verdict = interval.win_rate(scores["aligned"], scores["sft"])
@@ -161,23 +161,23 @@ def _family_mean(table: list[dict[str, Any]], family: str, name: str) -> float:
 
 
 def _fault_shares(table: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Fault -> model -> share of its answers that have it, the most frequent of the base model first."""
+    """Fault -> model -> share of answers with the fault; the base model's most frequent faults first."""
     counts = {
         name: Counter(fault for row in table for fault in row["answers"][name]["faults"]) for name in MODELS
     }
-    every = sorted(
+    faults = sorted(
         {fault for count in counts.values() for fault in count},
         key=lambda fault: (-counts["base"][fault], fault),
     )
-    return {fault: {name: counts[name][fault] / len(table) for name in MODELS} for fault in every}
+    return {fault: {name: counts[name][fault] / len(table) for name in MODELS} for fault in faults}
 
 
 @torch.no_grad()
-def mean_kl(policy_reference: str, reference: str, answers: Sequence[SampledAnswers]) -> float:
-    """KL(policy || reference) per answer in nats, k1 over the policy's own answers that ended."""
+def mean_kl(policy_path: str, reference_path: str, answers: Sequence[SampledAnswers]) -> float:
+    """KL(policy || reference) in nats per answer: k1 over the policy's finished answers."""
     sums = []
-    for name in (policy_reference, reference):
-        policy = load_policy(name)
+    for path in (policy_path, reference_path):
+        policy = load_policy(path)
         finished = [row for row in answers if row.finished[0] and row.texts[0]]
         encoded = [
             policy.encode((*row.prompt, Message("assistant", row.texts[0])), num_context=len(row.prompt))

@@ -30,6 +30,12 @@ PPO_CURVES = (
     "kl_coef",
 )
 ANSWERS_OPEN = 6  # the others are one click away
+WORSENED_OPEN = 2  # of those that are open, so that regressions are visible without a click
+CHANGES = (
+    ("improved", "Alignment improved the answer"),
+    ("worsened", "Alignment worsened the answer"),
+    ("equal", "Same score before and after alignment"),
+)  # change of the gold score -> heading, in the order of the page
 
 
 class StageSummary(NamedTuple):
@@ -42,7 +48,7 @@ class StageSummary(NamedTuple):
 
 
 class StageAnswer(NamedTuple):
-    formatting: str
+    text: str
     gold: float  # 0..1
     faults: Sequence[str] = ()
 
@@ -51,6 +57,26 @@ class AnswerRow(NamedTuple):
     prompt: str
     family: str
     answers: Mapping[str, StageAnswer]  # "base", "sft", "aligned"
+
+    @property
+    def change(self) -> str:
+        """How the gold score changed from the fine-tuned (or base) to the aligned model: a key of `CHANGES`."""
+        before = self.answers["sft"] if "sft" in self.answers else self.answers["base"]
+        gain = self.answers["aligned"].gold - before.gold
+        return "improved" if gain > 0 else "worsened" if gain < 0 else "equal"
+
+
+class AnswerGroup(NamedTuple):
+    title: str
+    rows: Sequence[AnswerRow]
+
+
+class AnswerCounts(NamedTuple):
+    """Held-out prompts by the change of the gold score from the fine-tuned to the aligned model."""
+
+    improved: int
+    equal: int
+    worsened: int
 
 
 class FamilyRow(NamedTuple):
@@ -75,7 +101,8 @@ class RoundPage:
     reward_metrics: Sequence[Mapping[str, Any]] = ()
     families: Sequence[FamilyRow] = ()
     faults: Sequence[FaultRow] = ()
-    answers: Sequence[AnswerRow] = ()
+    answers: Sequence[AnswerRow] = ()  # examples, the most telling first
+    answer_counts: AnswerCounts | None = None  # over all held-out prompts
     bag_of_words: Interval | None = None  # accuracy of the second baseline, where it was measured
     lineage_text: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)  # of one level, or stage -> its configuration
@@ -104,6 +131,7 @@ def render_round(round: RoundPage) -> str:
     gold = {key: _interval(round.summary["gold"][key], "mean") for key, _ in STAGES}
     accuracy = _interval(round.summary["reward_model"], "accuracy")
     length_only = _length_only(round.summary["reward_model"])
+    open_rows = _open_rows(round.answers)
     return templating.render_template(
         "round.html",
         round=round,
@@ -139,10 +167,24 @@ def render_round(round: RoundPage) -> str:
             *metric_charts.draw_metric_charts(round.reward_metrics, only=("loss",), prefix="Reward model: "),
         ],
         accuracy_curves=metric_charts.draw_metric_charts(round.reward_metrics, only=("accuracy", "margin")),
-        open_answers=round.answers[:ANSWERS_OPEN],
-        more_answers=round.answers[ANSWERS_OPEN:],
+        open_answers=_grouped(open_rows),
+        more_answers=_grouped([row for row in round.answers if row not in open_rows]),
+        num_more=len(round.answers) - len(open_rows),
         config=templating.config_groups(round.config),
     )
+
+
+def _open_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """Improved answers and a few worsened ones; others only where these do not fill the page."""
+    worsened = [row for row in rows if row.change == "worsened"][:WORSENED_OPEN]
+    improved = [row for row in rows if row.change == "improved"][: ANSWERS_OPEN - len(worsened)]
+    others = [row for row in rows if row not in improved and row not in worsened]
+    return [*improved, *worsened, *others[: ANSWERS_OPEN - len(improved) - len(worsened)]]
+
+
+def _grouped(rows: Sequence[AnswerRow]) -> list[AnswerGroup]:
+    groups = [AnswerGroup(title, [row for row in rows if row.change == change]) for change, title in CHANGES]
+    return [group for group in groups if group.rows]
 
 
 def headline(win_rate: Interval, judge: str) -> Headline:
