@@ -30,7 +30,14 @@ def vague_names(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        names = [(t.start[0], t.string) for t in tokens if t.type == tokenize.NAME and t.string in VAGUE]
+        names = [
+            (token.start[0], token.string)
+            for token in tokens
+            if token.type == tokenize.NAME
+            and token.string in VAGUE
+            # `Result.one()` is a method of SQLAlchemy
+            and token.line[token.start[1] - 1 : token.end[1] + 1] != ".one("
+        ]
     else:
         pattern = re.compile(r"(?:const|let|var|function) (\w+)\b|[(,]\s*(\w+)(?=[^()]*\)\s*=>)|\b(\w+) =>")
         names = [

@@ -1,13 +1,17 @@
-"""Handing out work: an assignment is one person's hold on one item, with the order in which they see its answers.
+"""Assignments: an item given to one rater, with the order in which that rater sees the answers.
 
-A slot is taken in one statement, so that no two people hold the same one and no item is handed out more often than it has slots.  A hold
-ends when the person judges, skips or lets go, when a lead takes it back, or when no sign of life came for the campaign's lease time.
-Nobody is handed the same item twice, except one that they let go.
+An open assignment holds a lease on one of the item's slots.  One statement claims the slot, so two raters
+never hold the same slot, and an item is never assigned more often than it has slots.  A lease ends when the
+rater judges, skips or releases the item, when a lead revokes the lease, or when no heartbeat arrives within
+the campaign's lease time.  A rater never gets the same item twice, unless the earlier lease was released or
+expired.
 
-On PostgreSQL nobody waits in a circle: who changes both locks assignments before slots, and slots of one item in the order of their ids.
+On PostgreSQL, every transaction locks assignments before slots, and the slots of an item in order of their
+ids. This order prevents deadlocks.
 
-Sides are balanced in blocks: each of a person's blocks of 4K answers with K candidates shows every candidate equally often in every place
-(a block is four Latin squares, shuffled).  A place in a block that comes back unused is given to the next assignment.
+Answer positions are balanced in blocks.  For items with K answers, a block is 4K assignments of one rater:
+four shuffled Latin squares, in which every answer appears equally often at every position.  When an
+assignment ends without a judgement, the rater's next assignment reuses its place in the block.
 """
 
 import secrets
@@ -52,22 +56,20 @@ assignment_table = Table(
     Column("item_id", Integer, ForeignKey("item.id"), nullable=False),
     Column("slot_id", Integer),
     Column("rater", String(40), nullable=False),
-    Column("seq", Integer),  # place in the rater's blocks; empty where it was given on
-    Column("order", JSON, nullable=False),  # order[i]: the candidate that is shown as the i-th
+    Column("seq", Integer),  # place in the rater's blocks; null after another assignment reused it
+    Column("order", JSON, nullable=False),  # order[i]: index of the answer shown at position i
     Column("guidelines_version", Integer, nullable=False),
     Column("leased_at", String(27), nullable=False),
     Column("expires_at", String(27), nullable=False),
     Column("ended_at", String(27)),
-    Column("how", String(10)),  # judged, skipped, released, expired; empty while it is held
-    Column("reason", Text),  # of a skip
+    Column("how", String(10)),  # judged, skipped, released or expired; null while leased
+    Column("reason", Text),  # why the rater skipped the item
     Index("ix_assignment_campaign_id_rater_seq", "campaign_id", "rater", "seq", unique=True),
     Index("ix_assignment_rater_how", "rater", "how"),
     Index("ix_assignment_item_id_rater_how", "item_id", "rater", "how"),
     Index("ix_assignment_campaign_id_how_rater_seq", "campaign_id", "how", "rater", "seq"),
 )
-NOT_OFFERED_AGAIN = (
-    "how IS NULL OR how IN ('judged', 'skipped')"  # after these the person is not handed the item again
-)
+NOT_OFFERED_AGAIN = "how IS NULL OR how IN ('judged', 'skipped')"
 Index(
     "uq_assignment_item_id_rater_lasting",
     assignment_table.c.item_id,
@@ -77,8 +79,19 @@ Index(
     postgresql_where=text(NOT_OFFERED_AGAIN),
 )
 
-MAX_LEASES = 5  # assignments that one person holds in one campaign
-SQUARES_PER_BLOCK = 4  # Latin squares in a block
+MAX_LEASES = 5  # per rater and campaign
+SQUARES_PER_BLOCK = 4  # Latin squares
+
+
+@dataclass(frozen=True)
+class StuckLease:
+    """A lease without a recent heartbeat."""
+
+    token: str  # id of the assignment
+    item_id: int
+    rater: str
+    leased_at: str
+    quiet_s: int  # seconds since the last heartbeat
 
 
 @dataclass(frozen=True)
@@ -97,26 +110,33 @@ class Assignment:
 def lease(
     connection: Connection, campaign: Campaign, rater: str, *, count: int = 1, at: datetime | None = None
 ) -> list[Assignment]:
-    """What the person holds already, oldest first, and as much more as makes `count`; fewer where nothing is left for them."""
+    """Return up to `count` leased assignments: those the rater already holds, oldest first, then new ones.
+
+    The list is shorter when no item is left for this rater, or when the campaign is not open.
+    """
     at = at or datetime.now(UTC)
     count = min(count, MAX_LEASES)
     _lock_rater(connection, rater)
     expire_leases(connection, campaign, at=at)
-    held = [
-        a for a in list_leased(connection, campaign, rater) if a.expires_at >= format_time(at)
-    ]  # the others somebody else is just reclaiming
-    _renew_leases(connection, campaign, [a.id for a in held], at)
+    # A concurrent transaction may be expiring the leases that are filtered out.
+    leased = [
+        assignment
+        for assignment in list_leased(connection, campaign, rater)
+        if assignment.expires_at >= format_time(at)
+    ]
+    _renew_leases(connection, campaign, [assignment.id for assignment in leased], at)
     if campaign.state != "open":
-        return held[:count]
-    while len(held) < count:
-        made = _lease_next(connection, campaign, rater, at)
-        if made is None:
+        return leased[:count]
+    while len(leased) < count:
+        assignment = _lease_next(connection, campaign, rater, at)
+        if assignment is None:
             break
-        held.append(made)
-    return held[:count]
+        leased.append(assignment)
+    return leased[:count]
 
 
 def list_leased(connection: Connection, campaign: Campaign, rater: str) -> list[Assignment]:
+    """The rater's leased assignments in the campaign, oldest first."""
     query = select(assignment_table).where(
         assignment_table.c.rater == rater,
         assignment_table.c.how.is_(None),
@@ -127,17 +147,22 @@ def list_leased(connection: Connection, campaign: Campaign, rater: str) -> list[
 
 
 def merge_options(connection: Connection, campaign: Campaign, changed: Mapping[str, Any]) -> dict[str, Any]:
-    """The campaign's options with these changed, for `campaigns.change` in the same transaction.  Raises Conflict for another scale once
-    anybody has had an item: what they say on this one would mean something else.
+    """Merge changed options into the campaign's, for `campaigns.change` in the same transaction.
+
+    Raises Conflict when the rating scale changes after an item was assigned: earlier scores would change
+    meaning.
     """
     points = campaign.options["points"]
     if changed.get("points", points) != points:
-        campaigns.lock(connection, campaign)  # nobody is handed anything until this has ended
-        handed_out = (
+        campaigns.lock(connection, campaign)  # no item can be assigned until this transaction ends
+        assigned = (
             select(assignment_table.c.token).where(assignment_table.c.campaign_id == campaign.id).limit(1)
         )
-        if connection.execute(handed_out).scalar() is not None:
-            raise Conflict(f"people judge on {points} steps already; make a new campaign for another scale.")
+        if connection.execute(assigned).scalar() is not None:
+            raise Conflict(
+                f"Items have already been assigned with a {points}-point scale. "
+                "Create a new campaign to use another scale."
+            )
     return {**campaign.options, **changed}
 
 
@@ -149,8 +174,10 @@ def get(
     campaign_id: int | None = None,
     lock: bool = False,
 ) -> Assignment:
-    """Raises NotFound for a token that is not this person's in the campaign, or in any.  `alone`: until the transaction ends nobody else
-    gets it so.
+    """Get an assignment of this rater, in the given campaign or in any.
+
+    `lock` makes other transactions that lock the assignment wait until this one ends.  Raises NotFound when
+    the rater has no such assignment.
     """
     return _with_item(
         connection, get_row(connection, assignment_id, rater, campaign_id=campaign_id, lock=lock)
@@ -165,7 +192,7 @@ def get_row(
     campaign_id: int | None = None,
     lock: bool = False,
 ) -> Any:
-    """The row of `assignment`, as `get` finds it, without the texts of its item."""
+    """Get the table row only, without reading the item.  Raises NotFound like `get`."""
     query = select(assignment_table).where(
         assignment_table.c.token == assignment_id, assignment_table.c.rater == rater
     )
@@ -174,21 +201,27 @@ def get_row(
         query = query.with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None or campaign_id not in (None, row.campaign_id):
-        raise NotFound("there is no such task of yours.")
+        raise NotFound("You have no such assignment. Load the next item and try again.")
     return row
 
 
 def heartbeat(
     connection: Connection, campaign: Campaign, assignment_id: str, rater: str, *, at: datetime | None = None
 ) -> str:
-    """Somebody is still at it: returns until when the item is held now.  Raises Conflict when it is not held any more."""
+    """Renew the lease while the rater works, and return when it expires now.
+
+    Raises Conflict when the lease has ended.
+    """
     if get_row(connection, assignment_id, rater).how is not None:
-        raise Conflict("this task is not held any more; what you wrote can still be sent.")
+        raise Conflict("Your lease on this item has ended. You can still submit your judgement.")
     return _renew_leases(connection, campaign, [assignment_id], at or datetime.now(UTC))
 
 
 def release(connection: Connection, assignment_id: str, rater: str, *, at: datetime | None = None) -> None:
-    """Let go: the item is there for others again, and for the same person.  Nothing happens to a task that has ended."""
+    """Return the item, so any rater can get it again, this rater included.
+
+    Does nothing after the lease ended.
+    """
     get_row(connection, assignment_id, rater)
     end_lease(connection, assignment_id, "released", at=at or datetime.now(UTC))
 
@@ -196,14 +229,14 @@ def release(connection: Connection, assignment_id: str, rater: str, *, at: datet
 def revoke_lease(
     connection: Connection, campaign: Campaign, assignment_id: str, *, by: str, at: datetime | None = None
 ) -> None:
-    """A lead frees an item that somebody holds."""
+    """End a rater's lease on behalf of a lead."""
     row = connection.execute(
         select(assignment_table.c.rater).where(
             assignment_table.c.token == assignment_id, assignment_table.c.campaign_id == campaign.id
         )
     ).one_or_none()
     if row is None:
-        raise NotFound("there is no such task in this campaign.")
+        raise NotFound("There is no such assignment in this campaign. Reload the page.")
     if end_lease(connection, assignment_id, "released", at=at or datetime.now(UTC)):
         events.append(
             connection,
@@ -216,24 +249,26 @@ def revoke_lease(
 
 
 def expire_leases(connection: Connection, campaign: Campaign, *, at: datetime | None = None) -> int:
-    """Items whose holders gave no sign of life are free again.  Returns how many."""
-    late = format_time(at or datetime.now(UTC))
-    lost = (
+    """End every lease whose time has passed.  Returns the number of leases ended."""
+    at = at or datetime.now(UTC)
+    expired = (
         assignment_table.c.campaign_id == campaign.id,
         assignment_table.c.how.is_(None),
-        assignment_table.c.expires_at < late,
+        assignment_table.c.expires_at < format_time(at),
     )
-    query = select(assignment_table.c.token).where(*lost).order_by(assignment_table.c.slot_id).limit(100)
-    tokens = (
-        connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
-    )  # what somebody is just sending is not lost
-    return sum(end_lease(connection, token, "expired", at=at or datetime.now(UTC)) for token in tokens)
+    query = select(assignment_table.c.token).where(*expired).order_by(assignment_table.c.slot_id).limit(100)
+    # A locked assignment is being submitted right now, so it has not expired.
+    assignment_ids = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
+    return sum(end_lease(connection, assignment_id, "expired", at=at) for assignment_id in assignment_ids)
 
 
 def end_lease(
     connection: Connection, assignment_id: str, how: str, *, at: datetime, reason: str | None = None
 ) -> bool:
-    """The hold ends, and the slot is done or open again.  False if the assignment had ended before."""
+    """End a lease; the slot becomes done after a judgement, and open otherwise.
+
+    Returns False when the lease had already ended.
+    """
     ended = update(assignment_table).where(
         assignment_table.c.token == assignment_id, assignment_table.c.how.is_(None)
     )
@@ -251,8 +286,10 @@ def end_lease(
 
 
 def skip(connection: Connection, assignment: Assignment, *, at: datetime, reason: str) -> bool:
-    """The person is not handed the item again, and its slot is open: also of a task that is judged, or whose hold was lost.  What they
-    hold of the item besides is let go.  False where this was said before.
+    """Reopen the slot and never give this rater the item again.
+
+    Also works for an assignment that was judged or whose lease has ended.  Another lease that the rater holds
+    on the same item is released.  Returns False when the assignment was already skipped.
     """
     if end_lease(connection, assignment.id, "skipped", at=at, reason=reason):
         return True
@@ -261,66 +298,69 @@ def skip(connection: Connection, assignment: Assignment, *, at: datetime, reason
         assignment_table.c.rater == assignment.rater,
         assignment_table.c.token != assignment.id,
     )
-    again = connection.execute(
+    leased_again = connection.execute(
         select(assignment_table.c.token).where(*others, assignment_table.c.how.is_(None)).with_for_update()
     ).scalar()
-    if again is not None:
-        end_lease(connection, again, "released", at=at)
+    if leased_again is not None:
+        end_lease(connection, leased_again, "released", at=at)
     values = {"reason": reason}
+    # At most one assignment of a rater and an item may be judged or skipped, see NOT_OFFERED_AGAIN.
     if not connection.execute(
         select(exists().where(*others, assignment_table.c.how.in_(("judged", "skipped"))))
     ).scalar_one():
-        values |= {
-            "how": "skipped",
-            "ended_at": format_time(at),
-        }  # else that other task is the one that counts
-    fresh = or_(assignment_table.c.reason.is_(None), assignment_table.c.how == "judged")
-    said = update(assignment_table).where(assignment_table.c.token == assignment.id, fresh).values(values)
-    is_new = bool(connection.execute(said).rowcount)
+        values |= {"how": "skipped", "ended_at": format_time(at)}
+    not_skipped = or_(assignment_table.c.reason.is_(None), assignment_table.c.how == "judged")
+    mark_skipped = (
+        update(assignment_table).where(assignment_table.c.token == assignment.id, not_skipped).values(values)
+    )
+    is_new = bool(connection.execute(mark_skipped).rowcount)
     reopen_slot(connection, assignment.id)
     return is_new
 
 
 def reopen_slot(connection: Connection, assignment_id: str) -> None:
-    """The slot of an assignment is open again; gone where the item has more than the campaign now wants, and done where an answer had come
-    in addition, for which there was no room.
+    """Open the slot that the assignment occupied.
+
+    The slot is deleted when the item has more slots than the campaign's overlap.  The slot is done at once
+    when the item has an extra judgement that had no slot.
     """
-    lost = connection.execute(
+    slot = connection.execute(
         select(slot_table.c.id, slot_table.c.item_id)
         .where(slot_table.c.token == assignment_id)
         .with_for_update()
     ).one_or_none()
-    if lost is None:
+    if slot is None:
         return
-    has = select(func.count()).where(slot_table.c.item_id == lost.item_id).scalar_subquery()
-    wanted = (
+    num_slots = select(func.count()).where(slot_table.c.item_id == slot.item_id).scalar_subquery()
+    overlap = (
         select(campaign_table.c.overlap)
         .where(campaign_table.c.id == slot_table.c.campaign_id)
         .scalar_subquery()
     )
-    connection.execute(delete(slot_table).where(slot_table.c.id == lost.id, has > wanted))
-    counted = select(slot_table.c.token).where(
-        slot_table.c.item_id == lost.item_id, slot_table.c.token.is_not(None)
+    connection.execute(delete(slot_table).where(slot_table.c.id == slot.id, num_slots > overlap))
+    with_slot = select(slot_table.c.token).where(
+        slot_table.c.item_id == slot.item_id, slot_table.c.token.is_not(None)
     )
     judged = select(assignment_table.c.token).where(
-        assignment_table.c.item_id == lost.item_id, assignment_table.c.how == "judged"
+        assignment_table.c.item_id == slot.item_id, assignment_table.c.how == "judged"
     )
-    extra = connection.execute(judged.where(assignment_table.c.token.not_in(counted)).limit(1)).scalar()
+    extra = connection.execute(judged.where(assignment_table.c.token.not_in(with_slot)).limit(1)).scalar()
     values = {"state": "open" if extra is None else "done", "token": extra}
-    connection.execute(update(slot_table).where(slot_table.c.id == lost.id).values(values))
+    connection.execute(update(slot_table).where(slot_table.c.id == slot.id).values(values))
 
 
-# ---------------------------------------------------------------- taking a slot
+# ---------------------------------------------------------------- leasing a slot
 
 
 def _lease_next(connection: Connection, campaign: Campaign, rater: str, at: datetime) -> Assignment | None:
-    token, until = secrets.token_urlsafe(18), format_time(at + timedelta(seconds=campaign.lease_s))
+    assignment_id = secrets.token_urlsafe(18)
+    expires_at = format_time(at + timedelta(seconds=campaign.lease_s))
     seen = exists().where(
         assignment_table.c.item_id == slot_table.c.item_id,
         assignment_table.c.rater == rater,
         or_(assignment_table.c.how.is_(None), assignment_table.c.how.in_(("judged", "skipped"))),
     )
-    wanted = (
+    next_slot = (
         select(slot_table.c.id)
         .where(slot_table.c.campaign_id == campaign.id, slot_table.c.state == "open", ~seen)
         .order_by(slot_table.c.rank)
@@ -328,37 +368,46 @@ def _lease_next(connection: Connection, campaign: Campaign, rater: str, at: date
         .with_for_update(skip_locked=True, of=slot_table)
         .scalar_subquery()
     )
-    taken = (
+    claim = (
         update(slot_table)
-        .where(slot_table.c.id == wanted, slot_table.c.state == "open")
-        .values(state="held", token=token)
+        .where(slot_table.c.id == next_slot, slot_table.c.state == "open")
+        .values(state="held", token=assignment_id)
     )
-    version = campaigns.get_guidelines(connection, campaign.id)
+    guidelines = campaigns.get_guidelines(connection, campaign.id)
     while True:
         try:
             with connection.begin_nested():
-                row = connection.execute(taken.returning(slot_table.c.id, slot_table.c.item_id)).one_or_none()
-                if row is None:
+                slot = connection.execute(
+                    claim.returning(slot_table.c.id, slot_table.c.item_id)
+                ).one_or_none()
+                if slot is None:
                     return None
-                found = items.get(connection, campaign.id, row.item_id)
+                item = items.get(connection, campaign.id, slot.item_id)
                 seq = _next_seq(connection, campaign, rater)
+                order = answer_order(campaign.seed, rater, seq, len(item.answers))
                 values = {
-                    "token": token, "campaign_id": campaign.id, "item_id": row.item_id, "slot_id": row.id, "rater": rater, "seq": seq,
-                    "order": list(answer_order(campaign.seed, rater, seq, len(found.answers))), "guidelines_version": version.version if version else 0,
-                    "leased_at": format_time(at), "expires_at": until,
-                }  # fmt: skip
-                made = connection.execute(
+                    "token": assignment_id,
+                    "campaign_id": campaign.id,
+                    "item_id": slot.item_id,
+                    "slot_id": slot.id,
+                    "rater": rater,
+                    "seq": seq,
+                    "order": list(order),
+                    "guidelines_version": guidelines.version if guidelines else 0,
+                    "leased_at": format_time(at),
+                    "expires_at": expires_at,
+                }
+                row = connection.execute(
                     insert(assignment_table).values(values).returning(assignment_table)
                 ).one()
-                return _from_row(made, found)
-        except (
-            IntegrityError
-        ):  # a late answer of the same person to this item came at this moment from another window
+                return _from_row(row, item)
+        except IntegrityError:
+            # The same rater just submitted a late judgement of this item from another window.
             continue
 
 
 def _next_seq(connection: Connection, campaign: Campaign, rater: str) -> int:
-    """A place that came back unused, else the next one."""
+    """A place in the rater's blocks that an earlier assignment left unused, otherwise the next place."""
     mine = (
         assignment_table.c.campaign_id == campaign.id,
         assignment_table.c.rater == rater,
@@ -367,18 +416,19 @@ def _next_seq(connection: Connection, campaign: Campaign, rater: str) -> int:
     unused = select(assignment_table.c.seq, assignment_table.c.token).where(
         *mine, assignment_table.c.how.in_(("skipped", "released", "expired"))
     )
-    if back := connection.execute(
-        unused
-    ).all():  # few; ordered by the database they would be looked for among all of the person's
-        seq, token = min(back)
-        connection.execute(update(assignment_table).where(assignment_table.c.token == token).values(seq=None))
+    # Sorted here: with ORDER BY ... LIMIT 1 the database would scan all assignments of the rater.
+    if unused_places := connection.execute(unused).all():
+        seq, assignment_id = min(unused_places)
+        connection.execute(
+            update(assignment_table).where(assignment_table.c.token == assignment_id).values(seq=None)
+        )
         return int(seq)
     last = connection.execute(select(func.max(assignment_table.c.seq)).where(*mine)).scalar()
     return 0 if last is None else int(last) + 1
 
 
 def answer_order(seed: str, rater: str, seq: int, num_answers: int) -> tuple[int, ...]:
-    """The order of the answers for the `seq`-th assignment of a person."""
+    """The order of the answers at place `seq` of the rater's blocks."""
     if num_answers < 2:
         return tuple(range(num_answers))
     block, place = divmod(seq, SQUARES_PER_BLOCK * num_answers)
@@ -395,7 +445,10 @@ def answer_order(seed: str, rater: str, seq: int, num_answers: int) -> tuple[int
 
 
 def _lock_rater(connection: Connection, rater: str) -> None:
-    """A person's windows take turns, or two could each wait for what the other has begun.  On SQLite all who write do."""
+    """Serialise the transactions of one rater, whose windows could otherwise deadlock.
+
+    SQLite needs no lock: its writers always take turns.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(rater, 0))))
 
@@ -403,36 +456,38 @@ def _lock_rater(connection: Connection, rater: str) -> None:
 def _renew_leases(
     connection: Connection, campaign: Campaign, assignment_ids: Sequence[str], at: datetime
 ) -> str:
-    until = format_time(at + timedelta(seconds=campaign.lease_s))
+    expires_at = format_time(at + timedelta(seconds=campaign.lease_s))
     if assignment_ids:
         connection.execute(
             update(assignment_table)
             .where(assignment_table.c.token.in_(assignment_ids), assignment_table.c.how.is_(None))
-            .values(expires_at=until)
+            .values(expires_at=expires_at)
         )
-    return until
+    return expires_at
 
 
 def list_stuck(
     connection: Connection, campaign: Campaign, *, since_s: int = 900, at: datetime | None = None
-) -> list[Mapping[str, Any]]:
-    """Held without a sign of life for so long: token, rater, item_id, leased_at, quiet_s."""
+) -> list[StuckLease]:
+    """Leases without a heartbeat for `since_s` seconds, longest first."""
     at = at or datetime.now(UTC)
-    quiet = format_time(
-        at + timedelta(seconds=campaign.lease_s - since_s)
-    )  # a hold renewed just now would expire lease_s from now
+    # A lease renewed at time t expires at t + lease_s.
+    latest_expiry = format_time(at + timedelta(seconds=campaign.lease_s - since_s))
     query = select(assignment_table).where(
         assignment_table.c.campaign_id == campaign.id,
         assignment_table.c.how.is_(None),
-        assignment_table.c.expires_at < quiet,
+        assignment_table.c.expires_at < latest_expiry,
     )
     return [
-        {
-            "token": row.token, "rater": row.rater, "item_id": row.item_id, "leased_at": row.leased_at,
-            "quiet_s": int((at - parse_time(row.expires_at)).total_seconds()) + campaign.lease_s,
-        }
+        StuckLease(
+            token=row.token,
+            item_id=row.item_id,
+            rater=row.rater,
+            leased_at=row.leased_at,
+            quiet_s=int((at - parse_time(row.expires_at)).total_seconds()) + campaign.lease_s,
+        )
         for row in connection.execute(query.order_by(assignment_table.c.expires_at))
-    ]  # fmt: skip
+    ]
 
 
 def _with_item(connection: Connection, row: Any) -> Assignment:

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, or_, select
 
 from fairlead.labels import assignments, flags, items
-from fairlead.labels.assignments import assignment_table
+from fairlead.labels.assignments import StuckLease, assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time, parse_time
 from fairlead.labels.drafts import draft_table
@@ -87,14 +87,6 @@ class RecentJudgement:
 
 
 @dataclass(frozen=True)
-class StuckLease:
-    token: str
-    item_id: int
-    rater: str
-    leased_at: str
-    quiet_s: int
-
-
 @dataclass(frozen=True)
 class TagProgress:
     tag: str
@@ -189,12 +181,7 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
         currency=campaign.currency,
         finish=_estimate_finish(connection, campaign, days, wanted - slots["done"], at),
         people=_rater_progress(connection, campaign, by_rater, left),
-        stuck=[
-            StuckLease(**row)
-            for row in assignments.list_stuck(
-                connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at
-            )
-        ],
+        stuck=assignments.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
         flags=flags.list_flags(connection, campaign.id),
         skips=_count_skips(connection, campaign),
         recent=list_recent(connection, campaign),
