@@ -1,4 +1,7 @@
-"""What people have begun to write and not sent.  The last state counts; drafts are nobody's business, so there is no event of them."""
+"""Drafts: judgements that raters have started and not yet submitted.
+
+Only the latest state of a draft is stored.  Drafts are private, so saving one records no event.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,29 +31,34 @@ class Draft:
     assignment_id: str
     item_id: int
     body: dict[str, Any]
-    how: str | None  # the task ended so; None while it is held
+    how: str | None  # how the assignment ended; None while it is leased
 
 
 def save(connection: Connection, assignment_id: str, rater: str, body: Mapping[str, Any]) -> str:
-    """Returns when it was saved.  Raises NotFound for a task that is not this person's, Invalid for what cannot be kept."""
+    """Store a draft of an assignment, and return the time.
+
+    Raises NotFound when the rater has no such assignment, and Invalid for a body that cannot be stored.
+    """
     assignments.get_row(connection, assignment_id, rater, lock=True)
     storable_text.require(draft=body)
     if len(str(body)) > LARGEST_JSON:
-        raise Invalid({"draft": f"is larger than {LARGEST_JSON:,} characters"})
-    at = now()
+        raise Invalid({"draft": f"must have at most {LARGEST_JSON:,} characters; submit or shorten the text"})
+    saved_at = now()
     if not connection.execute(
-        update(draft_table).where(draft_table.c.token == assignment_id).values(body=dict(body), saved_at=at)
+        update(draft_table)
+        .where(draft_table.c.token == assignment_id)
+        .values(body=dict(body), saved_at=saved_at)
     ).rowcount:
         connection.execute(
-            insert(draft_table).values(token=assignment_id, rater=rater, body=dict(body), saved_at=at)
+            insert(draft_table).values(token=assignment_id, rater=rater, body=dict(body), saved_at=saved_at)
         )
-    return at
+    return saved_at
 
 
 def get_many(
     connection: Connection, rater: str, *, assignment_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """token -> what was being written, where something was."""
+    """The drafts among these assignments, by assignment id."""
     query = select(draft_table.c.token, draft_table.c.body).where(
         draft_table.c.rater == rater, draft_table.c.token.in_(assignment_ids)
     )
@@ -58,7 +66,7 @@ def get_many(
 
 
 def list_of_rater(connection: Connection, campaign_id: int, rater: str) -> list[Draft]:
-    """A person's in a campaign, the one saved last first."""
+    """All drafts of a rater in a campaign, latest first."""
     columns = select(
         draft_table.c.token, assignment_table.c.item_id, draft_table.c.body, assignment_table.c.how
     )
@@ -70,5 +78,5 @@ def list_of_rater(connection: Connection, campaign_id: int, rater: str) -> list[
 
 
 def discard(connection: Connection, assignment_id: str) -> None:
-    """It was sent."""
+    """Delete the draft of an assignment that was submitted."""
     connection.execute(delete(draft_table).where(draft_table.c.token == assignment_id))

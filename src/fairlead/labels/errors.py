@@ -1,4 +1,11 @@
-"""What people who give feedback, and those who lead them, can be told.  All are the user's to act on."""
+"""Errors that the studio shows to raters and leads.  The user can act on each of them.
+
+StudioError            base class; an error about the database or the settings
++-- NotFound           404: does not exist, or not for this user
++-- NotAllowed         403: exists, but this user may not do this
++-- Conflict           409: not possible in the present state
++-- Invalid            422: one or more inputs are wrong
+"""
 
 from collections.abc import Mapping
 
@@ -6,7 +13,7 @@ from fairlead.core.errors import FairleadError
 
 
 class StudioError(FairleadError):
-    """`field` names the input at fault, where there is one."""
+    """`field` names the wrong input, if any."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -14,21 +21,23 @@ class StudioError(FairleadError):
 
 
 class NotFound(StudioError):
-    """There is no such thing, or not for this person."""
+    """The object does not exist, or is not visible to this user."""
 
 
 class NotAllowed(StudioError):
-    """It is there, but this person may not do it."""
+    """This user's role does not permit the action."""
 
 
 class Conflict(StudioError):
-    """It could be done, but not as things stand."""
+    """The action is not possible in the present state."""
 
 
 class Invalid(StudioError):
-    """One or more inputs are wrong; `problems` says what is wrong with each field."""
+    """One or more inputs are wrong; `problems` maps each field to what is wrong with its value."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = dict(problems)
         field = next(iter(self.problems), None)
-        super().__init__("; ".join(f"{name}: {why}" for name, why in self.problems.items()), field=field)
+        super().__init__(
+            "; ".join(f"{name}: {problem}" for name, problem in self.problems.items()), field=field
+        )

@@ -53,35 +53,37 @@ class Flag:
 
 
 def raise_flag(connection: Connection, assignment_id: str, rater: str, *, reason: str, note: str = "") -> int:
-    """Something is wrong with the item; a lead looks at it.  Returns the flag's number."""
+    """Report the item of an assignment to the leads.  Returns the id of the flag."""
     if reason not in FLAG_REASONS:
-        raise Invalid({"reason": f"is one of {', '.join(FLAG_REASONS)}"})
+        raise Invalid({"reason": f"must be one of: {', '.join(FLAG_REASONS)}"})
     if len(note) > LONGEST_NOTE:
-        raise Invalid({"note": f"has at most {LONGEST_NOTE:,} characters"})
+        raise Invalid({"note": f"must have at most {LONGEST_NOTE:,} characters"})
     storable_text.require(note=note)
-    task = assignments.get_row(connection, assignment_id, rater)
+    assignment = assignments.get_row(connection, assignment_id, rater)
     values = {
-        "campaign_id": task.campaign_id,
-        "item_id": task.item_id,
+        "campaign_id": assignment.campaign_id,
+        "item_id": assignment.item_id,
         "rater": rater,
         "reason": reason,
         "note": note,
         "raised_at": now(),
     }
-    made = int(connection.execute(insert(flag_table).values(values).returning(flag_table.c.id)).scalar_one())
+    flag_id = int(
+        connection.execute(insert(flag_table).values(values).returning(flag_table.c.id)).scalar_one()
+    )
     events.append(
         connection,
         verb="flag.raised",
         actor=rater,
-        campaign_id=task.campaign_id,
-        subject=str(made),
-        body={"item": task.item_id, "reason": reason},
+        campaign_id=assignment.campaign_id,
+        subject=str(flag_id),
+        body={"item": assignment.item_id, "reason": reason},
     )
-    return made
+    return flag_id
 
 
 def list_flags(connection: Connection, campaign_id: int, *, resolved: bool = False) -> list[Flag]:
-    """The newest first."""
+    """Open or resolved flags of a campaign, newest first."""
     state = flag_table.c.resolved_at.is_not(None) if resolved else flag_table.c.resolved_at.is_(None)
     rows = connection.execute(
         select(flag_table)
@@ -92,12 +94,13 @@ def list_flags(connection: Connection, campaign_id: int, *, resolved: bool = Fal
 
 
 def resolve_flag(connection: Connection, campaign_id: int, flag_id: int, *, by: str) -> None:
-    mine = (flag_table.c.id == flag_id, flag_table.c.campaign_id == campaign_id)
-    if connection.execute(select(flag_table.c.id).where(*mine)).one_or_none() is None:
-        raise NotFound("there is no such flag in this campaign.")
+    """Mark a flag as resolved.  Does nothing when it already is."""
+    this_flag = (flag_table.c.id == flag_id, flag_table.c.campaign_id == campaign_id)
+    if connection.execute(select(flag_table.c.id).where(*this_flag)).one_or_none() is None:
+        raise NotFound(f"This campaign has no flag {flag_id}. Reload the page.")
     if connection.execute(
         update(flag_table)
-        .where(*mine, flag_table.c.resolved_at.is_(None))
+        .where(*this_flag, flag_table.c.resolved_at.is_(None))
         .values(resolved_at=now(), resolved_by=by)
     ).rowcount:
         events.append(

@@ -1,4 +1,4 @@
-"""What the workers of a studio can do: each kind of job with the function that does it."""
+"""The kinds of background jobs, each with the function that runs it."""
 
 from collections.abc import Mapping
 from functools import partial

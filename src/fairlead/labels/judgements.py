@@ -1,7 +1,9 @@
-"""What people said: judgements, skips and flags.
+"""Judgements: what raters submit, and how an assignment is skipped.
 
-A judgement is never changed.  Sending again for the same task makes a new one that supersedes the last; skipping after all makes one that
-withdraws it.  What comes late, after the hold was lost or the campaign closed, is kept as well and says so.
+A judgement row never changes.  Submitting again for the same assignment adds a judgement that supersedes the
+previous one.  Skipping a judged assignment adds a judgement that withdraws the previous one.  A judgement is
+current when no other judgement supersedes or withdraws it.  Late judgements, submitted after the lease ended,
+are stored and marked `late`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,12 +45,12 @@ judgement_table = Table(
     Column("item_id", Integer, ForeignKey("item.id"), nullable=False),
     Column("token", String(32), ForeignKey("assignment.token"), nullable=False),
     Column("rater", String(40), nullable=False),
-    Column("key", String(80), nullable=False),  # the sender's own, so that sending twice is sending once
-    Column("value", JSON, nullable=False),  # by candidate, see `kinds`; {} of one that withdraws
+    Column("key", String(80), nullable=False),  # idempotency key, chosen by the client
+    Column("value", JSON, nullable=False),  # by answer index, see `task_kinds`; {} for a withdrawal
     Column("margin", Integer),
     Column("reasons", JSON, nullable=False),
     Column("note", Text, nullable=False),
-    Column("order", JSON, nullable=False),  # in which the candidates were shown
+    Column("order", JSON, nullable=False),  # order[i]: index of the answer shown at position i
     Column("guidelines_version", Integer, nullable=False),
     Column("active_ms", Integer, nullable=False),
     Column("dwell_ms", JSON, nullable=False),
@@ -78,7 +80,8 @@ judgement_table = Table(
 )
 SKIP_REASONS = ("unclear", "too hard", "not my field", "upsetting", "broken")
 MAX_ACTIVE_MS = 6 * 3600 * 1000
-MS_PER_WORD = 60  # under a quarter of a fast reader's time: 250 words a minute are 240 ms a word
+# A quarter of the time that reading takes at 250 words per minute (240 ms per word).
+MS_PER_WORD = 60
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,11 @@ class Judgement:
     guidelines_version: int
     active_ms: int
     dwell_ms: dict[str, int]
-    ui: dict[str, Any]  # viewport, theme, version, digest of what was rendered
-    late: bool  # the hold had been lost
-    quick: bool  # faster than anybody reads
-    withdraws: bool
-    supersedes: int | None
+    ui: dict[str, Any]  # viewport, theme, version, digest of the rendered texts
+    late: bool  # submitted after the lease ended
+    quick: bool  # submitted faster than the answers can be read, see MS_PER_WORD
+    withdraws: bool  # takes back the judgement that `supersedes` names
+    supersedes: int | None  # id of the previous judgement of the same assignment
     made_at: str
 
 
@@ -132,7 +135,7 @@ def submit(
     ).one_or_none()
     if repeated is not None:
         if repeated.token != assignment_id:
-            raise Conflict("this key was used for another task.")
+            raise Conflict("This idempotency key was used for another assignment. Send a new key.")
         return _from_row(repeated)
     campaign = campaigns.get_by_id(connection, assignment.campaign_id)
     _validate(campaign, new)
@@ -192,13 +195,16 @@ def submit(
 
 
 def get_last(connection: Connection, campaign: Campaign, rater: str) -> tuple[Assignment, Judgement]:
-    """The last task that this person judged, to be judged again: nothing changes until they send it.  Raises NotFound."""
+    """Get the rater's latest current judgement and its assignment, to be judged again.
+
+    Changes nothing.  Raises NotFound when the rater has no current judgement in the campaign.
+    """
     query = select(judgement_table).where(
         judgement_table.c.campaign_id == campaign.id, judgement_table.c.rater == rater, is_current()
     )
     row = connection.execute(query.order_by(judgement_table.c.id.desc()).limit(1)).one_or_none()
     if row is None:
-        raise NotFound("there is nothing to take back.")
+        raise NotFound("There is no judgement to undo. Judge an item first.")
     return assignments.get(connection, row.token, rater), _from_row(row)
 
 
@@ -211,46 +217,50 @@ def skip(
     note: str = "",
     at: datetime | None = None,
 ) -> None:
-    """Not for me: the item goes to somebody else, what was typed stays among the drafts.  Of a judged task the judgement is withdrawn."""
+    """Skip an assignment, so that another rater gets the item.  A draft is kept.
+
+    Skipping a judged assignment withdraws its judgement.  A note raises a flag for the leads.
+    """
     if reason not in SKIP_REASONS:
-        raise Invalid({"reason": f"is one of {', '.join(SKIP_REASONS)}"})
+        raise Invalid({"reason": f"must be one of: {', '.join(SKIP_REASONS)}"})
     if len(note) > flags.LONGEST_NOTE:
-        raise Invalid({"note": f"has at most {flags.LONGEST_NOTE:,} characters"})
+        raise Invalid({"note": f"must have at most {flags.LONGEST_NOTE:,} characters"})
     storable_text.require(note=note)
-    task, at = assignments.get(connection, assignment_id, rater, lock=True), at or datetime.now(UTC)
-    last = get_current(connection, assignment_id)
-    if last is not None:
+    at = at or datetime.now(UTC)
+    assignment = assignments.get(connection, assignment_id, rater, lock=True)
+    previous = get_current(connection, assignment_id)
+    if previous is not None:
         values = {
-            "campaign_id": last.campaign_id,
-            "item_id": last.item_id,
+            "campaign_id": previous.campaign_id,
+            "item_id": previous.item_id,
             "token": assignment_id,
-            "rater": last.rater,
-            "key": f"withdraws-{last.id}",
+            "rater": previous.rater,
+            "key": f"withdraws-{previous.id}",
             "value": {},
             "margin": None,
             "reasons": [],
             "note": "",
-            "order": list(last.order),
-            "guidelines_version": last.guidelines_version,
+            "order": list(previous.order),
+            "guidelines_version": previous.guidelines_version,
             "active_ms": 0,
             "dwell_ms": {},
-            "ui": last.ui,
-            "late": last.late,
-            "quick": last.quick,
+            "ui": previous.ui,
+            "late": previous.late,
+            "quick": previous.quick,
             "withdraws": True,
-            "supersedes": last.id,
+            "supersedes": previous.id,
             "made_at": format_time(at),
         }
         connection.execute(insert(judgement_table).values(values))
-        assignments.skip(connection, task, at=at, reason=reason)
-    elif task.how == "skipped" or not assignments.skip(connection, task, at=at, reason=reason):
+        assignments.skip(connection, assignment, at=at, reason=reason)
+    elif assignment.how == "skipped" or not assignments.skip(connection, assignment, at=at, reason=reason):
         return
-    body = {"item": task.item.id, "reason": reason, "withdraws": last.id if last else None}
+    body = {"item": assignment.item.id, "reason": reason, "withdraws": previous.id if previous else None}
     events.append(
         connection,
         verb="task.skipped",
         actor=rater,
-        campaign_id=task.campaign_id,
+        campaign_id=assignment.campaign_id,
         subject=assignment_id[:8],
         body=body,
     )
@@ -267,7 +277,7 @@ def list_current(
     after: int = 0,
     limit: int | None = None,
 ) -> list[Judgement]:
-    """Judgements that stand: neither superseded nor withdrawn, in the order in which they came."""
+    """Current judgements of a campaign, oldest first."""
     query = select(judgement_table).where(
         judgement_table.c.campaign_id == campaign_id, judgement_table.c.id > after, is_current()
     )
@@ -279,7 +289,7 @@ def list_current(
 
 
 def list_raters(connection: Connection, campaign_id: int) -> list[str]:
-    """Whose judgements there are, in the order of their pseudonyms."""
+    """Pseudonyms of everyone who judged in the campaign, sorted."""
     query = (
         select(judgement_table.c.rater)
         .where(judgement_table.c.campaign_id == campaign_id)
@@ -290,7 +300,7 @@ def list_raters(connection: Connection, campaign_id: int) -> list[str]:
 
 
 def list_of_item(connection: Connection, campaign_id: int, item_id: int) -> list[Judgement]:
-    """Every judgement of an item, in the order in which they came: also superseded ones and those that withdraw one."""
+    """All judgements of an item, oldest first, including superseded ones and withdrawals."""
     query = select(judgement_table).where(
         judgement_table.c.campaign_id == campaign_id, judgement_table.c.item_id == item_id
     )
@@ -298,7 +308,7 @@ def list_of_item(connection: Connection, campaign_id: int, item_id: int) -> list
 
 
 def get_current(connection: Connection, assignment_id: str) -> Judgement | None:
-    """Of one task."""
+    """The current judgement of an assignment, if any."""
     row = connection.execute(
         select(judgement_table).where(judgement_table.c.token == assignment_id, is_current())
     ).one_or_none()
@@ -306,10 +316,9 @@ def get_current(connection: Connection, assignment_id: str) -> Judgement | None:
 
 
 def count_current(connection: Connection, campaign_id: int, rater: str) -> int:
-    """Judgements of this person that stand."""
-    withdrawn = func.count().filter(
-        judgement_table.c.withdraws
-    )  # neither these stand, nor what another one supersedes
+    """Number of current judgements of a rater in a campaign."""
+    # A withdrawal is not current, and neither is the judgement that another one supersedes.
+    withdrawn = func.count().filter(judgement_table.c.withdraws)
     query = select(func.count() - withdrawn - func.count(judgement_table.c.supersedes))
     return int(
         connection.execute(
@@ -319,7 +328,7 @@ def count_current(connection: Connection, campaign_id: int, rater: str) -> int:
 
 
 def list_active_times(connection: Connection, campaign_id: int, rater: str, *, since: str) -> list[int]:
-    """Milliseconds that each judgement of this person took which stands and was made since then."""
+    """Active milliseconds of each current judgement that the rater made at or after `since`."""
     query = select(judgement_table.c.active_ms).where(
         judgement_table.c.campaign_id == campaign_id, judgement_table.c.rater == rater, is_current()
     )
@@ -333,48 +342,51 @@ def _validate(campaign: Campaign, new: NewJudgement) -> None:
     problems = {}
     storable_text.require(note=new.note, dwell_ms=new.dwell_ms, ui=new.ui)
     if not 8 <= len(new.key) <= 80:
-        problems["key"] = "has 8 to 80 characters"
+        problems["key"] = "must have 8 to 80 characters"
     if unknown := [reason for reason in new.reasons if reason not in campaign.options["chips"]]:
-        problems["reasons"] = f"{unknown[0]!r} is not one of this campaign's"
+        problems["reasons"] = f"{unknown[0]!r} is not a reason of this campaign; choose from its list"
     if len(new.note) > flags.LONGEST_NOTE:
-        problems["note"] = f"has at most {flags.LONGEST_NOTE:,} characters"
+        problems["note"] = f"must have at most {flags.LONGEST_NOTE:,} characters"
     if not 0 <= new.active_ms <= MAX_ACTIVE_MS:
-        problems["active_ms"] = "is a time from 0 to six hours"
+        problems["active_ms"] = f"must be 0 to {MAX_ACTIVE_MS:,} milliseconds"
     if len(str(new.dwell_ms or {})) + len(str(new.ui or {})) > 10_000:
-        problems["ui"] = "is too large"
+        problems["ui"] = "must have at most 10,000 characters together with dwell_ms"
     if problems:
         raise Invalid(problems)
 
 
 def _finish(connection: Connection, assignment: Assignment, at: datetime) -> bool:
-    """The task is judged.  Returns whether the hold had been lost, so that this is an extra judgement, unless the slot is still free."""
+    """Mark the assignment as judged, and return whether the judgement is late.
+
+    A late judgement takes an open slot of the item if there is one.  Otherwise it is an extra judgement.
+    """
     if assignment.how == "judged":
         return False
     if assignments.end_lease(connection, assignment.id, "judged", at=at):
         return False
-    # Lost: what the same person was handed of the item since then is this task in another guise.
-    mine = (
+    # The lease had ended.  The rater may have received the same item again since then.
+    others = (
         assignment_table.c.item_id == assignment.item.id,
         assignment_table.c.rater == assignment.rater,
         assignment_table.c.token != assignment.id,
     )
-    again = connection.execute(
-        select(assignment_table.c.token).where(*mine, assignment_table.c.how.is_(None)).with_for_update()
+    leased_again = connection.execute(
+        select(assignment_table.c.token).where(*others, assignment_table.c.how.is_(None)).with_for_update()
     ).scalar()
-    # Nobody else lets go of the item until this has ended, or both would miss that there is room for it.
+    # Locking all slots keeps a concurrent release from hiding an open slot from this judgement.
     connection.execute(
         select(slot_table.c.id)
         .where(slot_table.c.item_id == assignment.item.id)
         .order_by(slot_table.c.id)
         .with_for_update()
     ).all()
-    if again is not None:
-        assignments.end_lease(connection, again, "released", at=at)
-    before = connection.execute(
-        select(assignment_table.c.how).where(*mine, assignment_table.c.how.in_(("judged", "skipped")))
+    if leased_again is not None:
+        assignments.end_lease(connection, leased_again, "released", at=at)
+    earlier_outcome = connection.execute(
+        select(assignment_table.c.how).where(*others, assignment_table.c.how.in_(("judged", "skipped")))
     ).scalar()
-    if before != "judged":  # a person counts once
-        free = (
+    if earlier_outcome != "judged":  # a rater fills at most one slot of an item
+        open_slot = (
             select(slot_table.c.id)
             .where(slot_table.c.item_id == assignment.item.id, slot_table.c.state == "open")
             .order_by(slot_table.c.n)
@@ -382,10 +394,10 @@ def _finish(connection: Connection, assignment: Assignment, at: datetime) -> boo
         )
         connection.execute(
             update(slot_table)
-            .where(slot_table.c.id == free.scalar_subquery())
+            .where(slot_table.c.id == open_slot.scalar_subquery())
             .values(state="done", token=assignment.id)
         )
-    if before is None:
+    if earlier_outcome is None:
         connection.execute(
             update(assignment_table)
             .where(assignment_table.c.token == assignment.id)
@@ -395,17 +407,35 @@ def _finish(connection: Connection, assignment: Assignment, at: datetime) -> boo
 
 
 def is_current() -> Any:
+    """SQL condition: the judgement is neither superseded nor withdrawn, and is no withdrawal itself."""
     later = judgement_table.alias("later")
     return ~judgement_table.c.withdraws & ~exists().where(later.c.supersedes == judgement_table.c.id)
 
 
 def num_words(item: Item) -> int:
-    """Of the answers: the least that somebody who judges has to read."""
+    """Number of words in the answers of an item: the minimum that a rater has to read."""
     return sum(len(message.content.split()) for answer in item.answers for message in answer.messages)
 
 
 def _from_row(row: Any) -> Judgement:
     return Judgement(
-        row.id, row.campaign_id, row.item_id, row.token, row.rater, row.value, row.margin, tuple(row.reasons), row.note, tuple(row.order),
-        row.guidelines_version, row.active_ms, row.dwell_ms, row.ui, row.late, row.quick, row.withdraws, row.supersedes, row.made_at,
-    )  # fmt: skip
+        id=row.id,
+        campaign_id=row.campaign_id,
+        item_id=row.item_id,
+        assignment_id=row.token,
+        rater=row.rater,
+        value=row.value,
+        margin=row.margin,
+        reasons=tuple(row.reasons),
+        note=row.note,
+        order=tuple(row.order),
+        guidelines_version=row.guidelines_version,
+        active_ms=row.active_ms,
+        dwell_ms=row.dwell_ms,
+        ui=row.ui,
+        late=row.late,
+        quick=row.quick,
+        withdraws=row.withdraws,
+        supersedes=row.supersedes,
+        made_at=row.made_at,
+    )

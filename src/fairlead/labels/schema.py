@@ -1,6 +1,6 @@
-"""Every table in one place, and the database brought to it.
+"""The complete database schema, and its migrations.
 
-A module with tables has its place in MODULES, or `metadata` is not complete.
+Every module with tables must be listed in MODULES: importing the module adds its tables to `metadata`.
 """
 
 from pathlib import Path
@@ -48,39 +48,46 @@ MODULES = (
     snapshot,
     uploads,
     assignments,
-)  # those with tables
+)
 metadata: MetaData = database.metadata
 MIGRATIONS = Path(__file__).parent / "migrations"
-UPGRADE_LOCK = 4_703_001  # any number that nothing else in the same PostgreSQL database locks
+UPGRADE_LOCK = (
+    4_703_001  # advisory lock; any number that no other program uses in the same PostgreSQL database
+)
 
 
 def upgrade(opened: Database) -> None:
-    """Makes the tables, or changes those of an earlier version.  Processes that start at the same time take turns."""
+    """Create the tables, or migrate those of an earlier version.
+
+    Processes that start at the same time take turns.
+    """
     with opened.engine.connect() as connection, database.without_foreign_keys(connection), connection.begin():
         if not opened.is_sqlite:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
         _upgrade(connection)
         if opened.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
             raise StudioError(
-                f"the upgrade would leave rows of the table {broken[0]} that refer to nothing. Nothing was changed."
+                f"The upgrade would leave rows of table {broken[0]!r} with dangling references. Nothing was changed. "
+                "Restore a backup, or report this as a bug."
             )
 
 
 def config(connection: Connection) -> Config:
-    made = Config()
-    made.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    made.attributes["connection"] = connection
-    return made
+    alembic_config = Config()
+    alembic_config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    alembic_config.attributes["connection"] = connection
+    return alembic_config
 
 
 def _upgrade(connection: Connection) -> None:
-    made = config(connection)
-    scripts = ScriptDirectory.from_config(made)
+    alembic_config = config(connection)
+    scripts = ScriptDirectory.from_config(alembic_config)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == scripts.get_current_head():
         return
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         raise StudioError(
-            f"the database has version {current}, which this Fairlead does not know. Use the newer Fairlead that made it."
+            f"The database has version {current}, which this version of Fairlead does not know. "
+            "Install the newer version of Fairlead that created the database."
         )
-    command.upgrade(made, "head")
+    command.upgrade(alembic_config, "head")

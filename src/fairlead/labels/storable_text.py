@@ -1,4 +1,7 @@
-"""Which texts and values both databases hold and give back unchanged: no NUL, no half of a surrogate pair, no NaN, no huge integer."""
+"""Check that SQLite and PostgreSQL both store a text or JSON value unchanged.
+
+NUL characters, unpaired surrogates, NaN, infinity and integers over 64 bits are rejected.
+"""
 
 import math
 from typing import Any
@@ -9,28 +12,28 @@ MAX_INTEGER = 2**63 - 1
 
 
 def find_problem(value: Any) -> str | None:
-    """What is wrong with a value as JSON has them, anywhere in it."""
-    left = [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, str):
-            if "\0" in one or not _is_unicode(one):
-                return "has a character that is no text"
-        elif isinstance(one, dict):
-            left += [*one.keys(), *one.values()]
-        elif isinstance(one, list | tuple):
-            left += one
-        elif isinstance(one, float):
-            if not math.isfinite(one):
-                return "has a number that is none, or is infinite"
-        elif isinstance(one, int) and abs(one) > MAX_INTEGER:
-            return "has a number that is too large"
+    """Describe the first problem anywhere in a JSON value, or return None."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, str):
+            if "\0" in part or not _is_unicode(part):
+                return "contains a character that cannot be stored (NUL or half of a surrogate pair)"
+        elif isinstance(part, dict):
+            pending += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple):
+            pending += part
+        elif isinstance(part, float):
+            if not math.isfinite(part):
+                return "contains a number that is NaN or infinite"
+        elif isinstance(part, int) and abs(part) > MAX_INTEGER:
+            return "contains an integer that does not fit in 64 bits"
     return None
 
 
 def require(**fields: Any) -> None:
-    """Raises Invalid for the fields that have a problem."""
-    if problems := {name: why for name, value in fields.items() if (why := find_problem(value))}:
+    """Raise Invalid for every field whose value cannot be stored."""
+    if problems := {name: problem for name, value in fields.items() if (problem := find_problem(value))}:
         raise Invalid(problems)
 
 
