@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from browser.conftest import RUN, Browse, Studio
-from fairlead.labels import access, assignments, flags, items, judgements, snapshot, task_kinds
+from fairlead.labels import access, flags, items, judgements, leases, snapshot, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now
 from fairlead.labels.snapshot_filters import SnapshotFilters
@@ -74,7 +74,7 @@ def judged(studio: Studio, campaign: Campaign) -> None:
     """A judgement and a flag, so that tables have rows."""
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        [task] = assignments.lease(connection, campaign, ada.rater)
+        [task] = leases.lease_items(connection, campaign, ada.rater)
         flags.raise_flag(connection, task.id, ada.rater, reason="harmful", note="Look at this")
         judgements.submit(
             connection,

@@ -13,7 +13,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, flags, judgements
+from fairlead.labels import flags, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 from fairlead.store.artifact import Parent, publish_artifact
@@ -30,7 +30,7 @@ SOON = 15_000  # ms; events come at once, and figures are asked for at most once
 def judge(studio: Studio, campaign: Campaign, who: Person, choice: int = 2) -> None:
     """In another process's stead: written to the database, and no request of this server says so."""
     with studio.database.write() as connection:
-        [task] = assignments.lease(connection, campaign, who.rater)
+        [task] = leases.lease_items(connection, campaign, who.rater)
         judgements.submit(
             connection,
             task.id,
@@ -65,7 +65,7 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
     campaign = studio.campaign("pairwise", items=4)
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        [task] = assignments.lease(connection, campaign, ada.rater)
+        [task] = leases.lease_items(connection, campaign, ada.rater)
         flags.raise_flag(connection, task.id, ada.rater, reason="harmful", note="<b>Look</b> at this")
     page = overview(browse(lead), studio, campaign)
     expect(page.get_by_text("<b>Look</b> at this")).to_be_visible()
@@ -83,7 +83,7 @@ def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Brows
     campaign = studio.campaign("pairwise", items=8)
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     with studio.database.write() as connection:
-        [task] = assignments.lease(connection, campaign, ada.rater)
+        [task] = leases.lease_items(connection, campaign, ada.rater)
         flags.raise_flag(connection, task.id, ada.rater, reason="other", note="one")
     page = overview(browse(lead), studio, campaign)
     page.get_by_role("button", name=re.compile("^Settle")).focus()
@@ -174,7 +174,7 @@ def test_nothing_is_wider_than_the_screen(studio: Studio, browse: Browse, width:
     for choice in (1, 4, 8):
         judge(studio, campaign, ada, choice)
     with studio.database.write() as connection:
-        [task] = assignments.lease(connection, campaign, ada.rater)
+        [task] = leases.lease_items(connection, campaign, ada.rater)
         flags.raise_flag(connection, task.id, ada.rater, reason="wrong guidelines", note="word" * 100)
     page = browse(lead, viewport={"width": width, "height": 900}, color_scheme=scheme)
     overview(page, studio, campaign)

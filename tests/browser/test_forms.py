@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, campaigns, judgements, members
+from fairlead.labels import campaigns, judgements, leases, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -117,7 +117,7 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
             "chips": ["wrong", "too long, dull"],
             "points": 7,
         }
-        [task] = assignments.lease(connection, one, ada.rater)
+        [task] = leases.lease_items(connection, one, ada.rater)
         judgements.submit(
             connection,
             task.id,
@@ -126,6 +126,6 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
         )
     page.get_by_label("Steps of the scale").fill("5")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("people judge on 7 steps already")).to_be_visible()
+    expect(page.get_by_text("with a 7-point scale")).to_be_visible()
     with studio.database.read() as connection:
         assert campaigns.get_by_id(connection, campaign.id).options == one.options

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, drafts
+from fairlead.labels import assignments, drafts, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 from fairlead.studio.auth import COOKIE
@@ -272,7 +272,7 @@ def test_a_late_answer_is_kept_and_said_to_be_late(studio: Studio, browse: Brows
     page = opened(studio, browse(ada), campaign)
     with studio.database.write() as connection:
         [held] = assignments.list_leased(connection, campaign, ada.rater)
-        assignments.revoke_lease(connection, campaign, held.id, by="system")
+        leases.revoke(connection, campaign, held.id, by="system")
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(page.get_by_text("saved and marked as late")).to_be_visible()

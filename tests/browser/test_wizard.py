@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, campaigns, judgements
+from fairlead.labels import campaigns, judgements, leases
 
 pytestmark = pytest.mark.browser
 WAIT_MS = 60_000  # the machine may be busy
@@ -120,7 +120,7 @@ def judge(studio: Studio, slug: str, *, choices: list[int]) -> None:
     ada = studio.person("Ada Lovelace", one)
     for choice in choices:
         with studio.database.write() as connection:
-            (task,) = assignments.lease(connection, one, ada.rater)
+            (task,) = leases.lease_items(connection, one, ada.rater)
             judgements.submit(
                 connection,
                 task.id,

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels import assignments, campaigns, judgements, members
+from fairlead.labels import campaigns, judgements, leases, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 def judge(studio: Studio, campaign: Campaign, who: Person) -> None:
     with studio.database.write() as connection:
-        task, *_ = assignments.lease(connection, campaign, who.rater)
+        task, *_ = leases.lease_items(connection, campaign, who.rater)
         judgements.submit(
             connection,
             task.id,

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from browser.conftest import Browse, Studio, answer
 from browser.test_xss import PER_ITEM, STORED, Watch
 from fairlead.data.records import Message
-from fairlead.labels import assignments, flags, judgements
+from fairlead.labels import flags, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
 from fairlead.labels.people import LONGEST_NAME, Person
@@ -75,7 +75,7 @@ def test_items_their_judgements_and_flags(studio: Studio, browse: Browse, owner:
     for n, group in enumerate(GROUPS):
         who = studio.person(NAMES[n % len(NAMES)], campaign)
         with studio.database.write() as connection:
-            [task] = assignments.lease(connection, campaign, who.rater)
+            [task] = leases.lease_items(connection, campaign, who.rater)
             flags.raise_flag(connection, task.id, who.rater, reason="harmful", note="\n".join(group)[:2000])
             value = {"letter": "A", "text": "\n".join(group)}
             judgements.submit(
@@ -115,7 +115,7 @@ def test_the_dashboard_as_it_changes(studio: Studio, browse: Browse, owner: Pers
     for n, name in enumerate(NAMES[:12]):
         who = studio.person(name, campaign)
         with studio.database.write() as connection:
-            [task] = assignments.lease(connection, campaign, who.rater)
+            [task] = leases.lease_items(connection, campaign, who.rater)
             flags.raise_flag(
                 connection,
                 task.id,
@@ -144,7 +144,7 @@ def test_guidelines_settings_and_a_snapshot_with_its_datasheet(
     for name in NAMES[:2]:
         who = studio.person(name, campaign)
         with studio.database.write() as connection:
-            [task] = assignments.lease(connection, campaign, who.rater)
+            [task] = leases.lease_items(connection, campaign, who.rater)
             judgements.submit(
                 connection,
                 task.id,

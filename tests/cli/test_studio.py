@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from fairlead.core import jsonl
-from fairlead.labels import assignments, campaigns, events, jobs, judgements, people, snapshot
+from fairlead.labels import campaigns, events, jobs, judgements, leases, people, snapshot
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.snapshot_filters import SnapshotFilters
 from fairlead.store.project import load_project
@@ -336,7 +336,7 @@ def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
 def judged(home: Path, num: int = 3) -> None:
     with database(home) as opened, opened.write() as connection:
         made = build.open_campaign(connection)
-        for one in assignments.lease(connection, made, build.ANN, count=num):
+        for one in leases.lease_items(connection, made, build.ANN, count=num):
             judgements.submit(
                 connection,
                 one.id,

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from fairlead.data.records import Message
-from fairlead.labels import assignments, campaigns, chats, items, judgements, task_kinds
+from fairlead.labels import campaigns, chats, items, judgements, leases, task_kinds
 from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import CandidateAnswer, NewItem, slot_table
@@ -100,7 +100,7 @@ def talk(
 def take(
     connection: Connection, one: Campaign, rater: str, count: int = 1, at: datetime = NOON
 ) -> list[Assignment]:
-    return assignments.lease(connection, one, rater, count=count, at=at)
+    return leases.lease_items(connection, one, rater, count=count, at=at)
 
 
 def slots(connection: Connection, one: Campaign) -> dict[int, list[str]]:

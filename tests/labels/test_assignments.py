@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from databases import Files
-from fairlead.labels import assignments, campaigns, drafts, events, flags, judgements
+from fairlead.labels import assignments, campaigns, drafts, events, flags, judgements, leases
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, format_time, open_database
 from fairlead.labels.errors import Conflict, NotFound
+from fairlead.labels.leases import StuckLease
 from fairlead.labels.task_kinds import TaskKind
 from labels.build import ANN, BEN, CAT, LEAD, NOON, VALUES, after, judge, open_campaign, slots, take
 
@@ -80,7 +81,7 @@ def test_nobody_gets_an_item_twice_however_many_judgements_it_wants(database: Da
 def test_one_person_holds_only_so_many(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=9)
-        assert len(take(connection, one, ANN, count=100)) == assignments.MAX_LEASES
+        assert len(take(connection, one, ANN, count=100)) == leases.MAX_LEASES
 
 
 @pytest.mark.parametrize("state", ["paused", "closed"])
@@ -101,8 +102,8 @@ def test_a_task_of_somebody_else_is_not_there(database: Database) -> None:
         [task] = take(connection, one, ANN)
         acts: list[Callable[[], object]] = [
             lambda: assignments.get(connection, task.id, BEN),
-            lambda: assignments.heartbeat(connection, one, task.id, BEN),
-            lambda: assignments.release(connection, task.id, BEN),
+            lambda: leases.heartbeat(connection, one, task.id, BEN),
+            lambda: leases.release(connection, task.id, BEN),
             lambda: judgements.submit(
                 connection, task.id, BEN, judgements.NewJudgement(key="12345678", value=VALUES["pairwise"])
             ),
@@ -129,15 +130,15 @@ def test_a_hold_ends_when_no_sign_of_life_comes(database: Database) -> None:
         [other] = take(connection, one, BEN, at=after(10.001))
         assert other.item.id == task.item.id
         assert assignments.get(connection, task.id, ANN).how == "expired"
-        with pytest.raises(Conflict, match="can still be sent"):
-            assignments.heartbeat(connection, one, task.id, ANN, at=after(11))
+        with pytest.raises(Conflict, match="can still submit"):
+            leases.heartbeat(connection, one, task.id, ANN, at=after(11))
 
 
 def test_a_heartbeat_keeps_the_hold(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=600)
         [task] = take(connection, one, ANN)
-        assert assignments.heartbeat(connection, one, task.id, ANN, at=after(9)) == format_time(after(19))
+        assert leases.heartbeat(connection, one, task.id, ANN, at=after(9)) == format_time(after(19))
         assert take(connection, one, BEN, at=after(18)) == []
         assert len(take(connection, one, BEN, at=after(20))) == 1
 
@@ -155,11 +156,11 @@ def test_what_is_let_go_is_there_for_all_also_for_the_same_person(database: Data
     with database.write() as connection:
         one = open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
-        assignments.release(connection, task.id, ANN, at=NOON)
-        assignments.release(connection, task.id, ANN, at=NOON)  # again: nothing happens
+        leases.release(connection, task.id, ANN, at=NOON)
+        leases.release(connection, task.id, ANN, at=NOON)  # again: nothing happens
         [mine] = take(connection, one, ANN)
         assert (mine.item.id, mine.id != task.id) == (task.item.id, True)
-        assignments.release(connection, mine.id, ANN, at=NOON)
+        leases.release(connection, mine.id, ANN, at=NOON)
         assert len(take(connection, one, BEN)) == 1
 
 
@@ -168,7 +169,7 @@ def test_releasing_what_was_judged_changes_nothing(database: Database) -> None:
         one = open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
         judge(connection, task)
-        assignments.release(connection, task.id, ANN)
+        leases.release(connection, task.id, ANN)
         assert slots(connection, one) == {1: ["done"]}
         assert assignments.get(connection, task.id, ANN).how == "judged"
 
@@ -178,9 +179,9 @@ def test_a_lead_takes_an_item_back(database: Database) -> None:
         one, other = open_campaign(connection, num_items=1), open_campaign(connection, num_items=1)
         [task] = take(connection, one, ANN)
         with pytest.raises(NotFound):
-            assignments.revoke_lease(connection, other, task.id, by=LEAD)
-        assignments.revoke_lease(connection, one, task.id, by=LEAD)
-        assignments.revoke_lease(connection, one, task.id, by=LEAD)
+            leases.revoke(connection, other, task.id, by=LEAD)
+        leases.revoke(connection, one, task.id, by=LEAD)
+        leases.revoke(connection, one, task.id, by=LEAD)
         assert slots(connection, one) == {1: ["open"]}
         backs = [each for each in events.list_after(connection, 0) if each.verb == "task.taken_back"]
         assert [(each.actor, each.body) for each in backs] == [(LEAD, {"rater": ANN})]
@@ -192,15 +193,10 @@ def test_who_has_been_quiet_for_long(database: Database) -> None:
         one = open_campaign(connection, num_items=3, lease_s=1800)
         [quiet] = take(connection, one, ANN)
         [busy] = take(connection, one, BEN)
-        assignments.heartbeat(connection, one, busy.id, BEN, at=after(14))
-        assert assignments.list_stuck(connection, one, since_s=900, at=after(15)) == []
-        [found] = assignments.list_stuck(connection, one, since_s=900, at=after(16))
-        assert (found["token"], found["rater"], found["item_id"], found["quiet_s"]) == (
-            quiet.id,
-            ANN,
-            quiet.item.id,
-            960,
-        )
+        leases.heartbeat(connection, one, busy.id, BEN, at=after(14))
+        assert leases.list_stuck(connection, one, since_s=900, at=after(15)) == []
+        [stuck] = leases.list_stuck(connection, one, since_s=900, at=after(16))
+        assert stuck == StuckLease(quiet.id, quiet.item.id, ANN, quiet.leased_at, 960)
 
 
 def test_many_holds_that_ended_are_all_given_on(database: Database) -> None:
@@ -208,7 +204,7 @@ def test_many_holds_that_ended_are_all_given_on(database: Database) -> None:
         one = open_campaign(connection, num_items=6, num_answers=2, lease_s=60)
         for number in range(6):
             take(connection, one, f"r-10000000{number:02}")
-        assert assignments.expire_leases(connection, one, at=after(2)) == 6
+        assert leases.expire(connection, one, at=after(2)) == 6
         assert set(itertools.chain(*slots(connection, one).values())) == {"open"}
 
 
@@ -242,7 +238,7 @@ def test_many_people_at_once_get_every_slot_once(database: Database) -> None:
     def work(rater: str) -> None:
         for _ in range(3):
             with database.write() as connection:
-                assignments.lease(connection, one, rater, count=2)
+                leases.lease_items(connection, one, rater, count=2)
 
     assert together([lambda rater=f"r-20000000{n:02}": work(rater) for n in range(12)]) == []  # type: ignore[misc]
     with database.read() as connection:
@@ -265,7 +261,7 @@ def test_windows_of_one_person_never_share_an_item_or_a_place(database: Database
 
     def ask(count: int) -> None:
         with database.write() as connection:
-            assignments.lease(connection, one, ANN, count=count)
+            leases.lease_items(connection, one, ANN, count=count)
 
     for _ in range(4):
         assert together([lambda: ask(2) for _ in range(6)]) == []
@@ -359,7 +355,7 @@ def test_judged_sides_are_balanced_whatever_people_skip_and_let_go(
             elif act < 0.75:
                 judgements.skip(connection, task.id, ANN, reason="unclear", at=after(minutes))
             elif act < 0.9:
-                assignments.release(connection, task.id, ANN, at=after(minutes))
+                leases.release(connection, task.id, ANN, at=after(minutes))
             else:
                 minutes += 5  # all holds are lost
     opened.close()

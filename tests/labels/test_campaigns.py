@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from fairlead.labels import assignments, campaigns, events, labeller_stats
+from fairlead.labels import assignments, campaigns, events, guideline_diff
 from fairlead.labels.campaigns import CampaignState
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.labeller_stats import GuidelineChange
+from fairlead.labels.guideline_diff import GuidelineChange
 from labels.build import ANN, BEN, LEAD, open_campaign, take
 
 
@@ -157,7 +157,7 @@ def test_the_scale_stays_once_somebody_has_it_before_them(database: Database) ->
             connection, one, by=LEAD, options=assignments.merge_options(connection, one, {"points": 5})
         )
         take(connection, one, ANN)
-        with pytest.raises(Conflict, match="judge on 5 steps already"):
+        with pytest.raises(Conflict, match="with a 5-point scale"):
             assignments.merge_options(connection, one, {"points": 7})
         assert assignments.merge_options(connection, one, {"points": 5, "chips": ["clear"]}) == {
             "aspects": [],
@@ -313,7 +313,7 @@ def test_events_of_a_campaign_hold_no_text_of_people(database: Database) -> None
 
 def test_what_changed_in_guidelines_is_told_line_by_line_and_soon() -> None:
     before, after = "# Aim\n\nBe kind.\nBe brief.\n", "# Aim\nBe kind.\n\n  Be clear.\nSay why.\n"
-    assert labeller_stats.list_guideline_changes(before, after) == [
+    assert guideline_diff.list_guideline_changes(before, after) == [
         GuidelineChange("gone", "Be brief."),
         GuidelineChange("new", "Be clear."),
         GuidelineChange("new", "Say why."),
@@ -323,5 +323,5 @@ def test_what_changed_in_guidelines_is_told_line_by_line_and_soon() -> None:
         for word in ("Rule", "Advice")
     )
     began = time.process_time()
-    assert len(labeller_stats.list_guideline_changes(old, new)) == 800
+    assert len(guideline_diff.list_guideline_changes(old, new)) == 800
     assert time.process_time() - began < 1

@@ -13,7 +13,7 @@ import pytest
 
 from fairlead.core import jsonl
 from fairlead.data.records import RECORD_KINDS as ROW_KINDS
-from fairlead.labels import campaigns, events, imports, items, jobs, row_to_items, uploads
+from fairlead.labels import campaigns, events, imports, items, job_worker, jobs, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
@@ -29,12 +29,12 @@ ASKED = "\n\nHuman: 2?\n\nAssistant:"
 WORKER = """
 import functools, sys, threading
 from pathlib import Path
-from fairlead.labels import imports, jobs
+from fairlead.labels import imports, job_worker
 from fairlead.labels.database import open_database
 from fairlead.store import project
 imports.ROWS_PER_TRANSACTION = 5
 home = project.load_project(Path(sys.argv[2]))
-jobs.run_worker(open_database(sys.argv[1]), {"import": functools.partial(imports.run, home)}, stop=threading.Event(), lease_s=1.0, poll_s=0.02)
+job_worker.run_worker(open_database(sys.argv[1]), {"import": functools.partial(imports.run, home)}, stop=threading.Event(), lease_s=1.0, poll_s=0.02)
 """
 
 
@@ -81,7 +81,7 @@ def into(
 ) -> jobs.Job:
     with database.write() as connection:
         imports.enqueue(connection, project, one, origin, by=LEAD, **settings)
-    done = jobs.run_one(database, {"import": lambda work: imports.run(project, work)})
+    done = job_worker.run_one(database, {"import": lambda work: imports.run(project, work)})
     assert done is not None
     return done
 

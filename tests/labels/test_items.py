@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from fairlead.data.records import Message
-from fairlead.labels import assignments, campaigns, events, items
+from fairlead.labels import campaigns, events, items, leases
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.items import AddedCounts, CandidateAnswer, NewItem
@@ -277,7 +277,7 @@ def test_what_was_begun_and_let_go_is_not_asked_again_beyond_a_lowered_overlap(
         items.set_overlap(connection, one, 1, by=LEAD)
         one = campaigns.get_by_id(connection, one.id)
         for each in (first, second):
-            assignments.end_lease(connection, each.id, how, at=NOON)
+            leases.end(connection, each.id, how, at=NOON)
         served = [len(take(connection, one, rater)) for rater in ("r-0000000007", "r-0000000008")]
         assert served == [1, 0]
         items.set_overlap(connection, one, 2, by=LEAD)  # and is asked again when the overlap rises
@@ -291,7 +291,7 @@ def test_an_item_judged_in_its_second_slot_is_not_asked_again_when_one_is_enough
         [first] = take(connection, one, ANN)
         [second] = take(connection, one, BEN)
         judge(connection, second)
-        assignments.release(connection, first.id, ANN)
+        leases.release(connection, first.id, ANN)
         items.set_overlap(connection, one, 1, by=LEAD)
         one = campaigns.get_by_id(connection, one.id)
         assert take(connection, one, "r-0000000007") == []

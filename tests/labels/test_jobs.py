@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, fun
 from sqlalchemy.exc import OperationalError
 
 from fairlead.core.errors import DataError
-from fairlead.labels import events, jobs
+from fairlead.labels import events, job_worker, jobs
 from fairlead.labels.database import Database, now
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.jobs import Job, LeasedJob, LeaseLost
@@ -28,12 +28,12 @@ line = Table(
 
 WORKER = """
 import os, sys, threading, time
-from fairlead.labels import jobs
+from fairlead.labels import job_worker
 from fairlead.labels.database import open_database
 from labels.test_jobs import steps
 database = open_database(sys.argv[1])
 print("ready", flush=True)
-jobs.run_worker(database, {"steps": steps}, stop=threading.Event(), lease_s=float(sys.argv[2]), poll_s=0.02)
+job_worker.run_worker(database, {"steps": steps}, stop=threading.Event(), lease_s=float(sys.argv[2]), poll_s=0.02)
 """
 
 
@@ -87,7 +87,7 @@ def wait_until(condition: Any, seconds: float = 200) -> None:
 def test_a_job_waits_is_done_and_says_what_came_of_it(database: Database) -> None:
     id = add(database, steps=3)
     assert (look(database, id).state, look(database, id).num_all) == ("queued", None)
-    done = jobs.run_one(database, {"steps": steps})
+    done = job_worker.run_one(database, {"steps": steps})
     assert done is not None and done == look(database, id)
     assert (done.state, done.num_done, done.num_all, done.result, done.attempts) == (
         "done",
@@ -98,7 +98,7 @@ def test_a_job_waits_is_done_and_says_what_came_of_it(database: Database) -> Non
     )
     assert done.created_at <= (done.started_at or "") <= (done.finished_at or "")
     assert taken(database) == [0, 1, 2]
-    assert jobs.run_one(database, {"steps": steps}) is None
+    assert job_worker.run_one(database, {"steps": steps}) is None
     with database.read() as connection:
         told = [
             (event.verb, event.campaign_id, event.subject, event.body)
@@ -114,7 +114,7 @@ def test_a_job_waits_is_done_and_says_what_came_of_it(database: Database) -> Non
 def test_the_oldest_goes_first_and_only_kinds_that_the_worker_knows(database: Database) -> None:
     ids = [add(database, kind, steps=1) for kind in ("other", "steps", "steps")]
     order = []
-    while (done := jobs.run_one(database, {"steps": steps})) is not None:
+    while (done := job_worker.run_one(database, {"steps": steps})) is not None:
         order.append(done.id)
     assert order == ids[1:]
     assert look(database, ids[0]).state == "queued"
@@ -139,7 +139,7 @@ def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(
 
     id, bug = add(database, "fails"), add(database, "breaks", zero=0)
     for _ in range(2):
-        jobs.run_one(database, {"fails": fails, "breaks": breaks})
+        job_worker.run_one(database, {"fails": fails, "breaks": breaks})
     assert (look(database, id).state, look(database, id).error, look(database, id).num_done) == (
         "failed",
         "pairs.jsonl: holds no rows.",
@@ -160,7 +160,7 @@ def test_a_transaction_that_breaks_leaves_neither_the_change_nor_the_progress(da
         return {}
 
     id = add(database, "breaks")
-    jobs.run_one(database, {"breaks": breaks})
+    job_worker.run_one(database, {"breaks": breaks})
     assert (look(database, id).num_done, taken(database)) == (0, [])
 
 
@@ -178,11 +178,11 @@ def test_one_that_waits_is_cancelled_at_once_and_one_that_runs_at_its_next_trans
             assert jobs.cancel(connection, running, actor="r-0000000002").cancel_asked
         return steps(work)
 
-    jobs.run_one(database, {"steps": steps, "cancelled": cancelled})
+    job_worker.run_one(database, {"steps": steps, "cancelled": cancelled})
     assert (look(database, running).state, taken(database)) == ("cancelled", [0])
     with database.write() as connection, pytest.raises(Conflict, match="is cancelled"):
         jobs.cancel(connection, running, actor="r-0000000002")
-    assert jobs.run_one(database, {"steps": steps, "cancelled": cancelled}) is None
+    assert job_worker.run_one(database, {"steps": steps, "cancelled": cancelled}) is None
 
 
 def test_what_failed_can_be_tried_again_and_goes_on_from_what_it_remembers(database: Database) -> None:
@@ -197,12 +197,12 @@ def test_what_failed_can_be_tried_again_and_goes_on_from_what_it_remembers(datab
         return steps(work)
 
     id = add(database, "mended", steps=4)
-    jobs.run_one(database, {"mended": mended})
+    job_worker.run_one(database, {"mended": mended})
     broken.clear()
     with database.write() as connection:
         again = jobs.retry(connection, id, actor="r-0000000002")
     assert (again.state, again.error, again.num_done) == ("queued", None, 2)
-    jobs.run_one(database, {"mended": mended})
+    job_worker.run_one(database, {"mended": mended})
     assert (look(database, id).state, taken(database)) == ("done", [2, 3])
     with database.write() as connection, pytest.raises(Conflict, match="is done"):
         jobs.retry(connection, id, actor="r-0000000002")
@@ -238,7 +238,7 @@ def test_a_slow_step_does_not_cost_the_lease(database: Database) -> None:
         return {}
 
     assert held is not None
-    jobs._run(held, slow)
+    job_worker._run(held, slow)
     assert (look(database, id).state, look(database, id).attempts, rival) == ("done", 1, [None])
 
 
@@ -273,10 +273,10 @@ def test_a_job_whose_database_is_away_is_taken_up_again_and_fails_at_last(
     id = add(database, "breaks")
     for _ in range(jobs.MAX_ATTEMPTS - 1):
         with pytest.raises(OperationalError):
-            jobs.run_one(database, {"breaks": needs_it}, lease_s=0.05)
+            job_worker.run_one(database, {"breaks": needs_it}, lease_s=0.05)
         assert look(database, id).state == "running"
         time.sleep(0.1)
-    jobs.run_one(database, {"breaks": needs_it}, lease_s=0.05)
+    job_worker.run_one(database, {"breaks": needs_it}, lease_s=0.05)
     found = look(database, id)
     assert (found.state, tried) == (state, [1, 2, 3])
     assert (found.error is not None and "OperationalError" in found.error) == (state == "failed")
@@ -292,7 +292,9 @@ def test_a_database_that_was_away_does_not_end_the_worker(database: Database) ->
     id = add(database, "breaks")
     faulty.left = 2  # looks into the queue
     settings = {"stop": stop, "lease_s": 1.0, "poll_s": 0.02}
-    worker = threading.Thread(target=jobs.run_worker, args=(faulty, {"breaks": breaks_once}), kwargs=settings)
+    worker = threading.Thread(
+        target=job_worker.run_worker, args=(faulty, {"breaks": breaks_once}), kwargs=settings
+    )
     worker.start()
     try:
         wait_until(lambda: look(database, id).is_over)
@@ -308,7 +310,7 @@ def test_a_job_that_kills_every_worker_is_given_up(database: Database) -> None:
     for attempt in range(jobs.MAX_ATTEMPTS):
         held = jobs.lease_next(database, frozenset(["steps"]), at=begun + timedelta(minutes=attempt))
         assert held is not None and (held.job.id, held.job.attempts) == (id, attempt + 1)
-    done = jobs.run_one(database, {"steps": steps})
+    done = job_worker.run_one(database, {"steps": steps})
     assert done is not None and (done.id, done.state) == (other, "done")
     assert look(database, id).state == "failed"
     assert (look(database, id).error or "").startswith("Its worker died 3 times.")
@@ -321,12 +323,12 @@ def test_one_to_be_cancelled_whose_worker_died_is_cancelled(database: Database) 
     )
     with database.write() as connection:
         jobs.cancel(connection, id, actor="r-0000000002")
-    assert jobs.run_one(database, {"steps": steps}) is None
+    assert job_worker.run_one(database, {"steps": steps}) is None
     assert (look(database, id).state, taken(database)) == ("cancelled", [])
 
 
 def test_a_thread_works_until_it_is_stopped_and_gives_back_what_it_holds(database: Database) -> None:
-    worker = jobs.WorkerThread(database, {"steps": steps})
+    worker = job_worker.WorkerThread(database, {"steps": steps})
     worker.start()
     quick, slow = add(database, steps=2), add(database, steps=1000, seconds=0.02)
     wait_until(lambda: look(database, slow).num_done > 1)

@@ -126,7 +126,7 @@ def test_a_key_is_of_one_person_and_one_task(database: Database) -> None:
         first, second = take(connection, one, ANN, count=2)
         [other] = take(connection, one, BEN)
         judge(connection, first, key="key-00001")
-        with pytest.raises(Conflict, match="used for another task"):
+        with pytest.raises(Conflict, match="used for another assignment"):
             judge(connection, second, key="key-00001")
         assert judge(connection, other, key="key-00001").rater == BEN
 
@@ -224,7 +224,7 @@ def test_nothing_to_take_back(database: Database) -> None:
         [task] = take(connection, other, ANN)
         judge(connection, task)
         for campaign, rater in ((one, ANN), (other, BEN)):
-            with pytest.raises(NotFound, match="nothing to take back"):
+            with pytest.raises(NotFound, match="no judgement to undo"):
                 judgements.get_last(connection, campaign, rater)
 
 
@@ -293,7 +293,7 @@ def test_a_skip_needs_a_reason(database: Database, reason: str) -> None:
     with database.write() as connection:
         one = open_campaign(connection)
         [task] = take(connection, one, ANN)
-        with pytest.raises(Invalid, match="is one of unclear"):
+        with pytest.raises(Invalid, match="must be one of: unclear"):
             judgements.skip(connection, task.id, ANN, reason=reason)
 
 

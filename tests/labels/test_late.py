@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, select
 
-from fairlead.labels import assignments, campaigns, flags, judgements, progress
+from fairlead.labels import assignments, campaigns, flags, judgements, leases, progress
 from fairlead.labels.assignments import Assignment, assignment_table
 from fairlead.labels.database import Database
 from fairlead.labels.judgements import judgement_table
@@ -22,7 +22,7 @@ def test_a_late_answer_takes_the_free_slot(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
-        assignments.expire_leases(connection, one, at=after(2))
+        leases.expire(connection, one, at=after(2))
         made = judge(connection, task, at=after(3))
         assert made.late
         assert slots(connection, one) == {1: ["done"]}
@@ -61,7 +61,7 @@ def test_an_extra_answer_is_counted_once_there_is_room(database: Database) -> No
         [task] = take(connection, one, ANN)
         [other] = take(connection, one, BEN, at=after(2))
         judge(connection, task, at=after(2.5))
-        assignments.release(connection, other.id, BEN, at=after(2.6))
+        leases.release(connection, other.id, BEN, at=after(2.6))
         assert slots(connection, one) == {1: ["done"]}  # by Ann's, so that nobody else is asked
         assert take(connection, one, CAT, at=after(2.7)) == []
         judgements.skip(connection, task.id, ANN, reason="unclear", at=after(2.8))
@@ -77,7 +77,7 @@ def test_a_late_skip_is_a_skip(database: Database) -> None:
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
-        assignments.expire_leases(connection, one, at=after(2))
+        leases.expire(connection, one, at=after(2))
         for _ in range(2):  # as an outbox sends that did not hear the answer
             judgements.skip(connection, task.id, ANN, reason="too hard", note="What is a monad?", at=after(3))
         assert how(connection, task) == ("skipped", "too hard")
@@ -152,7 +152,7 @@ def test_a_late_answer_while_the_slot_is_handed_to_somebody_else_takes_another(d
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60, overlap=2)
         [task] = take(connection, one, ANN)
-        assignments.expire_leases(connection, one, at=after(2))
+        leases.expire(connection, one, at=after(2))
     assert (
         meanwhile(database, lambda c: take(c, one, BEN, at=after(3)), lambda c: judge(c, task, at=after(3)))
         == []
@@ -167,7 +167,7 @@ def test_a_late_answer_while_the_same_person_is_handed_the_item_is_one_answer(da
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60)
         [task] = take(connection, one, ANN)
-        assignments.expire_leases(connection, one, at=after(2))
+        leases.expire(connection, one, at=after(2))
     assert (
         meanwhile(database, lambda c: take(c, one, ANN, at=after(3)), lambda c: judge(c, task, at=after(3)))
         == []
@@ -186,7 +186,7 @@ def test_a_late_answer_while_somebody_else_lets_go_is_counted(database: Database
         [other] = take(connection, one, BEN, at=after(2))
     acts = (
         lambda c: judge(c, task, at=after(2.5)),
-        lambda c: assignments.release(c, other.id, BEN, at=after(2.5)),
+        lambda c: leases.release(c, other.id, BEN, at=after(2.5)),
     )
     assert meanwhile(database, *(acts if answer_first else acts[::-1])) == []
     with database.read() as connection:
@@ -216,7 +216,7 @@ def test_late_answers_and_holds_at_once_leave_no_item_beyond_its_overlap(databas
     people = [f"r-00000000{n:02}" for n in range(8)]
     assert together([lambda rater=rater: work(rater) for rater in people]) == []  # type: ignore[misc]
     with database.write() as connection:
-        assignments.expire_leases(connection, one, at=after(1000))
+        leases.expire(connection, one, at=after(1000))
         kept = {row.key for row in connection.execute(select(judgement_table.c.key))}
         assert kept == sent
         judged = Counter(
@@ -244,7 +244,7 @@ def test_a_late_answer_can_be_sent_twice_and_corrected(database: Database) -> No
     with database.write() as connection:
         one = open_campaign(connection, num_items=1, lease_s=60, overlap=2)
         [task] = take(connection, one, ANN)
-        assignments.expire_leases(connection, one, at=after(2))
+        leases.expire(connection, one, at=after(2))
         made = judge(connection, task, at=after(3))
         assert judge(connection, task, at=after(4)) == made
         corrected = judge(connection, task, {"choice": 8}, key="key-00002", at=after(5))

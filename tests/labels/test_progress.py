@@ -8,7 +8,7 @@ import pytest
 from pytest import approx
 from sqlalchemy import Connection, event
 
-from fairlead.labels import agreement, assignments, drafts, flags, items, judgements, progress
+from fairlead.labels import agreement, assignments, drafts, flags, items, judgements, leases, progress
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.progress import Progress
@@ -197,7 +197,7 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
         one = open_campaign(connection, num_items=6)
         [quiet] = take(connection, one, ANN, at=NOW - timedelta(minutes=20))
         [busy] = take(connection, one, BEN, at=NOW - timedelta(minutes=20))
-        assignments.heartbeat(connection, one, busy.id, BEN, at=NOW - timedelta(minutes=2))
+        leases.heartbeat(connection, one, busy.id, BEN, at=NOW - timedelta(minutes=2))
         number = flags.raise_flag(connection, busy.id, BEN, reason="broken", note="The answer stops.")
         drafts.save(connection, busy.id, BEN, {"note": "hm"})
     found = look(database, one)
@@ -205,7 +205,7 @@ def test_stuck_flags_and_drafts(database: Database) -> None:
     assert [(flag.id, flag.note) for flag in found.flags] == [(number, "The answer stops.")]
     assert found.num_drafts == 1
     with database.write() as connection:
-        assignments.revoke_lease(connection, one, quiet.id, by=LEAD, at=NOW)
+        leases.revoke(connection, one, quiet.id, by=LEAD, at=NOW)
         flags.resolve_flag(connection, one.id, number, by=LEAD)
     after = look(database, one)
     assert after.stuck == [] and after.flags == [] and after.held == 1
@@ -283,7 +283,7 @@ def both(
 
 def _all(connection: Connection, one: Campaign, rater: str, number: int) -> list[assignments.Assignment]:
     held = take(connection, one, rater, count=number)
-    assert len(held) == number <= assignments.MAX_LEASES
+    assert len(held) == number <= leases.MAX_LEASES
     return held
 
 

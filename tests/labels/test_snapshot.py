@@ -18,8 +18,10 @@ from fairlead.labels import (
     chats,
     events,
     items,
+    job_worker,
     jobs,
     judgements,
+    leases,
     native_rows,
     snapshot,
     snapshot_filters,
@@ -76,7 +78,7 @@ def judge(
     tokens = {}
     for _ in values:
         with database.write() as connection:
-            (task,) = assignments.lease(connection, one, rater)
+            (task,) = leases.lease_items(connection, one, rater)
             asked = task.item.prompt[0].content
             value = values[asked](task) if callable(values[asked]) else values[asked]
             judgements.submit(
@@ -104,7 +106,7 @@ def take(
 ) -> tuple[Snapshot, Path]:
     with database.write() as connection:
         snapshot.enqueue(connection, project, one, name, SnapshotFilters(**filters), by=LEAD)
-    done = jobs.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
+    done = job_worker.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
     assert done is not None and done.state == "done", done
     with database.read() as connection:
         return snapshot.get(connection, one.id, name), project.artifacts / "snapshot" / name
@@ -275,7 +277,7 @@ def test_each_turn_of_a_live_conversation_is_a_comparison_with_what_was_said_bef
         chats.set_answerers(
             connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD
         )
-        (task,) = assignments.lease(connection, one, ANN)
+        (task,) = leases.lease_items(connection, one, ANN)
         for n, choice in enumerate((7, 4, 1)):
             turn = chats.send_message(connection, one, task, n=n, message=f"Question {n}?")
             for place in (0, 1):
@@ -578,8 +580,8 @@ def test_a_name_is_taken_once(database: Database, project: Project, judged: Camp
     with database.write() as connection:  # two asked at the same time
         for _ in range(2):
             snapshot.enqueue(connection, project, judged, "both", SnapshotFilters(), by=LEAD)
-    handlers: dict[str, jobs.JobHandler] = {"snapshot": lambda work: snapshot.run(project, work)}
-    ended = [jobs.run_one(database, handlers) for _ in range(2)]
+    handlers: dict[str, job_worker.JobHandler] = {"snapshot": lambda work: snapshot.run(project, work)}
+    ended = [job_worker.run_one(database, handlers) for _ in range(2)]
     assert [job and job.state for job in ended] == ["done", "failed"]
 
 
@@ -593,7 +595,7 @@ def test_one_that_was_made_by_a_killed_worker_is_registered_by_the_next(
     snapshot.run(project, held)
     with database.write() as connection:  # as if the transaction after the artifact had not ended
         connection.execute(delete(snapshot.snapshot_table))
-    done = jobs.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
+    done = job_worker.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
     assert done is not None and (done.state, done.attempts) == ("done", 2)
     with database.read() as connection:
         assert snapshot.get(connection, judged.id, "s").counts.files == {"comparisons": 6}
@@ -604,7 +606,7 @@ def test_nothing_to_keep_is_said_and_leaves_nothing(
 ) -> None:
     with database.write() as connection:
         snapshot.enqueue(connection, project, judged, "empty", SnapshotFilters(raters=(CAT,)), by=LEAD)
-    done = jobs.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
+    done = job_worker.run_one(database, {"snapshot": lambda work: snapshot.run(project, work)})
     assert (
         done is not None
         and done.state == "failed"

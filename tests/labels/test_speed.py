@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from databases import Files
-from fairlead.labels import agreement, assignments, labeller_stats, progress, snapshot
+from fairlead.labels import agreement, labeller_stats, leases, progress, snapshot
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import open_database
 from fairlead.labels.snapshot_filters import SnapshotFilters
@@ -68,7 +68,7 @@ def test_ones_own_pace_reads_one_index_and_no_row(connection: Connection, one: C
 def test_the_next_task_is_not_looked_for_among_all_that_the_person_did(
     connection: Connection, one: Campaign
 ) -> None:
-    found = plans(connection, lambda: assignments.lease(connection, one, ANN, at=after(2)))
+    found = plans(connection, lambda: leases.lease_items(connection, one, ANN, at=after(2)))
     assert any(
         "INDEX ix_assignment_campaign_id_how_rater_seq (campaign_id=? AND how=? AND rater=? AND seq>?)"
         in plan

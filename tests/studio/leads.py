@@ -10,7 +10,15 @@ import httpx
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import assignments, campaigns, job_handlers, jobs, judgements, members
+from fairlead.labels import (
+    assignments,
+    campaigns,
+    job_handlers,
+    job_worker,
+    judgements,
+    leases,
+    members,
+)
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.jobs import Job
@@ -39,7 +47,7 @@ class Place:
     def work(self) -> list[Job]:
         """Every job that waits."""
         found: list[Job] = []
-        while (done := jobs.run_one(self.database, job_handlers.handlers(self.project))) is not None:
+        while (done := job_worker.run_one(self.database, job_handlers.handlers(self.project))) is not None:
             found.append(done)
         return found
 
@@ -98,7 +106,7 @@ def judge(
         members.join(connection, person, one.id, "labeller", by="system")
     for value in values:
         with place.database.write() as connection:
-            (task,) = assignments.lease(connection, one, person.rater)
+            (task,) = leases.lease_items(connection, one, person.rater)
             said = value(task) if callable(value) else value
             settings = {"active_ms": 30_000, **more}
             judgements.submit(

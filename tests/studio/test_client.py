@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, job_handlers, jobs, judgements
+from fairlead.labels import access, job_handlers, job_worker, judgements
 from fairlead.labels.database import Database, now
 from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
@@ -70,7 +70,7 @@ def test_from_a_file_to_a_snapshot(
     app = create_app(Settings(database=database_url, project=home.root), database)
     stop = threading.Event()
     worker = threading.Thread(
-        target=jobs.run_worker,
+        target=job_worker.run_worker,
         args=(database, job_handlers.handlers(home)),
         kwargs={"stop": stop, "poll_s": 0.02},
         daemon=True,

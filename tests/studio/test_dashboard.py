@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from sqlalchemy import update
 
 import web
-from fairlead.labels import assignments, events, flags, judgements
+from fairlead.labels import assignments, events, flags, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.studio import phrases
@@ -22,7 +22,7 @@ def busy(database: Database, **settings: Any) -> tuple[Campaign, str]:
         one = open_campaign(connection, overlap=2, pay_per_hour=30.0, **settings)
     ben = web.person(database, "Ben Franklin", helpful_pairwise="labeller")
     with database.write() as connection:
-        done, held = assignments.lease(connection, one, ben.rater, count=2)
+        done, held = leases.lease_items(connection, one, ben.rater, count=2)
         judge(connection, done, active_ms=36_000)
         flags.raise_flag(connection, held.id, ben.rater, reason="broken", note=HOSTILE)
     return one, held.id
@@ -135,7 +135,7 @@ def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> N
     with database.write() as connection:
         one = open_campaign(connection, kind=kind)
         if kind not in ("conversation", "chat"):
-            for task in assignments.lease(connection, one, "r-0000000001", count=2):
+            for task in leases.lease_items(connection, one, "r-0000000001", count=2):
                 judge(connection, task, VALUES[one.kind], active_ms=2000)
     said = web.browser(app, database, web.person(database, "Ada", "owner")).get(f"/c/{one.slug}")
     assert said.status_code == 200 and "Just judged" in said.text

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from databases import Files
-from fairlead.labels import assignments, flags, judgements
+from fairlead.labels import flags, judgements, leases
 from fairlead.labels.database import Database, open_database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
@@ -103,7 +103,7 @@ def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
     ben = place.person("Ben")
     judge(place, slug, ben, {"choice": 1})
     with place.database.write() as connection:
-        (task,) = assignments.lease(connection, place.campaign(slug), ben.rater)
+        (task,) = leases.lease_items(connection, place.campaign(slug), ben.rater)
         flags.raise_flag(connection, task.id, ben.rater, reason="broken")
     assert len(found(state="open")) == 1 and len(found(state="judged")) == len(found(state="done")) == 1
     assert found(state="flagged") == [task.item.id]

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 
 import web
-from fairlead.labels import assignments, campaigns, items, members, people
+from fairlead.labels import campaigns, items, leases, members, people
 from fairlead.labels.database import Database
 from fairlead.studio import permissions
 from labels.build import LEAD, VALUES, judge, new_item
@@ -37,7 +37,7 @@ def there(app: FastAPI, database: Database) -> Iterator[Mapping[str, Any]]:
         one = campaigns.set_state(connection, one, "open", by=LEAD)
         person = people.add(connection, name="Olga", role="owner")
         members.join(connection, person, one.id, "lead", by=LEAD)
-        first, second = assignments.lease(connection, one, person.rater, count=2)
+        first, second = leases.lease_items(connection, one, person.rater, count=2)
         judge(connection, first, VALUES["pairwise"])
     yield {
         "slug": "here",

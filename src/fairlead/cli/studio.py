@@ -270,7 +270,7 @@ def snapshot(
     from dataclasses import asdict
 
     from fairlead.core import files
-    from fairlead.labels import campaigns, job_handlers, jobs
+    from fairlead.labels import campaigns, job_handlers, job_worker
     from fairlead.labels import snapshot as snapshots
     from fairlead.labels.errors import StudioError
     from fairlead.labels.snapshot_filters import SnapshotFilters
@@ -282,7 +282,7 @@ def snapshot(
         one = campaigns.get(connection, campaign)
         number = snapshots.enqueue(connection, home, one, name, filters, by=SELF)
     while not (job := _job(opened, number)).is_over:
-        if jobs.run_one(opened, job_handlers.handlers(home)) is None:
+        if job_worker.run_one(opened, job_handlers.handlers(home)) is None:
             time.sleep(0.2)  # another worker has it
     if job.state != "done":
         raise StudioError(job.error or f"the snapshot was {job.state}.")
@@ -319,11 +319,11 @@ def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
     import time
 
     from fairlead.core.interrupt import stop_on_interrupt
-    from fairlead.labels import job_handlers, jobs
+    from fairlead.labels import job_handlers, job_worker
 
     home = open_project(project)
     opened = _open(_settings(database, project))
-    working = jobs.WorkerThread(opened, job_handlers.handlers(home))
+    working = job_worker.WorkerThread(opened, job_handlers.handlers(home))
     with stop_on_interrupt() as stop:
         working.start()
         print_note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")

@@ -3,13 +3,12 @@
 A campaign is a draft until it is opened; paused or closed ones hand out nothing, but what people still send is kept.
 """
 
-import difflib
 import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
@@ -73,9 +72,6 @@ guideline_read_table = Table(
 )
 
 CampaignState = Literal["draft", "open", "paused", "closed"]
-DiffLine: TypeAlias = tuple[
-    Literal["same", "added", "removed"], str
-]  # of guidelines, compared with another version
 NEXT_STATES: Mapping[CampaignState, tuple[CampaignState, ...]] = {
     "draft": ("open",), "open": ("paused", "closed"), "paused": ("open", "closed"), "closed": ("open",),
 }  # fmt: skip
@@ -237,18 +233,6 @@ def set_state(connection: Connection, campaign: Campaign, state: CampaignState, 
 
 
 # ---------------------------------------------------------------- guidelines
-
-
-def diff_lines(old: Sequence[str], new: Sequence[str]) -> list[DiffLine]:
-    """Line by line; what was written anew, first as it was and then as it is."""
-    lines: list[DiffLine] = []
-    for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            lines += [("same", text) for text in old[i:j]]
-        else:
-            lines += [("removed", text) for text in old[i:j]]
-            lines += [("added", text) for text in new[k:m]]
-    return lines
 
 
 def write_guidelines(connection: Connection, campaign: Campaign, text: str, *, by: str) -> Guidelines:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from fairlead.labels import imports, snapshot
-from fairlead.labels.jobs import JobHandler
+from fairlead.labels.job_worker import JobHandler
 from fairlead.store.project import Project
 
 

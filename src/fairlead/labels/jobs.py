@@ -8,13 +8,12 @@ the same transaction, so a worker that was only thought dead cannot write beside
 """
 
 import contextlib
-import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -33,9 +32,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from fairlead.core.errors import FairleadError
 from fairlead.labels import events
 from fairlead.labels.database import Database, format_time, metadata, now
 from fairlead.labels.errors import Conflict, NotFound
@@ -68,10 +65,6 @@ job_table = Table(
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE_S = 30.0  # a worker that says nothing for this long counts as dead
 MAX_ATTEMPTS = 3  # a job that kills its worker is not given to a fourth
-STOP_TIMEOUT_S = 5.0  # for the job in hand, when somebody asks to stop
-POLL_S = 0.5  # between two looks into an empty queue
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,15 +121,12 @@ class LeasedJob:
             name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None
         }
         with self.database.write() as connection:
-            _renew_lease(connection, self, known)
+            renew_lease(connection, self, known)
             yield connection
 
     def save_checkpoint(self, connection: Connection, checkpoint: dict[str, Any]) -> None:
         """Inside `write`: where the next worker goes on."""
         connection.execute(update(job_table).where(job_table.c.id == self.job.id).values(memory=checkpoint))
-
-
-JobHandler: TypeAlias = Callable[[LeasedJob], dict[str, Any]]
 
 
 def enqueue(
@@ -250,115 +240,7 @@ def lease_next(
     return None if row is None else LeasedJob(database, _from_row(row), dict(row.memory), token, lease_s)
 
 
-def run_worker(
-    database: Database,
-    handlers: Mapping[str, JobHandler],
-    *,
-    stop: threading.Event,
-    lease_s: float = LEASE_S,
-    poll_s: float = POLL_S,
-) -> None:
-    """Do jobs of these kinds, one after another, until `stop` is set; the job in hand is then given back where its last write left it."""
-    kinds = frozenset(handlers)
-    while not stop.is_set():
-        try:
-            held = lease_next(database, kinds, lease_s=lease_s)
-            if held is not None:
-                held.stop = stop
-                _run(held, handlers[held.job.kind])
-                continue
-        except (
-            SQLAlchemyError
-        ):  # a database that is away for a moment; what was in hand is taken up again after its lease
-            log.warning("the queue of jobs could not be asked", exc_info=True)
-        stop.wait(poll_s)
-
-
-def run_one(
-    database: Database, handlers: Mapping[str, JobHandler], *, lease_s: float = LEASE_S
-) -> Job | None:
-    """The oldest job, done here and now; None when none waits."""
-    held = lease_next(database, frozenset(handlers), lease_s=lease_s)
-    if held is None:
-        return None
-    _run(held, handlers[held.job.kind])
-    with database.read() as connection:
-        return get(connection, held.job.id)
-
-
-class WorkerThread:
-    """`work` in a thread of this process."""
-
-    def __init__(self, database: Database, handlers: Mapping[str, JobHandler]) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=run_worker,
-            args=(database, handlers),
-            kwargs={"stop": self._stop},
-            name="jobs",
-            daemon=True,
-        )
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """The job in hand goes back to the queue at its next transaction; one that has none for long is taken up again after its lease."""
-        self._stop.set()
-        self._thread.join(STOP_TIMEOUT_S)
-
-
-def _run(leased: LeasedJob, handler: JobHandler) -> None:
-    over = threading.Event()
-    beat = threading.Thread(target=_keep_lease, args=(leased, over), name=f"job-{leased.job.id}", daemon=True)
-    beat.start()
-    outcome: dict[str, Any]
-    try:
-        outcome = {"state": "done", "result": handler(leased)}
-    except LeaseLost:
-        outcome = {"state": "queued", "attempts": 0} if leased.stop.is_set() else {"state": "cancelled"}
-    except FairleadError as error:
-        outcome = {"state": "failed", "error": str(error)}
-    except (
-        Exception
-    ) as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins
-        log.exception("job %d (%s) failed", leased.job.id, leased.job.kind)
-        if (
-            isinstance(error, OperationalError) and leased.job.attempts < MAX_ATTEMPTS
-        ):  # a database that is away for a moment
-            raise  # the job stays in hand until its lease ends, and is taken up again
-        outcome = {
-            "state": "failed",
-            "error": f"A bug in Fairlead: {type(error).__name__}. The server's log has the details.",
-        }
-    finally:
-        over.set()
-        beat.join()
-    with leased.database.write() as connection:
-        _end_jobs(
-            connection,
-            and_(
-                job_table.c.id == leased.job.id,
-                job_table.c.token == leased.token,
-                job_table.c.state == "running",
-            ),
-            outcome,
-        )
-
-
-def _keep_lease(leased: LeasedJob, over: threading.Event) -> None:
-    """Renews the lease while the handler works, however long its steps are."""
-    while not over.wait(leased.lease_s / 5):
-        try:
-            with leased.database.write() as connection:
-                _renew_lease(connection, leased, {})
-        except LeaseLost:
-            return
-        except SQLAlchemyError:  # a database that is away for a moment; the lease still runs
-            log.warning("the lease of job %d could not be renewed", leased.job.id, exc_info=True)
-
-
-def _renew_lease(connection: Connection, leased: LeasedJob, values: dict[str, Any]) -> None:
+def renew_lease(connection: Connection, leased: LeasedJob, values: dict[str, Any]) -> None:
     mine = and_(
         job_table.c.id == leased.job.id,
         job_table.c.token == leased.token,
@@ -375,12 +257,12 @@ def _renew_lease(connection: Connection, leased: LeasedJob, values: dict[str, An
 def _end_dead_jobs(connection: Connection, at: datetime) -> None:
     """Jobs whose every worker died, and those that were to be cancelled when theirs did."""
     dead = and_(job_table.c.state == "running", job_table.c.expires_at < format_time(at))
-    _end_jobs(connection, and_(dead, job_table.c.cancel_asked.is_(True)), {"state": "cancelled"})
+    end_jobs(connection, and_(dead, job_table.c.cancel_asked.is_(True)), {"state": "cancelled"})
     why = f"Its worker died {MAX_ATTEMPTS} times. The work so far is kept; see the server's log before you try it again."
-    _end_jobs(connection, and_(dead, job_table.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": why})
+    end_jobs(connection, and_(dead, job_table.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": why})
 
 
-def _end_jobs(connection: Connection, which: ColumnElement[bool], outcome: dict[str, Any]) -> None:
+def end_jobs(connection: Connection, which: ColumnElement[bool], outcome: dict[str, Any]) -> None:
     """What came of the jobs that `which` finds: none, where one is another worker's by now."""
     ended = {} if outcome["state"] == "queued" else {"finished_at": now()}
     changed = update(job_table).where(which).values(**outcome, **ended, token=None, expires_at=None)

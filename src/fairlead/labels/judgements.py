@@ -27,15 +27,24 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    update,
 )
 
-from fairlead.labels import assignments, campaigns, chats, drafts, events, flags, storable_text, task_kinds
-from fairlead.labels.assignments import Assignment, assignment_table
+from fairlead.labels import (
+    assignments,
+    campaigns,
+    chats,
+    drafts,
+    events,
+    flags,
+    leases,
+    storable_text,
+    task_kinds,
+)
+from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time, metadata
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.items import Item, slot_table
+from fairlead.labels.items import Item
 
 judgement_table = Table(
     "judgement",
@@ -147,7 +156,7 @@ def submit(
     value = task_kinds.to_stored(
         campaign.kind, campaign.options, new.value, assignment.order, num_turns=num_turns
     )
-    late = _finish(connection, assignment, at)
+    late = leases.complete(connection, assignment, at)
     previous = get_current(connection, assignment_id)
     row = connection.execute(
         insert(judgement_table)
@@ -252,8 +261,8 @@ def skip(
             "made_at": format_time(at),
         }
         connection.execute(insert(judgement_table).values(values))
-        assignments.skip(connection, assignment, at=at, reason=reason)
-    elif assignment.how == "skipped" or not assignments.skip(connection, assignment, at=at, reason=reason):
+        leases.skip(connection, assignment, at=at, reason=reason)
+    elif assignment.how == "skipped" or not leases.skip(connection, assignment, at=at, reason=reason):
         return
     body = {"item": assignment.item.id, "reason": reason, "withdraws": previous.id if previous else None}
     events.append(
@@ -353,57 +362,6 @@ def _validate(campaign: Campaign, new: NewJudgement) -> None:
         problems["ui"] = "must have at most 10,000 characters together with dwell_ms"
     if problems:
         raise Invalid(problems)
-
-
-def _finish(connection: Connection, assignment: Assignment, at: datetime) -> bool:
-    """Mark the assignment as judged, and return whether the judgement is late.
-
-    A late judgement takes an open slot of the item if there is one.  Otherwise it is an extra judgement.
-    """
-    if assignment.how == "judged":
-        return False
-    if assignments.end_lease(connection, assignment.id, "judged", at=at):
-        return False
-    # The lease had ended.  The rater may have received the same item again since then.
-    others = (
-        assignment_table.c.item_id == assignment.item.id,
-        assignment_table.c.rater == assignment.rater,
-        assignment_table.c.token != assignment.id,
-    )
-    leased_again = connection.execute(
-        select(assignment_table.c.token).where(*others, assignment_table.c.how.is_(None)).with_for_update()
-    ).scalar()
-    # Locking all slots keeps a concurrent release from hiding an open slot from this judgement.
-    connection.execute(
-        select(slot_table.c.id)
-        .where(slot_table.c.item_id == assignment.item.id)
-        .order_by(slot_table.c.id)
-        .with_for_update()
-    ).all()
-    if leased_again is not None:
-        assignments.end_lease(connection, leased_again, "released", at=at)
-    earlier_outcome = connection.execute(
-        select(assignment_table.c.how).where(*others, assignment_table.c.how.in_(("judged", "skipped")))
-    ).scalar()
-    if earlier_outcome != "judged":  # a rater fills at most one slot of an item
-        open_slot = (
-            select(slot_table.c.id)
-            .where(slot_table.c.item_id == assignment.item.id, slot_table.c.state == "open")
-            .order_by(slot_table.c.n)
-            .limit(1)
-        )
-        connection.execute(
-            update(slot_table)
-            .where(slot_table.c.id == open_slot.scalar_subquery())
-            .values(state="done", token=assignment.id)
-        )
-    if earlier_outcome is None:
-        connection.execute(
-            update(assignment_table)
-            .where(assignment_table.c.token == assignment.id)
-            .values(how="judged", ended_at=format_time(at))
-        )
-    return True
 
 
 def is_current() -> Any:

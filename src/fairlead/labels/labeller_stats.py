@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -18,14 +17,6 @@ class LabellerPace:
     today: int  # judgements
     total: int
     median_active_ms: int | None  # of today's
-
-
-@dataclass(frozen=True)
-class GuidelineChange:
-    """Lines of the guidelines that came or went."""
-
-    kind: Literal["new", "gone"]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -79,13 +70,3 @@ def list_campaigns(
             )
         )  # fmt: skip
     return sorted(found, key=lambda each: each.campaign.state != "open")
-
-
-def list_guideline_changes(before: str, after: str) -> list[GuidelineChange]:
-    """Line by line; blank lines do not count."""
-    old, new = ([line.strip() for line in text.splitlines() if line.strip()] for text in (before, after))
-    return [
-        GuidelineChange("new" if what == "added" else "gone", line)
-        for what, line in campaigns.diff_lines(old, new)
-        if what != "same"
-    ]

@@ -1,76 +1,54 @@
-"""How a campaign goes: what is done, how fast, for how much, by whom, and what needs a lead.
+"""How far a campaign is: work done, pace, cost, raters, and what needs a lead's attention.
 
-Everything is read in a few statements over indexes and belongs to one moment.  Nothing here is written, and nobody is judged: how good
-labels are is not asked.  Times of day are UTC.
+All figures come from a few indexed queries and describe the same moment.  Nothing is written.  The quality of the
+labels is not assessed here, see `agreement`.  Times of day are in UTC.
 
-Time to finish.  The judgements still wanted, divided by the mean number in a block of time; blocks are whole days, hours, ten minutes or
-minutes, the longest of which at least four have passed since the first judgement.  The interval is that of the mean over blocks (Student's
-t); where it reaches zero, no latest time is given.  Work left is the judgements still wanted times the mean active time of the last ones.
+The field names of the records are those of the studio's JSON API.
 """
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, or_, select
+from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
-from fairlead.labels import assignments, flags, items
-from fairlead.labels.assignments import StuckLease, assignment_table
+from fairlead.labels import flags, items, leases, throughput
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import format_time, parse_time
+from fairlead.labels.database import format_time
 from fairlead.labels.drafts import draft_table
 from fairlead.labels.flags import Flag
 from fairlead.labels.items import item_table, slot_table
 from fairlead.labels.judgements import judgement_table
+from fairlead.labels.leases import StuckLease
+from fairlead.labels.throughput import FinishEstimate, PeriodCount, count_where, is_current
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
-MAX_TIMED = 2000  # judgements, the last ones, from which times are taken
-MAX_SIDES = 20_000  # judgements, the last ones, of which the sides are counted
+MAX_TIMED = 2000  # latest judgements, for the mean and median active time
+MAX_COMPARED = 20_000  # latest judgements, for the share of answers shown first that were preferred
 NUM_RECENT = 12
-NUM_DAYS = 30  # that are listed
-NUM_HOURS = 24
-STUCK_S = 900  # without a sign of life
-MIN_BLOCKS, MAX_BLOCKS = 4, 24
-# Length in seconds, how many characters of a time name the block, and its name.
-BLOCKS = ((86_400, 10, "days"), (3600, 13, "hours"), (600, 15, "ten minutes"), (60, 16, "minutes"))
-
-
-@dataclass(frozen=True)
-class PeriodCount:
-    """Judgements that stand, of an hour or a day."""
-
-    start: str  # 2026-01-31 or 2026-01-31T09
-    judgements: int
-    active_ms: int
-
-
-@dataclass(frozen=True)
-class FinishEstimate:
-    per_hour: float  # judgements, over the blocks that were looked at
-    hours: Interval  # from now
-    num_blocks: int
-    block: str
+NUM_DAYS = 30
+STUCK_S = 900  # seconds without a heartbeat after which a lease counts as stuck
 
 
 @dataclass(frozen=True)
 class RaterProgress:
-    """One person, by pseudonym."""
+    """Figures of one rater in the campaign."""
 
     rater: str
-    judgements: int
-    today: int
-    active_ms: int
-    late: int
-    quick: int  # faster than anybody reads
-    skipped: int
-    holding: int
-    last_at: str | None
-    left: Interval | None  # share of decided comparisons in which the answer shown first was chosen
+    judgements: int = 0
+    today: int = 0
+    active_ms: int = 0
+    late: int = 0
+    quick: int = 0
+    skipped: int = 0
+    holding: int = 0  # leased assignments
+    last_at: str | None = None
+    left: Interval | None = None  # share of decided comparisons that prefer the answer shown first
 
 
 @dataclass(frozen=True)
@@ -78,7 +56,7 @@ class RecentJudgement:
     id: int
     item_id: int
     rater: str
-    value: dict[str, Any]  # as kept; texts of people are cut
+    value: dict[str, Any]  # as stored, but without texts
     margin: int | None
     active_ms: int
     late: bool
@@ -86,7 +64,6 @@ class RecentJudgement:
     made_at: str
 
 
-@dataclass(frozen=True)
 @dataclass(frozen=True)
 class TagProgress:
     tag: str
@@ -98,53 +75,58 @@ class TagProgress:
 class Progress:
     at: str
     num_items: int
-    wanted: int  # judgements: slots in all
-    done: int
+    wanted: int  # number of slots
+    done: int  # slots by state
     held: int
     open: int
-    judgements: int  # that stand; more than `done` where late ones came in addition
+    judgements: int  # current judgements; more than `done` when there are extra late ones
     last_hour: int
-    hours: list[PeriodCount]  # the last ones, the oldest first, empty ones too
-    days: list[PeriodCount]  # on which something was done
-    active_ms: int  # also of what was superseded: it was worked
+    hours: list[PeriodCount]  # oldest first, empty hours included
+    days: list[PeriodCount]  # oldest first, days without judgements left out
+    active_ms: int  # superseded judgements included, because they were work too
     active_ms_today: int
-    seconds: Interval | None  # mean active time of one of the last judgements
+    seconds: Interval | None  # mean active time of the latest judgements
     median_s: float | None
     num_timed: int
     pay_per_hour: float | None
     currency: str
-    finish: FinishEstimate | None  # None before there is a pace, and when nothing is left
-    people: list[RaterProgress]  # who did most first
+    finish: FinishEstimate | None
+    people: list[RaterProgress]  # most judgements first
     stuck: list[StuckLease]
     flags: list[Flag]
-    skips: dict[str, int]  # reason -> how often
+    skips: dict[str, int]  # number of skips by reason
     recent: list[RecentJudgement]
-    left: Interval | None
+    left: Interval | None  # share of decided comparisons that prefer the answer shown first
     num_drafts: int
 
     @property
     def cost(self) -> float | None:
-        return self._paid(self.active_ms)
+        return self._pay(self.active_ms)
 
     @property
     def cost_today(self) -> float | None:
-        return self._paid(self.active_ms_today)
+        return self._pay(self.active_ms_today)
 
     @property
     def work_left_s(self) -> Interval | None:
-        """Active seconds that the open judgements will take."""
-        rest, each = self.wanted - self.done, self.seconds
-        return each and Interval(rest * each.value, max(0.0, rest * each.low), rest * each.high, each.n)
+        """Active seconds that the missing judgements will take."""
+        num_missing = self.wanted - self.done
+        mean = self.seconds
+        return mean and Interval(
+            num_missing * mean.value, max(0.0, num_missing * mean.low), num_missing * mean.high, mean.n
+        )
 
     @property
     def cost_left(self) -> Interval | None:
         work = self.work_left_s
         if work is None or self.pay_per_hour is None:
             return None
-        low, high = (end * self.pay_per_hour / 3600 for end in (work.low, work.high))
-        return Interval(work.value * self.pay_per_hour / 3600, low, high, work.n)
+        value, low, high = (
+            seconds * self.pay_per_hour / 3600 for seconds in (work.value, work.low, work.high)
+        )
+        return Interval(value, low, high, work.n)
 
-    def _paid(self, active_ms: int) -> float | None:
+    def _pay(self, active_ms: int) -> float | None:
         return None if self.pay_per_hour is None else self.pay_per_hour * active_ms / 3_600_000
 
 
@@ -154,38 +136,35 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
     wanted = sum(slots.values())
     days, by_rater = _count_days(connection, campaign, at)
     timed = _active_times(connection, campaign)
-    left = _first_shown_counts(connection, campaign) if campaign.kind == "pairwise" else {}
-    active = [ms / 1000 for ms in timed]
-    hours = _count_hours(connection, campaign, at)
+    first_shown = _first_shown_counts(connection, campaign) if campaign.kind == "pairwise" else {}
+    totals = [sum(counts) for counts in zip(*first_shown.values(), strict=True)]
+    active_s = [milliseconds / 1000 for milliseconds in timed]
+    num_items = select(func.count()).where(item_table.c.campaign_id == campaign.id)
     return Progress(
         at=format_time(at),
-        num_items=int(
-            connection.execute(
-                select(func.count()).where(item_table.c.campaign_id == campaign.id)
-            ).scalar_one()
-        ),
+        num_items=int(connection.execute(num_items).scalar_one()),
         wanted=wanted,
         done=slots["done"],
         held=slots["held"],
         open=slots["open"],
         judgements=sum(day.judgements for day in days),
-        last_hour=_count_since(connection, campaign, at - timedelta(hours=1)),
-        hours=hours,
+        last_hour=throughput.count_since(connection, campaign, at - timedelta(hours=1)),
+        hours=throughput.count_hours(connection, campaign, at),
         days=days[-NUM_DAYS:],
         active_ms=sum(day.active_ms for day in days),
         active_ms_today=sum(day.active_ms for day in days if day.start == format_time(at)[:10]),
-        seconds=interval.mean(active) if active else None,
-        median_s=statistics.median(active) if active else None,
-        num_timed=len(active),
+        seconds=interval.mean(active_s) if active_s else None,
+        median_s=statistics.median(active_s) if active_s else None,
+        num_timed=len(active_s),
         pay_per_hour=campaign.pay_per_hour,
         currency=campaign.currency,
-        finish=_estimate_finish(connection, campaign, days, wanted - slots["done"], at),
-        people=_rater_progress(connection, campaign, by_rater, left),
-        stuck=assignments.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
+        finish=throughput.estimate_finish(connection, campaign, days, wanted - slots["done"], at),
+        people=_list_raters(connection, campaign, by_rater, first_shown),
+        stuck=leases.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
         flags=flags.list_flags(connection, campaign.id),
         skips=_count_skips(connection, campaign),
         recent=list_recent(connection, campaign),
-        left=_first_shown_share([sum(sides) for sides in zip(*left.values(), strict=True)]) if left else None,
+        left=_share(totals) if first_shown else None,
         num_drafts=_count_drafts(connection, campaign),
     )
 
@@ -193,213 +172,153 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
 def list_recent(
     connection: Connection, campaign: Campaign, *, limit: int = NUM_RECENT
 ) -> list[RecentJudgement]:
-    """The last judgements that stand, the newest first."""
+    """The latest current judgements, newest first."""
     query = (
         select(judgement_table)
-        .where(judgement_table.c.campaign_id == campaign.id, _is_current())
+        .where(judgement_table.c.campaign_id == campaign.id, is_current())
         .order_by(judgement_table.c.id.desc())
         .limit(limit)
     )
     return [
         RecentJudgement(
-            row.id,
-            row.item_id,
-            row.rater,
-            _without_texts(row.value),
-            row.margin,
-            row.active_ms,
-            row.late,
-            row.quick,
-            row.made_at,
+            id=row.id,
+            item_id=row.item_id,
+            rater=row.rater,
+            value=_without_texts(row.value),
+            margin=row.margin,
+            active_ms=row.active_ms,
+            late=row.late,
+            quick=row.quick,
+            made_at=row.made_at,
         )
         for row in connection.execute(query)
     ]
 
 
 def by_tag(connection: Connection, campaign: Campaign) -> list[TagProgress]:
-    """An item of several tags counts with each.  Items are grouped by their list of tags, of which there are few."""
+    """Progress per tag, most slots first.  An item with several tags counts for each of them.
+
+    The database groups items by their list of tags, because a campaign has few different lists.
+    """
     tags = cast(item_table.c.tags, Text)
-    slots = select(
-        slot_table.c.item_id, func.count().label("wanted"), _sum(slot_table.c.state == "done").label("done")
-    )
-    each = slots.where(slot_table.c.campaign_id == campaign.id).group_by(slot_table.c.item_id).subquery()
-    query = select(tags, func.sum(each.c.wanted), func.sum(each.c.done))
-    joined = query.join_from(item_table, each, each.c.item_id == item_table.c.id)
+    num_done = count_where(slot_table.c.state == "done")
+    slots = select(slot_table.c.item_id, func.count().label("wanted"), num_done.label("done"))
+    per_item = slots.where(slot_table.c.campaign_id == campaign.id).group_by(slot_table.c.item_id).subquery()
+    query = select(tags, func.sum(per_item.c.wanted), func.sum(per_item.c.done))
+    joined = query.join_from(item_table, per_item, per_item.c.item_id == item_table.c.id)
     rows = connection.execute(joined.where(tags != "[]").group_by(tags)).all()
-    found: dict[str, list[int]] = {}
-    for listed, wanted, done in rows:
-        for tag in json.loads(listed):
-            totals = found.setdefault(tag, [0, 0])
+    by_tag: dict[str, list[int]] = {}
+    for tag_list, wanted, done in rows:
+        for tag in json.loads(tag_list):
+            totals = by_tag.setdefault(tag, [0, 0])
             totals[0] += int(wanted)
             totals[1] += int(done)
-    return [
-        TagProgress(tag, *totals)
-        for tag, totals in sorted(found.items(), key=lambda pair: (-pair[1][0], pair[0]))
-    ]
+    ordered = sorted(by_tag.items(), key=lambda pair: (-pair[1][0], pair[0]))
+    return [TagProgress(tag, *totals) for tag, totals in ordered]
 
 
-# ---------------------------------------------------------------- the statements
+# ---------------------------------------------------------------- queries
 
 
 def _count_days(
     connection: Connection, campaign: Campaign, at: datetime
 ) -> tuple[list[PeriodCount], dict[str, RaterProgress]]:
-    """By day, and by person: one pass over the judgements, grouped by both."""
-    day, current = func.substr(judgement_table.c.made_at, 1, 10), _is_current()
+    """Counts by day and by rater, from one pass over the judgements that groups by both."""
+    day = func.substr(judgement_table.c.made_at, 1, 10)
+    current = is_current()
     query = select(
-        judgement_table.c.rater, day, _sum(current), func.sum(judgement_table.c.active_ms), _sum(and_(current, judgement_table.c.late)),
-        _sum(and_(current, judgement_table.c.quick)), func.max(judgement_table.c.made_at),
-    )  # fmt: skip
+        judgement_table.c.rater,
+        day,
+        count_where(current),
+        func.sum(judgement_table.c.active_ms),
+        count_where(and_(current, judgement_table.c.late)),
+        count_where(and_(current, judgement_table.c.quick)),
+        func.max(judgement_table.c.made_at),
+    )
     rows = connection.execute(
         query.where(judgement_table.c.campaign_id == campaign.id).group_by(judgement_table.c.rater, day)
     ).all()
-    today, days, people = format_time(at)[:10], dict[str, list[int]](), dict[str, RaterProgress]()
+    today = format_time(at)[:10]
+    days: dict[str, list[int]] = {}
+    by_rater: dict[str, RaterProgress] = {}
     for rater, start, number, active_ms, late, quick, last_at in rows:
         totals = days.setdefault(start, [0, 0])
         totals[0] += int(number)
         totals[1] += int(active_ms)
-        now = people.get(rater) or RaterProgress(rater, 0, 0, 0, 0, 0, 0, 0, None, None)
-        people[rater] = RaterProgress(
-            rater, now.judgements + int(number), now.today + (int(number) if start == today else 0), now.active_ms + int(active_ms),
-            now.late + int(late), now.quick + int(quick), 0, 0, max(now.last_at or "", last_at), None,
-        )  # fmt: skip
-    return [PeriodCount(start, *totals) for start, totals in sorted(days.items())], people
+        previous = by_rater.get(rater) or RaterProgress(rater)
+        by_rater[rater] = RaterProgress(
+            rater,
+            judgements=previous.judgements + int(number),
+            today=previous.today + (int(number) if start == today else 0),
+            active_ms=previous.active_ms + int(active_ms),
+            late=previous.late + int(late),
+            quick=previous.quick + int(quick),
+            last_at=max(previous.last_at or "", last_at),
+        )
+    return [PeriodCount(start, *totals) for start, totals in sorted(days.items())], by_rater
 
 
-def _rater_progress(
+def _list_raters(
     connection: Connection,
     campaign: Campaign,
-    people: Mapping[str, RaterProgress],
-    left: Mapping[str, tuple[int, int]],
+    by_rater: Mapping[str, RaterProgress],
+    first_shown: Mapping[str, tuple[int, int]],
 ) -> list[RaterProgress]:
-    """Also those who hold or skipped something and have judged nothing yet."""
-    ends: dict[str, dict[str, int]] = {}
-    for end, how in (
+    """Add leases, skips and preferences by position.  Includes raters without a judgement."""
+    counts: dict[str, dict[str, int]] = {}
+    # Two queries, because each condition has its own part of an index.
+    for name, condition in (
         ("holding", assignment_table.c.how.is_(None)),
         ("skipped", assignment_table.c.how == "skipped"),
-    ):  # each has its part of an index
+    ):
         query = (
             select(assignment_table.c.rater, func.count())
-            .where(assignment_table.c.campaign_id == campaign.id, how)
+            .where(assignment_table.c.campaign_id == campaign.id, condition)
             .group_by(assignment_table.c.rater)
         )
         for rater, number in connection.execute(query):
-            ends.setdefault(rater, {})[end] = number
-    found = []
-    for rater in {*people, *ends}:
-        done, ending = (
-            people.get(rater) or RaterProgress(rater, 0, 0, 0, 0, 0, 0, 0, None, None),
-            ends.get(rater, {}),
+            counts.setdefault(rater, {})[name] = number
+    raters = [
+        replace(
+            by_rater.get(rater) or RaterProgress(rater),
+            skipped=counts.get(rater, {}).get("skipped", 0),
+            holding=counts.get(rater, {}).get("holding", 0),
+            left=_share(first_shown.get(rater, (0, 0))),
         )
-        found.append(
-            RaterProgress(
-                rater, done.judgements, done.today, done.active_ms, done.late, done.quick, ending.get("skipped", 0),
-                ending.get("holding", 0), done.last_at, _first_shown_share(left.get(rater, (0, 0))),
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda pace: (-pace.judgements, pace.rater))
-
-
-def _count_hours(connection: Connection, campaign: Campaign, at: datetime) -> list[PeriodCount]:
-    starts = [format_time(at - timedelta(hours=ago))[:13] for ago in reversed(range(NUM_HOURS))]
-    found = _count_blocks(connection, campaign, starts[0], 13)
-    return [PeriodCount(start, *found.get(start, (0, 0))) for start in starts]
-
-
-def _count_blocks(
-    connection: Connection, campaign: Campaign, since: str, length: int
-) -> dict[str, tuple[int, int]]:
-    """Judgements that stand, and active time, by the first characters of their time."""
-    block, current = func.substr(judgement_table.c.made_at, 1, length), _is_current()
-    query = select(block, _sum(current), func.sum(judgement_table.c.active_ms))
-    rows = connection.execute(
-        query.where(
-            judgement_table.c.campaign_id == campaign.id, judgement_table.c.made_at >= since
-        ).group_by(block)
-    )
-    return {start: (int(number), int(active_ms)) for start, number, active_ms in rows}
-
-
-def _count_since(connection: Connection, campaign: Campaign, since: datetime) -> int:
-    mine = (
-        judgement_table.c.campaign_id == campaign.id,
-        judgement_table.c.made_at >= format_time(since),
-        _is_current(),
-    )
-    return int(connection.execute(select(func.count()).where(*mine)).scalar_one())
+        for rater in {*by_rater, *counts}
+    ]
+    return sorted(raters, key=lambda progress: (-progress.judgements, progress.rater))
 
 
 def _active_times(connection: Connection, campaign: Campaign) -> Sequence[int]:
-    mine = (judgement_table.c.campaign_id == campaign.id, _is_current(), judgement_table.c.active_ms > 0)
-    return (
-        connection.execute(
-            select(judgement_table.c.active_ms)
-            .where(*mine)
-            .order_by(judgement_table.c.id.desc())
-            .limit(MAX_TIMED)
-        )
-        .scalars()
-        .all()
+    conditions = (
+        judgement_table.c.campaign_id == campaign.id,
+        is_current(),
+        judgement_table.c.active_ms > 0,
     )
-
-
-def _estimate_finish(
-    connection: Connection, campaign: Campaign, days: Sequence[PeriodCount], rest: int, at: datetime
-) -> FinishEstimate | None:
-    first = connection.execute(
-        select(judgement_table.c.made_at)
-        .where(judgement_table.c.campaign_id == campaign.id)
-        .order_by(judgement_table.c.id)
-        .limit(1)
-    ).scalar()
-    if first is None or rest <= 0:
-        return None
-    for seconds, length, name in BLOCKS:
-        # Whole blocks only, the one that is going on left out; the first begins after the first judgement.
-        last = math.floor(at.timestamp() / seconds)
-        num_blocks = min(MAX_BLOCKS, last - math.ceil(parse_time(first).timestamp() / seconds))
-        if num_blocks >= MIN_BLOCKS:
-            starts = [
-                format_time(datetime.fromtimestamp((last - ago) * seconds, UTC))[:length]
-                for ago in range(num_blocks, 0, -1)
-            ]
-            found = (
-                {day.start: (day.judgements, 0) for day in days}
-                if name == "days"
-                else _count_blocks(connection, campaign, starts[0], length)
-            )
-            pace = interval.mean([found.get(start, (0, 0))[0] for start in starts])
-            if pace.value <= 0:
-                return None
-            per_hour = 3600 / seconds
-            latest = rest / (pace.low * per_hour) if pace.low > 0 else math.inf
-            hours = Interval(
-                rest / (pace.value * per_hour), rest / (pace.high * per_hour), latest, num_blocks
-            )
-            return FinishEstimate(pace.value * per_hour, hours, num_blocks, name)
-    return None
+    query = select(judgement_table.c.active_ms).where(*conditions)
+    latest = query.order_by(judgement_table.c.id.desc()).limit(MAX_TIMED)
+    return connection.execute(latest).scalars().all()
 
 
 def _first_shown_counts(connection: Connection, campaign: Campaign) -> dict[str, tuple[int, int]]:
-    """rater -> how often the answer shown first was chosen, and how often the other one; ties are neither."""
-    preference, first = (
-        judgement_table.c.value["preference"].as_integer(),
-        judgement_table.c.order[0].as_integer(),
-    )
-    chose_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))
+    """By rater: how often the answer shown first was preferred, and how often the other.  Ties are left out."""
+    preference = judgement_table.c.value["preference"].as_integer()
+    first = judgement_table.c.order[0].as_integer()
+    prefers_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))
     decided = preference != 0
-    mine = select(judgement_table.c.id).where(judgement_table.c.campaign_id == campaign.id)
-    since = (
-        connection.execute(mine.order_by(judgement_table.c.id.desc()).offset(MAX_SIDES).limit(1)).scalar()
-        or 0
-    )
-    query = select(judgement_table.c.rater, _sum(chose_first), _sum(decided))
+    ids = select(judgement_table.c.id).where(judgement_table.c.campaign_id == campaign.id)
+    oldest = ids.order_by(judgement_table.c.id.desc()).offset(MAX_COMPARED).limit(1)
+    after = connection.execute(oldest).scalar() or 0
+    query = select(judgement_table.c.rater, count_where(prefers_first), count_where(decided))
     rows = connection.execute(
         query.where(
-            judgement_table.c.campaign_id == campaign.id, judgement_table.c.id > since, _is_current()
+            judgement_table.c.campaign_id == campaign.id, judgement_table.c.id > after, is_current()
         ).group_by(judgement_table.c.rater)
     )
-    return {rater: (int(chosen), int(all_) - int(chosen)) for rater, chosen, all_ in rows}
+    return {
+        rater: (int(num_first), int(num_decided) - int(num_first)) for rater, num_first, num_decided in rows
+    }
 
 
 def _count_skips(connection: Connection, campaign: Campaign) -> dict[str, int]:
@@ -411,37 +330,23 @@ def _count_skips(connection: Connection, campaign: Campaign) -> dict[str, int]:
 
 
 def _count_drafts(connection: Connection, campaign: Campaign) -> int:
-    here = (
+    # A scalar subquery per draft, because there are fewer drafts than assignments.
+    campaign_of_draft = (
         select(assignment_table.c.campaign_id)
         .where(assignment_table.c.token == draft_table.c.token)
         .scalar_subquery()
-    )  # drafts are fewer than tasks
-    return int(
-        connection.execute(
-            select(func.count()).select_from(draft_table).where(here == campaign.id)
-        ).scalar_one()
     )
+    query = select(func.count()).select_from(draft_table).where(campaign_of_draft == campaign.id)
+    return int(connection.execute(query).scalar_one())
 
 
-def _is_current() -> ColumnElement[bool]:
-    """As `judgements.is_current`, for statements over a whole campaign: few judgements are superseded, and these are listed once."""
-    later = judgement_table.alias("later")
-    return ~judgement_table.c.withdraws & judgement_table.c.id.not_in(
-        select(later.c.supersedes).where(later.c.supersedes.is_not(None))
-    )
-
-
-def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def _first_shown_share(sides: Sequence[int]) -> Interval | None:
-    first, second = sides
+def _share(counts: Sequence[int]) -> Interval | None:
+    first, second = counts
     return interval.proportion(first, first + second) if first + second else None
 
 
 def _without_texts(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what people wrote, which may be long: how long it is."""
+    """Replace a written text by its length, and leave out edits."""
     return {
         key: f"{len(inner.split()):,} words" if key == "text" else inner
         for key, inner in value.items()

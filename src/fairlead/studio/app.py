@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
-from fairlead.labels import job_handlers, jobs, schema
+from fairlead.labels import job_handlers, job_worker, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.store.project import Project
 from fairlead.studio import auth, errors, html, limits, permissions
@@ -96,7 +96,7 @@ def create_app(
 
     live = Live(opened)
     worker = (
-        jobs.WorkerThread(opened, job_handlers.handlers(Project(settings.project)))
+        job_worker.WorkerThread(opened, job_handlers.handlers(Project(settings.project)))
         if settings.project
         else None
     )

@@ -27,7 +27,7 @@ from sqlalchemy import Connection
 from fairlead.core import files
 from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message
-from fairlead.labels import access, assignments, campaigns, chats, items, judgements, members, people
+from fairlead.labels import access, campaigns, chats, items, judgements, leases, members, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database, now
@@ -208,7 +208,7 @@ def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) ->
     for n in range(BEFORE):
         rater = raters.PANEL[n % len(raters.PANEL)]
         at = begun + timedelta(seconds=n * 7000 / BEFORE)
-        [task] = assignments.lease(connection, made, panel[rater.name].rater, at=at)
+        [task] = leases.lease_items(connection, made, panel[rater.name].rater, at=at)
         seconds = rng.uniform(12, 55)
         texts = [task.item.answers[candidate].messages[0].content for candidate in task.order]
         value, reasons = simulated_labeller.compared(rater, task.item.prompt[-1].content, texts, rng)

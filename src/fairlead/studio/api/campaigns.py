@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import assignments, campaigns, chats, item_search, items, members, people
+from fairlead.labels import assignments, campaigns, chats, guideline_diff, item_search, items, members, people
 from fairlead.labels.campaigns import Campaign, CampaignState, Guidelines
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.task_kinds import TaskKind
@@ -241,7 +241,7 @@ def compare(database: Database, here: Campaign, version: int, against: int | Non
         before_text = campaigns.get_guidelines(connection, here.id, before) if before else None
     if after_text is None or (before and before_text is None):
         raise NotFound("there is no such version of the guidelines.")
-    lines = campaigns.diff_lines(
+    lines = guideline_diff.diff_lines(
         (before_text.text if before_text else "").splitlines(), after_text.text.splitlines()
     )
     return Diff(before=before, after=version, lines=[DiffLine(what=what, text=text) for what, text in lines])

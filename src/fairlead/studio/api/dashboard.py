@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from fairlead.labels import assignments, flags
+from fairlead.labels import flags, leases
 from fairlead.stats.interval import Interval
 from fairlead.studio.figures import Board
 from fairlead.studio.permissions import Adjudicator, Lead, Watcher
@@ -201,7 +201,7 @@ def take_back(
 ) -> None:
     """An item that somebody holds is free for others.  What the holder still sends is kept."""
     with database.write() as connection:
-        assignments.revoke_lease(connection, viewer.campaign, token, by=viewer.rater)
+        leases.revoke(connection, viewer.campaign, token, by=viewer.rater)
     request.app.state.board.forget(viewer.campaign)
 
 

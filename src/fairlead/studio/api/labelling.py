@@ -13,7 +13,16 @@ from sqlalchemy import Connection
 from fairlead.core import digest
 from fairlead.data.records import Messages, Role
 from fairlead.labels import assignments as tasks
-from fairlead.labels import campaigns, drafts, flags, judgements, labeller_stats, task_kinds
+from fairlead.labels import (
+    campaigns,
+    drafts,
+    flags,
+    guideline_diff,
+    judgements,
+    labeller_stats,
+    leases,
+    task_kinds,
+)
 from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign, CampaignState
 from fairlead.labels.flags import LONGEST_NOTE
@@ -115,7 +124,7 @@ class NextBody(BaseModel):
         int,
         Field(
             ge=1,
-            le=tasks.MAX_LEASES,
+            le=leases.MAX_LEASES,
             description="How many to hold at once, those held already among them.",
         ),
     ] = 1
@@ -185,7 +194,7 @@ class Guide(BaseModel):
     version: int
     html: str
     read_version: int  # 0: never
-    changes: list[labeller_stats.GuidelineChange]  # since the version that was read; none where none was
+    changes: list[guideline_diff.GuidelineChange]  # since the version that was read; none where none was
 
 
 class ReadBody(BaseModel):
@@ -225,7 +234,7 @@ def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) 
     """What this person holds, oldest first, and as much more as makes `count`."""
     one = viewer.campaign
     with database.write() as connection:
-        held = [] if viewer.paused else tasks.lease(connection, one, viewer.rater, count=body.count)
+        held = [] if viewer.paused else leases.lease_items(connection, one, viewer.rater, count=body.count)
         one = campaigns.get_by_id(connection, one.id)  # with the options that hold from the first task on
     with database.read() as connection:  # nobody has to wait for what follows
         begun = drafts.get_many(connection, viewer.rater, assignment_ids=[task.id for task in held])
@@ -248,14 +257,14 @@ def one_task(slug: str, token: Token, viewer: Labeller, database: Database) -> T
 def heartbeat(slug: str, token: Token, viewer: Labeller, database: Database) -> Held:
     with database.write() as connection:
         _mine(connection, viewer, token)
-        return Held(expires_at=tasks.heartbeat(connection, viewer.campaign, token, viewer.rater))
+        return Held(expires_at=leases.heartbeat(connection, viewer.campaign, token, viewer.rater))
 
 
 @router.post(HERE + "/tasks/{token}/release", status_code=204)
 def release(slug: str, token: Token, viewer: Labeller, database: Database) -> None:
     with database.write() as connection:
         _mine(connection, viewer, token)
-        tasks.release(connection, token, viewer.rater)
+        leases.release(connection, token, viewer.rater)
 
 
 @router.put(HERE + "/tasks/{token}/draft")
@@ -324,7 +333,7 @@ def guide(slug: str, viewer: Labeller, database: Database) -> Guide:
         before = campaigns.get_guidelines(connection, viewer.campaign.id, read) if read else None
     if latest is None:
         return Guide(version=0, html="", read_version=0, changes=[])
-    changes = labeller_stats.list_guideline_changes(before.text, latest.text) if before else []
+    changes = guideline_diff.list_guideline_changes(before.text, latest.text) if before else []
     return Guide(
         version=latest.version, html=str(render.render(latest.text)), read_version=read, changes=changes
     )
