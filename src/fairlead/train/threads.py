@@ -1,7 +1,7 @@
 """How many CPU threads a run uses: all of them, or fewer where a short timing shows that fewer are faster.
 
-The number of threads changes the order of additions and so the last bits of a result.  A run therefore records
-its number in `events.jsonl`, and a resumed run uses the recorded number.  On a GPU nothing is timed.
+The number of threads changes the order of additions and so the last bits of a result.  A run therefore
+records its number in `events.jsonl`, and a resumed run uses the recorded number.  On a GPU nothing is timed.
 """
 
 import functools

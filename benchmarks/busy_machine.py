@@ -1,0 +1,115 @@
+"""How much slower training gets when another program keeps one core busy.
+
+run  python -m benchmarks.busy_machine --pairs 5 --json benchmarks/results/busy_machine.json
+
+Ten SFT steps of the quickstart, with two ways for threads to wait: the default of libgomp, and what Fairlead
+sets.  Each is measured on the idle machine and beside one program that never rests, in turn.  A measurement is a
+process of its own; its seconds start after torch is imported.  Use a machine with nothing else running.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.quickstart import machine
+from fairlead.core import files
+from fairlead.data.writing import write_records
+from fairlead.loop import toy_world
+from fairlead.simulate import campaign
+from fairlead.store import project as projects
+
+STEPS, BATCH = 10, 16
+LIBGOMP_SPIN_COUNT = "300000"  # libgomp's own default where every thread can have a core
+WAYS = {
+    "default": {"GOMP_SPINCOUNT": LIBGOMP_SPIN_COUNT, "OMP_NUM_THREADS": "2"},
+    "fairlead": {},
+}
+TRAIN = """
+import sys, time
+from fairlead.core.threads import limit_spinning
+limit_spinning()
+import torch, transformers, peft
+from fairlead.cli.app import call
+began = time.perf_counter()
+assert call(sys.argv[1:]) == 0
+print("seconds", time.perf_counter() - began)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        project = new_project(Path(folder) / "project")
+        seconds: dict[str, list[float]] = {}
+        for pair in range(args.pairs):
+            for name, settings in WAYS.items():
+                for busy in (False, True):
+                    with busy_core() if busy else idle():
+                        key = f"{name}, {'busy' if busy else 'idle'}"
+                        seconds.setdefault(key, []).append(train(project, f"{name}-{busy}-{pair}", settings))
+                        print(f"{key}: {seconds[key][-1]:.2f} s", flush=True)
+    summary = {"machine": machine(), "seconds": seconds, "slower_when_busy": {}}
+    for name in WAYS:
+        pairs = zip(seconds[f"{name}, busy"], seconds[f"{name}, idle"], strict=True)
+        ratios = [busy / idle for busy, idle in pairs]
+        summary["slower_when_busy"][name] = {
+            "median": round(statistics.median(ratios), 2),
+            "lowest": round(min(ratios), 2),
+            "highest": round(max(ratios), 2),
+        }
+    print(json.dumps(summary["slower_when_busy"], indent=2))
+    if args.json:
+        files.write_text(args.json, json.dumps(summary, indent=2) + "\n")
+
+
+def new_project(folder: Path) -> Path:
+    project = projects.create(folder)
+    shutil.copytree(toy_world.BASE_MODEL, folder / "base")
+    write_records(project.data / "demonstrations.jsonl", campaign.demonstrations(STEPS * BATCH + BATCH, 0))
+    return folder
+
+
+def train(project: Path, name: str, settings: dict[str, str]) -> float:
+    words = ["train", "sft", f"name={name}", "model=base", "demonstrations=data/demonstrations.jsonl"]
+    words += [f"batch={BATCH}", "held_out=0.1", "rank=0", "lr=3e-4", "warmup=5", "measure_every=100"]
+    command = [sys.executable, "-c", TRAIN, *words, "--project", str(project)]
+    kept = {
+        key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+    }
+    finished = subprocess.run(
+        command, cwd=project, env=kept | settings, capture_output=True, text=True, check=True
+    )
+    return float(finished.stdout.rsplit("seconds", 1)[1])
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """One program that never rests, with nothing to wait for."""
+    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        program.kill()
+        program.wait()
+
+
+@contextmanager
+def idle() -> Iterator[None]:
+    yield
+
+
+if __name__ == "__main__":
+    main()
