@@ -1,4 +1,4 @@
-"""What the tests of the house read: the source tree as files and syntax trees.  Nothing here imports Fairlead."""
+"""The source tree as files and syntax trees, for the architecture tests.  Nothing here imports Fairlead."""
 
 import ast
 import functools

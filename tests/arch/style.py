@@ -132,8 +132,12 @@ def _python_prose(text: str) -> Iterator[str]:
             comments.append(token.string.lstrip("# "))
             previous = token.start[0]
     yield " ".join(comments)
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    module = ast.parse(text)
+    inside = {
+        id(part) for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             yield from _paragraphs(node.value)
         elif isinstance(node, ast.JoinedStr):
             yield "".join(str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values)

@@ -1,4 +1,4 @@
-"""What `make` does where something cannot be had."""
+"""`make` targets where a package cannot be installed."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ MAKE = shutil.which("make")
 @pytest.mark.parametrize(
     ("ci", "fails", "said"), [("", False, "is left out"), ("true", True, "must be compared")]
 )
-def test_losses_that_cannot_be_compared_fail_only_where_ci_is_set(ci: str, fails: bool, said: str) -> None:
+def test_a_missing_oracle_fails_only_where_ci_is_set(ci: str, fails: bool, said: str) -> None:
     without_trl = [str(MAKE), "-C", str(ROOT), "--assume-old=.venv/.test", "PIP=false", "test-oracle"]
     done = subprocess.run(
         without_trl, env=os.environ | {"CI": ci}, capture_output=True, text=True, timeout=60

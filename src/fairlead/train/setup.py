@@ -22,6 +22,7 @@ from fairlead.train.checkpoint import State
 from fairlead.train.master_weights import MasterWeights
 from fairlead.train.optim import adamw, update
 from fairlead.train.settings import Adapter, Hardware, Optim
+from fairlead.train.threads import choose_threads
 from fairlead.train.verify_backend import verify_backend
 
 
@@ -105,10 +106,15 @@ def choose_backend(
     *,
     what: str,
 ) -> None:
-    """Set precision and activation checkpointing, and keep the fastest backend whose results equal the plain one's."""
+    """Set precision and activation checkpointing, and keep the fastest backend whose results equal the plain one's.
+
+    The number of CPU threads is chosen with that backend, and kept when the run resumes.
+    """
     model.backend.precision = hardware.precision
     model.backend.gradient_checkpointing = hardware.gradient_checkpointing
     verify_backend(run, model, forward, what=what)
+    with torch.no_grad():
+        choose_threads(run, forward)
 
 
 def token_budget(

@@ -1,4 +1,4 @@
-"""How the house is kept: sizes, names, and what must not stand in any file."""
+"""Rules for every source file: its size, its name, and texts that no file may contain."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from repository import RECIPES, ROOT, SOURCE, definitions, modules, short, tree
 
-MAX_LINES = 400
+MAX_LINES = 500
 MAX_MAIN_LINES = 170
 EMPTY_NAMES = {
     "utils",
@@ -35,8 +35,8 @@ def tracked() -> Iterator[tuple[str, str]]:
     """Name and text of every text file that belongs to the project: tracked, or new and not ignored."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout, so nothing says which files belong to the project")
-    asked = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(asked, capture_output=True, text=True, check=True)
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
         if path.is_file() and path != Path(__file__) and b"\0" not in (content := path.read_bytes()):
@@ -44,13 +44,13 @@ def tracked() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_is_short_enough_to_read(path: Path) -> None:
+def test_no_file_is_too_long(path: Path) -> None:
     num_lines = path.read_bytes().count(b"\n")
     assert num_lines <= MAX_LINES
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_says_what_it_is_for(path: Path) -> None:
+def test_every_module_has_a_docstring(path: Path) -> None:
     """Packages have empty `__init__.py` files; the top one has the version."""
     if path.name == "__init__.py" and path.parent != SOURCE:
         assert path.read_bytes() == b""
@@ -59,19 +59,18 @@ def test_a_file_says_what_it_is_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_has_a_name_that_means_something(path: Path) -> None:
+def test_no_module_has_an_empty_name(path: Path) -> None:
     assert not EMPTY_NAMES.intersection(part.removesuffix(".py") for part in path.relative_to(SOURCE).parts)
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_nothing_is_left_to_be_done_later(path: Path) -> None:
-    found = re.findall(r"\b(?:TODO|FIXME|XXX)\b.*", path.read_text(encoding="utf-8"))
-    assert found == []
+def test_no_file_has_a_to_do_note(path: Path) -> None:
+    assert re.findall(r"\b(?:TODO|FIXME|XXX)\b.*", path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_only_where_work_enters_is_everything_caught(path: Path) -> None:
-    """The command line, and the worker of jobs, which goes on to the next job."""
+def test_broad_except_clauses_exist_at_two_boundaries(path: Path) -> None:
+    """The command line, and the job worker, which continues with the next job."""
     caught = [
         node.lineno
         for node in ast.walk(tree(path))
@@ -80,48 +79,52 @@ def test_only_where_work_enters_is_everything_caught(path: Path) -> None:
     assert not caught or short(path) in ("cli/app.py", "labels/job_worker.py")
 
 
-def test_catching_everything_is_recognised() -> None:
+def test_broad_except_clauses_are_recognised() -> None:
     broad = ("except:", "except Exception:", "except (OSError, BaseException) as error:")
     handlers = [
         ast.parse(f"try:\n    pass\n{line}\n    pass").body[0] for line in (*broad, "except OSError:")
     ]
+    handlers += ast.parse("try:\n    pass\nexcept BaseException:\n    undo()\n    raise").body
     assert [_catches_everything(node.handlers[0]) for node in handlers if isinstance(node, ast.Try)] == [
         True,
         True,
         True,
         False,
+        False,
     ]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_can_be_read_in_one_go(recipe: str) -> None:
+def test_main_of_a_recipe_is_short(recipe: str) -> None:
     main = definitions(SOURCE / "recipes" / f"{recipe}.py")["main"]
     assert main.end_lineno is not None
     assert main.end_lineno - main.lineno + 1 <= MAX_MAIN_LINES
 
 
 @pytest.mark.parametrize(
-    "path", [pytest.param(p, id=short(p)) for room in ("ops", "losses") for p in modules(SOURCE / room)]
+    "path", [pytest.param(p, id=short(p)) for package in ("ops", "losses") for p in modules(SOURCE / package)]
 )
 def test_arithmetic_has_no_state(path: Path) -> None:
-    """Functions of their arguments: no methods, no globals, no class but plain records and functions with a backward of their own."""
+    """Pure functions: no globals, and no class but named tuples and autograd functions."""
     for node in ast.walk(tree(path)):
-        assert not (isinstance(node, ast.arg) and node.arg == "self")
         assert not isinstance(node, ast.Global | ast.Nonlocal)
         if isinstance(node, ast.ClassDef):
             assert [ast.unparse(base) for base in node.bases] in (["NamedTuple"], ["torch.autograd.Function"])
 
 
-def test_no_file_names_a_place_on_one_machine() -> None:
+def test_no_file_contains_a_machine_path() -> None:
     assert MACHINE_PATH.search("see /home/ann/fairlead")
     assert [f"{name}: {match[0]}" for name, text in tracked() for match in MACHINE_PATH.finditer(text)] == []
 
 
-def test_no_file_names_a_package_registry() -> None:
+def test_no_file_contains_a_registry_address() -> None:
     assert REGISTRY.search("pip install --index-url https://example.org")
     assert [f"{name}: {match[0]}" for name, text in tracked() for match in REGISTRY.finditer(text)] == []
 
 
 def _catches_everything(handler: ast.ExceptHandler) -> bool:
+    """A handler that ends by raising the same exception again does not count."""
+    if isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None:
+        return False
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(kind is None or ast.unparse(kind) in ("Exception", "BaseException") for kind in kinds)
