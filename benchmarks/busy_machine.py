@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.quickstart import machine
 from fairlead.core import files
-from fairlead.data.writing import write_records
+from fairlead.data.record_writer import write_records
 from fairlead.loop import toy_world
 from fairlead.simulate import campaign
 from fairlead.store import project as projects
