@@ -77,7 +77,7 @@ def test_repeated_rows_are_named(tmp_path: Path) -> None:
     )
     assert report.num_repeated == 4
     assert report.warnings == (
-        "4 rows repeat an earlier one: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",
+        "4 rows repeat an earlier row: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",
     )
 
 
@@ -85,7 +85,7 @@ def test_a_pair_decided_both_ways_is_named(tmp_path: Path) -> None:
     rows = [pair("a", "b", "c"), pair("other", "c", "b"), pair("a", "c", "b"), pair("a", "c", "b", tie="bad")]
     report = check_file(write(tmp_path / "a.jsonl", *rows))
     assert report.num_contradictions == 1
-    assert report.warnings == ("1 comparisons decide an earlier one the other way: line 3 against line 1.",)
+    assert report.warnings == ("1 comparisons contradict an earlier one: line 3 contradicts line 1.",)
 
 
 def test_unused_columns_are_counted(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_unused_columns_are_counted(tmp_path: Path) -> None:
     )
     assert report.unused_columns == {"wieght": 2, "id": 1}
     assert report.warnings == (
-        "Columns that a comparison does not have are not used: id (1 rows), wieght (2 rows).",
+        "Columns that a comparison does not have are ignored: id (1 rows), wieght (2 rows).",
     )
 
 
@@ -140,7 +140,7 @@ def test_a_row_of_another_kind_is_a_problem(tmp_path: Path) -> None:
     demonstration = {key: value for key, value in rating.items() if key != "score"}
     report = check_file(write(tmp_path / "a.jsonl", demonstration, demonstration, rating))
     assert [str(problem) for problem in report.problems] == [
-        f"{tmp_path / 'a.jsonl'}:3: is a rating among demonstrations. Keep each kind in a file of its own."
+        f"{tmp_path / 'a.jsonl'}:3: is a rating among demonstrations. Keep each kind in a separate file."
     ]
 
 
@@ -153,7 +153,7 @@ def test_a_file_whose_rows_tell_no_kind(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a.jsonl: holds no rows"):
+    with pytest.raises(DataError, match="a.jsonl: has no rows"):
         check_file(write(tmp_path / "a.jsonl"))
 
 

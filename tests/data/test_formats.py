@@ -126,9 +126,9 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
         (
             "native",
             {"question": "a"},
-            "prompt: is missing. A native row has prompt or messages; this one has question.",
+            "prompt: is missing. A native row has prompt or messages; this row has question.",
         ),
-        ("native", {}, "prompt: is missing. A native row has prompt or messages; this one has nothing."),
+        ("native", {}, "prompt: is missing. A native row has prompt or messages; this row has nothing."),
         ("openai", {"text": "a"}, "messages: is missing. The row has text."),
         ("openai", {"messages": "a"}, 'messages: "a": is a string'),
         ("openai", {"messages": [1]}, "messages[0]: 1: is not a message"),
@@ -203,7 +203,7 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
         (
             "hh",
             {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: other\n\nAssistant: c"},
-            'rejected: "other": parts from chosen at turn 1, before the last answer',
+            'rejected: "other": differs from chosen at turn 1, before the last answer',
         ),
         (
             "hh",
@@ -211,7 +211,7 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
                 "chosen": "\n\nHuman: a\n\nAssistant: b",
                 "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
             },
-            'rejected: "b": parts from chosen at turn 2, before the last answer',
+            'rejected: "b": differs from chosen at turn 2, before the last answer',
         ),
     ],
 )

@@ -21,7 +21,7 @@ def noted(tmp_path: Path, *rows: dict[str, Any]) -> tuple[list[PairMetadata], in
     path = tmp_path / "rows.jsonl"
     jsonl.write(path, rows)
     notes = read_pair_metadata(path)
-    return [notes.of(one) for one in read_comparisons(path)], notes.num_unused
+    return [notes.of(one) for one in read_comparisons(path)], notes.num_ignored
 
 
 def test_tags_family_and_position_are_read(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_two_raters_of_one_pair_have_notes_of_their_own(tmp_path: Path) -> None:
 def test_rows_that_are_no_comparisons_have_no_notes(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     jsonl.write(path, [{"prompt": [{"role": "user", "content": "Hi"}], "tags": ["x"]}, row("a", tags=["y"])])
-    assert list(read_pair_metadata(path).by_row.values()) == [PairMetadata(("y",))]
+    assert list(read_pair_metadata(path).by_pair.values()) == [PairMetadata(("y",))]
 
 
 def test_these_columns_are_not_called_unused(tmp_path: Path) -> None:

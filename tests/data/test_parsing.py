@@ -92,7 +92,7 @@ def test_a_missing_column_is_named_with_what_is_there(column: str) -> None:
 
 
 def test_an_empty_row_has_nothing() -> None:
-    assert problem("prompt", {}) == "prompt: is missing. The row has nothing."
+    assert problem("prompt", {}) == "prompt: is missing. The row has no columns."
 
 
 def test_equal_answers_are_a_problem_even_when_white_space_differs() -> None:
@@ -108,12 +108,12 @@ def test_equal_answers_marked_as_a_tie_are_fine() -> None:
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
-        ([assistant("Hi")], 'prompt[0].role: "assistant": wrong role order: user is expected here'),
-        ([user("a"), user("b")], 'prompt[1].role: "user": wrong role order: assistant is expected here'),
-        ([user("a"), system("b")], 'prompt[1].role: "system": wrong role order: assistant is expected here'),
+        ([assistant("Hi")], 'prompt[0].role: "assistant": wrong role order: expected user'),
+        ([user("a"), user("b")], 'prompt[1].role: "user": wrong role order: expected assistant'),
+        ([user("a"), system("b")], 'prompt[1].role: "system": wrong role order: expected assistant'),
         (
             [system("a"), system("b"), user("c")],
-            'prompt[1].role: "system": wrong role order: user is expected here',
+            'prompt[1].role: "system": wrong role order: expected user',
         ),
         ([user("a"), assistant("b")], 'prompt[1].role: "assistant": must end with user'),
         ([system("a")], 'prompt[0].role: "system": must end with user'),
@@ -128,7 +128,7 @@ def test_equal_answers_marked_as_a_tie_are_fine() -> None:
             [user("a"), assistant("b") | {"weight": 0}, user("c")],
             "prompt[1].weight: 0: weights of single messages are not supported",
         ),
-        ([user("a") | {"tool_calls": [1]}], "prompt[0].tool_calls: [1]: tools cannot be trained"),
+        ([user("a") | {"tool_calls": [1]}], "prompt[0].tool_calls: [1]: tool calls cannot be trained"),
     ],
 )
 def test_bad_prompts(prompt: object, expected: str) -> None:
@@ -138,10 +138,10 @@ def test_bad_prompts(prompt: object, expected: str) -> None:
 @pytest.mark.parametrize(
     ("completion", "expected"),
     [
-        ([user("4")], 'completion[0].role: "user": wrong role order: assistant is expected here'),
+        ([user("4")], 'completion[0].role: "user": wrong role order: expected assistant'),
         (
             [system("4"), assistant("4")],
-            'completion[0].role: "system": wrong role order: assistant is expected here',
+            'completion[0].role: "system": wrong role order: expected assistant',
         ),
         ([assistant("")], 'completion[0].content: "": the answer is empty'),
         ([assistant("\n")], 'completion[0].content: "\\n": the answer is empty'),
@@ -160,7 +160,7 @@ def test_bad_answers(completion: object, expected: str) -> None:
         (
             "demonstration",
             {"messages": ASKED, "prompt": ASKED},
-            "messages: stands beside prompt or completion",
+            "messages: is present together with prompt or completion",
         ),
         ("comparison", COMPARISON | {"tie": "both"}, 'tie: "both": must be "good" or "bad"'),
         ("comparison", COMPARISON | {"tie": []}, 'tie: []: must be "good" or "bad"'),
@@ -187,8 +187,12 @@ def test_bad_answers(completion: object, expected: str) -> None:
         ),
         ("comparison", COMPARISON | {"rater": 7}, "rater: 7: is not a string"),
         ("comparison", COMPARISON | {"rater": " "}, 'rater: " ": is empty'),
-        ("rating", DEMONSTRATION, "score: is missing, and so is aspects"),
-        ("rating", DEMONSTRATION | {"aspects": {"kind": None}}, "score: is missing, and so is aspects"),
+        ("rating", DEMONSTRATION, "score: is missing, and aspects is missing too"),
+        (
+            "rating",
+            DEMONSTRATION | {"aspects": {"kind": None}},
+            "score: is missing, and aspects is missing too",
+        ),
         ("rating", DEMONSTRATION | {"score": 7}, "score: 7: is out of range. Write a number from 0 to 1."),
         ("binary", DEMONSTRATION | {"label": 1}, "label: 1: is not true or false"),
         ("binary", DEMONSTRATION, "label: is missing"),

@@ -45,14 +45,16 @@ def test_ties_are_left_out_unless_they_are_learned_from() -> None:
 
 def test_of_aspects_only_their_own_rows_are_used() -> None:
     assert preferences.select_usable([CLEAR, TIE], "x", ties=False, aspects=["kind", "true"]) == ([TIE], 1, 1)
-    with pytest.raises(DataError, match="x: nothing can be learned from its 2 rows: none judges true"):
+    with pytest.raises(DataError, match="x: none of its 2 rows can be used for training: none judges true"):
         preferences.select_usable([CLEAR, TIE], "x", ties=False, aspects=["true"])
 
 
 def test_rows_that_decide_nothing_are_refused() -> None:
-    with pytest.raises(DataError, match="x: all 2 comparisons are ties"):
+    with pytest.raises(DataError, match="x: all 2 rows are ties"):
         preferences.select_usable([TIE, FLAT], "x", ties=False)
-    with pytest.raises(DataError, match="x: nothing can be learned from its 2 rows: their weight is 0"):
+    with pytest.raises(
+        DataError, match="x: none of its 2 rows can be used for training: each is a tie or has weight 0"
+    ):
         preferences.select_usable([MUTE, TIE], "x", ties=False)
 
 

@@ -43,12 +43,12 @@ def test_all_bad_rows_are_reported_at_once(tmp_path: Path) -> None:
     assert reported[1].startswith(f"{path}:2: [1]: is a JSON list, not an object")
     assert reported[2].startswith(f"{path}:3: chosen: is missing")
     assert len(reported) == 11
-    assert reported[10].startswith("13 of 13 rows cannot be used, of which the first 10 are shown.")
+    assert reported[10].startswith("13 of 13 rows cannot be used (first 10 shown).")
 
 
 def test_a_file_without_rows_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n")
-    with pytest.raises(DataError, match="a.jsonl: holds no rows. A file of comparisons is expected."):
+    with pytest.raises(DataError, match="a.jsonl: has no rows. Name a file of comparisons."):
         read_comparisons(tmp_path / "a.jsonl")
 
 

@@ -47,7 +47,7 @@ def test_many_bad_rows_are_counted_and_the_first_ten_shown() -> None:
     lines = str(bad_rows_error(problems, 12, 40, "Nothing was written.")).splitlines()
     assert len(lines) == 11
     assert lines[9] == "a.jsonl:10: is bad. Mend it."
-    assert lines[10] == "12 of 40 rows cannot be used, of which the first 10 are shown. Nothing was written."
+    assert lines[10] == "12 of 40 rows cannot be used (first 10 shown). Nothing was written."
 
 
 def test_few_bad_rows_are_all_shown() -> None:

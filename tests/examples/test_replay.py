@@ -42,5 +42,5 @@ def test_a_demonstration_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 def test_a_file_of_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("")
-    with pytest.raises(DataError, match="holds no rows"):
+    with pytest.raises(DataError, match="has no rows"):
         read_mix(policy(tmp_path / "base"), tmp_path / "a.jsonl", source="a")

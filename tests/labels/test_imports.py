@@ -157,7 +157,7 @@ def test_an_upload_of_which_nothing_can_be_used_is_refused_and_removed(
     database: Database, project: Project
 ) -> None:
     cases = [
-        (b"\n\n", "holds no rows"),
+        (b"\n\n", "has no rows"),
         (b"hello\n", "rows.jsonl:1: .*not valid JSON"),
         (b"\xff\xfe\n", "rows.jsonl:1: .*not UTF-8"),
         (lines({"colour": "red"}), "rows.jsonl:1: no known format has colour"),

@@ -132,7 +132,7 @@ def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(
     def fails(work: LeasedJob) -> dict[str, Any]:
         with work.write(num_done=1) as connection:
             connection.execute(insert(line).values(step=1))
-        raise DataError("pairs.jsonl: holds no rows.")
+        raise DataError("pairs.jsonl: has no rows.")
 
     def breaks(work: LeasedJob) -> dict[str, Any]:
         return {"secret": 1 // work.body["zero"]}
@@ -142,7 +142,7 @@ def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(
         job_worker.run_one(database, {"fails": fails, "breaks": breaks})
     assert (look(database, id).state, look(database, id).error, look(database, id).num_done) == (
         "failed",
-        "pairs.jsonl: holds no rows.",
+        "pairs.jsonl: has no rows.",
         1,
     )
     assert (

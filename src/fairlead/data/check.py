@@ -1,7 +1,7 @@
-"""What a file of native rows holds and what is wrong with it, before anything is trained on it.
+"""Check a file of native rows before training: its contents, its problems, and warnings.
 
-Problems are rows that cannot be used.  Warnings are about rows that can, and should be looked at.  Lengths are in characters;
-what a model's tokenizer makes of a row is not looked at here.  Memory grows by some tens of bytes for each row, not by the row.
+A problem is a row that cannot be used.  A warning is about usable rows that deserve a look.  Lengths are in
+characters; the tokenizer of a model is not involved.  Memory grows by some tens of bytes per row.
 """
 
 import hashlib
@@ -28,16 +28,19 @@ from fairlead.data.records import (
 )
 from fairlead.data.row_problem import RowProblem
 
-MAX_PROBLEMS = 1000  # kept in the report; all are counted
-MAX_LINES = 3  # lines named in a warning
-# A rule that looks at nothing but length is right this often before a warning is due; below MIN_PAIRS it may be by chance.
+# Problems listed in a report.  All problems are counted.
+MAX_PROBLEMS = 1000
+# Lines named in a warning.
+MAX_LINES = 3
+# Warn if a rule that sees only the length is right for at least this share of the pairs.
 LENGTH_RULE_FRAC = 0.6
+# With fewer pairs, such a share may be chance.
 MIN_PAIRS = 50
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Characters in one part of the rows."""
+    """Characters per row in one field."""
 
     median: float
     max: int
@@ -45,7 +48,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class LongerChosen:
-    """How often the longer answer was chosen, ties left out."""
+    """How often the longer answer was chosen, without ties."""
 
     num_longer: int
     num_shorter: int
@@ -57,24 +60,27 @@ class LongerChosen:
 
     @property
     def longer_frac(self) -> float | None:
-        """None when there is no pair."""
+        """None if there are no pairs."""
         return self.num_longer / self.n if self.n else None
 
 
 @dataclass(frozen=True)
 class CheckReport:
     path: Path
-    kind: RecordKind | None  # None: no row tells
+    kind: RecordKind | None  # None if no row has a known kind
     num_rows: int
     num_bad: int
     problems: tuple[RowProblem, ...]  # at most MAX_PROBLEMS
-    num_prompts: int  # different ones, among the good rows
-    num_sharing_prompt: int  # good rows whose prompt occurs in another row too
-    num_repeated: int  # good rows that an earlier one equals in every column
-    num_contradictions: int  # comparisons that an earlier one decides the other way
-    lengths: dict[str, Lengths]  # prompt, chosen, rejected, completion, step -> characters
-    longer_chosen: LongerChosen | None  # None: not comparisons
-    unused_columns: dict[str, int]  # columns that this kind does not have -> rows
+
+    # Counts of good rows.
+    num_prompts: int  # different prompts
+    num_sharing_prompt: int  # rows whose prompt also occurs in another row
+    num_repeated: int  # rows that equal an earlier row in every column
+    num_contradictions: int  # comparisons with the opposite choice of an earlier one
+
+    lengths: dict[str, Lengths]  # by field: prompt, chosen, rejected, completion, step
+    longer_chosen: LongerChosen | None  # None if the rows are not comparisons
+    unused_columns: dict[str, int]  # column that this kind does not have -> number of rows
     warnings: tuple[str, ...]
 
     @property
@@ -83,7 +89,7 @@ class CheckReport:
 
 
 def check_file(path: Path) -> CheckReport:
-    """Read the whole file and report; a file that cannot be read at all, or has no rows, is a DataError."""
+    """Read the whole file and report; raises DataError if the file cannot be read or has no rows."""
     kind, rows = guess_kind(path)
     tally = _Tally()
     for result in parse_rows(rows, kind):
@@ -114,7 +120,7 @@ def check_file(path: Path) -> CheckReport:
         num_sharing_prompt=sum(count for count in tally.prompts.values() if count > 1),
         num_repeated=len(tally.repeated),
         num_contradictions=len(tally.contradictions),
-        lengths={part: Lengths(median(values), max(values)) for part, values in tally.lengths.items()},
+        lengths={name: Lengths(median(values), max(values)) for name, values in tally.lengths.items()},
         longer_chosen=longer,
         unused_columns=dict(tally.unused),
         warnings=tuple(_warnings(tally, kind, longer)),
@@ -122,17 +128,17 @@ def check_file(path: Path) -> CheckReport:
 
 
 def drop_bad(path: Path, out: Path) -> WriteReport:
-    """Copy the good rows as they are to `out`, and the bad ones with their reasons to `OUT.rejected.jsonl`."""
+    """Copy the good rows unchanged to `out`, and the bad rows with their reasons to `OUT.rejected.jsonl`."""
     kind, rows = guess_kind(path)
-    as_read = (
+    unchanged = (
         result if isinstance(result, RowProblem) else result.row.value for result in parse_rows(rows, kind)
     )
-    return write_rows(as_read, out, drop=True)
+    return write_rows(unchanged, out, drop=True)
 
 
 @dataclass
 class _Tally:
-    """What is learned while the rows stream past."""
+    """Counts that are collected while the rows are streamed."""
 
     num_rows: int = 0
     num_bad: int = 0
@@ -141,10 +147,10 @@ class _Tally:
     num_equal: int = 0
     problems: list[RowProblem] = field(default_factory=list)
     prompts: Counter[bytes] = field(default_factory=Counter)
-    lines: dict[bytes, int] = field(default_factory=dict)  # digest of a row -> its first line
+    lines: dict[bytes, int] = field(default_factory=dict)  # digest of a row -> first line
     decided: dict[bytes, int] = field(
         default_factory=dict
-    )  # digest of (prompt, chosen, rejected) -> its first line
+    )  # digest of (prompt, chosen, rejected) -> first line
     repeated: list[tuple[int, int]] = field(default_factory=list)  # (line, earlier line)
     contradictions: list[tuple[int, int]] = field(default_factory=list)
     lengths: "dict[str, array[int]]" = field(default_factory=dict)
@@ -157,25 +163,26 @@ def _count(tally: _Tally, record: Record, line: int) -> None:
     first = tally.lines.setdefault(_digest(row), line)
     if first != line:
         tally.repeated.append((line, first))
-    for part, size in _sizes(record):
-        tally.lengths.setdefault(part, array("Q")).append(size)
+    for name, size in _sizes(record):
+        tally.lengths.setdefault(name, array("Q")).append(size)
     if isinstance(record, Comparison) and record.tie is None:
         tally.decided.setdefault(_digest([row["prompt"], row["chosen"], row["rejected"]]), line)
-        other_way = tally.decided.get(_digest([row["prompt"], row["rejected"], row["chosen"]]))
-        if other_way is not None:
-            tally.contradictions.append((line, other_way))
-        chosen, rejected = _num_chars(record.chosen), _num_chars(record.rejected)
+        opposite = tally.decided.get(_digest([row["prompt"], row["rejected"], row["chosen"]]))
+        if opposite is not None:
+            tally.contradictions.append((line, opposite))
+        chosen = _num_chars(record.chosen)
+        rejected = _num_chars(record.rejected)
         tally.num_longer += chosen > rejected
         tally.num_shorter += chosen < rejected
         tally.num_equal += chosen == rejected
 
 
 def _sizes(record: Record) -> Iterator[tuple[str, int]]:
-    """The parts of a record, and their characters; an empty prompt has no length."""
-    for part in ("prompt", "chosen", "rejected", "completion"):
-        turns = getattr(record, part, ())
+    """Yield (field, characters) for each field of a record that has text.  An empty prompt has no length."""
+    for name in ("prompt", "chosen", "rejected", "completion"):
+        turns = getattr(record, name, ())
         if turns:
-            yield part, _num_chars(turns)
+            yield name, _num_chars(turns)
     if isinstance(record, Stepwise):
         yield from (("step", len(step)) for step in record.completions)
         return
@@ -193,22 +200,23 @@ def _digest(value: object) -> bytes:
 
 def _warnings(tally: _Tally, kind: RecordKind | None, longer: LongerChosen | None) -> Iterator[str]:
     if tally.repeated:
-        yield f"{len(tally.repeated)} rows repeat an earlier one: {_named(tally.repeated, 'repeats')}."
+        yield f"{len(tally.repeated)} rows repeat an earlier row: {_list_lines(tally.repeated, 'repeats')}."
     if tally.contradictions:
-        lines = _named(tally.contradictions, "against")
-        yield f"{len(tally.contradictions)} comparisons decide an earlier one the other way: {lines}."
+        lines = _list_lines(tally.contradictions, "contradicts")
+        yield f"{len(tally.contradictions)} comparisons contradict an earlier one: {lines}."
     if tally.unused:
         names = ", ".join(f"{name} ({count} rows)" for name, count in sorted(tally.unused.items()))
-        yield f"Columns that a {kind} does not have are not used: {names}."
+        yield f"Columns that a {kind} does not have are ignored: {names}."
     if longer is not None and longer.n >= MIN_PAIRS:
         for word, num_right in (("longer", longer.num_longer), ("shorter", longer.num_shorter)):
             if num_right / longer.n >= LENGTH_RULE_FRAC:
+                share = f"{num_right} of {longer.n} pairs ({num_right / longer.n:.0%})"
                 yield (
-                    f"The {word} answer is chosen in {num_right} of {longer.n} pairs ({num_right / longer.n:.0%}): "
-                    f"a reward model can be that good by looking at length alone."
+                    f"The {word} answer is chosen in {share}. "
+                    "A reward model can reach this accuracy from length alone."
                 )
 
 
-def _named(pairs: list[tuple[int, int]], verb: str) -> str:
-    shown = "; ".join(f"line {line} {verb} line {earlier}" for line, earlier in pairs[:MAX_LINES])
-    return shown + ("; …" if len(pairs) > MAX_LINES else "")
+def _list_lines(pairs: list[tuple[int, int]], verb: str) -> str:
+    listed = "; ".join(f"line {line} {verb} line {earlier}" for line, earlier in pairs[:MAX_LINES])
+    return listed + ("; …" if len(pairs) > MAX_LINES else "")

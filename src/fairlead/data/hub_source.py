@@ -1,6 +1,6 @@
-"""Rows of a data set on the Hugging Face Hub, streamed: `hf:OWNER/NAME[:split]`.
+"""Rows of a data set on the Hugging Face Hub, streamed: `hf:OWNER/NAME[:SPLIT]`.
 
-Importing this module imports `datasets`, which the extra `hub` installs.  No code that comes with a data set is run.
+This module imports `datasets`, which the extra `hub` installs.  It runs no code that comes with a data set.
 """
 
 import math
@@ -22,19 +22,15 @@ NAME = re.compile(r"hf:([\w.-]+/[\w.-]+)(?::([\w.\[\]%:+-]+))?")
 def read_hub_rows(
     source: str, load: Callable[..., Iterable[dict[str, Any]]] = datasets.load_dataset
 ) -> Iterator[SourceRow]:
-    """Every row of one split (`train` unless named), numbered from 1."""
+    """Yield every row of one split (default `train`), numbered from 1."""
     name, split = parse_hub_name(source)
     path = f"{PREFIX}{name}:{split}"
     try:
         for number, row in enumerate(load(name, split=split, streaming=True), start=1):
-            yield SourceRow(
-                RowLocation(path, number), {column: _json_ready(value) for column, value in row.items()}
-            )
-    except (
-        OSError,
-        ValueError,
-        datasets.exceptions.DatasetsError,
-    ) as error:  # no network, no such data set, no such split
+            values = {column: _json_value(value) for column, value in row.items()}
+            yield SourceRow(RowLocation(path, number), values)
+    # no network, no such data set, or no such split
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise DataError(
             f"{path}: cannot be read: {reason}. Check the name, the split and the network."
@@ -42,18 +38,22 @@ def read_hub_rows(
 
 
 def parse_hub_name(source: str) -> tuple[str, str]:
+    """(name, split)"""
     match = NAME.fullmatch(source)
     if match is None:
         raise DataError(f"{source}: not the name of a data set. Write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT.")
     return match[1], match[2] or "train"
 
 
-def _json_ready(value: object) -> Any:
-    """What JSON can hold.  Tables made with pandas say NaN where a value is absent; dates and the like become text."""
+def _json_value(value: object) -> Any:
+    """Convert to a JSON value.
+
+    NaN, which pandas writes for missing values, becomes null; dates become strings.
+    """
     if isinstance(value, dict):
-        return {str(key): _json_ready(each) for key, each in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_json_ready(each) for each in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, str | int | float) else str(value)

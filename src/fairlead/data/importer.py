@@ -1,6 +1,7 @@
-"""From the rows of a known format to a file of native rows.  Where the rows come from is `sources` and `hub`.
+"""Convert rows of a known format to a file of native rows.
 
-Memory is bounded, but for the sixteen bytes of each prompt that keep a file of prompts free of repetitions.
+`file_source` and `hub_source` read the rows; `formats/` has one module per format.  Rows are streamed.  Only
+an import of prompts keeps 16 bytes per prompt in memory, to write each prompt once.
 """
 
 import difflib
@@ -31,20 +32,20 @@ from fairlead.data.records import (
 )
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, bad_rows_error, reject_row
 
-NUM_SAMPLE = 100  # rows that a format is guessed from
+NUM_SAMPLE = 100  # rows from which the format is guessed
 
 
 class Format(Protocol):
-    """What a module in `formats` offers."""
+    """The interface of a module in `formats/`."""
 
-    COLUMNS: frozenset[str]  # the columns it reads
+    COLUMNS: frozenset[str]  # the columns that it reads
 
     def recognises(self, row: Mapping[str, Any], /) -> bool: ...
 
     def convert(self, row: Mapping[str, Any], where: RowLocation, /) -> Record: ...
 
 
-# The order matters where a row could be read in two ways: the first that recognises it wins.
+# If several formats recognise a row, the first one is used.
 FORMATS: Mapping[str, Format] = {
     "openai": openai,
     "sharegpt": sharegpt,
@@ -62,10 +63,10 @@ class ImportReport:
     num_read: int
     num_written: int
     num_dropped: int
-    num_repeated: int  # prompts that were there already; 0 for other kinds
+    num_repeated: int  # repeated prompts, which are written once; 0 for other kinds
     format: str
     kind: RecordKind
-    rejected_path: Path | None  # the dropped rows with their reasons; None: nothing was dropped
+    rejected_path: Path | None  # file of dropped rows with their reasons; None if nothing was dropped
     unused_columns: tuple[str, ...]  # columns that the format does not read
 
 
@@ -77,13 +78,14 @@ def import_file(
     kind: str | None = None,
     drop: bool = False,
 ) -> ImportReport:
-    """Write `rows` to `out` as native rows of one kind; without a format or a kind, the rows' own.
+    """Write `rows` to `out` as native rows of one kind.
 
-    A bad row is a DataError that lists the first few and counts all, and nothing is written; with `drop` the bad rows are set
-    aside in `OUT.rejected.jsonl` instead.  Comparisons can become demonstrations (their chosen answers), and everything can
-    become prompts, each of which is then written once.
+    The format and the kind are guessed from the rows unless they are given.  Bad rows raise a DataError that
+    lists the first few, and nothing is written.  With `drop`, bad rows go to `OUT.rejected.jsonl` instead.
+    Comparisons can be imported as demonstrations (their chosen answers).  Every kind can be imported as
+    prompts; each is written once.
     """
-    tally = _Tally(kind=None if kind is None else known_kind(kind))
+    tally = _Tally(kind=None if kind is None else parse_kind(kind))
     name, rows = choose_format(rows, format)
     written = write_rows(_native_rows(rows, name, tally), out, drop=drop)
     assert tally.kind is not None, "a row was written, so its kind is known"
@@ -102,7 +104,7 @@ def import_file(
 def choose_format(
     rows: Iterable[SourceRow | RowProblem], format: str | None = None
 ) -> tuple[str, Iterator[SourceRow | RowProblem]]:
-    """The named format, or the one that most of the first rows look like; and all the rows, none lost to looking."""
+    """The given format, or the one that recognises most of the first rows; and an iterator over all rows."""
     remaining = iter(rows)
     if format is not None:
         if format not in FORMATS:
@@ -113,25 +115,26 @@ def choose_format(
     if not good:
         problems = [row for row in sample if isinstance(row, RowProblem)]
         if not problems:
-            raise DataError("The source holds no rows, so there is nothing to import.")
+            raise DataError("The source has no rows, so there is nothing to import.")
         raise bad_rows_error(
             problems,
             len(problems),
             len(problems),
-            "No format can be guessed from them; name it with --format.",
+            "The format cannot be guessed from them. Name it with --format.",
         )
     votes = Counter(name for row in good if (name := _first_format(row.value)) is not None)
     if not votes:
         where, row = good[0]
-        columns = ", ".join(row) or "no columns"
+        columns = ", ".join(row) or "none"
         raise DataError(
-            f"{where}: no known format has {columns}. Rename the columns, or name one of {', '.join(FORMATS)} with --format."
+            f"{where}: no format has these columns: {columns}. "
+            f"Rename the columns, or name a format with --format: {', '.join(FORMATS)}."
         )
     return votes.most_common(1)[0][0], chain(sample, remaining)
 
 
 def import_rows(rows: Iterable[SourceRow | RowProblem], format: str) -> Iterator[ParsedRow | RowProblem]:
-    """Each row with its record, or what is wrong with it."""
+    """Convert each row into a record or a problem."""
     convert = FORMATS[format].convert
     for row in rows:
         if isinstance(row, RowProblem):
@@ -144,9 +147,9 @@ def import_rows(rows: Iterable[SourceRow | RowProblem], format: str) -> Iterator
 
 
 def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
-    """The record as another kind, where that means something."""
-    given = kind_of_record(record)
-    if given == kind:
+    """Convert the record to another kind; raises BadRow if that is not possible."""
+    source_kind = kind_of_record(record)
+    if source_kind == kind:
         return record
     if kind == "prompt":
         return Prompt(prompt_messages(record))
@@ -156,7 +159,7 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
                 where,
                 "tie",
                 record.tie,
-                "both answers are bad, so neither is worth imitating",
+                "both answers are bad, so there is none to imitate",
                 "Drop the row with --drop.",
             )
         return Demonstration(record.prompt, record.chosen)
@@ -164,12 +167,12 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
         where,
         "",
         None,
-        f"is a {given}, and a {kind} is wanted",
-        "Import each kind into its own file with --kind.",
+        f"is a {source_kind}, not a {kind}",
+        "Import each kind into a separate file with --kind.",
     )
 
 
-def known_kind(name: str) -> RecordKind:
+def parse_kind(name: str) -> RecordKind:
     for kind in RECORD_KINDS:
         if kind == name:
             return kind
@@ -178,9 +181,9 @@ def known_kind(name: str) -> RecordKind:
 
 @dataclass
 class _Tally:
-    """What is learned while the rows stream past."""
+    """Results that are collected while the rows are streamed."""
 
-    kind: RecordKind | None  # None until the first good row, when nobody named one
+    kind: RecordKind | None  # None until the first good row sets it
     num_repeated: int = 0
     unused: set[str] = field(default_factory=set)
 
@@ -215,6 +218,6 @@ def _first_format(row: Mapping[str, Any]) -> str | None:
     return next((name for name, format in FORMATS.items() if format.recognises(row)), None)
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f'Did you mean "{near[0]}"?' if near else f"Known are {', '.join(known)}."
+def _suggestion(name: str, options: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(options), n=1)
+    return f'Did you mean "{near[0]}"?' if near else f"Choose one of {', '.join(options)}."

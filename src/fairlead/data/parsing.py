@@ -1,7 +1,7 @@
-"""From a JSON object to a record, checking everything that can be checked without a model.
+"""Parse JSON objects into records, with every check that needs no model.
 
-Every function raises BadRow for the first thing wrong with its row; whoever reads the file goes on to the next row.  Columns
-that the kind does not have are left alone here; `check` lists them.
+Each function raises BadRow for the first problem of its row; readers collect these problems and continue with
+the next row.  Columns that a kind does not have are ignored here; `check` lists them.
 """
 
 import math
@@ -27,7 +27,7 @@ from fairlead.data.row_problem import RowLocation, reject_row
 
 Row = Mapping[str, Any]
 
-# Keys of a message that change what should be trained or shown: leaving them out silently would train something else.
+# Message keys that are refused rather than ignored, because ignoring them would change what is trained.
 REFUSED_KEYS = ("tool_calls", "function_call", "tool_call_id")
 
 
@@ -42,7 +42,7 @@ def parse_demonstration(row: Row, where: RowLocation) -> Demonstration:
                 where,
                 "messages",
                 None,
-                "stands beside prompt or completion",
+                "is present together with prompt or completion",
                 "Keep either messages or prompt and completion.",
             )
         turns = read_messages(row["messages"], "messages", where)
@@ -62,9 +62,9 @@ def parse_comparison(row: Row, where: RowLocation) -> Comparison:
 
 
 def build_comparison(
-    asked: Messages, chosen: Messages, rejected: Messages, row: Row, where: RowLocation
+    prompt: Messages, chosen: Messages, rejected: Messages, row: Row, where: RowLocation
 ) -> Comparison:
-    """A comparison of answers that are already parsed, with the optional columns of `row`."""
+    """Build a comparison from parsed answers and the optional columns of `row`."""
     tie = row.get("tie")
     if tie not in (None, "good", "bad"):
         reject_row(
@@ -75,7 +75,7 @@ def build_comparison(
         reject_row(where, "chosen", chosen[-1].content, "chosen and rejected are equal", remedy)
     weight = optional_number(row, "weight", where, low=0.0, high=math.inf)
     return Comparison(
-        prompt=asked,
+        prompt=prompt,
         chosen=chosen,
         rejected=rejected,
         margin=optional_number(row, "margin", where, low=0.0, high=3.0),
@@ -88,7 +88,8 @@ def build_comparison(
 
 
 def parse_ranking(row: Row, where: RowLocation) -> Ranking:
-    answers, ranks = required_column(row, "completions", where), required_column(row, "ranks", where)
+    answers = required_column(row, "completions", where)
+    ranks = required_column(row, "ranks", where)
     if not isinstance(answers, list) or len(answers) < 2:
         reject_row(
             where,
@@ -103,7 +104,7 @@ def parse_ranking(row: Row, where: RowLocation) -> Ranking:
             "ranks",
             ranks,
             "is not a list of whole numbers",
-            "Give each answer a rank; lower is better, ties are equal.",
+            "Give each answer a rank; lower is better, equal ranks are ties.",
         )
     if len(ranks) != len(answers):
         reject_row(
@@ -122,17 +123,15 @@ def parse_ranking(row: Row, where: RowLocation) -> Ranking:
 
 
 def parse_rating(row: Row, where: RowLocation) -> Rating:
-    score, by_aspect = (
-        optional_number(row, "score", where, low=0.0, high=1.0),
-        optional_aspects(row, where, low=0.0, high=1.0),
-    )
+    score = optional_number(row, "score", where, low=0.0, high=1.0)
+    by_aspect = optional_aspects(row, where, low=0.0, high=1.0)
     if score is None and by_aspect is None:
         reject_row(
             where,
             "score",
             None,
-            "is missing, and so is aspects",
-            "Give a score from 0 to 1, or one for each aspect.",
+            "is missing, and aspects is missing too",
+            "Give a score from 0 to 1, or a score for each aspect.",
         )
     return Rating(
         prompt=read_prompt(row, where),
@@ -158,14 +157,15 @@ def parse_binary(row: Row, where: RowLocation) -> Binary:
 
 
 def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
-    steps, labels = required_column(row, "completions", where), required_column(row, "labels", where)
+    steps = required_column(row, "completions", where)
+    labels = required_column(row, "labels", where)
     if not isinstance(steps, list) or not steps:
         reject_row(
             where,
             "completions",
             steps,
             "is not a list of steps",
-            "Each step is a text; together they are one answer.",
+            "Each step is a string; together the steps are one answer.",
         )
     for index, step in enumerate(steps):
         if not isinstance(step, str):
@@ -174,7 +174,7 @@ def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
                 f"completions[{index}]",
                 step,
                 "is not a string",
-                "Each step is a text, not a list of messages.",
+                "Each step is a string, not a list of messages.",
             )
         if not step.strip():
             reject_row(
@@ -182,7 +182,7 @@ def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
                 f"completions[{index}]",
                 step,
                 "the step is empty",
-                "Take it out with its label, or drop the row with --drop.",
+                "Remove the step and its label, or drop the row with --drop.",
             )
     if not isinstance(labels, list) or not all(isinstance(label, bool) for label in labels):
         reject_row(
@@ -190,10 +190,10 @@ def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
             "labels",
             labels,
             "is not a list of true and false",
-            "Give each step true where it is right, false where it is wrong.",
+            "Write true for each right step and false for each wrong one.",
         )
     if len(labels) != len(steps):
-        remedy = "Give each step one label; cut off the steps that nobody judged."
+        remedy = "Give each step one label, and remove steps without a label."
         reject_row(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
     return Stepwise(prompt=read_prompt(row, where), completions=tuple(steps), labels=tuple(labels))
 
@@ -201,7 +201,7 @@ def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
 def parse_prompt(row: Row, where: RowLocation) -> Prompt:
     tags = row.get("tags")
     if tags is not None and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        reject_row(where, "tags", tags, "is not a list of strings", 'Write for example ["maths", "easy"].')
+        reject_row(where, "tags", tags, "is not a list of strings", 'Write a list such as ["maths", "easy"].')
     return Prompt(
         prompt=read_prompt(row, where),
         reference=optional_text(row, "reference", where),
@@ -233,7 +233,7 @@ def read_completion(row: Row, column: str, where: RowLocation) -> Messages:
 
 
 def read_messages(value: object, field: str, where: RowLocation) -> Messages:
-    """The messages of one column; their order is `check_turns`'s business."""
+    """Parse the messages of a column.  `check_turns` checks their order."""
     if isinstance(value, str):
         reject_row(
             where,
@@ -250,7 +250,10 @@ def read_messages(value: object, field: str, where: RowLocation) -> Messages:
 
 
 def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role, last: Role) -> None:
-    """User and assistant in turn, from `first` to `last`, with something in each; a system message only at the start."""
+    """Check that user and assistant alternate from `first` to `last` and that no turn is empty.
+
+    A system message may come first if `first` is the user.
+    """
     expected = first
     for index, turn in enumerate(turns):
         if turn.role == "system" and index == 0 and first == "user":
@@ -261,16 +264,16 @@ def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role,
                 where,
                 f"{field}[{index}].role",
                 turn.role,
-                f"wrong role order: {expected} is expected here",
+                f"wrong role order: expected {expected}",
                 remedy,
             )
         if not turn.content.strip():
-            what = "the answer" if turn.role == "assistant" else "the user's turn"
+            part = "the answer" if turn.role == "assistant" else "the user's turn"
             reject_row(
                 where,
                 f"{field}[{index}].content",
                 turn.content,
-                f"{what} is empty",
+                f"{part} is empty",
                 "Fill it in, or drop the row with --drop.",
             )
         expected = "user" if expected == "assistant" else "assistant"
@@ -287,13 +290,13 @@ def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role,
 def required_column(row: Row, column: str, where: RowLocation) -> Any:
     value = row.get(column)
     if value is None:
-        has = ", ".join(sorted(name for name in row if row[name] is not None)) or "nothing"
-        reject_row(where, column, None, "is missing", f"The row has {has}.")
+        present = ", ".join(sorted(name for name in row if row[name] is not None)) or "no columns"
+        reject_row(where, column, None, "is missing", f"The row has {present}.")
     return value
 
 
 def required_text(row: Row, column: str, where: RowLocation) -> str:
-    """A column that must hold a string with something in it."""
+    """The string in a column that must not be empty."""
     value = required_column(row, column, where)
     if not isinstance(value, str):
         reject_row(where, column, value, "is not a string", "Write text in quotes.")
@@ -312,18 +315,18 @@ def optional_number(row: Row, column: str, where: RowLocation, *, low: float, hi
 
 
 def optional_aspects(row: Row, where: RowLocation, *, low: float, high: float) -> dict[str, float] | None:
-    """Aspect -> number; an aspect that holds null was not judged and is left out."""
+    """Map each aspect to its number.  An aspect that holds null was not judged and is left out."""
     value = row.get("aspects")
     if value is None:
         return None
     if not isinstance(value, dict):
-        reject_row(where, "aspects", value, "is not an object", 'Write for example {"helpful": 1}.')
-    found = {
-        name: _number(each, f"aspects.{name}", where, low=low, high=high)
-        for name, each in value.items()
-        if each is not None
+        reject_row(where, "aspects", value, "is not an object", 'Write an object such as {"helpful": 1}.')
+    scores = {
+        name: _number(score, f"aspects.{name}", where, low=low, high=high)
+        for name, score in value.items()
+        if score is not None
     }
-    return found or None
+    return scores or None
 
 
 def _number(value: object, field: str, where: RowLocation, *, low: float, high: float) -> float:
@@ -344,10 +347,14 @@ def _message(value: object, field: str, where: RowLocation) -> Message:
     for key in REFUSED_KEYS:
         if value.get(key):
             reject_row(
-                where, f"{field}.{key}", value[key], "tools cannot be trained", "Drop the row with --drop."
+                where,
+                f"{field}.{key}",
+                value[key],
+                "tool calls cannot be trained",
+                "Drop the row with --drop.",
             )
     if value.get("weight") not in (None, 1):
-        remedy = "Put what is not to be trained into prompt and the rest into completion."
+        remedy = "Put untrained messages into prompt and trained ones into completion."
         reject_row(
             where, f"{field}.weight", value["weight"], "weights of single messages are not supported", remedy
         )
@@ -360,5 +367,5 @@ def _message(value: object, field: str, where: RowLocation) -> Message:
 
 
 def _stripped(turns: Messages) -> list[str]:
-    """Most chat templates trim what they render, so answers that differ only at the ends would be trained as equal."""
+    """Contents without white space at the ends, because most chat templates trim them when they render."""
     return [turn.content.strip() for turn in turns]

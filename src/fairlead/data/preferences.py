@@ -1,4 +1,7 @@
-"""Comparisons and rankings as one thing: answers to a prompt, of which some are better than others.  No model is needed here."""
+"""Preferences: comparisons and rankings under one interface, as answers to a prompt with an order.
+
+Reading and writing files is the job of `record_reader` and `record_writer`.  Nothing here needs a model.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,44 +15,55 @@ Preference: TypeAlias = Comparison | Ranking
 
 
 class UsablePreferences(NamedTuple):
-    judgements: list[Preference]
-    num_ties: int  # rows in which no answer is better than another, used or not
-    num_no_use: int  # rows that nothing can be learned from: of weight 0, or without any of the aspects
+    preferences: list[Preference]
+    num_ties: int  # rows in which all answers rank equal, whether used or not
+    num_unusable: int  # other rows that were left out: weight 0, or none of the requested aspects
 
 
 def select_usable(
-    judgements: Sequence[Preference], source: str, *, ties: bool, aspects: Sequence[str] = ()
+    preferences: Sequence[Preference], source: str, *, ties: bool, aspects: Sequence[str] = ()
 ) -> UsablePreferences:
-    """What a reward model can learn from; with `aspects`, only their judgements count.  Nothing at all is a DataError."""
-    found: list[Preference] = []
-    num_ties = num_no_use = 0
-    for record in judgements:
+    """Select the rows that a reward model can learn from; raises DataError if there are none.
+
+    Without `aspects`, ties count only if `ties` is set.  With `aspects`, a row counts if it judges one of
+    them.
+    """
+    usable: list[Preference] = []
+    num_ties = 0
+    num_unusable = 0
+    for record in preferences:
         is_tie = len(set(ranks_of(record))) == 1
         num_ties += is_tie
-        if weight_of(record) == 0 or (aspects and not any(name in aspects_of(record) for name in aspects)):
-            num_no_use += not is_tie
+        lacks_aspects = bool(aspects) and not any(name in aspects_of(record) for name in aspects)
+        if weight_of(record) == 0 or lacks_aspects:
+            num_unusable += not is_tie
         elif aspects or not is_tie or (ties and isinstance(record, Comparison)):
-            found.append(record)
-    if num_ties == len(judgements) and not found:
+            usable.append(record)
+    if num_ties == len(preferences) and not usable:
         raise DataError(
-            f"{source}: all {len(judgements)} comparisons are ties; nothing can be learned from them here."
+            f"{source}: all {len(preferences)} rows are ties, so there is nothing to learn. "
+            "Add comparisons with a preferred answer."
         )
-    if not found:
-        why = f"none judges {', '.join(aspects)}" if aspects else "their weight is 0, or they are ties"
-        raise DataError(f"{source}: nothing can be learned from its {len(judgements)} rows: {why}.")
-    return UsablePreferences(found, num_ties, num_no_use)
+    if not usable:
+        why = f"none judges {', '.join(aspects)}" if aspects else "each is a tie or has weight 0"
+        raise DataError(f"{source}: none of its {len(preferences)} rows can be used for training: {why}.")
+    return UsablePreferences(usable, num_ties, num_unusable)
 
 
 def require_preference(held_out: Sequence[Preference], source: str) -> None:
-    """Evidence needs answers of which one is better; a held-out side without any is a DataError."""
+    """Raise DataError if all held-out rows are ties: accuracy needs pairs with a better answer."""
     if not pairs_of(held_out):
         raise DataError(
-            f"{source}: all {len(held_out)} held-out rows are ties, so there is nothing to test on. Change held_out or the seed."
+            f"{source}: all {len(held_out)} held-out rows are ties, so there is nothing to test on. "
+            "Change held_out or the seed."
         )
 
 
 def ranks_of(record: Preference) -> tuple[int, ...]:
-    """1 for the best answer, then 2, and so on; equal for a tie.  Example: ranks (3, 7, 7) of a row are 1, 2, 2."""
+    """Dense ranks: 1 for the best answer, then 2, and so on; equal for ties.
+
+    Ranks (3, 7, 7) become (1, 2, 2).
+    """
     if isinstance(record, Comparison):
         return (1, 2) if record.tie is None else (1, 1)
     order = sorted(set(record.ranks))
@@ -72,27 +86,30 @@ def aspects_of(record: Preference) -> dict[str, float]:
     return dict(record.aspects or {}) if isinstance(record, Comparison) else {}
 
 
-def pairs_of(judgements: Sequence[Preference]) -> list[Comparison]:
-    """Every pair of answers that is not a tie, as a comparison; those of a judgement stand together."""
-    found: list[Comparison] = []
-    for record in judgements:
+def pairs_of(preferences: Sequence[Preference]) -> list[Comparison]:
+    """All pairs of answers that are not tied, as comparisons.  The pairs of one ranking are consecutive."""
+    pairs: list[Comparison] = []
+    for record in preferences:
         if isinstance(record, Comparison):
-            found += [record] if record.tie is None else []
+            pairs += [record] if record.tie is None else []
         else:
-            answers, order = record.completions, ranks_of(record)
-            better = [(i, j) for i in range(len(order)) for j in range(len(order)) if order[i] < order[j]]
-            found += [Comparison(record.prompt, answers[i], answers[j]) for i, j in better]
-    return found
+            answers = record.completions
+            ranks = ranks_of(record)
+            better = [(i, j) for i in range(len(ranks)) for j in range(len(ranks)) if ranks[i] < ranks[j]]
+            pairs += [Comparison(record.prompt, answers[i], answers[j]) for i, j in better]
+    return pairs
 
 
-def bootstrap_counts(judgements: Sequence[Preference], *, run_seed: int, member: int) -> list[int]:
-    """How often each counts for a member of an ensemble: as often as its prompt came up in as many draws as there are prompts.
+def bootstrap_counts(preferences: Sequence[Preference], *, run_seed: int, member: int) -> list[int]:
+    """How often each row counts for one member of an ensemble.  [rows]
 
-    Member 0 sees every row once.  Whole prompts are drawn, because rows of one prompt are no independent evidence.
+    Member 0 trains on every row once.  Other members draw as many prompts as there are, with replacement, and
+    a row counts as often as its prompt was drawn.  Whole prompts are drawn because rows of one prompt are
+    dependent.
     """
-    prompts = [prompt_text(record) for record in judgements]
+    prompts = [prompt_text(record) for record in preferences]
     if member == 0:
         return [1] * len(prompts)
-    different = sorted(set(prompts))
-    times = Counter(derive_rng(run_seed, "bootstrap", member).choices(different, k=len(different)))
+    unique = sorted(set(prompts))
+    times = Counter(derive_rng(run_seed, "bootstrap", member).choices(unique, k=len(unique)))
     return [times[prompt] for prompt in prompts]

@@ -1,6 +1,6 @@
-"""Native files into records, for recipes.  All the bad rows of a file are reported together, before anything is trained.
+"""Read native files into records.  All bad rows of a file are reported together, before training starts.
 
-Files in other formats are converted first, by `importer`.
+Convert files in other formats first, with `importer`.
 """
 
 from collections import Counter
@@ -26,9 +26,9 @@ from fairlead.data.records import (
     Stepwise,
     kind_of_row,
 )
-from fairlead.data.row_problem import MAX_SHOWN, BadRow, RowProblem, bad_rows_error
+from fairlead.data.row_problem import MAX_SHOWN, BadRow, RowProblem, bad_rows_error, reject_row
 
-NUM_SAMPLE = 100  # rows that a file's kind is guessed from
+NUM_SAMPLE = 100  # rows from which the kind of a file is guessed
 
 
 class ParsedRow(NamedTuple):
@@ -61,12 +61,12 @@ def read_stepwise(path: Path) -> list[Stepwise]:
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """The prompts of any native file whose rows have one, repetitions included."""
+    """Read the prompts of a native file of any kind, including repeated prompts."""
     return cast(list[Prompt], read_records(path, "prompt"))
 
 
 def read_records(path: Path, kind: RecordKind) -> list[Record]:
-    """Every row of a native file; any bad row, or none at all, is a DataError."""
+    """Read every row of a native file; raises DataError if a row is bad or the file is empty."""
     records: list[Record] = []
     problems: list[RowProblem] = []  # the first few
     num_bad = 0
@@ -78,17 +78,20 @@ def read_records(path: Path, kind: RecordKind) -> list[Record]:
         if len(problems) < MAX_SHOWN:
             problems.append(result)
     if num_bad:
-        remedy = f"Set them aside with `fairlead data check {path} --drop`, or convert the file with `fairlead data import`."
+        remedy = (
+            f"Set them aside with `fairlead data check {path} --drop`, "
+            "or convert the file with `fairlead data import`."
+        )
         raise bad_rows_error(problems, num_bad, num_bad + len(records), remedy)
     if not records:
-        raise DataError(f"{path}: holds no rows. A file of {_several(kind)} is expected.")
+        raise DataError(f"{path}: has no rows. Name a file of {_plural(kind)}.")
     return records
 
 
 def parse_rows(
     rows: Iterator[SourceRow | RowProblem], kind: RecordKind | None
 ) -> Iterator[ParsedRow | RowProblem]:
-    """Each row with its record, or what is wrong with it; with no kind, every row is wrong."""
+    """Parse each row into a record or a problem.  Without a kind, every row is a problem."""
     for row in rows:
         if isinstance(row, RowProblem):
             yield row
@@ -100,42 +103,35 @@ def parse_rows(
 
 
 def guess_kind(path: Path) -> tuple[RecordKind | None, Iterator[SourceRow | RowProblem]]:
-    """The kind of most of the first rows, None when no row tells; and all the rows, none lost to looking."""
+    """Guess the kind from the first rows; None if no row has a known kind.
+
+    The iterator yields all rows of the file.
+    """
     rows = file_source.read_file_rows(path)
     sample = list(islice(rows, NUM_SAMPLE))
     if not sample:
-        raise DataError(f"{path}: holds no rows.")
+        raise DataError(f"{path}: has no rows. Name a file with data.")
     votes = Counter(
         kind for row in sample if isinstance(row, SourceRow) and (kind := kind_of_row(row.value)) is not None
     )
     return (votes.most_common(1)[0][0] if votes else None), chain(sample, rows)
 
 
-def _several(kind: RecordKind) -> str:
-    """The kind's name for many rows."""
+def _plural(kind: RecordKind) -> str:
     return f"{kind} rows" if kind in ("binary", "stepwise") else f"{kind}s"
 
 
 def _record(row: SourceRow, kind: RecordKind | None) -> Record:
     where, value = row
-    own = kind_of_row(value)
     if kind is None:
         columns = ", ".join(value) or "none"
-        raise BadRow(
-            RowProblem(
-                *where,
-                "",
-                None,
-                f"no kind of row has these columns: {columns}",
-                "Use `fairlead data import`.",
-            )
+        reject_row(
+            where, "", None, f"no kind of row has these columns: {columns}", "Use `fairlead data import`."
         )
     record = parse_row(kind, value, where)
-    # Any row with a prompt can serve as a prompt, but a rating, say, must not pass for a demonstration.
-    if own != kind and kind != "prompt":
-        raise BadRow(
-            RowProblem(
-                *where, "", None, f"is a {own} among {_several(kind)}", "Keep each kind in a file of its own."
-            )
-        )
+    # Any row with a prompt can serve as a prompt, but a rating must not pass for a demonstration.
+    actual_kind = kind_of_row(value)
+    if actual_kind != kind and kind != "prompt":
+        why = f"is a {actual_kind} among {_plural(kind)}"
+        reject_row(where, "", None, why, "Keep each kind in a separate file.")
     return record

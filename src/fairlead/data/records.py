@@ -1,8 +1,7 @@
-"""The records that recipes read: what was asked, what was answered, and what people said about it.
+"""The records that recipes read: prompts, answers and the feedback of raters.
 
-Each kind has the columns of its native JSON row.  `parsing` makes records from rows and checks them; the classes themselves
-check nothing, so code that builds a record by hand answers for it.  Answers are messages, not strings, because an answer may be
-several turns.
+The fields of a record are the columns of its native JSON row.  `parsing` validates rows and builds records;
+the classes themselves validate nothing.  An answer is a tuple of messages, because it may have several turns.
 """
 
 from collections.abc import Mapping
@@ -30,14 +29,14 @@ Messages: TypeAlias = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """An answer worth imitating.
+    """An answer to imitate.
 
-    A whole conversation (the row has `messages`) has an empty prompt: all its messages are the completion, and every assistant
-    turn in it is trained.  Example: prompt = (user "2 + 2?",), completion = (assistant "4",).
+    Example: prompt = (user "2 + 2?",), completion = (assistant "4",).  A row with `messages` has an empty
+    prompt: all its messages are the completion, and every assistant turn is trained.
     """
 
-    prompt: Messages  # context that is not trained: a system message or none, then user and assistant in turn, user last
-    completion: Messages  # its assistant turns are trained
+    prompt: Messages  # context, not trained: an optional system message, then turns that end with the user
+    completion: Messages  # the assistant turns are trained
 
     @property
     def messages(self) -> Messages:
@@ -45,40 +44,44 @@ class Demonstration:
 
     @property
     def num_prompt_messages(self) -> int:
-        """How many leading messages are context only; 0 means that every assistant turn is trained."""
+        """Number of leading messages that are not trained; 0 if every assistant turn is trained."""
         return len(self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two answers to one prompt, of which somebody preferred the first.
+    """Two answers to one prompt; a rater preferred `chosen`.
 
-    Example: prompt = (user "2 + 2?",), chosen = (assistant "4",), rejected = (assistant "5",), margin = 3.0, rater = "ann".
+    Example: prompt = (user "2 + 2?",), chosen = (assistant "4",), rejected = (assistant "5",), margin = 3.0,
+    rater = "ann".
     """
 
     prompt: Messages
     chosen: Messages
     rejected: Messages
-    margin: float | None = None  # 0 hardly better .. 3 much better
-    tie: Literal["good", "bad"] | None = None  # neither is better: both good, or both bad
-    aspects: Mapping[str, float] | None = None  # aspect -> -1 (rejected is better) .. 1 (chosen is better)
+    margin: float | None = None  # 0 (hardly better) to 3 (much better)
+    tie: Literal["good", "bad"] | None = None  # no preference: both answers are good, or both are bad
+    aspects: Mapping[str, float] | None = None  # aspect -> -1 (rejected is better) to 1 (chosen is better)
     rater: str | None = None
-    weight: float = 1.0  # how much the comparison counts; not negative
-    confidence: float | None = None  # 0..1, the rater's own
+    weight: float = 1.0  # weight in the loss; not negative
+    confidence: float | None = None  # 0..1, stated by the rater
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Several answers in order.  Example: ranks = (1, 2, 2) is one best answer and two equal ones below it."""
+    """Several answers in order.
+
+    Example: ranks = (1, 2, 2) is a best answer and two equal answers below it.
+    """
 
     prompt: Messages
     completions: tuple[Messages, ...]
-    ranks: tuple[int, ...]  # one for each completion; lower is better, equal is a tie
+    ranks: tuple[int, ...]  # one per completion; lower is better, equal is a tie
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One answer with a score, or a score for each aspect, or both."""
+    """One answer with a score, with a score per aspect, or with both."""
 
     prompt: Messages
     completion: Messages
@@ -88,28 +91,30 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """One answer with a thumb up or down."""
+    """One answer with a thumbs up or down."""
 
     prompt: Messages
     completion: Messages
-    label: bool  # True: a good answer
+    label: bool  # true for a good answer
 
 
 @dataclass(frozen=True, slots=True)
 class Stepwise:
-    """One answer in steps, of which somebody said which are right.  The steps are text, because they are parts of one turn.
+    """One answer in steps, each labelled right or wrong.  Steps are strings, because they are parts of one
+    turn.
 
-    Example: prompt = (user "2 + 3 + 4?",), completions = ("2 + 3 = 5.", "5 + 4 = 8."), labels = (True, False).
+    Example: prompt = (user "2 + 3 + 4?",), completions = ("2 + 3 = 5.", "5 + 4 = 8."), labels = (True,
+    False).
     """
 
     prompt: Messages
-    completions: tuple[str, ...]  # the steps, in their order
-    labels: tuple[bool, ...]  # one for each step; True: right
+    completions: tuple[str, ...]  # the steps, in order
+    labels: tuple[bool, ...]  # one per step; true for a right step
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Something to answer, with what a rule needs to judge the answer."""
+    """A prompt to answer, with what a rule needs to score the answer."""
 
     prompt: Messages
     reference: str | None = None
@@ -136,7 +141,7 @@ COLUMNS_BY_KIND: Mapping[RecordKind, frozenset[str]] = {
 
 
 def kind_of_row(row: Mapping[str, Any]) -> RecordKind | None:
-    """The kind that the columns of a native row speak for; a column that holds null counts as absent."""
+    """The kind of a native row, from its columns; None if unknown.  A null column counts as absent."""
     present = {column for column, value in row.items() if value is not None}
     if "chosen" in present or "rejected" in present:
         return "comparison"
@@ -158,7 +163,7 @@ def kind_of_record(record: Record) -> RecordKind:
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    """The native row, ready for JSON; a column at its default is left out."""
+    """The native row as JSON values, without columns that have their default value."""
     if isinstance(record, Demonstration) and not record.prompt:
         return {"messages": _json(record.completion)}
     values = ((field, getattr(record, field.name)) for field in fields(record))
@@ -166,7 +171,7 @@ def to_row(record: Record) -> dict[str, Any]:
 
 
 def prompt_messages(record: Record) -> Messages:
-    """The prompt; of a whole conversation, what comes before its first answer."""
+    """The prompt; for a record without one, the messages before the first assistant turn."""
     if record.prompt:
         return record.prompt
     return (
@@ -177,7 +182,7 @@ def prompt_messages(record: Record) -> Messages:
 
 
 def prompt_text(record: Record) -> str:
-    """The opening as canonical text: records that differ only in the prompt's white space share it."""
+    """Canonical text of the prompt.  Prompts that differ only in white space have the same text."""
     return "\n".join(
         f"{message.role}: {' '.join(message.content.split())}" for message in prompt_messages(record)
     )

@@ -1,4 +1,7 @@
-"""What is wrong with one row: where, which field, what value, why, and what to do.  Says nothing about how rows are read."""
+"""Problems of data rows: where, which field, what value, why it is wrong, and what to do.
+
+Reading rows and deciding what is wrong is the job of `file_source`, `parsing` and `record_reader`.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +10,12 @@ from typing import NamedTuple, NoReturn
 
 from fairlead.core.errors import DataError
 
-MAX_SHOWN = 10  # a screenful; the total is always said
-MAX_VALUE_CHARS = 60  # enough to recognise the row, short enough for one line
+MAX_SHOWN = 10  # problems listed in one error; the total is always given
+MAX_VALUE_CHARS = 60  # long enough to recognise the row, short enough for one line
 
 
 class RowLocation(NamedTuple):
-    """Where a row stands: a file and its line, or a Hub data set and the number of the row."""
+    """A file and a line number, or a Hub data set and a row number."""
 
     path: str
     line: int
@@ -23,28 +26,27 @@ class RowLocation(NamedTuple):
 
 @dataclass(frozen=True)
 class RowProblem:
-    """`str(problem)` is one line: `pairs.jsonl:412: chosen: "Yes.": chosen and rejected are equal. Mark it a tie, …`"""
+    """`str(problem)` is one line: `pairs.jsonl:412: chosen: "Yes.": chosen and rejected are equal.
+
+    Mark it a tie, …`
+    """
 
     path: str
     line: int
-    field: str  # a column or a place in it, such as "prompt[2].role"; empty when the whole row is meant
-    value: object  # what stands there, whole; None when nothing does
+    field: str  # a column or a place in a column, such as "prompt[2].role"; empty for the whole row
+    value: object  # the full value; None if it is missing
     why: str
     remedy: str
-    row: object = None  # the whole row as it was read, for whoever sets it aside; text where it is no JSON
+    row: object = None  # the row as read, for the file of rejected rows; text if it is not JSON
 
     def __str__(self) -> str:
-        parts = [
-            f"{self.path}:{self.line}",
-            self.field,
-            "" if self.value is None else shorten(self.value),
-            self.why,
-        ]
-        return f"{': '.join(part for part in parts if part)}. {self.remedy}"
+        shown = "" if self.value is None else shorten(self.value)
+        fragments = [f"{self.path}:{self.line}", self.field, shown, self.why]
+        return f"{': '.join(fragment for fragment in fragments if fragment)}. {self.remedy}"
 
 
 class BadRow(DataError):
-    """One row is at fault; whoever reads the file collects these and goes on."""
+    """A single row is wrong.  Readers of a file collect these problems and continue with the next row."""
 
     def __init__(self, problem: RowProblem) -> None:
         self.problem = problem
@@ -56,14 +58,14 @@ def reject_row(where: RowLocation, field: str, value: object, why: str, remedy: 
 
 
 def shorten(value: object) -> str:
-    """The value as JSON on one line, cut in the middle of nowhere when it is long."""
+    """The value as JSON on one line, cut off after MAX_VALUE_CHARS characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + "…"
 
 
-def bad_rows_error(first: Sequence[RowProblem], num_bad: int, num_rows: int, remedy: str) -> DataError:
-    """One error for all the bad rows of a source: the first few, and how many there are."""
-    lines = [str(problem) for problem in first[:MAX_SHOWN]]
-    rest = f", of which the first {len(lines)} are shown" if num_bad > len(lines) else ""
-    lines.append(f"{num_bad} of {num_rows} rows cannot be used{rest}. {remedy}")
+def bad_rows_error(problems: Sequence[RowProblem], num_bad: int, num_rows: int, remedy: str) -> DataError:
+    """One error for all bad rows of a source: the first few problems and the total."""
+    lines = [str(problem) for problem in problems[:MAX_SHOWN]]
+    only_first = f" (first {len(lines)} shown)" if num_bad > len(lines) else ""
+    lines.append(f"{num_bad} of {num_rows} rows cannot be used{only_first}. {remedy}")
     return DataError("\n".join(lines))

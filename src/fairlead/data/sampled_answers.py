@@ -1,4 +1,7 @@
-"""Sampled answers as rows: what `fairlead sample` writes and what judges read."""
+"""Files of sampled answers: written by `fairlead sample`, read by judges and by the toy world's raters.
+
+Writing such files is the job of `recipes/sample.py`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,46 +15,48 @@ from fairlead.data.row_problem import RowLocation
 
 @dataclass(frozen=True)
 class SampledAnswers:
-    """One prompt and the answers that a model gave to it."""
+    """One prompt and the answers that a model sampled for it."""
 
     prompt: Messages
     texts: tuple[str, ...]
-    finished: tuple[bool, ...]  # False where the answer was cut off
+    finished: tuple[bool, ...]  # false if the answer was cut off at the token limit
 
 
 def read_sampled_answers(path: Path) -> list[SampledAnswers]:
-    """Rows `{"prompt": …, "completions": [[message], …], "finished": […]}`; raises DataError at the first bad row."""
-    found = []
-    for number, row in jsonl.read(path):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}:{number}: an object with prompt and completions is expected.")
-        prompt = parse_row("prompt", {"prompt": row.get("prompt")}, RowLocation(str(path), number))
-        assert isinstance(prompt, Prompt)
-        completions, finished = row.get("completions"), row.get("finished")
-        if (
-            not isinstance(completions, list)
-            or not isinstance(finished, list)
-            or len(finished) != len(completions)
-        ):
-            raise DataError(
-                f"{path}:{number}: completions and finished must be lists of one length. Write such files with `fairlead sample`."
-            )
-        found.append(
-            SampledAnswers(
-                prompt.prompt,
-                tuple(_text(path, number, c) for c in completions),
-                tuple(bool(f) for f in finished),
-            )
+    """Read rows `{"prompt": …, "completions": [[message], …], "finished": […]}`.
+
+    Raises DataError at the first bad row.
+    """
+    rows = [_parse_row(path, line, row) for line, row in jsonl.read(path)]
+    if not rows:
+        raise DataError(f"{path}: holds no answers. Write such files with `fairlead sample`.")
+    return rows
+
+
+def _parse_row(path: Path, line: int, row: object) -> SampledAnswers:
+    if not isinstance(row, dict):
+        raise DataError(f"{path}:{line}: not an object with prompt and completions.")
+    prompt = parse_row("prompt", {"prompt": row.get("prompt")}, RowLocation(str(path), line))
+    assert isinstance(prompt, Prompt)
+    completions = row.get("completions")
+    finished = row.get("finished")
+    are_lists = isinstance(completions, list) and isinstance(finished, list)
+    if not are_lists or len(finished) != len(completions):
+        raise DataError(
+            f"{path}:{line}: completions and finished must be lists of the same length. "
+            "Write such files with `fairlead sample`."
         )
-    if not found:
-        raise DataError(f"{path}: holds no answers.")
-    return found
+    return SampledAnswers(
+        prompt.prompt,
+        tuple(_answer_text(path, line, completion) for completion in completions),
+        tuple(bool(value) for value in finished),
+    )
 
 
-def _text(path: Path, number: int, completion: object) -> str:
-    """A sampled answer may be empty, which no answer written by people may."""
+def _answer_text(path: Path, line: int, completion: object) -> str:
+    """Text of a sampled answer, which may be empty, unlike an answer written by a person."""
     last = completion[-1] if isinstance(completion, list) and completion else None
     content = last.get("content") if isinstance(last, dict) else None
     if not isinstance(content, str):
-        raise DataError(f"{path}:{number}: completions: each must be a list of messages with content.")
+        raise DataError(f"{path}:{line}: completions: each must be a list of messages with content.")
     return content

@@ -1,7 +1,7 @@
-"""Train and held-out sides such that all the rows of one prompt stand on one side.
+"""Split rows into a training side and a held-out side, with all rows of a prompt on the same side.
 
-A prompt's side is a function of the seed and of its canonical text alone: rows may be added, removed or reordered, and no other
-row changes sides.  The price is that the held-out share is met only on average.
+The side of a prompt depends only on the seed and on the canonical text of the prompt.  Adding, removing or
+reordering rows never moves another row.  In return, the held-out share is met only on average.
 """
 
 from collections.abc import Iterable
@@ -28,26 +28,27 @@ class SplitReport:
 
 
 def split_by_prompt(records: Iterable[R], *, held_out: float, seed: int) -> tuple[list[R], list[R]]:
-    """(train, held out), each in the order given; an empty side is a DataError."""
+    """(train, held out), each in the original order; raises DataError if a side is empty."""
     check_share(held_out)
     train: list[R] = []
-    aside: list[R] = []
+    held: list[R] = []
     for record in records:
-        (aside if is_held_out(record, held_out=held_out, seed=seed) else train).append(record)
-    _check_sides(len(train), len(aside), held_out=held_out, seed=seed)
-    return train, aside
+        side = held if is_held_out(record, held_out=held_out, seed=seed) else train
+        side.append(record)
+    _require_both_sides(len(train), len(held), held_out=held_out, seed=seed)
+    return train, held
 
 
 def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: float, seed: int) -> SplitReport:
-    """The rows of a native file, as they are, in two files; both are written or neither."""
+    """Copy the rows of a native file, unchanged, to two files.  Writes both files or neither."""
     check_share(held_out)
     if require_jsonl_name(out_train).resolve() == require_jsonl_name(out_held_out).resolve():
-        raise DataError(f"{out_train}: named for both sides of the split. Choose two names.")
+        raise DataError(f"{out_train}: is the output of both sides of the split. Choose two names.")
     kind, rows = guess_kind(path)
     num_bad = 0
     counts = {True: 0, False: 0}
     problems: list[RowProblem] = []  # the first few
-    with files.atomic_file(out_train) as train, files.atomic_file(out_held_out) as aside:
+    with files.atomic_file(out_train) as train, files.atomic_file(out_held_out) as held_file:
         for result in parse_rows(rows, kind):
             if isinstance(result, RowProblem):
                 num_bad += 1
@@ -56,33 +57,33 @@ def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: flo
                 continue
             held = is_held_out(result.record, held_out=held_out, seed=seed)
             counts[held] += 1
-            (aside if held else train).write((jsonl.dumps(result.row.value) + "\n").encode("utf-8"))
+            file = held_file if held else train
+            file.write((jsonl.dumps(result.row.value) + "\n").encode("utf-8"))
         if num_bad:
             remedy = f"Nothing was written. Set them aside with `fairlead data check {path} --drop`."
             raise bad_rows_error(problems, num_bad, num_bad + sum(counts.values()), remedy)
-        _check_sides(counts[False], counts[True], held_out=held_out, seed=seed)
+        _require_both_sides(counts[False], counts[True], held_out=held_out, seed=seed)
     assert kind is not None, "a row was written, so its kind is known"
     return SplitReport(kind=kind, num_train=counts[False], num_held_out=counts[True])
 
 
 def is_held_out(record: Record, *, held_out: float, seed: int) -> bool:
-    return (
-        derive_seed(seed, "split", prompt_text(record)) < held_out * 2**63
-    )  # `derive` draws evenly from 0 .. 2**63 - 1
+    # derive_seed is uniform over 0 .. 2**63 - 1
+    return derive_seed(seed, "split", prompt_text(record)) < held_out * 2**63
 
 
 def check_share(held_out: float) -> None:
     if not 0 < held_out < 1:
         raise ConfigError(
-            f"held_out = {held_out!r}: must lie between 0 and 1; 0.1 holds out about every tenth prompt."
+            f"held_out = {held_out!r}: must be between 0 and 1; 0.1 holds out about every tenth prompt."
         )
 
 
-def _check_sides(num_train: int, num_held_out: int, *, held_out: float, seed: int) -> None:
+def _require_both_sides(num_train: int, num_held_out: int, *, held_out: float, seed: int) -> None:
     for side, count in (("train", num_train), ("held-out", num_held_out)):
         if not count:
             total = num_train + num_held_out
             raise DataError(
                 f"held_out = {held_out:g}, seed = {seed}: the {side} side of {total} rows is empty. "
-                f"Bring rows of more prompts, or change held_out or the seed."
+                "Add rows of other prompts, or change held_out or the seed."
             )

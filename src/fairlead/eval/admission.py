@@ -80,7 +80,7 @@ def _report(
         "prompts": len(set(pairs.prompts)),
         "dropped": num_dropped,
     }
-    found |= {"not_finite": not_finite, "notes_unused": pairs.notes.num_unused}
+    found |= {"not_finite": not_finite, "notes_unused": pairs.notes.num_ignored}
     found["not_measured"] = ["everything that needs scores"] if not_finite else []
     if not not_finite:
         pooled = reward_scoring.ensemble_scores(members)

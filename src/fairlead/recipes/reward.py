@@ -421,9 +421,9 @@ def read_judgements(config: Config, run: Run) -> tuple[list[Preference], dict[st
     found = select_usable(
         [*comparisons, *rankings], source, ties=config.ties == "learn", aspects=config.aspects
     )
-    if config.rater_effects and not any(rater_of(record) for record in found.judgements):
+    if config.rater_effects and not any(rater_of(record) for record in found.preferences):
         raise DataError(f"{source}: no row names its rater, so rater_effects has nothing to learn from.")
-    return found.judgements, {"ties": found.num_ties, "no_use": found.num_no_use}, source
+    return found.preferences, {"ties": found.num_ties, "no_use": found.num_unusable}, source
 
 
 def items_of(rows: EncodedSplit[Preference, Group], config: Config, member: int) -> list[EncodedJudgement]:

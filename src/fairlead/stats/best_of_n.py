@@ -17,7 +17,7 @@ def expected_value(scores: Sequence[float], n: int, values: Sequence[float] | No
     subsets. Answers with equal scores are chosen equally often.
     """
     if not 1 <= n <= len(scores):
-        raise ValueError(f"n = {n}: must lie between 1 and the number of answers, {len(scores)}")
+        raise ValueError(f"n = {n}: must be between 1 and the number of answers, {len(scores)}")
     worth = scores if values is None else values
     by_score = sorted(range(len(scores)), key=lambda i: scores[i])
     total = 0.0

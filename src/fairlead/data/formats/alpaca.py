@@ -1,6 +1,7 @@
-"""Alpaca: instruction, input (may be empty), output; or chosen and rejected in the place of output.
+"""Alpaca format: instruction, optional input, and output; or chosen and rejected instead of output.
 
-The input follows the instruction after an empty line, without Alpaca's preamble: the model's chat template frames the request.
+The prompt is the instruction, an empty line and the input.  Alpaca's preamble is left out, because the chat
+template of the model already frames the request.
 """
 
 from collections.abc import Mapping

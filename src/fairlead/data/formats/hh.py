@@ -1,6 +1,7 @@
-"""HH-RLHF transcripts: chosen and rejected are whole conversations in one string, "\\n\\nHuman: … \\n\\nAssistant: …".
+"""HH-RLHF format: chosen and rejected are transcripts, "\\n\\nHuman: … \\n\\nAssistant: …".
 
-White space around a turn is not part of it.  A turn that quotes the words which begin a turn shows as wrong role order.
+White space around a turn is removed.  A turn that quotes "Human:" or "Assistant:" at the start of a paragraph
+is split there and reported as wrong role order.
 """
 
 import re
@@ -37,7 +38,8 @@ def _turns(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
             'A transcript is "\\n\\nHuman: … \\n\\nAssistant: …".',
         )
     return tuple(
-        Message(ROLE_OF[speaker], said.strip()) for speaker, said in zip(parts[::2], parts[1::2], strict=True)
+        Message(ROLE_OF[speaker], content.strip())
+        for speaker, content in zip(parts[::2], parts[1::2], strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""Fairlead's own rows: TRL's conversational columns and the optional ones beside them."""
+"""Fairlead's native format: the conversational columns of TRL, and optional columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +22,6 @@ def convert(row: Mapping[str, Any], where: RowLocation) -> Record:
             "prompt",
             None,
             "is missing",
-            f"A native row has prompt or messages; this one has {', '.join(row) or 'nothing'}.",
+            f"A native row has prompt or messages; this row has {', '.join(row) or 'nothing'}.",
         )
     return parse_row(kind, row, where)

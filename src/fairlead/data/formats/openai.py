@@ -1,6 +1,7 @@
-"""OpenAI chat rows: `messages`; or whole conversations in `chosen` and `rejected`, as several Hub data sets have them.
+"""OpenAI chat format: `messages`; or complete conversations in `chosen` and `rejected`.
 
-Text parts are joined and `developer` is read as `system`; images, tools and per-message weights are refused, not dropped.
+Text parts of a message are joined, and the role `developer` is read as `system`.  Images, tools and weights
+of single messages are refused, because ignoring them would change what is trained.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,10 @@ def _simplified(value: object) -> object:
 
 
 def _simplified_message(value: object) -> object:
-    """The message with a plain string and a role that records know; anything else is left for the check to name."""
+    """The message with a string as content and a known role.
+
+    Other values are left for validation to report.
+    """
     if not isinstance(value, dict):
         return value
     simple = dict(value)

@@ -1,4 +1,4 @@
-"""Two whole conversations that are the same up to their last answers, as one comparison."""
+"""Turn two conversations that differ only in their last answers into a comparison."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +11,23 @@ from fairlead.data.row_problem import RowLocation, reject_row
 def compare_conversations(
     chosen: Messages, rejected: Messages, row: Mapping[str, Any], where: RowLocation
 ) -> Comparison:
-    """The shared turns become the prompt; conversations that part before their last answers have no such prompt."""
+    """The shared turns become the prompt; raises BadRow if the conversations differ before their last
+    answers.
+    """
     check_turns(chosen, "chosen", where, first="user", last="assistant")
     check_turns(rejected, "rejected", where, first="user", last="assistant")
     shared = chosen[:-1]
     if rejected[:-1] != shared:
-        turns = zip(chosen, rejected, strict=False)  # the shorter may be the beginning of the longer
-        parting = next(
-            (index for index, (one, other) in enumerate(turns) if one != other),
+        turns = zip(chosen, rejected, strict=False)  # one conversation may be a prefix of the other
+        first_difference = next(
+            (index for index, (left, right) in enumerate(turns) if left != right),
             min(len(chosen), len(rejected)) - 1,
         )
-        why = f"parts from chosen at turn {parting + 1}, before the last answer"
+        why = f"differs from chosen at turn {first_difference + 1}, before the last answer"
         reject_row(
             where,
             "rejected",
-            rejected[parting].content,
+            rejected[first_difference].content,
             why,
             "Only the last answers may differ; drop the row with --drop.",
         )

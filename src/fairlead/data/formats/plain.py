@@ -1,4 +1,7 @@
-"""Native columns that hold plain strings: prompt, chosen, rejected, completion; and the steps of a stepwise row, which are text anyway."""
+"""Plain format: native columns with strings instead of messages (prompt, chosen, rejected, completion).
+
+Steps of a stepwise row are strings in the native format too.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +21,7 @@ def recognises(row: Mapping[str, Any]) -> bool:
 
 def convert(row: Mapping[str, Any], where: RowLocation) -> Record:
     wrapped: dict[str, Any] = {column: value for column, value in row.items() if column in COLUMNS}
-    if row.get("labels") is None:  # the answers of a ranking, which have no plain form
+    if row.get("labels") is None:  # completions of a ranking have no plain form
         wrapped.pop("completions", None)
     wrapped["prompt"] = [{"role": "user", "content": required_text(row, "prompt", where)}]
     for column in ANSWERS:

@@ -1,5 +1,6 @@
-"""ShareGPT: `conversations`, a list of turns with `from` (human, gpt, system) and `value`; or one that ends where two answers,
-`chosen` and `rejected`, begin.
+"""ShareGPT format: `conversations`, a list of turns with `from` (human, gpt, system) and `value`.
+
+With `chosen` and `rejected`, the conversation is the prompt of a comparison.
 """
 
 from collections.abc import Mapping
