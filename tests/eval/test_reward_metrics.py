@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest import approx
 
-from fairlead.data.pair_metadata import Key, MetadataTable, PairMetadata
+from fairlead.data.pair_metadata import MetadataTable, PairKey, PairMetadata
 from fairlead.data.records import Comparison
 from fairlead.eval import reward_metrics, verdict
 from fairlead.eval.reward_metrics import EvaluationPairs
@@ -28,7 +28,7 @@ def notes(first: dict[int, bool], rows: list[Comparison]) -> MetadataTable:
     )
 
 
-def _key(one: Comparison) -> Key:
+def _key(one: Comparison) -> PairKey:
     return (f"user: {one.prompt[0].content}", one.chosen, one.rejected, one.rater)
 
 

@@ -40,8 +40,11 @@ def _parse_row(path: Path, line: int, row: object) -> SampledAnswers:
     assert isinstance(prompt, Prompt)
     completions = row.get("completions")
     finished = row.get("finished")
-    are_lists = isinstance(completions, list) and isinstance(finished, list)
-    if not are_lists or len(finished) != len(completions):
+    if (
+        not isinstance(completions, list)
+        or not isinstance(finished, list)
+        or len(finished) != len(completions)
+    ):
         raise DataError(
             f"{path}:{line}: completions and finished must be lists of the same length. "
             "Write such files with `fairlead sample`."
