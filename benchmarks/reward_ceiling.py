@@ -21,7 +21,7 @@ from benchmarks import over_seeds
 from benchmarks.rater_aware import pairs
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Message
-from fairlead.examples.judgements import score_conversations
+from fairlead.examples.preferences import score_conversations
 from fairlead.loop.toy_world import BASE_MODEL
 from fairlead.model.reward_model import load_reward_model
 from fairlead.recipes import reward

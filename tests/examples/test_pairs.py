@@ -121,7 +121,7 @@ def test_only_the_ratios_of_weights_count() -> None:
 
 
 def test_weights_that_are_all_zero_are_refused() -> None:
-    with pytest.raises(DataError, match=r"data.jsonl: every comparison to train on has a weight of 0"):
+    with pytest.raises(DataError, match=r"data.jsonl: every comparison to train on has weight 0"):
         pair_weights(compared(0, 0), "data.jsonl")
 
 

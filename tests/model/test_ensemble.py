@@ -49,7 +49,8 @@ def test_an_ensemble_that_lost_a_member_is_refused(tmp_path: Path, lost: list[st
     for name in lost:
         shutil.rmtree(home / name)
     with pytest.raises(
-        ModelError, match="home: is an ensemble of 3 members by its config.json, and beside member 0 it holds"
+        ModelError,
+        match="home: config.json declares an ensemble of 3 members, but besides member 0 the folder holds",
     ):
         member_folders(str(home))
 
@@ -57,7 +58,7 @@ def test_an_ensemble_that_lost_a_member_is_refused(tmp_path: Path, lost: list[st
 def test_a_member_too_many_and_a_gap_are_refused(tmp_path: Path) -> None:
     home = joined(tmp_path)
     model(home / "member-3")
-    with pytest.raises(ModelError, match="it holds member-1, member-2, member-3"):
+    with pytest.raises(ModelError, match="the folder holds member-1, member-2, member-3"):
         member_folders(str(home))
     other = model(tmp_path / "other")  # not joined here: its config.json does not count
     model(other / "member-2")
@@ -67,12 +68,12 @@ def test_a_member_too_many_and_a_gap_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, -1, "2", 2.0, None, 10**12, [1]])
 def test_a_number_of_members_that_cannot_be_is_refused(tmp_path: Path, size: Any) -> None:
-    with pytest.raises(ModelError, match="is an ensemble of"):
+    with pytest.raises(ModelError, match="declares an ensemble of"):
         member_folders(str(model(tmp_path / "m", {"reward_members": size})))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
 def test_a_config_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     (model(tmp_path / "m") / "config.json").write_text(content)
-    with pytest.raises(ModelError, match=r"config\.json: (cannot be read as JSON|is no JSON object)"):
+    with pytest.raises(ModelError, match=r"config\.json: (cannot be read as JSON|is not a JSON object)"):
         member_folders(str(tmp_path / "m"))

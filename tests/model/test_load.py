@@ -72,8 +72,8 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "m")
     (folder / "model.safetensors").unlink()
     for path, why in (
-        ("empty", "is no model: it has no config.json"),
-        ("file.txt", "is a file; a model is a folder"),
+        ("empty", "is not a model: it has no config.json"),
+        ("file.txt", "is a file. A model is a folder"),
         ("nothing", "no such model folder"),
         ("m", "has no weights in safetensors"),
     ):
@@ -152,7 +152,7 @@ def test_an_adapter_without_base_or_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has no adapter_model.safetensors"):
         load_causal_lm(str(folder))
     shutil.copy(save_model(tmp_path / "m") / "model.safetensors", folder / "adapter_model.safetensors")
-    with pytest.raises(ModelError, match="does not name its base"):
+    with pytest.raises(ModelError, match="does not name the base model"):
         load_causal_lm(str(folder))
 
 
@@ -169,7 +169,7 @@ def test_an_adapter_with_a_missing_weight_is_refused(tmp_path: Path) -> None:
     name = sorted(weights)[3]
     del weights[name]
     save_file(weights, folder / "adapter_model.safetensors")
-    with pytest.raises(ModelError, match=rf"adapter's weights are not those of its settings \({name}\)"):
+    with pytest.raises(ModelError, match=rf"adapter's weights do not match adapter_config.json \({name}\)"):
         load_causal_lm(str(folder))
 
 

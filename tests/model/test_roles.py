@@ -161,7 +161,7 @@ def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
     adapter = Path(judge) / scalar_model.ADAPTER
     settings = (adapter / "adapter_config.json").read_text()
     (adapter / "adapter_config.json").write_text(settings.replace('"r": 4', '"r": 3'))
-    with pytest.raises(ModelError, match="not those of its settings"):
+    with pytest.raises(ModelError, match="do not match adapter_config.json"):
         load_shared_reward_model(open_policy(tmp_path), judge, name="reward")
     (adapter / "adapter_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read"):

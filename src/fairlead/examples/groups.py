@@ -1,4 +1,7 @@
-"""Answers to one prompt that are judged together: a pair, or all the answers of a ranking.  B groups, K = answers of the largest one."""
+"""Groups of answers to one prompt as the rows of one batch: a pair, or all answers of a ranking.
+
+B groups, K answers of the largest group.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,35 +15,34 @@ from fairlead.encoding.chat import Encoded
 
 @dataclass(frozen=True)
 class GroupedAnswers:
-    """The answers of several groups as the rows of one batch: all first ones, then all second ones, and so on.
+    """The answers of several groups as rows: all first answers, then all second answers, and so on.
 
-    groups (a b) (c d e)      rows a c b d e      places 0 2 .      . is absent; its place is 0 and means nothing
-                                                         1 3 4
+    groups (a b) (c d e)      rows a c b d e      row_index 0 2 .      . is absent: index 0, meaningless
+                                                            1 3 4
     """
 
     batch: Batch
-    places: Tensor  # [B, K] int64: the row of each answer
-    present: Tensor  # [B, K] bool
+    row_index: Tensor  # [B, K] int64, the row of each answer
+    present: Tensor  # [B, K] bool, False where the group has fewer answers
 
     def grouped(self, values: Tensor) -> Tensor:
-        """One value for each row into one for each answer; zero where it is absent.  [rows, ...] -> [B, K, ...]"""
-        found = values[self.places]
+        """Arrange one value per row by group; zero for absent answers.  [rows, ...] -> [B, K, ...]"""
+        result = values[self.row_index]
         absent = ~self.present
-        return found.masked_fill(absent.view(*absent.shape, *[1] * (found.dim() - 2)), 0.0)
+        return result.masked_fill(absent.view(*absent.shape, *[1] * (result.dim() - 2)), 0.0)
 
 
 def collate_groups(groups: Sequence[Group], *, pad_id: int, device: torch.device) -> GroupedAnswers:
-    most = max(len(group) for group in groups)
+    """Pad the answers of all groups into one batch."""
+    largest = max(len(group) for group in groups)
     rows: list[Encoded] = []
-    places, present = (
-        torch.zeros(len(groups), most, dtype=torch.int64),
-        torch.zeros(len(groups), most, dtype=torch.bool),
-    )
-    for k in range(most):
+    row_index = torch.zeros(len(groups), largest, dtype=torch.int64)
+    present = torch.zeros(len(groups), largest, dtype=torch.bool)
+    for k in range(largest):
         for b, group in enumerate(groups):
             if k < len(group):
-                places[b, k], present[b, k] = len(rows), True
+                row_index[b, k] = len(rows)
+                present[b, k] = True
                 rows.append(group[k])
-    return GroupedAnswers(
-        collate(rows, pad_id=pad_id, device=device), to_device(places, device), to_device(present, device)
-    )
+    batch = collate(rows, pad_id=pad_id, device=device)
+    return GroupedAnswers(batch, to_device(row_index, device), to_device(present, device))

@@ -1,4 +1,9 @@
-"""Records into encoded rows, split by prompt: what recipes that learn from files begin with."""
+"""Preference pairs and single answers: encode records, split them by prompt, batch them, compute
+log-probabilities.
+
+This module does not read files (`data/record_reader.py`) and does not compute losses
+(`losses/preference.py`).
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,121 +25,128 @@ from fairlead.train.settings import Data
 R = TypeVar("R", bound=Record)
 E = TypeVar("E")
 
-Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each with the prompt before it
-SingleOrPair = tuple[Encoded] | Pair  # what one row of a mix holds: one answer, or two to one prompt
+Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each preceded by the prompt
+SingleOrPair = tuple[Encoded] | Pair  # the answers of one training example
 
 
 @dataclass(frozen=True)
 class EncodedSplit(Generic[R, E]):
-    """Records and their encodings, side by side; no prompt stands on both sides of the split."""
+    """Records and their encodings, split by prompt.  `train_rows[i]` is the encoding of `train[i]`.
+
+    No prompt is on both sides of the split.
+    """
 
     train: list[R]
     train_rows: list[E]
     held_out: list[R]
     held_out_rows: list[E]
-    num_dropped: int  # too long, and left out on request
+    num_dropped: int  # records that were too long, dropped with too_long="drop"
 
 
 def encode_and_split(
     records: Sequence[R], encode: Callable[[R], E], settings: Data, *, seed: int, source: str
 ) -> EncodedSplit[R, E]:
-    """Encode every record, then split by prompt; held_out = 0 holds nothing out.
+    """Encode every record, then split by prompt.  held_out=0 keeps all records for training.
 
-    With too_long = "drop" records that do not fit are left out and counted; any other problem is a DataError that names the record's
-    place in `source`.
+    With too_long="drop", records that do not fit are dropped and counted.  Any other problem raises a
+    DataError with the record's position in `source`.
     """
     encoded: dict[int, E] = {}
-    kept: list[R] = []
+    fitting: list[R] = []
     for i, record in enumerate(records, start=1):
         try:
             encoded[id(record)] = encode(record)
         except TooLong as error:
             if settings.too_long == "drop":
                 continue
-            raise DataError(
-                f"{source}: record {i}: {error} Set too_long=drop to leave such rows out."
-            ) from error
+            raise DataError(f"{source}: record {i}: {error} Set too_long=drop to drop such rows.") from error
         except DataError as error:
             raise DataError(f"{source}: record {i}: {error}") from error
-        kept.append(record)
-    if not kept:
-        raise DataError(f"{source}: none of its {len(records)} records fits into the model's context.")
+        fitting.append(record)
+    if not fitting:
+        raise DataError(
+            f"{source}: none of its {len(records)} records fits into the model's context. "
+            "Use shorter rows or a model with a longer context."
+        )
     share = settings.held_out
-    train, apart = split_by_prompt(kept, held_out=share, seed=seed) if share else (kept, [])
+    train, test = split_by_prompt(fitting, held_out=share, seed=seed) if share else (fitting, [])
     return EncodedSplit(
         train,
         [encoded[id(r)] for r in train],
-        apart,
-        [encoded[id(r)] for r in apart],
-        len(records) - len(kept),
+        test,
+        [encoded[id(r)] for r in test],
+        num_dropped=len(records) - len(fitting),
     )
 
 
 def encode_prompts(
     policy: Policy, prompts: Sequence[Messages], *, max_new_tokens: int, source: str
 ) -> list[tuple[int, ...]]:
-    """The tokens before each answer; a prompt that leaves no room for `max_new_tokens` is a DataError that names it."""
+    """Token ids of each prompt.  Raises DataError for a prompt that leaves no room for `max_new_tokens`."""
     encoded = []
     for i, prompt in enumerate(prompts, start=1):
         tokens = policy.encode_prompt(prompt)
         if policy.context is not None and len(tokens) + max_new_tokens > policy.context:
             raise DataError(
-                f"{source}: record {i}: the prompt has {len(tokens)} tokens; with {max_new_tokens} new ones it passes the model's "
-                f"context of {policy.context}. Lower max_new_tokens or shorten the prompt."
+                f"{source}: record {i}: the prompt has {len(tokens)} tokens. With {max_new_tokens} new "
+                "tokens it "
+                f"exceeds the model's context of {policy.context}. Lower max_new_tokens or shorten the "
+                "prompt."
             )
         encoded.append(tokens)
     return encoded
 
 
-def without_ties(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
-    """The comparisons that are no ties; a file of nothing but ties is a DataError."""
-    found = [comparison for comparison in comparisons if comparison.tie is None]
-    if not found:
-        raise DataError(
-            f"{source}: all {len(comparisons)} comparisons are ties; nothing can be learned from them here."
-        )
-    return found
-
-
-def micro_answers(backend: Backend, items: Sequence[SingleOrPair], micro_tokens: int) -> list[list[int]]:
-    """Groups of items that fit a micro-batch; where rows are padded, single answers and pairs go apart, because a pair is two rows."""
-    single = [i for i, item in enumerate(items) if len(item) == 1]
-    double = [i for i, item in enumerate(items) if len(item) == 2]
-    groups = [single + double] if backend.packed else [group for group in (single, double) if group]
-    found: list[list[int]] = []
-    for group in groups:
-        found += [
-            [group[k] for k in part] for part in backend.micro_groups([items[i] for i in group], micro_tokens)
-        ]
-    return found
-
-
 def encode_answer(policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None) -> Encoded:
-    """An answer behind its prompt, of which only the answer is trained."""
+    """Encode a prompt and its answer; only the answer is trained."""
     return policy.encode(prompt + answer, num_context=len(prompt), max_tokens=max_tokens)
 
 
 def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:
-    """Both answers of a comparison, each behind the prompt."""
-    chosen, rejected = (
-        encode_answer(policy, comparison.prompt, answer, max_tokens)
-        for answer in (comparison.chosen, comparison.rejected)
-    )
-    return chosen, rejected
+    """Encode both answers of a comparison, each preceded by the prompt."""
+    chosen = encode_answer(policy, comparison.prompt, comparison.chosen, max_tokens)
+    return chosen, encode_answer(policy, comparison.prompt, comparison.rejected, max_tokens)
+
+
+def without_ties(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:
+    """Drop ties.  Raises DataError if nothing else is left."""
+    decided = [comparison for comparison in comparisons if comparison.tie is None]
+    if not decided:
+        raise DataError(
+            f"{source}: all {len(comparisons)} comparisons are ties; this method cannot learn from ties. "
+            "Add comparisons with a preference."
+        )
+    return decided
 
 
 def pair_weights(comparisons: Sequence[Comparison], source: str) -> Tensor:
-    """The rows' own weights, scaled to a mean of 1, so that only their ratios count.  [pairs]"""
-    given = torch.tensor([comparison.weight for comparison in comparisons], dtype=torch.float64)
-    if not given.sum() > 0:
+    """Weights of the comparisons, scaled to a mean of 1 so that only their ratios count.  [pairs]"""
+    weights = torch.tensor([comparison.weight for comparison in comparisons], dtype=torch.float64)
+    if not weights.sum() > 0:
         raise DataError(
-            f"{source}: every comparison to train on has a weight of 0; nothing can be learned from them."
+            f"{source}: every comparison to train on has weight 0, so there is nothing to learn. "
+            "Give some rows a positive weight."
         )
-    return (given / given.mean()).float()
+    return (weights / weights.mean()).float()
+
+
+def micro_answers(backend: Backend, items: Sequence[SingleOrPair], micro_tokens: int) -> list[list[int]]:
+    """Partition examples into micro-batches.  Returns indices.
+
+    Padded rows keep single answers and pairs apart: a pair is two rows.
+    """
+    singles = [i for i, item in enumerate(items) if len(item) == 1]
+    pairs = [i for i, item in enumerate(items) if len(item) == 2]
+    sets = [singles + pairs] if backend.packed else [indices for indices in (singles, pairs) if indices]
+    groups: list[list[int]] = []
+    for indices in sets:
+        parts = backend.micro_groups([items[i] for i in indices], micro_tokens)
+        groups += [[indices[k] for k in part] for part in parts]
+    return groups
 
 
 def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:
-    """One batch of 2 x pairs rows: all chosen answers, then all rejected ones; `chosen_and_rejected` takes the results apart."""
+    """One batch of 2 * pairs rows: all chosen answers, then all rejected ones.  See `chosen_and_rejected`."""
     return collate(sides(pairs), pad_id=pad_id, device=device)
 
 
@@ -144,25 +156,25 @@ def sides(pairs: Sequence[Pair]) -> list[Encoded]:
 
 
 def chosen_and_rejected(values: Tensor) -> tuple[Tensor, Tensor]:
-    """[2 x pairs] -> chosen [pairs], rejected [pairs]"""
+    """Split results for the rows of `collate_pairs`.  [2 * pairs] -> [pairs], [pairs]"""
     chosen, rejected = values.chunk(2)
     return chosen, rejected
 
 
 def answer_logps(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
-    """Log-probability of each answer, summed over its tokens, from one forward pass.  [rows]"""
+    """Log-probability of each answer, summed over its tokens.  One forward pass with gradients.  [rows]"""
     batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
     return policy.token_logps(batch).sum(dim=1)  # token log-probabilities are zero off the response
 
 
 def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
-    """Log-probabilities of both answers, summed over their tokens, from one forward pass.  [pairs] each"""
+    """Summed log-probabilities of both answers.  One forward pass with gradients.  [pairs] each"""
     batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
     return PairLogps(*chosen_and_rejected(policy.token_logps(batch).sum(dim=1)))
 
 
 def pair_token_counts(policy: Policy, pairs: Sequence[Pair]) -> PairTokens:
-    """How many tokens of both answers have a log-probability.  [pairs] each"""
+    """Number of response tokens of both answers.  [pairs] each"""
     counts = torch.tensor(
         [[num_trained_tokens([answer]) for answer in pair] for pair in pairs],
         dtype=torch.float32,

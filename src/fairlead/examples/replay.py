@@ -1,4 +1,4 @@
-"""Rows that are mixed into another method's updates, so that what they teach is not lost: demonstrations, or plain text."""
+"""Replay rows: demonstrations or plain text, mixed into another method's updates to prevent forgetting."""
 
 from pathlib import Path
 
@@ -15,15 +15,16 @@ from fairlead.model.policy import Policy
 
 
 def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None = None) -> list[Encoded]:
-    """The rows of a file: rows with `text` and .txt files are trained on every token, demonstrations on their answers.
+    """Encode the rows of a file.  Text is trained on every token, demonstrations on their answers.
 
-    Text is cut at `max_tokens`, or at the model's context; a demonstration that is longer is a DataError that names it.
+    A file is text if its name ends in .txt or its rows have a `text` field.  Text is cut at `max_tokens`, or
+    at the model's context.  A longer demonstration raises a DataError with its position.
     """
     longest = max_tokens or policy.context
     if _is_text(path):
-        rows = [piece for text in read_documents(path) for piece in pieces(policy.tokenizer, text, longest)]
+        rows = [row for text in read_documents(path) for row in encode_text(policy.tokenizer, text, longest)]
         if not rows:
-            raise DataError(f"{source}: holds no text of two tokens or more.")
+            raise DataError(f"{source}: holds no text of two or more tokens.")
         return rows
     encoded = []
     for i, record in enumerate(read_demonstrations(path), start=1):
@@ -36,16 +37,15 @@ def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None 
     return encoded
 
 
-def pieces(
+def encode_text(
     tokenizer: PreTrainedTokenizerBase, document: str | Messages, context: int | None
 ) -> list[Encoded]:
-    """A document as rows of at most `context` tokens, every token trained."""
+    """Encode a document as rows of at most `context` tokens, every token trained."""
     if isinstance(document, str):
         tokens = [*tokenizer(document, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     else:
-        tokens = tokenizer(render(tokenizer, document, generation_prompt=False), add_special_tokens=False)[
-            "input_ids"
-        ]
+        text = render(tokenizer, document, generation_prompt=False)
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
     size = context or len(tokens)
     chunks = [tokens[start : start + size] for start in range(0, len(tokens), size)]
     return [Encoded(tuple(chunk), (True,) * len(chunk)) for chunk in chunks if len(chunk) > 1]

@@ -1,4 +1,4 @@
-"""LoRA adapters through PEFT, and how the frozen network under one is kept."""
+"""LoRA adapters through PEFT: create, load, activate, merge and save them.  arXiv:2106.09685"""
 
 import copy
 import os
@@ -25,22 +25,22 @@ from fairlead.core.precision import Precision
 from fairlead.core.seed import derive_seed
 from fairlead.model import load, quantize
 
-POLICY = "default"  # PEFT's name for the only adapter of a network, which is the policy's
+POLICY = "default"  # the policy's adapter; PEFT gives this name to the first adapter of a network
 
 
 @dataclass(frozen=True)
 class Lora:
-    """arXiv:2106.09685: W + (alpha / rank) * B A on every linear layer but the head."""
+    """W + (alpha / rank) * B A on every linear layer except the output head: Lora(rank=16, alpha=32)."""
 
     rank: int
     alpha: int
-    seed: int = 0  # of the adapter's first weights: A is random, B is zero
-    precision: Precision = "float32"  # pure-bfloat16 keeps the frozen weights in bfloat16 from the start
-    base_bits: Literal[4, 32] = 32  # 4: the frozen linear layers in 4 bits (QLoRA)
+    seed: int = 0  # for the initial weights: A is random, B is zero
+    precision: Precision = "float32"  # pure-bfloat16 also stores the frozen weights in bfloat16
+    base_bits: Literal[4, 32] = 32  # 4 stores the frozen linear layers in 4 bits (QLoRA)
 
 
 def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrainedModel:
-    """The network with a fresh adapter; only the adapter (and a classification head) is trainable."""
+    """Add a new adapter.  Only the adapter, and the head of a classifier, stay trainable."""
     if lora.base_bits == 4:
         quantize.quantize_linears(network, load.default_device())
     settings = LoraConfig(
@@ -50,22 +50,21 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
         lora_dropout=0.0,
         bias="none",
         task_type=task,
-        fan_in_fan_out=any(
-            isinstance(module, Conv1D) for module in network.modules()
-        ),  # GPT-2 keeps its matrices transposed
+        # GPT-2 stores its matrices transposed.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in network.modules()),
     )
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(derive_seed(lora.seed, "lora", str(task)))
         adapted = get_peft_model(network, settings)
     if lora.precision == "pure-bfloat16":
-        for parameter in adapted.parameters():  # not the buffers: positions need their digits
+        for parameter in adapted.parameters():  # not the buffers: rotary frequencies need float32
             if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.bfloat16()
     return adapted  # type: ignore[return-value]
 
 
 def activate(network: PreTrainedModel, name: str) -> None:
-    """Run a network that carries several adapters with this one; of all of them, it alone is trainable."""
+    """Activate one of a network's adapters.  Only the active adapter is trainable."""
     if isinstance(network, PeftModel) and network.active_adapter != name:
         network.set_adapter(name)
 
@@ -73,42 +72,48 @@ def activate(network: PreTrainedModel, name: str) -> None:
 def add_adapter(
     network: PreTrainedModel, name: str, *, run_seed: int = 0, like: LoraConfig | None = None
 ) -> None:
-    """One more adapter on the same frozen network, of the policy's kind or `like` another; what it is not told it draws anew."""
+    """Add an adapter to a network that has one, with the settings of the policy's adapter or of `like`."""
     assert isinstance(network, PeftModel)
     settings = copy.copy(like or network.peft_config[POLICY])
-    settings.task_type, settings.modules_to_save = (
-        TaskType.CAUSAL_LM,
-        None,
-    )  # a head that belongs to it stands outside
+    settings.task_type = TaskType.CAUSAL_LM
+    settings.modules_to_save = None  # the head of a scalar model is kept outside the network
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(run_seed, "lora", name))
         network.add_adapter(name, settings)
 
 
 def load_adapter(network: PreTrainedModel, name: str, folder: Path, weights: dict[str, Tensor]) -> None:
-    """One more adapter with these weights, of the kind that the folder tells; raises ModelError where they are not its weights."""
+    """Add an adapter with the settings in `folder` and these weights.
+
+    Raises ModelError if they do not fit.
+    """
     add_adapter(network, name, like=LoraConfig.from_pretrained(str(folder)))
     expected = get_peft_model_state_dict(network, adapter_name=name, save_embedding_layers=False)
-    if {key: value.shape for key, value in expected.items()} != {
-        key: value.shape for key, value in weights.items()
-    }:
-        raise ModelError(f"{folder}: the adapter's weights are not those of its settings. It is refused.")
+    expected_shapes = {key: value.shape for key, value in expected.items()}
+    if expected_shapes != {key: value.shape for key, value in weights.items()}:
+        raise ModelError(
+            f"{folder}: the adapter's weights do not match adapter_config.json. Copy or train the adapter "
+            "again."
+        )
     set_peft_model_state_dict(network, weights, adapter_name=name)
 
 
 def save(network: PeftModel, folder: Path, *, base: str, final_folder: Path) -> None:
-    """The policy's adapter in PEFT's format.  A base that is a folder is named relative to `final_folder`, where the adapter will stand."""
-    named = os.path.relpath(base, final_folder) if Path(base).is_dir() else base
-    network.peft_config[POLICY].base_model_name_or_path = named
-    # No embedding is trained; left to itself, PEFT would look for the base on the Hub to find out.
+    """Write the policy's adapter in PEFT's format.
+
+    A base on disk is written relative to `final_folder`, where the adapter will be moved to.
+    """
+    base_path = os.path.relpath(base, final_folder) if Path(base).is_dir() else base
+    network.peft_config[POLICY].base_model_name_or_path = base_path
+    # No embedding is trained.  By default PEFT would look for the base on the Hub to find out.
     network.save_pretrained(str(folder), save_embedding_layers=False, selected_adapters=[POLICY])
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's card is an empty form
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card is an empty form
     if quantize.is_quantized(network.get_base_model()):
         quantize.write_record(folder)
 
 
 def merge(network: PeftModel) -> PreTrainedModel:
-    """The plain network in float32 with the adapter in its weights; the adapted one is used up."""
+    """Merge the adapter into the base, in float32.  The adapted network must not be used afterwards."""
     for parameter in network.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.float()
@@ -116,9 +121,8 @@ def merge(network: PeftModel) -> PreTrainedModel:
         return network.merge_and_unload()  # type: ignore[no-any-return]
     layers: list[Any] = [module for module in network.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
-        plain = quantize.dequantized_linear(
-            layer.get_base_layer()
-        )  # PEFT would round the sum to 4 bits again
+        # PEFT's merge would round the sum to 4 bits again.
+        plain = quantize.dequantized_linear(layer.get_base_layer())
         plain.weight.data += layer.get_delta_weight(POLICY).detach()
         layer.base_layer = plain
     return network.unload()  # type: ignore[no-any-return]

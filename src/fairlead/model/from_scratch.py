@@ -1,4 +1,4 @@
-"""New models: a tokenizer trained on text and a small network of the Llama shape with random weights."""
+"""Create small models from scratch: a tokenizer trained on text, and a Llama network with random weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from fairlead.core.seed import derive_seed
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 
-# One token says who speaks and one says that the turn is over; every turn ends the same way, so every assistant turn can be trained.
+# One token names the role and one ends the turn.  All turns end in the same way, so every assistant turn can
+# be trained.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -21,15 +22,17 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Shape:
+    """Sizes of a Llama network: Shape(hidden=256, layers=4, heads=4, intermediate=688, context=256)."""
+
     hidden: int
     layers: int
     heads: int
-    intermediate: int
-    context: int
+    intermediate: int  # size of the gated activation
+    context: int  # longest input in tokens
 
 
 def new_tokenizer(texts: Iterator[str], *, vocab_size: int, context: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE: every text can be written in it, whatever it was trained on."""
+    """Train a byte-level BPE tokenizer, which can represent any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -53,7 +56,7 @@ def new_tokenizer(texts: Iterator[str], *, vocab_size: int, context: int) -> Pre
 
 
 def new_network(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, run_seed: int) -> LlamaForCausalLM:
-    """Random weights from the seed: N(0, 0.02)."""
+    """A network with weights drawn from N(0, 0.02^2), from the seed."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,

@@ -1,7 +1,9 @@
-"""Models and tokenizers from a folder or the Hub, as transformers reads them.
+"""Load models and tokenizers from a folder or the Hub.
 
-Refused: folders that are no model, weights in pickle files, code that a model brings along, weights that are missing from the files.
-A PEFT adapter is read together with its base and merged into it; into what 4 bits left of the base where it was trained on that.
+Everything unsafe or incomplete is refused with a ModelError: weights in pickle files, code shipped with a
+model, and weights that are missing from the files, which transformers would initialise at random.  A PEFT
+adapter is loaded with its base and merged.  If the base was quantised to 4 bits in training, the base is
+rounded in the same way first.
 """
 
 import json
@@ -33,30 +35,33 @@ from fairlead.model import quantize
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
-# A tokenizer without a template of its own gets this one; it is saved with the model, so that other tools use the same.
+# The chat template of a tokenizer without one.  It is saved with the model, so other tools use the same
+# template.
 PLAIN_TEMPLATE = (
     "{% if bos_token %}{{ bos_token }}{% endif %}"
     "{% for message in messages %}"
     "{{ '\n\n' if not loop.first }}{{ message['role'] | capitalize }}: {{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '\n\n' }}Assistant:{% endif %}"  # no space at its end: it belongs to the answer's first token
+    # No space at the end: the space belongs to the first token of the answer.
+    "{% if add_generation_prompt %}{{ '\n\n' }}Assistant:{% endif %}"
 )
 
 
 def default_device() -> torch.device:
-    """The first CUDA device that this process may see, else the CPU.  CUDA_VISIBLE_DEVICES chooses, or hides them all."""
+    """The first visible CUDA device, else the CPU.  CUDA_VISIBLE_DEVICES selects or hides devices."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def to_default_device(network: PreTrainedModel) -> None:
+    """Move a network to the default device and install Fairlead's attention and fused modules."""
     nn.Module.to(network, default_device())
     attention.install(decoder.base_network(network))
     fused_ops.install(network)
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:
-    """A causal language model in float32, ready for training; raises ModelError with what to do."""
+    """Load a causal language model in float32.  An adapter is merged into its base.  Raises ModelError."""
     folder = Path(reference)
     if folder.is_dir() and (folder / "adapter_config.json").is_file():
         return load_with_adapter(folder).merge_and_unload()  # type: ignore[no-any-return]
@@ -65,47 +70,50 @@ def load_causal_lm(reference: str) -> PreTrainedModel:
 
 
 def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
-    """The tokenizer, with a chat template and a padding token; raises ModelError where it cannot say when an answer ends."""
+    """Load a tokenizer with a chat template and a padding token.  Raises ModelError without an EOS token."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(reference, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{reference}: no tokenizer can be read: {_first_line(error)}") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(
-            f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. Set eos_token in it."
+            f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. "
+            "Set its eos_token."
         )
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # only ever masked, never trained on
+        tokenizer.pad_token = tokenizer.eos_token  # padding is always masked
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN_TEMPLATE
     return tokenizer
 
 
 def check_folder(reference: str) -> None:
-    """Raises ModelError where a local folder is no model that may be read.  A name that is no folder is left to the Hub."""
+    """Raise ModelError if a local folder is not a safe model.  A name like `org/model` is left to the Hub."""
     folder = Path(reference)
     if not folder.exists():
         if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
             raise ModelError(f"{reference}: no such model folder.")
         return
     if not folder.is_dir():
-        raise ModelError(f"{reference}: is a file; a model is a folder with config.json and safetensors.")
+        raise ModelError(f"{reference}: is a file. A model is a folder with config.json and safetensors.")
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"{reference}: is no model: it has no config.json. A model is a folder as transformers saves it."
+            f"{reference}: is not a model: it has no config.json. A model is a folder that transformers "
+            "saved."
         )
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
         if pickles:
             raise ModelError(
-                f"{reference}: its weights are in a pickle file ({pickles[0]}), which can run code when it is read. Refused. "
-                "Convert it to safetensors first."
+                f"{reference}: the weights are in a pickle file ({pickles[0]}), which can run code when "
+                "loaded. Refused. "
+                "Convert the file to safetensors first."
             )
         raise ModelError(f"{reference}: has no weights in safetensors.")
 
 
 def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
-    """`auto_class.from_pretrained` that refuses missing or misshapen weights instead of making them up."""
+    """`auto_class.from_pretrained` that refuses missing or misshapen weights instead of initialising them."""
     try:
         with quiet_transformers():
             network, info = auto_class.from_pretrained(
@@ -113,7 +121,7 @@ def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # only to be told which: they are refused below
+                ignore_mismatched_sizes=True,  # reported below, and refused
                 output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
@@ -122,44 +130,46 @@ def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
     misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
     if missing or misshapen:
         raise ModelError(
-            f"{reference}: weights are missing or of the wrong shape ({', '.join((missing + misshapen)[:3])}). "
+            f"{reference}: weights are missing or of the wrong shape "
+            f"({', '.join((missing + misshapen)[:3])}). "
             "They would be random, so the model is refused."
         )
-    network.eval()  # dropout off: the same text always has the same log-probability
+    network.eval()  # dropout off: equal inputs give equal log-probabilities
     return network  # type: ignore[no-any-return]
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase, declared: int | list[int] | None) -> frozenset[int]:
-    """Every token that ends an answer: the tokenizer's, and those that a model's settings declare besides."""
-    found = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])}
-    return frozenset(token for token in found if isinstance(token, int))
+    """All tokens that end an answer: the tokenizer's EOS, and those declared in the generation config."""
+    token_ids = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])}
+    return frozenset(token for token in token_ids if isinstance(token, int))
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No bars and no warnings from transformers: what it would warn about is checked here, and Fairlead has a bar of its own."""
-    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    """Silence transformers' warnings and progress bars.  This module checks what they would warn about."""
+    verbosity = transformers_logging.get_verbosity()
+    has_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.CRITICAL)
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-        if bar:
+        if has_bar:
             transformers_logging.enable_progress_bar()
 
 
 def read_config(reference: str) -> PreTrainedConfig:
-    """config.json of a model folder; raises ModelError."""
+    """Read config.json of a model folder.  Raises ModelError."""
     try:
-        found: PreTrainedConfig = AutoConfig.from_pretrained(reference, trust_remote_code=False)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(reference, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{reference}: its config.json cannot be read: {_first_line(error)}") from error
-    return found
+    return config
 
 
 def read_adapter(folder: Path) -> dict[str, Tensor]:
-    """The weights of a PEFT adapter by name; raises ModelError."""
+    """Read the weights of a PEFT adapter by name.  Raises ModelError."""
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
     try:
@@ -170,22 +180,23 @@ def read_adapter(folder: Path) -> dict[str, Tensor]:
 
 
 def adapter_base(folder: Path) -> str:
-    """What an adapter in `folder` stands on: a folder (written relative to the adapter's own) or a name on the Hub."""
+    """The base of an adapter: a folder, or a name on the Hub.  Folders are stored relative to the adapter."""
     try:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{folder}: adapter_config.json is not valid JSON: {error}.") from error
     base = str(settings.get("base_model_name_or_path") or "") if isinstance(settings, dict) else ""
     if not base or (folder / base).resolve() == folder.resolve():
-        raise ModelError(f"{folder}: the adapter does not name its base model.")
-    beside = (folder / base).resolve()
-    return str(beside) if beside.is_dir() else base
+        raise ModelError(f"{folder}: adapter_config.json does not name the base model.")
+    base_folder = (folder / base).resolve()
+    return str(base_folder) if base_folder.is_dir() else base
 
 
 def load_with_adapter(folder: Path, *, rounded: bool = True) -> PeftModel:
-    """An adapter on its base, not merged, in float32; raises ModelError with what to do.
+    """Load an adapter on its base, unmerged, in float32.  Raises ModelError.
 
-    A base that had 4 bits while the adapter was trained has the values that these leave, unless it is not to be `rounded`.
+    A base that was quantised while the adapter was trained is rounded in the same way, unless
+    `rounded=False`.
     """
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
@@ -194,17 +205,18 @@ def load_with_adapter(folder: Path, *, rounded: bool = True) -> PeftModel:
         quantize.round_weights(base, default_device())
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PEFT warns of missing weights, which are refused here
+            warnings.simplefilter("ignore")  # PEFT warns about missing weights, which are refused below
             adapted = PeftModel.from_pretrained(base, str(folder))
-        found = set(load_file(folder / "adapter_model.safetensors"))
+        stored = set(load_file(folder / "adapter_model.safetensors"))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: cannot be read as an adapter of its base: {_first_line(error)}"
         ) from error
     expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if found != expected:
+    if stored != expected:
         raise ModelError(
-            f"{folder}: the adapter's weights are not those of its settings ({min(found ^ expected)}). It is refused."
+            f"{folder}: the adapter's weights do not match adapter_config.json ({min(stored ^ expected)}). "
+            "Copy or train the adapter again."
         )
     adapted.eval()
     return adapted

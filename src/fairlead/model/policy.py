@@ -1,4 +1,10 @@
-"""The policy: a causal language model, its tokenizer, and the few things that recipes ask of them."""
+"""The policy: a causal language model with its tokenizer.
+
+Recipes use it to encode conversations, compute log-probabilities and save the result.  Sampling is in
+`rollout/`.
+
+B rows, T tokens, V vocabulary, H hidden size, N response tokens of a batch.
+"""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -20,12 +26,16 @@ from fairlead.ops.logprobs import linear_logps, selected_logps
 
 
 class Policy:
-    """A network that speaks.  Under LoRA the reference is the same network with its adapter off; otherwise it is a frozen copy."""
+    """A language model to train or sample from.
+
+    The reference is the policy before training.  Under LoRA it is the same network with the adapter disabled,
+    otherwise a frozen copy.
+    """
 
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reference: str) -> None:
         self._network = network
         self.tokenizer = tokenizer
-        self.reference = reference  # the folder or Hub name that it was read from
+        self.reference = reference  # folder or Hub name that the network was loaded from
         declared = network.generation_config.eos_token_id if network.generation_config is not None else None
         self.stop_ids = load.stop_token_ids(tokenizer, declared)
         self.backend = default_backend(network)
@@ -33,7 +43,10 @@ class Policy:
 
     @property
     def network(self) -> PreTrainedModel:
-        """Ready to be run as the policy: with its own adapter on, where critic and reward model have theirs on the same network."""
+        """The network, with the policy's adapter and backend active.
+
+        A critic and a reward model may have adapters on the same network.
+        """
         adapters.activate(self._network, adapters.POLICY)
         self.backend.apply_modules(self._network)
         return self._network
@@ -52,92 +65,101 @@ class Policy:
 
     @property
     def context(self) -> int | None:
-        """The longest text in tokens that the model was made for, where it says so."""
+        """The longest input in tokens, if the model declares one."""
         return getattr(self._network.config, "max_position_embeddings", None)
 
     def networks(self) -> list[PreTrainedModel]:
-        """What is in memory: the policy, and the frozen copy where there is one."""
+        """The networks in memory: the policy, and the frozen reference if there is one."""
         return [self.network] if self._frozen is None else [self.network, self._frozen]
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter, in a fixed order."""
+        """Name -> trainable parameter, in a fixed order."""
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
     def encode(
         self, messages: Sequence[Message], *, num_context: int, max_tokens: int | None = None
     ) -> Encoded:
+        """Encode a conversation; the assistant turns from message `num_context` on are trained."""
         return encode_conversation(
             self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens
         )
 
     def encode_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Token ids of a prompt, up to where the answer begins."""
         return encode_prompt(self.tokenizer, messages)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Sampled tokens as text, without control tokens."""
+        """Decode sampled tokens, without control tokens."""
         text = str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
-        for control in control_tokens(self.tokenizer):  # a model can also spell one with ordinary tokens
+        for control in control_tokens(
+            self.tokenizer
+        ):  # a model can also spell a control token with ordinary tokens
             text = text.replace(control, "")
         return text.strip()
 
     @property
     def width(self) -> int:
-        """Numbers in the embedding of a token, H."""
+        """Size of a token embedding, H."""
         weight = self._network.get_input_embeddings().weight
         assert isinstance(weight, Tensor)
         return weight.shape[1]
 
     def logits(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
-        """[B, T, V]"""
+        """All logits of a padded batch.  [B, T, V]"""
         with self.backend.autocast(self.device):
-            words = decoder.input_arguments(self.network, batch.tokens, noise)
-            output = self.network(**words, attention_mask=batch.token_mask.long(), use_cache=False)
+            arguments = decoder.input_arguments(self.network, batch.tokens, noise)
+            output = self.network(**arguments, attention_mask=batch.token_mask.long(), use_cache=False)
         logits: Tensor = output.logits
         return logits
 
     def token_logps(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
-        """log p(token t | before) on the response, zero elsewhere.  [B, T] float32
+        """log p(token t | tokens before t) on the response, zero elsewhere.  [B, T] float32
 
-        `noise` is added to the embeddings, [B, T, H]; rows with noise share no prompt, for each has its own.
+        `noise` [B, T, H] is added to the embeddings.  Rows with noise do not share prompts: their noise
+        differs.
         """
         head = decoder.output_head(self.network) if self.backend.chunked_logits else None
         if head is None:
             return selected_logps(self.logits(batch, noise), batch.tokens, batch.response_mask)
         picked = batch.response_index
-        places = self.backend.layout(batch, self.network, pad_id=self.pad_id, share=noise is None)
+        arranged = self.backend.layout(batch, self.network, pad_id=self.pad_id, share=noise is None)
         if noise is not None:
-            noise = layout.to_layout(noise, batch, places)
+            noise = layout.to_layout(noise, batch, arranged)
         with self.backend.autocast(self.device):
-            every = decoder.hidden_states(
-                self.network, places, gradient_checkpointing=self.backend.gradient_checkpointing, noise=noise
+            all_hidden = decoder.hidden_states(
+                self.network,
+                arranged,
+                gradient_checkpointing=self.backend.gradient_checkpointing,
+                noise=noise,
             )
-            hidden = every[places.previous_index[picked]]  # [N, H]
+            hidden = all_hidden[arranged.previous_index[picked]]  # [N, H]
             values = linear_logps(hidden, head, batch.tokens[picked]).logps  # [N]
         return torch.zeros(batch.tokens.shape, device=values.device).index_put(picked, values)
 
     def keep_reference(self) -> None:
-        """Remember the policy as it is now: what `as_reference` will be.  Nothing to copy under LoRA."""
+        """Freeze the policy as it is now for `as_reference`.  Under LoRA nothing is copied."""
         if not self.has_adapter:
             self._frozen = copy.deepcopy(self.network).requires_grad_(False)
 
     @contextmanager
     def as_reference(self) -> Iterator[None]:
-        """Inside the block this policy answers as its reference."""
+        """Inside the block the policy computes as its reference."""
         if isinstance(self.network, PeftModel):
             with self.network.disable_adapter():
                 yield
             return
         assert self._frozen is not None, "keep_reference() comes before as_reference()"
-        trained, self._network = self._network, self._frozen
+        trained = self._network
+        self._network = self._frozen
         try:
             yield
         finally:
             self._network = trained
 
     def save(self, folder: Path, *, final_folder: Path | None = None) -> None:
-        """A transformers folder, or a PEFT adapter that names its base.
+        """Write a transformers folder, or a PEFT adapter that names its base.
 
-        `final_folder` is where the folder will stand when it has its final name: a local base is named relative to it.
+        `final_folder` is where `folder` will be moved to.  A base on disk is written relative to it.
         """
         if isinstance(self.network, PeftModel):
             adapters.save(self.network, folder, base=self.reference, final_folder=final_folder or folder)
@@ -148,7 +170,7 @@ class Policy:
 
 
 def load_policy(reference: str, *, lora: adapters.Lora | None = None) -> Policy:
-    """A policy to train or to sample from: the whole network, or a fresh adapter on a frozen one.  Raises ModelError."""
+    """Load a policy: the full network, or a new adapter on a frozen network.  Raises ModelError."""
     network = load.load_causal_lm(reference)
     tokenizer = load.load_tokenizer(reference)
     if lora is not None:

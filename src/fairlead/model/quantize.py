@@ -1,8 +1,8 @@
-"""Frozen weights in 4 bits, as QLoRA keeps them (arXiv:2305.14314), and the way to bitsandbytes, which is not always installed.
+"""Store frozen weights in 4 bits, as in QLoRA (arXiv:2305.14314), and import the optional bitsandbytes.
 
-NF4 in blocks of 64, the blocks' scales in 8 bits themselves: about 4.1 bits a weight.  Embeddings, norms, the head, and layers whose rows
-are no whole blocks keep their digits.
-Each matrix product makes its weights anew from the 4 bits, in the type of what it reads.
+Weights are stored as NF4 in blocks of 64, with the scales of the blocks in 8 bits: about 4.1 bits per
+weight. Embeddings, norms, the head, and layers whose rows are not a multiple of the block stay as they are.
+Each matrix product dequantises its weights to the dtype of its input.
 """
 
 import json
@@ -25,52 +25,61 @@ except ImportError:
 
 BLOCK = 64
 NF4 = {"blocksize": BLOCK, "quant_type": "nf4", "compress_statistics": True}
-PEFT_ASKS = "is_loaded_in_4bit"  # of a network, before it makes its layers
-RECORD = "quantised_base.json"  # beside an adapter: how its base was rounded while it was trained
+PEFT_FLAG = "is_loaded_in_4bit"  # attribute that PEFT reads before it creates adapter layers
+RECORD = "quantised_base.json"  # stored with an adapter: how its base was quantised during training
 
 
-def require_bitsandbytes(knob: str) -> Any:
-    """bitsandbytes; raises ModelError with the command that installs it where `knob` asks for it in vain."""
+def require_bitsandbytes(setting: str) -> Any:
+    """The bitsandbytes module.
+
+    Raises ModelError, with the install command, if `setting` needs it in vain.
+    """
     if _library is None:
         raise ModelError(
-            f"{knob} needs bitsandbytes, which is not installed. Install it with: pip install 'fairlead[lowbit]'"
+            f"{setting} needs bitsandbytes, which is not installed. "
+            "Install it with: pip install 'fairlead[lowbit]'"
         )
     return _library
 
 
 def quantize_linears(network: PreTrainedModel, device: torch.device) -> None:
-    """Keep the linear layers of the trunk in 4 bits, on the device; raises ModelError where there are none."""
+    """Store the decoder's linear layers in 4 bits, on the device.
+
+    Raises ModelError if no layer qualifies.
+    """
     require_bitsandbytes("base_bits = 4")
     for parent, name, linear in _linears(network):
         setattr(parent, name, _four_bits(linear, device))
-    setattr(network, PEFT_ASKS, True)
+    setattr(network, PEFT_FLAG, True)
 
 
 def is_quantized(network: nn.Module) -> bool:
-    return bool(getattr(network, PEFT_ASKS, False))
+    return bool(getattr(network, PEFT_FLAG, False))
 
 
 def dequantized_linear(layer: Any) -> nn.Linear:
-    """A layer in 4 bits as an ordinary one with the same values, in float32; an ordinary one as it is."""
+    """The layer with its weights in float32.  A layer that is not quantised is returned unchanged."""
     if type(layer) is nn.Linear:
         return layer
-    made = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
-    made.weight = nn.Parameter(_dequantised(layer.weight.data, layer.weight.quant_state), requires_grad=False)
-    made.bias = layer.bias
-    return made
+    linear = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
+    weight = _dequantized(layer.weight.data, layer.weight.quant_state)
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    linear.bias = layer.bias
+    return linear
 
 
 def round_weights(network: PreTrainedModel, device: torch.device) -> None:
-    """Give the weights the values that 4 bits leave of them; they stay float32."""
-    functional = require_bitsandbytes("An adapter that was trained with base_bits = 4").functional
+    """Round the weights to the values that 4 bits can represent; they stay in float32."""
+    functional = require_bitsandbytes("An adapter trained with base_bits = 4").functional
     for _, _, linear in _linears(network):
         weight = linear.weight
-        weight.data = _dequantised(*functional.quantize_4bit(weight.data.to(device), **NF4)).to(weight.device)
+        weight.data = _dequantized(*functional.quantize_4bit(weight.data.to(device), **NF4)).to(weight.device)
 
 
 def write_record(folder: Path) -> None:
-    said = {"bits": 4, "type": "nf4", "block": BLOCK, "double_quantisation": True}
-    (folder / RECORD).write_text(json.dumps(said) + "\n", encoding="utf-8")
+    """Record in an adapter folder that the base was quantised, so that loading rounds the base too."""
+    record = {"bits": 4, "type": "nf4", "block": BLOCK, "double_quantisation": True}
+    (folder / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 def has_record(folder: Path) -> bool:
@@ -78,6 +87,7 @@ def has_record(folder: Path) -> bool:
 
 
 def _linears(network: PreTrainedModel) -> list[tuple[nn.Module, str, nn.Linear]]:
+    """(parent, attribute name, layer) of each linear layer that can be quantised."""
     modules = list(network.base_model.modules())
     linears = [
         (parent, name, child)
@@ -85,37 +95,40 @@ def _linears(network: PreTrainedModel) -> list[tuple[nn.Module, str, nn.Linear]]
         for name, child in parent.named_children()
         if type(child) is nn.Linear
     ]
-    # bitsandbytes 0.50 reads blocks that run over the end of a row wrongly on a CPU
-    found = [(parent, name, child) for parent, name, child in linears if child.in_features % BLOCK == 0]
-    if not found:
-        kind = network.config.model_type
+    # On a CPU, bitsandbytes 0.50 misreads blocks that cross the end of a row.
+    suitable = [(parent, name, child) for parent, name, child in linears if child.in_features % BLOCK == 0]
+    if not suitable:
         raise ModelError(
-            f"This {kind} model has no linear layer of whole blocks ({BLOCK} inputs) to keep in 4 bits. Set base_bits=32."
+            f"This {network.config.model_type} model has no linear layer whose number of inputs is a "
+            "multiple of "
+            f"{BLOCK}, so nothing can be stored in 4 bits. Set base_bits=32."
         )
-    return found
+    return suitable
 
 
 def _four_bits(linear: nn.Linear, device: torch.device) -> nn.Module:
     modules = require_bitsandbytes("base_bits = 4").nn
-    made: Any = modules.Linear4bit(
+    quantized: Any = modules.Linear4bit(
         linear.in_features, linear.out_features, bias=False, device="meta", quant_type="nf4"
     )
-    made.weight = modules.Params4bit(linear.weight.data, requires_grad=False, **NF4).to(device)
-    made.bias = linear.bias
-    made.compute_type_is_set = True  # to none of its own: that of what it reads
-    made.support_avx512bf16_for_cpu = (
-        False  # would repack the weights at the first pass without gradients, and give none afterwards
-    )
-    made.register_forward_pre_hook(_as_autocast)
-    return made  # type: ignore[no-any-return]
+    quantized.weight = modules.Params4bit(linear.weight.data, requires_grad=False, **NF4).to(device)
+    quantized.bias = linear.bias
+    # No compute dtype is set, so the layer computes in the dtype of its input.
+    quantized.compute_type_is_set = True
+    # Otherwise the first pass without gradients would repack the weights, and later passes would have no
+    # gradients.
+    quantized.support_avx512bf16_for_cpu = False
+    quantized.register_forward_pre_hook(_cast_input)
+    return quantized  # type: ignore[no-any-return]
 
 
-def _as_autocast(_: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
-    """PyTorch's autocast does not know products with 4 bits."""
+def _cast_input(_: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
+    """Cast the input under autocast: PyTorch's autocast does not know 4-bit layers."""
     (x,) = arguments
-    return (x.to(torch.get_autocast_dtype(x.device.type)) if torch.is_autocast_enabled(x.device.type) else x,)
+    device = x.device.type
+    return (x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x,)
 
 
-def _dequantised(codes: Tensor, state: Any) -> Tensor:
+def _dequantized(codes: Tensor, state: Any) -> Tensor:
     values: Tensor = require_bitsandbytes("base_bits = 4").functional.dequantize_4bit(codes, state)
     return values.float()

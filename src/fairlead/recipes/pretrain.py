@@ -21,7 +21,7 @@ from fairlead.core.progress import progress
 from fairlead.data.pretraining_documents import read_documents
 from fairlead.data.records import Messages
 from fairlead.encoding import batching
-from fairlead.examples.replay import pieces
+from fairlead.examples.replay import encode_text
 from fairlead.losses import sft
 from fairlead.model import from_scratch
 from fairlead.model.load import (
@@ -103,7 +103,7 @@ def main(config: Config, run: Run) -> Artifact:
         network = from_scratch.new_network(shape, fresh_tokenizer, run_seed=config.seed)
     to_default_device(network)
     device = default_device()
-    rows = [piece for document in documents for piece in pieces(tokenizer, document, config.context)]
+    rows = [piece for document in documents for piece in encode_text(tokenizer, document, config.context)]
 
     # 2. Optimiser
     parameters = dict(network.named_parameters())

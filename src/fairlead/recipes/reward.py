@@ -43,17 +43,17 @@ from fairlead.eval import admission
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.eval.reward_scoring import PairScores, PreSaveState
 from fairlead.examples.groups import collate_groups
-from fairlead.examples.judgements import (
-    EncodedJudgement,
-    ScoredJudgements,
+from fairlead.examples.pairs import EncodedSplit, encode_and_split
+from fairlead.examples.preferences import (
+    EncodedPreference,
+    ScoredPreferences,
     aspect_values,
-    encode_judgement,
-    micro_judgements,
+    encode_preference,
+    micro_preferences,
     score_all,
     score_conversations,
-    score_judgements,
+    score_preferences,
 )
-from fairlead.examples.pairs import EncodedSplit, encode_and_split
 from fairlead.examples.rater_effects import RaterEffects
 from fairlead.losses import reward
 from fairlead.model import ensemble
@@ -206,7 +206,7 @@ def main(config: Config, run: Run) -> Artifact:
     judgements, counts, source = read_judgements(config, run)
     rows = encode_and_split(
         judgements,
-        lambda record: encode_judgement(model, record, config.max_tokens or model.context),
+        lambda record: encode_preference(model, record, config.max_tokens or model.context),
         Data(held_out=config.held_out, max_tokens=config.max_tokens, too_long=config.too_long),
         seed=config.seed,
         source=source,
@@ -216,7 +216,7 @@ def main(config: Config, run: Run) -> Artifact:
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
     run.event("data", **counts, dropped=rows.num_dropped)
     held_out = [
-        EncodedJudgement(record, group)
+        EncodedPreference(record, group)
         for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)
     ]
     # Member 0 of an ensemble comes last, and stays: it is what a single model would be.
@@ -269,8 +269,8 @@ def main(config: Config, run: Run) -> Artifact:
                 # Sums are kept there, so that nothing waits for them.
                 total, right, num_decided = torch.zeros(3, dtype=torch.float64, device=model.device)
                 pulls = length_pulls(model, taken, config, micro_tokens)  # [items, K]
-                for index in micro_judgements(model, taken, micro_tokens):
-                    scored = score_judgements(model, [taken[i] for i in index])
+                for index in micro_preferences(model, taken, micro_tokens):
+                    scored = score_preferences(model, [taken[i] for i in index])
                     losses = losses_of(scored, raters, config)  # [items]
                     weighted = losses * torch.tensor([taken[i].weight for i in index], device=losses.device)
                     objective = weighted.sum() / step_weight
@@ -278,7 +278,7 @@ def main(config: Config, run: Run) -> Artifact:
                         objective = objective + (pulls[index, : scored.totals.shape[1]] * scored.totals).sum()
                     objective.backward()
                     total += weighted.detach().sum()
-                    credit, is_decided = scored.right()
+                    credit, is_decided = scored.ordered_accuracy()
                     right, num_decided = right + credit.sum(), num_decided + is_decided.sum()
                 if names:  # their priors count once for all the labels together
                     (raters.negative_log_prior() / all_weight).backward()
@@ -323,7 +323,7 @@ def main(config: Config, run: Run) -> Artifact:
         run,
         lambda folder: save(model, folder, config, run),
         EvaluationPairs(pairs_of(rows.held_out), pairs_of(rows.train), notes, config.seed),
-        PreSaveState(PairScores(*scored.ordered()), fresh_head),
+        PreSaveState(PairScores(*scored.pair_totals()), fresh_head),
         more={**counts, "dropped": rows.num_dropped, **learned},
         micro_tokens=micro_tokens,
         source=source,
@@ -332,7 +332,7 @@ def main(config: Config, run: Run) -> Artifact:
     return made
 
 
-def losses_of(scored: ScoredJudgements, raters: RaterEffects, config: Config) -> Tensor:
+def losses_of(scored: ScoredPreferences, raters: RaterEffects, config: Config) -> Tensor:
     """The loss of each judgement, by its kind.  [items]"""
     losses = torch.zeros_like(scored.totals[:, 0])
     is_pair = [isinstance(item.record, Comparison) for item in scored.items]
@@ -394,7 +394,7 @@ def ranking_losses(scores: Tensor, ranks: Tensor, config: Config) -> Tensor:
 
 
 def length_pulls(
-    model: ScalarModel, items: Sequence[EncodedJudgement], config: Config, micro_tokens: int
+    model: ScalarModel, items: Sequence[EncodedPreference], config: Config, micro_tokens: int
 ) -> Tensor:
     """The slope of the whole step's length penalty at each score.  [items, K]
 
@@ -426,12 +426,12 @@ def read_judgements(config: Config, run: Run) -> tuple[list[Preference], dict[st
     return found.preferences, {"ties": found.num_ties, "no_use": found.num_unusable}, source
 
 
-def items_of(rows: EncodedSplit[Preference, Group], config: Config, member: int) -> list[EncodedJudgement]:
+def items_of(rows: EncodedSplit[Preference, Group], config: Config, member: int) -> list[EncodedPreference]:
     """What a member is trained on."""
     times = bootstrap_counts(rows.train, run_seed=config.seed, member=member)
     every = zip(rows.train, rows.train_rows, times, strict=True)
     return [
-        EncodedJudgement(record, group, count * weight_of(record)) for record, group, count in every if count
+        EncodedPreference(record, group, count * weight_of(record)) for record, group, count in every if count
     ]
 
 
@@ -453,7 +453,7 @@ def new_member(config: Config, run: Run, member: int) -> ScalarModel:
 
 
 def prepare(
-    run: Run, model: ScalarModel, items: Sequence[EncodedJudgement], config: Config
+    run: Run, model: ScalarModel, items: Sequence[EncodedPreference], config: Config
 ) -> tuple[MasterWeights, int]:
     """The fastest way of running the model that gives its plain scores, its float32 copies, and the tokens of a forward pass."""
     model.backend.precision, model.backend.gradient_checkpointing = (
@@ -474,25 +474,25 @@ def prepare(
     return master_weights, memory.token_budget(run, expected, config.micro_tokens)
 
 
-def measured(scored: ScoredJudgements) -> dict[str, float]:
+def measured(scored: ScoredPreferences) -> dict[str, float]:
     """Bradley-Terry's loss and accuracy on all pairs that are decided, whatever the model was trained with."""
-    credit, is_decided = scored.right()
+    credit, is_decided = scored.ordered_accuracy()
     losses = reward.ranked_pairs(scored.totals[is_decided], scored.ranks[is_decided])
     return {"held_out_loss": float(losses.mean()), "held_out_accuracy": float(credit[is_decided].mean())}
 
 
 def set_scale(
-    model: ScalarModel, held_out: Sequence[EncodedJudgement], config: Config, run: Run, micro_tokens: int
+    model: ScalarModel, held_out: Sequence[EncodedPreference], config: Config, run: Run, micro_tokens: int
 ) -> None:
     """What the scores of held-out answers look like: each head's own scale, then that of their total."""
     scored = score_all(model, held_out, micro_tokens)
     if model.aspects is not None:
-        heads = scored.answers(scored.heads)  # [answers, aspects]
+        heads = scored.present_values(scored.heads)  # [answers, aspects]
         stds = heads.std(dim=0).clamp(min=1e-6)
         model.set_aspects(
             model.aspects._replace(means=tuple(heads.mean(dim=0).tolist()), stds=tuple(stds.tolist()))
         )
-    totals = model.total(scored.answers(scored.heads))
+    totals = model.total(scored.present_values(scored.heads))
     mean = float(totals.mean())
     if config.centre_on:
         references = [
@@ -504,7 +504,7 @@ def set_scale(
 
 
 def what_else_was_learned(
-    scored: ScoredJudgements, raters: RaterEffects, rows: EncodedSplit[Preference, Group], config: Config
+    scored: ScoredPreferences, raters: RaterEffects, rows: EncodedSplit[Preference, Group], config: Config
 ) -> dict[str, Any]:
     """Figures of the options that are on."""
     found: dict[str, Any] = {}
