@@ -69,7 +69,7 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
         flags.raise_flag(connection, task.id, ada.rater, reason="harmful", note="<b>Look</b> at this")
     page = overview(browse(lead), studio, campaign)
     expect(page.get_by_text("<b>Look</b> at this")).to_be_visible()
-    button = page.get_by_role("button", name=re.compile("^Settle"))
+    button = page.get_by_role("button", name=re.compile("^Resolve"))
     button.focus()
     page.keyboard.press("Enter")
     expect(button).to_have_count(0, timeout=SOON)
@@ -86,12 +86,12 @@ def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Brows
         [task] = leases.lease_items(connection, campaign, ada.rater)
         flags.raise_flag(connection, task.id, ada.rater, reason="other", note="one")
     page = overview(browse(lead), studio, campaign)
-    page.get_by_role("button", name=re.compile("^Settle")).focus()
+    page.get_by_role("button", name=re.compile("^Resolve")).focus()
     with studio.database.write() as connection:
         flags.raise_flag(connection, task.id, ada.rater, reason="other", note="two")
     judge(studio, campaign, ada)
     expect(page.locator(".recent li")).to_have_count(1, timeout=SOON)  # the rest of the page has gone on
-    assert page.evaluate("document.activeElement.textContent.trim().startsWith('Settle')")
+    assert page.evaluate("document.activeElement.textContent.trim().startsWith('Resolve')")
 
 
 def test_one_browser_holds_one_line_and_another_window_takes_over(studio: Studio, browse: Browse) -> None:

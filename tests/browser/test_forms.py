@@ -84,14 +84,14 @@ def test_a_snapshot_is_made_of_what_is_on_the_screen(studio: Studio, browse: Bro
     page = browse(studio.person("Lead", campaign, role="lead"))
     held = held_back(page, "**/snapshots-preview?*")
     page.goto(f"{studio.url}/c/{campaign.slug}/snapshots")
-    make = page.get_by_role("button", name="Make the snapshot")
+    make = page.get_by_role("button", name="Create snapshot")
     wait_for(page, held, 1)
     expect(make).to_be_disabled()  # nothing was counted yet
     held[0].continue_()
     expect(make).to_be_enabled()
-    page.get_by_label("Keep ties").uncheck()
+    page.get_by_label("Include ties").uncheck()
     expect(make).to_be_disabled()
-    page.get_by_label("Name of the snapshot").press("Enter")
+    page.get_by_label("Snapshot name").press("Enter")
     wait_for(page, held, 2)
     held[1].continue_()
     with page.expect_request(lambda request: request.method == "POST") as sent:
@@ -106,7 +106,7 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
     page = browse(studio.person("Lead", campaign, role="lead"))
     page.goto(f"{studio.url}/c/{campaign.slug}/settings")
     page.get_by_role("textbox", name="Aspects").fill("helpful\n kind \n")
-    page.get_by_label("Reasons to choose from").fill("wrong\ntoo long, dull")
+    page.get_by_label("Reasons").fill("wrong\ntoo long, dull")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved")).to_be_visible()
     ada = studio.person("Ada", campaign)
@@ -124,7 +124,7 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
             task.rater,
             judgements.NewJudgement(key="k" * 8, value={"aspects": {"helpful": 5, "kind": 7}}),
         )
-    page.get_by_label("Steps of the scale").fill("5")
+    page.get_by_label("Points on the scale").fill("5")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("with a 7-point scale")).to_be_visible()
     with studio.database.read() as connection:

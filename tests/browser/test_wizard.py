@@ -33,8 +33,8 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{studio.url}/campaigns")
     page.get_by_role("link", name="New campaign").first.click()
-    page.get_by_label("Rows, one JSON object per line").set_input_files(answers)
-    page.get_by_role("button", name="Upload and look").click()
+    page.get_by_label("JSON Lines file").set_input_files(answers)
+    page.get_by_role("button", name="Upload and preview").click()
 
     # 1. Five rendered items, and the bad row with its line
     expect(page.locator("#rows .item")).to_have_count(5)
@@ -50,15 +50,15 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
     page.get_by_role("button", name="Next").click()
 
     # 2. Guidelines as they are typed
-    page.get_by_label("Guidelines, in Markdown").fill("# Be *kind*\n\n<script>alert(1)</script>")
+    page.get_by_label("Guidelines (Markdown)").fill("# Be *kind*\n\n<script>alert(1)</script>")
     expect(page.locator("#shown em")).to_have_text("kind")
     page.get_by_label("Name", exact=True).fill("From a file")
-    page.get_by_label("People for each item").fill("1")
+    page.get_by_label("Judgements per item").fill("1")
     page.get_by_role("button", name="Publish").click()
 
     # 3. The import goes on by itself, and is told without loading the page again
     expect(page.locator(".badge.good", has_text="done")).to_be_visible(timeout=WAIT_MS)
-    expect(page.get_by_text("18 items added, 1 set aside")).to_be_visible()
+    expect(page.get_by_text("18 items added, 1 rejected")).to_be_visible()
     page.reload()
     expect(page.get_by_text("0 of 18 judgements made")).to_be_visible()
 
@@ -67,10 +67,10 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
     page.get_by_role("link", name="Snapshots").click()
     counts = page.locator("#counts")
     expect(counts.locator(".value").first).to_have_text("3")
-    page.get_by_text("Keep ties").click()
+    page.get_by_text("Include ties").click()
     expect(counts.locator(".value").first).to_have_text("2")
     expect(counts.get_by_text("1 × a tie")).to_be_visible()
-    page.get_by_role("button", name="Make the snapshot").click()
+    page.get_by_role("button", name="Create snapshot").click()
     page.get_by_role("link", name="from-a-file-1").first.click()
     expect(page.get_by_text("comparisons=snapshot/from-a-file-1")).to_be_visible()
     expect(page.get_by_text("Known limits")).to_be_visible()
@@ -88,8 +88,8 @@ def test_a_phone_is_wide_enough_for_every_step(studio: Studio, browse: Browse, a
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{studio.url}/new")
     fits(page)
-    page.get_by_label("Rows, one JSON object per line").set_input_files(answers)
-    page.get_by_role("button", name="Upload and look").click()
+    page.get_by_label("JSON Lines file").set_input_files(answers)
+    page.get_by_role("button", name="Upload and preview").click()
     expect(page.locator("#rows .item").first).to_be_visible()
     fits(page)
     page.get_by_role("button", name="Next").click()
@@ -107,9 +107,9 @@ def test_a_new_version_of_the_guidelines_shows_what_changed(studio: Studio, brow
     page = browse(studio.person("Olga Owner", owner=True))
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{studio.url}/c/{campaign.slug}/guidelines")
-    page.get_by_label("Guidelines, in Markdown").fill("Be kind.\nBe **right**.")
+    page.get_by_label("Guidelines (Markdown)").fill("Be kind.\nBe **right**.")
     expect(page.locator("#shown strong")).to_have_text("right")
-    page.get_by_role("button", name="Save as a new version").click()
+    page.get_by_role("button", name="Save new version").click()
     expect(page.locator(".diff .removed")).to_contain_text("Be brief.")
     expect(page.locator(".diff .added")).to_contain_text("Be **right**.")
 

@@ -107,14 +107,14 @@ def test_a_chat_is_not_opened_before_somebody_answers(place: Place, lead: httpx.
         and "nobody answers in this live chat yet" in refused.json()["error"]["message"]
     )
     page = lead.get("/c/talk/settings").text
-    assert "Nobody answers in this live chat yet" in page
+    assert "This live chat has no answerers yet" in page
     assert send(lead, "/c/talk/answerers", who=["", ""]).status_code == 422
     saved = send(lead, "/c/talk/answerers", who=["", "model:sft"])
     assert saved.status_code == 303 and who(place) == [
         Answerer("model:sft", {"temperature": 0.8, "max_tokens": 512})
     ]
     page = lead.get(saved.headers["location"]).text
-    assert "Nobody answers" not in page and 'value="model:sft" selected' in page and "Saved." in page
+    assert "has no answerers" not in page and 'value="model:sft" selected' in page and "Saved." in page
     assert lead.post("/api/v1/campaigns/talk/state", json={"state": "open"}).status_code == 200
 
 
@@ -130,7 +130,7 @@ def test_settings_show_who_answers_also_when_it_is_gone(place: Place, lead: http
         chats.set_answerers(connection, talk, before, by="system")
     page = lead.get("/c/talk/settings").text
     assert (
-        "endpoint:away/ (not there any more)" in page
+        "endpoint:away/ (no longer available)" in page
         and 'value="a/b"' in page
         and 'value="1.5"' in page
         and 'value="9"' in page
@@ -140,5 +140,5 @@ def test_settings_show_who_answers_also_when_it_is_gone(place: Place, lead: http
 def test_other_kinds_have_no_such_field(place: Place, lead: httpx.Client) -> None:
     send(lead, "/new", **FORM | {"kind": "thumbs", "name": "Thumbs"})
     for path in ("/new/task?kind=thumbs", "/c/thumbs/settings"):
-        assert "Who answers" not in lead.get(path).text
+        assert "Answerers" not in lead.get(path).text
     assert send(lead, "/c/thumbs/answerers", who=["model:sft"]).status_code == 422

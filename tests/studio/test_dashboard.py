@@ -67,7 +67,7 @@ def test_who_watches_and_who_acts(
     assert client.get(path(one, "/progress")).status_code == reads
     assert client.get(path(one, "/flags")).status_code == reads
     page = client.get(f"/c/{one.slug}/figures")
-    assert page.status_code == reads and ("Settle<" in page.text) == (settles == 204)
+    assert page.status_code == reads and ("Resolve<" in page.text) == (settles == 204)
     assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == settles
     assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
     with database.read() as connection:
@@ -111,7 +111,7 @@ def test_the_page_shows_names_to_leads_only_and_runs_nothing(app: FastAPI, datab
     )
     assert lead.status_code == watcher.status_code == 200
     assert "Ben Franklin" in lead.text and "Ben Franklin" not in watcher.text
-    assert "Settle" in lead.text and "Settle" not in watcher.text
+    assert "Resolve<" in lead.text and "Resolve<" not in watcher.text
     for page in (lead.text, watcher.text):
         assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
         assert " style=" not in page and " onerror=" not in page.replace(
@@ -138,7 +138,7 @@ def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> N
             for task in leases.lease_items(connection, one, "r-0000000001", count=2):
                 judge(connection, task, VALUES[one.kind], active_ms=2000)
     said = web.browser(app, database, web.person(database, "Ada", "owner")).get(f"/c/{one.slug}")
-    assert said.status_code == 200 and "Just judged" in said.text
+    assert said.status_code == 200 and "Recent judgements" in said.text
 
 
 def test_figures_are_computed_once_for_all_who_look(app: FastAPI, database: Database) -> None:

@@ -47,7 +47,7 @@ def said(page: httpx.Response) -> str:
 
 def test_the_first_one_becomes_the_owner(app: FastAPI, database: Database) -> None:
     client, secret = web.stranger(app), link(database, "owner")
-    assert "you become its owner" in said(client.get(f"/first/{secret}"))
+    assert "become the owner" in said(client.get(f"/first/{secret}"))
     done = client.post(f"/first/{secret}", data=OWNER)
     assert done.status_code == 303 and done.headers["location"] == "/"
     me = client.get("/api/v1/me").json()
@@ -110,7 +110,7 @@ def test_who_has_logged_in_joins_as_themselves(app: FastAPI, database: Database)
     helpful(database)
     ada = web.person(database, "Ada")
     client, secret = web.browser(app, database, ada), link(database, "adjudicator", campaign="helpful")
-    assert "join as that" in said(client.get(f"/join/{secret}"))
+    assert "will join with this account" in said(client.get(f"/join/{secret}"))
     assert (
         client.post(f"/join/{secret}", data={"agree": "true"}, headers={"X-CSRF-Token": ""}).status_code
         == 403

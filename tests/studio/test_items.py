@@ -27,7 +27,7 @@ def test_an_import_tells_how_far_it_is_and_what_it_set_aside(place: Place) -> No
     job = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"], "priority": 7}).json()
     assert (job["state"], job["num_all"]) == ("queued", None)
     part = lead.get(f"/c/help/jobs/{job['id']}").text
-    assert 'hx-trigger="every 1s"' in part and "Waits for a worker" in part
+    assert 'hx-trigger="every 1s"' in part and "Waiting for a worker" in part
     place.work()
     done = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}").json()
     assert (done["state"], done["num_done"], done["num_all"]) == ("done", 5, 5)

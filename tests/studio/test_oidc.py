@@ -179,7 +179,7 @@ def test_somebody_new_needs_a_link(app: FastAPI, database: Database, provider: P
         )
     client = web.stranger(app)
     assert go(client, provider).status_code == 403
-    assert "Agree, and join with Example" in client.get(f"/join/{secret}").text
+    assert "Agree and join with Example" in client.get(f"/join/{secret}").text
     for _ in range(2):  # the second time they are known, and join as themselves
         assert go(client, provider, f"/oidc/start?invite={secret}").status_code == 303
     me = client.get("/api/v1/me").json()
@@ -224,7 +224,7 @@ def test_who_comes_by_a_link_of_their_own_is_known_from_then_on(
             access.create_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1]
             for one in (ada, ben)
         ]
-    assert "Go in with Example" in web.stranger(app).get(f"/join/{secrets[0]}").text
+    assert "Continue with Example" in web.stranger(app).get(f"/join/{secrets[0]}").text
     for start in (f"/oidc/start?invite={secrets[0]}", "/oidc/start"):
         client = web.stranger(app)
         assert go(client, provider, start).status_code == 303

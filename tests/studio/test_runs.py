@@ -239,7 +239,7 @@ def test_without_a_project_there_is_nothing_and_no_error(app: FastAPI, database:
     assert (
         client.get("/api/v1/runs").json() == [] and client.get("/api/v1/artifacts").json()["artifacts"] == []
     )
-    assert "No project here" in client.get("/runs").text
+    assert "No project" in client.get("/runs").text
     assert (
         client.get("/api/v1/runs/x").status_code == client.get("/api/v1/artifacts/model/x").status_code == 404
     )
@@ -515,7 +515,7 @@ def test_from_label_to_model(client: httpx.Client, home: Project) -> None:
         "/c/helpful",
         "/lineage/snapshot/helpful-1",
         "/lineage/model/base",
-        "As a list",
+        "List",
         'role="group"',
     ):
         assert word in page

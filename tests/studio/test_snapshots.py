@@ -55,7 +55,7 @@ def test_a_preview_a_snapshot_and_its_files(place: Place, slug: str) -> None:
 def test_pages_count_while_filters_are_chosen_and_show_the_datasheet(place: Place, slug: str) -> None:
     lead = place.browser(place.person("Lea", "lead"))
     page = lead.get(f"/c/{slug}/snapshots").text
-    assert f'value="{slug}-1"' in page and "Keep ties" in page
+    assert f'value="{slug}-1"' in page and "Include ties" in page
     part = lead.get(f"/c/{slug}/snapshots-preview?ties=true&late=true&quick=true&rows=judgement").text
     assert '<span class="value">3</span>' in part and "<html" not in part
     fewer = lead.get(f"/c/{slug}/snapshots-preview?late=true&quick=true&min_margin=3").text
@@ -67,7 +67,7 @@ def test_pages_count_while_filters_are_chosen_and_show_the_datasheet(place: Plac
     assert lead.get(f"/c/{slug}/snapshots/none").status_code == 404
     viewer = place.browser(place.person("Vera", **{slug: "viewer"}))
     seen = viewer.get(f"/c/{slug}/snapshots")
-    assert seen.status_code == 200 and "A new snapshot" not in seen.text and "Ben Okri" not in seen.text
+    assert seen.status_code == 200 and "New snapshot" not in seen.text and "Ben Okri" not in seen.text
     assert viewer.get(f"/c/{slug}/snapshots/s").status_code == 200
     assert viewer.post(f"/api/v1/campaigns/{slug}/snapshots/preview", json={}).status_code == 403
     assert (
@@ -94,7 +94,7 @@ def test_only_some_people_or_all_but_these(place: Place) -> None:
     judge(place, other, ben, {"choice": 1}, {"choice": 2})
     lead = place.browser(place.person("Lea", "lead"))
     page = lead.get(f"/c/{other}/snapshots").text
-    assert f'name="raters" value="{cleo.rater}">Cleo Laine' in page and "only those chosen" in page
+    assert f'name="raters" value="{cleo.rater}">Cleo Laine' in page and "only selected" in page
     rest = "ties=true&late=true&quick=true"
 
     def judged(query: str) -> str:
