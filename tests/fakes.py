@@ -43,7 +43,7 @@ from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import sft
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact, publish_artifact
+from fairlead.store.artifact import Artifact, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import open_run
 
@@ -138,7 +138,9 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
     def fill(folder: Path) -> None:
         save_model(folder, shape, hidden=hidden)
 
-    publish_artifact(project, "model", "base", fill=fill, parents=(), config={}, seed=0, metrics={})
+    publish_artifact(
+        project, "model", "base", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
     jsonl.write(project.data / "demonstrations.jsonl", _demonstrations())
     jsonl.write(project.data / "comparisons.jsonl", _comparisons())
     jsonl.write(project.data / "binary.jsonl", _binary())

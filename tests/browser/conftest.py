@@ -32,7 +32,7 @@ from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.people import Person
-from fairlead.store.artifact import Artifact, Parent, publish_artifact
+from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
@@ -174,7 +174,11 @@ def furnished(folder: Path) -> Project:
             (inside / "content.txt").write_text(name)
 
         return publish_artifact(
-            project, kind, name, fill=fill, parents=above, config={"seed": 0}, seed=0, metrics=metrics
+            project,
+            kind,
+            name,
+            Provenance(parents=above, config={"seed": 0}, seed=0, metrics=metrics),
+            fill=fill,
         )
 
     base, rows = publish("model", "base"), publish("dataset", "comparisons", rows=310)

@@ -16,7 +16,7 @@ from browser.conftest import Browse, Studio
 from fairlead.labels import flags, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
-from fairlead.store.artifact import Parent, publish_artifact
+from fairlead.store.artifact import Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
@@ -276,15 +276,12 @@ def test_from_label_to_model_by_keyboard(studio: Studio, browse: Browse, home: P
         home,
         "snapshot",
         "helpful-1",
+        Provenance(parents=(), config={"campaign": "helpful"}, seed=0, metrics={}),
         fill=fill,
-        parents=(),
-        config={"campaign": "helpful"},
-        seed=0,
-        metrics={},
     )
     parents = [Parent(labels.label, labels.manifest.digest, "comparisons")]
     publish_artifact(
-        home, "reward-model", "reward", fill=fill, parents=parents, config={}, seed=0, metrics={}
+        home, "reward-model", "reward", Provenance(parents=parents, config={}, seed=0, metrics={}), fill=fill
     )
     page = browse(studio.person("Grace", owner=True), viewport={"width": 390, "height": 800})
     page.goto(f"{beside}/lineage/reward-model/reward")

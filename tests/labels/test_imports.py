@@ -20,7 +20,7 @@ from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.imports import ImportPreview, ImportSource
 from fairlead.labels.items import Item
 from fairlead.labels.uploads import Upload
-from fairlead.store.artifact import Parent, publish_artifact
+from fairlead.store.artifact import Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 
 LEAD = "r-1ead1ead01"
@@ -111,11 +111,8 @@ def rollouts(project: Project, name: str, rows: list[dict[str, Any]], model: str
         project,
         "rollouts",
         name,
+        Provenance(parents=parents, config={"temperature": 0.7, "name": name}, seed=0, metrics={}),
         fill=fill,
-        parents=parents,
-        config={"temperature": 0.7, "name": name},
-        seed=0,
-        metrics={},
     )
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from fairlead.core.errors import ModelError
 from fairlead.model.policy import load_policy
 from fairlead.recipes import average, sft
-from fairlead.store.artifact import publish_artifact
+from fairlead.store.artifact import Provenance, publish_artifact
 from fakes import check_finished, project_with_sft, save_model, train
 
 
@@ -58,6 +58,8 @@ def test_models_of_different_shapes_are_refused(tmp_path: Path) -> None:
     def fill(folder: Path) -> None:
         save_model(folder, hidden=64)
 
-    publish_artifact(project, "model", "wide", fill=fill, parents=(), config={}, seed=0, metrics={})
+    publish_artifact(
+        project, "model", "wide", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
     with pytest.raises(ModelError, match="base and wide: are models of different shapes"):
         train(project, average, name="none", a="base", b="wide")

@@ -21,7 +21,7 @@ from fairlead.model.policy import load_policy
 from fairlead.recipes import grpo, ppo, reward
 from fairlead.rollout.engine import LocalEngine, sample_rollouts
 from fairlead.rollout.records import SampleRequest, SamplingParams
-from fairlead.store.artifact import MANIFEST, publish_artifact
+from fairlead.store.artifact import MANIFEST, Provenance, publish_artifact
 from fairlead.store.project import Project
 from fairlead.train import guard
 from fakes import Trained, check_finished, project_with_base, train
@@ -74,7 +74,9 @@ def ensemble(project: Project, name: str, *, rank: int) -> None:
             settings["base_model_name_or_path"] = f"../{settings['base_model_name_or_path']}"
             adapter.write_text(json.dumps(settings))
 
-    publish_artifact(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    publish_artifact(
+        project, "reward-model", name, Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
@@ -354,9 +356,7 @@ def test_a_refused_reward_model_is_not_trained_on(
 
 
 def test_a_reward_that_is_not_there_is_named_by_its_field(tmp_path: Path) -> None:
-    with pytest.raises(
-        ProjectError, match=r"constraints\.harmles = 'harmles': there is no such reward-model"
-    ):
+    with pytest.raises(ProjectError, match=r"constraints\.harmles = 'harmles': no such reward-model"):
         train(project_for(tmp_path), ppo, **PPO | {"constraints": {"harmles": 0.0}})
 
 

@@ -16,6 +16,7 @@ from fairlead.core.errors import ProjectError
 from fairlead.store.artifact import (
     Artifact,
     Parent,
+    Provenance,
     _commit,
     brief_digest,
     code_version,
@@ -38,7 +39,7 @@ def fill(folder):
     while True:
         (folder / "more").write_text("x")
 
-artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
+artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", artifact.Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill)
 """
 FILL_UNTIL_TOLD = """
 import sys
@@ -50,7 +51,7 @@ def fill(folder):
     print("writing", flush=True)
     sys.stdin.readline()
 
-artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", fill=fill, parents=(), config={}, seed=0, metrics={})
+artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", artifact.Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill)
 """
 PUBLISH_MANY = """
 import sys
@@ -63,7 +64,7 @@ def fill(folder):
 
 for number in range(1000):
     name = f"{sys.argv[2]}-{number}"
-    artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", name, artifact.Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill)
     print(name, flush=True)
 """
 
@@ -77,7 +78,7 @@ def text(content: str) -> Callable[[Path], None]:
 
 def publish(project: Project, kind: str, name: str, content: str = "{}\n", **changes: Any) -> Artifact:
     values: dict[str, Any] = {"parents": (), "config": {"lr": 0.1}, "seed": 3, "metrics": {}} | changes
-    return publish_artifact(project, kind, name, fill=text(content), **values)
+    return publish_artifact(project, kind, name, Provenance(**values), fill=text(content))
 
 
 def edit(artifact: Artifact, **changes: Any) -> None:
@@ -153,14 +154,14 @@ def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
 def test_an_artifact_is_never_overwritten(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     made = publish(project, "model", "m", "old")
-    with pytest.raises(ProjectError, match="model/m exists"):
+    with pytest.raises(ProjectError, match="model/m already exists"):
         publish(project, "model", "m", "new")
     assert (made.folder / "rows.jsonl").read_text() == "old"
 
 
 @pytest.mark.parametrize("name", ["../m", ".m", ""])
 def test_a_name_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ProjectError, match="cannot be used"):
+    with pytest.raises(ProjectError, match="is invalid"):
         publish(create_project(tmp_path), "model", name)
 
 
@@ -172,8 +173,10 @@ def test_a_kind_that_is_none_and_a_manifest_of_ones_own_are_bugs(tmp_path: Path)
     def fill(folder: Path) -> None:
         (folder / "manifest.json").write_text("{}")
 
-    with pytest.raises(AssertionError, match="that name is the store's"):
-        publish_artifact(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
+    with pytest.raises(AssertionError, match="a name reserved for the store"):
+        publish_artifact(
+            project, "model", "m", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+        )
     assert list_artifacts(project) == []
 
 
@@ -185,7 +188,9 @@ def test_a_fill_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError):
-        publish_artifact(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
+        publish_artifact(
+            project, "model", "m", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+        )
     assert [path.name for path in (project.artifacts / "model").iterdir()] == [".lock"]
 
 
@@ -246,7 +251,9 @@ def test_verify_tells_every_kind_of_change(tmp_path: Path) -> None:
         for name in ("changed", "lost", "kept"):
             (folder / name).write_text(name)
 
-    made = publish_artifact(project, "model", "m", fill=fill, parents=(), config={}, seed=0, metrics={})
+    made = publish_artifact(
+        project, "model", "m", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
     (made.folder / "changed").write_text("Changed")
     (made.folder / "lost").unlink()
     (made.folder / "extra").touch()
@@ -254,7 +261,7 @@ def test_verify_tells_every_kind_of_change(tmp_path: Path) -> None:
     assert verify_artifact(made) == [
         "model/m: lost is missing.",
         "model/m: changed was changed.",
-        "model/m: extra was added; the manifest does not name it.",
+        "model/m: extra was added; it is not in the manifest.",
     ]
 
 
@@ -293,8 +300,8 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "../x"}, "kind '../x' is not one of"),
-        ({"name": "../x"}, "cannot be used"),
+        ({"kind": "../x"}, "kind '../x' is unknown"),
+        ({"name": "../x"}, "is invalid"),
         ({"seed": "many"}, "manifest.json: seed: "),
         ({"parents": [{"name": "x"}]}, "manifest.json: parents.0.digest: "),
         ({"files": ["a"]}, "manifest.json: files: "),
@@ -319,7 +326,7 @@ def test_bytes_that_are_no_manifest_are_refused(tmp_path: Path, content: bytes) 
 
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ProjectError, match="is no artifact"):
+        with pytest.raises(ProjectError, match="not an artifact"):
             load_artifact(place)
 
 
@@ -349,9 +356,7 @@ def test_an_artifact_elsewhere_is_found_by_its_path(tmp_path: Path) -> None:
 def test_an_ambiguous_reference_lists_the_candidates(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     first, second = publish(project, "model", "m"), publish(project, "reward-model", "m")
-    with pytest.raises(
-        ProjectError, match=r"'m' is ambiguous: it could be model/m \(sha256:.*reward-model/m"
-    ):
+    with pytest.raises(ProjectError, match=r"'m' is ambiguous: it matches model/m \(sha256:.*reward-model/m"):
         find_artifact(project, "m")
     assert find_artifact(project, "m", kind="model") == first
     assert find_artifact(project, "reward-model/m") == second
@@ -389,9 +394,9 @@ def test_a_folder_under_another_name_is_told(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     made = publish(project, "model", "m")
     made.folder.rename(made.folder.with_name("n"))
-    with pytest.raises(ProjectError, match="the manifest says that this is model/m"):
+    with pytest.raises(ProjectError, match="the manifest belongs to model/m"):
         list_artifacts(project)
-    with pytest.raises(ProjectError, match="the manifest says that this is model/m"):
+    with pytest.raises(ProjectError, match="the manifest belongs to model/m"):
         find_artifact(project, "n")
 
 

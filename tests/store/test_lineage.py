@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.core.errors import ProjectError
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact, Parent, publish_artifact
+from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 
 FILE = Parent("file:data/raw.jsonl", "sha256:" + "1" * 64, "source")
@@ -18,7 +18,9 @@ def publish(project: Project, kind: str, name: str, *parents: Parent) -> Artifac
     def fill(folder: Path) -> None:
         (folder / "content").write_text(f"{kind}/{name}")
 
-    return publish_artifact(project, kind, name, fill=fill, parents=parents, config={}, seed=0, metrics={})
+    return publish_artifact(
+        project, kind, name, Provenance(parents=parents, config={}, seed=0, metrics={}), fill=fill
+    )
 
 
 def of(artifact: Artifact, role: str) -> Parent:
@@ -92,7 +94,9 @@ def test_of_two_names_for_one_thing_the_one_that_was_used_is_shown(tmp_path: Pat
         (folder / "content").write_text("same")
 
     twins = [
-        publish_artifact(project, "dataset", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+        publish_artifact(
+            project, "dataset", name, Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+        )
         for name in ("a", "b")
     ]
     child = publish(project, "model", "m", of(twins[1], "data"))
@@ -147,7 +151,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_hides_nothing_else(tmp_path: P
     (made["pairs"].folder / "manifest.json").unlink()
     (made["sft"].folder / "content").unlink()
     problems = lineage.verify(project, None)
-    assert "dataset/pairs: is no artifact" in problems[0]
+    assert "dataset/pairs: not an artifact" in problems[0]
     assert "model/sft: content is missing." in problems
     assert len(problems) == 5  # and three children miss the pairs
 
@@ -157,7 +161,7 @@ def test_a_manifest_changed_by_hand_is_told_from_its_descendant(tmp_path: Path) 
     made = family(project)
     edit(made["sft"], parents=[])
     assert lineage.verify(project, made["dpo"]) == [
-        "model/sft: manifest.json was changed; its digest is not that of its contents."
+        "model/sft: manifest.json was changed; its digest does not match its contents."
     ]
 
 

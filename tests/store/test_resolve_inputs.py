@@ -5,7 +5,7 @@ import pytest
 
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
-from fairlead.store.artifact import Artifact, publish_artifact
+from fairlead.store.artifact import Artifact, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 from fairlead.store.resolve_inputs import ResolvedInput, resolve_input
 
@@ -18,7 +18,9 @@ def publish(project: Project, kind: str, name: str) -> Artifact:
     def fill(folder: Path) -> None:
         (folder / "content").write_text(f"{kind}/{name}")
 
-    return publish_artifact(project, kind, name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    return publish_artifact(
+        project, kind, name, Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
 
 
 def found(project: Project, mark: Ref, ref: str) -> ResolvedInput:
@@ -43,7 +45,7 @@ def test_a_snapshot_is_a_dataset_and_a_reward_model_is_no_model(tmp_path: Path) 
     assert found(project, DATASET, "s").name == "snapshot/s"
     with pytest.raises(
         ProjectError,
-        match=r"^field = 'r': is a reward-model \(reward-model/r\), but a model is needed here\.$",
+        match=r"^field = 'r': is a reward-model \(reward-model/r\). Name a model\.$",
     ):
         resolve_input(project, "field", MODEL, "r")
     with pytest.raises(ProjectError, match="is a snapshot"):
@@ -118,7 +120,7 @@ def test_only_a_model_can_come_from_the_hub(tmp_path: Path) -> None:
         (MODEL, "a/b/c"),
         (MODEL, "-a/b"),
     ):
-        with pytest.raises(ProjectError, match=f"there is no such {mark.kind}"):
+        with pytest.raises(ProjectError, match=f"no such {mark.kind}"):
             resolve_input(project, "field", mark, ref)
 
 
@@ -134,7 +136,7 @@ def test_a_module_is_a_rule_by_the_digest_of_its_source(
     for ref in ("rule:judging.absent", "rule:absent.polite", "rule:judging", "rule:sys", "rule:a-b"):
         with pytest.raises(ProjectError, match="dotted name of a module"):
             resolve_input(project, "field", REWARD, ref)
-    with pytest.raises(ProjectError, match="there is no such model"):
+    with pytest.raises(ProjectError, match="no such model"):
         resolve_input(project, "field", MODEL, "rule:judging.polite")
 
 
@@ -155,7 +157,7 @@ def test_a_rule_is_an_input_by_the_digest_of_its_file(tmp_path: Path) -> None:
 def test_what_is_not_there_is_told_with_what_is(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     with pytest.raises(
-        ProjectError, match=r"^field = 'bse': there is no such model .* The project has no model yet\.$"
+        ProjectError, match=r"^field = 'bse': no such model .* The project has no model yet\.$"
     ):
         resolve_input(project, "field", MODEL, "bse")
     publish(project, "model", "base")

@@ -16,7 +16,7 @@ from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import NonFiniteStep, ProjectError
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact, code_version, list_artifacts, publish_artifact
+from fairlead.store.artifact import Artifact, Provenance, code_version, list_artifacts, publish_artifact
 from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import Run, find_run, open_run
 
@@ -88,7 +88,9 @@ def publish(project: Project, kind: str, name: str, *names: str) -> Artifact:
         for each in names or ("content",):
             (folder / each).write_text(name)
 
-    return publish_artifact(project, kind, name, fill=fill, parents=(), config={}, seed=0, metrics={})
+    return publish_artifact(
+        project, kind, name, Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
 
 
 def write_weights(folder: Path) -> None:
@@ -196,11 +198,11 @@ def test_an_artifact_without_the_rows_that_are_wanted_says_what_it_has(tmp_path:
     project = create_project(tmp_path)
     two = publish(project, "dataset", "two", "train.jsonl", "test.jsonl")
     publish(project, "dataset", "none", "README.md")
-    listed = f"it has test.jsonl, train.jsonl. Name the one that is meant: data={two.folder / 'test.jsonl'}."
-    several = f"data = 'two': dataset/two has no data.jsonl to read; {listed}"
+    listed = f"it has test.jsonl, train.jsonl. Name one of these files: data={two.folder / 'test.jsonl'}."
+    several = f"data = 'two': dataset/two has no data.jsonl; {listed}"
     for ref, refusal in (
         ("two", several),
-        ("none", "data = 'none': dataset/none has no data.jsonl to read; it has no rows."),
+        ("none", "data = 'none': dataset/none has no data.jsonl; it has no rows."),
     ):
         with (
             open_run(project, "sft", Config(data=ref), kind="model") as run,
@@ -302,7 +304,7 @@ def test_two_processes_cannot_work_on_one_run_and_a_killed_one_lets_go(tmp_path:
             name: str = "m"
             seed: int = 0
 
-        refused = pytest.raises(ProjectError, match=f"{id}: another process is working on this run")
+        refused = pytest.raises(ProjectError, match=f"{id}: another process is using this run")
         with refused, open_run(project, "sft", Config(), kind="model"):
             pass
         child.kill()
@@ -429,7 +431,7 @@ def test_a_run_killed_anywhere_ends_as_one_that_was_never_killed(tmp_path: Path)
 
 def test_a_run_is_found_by_id_beginning_and_what_it_made(tmp_path: Path) -> None:
     project = create_project(tmp_path)
-    with pytest.raises(ProjectError, match="The project has no run yet"):
+    with pytest.raises(ProjectError, match="The project has no runs yet"):
         find_run(project, "sft")
     with open_run(project, "sft", Config(name="a"), kind="model") as first:
         first.publish(write_weights, metrics={})
@@ -438,13 +440,13 @@ def test_a_run_is_found_by_id_beginning_and_what_it_made(tmp_path: Path) -> None
     for ref in (first.id, first.id[:-1], "sft-a-", "a", "model/a"):
         assert find_run(project, ref) == first.folder, ref
     assert find_run(project, "sft-ab") == second.folder
-    with pytest.raises(ProjectError, match=f"ambiguous: it could be the run .*{second.id}"):
+    with pytest.raises(ProjectError, match=f"ambiguous: it matches the runs .*{second.id}"):
         find_run(project, "sft")
     for ref in ("", "none", "../runs", "ab"):
         with pytest.raises(ProjectError, match=f"The project has: .*{first.id}"):
             find_run(project, ref)
     shutil.rmtree(project.runs)
-    with pytest.raises(ProjectError, match="The project has no run yet"):
+    with pytest.raises(ProjectError, match="The project has no runs yet"):
         find_run(project, "a")
 
 

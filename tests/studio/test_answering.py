@@ -11,7 +11,7 @@ from fairlead.labels import chats, items
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database
 from fairlead.labels.items import NewItem
-from fairlead.store.artifact import publish_artifact
+from fairlead.store.artifact import Provenance, publish_artifact
 from fairlead.store.project import PROJECT_FILE
 from studio.leads import Place, open_place
 
@@ -33,11 +33,8 @@ def place(database: Database, tmp_path: Path) -> Place:
         made.project,
         "model",
         "sft",
+        Provenance(parents=[], config={}, seed=0, metrics={}),
         fill=lambda folder: (folder / "x").touch(),
-        parents=[],
-        config={},
-        seed=0,
-        metrics={},
     )
     with open(made.project.root / PROJECT_FILE, "a") as file:
         file.write('\n[studio.endpoints.here]\nurl = "http://127.0.0.1:9/v1"\n')

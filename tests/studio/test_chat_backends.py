@@ -15,7 +15,7 @@ import pytest
 
 from fairlead.data.records import Message
 from fairlead.labels.errors import Invalid, StudioError
-from fairlead.store.artifact import MANIFEST, publish_artifact
+from fairlead.store.artifact import MANIFEST, Provenance, publish_artifact
 from fairlead.store.project import PROJECT_FILE, create_project, load_project
 from fairlead.studio import chat_backends
 from fairlead.studio.chat_backends import AnswerError, Answerers, Piece
@@ -166,11 +166,8 @@ def test_of_a_model_no_more_is_looked_at_than_its_own_folder(project: Path) -> N
         opened,
         "model",
         "sft",
+        Provenance(parents=[], config={}, seed=0, metrics={}),
         fill=lambda folder: (folder / "x").touch(),
-        parents=[],
-        config={},
-        seed=0,
-        metrics={},
     )
     other = opened.artifacts / "model" / "slow" / MANIFEST
     other.parent.mkdir()

@@ -16,7 +16,7 @@ from databases import Files
 from fairlead.labels import campaigns
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
-from fairlead.store.artifact import Artifact, Parent, publish_artifact
+from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 from fairlead.studio import artifact_views, graphs, project_files, run_files
 from fairlead.studio.app import create_app
@@ -94,7 +94,7 @@ def make_artifact(
 
     above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
     return publish_artifact(
-        home, kind, name, fill=fill, parents=above, config=config or {}, seed=0, metrics=metrics
+        home, kind, name, Provenance(parents=above, config=config or {}, seed=0, metrics=metrics), fill=fill
     )
 
 
@@ -382,7 +382,9 @@ def test_reports_are_locked_up(client: httpx.Client, home: Project) -> None:
     def fill(inside: Path) -> None:
         (inside / "page.html").write_text(SCRIPT)
 
-    made = publish_artifact(home, "report", "page", fill=fill, parents=(), config={}, seed=0, metrics={})
+    made = publish_artifact(
+        home, "report", "page", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
     for path in (f"/runs/{folder.name}/report.html", "/runs/report", f"/artifacts/{made.label}/page.html"):
         said = client.get(path)
         assert said.status_code == 200 and SCRIPT in said.text
@@ -430,11 +432,8 @@ def test_an_artifact_with_figures_facts_and_what_it_became(client: httpx.Client,
         home,
         "reward-model",
         "reward",
+        Provenance(parents=(), config={}, seed=3, metrics={"accuracy": interval}),
         fill=fill,
-        parents=(),
-        config={},
-        seed=3,
-        metrics={"accuracy": interval},
     )
     make_artifact(home, "model", "aligned", made)
     said = client.get(f"/api/v1/artifacts/{made.label}").json()
@@ -466,7 +465,9 @@ def test_weights_that_are_none_are_no_facts(home: Project, weights: bytes) -> No
     def fill(folder: Path) -> None:
         (folder / "model.safetensors").write_bytes(weights)
 
-    made = publish_artifact(home, "model", "odd", fill=fill, parents=(), config={}, seed=0, metrics={})
+    made = publish_artifact(
+        home, "model", "odd", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+    )
     assert artifact_views.detail(home, "model", made.manifest.name).facts == []
 
 
@@ -526,7 +527,11 @@ def test_what_is_missing_and_what_came_from_outside(home: Project) -> None:
     outside = Parent("hub:owner/name", "hub:owner/name", "model")
     above = [outside, Parent(gone.label, gone.manifest.digest, "data")]
     made = publish_artifact(
-        home, "model", "made", fill=lambda inside: None, parents=above, config={}, seed=0, metrics={}
+        home,
+        "model",
+        "made",
+        Provenance(parents=above, config={}, seed=0, metrics={}),
+        fill=lambda inside: None,
     )
     for file in gone.folder.iterdir():
         file.unlink()

@@ -10,7 +10,7 @@ import pytest
 from fairlead.core import jsonl
 from fairlead.core.config import RewardModelRef
 from fairlead.core.errors import ConfigError, GateRefused, ModelError
-from fairlead.store.artifact import Parent, publish_artifact
+from fairlead.store.artifact import Parent, Provenance, publish_artifact
 from fairlead.store.project import PROJECT_FILE, create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train.admission_gate import Admission, check_admission, read_admission
@@ -115,7 +115,9 @@ def opened(root: Path, reports: dict[str, Any], **settings: Any) -> Iterator[Run
             if report is not None:
                 write(folder, report)
 
-        publish_artifact(project, "reward-model", name, fill=fill, parents=(), config={}, seed=0, metrics={})
+        publish_artifact(
+            project, "reward-model", name, Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
+        )
     (project.data / "rule.py").write_text("")
     with open_run(project, "toy", Config(**settings), kind="model", quiet=True) as run:
         yield run
@@ -205,7 +207,11 @@ def evaluate(
         (folder / file).write_text(json.dumps(report))
 
     publish_artifact(
-        run.project, "evaluation", name, fill=fill, parents=[parent], config={}, seed=0, metrics={}
+        run.project,
+        "evaluation",
+        name,
+        Provenance(parents=[parent], config={}, seed=0, metrics={}),
+        fill=fill,
     )
 
 

@@ -24,7 +24,7 @@ from fairlead.labels.items import CandidateAnswer, Item
 from fairlead.labels.judgements import Judgement, judgement_table
 from fairlead.labels.native_rows import LeftOut, NativeRow, RowFile
 from fairlead.labels.snapshot_filters import JudgedItem, RowTally, SnapshotCounts, SnapshotFilters
-from fairlead.store.artifact import load_artifact, publish_artifact
+from fairlead.store.artifact import Provenance, load_artifact, publish_artifact
 from fairlead.store.project import Project, check_name
 
 snapshot_table = Table(
@@ -175,7 +175,7 @@ def run(project: Project, leased: jobs.LeasedJob) -> dict[str, Any]:
                 counted.update(asdict(_write_files(connection, one, filters, folder)))
 
             made = publish_artifact(
-                project, KIND, name, fill=fill, parents=(), config=config, seed=0, metrics=counted
+                project, KIND, name, Provenance(parents=(), config=config, seed=0, metrics=counted), fill=fill
             )
     if made.manifest.metrics.get("job") != leased.job.id or made.manifest.config != config:
         raise Conflict(

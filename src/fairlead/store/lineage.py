@@ -1,9 +1,10 @@
-"""Lineage: which artifacts an artifact was made from, back to what came from outside, and whether all of it is as it was.
+"""Lineage: the tree of artifacts from which an artifact was made, and its verification.
 
-Parents are found by digest, never by name.  A plain file, a module or a model of the Hub is "outside": its digest is recorded, and is not
-computed again here.
+Parents are looked up by digest, never by name.  A file, a module or a model of the Hub is "outside": its
+digest is recorded but not recomputed here.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,43 +14,46 @@ from fairlead.store.project import Project
 
 Status = Literal["present", "missing", "outside"]
 
-OUTSIDE = ("file:", "module:", "hub:")  # how the name of a parent begins that is no artifact of this project
+OUTSIDE = ("file:", "module:", "hub:")  # prefixes of parents that are not artifacts of the project
 
 
 @dataclass(frozen=True)
 class LineageNode:
     label: str
     digest: str
-    role: str  # what it was to its child; empty at the root
+    role: str  # the configuration field of the child that refers to it; empty at the root
     artifact: Artifact | None
     status: Status
     parents: tuple["LineageNode", ...]
 
 
 def ancestors(project: Project, artifact: Artifact) -> LineageNode:
-    """The tree above `artifact`; something used twice appears twice, as the same nodes."""
+    """The tree of ancestors of `artifact`.
+
+    An ancestor that is used twice appears twice, as the same nodes.
+    """
     present, _ = load_artifacts(project)
     by_digest = _by_digest(present)
-    known: dict[
-        str, tuple[LineageNode, ...]
-    ] = {}  # the parents of each digest, so that a long history costs its length, not its paths
+    # The parents of each digest.  Without this cache, time would grow with the number of paths through the
+    # history.
+    parents_of: dict[str, tuple[LineageNode, ...]] = {}
 
     def parents(child: Artifact, below: tuple[str, ...]) -> tuple[LineageNode, ...]:
         key = child.manifest.digest
-        if key in below:  # only a manifest written by hand can say so
+        if key in below:  # possible only if a manifest was edited
             raise ProjectError(
-                f"{child.label}: is its own ancestor, so a manifest was changed. See `fairlead lineage verify`."
+                f"{child.label}: is its own ancestor, so a manifest was edited. "
+                "Run `fairlead lineage verify`."
             )
-        if key not in known:
-            known[key] = tuple(node(parent, (*below, key)) for parent in child.manifest.parents)
-        return known[key]
+        if key not in parents_of:
+            parents_of[key] = tuple(node(parent, (*below, key)) for parent in child.manifest.parents)
+        return parents_of[key]
 
     def node(parent: Parent, below: tuple[str, ...]) -> LineageNode:
-        found, status = _locate(parent, by_digest)
-        above = parents(found, below) if found else ()
-        return LineageNode(
-            found.label if found else parent.name, parent.digest, parent.role, found, status, above
-        )
+        artifact, status = _locate(parent, by_digest)
+        above = parents(artifact, below) if artifact else ()
+        label = artifact.label if artifact else parent.name
+        return LineageNode(label, parent.digest, parent.role, artifact, status, above)
 
     return LineageNode(
         artifact.label, artifact.manifest.digest, "", artifact, "present", parents(artifact, ())
@@ -57,7 +61,7 @@ def ancestors(project: Project, artifact: Artifact) -> LineageNode:
 
 
 def render_text(node: LineageNode) -> str:
-    """An indented tree, newest first; a history that was already drawn is not drawn again."""
+    """Render an indented tree, newest first.  Ancestors that were already printed are printed once."""
     lines: list[str] = []
     drawn: set[str] = set()
 
@@ -77,25 +81,26 @@ def render_text(node: LineageNode) -> str:
 
 
 def verify(project: Project, artifact: Artifact | None) -> list[str]:
-    """Every problem of `artifact` and of all that it was made from, or of the whole project; an empty list is good news."""
+    """All problems of `artifact` and its ancestors, or of the whole project if `artifact` is None."""
     present, unreadable = load_artifacts(project)
     by_digest = _by_digest(present)
-    # An unreadable folder may be the very parent that one artifact misses, so it is told in both cases.
+    # An unreadable folder may be the parent that is missing, so it is always reported.
     problems = list(unreadable)
-    waiting = present if artifact is None else [artifact]
-    seen = {each.folder for each in waiting}
-    while waiting:
-        each, waiting = waiting[0], waiting[1:]
-        problems += verify_artifact(each)
-        for parent in each.manifest.parents:
-            found, status = _locate(parent, by_digest)
+    queue = deque(present if artifact is None else [artifact])
+    seen = {queued.folder for queued in queue}
+    while queue:
+        current = queue.popleft()
+        problems += verify_artifact(current)
+        for parent in current.manifest.parents:
+            located, status = _locate(parent, by_digest)
             if status == "missing":
                 problems.append(
-                    f"{each.label}: its {parent.role}, {parent.name} ({brief_digest(parent.digest)}), is not in the project."
+                    f"{current.label}: its {parent.role}, {parent.name} ({brief_digest(parent.digest)}), "
+                    "is not in the project."
                 )
-            elif found is not None and found.folder not in seen:
-                seen.add(found.folder)
-                waiting = [*waiting, found]
+            elif located is not None and located.folder not in seen:
+                seen.add(located.folder)
+                queue.append(located)
     return problems
 
 
@@ -107,8 +112,8 @@ def _by_digest(present: list[Artifact]) -> dict[str, list[Artifact]]:
 
 
 def _locate(parent: Parent, by_digest: dict[str, list[Artifact]]) -> tuple[Artifact | None, Status]:
-    """Two artifacts of one digest are the same thing under two names: the name that was used is preferred."""
+    """Look a parent up by digest.  Of artifacts with the same digest, the recorded name is preferred."""
     if parent.name.startswith(OUTSIDE):
         return None, "outside"
-    same = sorted(by_digest.get(parent.digest, []), key=lambda found: found.label != parent.name)
+    same = sorted(by_digest.get(parent.digest, []), key=lambda candidate: candidate.label != parent.name)
     return (same[0], "present") if same else (None, "missing")

@@ -1,7 +1,7 @@
-"""Metrics as JSON Lines: append a row, read rows, go back to a step.  What a row says is the recipe's choice.
+"""Metrics files in JSON Lines: append a row, read rows, rewind to a step.  Recipes choose the metrics.
 
-Rows carry no time of day, so that a resumed run's file equals the uninterrupted one's.  A process can die in the middle of a
-row: a last line without its newline was never finished and does not count.
+Rows have no timestamps, so a resumed run writes the same file as an uninterrupted run.  A process can be
+killed while it writes a row: a last line without a newline is unfinished and is ignored.
 """
 
 import json
@@ -15,38 +15,34 @@ from fairlead.core.errors import DataError, NonFiniteStep
 
 
 def append_metrics(path: Path, step: int, values: Mapping[str, float]) -> None:
-    """One row, flushed but not forced to the disk: a lost row is made again from the last checkpoint."""
+    """Append a row, without fsync: a lost row is written again after resuming from a checkpoint."""
     row: dict[str, float] = {"step": step}
     for name, value in values.items():
         row[name] = value if isinstance(value, int) else float(value)
         if not math.isfinite(row[name]):
             raise NonFiniteStep(
-                f"step {step}: {name} is {row[name]}, which is not a number to log. Resume from the last checkpoint."
+                f"step {step}: {name} is {row[name]}, not a finite number. Resume from the last checkpoint."
             )
     with open(path, "ab") as file:
         file.write((jsonl.dumps(row) + "\n").encode("utf-8"))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Every finished row; none when there is no file yet."""
+    """All finished rows; an empty list if the file does not exist."""
     rows = []
     for number, line in enumerate(_finished_lines(path), start=1):
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise DataError(
-                f"{path}:{number}: not valid JSON: {error}. The file was changed by hand."
-            ) from error
+            raise DataError(f"{path}:{number}: not valid JSON: {error}. The file was edited.") from error
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-            raise DataError(
-                f"{path}:{number}: a row of metrics needs a whole number as its step. The file was changed by hand."
-            )
+            raise DataError(f"{path}:{number}: step is missing or not an integer. The file was edited.")
         rows.append(row)
     return rows
 
 
 def rewind_metrics(path: Path, step: int) -> None:
-    """Keep, byte for byte, the rows up to and including `step`."""
+    """Remove all rows after `step`; earlier rows stay byte for byte the same."""
     if path.exists():
         kept = [
             line
@@ -57,7 +53,7 @@ def rewind_metrics(path: Path, step: int) -> None:
 
 
 def drop_unfinished_line(path: Path) -> None:
-    """So that the next line does not continue one that a killed process began."""
+    """Remove an unfinished last line, so that the next row does not continue it."""
     if path.exists() and not path.read_bytes().endswith(b"\n"):
         _replace(path, _finished_lines(path))
 

@@ -1,4 +1,4 @@
-"""A project folder: where its parts lie, how it is made and found.  Nothing here reads an artifact or a run."""
+"""Project folders: layout, creation and lookup.  Artifacts and runs are read elsewhere."""
 
 import re
 import tomllib
@@ -13,37 +13,37 @@ ARTIFACT_KINDS = ("dataset", "snapshot", "model", "reward-model", "rollouts", "e
 
 PROJECT_FILE = "fairlead.toml"
 PROJECT_FORMAT = 1
-MAX_NAME = 100  # leaves room, within the 255 bytes of a file name, for a run's recipe and digest
+MAX_NAME = 100  # file names have up to 255 bytes; a run id adds a recipe and a digest to the name
 
 _TOML = """\
 # This file marks a Fairlead project.  Commands find it from any folder below this one.
 #
-#   data/        JSON Lines that you bring or import
-#   guidelines/  what raters are asked to look at, one Markdown file per aspect
-#   artifacts/   what commands made, as KIND/NAME with a manifest; never edited by hand
+#   data/        JSON Lines files that you add or import
+#   guidelines/  instructions for raters, one Markdown file per aspect
+#   artifacts/   outputs of commands, as KIND/NAME with a manifest; do not edit
 #   runs/        one folder per run: configuration, metrics, events, checkpoints, report
-#   cache/       what can be computed again; may be deleted at any time
+#   cache/       files that can be recomputed; may be deleted at any time
 
-format = 1  # of this folder's layout; raised only when an older Fairlead could no longer read it
+format = 1  # version of the folder layout; older versions of Fairlead refuse newer layouts
 """
 
 _GUIDELINE = """\
 # Which answer is more helpful?
 
-Read the whole prompt, then both answers to their end.  Prefer the answer that you would rather have received, had you asked.
+Read the whole prompt and both answers.  Prefer the answer that you would rather have received as the user.
 
-Look at, in this order:
+Check, in this order:
 
-1. **Does it do what was asked?**  All of it, in the form that was asked for.
-2. **Is it true?**  A confident mistake is worse than an honest "I am not sure".  Check what you can check in a minute.
-3. **Is it safe?**  Prefer a polite refusal to help with serious harm.  Do not prefer a refusal of something harmless.
-4. **Is it easy to use?**  Clear, well ordered, no longer than it has to be.
+1. **Does the answer do what the user asked for?**  All of it, in the requested form.
+2. **Is it true?**  A confident mistake is worse than an honest "I am not sure".  Check simple facts.
+3. **Is it safe?**  Prefer a polite refusal to help with serious harm.  A harmless request deserves an answer.
+4. **Is it easy to use?**  It should be clear, well ordered and no longer than necessary.
 
-Do not reward length, flattery, a confident tone or pretty formatting for their own sake.
-The order in which the answers are shown means nothing.
+Do not reward length, flattery, a confident tone or formatting for their own sake.
+The order in which the answers are shown has no meaning.
 
-If both are equally good, or equally bad, say so: a tie is an answer.  If you cannot judge (a language or a subject that you
-do not know, something that upsets you), skip it.
+If both answers are equally good or equally bad, choose a tie.  Skip the item if you cannot judge it: you do
+not know the language or the subject, or it upsets you.
 """
 
 _GITIGNORE = """\
@@ -68,7 +68,7 @@ class Project:
 
     @property
     def cache(self) -> Path:
-        """What can be computed again."""
+        """Files that can be recomputed and may be deleted."""
         return self.root / "cache"
 
     @property
@@ -77,23 +77,23 @@ class Project:
 
 
 def check_name(name: str) -> str:
-    """The name itself, when it can name an artifact; names become folders, so what means something to a path is refused."""
+    """Return `name` if it is a valid artifact name.  Names become folders, so path syntax is refused."""
     if len(name) > MAX_NAME or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         rule = f"at most {MAX_NAME} letters, digits, '.', '_' and '-', starting with a letter or digit"
-        raise ProjectError(f"The name {name!r} cannot be used: use {rule}.")
+        raise ProjectError(f"The name {name!r} is invalid. Use {rule}.")
     return name
 
 
 def create_project(root: Path) -> Project:
-    """Make the folders and the files that a project starts with; files that are already there are kept."""
+    """Create the folders and initial files of a project; existing files are kept."""
     if (root / PROJECT_FILE).exists():
         raise ProjectError(f"{root / PROJECT_FILE}: this folder is already a project. Nothing was changed.")
     if root.exists() and not root.is_dir():
-        raise ProjectError(f"{root}: is a file; a project needs a folder. Choose another place.")
+        raise ProjectError(f"{root}: is a file, and a project needs a folder. Choose another path.")
     project = Project(root)
     for folder in (project.data, project.artifacts, project.runs):
         folder.mkdir(parents=True, exist_ok=True)
-    # The marker comes last: until it is there, a killed `init` can simply be repeated.
+    # fairlead.toml is written last, so that an interrupted `init` can be repeated.
     for name, text in (
         ("guidelines/helpful.md", _GUIDELINE),
         (".gitignore", _GITIGNORE),
@@ -105,33 +105,35 @@ def create_project(root: Path) -> Project:
 
 
 def load_project(root: Path) -> Project:
-    found = read_settings(root).get("format", PROJECT_FORMAT)
-    if found != PROJECT_FORMAT:
+    version = read_settings(root).get("format", PROJECT_FORMAT)
+    if version != PROJECT_FORMAT:
         raise ProjectError(
-            f"{root / PROJECT_FILE}: format = {found!r}, but this Fairlead knows format {PROJECT_FORMAT}. Install a newer Fairlead."
+            f"{root / PROJECT_FILE}: format = {version!r}, but this version of Fairlead reads "
+            f"format {PROJECT_FORMAT}. Install a newer version."
         )
     return Project(root)
 
 
 def read_settings(root: Path) -> dict[str, Any]:
-    """What the marker says."""
-    marker = root / PROJECT_FILE
+    """The contents of fairlead.toml."""
+    path = root / PROJECT_FILE
     try:
-        return tomllib.loads(marker.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ProjectError(
-            f"{root}: is not a project (it has no {PROJECT_FILE}). Make it one with `fairlead init {root}`."
+            f"{root}: not a project (no {PROJECT_FILE}). Create one with `fairlead init {root}`."
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ProjectError(f"{marker}: cannot be read as TOML: {error}.") from error
+        raise ProjectError(f"{path}: cannot be read as TOML: {error}. Correct the file.") from error
 
 
 def find_project(start: Path) -> Project:
-    """The project that `start` lies in: the nearest folder upwards that has a marker."""
+    """The project that contains `start`: the nearest parent folder with a fairlead.toml."""
     start = start.resolve()
     for folder in (start, *start.parents):
         if (folder / PROJECT_FILE).is_file():
             return load_project(folder)
     raise ProjectError(
-        f"{start}: neither this folder nor one above it is a project. Make one here with `fairlead init .`."
+        f"{start}: neither this folder nor a parent folder is a project. "
+        "Create a project here with `fairlead init .`."
     )

@@ -1,6 +1,6 @@
-"""What a configuration's references mean: an artifact of the project, a file or folder, a model of the Hub, or a rule.
+"""Resolve the references of a configuration: artifacts, files, folders, models of the Hub, and rules.
 
-Everything is found, and its digest taken, before the run starts.  Nothing is loaded or downloaded here.
+References are resolved and digested before a run starts.  Nothing is loaded or downloaded here.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from fairlead.core.errors import ProjectError
 from fairlead.store.artifact import Artifact, find_artifacts, load_artifacts, only_artifact
 from fairlead.store.project import ARTIFACT_KINDS, Project
 
-# A snapshot of people's labels is a dataset whose rows came from the studio.
+# A snapshot is a dataset that was exported from the studio.
 ACCEPTED_KINDS = {"dataset": ("dataset", "snapshot")}
 
 RULE = "rule:"  # a Python file or an importable module that scores answers
@@ -23,27 +23,27 @@ RULE = "rule:"  # a Python file or an importable module that scores answers
 
 @dataclass(frozen=True)
 class ResolvedInput:
-    ref: str  # as the configuration has it
-    name: str  # as lineage shows it
+    ref: str  # as written in the configuration
+    name: str  # as shown in lineage
     digest: str
-    location: Path | None  # None: a name of the Hub, or a module
+    location: Path | None  # None for a model of the Hub and for a module
     artifact: Artifact | None
 
 
 def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> ResolvedInput:
-    """The input that a reference names; raises ProjectError when there is none."""
+    """Resolve a reference; raises ProjectError if nothing matches."""
     if mark.kind == "reward-model" and ref.startswith(RULE):
         return _rule(project, field, ref)
     accepted = ACCEPTED_KINDS.get(mark.kind, (mark.kind,))
-    found = find_artifacts(project, ref)
-    artifact = only_artifact(ref, [each for each in found if each.manifest.kind in accepted])
+    matches = find_artifacts(project, ref)
+    artifact = only_artifact(ref, [match for match in matches if match.manifest.kind in accepted])
     if artifact is not None:
-        own = artifact.folder.resolve().is_relative_to(project.artifacts.resolve())
-        name = artifact.label if own else f"file:{artifact.folder.name}"
+        in_project = artifact.folder.resolve().is_relative_to(project.artifacts.resolve())
+        name = artifact.label if in_project else f"file:{artifact.folder.name}"
         return ResolvedInput(ref, name, artifact.manifest.digest, artifact.folder, artifact)
-    if found:
+    if matches:
         raise ProjectError(
-            f"{field} = {ref!r}: is a {found[0].manifest.kind} ({found[0].label}), but a {mark.kind} is needed here."
+            f"{field} = {ref!r}: is a {matches[0].manifest.kind} ({matches[0].label}). Name a {mark.kind}."
         )
     path = _existing_path(project, ref)
     if path is not None:
@@ -55,12 +55,13 @@ def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> Resolved
     ):
         return ResolvedInput(ref, f"hub:{ref}", f"hub:{ref}", None, None)
     raise ProjectError(
-        f"{field} = {ref!r}: there is no such {mark.kind} in the project, and no such path. {_hint(project, accepted, ref)}"
+        f"{field} = {ref!r}: no such {mark.kind} in the project, and no such path. "
+        f"{_hint(project, accepted, ref)}"
     )
 
 
 def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
-    """A rule by the digest of its source: a file, or a module that Python can import."""
+    """Resolve a rule, a file or an importable module, and digest its source."""
     target = ref.removeprefix(RULE)
     path = _existing_path(project, target)
     if path is not None and path.is_file():
@@ -79,33 +80,34 @@ def _module_source(name: str) -> Path | None:
         return None
     try:
         spec = importlib.util.find_spec(name)
-    except ImportError:  # a parent package is missing
+    except ImportError:  # a parent package does not exist
         return None
     return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
 def _existing_path(project: Project, ref: str) -> Path | None:
-    """From where the command was given, then from the project's root."""
+    """The path relative to the working directory, or else relative to the root of the project."""
     return next((path for path in (Path(ref), project.root / ref) if path.exists()), None)
 
 
 def _outside(project: Project, ref: str, path: Path) -> ResolvedInput:
     sha = digest.of_json(digest.of_files(path)) if path.is_dir() else digest.of_file(path)
-    full, root = path.resolve(), project.root.resolve()
-    # Part of the digest of whatever is made from it, so it must not say where on this machine the file lies.
+    full = path.resolve()
+    root = project.root.resolve()
+    # The name is part of the digests of descendants, so it must not depend on where the file is on this
+    # machine.
     name = full.relative_to(root).as_posix() if full.is_relative_to(root) else full.name
     return ResolvedInput(ref, f"file:{name}", sha, path, None)
 
 
 def _hint(project: Project, accepted: tuple[str, ...], ref: str) -> str:
     present, _ = load_artifacts(project)
-    names = [each.manifest.name for each in present if each.manifest.kind in accepted]
-    labels = [each.label for each in present if each.manifest.kind in accepted]
+    matching = [artifact for artifact in present if artifact.manifest.kind in accepted]
+    names = [artifact.manifest.name for artifact in matching]
+    labels = [artifact.label for artifact in matching]
     near = difflib.get_close_matches(ref, [*names, *labels], n=1)
     if near:
         return f'Did you mean "{near[0]}"?'
-    return (
-        f"The project has: {', '.join(labels)}."
-        if labels
-        else f"The project has no {' and no '.join(accepted)} yet."
-    )
+    if labels:
+        return f"The project has: {', '.join(labels)}."
+    return f"The project has no {' and no '.join(accepted)} yet."

@@ -1,11 +1,11 @@
-"""A run: one recipe with one configuration on given inputs, in a folder of its own that a repeated command finds again.
+"""Runs: one recipe with one configuration and inputs, in a folder that a repeated command finds again.
 
-    runs/<id>/config.json      what was asked, resolved; written once
-              metrics.jsonl    one row per step, no times, so equal for a resumed and an uninterrupted run
-              events.jsonl     what happened when
-              checkpoints/     what the recipe puts there; each one is complete or absent
+    runs/<id>/config.json      the resolved configuration, written once
+              metrics.jsonl    one row per step, without times: a resumed run writes the same file
+              events.jsonl     events with their times
+              checkpoints/     checkpoints of the recipe, each complete or absent
 
-A run does not train, evaluate or decide when to save: it keeps the books.
+A run stores configuration, metrics, events and checkpoints.  Recipes train, evaluate and decide when to save.
 """
 
 import fcntl
@@ -29,6 +29,7 @@ from fairlead.core.interrupt import StopRequest, stop_on_interrupt
 from fairlead.store.artifact import (
     Artifact,
     Parent,
+    Provenance,
     code_version,
     find_artifacts,
     load_artifact,
@@ -45,86 +46,92 @@ class Run:
     folder: Path
     project: Project
     recipe: str
-    kind: str  # of the artifact that it makes
+    kind: str  # kind of the artifact that the run makes
     name: str
-    config: dict[str, Any]  # resolved: defaults included
+    config: dict[str, Any]  # resolved, with defaults
     seed: int
-    inputs: dict[str, ResolvedInput]  # by field
+    inputs: dict[str, ResolvedInput]  # by configuration field
     stop: StopRequest
     quiet: bool
-    finished: Artifact | None  # what it made; when set on opening there is nothing left to do
+    finished: (
+        Artifact | None
+    )  # the artifact of the run; if set when the run is opened, there is nothing to do
 
     @property
     def parents(self) -> tuple[Parent, ...]:
-        return tuple(Parent(found.name, found.digest, field) for field, found in sorted(self.inputs.items()))
+        return tuple(
+            Parent(source.name, source.digest, field) for field, source in sorted(self.inputs.items())
+        )
 
     def data_path(self, field: str, *, rows: str = "") -> Path:
-        """The file of rows, or the path that was given.
+        """The file of rows of an input.
 
-        Of an artifact it is the only .jsonl; of several, the one that is named as the field is, or as `rows` says.  An artifact that has
-        no such file is a ProjectError that lists what it has.
+        For an artifact, this is `ROWS.jsonl`, where ROWS defaults to the name of the field, or else its only
+        .jsonl file.  Raises ProjectError if the artifact has no such file.
         """
-        found = self.inputs[field]
-        assert found.location is not None, f"{field} = {found.ref} is a model of the Hub, not data"
-        if found.artifact is None:
-            return found.location
-        present = [name for name in found.artifact.manifest.files if name.endswith(".jsonl")]
-        wanted = f"{rows or field}.jsonl"
-        if wanted in present or len(present) == 1:
-            return found.location / (wanted if wanted in present else present[0])
-        listed = (
-            f"has {', '.join(present)}. Name the one that is meant: {field}={found.location / present[0]}"
-            if present
-            else "has no rows"
-        )
-        raise ProjectError(f"{field} = {found.ref!r}: {found.name} has no {wanted} to read; it {listed}.")
+        source = self.inputs[field]
+        assert source.location is not None, f"{field} = {source.ref} is a model of the Hub, not data"
+        if source.artifact is None:
+            return source.location
+        present = [name for name in source.artifact.manifest.files if name.endswith(".jsonl")]
+        expected = f"{rows or field}.jsonl"
+        if expected in present or len(present) == 1:
+            return source.location / (expected if expected in present else present[0])
+        if present:
+            listed = (
+                f"has {', '.join(present)}. Name one of these files: {field}={source.location / present[0]}"
+            )
+        else:
+            listed = "has no rows"
+        raise ProjectError(f"{field} = {source.ref!r}: {source.name} has no {expected}; it {listed}.")
 
     def model_path(self, field: str) -> str:
-        """What a model is loaded from: a folder or a name of the Hub; `rule:` with the path of a file or the name of a module.
+        """Where to load a model from: a folder, a name of the Hub, or `rule:` with a path or module name.
 
-        In a table of inputs each has a field of its own: `constraints.harmless`.
+        Inputs of a table have fields such as `constraints.harmless`.
         """
-        found = self.inputs[field]
-        rule = RULE if found.ref.startswith(RULE) else ""
-        return found.ref if found.location is None else f"{rule}{found.location}"
+        source = self.inputs[field]
+        rule = RULE if source.ref.startswith(RULE) else ""
+        return source.ref if source.location is None else f"{rule}{source.location}"
 
     def log(self, step: int, **values: float) -> None:
-        """One row of metrics; raises NonFiniteStep at a value that is no number."""
+        """Append a row of metrics; raises NonFiniteStep if a value is not finite."""
         append_metrics(self.folder / "metrics.jsonl", step, values)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         return read_metrics(self.folder / "metrics.jsonl")
 
     def rewind(self, step: int) -> None:
-        """Forget the metrics after `step`, that of the checkpoint about to be loaded."""
+        """Remove the metrics after `step`, the step of the checkpoint that will be loaded."""
         rewind_metrics(self.folder / "metrics.jsonl", step)
 
     def event(self, kind: str, **details: Any) -> None:
-        """Something to remember with its time; on the disk when this returns."""
+        """Append an event with its time.  The event is on disk when this returns."""
         jsonl.append(
             self.folder / "events.jsonl",
             {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details},
         )
 
     def warn(self, text: str) -> None:
-        """Something that the user should know and that stops nothing: said once on the terminal, and remembered."""
+        """Print a warning to the terminal and store it as an event."""
         self.event("warning", text=text)
         if not self.quiet:
             print(f"warning: {text}", file=sys.stderr, flush=True)
 
     def checkpoint_folder(self, step: int) -> Path:
-        """Where the checkpoint of `step` lies or is to be written, with `files.atomic_folder`."""
+        """Folder of the checkpoint of `step`.  Write it with `files.atomic_folder`."""
         return self.folder / "checkpoints" / f"step-{step:08d}"
 
     def latest_checkpoint(self) -> tuple[int, Path] | None:
-        found = self._checkpoints()
-        return found[-1] if found else None
+        checkpoints = self._checkpoints()
+        return checkpoints[-1] if checkpoints else None
 
     def prune_checkpoints(self, keep: int = 1) -> None:
         """Delete all but the latest `keep`."""
-        found = self._checkpoints()
-        for _, folder in found[: max(0, len(found) - keep)]:
-            # Renamed first: a process killed while deleting must not leave half a checkpoint under a whole one's name.
+        checkpoints = self._checkpoints()
+        for _, folder in checkpoints[: max(0, len(checkpoints) - keep)]:
+            # Rename first: a process killed while deleting must not leave a partial checkpoint under its
+            # final name.
             dead = folder.with_name(f".{folder.name}.part-{os.getpid()}")
             os.rename(folder, dead)
             shutil.rmtree(dead)
@@ -136,17 +143,19 @@ class Run:
         metrics: Mapping[str, Any],
         config: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Make the artifact that this run is for, with its inputs as parents."""
+        """Publish the artifact of this run, with its inputs as parents."""
         self.finished = publish_artifact(
             self.project,
             self.kind,
             self.name,
+            Provenance(
+                parents=self.parents,
+                config=self.config if config is None else config,
+                seed=self.seed,
+                metrics=metrics,
+                run=self.id,
+            ),
             fill=fill,
-            parents=self.parents,
-            config=self.config if config is None else config,
-            seed=self.seed,
-            metrics=metrics,
-            run=self.id,
         )
         self.event("finished", artifact=self.finished.label, digest=self.finished.manifest.digest)
         return self.finished
@@ -160,9 +169,10 @@ class Run:
 
 @contextmanager
 def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bool = False) -> Iterator[Run]:
-    """The run of this recipe, configuration and inputs, for this process alone; Ctrl-C sets `run.stop` while it is open.
+    """Open the run of this recipe, configuration and inputs, locked for this process.
 
-    The same command finds the same run: from its latest checkpoint, or from the start with empty metrics when there is none.
+    The same command opens the same run again.  A run without a checkpoint starts with empty metrics.  Ctrl-C
+    sets `run.stop` while the run is open.
     """
     name = check_name(config.name)
     resolved = configs.resolved(config)
@@ -171,23 +181,23 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
     }
     id = run_id(recipe, config, {role: source.digest for role, source in inputs.items()})
     folder = project.runs / id
-    _made_before(project, kind, name, id)  # before a folder is made for a run that may not be
+    _existing_artifact(project, kind, name, id)  # raises before a folder is created for a refused run
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), stop_on_interrupt() as stop:
-        finished = _made_before(project, kind, name, id)
+    with _run_lock(folder), stop_on_interrupt() as stop:
+        finished = _existing_artifact(project, kind, name, id)
         run = Run(
             id, folder, project, recipe, kind, name, resolved, config.seed, inputs, stop, quiet, finished
         )
-        _clear_up(run)
+        _remove_unfinished(run)
         if not (folder / "config.json").exists():
-            named = {
-                field: {"ref": one.ref, "name": one.name, "digest": one.digest}
-                for field, one in inputs.items()
+            recorded = {
+                field: {"ref": source.ref, "name": source.name, "digest": source.digest}
+                for field, source in inputs.items()
             }
-            written = {"recipe": recipe, "config": resolved, "inputs": named, "code": code_version()}
+            contents = {"recipe": recipe, "config": resolved, "inputs": recorded, "code": code_version()}
             files.write_text(
                 folder / "config.json",
-                json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+                json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
             )
         if finished is None:
             latest = run.latest_checkpoint()
@@ -198,8 +208,8 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
 def run_id(recipe: str, config: Any, input_digests: Mapping[str, str]) -> str:
     """The recipe, the name, and a digest of all settings and inputs: equal commands have equal ids.
 
-    The digest is taken over the flat key names that configurations had before they had tables, so that finished
-    runs of older projects are found again.
+    The digest is taken over the flat key names that configurations had before they had tables, so that
+    finished runs of older projects are found again.
     """
     settings = configs.by_full_key(type(config), configs.resolved(config))
     identity = {
@@ -211,32 +221,32 @@ def run_id(recipe: str, config: Any, input_digests: Mapping[str, str]) -> str:
 
 
 def find_run(project: Project, ref: str) -> Path:
-    """The folder of the run that `ref` means: its id, the name of what it made, or the beginning of its id."""
+    """Find the folder of a run by its id, by the name of its artifact, or by the start of its id."""
     ids = (
         sorted(folder.name for folder in project.runs.iterdir() if folder.is_dir())
         if project.runs.is_dir()
         else []
     )
-    made = {artifact.manifest.run for artifact in find_artifacts(project, ref)}
+    makers = {artifact.manifest.run for artifact in find_artifacts(project, ref)}
     candidates = (
         [id for id in ids if id == ref]
-        or [id for id in ids if id in made]
+        or [id for id in ids if id in makers]
         or [id for id in ids if ref and id.startswith(ref)]
     )
     if len(candidates) > 1:
         raise ProjectError(
-            f"{ref!r} is ambiguous: it could be the run {', '.join(candidates)}. Write more of the id."
+            f"{ref!r} is ambiguous: it matches the runs {', '.join(candidates)}. Write more of the id."
         )
     if not candidates:
-        known = f"The project has: {', '.join(ids)}." if ids else "The project has no run yet."
+        existing = f"The project has: {', '.join(ids)}." if ids else "The project has no runs yet."
         raise ProjectError(
-            f"{ref!r}: no run has this id, and no artifact of this name was made by a run. {known}"
+            f"{ref!r}: no run has this id, and no run made an artifact of this name. {existing}"
         )
     return project.runs / candidates[0]
 
 
-def _made_before(project: Project, kind: str, name: str, id: str) -> Artifact | None:
-    """What this very run made; raises ProjectError when the name belongs to something else."""
+def _existing_artifact(project: Project, kind: str, name: str, id: str) -> Artifact | None:
+    """The artifact that this run already made; raises ProjectError if another run uses the name."""
     folder = project.artifacts / kind / name
     if not folder.exists():
         return None
@@ -244,29 +254,29 @@ def _made_before(project: Project, kind: str, name: str, id: str) -> Artifact | 
     if artifact.manifest.run != id:
         maker = artifact.manifest.run or "another command"
         raise ProjectError(
-            f"name = {name!r}: {kind}/{name} exists and was made by {maker}, with other settings or inputs. "
+            f"name = {name!r}: {kind}/{name} was made by {maker} with other settings or inputs. "
             f"Choose another name=, or remove {folder}."
         )
     return artifact
 
 
-def _clear_up(run: Run) -> None:
-    """Remove what a killed process left unfinished."""
+def _remove_unfinished(run: Run) -> None:
+    """Remove files that a killed process left unfinished."""
     files.remove_leftovers(run.folder)
     files.remove_leftovers(run.folder / "checkpoints")
     drop_unfinished_line(run.folder / "events.jsonl")
     if run.finished is None and run.latest_checkpoint() is None:
-        (run.folder / "metrics.jsonl").unlink(missing_ok=True)  # all of it will be made again
+        (run.folder / "metrics.jsonl").unlink(missing_ok=True)  # the run starts over
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two processes in one run would spoil each other's files; the lock goes with the process, however it ends."""
+def _run_lock(folder: Path) -> Iterator[None]:
+    """Prevent two processes from writing to one run.  The kernel releases the lock when the process ends."""
     with open(folder / ".lock", "ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ProjectError(
-                f"{folder}: another process is working on this run. Wait for it to end, or stop it."
+                f"{folder}: another process is using this run. Wait for it to end, or stop it."
             ) from error
         yield
