@@ -36,7 +36,7 @@ from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifa
 from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
-from fairlead.studio.chat_streams import Talks
+from fairlead.studio.chat_streams import ChatStreams
 from fairlead.studio.settings import Settings
 
 ARGUMENTS = [
@@ -55,8 +55,8 @@ GUIDELINES = (
 class Studio:
     """The server's address, and what stands in its database."""
 
-    def __init__(self, url: str, database: Database, talks: Talks, project: Project) -> None:
-        self.url, self.database, self.talks, self.project = url, database, talks, project
+    def __init__(self, url: str, database: Database, chat_streams: ChatStreams, project: Project) -> None:
+        self.url, self.database, self.chat_streams, self.project = url, database, chat_streams, project
         self._made = 0
 
     def person(
@@ -236,7 +236,7 @@ def served(url: str, folder: Path) -> Iterator[Studio]:
         assert thread.is_alive() and time.monotonic() < end, "the server did not start"
         time.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield Studio(f"http://127.0.0.1:{port}", database, app.state.talks, home)
+    yield Studio(f"http://127.0.0.1:{port}", database, app.state.chat_streams, home)
     server.should_exit = True
     thread.join(10)
     database.close()

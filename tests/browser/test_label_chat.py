@@ -13,7 +13,7 @@ from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import Answerer
 from fairlead.labels.items import NewItem
 from fairlead.store.project import PROJECT_FILE, create_project
-from fairlead.studio.chat_backends import Answerers
+from fairlead.studio.chat_backends import ChatBackends
 from studio.endpoint import Endpoint, endpoint
 
 pytestmark = pytest.mark.browser
@@ -26,9 +26,9 @@ def server(studio: Studio, tmp_path: Path) -> Iterator[Endpoint]:
         with open(folder / PROJECT_FILE, "a") as file:
             file.write(f'\n[studio.endpoints.here]\nurl = "{made.url}"\n')
         made.replies = {"red": ["I am ", "**red**."], "blue": ["I am ", "*blue*."]}
-        usual, studio.talks._answerers = studio.talks._answerers, Answerers(folder)
+        usual, studio.chat_streams._backends = studio.chat_streams._backends, ChatBackends(folder)
         yield made
-        studio.talks._answerers = usual
+        studio.chat_streams._backends = usual
 
 
 def talk(studio: Studio, browse: Browse) -> tuple[Campaign, Page]:

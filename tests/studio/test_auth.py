@@ -351,7 +351,7 @@ def test_a_route_that_says_nobodys_role_stops_the_start(database: Database, data
     more = APIRouter()
     more.get("/api/v1/forgotten")(lambda: "everybody's")
     with pytest.raises(AssertionError, match="/api/v1/forgotten"):
-        create_app(Settings(database=database_url), database, more=[more])
+        create_app(Settings(database=database_url), database, extra_routers=[more])
 
 
 def test_home_is_by_role(app: FastAPI, database: Database) -> None:

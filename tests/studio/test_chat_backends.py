@@ -18,7 +18,7 @@ from fairlead.labels.errors import Invalid, StudioError
 from fairlead.store.artifact import MANIFEST, Provenance, publish_artifact
 from fairlead.store.project import PROJECT_FILE, create_project, load_project
 from fairlead.studio import chat_backends
-from fairlead.studio.chat_backends import AnswerError, Answerers, Piece
+from fairlead.studio.chat_backends import AnswerError, ChatBackends, Piece
 from studio.endpoint import Endpoint, endpoint
 
 HELLO = (Message("user", "Hello"),)
@@ -41,7 +41,7 @@ def project(tmp_path: Path, server: Endpoint) -> Path:
 
 def ask(project: Path, source: str = "endpoint:here/small", **settings: float) -> list[Piece]:
     async def asked() -> list[Piece]:
-        found = Answerers(project, **settings)  # type: ignore[arg-type]
+        found = ChatBackends(project, **settings)  # type: ignore[arg-type]
         try:
             return [
                 piece
@@ -73,7 +73,7 @@ def test_the_first_piece_comes_before_the_last_is_written(project: Path, server:
     server.gate.clear()
 
     async def asked() -> str:
-        pieces = Answerers(project).answer("endpoint:here/small", HELLO, {})
+        pieces = ChatBackends(project).answer("endpoint:here/small", HELLO, {})
         first = await asyncio.wait_for(anext(pieces), 5)
         server.gate.set()
         return first.text + "".join([piece.text async for piece in pieces])

@@ -143,7 +143,7 @@ def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> N
 
 def test_figures_are_computed_once_for_all_who_look(app: FastAPI, database: Database) -> None:
     one, _ = busy(database)
-    board = app.state.board
+    board = app.state.dashboard
     first = board.of(one)
     assert board.of(one).progress is first.progress
     board.forget(one)

@@ -18,10 +18,10 @@ from fairlead.labels import access, events, members, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.events import Event
 from fairlead.labels.people import Person
-from fairlead.studio.api.events import may_see
 from fairlead.studio.auth import COOKIE, Viewer
 from fairlead.studio.limits import TooMany
-from fairlead.studio.live import MOST_STREAMS, REMEMBERED, Live
+from fairlead.studio.live import CACHE_SIZE, MAX_STREAMS, LiveEvents
+from fairlead.studio.services.events import may_see
 from labels.build import open_campaign
 
 URL = "/api/v1/events"
@@ -61,11 +61,11 @@ async def read(stream: AsyncIterator[bytes], number: int, within_s: float = 10) 
     return found
 
 
-def live(database: Database, **settings: float) -> Live:
-    return Live(database, poll_s=0.02, **settings)
+def live(database: Database, **settings: float) -> LiveEvents:
+    return LiveEvents(database, poll_s=0.02, **settings)
 
 
-# ---------------------------------------------------------------- Live, without HTTP
+# ---------------------------------------------------------------- LiveEvents, without HTTP
 
 
 def test_from_now_on_and_in_order(database: Database) -> None:
@@ -101,7 +101,7 @@ def test_every_event_once_while_many_write_and_watchers_come_and_go(database: Da
         for _ in range(40):
             happen(database, 2)
 
-    async def watcher(one: Live, last: int) -> list[int]:
+    async def watcher(one: LiveEvents, last: int) -> list[int]:
         found: list[int] = []
         while not found or found[-1] < last:
             async with aclosing(
@@ -113,7 +113,7 @@ def test_every_event_once_while_many_write_and_watchers_come_and_go(database: Da
     async def run() -> list[list[int]]:
         one = live(database)
         writers = [asyncio.create_task(asyncio.to_thread(write)) for _ in range(4)]
-        watchers = [asyncio.create_task(watcher(one, 320)) for _ in range(MOST_STREAMS)]
+        watchers = [asyncio.create_task(watcher(one, 320)) for _ in range(MAX_STREAMS)]
         await asyncio.gather(*writers)
         found = await asyncio.gather(*watchers)
         assert one.num_streams == 0
@@ -132,11 +132,11 @@ def test_who_is_slower_than_the_memory_reads_from_the_table(database: Database) 
         ):
             await anext(slow)
             await anext(fast)
-            await asyncio.to_thread(happen, database, REMEMBERED + 700)
-            await read(fast, REMEMBERED + 700, within_s=60)
-            return await read(slow, REMEMBERED + 700, within_s=60)
+            await asyncio.to_thread(happen, database, CACHE_SIZE + 700)
+            await read(fast, CACHE_SIZE + 700, within_s=60)
+            return await read(slow, CACHE_SIZE + 700, within_s=60)
 
-    assert asyncio.run(watch()) == list(range(1, REMEMBERED + 701))
+    assert asyncio.run(watch()) == list(range(1, CACHE_SIZE + 701))
 
 
 def test_a_number_from_the_future_is_the_present(database: Database) -> None:
@@ -171,7 +171,7 @@ def test_a_stream_ends_with_its_rights_and_at_once_when_they_are_changed(databas
     answers = [everything, None]
 
     async def watch() -> float:
-        one = Live(database, poll_s=0.02)  # 15 seconds between heartbeats
+        one = LiveEvents(database, poll_s=0.02)  # 15 seconds between heartbeats
         began = time.monotonic()
         async with asyncio.timeout(10):
             async for _ in one.stream("r-1", lambda: answers.pop(0)):
@@ -182,12 +182,12 @@ def test_a_stream_ends_with_its_rights_and_at_once_when_they_are_changed(databas
 
 
 def test_waking_is_quicker_than_polling(database: Database) -> None:
-    def write_and_wake(one: Live) -> None:
+    def write_and_wake(one: LiveEvents) -> None:
         happen(database)
         one.wake()
 
     async def watch() -> float:
-        one = Live(database, poll_s=30)
+        one = LiveEvents(database, poll_s=30)
         async with aclosing(one.stream("r-1", lambda: everything)) as stream:
             await anext(stream)
             await asyncio.sleep(0.3)  # the reader waits now
@@ -202,7 +202,7 @@ def test_waking_is_quicker_than_polling(database: Database) -> None:
 def test_a_person_has_so_many_streams_and_closing_one_makes_room(database: Database) -> None:
     async def watch() -> None:
         one = live(database)
-        opened = [one.stream("r-1", lambda: everything) for _ in range(MOST_STREAMS)]
+        opened = [one.stream("r-1", lambda: everything) for _ in range(MAX_STREAMS)]
         for stream in opened:
             await anext(stream)
         with pytest.raises(TooMany):
@@ -241,7 +241,7 @@ def test_silent_streams_hold_neither_threads_nor_connections(tmp_path: Any) -> N
     schema.upgrade(database)
 
     async def watch() -> tuple[int, float]:
-        one = Live(database, poll_s=5)
+        one = LiveEvents(database, poll_s=5)
         opened = [one.stream(f"r-{k}", lambda: everything) for k in range(100)]
         waiting = [asyncio.create_task(_two(stream)) for stream in opened]
         await asyncio.sleep(1.0)

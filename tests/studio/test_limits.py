@@ -13,7 +13,7 @@ import web
 from fairlead.labels import people
 from fairlead.labels.database import Database
 from fairlead.labels.passwords import hash_password
-from fairlead.studio.limits import MOST_KEYS, BodyLimit, Limiter, TooMany
+from fairlead.studio.limits import MAX_KEYS, BodyLimit, Limiter, TooMany
 from studio.leads import open_place
 
 PASSWORD = "correct horse battery"
@@ -57,7 +57,7 @@ def test_a_limit_holds_for_a_while_and_for_one_key() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     limiter = Limiter(1, 60, Time())
     limiter.failed("first")
-    for number in range(MOST_KEYS):
+    for number in range(MAX_KEYS):
         limiter.failed(str(number))
     assert not refused(limiter, "first") and refused(limiter, "0")
 
@@ -158,6 +158,6 @@ def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead
             sent.append(int(str(message["status"])))
 
     scope = {"type": "http", "path": path, "headers": [], "method": "POST"}
-    asyncio.run(BodyLimit(app, small=500, uploads=600, is_lead=lambda scope: lead)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(BodyLimit(app, max_body=500, uploads=600, is_lead=lambda scope: lead)(scope, receive, send))  # type: ignore[arg-type]
     assert sent == [status]
     assert len(chunks) == (0 if status == 200 else 1)

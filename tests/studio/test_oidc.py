@@ -126,7 +126,9 @@ def provider() -> Iterator[Provider]:
 @pytest.fixture
 def app(database: Database, database_url: str, provider: Provider) -> Iterator[FastAPI]:
     config = Oidc(issuer=provider.url, client_id="studio", client_secret=SECRET, name="Example")
-    made = create_app(Settings(database=database_url, oidc=config), database, more=[oidc.router_for(config)])
+    made = create_app(
+        Settings(database=database_url, oidc=config), database, extra_routers=[oidc.router_for(config)]
+    )
     yield made
     made.state.live.close()
 
@@ -295,7 +297,7 @@ def test_a_provider_that_is_away_or_another_is_said(
     for issuer in ("http://127.0.0.1:1", f"{provider.url}/"):
         config = Oidc(issuer=issuer, client_id="studio", client_secret=SECRET, name="Example")
         app = create_app(
-            Settings(database=database_url, oidc=config), database, more=[oidc.router_for(config)]
+            Settings(database=database_url, oidc=config), database, extra_routers=[oidc.router_for(config)]
         )
         said = web.stranger(app).get("/oidc/start")
         assert said.status_code == 422 and (

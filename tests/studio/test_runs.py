@@ -345,7 +345,7 @@ BAD_CONFIGS: list[bytes] = [
     b'{"recipe": "\\ud800", "config": {}}',
     json.dumps({"recipe": HOSTILE, "config": {"name": HOSTILE, HOSTILE: HOSTILE, "steps": "many"}}).encode(),
     json.dumps({"recipe": "x", "inputs": {HOSTILE: {"name": "javascript:alert(1)/x", "digest": 3}}}).encode(),
-    b'{"config": {"name": "x"}}' + b" " * (project_files.MOST_JSON + 1),
+    b'{"config": {"name": "x"}}' + b" " * (project_files.MAX_JSON + 1),
 ]
 
 
@@ -367,7 +367,7 @@ def test_a_file_of_metrics_without_an_end_is_read_from_its_end(
     with open(folder / "metrics.jsonl", "w") as file:
         for step in range(1, 400_001):
             file.write(f'{{"step": {step}, "loss": 0.123456, "reward": 0.5}}\n')
-    assert (folder / "metrics.jsonl").stat().st_size > project_files.MOST_TABLE
+    assert (folder / "metrics.jsonl").stat().st_size > project_files.MAX_ROWS
     found = run_files.read_run(home, folder.name)
     assert found.rows[-1]["step"] == 400_000 and found.rows[0]["step"] > 1
     assert "very long" in found.remarks[0]
@@ -475,7 +475,7 @@ def test_a_manifest_that_is_none_is_told_and_harms_no_other(client: httpx.Client
     good = make_artifact(home, "dataset", "good")
     for name, content in (
         ("bad", "{"),
-        ("large", " " * (artifact_views.MOST_MANIFEST + 1)),
+        ("large", " " * (artifact_views.MAX_MANIFEST + 1)),
         ("half", json.dumps({"kind": "\ud800"})),
     ):
         (home.artifacts / "dataset" / name).mkdir()
@@ -572,10 +572,10 @@ def test_a_circle_of_forged_manifests_ends(client: httpx.Client, home: Project) 
 
 def test_a_long_history_is_cut_and_says_so(home: Project) -> None:
     one = make_artifact(home, "model", "m0")
-    for k in range(1, artifact_views.MOST_NODES + 20):
+    for k in range(1, artifact_views.MAX_NODES + 20):
         forge(home, f"m{k}", f"sha256:{k:08x}", one.manifest.digest if k == 1 else f"sha256:{k - 1:08x}")
-    found = artifact_views.graph(home, "model", f"m{artifact_views.MOST_NODES + 19}")
-    assert found.cut and len(found.nodes) <= artifact_views.MOST_NODES + 1
+    found = artifact_views.graph(home, "model", f"m{artifact_views.MAX_NODES + 19}")
+    assert found.cut and len(found.nodes) <= artifact_views.MAX_NODES + 1
     assert graphs.lineage(found).count('class="node') == len(found.nodes)
 
 
@@ -585,10 +585,10 @@ def test_no_two_nodes_of_a_graph_overlap(home: Project) -> None:
     make_artifact(home, "evaluation", "all", *sources, *middle)
     found = artifact_views.graph(home, "evaluation", "all")
     levels = {node.key: node.level for node in found.nodes}
-    middles = graphs._middles(found)
+    middles = graphs._centres(found)
     for level in set(levels.values()):
         heights = sorted(y for (key, at), y in middles.items() if at == level and key in levels)
         assert all(
             below - above >= graphs.NODE_HEIGHT for above, below in zip(heights, heights[1:], strict=False)
         )
-    assert min(middles.values()) >= graphs.EDGE
+    assert min(middles.values()) >= graphs.MARGIN

@@ -5,7 +5,7 @@ import pytest
 from fairlead.core import digest
 from fairlead.labels.database import Database
 from fairlead.store.artifact import find_artifact, verify_artifact
-from fairlead.studio.pages.snapshots import Form, filters_said
+from fairlead.studio.pages.snapshots import FilterForm, describe_filters
 from studio.leads import Place, filled, judge, open_place, pairs
 
 
@@ -105,15 +105,15 @@ def test_only_some_people_or_all_but_these(place: Place) -> None:
     assert judged(f"whose=without&raters={cleo.rater}") == "2"
     assert judged(f"whose=only&raters={cleo.rater}&raters={ben.rater}") == "3"
     assert judged("whose=only") == judged("whose=without") == "3"
-    only = Form(whose="only", raters=[cleo.rater], ties=True, late=True, quick=True).filters()
+    only = FilterForm(whose="only", raters=[cleo.rater], ties=True, late=True, quick=True).filters()
     assert (only.raters, only.without_raters) == ((cleo.rater,), ())
-    assert "only of 1 person" in filters_said(only)
+    assert "only of 1 person" in describe_filters(only)
 
 
 def test_whole_days_are_meant() -> None:
-    form = Form(since="2026-01-31", until="2026-01-31", ties=True, late=True, quick=True)
+    form = FilterForm(since="2026-01-31", until="2026-01-31", ties=True, late=True, quick=True)
     filters = form.filters()
     assert (filters.since, filters.until) == ("2026-01-31T00:00:00.000000Z", "2026-02-01T00:00:00.000000Z")
-    assert filters_said(filters) == ["one row for each judgement", "from 2026-01-31", "before 2026-02-01"]
-    assert Form(since="2026-13-01").filters().since is None
-    assert Form(rows="item").filters().by_item and Form(rows="weighed").filters().equal_items
+    assert describe_filters(filters) == ["one row for each judgement", "from 2026-01-31", "before 2026-02-01"]
+    assert FilterForm(since="2026-13-01").filters().since is None
+    assert FilterForm(rows="item").filters().by_item and FilterForm(rows="weighed").filters().equal_items

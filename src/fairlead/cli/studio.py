@@ -101,7 +101,7 @@ def serve(
         opened = _open(settings)
         stack.callback(opened.close)
         populated = demos.populate(opened) if demo else None
-        made = create_app(settings, opened, more=_more(settings), demo=demo)
+        made = create_app(settings, opened, extra_routers=_more(settings), demo=demo)
         first_url = settings.origin + populated.path if populated else _first_url(opened, settings)
         if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
             print_note(

@@ -1,6 +1,6 @@
-"""The web application put together.  Nothing happens at import; `create_app` is all there is.
+"""Builds the web application.  `create_app` is the only entry point; importing this module has no side effects.
 
-A room of routes is one line in the import and one in ROUTERS.
+To add a group of routes, import its module and add its router to API_ROUTERS or PAGE_ROUTERS.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
-from fairlead.labels import job_handlers, job_worker, schema
+from fairlead.labels import job_handlers, jobs, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.store.project import Project
 from fairlead.studio import auth, errors, html, limits, permissions
@@ -28,12 +28,11 @@ from fairlead.studio.api import me as me_api
 from fairlead.studio.api import people as people_api
 from fairlead.studio.api import runs as runs_api
 from fairlead.studio.api import snapshots as snapshots_api
-from fairlead.studio.chat_backends import Answerers
-from fairlead.studio.chat_streams import Talks
-from fairlead.studio.figures import Board
+from fairlead.studio.chat_backends import ChatBackends
+from fairlead.studio.chat_streams import ChatStreams
 from fairlead.studio.headers import SafeHeaders
 from fairlead.studio.limits import BodyLimit, Limiter
-from fairlead.studio.live import Live
+from fairlead.studio.live import LiveEvents
 from fairlead.studio.pages import campaigns as campaigns_pages
 from fairlead.studio.pages import dashboard as dashboard_pages
 from fairlead.studio.pages import entry as entry_pages
@@ -42,10 +41,11 @@ from fairlead.studio.pages import people as people_pages
 from fairlead.studio.pages import runs as runs_pages
 from fairlead.studio.pages import snapshots as snapshots_pages
 from fairlead.studio.pages import wizard as wizard_pages
+from fairlead.studio.services.dashboard_cache import DashboardCache
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Clock
 
-API = "/api/v1"
+API_PREFIX = "/api/v1"
 API_ROUTERS = (
     chat_api.router,
     dashboard_api.router,
@@ -70,11 +70,12 @@ PAGE_ROUTERS = (
     wizard_pages.router,
 )
 STATIC = Path(__file__).parent / "static"
+DESCRIPTION = "Collect human feedback. Everything that a page does can be done through this API, with a session or a token."
 
 
 class Studio(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
-        """The answer to a bug comes from outside of all other middleware, and has the headers too."""
+        """Put the security headers outside of all other middleware, so that responses to bugs have them too."""
         return SafeHeaders(super().build_middleware_stack(), https=self.state.settings.secure)
 
 
@@ -83,23 +84,22 @@ def create_app(
     database: Database | None = None,
     clock: Clock = now,
     *,
-    more: Sequence[APIRouter] = (),
+    extra_routers: Sequence[APIRouter] = (),
     demo: bool = False,
 ) -> FastAPI:
-    """A database that is given is the caller's to bring up to date and to close.
+    """Without `database`, the app opens the database of the settings, migrates it, and closes it at shutdown.
 
-    `more` are rooms of pages that need an extra; `demo` puts on every page that nothing there is real.
+    A database that is passed in must be migrated and closed by the caller.
+    `extra_routers` are pages that need an optional dependency.  `demo` adds a banner to every page.
     """
     opened = database or open_database(settings.database)
     if database is None:
         schema.upgrade(opened)
 
-    live = Live(opened)
-    worker = (
-        job_worker.WorkerThread(opened, job_handlers.handlers(Project(settings.project)))
-        if settings.project
-        else None
-    )
+    live = LiveEvents(opened)
+    worker = None
+    if settings.project:
+        worker = jobs.WorkerThread(opened, job_handlers.handlers(Project(settings.project)))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -109,48 +109,50 @@ def create_app(
         if worker is not None:
             await run_in_threadpool(worker.stop)
         live.close()
-        await app.state.talks.close()
+        await app.state.chat_streams.close()
         if database is None:
             opened.close()
 
     app = Studio(
         title="Fairlead studio",
-        description="Where people give feedback. Everything that a page does can be done here, by a session or by a token.",
+        description=DESCRIPTION,
         version=fairlead.__version__,
-        openapi_url=f"{API}/openapi.json",
+        openapi_url=f"{API_PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.settings, app.state.database, app.state.clock, app.state.demo = settings, opened, clock, demo
+    app.state.settings = settings
+    app.state.database = opened
+    app.state.clock = clock
+    app.state.demo = demo
     app.state.live = live
-    app.state.talks = Talks(opened, Answerers(settings.project))
+    app.state.chat_streams = ChatStreams(opened, ChatBackends(settings.project))
     app.state.templates = html.environment()
-    app.state.board = Board(opened, clock)
-    app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # of one e-mail address
-    app.state.wrong_clients = Limiter(
-        limit=40, per_s=900
-    )  # of one address on the network: passwords and links
-    permissions.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *more))
+    app.state.dashboard = DashboardCache(opened, clock)
+    app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # by e-mail address
+    app.state.wrong_clients = Limiter(limit=40, per_s=900)  # by network address: passwords and invite links
+    permissions.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *extra_routers))
     for router in API_ROUTERS:
-        app.include_router(router, prefix=API, responses=errors.ANSWERS)
-    for router in (*PAGE_ROUTERS, *more):
+        app.include_router(router, prefix=API_PREFIX, responses=errors.RESPONSES)
+    for router in (*PAGE_ROUTERS, *extra_routers):
         app.include_router(router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     errors.install(app)
-    app.add_middleware(Wakes, live=live)
-    app.add_middleware(auth.Renews, settings=settings)
+    app.add_middleware(WakeSubscribers, live=live)
+    app.add_middleware(auth.RenewCookie, settings=settings)
     app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB, is_lead=auth.is_lead)
     return app
 
 
-class Wakes:
-    """Who watches the events hears of a change as soon as its request is answered."""
+class WakeSubscribers:
+    """Wakes event subscribers after every write request."""
 
-    def __init__(self, app: ASGIApp, *, live: Live) -> None:
-        self._app, self._live = app, live
+    def __init__(self, app: ASGIApp, *, live: LiveEvents) -> None:
+        self._app = app
+        self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-        if scope["type"] == "http" and scope["method"] not in auth.SAFE:
+        if scope["type"] == "http" and scope["method"] not in auth.SAFE_METHODS:
             self._live.wake()

@@ -1,10 +1,11 @@
-"""Artifacts as people look at them: what a manifest says, what a model is, and what an artifact was made from and into.
+"""Artifacts as the studio shows them: manifests, model facts and lineage graphs.
 
-Manifests are checked by `store`; here they are also kept from being too large, and nothing is followed out of the project.
+`fairlead.store` checks manifests.  This module also limits their size, and follows no link out of the project.
 """
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,25 +20,34 @@ from fairlead.store.project import ARTIFACT_KINDS, Project
 from fairlead.studio import project_files
 from fairlead.studio.project_files import number, table, text, whole
 
-ROUND = "report.html"  # of the whole project, at its root
-MOST_MANIFEST = 4 << 20
-MOST_KEPT = 2000  # manifests that need not be checked again
-MOST_HEADER = 8 << 20  # bytes of the list of tensors in a file of weights
-MOST_NODES = 300  # of one graph
-MOST_FILES = 500  # that are listed
-PAGES = (".html",)
-TEXTS = (".md", ".txt")
+ROUND_REPORT = "report.html"  # in the project's root
+MAX_MANIFEST = 4 << 20  # bytes
+MAX_CACHED = 2000  # manifests that are not checked again while their file is unchanged
+MAX_HEADER = 8 << 20  # bytes of the list of tensors in a safetensors file
+MAX_WEIGHT_FILES = 64
+MAX_NODES = 300  # of one graph
+MAX_FILES = 500  # listed of one artifact
+MAX_TEXT = 100_000  # bytes of a text file that is shown
+PAGE_SUFFIXES = (".html",)
+TEXT_SUFFIXES = (".md", ".txt")
+CONFIG_FACTS = (
+    ("Layers", "num_hidden_layers"),
+    ("Width", "hidden_size"),
+    ("Attention heads", "num_attention_heads"),
+    ("Context, tokens", "max_position_embeddings"),
+    ("Vocabulary", "vocab_size"),
+)
 
-ELSEWHERE = (*OUTSIDE, "campaign:")  # how the name of something begins that is no artifact
+NON_ARTIFACT_PREFIXES = (*OUTSIDE, "campaign:")  # labels of sources that are not artifacts
 HIDDEN = "snapshot:of another campaign"
 
 Status = Literal["present", "missing", "outside"]
-Sees: TypeAlias = Callable[[Artifact], bool]  # whether who asks may see it
+IsVisible: TypeAlias = Callable[[Artifact], bool]  # whether the viewer may see the artifact
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its name, as a manifest has it."""
+    """A named number of a manifest."""
 
     name: str
     value: float
@@ -50,13 +60,13 @@ class Figure:
 class ArtifactDetail:
     artifact: Artifact
     figures: list[Figure]
-    facts: list[tuple[str, str]]  # of a model, from its own files
-    verdict: str | None  # of a reward model that was examined
+    facts: list[tuple[str, str]]  # of a model, read from its files
+    verdict: str | None  # of the admission gate of a reward model
     reasons: list[str]
     files: list[tuple[str, str, int]]  # name, digest, bytes
     pages: list[str]  # HTML reports among the files
-    texts: list[tuple[str, str]]  # Markdown and plain texts among them, from their beginning
-    made: list[Artifact]  # what was made from it
+    texts: list[tuple[str, str]]  # (name, start of the text) of Markdown and plain text files
+    made: list[Artifact]  # artifacts made from this one
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,12 @@ class GraphNode:
     name: str
     digest: str
     status: Status
-    level: int  # how many steps from the first source
+    level: int  # steps from the first source
 
 
 @dataclass(frozen=True)
 class GraphEdge:
-    parent: str  # keys
+    parent: str  # keys of nodes
     child: str
     role: str
 
@@ -82,272 +92,287 @@ class Graph:
     focus: str  # key
     nodes: list[GraphNode]  # sources first
     edges: list[GraphEdge]
-    cut: bool  # there is more than is shown
+    cut: bool  # the whole graph is larger
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Something that an artifact was made from."""
+
+    key: str
+    label: str
+    role: str
+
+    @property
+    def is_artifact(self) -> bool:
+        return not self.label.startswith(NON_ARTIFACT_PREFIXES)
 
 
 def everything(artifact: Artifact) -> bool:
-    """The eyes of who may see all."""
+    """Visibility for viewers who may see every artifact."""
     return True
 
 
-def all_artifacts(project: Project, sees: Sees = everything) -> tuple[list[Artifact], list[str]]:
-    """Every artifact that can be read, the newest first, and one sentence for each that cannot."""
-    found, problems = [], []
+def all_artifacts(project: Project, is_visible: IsVisible = everything) -> tuple[list[Artifact], list[str]]:
+    """(the visible artifacts, newest first; a message for each artifact that cannot be read)."""
+    artifacts = []
+    problems = []
     for kind in ARTIFACT_KINDS:
         parent = project.artifacts / kind
-        for folder in sorted(parent.iterdir()) if parent.is_dir() and not parent.is_symlink() else []:
+        if not parent.is_dir() or parent.is_symlink():
+            continue
+        for folder in sorted(parent.iterdir()):
             if project_files.is_name(folder.name) and folder.is_dir() and not folder.is_symlink():
                 try:
-                    found.append(_load(folder))
+                    artifacts.append(_load(folder))
                 except ProjectError as error:
                     problems.append(str(error).replace(f"{project.root}/", ""))
-    return sorted(
-        filter(sees, found), key=lambda one: (one.manifest.created_at, one.label), reverse=True
-    ), problems
+    visible = [artifact for artifact in artifacts if is_visible(artifact)]
+    visible.sort(key=lambda artifact: (artifact.manifest.created_at, artifact.label), reverse=True)
+    return visible, problems
 
 
-def get(project: Project, kind: str, name: str, sees: Sees = everything) -> Artifact:
-    """Raises NotFound, or ProjectError for a folder that is no artifact."""
+def get(project: Project, kind: str, name: str, is_visible: IsVisible = everything) -> Artifact:
+    """Raises NotFound, or ProjectError for a folder that is not a valid artifact."""
     if kind not in ARTIFACT_KINDS:
         raise NotFound(f"there is no {kind[:40]!r} of that name.")
-    found = _load(project_files.folder_in(project.artifacts / kind, name))
-    if not sees(found):
-        raise NotFound(f"there is no {name!r}.")  # as for one that is not there
-    return found
+    artifact = _load(project_files.folder_in(project.artifacts / kind, name))
+    if not is_visible(artifact):
+        raise NotFound(f"there is no {name!r}.")  # the same message as for a missing artifact
+    return artifact
 
 
-def detail(project: Project, kind: str, name: str, sees: Sees = everything) -> ArtifactDetail:
-    artifact = get(project, kind, name, sees)
+def detail(project: Project, kind: str, name: str, is_visible: IsVisible = everything) -> ArtifactDetail:
+    artifact = get(project, kind, name, is_visible)
     manifest = artifact.manifest
-    names = list(manifest.files)[:MOST_FILES]
-    admission = project_files.read_json(artifact.folder / "admission.json") or {}
+    folder = artifact.folder
+    names = list(manifest.files)[:MAX_FILES]
+    admission = project_files.read_json(folder / "admission.json") or {}
     reasons = [
-        text(one)
+        text(reason)
         for key in ("reasons", "warnings")
-        for one in (admission.get(key) or [])
-        if isinstance(one, str)
+        for reason in (admission.get(key) or [])
+        if isinstance(reason, str)
     ]
     children = [
-        one
-        for one in all_artifacts(project, sees)[0]
-        if any(parent.digest == manifest.digest for parent in one.manifest.parents)
+        candidate
+        for candidate in all_artifacts(project, is_visible)[0]
+        if any(parent.digest == manifest.digest for parent in candidate.manifest.parents)
     ]
     return ArtifactDetail(
         artifact,
         figures=figures(manifest.metrics),
-        facts=_facts(artifact.folder),
+        facts=_model_facts(folder),
         verdict=text(admission.get("verdict")) or None,
         reasons=reasons[:20],
-        files=[(name, manifest.files[name], _size(artifact.folder / name)) for name in names],
-        pages=[name for name in names if name.endswith(PAGES)],
-        texts=[(name, _start(artifact.folder / name)) for name in names if name.endswith(TEXTS)][:5],
+        files=[(name, manifest.files[name], _num_bytes(folder / name)) for name in names],
+        pages=[name for name in names if name.endswith(PAGE_SUFFIXES)],
+        texts=[(name, _text_start(folder / name)) for name in names if name.endswith(TEXT_SUFFIXES)][:5],
         made=children[:50],
     )
 
 
-def read_page(project: Project, kind: str, name: str, file: str, sees: Sees = everything) -> bytes | None:
-    """An HTML file that the manifest names, as it is: whoever serves it has to lock it up."""
-    artifact = get(project, kind, name, sees)
-    if file not in artifact.manifest.files or not file.endswith(PAGES):
+def read_page(
+    project: Project, kind: str, name: str, file: str, is_visible: IsVisible = everything
+) -> bytes | None:
+    """An HTML file that the manifest lists, unchanged.  The caller must serve it in a sandbox."""
+    artifact = get(project, kind, name, is_visible)
+    if file not in artifact.manifest.files or not file.endswith(PAGE_SUFFIXES):
         return None
-    return project_files.read_start(artifact.folder / file, project_files.MOST_PAGE)
+    return project_files.read_start(artifact.folder / file, project_files.MAX_PAGE)
 
 
 def read_round(project: Project) -> bytes | None:
-    """The report of a whole round at the project's root, where there is one."""
-    return project_files.read_start(project.root / ROUND, project_files.MOST_PAGE)
+    """The report of the project's round, if there is one."""
+    return project_files.read_start(project.root / ROUND_REPORT, project_files.MAX_PAGE)
 
 
 def has_round(project: Project) -> bool:
-    path = project.root / ROUND
+    path = project.root / ROUND_REPORT
     return path.is_file() and not path.is_symlink()
 
 
 def figures(metrics: Mapping[str, Any]) -> list[Figure]:
-    """The numbers of a manifest, with intervals where it has them."""
-    found = []
-    for name, value in list(metrics.items())[:60]:
-        if name == "job":  # which job made a snapshot is no figure
+    """The numbers of a manifest, with their intervals where they have one."""
+    result = []
+    for name, metric in list(metrics.items())[:60]:
+        if name == "job":  # the id of the job that made a snapshot
             continue
-        inner = table(value)
-        shown = number(inner.get("value")) if inner else number(value)
-        if shown is not None:
-            found.append(
-                Figure(
-                    text(name),
-                    shown,
-                    number(inner.get("low")),
-                    number(inner.get("high")),
-                    whole(inner.get("n")),
-                )
-            )
-    return found
+        interval = table(metric)
+        value = number(interval.get("value")) if interval else number(metric)
+        if value is not None:
+            low = number(interval.get("low"))
+            high = number(interval.get("high"))
+            result.append(Figure(text(name), value, low, high, whole(interval.get("n"))))
+    return result
 
 
-def graph(project: Project, kind: str, name: str, sees: Sees = everything) -> Graph:
-    """All that an artifact was made from, and all that was made from it."""
-    focus = get(project, kind, name, sees)
-    there, _ = all_artifacts(project)
-    present = [one for one in there if sees(one)]
-    hidden = {one.manifest.digest for one in there} - {one.manifest.digest for one in present}
-    by_digest: dict[str, Artifact] = {one.manifest.digest: one for one in reversed(present)}
+# ---------------------------------------------------------------- lineage
+
+
+def graph(project: Project, kind: str, name: str, is_visible: IsVisible = everything) -> Graph:
+    """Everything that an artifact was made from, and everything made from it."""
+    focus = get(project, kind, name, is_visible)
+    all_present, _ = all_artifacts(project)
+    visible = [artifact for artifact in all_present if is_visible(artifact)]
+    hidden = {artifact.manifest.digest for artifact in all_present}
+    hidden -= {artifact.manifest.digest for artifact in visible}
+    by_digest = {artifact.manifest.digest: artifact for artifact in reversed(visible)}
     by_digest[focus.manifest.digest] = focus
     children: dict[str, list[Artifact]] = {}
-    for one in present:
-        for parent in one.manifest.parents:
-            children.setdefault(parent.digest, []).append(one)
+    for artifact in visible:
+        for parent in artifact.manifest.parents:
+            children.setdefault(parent.digest, []).append(artifact)
 
-    found: dict[str, tuple[str, Status]] = {}  # key -> label, status
-    above, below = [focus], [focus]
-    while (above or below) and len(found) < MOST_NODES:
-        one = (above or below)[0]
-        if above:
-            above.pop(0)
-            for source, label, _ in _sources(one):
-                known = None if label.startswith(ELSEWHERE) else by_digest.get(source)
-                if source in hidden:
-                    found.setdefault(source, (HIDDEN, "outside"))
-                elif known is None:
-                    found.setdefault(source, (label, "outside" if label.startswith(ELSEWHERE) else "missing"))
-                elif source not in found:
-                    above.append(known)
+    labels: dict[str, tuple[str, Status]] = {}  # key -> label, status
+    ancestors = deque([focus])  # ancestors first: where something comes from matters most
+    descendants = deque([focus])
+    while (ancestors or descendants) and len(labels) < MAX_NODES:
+        if ancestors:
+            artifact = ancestors.popleft()
+            for source in _sources(artifact):
+                parent_artifact = by_digest.get(source.key) if source.is_artifact else None
+                if source.key in hidden:
+                    labels.setdefault(source.key, (HIDDEN, "outside"))
+                elif parent_artifact is None:
+                    status: Status = "missing" if source.is_artifact else "outside"
+                    labels.setdefault(source.key, (source.label, status))
+                elif source.key not in labels:
+                    ancestors.append(parent_artifact)
         else:
-            below.pop(0)
-            below += [
-                child for child in children.get(one.manifest.digest, []) if child.manifest.digest not in found
-            ]
-        found[one.manifest.digest] = (one.label, "present")
+            artifact = descendants.popleft()
+            descendants.extend(
+                child
+                for child in children.get(artifact.manifest.digest, [])
+                if child.manifest.digest not in labels
+            )
+        labels[artifact.manifest.digest] = (artifact.label, "present")
     edges = [
-        GraphEdge(source, key, role)
-        for key, (_, status) in found.items()
+        GraphEdge(source.key, key, source.role)
+        for key, (_, status) in labels.items()
         if status == "present"
-        for source, _, role in _sources(by_digest[key])
-        if source in found
+        for source in _sources(by_digest[key])
+        if source.key in labels
     ]
-    levels = _levels(list(found), edges)
-    nodes = [_node(key, *about, levels[key]) for key, about in found.items()]
+    levels = _levels(list(labels), edges)
+    nodes = [_node(key, label, status, levels[key]) for key, (label, status) in labels.items()]
     return Graph(
-        focus.manifest.digest,
-        sorted(nodes, key=lambda node: (node.level, node.label)),
-        edges,
-        bool(above or below),
+        focus=focus.manifest.digest,
+        nodes=sorted(nodes, key=lambda node: (node.level, node.label)),
+        edges=edges,
+        cut=bool(ancestors or descendants),
     )
 
 
-def _sources(artifact: Artifact) -> list[tuple[str, str, str]]:
-    """(key, label, role) of what it was made from; a snapshot also comes from the campaign in which its labels were given."""
-    sources = [(parent.digest, text(parent.name), text(parent.role)) for parent in artifact.manifest.parents]
-    slug = artifact.manifest.config.get("campaign")
-    if artifact.manifest.kind == "snapshot" and isinstance(slug, str) and project_files.is_name(slug):
-        sources.append((f"campaign:{slug}", f"campaign:{slug}", "labels"))
+def _sources(artifact: Artifact) -> list[_Source]:
+    """The artifact's parents.  A snapshot also comes from the campaign whose labels it contains."""
+    manifest = artifact.manifest
+    sources = [_Source(parent.digest, text(parent.name), text(parent.role)) for parent in manifest.parents]
+    slug = manifest.config.get("campaign")
+    if manifest.kind == "snapshot" and isinstance(slug, str) and project_files.is_name(slug):
+        sources.append(_Source(f"campaign:{slug}", f"campaign:{slug}", "labels"))
     return sources
 
 
 def _levels(keys: Sequence[str], edges: Sequence[GraphEdge]) -> dict[str, int]:
-    """The longest way from a source.  A circle, which only a forged manifest has, ends where everything has been counted."""
+    """The length of the longest path from a source.  In a cycle, which needs a forged manifest, counting stops."""
     levels = dict.fromkeys(keys, 0)
     for _ in keys:
-        moved = False
+        has_moved = False
         for edge in edges:
             if edge.parent != edge.child and levels[edge.child] <= levels[edge.parent] < len(keys):
                 levels[edge.child] = levels[edge.parent] + 1
-                moved = True
-        if not moved:
+                has_moved = True
+        if not has_moved:
             break
-    used = {level: place for place, level in enumerate(sorted(set(levels.values())))}
-    return {key: used[level] for key, level in levels.items()}
+    compact = {level: position for position, level in enumerate(sorted(set(levels.values())))}
+    return {key: compact[level] for key, level in levels.items()}
 
 
 def _node(key: str, label: str, status: Status, level: int) -> GraphNode:
-    kind, _, name = label.partition(":" if label.startswith((*ELSEWHERE, HIDDEN)) else "/")
-    return GraphNode(
-        key, label, kind, name or label, "" if key == label else brief_digest(key), status, level
-    )
+    separator = ":" if label.startswith((*NON_ARTIFACT_PREFIXES, HIDDEN)) else "/"
+    kind, _, name = label.partition(separator)
+    digest = "" if key == label else brief_digest(key)
+    return GraphNode(key, label, kind, name or label, digest, status, level)
+
+
+# ---------------------------------------------------------------- files
 
 
 def _load(folder: Path) -> Artifact:
-    """Lists are asked for every few seconds; a manifest is checked again only when it has changed."""
+    """Load an artifact.  A manifest is checked again only when its file has changed: lists are reloaded often."""
     try:
-        about = (folder / MANIFEST).lstat()
+        status = (folder / MANIFEST).lstat()
     except OSError:
-        return _checked(folder, 0, 0, 0)
-    return _checked(folder, about.st_ino, about.st_size, about.st_mtime_ns)
+        return _load_checked(folder, 0, 0, 0)
+    return _load_checked(folder, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def _checked(folder: Path, _number: int, _size: int, _changed_ns: int) -> Artifact:
-    content = project_files.read_start(folder / MANIFEST, MOST_MANIFEST + 1)
-    if content is not None and len(content) > MOST_MANIFEST:
+@lru_cache(maxsize=MAX_CACHED)
+def _load_checked(folder: Path, _inode: int, _size: int, _changed_ns: int) -> Artifact:
+    content = project_files.read_start(folder / MANIFEST, MAX_MANIFEST + 1)
+    if content is not None and len(content) > MAX_MANIFEST:
         raise ProjectError(
-            f"{folder}: its manifest is larger than {MOST_MANIFEST >> 20} MB, so it is not read."
+            f"{folder}: the manifest is larger than {MAX_MANIFEST >> 20} MB, so it is not read."
         )
     if content is None:
-        raise ProjectError(f"{folder}: is no artifact (it has no plain file {MANIFEST}).")
+        raise ProjectError(f"{folder}: not an artifact, because it has no regular file {MANIFEST}.")
     if not project_files.is_text(content):
-        raise ProjectError(f"{folder}: its manifest holds half a character, so it is not read.")
+        raise ProjectError(f"{folder}: the manifest contains half of a surrogate pair, so it is not read.")
     artifact = load_artifact(folder)
     if artifact.label != f"{folder.parent.name}/{folder.name}":
-        raise ProjectError(f"{folder}: the manifest says that this is {artifact.label}.")
+        raise ProjectError(f"{folder}: the manifest belongs to {artifact.label}.")
     return artifact
 
 
-def _facts(folder: Path) -> list[tuple[str, str]]:
-    config, adapter = (
-        project_files.read_json(folder / "config.json") or {},
-        project_files.read_json(folder / "adapter_config.json") or {},
-    )
+def _model_facts(folder: Path) -> list[tuple[str, str]]:
+    config = project_files.read_json(folder / "config.json") or {}
+    adapter = project_files.read_json(folder / "adapter_config.json") or {}
     facts: list[tuple[str, str]] = []
     architectures = config.get("architectures")
     if isinstance(architectures, list) and architectures:
         facts.append(("Architecture", text(architectures[0])))
-    for label, key in (
-        ("Layers", "num_hidden_layers"),
-        ("Width", "hidden_size"),
-        ("Attention heads", "num_attention_heads"),
-        ("Context, tokens", "max_position_embeddings"),
-        ("Vocabulary", "vocab_size"),
-    ):
-        if (found := whole(config.get(key))) is not None:
-            facts.append((label, f"{found:,}"))
+    for label, key in CONFIG_FACTS:
+        if (value := whole(config.get(key))) is not None:
+            facts.append((label, f"{value:,}"))
     if adapter:
-        facts.append(
-            (
-                "Adapter",
-                f"{text(adapter.get('peft_type')) or 'LoRA'}, rank {text(adapter.get('r')) or 'unknown'}",
-            )
-        )
-    weights = [_weights(path) for path in sorted(folder.glob("*.safetensors"))[:64]]
-    if total := sum(count for count, _ in weights):
-        facts.append(("Parameters in its files", f"{total:,}"))
-        facts.append(("Number format", ", ".join(sorted({kind for _, kinds in weights for kind in kinds}))))
+        adapter_type = text(adapter.get("peft_type")) or "LoRA"
+        rank = text(adapter.get("r")) or "unknown"
+        facts.append(("Adapter", f"{adapter_type}, rank {rank}"))
+    weights = [_read_header(path) for path in sorted(folder.glob("*.safetensors"))[:MAX_WEIGHT_FILES]]
+    if num_parameters := sum(num for num, _ in weights):
+        dtypes = sorted({dtype for _, dtypes in weights for dtype in dtypes})
+        facts.append(("Parameters in its files", f"{num_parameters:,}"))
+        facts.append(("Number format", ", ".join(dtypes)))
     return facts
 
 
-def _weights(path: Path) -> tuple[int, set[str]]:
-    """How many numbers a safetensors file says it holds, and of which formats: its list of tensors, none of them read."""
+def _read_header(path: Path) -> tuple[int, set[str]]:
+    """(number of parameters, dtypes) according to the header of a safetensors file.  No tensor is read."""
     size = int.from_bytes((project_files.read_start(path, 8) or b"")[:8], "little")
-    if not 0 < size <= MOST_HEADER:
+    if not 0 < size <= MAX_HEADER:
         return 0, set()
     try:
         tensors = table(json.loads((project_files.read_start(path, 8 + size) or b"")[8:]))
     except (ValueError, RecursionError):
         return 0, set()
-    total, kinds = 0, set()
-    for name, about in tensors.items():
-        shape = table(about).get("shape")
-        sides = [whole(side) for side in shape] if isinstance(shape, list) else [None]
-        if name != "__metadata__" and all(side is not None and side >= 0 for side in sides):
-            total += math.prod(side or 0 for side in sides[:8])
-            kinds.add(text(table(about).get("dtype"))[:12])
-    return total, kinds
+    num_parameters = 0
+    dtypes = set()
+    for name, tensor in tensors.items():
+        shape = table(tensor).get("shape")
+        sizes = [whole(size) for size in shape] if isinstance(shape, list) else [None]
+        if name != "__metadata__" and all(size is not None and size >= 0 for size in sizes):
+            num_parameters += math.prod(size or 0 for size in sizes[:8])
+            dtypes.add(text(table(tensor).get("dtype"))[:12])
+    return num_parameters, dtypes
 
 
-def _size(path: Path) -> int:
+def _num_bytes(path: Path) -> int:
     try:
         return path.lstat().st_size
     except OSError:
         return 0
 
 
-def _start(path: Path) -> str:
-    return (project_files.read_start(path, 100_000) or b"").decode("utf-8", "replace")
+def _text_start(path: Path) -> str:
+    return (project_files.read_start(path, MAX_TEXT) or b"").decode("utf-8", "replace")

@@ -1,10 +1,11 @@
-"""Who is asking: a browser with a session cookie, or a program with a bearer token.
+"""Authentication: a browser with a session cookie, or a program with a bearer token.
 
-A visit prolongs a session, here and in the browser, and is written down once a day.
+A visit extends the session.  The extension is written to the database at most once a day.
 
-A cookie is sent by the browser whoever wrote the page, so what changes something also needs the session's CSRF token, in the header
-`X-CSRF-Token` or a form's field `csrf`.  The token is computed from the session's secret and stored nowhere.  What may be asked without a
-session (to log in) has to come from the studio's own pages.  A bearer token is sent on purpose and needs neither.
+Browsers send cookies with requests from any site.  A request that changes something therefore also needs the session's
+CSRF token, in the header `X-CSRF-Token` or the form field `csrf`.  The token is derived from the session's secret and not
+stored.  Requests that change something without a session, such as signing in, must come from the studio's own pages.
+Bearer tokens are never sent automatically, so they need no CSRF token.
 """
 
 import hashlib
@@ -31,23 +32,24 @@ from fairlead.studio.settings import Settings
 from fairlead.studio.state import Configured, Database, Time
 
 COOKIE = "fairlead_session"
-SAFE = ("GET", "HEAD", "OPTIONS")
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+DAY_S = 86_400
 
 _bearer = HTTPBearer(
-    auto_error=False, scheme_name="token", description="A token from the page /me; it begins with flt_."
+    auto_error=False, scheme_name="token", description="A token from the page /me. It starts with flt_."
 )
 _cookie = APIKeyCookie(
-    name=COOKIE, auto_error=False, scheme_name="session", description="A browser that has logged in."
+    name=COOKIE, auto_error=False, scheme_name="session", description="The cookie of a signed-in browser."
 )
 
 
 class NotSignedIn(StudioError):
-    """Nobody has logged in, or no longer."""
+    """The request has no valid session or token."""
 
 
 class OutOfDate(NotAllowed):
-    """The page is of a session that has ended: somebody has logged in anew."""
+    """The page belongs to a session that has ended."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,13 @@ class Viewer:
     person: int
     rater: str
     name: str
-    role: str | None  # in the whole studio: viewer, lead, owner or nothing
-    memberships: dict[int, Membership]  # by campaign
+    role: str | None  # in the whole studio: viewer, lead, owner or None
+    memberships: dict[int, Membership]  # by campaign id
     preferences: dict[str, Any]
-    scopes: frozenset[str] | None  # of the token; None for a browser, which may all that its person may
+    scopes: frozenset[str] | None  # of the token; None for a browser, which may do whatever its person may
     csrf: str = field(repr=False)  # empty for a token
-    secret: str = field(repr=False)  # of the session or token
-    ends_at: str  # which does
+    secret: str = field(repr=False)  # of the session or the token
+    ends_at: str  # when the session or the token expires
     route_campaign: Campaign | None = None
 
     @property
@@ -74,125 +76,126 @@ class Viewer:
 
     @property
     def paused(self) -> bool:
-        """In this campaign: no new tasks, but what is sent is kept."""
-        held = self.memberships.get(self.campaign.id)
-        return held is not None and held.paused and not self.leads_all
+        """Whether the viewer gets no new assignments in this campaign.  Their judgements are still stored."""
+        membership = self.memberships.get(self.campaign.id)
+        return membership is not None and membership.paused and not self.leads_all
 
     @property
     def leads_all(self) -> bool:
-        """In the whole studio, so that nothing hangs on their role in a campaign."""
+        """Whether the viewer leads every campaign, whatever their role in it."""
         return roles.suffices(self.role, "lead")
 
     def roles_in(self, campaign_id: int) -> list[str]:
-        """What they are in the studio and what they are in the campaign."""
-        held = self.memberships.get(campaign_id)
-        return [role for role in (self.role, held.role if held else None) if role is not None]
+        """The viewer's role in the studio and their role in the campaign, where they have one."""
+        membership = self.memberships.get(campaign_id)
+        return [role for role in (self.role, membership.role if membership else None) if role is not None]
 
     def may(self, least: Least, campaign_id: int | None = None) -> bool:
-        """In that campaign; without one, anywhere."""
+        """Whether the viewer has the role in the campaign, or in any campaign when None."""
         if least == "person":
             return True
         if campaign_id is not None:
             return any(roles.suffices(role, least) for role in self.roles_in(campaign_id))
-        held = [self.role, *(membership.role for membership in self.memberships.values())]
-        return any(roles.suffices(role, least) for role in held)
+        all_roles = [self.role, *(membership.role for membership in self.memberships.values())]
+        return any(roles.suffices(role, least) for role in all_roles)
 
 
-def viewer(
+def find_viewer(
     request: Request,
     database: Database,
     settings: Configured,
-    at: Time,
+    now: Time,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     cookie: Annotated[str | None, Depends(_cookie)],
 ) -> Viewer | None:
-    """None where nobody has logged in.  A token that is no good is refused and does not fall back on a cookie."""
+    """None without a session.  Raises NotSignedIn for an invalid token instead of falling back to a cookie."""
     if bearer is not None:
-        return _by_token(database, bearer.credentials, at)
-    found = _by_cookie(database, cookie, at) if cookie else None
-    if found is not None and _prolonged(database, found, days=settings.session_days, at=at):
-        request.state.prolonged = found.secret
-    return found
+        return _by_token(database, bearer.credentials, now)
+    viewer = _by_cookie(database, cookie, now) if cookie else None
+    if viewer is not None and _extend_session(database, viewer, days=settings.session_days, now=now):
+        request.state.extended_session = viewer.secret
+    return viewer
 
 
-def again(one: Viewer, database: Database, at: str) -> Viewer | None:
-    """The same as things stand now, for what lasts longer than a request; None when the session or the token has ended."""
+def refresh(viewer: Viewer, database: Database, now: str) -> Viewer | None:
+    """Read the viewer again, for streams that outlive a request.  None when the session or the token has ended."""
     try:
-        return (
-            _by_cookie(database, one.secret, at)
-            if one.scopes is None
-            else _by_token(database, one.secret, at)
-        )
+        if viewer.scopes is None:
+            return _by_cookie(database, viewer.secret, now)
+        return _by_token(database, viewer.secret, now)
     except NotSignedIn:
         return None
 
 
 def is_lead(scope: Scope) -> bool:
-    """Whether a lead asks, for what has to be known before a request is read."""
+    """Whether the request comes from a lead.  Used before the body of the request is read."""
     request = Request(scope)
-    database, at = request.app.state.database, request.app.state.clock()
+    database = request.app.state.database
+    now = request.app.state.clock()
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     try:
-        found = (
-            _by_token(database, secret, at)
-            if kind.lower() == "bearer"
-            else _by_cookie(database, request.cookies.get(COOKIE, ""), at)
-        )
+        if kind.lower() == "bearer":
+            viewer: Viewer | None = _by_token(database, secret, now)
+        else:
+            viewer = _by_cookie(database, request.cookies.get(COOKIE, ""), now)
     except NotSignedIn:
         return False
-    return found is not None and found.may("lead")
+    return viewer is not None and viewer.may("lead")
 
 
-class Renews:
-    """Where a visit prolonged a session, its cookie is sent again, whatever the route answers."""
+class RenewCookie:
+    """Middleware that sends the cookie again when the request has extended its session."""
 
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+        self._app = app
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
 
-        async def with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start" and "prolonged" in state:
-                headers, made = MutableHeaders(scope=message), Response()
-                if "set-cookie" not in headers:  # of somebody who logs out
-                    sign_in(made, self._settings, state["prolonged"])
-                    headers["set-cookie"] = made.headers["set-cookie"]
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start" and "extended_session" in state:
+                headers = MutableHeaders(scope=message)
+                if "set-cookie" not in headers:  # signing out deletes the cookie
+                    renewed = Response()
+                    set_session_cookie(renewed, self._settings, state["extended_session"])
+                    headers["set-cookie"] = renewed.headers["set-cookie"]
             await send(message)
 
-        await self._app(scope, receive, with_cookie)
+        await self._app(scope, receive, send_with_cookie)
 
 
-async def csrf_given(request: Request) -> str:
-    if request.method in SAFE:
+async def read_csrf_token(request: Request) -> str:
+    if request.method in SAFE_METHODS:
         return ""
-    given = request.headers.get("x-csrf-token", "")
-    if not given and request.headers.get("content-type", "").partition(";")[0].strip().lower() in FORMS:
-        given = str((await request.form()).get("csrf", ""))
-    return given
+    token = request.headers.get("x-csrf-token", "")
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not token and content_type in FORM_TYPES:
+        token = str((await request.form()).get("csrf", ""))
+    return token
 
 
-def check_csrf(request: Request, one: Viewer | None, given: str) -> None:
-    """Raises NotAllowed where a change was not asked for by a page of the studio."""
-    if request.method in SAFE or (one is not None and one.scopes is not None):
+def check_csrf(request: Request, viewer: Viewer | None, csrf_token: str) -> None:
+    """Raises NotAllowed when a request that changes something does not come from a page of the studio."""
+    if request.method in SAFE_METHODS or (viewer is not None and viewer.scopes is not None):
         return
     if not same_origin(request):
-        raise NotAllowed("this was sent by another site, and is refused.")
-    if one is not None and not hmac.compare_digest(given.encode(), one.csrf.encode()):
-        raise OutOfDate("the page is out of date: load it again. (The CSRF token is missing or wrong.)")
+        raise NotAllowed("this request was sent by another site, so it is refused.")
+    if viewer is not None and not hmac.compare_digest(csrf_token.encode(), viewer.csrf.encode()):
+        raise OutOfDate("the page is out of date: reload it. (The CSRF token is missing or wrong.)")
 
 
 def same_origin(request: Request) -> bool:
-    """What a browser says about where a request comes from; programs that are no browsers say nothing."""
+    """What the browser says about the request's origin.  Clients that are no browsers say nothing and pass."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("origin")
     if origin is None:
         return True
     settings: Settings = request.app.state.settings
-    asked = urlsplit(origin).netloc
-    return asked == request.url.netloc or (
-        settings.public_url is not None and asked == urlsplit(settings.origin).netloc
+    sender = urlsplit(origin).netloc
+    return sender == request.url.netloc or (
+        settings.public_url is not None and sender == urlsplit(settings.origin).netloc
     )
 
 
@@ -200,11 +203,11 @@ def csrf_of(secret: str) -> str:
     return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
-def sign_in(response: Response, settings: Settings, secret: str) -> None:
+def set_session_cookie(response: Response, settings: Settings, secret: str) -> None:
     response.set_cookie(
         COOKIE,
         secret,
-        max_age=settings.session_days * 86_400,
+        max_age=settings.session_days * DAY_S,
         path="/",
         secure=settings.secure,
         httponly=True,
@@ -212,41 +215,55 @@ def sign_in(response: Response, settings: Settings, secret: str) -> None:
     )
 
 
-def sign_out(response: Response, settings: Settings) -> None:
+def delete_session_cookie(response: Response, settings: Settings) -> None:
     response.delete_cookie(COOKIE, path="/", secure=settings.secure, httponly=True, samesite="lax")
 
 
-def _prolonged(database: Database, one: Viewer, *, days: int, at: str) -> bool:
-    if parse_time(one.ends_at) >= parse_time(at) + timedelta(days=days - 1):
+def _extend_session(database: Database, viewer: Viewer, *, days: int, now: str) -> bool:
+    """Extend the session unless that was done within the last day.  Returns whether it was extended."""
+    if parse_time(viewer.ends_at) >= parse_time(now) + timedelta(days=days - 1):
         return False
     with database.write() as connection:
-        access.extend_session(connection, one.secret, days=days, at=at)
+        access.extend_session(connection, viewer.secret, days=days, at=now)
     return True
 
 
-def _by_cookie(database: Database, secret: str, at: str) -> Viewer | None:
+def _by_cookie(database: Database, secret: str, now: str) -> Viewer | None:
     with database.read() as connection:
-        found = access.find_session(connection, secret, at=at)
-        return None if found is None else _viewer(connection, *found, None, secret)
+        session = access.find_session(connection, secret, at=now)
+        if session is None:
+            return None
+        person_id, ends_at = session
+        return _viewer(connection, person_id, secret=secret, ends_at=ends_at, scopes=None)
 
 
-def _by_token(database: Database, secret: str, at: str) -> Viewer:
+def _by_token(database: Database, secret: str, now: str) -> Viewer:
     with database.read() as connection:
-        token = access.find_token(connection, secret, at=at)
+        token = access.find_token(connection, secret, at=now)
         if token is None:
-            raise NotSignedIn("this token is not known, or has expired.")
-        found = _viewer(connection, token.person_id, token.expires_at, token.scopes, secret)
-    if token.used_at is None or token.used_at < format_time(parse_time(at) - timedelta(hours=1)):
+            raise NotSignedIn("this token is unknown or has expired.")
+        viewer = _viewer(
+            connection, token.person_id, secret=secret, ends_at=token.expires_at, scopes=token.scopes
+        )
+    if token.used_at is None or token.used_at < format_time(parse_time(now) - timedelta(hours=1)):
         with database.write() as connection:
-            access.touch_token(connection, token, at=at)
-    return found
+            access.touch_token(connection, token, at=now)
+    return viewer
 
 
 def _viewer(
-    connection: Connection, person_id: int, ends_at: str, scopes: frozenset[str] | None, secret: str
+    connection: Connection, person_id: int, *, secret: str, ends_at: str, scopes: frozenset[str] | None
 ) -> Viewer:
-    one, memberships = people.get_by_id(connection, person_id), members.list_of_person(connection, person_id)
-    csrf = csrf_of(secret) if scopes is None else ""
+    person = people.get_by_id(connection, person_id)
     return Viewer(
-        person_id, one.rater, one.name, one.role, memberships, one.preferences, scopes, csrf, secret, ends_at
+        person=person_id,
+        rater=person.rater,
+        name=person.name,
+        role=person.role,
+        memberships=members.list_of_person(connection, person_id),
+        preferences=person.preferences,
+        scopes=scopes,
+        csrf=csrf_of(secret) if scopes is None else "",
+        secret=secret,
+        ends_at=ends_at,
     )

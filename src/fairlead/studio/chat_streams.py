@@ -1,7 +1,7 @@
-"""Live answers on their way: asked once, streamed to whoever looks, kept when they are complete.
+"""Streams the answers of a live chat: each answer is requested once, streamed to every reader, and stored when complete.
 
-An answer is asked for when its turn is first looked at, and goes on when the looker is gone.  If the server stops before it is complete,
-the next look asks again.
+An answer is requested when its turn is first read, and continues when the reader disconnects.
+If the server stops before an answer is complete, the next reader requests it again.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 import anyio.to_thread
 
@@ -18,127 +18,132 @@ from fairlead.labels import chats, task_kinds
 from fairlead.labels.chats import ChatAnswer, ChatTurn
 from fairlead.labels.database import Database
 from fairlead.studio import render
-from fairlead.studio.chat_backends import AnswerError, Answerers
+from fairlead.studio.chat_backends import AnswerError, ChatBackends
 
 HEARTBEAT_S = 15.0
-MOST_AT_ONCE = 32  # answers of one process
+MAX_CONCURRENT = 32  # answers that one process requests at once
 
 log = logging.getLogger(__name__)
 
 
-class _Answering:
+class _PartialAnswer:
+    """An answer while it is being generated."""
+
     def __init__(self) -> None:
         self.text = ""
-        self.state = "running"  # then done, or failed
-        self.news = asyncio.Event()
+        self.state: Literal["running", "done", "failed"] = "running"
+        self.changed = asyncio.Event()
 
-    def tell(self) -> None:
-        news, self.news = self.news, asyncio.Event()
-        news.set()
+    def notify(self) -> None:
+        changed = self.changed
+        self.changed = asyncio.Event()
+        changed.set()
 
 
-class Talks:
-    """One for each app, used on its event loop."""
+class ChatStreams:
+    """One per app, used on the app's event loop."""
 
-    def __init__(self, database: Database, answerers: Answerers) -> None:
-        self._database, self._answerers = database, answerers
-        self._running: dict[tuple[int, int], tuple[_Answering, asyncio.Task[None]]] = {}
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+    def __init__(self, database: Database, backends: ChatBackends) -> None:
+        self._database = database
+        self._backends = backends
+        # (turn id, place) -> the answer and the task that generates it
+        self._running: dict[tuple[int, int], tuple[_PartialAnswer, asyncio.Task[None]]] = {}
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def stream(self, turn: ChatTurn, messages: Messages) -> AsyncIterator[bytes]:
-        """Both answers as server-sent events, piece by piece; each ends with its HTML, or with `failed`."""
-        waiting = {}
-        for given in turn.answers:
-            if given.text is not None:
-                yield frame(complete(given.place, given.text, given.finished))
+        """Both answers as server-sent events, piece by piece.  Each ends with its HTML, or with `failed`."""
+        waiting: dict[int, tuple[_PartialAnswer, int]] = {}  # place -> the answer, characters already sent
+        for answer in turn.answers:
+            if answer.text is not None:
+                yield frame(complete_answer(answer.place, answer.text, answer.finished))
             else:
-                waiting[given.place] = (self._ask(turn.id, given, messages), 0)
+                waiting[answer.place] = (self._request(turn.id, answer, messages), 0)
         while waiting:
-            events = [
-                answering.news for answering, _ in waiting.values()
-            ]  # before reading, so that nothing comes unseen
-            for place, (answering, told) in list(waiting.items()):
-                if new := answering.text[told:]:
-                    yield frame({"letter": task_kinds.letter(place), "more": new})
-                    waiting[place] = (answering, told + len(new))
-                if answering.state == "done":
-                    text, finished = await anyio.to_thread.run_sync(self._kept, turn.id, place)
-                    yield frame(complete(place, text, finished))
-                if answering.state == "failed":
+            # Taken before reading, so that no change is missed.
+            changes = [partial.changed for partial, _ in waiting.values()]
+            for place, (partial, num_sent) in list(waiting.items()):
+                if more := partial.text[num_sent:]:
+                    yield frame({"letter": task_kinds.letter(place), "more": more})
+                    waiting[place] = (partial, num_sent + len(more))
+                if partial.state == "done":
+                    text, finished = await anyio.to_thread.run_sync(self._read_stored, turn.id, place)
+                    yield frame(complete_answer(place, text, finished))
+                if partial.state == "failed":
                     yield frame({"letter": task_kinds.letter(place), "failed": True})
-                if answering.state != "running":
+                if partial.state != "running":
                     del waiting[place]
-            if waiting and not await _any_of(events, HEARTBEAT_S):
+            if waiting and not await _wait_for_any(changes, HEARTBEAT_S):
                 yield b": still here\n\n"
         yield frame({"end": True})
 
     async def close(self) -> None:
-        for _, task in list(self._running.values()):
+        tasks = [task for _, task in self._running.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
-        await self._answerers.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._backends.close()
 
-    def _ask(self, turn_id: int, given: ChatAnswer, messages: Messages) -> _Answering:
-        key = (turn_id, given.place)
+    def _request(self, turn_id: int, answer: ChatAnswer, messages: Messages) -> _PartialAnswer:
+        """The running request for this answer, or a new one."""
+        key = (turn_id, answer.place)
         if key not in self._running:
-            answering = _Answering()
-            task = asyncio.create_task(self._answer(key, given, messages, answering))
-            self._running[key] = (answering, task)
+            partial = _PartialAnswer()
+            task = asyncio.create_task(self._generate(key, answer, messages, partial))
+            self._running[key] = (partial, task)
             task.add_done_callback(lambda _: self._running.pop(key, None))
         return self._running[key][0]
 
-    async def _answer(
-        self, key: tuple[int, int], given: ChatAnswer, messages: Messages, answering: _Answering
+    async def _generate(
+        self, key: tuple[int, int], answer: ChatAnswer, messages: Messages, partial: _PartialAnswer
     ) -> None:
-        state = "failed"
+        state: Literal["done", "failed"] = "failed"
+        turn_id, place = key
+        finished = True
         try:
-            finished = True
-            async with (
-                self._room,
-                aclosing(self._answerers.answer(given.source, messages, given.params)) as pieces,
-            ):
+            pieces = self._backends.answer(answer.source, messages, answer.params)
+            async with self._slots, aclosing(pieces):
                 async for piece in pieces:
-                    answering.text += piece.text
+                    partial.text += piece.text
                     finished = piece.finished is not False
-                    answering.tell()
-            if answering.text.strip():
-                await anyio.to_thread.run_sync(self._keep, key, answering.text, finished)
+                    partial.notify()
+            if partial.text.strip():
+                await anyio.to_thread.run_sync(self._store, turn_id, place, partial.text, finished)
                 state = "done"
             else:
-                log.warning("an answer of turn %d was empty", key[0])
+                log.warning("an answer of turn %d was empty", turn_id)
         except AnswerError as error:
-            log.warning("an answer of turn %d could not be had: %s", key[0], error)
+            log.warning("an answer of turn %d failed: %s", turn_id, error)
         finally:
-            answering.state = state
-            answering.tell()
+            partial.state = state
+            partial.notify()
 
-    def _keep(self, key: tuple[int, int], text: str, finished: bool) -> None:
+    def _store(self, turn_id: int, place: int, text: str, finished: bool) -> None:
         with self._database.write() as connection:
-            chats.store_answer(connection, *key, text=text, finished=finished)
+            chats.store_answer(connection, turn_id, place, text=text, finished=finished)
 
-    def _kept(self, turn_id: int, place: int) -> tuple[str, bool | None]:
+    def _read_stored(self, turn_id: int, place: int) -> tuple[str, bool | None]:
         with self._database.read() as connection:
             return chats.get_stored_answer(connection, turn_id, place)
 
 
-def complete(place: int, text: str, finished: bool | None) -> dict[str, Any]:
-    html = str(render.render(text))
+def complete_answer(place: int, text: str, finished: bool | None) -> dict[str, Any]:
     return {
         "letter": task_kinds.letter(place),
-        "html": html,
+        "html": str(render.render(text)),
         "text": text,
         "dir": render.direction(text),
         "cut": finished is False,
     }
 
 
-def frame(said: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(said, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
+def frame(fields: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(fields, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
 
 
-async def _any_of(events: list[asyncio.Event], timeout_s: float) -> bool:
+async def _wait_for_any(events: list[asyncio.Event], timeout_s: float) -> bool:
+    """Whether an event was set within the timeout."""
     tasks = [asyncio.create_task(event.wait()) for event in events]
-    done, left = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
+    done, pending = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
         task.cancel()
     return bool(done)

@@ -1,197 +1,250 @@
-"""Drawings for the studio's pages, as SVG without scripts and styles: columns over time, and the graph of a lineage.
+"""Graphics of the studio's pages as SVG without scripts or styles: column charts over time, and lineage graphs.
 
-Every text that comes in is untrusted and escaped here.  Colours and type are in watch.css.
+Every text is untrusted and escaped here.  Colours and fonts are in watch.css.
 """
 
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from fairlead.report import axis_scale, formatting
+from fairlead.report import axis_scale
+from fairlead.report.formatting import count, visible
 from fairlead.studio.artifact_views import Graph, GraphEdge, GraphNode
 
-COLUMNS_HEIGHT = 132
-BASE = 108  # of the columns, above their labels
-NODE_WIDTH, NODE_HEIGHT = 196, 58
-GAP_X, GAP_Y, EDGE = 64, 18, 10
-PASSING = 26  # room for an edge that passes a column
-LONGEST = 25  # characters of a name in a node
+# Column chart, in pixels
+CHART_HEIGHT = 132
+BASELINE = 108  # the axis, above its labels
+TOP_MARGIN = 14
 
-Place = tuple[str, int]  # a node's key, or that of an edge, and the column
+# Lineage graph, in pixels
+NODE_WIDTH = 196
+NODE_HEIGHT = 58
+COLUMN_GAP = 64
+ROW_GAP = 18
+MARGIN = 10
+PASSING_HEIGHT = 26  # room for an edge that passes through a column
+LONGEST_NAME = 25  # characters of a name in a node
+NUM_SWEEPS = 4  # passes of the layout
+
+Place = tuple[str, int]  # (key of a node, or of an edge that passes, column)
 
 
-def columns(values: Sequence[tuple[str, int]], *, title: str, labels_every: int) -> Markup:
-    """A column per (label, count), in percentages of the width, so that text keeps its size on a phone."""
-    most = max((count for _, count in values), default=0)
+def columns(counts: Sequence[tuple[str, int]], *, title: str, labels_every: int) -> Markup:
+    """A column for each (label, count).  Widths are percentages, so text keeps its size on a phone."""
+    largest = max((count for _, count in counts), default=0)
     ticks = [
-        tick for tick in axis_scale.ticks(0, max(most, 4), about=3, outside=True) if float(tick).is_integer()
+        tick
+        for tick in axis_scale.ticks(0, max(largest, 4), about=3, outside=True)
+        if float(tick).is_integer()
     ]
     top = max(ticks[-1], 1)
-    parts = []
-    for tick in ticks:
-        y = BASE - (BASE - 14) * tick / top
-        parts.append(
-            Markup(
-                '<line class="gridline" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/><text x="0" y="{up:.1f}">{label}</text>'
-            ).format(y=y, up=y - 3, label=f"{tick:,.0f}" if tick else "")
-        )
-    width = 100 / max(len(values), 1)
-    for place, (label, count) in enumerate(values):
-        height = (BASE - 14) * count / top
-        parts.append(
-            Markup(
-                '<g><title>{label}: {count}</title><rect class="hit" x="{x:.3f}%" y="0" width="{w:.3f}%" height="{base}"/>'
-                '<rect class="fill" x="{bx:.3f}%" y="{y:.1f}" width="{bw:.3f}%" height="{h:.1f}" rx="1.5"/></g>'
-            ).format(
-                label=formatting.visible(label), count=formatting.count(count, "judgement"), x=place * width, w=width, base=BASE,
-                bx=(place + 0.14) * width, y=BASE - height, bw=0.72 * width, h=height,
-            )
-        )  # fmt: skip
-        if (len(values) - 1 - place) % labels_every == 0:
-            last = place == len(values) - 1
-            parts.append(
+    shapes = [_gridline(tick, top) for tick in ticks]
+    width = 100 / max(len(counts), 1)
+    for index, (label, value) in enumerate(counts):
+        height = (BASELINE - TOP_MARGIN) * value / top
+        shapes.append(_column(label, value, left=index * width, width=width, height=height))
+        if (len(counts) - 1 - index) % labels_every == 0:
+            is_last = index == len(counts) - 1
+            shapes.append(
                 Markup('<text x="{x:.3f}%" y="{y}" text-anchor="{anchor}">{label}</text>').format(
-                    x=100 if last else (place + 0.5) * width,
-                    y=BASE + 17,
-                    anchor="end" if last else "middle",
-                    label=formatting.visible(label),
+                    x=100 if is_last else (index + 0.5) * width,
+                    y=BASELINE + 17,
+                    anchor="end" if is_last else "middle",
+                    label=visible(label),
                 )
             )
-    said = ", ".join(f"{label} {count}" for label, count in values if count) or "none"
+    description = ", ".join(f"{label} {value}" for label, value in counts if value) or "none"
     return Markup(
         '<svg class="columns" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(COLUMNS_HEIGHT, title, formatting.visible(said), Markup("").join(parts))
+    ).format(CHART_HEIGHT, title, visible(description), Markup("").join(shapes))
 
 
-def lineage(graph: Graph) -> Markup:
-    """Sources on the left, what was made from them to the right; each artifact is a link."""
-    middle = _middles(graph)
-    levels = {node.key: node.level for node in graph.nodes}
-    width = (max(levels.values()) + 1) * (NODE_WIDTH + GAP_X) - GAP_X + 2 * EDGE
-    height = max(middle.values()) + NODE_HEIGHT / 2 + EDGE
-    parts = [
-        _edge(edge, levels, middle, near=graph.focus in (edge.parent, edge.child))
-        for edge in graph.edges
-        if _forward(edge, levels)
-    ]
-    for node in graph.nodes:
-        x, y = _x(node.level), middle[node.key, node.level] - NODE_HEIGHT / 2
-        parts.append(_node(node, x, y, focus=node.key == graph.focus))
+def _gridline(tick: float, top: float) -> Markup:
+    y = BASELINE - (BASELINE - TOP_MARGIN) * tick / top
     return Markup(
-        '<svg class="lineage" width="{w:.0f}" height="{h:.0f}" viewBox="0 0 {w:.0f} {h:.0f}" role="group" aria-label="{l}">{p}</svg>'
+        '<line class="gridline" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
+        '<text x="0" y="{text_y:.1f}">{label}</text>'
+    ).format(y=y, text_y=y - 3, label=f"{tick:,.0f}" if tick else "")
+
+
+def _column(label: str, value: int, *, left: float, width: float, height: float) -> Markup:
+    """A bar, and an invisible area over the full height that shows the tooltip."""
+    return Markup(
+        "<g><title>{label}: {count}</title>"
+        '<rect class="hit" x="{left:.3f}%" y="0" width="{width:.3f}%" height="{baseline}"/>'
+        '<rect class="fill" x="{bar_left:.3f}%" y="{y:.1f}" width="{bar_width:.3f}%" height="{height:.1f}"'
+        ' rx="1.5"/></g>'
     ).format(
-        w=width,
-        h=height,
-        l="Lineage, from sources on the left to what was made from them",
-        p=Markup("").join(parts),
+        label=visible(label),
+        count=count(value, "judgement"),
+        left=left,
+        width=width,
+        baseline=BASELINE,
+        bar_left=left + 0.14 * width,
+        y=BASELINE - height,
+        bar_width=0.72 * width,
+        height=height,
     )
 
 
-def _edge(edge: GraphEdge, levels: Mapping[str, int], middle: Mapping[Place, float], *, near: bool) -> Markup:
-    """A curve from parent to child that passes between the nodes of the columns on its way."""
-    at = _x(levels[edge.parent]) + NODE_WIDTH, middle[edge.parent, levels[edge.parent]]
-    path = f"M{at[0]:.0f} {at[1]:.1f}"
-    for level in range(levels[edge.parent] + 1, levels[edge.child] + 1):
-        last = level == levels[edge.child]
-        y = middle[edge.child if last else f"{edge.parent} {edge.child}", level]
-        half = GAP_X / 2
-        path += f" C{at[0] + half:.0f} {at[1]:.1f} {_x(level) - half:.0f} {y:.1f} {_x(level):.0f} {y:.1f}"
-        if not last:
-            path += f" H{_x(level) + NODE_WIDTH:.0f}"
-        at = _x(level) + NODE_WIDTH, y
-    return Markup('<path class="edge{}" d="{}"/>').format(" near" if near else "", path)
-
-
-def _forward(edge: GraphEdge, levels: Mapping[str, int]) -> bool:
-    """Not so in a circle, which only a forged manifest has."""
-    return levels[edge.parent] < levels[edge.child]
-
-
-def _x(level: int) -> float:
-    return EDGE + level * (NODE_WIDTH + GAP_X)
+def lineage(graph: Graph) -> Markup:
+    """Sources on the left, artifacts made from them to the right.  Each artifact is a link."""
+    centres = _centres(graph)
+    levels = {node.key: node.level for node in graph.nodes}
+    width = (max(levels.values()) + 1) * (NODE_WIDTH + COLUMN_GAP) - COLUMN_GAP + 2 * MARGIN
+    height = max(centres.values()) + NODE_HEIGHT / 2 + MARGIN
+    shapes = [
+        _edge(edge, levels, centres, near=graph.focus in (edge.parent, edge.child))
+        for edge in graph.edges
+        if _points_right(edge, levels)
+    ]
+    for node in graph.nodes:
+        y = centres[node.key, node.level] - NODE_HEIGHT / 2
+        shapes.append(_node(node, _left(node.level), y, focus=node.key == graph.focus))
+    return Markup(
+        '<svg class="lineage" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
+        ' role="group" aria-label="{label}">{shapes}</svg>'
+    ).format(
+        width=width,
+        height=height,
+        label="Lineage, from sources on the left to the artifacts made from them",
+        shapes=Markup("").join(shapes),
+    )
 
 
 def href(node: GraphNode) -> str | None:
-    """The page of a node, where it has one."""
+    """The address of a node's page, or None."""
     if node.kind == "campaign":
         return f"/c/{node.name}"
     return f"/lineage/{node.kind}/{node.name}" if node.status == "present" else None
 
 
+def _edge(
+    edge: GraphEdge, levels: Mapping[str, int], centres: Mapping[Place, float], *, near: bool
+) -> Markup:
+    """A curve from parent to child that passes between the nodes of the columns in between."""
+    first_level = levels[edge.parent]
+    last_level = levels[edge.child]
+    x = _left(first_level) + NODE_WIDTH
+    y = centres[edge.parent, first_level]
+    path = f"M{x:.0f} {y:.1f}"
+    bend = COLUMN_GAP / 2
+    for level in range(first_level + 1, last_level + 1):
+        is_last = level == last_level
+        next_y = centres[edge.child if is_last else _passing_key(edge), level]
+        left = _left(level)
+        path += f" C{x + bend:.0f} {y:.1f} {left - bend:.0f} {next_y:.1f} {left:.0f} {next_y:.1f}"
+        if not is_last:
+            path += f" H{left + NODE_WIDTH:.0f}"
+        x = left + NODE_WIDTH
+        y = next_y
+    return Markup('<path class="edge{}" d="{}"/>').format(" near" if near else "", path)
+
+
 def _node(node: GraphNode, x: float, y: float, *, focus: bool) -> Markup:
-    under = {"present": node.digest, "missing": f"{node.digest} · missing", "outside": "from outside"}[
-        node.status
-    ]
+    caption = {
+        "present": node.digest,
+        "missing": f"{node.digest} · missing",
+        "outside": "from outside",
+    }[node.status]
     if node.kind == "campaign":
-        under = "labels given in this studio"
-    body = Markup(
-        '<g class="node {status} k-{kind}{focus}"><title>{label}</title><rect x="{x:.0f}" y="{y:.0f}" width="{w}" height="{h}" rx="9"/>'
-        '<rect class="mark" x="{x:.0f}" y="{my:.0f}" width="4" height="{mh}" rx="2"/>'
-        '<text class="kind" x="{tx:.0f}" y="{y1:.0f}">{kind}</text><text class="name" x="{tx:.0f}" y="{y2:.0f}">{name}</text>'
-        '<text class="digest" x="{tx:.0f}" y="{y3:.0f}">{under}</text></g>'
+        caption = "labels from this studio"
+    name = visible(node.name)
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 1]}…"
+    shapes = Markup(
+        '<g class="node {status} k-{kind}{focus}"><title>{label}</title>'
+        '<rect x="{x:.0f}" y="{y:.0f}" width="{width}" height="{height}" rx="9"/>'
+        '<rect class="mark" x="{x:.0f}" y="{mark_y:.0f}" width="4" height="{mark_height}" rx="2"/>'
+        '<text class="kind" x="{text_x:.0f}" y="{kind_y:.0f}">{kind}</text>'
+        '<text class="name" x="{text_x:.0f}" y="{name_y:.0f}">{name}</text>'
+        '<text class="digest" x="{text_x:.0f}" y="{caption_y:.0f}">{caption}</text></g>'
     ).format(
-        status=node.status, kind=formatting.visible(node.kind), focus=" focus" if focus else "", label=formatting.visible(node.label), x=x, y=y,
-        w=NODE_WIDTH, h=NODE_HEIGHT, my=y + 10, mh=NODE_HEIGHT - 20, tx=x + 14, y1=y + 18, y2=y + 34, y3=y + 49,
-        name=_cut(formatting.visible(node.name)), under=under,
-    )  # fmt: skip
-    to = href(node)
-    if to is None or focus:
-        return body
-    return Markup('<a href="{}">{}</a>').format(to, body)
+        status=node.status,
+        kind=visible(node.kind),
+        focus=" focus" if focus else "",
+        label=visible(node.label),
+        x=x,
+        y=y,
+        width=NODE_WIDTH,
+        height=NODE_HEIGHT,
+        mark_y=y + 10,
+        mark_height=NODE_HEIGHT - 20,
+        text_x=x + 14,
+        kind_y=y + 18,
+        name_y=y + 34,
+        caption_y=y + 49,
+        name=name,
+        caption=caption,
+    )
+    target = href(node)
+    if target is None or focus:
+        return shapes
+    return Markup('<a href="{}">{}</a>').format(target, shapes)
 
 
-def _middles(graph: Graph) -> dict[Place, float]:
-    """How far down the middle of each node lies, and of each place where a long edge passes a column.
+def _points_right(edge: GraphEdge, levels: Mapping[str, int]) -> bool:
+    """False only in a cycle, which needs a forged manifest."""
+    return levels[edge.parent] < levels[edge.child]
 
-    In a column, everything lies near the middle of what it is connected with (four sweeps), in an order without overlaps.
+
+def _left(level: int) -> float:
+    return MARGIN + level * (NODE_WIDTH + COLUMN_GAP)
+
+
+def _passing_key(edge: GraphEdge) -> str:
+    """The key of the places where an edge passes through columns.  No node has such a key, because of the space."""
+    return f"{edge.parent} {edge.child}"
+
+
+def _centres(graph: Graph) -> dict[Place, float]:
+    """The vertical centre of each node, and of each place where an edge passes through a column.
+
+    A sweep moves each place of a column towards the average of its neighbours, in an order without overlaps.
     """
     levels = {node.key: node.level for node in graph.nodes}
-    columns: dict[int, list[Place]] = {}
+    by_level: dict[int, list[Place]] = {}
     for node in graph.nodes:
-        columns.setdefault(node.level, []).append((node.key, node.level))
-    near: dict[Place, list[Place]] = {}
+        by_level.setdefault(node.level, []).append((node.key, node.level))
+    neighbours: dict[Place, list[Place]] = {}
     for edge in graph.edges:
-        if not _forward(edge, levels):
+        if not _points_right(edge, levels):
             continue
         before: Place = (edge.parent, levels[edge.parent])
         for level in range(levels[edge.parent] + 1, levels[edge.child] + 1):
-            here = (edge.child if level == levels[edge.child] else f"{edge.parent} {edge.child}", level)
-            if here[0] not in levels and here not in columns[level]:
-                columns[level].append(here)
-            near.setdefault(here, []).append(before)
-            near.setdefault(before, []).append(here)
-            before = here
-    size = {
-        place: NODE_HEIGHT + GAP_Y if place[0] in levels else PASSING
-        for column in columns.values()
+            place = (edge.child if level == levels[edge.child] else _passing_key(edge), level)
+            if place[0] not in levels and place not in by_level[level]:
+                by_level[level].append(place)
+            neighbours.setdefault(place, []).append(before)
+            neighbours.setdefault(before, []).append(place)
+            before = place
+    heights = {
+        place: NODE_HEIGHT + ROW_GAP if place[0] in levels else PASSING_HEIGHT
+        for column in by_level.values()
         for place in column
     }
-    middle: dict[Place, float] = {}
-    for column in columns.values():
-        _stack(column, size, middle, 0.0)
-    for _ in range(4):
-        for level in sorted(columns):
-            column = columns[level]
-            wanted = {
-                place: sum(middle[one] for one in near[place]) / len(near[place])
-                if near.get(place)
-                else middle[place]
-                for place in column
-            }
-            column.sort(key=lambda place: wanted[place])
-            _stack(column, size, middle, sum(wanted.values()) / len(column))
-    top = min(middle[place] - (NODE_HEIGHT / 2 if place[0] in levels else 0) for place in middle) - EDGE
-    return {place: y - top for place, y in middle.items()}
+    centres: dict[Place, float] = {}
+    for column in by_level.values():
+        _stack(column, heights, centres, around=0.0)
+    for _ in range(NUM_SWEEPS):
+        for level in sorted(by_level):
+            column = by_level[level]
+            targets = {place: _mean_centre(neighbours.get(place) or [place], centres) for place in column}
+            column.sort(key=targets.__getitem__)
+            _stack(column, heights, centres, around=sum(targets.values()) / len(column))
+    top = min(centre - (NODE_HEIGHT / 2 if place[0] in levels else 0) for place, centre in centres.items())
+    return {place: centre - top + MARGIN for place, centre in centres.items()}
+
+
+def _mean_centre(places: Sequence[Place], centres: Mapping[Place, float]) -> float:
+    return sum(centres[place] for place in places) / len(places)
 
 
 def _stack(
-    column: Sequence[Place], size: Mapping[Place, float], middle: dict[Place, float], around: float
+    column: Sequence[Place], heights: Mapping[Place, float], centres: dict[Place, float], *, around: float
 ) -> None:
-    y = around - sum(size[place] for place in column) / 2
+    """Place a column without gaps, with its middle at `around`."""
+    y = around - sum(heights[place] for place in column) / 2
     for place in column:
-        middle[place] = y + size[place] / 2
-        y += size[place]
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        centres[place] = y + heights[place] / 2
+        y += heights[place]

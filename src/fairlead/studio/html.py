@@ -1,6 +1,6 @@
-"""Pages from templates.  Everything is escaped; rendered Markdown comes in only as `render.Safe`.
+"""Renders pages from templates.  Every value is escaped; rendered Markdown passes only as `render.Safe`.
 
-A page extends `base.html`, which takes the navigation from `viewer` and, where the page is of a campaign, `viewer.campaign`.
+Pages extend `base.html`, which builds the navigation from `viewer` and `viewer.route_campaign`.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def environment() -> jinja2.Environment:
-    made = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(day=day, minute=minute, initials=initials, rendered=render.render)
-    return made
+    templates.filters.update(day=day, minute=minute, initials=initials, rendered=render.render)
+    return templates
 
 
 def page(
@@ -45,16 +45,18 @@ def page(
     return HTMLResponse(text, status, headers=headers)
 
 
-def day(at: str) -> str:
-    """2026-01-31 of a stored time."""
-    return at[:10]
+def day(time: str) -> str:
+    """The date of a stored time: 2026-01-31."""
+    return time[:10]
 
 
-def minute(at: str) -> str:
-    """2026-01-31 09:30 UTC"""
-    return f"{at[:10]} {at[11:16]} UTC"
+def minute(time: str) -> str:
+    """A stored time to the minute: 2026-01-31 09:30 UTC."""
+    return f"{time[:10]} {time[11:16]} UTC"
 
 
 def initials(name: str) -> str:
-    words = name.split()
-    return "".join(word[0] for word in ([words[0], words[-1]] if len(words) > 1 else words)).upper()
+    """The first letters of the first and the last name."""
+    names = name.split()
+    chosen = [names[0], names[-1]] if len(names) > 1 else names
+    return "".join(part[0] for part in chosen).upper()

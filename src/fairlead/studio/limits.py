@@ -1,4 +1,4 @@
-"""Bounds on what one client can ask for: how often passwords may be wrong, and how large a request may be."""
+"""Limits on clients: how often a password may be wrong, and how large a request may be."""
 
 import re
 import threading
@@ -14,27 +14,31 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fairlead.labels.errors import StudioError
 
 MIB = 1024 * 1024
-SMALL = 2 * MIB  # of any request that uploads nothing
-UPLOADS = re.compile(r"/(api/v1|new|c/[^/]+)/uploads")  # where leads send larger ones
-MOST_KEYS = 10_000  # those that were quiet for longest are forgotten
+MAX_BODY = 2 * MIB  # of any request that is not an upload
+UPLOAD_PATHS = re.compile(r"/(api/v1|new|c/[^/]+)/uploads")
+MAX_KEYS = 10_000  # beyond that, the keys with the oldest failures are forgotten
 
 
 class TooMany(StudioError):
+    """Too many failed attempts.  `wait_s` is the time until the next one is allowed."""
+
     def __init__(self, wait_s: float) -> None:
-        super().__init__(f"too many attempts; try again in {_minutes(wait_s)}.")
+        super().__init__(f"too many attempts; try again in {_format_wait(wait_s)}.")
         self.wait_s = wait_s
 
 
 class Limiter:
-    """At most `limit` failures of one key within `per_s` seconds.  It counts within this process."""
+    """Allows `limit` failures per key within `per_s` seconds.  Counts within this process only."""
 
     def __init__(self, limit: int, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit, self._per_s, self._clock = limit, per_s, clock
+        self._limit = limit
+        self._per_s = per_s
+        self._clock = clock
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def check(self, key: str) -> None:
-        """Raises TooMany where the limit is reached."""
+        """Raises TooMany when the limit is reached."""
         with self._lock:
             times = self._recent(key)
             if len(times) >= self._limit:
@@ -46,7 +50,7 @@ class Limiter:
             times.append(self._clock())
             self._failures[key] = times
             self._failures.move_to_end(key)
-            if len(self._failures) > MOST_KEYS:
+            if len(self._failures) > MAX_KEYS:
                 self._failures.popitem(last=False)
 
     def succeeded(self, key: str) -> None:
@@ -61,56 +65,65 @@ class Limiter:
 
 
 class BodyLimit:
-    """Refuses a request that is larger than its place allows, before anything has read it; also one that does not say how large it is.
-    Uploads are larger, where `is_lead` says that one asks.
+    """Middleware that refuses a request body over the limit before a route reads it.
+
+    Requests without a length are counted while they are read.  Uploads by leads have a higher limit.
     """
 
     def __init__(
-        self, app: ASGIApp, *, small: int = SMALL, uploads: int, is_lead: Callable[[Scope], bool]
+        self, app: ASGIApp, *, max_body: int = MAX_BODY, uploads: int, is_lead: Callable[[Scope], bool]
     ) -> None:
-        self._app, self._small, self._uploads, self._is_lead = app, small, uploads, is_lead
+        self._app = app
+        self._max_body = max_body
+        self._max_upload = uploads
+        self._is_lead = is_lead
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload = scope["method"] == "POST" and UPLOADS.fullmatch(scope["path"]) is not None
-        limit = self._uploads if upload and await run_in_threadpool(self._is_lead, scope) else self._small
+        limit = await self._limit(scope)
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
             await self._refuse(limit, scope, receive, send)
             return
-        read, answering = 0, False
+        num_read = 0
+        has_responded = False
 
-        async def counted() -> Message:
-            nonlocal read
+        async def counting_receive() -> Message:
+            nonlocal num_read
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > limit:
+            num_read += len(message.get("body", b""))
+            if num_read > limit:
                 raise _TooLarge
             return message
 
-        async def noticed(message: Message) -> None:
-            nonlocal answering
-            answering = True
+        async def noting_send(message: Message) -> None:
+            nonlocal has_responded
+            has_responded = True
             await send(message)
 
         try:
-            await self._app(scope, counted, noticed)
+            await self._app(scope, counting_receive, noting_send)
         except _TooLarge:
-            if not answering:
+            if not has_responded:
                 await self._refuse(limit, scope, receive, send)
 
+    async def _limit(self, scope: Scope) -> int:
+        is_upload = scope["method"] == "POST" and UPLOAD_PATHS.fullmatch(scope["path"]) is not None
+        if is_upload and await run_in_threadpool(self._is_lead, scope):
+            return self._max_upload
+        return self._max_body
+
     async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
-        message = f"this is too large; at most {limit // MIB} MiB are taken."
-        await JSONResponse({"error": {"message": message}}, 413, headers={"Connection": "close"})(
-            scope, receive, send
-        )
+        message = f"the request is too large; the limit is {limit // MIB} MiB."
+        response = JSONResponse({"error": {"message": message}}, 413, headers={"Connection": "close"})
+        await response(scope, receive, send)
 
 
 class _TooLarge(Exception):
     pass
 
 
-def _minutes(seconds: float) -> str:
+def _format_wait(seconds: float) -> str:
     return f"{max(1, round(seconds))} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"

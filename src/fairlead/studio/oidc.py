@@ -1,7 +1,7 @@
-"""Logging in at an OpenID Connect provider: the authorisation code flow with PKCE, state and nonce.  Needs the extra `oidc`.
+"""Single sign-on with OpenID Connect: the authorisation code flow with PKCE, state and nonce.  Needs the extra `oidc`.
 
-Who comes back is known by issuer and subject.  The first time they are found by an e-mail address that the provider has verified and an
-owner has entered, or they come with a link that invites; anybody else is refused, however well the provider knows them.
+A person is identified by issuer and subject.  At their first sign-in, the account is found by the e-mail address that the
+provider has verified and an owner has entered, or by the invite link that they came with.  Everybody else is refused.
 """
 
 import base64
@@ -24,38 +24,29 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from starlette.responses import RedirectResponse
 
-from fairlead.labels import access, people
-from fairlead.labels.database import Database as Opened
 from fairlead.labels.errors import NotAllowed, StudioError
-from fairlead.studio import auth, entry
-from fairlead.studio.pages.entry import own_path
+from fairlead.labels.people import LONGEST_NAME
+from fairlead.studio import auth
+from fairlead.studio.entry import SignInAttempt, own_path
 from fairlead.studio.permissions import Anyone
+from fairlead.studio.services import sign_in
+from fairlead.studio.services.sign_in import Identity
 from fairlead.studio.settings import Oidc, Settings
-from fairlead.studio.state import Configured, Database, Time
+from fairlead.studio.state import Configured
 
 COOKIE = "fairlead_oidc"
-PATH = "/oidc"
-LASTS_S = 600  # from here to the provider and back
-KNOWN_S = 3600  # for which what the provider says about itself is kept
-LEEWAY_S = 60  # between its clock and ours
+PREFIX = "/oidc"
+LIFETIME_S = 600  # for the way to the provider and back
+METADATA_S = 3600  # how long the provider's metadata and keys are cached
+LEEWAY_S = 60  # tolerated difference between the provider's clock and ours
 TIMEOUT_S = 10.0
-ALGORITHMS = [
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "EdDSA",
-]  # with the provider's own key
+# Asymmetric algorithms only: tokens must be signed with the provider's own key.
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
 @dataclass(frozen=True)
-class Trip:
-    """What the browser keeps, out of reach of scripts, while it is at the provider."""
+class PendingSignIn:
+    """What the browser keeps in a cookie, out of reach of scripts, while it is at the provider."""
 
     state: str
     nonce: str
@@ -64,108 +55,113 @@ class Trip:
     invite: str
 
 
-@dataclass(frozen=True)
-class Somebody:
-    subject: str  # issuer and subject
-    name: str
-    email: str | None  # verified by the provider
-
-
 class Provider:
-    """What has to be asked of the provider over the network."""
+    """Requests to the identity provider."""
 
     def __init__(self, config: Oidc) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._known: tuple[float, dict[str, Any], KeySet] | None = None
+        self._cached: tuple[float, dict[str, Any], KeySet] | None = None
 
-    def address(self, trip: Trip, back: str) -> str:
-        """Where the browser goes to log in."""
+    def authorization_url(self, pending: PendingSignIn, redirect_uri: str) -> str:
+        """Where the browser goes to sign in."""
         metadata, _ = self._metadata()
-        asked = {
-            "response_type": "code", "client_id": self._config.client_id, "redirect_uri": back, "scope": "openid email profile",
-            "state": trip.state, "nonce": trip.nonce, "code_challenge": create_s256_code_challenge(trip.verifier),
+        query = {
+            "response_type": "code",
+            "client_id": self._config.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": "openid email profile",
+            "state": pending.state,
+            "nonce": pending.nonce,
+            "code_challenge": create_s256_code_challenge(pending.verifier),
             "code_challenge_method": "S256",
-        }  # fmt: skip
-        start = str(metadata["authorization_endpoint"])
-        return f"{start}{'&' if '?' in start else '?'}{urlencode(asked)}"
+        }
+        endpoint = str(metadata["authorization_endpoint"])
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
-    def somebody(self, trip: Trip, code: str, back: str) -> Somebody:
-        """Who logged in there, once the provider has confirmed the code and its token has been checked."""
+    def identify(self, pending: PendingSignIn, code: str, redirect_uri: str) -> Identity:
+        """Exchange the code for an ID token, verify the token, and return who signed in.  Raises StudioError."""
         metadata, keys = self._metadata()
-        given = {
+        body = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": back,
-            "code_verifier": trip.verifier,
+            "redirect_uri": redirect_uri,
+            "code_verifier": pending.verifier,
         }
-        answer = self._ask(
-            "POST",
-            str(metadata["token_endpoint"]),
-            data=given,
-            auth=(self._config.client_id, self._config.client_secret),
-        )
-        text = answer.get("id_token")
-        if not isinstance(text, str):
+        credentials = (self._config.client_id, self._config.client_secret)
+        answer = self._request("POST", str(metadata["token_endpoint"]), data=body, auth=credentials)
+        id_token = answer.get("id_token")
+        if not isinstance(id_token, str):
             raise StudioError(f"{self._config.name} confirmed nobody. Try again.")
+        claims = self._verify(id_token, keys, pending.nonce, answer.get("access_token"))
+        email = claims.get("email") if claims.get("email_verified") is True else None
+        name = claims.get("name") or claims.get("preferred_username") or email or "Somebody"
+        return Identity(f"{self._config.issuer}|{claims['sub']}", str(name)[:LONGEST_NAME], email)
+
+    def _verify(self, id_token: str, keys: KeySet, nonce: str, access_token: Any) -> CodeIDToken:
+        options = {"iss": {"essential": True, "value": self._config.issuer}}
+        params = {"nonce": nonce, "client_id": self._config.client_id, "access_token": access_token}
         try:
-            token = jwt.decode(text, keys, algorithms=ALGORITHMS)
-            options = {"iss": {"essential": True, "value": self._config.issuer}}
-            params = {
-                "nonce": trip.nonce,
-                "client_id": self._config.client_id,
-                "access_token": answer.get("access_token"),
-            }
+            token = jwt.decode(id_token, keys, algorithms=ALGORITHMS)
             claims = CodeIDToken(token.claims, token.header, options, params)
             claims.validate(leeway=LEEWAY_S)
         except (JoseError, ValueError):
             with self._lock:
-                self._known = None  # its keys may have changed
-            raise StudioError(f"the answer of {self._config.name} is not to be trusted. Try again.") from None
-        email = claims.get("email") if claims.get("email_verified") is True else None
-        name = claims.get("name") or claims.get("preferred_username") or email or "Somebody"
-        return Somebody(f"{self._config.issuer}|{claims['sub']}", str(name)[: people.LONGEST_NAME], email)
+                self._cached = None  # the provider may have rotated its keys
+            raise StudioError(
+                f"the answer of {self._config.name} could not be verified. Try again."
+            ) from None
+        return claims
 
     def _metadata(self) -> tuple[dict[str, Any], KeySet]:
         with self._lock:
-            if self._known is None or time.monotonic() - self._known[0] > KNOWN_S:
-                found = self._ask(
-                    "GET", f"{self._config.issuer.rstrip('/')}/.well-known/openid-configuration"
-                )
-                if found.get("issuer") != self._config.issuer:
+            if self._cached is None or time.monotonic() - self._cached[0] > METADATA_S:
+                issuer = self._config.issuer
+                metadata = self._request("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+                if metadata.get("issuer") != issuer:
                     raise StudioError(
-                        f"{self._config.issuer} says that it is {found.get('issuer')!r}; the setting has to be the same."
+                        f"the provider at {issuer} calls itself {metadata.get('issuer')!r};"
+                        f" set issuer in [studio.oidc] to exactly that."
                     )
-                keys = KeySet.import_key_set(self._ask("GET", str(found["jwks_uri"])))  # type: ignore[arg-type]
-                self._known = time.monotonic(), found, keys
-            return self._known[1], self._known[2]
+                keys = KeySet.import_key_set(self._request("GET", str(metadata["jwks_uri"])))  # type: ignore[arg-type]
+                self._cached = time.monotonic(), metadata, keys
+            return self._cached[1], self._cached[2]
 
-    def _ask(self, method: str, url: str, **more: Any) -> dict[str, Any]:
+    def _request(self, method: str, url: str, **options: Any) -> dict[str, Any]:
+        headers = {"Accept": "application/json"}
         try:
-            answer = httpx.request(
-                method, url, timeout=TIMEOUT_S, headers={"Accept": "application/json"}, **more
-            )
-            answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
+            response = httpx.request(method, url, timeout=TIMEOUT_S, headers=headers, **options)
+            response.raise_for_status()
+            content: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise StudioError(
-                f"{self._config.name} cannot be asked just now ({type(error).__name__}). Try again."
+                f"{self._config.name} cannot be reached at the moment ({type(error).__name__}). Try again."
             ) from None
-        return found
+        return content
 
 
 def router_for(config: Oidc) -> APIRouter:
     provider = Provider(config)
-    router = APIRouter(prefix=PATH)
+    router = APIRouter(prefix=PREFIX)
 
     @router.get("/start")
     def start(settings: Configured, viewer: Anyone, next: str = "/", invite: str = "") -> Response:
-        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        trip = Trip(state, nonce, verifier, own_path(next), invite[:100])
-        response = RedirectResponse(provider.address(trip, _back(settings)), 303)
-        kept = base64.urlsafe_b64encode(json.dumps(asdict(trip)).encode()).decode()
+        pending = PendingSignIn(
+            state=secrets.token_urlsafe(32),
+            nonce=secrets.token_urlsafe(32),
+            verifier=secrets.token_urlsafe(32),
+            next=own_path(next),
+            invite=invite[:100],
+        )
+        response = RedirectResponse(provider.authorization_url(pending, _redirect_uri(settings)), 303)
         response.set_cookie(
-            COOKIE, kept, max_age=LASTS_S, path=PATH, secure=settings.secure, httponly=True, samesite="lax"
+            COOKIE,
+            _encode(pending),
+            max_age=LIFETIME_S,
+            path=PREFIX,
+            secure=settings.secure,
+            httponly=True,
+            samesite="lax",
         )
         return response
 
@@ -173,53 +169,34 @@ def router_for(config: Oidc) -> APIRouter:
     def back(
         request: Request,
         viewer: Anyone,
-        database: Database,
+        attempt: SignInAttempt,
         settings: Configured,
-        at: Time,
         code: str = "",
         state: str = "",
     ) -> Response:
-        trip = _trip(request.cookies.get(COOKIE, ""))
-        if trip is None or not code or not hmac.compare_digest(trip.state.encode(), state.encode()):
-            raise NotAllowed("this log-in was not begun here, or took too long. Begin again.")
-        found = provider.somebody(trip, code, _back(settings))
-        secret = _let_in(request, database, settings, trip, found, at)
-        response = RedirectResponse(trip.next, 303)
-        response.delete_cookie(COOKIE, path=PATH)
-        auth.sign_in(response, settings, secret)
+        pending = _decode(request.cookies.get(COOKIE, ""))
+        if pending is None or not code or not hmac.compare_digest(pending.state.encode(), state.encode()):
+            raise NotAllowed("this sign-in was not started here, or took too long. Start again.")
+        identity = provider.identify(pending, code, _redirect_uri(settings))
+        secret = sign_in.log_in_with_identity(attempt, identity, invite_secret=pending.invite)
+        response = RedirectResponse(pending.next, 303)
+        response.delete_cookie(COOKIE, path=PREFIX)
+        auth.set_session_cookie(response, settings, secret)
         return response
 
     return router
 
 
-def _let_in(
-    request: Request, database: Opened, settings: Settings, trip: Trip, found: Somebody, at: str
-) -> str:
-    days = settings.session_days
-    with database.write() as connection:
-        one = people.find_by_subject(connection, found.subject)
-        if one is None and found.email is not None:
-            one = people.link_by_email(connection, found.email, found.subject)
-        if one is not None and not trip.invite:
-            return access.start_session(connection, one, days=days, at=at)
-        taken = found.email is not None and people.find_by_email(connection, found.email) is not None
-    if not trip.invite:
-        said = "Ask for a link that invites you, and come with it: for one of your own, where you have a password here."
-        raise NotAllowed(f"this log-in is not known here yet. {said}")
-    secret = entry.join(
-        request, database, trip.invite, None, known=one, name=found.name, email="" if taken else found.email or "", subject=found.subject,
-        agree=True, days=days, at=at,
-    )  # fmt: skip
-    assert secret is not None
-    return secret
+def _redirect_uri(settings: Settings) -> str:
+    return f"{settings.origin}{PREFIX}/back"
 
 
-def _back(settings: Settings) -> str:
-    return f"{settings.origin}{PATH}/back"
+def _encode(pending: PendingSignIn) -> str:
+    return base64.urlsafe_b64encode(json.dumps(asdict(pending)).encode()).decode()
 
 
-def _trip(kept: str) -> Trip | None:
+def _decode(cookie: str) -> PendingSignIn | None:
     try:
-        return Trip(**json.loads(base64.urlsafe_b64decode(kept)))
+        return PendingSignIn(**json.loads(base64.urlsafe_b64decode(cookie)))
     except (binascii.Error, ValueError, TypeError):
         return None

@@ -1,9 +1,10 @@
-"""One dependency for each route: `allow(least role)`.  It finds the viewer, checks CSRF, role and scope, and gives the Viewer.
+"""Access control of routes.  Every route declares the least role it needs with one parameter:
 
     @router.get("/campaigns/{slug}/items")
-    def items(slug: str, viewer: Lead, database: Database) -> ...:      # viewer.campaign is the campaign of the path
+    def search(slug: str, viewer: Lead, database: Database) -> ...:      # viewer.campaign is the campaign of the path
 
-A route without it does not start: `check_routes` looks at all of them when the app is made.
+The dependency finds the viewer and checks the CSRF token, the role and the token's scope.
+`check_routes` refuses to build an app with a route that declares no role.
 """
 
 import dataclasses
@@ -17,12 +18,14 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fairlead.labels import campaigns
 from fairlead.labels.errors import NotAllowed, NotFound
 from fairlead.studio import roles
-from fairlead.studio.auth import NotSignedIn, Viewer, check_csrf, csrf_given, viewer
+from fairlead.studio.auth import NotSignedIn, Viewer, check_csrf, find_viewer, read_csrf_token
 from fairlead.studio.roles import Least
 from fairlead.studio.state import Database
 
 
 class Allow:
+    """The dependency behind `Lead`, `Labeller` and the other aliases below."""
+
     def __init__(self, least: Least) -> None:
         self.least = least
 
@@ -30,31 +33,30 @@ class Allow:
         self,
         request: Request,
         database: Database,
-        found: Annotated[Viewer | None, Depends(viewer)],
-        csrf: Annotated[str, Depends(csrf_given)],
+        viewer: Annotated[Viewer | None, Depends(find_viewer)],
+        csrf_token: Annotated[str, Depends(read_csrf_token)],
     ) -> Viewer | None:
-        check_csrf(request, found, csrf)
+        check_csrf(request, viewer, csrf_token)
         if self.least == "anyone":
-            return found
-        if found is None:
-            raise NotSignedIn("log in first.")
-        scope = roles.scope(self.least, request.method)
-        if found.scopes is not None and scope not in found.scopes:
-            raise NotAllowed(f"this token is not for that; it would need the scope {scope!r}.")
+            return viewer
+        if viewer is None:
+            raise NotSignedIn("sign in first.")
+        scope = roles.required_scope(self.least, request.method)
+        if viewer.scopes is not None and scope not in viewer.scopes:
+            raise NotAllowed(f"this token needs the scope {scope!r} for this request.")
         slug = request.path_params.get("slug")
         if slug is None:
-            if not found.may(self.least):
-                raise NotAllowed(f"this is for {_who(self.least)}.")
-            return found
+            if not viewer.may(self.least):
+                raise NotAllowed(f"this is for {_describe(self.least)} only.")
+            return viewer
         with database.read() as connection:
-            one = campaigns.get(connection, slug)
-        if not found.roles_in(one.id):
-            raise NotFound(
-                f"there is no campaign {slug!r}."
-            )  # as for one that is not there: not even its name is told
-        if not found.may(self.least, one.id):
-            raise NotAllowed(f"in this campaign, this is for {_who(self.least)}.")
-        return dataclasses.replace(found, route_campaign=one)
+            campaign = campaigns.get(connection, slug)
+        if not viewer.roles_in(campaign.id):
+            # The same message as for an unknown campaign: outsiders must not learn which campaigns exist.
+            raise NotFound(f"there is no campaign {slug!r}.")
+        if not viewer.may(self.least, campaign.id):
+            raise NotAllowed(f"in this campaign, this is for {_describe(self.least)} only.")
+        return dataclasses.replace(viewer, route_campaign=campaign)
 
 
 def allow(least: Least) -> Any:
@@ -72,42 +74,48 @@ Owner = Annotated[Viewer, allow("owner")]
 
 
 def least_role(route: APIRoute) -> Least | None:
-    """What the route declares; None where it declares nothing."""
-    found = [call.least for call in _calls(route.dependant) if isinstance(call, Allow)]
-    assert len(found) < 2, f"{route.path} declares two least roles"
-    return found[0] if found else None
+    """The role that a route declares, or None."""
+    declared = [call.least for call in _dependency_calls(route.dependant) if isinstance(call, Allow)]
+    assert len(declared) < 2, f"{route.path} declares two roles"
+    return declared[0] if declared else None
 
 
 def routes(app: FastAPI) -> list[RouteContext]:
-    """Those with a function of ours behind them: all but static files and the OpenAPI document.  None would mean that all were missed."""
-    found = [one for one in iter_route_contexts(app.routes) if isinstance(one.original_route, APIRoute)]
-    assert found, "an app without routes"
-    return found
+    """Routes with a function of the studio behind them: all but static files and the OpenAPI document."""
+    contexts = [
+        context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute)
+    ]
+    assert contexts, "an app without routes"
+    return contexts
 
 
 def check_routes(routers: Iterable[APIRouter]) -> None:
-    """Before an app has them: to ask an app for its routes builds each a second time, for which a start would wait."""
-    found = [route for router in routers for route in router.routes]
+    """Fail when a route declares no role.
+
+    Looks at the routers before the app includes them: asking the app for its routes builds each of them twice.
+    """
     undeclared = [
-        str(route) for route in found if not isinstance(route, APIRoute) or least_role(route) is None
+        str(route)
+        for router in routers
+        for route in router.routes
+        if not isinstance(route, APIRoute) or least_role(route) is None
     ]
-    assert not undeclared, f"routes that say nobody's role: {', '.join(undeclared)}"
+    assert not undeclared, f"routes that declare no role: {', '.join(undeclared)}"
 
 
-def _calls(dependant: Dependant) -> Iterator[Any]:
-    for one in dependant.dependencies:
-        yield one.call
-        yield from _calls(one)
+def _dependency_calls(dependant: Dependant) -> Iterator[Any]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _dependency_calls(dependency)
 
 
-def _who(least: Least) -> str:
+def _describe(least: Least) -> str:
+    """The people who have the role, for an error message: "adjudicators and leads"."""
     if least == "owner":
         return "owners of the studio"
-    named = [
-        role for role in ("viewer", "labeller", "adjudicator", "lead") if role in roles.ROLES.get(least, ())
+    names = [
+        f"{role}s"
+        for role in ("viewer", "labeller", "adjudicator", "lead")
+        if role in roles.ROLES.get(least, ())
     ]
-    return (
-        " and ".join([", ".join(f"{role}s" for role in named[:-1]), f"{named[-1]}s"])
-        if len(named) > 1
-        else f"{named[0]}s"
-    )
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -1,6 +1,6 @@
-"""What the files of a project say, read as what they are: files that somebody else may have written.
+"""Reads files of a project as untrusted input.
 
-Nothing is followed out of the project, nothing but plain files is opened, and no more of one is read than is named here.
+No link leads out of the project, only regular files are opened, and every read has a size limit.
 """
 
 import json
@@ -15,13 +15,14 @@ from fairlead.core import files
 from fairlead.core.errors import ProjectError
 from fairlead.labels.errors import NotFound
 
-MOST_JSON = 1 << 20  # bytes of a configuration, a manifest or a verdict
-MOST_TABLE = 16 << 20  # bytes of a file of rows; of a longer one the end is read
-MOST_PAGE = 16 << 20  # bytes of an HTML report
+MAX_JSON = 1 << 20  # bytes of a configuration, a manifest or a verdict
+MAX_ROWS = 16 << 20  # bytes of a file of rows; of a longer file the end is read
+MAX_PAGE = 16 << 20  # bytes of an HTML report
+MAX_FIRST_ROW = 32 << 10  # bytes
 
-LONGEST = 300  # characters of a text that is shown
+LONGEST_TEXT = 300  # characters of a value that is shown
 
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,249}")
 
 
@@ -30,7 +31,7 @@ def is_name(name: str) -> bool:
 
 
 def folder_in(parent: Path, name: str) -> Path:
-    """The folder of this name.  Raises NotFound for a name that is none, leads elsewhere, or has no folder."""
+    """The folder of this name.  Raises NotFound for an invalid name, a link out of `parent`, and a missing folder."""
     if is_name(name):
         try:
             folder = files.path_inside(parent, name)
@@ -41,96 +42,101 @@ def folder_in(parent: Path, name: str) -> Path:
     raise NotFound(f"there is no {name[:100]!r}.")
 
 
-def read_start(path: Path, most: int) -> bytes | None:
-    """The file, at most its first `most` bytes; None where there is no plain file."""
-    return _read(path, most, from_end=False)[0]
+def read_start(path: Path, max_bytes: int) -> bytes | None:
+    """The first `max_bytes` of a file; None when there is no regular file."""
+    return _read(path, max_bytes, from_end=False)[0]
 
 
-def read_end(path: Path, most: int) -> tuple[bytes | None, bool]:
-    """The last `most` bytes, and whether anything stands before them."""
-    return _read(path, most, from_end=True)
+def read_end(path: Path, max_bytes: int) -> tuple[bytes | None, bool]:
+    """The last `max_bytes` of a file, and whether the file has more before them."""
+    return _read(path, max_bytes, from_end=True)
 
 
-def _read(path: Path, most: int, *, from_end: bool) -> tuple[bytes | None, bool]:
+def _read(path: Path, max_bytes: int, *, from_end: bool) -> tuple[bytes | None, bool]:
     try:
-        # Neither a link nor something that waits for a writer, such as a pipe.
+        # Neither follow a link nor wait for the writer of a pipe.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None, False
     with open(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             return None, False
-        cut = about.st_size > most
-        if from_end and cut:
-            file.seek(about.st_size - most)
-        return file.read(most), cut
+        is_cut = status.st_size > max_bytes
+        if from_end and is_cut:
+            file.seek(status.st_size - max_bytes)
+        return file.read(max_bytes), is_cut
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """An object; None where there is none, or where it cannot be read."""
-    content = read_start(path, MOST_JSON + 1)
-    if content is None or len(content) > MOST_JSON:
+    """A JSON object; None when the file is missing, too large or not an object."""
+    content = read_start(path, MAX_JSON + 1)
+    if content is None or len(content) > MAX_JSON:
         return None
-    found = _parse(content)
-    return found if isinstance(found, dict) else None
+    value = _parse(content)
+    return value if isinstance(value, dict) else None
 
 
-def read_rows(path: Path, most: int = MOST_TABLE) -> tuple[list[dict[str, Any]], int, bool]:
-    """The finished lines that are objects; how many others there are; and whether only the end of the file was read."""
-    content, cut = read_end(path, most)
+def read_rows(path: Path, max_bytes: int = MAX_ROWS) -> tuple[list[dict[str, Any]], int, bool]:
+    """(the rows of a JSON Lines file, the number of lines that are not objects, whether only the end was read)."""
+    content, is_cut = read_end(path, max_bytes)
     if content is None:
         return [], 0, False
-    lines = content.split(b"\n")[:-1]  # what comes after the last line break is not finished
-    if cut:
-        lines = lines[1:]  # and the first is the end of a line
-    parsed = [_parse(line) for line in lines if line.strip()]
-    rows = [row for row in parsed if isinstance(row, dict)]
-    return rows, len(parsed) - len(rows), cut
+    lines = content.split(b"\n")[:-1]  # text after the last line break is still being written
+    if is_cut:
+        lines = lines[1:]  # the first line is incomplete
+    values = [_parse(line) for line in lines if line.strip()]
+    rows = [value for value in values if isinstance(value, dict)]
+    return rows, len(values) - len(rows), is_cut
 
 
 def read_first_row(path: Path) -> dict[str, Any]:
-    """The first line, where it is an object of moderate size; otherwise empty."""
-    content = read_start(path, 32 << 10) or b""
+    """The first line of a JSON Lines file; empty when it is too long or not an object."""
+    content = read_start(path, MAX_FIRST_ROW) or b""
     return table(_parse(content.split(b"\n", 1)[0]))
 
 
 def table(value: object) -> dict[str, Any]:
-    """What is a JSON object; otherwise empty."""
+    """A JSON object as it is; anything else as an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def text(value: object) -> str:
-    """A value as a short text; a table or a list as JSON."""
+    """A JSON value as a short text."""
     if value is None:
         return ""
-    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+    full = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return full if len(full) <= LONGEST_TEXT else full[: LONGEST_TEXT - 1] + "…"
 
 
 def whole(value: object) -> int | None:
+    """A whole number that a browser can represent exactly, otherwise None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53 else None
 
 
 def number(value: object) -> float | None:
-    """A number that can be drawn."""
+    """A finite number, otherwise None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return whole(value)
 
 
 def is_text(content: bytes) -> bool:
-    """Whether the JSON in it can be written again: half a character, which JSON can name, is none."""
+    """Whether the JSON is valid UTF-8 and can be encoded again.
+
+    JSON can name half of a surrogate pair (`\\ud800`), which is not a character and cannot be sent to a browser.
+    """
     try:
-        text = content.decode("utf-8")
-        if _HALF.search(text):
-            json.dumps(json.loads(text), ensure_ascii=False).encode()
+        decoded = content.decode("utf-8")
+        if _SURROGATE.search(decoded):
+            json.dumps(json.loads(decoded), ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return False
     return True
 
 
 def _parse(content: bytes) -> Any:
+    """The JSON value, with NaN and infinities as None; None for invalid JSON."""
     try:
         return json.loads(content, parse_constant=lambda _: None) if is_text(content) else None
     except (ValueError, RecursionError):

@@ -1,16 +1,16 @@
-"""Who may do what.  Roles are not a ladder: a viewer sees results and does not label, a labeller labels and sees nobody else's work.
+"""Roles and what each may do.  Roles are not a ladder: a viewer sees results and does not label.
 
-    least role of a route    who comes in
-    anyone                   everybody, without a log-in
-    person                   whoever has logged in
-    member                   whoever has any role in the campaign
+    least role of a route    who is allowed
+    anyone                   everybody, also without signing in
+    person                   everybody who is signed in
+    member                   everybody with a role in the campaign
     viewer                   viewer, adjudicator, lead
     labeller                 labeller, adjudicator, lead
     adjudicator              adjudicator, lead
     lead                     lead
-    owner                    nobody but owners
+    owner                    owners of the studio only
 
-An owner may everything.  Where a route is of no campaign, a role in any campaign counts.
+Owners may do everything.  For a route without a campaign, a role in any campaign counts.
 """
 
 from typing import Literal
@@ -31,8 +31,8 @@ def suffices(role: str | None, least: Least) -> bool:
     return role == "owner" or role in ROLES[least]
 
 
-def scope(least: Least, method: str) -> str | None:
-    """What a token must be for, to be used there; None where none is needed."""
+def required_scope(least: Least, method: str) -> str | None:
+    """The scope that a token needs for a route; None when it needs none."""
     if least == "anyone":
         return None
     if least == "labeller":

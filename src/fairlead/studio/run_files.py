@@ -1,7 +1,8 @@
-"""Runs as people watch them: what a run's folder says now.  Nothing is written, and no run notices.
+"""Reads the state of runs from their folders.  Nothing is written, and running training jobs are not disturbed.
 
-A run is `running` while a process holds its lock (or, where the system does not tell, while its files have changed within two minutes),
-`finished` when it has said so, and `stopped` otherwise: the same command goes on with it.
+A run is `running` while a process holds its lock, `finished` when its events say so, `waiting` before it has written its
+configuration, and `stopped` otherwise: the same command resumes it.  Where the system does not list locks, a run counts
+as running for two minutes after its files changed.
 """
 
 import os
@@ -9,20 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fairlead.store.project import Project
 from fairlead.studio import project_files
 from fairlead.studio.project_files import number, table, text, whole
 
-State = Literal["running", "finished", "stopped", "waiting"]
+RunState = Literal["running", "finished", "stopped", "waiting"]
+HeldLocks: TypeAlias = frozenset[tuple[int, int]] | None  # (device, inode) of locked files; None: unknown
 
 FRESH_S = 120.0
-MOST_RUNS = 1000  # that are listed, the latest changed
-MOST_EVENTS = 300  # that are shown of one run
-MOST_METRICS = 60  # different ones of one run
+MAX_RUNS = 1000  # listed, the last changed first
+MAX_EVENTS = 300  # shown of one run
+MAX_METRICS = 60  # different metrics of one run
 REPORTS = {"report.html": "Report", "admission.html": "Admission report"}
-TAIL = 64 << 10  # bytes that tell where a run stands
+TAIL_BYTES = 64 << 10  # enough to tell the state of a run
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,14 @@ class RunLine:
 
     id: str
     recipe: str
-    name: str  # of what it makes
-    state: State
+    name: str  # of the artifact that the run makes
+    state: RunState
     started_at: str | None
     changed_at: str
     step: int | None
-    num_steps: int | None  # where its configuration says so
-    made: str | None  # "kind/name"
-    num_warnings: int  # in the last part of its events
+    num_steps: int | None  # when the configuration has it
+    made: str | None  # "kind/name" of the artifact
+    num_warnings: int  # in the last part of the events
 
 
 @dataclass(frozen=True)
@@ -47,174 +49,176 @@ class RunDetail:
     config: dict[str, Any]
     inputs: list[tuple[str, str, str]]  # role, name, digest
     code: str
-    rows: list[dict[str, Any]]  # of metrics; numbers only, by step
-    events: list[dict[str, str]]  # at, event, details; the latest first
+    rows: list[dict[str, Any]]  # metrics by step; numbers only
+    events: list[dict[str, str]]  # at, event, details; newest first
     reports: dict[str, str]  # file -> title
     remarks: list[str] = field(default_factory=list)  # what could not be read, or was left out
 
 
-def list_runs(project: Project, most: int = MOST_RUNS) -> tuple[list[RunLine], int]:
-    """The latest changed first, at most so many; and how many there are."""
+def list_runs(project: Project, limit: int = MAX_RUNS) -> tuple[list[RunLine], int]:
+    """(the last changed runs, the number of all runs)."""
     entries = list(project.runs.iterdir()) if project.runs.is_dir() else []
-    found = [
-        (_changed(entry), entry)
+    folders = [
+        (_changed_at(entry), entry)
         for entry in entries
         if project_files.is_name(entry.name) and entry.is_dir() and not entry.is_symlink()
     ]
-    held = _held()
-    return [_line(folder, changed, held) for changed, folder in sorted(found, reverse=True)[:most]], len(
-        found
-    )
+    locks = _held_locks()
+    latest = sorted(folders, reverse=True)[:limit]
+    return [_line(folder, changed_at, locks) for changed_at, folder in latest], len(folders)
 
 
 def read_run(project: Project, run_id: str) -> RunDetail:
     """Raises NotFound."""
     folder = project_files.folder_in(project.runs, run_id)
-    asked = project_files.read_json(folder / "config.json")
-    line = _line(folder, _changed(folder), _held())
+    request = project_files.read_json(folder / "config.json")
     remarks = []
-    if asked is None:
+    if request is None:
         remarks.append(
-            "Its configuration cannot be read: config.json is missing, too large or no JSON object."
+            "The configuration cannot be read: config.json is missing, too large or not a JSON object."
         )
-        asked = {}
-    rows, num_bad, cut = project_files.read_rows(folder / "metrics.jsonl")
-    if cut:
-        remarks.append("The file of metrics is very long; only its last part is drawn.")
-    if num_bad:
-        remarks.append(f"{num_bad:,} lines of metrics are no JSON objects and are left out.")
+        request = {}
+    rows, num_invalid, is_cut = project_files.read_rows(folder / "metrics.jsonl")
+    if is_cut:
+        remarks.append("The file of metrics is very long, so only its last part is shown.")
+    if num_invalid:
+        remarks.append(f"{num_invalid:,} lines of metrics are not JSON objects and are left out.")
     events, _, _ = project_files.read_rows(folder / "events.jsonl", 1 << 20)
-    numbers, num_left_out = _numbers(rows)
+    metrics, num_left_out = _metrics(rows)
     if num_left_out:
-        remarks.append(f"{num_left_out:,} further metrics are not drawn.")
-    code = table(asked.get("code"))
+        remarks.append(f"{num_left_out:,} more metrics are not shown.")
+    code = table(request.get("code"))
     return RunDetail(
-        line=line,
-        config=table(asked.get("config")),
+        line=_line(folder, _changed_at(folder), _held_locks()),
+        config=table(request.get("config")),
         inputs=[
-            (text(role), text(one.get("name")), text(one.get("digest")))
-            for role, one in table(asked.get("inputs")).items()
-            if isinstance(one, dict)
+            (text(role), text(source.get("name")), text(source.get("digest")))
+            for role, source in table(request.get("inputs")).items()
+            if isinstance(source, dict)
         ],
         code=" ".join(text(code[key])[:12] for key in ("version", "commit") if code.get(key)),
-        rows=numbers,
-        events=[_event(event) for event in reversed(events[-MOST_EVENTS:])],
-        reports={
-            name: title
-            for name, title in REPORTS.items()
-            if (folder / name).is_file() and not (folder / name).is_symlink()
-        },
+        rows=metrics,
+        events=[_event(event) for event in reversed(events[-MAX_EVENTS:])],
+        reports={name: title for name, title in REPORTS.items() if _is_plain_file(folder / name)},
         remarks=remarks,
     )
 
 
 def read_report(project: Project, run_id: str, name: str) -> bytes | None:
-    """An HTML page as it is: whoever serves it has to lock it up."""
+    """An HTML report, unchanged.  The caller must serve it in a sandbox."""
     if name not in REPORTS:
         return None
-    return project_files.read_start(
-        project_files.folder_in(project.runs, run_id) / name, project_files.MOST_PAGE
-    )
-
-
-def mark(project: Project, run_id: str) -> str:
-    """Changes when something of the run does: for a browser that asks whether there is news."""
     folder = project_files.folder_in(project.runs, run_id)
-    about = [_about(folder / name) for name in ("metrics.jsonl", "events.jsonl", "config.json", *REPORTS)]
-    sizes = ".".join(f"{one.st_size:x}-{one.st_mtime_ns:x}" if one else "0" for one in about)
-    return f"{sizes}.{_line(folder, _changed(folder), _held()).state}"
+    return project_files.read_start(folder / name, project_files.MAX_PAGE)
 
 
-def _line(folder: Path, changed: float, held: frozenset[tuple[int, int]] | None) -> RunLine:
-    asked = project_files.read_json(folder / "config.json") or {}
-    config = table(asked.get("config"))
-    first = project_files.read_first_row(folder / "events.jsonl")
-    events, _, _ = project_files.read_rows(folder / "events.jsonl", TAIL)
-    rows, _, _ = project_files.read_rows(folder / "metrics.jsonl", TAIL)
+def version_tag(project: Project, run_id: str) -> str:
+    """A text that changes whenever the run does, for HTTP caching."""
+    folder = project_files.folder_in(project.runs, run_id)
+    statuses = [_status(folder / name) for name in ("metrics.jsonl", "events.jsonl", "config.json", *REPORTS)]
+    versions = ".".join(
+        f"{status.st_size:x}-{status.st_mtime_ns:x}" if status else "0" for status in statuses
+    )
+    return f"{versions}.{_line(folder, _changed_at(folder), _held_locks()).state}"
+
+
+def _line(folder: Path, changed_at: float, locks: HeldLocks) -> RunLine:
+    request = project_files.read_json(folder / "config.json") or {}
+    config = table(request.get("config"))
+    first_event = project_files.read_first_row(folder / "events.jsonl")
+    events, _, _ = project_files.read_rows(folder / "events.jsonl", TAIL_BYTES)
+    rows, _, _ = project_files.read_rows(folder / "metrics.jsonl", TAIL_BYTES)
     finished = next((event for event in reversed(events) if event.get("event") == "finished"), None)
-    num_steps = config.get("steps")
     return RunLine(
         id=folder.name,
-        recipe=text(asked.get("recipe")) or folder.name.split("-")[0],
+        recipe=text(request.get("recipe")) or folder.name.split("-")[0],
         name=text(config.get("name")) or folder.name,
-        state=_state(folder, changed, held, finished is not None, bool(asked)),
-        started_at=text(first.get("at")) or None,
-        changed_at=datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds"),
+        state=_state(folder, changed_at, locks, is_finished=finished is not None, has_config=bool(request)),
+        started_at=text(first_event.get("at")) or None,
+        changed_at=datetime.fromtimestamp(changed_at, UTC).isoformat(timespec="seconds"),
         step=whole(rows[-1].get("step")) if rows else None,
-        num_steps=whole(num_steps) or None,
+        num_steps=whole(config.get("steps")) or None,
         made=text(finished.get("artifact")) or None if finished else None,
         num_warnings=sum(event.get("event") == "warning" for event in events),
     )
 
 
 def _state(
-    folder: Path, changed: float, held: frozenset[tuple[int, int]] | None, finished: bool, began: bool
-) -> State:
-    lock = _about(folder / ".lock")
-    if held is not None:
-        running = (
-            lock is not None and (os.major(lock.st_dev) << 20 | os.minor(lock.st_dev), lock.st_ino) in held
+    folder: Path, changed_at: float, locks: HeldLocks, *, is_finished: bool, has_config: bool
+) -> RunState:
+    if is_finished:
+        return "finished"
+    if locks is not None:
+        lock = _status(folder / ".lock")
+        is_running = (
+            lock is not None and (_device(os.major(lock.st_dev), os.minor(lock.st_dev)), lock.st_ino) in locks
         )
     else:
-        running = not finished and datetime.now(UTC).timestamp() - changed < FRESH_S
-    if running and not finished:
+        is_running = datetime.now(UTC).timestamp() - changed_at < FRESH_S
+    if is_running:
         return "running"
-    return "finished" if finished else "stopped" if began else "waiting"
+    return "stopped" if has_config else "waiting"
 
 
-def _held() -> frozenset[tuple[int, int]] | None:
-    """Device and number of every file that somebody has locked.  Trying the lock instead would get in the way of a run that is starting."""
-    found = set()
+def _held_locks() -> HeldLocks:
+    """Every file that a process has locked.  Trying a lock instead would disturb a run that is starting."""
+    locks = set()
     try:
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
-            words = line.split()
-            if "FLOCK" in words and "->" not in words:  # an arrow marks one who waits
-                major, minor, inode = words[5].split(":")
-                found.add((int(major, 16) << 20 | int(minor, 16), int(inode)))
+            fields = line.split()
+            if "FLOCK" in fields and "->" not in fields:  # an arrow marks a process that waits for the lock
+                major, minor, inode = fields[5].split(":")
+                locks.add((_device(int(major, 16), int(minor, 16)), int(inode)))
     except (OSError, ValueError, IndexError):
         return None
-    return frozenset(found)
+    return frozenset(locks)
 
 
-def _changed(folder: Path) -> float:
-    about = [_about(folder / name) for name in ("metrics.jsonl", "events.jsonl", "config.json")] + [
-        _about(folder)
-    ]
-    return max((one.st_mtime for one in about if one), default=0.0)
+def _device(major: int, minor: int) -> int:
+    return major << 20 | minor
 
 
-def _about(path: Path) -> os.stat_result | None:
+def _changed_at(folder: Path) -> float:
+    paths = [folder, *(folder / name for name in ("metrics.jsonl", "events.jsonl", "config.json"))]
+    statuses = [_status(path) for path in paths]
+    return max((status.st_mtime for status in statuses if status), default=0.0)
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except OSError:
         return None
 
 
-def _numbers(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """Rows with a step, and of these the numbers; and how many metrics were left out because there are too many."""
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _metrics(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """(the numbers of the rows that have a step, how many metrics were left out because there are too many)."""
     names: dict[str, None] = {"step": None}
     left_out: set[str] = set()
-    kept = []
+    metrics = []
     for row in rows:
-        finite = {name[:80]: found for name, value in row.items() if (found := number(value)) is not None}
+        finite = {name[:80]: value for name, raw in row.items() if (value := number(raw)) is not None}
         if "step" in finite:
             for name in finite:
-                if len(names) <= MOST_METRICS:
+                if len(names) <= MAX_METRICS:
                     names.setdefault(name)
             left_out.update(name for name in finite if name not in names)
-            kept.append({name: value for name, value in finite.items() if name in names})
-    return kept, len(left_out)
+            metrics.append({name: value for name, value in finite.items() if name in names})
+    return metrics, len(left_out)
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, str]:
-    said = {
-        key: value
+    details = ", ".join(
+        f"{text(key)} {text(value)}"
         for key, value in event.items()
         if key not in ("at", "event") and value not in (None, "", [], {})
-    }
-    details = ", ".join(f"{text(key)} {text(value)}" for key, value in said.items())
+    )
     return {
         "at": text(event.get("at")),
         "event": text(event.get("event")),
-        "details": details[: 4 * project_files.LONGEST],
+        "details": details[: 4 * project_files.LONGEST_TEXT],
     }

@@ -1,31 +1,31 @@
-"""What a route is given besides its input: the database, the settings, the time.  All belong to one app; nothing is global."""
+"""Dependencies that give a route the app's database, its settings and the current time."""
 
 from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from fairlead.labels import database as databases
+from fairlead.labels import database as label_database
 from fairlead.studio.settings import Settings
 
-Clock = Callable[[], str]  # the time as `labels.database.now` gives it
+Clock = Callable[[], str]  # returns the time in the format of `labels.database.now`
 
 
-def database(request: Request) -> databases.Database:
-    found: databases.Database = request.app.state.database
-    return found
+def get_database(request: Request) -> label_database.Database:
+    database: label_database.Database = request.app.state.database
+    return database
 
 
-def settings(request: Request) -> Settings:
-    found: Settings = request.app.state.settings
-    return found
+def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
 
 
-def time(request: Request) -> str:
+def get_time(request: Request) -> str:
     clock: Clock = request.app.state.clock
     return clock()
 
 
-Database = Annotated[databases.Database, Depends(database)]
-Configured = Annotated[Settings, Depends(settings)]
-Time = Annotated[str, Depends(time)]
+Database = Annotated[label_database.Database, Depends(get_database)]
+Configured = Annotated[Settings, Depends(get_settings)]
+Time = Annotated[str, Depends(get_time)]

@@ -1,27 +1,36 @@
-"""The door: home by role, logging in and out, joining by a link, the first run, and one's own page."""
+"""Pages for signing in and out, joining by an invite link, the first run, and the viewer's own account."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import RedirectResponse
 
-from fairlead.labels import access, campaigns, people
 from fairlead.labels.access import Invite
 from fairlead.labels.errors import Conflict, Invalid, StudioError
-from fairlead.studio import auth, entry, html
+from fairlead.studio import auth, html
 from fairlead.studio.auth import NotSignedIn
+from fairlead.studio.entry import SignInAttempt, own_path
 from fairlead.studio.permissions import Anyone, Person
+from fairlead.studio.services import account, sign_in
+from fairlead.studio.services.sign_in import Newcomer
 from fairlead.studio.state import Configured, Database, Time
 
 router = APIRouter()
 
 Text = Annotated[str, Form(max_length=1000)]
-INPUT_ERRORS = (Invalid, Conflict, NotSignedIn)  # said beside the form; others have their own page
+INPUT_ERRORS = (Invalid, Conflict, NotSignedIn)  # shown in the form; other errors have their own page
+SCOPES = {
+    "read": "Read campaigns, progress, runs and snapshots",
+    "label": "Lease items and submit judgements",
+    "lead": "Lead campaigns: items, people and snapshots",
+    "owner": "Manage the people of the whole studio",
+    "account": "Change your own account",
+}
 
 
 @router.get("/")
 def home(viewer: Person) -> Response:
-    """Who labels and does nothing else is taken to work; others to the campaigns."""
+    """People who only label start at their work, everybody else at the list of campaigns."""
     return RedirectResponse("/campaigns" if viewer.may("viewer") else "/work", 303)
 
 
@@ -36,17 +45,14 @@ def login_page(request: Request, viewer: Anyone, settings: Configured, next: str
 def log_in(
     request: Request,
     viewer: Anyone,
-    database: Database,
+    attempt: SignInAttempt,
     settings: Configured,
-    at: Time,
     email: Text = "",
     password: Text = "",
     next: Text = "/",
 ) -> Response:
     try:
-        secret = entry.log_in(
-            request, database, email=email, password=password, days=settings.session_days, at=at
-        )
+        secret = sign_in.log_in(attempt, email=email, password=password)
     except NotSignedIn as error:
         return html.page(
             request,
@@ -58,25 +64,25 @@ def log_in(
             oidc=settings.oidc,
         )
     response = RedirectResponse(own_path(next), 303)
-    auth.sign_in(response, settings, secret)
+    auth.set_session_cookie(response, settings, secret)
     return response
 
 
 @router.post("/logout")
 def log_out(viewer: Person, database: Database, settings: Configured) -> Response:
-    with database.write() as connection:
-        access.end_session(connection, viewer.secret)
+    account.log_out(database, viewer)
     response = RedirectResponse("/login", 303)
-    auth.sign_out(response, settings)
+    auth.delete_session_cookie(response, settings)
     return response
 
 
 @router.get("/first/{secret}")
 @router.get("/join/{secret}")
 def join_page(
-    request: Request, secret: str, viewer: Anyone, database: Database, settings: Configured, at: Time
+    request: Request, secret: str, viewer: Anyone, attempt: SignInAttempt, settings: Configured
 ) -> Response:
-    return _join_page(request, database, settings, entry.look_up(request, database, secret, at=at), viewer)
+    invite = sign_in.find_invite(attempt, secret)
+    return _join_page(request, attempt, settings, invite, viewer)
 
 
 @router.post("/first/{secret}")
@@ -85,78 +91,68 @@ def join(
     request: Request,
     secret: str,
     viewer: Anyone,
-    database: Database,
+    attempt: SignInAttempt,
     settings: Configured,
-    at: Time,
     name: Text = "",
     email: Text = "",
     password: Text = "",
     agree: Annotated[bool, Form()] = False,
 ) -> Response:
-    found = entry.look_up(request, database, secret, at=at)
+    invite = sign_in.find_invite(attempt, secret)
+    newcomer = Newcomer(
+        name=name, email=email, password=password, agree=agree or invite.person_id is not None
+    )
     try:
-        made = entry.join(
-            request, database, secret, viewer, name=name, email=email, password=password, agree=agree or found.person_id is not None,
-            days=settings.session_days, at=at,
-        )  # fmt: skip
+        session = sign_in.join(attempt, secret, viewer, newcomer)
     except INPUT_ERRORS as error:
-        return _join_page(
-            request, database, settings, found, viewer, error=error, given={"name": name, "email": email}
-        )
+        return _join_page(request, attempt, settings, invite, viewer, error=error, newcomer=newcomer)
     response = RedirectResponse("/", 303)
-    if made is not None:
-        auth.sign_in(response, settings, made)
+    if session is not None:
+        auth.set_session_cookie(response, settings, session)
     return response
 
 
 @router.get("/me")
-def me(request: Request, viewer: Person, database: Database, at: Time) -> Response:
-    with database.read() as connection:
-        one = people.get_by_id(connection, viewer.person)
-        tokens = access.list_tokens(connection, one)
-        places = [
-            (each, viewer.memberships[each.id])
-            for each in campaigns.list_all(connection, ids=list(viewer.memberships))
-        ]
+def account_page(request: Request, viewer: Person, database: Database, now: Time) -> Response:
+    page = account.get_page(database, viewer)
     return html.page(
-        request, "me.html", viewer, person=one, tokens=tokens, places=places, scopes=SCOPES, now=at
+        request,
+        "me.html",
+        viewer,
+        person=page.person,
+        tokens=page.tokens,
+        places=page.places,
+        scopes=SCOPES,
+        now=now,
     )
-
-
-SCOPES = {
-    "read": "Read campaigns, progress, runs and snapshots",
-    "label": "Take tasks and send judgements",
-    "lead": "Lead campaigns: items, people, snapshots",
-    "owner": "Rule over people of the whole studio",
-    "account": "Change your own account",
-}
 
 
 def _join_page(
     request: Request,
-    database: Database,
+    attempt: SignInAttempt,
     settings: Configured,
-    found: Invite,
+    invite: Invite,
     viewer: auth.Viewer | None,
     *,
     error: StudioError | None = None,
-    given: dict[str, str] | None = None,
+    newcomer: Newcomer | None = None,
 ) -> Response:
-    with database.read() as connection:
-        campaign = None if found.campaign_id is None else campaigns.get_by_id(connection, found.campaign_id)
-        person = None if found.person_id is None else people.get_by_id(connection, found.person_id)
-    given = given or {"name": "", "email": (person.email or "") if person else ""}
-    problems = error.problems if isinstance(error, Invalid) else {}
+    campaign, person = sign_in.find_invited(attempt.database, invite)
+    if newcomer is not None:
+        entered = {"name": newcomer.name, "email": newcomer.email}
+    else:
+        entered = {"name": "", "email": (person.email or "") if person else ""}
     return html.page(
-        request, "join.html", viewer, status=422 if error else 200, invite=found, to=campaign, person=person, given=given,
-        error=str(error) if error else None, problems=problems, oidc=settings.oidc, first=request.url.path.startswith("/first/"),
-    )  # fmt: skip
-
-
-def own_path(path: str) -> str:
-    """A path of the studio itself; where `next` says anything else, home."""
-    return (
-        path
-        if path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-        else "/"
+        request,
+        "join.html",
+        viewer,
+        status=422 if error else 200,
+        invite=invite,
+        to=campaign,
+        person=person,
+        given=entered,
+        error=str(error) if error else None,
+        problems=error.problems if isinstance(error, Invalid) else {},
+        oidc=settings.oidc,
+        first=request.url.path.startswith("/first/"),
     )

@@ -1,39 +1,40 @@
-"""The pages of people: of the whole studio for its owners, of a campaign for its leads."""
+"""Pages of people: everybody in the studio for owners, the members of a campaign for leads."""
 
 from fastapi import APIRouter, Request, Response
 
-from fairlead.labels import access, members, people
+from fairlead.labels.members import CAMPAIGN_ROLES
+from fairlead.labels.people import STUDIO_ROLES
 from fairlead.studio import html
 from fairlead.studio.permissions import Lead, Owner
+from fairlead.studio.services import people
 from fairlead.studio.state import Database, Time
 
 router = APIRouter()
 
 
 @router.get("/people")
-def everybody(request: Request, viewer: Owner, database: Database, at: Time) -> Response:
-    with database.read() as connection:
-        found, invites = people.list_all(connection), access.list_invites(connection, None, at=at)
-        names = people.names_of(connection, {one.made_by for one in invites})
+def people_page(request: Request, viewer: Owner, database: Database, now: Time) -> Response:
+    invites = people.list_invites(database, None, now=now)
     return html.page(
-        request, "people.html", viewer, people=found, invites=invites, names=names, roles=people.STUDIO_ROLES
+        request,
+        "people.html",
+        viewer,
+        people=people.list_people(database).people,
+        invites=invites,
+        names=people.inviter_names(database, invites),
+        roles=STUDIO_ROLES,
     )
 
 
 @router.get("/c/{slug}/people")
-def members_page(request: Request, slug: str, viewer: Lead, database: Database, at: Time) -> Response:
-    with database.read() as connection:
-        found, invites = (
-            members.list_of_campaign(connection, viewer.campaign.id),
-            access.list_invites(connection, viewer.campaign.id, at=at),
-        )
-        names = people.names_of(connection, {one.made_by for one in invites})
+def members_page(request: Request, slug: str, viewer: Lead, database: Database, now: Time) -> Response:
+    invites = people.list_invites(database, viewer.campaign.id, now=now)
     return html.page(
         request,
         "members.html",
         viewer,
-        members=found,
+        members=people.list_members(database, viewer).people,
         invites=invites,
-        names=names,
-        roles=members.CAMPAIGN_ROLES,
+        names=people.inviter_names(database, invites),
+        roles=CAMPAIGN_ROLES,
     )

@@ -1,4 +1,4 @@
-"""Runs, artifacts and lineage of the project.  HTML reports are somebody else's files: they are served locked up, and run nothing."""
+"""Pages of runs, artifacts and lineage.  HTML reports are untrusted, so they are served in a sandbox without scripts."""
 
 from typing import Annotated, Any
 
@@ -9,73 +9,80 @@ from fairlead.labels.errors import NotFound
 from fairlead.report import metric_charts, templating
 from fairlead.store.project import Project
 from fairlead.studio import artifact_views, graphs, html, phrases, run_files
-from fairlead.studio.api.runs import project_of, sees
 from fairlead.studio.auth import Viewer
 from fairlead.studio.permissions import Watcher
-from fairlead.studio.state import Database
+from fairlead.studio.services import runs
+from fairlead.studio.services.projects import project_to_show
+from fairlead.studio.settings import Settings
+from fairlead.studio.state import Configured, Database
 
 router = APIRouter()
 
 Name = Annotated[str, Path(max_length=250)]
-Mark = Annotated[str | None, Header(alias="if-none-match")]
+IfNoneMatch = Annotated[str | None, Header(alias="if-none-match")]
 
-# A sandbox without rights: no scripts, no forms, no origin of its own; styles are inside the file, and nothing is fetched.
-LOCKED = {
+# No scripts, no forms, no origin.  Styles are inside the file, and nothing is fetched.
+SANDBOX_HEADERS = {
     "Content-Security-Policy": (
-        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'"
     ),
     "Content-Type": "text/html; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
 }
-MOST_RUNS = 200  # that are listed
+MAX_RUNS = 200  # listed on the page
 
 
 @router.get("/runs")
-def runs(request: Request, viewer: Watcher, database: Database) -> Response:
-    return html.page(request, "runs.html", viewer, **_list(request, viewer, database))
+def runs_page(request: Request, viewer: Watcher, database: Database, settings: Configured) -> Response:
+    return html.page(request, "runs.html", viewer, **_list_values(database, settings, viewer))
 
 
 @router.get("/runs/now")
-def runs_now(request: Request, viewer: Watcher, database: Database) -> Response:
-    return html.page(request, "runs_now.html", viewer, **_list(request, viewer, database))
+def runs_part(request: Request, viewer: Watcher, database: Database, settings: Configured) -> Response:
+    return html.page(request, "runs_now.html", viewer, **_list_values(database, settings, viewer))
 
 
 @router.get("/runs/report")
-def round_report(request: Request, viewer: Watcher) -> Response:
-    """The report of the whole project."""
-    return _locked(artifact_views.read_round(project_of(request)))
+def round_report(settings: Configured, viewer: Watcher) -> Response:
+    """The report of the project's round."""
+    return _sandboxed(artifact_views.read_round(project_to_show(settings)))
 
 
 @router.get("/runs/{run}")
-def run(run: Name, request: Request, viewer: Watcher) -> Response:
-    return html.page(request, "run.html", viewer, **_run(request, run))
+def run_page(run: Name, request: Request, viewer: Watcher, settings: Configured) -> Response:
+    return html.page(request, "run.html", viewer, **_run_values(settings, run))
 
 
 @router.get("/runs/{run}/now")
-def run_now(run: Name, request: Request, viewer: Watcher, known: Mark = None) -> Response:
-    """Only what changes; 304 where nothing has."""
-    mark = f'"{run_files.mark(project_of(request), run)}"'
-    if known == mark:
-        return Response(status_code=304, headers={"ETag": mark})
-    return html.page(request, "run_now.html", viewer, headers={"ETag": mark}, **_run(request, run))
+def run_part(
+    run: Name, request: Request, viewer: Watcher, settings: Configured, known: IfNoneMatch = None
+) -> Response:
+    """The part of the page that changes; 304 when nothing has changed."""
+    etag = f'"{run_files.version_tag(project_to_show(settings), run)}"'
+    if known == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    return html.page(request, "run_now.html", viewer, headers={"ETag": etag}, **_run_values(settings, run))
 
 
 @router.get("/runs/{run}/{file}")
-def run_report(run: Name, file: Name, request: Request, viewer: Watcher) -> Response:
-    return _locked(run_files.read_report(project_of(request), run, file))
+def run_report(run: Name, file: Name, viewer: Watcher, settings: Configured) -> Response:
+    return _sandboxed(run_files.read_report(project_to_show(settings), run, file))
 
 
 @router.get("/artifacts/{kind}/{name}")
-def artifact(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
-    found = artifact_views.detail(project_of(request), kind, name, sees(viewer, database))
-    groups = templating.config_groups(found.artifact.manifest.config)
+def artifact_page(
+    kind: Name, name: Name, request: Request, viewer: Watcher, database: Database, settings: Configured
+) -> Response:
+    details = runs.get_detail(database, settings, viewer, kind, name)
+    manifest = details.artifact.manifest
     return html.page(
         request,
         "artifact.html",
         viewer,
-        details=found,
-        manifest=found.artifact.manifest,
-        groups=groups,
+        details=details,
+        manifest=manifest,
+        groups=templating.config_groups(manifest.config),
         phrases=phrases,
     )
 
@@ -85,57 +92,71 @@ def artifact_report(
     kind: Name,
     name: Name,
     file: Annotated[str, Path(max_length=500)],
-    request: Request,
     viewer: Watcher,
     database: Database,
+    settings: Configured,
 ) -> Response:
-    return _locked(artifact_views.read_page(project_of(request), kind, name, file, sees(viewer, database)))
+    return _sandboxed(runs.read_artifact_page(database, settings, viewer, (kind, name), file))
 
 
 @router.get("/lineage/{kind}/{name}")
-def lineage(kind: Name, name: Name, request: Request, viewer: Watcher, database: Database) -> Response:
-    found = artifact_views.graph(project_of(request), kind, name, sees(viewer, database))
-    by_key = {node.key: node for node in found.nodes}
+def lineage_page(
+    kind: Name, name: Name, request: Request, viewer: Watcher, database: Database, settings: Configured
+) -> Response:
+    graph = runs.get_graph(database, settings, viewer, kind, name)
+    by_key = {node.key: node for node in graph.nodes}
     sources: dict[str, list[tuple[str, artifact_views.GraphNode]]] = {}
-    for edge in found.edges:
+    for edge in graph.edges:
         sources.setdefault(edge.child, []).append((edge.role, by_key[edge.parent]))
     return html.page(
-        request, "lineage.html", viewer,
-        graph=found, focus=by_key[found.focus], sources=sources, picture=graphs.lineage(found), href=graphs.href,
-    )  # fmt: skip
+        request,
+        "lineage.html",
+        viewer,
+        graph=graph,
+        focus=by_key[graph.focus],
+        sources=sources,
+        picture=graphs.lineage(graph),
+        href=graphs.href,
+    )
 
 
-def _list(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:
-    root = request.app.state.settings.project
-    if root is None:
-        return {
+def _list_values(database: Database, settings: Settings, viewer: Viewer) -> dict[str, Any]:
+    values: dict[str, Any] = {"figures": artifact_views.figures, "phrases": phrases}
+    if settings.project is None:
+        return values | {
             "project": None,
             "runs": [],
+            "num_runs": 0,
             "artifacts": [],
             "problems": [],
-            "num_runs": 0,
             "has_round": False,
-            "phrases": phrases,
         }
-    home = Project(root)
-    lines, num_runs = run_files.list_runs(home, MOST_RUNS)
-    artifacts, problems = artifact_views.all_artifacts(home, sees(viewer, database))
-    return {
-        "project": root.resolve().name, "runs": lines, "num_runs": num_runs, "problems": problems, "phrases": phrases,
-        "artifacts": artifacts, "has_round": artifact_views.has_round(home),
-        "figures": artifact_views.figures,
-    }  # fmt: skip
+    project = Project(settings.project)
+    lines, num_runs = run_files.list_runs(project, MAX_RUNS)
+    artifacts, problems = artifact_views.all_artifacts(project, runs.visibility(database, viewer))
+    return values | {
+        "project": settings.project.resolve().name,
+        "runs": lines,
+        "num_runs": num_runs,
+        "artifacts": artifacts,
+        "problems": problems,
+        "has_round": artifact_views.has_round(project),
+    }
 
 
-def _run(request: Request, run: str) -> dict[str, Any]:
-    found = run_files.read_run(project_of(request), run)
+def _run_values(settings: Settings, run_id: str) -> dict[str, Any]:
+    details = run_files.read_run(project_to_show(settings), run_id)
     return {
-        "details": found, "run": found.line, "curves": metric_charts.draw_metric_charts(found.rows), "groups": templating.config_groups(found.config), "phrases": phrases,
+        "details": details,
+        "run": details.line,
+        "curves": metric_charts.draw_metric_charts(details.rows),
+        "groups": templating.config_groups(details.config),
+        "phrases": phrases,
         "visible": phrases.visible,
-    }  # fmt: skip
+    }
 
 
-def _locked(content: bytes | None) -> Response:
+def _sandboxed(content: bytes | None) -> Response:
     if content is None:
         raise NotFound("there is no such report.")
-    return HTMLResponse(content, headers=LOCKED)
+    return HTMLResponse(content, headers=SANDBOX_HEADERS)

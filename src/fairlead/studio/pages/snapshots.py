@@ -1,30 +1,28 @@
-"""Pages of snapshots: what one would hold while its filters are being chosen, those that there are, and one with its datasheet."""
+"""Pages of snapshots: choose filters and see the row counts, list the snapshots, and show one with its datasheet."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import campaigns, jobs, judgements, people, snapshot, snapshot_filters
+from fairlead.labels import snapshot, snapshot_filters
 from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
-from fairlead.studio import html, phrases, render
-from fairlead.studio.api import snapshots as snapshot_api
-from fairlead.studio.api.items import project
-from fairlead.studio.pages.campaigns import job_values
+from fairlead.studio import html, phrases
 from fairlead.studio.permissions import Lead, Watcher
-from fairlead.studio.project_files import folder_in, read_start
+from fairlead.studio.services import jobs, snapshots
 from fairlead.studio.state import Configured, Database
 
 router = APIRouter()
 
 Name = Annotated[str, Path(max_length=100)]
 Day = Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")]
+NUM_RECENT_JOBS = 3
 
 
-class Form(BaseModel):
-    """The filters as a form has them; what is not ticked is not sent."""
+class FilterForm(BaseModel):
+    """The filters as an HTML form sends them: an unticked checkbox is absent."""
 
     ties: bool = False
     min_margin: Annotated[int, Field(ge=0, le=3)] = 0
@@ -38,128 +36,141 @@ class Form(BaseModel):
     quick: bool = False
 
     def filters(self) -> SnapshotFilters:
-        """Days are whole and both are meant: until the 31st is before the 1st."""
-        named = {"raters" if self.whose == "only" else "without_raters": tuple(self.raters)}
+        """Both days are included: until the 31st means before the 1st."""
+        raters = tuple(self.raters)
         return SnapshotFilters(
-            ties=self.ties, min_margin=self.min_margin, by_item=self.rows == "item", equal_items=self.rows == "weighed",
-            guidelines=tuple(self.guidelines), since=_start(self.since), until=_end(self.until),
-            late=self.late, quick=self.quick, **named,
-        )  # fmt: skip
+            ties=self.ties,
+            min_margin=self.min_margin,
+            by_item=self.rows == "item",
+            equal_items=self.rows == "weighed",
+            guidelines=tuple(self.guidelines),
+            raters=raters if self.whose == "only" else (),
+            without_raters=raters if self.whose == "without" else (),
+            since=_start_of(self.since),
+            until=_end_of(self.until),
+            late=self.late,
+            quick=self.quick,
+        )
 
 
 @router.get("/c/{slug}/snapshots")
-def every(request: Request, slug: str, viewer: Watcher, database: Database) -> Response:
+def snapshots_page(request: Request, slug: str, viewer: Watcher, database: Database) -> Response:
     leads = viewer.may("lead", viewer.campaign.id)
-    with database.read() as connection:
-        found = snapshot.list_all(connection, viewer.campaign.id)
-        recent = (
-            jobs.list_recent(connection, campaign_id=viewer.campaign.id, kind=snapshot.KIND, limit=3)
-            if leads
-            else []
-        )
-        raters = judgements.list_raters(connection, viewer.campaign.id) if leads else []
-        names = people.names_of(connection, {*raters, *(one.made_by for one in found)}) if leads else {}
-        versions = [one.version for one in campaigns.list_guideline_versions(connection, viewer.campaign.id)]
-    waiting = [
-        job_values(viewer, database, job) for job in recent if not job.is_over or job.state == "failed"
-    ]
+    records = snapshots.list_snapshots(database, viewer)
+    choices = snapshots.filter_choices(database, viewer)
+    raters = choices.raters if leads else []
+    recent = (
+        jobs.view_recent_jobs(database, viewer, kind=snapshot.KIND, limit=NUM_RECENT_JOBS) if leads else []
+    )
+    names = snapshots.names_of(database, {*raters, *(record.made_by for record in records)}) if leads else {}
     return html.page(
-        request, "snapshots.html", viewer, snapshots=found, names=names, raters=raters, versions=versions, leads=leads, jobs=waiting,
-        name=snapshot_api.suggested_name(slug, {one.name for one in found}), phrases=phrases, pairs=viewer.campaign.kind in ("pairwise", "chat"),
+        request,
+        "snapshots.html",
+        viewer,
+        snapshots=records,
+        names=names,
+        raters=raters,
+        versions=choices.versions,
+        leads=leads,
+        jobs=[job for job in recent if not job.record.is_over or job.record.state == "failed"],
+        name=snapshots.suggest_name(slug, {record.name for record in records}),
+        phrases=phrases,
+        pairs=viewer.campaign.kind in ("pairwise", "chat"),
         many=viewer.campaign.overlap > 1,
-    )  # fmt: skip
+    )
 
 
 @router.get("/c/{slug}/snapshots-preview")
-def preview(
-    request: Request, slug: str, viewer: Lead, database: Database, form: Annotated[Form, Query()]
+def counts_part(
+    request: Request, slug: str, viewer: Lead, database: Database, form: Annotated[FilterForm, Query()]
 ) -> Response:
-    """The part of the page that counts."""
+    """The part of the page that shows the row counts."""
+    filters = form.filters()
     counts: SnapshotCounts | None = None
-    others: list[snapshot.FilterAlternative] = []
+    alternatives: list[snapshot.FilterAlternative] = []
     error = None
     try:
-        with database.read() as connection:
-            counts, others = snapshot.preview(connection, viewer.campaign, form.filters())
+        counts, alternatives = snapshots.count_rows(database, viewer, filters)
     except FairleadError as problem:
         error = str(problem)
-    plain = snapshot_filters.to_json(form.filters())
     return html.page(
         request,
         "_counts.html",
         viewer,
         counts=counts,
-        others=others,
+        others=alternatives,
         error=error,
-        filters=plain,
+        filters=snapshot_filters.to_json(filters),
         phrases=phrases,
-        total=total,
+        total=total_rows,
     )
 
 
 @router.get("/c/{slug}/snapshots/{name}")
-def one(
+def snapshot_page(
     request: Request, slug: str, name: Name, viewer: Watcher, database: Database, settings: Configured
 ) -> Response:
-    with database.read() as connection:
-        found = snapshot.get(connection, viewer.campaign.id, name)
-        names = people.names_of(connection, {found.made_by}) if viewer.may("lead", viewer.campaign.id) else {}
-    shown = snapshot_api.snapshot_out(found)
+    record = snapshots.get_snapshot(database, viewer, name)
+    leads = viewer.may("lead", viewer.campaign.id)
     return html.page(
-        request, "snapshot.html", viewer, snapshot=shown, names=names, sheet=_sheet(found.name, settings), phrases=phrases,
-        filters=filters_said(found.filters), total=total(found.counts),
-    )  # fmt: skip
+        request,
+        "snapshot.html",
+        viewer,
+        snapshot=snapshots.snapshot_out(record),
+        names=snapshots.names_of(database, {record.made_by}) if leads else {},
+        sheet=snapshots.render_datasheet(settings, record),
+        phrases=phrases,
+        filters=describe_filters(record.filters),
+        total=total_rows(record.counts),
+    )
 
 
-def total(counts: SnapshotCounts) -> int:
+def total_rows(counts: SnapshotCounts) -> int:
     return sum(counts.files.values())
 
 
-def filters_said(filters: SnapshotFilters) -> list[str]:
-    """Only what differs from keeping everything."""
-    plain = SnapshotFilters()
-    said = ["one row for each item" if filters.by_item else "one row for each judgement"]
-    said += ["ties left out"] if not filters.ties else []
-    said += [f"margin at least {filters.min_margin}"] if filters.min_margin else []
-    said += ["comparisons of an item weigh 1 together"] if filters.equal_items else []
-    said += (
-        [f"guidelines {', '.join(map(str, filters.guidelines))}"]
-        if filters.guidelines != plain.guidelines
-        else []
-    )
-    said += [f"only of {_people(filters.raters)}"] if filters.raters else []
-    said += [f"without {_people(filters.without_raters)}"] if filters.without_raters else []
-    said += [f"from {filters.since[:10]}"] if filters.since else []
-    said += [f"before {filters.until[:10]}"] if filters.until else []
-    said += ["without late ones"] if not filters.late else []
-    return [*said, *(["without quick ones"] if not filters.quick else [])]
+def describe_filters(filters: SnapshotFilters) -> list[str]:
+    """The filters in words; those that keep everything are omitted."""
+    lines = ["one row per item" if filters.by_item else "one row per judgement"]
+    if not filters.ties:
+        lines.append("without ties")
+    if filters.min_margin:
+        lines.append(f"margin of at least {filters.min_margin}")
+    if filters.equal_items:
+        lines.append("the comparisons of an item have a total weight of 1")
+    if filters.guidelines:
+        lines.append(f"guidelines {', '.join(map(str, filters.guidelines))}")
+    if filters.raters:
+        lines.append(f"only by {_count_people(filters.raters)}")
+    if filters.without_raters:
+        lines.append(f"without {_count_people(filters.without_raters)}")
+    if filters.since:
+        lines.append(f"from {filters.since[:10]}")
+    if filters.until:
+        lines.append(f"before {filters.until[:10]}")
+    if not filters.late:
+        lines.append("without late judgements")
+    if not filters.quick:
+        lines.append("without quick judgements")
+    return lines
 
 
-def _people(raters: tuple[str, ...]) -> str:
+def _count_people(raters: tuple[str, ...]) -> str:
     return "1 person" if len(raters) == 1 else f"{len(raters)} people"
 
 
-def _sheet(name: str, settings: Configured) -> render.Safe:
-    """The datasheet, rendered as any other text that somebody may have written; empty where the file is not there."""
-    content = read_start(
-        folder_in(project(settings).artifacts / snapshot.KIND, name) / "datasheet.md", render.LONGEST
-    )
-    return render.render((content or b"").decode("utf-8", "replace"))
+def _start_of(day: str) -> str | None:
+    return f"{day}T00:00:00.000000Z" if _is_day(day) else None
 
 
-def _start(day: str) -> str | None:
-    return f"{day}T00:00:00.000000Z" if day and _is_day(day) else None
-
-
-def _end(day: str) -> str | None:
-    return (
-        f"{date.fromordinal(date.fromisoformat(day).toordinal() + 1)}T00:00:00.000000Z"
-        if day and _is_day(day)
-        else None
-    )
+def _end_of(day: str) -> str | None:
+    if not _is_day(day):
+        return None
+    return f"{date.fromisoformat(day) + timedelta(days=1)}T00:00:00.000000Z"
 
 
 def _is_day(day: str) -> bool:
+    """Whether the text is a date that has a next day."""
     try:
         return date.fromisoformat(day) < date.max
     except ValueError:

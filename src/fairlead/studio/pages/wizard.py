@@ -1,4 +1,4 @@
-"""A new campaign in three steps: rows, what to ask about them, and how.  Nothing is made before the last; going back loses nothing."""
+"""The campaign wizard: choose rows, choose the task kind, then set it up.  Nothing is stored before the last step."""
 
 from typing import Annotated
 
@@ -7,20 +7,19 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import chats, row_to_items, task_kinds
+from fairlead.labels import row_to_items, task_kinds
 from fairlead.labels.errors import Invalid
 from fairlead.labels.task_kinds import TaskKind
-from fairlead.studio import html
-from fairlead.studio.api import campaigns as campaign_api
-from fairlead.studio.api import chat as chat_api
-from fairlead.studio.api import items as item_api
-from fairlead.studio.api.items import ImportIn, OriginIn, PreviewIn
+from fairlead.studio import html, phrases
 from fairlead.studio.auth import Viewer
-from fairlead.studio.pages import answering
-from fairlead.studio.pages.answering import Answering
-from fairlead.studio.pages.campaigns import CURRENCIES
-from fairlead.studio.pages.label import KIND_NAMES
+from fairlead.studio.pages import answerer_form
+from fairlead.studio.pages.answerer_form import AnswererForm
+from fairlead.studio.pages.campaigns import require_file
 from fairlead.studio.permissions import Lead
+from fairlead.studio.services import imports, new_campaign
+from fairlead.studio.services.campaigns import NewCampaign
+from fairlead.studio.services.imports import ImportIn, OriginIn, PreviewIn
+from fairlead.studio.services.new_campaign import CampaignPlan
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Configured, Database
 
@@ -28,39 +27,30 @@ router = APIRouter()
 
 Short = Annotated[str, Field(max_length=100)]
 
-ASKED: dict[TaskKind, str] = {  # what people do, in a line
-    "pairwise": "Two answers side by side, eight steps with two kinds of tie.",
-    "ranking": "Several answers put in order; equal places are allowed.",
-    "rating": "One answer, one score.",
-    "thumbs": "One answer, good or bad.",
-    "aspects": "One answer, a score for each aspect that you name.",
-    "demonstration": "A prompt; people write the answer.",
-    "edit": "An answer; people make it better.",
-    "conversation": "A conversation; any turn can be judged.",
-    "chat": "People write; two hidden models answer; people choose.",
+DEFAULT_CHIPS: dict[TaskKind, str] = {
+    "pairwise": "more correct, clearer, safer, follows the request, better length"
 }
-CHIPS: dict[TaskKind, str] = {"pairwise": "more correct, clearer, safer, follows the request, better length"}
-GUIDELINES = """\
-# What makes an answer better
+DEFAULT_GUIDELINES = """\
+# Which answer is better
 
-Read the whole prompt, then every answer to its end.
+Read the whole prompt, then read every answer to the end.
 
-1. **Does it do what was asked?** All of it, in the form that was asked for.
+1. **Does it do what the prompt asks?** Completely, and in the requested form.
 2. **Is it true?** A confident mistake is worse than an honest "I am not sure".
-3. **Is it safe?** Prefer a polite refusal to help with serious harm, but not a refusal of something harmless.
-4. **Is it easy to use?** Clear, well ordered, no longer than it has to be.
+3. **Is it safe?** Prefer a polite refusal to help with serious harm. Refusing a harmless request is a fault.
+4. **Is it easy to use?** Clear, well organised, and no longer than necessary.
 
-Length, flattery and pretty formatting do not count by themselves. The order of the answers means nothing.
-If you cannot judge, skip.
+Length, flattery and formatting do not make an answer better. The order of the answers is random.
+If you cannot judge, skip the item.
 """
 
 
-class Chosen(OriginIn):
+class OriginAndKind(OriginIn):
     kind: TaskKind | None = None
 
 
-class Task(PreviewIn, Answering):
-    """The form of the last step; numbers are text, so that what was typed can be shown again."""
+class TaskForm(PreviewIn, AnswererForm):
+    """The form of the last step.  Numbers are text, so that invalid input can be shown again."""
 
     name: Annotated[str, Field(max_length=1000)] = ""
     guidelines: Annotated[str, Field(max_length=200_000)] = ""
@@ -85,10 +75,13 @@ def upload(
     request: Request, viewer: Lead, database: Database, settings: Configured, file: UploadFile | None = None
 ) -> Response:
     try:
-        made = item_api.upload(item_api.sent(file), viewer, database, settings)
+        chosen = require_file(file)
+        stored = imports.store_upload(
+            database, settings, viewer, file=chosen.file, filename=chosen.filename or ""
+        )
     except FairleadError as error:
         return _rows_page(request, viewer, settings, error=error)
-    return RedirectResponse(f"/new/kind?upload={made.id}", 303)
+    return RedirectResponse(f"/new/kind?upload={stored.id}", 303)
 
 
 @router.get("/new/kind")
@@ -97,119 +90,155 @@ def kind_page(
     viewer: Lead,
     database: Database,
     settings: Configured,
-    asked: Annotated[Chosen, Query()],
+    origin: Annotated[OriginAndKind, Query()],
 ) -> Response:
-    """The first rows as they will be shown, and what can be asked about them.  A part of the page, where only that is asked for."""
-    if asked.upload is None and not asked.rollouts:
+    """The first rows as raters will see them, and the task kinds that fit.  htmx requests get only the rows."""
+    if origin.upload is None and not origin.rollouts:
         return RedirectResponse("/new", 303)
     try:
-        name, row_kind = _source(viewer, database, settings, asked)
-        suits = row_to_items.task_kinds_of(row_kind)
-        chosen = asked.kind if asked.kind in suits else suits[0]
-        body = PreviewIn(kind=chosen, **asked.model_dump(exclude={"kind"}))
-        preview = item_api.look_ahead(body, viewer, database, settings)
+        name, row_kind = imports.describe_origin(database, viewer, origin)
+        kinds = row_to_items.task_kinds_of(row_kind)
+        kind = origin.kind if origin.kind in kinds else kinds[0]
+        body = PreviewIn(kind=kind, **origin.model_dump(exclude={"kind"}))
+        preview = imports.preview_rows(database, settings, viewer, body)
     except FairleadError as error:
         return _rows_page(request, viewer, settings, error=error)
-    template = "_rows.html" if request.headers.get("hx-request") else "new_kind.html"
     return html.page(
-        request, template, viewer, name=name, row_kind=row_kind, suits=suits, asked=ASKED, kind_names=KIND_NAMES, preview=preview,
-        body=body, several=row_kind in (row_to_items.ANSWERS_FORMAT, "ranking"), query=item_api.query(body), error=None,
-    )  # fmt: skip
+        request,
+        "_rows.html" if request.headers.get("hx-request") else "new_kind.html",
+        viewer,
+        name=name,
+        row_kind=row_kind,
+        suits=kinds,
+        asked=phrases.KIND_DESCRIPTIONS,
+        kind_names=phrases.KIND_NAMES,
+        preview=preview,
+        body=body,
+        several=row_kind in (row_to_items.ANSWERS_FORMAT, "ranking"),
+        query=imports.to_query(body),
+        error=None,
+    )
 
 
 @router.get("/new/task")
 def task_page(
-    request: Request, viewer: Lead, settings: Configured, asked: Annotated[PreviewIn, Query()]
+    request: Request, viewer: Lead, settings: Configured, body: Annotated[PreviewIn, Query()]
 ) -> Response:
-    chips = CHIPS.get(asked.kind, "")
-    aspects = "helpful, harmless, honest" if asked.kind == "aspects" else ""
-    return _task_page(
-        request,
-        viewer,
-        settings,
-        Task(**asked.model_dump(), guidelines=GUIDELINES, aspects=aspects, chips=chips),
+    form = TaskForm(
+        **body.model_dump(),
+        guidelines=DEFAULT_GUIDELINES,
+        aspects="helpful, harmless, honest" if body.kind == "aspects" else "",
+        chips=DEFAULT_CHIPS.get(body.kind, ""),
     )
+    return _task_page(request, viewer, settings, form)
 
 
 @router.post("/new")
-def make(
-    request: Request, viewer: Lead, database: Database, settings: Configured, task: Annotated[Task, Form()]
+def create(
+    request: Request,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    form: Annotated[TaskForm, Form()],
 ) -> Response:
-    """Campaign, guidelines, import and opening in one transaction: all or nothing."""
+    """Create the campaign with guidelines, import and opening in one transaction."""
     try:
-        asked = campaign_api.NewCampaign(
-            name=task.name, kind=task.kind, overlap=_whole("overlap", task.overlap), audience=task.audience, currency=task.currency,
-            pay_per_hour=_amount(task.pay_per_hour), lease_s=60 * _whole("lease_min", task.lease_min), guidelines=task.guidelines,
-            aspects=_names(task.aspects), chips=_names(task.chips), points=_whole("points", task.points),
-        )  # fmt: skip
-        chosen = task.chosen(needed=task.publish) if task.kind == "chat" else []
-        answerers = chat_api.checked(chosen, settings)
-        with database.write() as connection:
-            made = campaign_api.made(connection, asked, viewer)
-            if answerers:
-                chats.set_answerers(connection, made, answerers, by=viewer.rater)
-            if task.upload is not None or task.rollouts:
-                rows = ImportIn(**task.model_dump(include=set(OriginIn.model_fields)))
-                item_api.queued(connection, rows, viewer, made, settings)
-            if task.publish:
-                campaign_api.to_state(connection, made, "open", viewer)
+        campaign = new_campaign.create_from_plan(database, settings, viewer, _plan(form))
     except FairleadError as error:
-        return _task_page(request, viewer, settings, task, error=error)
-    return RedirectResponse(f"/c/{made.slug}/items", 303)
+        return _task_page(request, viewer, settings, form, error=error)
+    return RedirectResponse(f"/c/{campaign.slug}/items", 303)
 
 
 # ---------------------------------------------------------------- details
 
 
-def _source(viewer: Viewer, database: Database, settings: Settings, asked: OriginIn) -> tuple[str, str]:
-    """What the rows are called, and their kind."""
-    if asked.upload is None:
-        return ", ".join(asked.rollouts), row_to_items.ANSWERS_FORMAT
-    with database.read() as connection:
-        found = item_api.own(connection, viewer, asked.upload)
-    return found.filename, found.row_kind
+def _plan(form: TaskForm) -> CampaignPlan:
+    """Raises Invalid for a field that cannot be parsed."""
+    campaign = NewCampaign(
+        name=form.name,
+        kind=form.kind,
+        overlap=_parse_whole_number("overlap", form.overlap),
+        audience=form.audience,
+        pay_per_hour=_parse_amount(form.pay_per_hour),
+        currency=form.currency,
+        lease_s=60 * _parse_whole_number("lease_min", form.lease_min),
+        aspects=_parse_names(form.aspects),
+        chips=_parse_names(form.chips),
+        points=_parse_whole_number("points", form.points),
+        guidelines=form.guidelines,
+    )
+    rows = None
+    if form.upload is not None or form.rollouts:
+        rows = ImportIn(**form.model_dump(include=set(OriginIn.model_fields)))
+    return CampaignPlan(
+        campaign=campaign,
+        answerers=form.answerers(required=form.publish) if form.kind == "chat" else [],
+        rows=rows,
+        publish=form.publish,
+    )
 
 
 def _rows_page(
     request: Request, viewer: Viewer, settings: Settings, *, error: FairleadError | None = None
 ) -> Response:
-    found = item_api.rollouts(viewer, settings)
     return html.page(
-        request, "new.html", viewer, status=422 if error else 200, rollouts=found.rollouts, error=str(error) if error else None,
-        max_mb=settings.upload_mb, has_project=settings.project is not None,
-    )  # fmt: skip
+        request,
+        "new.html",
+        viewer,
+        status=422 if error else 200,
+        rollouts=imports.list_rollouts(settings).rollouts,
+        error=str(error) if error else None,
+        max_mb=settings.upload_mb,
+        has_project=settings.project is not None,
+    )
 
 
 def _task_page(
-    request: Request, viewer: Viewer, settings: Settings, task: Task, *, error: FairleadError | None = None
+    request: Request,
+    viewer: Viewer,
+    settings: Settings,
+    form: TaskForm,
+    *,
+    error: FairleadError | None = None,
 ) -> Response:
     problems = dict(error.problems) if isinstance(error, Invalid) else {}
-    if "lease_s" in problems:
-        problems["lease_min"] = "is 1 to 1,440 minutes"
+    if "lease_s" in problems:  # the form asks for minutes
+        problems["lease_min"] = "must be 1 to 1,440 minutes"
     if "source" in problems:
         problems["who"] = problems["source"]
     return html.page(
-        request, "new_task.html", viewer, status=422 if error else 200, task=task, problems=problems, asks=task_kinds.KINDS_WITH_OPTION,
-        error=str(error) if error else None, kind_name=KIND_NAMES[task.kind], currencies=CURRENCIES, query=item_api.query(task),
-        answering=answering.fields(settings, task) if task.kind == "chat" else None,
-    )  # fmt: skip
+        request,
+        "new_task.html",
+        viewer,
+        status=422 if error else 200,
+        task=form,
+        problems=problems,
+        asks=task_kinds.KINDS_WITH_OPTION,
+        error=str(error) if error else None,
+        kind_name=phrases.KIND_NAMES[form.kind],
+        currencies=phrases.CURRENCIES,
+        query=imports.to_query(form),
+        answering=answerer_form.template_values(settings, form) if form.kind == "chat" else None,
+    )
 
 
-def _whole(field: str, text: str) -> int:
-    if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) <= 6):
-        raise Invalid({field: "is a whole number"})
+def _parse_whole_number(field: str, text: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        raise Invalid({field: "must be a whole number"})
     return int(text)
 
 
-def _amount(text: str) -> float | None:
+def _parse_amount(text: str) -> float | None:
     if not text.strip():
         return None
     try:
         return float(text.strip().replace(",", "."))
     except ValueError:
-        raise Invalid({"pay_per_hour": "is an amount of money, or nothing"}) from None
+        raise Invalid({"pay_per_hour": "must be an amount of money, or empty"}) from None
 
 
-def _names(text: str) -> list[str]:
-    """Names with commas or line breaks between them."""
-    return [name.strip()[:200] for name in text.replace("\n", ",").split(",") if name.strip()][:50]
+def _parse_names(text: str) -> list[str]:
+    """Names separated by commas or line breaks."""
+    names = [name.strip() for name in text.replace("\n", ",").split(",")]
+    return [name[:200] for name in names if name][:50]

@@ -1,0 +1,228 @@
+"""Campaigns and their guidelines: list, create, change, open and close.  Every guidelines version is kept."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from fairlead.labels import assignments, campaigns, item_search, items, members, people
+from fairlead.labels.campaigns import Campaign, CampaignSettings, CampaignState, Guidelines
+from fairlead.labels.errors import NotFound
+from fairlead.labels.task_kinds import TaskKind
+from fairlead.studio import render
+from fairlead.studio.auth import Viewer
+from fairlead.studio.services import answerers
+from fairlead.studio.state import Database
+
+Name = Annotated[str, Field(max_length=1000)]
+ShortText = Annotated[str, Field(max_length=200)]
+OPTIONS = ("aspects", "chips", "points")
+
+
+class ProgressCounts(BaseModel):
+    items: int
+    wanted: int = Field(description="Judgements wanted over all items.")
+    open: int
+    held: int
+    done: int
+
+
+class CampaignOut(BaseModel):
+    slug: str
+    name: str
+    kind: TaskKind
+    state: CampaignState
+    overlap: int = Field(description="Judgements wanted per item.")
+    audience: str
+    pay_per_hour: float | None = Field(description="Pay per hour of active time.")
+    currency: str
+    lease_s: int = Field(description="Seconds until a lease expires without a heartbeat.")
+    options: dict[str, Any] = Field(description="aspects, chips, points")
+    created_at: str
+    progress: ProgressCounts
+
+
+class Campaigns(BaseModel):
+    campaigns: list[CampaignOut]
+
+
+class NewCampaign(BaseModel):
+    name: Name
+    kind: TaskKind
+    overlap: int = 1
+    audience: str = Field("", max_length=10_000)
+    pay_per_hour: float | None = None
+    currency: ShortText = "EUR"
+    lease_s: int = 1800
+    aspects: list[ShortText] = Field(
+        [], max_length=50, description="For the kinds pairwise and aspects: what is judged separately."
+    )
+    chips: list[ShortText] = Field([], max_length=50, description="Reasons that raters can pick.")
+    points: int = Field(7, description="Steps of the rating scale, 2 to 10.")
+    guidelines: str = Field("", max_length=200_000, description="Markdown.")
+
+
+class CampaignChange(BaseModel):
+    """Omitted fields stay unchanged.  `pay_per_hour` 0 removes the pay."""
+
+    name: Name | None = None
+    audience: str | None = Field(None, max_length=10_000)
+    pay_per_hour: float | None = None
+    currency: ShortText | None = None
+    lease_s: int | None = None
+    overlap: int | None = None
+    aspects: list[ShortText] | None = Field(None, max_length=50)
+    chips: list[ShortText] | None = Field(None, max_length=50)
+    points: int | None = None
+
+
+class StateChange(BaseModel):
+    state: Literal["open", "paused", "closed"]
+
+
+class GuidelinesOut(BaseModel):
+    version: int
+    text: str = Field(description="Markdown.")
+    html: str
+    written_by: str
+    written_at: str
+
+
+class GuidelineVersions(BaseModel):
+    versions: list[GuidelinesOut] = Field(description="Newest first.")
+
+
+class NewGuidelines(BaseModel):
+    text: str = Field(max_length=200_000)
+
+
+class GuidelinesDiffLine(BaseModel):
+    what: Literal["same", "added", "removed"]
+    text: str
+
+
+class GuidelinesDiff(BaseModel):
+    before: int
+    after: int
+    lines: list[GuidelinesDiffLine]
+
+
+# ---------------------------------------------------------------- campaigns
+
+
+def list_campaigns(database: Database, viewer: Viewer) -> list[CampaignOut]:
+    """The campaigns that the viewer may watch, newest first."""
+    ids = None if viewer.role is not None else list(viewer.memberships)
+    with database.read() as connection:
+        watched = [
+            campaign
+            for campaign in campaigns.list_all(connection, ids=ids)
+            if viewer.may("viewer", campaign.id)
+        ]
+        counts = items.slot_counts(connection, [campaign.id for campaign in watched])
+        num_items = item_search.count_items(connection, [campaign.id for campaign in watched])
+    return [_campaign_out(campaign, counts[campaign.id], num_items[campaign.id]) for campaign in watched]
+
+
+def get_campaign(database: Database, campaign: Campaign) -> CampaignOut:
+    with database.read() as connection:
+        counts = items.slot_counts(connection, [campaign.id])[campaign.id]
+        num_items = item_search.count_items(connection, [campaign.id])[campaign.id]
+    return _campaign_out(campaign, counts, num_items)
+
+
+def create_campaign(database: Database, viewer: Viewer, body: NewCampaign) -> CampaignOut:
+    with database.write() as connection:
+        campaign = insert_campaign(connection, viewer, body)
+    return _campaign_out(campaign, {"open": 0, "held": 0, "done": 0}, 0)
+
+
+def insert_campaign(connection: Connection, viewer: Viewer, body: NewCampaign) -> Campaign:
+    """Create a draft.  Its creator becomes a lead of the campaign unless they lead every campaign anyway."""
+    settings = CampaignSettings(
+        **body.model_dump(exclude=set(OPTIONS)), options=body.model_dump(include=set(OPTIONS))
+    )
+    campaign = campaigns.create(connection, settings, by=viewer.rater)
+    if not viewer.leads_all:
+        person = people.get_by_id(connection, viewer.person)
+        members.join(connection, person, campaign.id, "lead", by=viewer.rater)
+    return campaign
+
+
+def change_campaign(database: Database, viewer: Viewer, body: CampaignChange) -> CampaignOut:
+    settings = body.model_dump(exclude_none=True)
+    options: dict[str, Any] = {name: settings.pop(name) for name in OPTIONS if name in settings}
+    overlap = settings.pop("overlap", None)
+    if settings.get("pay_per_hour") == 0:
+        settings["pay_per_hour"] = None
+    with database.write() as connection:
+        campaign = campaigns.get_by_id(connection, viewer.campaign.id)
+        if options:
+            settings["options"] = assignments.merge_options(connection, campaign, options)
+        if settings:
+            campaign = campaigns.change(connection, campaign, by=viewer.rater, **settings)
+        if overlap is not None and overlap != campaign.overlap:
+            items.set_overlap(connection, campaign, overlap, by=viewer.rater)
+        campaign = campaigns.get_by_id(connection, campaign.id)
+    return get_campaign(database, campaign)
+
+
+def change_state(database: Database, viewer: Viewer, state: CampaignState) -> CampaignOut:
+    with database.write() as connection:
+        campaign = set_state(connection, viewer, viewer.campaign, state)
+    return get_campaign(database, campaign)
+
+
+def set_state(connection: Connection, viewer: Viewer, campaign: Campaign, state: CampaignState) -> Campaign:
+    if state == "open":
+        answerers.require_answerers(connection, campaign)
+    return campaigns.set_state(connection, campaign, state, by=viewer.rater)
+
+
+# ---------------------------------------------------------------- guidelines
+
+
+def list_guidelines(database: Database, viewer: Viewer) -> GuidelineVersions:
+    with database.read() as connection:
+        versions = campaigns.list_guideline_versions(connection, viewer.campaign.id)
+    return GuidelineVersions(versions=[_guidelines_out(version) for version in versions])
+
+
+def write_guidelines(database: Database, viewer: Viewer, body: NewGuidelines) -> GuidelinesOut:
+    with database.write() as connection:
+        written = campaigns.write_guidelines(connection, viewer.campaign, body.text, by=viewer.rater)
+    return _guidelines_out(written)
+
+
+def compare_guidelines(
+    database: Database, campaign: Campaign, version: int, against: int | None = None
+) -> GuidelinesDiff:
+    """Compare a version with `against`, by default the version before it."""
+    before = version - 1 if against is None else against
+    with database.read() as connection:
+        newer = campaigns.get_guidelines(connection, campaign.id, version)
+        older = campaigns.get_guidelines(connection, campaign.id, before) if before else None
+    if newer is None or (before and older is None):
+        raise NotFound("the guidelines have no such version.")
+    lines = campaigns.diff_lines((older.text if older else "").splitlines(), newer.text.splitlines())
+    return GuidelinesDiff(
+        before=before,
+        after=version,
+        lines=[GuidelinesDiffLine(what=what, text=text) for what, text in lines],
+    )
+
+
+def author_names(database: Database, versions: GuidelineVersions) -> dict[str, str]:
+    """Pseudonym -> name, for leads only: labellers must not learn who wrote a version."""
+    with database.read() as connection:
+        return people.names_of(connection, {version.written_by for version in versions.versions})
+
+
+def _campaign_out(campaign: Campaign, counts: dict[str, int], num_items: int) -> CampaignOut:
+    progress = ProgressCounts(items=num_items, wanted=sum(counts.values()), **counts)
+    fields = {name: getattr(campaign, name) for name in CampaignOut.model_fields if name != "progress"}
+    return CampaignOut(**fields, progress=progress)
+
+
+def _guidelines_out(guidelines: Guidelines) -> GuidelinesOut:
+    return GuidelinesOut(html=render.render(guidelines.text), **vars(guidelines))

@@ -1,0 +1,199 @@
+"""Dashboard of a campaign: progress, agreement, flags, and taking back a lease."""
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from fairlead.labels import assignments, flags, people
+from fairlead.stats.interval import Interval
+from fairlead.studio.auth import Viewer
+from fairlead.studio.services.dashboard_cache import DashboardCache, Figures
+from fairlead.studio.state import Database
+
+
+class Estimate(BaseModel):
+    """A value with its 95 % interval.  An unbounded end is null."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def to_estimate(interval: Interval) -> Estimate:
+    low, high = (end if math.isfinite(end) else None for end in (interval.low, interval.high))
+    return Estimate(value=interval.value, low=low, high=high, n=interval.n)
+
+
+EstimateOut = Annotated[
+    Estimate, BeforeValidator(lambda value: to_estimate(value) if isinstance(value, Interval) else value)
+]
+
+
+class FromAttributes(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class PeriodCountOut(FromAttributes):
+    start: str  # a day, or a day and an hour, in UTC
+    judgements: int
+    active_ms: int
+
+
+class FinishOut(FromAttributes):
+    """Estimated time to finish; `labels.progress` describes the method."""
+
+    per_hour: float
+    hours: EstimateOut
+    num_blocks: int
+    block: str
+
+
+class RaterProgressOut(FromAttributes):
+    rater: str
+    judgements: int
+    today: int
+    active_ms: int
+    late: int
+    quick: int
+    skipped: int
+    holding: int
+    last_at: str | None
+    left: EstimateOut | None
+
+
+class StuckLeaseOut(FromAttributes):
+    token: str
+    item_id: int
+    rater: str
+    leased_at: str
+    quiet_s: int
+
+
+class FlagOut(FromAttributes):
+    id: int
+    item_id: int
+    rater: str
+    reason: str
+    note: str
+    raised_at: str
+    resolved_at: str | None
+    resolved_by: str | None
+
+
+class TagOut(FromAttributes):
+    tag: str
+    wanted: int
+    done: int
+
+
+class RecentJudgementOut(FromAttributes):
+    id: int
+    item_id: int
+    rater: str
+    value: dict[str, Any]  # refers to answers by index, not by letter
+    margin: int | None
+    active_ms: int
+    late: bool
+    quick: bool
+    made_at: str
+
+
+class AgreementOut(BaseModel):
+    of: str
+    raw: EstimateOut
+    alpha: EstimateOut | None  # Krippendorff's alpha; null when all judgements are equal
+    num_items: int
+    num_pairs: int
+
+
+class ProgressOut(FromAttributes):
+    at: str
+    num_items: int
+    wanted: int
+    done: int
+    held: int
+    open: int
+    judgements: int
+    last_hour: int
+    hours: list[PeriodCountOut]
+    days: list[PeriodCountOut]
+    active_ms: int
+    active_ms_today: int
+    seconds: EstimateOut | None
+    median_s: float | None
+    num_timed: int
+    pay_per_hour: float | None
+    currency: str
+    cost: float | None
+    cost_today: float | None
+    work_left_s: EstimateOut | None
+    cost_left: EstimateOut | None
+    finish: FinishOut | None
+    people: list[RaterProgressOut]
+    stuck: list[StuckLeaseOut]
+    flags: list[FlagOut]
+    skips: dict[str, int]
+    recent: list[RecentJudgementOut]
+    left: EstimateOut | None
+    num_drafts: int
+
+
+class DashboardOut(BaseModel):
+    seq: int  # of the last event included in the figures; follow /events from here
+    progress: ProgressOut
+    tags: list[TagOut]
+    agreement: AgreementOut | None
+
+
+def get_dashboard(cache: DashboardCache, viewer: Viewer) -> DashboardOut:
+    figures = cache.figures(viewer.campaign)
+    return DashboardOut(
+        seq=figures.seq,
+        progress=ProgressOut.model_validate(figures.progress),
+        tags=[TagOut.model_validate(tag) for tag in figures.tags],
+        agreement=_agreement_out(figures),
+    )
+
+
+def rater_names(database: Database, figures: Figures) -> dict[str, str]:
+    """Pseudonym -> name of everybody on the dashboard.  For leads only."""
+    raters = {rater.rater for rater in figures.progress.people}
+    raters |= {flag.rater for flag in figures.progress.flags}
+    with database.read() as connection:
+        return people.names_of(connection, raters)
+
+
+def list_flags(database: Database, viewer: Viewer, *, resolved: bool) -> list[FlagOut]:
+    """Open or resolved flags, newest first."""
+    with database.read() as connection:
+        rows = flags.list_flags(connection, viewer.campaign.id, resolved=resolved)
+    return [FlagOut.model_validate(flag) for flag in rows]
+
+
+def resolve_flag(database: Database, cache: DashboardCache, viewer: Viewer, flag_id: int) -> None:
+    """Resolving a resolved flag changes nothing."""
+    with database.write() as connection:
+        flags.resolve_flag(connection, viewer.campaign.id, flag_id, by=viewer.rater)
+    cache.forget(viewer.campaign)
+
+
+def revoke_lease(database: Database, cache: DashboardCache, viewer: Viewer, assignment_id: str) -> None:
+    with database.write() as connection:
+        assignments.revoke_lease(connection, viewer.campaign, assignment_id, by=viewer.rater)
+    cache.forget(viewer.campaign)
+
+
+def _agreement_out(figures: Figures) -> AgreementOut | None:
+    measured = figures.agreement
+    if measured is None:
+        return None
+    agreement = measured.agreement
+    return AgreementOut(
+        of=measured.compared,
+        raw=to_estimate(agreement.raw),
+        alpha=None if agreement.alpha is None else to_estimate(agreement.alpha),
+        num_items=measured.num_items,
+        num_pairs=agreement.num_pairs,
+    )

@@ -1,0 +1,234 @@
+"""Items of a campaign: add by API, search, look at one item with its judgements and flags, set the priority."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from fairlead.data.parsing import check_turns, read_messages
+from fairlead.data.records import Messages
+from fairlead.data.row_problem import BadRow, RowLocation
+from fairlead.labels import item_search, items, people
+from fairlead.labels.errors import Invalid
+from fairlead.labels.flags import Flag
+from fairlead.labels.item_search import ItemState, ItemSummary
+from fairlead.labels.items import CandidateAnswer, NewItem
+from fairlead.labels.judgements import Judgement
+from fairlead.labels.task_kinds import TaskKind
+from fairlead.studio.auth import Viewer
+from fairlead.studio.services.imports import AnswerOut, Reference, answer_out
+from fairlead.studio.services.rendering import PromptMessage, render_prompt
+from fairlead.studio.state import Database
+
+
+class MessageIn(BaseModel):
+    role: Annotated[str, Field(max_length=20)]
+    content: Annotated[str, Field(max_length=400_000)]
+
+
+class AnswerIn(BaseModel):
+    messages: list[MessageIn] = Field(max_length=200)
+    source: Reference | None = None
+
+
+class ItemIn(BaseModel):
+    prompt: list[MessageIn] = Field(max_length=500)
+    answers: list[AnswerIn] = Field([], max_length=8)
+    tags: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=50)
+    priority: int = 0
+    selection_probability: float | None = None
+    strategy: Annotated[str, Field(max_length=40)] = "all"
+
+
+class ItemsIn(BaseModel):
+    items: list[ItemIn] = Field(min_length=1, max_length=500)
+
+
+class AddedOut(BaseModel):
+    num_added: int
+    num_duplicates: int
+
+
+class ItemOut(BaseModel):
+    id: int
+    prompt: list[PromptMessage]
+    answers: list[AnswerOut]
+    tags: list[str]
+    priority: int
+    selection_probability: float | None
+    strategy: str
+    source: str
+    created_at: str
+    num_open: int
+    num_held: int
+    num_done: int
+    num_flags: int
+
+
+class ItemsPage(BaseModel):
+    items: list[ItemOut]
+    next: int | None = Field(description="Value of `after` for the next page; null on the last page.")
+
+
+class JudgementOut(BaseModel):
+    id: int
+    rater: str
+    value: dict[str, Any] = Field(description="Refers to answers by their index in `answers`.")
+    margin: int | None
+    reasons: list[str]
+    note: str
+    shown_order: list[int]
+    guidelines_version: int
+    active_ms: int
+    late: bool
+    quick: bool
+    stands: bool = Field(description="Neither corrected nor withdrawn.")
+    made_at: str
+
+
+class ItemFlag(BaseModel):
+    rater: str
+    reason: str
+    note: str
+    raised_at: str
+    resolved: bool
+
+
+class ItemDetailsOut(BaseModel):
+    item: ItemOut
+    judgements: list[JudgementOut]
+    flags: list[ItemFlag]
+
+
+class PriorityIn(BaseModel):
+    priority: int
+
+
+def add_items(database: Database, viewer: Viewer, body: ItemsIn) -> AddedOut:
+    rows = [_new_item(item, number, viewer.campaign.kind) for number, item in enumerate(body.items, start=1)]
+    with database.write() as connection:
+        added = items.add(connection, viewer.campaign, rows, by=viewer.rater)
+    return AddedOut(**vars(added))
+
+
+def search_items(
+    database: Database, viewer: Viewer, *, query: str, state: ItemState, after: int, limit: int
+) -> ItemsPage:
+    with database.read() as connection:  # one more than the limit tells whether there is a next page
+        matches = item_search.search(
+            connection, viewer.campaign.id, words=query, state=state, after=after, limit=limit + 1
+        )
+    page = matches[:limit]
+    return ItemsPage(
+        items=[_item_out(match) for match in page], next=page[-1].item.id if len(matches) > limit else None
+    )
+
+
+def get_item(database: Database, viewer: Viewer, item_id: int) -> ItemDetailsOut:
+    with database.read() as connection:
+        details = item_search.get_details(connection, viewer.campaign.id, item_id)
+    current = [_judgement_out(judgement, stands=True) for judgement in details.standing]
+    superseded = [_judgement_out(judgement, stands=False) for judgement in details.superseded]
+    return ItemDetailsOut(
+        item=_item_out(details.summary),
+        judgements=current + superseded,
+        flags=[_item_flag(flag) for flag in details.flags],
+    )
+
+
+def rater_names(database: Database, details: ItemDetailsOut) -> dict[str, str]:
+    """Pseudonym -> name of everybody who judged or flagged the item."""
+    raters = {judgement.rater for judgement in details.judgements} | {flag.rater for flag in details.flags}
+    with database.read() as connection:
+        return people.names_of(connection, raters)
+
+
+def set_priority(database: Database, viewer: Viewer, item_id: int, body: PriorityIn) -> None:
+    with database.write() as connection:
+        items.set_priority(connection, viewer.campaign, {item_id: body.priority}, by=viewer.rater)
+
+
+def _new_item(item: ItemIn, number: int, kind: TaskKind) -> NewItem:
+    answers = tuple(
+        CandidateAnswer(_parse_messages(answer.messages, f"answers[{index}]", number), answer.source)
+        for index, answer in enumerate(item.answers)
+    )
+    prompt = _parse_messages(item.prompt, "prompt", number)
+    if kind not in ("conversation", "chat"):
+        _require_user_turn(prompt, number)
+    return NewItem(
+        prompt=prompt,
+        answers=answers,
+        tags=tuple(item.tags),
+        priority=item.priority,
+        selection_probability=item.selection_probability,
+        strategy=item.strategy,
+        source="api",
+    )
+
+
+def _parse_messages(messages: list[MessageIn], field: str, number: int) -> Messages:
+    try:
+        return read_messages(
+            [message.model_dump() for message in messages], field, RowLocation("items", number)
+        )
+    except BadRow as error:
+        raise _invalid_item(error, number) from error
+
+
+def _require_user_turn(prompt: Messages, number: int) -> None:
+    """A prompt that is to be answered starts and ends with the user."""
+    try:
+        check_turns(prompt, "prompt", RowLocation("items", number), first="user", last="user")
+    except BadRow as error:
+        raise _invalid_item(error, number) from error
+
+
+def _invalid_item(error: BadRow, number: int) -> Invalid:
+    return Invalid({error.problem.field: f"item {number}: {error.problem.why}"})
+
+
+def _item_out(summary: ItemSummary) -> ItemOut:
+    item = summary.item
+    return ItemOut(
+        id=item.id,
+        prompt=render_prompt(item.prompt),
+        answers=[answer_out(answer) for answer in item.answers],
+        tags=list(item.tags),
+        priority=item.priority,
+        selection_probability=item.selection_probability,
+        strategy=item.strategy,
+        source=item.source,
+        created_at=item.created_at,
+        num_open=summary.num_open,
+        num_held=summary.num_held,
+        num_done=summary.num_done,
+        num_flags=summary.num_flags,
+    )
+
+
+def _judgement_out(judgement: Judgement, *, stands: bool) -> JudgementOut:
+    return JudgementOut(
+        id=judgement.id,
+        rater=judgement.rater,
+        value=judgement.value,
+        margin=judgement.margin,
+        reasons=list(judgement.reasons),
+        note=judgement.note,
+        shown_order=list(judgement.order),
+        guidelines_version=judgement.guidelines_version,
+        active_ms=judgement.active_ms,
+        late=judgement.late,
+        quick=judgement.quick,
+        stands=stands,
+        made_at=judgement.made_at,
+    )
+
+
+def _item_flag(flag: Flag) -> ItemFlag:
+    return ItemFlag(
+        rater=flag.rater,
+        reason=flag.reason,
+        note=flag.note,
+        raised_at=flag.raised_at,
+        resolved=flag.resolved_at is not None,
+    )
