@@ -75,10 +75,10 @@ def test_the_wizard_sets_who_answers_and_opens(place: Place, lead: httpx.Client)
 @pytest.mark.parametrize(
     ("answerers", "why"),
     [
-        ({"who": [""], "publish": "true"}, "Nobody answers in this live chat yet"),
-        ({"who": ["model:gone"]}, "is no model of the project"),
-        ({"who": ["endpoint:here/"], "there": [" "]}, "is endpoint:NAME/MODEL"),
-        ({"who": ["model:sft"], "temperature": ["3"]}, "temperature is 0 to 2"),
+        ({"who": [""], "publish": "true"}, "This live chat has no answerer yet"),
+        ({"who": ["model:gone"]}, "is not a model of the project"),
+        ({"who": ["endpoint:here/"], "there": [" "]}, "must be endpoint:NAME/MODEL"),
+        ({"who": ["model:sft"], "temperature": ["3"]}, "temperature must be 0 to 2"),
         ({"who": ["model:sft"], "max_tokens": [""]}, "1 to 8,192 tokens"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_chat_is_not_opened_before_somebody_answers(place: Place, lead: httpx.
     refused = lead.post("/api/v1/campaigns/talk/state", json={"state": "open"})
     assert (
         refused.status_code == 409
-        and "nobody answers in this live chat yet" in refused.json()["error"]["message"]
+        and "this live chat has no answerer yet" in refused.json()["error"]["message"]
     )
     page = lead.get("/c/talk/settings").text
     assert "This live chat has no answerers yet" in page

@@ -120,7 +120,7 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
     part = lead.get("/new/kind?upload=1&kind=rating", headers={"HX-Request": "true"}).text
     assert "8 rows become 14 items" in part and "<html" not in part
     task = lead.get("/new/task?upload=1&kind=pairwise&pairs=each&model=")
-    assert task.status_code == 200 and "What makes an answer better" in task.text
+    assert task.status_code == 200 and "Read the whole prompt" in task.text
     form = {
         "upload": "1", "kind": "pairwise", "pairs": "each", "model": "", "name": "Help <b>", "guidelines": "# Be kind", "overlap": "2",
         "audience": "Nurses", "pay_per_hour": "18,50", "currency": "EUR", "lease_min": "45", "aspects": "helpful, honest,",
@@ -128,7 +128,7 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
     }  # fmt: skip
     refused = lead.post("/new", data=form | {"overlap": "many", "name": "Kept"})
     assert (
-        refused.status_code == 422 and "is a whole number" in refused.text and 'value="Kept"' in refused.text
+        refused.status_code == 422 and "must be a whole number" in refused.text and 'value="Kept"' in refused.text
     )
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     made = lead.post("/new", data=form | {"publish": "true"})
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_used_is_said_on_the_page(place: Place) -> None:
     refused = lead.post("/new/uploads", files={"file": ("notes.txt", b"hello\n")})
     assert refused.status_code == 422 and "notes.txt:1" in refused.text
     nothing = lead.post("/new/uploads", data={"x": "y"})
-    assert nothing.status_code == 422 and "choose one first" in nothing.text
+    assert nothing.status_code == 422 and "Choose a file first" in nothing.text
 
 
 def test_an_upload_larger_than_the_studio_takes_is_refused(database: Database, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     assert all(SECRET not in path.read_text() for path in project.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize(("broken", "said"), [("json", "did not answer as"), ("cut", "broke off")])
+@pytest.mark.parametrize(("broken", "said"), [("json", "did not answer like"), ("cut", "stopped in the middle")])
 def test_a_broken_answer_is_an_error(project: Path, server: Endpoint, broken: str, said: str) -> None:
     server.broken = broken
     with pytest.raises(AnswerError, match=said):
@@ -121,7 +121,7 @@ def test_silence_has_an_end(project: Path, server: Endpoint) -> None:
     with pytest.raises(AnswerError, match="too long"):
         ask(project, timeout=httpx.Timeout(0.3))  # type: ignore[arg-type]
     with pytest.raises(AnswerError, match="longer than"):
-        ask(project, longest_s=0.3)
+        ask(project, max_answer_s=0.3)
     assert time.monotonic() - begun < 5
 
 
@@ -216,7 +216,7 @@ def test_a_process_answers_one_line_with_one_line(tmp_path: Path) -> None:
         ]
         with pytest.raises(AnswerError, match="tiny: full"):
             await say("full")
-        with pytest.raises(AnswerError, match="ended"):
+        with pytest.raises(AnswerError, match="has exited"):
             await say("die")
         assert await say("again") == ("You said again.", True)  # a new one
         await process.stop()

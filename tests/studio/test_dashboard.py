@@ -143,11 +143,11 @@ def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> N
 
 def test_figures_are_computed_once_for_all_who_look(app: FastAPI, database: Database) -> None:
     one, _ = busy(database)
-    board = app.state.dashboard
-    first = board.of(one)
-    assert board.of(one).progress is first.progress
-    board.forget(one)
-    assert board.of(one).progress is not first.progress
+    cache = app.state.dashboard
+    first = cache.figures(one)
+    assert cache.figures(one).progress is first.progress
+    cache.forget(one)
+    assert cache.figures(one).progress is not first.progress
 
 
 @pytest.mark.parametrize("role", ["lead", "viewer"])

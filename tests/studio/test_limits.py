@@ -107,7 +107,7 @@ def test_large_requests_are_refused_before_anything_reads_them(app: FastAPI) -> 
     said = client.post("/api/v1/session", content=b"x" * (2 * 1024 * 1024 + 1))
     assert (
         said.status_code == 413
-        and said.json()["error"]["message"] == "this is too large; at most 2 MiB are taken."
+        and said.json()["error"]["message"] == "the request is too large; the limit is 2 MiB."
     )
     assert client.post("/api/v1/session", content=b"x", headers={"content-length": "1e9"}).status_code == 413
 

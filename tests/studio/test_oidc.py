@@ -166,7 +166,7 @@ def test_an_address_that_is_not_verified_opens_nothing(
         back = go(client, provider)
         assert (
             back.status_code == 403
-            and "Ask for a link" in back.text
+            and "Ask for an invite link" in back.text
             and client.get("/api/v1/me").status_code == 401
         )
 
@@ -204,7 +204,7 @@ def test_an_address_that_somebody_typed_in_themselves_catches_nobody(
     back = go(client, provider)
     assert (
         back.status_code == 403
-        and "Ask for a link" in back.text
+        and "Ask for an invite link" in back.text
         and client.get("/api/v1/me").status_code == 401
     )
     with database.write() as connection:
@@ -255,7 +255,7 @@ def test_a_token_that_is_not_for_this_log_in_is_refused(
     back = go(client, provider)
     assert (
         back.status_code == 422
-        and "not to be trusted" in back.text
+        and "could not be verified" in back.text
         and client.get("/api/v1/me").status_code == 401
     )
 
@@ -288,7 +288,7 @@ def test_a_code_that_was_used_is_refused(app: FastAPI, database: Database, provi
     assert client.get(back).status_code == 303
     client.cookies.set(oidc.COOKIE, cookie or "", domain="127.0.0.1", path="/oidc")
     said = client.get(back)
-    assert said.status_code == 422 and "Example cannot be asked just now" in said.text
+    assert said.status_code == 422 and "Example cannot be reached at the moment" in said.text
 
 
 def test_a_provider_that_is_away_or_another_is_said(
@@ -301,5 +301,5 @@ def test_a_provider_that_is_away_or_another_is_said(
         )
         said = web.stranger(app).get("/oidc/start")
         assert said.status_code == 422 and (
-            "cannot be asked" in said.text or "has to be the same" in said.text
+            "cannot be reached" in said.text or "set issuer in" in said.text
         )

@@ -107,13 +107,13 @@ def test_only_some_people_or_all_but_these(place: Place) -> None:
     assert judged("whose=only") == judged("whose=without") == "3"
     only = FilterForm(whose="only", raters=[cleo.rater], ties=True, late=True, quick=True).filters()
     assert (only.raters, only.without_raters) == ((cleo.rater,), ())
-    assert "only of 1 person" in describe_filters(only)
+    assert "only by 1 person" in describe_filters(only)
 
 
 def test_whole_days_are_meant() -> None:
     form = FilterForm(since="2026-01-31", until="2026-01-31", ties=True, late=True, quick=True)
     filters = form.filters()
     assert (filters.since, filters.until) == ("2026-01-31T00:00:00.000000Z", "2026-02-01T00:00:00.000000Z")
-    assert describe_filters(filters) == ["one row for each judgement", "from 2026-01-31", "before 2026-02-01"]
+    assert describe_filters(filters) == ["one row per judgement", "from 2026-01-31", "before 2026-02-01"]
     assert FilterForm(since="2026-13-01").filters().since is None
     assert FilterForm(rows="item").filters().by_item and FilterForm(rows="weighed").filters().equal_items
