@@ -128,7 +128,9 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
     }  # fmt: skip
     refused = lead.post("/new", data=form | {"overlap": "many", "name": "Kept"})
     assert (
-        refused.status_code == 422 and "must be a whole number" in refused.text and 'value="Kept"' in refused.text
+        refused.status_code == 422
+        and "must be a whole number" in refused.text
+        and 'value="Kept"' in refused.text
     )
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     made = lead.post("/new", data=form | {"publish": "true"})

@@ -101,7 +101,9 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     assert all(SECRET not in path.read_text() for path in project.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize(("broken", "said"), [("json", "did not answer like"), ("cut", "stopped in the middle")])
+@pytest.mark.parametrize(
+    ("broken", "said"), [("json", "did not answer like"), ("cut", "stopped in the middle")]
+)
 def test_a_broken_answer_is_an_error(project: Path, server: Endpoint, broken: str, said: str) -> None:
     server.broken = broken
     with pytest.raises(AnswerError, match=said):

@@ -300,6 +300,4 @@ def test_a_provider_that_is_away_or_another_is_said(
             Settings(database=database_url, oidc=config), database, extra_routers=[oidc.router_for(config)]
         )
         said = web.stranger(app).get("/oidc/start")
-        assert said.status_code == 422 and (
-            "cannot be reached" in said.text or "set issuer in" in said.text
-        )
+        assert said.status_code == 422 and ("cannot be reached" in said.text or "set issuer in" in said.text)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import assignments, campaigns, item_search, items, members, people
+from fairlead.labels import assignments, campaigns, guideline_diff, item_search, items, members, people
 from fairlead.labels.campaigns import Campaign, CampaignSettings, CampaignState, Guidelines
 from fairlead.labels.errors import NotFound
 from fairlead.labels.task_kinds import TaskKind
@@ -204,7 +204,7 @@ def compare_guidelines(
         older = campaigns.get_guidelines(connection, campaign.id, before) if before else None
     if newer is None or (before and older is None):
         raise NotFound("the guidelines have no such version.")
-    lines = campaigns.diff_lines((older.text if older else "").splitlines(), newer.text.splitlines())
+    lines = guideline_diff.diff_lines((older.text if older else "").splitlines(), newer.text.splitlines())
     return GuidelinesDiff(
         before=before,
         after=version,

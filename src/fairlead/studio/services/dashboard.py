@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from fairlead.labels import assignments, flags, people
+from fairlead.labels import flags, leases, people
 from fairlead.stats.interval import Interval
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services.dashboard_cache import DashboardCache, Figures
@@ -181,7 +181,7 @@ def resolve_flag(database: Database, cache: DashboardCache, viewer: Viewer, flag
 
 def revoke_lease(database: Database, cache: DashboardCache, viewer: Viewer, assignment_id: str) -> None:
     with database.write() as connection:
-        assignments.revoke_lease(connection, viewer.campaign, assignment_id, by=viewer.rater)
+        leases.revoke(connection, viewer.campaign, assignment_id, by=viewer.rater)
     cache.forget(viewer.campaign)
 
 

@@ -11,7 +11,17 @@ from sqlalchemy import Connection
 
 from fairlead.core import digest
 from fairlead.data.records import Messages
-from fairlead.labels import assignments, campaigns, drafts, flags, judgements, labeller_stats, task_kinds
+from fairlead.labels import (
+    assignments,
+    campaigns,
+    drafts,
+    flags,
+    guideline_diff,
+    judgements,
+    labeller_stats,
+    leases,
+    task_kinds,
+)
 from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign, CampaignState
 from fairlead.labels.flags import LONGEST_NOTE
@@ -90,7 +100,7 @@ class NextBody(BaseModel):
         int,
         Field(
             ge=1,
-            le=assignments.MAX_LEASES,
+            le=leases.MAX_LEASES,
             description="Number of assignments to hold at once, including those already held.",
         ),
     ] = 1
@@ -161,7 +171,7 @@ class GuidelinesForLabeller(BaseModel):
     version: int
     html: str
     read_version: int  # 0: never read
-    changes: list[labeller_stats.GuidelineChange]  # since the version that was read
+    changes: list[guideline_diff.GuidelineChange]  # since the version that was read
 
 
 class ReadBody(BaseModel):
@@ -178,7 +188,7 @@ class PreviewBody(BaseModel):
 def next_assignments(database: Database, viewer: Viewer, body: NextBody) -> NextAssignments:
     campaign, rater = viewer.campaign, viewer.rater
     with database.write() as connection:
-        leased = [] if viewer.paused else assignments.lease(connection, campaign, rater, count=body.count)
+        leased = [] if viewer.paused else leases.lease_items(connection, campaign, rater, count=body.count)
         # Read again: options are final once the first assignment exists.
         campaign = campaigns.get_by_id(connection, campaign.id)
     with database.read() as connection:  # a separate transaction keeps the write lock short
@@ -202,14 +212,14 @@ def get_assignment(database: Database, viewer: Viewer, assignment_id: str) -> As
 def renew_lease(database: Database, viewer: Viewer, assignment_id: str) -> LeaseOut:
     with database.write() as connection:
         _require_own(connection, viewer, assignment_id)
-        expires_at = assignments.heartbeat(connection, viewer.campaign, assignment_id, viewer.rater)
+        expires_at = leases.heartbeat(connection, viewer.campaign, assignment_id, viewer.rater)
     return LeaseOut(expires_at=expires_at)
 
 
 def release_lease(database: Database, viewer: Viewer, assignment_id: str) -> None:
     with database.write() as connection:
         _require_own(connection, viewer, assignment_id)
-        assignments.release(connection, assignment_id, viewer.rater)
+        leases.release(connection, assignment_id, viewer.rater)
 
 
 def save_draft(database: Database, viewer: Viewer, assignment_id: str, body: DraftBody) -> DraftSaved:
@@ -282,7 +292,7 @@ def get_guidelines(database: Database, viewer: Viewer) -> GuidelinesForLabeller:
         version=latest.version,
         html=str(render.render(latest.text)),
         read_version=read_version,
-        changes=labeller_stats.list_guideline_changes(before.text, latest.text) if before else [],
+        changes=guideline_diff.list_guideline_changes(before.text, latest.text) if before else [],
     )
 
 
