@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from fairlead.encoding.chat import Encoded
+from fairlead.core.errors import ConfigError
+from fairlead.encoding.chat import Encoded, num_trained_tokens
+from fairlead.examples.pairs import answer_logps
 from fairlead.recipes import alternate, dpo, sft
-from fakes import check_finished, policy, project_with_base, train
+from fakes import check_finished, configuration, policy, project_with_base, train
 
 DATA = {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl"}
 COMMON = {
@@ -49,13 +51,13 @@ def test_no_step_is_lost_to_rounding_and_no_kind_goes_without_one() -> None:
         turns = alternate.sft_turns(steps, share)
         assert (len(turns), sum(turns), turns[0]) == (steps, expected, False)
     data: dict[str, Any] = COMMON | DATA
-    alternate.Config(**data, steps=100, sft_share=0.01)
+    configuration(alternate, data | {"steps": 100, "sft_share": 0.01})
     for steps, share in ((50, 0.01), (1, 0.5), (99, 0.01)):
         with pytest.raises(
-            ValueError,
+            ConfigError,
             match=f"sft_share = {share}: leaves one of the two kinds without a step in steps = {steps}",
         ):
-            alternate.Config(**data, steps=steps, sft_share=share)
+            configuration(alternate, data | {"steps": steps, "sft_share": share})
 
 
 def test_the_first_step_of_each_kind_is_that_of_its_recipe(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_the_first_step_of_each_kind_is_that_of_its_recipe(tmp_path: Path) -> No
 
 def test_a_first_token_carries_no_loss_and_is_not_counted(tmp_path: Path) -> None:
     model = policy(tmp_path)
-    with_first, without = (Encoded((5, 6, 7, 8), (first, True, True, False)) for first in (True, False))
-    found, _ = alternate.sft_step(model, [with_first], 1024)
-    expected, _ = alternate.sft_step(model, [without], 1024)
-    assert found["sft_loss"] == pytest.approx(expected["sft_loss"], abs=1e-6)
+    rows = [Encoded((5, 6, 7, 8), (first, True, True, False)) for first in (True, False)]
+    assert [num_trained_tokens([row]) for row in rows] == [2, 2]
+    logps = [answer_logps(model, [row]).item() for row in rows]
+    assert logps[0] == pytest.approx(logps[1], abs=1e-6)

@@ -61,5 +61,5 @@ def test_models_of_different_shapes_are_refused(tmp_path: Path) -> None:
     publish_artifact(
         project, "model", "wide", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
     )
-    with pytest.raises(ModelError, match="base and wide: are models of different shapes"):
+    with pytest.raises(ModelError, match="base and wide: the models have different shapes"):
         train(project, average, name="none", a="base", b="wide")

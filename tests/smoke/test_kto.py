@@ -15,8 +15,7 @@ from fairlead.examples.reference_logps import all_answer_logps
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import kto
 from fairlead.store.run import Run
-from fairlead.train.settings import Data
-from fakes import Trained, check_finished, project_with_base, train
+from fakes import Trained, check_finished, configuration, project_with_base, train
 
 SETTINGS: dict[str, Any] = {
     "name": "aligned", "model": "base", "binary": "data/binary.jsonl",
@@ -93,11 +92,11 @@ def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Pat
         load_policy(str(project.artifacts / "model" / "base")),
         load_policy(str(once.artifact.folder)),
     )
-    config = kto.Config(**settings)
+    config = configuration(kto, settings)
     rows = encode_and_split(
         read_binary(project.data / "binary.jsonl"),
         lambda b: encode_answer(before, b.prompt, b.completion, None),
-        Data(held_out=config.held_out),
+        config.data,
         seed=config.seed,
         source="",
     )

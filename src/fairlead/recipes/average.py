@@ -1,9 +1,9 @@
-"""Average: a model between two others, weight by weight.  arXiv:2109.01903 (WiSE-FT); against the alignment tax, arXiv:2309.06256
+"""Average: interpolate the weights of two models.  WiSE-FT, arXiv:2109.01903; against the alignment tax, arXiv:2309.06256
 
-reads   two models of one shape, usually one and what was trained from it      writes  model
+reads   two models of one shape, usually a model and what was trained from it      writes  model
 run     fairlead train average name=between a=sft b=aligned weight=0.5
 
-Nothing is trained.  Adapters are merged into their bases first, so that what is written is a whole model.
+Nothing is trained.  Adapters are merged into their bases first, so the result is a whole model.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ KIND = "model"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    name: str  # of the model that is written
-    a: ModelRef  # the one model: its tokenizer is kept
-    b: ModelRef  # the other one, of the same shape and with the same tokens
+    name: str  # name of the model that is written
+    a: ModelRef  # first model; its tokenizer is kept
+    b: ModelRef  # second model, with the same shape and the same tokens
     weight: float = 0.5  # share of b: 0 is a, 1 is b
-    seed: int = 0
+    seed: int = 0  # unused: nothing is random here
 
     def __post_init__(self) -> None:
         require(0 <= self.weight <= 1, "weight", self.weight, "is a share from 0 to 1")
@@ -35,26 +35,25 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
 
-    # 1. Both models, which must be the same but for their weights
-    one, other = load_policy(run.model_path("a")), load_policy(run.model_path("b"))
-    weights, others = dict(one.network.named_parameters()), dict(other.network.named_parameters())
-    if {name: p.shape for name, p in weights.items()} != {name: p.shape for name, p in others.items()}:
-        raise ModelError(
-            f"{config.a} and {config.b}: are models of different shapes. Average one with what was trained from it."
-        )
-    if one.tokenizer.get_vocab() != other.tokenizer.get_vocab():
-        raise ModelError(
-            f"{config.a} and {config.b}: read different tokens. Average one with what was trained from it."
-        )
+    # 1. Both models, which may differ in their weights only
+    model_a = load_policy(run.model_path("a"))
+    model_b = load_policy(run.model_path("b"))
+    weights_a = dict(model_a.network.named_parameters())
+    weights_b = dict(model_b.network.named_parameters())
+    advice = "Average a model with one that was trained from it."
+    if {name: p.shape for name, p in weights_a.items()} != {name: p.shape for name, p in weights_b.items()}:
+        raise ModelError(f"{config.a} and {config.b}: the models have different shapes. {advice}")
+    if model_a.tokenizer.get_vocab() != model_b.tokenizer.get_vocab():
+        raise ModelError(f"{config.a} and {config.b}: the models have different tokens. {advice}")
 
-    # 2. Between them
+    # 2. Interpolate
     with torch.no_grad():
-        for name, weight in weights.items():
-            weight.lerp_(others[name], config.weight)
+        for name, weight in weights_a.items():
+            weight.lerp_(weights_b[name], config.weight)
 
     # 3. Save
-    home = run.project.artifacts / KIND / config.name
+    final_folder = run.project.artifacts / KIND / config.name
     return run.publish(
-        lambda folder: one.save(folder, final_folder=home),
-        metrics={"parameters": one.network.num_parameters()},
+        lambda folder: model_a.save(folder, final_folder=final_folder),
+        metrics={"parameters": model_a.network.num_parameters()},
     )

@@ -1,10 +1,11 @@
-"""Pretrain: a small language model from random weights, on conversations or plain text.
+"""Pretraining: a small language model from random weights, on conversations or plain text.
 
-reads   documents: rows with `text`, or conversations (data.texts)
+reads   documents: rows with `text`, or conversations (data.pretraining_documents)
 writes  model (tokenizer with chat template, safetensors), metrics
 run     fairlead train pretrain configs/base_model/young.toml
 
-This is for small models on one machine: the toy world's base model is made by it.  Loss is on every token, prompts included.
+This recipe is for small models on one machine; the base model of the toy world comes from it.  The loss covers every token, prompts
+included.
 """
 
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from fairlead.core import files
-from fairlead.core.config import DatasetRef, ModelRef
+from fairlead.core.config import Advanced, DatasetRef, ModelRef
 from fairlead.core.errors import require
 from fairlead.core.progress import progress
 from fairlead.data.pretraining_documents import read_documents
 from fairlead.data.records import Messages
-from fairlead.encoding import batching
+from fairlead.encoding.batching import collate, micro_batches, step_rows
 from fairlead.examples.replay import encode_text
 from fairlead.losses import sft
 from fairlead.model import from_scratch
@@ -36,112 +37,112 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint
 from fairlead.train.meter import Meter
+from fairlead.train.metric_sums import MetricSums
 from fairlead.train.optim import adamw_alone, muon, update
-from fairlead.train.schedule import cosine
+from fairlead.train.schedule import learning_rate
+from fairlead.train.settings import Checkpoints, Hardware, Optim
 
 KIND = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    name: str  # of the model that is written
+    name: str  # name of the model that is written
     documents: DatasetRef  # rows with `text` or `messages`, or a .txt file
     steps: int  # optimiser steps
-    model: ModelRef = ""  # to go on from; its tokenizer and shape are kept: vocab_size, hidden, layers, heads, intermediate then mean nothing
-    vocab_size: int = 2048  # byte-level BPE, trained on the documents
+    # model to continue from; its tokenizer and shape are kept, so vocab_size, hidden, layers, heads and intermediate have no effect
+    model: ModelRef = ""
+    vocab_size: int = 2048  # tokens of the byte-level BPE tokenizer that is trained on the documents
     hidden: int = 256  # width of the residual stream
-    layers: int = 4
+    layers: int = 4  # number of blocks
     heads: int = 4  # attention heads; hidden must be divisible by it
     intermediate: int = 704  # width inside the feed-forward blocks
-    context: int = 256  # tokens; longer documents are cut into pieces of this length
+    context: int = 256  # context length in tokens; longer documents are cut into pieces of this length
     batch: int = 128  # documents (or pieces) per optimiser step
-    optimizer: Literal["adamw", "muon"] = (
-        "adamw"  # muon: for the matrices inside the blocks; learns more per step from scratch
-    )
-    lr: float = 2e-3  # at its peak; cosine to a tenth
-    warmup: int = 100  # steps of linear warm-up
-    weight_decay: float = 0.1
-    max_norm: float = 1.0  # gradients are scaled down to this norm
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the matrix products; weights stay float32
-    stored_as: Literal["float32", "float16"] = "float32"  # of the weights in the written model
-    checkpoint_every: int = 200  # steps
-    seed: int = 0
+    # muon for the matrices inside the blocks: learns more per step from random weights
+    optimizer: Advanced[Literal["adamw", "muon"]] = "adamw"
+    stored_as: Advanced[Literal["float32", "float16"]] = "float32"  # number format of the written weights
+    seed: int = 0  # seed of the weights and the order of rows
+    optim: Optim = Optim(lr=2e-3, warmup=100, weight_decay=0.1)
+    hardware: Hardware = Hardware(micro_tokens=4096)
+    checkpoints: Checkpoints = Checkpoints(every=200)
 
     def __post_init__(self) -> None:
         require(self.steps > 0, "steps", self.steps, "must be positive")
-        require(
-            self.heads > 0 and self.hidden % self.heads == 0,
-            "hidden",
-            self.hidden,
-            f"must be divisible by heads = {self.heads}",
-        )
-        require(self.lr > 0, "lr", self.lr, "must be positive")
+        why = f"must be divisible by heads = {self.heads}"
+        require(self.heads > 0 and self.hidden % self.heads == 0, "hidden", self.hidden, why)
         require(self.batch > 0, "batch", self.batch, "must be positive")
-        require(self.checkpoint_every > 0, "checkpoint_every", self.checkpoint_every, "must be positive")
-        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
-        require(self.max_norm > 0, "max_norm", self.max_norm, "must be positive")
         require(self.context > 1, "context", self.context, "must be at least 2 tokens")
+        hardware = self.hardware
+        require(hardware.micro_tokens > 0, "hardware.micro_tokens", hardware.micro_tokens, "must be positive")
+        why = "is not supported by pretrain, which is for small models"
+        require(hardware.precision != "pure-bfloat16", "hardware.precision", hardware.precision, why)
+        checkpointing = hardware.gradient_checkpointing
+        require(not checkpointing, "hardware.gradient_checkpointing", checkpointing, why)
+        require(self.optim.bits == 32, "optim.bits", self.optim.bits, why)
 
 
 def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
 
-    # 1. Documents, and a tokenizer and a network: the given model's, or a tokenizer trained on them and random weights
+    # 1. Model: random weights and a tokenizer trained on the documents, or the model to continue from
     documents = read_documents(run.data_path("documents"))
     tokenizer: PreTrainedTokenizerBase
     network: PreTrainedModel
     if config.model:
-        tokenizer, network = load_tokenizer(run.model_path("model")), load_causal_lm(run.model_path("model"))
+        tokenizer = load_tokenizer(run.model_path("model"))
+        network = load_causal_lm(run.model_path("model"))
     else:
-        # The tokenizer is kept with the run, so that a resumed run reads the same tokens.
-        tokenizer = fresh_tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
+        # stored with the run, so that a resumed run reads the same tokens
+        tokenizer = new_tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
         shape = from_scratch.Shape(
             config.hidden, config.layers, config.heads, config.intermediate, config.context
         )
-        network = from_scratch.new_network(shape, fresh_tokenizer, run_seed=config.seed)
+        network = from_scratch.new_network(shape, new_tokenizer, run_seed=config.seed)
     to_default_device(network)
     device = default_device()
     rows = [piece for document in documents for piece in encode_text(tokenizer, document, config.context)]
 
     # 2. Optimiser
     parameters = dict(network.named_parameters())
-    make = muon if config.optimizer == "muon" else adamw_alone
-    optimizers = make(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.95))
+    new_optimizers = muon if config.optimizer == "muon" else adamw_alone
+    optimizers = new_optimizers(
+        parameters, lr=config.optim.lr, weight_decay=config.optim.weight_decay, betas=(0.9, 0.95)
+    )
     state = checkpoint.State(parameters, optimizers)
     start = checkpoint.restore(run, state)
 
     # 3. Train
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    order = batching.step_rows(len(rows), config.batch, config.steps, run_seed=config.seed)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.hardware.precision == "bfloat16")
+    order = step_rows(len(rows), config.batch, config.steps, run_seed=config.seed)
     meter = Meter(run)
     with progress("pretrain", config.steps, done=start, quiet=run.quiet) as bar:
         for step in range(start, config.steps):
-            items = [rows[i] for i in order[step]]
-            num_tokens = sum(
-                len(item) - 1 for item in items
-            )  # the first token of a row has nothing before it
-            total = 0.0
-            for index in batching.micro_batches([len(item) for item in items], config.micro_tokens):
-                micro = batching.collate(
-                    [items[i] for i in index], pad_id=tokenizer.pad_token_id, device=device
+            step_pieces = [rows[i] for i in order[step]]
+            lengths = [len(row) for row in step_pieces]
+            num_tokens = sum(lengths) - len(lengths)  # nothing predicts the first token of a row
+            sums = MetricSums(device)
+            for row_ids in micro_batches(lengths, config.hardware.micro_tokens):
+                micro = collate(
+                    [step_pieces[i] for i in row_ids], pad_id=tokenizer.pad_token_id, device=device
                 )
                 with autocast:
                     logits = network(
                         input_ids=micro.tokens, attention_mask=micro.token_mask.long(), use_cache=False
                     ).logits
-                loss = sft.negative_log_likelihood(
-                    selected_logps(logits, micro.tokens, micro.response_mask)
-                )  # [B, T]
+                logps = selected_logps(logits, micro.tokens, micro.response_mask)
+                loss = sft.negative_log_likelihood(logps)  # [B, T]
                 (loss.sum() / num_tokens).backward()
-                total += float(loss.detach().sum())
-            lr = cosine(step, config.steps, peak=config.lr, warmup=config.warmup)
-            grad_norm = update(*optimizers.values(), lr=lr, max_norm=config.max_norm, step=step + 1)
-            run.log(step + 1, loss=total / num_tokens, lr=lr, grad_norm=grad_norm)
+                sums.add(loss=loss)
+            lr = learning_rate(config.optim, step, config.steps)
+            max_norm = config.optim.max_norm
+            grad_norm = update(*optimizers.values(), lr=lr, max_norm=max_norm, step=step + 1)
+            loss_per_token = sums.mean("loss", num_tokens)
+            run.log(step + 1, loss=loss_per_token, lr=lr, grad_norm=grad_norm)
             meter.count(num_tokens)
-            bar.advance(f"loss {total / num_tokens:.3f}")
-            checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoint_every)
+            bar.advance(f"loss {loss_per_token:.3f}")
+            checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoints.every)
     meter.flush()
 
     # 4. Save

@@ -21,6 +21,9 @@ class MetricSums:
     def total(self, name: str) -> float:
         return float(self._totals[name]) if name in self._totals else 0.0
 
+    def mean(self, name: str, count: int) -> float:
+        return self.total(name) / count
+
     def means(self, count: int) -> dict[str, float]:
         """Every total divided by the number of items in the step."""
         return {name: float(total) / count for name, total in self._totals.items()}
