@@ -217,7 +217,7 @@ def test_patience_that_never_runs_out_still_publishes_the_best(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"patience": 2, "held_out": 0.0}, "patience = 2: needs a held-out part"),
+        ({"patience": 2, "held_out": 0.0}, "patience = 2: needs held-out rows"),
         ({"replay_share": 1.0}, "replay_share = 1.0"),
         ({"neftune_alpha": -1.0}, "neftune_alpha = -1.0"),
     ],
