@@ -83,7 +83,7 @@ def test_rules_ties_and_things_that_are_no_reward_model_are_refused(
     cli: Cli, project: Path, comparisons: Path, tmp_path: Path
 ) -> None:
     rule = cli("eval", "rule:fairlead.simulate.gold", "--comparisons", comparisons, "--project", project)
-    assert rule.code == 1 and "is a rule and no model" in rule.err
+    assert rule.code == 1 and "is a rule, not a model" in rule.err
     ties = tmp_path / "ties.jsonl"
     jsonl.write(ties, [row | {"tie": "good"} for _, row in jsonl.read(comparisons)])
     tied = cli("eval", "reward", "--comparisons", ties, "--project", project)
@@ -129,7 +129,7 @@ def test_a_process_reward_model_is_examined_by_its_pooled_steps(
     assert trained.json["metrics"]["verdict"] == "refuse"
     assert (
         "warning: refused: It is right about" in trained.err
-        and "warning: of its admission: It was examined on" in trained.err
+        and "warning: admission: The model was examined on" in trained.err
     )
     assert (
         trained.json["next"] == "fairlead report reward-model/verifier"

@@ -128,7 +128,7 @@ def test_pairs_of_one_prompt_only_prove_nothing(folder: Path) -> None:
 def test_a_model_whose_scores_are_not_numbers_is_refused(folder: Path, tmp_path: Path) -> None:
     report = examined(copy_of(folder, tmp_path / "nan", score=torch.tensor(float("nan"))), rows(6))
     assert report["verdict"] == "refuse" and report["not_finite"] == 12
-    assert "no finite numbers" in report["reasons"][0]
+    assert "are not finite" in report["reasons"][0]
 
 
 def test_a_head_of_zeros_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_head_that_was_not_saved_is_noticed(folder: Path) -> None:
         held_out,
         trained=PreSaveState(PairScores([-x for x in true.chosen], [-x for x in true.rejected]), other_head),
     )
-    assert any("not what was trained" in reason for reason in lost["reasons"])
+    assert any("not the trained model" in reason for reason in lost["reasons"])
     fresh = examined(folder, held_out, trained=PreSaveState(true, model.head.weight))
     assert any("learned nothing" in reason for reason in fresh["reasons"])
 

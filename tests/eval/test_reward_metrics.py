@@ -93,7 +93,7 @@ def test_a_rater_who_always_takes_the_first_is_found_by_the_position_baseline() 
     found = reward_metrics.compute_reward_metrics(pairs(rows, rows, always_first), chosen, rejected)
     assert found["baselines"]["position_only"]["value"] == 1.0
     assert found["baselines"]["position_only"]["lead"]["high"] < 0
-    assert "always choosing the same side" in " ".join(
+    assert "a position-only rule on" in " ".join(
         verdict.decide_admission(report(pairs(rows, rows, always_first), chosen, rejected)).reasons
     )
     shuffled = reward_metrics.compute_reward_metrics(pairs(rows, None, fair), chosen, rejected)["baselines"][
@@ -111,7 +111,7 @@ def test_a_length_that_tells_all_is_found_by_the_length_baseline() -> None:
     found = report(pairs(rows), [1.0] * 60, [0.0] * 60)
     assert found["baselines"]["length_only"]["value"] == 1.0  # type: ignore[index]
     decided = verdict.decide_admission(found)
-    assert decided.verdict == "refuse" and "looking at length alone in 100.0%" in decided.reasons[0]
+    assert decided.verdict == "refuse" and "a length-only rule on 100.0%" in decided.reasons[0]
 
 
 def test_without_training_pairs_no_prompt_teaches_its_own_pair() -> None:
@@ -223,7 +223,7 @@ def test_equal_scores_are_refused() -> None:
     found = report(pairs(rows), [1.0] * 150, [1.0] * 150)
     json.dumps(found, allow_nan=False)
     decided = verdict.decide_admission(found)
-    assert decided.verdict == "refuse" and "than a coin" in decided.reasons[0]
+    assert decided.verdict == "refuse" and "than chance" in decided.reasons[0]
 
 
 def test_a_calibrated_model_is_admitted_and_a_boasting_one_only_after_its_temperature() -> None:

@@ -50,23 +50,23 @@ def test_a_healthy_model_is_admitted_without_a_word() -> None:
     ("path", "value", "says"),
     [
         ("head.moved", 0.0, "learned nothing"),
-        ("head.gap", 0.5, "not what was trained"),
-        ("batches.gap", 0.02, "depends on the answers beside it"),
-        ("accuracy", share(0.54, 0.5, 0.58), "than a coin"),
+        ("head.gap", 0.5, "not the trained model"),
+        ("batches.gap", 0.02, "depend on the other rows of the batch"),
+        ("accuracy", share(0.54, 0.5, 0.58), "than chance"),
         (
             "baselines.length_only",
             share(0.8, 0.7, 0.9) | {"lead": share(0, -0.1, 0.1)},
-            "length alone in 80.0%",
+            "a length-only rule on 80.0%",
         ),
         (
             "baselines.position_only",
             share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, 0.0)},
-            "the same side in 90.0%",
+            "a position-only rule on 90.0%",
         ),
         (
             "baselines.bag_of_words",
             share(0.9, 0.8, 0.95) | {"lead": share(-0.1, -0.2, -0.01)},
-            "Counting words",
+            "A bag-of-words model",
         ),
     ],
 )
@@ -80,23 +80,23 @@ def test_what_is_refused(path: str, value: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        ("prompts", 99, "on 99 prompts only"),
+        ("prompts", 99, "on only 99 prompts"),
         (
             "baselines.length_only",
             share(0.78, 0.7, 0.9) | {"lead": share(0.02, -0.1, 0.1)},
-            "knows length only",
+            "length-only baseline",
         ),
         (
             "baselines.bag_of_words",
             share(0.78, 0.7, 0.9) | {"lead": share(0.02, None, None)},  # type: ignore[arg-type]
-            "counted words only",
+            "bag-of-words baseline",
         ),
-        ("calibration.temperature", None, "Use its order only"),
-        ("calibration.error", 0.06, "off by 0.060"),
-        ("length.given_choice", share(0.51, 0.4, 0.6), "pays for longer answers"),
-        ("length.given_choice", share(-0.51, -0.6, -0.4), "pays for shorter answers"),
-        ("ensemble", {"disagree": share(0.26, 0.2, 0.3)}, "members order 26%"),
-        ("ceiling", {"agreement": share(0.9, 0.85, 0.95)}, "more to learn"),
+        ("calibration.temperature", None, "Use only the order of scores"),
+        ("calibration.error", 0.06, "scaling is 0.060"),
+        ("length.given_choice", share(0.51, 0.4, 0.6), "rewards longer answers"),
+        ("length.given_choice", share(-0.51, -0.6, -0.4), "rewards shorter answers"),
+        ("ensemble", {"disagree": share(0.26, 0.2, 0.3)}, "disagree on 26%"),
+        ("ceiling", {"agreement": share(0.9, 0.85, 0.95)}, "agree with each other on 90.0%"),
         ("slices", [{"by": "rater", "name": "eve", "accuracy": share(0.2, 0.1, 0.49, 20)}], "rater 'eve'"),
     ],
 )
@@ -128,18 +128,18 @@ def test_a_rule_that_is_no_better_than_a_coin_is_no_reason() -> None:
     wrong["baselines"]["length_only"] |= {"value": 0.0}
     wrong["baselines"]["bag_of_words"] |= {"value": 0.0}
     [reason] = decide_admission(wrong).reasons
-    assert "not shown to be better than a coin" in reason
+    assert "not significantly better than chance" in reason
 
 
 def test_scores_that_are_no_numbers_are_refused_whatever_else_is_missing() -> None:
     decided = decide_admission({"not_finite": 3, "prompts": 300})
-    assert decided.verdict == "refuse" and "3 of its scores" in decided.reasons[0]
+    assert decided.verdict == "refuse" and "3 scores" in decided.reasons[0]
 
 
 def test_a_refusal_does_not_silence_warnings_nor_take_them_for_reasons() -> None:
     decided = decide_admission(changed("head.moved", 0.0) | {"prompts": 1})
-    assert [reason[:9] for reason in decided.reasons] == ["The saved"]
-    assert [warning[:34] for warning in decided.warnings] == ["It was examined on 1 prompt only; "]
+    assert [reason[:8] for reason in decided.reasons] == ["The head"]
+    assert [warning[:38] for warning in decided.warnings] == ["The model was examined on only 1 promp"]
 
 
 STEPS: dict[str, Any] = {
@@ -155,18 +155,22 @@ STEPS: dict[str, Any] = {
     ("changes", "verdict", "says"),
     [
         ({}, "admit", ""),
-        ({"lead": share(0.0, -0.1, 0.1)}, "refuse", "does not read them about 90.0%"),
-        ({"lead": share(0.1, -0.1, 0.3)}, "admit with warnings", "not shown to be better than a rule"),
+        ({"lead": share(0.0, -0.1, 0.1)}, "refuse", "content-blind baseline on 90.0%"),
+        (
+            {"lead": share(0.1, -0.1, 0.3)},
+            "admit with warnings",
+            "not significantly better than a content-blind",
+        ),
         (
             {"lead": share(0.1, 0.0, 0.2) | {"low": None}},
             "admit with warnings",
-            "not shown to be better than a rule",
+            "not significantly better than a content-blind",
         ),
-        ({"held_out_prompts": 99}, "admit with warnings", "99 prompts only"),
+        ({"held_out_prompts": 99}, "admit with warnings", "only 99 prompts"),
         (
             {"calibration_error": 0.06},
             "admit with warnings",
-            "off by 0.060 on average (by chance up to 0.020)",
+            "calibration error is 0.060 (by chance up to 0.020)",
         ),
         ({"calibration_error": 0.06, "chance_error": 0.07}, "admit", ""),
     ],

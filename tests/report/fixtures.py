@@ -330,7 +330,7 @@ ADMISSION: dict[str, Any] = {
     "verdict": "admit with warnings",
     "reasons": [],
     "warnings": [
-        "It pays for longer answers beyond what people chose (correlation 0.54 inside pairs). Watch the answers' length.",
+        "It rewards longer answers beyond what people chose (correlation 0.54 inside pairs). Watch the answers' length.",
         f"On rater {HOSTILE!r} it prefers the answer that people rejected (30.0% [18.1%, 45.4%]). Look at these rows.",
     ],
     "pairs": 412,

@@ -13,7 +13,7 @@ def test_the_page_says_the_verdict_the_reasons_and_the_evidence() -> None:
     for expected in (
         "may pay a policy, with care",
         "admit with warnings",
-        "It pays for longer answers",
+        "It rewards longer answers",
         "Bag of words",
         "Position only",
         "Saved and read again",
@@ -28,14 +28,14 @@ def test_the_page_says_the_verdict_the_reasons_and_the_evidence() -> None:
 def test_a_model_without_numbers_has_a_page() -> None:
     report = {
         "verdict": "refuse",
-        "reasons": ["12 of its scores are no finite numbers."],
-        "warnings": ["It was examined on 3 prompts only."],
+        "reasons": ["12 scores are not finite."],
+        "warnings": ["The model was examined on only 3 prompts."],
         "not_finite": 12,
         "not_measured": ["everything that needs scores"],
     }
     said = plain(render_admission(fixtures.admission_page(report=report)))
     assert "should not pay a policy" in said
-    assert "It is refused: 12 of its scores" in said and "Besides: It was examined on 3 prompts only." in said
+    assert "It is refused: 12 scores" in said and "Besides: The model was examined on only 3 prompts." in said
 
 
 def test_what_was_not_measured_is_left_out() -> None:

@@ -1,7 +1,7 @@
-"""The admission report of a reward model: examined as it stands on the disk, on pairs that it never saw, with a verdict.
+"""The admission report of a reward model: metrics on held-out pairs, and a verdict.
 
-`examine` makes the report of any folder; `publish` is how training ends: save, read back, examine, write `admission.json`, and only then
-give the folder its name.
+`examine` reports on the model in any folder.  Training ends with `publish`: save the model, reload it,
+examine it, write `admission.json`, and only then make the artifact visible.
 """
 
 import json
@@ -35,23 +35,25 @@ def examine(
     drop: bool = False,
     trained: PreSaveState | None = None,
 ) -> dict[str, Any]:
-    """The report of the reward model in a folder, its members included; ready for JSON."""
+    """Report on the reward model in a folder and on its ensemble members, as JSON values."""
     model = load_reward_model(reference)
-    longest = max_tokens or (None if trained else model.context)  # what was trained on fits
+    longest = max_tokens or (None if trained else model.context)  # pairs of the training data fit
     encoded = reward_scoring.encode_pairs(model, pairs.held_out, max_tokens=longest, source=source)
-    fits = [i for i, one in enumerate(encoded) if one is not None]
-    if len(fits) < len(encoded) and not drop:
-        first = next(i for i, one in enumerate(encoded) if one is None)
+    fitting = [i for i, pair in enumerate(encoded) if pair is not None]
+    num_dropped = len(encoded) - len(fitting)
+    if num_dropped and not drop:
+        first = next(i for i, pair in enumerate(encoded) if pair is None)
         raise DataError(
-            f"{source}: {len(encoded) - len(fits)} pairs, the first of them number {first + 1} of those compared, are longer than the "
-            f"{longest} tokens that the model takes. Leave them out with --drop."
+            f"{source}: {num_dropped} pairs are longer than the model's limit of {longest} tokens; "
+            f"the first is number {first + 1} of the pairs without ties. Leave them out with --drop."
         )
-    if not fits:
+    if not fitting:
         raise DataError(
-            f"{source}: none of its {len(encoded)} pairs fits into the {longest} tokens that the model takes."
+            f"{source}: all {len(encoded)} pairs are longer than the model's limit of {longest} tokens. "
+            "Bring shorter pairs, or a model with a longer context."
         )
-    rows = [one for one in encoded if one is not None]
-    kept = EvaluationPairs([pairs.held_out[i] for i in fits], pairs.train, pairs.notes, pairs.seed)
+    rows = [pair for pair in encoded if pair is not None]
+    examined = EvaluationPairs([pairs.held_out[i] for i in fitting], pairs.train, pairs.notes, pairs.seed)
 
     first_scores = reward_scoring.score_pairs(model, rows, micro_tokens)
     gap, num_rows = reward_scoring.batch_gap(model, rows, micro_tokens)
@@ -64,10 +66,10 @@ def examine(
         ),
     ]
     return _report(
-        kept,
+        examined,
         members,
         {"head": head, "batches": {"gap": gap / first_scores.spread, "n": num_rows}},
-        len(encoded) - len(fits),
+        num_dropped,
     )
 
 
@@ -75,42 +77,44 @@ def _report(
     pairs: EvaluationPairs, members: list[PairScores], numbers: Mapping[str, Any], num_dropped: int
 ) -> dict[str, Any]:
     not_finite = sum(member.num_not_finite for member in members)
-    found: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "pairs": len(pairs.held_out),
         "prompts": len(set(pairs.prompts)),
         "dropped": num_dropped,
+        "not_finite": not_finite,
+        "notes_unused": pairs.notes.num_ignored,
+        "not_measured": ["all metrics that need scores"] if not_finite else [],
     }
-    found |= {"not_finite": not_finite, "notes_unused": pairs.notes.num_ignored}
-    found["not_measured"] = ["everything that needs scores"] if not_finite else []
     if not not_finite:
         pooled = reward_scoring.ensemble_scores(members)
-        found |= numbers
-        found |= reward_metrics.compute_reward_metrics(pairs, pooled.chosen, pooled.rejected)
-        apart = (
-            reward_metrics.ensemble_disagreement(pairs, [(one.chosen, one.rejected) for one in members])
+        metrics |= numbers
+        metrics |= reward_metrics.compute_reward_metrics(pairs, pooled.chosen, pooled.rejected)
+        disagreement = (
+            reward_metrics.ensemble_disagreement(
+                pairs, [(member.chosen, member.rejected) for member in members]
+            )
             if len(members) > 1
             else None
         )
-        found |= {"ensemble": apart, "not_measured": _not_measured(found, apart)}
-    decision = verdict.decide_admission(found)
-    return {"verdict": decision.verdict, "reasons": decision.reasons, "warnings": decision.warnings, **found}
-
-
-def _not_measured(found: Mapping[str, Any], ensemble: Mapping[str, Any] | None) -> list[str]:
-    """What the reader could otherwise take for fine."""
-    missing = {
-        "whether the head survives saving: that is seen where a model is trained": found["head"] is None,
-        "position only: no row says which answer was shown first (shown_first)": found["baselines"][
-            "position_only"
-        ]
-        is None,
-        "the ceiling that people's disagreement sets: no pair was judged by two named raters": found[
-            "ceiling"
-        ]
-        is None,
-        "disagreement: the model is no ensemble": ensemble is None,
+        metrics |= {"ensemble": disagreement, "not_measured": _not_measured(metrics, disagreement)}
+    decision = verdict.decide_admission(metrics)
+    return {
+        "verdict": decision.verdict,
+        "reasons": decision.reasons,
+        "warnings": decision.warnings,
+        **metrics,
     }
-    return [what for what, absent in missing.items() if absent]
+
+
+def _not_measured(metrics: Mapping[str, Any], ensemble: Mapping[str, Any] | None) -> list[str]:
+    """Checks that were not possible and that a reader could otherwise take for passed."""
+    missing = {
+        "saving and reloading the head: checked only at the end of training": metrics["head"] is None,
+        "position-only baseline: no row has shown_first": metrics["baselines"]["position_only"] is None,
+        "accuracy ceiling: no pair was judged by two named raters": metrics["ceiling"] is None,
+        "disagreement: the model is not an ensemble": ensemble is None,
+    }
+    return [check for check, is_missing in missing.items() if is_missing]
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -129,9 +133,9 @@ def publish(
     micro_tokens: int,
     source: str,
 ) -> Artifact:
-    """Save a trained model, examine what was saved, and publish it with its report, whatever the verdict: a refusal is evidence too.
+    """Save a trained model, examine the saved files, and publish them with the report, whatever the verdict.
 
-    `more` are further figures for the manifest.
+    `more` are further metrics for the manifest.
     """
     with tempfile.TemporaryDirectory(prefix=".reward-model.part-", dir=run.folder) as scratch:
         folder = Path(scratch) / "model"
@@ -141,7 +145,7 @@ def publish(
         write_report(folder, report)
         log_decision(run, AdmissionDecision(report["verdict"], report["reasons"], report["warnings"]))
         metrics = {**reward_metrics.manifest_metrics(report), **more}
-        return run.publish(lambda made: _move(folder, made), metrics=metrics)
+        return run.publish(lambda artifact_folder: _move(folder, artifact_folder), metrics=metrics)
 
 
 def log_decision(run: Run, decision: AdmissionDecision) -> None:
@@ -149,9 +153,9 @@ def log_decision(run: Run, decision: AdmissionDecision) -> None:
     for reason in decision.reasons:
         run.warn(f"refused: {reason}")
     for warning in decision.warnings:
-        run.warn(f"of its admission: {warning}")
+        run.warn(f"admission: {warning}")
 
 
-def _move(folder: Path, made: Path) -> None:
-    for each in sorted(folder.iterdir()):
-        shutil.move(each, made / each.name)
+def _move(source: Path, target: Path) -> None:
+    for path in sorted(source.iterdir()):
+        shutil.move(path, target / path.name)

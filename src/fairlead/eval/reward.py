@@ -1,10 +1,11 @@
-"""Examine a reward model, Fairlead's or anybody's, on comparisons that it was not trained on.
+"""Examine a reward model, trained by Fairlead or not, on held-out comparisons.
 
 reads   reward-model, comparisons (data.records.Comparison)      writes  evaluation: admission.json
 run     fairlead eval reward --comparisons data/held_out.jsonl
 
-Given the very file that the model was trained on, it looks at the prompts that training held out, and baselines learn from the others.
-Given another file, all of it counts as held out, and baselines learn from one half of its prompts for the other.
+If the file is the training file of the model, the held-out prompts of training are examined, and the
+baselines learn from the other prompts.  Otherwise the whole file counts as held out, and the baselines learn
+from each half of its prompts for the other half.
 """
 
 from dataclasses import dataclass
@@ -27,20 +28,20 @@ KIND = "evaluation"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    name: str  # of the evaluation that is written
-    model: RewardModelRef  # the reward model that is examined
-    comparisons: DatasetRef  # native rows: prompt, chosen, rejected; ties are left out
-    max_tokens: int = 0  # longest conversation; 0 means the model's own context
-    drop: bool = False  # leave out, and count, the pairs of which one side is longer
-    micro_tokens: int = 4096  # tokens per forward pass, padding included; memory, not results
-    seed: int = 0  # of halves, baselines and resampling
+    name: str  # name of the evaluation that is written
+    model: RewardModelRef  # reward model to examine
+    comparisons: DatasetRef  # native comparisons; ties are left out
+    max_tokens: int = 0  # longest conversation; 0 is the context length of the model
+    drop: bool = False  # leave out and count pairs with a longer side
+    micro_tokens: int = 4096  # tokens per forward pass, including padding; affects memory, not results
+    seed: int = 0  # seed for splits, baselines and bootstrap
 
     def __post_init__(self) -> None:
         require(
             self.max_tokens >= 0,
             "max_tokens",
             self.max_tokens,
-            "must not be negative; 0 means the model's own context",
+            "must not be negative; 0 is the context length of the model",
         )
         require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
 
@@ -49,15 +50,17 @@ def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
     if is_rule(config.model):
-        raise ConfigError(f"{config.model}: is a rule and no model; there is nothing to examine.")
+        raise ConfigError(f"{config.model}: is a rule, not a model. Name a reward model.")
     meter = Meter(run)
     path = run.data_path("comparisons")
     rows = read_comparisons(path)
     compared = without_ties(rows, config.comparisons)
-    learned = _trained_with(run)
-    train, held_out = (
-        split_by_prompt(compared, held_out=learned[0], seed=learned[1]) if learned else (None, compared)
-    )
+    training_split = _training_split(run)
+    if training_split is None:
+        train, held_out = None, compared
+    else:
+        share, seed = training_split
+        train, held_out = split_by_prompt(compared, held_out=share, seed=seed)
     report = admission.examine(
         run.model_path("model"),
         EvaluationPairs(held_out, train, read_pair_metadata(path), config.seed),
@@ -77,11 +80,12 @@ def main(config: Config, run: Run) -> Artifact:
     return run.publish(lambda folder: admission.write_report(folder, report), metrics=metrics)
 
 
-def _trained_with(run: Run) -> tuple[float, int] | None:
-    """Share and seed of the split, where the model was trained on these very comparisons."""
+def _training_split(run: Run) -> tuple[float, int] | None:
+    """Held-out share and seed of the training split; None if it was trained on other data."""
     model = run.inputs["model"].artifact
-    if model is None or run.inputs["comparisons"].digest not in {
-        one.digest for one in model.manifest.parents if one.role == "comparisons"
-    }:
+    if model is None:
+        return None
+    trained_on = {parent.digest for parent in model.manifest.parents if parent.role == "comparisons"}
+    if run.inputs["comparisons"].digest not in trained_on:
         return None
     return float(model.manifest.config["held_out"]), model.manifest.seed

@@ -1,6 +1,6 @@
-"""What a reward model's scores say of it on pairs that it never saw.  Numbers and records in, figures ready for JSON out; no torch.
+"""Metrics of a reward model on held-out pairs, from its scores.  Returns JSON values; does not import torch.
 
-n counts pairs.  Pairs that share a prompt depend on each other, so every interval treats a prompt, not a pair, as one draw.
+n counts pairs.  Pairs of one prompt are dependent, so every interval treats a prompt as one cluster.
 """
 
 import math
@@ -21,28 +21,28 @@ from fairlead.stats.interval import Interval
 
 Vector = NDArray[numpy.float64]
 
-MOST_SLICES = 12  # of one kind, the largest first
-LIKE_LENGTH = 0.1  # answers whose lengths differ by less than this share of the longer are of like length
+MOST_SLICES = 12  # largest slices of each kind
+SIMILAR_LENGTH = 0.1  # lengths that differ by at most this share of the longer answer are similar
 
 
 @dataclass(frozen=True)
 class EvaluationPairs:
-    """What a model is examined on, without ties; it must not have been trained on `held_out`."""
+    """The pairs of an examination, without ties.  The model must not have been trained on `held_out`."""
 
     held_out: Sequence[Comparison]
-    train: (
-        Sequence[Comparison] | None
-    )  # what baselines learn from; None: each half of the held-out prompts teaches those of the other
+    # Pairs for the baselines.  If None, baselines learn from each half of the held-out prompts for the other
+    # half.
+    train: Sequence[Comparison] | None
     notes: MetadataTable
     seed: int
 
     @property
     def prompts(self) -> list[str]:
-        return [prompt_text(one) for one in self.held_out]
+        return [prompt_text(comparison) for comparison in self.held_out]
 
     @property
     def halves(self) -> list[bool]:
-        """Whether each held-out pair is in the first half; all pairs of a prompt are in the same."""
+        """Whether each held-out pair is in the first half.  All pairs of a prompt are in the same half."""
         place = {
             prompt: k
             for k, prompt in enumerate(
@@ -55,7 +55,7 @@ class EvaluationPairs:
 def compute_reward_metrics(
     pairs: EvaluationPairs, chosen: Sequence[float], rejected: Sequence[float]
 ) -> dict[str, Any]:
-    """All that can be known from the scores of the chosen and of the rejected answers, which must be finite."""
+    """All metrics from the finite scores of the chosen and of the rejected answers."""
     margins = numpy.asarray(chosen, dtype=numpy.float64) - numpy.asarray(rejected, dtype=numpy.float64)
     credit = (margins > 0) + 0.5 * (margins == 0)
     prompts = pairs.prompts
@@ -71,112 +71,125 @@ def compute_reward_metrics(
 
 
 def pair_texts(comparison: Comparison) -> tuple[str, str]:
-    """What a baseline reads: the chosen and the rejected answer as text."""
+    """The chosen and the rejected answer as text, which is what the baselines read."""
     return _text(comparison.chosen), _text(comparison.rejected)
 
 
 def _baselines(pairs: EvaluationPairs, credit: Vector) -> dict[str, Any]:
-    """Each baseline's accuracy on the same pairs, and the model's lead over it; None where the rows do not say what it would read."""
+    """Accuracy of each baseline on the same pairs, and the lead of the model; None without its column."""
 
-    def judged(rule: Callable[[Sequence[Comparison], Sequence[Comparison]], Vector]) -> dict[str, Any]:
-        found = _on_the_other_half(pairs, rule) if pairs.train is None else rule(pairs.train, pairs.held_out)
-        lead = interval.clustered_mean((credit - found).tolist(), pairs.prompts)
-        return {**_share(found, pairs.prompts), "lead": lead.as_dict()}
+    def evaluate(rule: Callable[[Sequence[Comparison], Sequence[Comparison]], Vector]) -> dict[str, Any]:
+        if pairs.train is None:
+            baseline_credit = _cross_fitted_credit(pairs, rule)
+        else:
+            baseline_credit = rule(pairs.train, pairs.held_out)
+        lead = interval.clustered_mean((credit - baseline_credit).tolist(), pairs.prompts)
+        return {**_share(baseline_credit, pairs.prompts), "lead": lead.as_dict()}
 
     def first(rows: Sequence[Comparison]) -> list[bool | None]:
-        return [pairs.notes.of(one).chosen_first for one in rows]
+        return [pairs.notes.of(comparison).chosen_first for comparison in rows]
 
     def length(train: Sequence[Comparison], held_out: Sequence[Comparison]) -> Vector:
-        return content_blind.length_only(
-            [pair_texts(one) for one in train], [pair_texts(one) for one in held_out]
-        )
+        return content_blind.length_only(_texts(train), _texts(held_out))
 
     def position(train: Sequence[Comparison], held_out: Sequence[Comparison]) -> Vector:
         return content_blind.position_only(first(train), first(held_out))
 
     def words(train: Sequence[Comparison], held_out: Sequence[Comparison]) -> Vector:
-        if len(train) < 2:  # too few to learn a word from
+        if len(train) < 2:  # too few pairs to learn from
             return numpy.full(len(held_out), 0.5)
-        return content_blind.bag_of_words(
-            [pair_texts(one) for one in train], [pair_texts(one) for one in held_out], seed=pairs.seed
-        )
+        return content_blind.bag_of_words(_texts(train), _texts(held_out), seed=pairs.seed)
 
-    known = any(one is not None for one in first(pairs.held_out))
+    has_positions = any(is_first is not None for is_first in first(pairs.held_out))
     return {
-        "length_only": judged(length),
-        "position_only": judged(position) if known else None,
-        "bag_of_words": judged(words),
+        "length_only": evaluate(length),
+        "position_only": evaluate(position) if has_positions else None,
+        "bag_of_words": evaluate(words),
     }
 
 
-def _on_the_other_half(
+def _cross_fitted_credit(
     pairs: EvaluationPairs, rule: Callable[[Sequence[Comparison], Sequence[Comparison]], Vector]
 ) -> Vector:
-    found = numpy.empty(len(pairs.held_out))
-    halves = numpy.array(pairs.halves)
-    for side in (halves, ~halves):
-        if side.any():
+    """Credit of a baseline on each half of the prompts after learning from the other half.  [pairs]"""
+    credit = numpy.empty(len(pairs.held_out))
+    in_first = numpy.array(pairs.halves)
+    for half in (in_first, ~in_first):
+        if half.any():
             inside, outside = (
-                [pairs.held_out[i] for i in numpy.flatnonzero(which).tolist()] for which in (side, ~side)
+                [pairs.held_out[i] for i in numpy.flatnonzero(rows).tolist()] for rows in (half, ~half)
             )
-            found[side] = rule(outside, inside)
-    return found
+            credit[half] = rule(outside, inside)
+    return credit
 
 
 def _slices(pairs: EvaluationPairs, credit: Vector) -> list[dict[str, Any]]:
-    """Accuracy by how much better the answer was called, by length, by rater and by tag."""
+    """Accuracy by margin, length, rater and tag."""
     by_kind: dict[str, dict[str, list[int]]] = {}
-    for i, one in enumerate(pairs.held_out):
-        for kind, name in _groups(one, pairs.notes):
+    for i, comparison in enumerate(pairs.held_out):
+        for kind, name in _groups(comparison, pairs.notes):
             by_kind.setdefault(kind, {}).setdefault(name, []).append(i)
     prompts = pairs.prompts
-    found = []
+    slices = []
     for kind, groups in by_kind.items():
         largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))[:MOST_SLICES]
-        found += [
+        slices += [
             {"by": kind, "name": name, "accuracy": _share(credit[rows], [prompts[i] for i in rows])}
             for name, rows in largest
         ]
-    return found
+    return slices
 
 
-def _groups(one: Comparison, notes: MetadataTable) -> list[tuple[str, str]]:
-    """The slices that a pair belongs to: (kind, name)."""
-    chosen, rejected = map(len, pair_texts(one))
-    like = abs(chosen - rejected) <= LIKE_LENGTH * max(chosen, rejected)
-    found = [
-        ("length", "of like length" if like else "chosen longer" if chosen > rejected else "chosen shorter")
-    ]
-    if one.margin is not None:
-        found.append(("margin", "below 1" if one.margin < 1 else "1 to 2" if one.margin < 2 else "2 to 3"))
-    if one.rater is not None:
-        found.append(("rater", one.rater))
-    return found + [("tag", tag) for tag in notes.of(one).tags]
+def _groups(comparison: Comparison, notes: MetadataTable) -> list[tuple[str, str]]:
+    """The slices of a pair, as (kind, name)."""
+    chosen, rejected = map(len, pair_texts(comparison))
+    if abs(chosen - rejected) <= SIMILAR_LENGTH * max(chosen, rejected):
+        length = "of like length"
+    else:
+        length = "chosen longer" if chosen > rejected else "chosen shorter"
+    groups = [("length", length)]
+    margin = comparison.margin
+    if margin is not None:
+        groups.append(("margin", "below 1" if margin < 1 else "1 to 2" if margin < 2 else "2 to 3"))
+    if comparison.rater is not None:
+        groups.append(("rater", comparison.rater))
+    return groups + [("tag", tag) for tag in notes.of(comparison).tags]
 
 
 def _calibration(pairs: EvaluationPairs, margins: Vector) -> dict[str, Any]:
-    """At a temperature fitted on the other half of the prompts; the one that is kept is fitted on all of them."""
-    found = calibration.cross_fitted(margins.tolist(), pairs.halves)
-    plain = calibration.probabilities(margins.tolist(), 1.0)
-    return {
+    """Calibration at temperatures fitted on the other half of the prompts.
+
+    The reported temperature is fitted on all prompts.
+    """
+    uncalibrated = calibration.probabilities(margins.tolist(), 1.0)
+    metrics: dict[str, Any] = {
         "temperature": calibration.fit_temperature(margins.tolist()),
-        "error_before": calibration.error(plain),
-        "error": None if found is None else calibration.error(found),
-        "chance_error": None
-        if found is None
-        else calibration.chance_error(found, pairs.prompts, seed=pairs.seed),
-        "loss": None if found is None else float(-numpy.log(numpy.maximum(found, 1e-300)).mean()),
-        "bins": [] if found is None else [one._asdict() for one in calibration.bins(found, pairs.prompts)],
+        "error_before": calibration.error(uncalibrated),
+        "error": None,
+        "chance_error": None,
+        "loss": None,
+        "bins": [],
+    }
+    stated = calibration.cross_fitted(margins.tolist(), pairs.halves)
+    if stated is None:
+        return metrics
+    return metrics | {
+        "error": calibration.error(stated),
+        "chance_error": calibration.chance_error(stated, pairs.prompts, seed=pairs.seed),
+        "loss": float(-numpy.log(numpy.maximum(stated, 1e-300)).mean()),
+        "bins": [row._asdict() for row in calibration.bins(stated, pairs.prompts)],
     }
 
 
 def _length(pairs: EvaluationPairs, chosen: Sequence[float], rejected: Sequence[float]) -> dict[str, Any]:
-    """Correlations of score and length in characters: of all answers, of the differences inside pairs, and of these given the choice.
+    """Correlations of score and length in characters: over all answers, within pairs, and given the raters'
+    choice.
 
-    A difference can be taken in either order, so those inside pairs are about zero and not about their mean.  People may prefer longer
-    answers, and then a good model does: what is left when every difference is taken chosen minus rejected, about its mean, is not theirs.
+    Within pairs, the sign of a difference is arbitrary, so differences are not centred.  Raters may prefer
+    longer answers, and a good model then does too.  `given_choice` centres the differences of chosen minus
+    rejected, which removes this preference.
     """
-    sizes = numpy.array([[float(len(text)) for text in pair_texts(one)] for one in pairs.held_out])
+    sizes = numpy.array([[float(len(text)) for text in texts] for texts in _texts(pairs.held_out)])
     scores = numpy.array([chosen, rejected], dtype=numpy.float64).T
     score_gaps, size_gaps = scores[:, 0] - scores[:, 1], sizes[:, 0] - sizes[:, 1]
     return {
@@ -193,9 +206,9 @@ def _length(pairs: EvaluationPairs, chosen: Sequence[float], rejected: Sequence[
 def _correlation(
     pairs: EvaluationPairs, statistic: Callable[[NDArray[numpy.int64]], float]
 ) -> dict[str, Any] | None:
-    """None where nothing varies, so that nothing can go together."""
-    found = interval.clustered_bootstrap(statistic, pairs.prompts, seed=pairs.seed)
-    return found.as_dict() if math.isfinite(found.value) else None
+    """Correlation with its interval; None if a side does not vary."""
+    estimate = interval.clustered_bootstrap(statistic, pairs.prompts, seed=pairs.seed)
+    return estimate.as_dict() if math.isfinite(estimate.value) else None
 
 
 def _cosine(a: Vector, b: Vector) -> float:
@@ -208,39 +221,45 @@ def _centred(values: Vector) -> Vector:
 
 
 def _ceiling(pairs: EvaluationPairs, accuracy: float) -> dict[str, Any] | None:
-    """From people who judged the same pair, on both sides of the split: it says something about the labels, not about the model."""
+    """Accuracy ceiling of the labels, from pairs of both splits that several raters judged."""
     votes = []
-    for one in [*(pairs.train or ()), *pairs.held_out]:
-        if one.rater is not None:
-            prompt, answers = prompt_text(one), pair_texts(one)
-            votes.append(Vote((prompt, frozenset(answers)), prompt, one.rater, answers[0]))
-    found = accuracy_ceiling(votes)
-    if found is None:
+    for comparison in [*(pairs.train or ()), *pairs.held_out]:
+        if comparison.rater is not None:
+            prompt = prompt_text(comparison)
+            answers = pair_texts(comparison)
+            votes.append(Vote((prompt, frozenset(answers)), prompt, comparison.rater, answers[0]))
+    ceiling = accuracy_ceiling(votes)
+    if ceiling is None:
         return None
     return {
-        "agreement": found.agreement.as_dict(),
-        "accuracy": found.accuracy.as_dict(),
-        "reached": accuracy / found.accuracy.value,
+        "agreement": ceiling.agreement.as_dict(),
+        "accuracy": ceiling.accuracy.as_dict(),
+        "reached": accuracy / ceiling.accuracy.value,
     }
 
 
 def ensemble_disagreement(
     pairs: EvaluationPairs, members: Sequence[tuple[Sequence[float], Sequence[float]]]
 ) -> dict[str, Any]:
-    """How far the members of an ensemble are apart, each on its own scale: per answer, and in the order of pairs."""
+    """Disagreement of standardised ensemble members: spread per answer, and share of pairs with different
+    orders.
+    """
     scaled = []
     for chosen, rejected in members:
         both = numpy.array([chosen, rejected], dtype=numpy.float64)
         scaled.append((both - both.mean()) / max(float(both.std()), 1e-12))
     stack = numpy.stack(scaled)  # [members, 2, pairs]
     prefers = numpy.sign(stack[:, 0] - stack[:, 1])
-    apart = (prefers != prefers[0]).any(axis=0) + 0.0
+    disagrees = (prefers != prefers[0]).any(axis=0) + 0.0
     spread = stack.std(axis=0, ddof=1).mean(axis=0)
     return {
         "members": len(members),
         "spread": interval.clustered_mean(spread.tolist(), pairs.prompts).as_dict(),
-        "disagree": _share(apart, pairs.prompts),
-        "accuracies": [_share((one[0] > one[1]) + 0.5 * (one[0] == one[1]), pairs.prompts) for one in stack],
+        "disagree": _share(disagrees, pairs.prompts),
+        "accuracies": [
+            _share((chosen > rejected) + 0.5 * (chosen == rejected), pairs.prompts)
+            for chosen, rejected in stack
+        ],
     }
 
 
@@ -248,15 +267,21 @@ def _share(values: Vector, prompts: Sequence[str]) -> dict[str, Any]:
     return interval.clustered_proportion(values.tolist(), prompts).as_dict()
 
 
+def _texts(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    return [pair_texts(comparison) for comparison in comparisons]
+
+
 def _text(messages: Messages) -> str:
     return " ".join(message.content for message in messages)
 
 
 def manifest_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that stand in a manifest: estimates and plain numbers, none that was not measured."""
+    """The metrics for the manifest, without those that were not measured."""
     if report["not_finite"]:
         return {"verdict": report["verdict"], "not_finite": report["not_finite"]}
-    baselines = {name: _estimate(one) for name, one in report["baselines"].items() if one is not None}
+    baselines = {
+        name: _estimate(baseline) for name, baseline in report["baselines"].items() if baseline is not None
+    }
     calibration_error, temperature = report["calibration"]["error"], report["calibration"]["temperature"]
     return {
         "held_out_loss": report["held_out_loss"],
@@ -268,5 +293,5 @@ def manifest_metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _estimate(one: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: one[key] for key in Interval._fields}
+def _estimate(baseline: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: baseline[key] for key in Interval._fields}

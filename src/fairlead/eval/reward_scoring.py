@@ -1,6 +1,6 @@
-"""Scores of a reward model that is read from its folder, and whether they can be relied on as numbers.
+"""Scores of a reward model loaded from disk, and checks that the scores are reproducible.
 
-Everything here is done in float32, as the model is read for use.  A gap is a difference between scores of the same rows.
+Models are loaded in float32, as they are for use.  A gap is a difference between two scores of the same rows.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.examples.pairs import Pair
 from fairlead.model.scalar_model import ScalarModel
 
-MOST_ROWS = 16  # that are scored alone and together; more take time and tell nothing new
+MOST_ROWS = 16  # rows scored alone and together; more rows take time and add no information
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PairScores:
 
     @property
     def spread(self) -> float:
-        """The standard deviation of all of them; never 0, so that it can divide."""
+        """Standard deviation of all scores, at least 1e-6 so that it can be a divisor."""
         return max(float(torch.tensor([self.chosen, self.rejected], dtype=torch.float64).std()), 1e-6)
 
     @property
@@ -37,26 +37,27 @@ class PairScores:
 
 @dataclass(frozen=True)
 class PreSaveState:
-    """What training knows of the model that it saves: the scores that it gave in memory, and the head that it began with."""
+    """State of a trained model in memory, to compare with the saved model."""
 
     scores: PairScores
-    fresh_head: Tensor  # [1, d]
+    fresh_head: Tensor  # head before training  [1, d]
 
 
 def encode_pairs(
     model: ScalarModel, comparisons: Sequence[Comparison], *, max_tokens: int | None, source: str
 ) -> list[Pair | None]:
-    """Both answers of each pair, each with the prompt before it; None where one of them is longer than `max_tokens`."""
+    """Encode prompt and answer of both sides of each pair; None if a side is longer than `max_tokens`."""
     pairs: list[Pair | None] = []
-    for i, one in enumerate(comparisons, start=1):
+    for number, comparison in enumerate(comparisons, start=1):
         try:
             chosen, rejected = (
-                model.encode(one.prompt + side, max_tokens=max_tokens) for side in (one.chosen, one.rejected)
+                model.encode(comparison.prompt + answer, max_tokens=max_tokens)
+                for answer in (comparison.chosen, comparison.rejected)
             )
         except TooLong:
             pairs.append(None)
         except (DataError, ModelError) as error:
-            raise type(error)(f"{source}: comparison {i}: {error}") from error
+            raise type(error)(f"{source}: comparison {number}: {error}") from error
         else:
             pairs.append((chosen, rejected))
     return pairs
@@ -67,54 +68,61 @@ def score_pairs(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) ->
     rows = list(chain.from_iterable(pairs))
     values = torch.zeros(len(rows))
     for group in micro_batches([len(row) for row in rows], micro_tokens):
-        values[group] = _together(model, [rows[i] for i in group])
+        values[group] = _batch_scores(model, [rows[i] for i in group])
     return PairScores(values[0::2].tolist(), values[1::2].tolist())
 
 
 @torch.no_grad()
 def batch_gap(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> tuple[float, int]:
-    """Rows of all lengths scored alone, together, and together in the opposite order: largest difference, and how many rows."""
+    """Score rows alone, in one batch, and in reverse order; returns the largest difference and the number of
+    rows.
+    """
     by_length = sorted(pairs, key=lambda pair: max(map(len, pair)))
     longest = max(len(row) for row in by_length[-1])
-    count = max(
-        1, min(MOST_ROWS, micro_tokens // longest, 2 * len(pairs)) // 2
-    )  # pairs, so that some rows share a prompt
-    spread_out = [by_length[i * (len(pairs) - 1) // max(1, count - 1)] for i in range(count)]
-    rows = list(chain.from_iterable(spread_out))
-    alone = torch.cat([_together(model, [row]) for row in rows])
-    forwards, backwards = _together(model, rows), _together(model, rows[::-1]).flip(0)
-    return float(torch.stack([forwards - alone, backwards - alone, forwards - backwards]).abs().max()), len(
-        rows
-    )
+    # Complete pairs, so that some rows share a prompt, and of all lengths, so that some rows are padded.
+    num_pairs = max(1, min(MOST_ROWS, micro_tokens // longest, 2 * len(pairs)) // 2)
+    selected = [by_length[i * (len(pairs) - 1) // max(1, num_pairs - 1)] for i in range(num_pairs)]
+    rows = list(chain.from_iterable(selected))
+    alone = torch.cat([_batch_scores(model, [row]) for row in rows])
+    forward = _batch_scores(model, rows)
+    reverse = _batch_scores(model, rows[::-1]).flip(0)
+    gaps = torch.stack([forward - alone, reverse - alone, forward - reverse])
+    return float(gaps.abs().max()), len(rows)
 
 
 def check_head(
     model: ScalarModel, scores: PairScores, trained: PreSaveState | None
 ) -> dict[str, float] | None:
-    """Of a model that was just trained: how far what was read back is from what was in memory, and how far its head has moved."""
+    """Compare the saved model with the trained one in memory; None if the model was not just trained.
+
+    `gap` is the root mean square difference of the scores, and `moved` the relative change of the head in
+    training.
+    """
     if trained is None:
         return None
     before, after = (
-        torch.tensor([one.chosen, one.rejected], dtype=torch.float64) for one in (trained.scores, scores)
+        torch.tensor([pair_scores.chosen, pair_scores.rejected], dtype=torch.float64)
+        for pair_scores in (trained.scores, scores)
     )
     fresh = trained.fresh_head.detach().float().cpu()
     moved = (model.head.weight.detach().float().cpu() - fresh).norm() / fresh.norm().clamp(min=1e-12)
-    # Root mean square: another head moves all scores, while rounding in bfloat16 moves a single one far now and then.
+    # Root mean square instead of the maximum: a wrong head moves all scores, rounding in bfloat16 only a few.
     return {"gap": float((after - before).square().mean().sqrt()) / scores.spread, "moved": float(moved)}
 
 
 def ensemble_scores(members: Sequence[PairScores]) -> PairScores:
-    """What an ensemble says: the mean of its members, each on its own scale, in the first one's units."""
+    """Mean of the standardised scores of all members, on the scale of the first member."""
     if len(members) == 1:
         return members[0]
     stack = torch.tensor(
-        [[one.chosen, one.rejected] for one in members], dtype=torch.float64
+        [[member.chosen, member.rejected] for member in members], dtype=torch.float64
     )  # [members, 2, pairs]
-    means, stds = (getattr(stack.flatten(1), name)(dim=1)[:, None, None] for name in ("mean", "std"))
+    means = stack.flatten(1).mean(dim=1)[:, None, None]
+    stds = stack.flatten(1).std(dim=1)[:, None, None]
     pooled = ((stack - means) / stds.clamp(min=1e-12)).mean(dim=0) * stds[0] + means[0]
     return PairScores(pooled[0].tolist(), pooled[1].tolist())
 
 
-def _together(model: ScalarModel, rows: Sequence[Encoded]) -> Tensor:
-    """[rows], on the CPU"""
+def _batch_scores(model: ScalarModel, rows: Sequence[Encoded]) -> Tensor:
+    """Scores of the rows in one forward pass.  [rows], on the CPU"""
     return model.scores(collate(rows, pad_id=model.pad_id, device=model.device)).float().cpu()
