@@ -62,7 +62,7 @@ def test_a_member_too_many_and_a_gap_are_refused(tmp_path: Path) -> None:
         member_folders(str(home))
     other = model(tmp_path / "other")  # not joined here: its config.json does not count
     model(other / "member-2")
-    with pytest.raises(ModelError, match="it holds member-2"):
+    with pytest.raises(ModelError, match="the folder holds member-2"):
         member_folders(str(other))
 
 

@@ -188,5 +188,5 @@ def test_an_adapter_on_one_that_was_trained_on_four_bits(tmp_path: Path) -> None
     )
     assert one.series("loss")[-1] < 0.9 * one.series("loss")[0]
     assert two.series("loss")[0] == pytest.approx(0.6931, abs=1e-3) and two.series("loss")[-1] < 0.6
-    assert {made.artifact.manifest.config["base_bits"] for made in (one, two)} == {4}
+    assert {made.artifact.manifest.config["adapter"]["base_bits"] for made in (one, two)} == {4}
     assert load_policy(str(two.artifact.folder)).network.num_parameters() > 0
