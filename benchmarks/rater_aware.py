@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import over_seeds
+from fairlead.core.config import from_dict
 from fairlead.core.seed import derive_rng
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Message
@@ -33,7 +34,7 @@ PANEL = (
     SimulatedRater(name="adversary", tie_width=0.0, adversary=True),
 )
 NUM_LABELS, NUM_TEST = 2400, 600
-SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
+SETTINGS: dict[str, Any] = {"rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
 
 
 def main() -> None:
@@ -71,14 +72,14 @@ def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
         ("aware", "labels", True),
         ("oracle", "told", False),
     ):
-        config = reward.Config(
-            name=arm,
-            model=str(BASE_MODEL),
-            comparisons=str(project.data / f"{file}.jsonl"),
-            rater_effects=rater_effects,
-            seed=seed,
-            **SETTINGS,
-        )
+        settings = SETTINGS | {
+            "name": arm,
+            "model": str(BASE_MODEL),
+            "comparisons": str(project.data / f"{file}.jsonl"),
+            "rater_effects": rater_effects,
+            "seed": seed,
+        }
+        config = from_dict(reward.Config, settings)
         found[arm], metrics = trained(project, config, test)
         if rater_effects:
             found["raters"] = metrics["raters"]

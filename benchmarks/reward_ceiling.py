@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks import over_seeds
 from benchmarks.rater_aware import pairs
+from fairlead.core.config import from_dict
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Message
 from fairlead.examples.preferences import score_conversations
@@ -36,7 +37,7 @@ Vector = NDArray[numpy.float64]
 EACH = (1, 4)  # judged pairs of each prompt
 NUM_PROMPTS, NUM_TEST = 3000, 1000  # the world has some 4,200 that are not held out
 NUM_BINS = 15
-SETTINGS: dict[str, Any] = {"lora_rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
+SETTINGS: dict[str, Any] = {"rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
 
 
 def main() -> None:
@@ -67,9 +68,13 @@ def one(root: Path, seed: int, each: int) -> dict[str, Any]:
     )
     file = project.data / f"labels-{each}.jsonl"
     write_records(file, raters.label_pairs(judged, raters.PANEL, run_seed=seed))
-    config = reward.Config(
-        name=f"of-{each}", model=str(BASE_MODEL), comparisons=str(file), seed=seed, **SETTINGS
-    )
+    settings = SETTINGS | {
+        "name": f"of-{each}",
+        "model": str(BASE_MODEL),
+        "comparisons": str(file),
+        "seed": seed,
+    }
+    config = from_dict(reward.Config, settings)
     with open_run(project, "reward", config, kind=reward.KIND, quiet=True) as run:
         made = reward.main(config, run)
     admission = json.loads((made.folder / "admission.json").read_text(encoding="utf-8"))

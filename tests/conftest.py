@@ -88,7 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"comparisons={data / 'comparisons.jsonl'}",
             "batch=8",
             "held_out=0.4",
-            "lora_rank=0",
+            "rank=0",
         ],
     ]
     for words in train:

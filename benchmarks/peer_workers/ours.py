@@ -14,6 +14,7 @@ from turns import Turns
 
 from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
+from fairlead.core.config import from_dict
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
 from fairlead.recipes import dpo, grpo, ppo, reward, sft
@@ -44,11 +45,11 @@ def train(job: dict[str, Any], turns: Turns) -> None:
         "name": f"{job['work']}-{job['tag']}",
         "model": job["model"],
         "batch": job["batch"],
-        "lora_rank": 0,
+        "rank": 0,
         "lr": 1e-5,
         "precision": job["precision"],
         "micro_tokens": job["micro_tokens"],
-        "checkpoint_every": 10_000,
+        "checkpoints.every": 10_000,
     }
     if job["work"] == "ppo":
         judge = home / "judge"
@@ -78,7 +79,7 @@ def train(job: dict[str, Any], turns: Turns) -> None:
     else:
         data = "demonstrations" if job["work"] == "sft" else "comparisons"
         special = {data: job["rows"], "held_out": 0.01, "epochs": 50, "measure_every": 10_000}
-    config = recipe.Config(**common, **special)
+    config = from_dict(recipe.Config, common | special)
     log = Run.log
     first = True
 

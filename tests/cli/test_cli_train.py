@@ -134,7 +134,7 @@ def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Pa
         f"comparisons={project / 'data' / 'comparisons.jsonl'}",
         "batch=8",
         "held_out=0.4",
-        "lora_rank=0",
+        "rank=0",
     ]
     said = cli("train", "reward", "name=reward", "model=base", *words, "--project", project, "--json")
     assert said.code == 0

@@ -122,7 +122,7 @@ def test_a_process_reward_model_is_examined_by_its_pooled_steps(
         f"stepwise={tmp_path / 'steps.jsonl'}",
         "batch=4",
         "held_out=0.4",
-        "lora_rank=0",
+        "rank=0",
     ]
     trained = cli("train", "process-reward", *words, "--project", project, "--json")
     assert trained.code == 0, trained.err

@@ -116,7 +116,7 @@ def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(
         f"comparisons={rows}",
         "batch=8",
         "held_out=0.2",
-        "lora_rank=4",
+        "rank=4",
     ]
     assert cli(*words, "--project", project).code == 0
     source = project / "artifacts" / "reward-model" / "judge"

@@ -59,7 +59,7 @@ def fit(campaign: Campaign, how: str) -> tuple[Tensor, RaterEffects]:
         sensitivities, errors = (
             raters.for_labels(campaign.names, flip_rate=0.0) if how == "aware" else (ones, errors)
         )
-        loss = reward.choice(sensitivities * (campaign.differences @ weights), targets, errors).sum()
+        loss = reward.noisy_label(sensitivities * (campaign.differences @ weights), targets, errors).sum()
         loss = loss + weights.square().sum() / 20 + (raters.negative_log_prior() if how == "aware" else 0.0)
         optimizer.zero_grad()
         (loss / n).backward()

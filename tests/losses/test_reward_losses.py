@@ -19,7 +19,7 @@ def test_a_margin_by_hand() -> None:
     # 2 - 0.5 - 0.25 * 3 = 0.75;  ln(1 + e^-0.75) = 0.38687, where no margin costs ln(1 + e^-1.5) = 0.20141
     logits = reward.margin_logits(tensor([2.0]), tensor([0.5]), tensor([3.0]), scale=0.25)
     assert logits.item() == approx(0.75, abs=1e-6)
-    assert reward.choice(logits, ONE, ZERO).item() == approx(0.38687, abs=1e-5)
+    assert reward.noisy_label(logits, ONE, ZERO).item() == approx(0.38687, abs=1e-5)
 
 
 def test_a_choice_by_hand() -> None:
@@ -27,7 +27,7 @@ def test_a_choice_by_hand() -> None:
     targets, errors = tensor([1.0, 1.0, 0.9, 1.0]), tensor([0.0, 0.2, 0.2, 0.9])
     # -ln 0.75;  P = 0.8 * 0.75 + 0.2 * 0.25 = 0.65;  -0.9 ln 0.65 - 0.1 ln 0.35;  adversary: 0.1 * 0.75 + 0.9 * 0.25 = 0.3
     expected = [0.287682, 0.430783, 0.492687, 1.203973]
-    assert reward.choice(logits, targets, errors).tolist() == approx(expected, abs=1e-5)
+    assert reward.noisy_label(logits, targets, errors).tolist() == approx(expected, abs=1e-5)
 
 
 def test_a_choice_without_noise_is_bradley_terry_bit_for_bit() -> None:
@@ -35,7 +35,7 @@ def test_a_choice_without_noise_is_bradley_terry_bit_for_bit() -> None:
     chosen.requires_grad_()
     plain, general = (
         reward.bradley_terry(chosen, rejected),
-        reward.choice(chosen - rejected, torch.ones(500), torch.zeros(500)),
+        reward.noisy_label(chosen - rejected, torch.ones(500), torch.zeros(500)),
     )
     assert torch.equal(plain, general)
     assert torch.equal(
@@ -45,13 +45,13 @@ def test_a_choice_without_noise_is_bradley_terry_bit_for_bit() -> None:
 
 def test_a_label_that_is_surely_flipped_stops_pulling() -> None:
     logits = tensor([-8.0], requires_grad=True)
-    reward.choice(logits, ONE, tensor([0.2])).backward()
+    reward.noisy_label(logits, ONE, tensor([0.2])).backward()
     assert logits.grad is not None and -0.01 < logits.grad.item() < 0  # plain Bradley-Terry pulls with 1
 
 
 @pytest.mark.parametrize("error", [0.0, 0.3, 0.9])
 def test_a_choice_punishes_swapped_labels_unless_the_rater_is_an_adversary(error: float) -> None:
-    right, wrong = (reward.choice(tensor([z]), ONE, tensor([error])).item() for z in (2.0, -2.0))
+    right, wrong = (reward.noisy_label(tensor([z]), ONE, tensor([error])).item() for z in (2.0, -2.0))
     assert (right < math.log(2) < wrong) == (error < 0.5)
 
 
@@ -72,7 +72,7 @@ def test_ties_draw_together_and_choices_apart() -> None:
 def test_good_ties_pull_up_and_bad_ones_down_by_hand() -> None:
     # sigma(ln 3) = 0.75, sigma(0) = 0.5.  good: -(ln 0.75 + ln 0.5) / 2;  bad: -(ln 0.25 + ln 0.5) / 2
     first, second = tensor([math.log(3)] * 2), tensor([0.0, 0.0])
-    assert reward.absolute(first, second, tensor([True, False])).tolist() == approx(
+    assert reward.tie_anchor(first, second, tensor([True, False])).tolist() == approx(
         [0.490415, 1.039721], abs=1e-5
     )
 
@@ -140,20 +140,20 @@ def test_the_accuracy_of_a_ranking_by_hand() -> None:
 def test_steps_by_hand() -> None:
     # sigma(ln 3) = 3/4: right -ln(3/4), wrong -ln(1/4);  sigma(0) = 1/2
     scores = tensor([math.log(3), math.log(3), 0.0])
-    losses = reward.step_right(scores, tensor([True, False, False]))
+    losses = reward.step_correctness(scores, tensor([True, False, False]))
     assert losses.tolist() == approx([0.287682, 1.386294, 0.693147], abs=1e-5)
 
 
 def test_steps_punish_swapped_labels() -> None:
     scores, labels = tensor([2.0, -1.0]), tensor([True, False])
-    assert (reward.step_right(scores, labels) < math.log(2)).all() and (
-        reward.step_right(scores, ~labels) > math.log(2)
+    assert (reward.step_correctness(scores, labels) < math.log(2)).all() and (
+        reward.step_correctness(scores, ~labels) > math.log(2)
     ).all()
 
 
 def test_a_step_far_on_the_wrong_side_still_pulls() -> None:
     scores = tensor([-500.0, 500.0], requires_grad=True)
-    reward.step_right(scores, tensor([True, False])).sum().backward()
+    reward.step_correctness(scores, tensor([True, False])).sum().backward()
     assert scores.grad is not None and scores.grad.tolist() == approx([-1.0, 1.0], abs=1e-6)
 
 
@@ -161,16 +161,16 @@ HALF = torch.arange(24) % 2 == 0
 RANKS = tensor([[1, 2, 3], [2, 1, 2], [3, 3, 1], [1, 2, 0]] * 2)
 PRESENT = RANKS > 0
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "margin": lambda x, y: reward.choice(
+    "margin": lambda x, y: reward.noisy_label(
         reward.margin_logits(x, y, y.abs(), scale=0.3), y.sigmoid(), 0.3 * x.sigmoid()
     ),
     "davidson": lambda x, y: reward.davidson(x, HALF.to(x.device), y.sigmoid(), x.mean()),
-    "absolute": lambda x, y: reward.absolute(x, y, HALF),
+    "absolute": lambda x, y: reward.tie_anchor(x, y, HALF),
     "plackett_luce": lambda x, y: reward.plackett_luce(x.view(8, 3) * PRESENT, RANKS),
     "ranked_pairs": lambda x, y: reward.ranked_pairs(
         x.view(8, 3) * PRESENT, RANKS, flip_rate=0.1, smoothing=0.05
     ),
-    "step_right": lambda x, y: reward.step_right(x, HALF),
+    "step_right": lambda x, y: reward.step_correctness(x, HALF),
     "centring": lambda x, y: reward.centring(x.view(8, 3), PRESENT),
     "length_correlation": lambda x, y: reward.length_correlation(
         x.view(8, 3), y.view(8, 3) * 3, PRESENT
@@ -200,7 +200,7 @@ def test_gradients_equal_finite_differences(name: str) -> None:
 def test_an_error_rate_of_zero_leaves_no_trace_in_the_gradients() -> None:
     logits = tensor([500.0, -500.0, 0.0], requires_grad=True)
     (
-        reward.choice(logits, torch.ones(3), torch.zeros(3))
+        reward.noisy_label(logits, torch.ones(3), torch.zeros(3))
         + reward.davidson(logits, HALF[:3], torch.zeros(3), tensor(0.0))
     ).sum().backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all()

@@ -19,7 +19,7 @@ def margin_logits(chosen: Tensor, rejected: Tensor, margins: Tensor, *, scale: f
     return chosen - rejected - scale * margins
 
 
-def choice(logits: Tensor, targets: Tensor, errors: Tensor) -> Tensor:
+def noisy_label(logits: Tensor, targets: Tensor, errors: Tensor) -> Tensor:
     """-t log P - (1 - t) log(1 - P), with P = (1 - e) sigma(z) + e sigma(-z).  [B] each -> [B]
 
     e is the probability that the label says the opposite of what was meant.  t is how sure the label itself is: 1 for a choice,
@@ -43,7 +43,7 @@ def davidson(logits: Tensor, ties: Tensor, errors: Tensor, tie_logit: Tensor) ->
     return -torch.where(ties, outcomes[..., 1], chosen)
 
 
-def absolute(first: Tensor, second: Tensor, good: Tensor) -> Tensor:
+def tie_anchor(first: Tensor, second: Tensor, good: Tensor) -> Tensor:
     """-(log sigma(+-r_first) + log sigma(+-r_second)) / 2: both answers of a good tie above zero, of a bad one below.  [B] each -> [B]"""
     sign = torch.where(good, 1.0, -1.0)
     return -(F.logsigmoid(sign * first) + F.logsigmoid(sign * second)) / 2
@@ -66,10 +66,10 @@ def plackett_luce(scores: Tensor, ranks: Tensor) -> Tensor:
 
 
 def ranked_pairs(scores: Tensor, ranks: Tensor, *, flip_rate: float = 0.0, smoothing: float = 0.0) -> Tensor:
-    """Mean of `choice` over the pairs of a ranking that are not ties: eq. 1 of arXiv:2203.02155.  Rank 0: absent.  [B, K] x 2 -> [B]"""
+    """Mean of `noisy_label` over the pairs of a ranking that are not ties: eq. 1 of arXiv:2203.02155.  Rank 0: absent.  [B, K] x 2 -> [B]"""
     ordered = (ranks[:, None, :] > ranks[:, :, None]) & (ranks[:, :, None] > 0)
     logits = (scores[:, :, None] - scores[:, None, :]).masked_fill(~ordered, 0.0)
-    each = choice(logits, torch.full_like(logits, 1 - smoothing), torch.full_like(logits, flip_rate))
+    each = noisy_label(logits, torch.full_like(logits, 1 - smoothing), torch.full_like(logits, flip_rate))
     return (each * ordered).sum(dim=(1, 2)) / ordered.sum(dim=(1, 2))
 
 
@@ -90,7 +90,7 @@ def length_correlation(scores: Tensor, lengths: Tensor, present: Tensor) -> Tens
     return (values * sizes).sum() / (values.square().sum() * sizes.square().sum() + 1e-12).sqrt()
 
 
-def step_right(scores: Tensor, labels: Tensor) -> Tensor:
+def step_correctness(scores: Tensor, labels: Tensor) -> Tensor:
     """-y log sigma(r) - (1 - y) log(1 - sigma(r)), y being 1 for a right step: arXiv:2312.08935.  [N], [N] bool -> [N]
 
     N steps, of one answer or of several; each is an item of its own.

@@ -1,6 +1,7 @@
 """What every recipe sets up between its data and its training loop.
 
-`prepare` does it for a recipe that trains one policy.  A recipe with several networks calls the functions that `prepare` is made of.
+`prepare` does it for a recipe that trains one policy.  A recipe with several networks calls the functions
+that `prepare` is made of.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from fairlead.encoding.batching import collate
+from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy
@@ -60,18 +61,28 @@ def lora(config: Settings) -> Lora | None:
 def prepare(run: Run, policy: Policy, examples: Sequence[Encoded], config: Settings) -> Prepared:
     """Choose the backend, make the master weights, budget the memory and build the optimiser, in this order.
 
-    `examples` are a few rows of the run's own data.  The weights keep the values that they were loaded with, so a recipe can compute
-    reference log-probabilities after this call; `resume` then loads the last checkpoint.
+    `examples` are a few rows of the run's own data.  The weights keep the values that they were loaded with,
+    so a recipe can compute reference log-probabilities after this call; `resume` then loads the last
+    checkpoint.
     """
     batch = collate(examples, pad_id=policy.pad_id, device=policy.device)
+    return prepare_model(run, policy, batch, lambda: policy.token_logps(batch), config, what="policy")
 
-    def forward() -> Tensor:
-        return policy.token_logps(batch)
 
-    choose_backend(run, policy, forward, config.hardware, what="policy")
-    master_weights = MasterWeights(policy.trainable(), config.hardware.precision)
+def prepare_model(
+    run: Run,
+    model: Policy | ScalarModel,
+    batch: Batch,
+    forward: Callable[[], Tensor],
+    config: Settings,
+    *,
+    what: str,
+) -> Prepared:
+    """`prepare` for any model; `forward` runs on `batch` what a training step differentiates."""
+    choose_backend(run, model, forward, config.hardware, what=what)
+    master_weights = MasterWeights(model.trainable(), config.hardware.precision)
     num_tokens = int(batch.token_mask.sum())
-    micro_tokens = token_budget(run, policy.network.parameters(), forward, num_tokens, config)
+    micro_tokens = token_budget(run, model.network.parameters(), forward, num_tokens, config)
     optimizer = build_optimizer(master_weights, config.optim)
     state = State(master_weights.parameters, {"optimizer": optimizer})
     return Prepared(optimizer, master_weights, micro_tokens, state)
@@ -106,7 +117,8 @@ def choose_backend(
     *,
     what: str,
 ) -> None:
-    """Set precision and activation checkpointing, and keep the fastest backend whose results equal the plain one's.
+    """Set precision and activation checkpointing, and keep the fastest backend whose results equal the plain
+    one's.
 
     The number of CPU threads is chosen with that backend, and kept when the run resumes.
     """
@@ -126,7 +138,8 @@ def token_budget(
 ) -> int:
     """Tokens per forward pass: the configured number, or what fits into the memory.
 
-    `parameters` are those of all networks; `forward` runs what a training step differentiates, on `num_tokens` tokens.
+    `parameters` are those of all networks; `forward` runs what a training step differentiates, on
+    `num_tokens` tokens.
     """
     expected = memory.measure(parameters, forward, num_tokens, optimizer_bits=config.optim.bits)
     return memory.token_budget(run, expected, config.hardware.micro_tokens)
