@@ -1,4 +1,7 @@
-"""A picture of the top of a report, for the README.  Usage: python docs/make_picture.py REPORT.html OUT.png"""
+"""Takes a picture of the top of a report, for the README.
+
+Usage: python docs/make_picture.py REPORT.html OUT.png
+"""
 
 import shutil
 import sys
@@ -16,23 +19,23 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
-def main(report: Path, out: Path) -> None:
-    found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
-        None,
-    )
+
+def main(report: Path, picture: Path) -> None:
+    installed = [shutil.which(name) for name in BROWSERS]
+    browser_path = next(filter(None, installed), None)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         context = playwright.chromium.launch_persistent_context(
             profile,
-            executable_path=found,
+            executable_path=browser_path,
             args=ARGUMENTS,
             device_scale_factor=1.5,
             viewport={"width": 1180, "height": 1500},
         )
         page = context.new_page()
         page.goto(report.resolve().as_uri())
-        page.screenshot(path=out)
+        page.screenshot(path=picture)
         context.close()
 
 

@@ -1,9 +1,10 @@
-"""Pictures of the studio for its documentation: every kind of task and the pages of leads; light and dark, wide and phone.
+"""Takes pictures of the studio's pages and task kinds, in light and dark, wide and phone.
 
-Usage: PYTHONPATH=tests python docs/make_screenshots.py build/screenshots [NAME …]        all, or those whose names begin so
+Usage: PYTHONPATH=tests python docs/make_screenshots.py build/screenshots [PREFIX …]
 
-Starts `fairlead studio serve --demo` on a project of its own, in which a run and some artifacts were put, lets the colleagues work
-for a while, freezes a snapshot, and looks at the pages with Chromium.
+Starts `fairlead studio serve --demo` on a temporary project with a run and some artifacts, lets the
+simulated labellers work for a while, creates a snapshot, and opens the pages in Chromium.  With prefixes, takes only
+the pictures whose names start with one of them.
 """
 
 import json
@@ -18,10 +19,8 @@ from typing import Any
 import get_chromium
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from fairlead.store.artifact import publish_artifact
-from fairlead.store.project import create_project
-from fairlead.store.artifact import Artifact, Parent
-from fairlead.store.project import Project
+from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
+from fairlead.store.project import Project, create_project
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -33,13 +32,13 @@ ARGUMENTS = [
 ]
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-COLLEAGUES_WORK_S = 20
+LABELLING_S = 20
 SNAPSHOT = "helpful-1"
 RUN = "dpo-helpful-2f61c0ffee"
 
 
-def main(out: Path, wanted: list[str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+def main(folder: Path, prefixes: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as name,
         demo(Path(name) / "project") as (url, link),
@@ -48,7 +47,7 @@ def main(out: Path, wanted: list[str]) -> None:
         browser = playwright.chromium.launch(executable_path=get_chromium.installed(), args=ARGUMENTS)
         session = log_in(browser, link)
         pages = addresses(session, url)
-        session.pages[0].wait_for_timeout(COLLEAGUES_WORK_S * 1000)
+        session.pages[0].wait_for_timeout(LABELLING_S * 1000)
         state = session.storage_state()
         for scheme in ("light", "dark"):
             for size, screen in (("wide", WIDE), ("phone", PHONE)):
@@ -58,16 +57,16 @@ def main(out: Path, wanted: list[str]) -> None:
                 page = context.new_page()
                 for title, address in pages.items():
                     picture = f"{title}-{scheme}-{size}.png"
-                    if not wanted or any(picture.startswith(each) for each in wanted):
-                        shoot(page, url + address, out / picture)
+                    if not prefixes or picture.startswith(tuple(prefixes)):
+                        take_picture(page, url + address, folder / picture)
                 context.close()
         browser.close()
 
 
 @contextmanager
 def demo(folder: Path) -> Iterator[tuple[str, str]]:
-    """Address of a running demo, and the link that logs in."""
-    furnish(create_project(folder))
+    """The address of a running demo, and the link that logs in."""
+    add_artifacts(create_project(folder))
     command = [
         sys.executable,
         "-m",
@@ -84,8 +83,8 @@ def demo(folder: Path) -> Iterator[tuple[str, str]]:
     server = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert server.stdout is not None
     try:
-        said = json.loads(server.stdout.readline())
-        yield said["url"], said["first_url"]
+        started = json.loads(server.stdout.readline())
+        yield started["url"], started["first_url"]
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -102,42 +101,55 @@ def log_in(browser: Browser, link: str) -> BrowserContext:
 
 
 def addresses(session: BrowserContext, url: str) -> dict[str, str]:
-    """Name of a picture -> page."""
+    """Picture name -> address of the page."""
     api = f"{url}/api/v1"
     csrf = session.request.get(f"{api}/me").json()["csrf"]
     slugs: Mapping[str, str] = {
-        one["kind"]: one["slug"] for one in session.request.get(f"{api}/campaigns").json()["campaigns"]
+        campaign["kind"]: campaign["slug"]
+        for campaign in session.request.get(f"{api}/campaigns").json()["campaigns"]
     }
-    here = slugs["pairwise"]
-    frozen = session.request.post(
-        f"{api}/campaigns/{here}/snapshots", headers={"X-CSRF-Token": csrf}, data={"name": SNAPSHOT}
+    slug = slugs["pairwise"]
+    snapshot = session.request.post(
+        f"{api}/campaigns/{slug}/snapshots", headers={"X-CSRF-Token": csrf}, data={"name": SNAPSHOT}
     )
-    assert frozen.ok, frozen.text()
-    item = session.request.get(f"{api}/campaigns/{here}/items").json()["items"][0]["id"]
+    assert snapshot.ok, snapshot.text()
+    item = session.request.get(f"{api}/campaigns/{slug}/items").json()["items"][0]["id"]
     return {
-        **{f"label-{kind}": f"/c/{slug}/label" for kind, slug in sorted(slugs.items())},
-        "campaigns": "/campaigns", "dashboard": f"/c/{here}", "people": f"/c/{here}/people", "guidelines": f"/c/{here}/guidelines",
-        "items": f"/c/{here}/items", "snapshots": f"/c/{here}/snapshots", "snapshot": f"/c/{here}/snapshots/{SNAPSHOT}", "new": "/new",
-        "work": "/work", "item": f"/c/{here}/items/{item}", "settings-chat": f"/c/{slugs['chat']}/settings",
-        "new-chat": "/new/task?kind=chat", "artifact": "/artifacts/model/helpful",
-        "runs": "/runs", "run": f"/runs/{RUN}", "lineage": "/lineage/model/helpful",
-    }  # fmt: skip
+        **{f"label-{kind}": f"/c/{kind_slug}/label" for kind, kind_slug in sorted(slugs.items())},
+        "campaigns": "/campaigns",
+        "dashboard": f"/c/{slug}",
+        "people": f"/c/{slug}/people",
+        "guidelines": f"/c/{slug}/guidelines",
+        "items": f"/c/{slug}/items",
+        "item": f"/c/{slug}/items/{item}",
+        "snapshots": f"/c/{slug}/snapshots",
+        "snapshot": f"/c/{slug}/snapshots/{SNAPSHOT}",
+        "settings-chat": f"/c/{slugs['chat']}/settings",
+        "new": "/new",
+        "new-chat": "/new/task?kind=chat",
+        "work": "/work",
+        "me": "/me",
+        "artifact": "/artifacts/model/helpful",
+        "runs": "/runs",
+        "run": f"/runs/{RUN}",
+        "lineage": "/lineage/model/helpful",
+    }
 
 
-def shoot(page: Page, address: str, picture: Path) -> None:
-    answer = page.goto(address)
-    assert answer is not None and answer.ok, f"{address}: {answer.status if answer else 'no answer'}"
+def take_picture(page: Page, address: str, picture: Path) -> None:
+    response = page.goto(address)
+    assert response is not None and response.ok, f"{address}: {response and response.status}"
     page.locator("body:not(.label), body[data-ready]").wait_for(state="attached")
-    page.wait_for_timeout(800)  # a task is fetched, curves are drawn
+    page.wait_for_timeout(800)  # until a task is loaded and curves are drawn
     page.screenshot(path=picture)
     print(picture)
 
 
-# ---------------------------------------------------------------- a run and what it was made of
+# ---------------------------------------------------------------- a run and its artifacts
 
 
-def furnish(project: Project) -> None:
-    """A base model, demonstrations, a fine-tuned model, and a run that made another of it: enough for curves and a graph."""
+def add_artifacts(project: Project) -> None:
+    """Adds models, datasets and a run: enough for curves and a lineage graph."""
     base = _artifact(project, "model", "base", metrics={})
     demonstrations = _artifact(project, "dataset", "demonstrations", metrics={"rows": 240})
     sft = _artifact(project, "model", "sft", base, demonstrations, metrics={"loss": 1.21})
@@ -162,7 +174,7 @@ def furnish(project: Project) -> None:
         for k in range(1, 121)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    happened: list[dict[str, Any]] = [
+    events: list[dict[str, Any]] = [
         {"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None},
         {
             "at": "2026-03-01T10:06:40+00:00",
@@ -171,7 +183,7 @@ def furnish(project: Project) -> None:
             "digest": helpful.manifest.digest,
         },
     ]
-    (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in happened))
+    (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
 
 
 def _artifact(
@@ -180,10 +192,11 @@ def _artifact(
     def fill(folder: Path) -> None:
         (folder / "content.txt").write_text(name)
 
-    above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
-    return publish_artifact(
-        project, kind, name, fill=fill, parents=above, config={}, seed=0, metrics=metrics
-    )
+    parent_records = [
+        Parent(parent.label, parent.manifest.digest, parent.manifest.kind) for parent in parents
+    ]
+    provenance = Provenance(parents=parent_records, config={}, seed=0, metrics=metrics)
+    return publish_artifact(project, kind, name, provenance, fill=fill)
 
 
 if __name__ == "__main__":
