@@ -3,8 +3,8 @@
 Usage: PYTHONPATH=tests python docs/make_screenshots.py build/screenshots [PREFIX …]
 
 Starts `fairlead studio serve --demo` on a temporary project with a run and some artifacts, lets the
-simulated labellers work for a while, creates a snapshot, and opens the pages in Chromium.  With prefixes, takes only
-the pictures whose names start with one of them.
+simulated labellers work for a while, creates a snapshot, and opens the pages in Chromium.  With prefixes,
+takes only the pictures whose names start with one of them.
 """
 
 import json

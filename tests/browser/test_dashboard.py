@@ -50,8 +50,8 @@ def test_what_is_judged_appears_without_loading_the_page_again(studio: Studio, b
     lead, ada = studio.person("Lead", campaign, role="lead"), studio.person("Ada", campaign)
     page = overview(browse(lead), studio, campaign)
     page.evaluate("window.same = true")
-    expect(page.get_by_text("The first judgement appears here")).to_be_visible()
-    expect(page.get_by_text("Nobody has begun")).to_be_visible()
+    expect(page.get_by_text("Judgements appear here as they are made")).to_be_visible()
+    expect(page.get_by_text("No activity yet")).to_be_visible()
     judge(studio, campaign, ada)
     expect(page.locator(".recent li")).to_have_count(1, timeout=SOON)
     expect(page.get_by_role("cell", name=re.compile("Ada"))).to_be_visible()
@@ -73,7 +73,7 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
     button.focus()
     page.keyboard.press("Enter")
     expect(button).to_have_count(0, timeout=SOON)
-    expect(page.get_by_text("Nothing is stuck and nothing is flagged.")).to_be_visible()
+    expect(page.get_by_text("No flags and no inactive assignments.")).to_be_visible()
     with studio.database.read() as connection:
         assert flags.list_flags(connection, campaign.id) == []
         assert len(flags.list_flags(connection, campaign.id, resolved=True)) == 1

@@ -47,7 +47,10 @@ def test_the_headline_claims_no_more_than_the_interval_allows(
 
 def test_the_gold_scores_are_told_in_order_without_a_claim_of_progress() -> None:
     said = plain(render_round(fixtures.round_page()))
-    assert "on average 0.47 for the base model, 0.69 for the fine-tuned and 0.85 for the aligned one." in said
+    assert (
+        "The average is 0.47 for the base model, 0.69 for the fine-tuned model and 0.85 for the aligned model."
+        in said
+    )
     assert "rose" not in said
 
 
@@ -60,7 +63,7 @@ def test_sections_come_in_the_order_of_a_readers_questions() -> None:
 
 def test_the_page_says_that_nobody_real_was_asked() -> None:
     said = plain(render_round(fixtures.round_page()))
-    assert "No person was asked." in said and "The people in this report are simulated" in said
+    assert "Simulated raters." in said and "The raters in this report are simulated." in said
 
 
 def test_the_three_figures_come_from_the_summary() -> None:
@@ -133,8 +136,8 @@ def test_regressions_are_visible_without_a_click_however_many_improvements_there
 def test_a_round_with_nothing_but_its_summary_has_a_page() -> None:
     said = plain(render_round(RoundPage(title="Bare", summary=fixtures.SUMMARY)))
     assert (
-        "No answers were kept." in said
-        and "No curves were logged." in said
+        "No answers were recorded." in said
+        and "No metrics were logged." in said
         and "not recorded" in said
         and "no data" in said
     )
