@@ -4,7 +4,6 @@ The recipes themselves run, one step each: after the first step of AdamW its `ex
 holds it.  Rows differ in length, so a mean of means would be another number.
 """
 
-import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,17 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fairlead.core import jsonl
-from fairlead.encoding.batching import collate, micro_batches
-from fairlead.model.policy import Policy
-from fairlead.model.reward_model import new_reward_model
+from fairlead.core.seed import derive_seed
+from fairlead.encoding.batching import collate, micro_batches, minibatches
+from fairlead.model.critic import open_critic
+from fairlead.model.policy import Policy, load_policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import alternate, dpo, kto, ppo, process_reward, reward, sft, uft
-from fakes import (
-    policy,
-    project_with_base,
-    train,
-    turns,
-)
+from fakes import policy, project_with_base, train, turns
+from rl_steps import gradients, run_step
 
 BUDGETS = (1, 150, 1_000_000)  # each row alone; a few together; all in one
 NO_CLIPPING = 1e9
@@ -114,89 +110,78 @@ def test_a_recipes_step_does_not_depend_on_the_budget(tmp_path: Path, learner: s
         )  # sums of log-probabilities are of order 100
 
 
-def off_policy(folder: Path) -> tuple[Policy, ScalarModel, ppo.Experience]:
-    """Answers whose old log-probabilities, old values, advantages and returns are random, so that both clips take part."""
-    actor = policy(folder / "base")
-    critic = new_reward_model(str(folder / "base"), run_seed=0)
-    batch = collate(
-        [
-            actor.encode(turns("Say it." + " Please." * (i % 3), "It is. " * (1 + i % 5)), num_context=1)
-            for i in range(11)
-        ],
-        pad_id=actor.pad_id,
-    )
-    generator = torch.Generator().manual_seed(0)
-
-    def noise(scale: float) -> Tensor:
-        return torch.randn(batch.tokens.shape, generator=generator) * scale
-
-    with torch.no_grad():
-        logps, values = actor.token_logps(batch) + noise(0.3), critic.state_values(batch) + noise(0.3)
-    return actor, critic, ppo.Experience(batch, logps, values, noise(1.0), noise(1.0))
+def initial_networks(root: Path) -> tuple[Policy, ScalarModel]:
+    """The policy and the critic of PPO before its first step."""
+    base = str(root / "artifacts" / "model" / "base")
+    actor = load_policy(base)
+    return actor, open_critic(actor, None, lora=None, run_seed=0)
 
 
-def gradients(model: Policy | ScalarModel) -> Tensor:
-    found = [p.grad.flatten() for p in model.trainable().values() if p.grad is not None]
-    for parameter in model.trainable().values():
-        parameter.grad = None
-    return torch.cat(found)
-
-
-def test_ppos_backward_off_policy(tmp_path: Path) -> None:
-    actor, critic, experience = off_policy(tmp_path)
-    part = [7, 2, 9, 0, 4, 5, 10]
-    found = {}
-    for budget in BUDGETS:
-        config = ppo.Config(name="x", model="x", reward="rule:score.py", prompts="x", micro_tokens=budget)
-        metrics = ppo.backward(actor, critic, experience, part, config, config.micro_tokens)
-        assert 0.1 < metrics["clip_frac"] < 0.9
-        found[budget] = (gradients(actor), gradients(critic), metrics)
-    whole = found[BUDGETS[-1]]
+def test_an_off_policy_update_of_ppo_does_not_depend_on_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = {
+        budget: run_step(ppo, tmp_path / str(budget), monkeypatch, minibatches=2, micro_tokens=budget)
+        for budget in BUDGETS
+    }
+    whole = steps[BUDGETS[-1]]
+    assert 0.1 < whole.trained.rows[0]["clip_frac"] < 0.9
     for budget in BUDGETS[:-1]:
         # Far off the policy the ratio multiplies rounding: any way of computing this is 3e-6 from double precision.
-        assert difference(whole[0], found[budget][0]) < 3e-6
-        assert difference(whole[1], found[budget][1]) < 1e-6
-        assert found[budget][2] == approx(whole[2], abs=1e-5)
+        assert difference(whole.moments("optimizer"), steps[budget].moments("optimizer")) < 3e-6
+        assert difference(whole.moments("critic_optimizer"), steps[budget].moments("critic_optimizer")) < 1e-6
+        assert steps[budget].trained.rows[0] == approx(whole.trained.rows[0], abs=1e-5, rel=1e-5)
 
 
-def test_ppos_backward_is_the_mean_over_the_tokens_of_its_rows(tmp_path: Path) -> None:
-    actor, critic, experience = off_policy(tmp_path)
-    part = [7, 2, 9]
-    config = ppo.Config(name="x", model="x", reward="rule:score.py", prompts="x", micro_tokens=1)
-    metrics = ppo.backward(actor, critic, experience, part, config, config.micro_tokens)
-    with torch.no_grad():
-        logps, values = actor.token_logps(experience.batch), critic.state_values(experience.batch)
+def test_an_update_of_ppo_is_the_mean_over_the_tokens_of_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = run_step(ppo, tmp_path, monkeypatch, minibatches=2, micro_tokens=1)
+    actor, critic = initial_networks(tmp_path)
+    old_logps, _, old_values = step.outputs
+    _, _, plain, returns = step.gae[0]
+    of_response = plain[step.mask]
+    advantages = (plain - of_response.mean()) / of_response.std(correction=0)
+    logps, values = actor.token_logps(step.batch), critic.state_values(step.batch)
+    first, second = minibatches(range(12), 1, 2, run_seed=derive_seed(0, "ppo", 0))
     policy_losses, value_losses, clipped = [], [], []
-    for row in part:
-        for t in experience.batch.response_mask[row].nonzero().flatten().tolist():
-            old, advantage = float(experience.old_logps[row, t]), float(experience.advantages[row, t])
-            ratio = math.exp(float(logps[row, t]) - old)
-            policy_losses.append(max(-advantage * ratio, -advantage * min(max(ratio, 0.8), 1.2)))
-            value, before, target = (
-                float(x[row, t]) for x in (values, experience.old_values, experience.returns)
-            )
-            held = before + min(max(value - before, -0.2), 0.2)
-            value_losses.append(0.5 * max((value - target) ** 2, (held - target) ** 2))
-            clipped.append(float(abs(ratio - 1) > 0.2))
-    for name, losses in (
-        ("policy_loss", policy_losses),
-        ("value_loss", value_losses),
-        ("clip_frac", clipped),
-    ):
-        assert metrics[name] == approx(sum(losses) / len(losses), abs=1e-5), name  # of order 1
+    for rows in (first, second):
+        surrogate, error, outside = [], [], []
+        for row in rows:
+            for t in step.mask[row].nonzero().flatten().tolist():
+                advantage = float(advantages[row, t])
+                ratio = (logps[row, t] - float(old_logps[row, t])).exp()
+                bounded = ratio.clamp(0.8, 1.2)
+                surrogate.append(torch.maximum(-advantage * ratio, -advantage * bounded))
+                value, before, target = values[row, t], float(old_values[row, t]), float(returns[row, t])
+                held = before + (value - before).clamp(-0.2, 0.2)
+                error.append(0.5 * torch.maximum((value - target) ** 2, (held - target) ** 2))
+                outside.append(float(abs(ratio.item() - 1) > 0.2))
+        policy_losses.append(torch.stack(surrogate).mean())
+        value_losses.append(torch.stack(error).mean())
+        clipped.append(sum(outside) / len(outside))
+    metrics = step.trained.rows[0]
+    assert metrics["policy_loss"] == approx(torch.stack(policy_losses).mean().item(), abs=1e-5)
+    assert metrics["value_loss"] == approx(torch.stack(value_losses).mean().item(), abs=1e-5)
+    assert metrics["clip_frac"] == approx(sum(clipped) / 2, abs=1e-6)
+    # exp_avg after two updates: 0.1 * (0.9 * first + second)
+    expected = gradients(actor.trainable(), 0.9 * policy_losses[0] + policy_losses[1])
+    assert difference(expected, step.moments("optimizer")) < 1e-5
+    expected = gradients(critic.trainable(), 0.9 * value_losses[0] + value_losses[1])
+    assert difference(expected, step.moments("critic_optimizer")) < 1e-5
 
 
-def test_the_mean_of_micro_batches_means_would_be_another_gradient(
-    tmp_path: Path,
-) -> None:  # or 1e-6 would say nothing
+def test_the_mean_of_the_means_of_micro_batches_is_a_different_gradient(tmp_path: Path) -> None:
+    """Otherwise the tolerance of 1e-6 above would mean nothing."""
     actor = policy(tmp_path / "base")
     rows = [actor.encode(turns("Say it.", "It is. " * (1 + i % 5)), num_context=1) for i in range(10)]
     groups = micro_batches([len(row) for row in rows], 60)
     assert len(groups) > 1
+    losses = []
     for group in groups:
         batch = collate([rows[i] for i in group], pad_id=actor.pad_id)
-        (-actor.token_logps(batch).sum() / batch.response_mask.sum() / len(groups)).backward()
-    means = gradients(actor)
+        losses.append(-actor.token_logps(batch).sum() / batch.response_mask.sum() / len(groups))
+    means = gradients(actor.trainable(), torch.stack(losses).sum())
     batch = collate(rows, pad_id=actor.pad_id)
-    (-actor.token_logps(batch).sum() / batch.response_mask.sum()).backward()
-    assert (gradients(actor) - means).abs().max() > 1e-3
+    whole = gradients(actor.trainable(), -actor.token_logps(batch).sum() / batch.response_mask.sum())
+    assert (whole - means).abs().max() > 1e-3

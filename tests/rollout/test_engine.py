@@ -20,7 +20,7 @@ from fairlead.recipes import ppo, sample
 from fairlead.rollout.engine import LocalEngine, check_rollouts, raw_decoder, sample_rollouts
 from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.store.run import open_run
-from fakes import Trained, policy, project_with_base, tokenizer, train, turns
+from fakes import Trained, configuration, policy, project_with_base, tokenizer, train, turns
 
 REQUEST = SampleRequest(
     prompts=[(5, 9), (7,)], params=SamplingParams(max_new_tokens=4, stop=("\n\n",)), seed=0
@@ -183,7 +183,7 @@ PPO = {
 def train_with_server(root: Path, change: Change = id) -> list[dict[str, float]]:
     """PPO's metrics with rollouts from a server that keeps the initial weights."""
     project = project_with_base(root)
-    config = ppo.Config(**PPO)  # type: ignore[arg-type]
+    config = configuration(ppo, PPO)
     served = load_policy(str(project.artifacts / "model" / "base"))
     with (
         server(served, change) as address,

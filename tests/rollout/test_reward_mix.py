@@ -13,8 +13,9 @@ from fairlead.model.adapters import Lora
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
-from fairlead.rollout.reward_mix import RewardMix, Terms
+from fairlead.rollout.reward_mix import RewardMix
 from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member
+from fairlead.train.settings import Rewards
 from fakes import save_model, shake, turns
 
 PROMPTS = [turns("What is 3 plus 4?"), turns("One?", "Yes.", "What is 5 plus 6?")]
@@ -30,28 +31,18 @@ def says(*scores: float) -> Reward:
     return reward
 
 
-def terms(**changed: object) -> Terms:
-    plain: dict[str, object] = {
-        "extra_rewards": {},
-        "constraints": {},
-        "constraint_lr": 0.1,
-        "pool": "mean",
-        "pool_lambda": 0.5,
-    }
-    return Terms(**plain | changed)  # type: ignore[arg-type]
-
-
-def test_one_reward_is_itself_to_the_bit() -> None:
-    reward_mix = RewardMix(terms(), {"reward": [says(0.1, 0.7)]})
+def test_a_single_reward_is_unchanged_to_the_bit() -> None:
+    reward_mix = RewardMix(Rewards(), {"reward": [says(0.1, 0.7)]})
     scores = reward_mix.score(*ASKED)
     assert torch.equal(reward_mix.total(scores, {}), tensor([0.1, 0.7])) and scores.spread is None
-    assert reward_mix.metrics(scores, {}) == reward_mix.next_multipliers(scores, {}) == {}
+    assert reward_mix.metrics(scores, {}) == {"score": approx(0.4, abs=1e-6)}
+    assert reward_mix.next_multipliers(scores, {}) == {}
 
 
-def test_rewards_are_weighed_and_constraints_held_by_hand() -> None:
-    paid = terms(extra_rewards={"short": 0.5}, constraints={"harmless": 1.0})
+def test_weights_and_constraints_by_hand() -> None:
+    settings = Rewards(extra={"short": 0.5}, constraints={"harmless": 1.0})
     reward_mix = RewardMix(
-        paid,
+        settings,
         {
             "reward": [says(1.0, 2.0)],
             "extra_rewards.short": [says(4.0, 0.0)],
@@ -67,6 +58,7 @@ def test_rewards_are_weighed_and_constraints_held_by_hand() -> None:
     # (3 + 3 * (0 - 1)) / 4 and (2 + 3 * (3 - 1)) / 4
     assert reward_mix.total(scores, numbers).tolist() == [0.0, 2.0]
     assert reward_mix.metrics(scores, numbers) == {
+        "score": 1.5,
         "score.short": 2.0,
         "score.harmless": 1.5,
         "multiplier.harmless": 3.0,
@@ -76,21 +68,33 @@ def test_rewards_are_weighed_and_constraints_held_by_hand() -> None:
     }  # 3 + 0.1 * (1 - 1.5)
 
 
-def test_an_ensemble_is_pooled_and_its_disagreement_told() -> None:
+def test_an_ensemble_is_pooled_and_its_disagreement_measured() -> None:
     members = [says(1.0, 5.0), says(3.0, 5.0)]
-    scores = RewardMix(terms(pool="worst"), {"reward": members}).score(*ASKED)
+    scores = RewardMix(Rewards(pool="worst"), {"reward": members}).score(*ASKED)
     assert scores.main.tolist() == [1.0, 5.0]
     assert scores.spread is not None and scores.spread.tolist() == [1.0, 0.0]
-    assert RewardMix(terms(pool="mean-variance", pool_lambda=0.5), {"reward": members}).score(
+    assert RewardMix(Rewards(pool="mean-variance", pool_lambda=0.5), {"reward": members}).score(
         *ASKED
     ).main.tolist() == [1.5, 5.0]
 
 
-def test_terms_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="pool_lambda = -1.0: must not be negative"):
-        terms(pool_lambda=-1.0)
-    with pytest.raises(ValueError, match="constraint_lr = 0.0: must be positive"):
-        terms(constraint_lr=0.0)
+def test_the_probe_and_the_penalty_are_measured_beside_the_total() -> None:
+    reward_mix = RewardMix(Rewards(unfinished_penalty=0.5), {"reward": [says(1.0, 2.0)]})
+    scores = reward_mix.score(PROMPTS, ANSWERS, [True, False])
+    assert scores.penalty.tolist() == [0.0, 0.5] and scores.probe is None
+    assert reward_mix.total(scores, {}).tolist() == [1.0, 2.0]
+    assert reward_mix.quality(scores) == 1.25  # (1 + 2 - 0.5) / 2
+    with_probe = RewardMix(Rewards(), {"reward": [says(1.0, 2.0)]}, probe=says(4.0, 5.0))
+    scores = with_probe.score(*ASKED)
+    assert with_probe.quality(scores) == 4.5
+    assert with_probe.metrics(scores, {}) == {"score": 1.5, "probe": 4.5}
+
+
+def test_the_quality_has_no_multiplier_in_it() -> None:
+    settings = Rewards(constraints={"harmless": 1.0})
+    members = {"reward": [says(1.0, 2.0)], "constraints.harmless": [says(0.0, 3.0)]}
+    reward_mix = RewardMix(settings, members)
+    assert reward_mix.quality(reward_mix.score(*ASKED)) == 1.5
 
 
 # ---------------------------------------------------------------- ensembles in folders
@@ -109,7 +113,7 @@ def save_ensemble(folder: Path, *, lora: Lora | None) -> Path:
 
 
 @pytest.mark.parametrize("rank", [0, 4])
-def test_members_say_what_they_would_say_alone(tmp_path: Path, rank: int) -> None:
+def test_members_score_as_they_would_alone(tmp_path: Path, rank: int) -> None:
     home = save_ensemble(tmp_path, lora=Lora(rank, 8) if rank else None)
     alone = []
     for member in member_folders(str(home)):

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 from pytest import approx
+from torch import tensor
 
-from fairlead.encoding.batching import Batch, collate
-from fairlead.encoding.chat import Encoded
-from fairlead.model.policy import Policy
+from fairlead.model.policy import load_policy
 from fairlead.ops import kl
 from fairlead.recipes import grpo
-from fakes import Trained, check_finished, policy, project_with_base, shake, train
+from fakes import Trained, check_finished, project_with_base, train
+from rl_steps import gradients, run_step
 
 SETTINGS = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
@@ -76,40 +76,27 @@ def test_a_step_does_not_depend_on_the_budget(tmp_path: Path) -> None:
         assert row == approx(rows[0], abs=1e-5, rel=1e-4)
 
 
-def experience(actor: Policy) -> grpo.Experience:
-    answers = [
-        ((5, 6, 7), (8, 9, 10)),
-        ((5, 6, 7), (11, 12)),
-        ((20, 21), (22,)),
-        ((20, 21), (23, 24, 25, 26)),
-    ]
-    rows = [Encoded((*p, *a), (False,) * len(p) + (True,) * len(a)) for p, a in answers]
-    batch: Batch = collate(rows, pad_id=actor.pad_id)
-    with torch.no_grad():
-        reference = actor.token_logps(batch)
-    return grpo.Experience(batch, torch.tensor([0.5, -0.5, 1.0, -1.0]), None, reference)
-
-
-def test_the_loss_is_the_papers_by_hand(tmp_path: Path) -> None:
+def test_the_loss_is_the_papers_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On policy: -A * log p for the gradient, plus kl_coef * k3, over all tokens alike."""
-    actor = policy(tmp_path / "base")
-    given = experience(actor)
-    shake(actor.trainable(), scale=0.02)
-    config = grpo.Config(name="x", model="m", reward="rule:score.py", prompts="p", group=2, batch=4)
-    learned, logps = grpo.backward(actor, given, [0, 1, 2, 3], config, 10_000, kl_coef=0.1)
-    found = {name: p.grad.clone() for name, p in actor.trainable().items() if p.grad is not None}
-    for p in actor.trainable().values():
-        p.grad = None
-    mask = given.batch.response_mask
-    own = actor.token_logps(given.batch)
-    torch.testing.assert_close(logps, own.detach())
-    assert given.reference_logps is not None
-    surrogate = -(given.advantages[:, None] * own)[mask].sum() / 10
-    price = 0.1 * kl.k3(own, given.reference_logps)[mask].sum() / 10
-    (surrogate + price).backward()
-    for name, grad in found.items():
-        torch.testing.assert_close(grad, actor.trainable()[name].grad, atol=1e-6, rtol=1e-4)
-    assert learned["kl_loss"] == approx(price.item(), rel=1e-4) and learned["kl_loss"] > 0
+    step = run_step(grpo, tmp_path, monkeypatch, group=4, kl_coef=0.1)
+    [responses], [reference_logps] = step.responses, step.outputs
+    scores = tensor(
+        [
+            sum(c in "aeiou" for c in text) / 4 - 0.5 * (not finished)
+            for text, finished in zip(responses.texts, responses.finished, strict=True)
+        ]
+    ).view(3, 4)
+    advantages = ((scores - scores.mean(1, keepdim=True)) / (scores.std(1, keepdim=True) + 1e-4)).flatten()
+    actor = load_policy(str(tmp_path / "artifacts" / "model" / "base"))
+    logps = actor.token_logps(step.batch)
+    num_tokens = int(step.mask.sum())
+    surrogate = -(advantages[:, None] * logps)[step.mask].sum() / num_tokens
+    penalty = 0.1 * kl.k3(logps, reference_logps)[step.mask].sum() / num_tokens
+    expected = gradients(actor.trainable(), surrogate + penalty)
+    torch.testing.assert_close(step.moments("optimizer"), expected, atol=1e-6, rtol=1e-4)
+    assert expected.abs().max() > 0.05
+    metrics = step.trained.rows[0]
+    assert metrics["kl_loss"] == approx(penalty.item(), rel=1e-4) and metrics["kl_loss"] > 0
 
 
 def test_a_batch_is_whole_groups() -> None:

@@ -24,7 +24,8 @@ from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.store.artifact import MANIFEST, Provenance, publish_artifact
 from fairlead.store.project import Project
 from fairlead.train import guard
-from fakes import Trained, check_finished, project_with_base, train
+from fairlead.train.settings import Guard
+from fakes import Trained, check_finished, configuration, project_with_base, train
 
 PPO = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "lora_rank": 0,
@@ -248,18 +249,18 @@ def test_the_figures_are_those_of_the_weights_that_are_written(
 
 
 def measures(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the guard is told from here on, step by step."""
-    told: list[float] = []
-    watch = guard.watch
+    """The quality of each step that the guard judges from here on."""
+    qualities: list[float] = []
+    judge_step = guard.judge_step
 
-    def listening(
-        limits: guard.Limits, seen: Mapping[str, float], *, step: int, kl: float | None, measure: float
-    ) -> guard.Watched:
-        told.append(measure)
-        return watch(limits, seen, step=step, kl=kl, measure=measure)
+    def recording_judge(
+        settings: Guard, remembered: Mapping[str, float], *, step: int, kl: float | None, quality: float
+    ) -> guard.Decision:
+        qualities.append(quality)
+        return judge_step(settings, remembered, step=step, kl=kl, quality=quality)
 
-    monkeypatch.setattr(guard, "watch", listening)
-    return told
+    monkeypatch.setattr(guard, "judge_step", recording_judge)
+    return qualities
 
 
 @pytest.mark.parametrize("recipe, settings", RECIPES)
@@ -369,12 +370,12 @@ def test_the_config_refuses_what_cannot_be() -> None:
             ({"pool_lambda": -1.0}, "must not be negative"),
             ({"on_breach": "continue", "kl_coef": 0.0}, "needs a kl_coef above 0"),
         ):
-            with pytest.raises(ValueError, match=message):
-                recipe.Config(**settings | wrong)
-    with pytest.raises(ValueError, match="kl_budget = 1.0: needs a kl_coef above 0"):
-        grpo.Config(**GRPO | {"kl_budget": 1.0, "kl_coef": 0.0})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="critic_warmup = 8: must lie between 0 and steps - 1"):
-        ppo.Config(**PPO | {"critic_warmup": 8})  # type: ignore[arg-type]
+            with pytest.raises(ConfigError, match=message):
+                configuration(recipe, settings | wrong)
+    with pytest.raises(ConfigError, match="kl_budget = 1.0: needs a kl_coef above 0"):
+        configuration(grpo, GRPO | {"kl_budget": 1.0, "kl_coef": 0.0})
+    with pytest.raises(ConfigError, match="critic_warmup = 8: must lie between 0 and steps - 1"):
+        configuration(ppo, PPO | {"critic_warmup": 8})
 
 
 def test_trust_names_a_reward_model_of_the_run(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pstdev
 
 import pytest
 import torch
 from pytest import approx
-from torch import Tensor
+from torch import Tensor, tensor
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError, NonFiniteStep
@@ -14,15 +14,15 @@ from fairlead.data.record_writer import write_records
 from fairlead.encoding.batching import collate, minibatches
 from fairlead.encoding.chat import Encoded
 from fairlead.model.policy import Policy, load_policy
-from fairlead.model.reward_model import new_reward_model
-from fairlead.ops.advantage import gae
 from fairlead.recipes import ppo, reward
 from fairlead.rollout.engine import LocalEngine
 from fairlead.rollout.records import Rollout, SampleRequest
 from fairlead.simulate import campaign
 from fairlead.store.project import Project
 from fairlead.store.run import open_run
-from fakes import Trained, check_finished, policy, project_with_base, shake, train
+from fakes import Trained, check_finished, configuration, policy, project_with_base, train
+from rl_steps import gradients as gradients_of
+from rl_steps import run_step
 
 SETTINGS = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
@@ -203,7 +203,7 @@ def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
         def sample(self, request: SampleRequest) -> list[Rollout]:
             return super().sample(replace(request, drafts=None))
 
-    config = ppo.Config(**settings)  # type: ignore[arg-type]
+    config = configuration(ppo, settings)
     with open_run(project_with_base(tmp_path / "without"), "ppo", config, kind=ppo.KIND, quiet=True) as run:
         other = Trained(ppo.main(config, run, open_engine=WithoutDrafts), run.folder)
     assert other.series("reused_frac") == [0] * 6
@@ -302,8 +302,7 @@ def gradients(actor: Policy) -> dict[str, Tensor]:
 @pytest.mark.parametrize("micro_tokens", [1, 12, 10_000])
 def test_the_ptx_loss_is_per_token_whatever_the_budget(tmp_path: Path, micro_tokens: int) -> None:
     actor = policy(tmp_path / "base")
-    config = ppo.Config(name="x", model="m", reward="rule:score.py", prompts="p", ptx_coef=0.7)
-    loss = ppo.ptx_backward(actor, rows_of(actor), config, micro_tokens)
+    loss = ppo.ptx_backward(actor, rows_of(actor), 0.7, micro_tokens)
     found = gradients(actor)
     batch = collate(rows_of(actor), pad_id=actor.pad_id)
     expected = -actor.token_logps(batch)[batch.response_mask].mean()  # 11 tokens
@@ -313,39 +312,25 @@ def test_the_ptx_loss_is_per_token_whatever_the_budget(tmp_path: Path, micro_tok
         torch.testing.assert_close(found[name], grad, atol=1e-6, rtol=1e-4)
 
 
-def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(tmp_path: Path) -> None:
-    """gamma = lambda = 1: the gradient is the sum of -(rewards to come - baseline) * grad log pi, over the tokens one by one."""
-    actor = policy(tmp_path / "base")
-    critic = new_reward_model(str(tmp_path / "base"), run_seed=0)
-    shake(critic.trainable(), scale=0.05)
-    batch = collate(rows_of(actor), pad_id=actor.pad_id)
-    mask = batch.response_mask
-    token_rewards = torch.randn(mask.shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        old_logps, old_values = actor.token_logps(batch), critic.state_values(batch)
-    advantages, returns = gae(token_rewards, old_values, mask, gamma=1.0, lam=1.0)
-    config = ppo.Config(name="x", model="m", reward="rule:score.py", prompts="p", clip=1e9, epochs=1)
-    ppo.backward(
-        actor,
-        critic,
-        ppo.Experience(batch, old_logps, old_values, advantages, returns),
-        range(4),
-        config,
-        10_000,
-    )
-    found = gradients(actor)
-
-    logps = actor.token_logps(batch)
-    surrogate = torch.zeros(())
-    for row in range(4):
-        places = mask[row].nonzero().flatten().tolist()
-        for i, t in enumerate(places):
-            to_come = sum(float(token_rewards[row, s]) for s in places[i:])
-            surrogate = surrogate - (to_come - float(old_values[row, t])) * logps[row, t]
-    (surrogate / 11).backward()
-    for name, grad in gradients(actor).items():
-        torch.testing.assert_close(found[name], grad, atol=1e-6, rtol=1e-4)
-    assert max(float(grad.abs().max()) for grad in found.values()) > 0.05
+def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gamma = lambda = 1: the gradient is the sum of -(rewards to come - baseline), whitened, * grad log pi."""
+    step = run_step(ppo, tmp_path, monkeypatch, noise=0.0, clip=1e9, gamma=1.0, lam=1.0)
+    token_rewards, old_values, _, _ = step.gae[0]
+    actor = load_policy(str(tmp_path / "artifacts" / "model" / "base"))
+    logps = actor.token_logps(step.batch)
+    advantages, token_logps = [], []
+    for row in range(len(step.batch)):
+        positions = step.mask[row].nonzero().flatten().tolist()
+        for i, t in enumerate(positions):
+            to_come = sum(float(token_rewards[row, s]) for s in positions[i:])
+            advantages.append(to_come - float(old_values[row, t]))
+            token_logps.append(logps[row, t])
+    whitened = (tensor(advantages) - mean(advantages)) / pstdev(advantages)
+    expected = gradients_of(actor.trainable(), -(whitened * torch.stack(token_logps)).mean())
+    torch.testing.assert_close(step.moments("optimizer"), expected, atol=1e-6, rtol=1e-4)
+    assert expected.abs().max() > 0.05
 
 
 def test_neither_network_moves_where_one_gradient_is_no_number(
@@ -361,7 +346,7 @@ def test_neither_network_moves_where_one_gradient_is_no_number(
         held.append(actor)
         return LocalEngine(actor)
 
-    config = ppo.Config(**SETTINGS | {"lora_rank": 0})  # type: ignore[arg-type]
+    config = configuration(ppo, SETTINGS | {"lora_rank": 0})
     project = project_with_base(tmp_path)
     with (
         open_run(project, "ppo", config, kind=ppo.KIND, quiet=True) as run,

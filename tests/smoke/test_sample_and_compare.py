@@ -43,7 +43,7 @@ def test_more_prompts_than_go_at_once_change_no_answer(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     rows = [row for _, row in jsonl.read(project.data / "prompts.jsonl")]
     jsonl.write(project.data / "many.jsonl", rows * 8)
-    assert len(rows) * 8 > sample.PROMPTS_AT_ONCE
+    assert len(rows) * 8 > sample.ANSWERS_PER_REQUEST
     many = train(project, sample, **SAMPLE | {"name": "many", "prompts": "data/many.jsonl", "per_prompt": 1})
     few = train(project, sample, **SAMPLE | {"name": "few", "per_prompt": 1})
     found, expected = (read_sampled_answers(made.artifact.folder / sample.ROWS) for made in (many, few))

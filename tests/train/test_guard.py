@@ -12,33 +12,33 @@ from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train import checkpoint, guard
 from fairlead.train.checkpoint import State
-from fairlead.train.guard import Limits, watch
+from fairlead.train.guard import judge_step
 from fairlead.train.optim import adamw, update
+from fairlead.train.settings import Guard
 
-LIMITS = Limits(
-    kl_budget=10.0, probe_drop=0.1, patience=2, on_breach="stop", keep="last", has_probe=True, kl_coef=0.05
-)
-FREE = replace(LIMITS, kl_budget=0.0, probe_drop=0.0)
-
-
-def follow(limits: Limits, measured: list[tuple[float, float]]) -> list[str]:
-    """For each step's KL and probe: "best", "back" with the step gone back to, or "" where nothing is done."""
-    seen: dict[str, float] = {}
-    said = []
-    for step, (kl, measure) in enumerate(measured):
-        watched = watch(limits, seen, step=step, kl=kl, measure=measure)
-        seen = watched.seen
-        said.append("best" if watched.is_best else f"back to {seen['best_step']}" if watched.reason else "")
-    return said
+GUARD = Guard(probe="judge", kl_budget=10.0, probe_drop=0.1, patience=2)
+INACTIVE = Guard(probe="judge")
 
 
-def test_the_first_step_is_the_best_and_so_is_each_better_one() -> None:
-    assert follow(LIMITS, [(0, 0.5), (1, 0.6), (2, 0.55), (3, 0.7)]) == ["best", "best", "", "best"]
+def follow(settings: Guard, measured: list[tuple[float, float]]) -> list[str]:
+    """For each step's KL and probe: "best", "back to STEP", or "" if the guard does nothing."""
+    remembered: dict[str, float] = {}
+    outcomes = []
+    for step, (kl, quality) in enumerate(measured):
+        decision = judge_step(settings, remembered, step=step, kl=kl, quality=quality)
+        remembered = decision.remember
+        rolled_back = f"back to {remembered['best_step']}" if decision.breach else ""
+        outcomes.append("best" if decision.is_best else rolled_back)
+    return outcomes
 
 
-def test_a_probe_that_stays_low_sends_the_run_back() -> None:
+def test_the_first_step_and_each_better_step_are_the_best() -> None:
+    assert follow(GUARD, [(0, 0.5), (1, 0.6), (2, 0.55), (3, 0.7)]) == ["best", "best", "", "best"]
+
+
+def test_a_probe_that_stays_low_rolls_back() -> None:
     # 0.1 below 0.6 is 0.5: 0.55 is within, 0.49 and 0.45 are two in a row below
-    assert follow(LIMITS, [(0, 0.5), (1, 0.6), (2, 0.55), (3, 0.49), (4, 0.45)]) == [
+    assert follow(GUARD, [(0, 0.5), (1, 0.6), (2, 0.55), (3, 0.49), (4, 0.45)]) == [
         "best",
         "best",
         "",
@@ -47,12 +47,12 @@ def test_a_probe_that_stays_low_sends_the_run_back() -> None:
     ]
 
 
-def test_one_low_measurement_is_noise() -> None:
-    assert follow(LIMITS, [(0, 0.6), (1, 0.4), (2, 0.55), (3, 0.4), (4, 0.55)]) == ["best", "", "", "", ""]
+def test_a_single_low_measurement_does_nothing() -> None:
+    assert follow(GUARD, [(0, 0.6), (1, 0.4), (2, 0.55), (3, 0.4), (4, 0.55)]) == ["best", "", "", "", ""]
 
 
-def test_the_count_begins_anew_after_going_back() -> None:
-    assert follow(LIMITS, [(0, 0.6), (1, 0.4), (2, 0.4), (3, 0.4), (4, 0.4)]) == [
+def test_the_count_restarts_after_a_roll_back() -> None:
+    assert follow(GUARD, [(0, 0.6), (1, 0.4), (2, 0.4), (3, 0.4), (4, 0.4)]) == [
         "best",
         "",
         "back to 0",
@@ -61,33 +61,32 @@ def test_the_count_begins_anew_after_going_back() -> None:
     ]
 
 
-def test_a_step_over_the_budget_goes_back_at_once_and_is_never_the_best() -> None:
-    assert follow(LIMITS, [(0, 0.5), (9, 0.6), (11, 0.9), (9, 0.7)]) == ["best", "best", "back to 1", "best"]
+def test_a_step_over_the_kl_budget_rolls_back_at_once_and_is_never_the_best() -> None:
+    assert follow(GUARD, [(0, 0.5), (9, 0.6), (11, 0.9), (9, 0.7)]) == ["best", "best", "back to 1", "best"]
 
 
-def test_without_limits_there_is_nothing_but_the_best() -> None:
-    assert follow(FREE, [(0, 0.6), (500, 0.1), (500, 0.1), (500, 0.1), (0, 0.7)]) == [
+def test_without_limits_only_the_best_is_tracked() -> None:
+    assert follow(INACTIVE, [(0, 0.6), (500, 0.1), (500, 0.1), (500, 0.1), (0, 0.7)]) == [
         "best",
         "",
         "",
         "",
         "best",
     ]
-    assert not FREE.watching and replace(FREE, keep="best").watching
+    assert not INACTIVE.is_active and replace(INACTIVE, keep="best").is_active
 
 
-def test_only_a_watched_run_measures_what_its_last_step_left() -> None:
-    assert (FREE.rounds(8), LIMITS.rounds(8), replace(FREE, keep="best").rounds(8)) == (8, 9, 9)
+def test_only_an_active_guard_measures_after_the_last_step() -> None:
+    guards = (INACTIVE, GUARD, replace(INACTIVE, keep="best"))
+    assert [settings.num_measurements(8) for settings in guards] == [8, 9, 9]
 
 
-def test_the_reason_says_what_was_measured() -> None:
-    seen = {"best_step": 7, "best": 0.6, "steps_below": 1}
-    assert (
-        watch(LIMITS, seen, step=9, kl=12.345, measure=0.9).reason
-        == "KL was 12.3 nats per answer, over the budget of 10"
-    )
-    reason = "the probe was 0.41, more than 0.1 below its best of 0.6 after step 7, 2 times in a row"
-    assert watch(LIMITS, seen, step=9, kl=1.0, measure=0.41).reason == reason
+def test_the_breach_names_what_was_measured() -> None:
+    remembered = {"best_step": 7, "best": 0.6, "steps_below": 1}
+    breach = judge_step(GUARD, remembered, step=9, kl=12.345, quality=0.9).breach
+    assert breach == "KL was 12.3 nats per answer, over the budget of 10"
+    breach = judge_step(GUARD, remembered, step=9, kl=1.0, quality=0.41).breach
+    assert breach == "the probe was 0.41, more than 0.1 below its best of 0.6 after step 7, 2 times in a row"
 
 
 @pytest.mark.parametrize(
@@ -96,14 +95,13 @@ def test_the_reason_says_what_was_measured() -> None:
         ({"kl_budget": -1.0}, "kl_budget = -1.0: must not be negative"),
         ({"probe_drop": -1.0}, "probe_drop = -1.0: must not be negative"),
         ({"patience": 0}, "patience = 0: must be positive"),
-        ({"has_probe": False}, "probe_drop = 0.1: needs a probe"),
-        ({"has_probe": False, "probe_drop": 0.0, "keep": "best"}, "keep = 'best': needs a probe"),
-        ({"on_breach": "continue", "kl_coef": 0.0}, "on_breach = 'continue': needs a kl_coef above 0"),
+        ({"probe": ""}, "probe_drop = 0.1: needs a probe"),
+        ({"probe": "", "probe_drop": 0.0, "keep": "best"}, "keep = 'best': needs a probe"),
     ],
 )
-def test_limits_that_cannot_be_are_refused(wrong: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_errors(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(LIMITS, **wrong)  # type: ignore[arg-type]
+        replace(GUARD, **wrong)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- on the disk
@@ -146,16 +144,17 @@ def kept(run: Run) -> list[str]:
     return sorted(path.name for path in (run.folder / "best").iterdir())
 
 
-def test_going_back_restores_the_bits_of_the_best_step(tmp_path: Path) -> None:
-    limits, state = replace(LIMITS, on_breach="continue"), fresh()
+def test_a_roll_back_restores_the_bits_of_the_best_step(tmp_path: Path) -> None:
+    settings = replace(GUARD, on_breach="continue")
+    state = fresh()
     at_best: dict[str, bytes] = {}
     with opened(tmp_path) as run:
-        for step, measure in enumerate((0.5, 0.7, 0.5, 0.4)):
+        for step, quality in enumerate((0.5, 0.7, 0.5, 0.4)):
             if step == 1:
                 at_best = bits(state)
-            reason = guard.act(run, limits, state, step=step, kl=1.0, measure=measure)
-            assert bool(reason) == (step == 3)
-            if not reason:
+            breach = guard.check_step(run, settings, state, step=step, kl=1.0, quality=quality)
+            assert bool(breach) == (step == 3)
+            if not breach:
                 learn(state, step)
         assert bits(state) == at_best
         assert kept(run) == ["step-00000001"]  # the first was better than nothing, and is not needed any more
@@ -166,29 +165,31 @@ def test_going_back_restores_the_bits_of_the_best_step(tmp_path: Path) -> None:
             "steps_below": 0,
         }  # and KL costs twice as much
         [event] = [row for _, row in jsonl.read(run.folder / "events.jsonl") if row["event"] == "rolled back"]
-        assert (event["step"], event["to"], event["then"]) == (3, 1, "going on with kl_coef 0.1")
+        assert (event["step"], event["to"], event["then"]) == (3, 1, "continuing with kl_coef 0.1")
         assert "the probe was 0.4" in event["reason"]
 
 
-def test_a_run_that_is_over_goes_back_and_not_on(tmp_path: Path) -> None:
-    limits, state = replace(LIMITS, on_breach="continue"), fresh()
+def test_after_the_last_step_a_roll_back_stops_the_run(tmp_path: Path) -> None:
+    settings = replace(GUARD, on_breach="continue")
+    state = fresh()
     with opened(tmp_path) as run:
-        guard.act(run, limits, state, step=0, kl=0.0, measure=0.5)
+        guard.check_step(run, settings, state, step=0, kl=0.0, quality=0.5)
         at_best = bits(state)
         learn(state, 0)
         assert (
-            guard.act(run, limits, state, step=1, kl=11.0, measure=0.9, over=True) and bits(state) == at_best
+            guard.check_step(run, settings, state, step=1, kl=11.0, quality=0.9, is_last=True)
+            and bits(state) == at_best
         )
         assert state.numbers["kl_coef"] == 0.05
         [event] = [row for _, row in jsonl.read(run.folder / "events.jsonl") if row["event"] == "rolled back"]
         assert event["then"] == "stopped"
 
 
-def test_the_best_that_a_checkpoint_refers_to_stays_until_the_next_one(tmp_path: Path) -> None:
+def test_a_best_step_is_kept_while_a_checkpoint_refers_to_it(tmp_path: Path) -> None:
     state = fresh()
     with opened(tmp_path) as run:
-        for step, measure in enumerate((0.5, 0.6, 0.7, 0.8)):
-            guard.act(run, LIMITS, state, step=step, kl=1.0, measure=measure)
+        for step, quality in enumerate((0.5, 0.6, 0.7, 0.8)):
+            guard.check_step(run, GUARD, state, step=step, kl=1.0, quality=quality)
             learn(state, step)
             if step == 1:
                 checkpoint.save(run, 2, state)  # whose best is that of step 1
@@ -196,46 +197,46 @@ def test_the_best_that_a_checkpoint_refers_to_stays_until_the_next_one(tmp_path:
     again = fresh()
     with opened(tmp_path) as run:
         start = checkpoint.restore(run, again)
-        guard.tidy(run, start)
+        guard.remove_later_steps(run, start)
         assert start == 2 and kept(run) == ["step-00000001"]  # what came later is made again
-        for measure in (0.1, 0.1):
-            reason = guard.act(run, LIMITS, again, step=start, kl=1.0, measure=measure)
-        assert "after step 1" in reason
+        for quality in (0.1, 0.1):
+            breach = guard.check_step(run, GUARD, again, step=start, kl=1.0, quality=quality)
+        assert "after step 1" in breach
 
 
-def test_without_limits_nothing_is_written(tmp_path: Path) -> None:
+def test_an_inactive_guard_writes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
-        assert guard.act(run, FREE, fresh(), step=0, kl=1e9, measure=-1e9) == ""
+        assert guard.check_step(run, INACTIVE, fresh(), step=0, kl=1e9, quality=-1e9) == ""
         assert not (run.folder / "best").exists()
-        guard.tidy(run, 0)  # nor is there anything to tidy
+        guard.remove_later_steps(run, 0)  # nor is there anything to tidy
 
 
-def test_what_is_published_and_why(tmp_path: Path) -> None:
+def test_the_published_weights_and_the_reason(tmp_path: Path) -> None:
     state = fresh()
     with opened(tmp_path) as run:
         best: dict[str, bytes] = {}
-        for step, measure in enumerate((0.5, 0.7, 0.65)):
+        for step, quality in enumerate((0.5, 0.7, 0.65)):
             if step == 1:
                 best = bits(state)
-            guard.act(run, LIMITS, state, step=step, kl=1.0, measure=measure)
+            guard.check_step(run, GUARD, state, step=step, kl=1.0, quality=quality)
             learn(state, step)
-            run.log(step + 1, probe=measure)
+            run.log(step + 1, probe=quality)
         last = bits(state)
         run.log(4, probe=0.6)  # a guarded run measures what its last step left
-        found = guard.publish_best(run, LIMITS, state, num_steps=3, stopped="")
+        found = guard.load_published(run, GUARD, state, num_steps=3, breach="")
         assert (
             found == {"step": 4, "probe": 0.6, "published": {"step": 3, "why": "the last step"}}
             and bits(state) == last
         )
-        found = guard.publish_best(run, FREE, state, num_steps=3, stopped="")
+        found = guard.load_published(run, INACTIVE, state, num_steps=3, breach="")
         assert (
-            found["published"] == {"step": 3, "why": "the last step, measured before it learned"}
+            found["published"] == {"step": 3, "why": "the last step, measured before its update"}
             and bits(state) == last
         )
-        found = guard.publish_best(run, replace(LIMITS, keep="best"), state, num_steps=3, stopped="")
+        found = guard.load_published(run, replace(GUARD, keep="best"), state, num_steps=3, breach="")
         assert (
             found == {"step": 2, "probe": 0.7, "published": {"step": 1, "why": "the best by the probe, 0.7"}}
             and bits(state) == best
         )
-        found = guard.publish_best(run, LIMITS, state, num_steps=3, stopped="KL was high")
+        found = guard.load_published(run, GUARD, state, num_steps=3, breach="KL was high")
         assert found["published"] == {"step": 1, "why": "rolled back: KL was high"}

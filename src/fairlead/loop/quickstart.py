@@ -36,7 +36,7 @@ from fairlead.store.artifact import Artifact, find_artifact
 from fairlead.store.project import PROJECT_FILE, Project, create_project, load_project
 from fairlead.store.run import Run, open_run
 from fairlead.train.meter import peak_rss_mb
-from fairlead.train.settings import Adapter, Checkpoints, Data, Optim
+from fairlead.train.settings import Adapter, Checkpoints, Data, Guard, Optim
 
 # Examples in the report, by the change of the gold score from the fine-tuned to the aligned model.
 NUM_IMPROVED = 12
@@ -210,19 +210,18 @@ def stages(seed: int, size: Size) -> list[Stage]:
                 model="model/sft",
                 reward="reward",
                 prompts="dataset/prompts-to-practise",
-                probe="rule:fairlead.simulate.gold",
                 steps=size.ppo_steps,
                 batch=size.ppo_batch,
                 epochs=1,
                 minibatches=4,
                 max_new_tokens=LONGEST,
-                lr=2e-4,
                 critic_lr=3e-4,
-                warmup=3,
                 kl_coef=0.1,
-                lora_rank=0,
-                checkpoint_every=5,
                 seed=seed,
+                optim=Optim(lr=2e-4, warmup=3),
+                adapter=Adapter(rank=0),
+                checkpoints=Checkpoints(every=5),
+                guard=Guard(probe="rule:fairlead.simulate.gold"),
             ),
             ppo.main,
         ),

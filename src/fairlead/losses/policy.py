@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from fairlead.ops.masks import masked_sum
+
 
 def ppo_clip(policy_logps: Tensor, old_logps: Tensor, advantages: Tensor, *, clip: float) -> Tensor:
     """max(-A * ratio, -A * clamp(ratio, 1 - clip, 1 + clip)): eq. 7 of arXiv:1707.06347, as a loss.  all [B, T]"""
@@ -15,3 +17,20 @@ def ppo_clip(policy_logps: Tensor, old_logps: Tensor, advantages: Tensor, *, cli
 def is_clipped(policy_logps: Tensor, old_logps: Tensor, *, clip: float) -> Tensor:
     """1 where the ratio left [1 - clip, 1 + clip].  [B, T]"""
     return ((policy_logps - old_logps).exp() - 1).abs().gt(clip).float()
+
+
+@torch.no_grad()
+def update_metrics(
+    policy_logps: Tensor, old_logps: Tensor, mask: Tensor, *, clip: float
+) -> dict[str, Tensor]:
+    """Ratio, clipped share and approximate KL of an update, summed over each row's response.  [B, T] -> [B] each
+
+    approx_kl = (log ratio)^2 / 2: http://joschu.net/blog/kl-approx.html
+    """
+    log_ratio = policy_logps - old_logps
+    by_token = {
+        "ratio": log_ratio.exp(),
+        "clip_frac": is_clipped(policy_logps, old_logps, clip=clip),
+        "approx_kl": 0.5 * log_ratio.square(),
+    }
+    return {name: masked_sum(values, mask) for name, values in by_token.items()}

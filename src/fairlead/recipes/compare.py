@@ -3,17 +3,19 @@
 reads   two rollouts over the same prompts, a judge      writes  evaluation: the verdict and every score
 run     fairlead compare sft aligned --prompts data/held_out.jsonl --judge reward:reward
 
-One answer of each model per prompt; ties count half; the interval is Tango's for paired outcomes (stats.interval).  The judge reads each
-answer by itself, so the order of the two cannot matter.
+One answer per model and prompt.  Ties count half.  The interval is Tango's for paired outcomes
+(stats.interval). The judge scores each answer by itself, so the order of the two models does not matter.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
-from fairlead.data.sampled_answers import read_sampled_answers
+from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.rollout.rewards import open_reward, verify_reward_backend
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
@@ -25,55 +27,62 @@ KIND = "evaluation"
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    name: str  # of the evaluation that is written
+    name: str  # name of the evaluation that is written
     a: RolloutsRef  # answers of the first model
-    b: RolloutsRef  # answers of the second, to the same prompts
-    judge: RewardModelRef  # a reward model, "rule:FILE.py" or "rule:MODULE"
-    micro_tokens: int = 4096  # tokens per forward pass of a reward model; memory, not results
-    seed: int = 0
+    b: RolloutsRef  # answers of the second model, to the same prompts
+    judge: RewardModelRef  # a reward model, rule:FILE.py or rule:MODULE
+    micro_tokens: int = 4096  # tokens per forward pass of a reward model; does not change results
+    seed: int = 0  # not used: the comparison is deterministic
 
 
 def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
+
+    # 1. Answers of both models to the same prompts, and the judge
     meter = Meter(run)
-    a, b = read_sampled_answers(run.data_path("a")), read_sampled_answers(run.data_path("b"))
-    if [row.prompt for row in a] != [row.prompt for row in b]:
+    answers_a = read_sampled_answers(run.data_path("a"))
+    answers_b = read_sampled_answers(run.data_path("b"))
+    prompts = [answers.prompt for answers in answers_a]
+    if prompts != [answers.prompt for answers in answers_b]:
         raise DataError(
             f"{config.a} and {config.b} answer different prompts. Sample both from the same file."
         )
-    prompts = [row.prompt for row in a]
     judge = open_reward(
         run.model_path("judge"),
         micro_tokens=config.micro_tokens,
-        prepare=lambda judge: verify_reward_backend(run, judge, prompts, "float32"),
+        prepare=lambda model: verify_reward_backend(run, model, prompts, "float32"),
     )
-    scores_a = judge(prompts, [row.texts[0] for row in a], [row.finished[0] for row in a]).tolist()
-    run.stop.raise_if_set("Stopped; the same command judges again.")
-    scores_b = judge(prompts, [row.texts[0] for row in b], [row.finished[0] for row in b]).tolist()
-    verdict = interval.win_rate(scores_a, scores_b)
+
+    # 2. Score the first answer to each prompt
+    def first_scores(answers: Sequence[SampledAnswers]) -> list[float]:
+        texts = [row.texts[0] for row in answers]
+        return judge(prompts, texts, [row.finished[0] for row in answers]).tolist()
+
+    scores_a = first_scores(answers_a)
+    run.stop.raise_if_set("Stopped. The same command starts the comparison again.")
+    scores_b = first_scores(answers_b)
+    win_rate = interval.win_rate(scores_a, scores_b)
+    counts = {"wins": win_rate.wins, "ties": win_rate.ties, "losses": win_rate.losses}
     metrics = {
-        "win_rate_a": verdict.interval.as_dict()
-        | {"wins": verdict.wins, "ties": verdict.ties, "losses": verdict.losses},
+        "win_rate_a": win_rate.interval.as_dict() | counts,
         "score_a": interval.mean(scores_a).as_dict(),
         "score_b": interval.mean(scores_b).as_dict(),
     }
     meter.flush()
 
+    # 3. Write
+    def rows() -> Iterator[dict[str, Any]]:
+        for a, b, score_a, score_b in zip(answers_a, answers_b, scores_a, scores_b, strict=True):
+            yield {
+                "prompt": [{"role": message.role, "content": message.content} for message in a.prompt],
+                "a": a.texts[0],
+                "b": b.texts[0],
+                "scores": [score_a, score_b],
+            }
+
     def fill(folder: Path) -> None:
         files.write_text(folder / "verdict.json", jsonl.dumps(metrics) + "\n")
-        rows = zip(a, b, scores_a, scores_b, strict=True)
-        jsonl.write(
-            folder / "scores.jsonl",
-            (
-                {
-                    "prompt": [{"role": m.role, "content": m.content} for m in one.prompt],
-                    "a": one.texts[0],
-                    "b": two.texts[0],
-                    "scores": [x, y],
-                }
-                for one, two, x, y in rows
-            ),
-        )
+        jsonl.write(folder / "scores.jsonl", rows())
 
     return run.publish(fill, metrics=metrics)

@@ -1,10 +1,10 @@
-"""Sample: a model's answers to prompts, to be judged, compared or read.
+"""Sample: a model's answers to prompts, to be scored, compared or read.
 
 reads   prompts, a policy      writes  rollouts: one row per prompt with its answers
 run     fairlead sample sft --prompts data/prompts.jsonl -n 4 --out answers.jsonl
 
-A row is `{"prompt": messages, "completions": [messages, ...], "finished": [bool, ...]}`; an answer that reached max_new_tokens is not
-finished.  The same seed gives the same answers.
+A row is `{"prompt": messages, "completions": [messages, ...], "finished": [bool, ...]}`.  An answer that
+reached max_new_tokens is not finished.  The same seed gives the same answers.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,22 +27,24 @@ from fairlead.train.meter import Meter
 
 KIND = "rollouts"
 ROWS = "answers.jsonl"
-PROMPTS_AT_ONCE = 256  # between two moments at which the bar moves and Ctrl-C is heard
+ANSWERS_PER_REQUEST = 256  # progress and Ctrl-C are handled between requests
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    name: str  # of the rollouts that are written
-    model: ModelRef  # that answers
+    name: str  # name of the rollouts that are written
+    model: ModelRef  # the model that answers
     prompts: DatasetRef  # native rows with a prompt
-    per_prompt: int = 1  # answers to each prompt
+    per_prompt: int = 1  # answers per prompt
     max_new_tokens: int = 256  # longest answer
-    temperature: float = 1.0  # 0 takes the likeliest token always
-    top_k: int = 0  # only the k likeliest tokens; 0 means all
-    top_p: float = 1.0  # only the likeliest tokens that make up this much probability
-    min_p: float = 0.0  # only tokens with at least this share of the likeliest one's probability; 0 means all
+    temperature: float = 1.0  # sampling temperature; 0 is greedy decoding
+    top_k: int = 0  # keep the k most likely tokens; 0 keeps all
+    top_p: float = 1.0  # keep the most likely tokens that make up this probability
+    min_p: float = (
+        0.0  # keep tokens with at least this share of the most likely token's probability; 0 keeps all
+    )
     stop: tuple[str, ...] = ()  # an answer also ends with the token that completes one of these strings
-    seed: int = 0
+    seed: int = 0  # seed of sampling
 
     def __post_init__(self) -> None:
         require(self.per_prompt > 0, "per_prompt", self.per_prompt, "must be positive")
@@ -50,8 +52,9 @@ class Config:
         require(self.temperature >= 0, "temperature", self.temperature, "must not be negative")
         require(self.top_k >= 0, "top_k", self.top_k, "must not be negative")
         require(0 < self.top_p <= 1, "top_p", self.top_p, "must lie in (0, 1]")
-        require(0 <= self.min_p <= 1, "min_p", self.min_p, "must lie in [0, 1]; 0 means all tokens")
-        require(all(self.stop), "stop", self.stop, "must not hold an empty string; every answer contains it")
+        require(0 <= self.min_p <= 1, "min_p", self.min_p, "must lie in [0, 1]; 0 keeps all tokens")
+        why = "must not contain an empty string; every answer contains it"
+        require(all(self.stop), "stop", self.stop, why)
 
 
 def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = LocalEngine) -> Artifact:
@@ -61,7 +64,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 1. Model and prompts
     policy = load_policy(run.model_path("model"))
     engine = open_engine(policy)
-    prompts = [prompt.prompt for prompt in read_prompts(run.data_path("prompts"))]
+    prompts = [record.prompt for record in read_prompts(run.data_path("prompts"))]
     params = SamplingParams(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
@@ -71,18 +74,18 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         stop=config.stop,
     )
 
-    # 2. Sample; every answer has a random seed of its own
+    # 2. Sample.  Every answer has its own random numbers, so the size of a request does not change results
     encoded_prompts = encode_prompts(
         policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts
     )
     encoded = [tokens for tokens in encoded_prompts for _ in range(config.per_prompt)]
     meter = Meter(run)
     rollouts: list[Rollout] = []
-    starts = range(0, len(encoded), PROMPTS_AT_ONCE)
+    starts = range(0, len(encoded), ANSWERS_PER_REQUEST)
     with progress("sample", len(starts), quiet=run.quiet) as bar:
         for start in starts:
-            run.stop.raise_if_set("Stopped; sampling begins again with the same command.")
-            part = encoded[start : start + PROMPTS_AT_ONCE]
+            run.stop.raise_if_set("Stopped. The same command starts sampling again.")
+            part = encoded[start : start + ANSWERS_PER_REQUEST]
             row_ids = range(start, start + len(part))
             request = SampleRequest(prompts=part, params=params, seed=config.seed, row_ids=row_ids)
             rollouts += sample_rollouts(engine, policy, request)
@@ -93,20 +96,21 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 3. Write
     def rows() -> Iterator[dict[str, Any]]:
         for i, prompt in enumerate(prompts):
-            given = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
+            answers = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
             yield {
                 "prompt": [{"role": message.role, "content": message.content} for message in prompt],
                 "completions": [
-                    [{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in given
+                    [{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in answers
                 ],
-                "finished": [answer.finished for answer in given],
+                "finished": [answer.finished for answer in answers],
             }
 
     def fill(folder: Path) -> None:
         jsonl.write(folder / ROWS, rows())
 
-    finished = sum(rollout.finished for rollout in rollouts) / len(rollouts)
-    mean_tokens = sum(len(rollout.tokens) for rollout in rollouts) / len(rollouts)
-    return run.publish(
-        fill, metrics={"answers": len(rollouts), "finished_frac": finished, "response_tokens": mean_tokens}
-    )
+    metrics = {
+        "answers": len(rollouts),
+        "finished_frac": sum(rollout.finished for rollout in rollouts) / len(rollouts),
+        "response_tokens": sum(len(rollout.tokens) for rollout in rollouts) / len(rollouts),
+    }
+    return run.publish(fill, metrics=metrics)

@@ -1,7 +1,9 @@
-"""The `Engine` protocol that recipes sample through, the engine of this process, and checks of what an engine returns.
+"""The `Engine` protocol that recipes sample through, the engine of this process, and checks of what an engine
+returns.
 
-An engine in another process is not trusted: a wrong token would be trained on, and an id outside the vocabulary would crash a kernel.
-`sample_rollouts` therefore checks every rollout.  It cannot detect that an engine holds outdated weights; PPO's `sampler_gap` shows that.
+An engine in another process is not trusted: a wrong token would be trained on, and an id outside the
+vocabulary would crash a kernel. `sample_rollouts` therefore checks every rollout.  It cannot detect that an
+engine holds outdated weights; PPO's `sampler_gap` shows that.
 """
 
 from collections.abc import Sequence
@@ -20,8 +22,8 @@ class Engine(Protocol):
     def sample(self, request: SampleRequest) -> list[Rollout]:
         """One rollout per prompt, in the order of the prompts, from the policy's present weights.
 
-        The same seed and row id must give the same response, and different row ids must use independent random numbers.
-        An engine may ignore the drafts; they must not change the responses.
+        The same seed and row id must give the same response, and different row ids must use independent
+        random numbers. An engine may ignore the drafts; they must not change the responses.
         """
 
 
@@ -66,7 +68,8 @@ def check_rollouts(
     vocab_size: int,
     decode: Decode,
 ) -> None:
-    """Raise DataError unless each rollout is a possible response to its prompt under the request's parameters.
+    """Raise DataError unless each rollout is a possible response to its prompt under the request's
+    parameters.
 
     `vocab_size` is the number of tokens that the network can embed.
     """

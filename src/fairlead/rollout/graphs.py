@@ -1,9 +1,9 @@
 """One decoding step of all slots, recorded as a CUDA graph on a GPU.  S slots, V vocabulary.
 
-A decoding step is some hundred small kernels, and starting them one by one takes longer than running them.  A CUDA graph starts them all
-at once, but always with the same shapes and the same memory.  The step's width is therefore rounded up to a multiple of WIDTH, with the
-extra columns masked, and a step is recorded again when the width passes the next multiple or the cache moves.  Recordings live for one
-call of `sample`.
+A decoding step is some hundred small kernels, and starting them one by one takes longer than running them.  A
+CUDA graph starts them all at once, but always with the same shapes and the same memory.  The step's width is
+therefore rounded up to a multiple of WIDTH, with the extra columns masked, and a step is recorded again when
+the width passes the next multiple or the cache moves.  Recordings live for one call of `sample`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from fairlead.forward import decoder
 from fairlead.rollout.slots import Slots
 
 WIDTH = 256  # columns; a smaller multiple records more often, a larger one reads more masked columns
-# A recorded step may differ from the plain one by this share of the largest logit; a correct recording differs by rounding only.
+# A recorded step may differ from the plain one by this share of the largest logit; a correct recording
+# differs by rounding only.
 TOLERANCE = 0.01
 
 DecodeStep = Callable[[Tensor], Tensor]  # the newest token of each slot [S] -> logits of the next [S, V]
@@ -30,7 +31,7 @@ def make_decode_step(network: PreTrainedModel, slots: Slots, cache: Cache) -> De
 
 
 def decode(network: PreTrainedModel, slots: Slots, cache: Cache, newest: Tensor, width: int) -> Tensor:
-    """Write each slot's newest token into its cache, and return the logits of the next token.  [S] -> [S, V]"""
+    """Write each slot's newest token to its cache, and return the logits of the next.  [S] -> [S, V]"""
     output = network(
         input_ids=newest[:, None],
         attention_mask=decoder.convert_mask(network, slots.step_mask(width)),
@@ -49,7 +50,9 @@ def make_fixed_shape_step(
     *,
     record: Callable[[Callable[[], Tensor]], Callable[[], Tensor]],
 ) -> DecodeStep:
-    """A decoding step with few distinct shapes.  Each shape is given to `record` once, and the result is called from then on."""
+    """A decoding step with few distinct shapes.  Each shape is given to `record` once, and the result is
+    called from then on.
+    """
     # (width, *addresses) -> the input of the recording, and the recording
     recordings: dict[tuple[int, ...], tuple[Tensor, Callable[[], Tensor]]] = {}
 
@@ -74,9 +77,11 @@ def make_fixed_shape_step(
 
 
 def record_graph(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """`run` as a CUDA graph; `run` itself if it cannot be recorded because it waits for the device, as mixtures of experts do.
+    """`run` as a CUDA graph; `run` itself if it cannot be recorded because it waits for the device, as
+    mixtures of experts do.
 
-    `run` may be called several times: a step writes the same tokens to the same places until the slots' lengths change.
+    `run` may be called several times: a step writes the same tokens to the same places until the slots'
+    lengths change.
     """
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())

@@ -13,7 +13,8 @@ from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.sampling import draw, greedy, sampler_logps, uniforms
 from fairlead.rollout.speculative import NO_TOKEN, num_accepted
 
-# A cache is cut to the rows still running when their share falls to this value.  Cutting copies the cache, so not after each row.
+# A cache is cut to the rows still running when their share falls to this value.  Cutting copies the cache, so
+# not after each row.
 SHRINK_AT = 0.75
 
 
@@ -42,7 +43,8 @@ class RowsInFlight:
         self.tokens = torch.zeros((num_rows, longest), dtype=torch.int64, device=device)
         self.logps = torch.zeros((num_rows, longest), device=device)
         self.lengths = torch.zeros(num_rows, dtype=torch.int64, device=device)  # [N] tokens drawn so far
-        # The last token of a response is never followed by another, so a draft is cut one token before the limit.
+        # The last token of a response is never followed by another, so a draft is cut one token before the
+        # limit.
         self.drafts = [
             tuple(draft[: max_length - 1]) for draft, max_length in zip(drafts, max_lengths, strict=True)
         ]
@@ -58,7 +60,7 @@ class RowsInFlight:
         )
 
     def prefill_tokens(self, row: int) -> tuple[int, ...]:
-        """The tokens that the network reads before the row's first token is drawn: the prompt and the draft."""
+        """Tokens that the network reads before the row's first token is drawn: prompt and draft."""
         return (*self.prompts[row], *self.drafts[row])
 
     def sample_next(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,9 +92,11 @@ class RowsInFlight:
         return tokens, logps.gather(1, tokens[:, None]).squeeze(1)
 
     def accept_drafts(self, rows: Tensor, tokens: Tensor, logps: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the tokens drawn along the drafts of these rows, up to the first token that differs from the draft.
+        """Store the tokens drawn along the drafts of these rows, up to the first token that differs from the
+        draft.
 
-        `tokens` and `logps` are flat, row after row: one more per row than the draft has tokens.  [A], [M], [M] -> as `sample_next`
+        `tokens` and `logps` are flat, row after row: one more per row than the draft has tokens.  [A], [M],
+        [M] -> as `sample_next`
         """
         drafts = [self.drafts[row] for row in rows.tolist()]
         width = max(map(len, drafts)) + 1

@@ -1,8 +1,9 @@
 """Merge an adapter into its base, and measure how much the merge changes the model.
 
-A merge is exact up to rounding, except for an adapter that was trained on a 4-bit base (QLoRA): the adapter corrects the rounded weights,
-and the full weights differ from them.  The trained model, with adapter and base apart, therefore responds to some prompts, and the
-next-token distributions of both models are compared on these responses.  N tokens, V vocabulary.
+A merge is exact up to rounding, except for an adapter that was trained on a 4-bit base (QLoRA): the adapter
+corrects the rounded weights, and the full weights differ from them.  The trained model, with adapter and base
+apart, therefore responds to some prompts, and the next-token distributions of both models are compared on
+these responses.  N tokens, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -54,9 +55,11 @@ class MergeGap:
 def merge_adapter(
     folder: Path, prompts: Sequence[Messages], *, keep_rounding: bool = False, source: str = "prompts"
 ) -> tuple[Policy, MergeGap]:
-    """Merge the adapter in `folder` into its base, in float32.  Raises ModelError if the KL would exceed TOLERANCE.
+    """Merge the adapter in `folder` into its base, in float32.  Raises ModelError if the KL would exceed
+    TOLERANCE.
 
-    With `keep_rounding` the adapter is merged into the dequantised 4-bit base, which is exact.  At most MAX_PROMPTS prompts are sampled.
+    With `keep_rounding` the adapter is merged into the dequantised 4-bit base, which is exact.  At most
+    MAX_PROMPTS prompts are sampled.
     """
     tokenizer = load.load_tokenizer(str(folder))
     trained = _policy(load.load_with_adapter(folder), tokenizer)  # type: ignore[arg-type]
@@ -100,12 +103,14 @@ def _measure_gap(trained_logps: Tensor, merged_logps: Tensor, tokens: Tensor) ->
 
 def _refusal(gap: MergeGap, *, is_quantised: bool) -> str:
     measured = (
-        f"merging would change the model: its next-token distributions move by {gap.kl:.3f} nats (KL, mean over "
-        f"{gap.num_tokens} response tokens; their log-probabilities change by {gap.logp:.3f}), and at most {TOLERANCE} "
-        "is accepted. "
+        f"merging would change the model: its next-token distributions move by {gap.kl:.3f} nats "
+        f"(KL, mean over {gap.num_tokens} response tokens; their log-probabilities change by "
+        f"{gap.logp:.3f}), "
+        f"and at most {TOLERANCE} is accepted. "
     )
     if is_quantised:
         return measured + (
-            "The base had 4 bits in training: add --keep-rounding to merge into the rounded base, or leave out --merge."
+            "The base had 4 bits in training: add --keep-rounding to merge into the rounded base, or leave "
+            "out --merge."
         )
     return measured + "The sum of base and adapter exceeds the precision of float32. Leave out --merge."

@@ -1,4 +1,6 @@
-"""Sample in padded batches, for models with their own cache and mask: rows of like length together, padding on the left."""
+"""Sample in padded batches, for models with their own cache and mask: rows of like length together, padding
+on the left.
+"""
 
 import torch
 from torch import Tensor

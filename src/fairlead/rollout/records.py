@@ -24,7 +24,8 @@ class SamplingParams:
 class SampleRequest:
     """One response is drawn for each prompt; a prompt that occurs n times gets n independent responses.
 
-    SampleRequest(prompts=[(5, 9), (5, 9)], params=SamplingParams(max_new_tokens=16), seed=0): two responses to one prompt.
+    SampleRequest(prompts=[(5, 9), (5, 9)], params=SamplingParams(max_new_tokens=16), seed=0): two responses
+    to one prompt.
     """
 
     prompts: Sequence[Sequence[int]]
@@ -40,7 +41,8 @@ class SampleRequest:
 class Rollout:
     """One prompt and its sampled response.
 
-    Rollout(prompt_tokens=(5, 9), tokens=(2, 7, 1), logps=(-0.3, -1.2, -0.1), finish_reason="stop"): token 1 ended the response.
+    Rollout(prompt_tokens=(5, 9), tokens=(2, 7, 1), logps=(-0.3, -1.2, -0.1), finish_reason="stop"): token 1
+    ended the response.
     """
 
     prompt_tokens: tuple[int, ...]

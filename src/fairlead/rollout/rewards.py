@@ -29,7 +29,8 @@ Rule = Callable[[Messages, str, bool], float]
 # Prompts, responses, finished -> scores [N] on the CPU.
 Reward = Callable[[Sequence[Messages], Sequence[str], Sequence[bool]], Tensor]
 
-# Exceptions that a faulty rule can raise.  They are reported as faults of the rule; any other exception is not.
+# Exceptions that a faulty rule can raise.  They are reported as faults of the rule; any other exception is
+# not.
 RULE_FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -61,7 +62,8 @@ def open_reward(
 ) -> Reward:
     """The reward that a reference names: a rule, or the folder of a reward model.
 
-    `prepare` is called once for each loaded reward model.  The members of an ensemble are pooled into one score (`ops/pooling.py`).
+    `prepare` is called once for each loaded reward model.  The members of an ensemble are pooled into one
+    score (`ops/pooling.py`).
     """
     members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
     if len(members) == 1:
@@ -79,7 +81,8 @@ def open_members(
 ) -> list[Reward]:
     """The members of an ensemble; of any other reward, a list with this reward.
 
-    A reward model that was trained as an adapter on the policy's base becomes another adapter on the policy's network.
+    A reward model that was trained as an adapter on the policy's base becomes another adapter on the policy's
+    network.
     """
     if is_rule(reference):
         return [from_rule(load_rule(reference))]
@@ -154,7 +157,8 @@ def load_rule(reference: str) -> Rule:
         raise ConfigError(f"{target}: cannot be loaded: {type(error).__name__}: {error}.") from error
     if not callable(score):
         raise ConfigError(
-            f"{target}: defines no function score(prompt, answer, finished). A rule needs one that returns a number."
+            f"{target}: defines no function score(prompt, answer, finished). A rule needs this function; "
+            "it returns a number."
         )
 
     def rule(prompt: Messages, answer: str, finished: bool) -> float:

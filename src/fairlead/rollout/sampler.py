@@ -1,8 +1,8 @@
 """Sample responses from a causal language model with continuous batching.
 
-A prompt is prefilled once for all of its samples.  Every slot holds one response at its own length, and a finished response's slot goes
-to the next prompt.  Models whose attention cannot be given by a mask are sampled in padded batches instead (`padded.py`).  This module
-neither scores nor trains.
+A prompt is prefilled once for all of its samples.  Every slot holds one response at its own length, and a
+finished response's slot goes to the next prompt.  Models whose attention cannot be given by a mask are
+sampled in padded batches instead (`padded.py`).  This module neither scores nor trains.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.slots import Slots
 
 PREFILL_TOKENS = 4096  # tokens that one prefill reads, padding included
-# While responses are running, new prompts are prefilled only when this share of the slots is free: one prefill then fills many slots.
+# While responses are running, new prompts are prefilled only when this share of the slots is free: one
+# prefill then fills many slots.
 REFILL_AT = 0.125
 FREE = -1  # the row of a slot that holds no response
 
@@ -38,9 +39,10 @@ def sample(
 ) -> list[Rollout]:
     """One rollout per prompt, in the order of the prompts.
 
-    A row's random numbers come from the seed and the row's id, so a response does not depend on the rows sampled beside it.
-    `decode` is needed for stop strings only.  `max_lengths` limits each row by itself, instead of `max_new_tokens`.  Drafts of the same
-    seed and row id save time (`speculative.py`); padded batches do not use them.
+    A row's random numbers come from the seed and the row's id, so a response does not depend on the rows
+    sampled beside it. `decode` is needed for stop strings only.  `max_lengths` limits each row by itself,
+    instead of `max_new_tokens`.  Drafts of the same seed and row id save time (`speculative.py`); padded
+    batches do not use them.
     """
     if not request.prompts:
         return []
@@ -100,7 +102,9 @@ def _sample_in_slots(network: PreTrainedModel, rows: RowsInFlight, *, pad_id: in
 
 
 def _prefill_groups(rows: RowsInFlight, starting: list[int]) -> Iterator[list[int]]:
-    """The rows in groups of which each is prefilled in one forward pass; rows that read the same tokens stay together."""
+    """The rows in groups of which each is prefilled in one forward pass; rows that read the same tokens stay
+    together.
+    """
     rows_by_text: dict[tuple[int, ...], list[int]] = {}
     for row in starting:
         rows_by_text.setdefault(rows.prefill_tokens(row), []).append(row)
@@ -117,9 +121,11 @@ def _prefill(
     filled: Tensor,
     pad_id: int,
 ) -> tuple[Tensor, Tensor]:
-    """Read each distinct prompt with its draft once, copy the cache into the rows' slots, and draw a token after each draft token.
+    """Read each distinct prompt with its draft once, copy the cache into the rows' slots, and draw a token
+    after each draft token.
 
-    Returns every row's newest token, and whether the row has ended.  N tokens are drawn in all, A of them are kept as newest.
+    Returns every row's newest token, and whether the row has ended.  N tokens are drawn in all, A of them are
+    kept as newest.
     """
     device = filled.device
     texts = list(dict.fromkeys(rows.prefill_tokens(row) for row in group))

@@ -1,7 +1,8 @@
 """Turn logits into tokens with small pure functions.  B rows, V vocabulary.
 
-A token is drawn by inverting the cumulative distribution at a uniform number that the caller supplies, one per row and position.  A row's
-sample therefore depends on its own numbers only, and not on the rows beside it.
+A token is drawn by inverting the cumulative distribution at a uniform number that the caller supplies, one
+per row and position.  A row's sample therefore depends on its own numbers only, and not on the rows beside
+it.
 """
 
 import torch
@@ -14,10 +15,11 @@ BLOCK = 128  # tokens summed at once, before the cumulative sum over blocks
 def sampler_logps(
     logits: Tensor, *, temperature: float, top_k: int, top_p: float, min_p: float = 0.0
 ) -> Tensor:
-    """Log-probabilities that tokens are drawn from: scaled, truncated, renormalised.  [B, V] -> [B, V] float32
+    """Log-probabilities that tokens are drawn from: scaled, truncated, renormalised.  [B, V] -> [B, V]
+    float32
 
-    top_k = 0, top_p = 1 and min_p = 0 truncate nothing.  min_p keeps tokens with at least this share of the most likely token's
-    probability (arXiv:2407.01082).
+    top_k = 0, top_p = 1 and min_p = 0 truncate nothing.  min_p keeps tokens with at least this share of the
+    most likely token's probability (arXiv:2407.01082).
     """
     scaled = logits.float() / temperature
     if top_k:
@@ -39,8 +41,8 @@ def sampler_logps(
 def draw(logps: Tensor, uniform: Tensor) -> Tensor:
     """The token at which the cumulative probability passes `uniform`.  [B, V], [B] in [0, 1) -> [B]
 
-    Sums over blocks of tokens first and then inside one block, both in double precision: the same inverse as over all tokens at once, at
-    a small part of the cost.
+    Sums over blocks of tokens first and then inside one block, both in double precision: the same inverse as
+    over all tokens at once, at a small part of the cost.
     """
     num_rows, vocab_size = logps.shape
     probabilities = logps.exp()

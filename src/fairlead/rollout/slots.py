@@ -1,8 +1,9 @@
-"""A key-value cache of slots: every slot holds one response at its own length, and goes to the next prompt when the response ends.
+"""A key-value cache of slots: every slot holds one response at its own length, and goes to the next prompt
+when the response ends.
 
-slot 0   P P P A A A A . . .     lengths 7 2 5: a decoding step writes one token per slot, each at its own column
-slot 1   P A . . . . . . . .     and each token attends to the columns before it in its own slot
-slot 2   P P P P A . . . . .
+slot 0   P P P A A A A . . .     lengths 7 2 5: a decoding step writes one token per slot, each at its
+slot 1   P A . . . . . . . .     own column, and each token attends to the columns before it in its own
+slot 2   P P P P A . . . . .     slot
 
 S slots.
 """
@@ -15,7 +16,8 @@ from torch.nn import functional as F
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
-# Columns allocated at a time.  Growing copies the cache once, and every step until the next growth reads all of it anyway.
+# Columns allocated at a time.  Growing copies the cache once, and every step until the next growth reads all
+# of it anyway.
 GROWTH = 128
 
 
@@ -40,7 +42,9 @@ class Slots:
         return int(self.lengths.max())
 
     def columns_for(self, width: int) -> int:
-        """The number of columns allocated for `width`: few distinct values, so that the shapes of a step seldom change."""
+        """The number of columns allocated for `width`: few distinct values, so that the shapes of a step
+        seldom change.
+        """
         return min(-(-width // GROWTH) * GROWTH, self.capacity)
 
     def addresses(self) -> tuple[int, ...]:
@@ -61,7 +65,9 @@ class Slots:
         return (self.columns[: self.width] <= self.lengths[:, None])[:, None, None]
 
     def fill(self, slots: Tensor, source: Tensor, prefilled: Cache, lengths: Tensor) -> None:
-        """Copy the rows `source` of a cache of prompts, padded on the right, into `slots`.  [n], [n], cache, [n]"""
+        """Copy the rows `source` of a cache of prompts, padded on the right, into `slots`.  [n], [n], cache,
+        [n]
+        """
         for layer, prompt in zip(self.layers, prefilled.layers, strict=True):
             assert (
                 isinstance(prompt, CacheLayerMixin) and prompt.keys is not None and prompt.values is not None
@@ -91,7 +97,8 @@ class _SlotLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         device = key_states.device.type
-        # Under autocast many models still pass float32, and attention would then convert the whole cache in every step.
+        # Under autocast many models still pass float32, and attention would then convert the whole cache in
+        # every step.
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else key_states.dtype
         num_slots = len(self.slots.rows)
         num_heads = key_states.shape[1]

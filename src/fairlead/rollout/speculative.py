@@ -1,16 +1,19 @@
-"""Speculative reuse of rollouts: an earlier policy's response serves as a draft of the present policy's response.
+"""Speculative reuse of rollouts: an earlier policy's response serves as a draft of the present policy's
+response.
 
-Every row draws its token t by inverting the cumulative distribution at the row's own uniform number u_t (`rollout/sampling.py`).  One
-forward pass over a prompt and its draft gives the token that the present policy draws at each u_t, as long as the draft agrees so far:
+Every row draws its token t by inverting the cumulative distribution at the row's own uniform number u_t
+(`rollout/sampling.py`).  One forward pass over a prompt and its draft gives the token that the present policy
+draws at each u_t, as long as the draft agrees so far:
 
 draft     4 7 7 2 5        drawn by an earlier policy with the same u_0 u_1 ...
 drawn     4 7 3 9 9 1      drawn by the present policy, each token after the draft's tokens before it
-response  4 7 3            two tokens are reused, 3 is drawn by the present policy, and sampling continues after it
+response  4 7 3            two tokens are reused, 3 is drawn by the present policy, and sampling continues
 
-The response is the one that sampling with these numbers gives without a draft, up to rounding where u_t meets a boundary of the
-distribution.  It is distributed exactly under any policy that does not depend on the numbers.  A policy trained on the responses of an
-earlier epoch does depend on them, so within one step the responses are no independent sample given the weights.  This holds for every
-method that reuses rollouts (arXiv:2509.23232 too), and is not corrected here.
+The response is the one that sampling with these numbers gives without a draft, up to rounding where u_t meets
+a boundary of the distribution.  It is distributed exactly under any policy that does not depend on the
+numbers.  A policy trained on the responses of an earlier epoch does depend on them, so within one step the
+responses are no independent sample given the weights.  This holds for every method that reuses rollouts
+(arXiv:2509.23232 too), and is not corrected here.
 """
 
 from collections.abc import Sequence

@@ -16,7 +16,9 @@ def training_row(rollout: Rollout) -> Encoded:
 
 
 def trial_row(prompt: tuple[int, ...]) -> Encoded:
-    """A row to verify a backend with before anything is sampled: the last tokens of the prompt stand in for a response."""
+    """A row to verify a backend with before anything is sampled: the last tokens of the prompt stand in for a
+    response.
+    """
     response = prompt[-8:]
     return Encoded(prompt + response, (False,) * len(prompt) + (True,) * len(response))
 

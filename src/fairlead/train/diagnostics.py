@@ -1,6 +1,7 @@
 """How often a run of reinforcement learning left its sane range, and what that usually means.
 
-Read from the run's metrics when it is over, so that nothing has to be remembered.  A sign that no row has is not looked for.
+Read from the run's metrics when it is over, so that nothing has to be remembered.  A sign that no row has is
+not looked for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +98,9 @@ def _count(
 
 
 def _negative_kl(rows: Sequence[Row]) -> Sign | None:
-    """Steps that belong to three or more in a row with a clearly negative estimate: single ones are noise around 0."""
+    """Steps that belong to three or more in a row with a clearly negative estimate: single ones are noise
+    around 0.
+    """
     values = [row["kl"] for row in rows if "kl" in row]
     if not values:
         return None

@@ -1,0 +1,305 @@
+"""Set up a reinforcement-learning run: networks, prompts, rewards, optimisers, and the state that checkpoints
+hold.
+
+The functions return records.  Sampling, losses and the order of events belong to the recipes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from fairlead.core.seed import derive_seed
+from fairlead.encoding.batching import NUM_CHECK_ROWS, Batch, collate
+from fairlead.encoding.chat import Encoded
+from fairlead.examples.replay import read_mix
+from fairlead.model.critic import open_critic
+from fairlead.model.policy import Policy, load_policy
+from fairlead.model.scalar_model import ScalarModel
+from fairlead.rollout.engine import Engine
+from fairlead.rollout.prompt_sampler import PromptSampler, load_prompts
+from fairlead.rollout.reward_mix import RewardMix, open_reward_mix
+from fairlead.rollout.rewards import is_rule
+from fairlead.rollout.speculative import empty_draft_table
+from fairlead.rollout.training_rows import trial_row
+from fairlead.store.artifact import Artifact
+from fairlead.store.run import Run
+from fairlead.train import checkpoint, diagnostics, guard
+from fairlead.train.admission_gate import check_admission
+from fairlead.train.checkpoint import State
+from fairlead.train.master_weights import MasterWeights
+from fairlead.train.meter import Meter
+from fairlead.train.optim import clip_gradients, take_step
+from fairlead.train.settings import Adapter, Checkpoints, Guard, Hardware, Optim, Ptx, Rewards
+from fairlead.train.setup import build_optimizer, choose_backend, lora, token_budget
+
+PUBLISHED_METRICS = (
+    "score",
+    "kl",
+    "entropy",
+    "response_tokens",
+    "finished_frac",
+    "probe",
+    "published",
+)
+
+
+class Settings(Protocol):
+    """The part of a `Config` that PPO and GRPO share."""
+
+    @property
+    def prompts(self) -> str: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def max_new_tokens(self) -> int: ...
+    @property
+    def kl_coef(self) -> float: ...
+    @property
+    def optim(self) -> Optim: ...
+    @property
+    def adapter(self) -> Adapter: ...
+    @property
+    def hardware(self) -> Hardware: ...
+    @property
+    def rewards(self) -> Rewards: ...
+    @property
+    def guard(self) -> Guard: ...
+    @property
+    def checkpoints(self) -> Checkpoints: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class ActorCriticSettings(Settings, Protocol):
+    """What PPO has besides."""
+
+    @property
+    def critic_lr(self) -> float: ...
+    @property
+    def reuse_rollouts(self) -> bool: ...
+    @property
+    def ptx(self) -> Ptx: ...
+
+
+@dataclass(frozen=True)
+class Updater:
+    """The optimiser of one network, over its float32 master weights."""
+
+    optimizer: torch.optim.Optimizer
+    master_weights: MasterWeights
+    max_norm: float
+
+    def clip(self, *, step: int) -> float:
+        """Clip the gradients; returns their norm before.  Raises NonFiniteStep before any weight moves."""
+        return clip_gradients(
+            self.optimizer, max_norm=self.max_norm, step=step, master_weights=self.master_weights
+        )
+
+    def step(self, *, lr: float) -> None:
+        take_step(self.optimizer, lr=lr, master_weights=self.master_weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """A policy that is trained on sampled responses, and what its loop needs."""
+
+    policy: Policy
+    policy_updater: Updater
+    prompts: PromptSampler
+    rewards: RewardMix
+    micro_tokens: int  # tokens per forward pass
+    # What a checkpoint holds.  `state.numbers` has kl_coef, the multipliers, and what the guard remembers.
+    state: State
+    start: int  # steps that are already done
+    meter: Meter
+
+    @property
+    def updaters(self) -> tuple[Updater, ...]:
+        return (self.policy_updater,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorCritic(Actor):
+    critic: ScalarModel
+    critic_updater: Updater
+    ptx_rows: list[Encoded]  # rows of the likelihood term; empty without [ptx]
+
+    @property
+    def updaters(self) -> tuple[Updater, ...]:
+        return (self.policy_updater, self.critic_updater)
+
+
+def prepare_actor(
+    run: Run, config: Settings, open_engine: Callable[[Policy], Engine], *, prompts_per_step: int
+) -> Actor:
+    """For GRPO.  Without a KL term (kl_coef = 0) no reference is kept."""
+    check_admission(run, config.rewards.roles, trust=config.rewards.trust)
+    policy = load_policy(run.model_path("model"), lora=lora(config))
+    engine = open_engine(policy)
+    prompts = _load_prompts(run, engine, policy, config, prompts_per_step)
+    batch = _trial_batch(prompts)
+    choose_backend(run, policy, lambda: policy.token_logps(batch), config.hardware, what="policy")
+    master_weights = MasterWeights(policy.trainable(), config.hardware.precision)
+    if config.kl_coef:
+        policy.keep_reference()
+    parameters = (parameter for network in policy.networks() for parameter in network.parameters())
+    num_tokens = int(batch.token_mask.sum())
+    micro_tokens = token_budget(run, parameters, lambda: policy.token_logps(batch), num_tokens, config)
+    rewards = _open_rewards(run, config, prompts, micro_tokens)
+    updater = _updater(master_weights, config.optim)
+    state = State(master_weights.parameters, {"optimizer": updater.optimizer}, {"kl_coef": config.kl_coef})
+    return Actor(
+        policy=policy,
+        policy_updater=updater,
+        prompts=prompts,
+        rewards=rewards,
+        micro_tokens=micro_tokens,
+        state=state,
+        start=_resume(run, state, updater),
+        meter=Meter(run),
+    )
+
+
+def prepare_actor_critic(
+    run: Run, config: ActorCriticSettings, open_engine: Callable[[Policy], Engine]
+) -> ActorCritic:
+    """For PPO.  The critic starts as the reward model, or from zero when the reward is a rule."""
+    check_admission(run, config.rewards.roles, trust=config.rewards.trust)
+    policy = load_policy(run.model_path("model"), lora=lora(config))
+    reward = run.model_path("reward")
+    critic = open_critic(policy, None if is_rule(reward) else reward, lora=lora(config), run_seed=config.seed)
+    engine = open_engine(policy)
+    prompts = _load_prompts(run, engine, policy, config, config.batch)
+    if config.reuse_rollouts:
+        prompts = replace(
+            prompts,
+            drafts=empty_draft_table(len(prompts), config.max_new_tokens),
+            draft_seed=derive_seed(config.seed, "ppo", "rows"),
+        )
+    ptx_rows = []
+    if config.ptx.data:
+        path = run.data_path("ptx", rows="demonstrations")
+        ptx_rows = read_mix(policy, path, source=config.ptx.data)
+    batch = _trial_batch(prompts)
+    choose_backend(run, policy, lambda: policy.token_logps(batch), config.hardware, what="policy")
+    choose_backend(run, critic, lambda: critic.state_values(batch), config.hardware, what="critic")
+    master_weights = MasterWeights(policy.trainable(), config.hardware.precision)
+    critic_master_weights = MasterWeights(critic.trainable(), config.hardware.precision)
+    policy.keep_reference()  # after the backend is chosen: a frozen copy keeps the backend of its original
+    micro_tokens = _shared_token_budget(run, policy, critic, batch, config)
+    rewards = _open_rewards(run, config, prompts, micro_tokens)
+    updater = _updater(master_weights, config.optim)
+    critic_updater = _updater(critic_master_weights, config.optim, lr=config.critic_lr)
+    parameters: dict[str, Tensor] = {f"policy.{name}": p for name, p in master_weights.parameters.items()}
+    parameters |= {f"critic.{name}": p for name, p in critic_master_weights.parameters.items()}
+    if prompts.drafts is not None:
+        parameters["drafts"] = prompts.drafts
+    optimizers = {"optimizer": updater.optimizer, "critic_optimizer": critic_updater.optimizer}
+    state = State(parameters, optimizers, {"kl_coef": config.kl_coef})
+    return ActorCritic(
+        policy=policy,
+        policy_updater=updater,
+        critic=critic,
+        critic_updater=critic_updater,
+        prompts=prompts,
+        ptx_rows=ptx_rows,
+        rewards=rewards,
+        micro_tokens=micro_tokens,
+        state=state,
+        start=_resume(run, state, updater, critic_updater),
+        meter=Meter(run),
+    )
+
+
+def check_guard(
+    run: Run, actor: Actor, config: Settings, *, step: int, kl: float | None, quality: float
+) -> str:
+    """Let the guard keep the present weights or roll them back; returns the reason of a roll back, or an
+    empty string.
+    """
+    is_last = step == config.steps
+    breach = guard.check_step(
+        run, config.guard, actor.state, step=step, kl=kl, quality=quality, is_last=is_last
+    )
+    if breach:
+        for updater in actor.updaters:
+            updater.master_weights.copy_to_weights()
+    return breach
+
+
+def save_if_due(run: Run, actor: Actor, config: Settings, *, step: int) -> None:
+    """Save a checkpoint if one is due after `step` steps; raises Stopped when the user asked to stop."""
+    checkpoint.save_if_due(run, step, config.steps, actor.state, actor.meter, config.checkpoints.every)
+
+
+def publish_policy(run: Run, actor: Actor, config: Settings, *, breach: str) -> Artifact:
+    """Publish the last weights, or the best ones after a roll back or with keep = best."""
+    actor.meter.flush()
+    diagnostics.report(run)
+    measured = guard.load_published(run, config.guard, actor.state, num_steps=config.steps, breach=breach)
+    actor.policy_updater.master_weights.restore_float32()
+    metrics: dict[str, Any] = {name: measured[name] for name in PUBLISHED_METRICS if name in measured}
+    final_folder = run.project.artifacts / run.kind / run.name
+    return run.publish(lambda folder: actor.policy.save(folder, final_folder=final_folder), metrics=metrics)
+
+
+def _load_prompts(
+    run: Run, engine: Engine, policy: Policy, config: Settings, prompts_per_step: int
+) -> PromptSampler:
+    return load_prompts(
+        run,
+        engine,
+        policy,
+        source=config.prompts,
+        prompts_per_step=prompts_per_step,
+        max_new_tokens=config.max_new_tokens,
+    )
+
+
+def _trial_batch(prompts: PromptSampler) -> Batch:
+    """A few rows to verify backends and to measure memory with."""
+    rows = [trial_row(tokens) for tokens in prompts.encoded[:NUM_CHECK_ROWS]]
+    return collate(rows, pad_id=prompts.policy.pad_id, device=prompts.policy.device)
+
+
+def _shared_token_budget(
+    run: Run, policy: Policy, critic: ScalarModel, batch: Batch, config: Settings
+) -> int:
+    """Tokens per forward pass.  Policy, reference and critic may share a network, whose parameters count
+    once.
+    """
+    networks = {id(network): network for network in (*policy.networks(), critic.network)}.values()
+    run.event("roles", networks=len(networks))
+    parameters = {id(p): p for network in networks for p in network.parameters()}
+    parameters |= {id(p): p for p in critic.trainable().values()}
+    num_tokens = int(batch.token_mask.sum())
+    return token_budget(run, parameters.values(), lambda: policy.token_logps(batch), num_tokens, config)
+
+
+def _open_rewards(run: Run, config: Settings, prompts: PromptSampler, micro_tokens: int) -> RewardMix:
+    return open_reward_mix(
+        run,
+        config.rewards,
+        policy=prompts.policy,
+        micro_tokens=micro_tokens,
+        prompts=prompts.prompts,
+        precision=config.hardware.precision,
+    )
+
+
+def _updater(master_weights: MasterWeights, optim: Optim, *, lr: float | None = None) -> Updater:
+    return Updater(build_optimizer(master_weights, optim, lr=lr), master_weights, optim.max_norm)
+
+
+def _resume(run: Run, state: State, *updaters: Updater) -> int:
+    """Load the run's last checkpoint, if there is one; returns the number of steps that are done."""
+    start = checkpoint.restore(run, state)
+    guard.remove_later_steps(run, start)
+    for updater in updaters:
+        updater.master_weights.copy_to_weights()
+    return start
