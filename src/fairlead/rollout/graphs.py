@@ -15,7 +15,9 @@ from transformers import Cache, PreTrainedModel
 from fairlead.forward import decoder
 from fairlead.rollout.slots import Slots
 
-WIDTH = 256  # columns; a smaller multiple records more often, a larger one reads more masked columns
+# Columns.  A smaller multiple records more often, a larger one reads more masked columns.
+WIDTH = 256
+
 # A recorded step may differ from the plain one by this share of the largest logit; a correct recording
 # differs by rounding only.
 TOLERANCE = 0.01

@@ -1,7 +1,6 @@
-"""How often a run of reinforcement learning left its sane range, and what that usually means.
+"""Count how often a PPO or GRPO run left its normal range, and explain what this usually means.
 
-Read from the run's metrics when it is over, so that nothing has to be remembered.  A sign that no row has is
-not looked for.
+The counts are read from the run's metrics at its end.  A sign whose metric was not logged is skipped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 class Sign(NamedTuple):
-    """One way of being ill: in how many of the steps that could show it."""
+    """A symptom, and in how many of the steps that logged its metric it showed."""
 
     name: str
     num_ill: int
@@ -26,8 +25,8 @@ class Sign(NamedTuple):
 
 
 def examine(rows: Sequence[Row]) -> list[Sign]:
-    """Every sign that the rows can show, also those that they do not."""
-    found = [
+    """All signs whose metrics were logged, whether they showed or not."""
+    signs = [
         _count(
             rows,
             "ratio",
@@ -63,21 +62,24 @@ def examine(rows: Sequence[Row]) -> list[Sign]:
         _negative_kl(rows),
         _longer(rows),
     ]
-    return [sign for sign in found if sign is not None]
+    return [sign for sign in signs if sign is not None]
 
 
 RATIO = "sampling and training disagree about the same tokens; see sampler_gap"
 CLIPPED = "steps are too large; lower lr or epochs"
-CRITIC = "it misleads; raise critic_lr, or let it learn alone first (critic_warmup)"
-ENTROPY = "one answer for everything; raise kl_coef or lower lr"
+CRITIC = "it misleads the policy; raise critic_lr, or train it alone first (critic_warmup)"
+ENTROPY = "the policy gives the same answer to everything; raise kl_coef or lower lr"
 ENDS = "the policy forgets to stop; raise unfinished_penalty or max_new_tokens"
-APART = "answers are where none of them learned, so their score means less; pool them by mean-variance or worst, or stop earlier"
+APART = (
+    "responses are unlike those that the members were trained on, so the score means less; "
+    "pool by mean-variance or worst, or stop earlier"
+)
 NEGATIVE = "answers do not come from the policy that is scored, or too few are sampled; see sampler_gap"
 LENGTH = "the reward pays for length; compare answers of like length"
 
 
 def report(run: Run) -> None:
-    """An event with all counts, and one warning where any of them is more than noise."""
+    """Write an event with all counts, and one warning for the signs that are more than noise."""
     signs = examine(run.read_metrics())
     run.event("health", **{sign.name: {"steps": sign.num_ill, "of": sign.num_steps} for sign in signs})
     ill = [sign for sign in signs if sign.num_ill > WARN_SHARE * sign.num_steps]
@@ -90,7 +92,7 @@ def report(run: Run) -> None:
 def _count(
     rows: Sequence[Row], name: str, is_ill: Callable[[float, float], bool], what: str, meaning: str
 ) -> Sign | None:
-    """Steps whose value is ill, given also the first one."""
+    """Steps whose value is out of range; `is_ill` gets the value and the first step's value."""
     values = [row[name] for row in rows if name in row]
     if not values:
         return None
@@ -115,7 +117,7 @@ def _negative_kl(rows: Sequence[Row]) -> Sign | None:
 
 
 def _longer(rows: Sequence[Row]) -> Sign | None:
-    """Steps with answers half as long again as the first, in a run whose score goes with length."""
+    """Steps with answers 1.5 times as long as at the start, in a run whose score correlates with length."""
     pairs = [
         (row["response_tokens"], row["score"]) for row in rows if "response_tokens" in row and "score" in row
     ]
@@ -132,7 +134,7 @@ def _longer(rows: Sequence[Row]) -> Sign | None:
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> float:
-    """Pearson's; 0 where either does not vary."""
+    """Pearson's correlation; 0 if either variable is constant."""
     n = len(pairs)
     mean_x, mean_y = sum(x for x, _ in pairs) / n, sum(y for _, y in pairs) / n
     xx = sum((x - mean_x) ** 2 for x, _ in pairs)
