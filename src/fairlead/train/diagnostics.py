@@ -100,7 +100,7 @@ def _count(
 
 
 def _negative_kl(rows: Sequence[Row]) -> Sign | None:
-    """Steps that belong to three or more in a row with a clearly negative estimate: single ones are noise
+    """Steps in streaks of three or more clearly negative estimates; single negative estimates are noise
     around 0.
     """
     values = [row["kl"] for row in rows if "kl" in row]
