@@ -104,7 +104,9 @@ def main() -> None:
 def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
     home = toy_world.prepare(out, seed)
     toy_world.train(
-        home, reward, reward.Config(name="reward", **(toy_world.SETTINGS["reward"] | {"seed": seed}))
+        home,
+        reward,
+        toy_world.configure(reward.Config, name="reward", **(toy_world.SETTINGS["reward"] | {"seed": seed})),
     )
     sources = {
         "demonstrations": "dataset/demonstrations",
@@ -152,14 +154,22 @@ def trained(
 ) -> tuple[Artifact, float]:
     label = name.lower().replace(",", "").replace(" ", "-").replace("+", "p")
     start = {} if method.recipe is average else {"model": "model/sft"}
-    config = method.recipe.Config(name=label, seed=seed, **start, **sources, **method.settings)
+    config = toy_world.configure(
+        method.recipe.Config, name=label, seed=seed, **start, **sources, **method.settings
+    )
     began = time.process_time()
     made = toy_world.train(home, method.recipe, config)
     if method.recipe is rounds:
         made = load_artifact(home.artifacts / made.manifest.metrics["newest"])
     if method.recipe is best_of_n:  # whose answers are learned from in a second run
-        learn = sft.Config(
-            name=f"{label}-learned", model="model/sft", demonstrations=made.label, seed=seed, **FULL, epochs=2
+        learn = toy_world.configure(
+            sft.Config,
+            name=f"{label}-learned",
+            model="model/sft",
+            demonstrations=made.label,
+            seed=seed,
+            **FULL,
+            epochs=2,
         )
         made = toy_world.train(home, sft, learn)
     return made, toy_world.remembered(home, label, time.process_time() - began)

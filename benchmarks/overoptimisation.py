@@ -74,11 +74,15 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
     )
     labels = toy_world.write(home, "fond", judged[: int(LABELS * len(judged))])
     settings = toy_world.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
-    toy_world.train(home, reward, reward.Config(name="single", **settings))
+    toy_world.train(home, reward, toy_world.configure(reward.Config, name="single", **settings))
     toy_world.train(
         home,
         reward,
-        reward.Config(name="ensemble", **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY})),
+        toy_world.configure(
+            reward.Config,
+            name="ensemble",
+            **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY}),
+        ),
     )
     asked = toy_world.few_prompts(home, "prompts-to-practise", JUDGED)
     start = mean_gold(home, "sft", asked, seed)
@@ -87,7 +91,12 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
         trust = {
             "trust": special["reward"]
         }  # a quarter of the held-out labels are false too, which the admission report rightly minds
-        config = ppo.Config(name=arm, seed=seed, **(toy_world.SETTINGS["aligned"] | PPO | special | trust))
+        config = toy_world.configure(
+            ppo.Config,
+            name=arm,
+            seed=seed,
+            **(toy_world.SETTINGS["aligned"] | toy_world.full_keys(ppo.Config, PPO | special | trust)),
+        )
         made = toy_world.train(home, ppo, config)
         arms[arm] = told(
             toy_world.curve(home, made),

@@ -5,16 +5,18 @@ benchmark is repeated.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 from numpy.typing import NDArray
 
-from fairlead.core import files, jsonl
+from fairlead.core import config as configs
+from fairlead.core import config_keys, files, jsonl
+from fairlead.core.former_keys import FORMER_NAMES
 from fairlead.core.seed import derive_seed
 from fairlead.data.record_reader import read_comparisons, read_prompts
 from fairlead.data.records import Comparison, to_row
@@ -29,10 +31,31 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project, create_project, load_project
 from fairlead.store.run import Run, open_run
 
+C = TypeVar("C")
+
+
+def full_keys(config_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings under full keys: `rank`, `lora_rank` and `adapter.rank` are the same key."""
+    keys = config_keys.hints_by_key(config_class)
+    spellings = {key.rpartition(".")[2]: key for key in keys if "." in key}
+    spellings |= {former: key for key, former in FORMER_NAMES.items() if key in keys}
+    return {key if key in keys else spellings.get(key, key): value for key, value in settings.items()}
+
+
+def configure(config_class: type[C], **settings: Any) -> C:
+    """A configuration from settings with or without the names of tables."""
+    return configs.from_dict(config_class, full_keys(config_class, settings))
+
+
+# The settings of each stage of the quickstart by full key, to be changed by an experiment.
 SETTINGS: dict[str, dict[str, Any]] = {
-    stage.title: {name: value for name, value in vars(stage.config).items() if name not in ("name", "seed")}
+    stage.title: {
+        name: value
+        for name, value in configs.by_full_key(type(stage.config), configs.resolved(stage.config)).items()
+        if name not in ("name", "seed")
+    }
     for stage in quickstart.stages(0, quickstart.WHOLE)
-}  # of each stage of the quickstart, to be changed in what an experiment is about
+}
 
 
 def prepare(
