@@ -11,7 +11,7 @@ from typing import Any
 import pages
 import pytest
 import typer.main
-from repository import RECIPES, ROOT, SOURCE, definitions, modules, pyproject, short, tree
+from repository import RECIPES, ROOT, SOURCE, definitions, dotted, modules, pyproject, tree
 from typer.core import TyperGroup
 
 from fairlead.cli.app import app
@@ -85,12 +85,30 @@ def test_every_recipe_has_its_page_and_its_line_in_the_index() -> None:
     assert sorted(written) == sorted(indexed) == sorted(RECIPES)
 
 
-def test_the_readme_names_every_room_and_every_recipe() -> None:
-    listed = pages.rows(pages.sections((ROOT / "README.md").read_text(encoding="utf-8"))["The map"])
-    rooms = {name for row in listed for name in pages.names(row[0])}
-    assert rooms == {folder.name for folder in SOURCE.iterdir() if (folder / "__init__.py").exists()}
-    [recipes] = [row[1] for row in listed if pages.names(row[0]) == ["recipes"]]
-    assert sorted(pages.names(recipes)) == sorted(RECIPES)
+def test_the_figures_of_the_readme_are_those_of_the_benchmarks() -> None:
+    """Each fact links to a section of the benchmarks, and each of its numbers stands in that section."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("```")[0]
+    facts = [fact for fact in re.split(r"^- ", text, flags=re.MULTILINE)[1:] if fact.strip()]
+    assert len(facts) == 3
+    sections = pages.sections(page("benchmarks.md"))
+    for fact in facts:
+        [anchor] = re.findall(r"\]\(docs/benchmarks\.md#([\w-]+)\)", fact)
+        [section] = [body for title, body in sections.items() if title.lower().replace(" ", "-") == anchor]
+        figures = re.findall(r"\d+(?:[.,]\d+)*", fact.partition("](")[0])
+        assert figures and [figure for figure in figures if not has_figure(section, figure)] == []
+
+
+def has_figure(text: str, figure: str) -> bool:
+    return re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d]|[.,]\d)", text) is not None
+
+
+def test_a_figure_is_not_found_inside_another() -> None:
+    assert has_figure("16.9 [15.6, 18.4]", "16.9")
+    assert (
+        not has_figure("116.9", "16.9")
+        and not has_figure("16.95", "16.9")
+        and not has_figure("10,200", "200")
+    )
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -175,10 +193,10 @@ def _texts(node: ast.AST | None) -> Iterator[str]:
 
 def test_every_figure_and_threshold_of_the_admission_is_documented() -> None:
     figures, thresholds = pages.tables(algorithm("reward")["Admission"])
-    evidence = definitions(SOURCE / "eval" / "evidence.py")
+    reward_metrics = definitions(SOURCE / "eval" / "reward_metrics.py")
     baselines = {"length_only", "position_only", "bag_of_words"}
     assert {name for row in figures for name in pages.names(row[0])} == set(
-        _keys_in(evidence["manifest_metrics"])
+        _keys_in(reward_metrics["manifest_metrics"])
     ) | baselines
     written = {name: value for name, value in vars(verdict).items() if name.isupper()}
     assert {row[0].strip("`"): float(row[1].strip("`")) for row in thresholds} == written
@@ -190,7 +208,7 @@ def test_every_key_of_the_admission_report_is_documented() -> None:
         for row in pages.rows(pages.sections(page("reference/file-formats.md"))["admission.json"])
         for name in pages.names(row[0])
     ]
-    rooms = [("admission", "_report"), ("admission", "examine"), ("evidence", "figures")]
+    rooms = [("admission", "_report"), ("admission", "examine"), ("reward_metrics", "compute_reward_metrics")]
     keys = {
         key for room, name in rooms for key in _keys_in(definitions(SOURCE / "eval" / f"{room}.py")[name])
     }
@@ -300,24 +318,88 @@ def _is_a_group(line: str, known: dict[str, Any]) -> bool:
     return bool(inside) and (rest[0].isupper() or set(rest[0].split("|")) <= inside)
 
 
-# ---------------------------------------------------------------- the map
+# ---------------------------------------------------------------- the architecture
+
+ARCHITECTURE = "how-it-works/architecture.md"
+ARROW = re.compile(r"`([\w./-]+)` → `([\w./-]+)(?:: (\w+))?`(?: – the HTTP route `([^`]+)`)?")
+MOST_FILES = {"a preference pair": 12, "a rollout": 12, "a judgement": 15}
 
 
-def test_the_map_has_every_file_and_no_other() -> None:
-    listed = re.findall(r"^- `([^`]+)` – \S", page("how-it-works/architecture.md"), flags=re.MULTILINE)
-    files = {short(path) for path in modules() if path.stat().st_size}
-    folders = {
-        f"{path.parent.relative_to(SOURCE).as_posix()}/"
-        for path in SOURCE.rglob("*")
-        if path.suffix in (".html", ".css", ".safetensors")
+def walks() -> dict[str, list[re.Match[str]]]:
+    """Title of a walk -> its arrows."""
+    sections = pages.sections(page(ARCHITECTURE))
+    return {
+        title.partition(": ")[2].partition(",")[0]: list(ARROW.finditer(" ".join(text.split())))
+        for title, text in sections.items()
+        if title.startswith("Walk ")
     }
-    assert sorted(listed) == sorted(files | folders | {"py.typed"})
 
 
-def test_the_map_has_the_packages_in_the_order_of_the_contract() -> None:
+ARROWS = [pytest.param(arrow, id=f"{arrow[1]}-{arrow[2]}") for arrows in walks().values() for arrow in arrows]
+
+
+@pytest.mark.parametrize("arrow", ARROWS)
+def test_every_arrow_is_an_import_or_a_request(arrow: re.Match[str]) -> None:
+    user, used, name, route = arrow.groups()
+    assert uses(SOURCE / user, SOURCE / used, name, route)
+
+
+def test_an_arrow_that_is_not_in_the_code_is_noticed() -> None:
+    recipe, losses = SOURCE / "recipes/dpo.py", SOURCE / "losses/preference.py"
+    outbox, api = SOURCE / "studio/static/label/outbox.js", SOURCE / "studio/static/label/api.js"
+    routes = SOURCE / "studio/api/labelling.py"
+    assert uses(recipe, losses, "simpo") and not uses(losses, recipe, "main")
+    assert not uses(recipe, losses, "accuracies") and not uses(recipe, SOURCE / "ops/kl.py", "k1")
+    assert not uses(api, outbox, "Outbox")
+    assert uses(api, routes, None, "/tasks/") and not uses(api, routes, None, "/no-such-route/")
+
+
+def test_a_walk_is_connected_and_short() -> None:
+    """Each arrow begins at a file of the walk, or at the next actor: the snapshot that reads judgements."""
+    assert list(walks()) == list(MOST_FILES)
+    for title, arrows in walks().items():
+        seen = {arrows[0][1], "labels/snapshot.py"}
+        for arrow in arrows:
+            assert arrow[1] in seen, arrow[0]
+            seen.add(arrow[2])
+        files = {name for arrow in arrows for name in (arrow[1], arrow[2])}
+        assert len(files) <= MOST_FILES[title], sorted(files)
+
+
+def uses(user: Path, used: Path, name: str | None, route: str | None = None) -> bool:
+    """Whether a file sends requests to a route of the other, or imports the other and uses what it defines."""
+    text = user.read_text(encoding="utf-8")
+    if route is not None:
+        return route in text and route in used.read_text(encoding="utf-8")
+    if user.suffix == ".js":
+        imported = re.search(rf'import \{{([^}}]*)\}} from "\./{re.escape(used.name)}"', text)
+        return imported is not None and name in re.findall(r"\w+", imported[1])
+    module = dotted(used)
+    package, _, stem = module.rpartition(".")
+    names = {
+        alias.name
+        for node in ast.walk(tree(user))
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+    has_module = any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == package
+        and stem in {alias.name for alias in node.names}
+        for node in ast.walk(tree(user))
+    )
+    called = {
+        node.attr
+        for node in ast.walk(tree(user))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == stem
+    }
+    return name in definitions(used) and (name in names or (has_module and name in called))
+
+
+def test_the_packages_are_listed_in_the_order_of_the_contract() -> None:
     layers = pyproject()["tool"]["importlinter"]["contracts"][0]["layers"]
     order = [frozenset(re.findall(r"fairlead\.(\w+)", layer)) for layer in reversed(layers)]
-    table = pages.rows(pages.sections(page("how-it-works/architecture.md"))["Who may import whom"])
+    table = pages.rows(pages.sections(page(ARCHITECTURE))["Packages"])
     assert [frozenset(pages.names(row[0])) for row in table] == order
 
 
@@ -399,7 +481,7 @@ def test_formats_kinds_and_fields_are_documented() -> None:
     formats = re.search(r"\*\*Formats that can be imported\*\* \(.*?\): (.*?)\. ", rows)
     assert formats is not None and pages.names(formats[1]) == list(FORMATS)
     folder = " ".join(files["A project folder"].split())
-    kinds = re.search(r"Kinds of artifacts: (.*)\. A name", folder)
+    kinds = re.search(r"Kinds of artifacts: (.*?)\. A name", folder)
     assert kinds is not None and pages.names(kinds[1]) == list(ARTIFACT_KINDS)
     fields = [name for row in pages.rows(files["manifest.json"]) for name in pages.names(row[0])]
     assert sorted(fields) == sorted(Manifest.__annotations__)
