@@ -210,6 +210,9 @@ def main(config: Config, run: Run) -> Artifact:
                 # The expected weight of a step, not its own: weights must also count between steps.
                 step_weight = total_weight / len(items) * len(step_items)
                 sums = MetricSums(model.device)
+                num_ordered = torch.zeros(
+                    (), dtype=torch.int64, device=model.device
+                )  # items with a better answer
                 slopes = length_penalty_slopes(model, step_items, config, prepared.micro_tokens)  # [items, K]
                 for micro in micro_preferences(model, step_items, prepared.micro_tokens):
                     scored = score_preferences(model, [step_items[i] for i in micro])
@@ -224,7 +227,8 @@ def main(config: Config, run: Run) -> Artifact:
                         )
                     objective.backward()
                     accuracy, has_pairs = scored.ordered_accuracy()
-                    sums.add(loss=losses, accuracy=accuracy, has_pairs=has_pairs)
+                    sums.add(loss=losses, accuracy=accuracy)
+                    num_ordered += has_pairs.sum()
                 if raters.rater_ids:  # the priors count once for all labels together
                     (raters.negative_log_prior() / total_weight).backward()
                 lr = learning_rate(config.optim, step - begin, steps_of[member])
@@ -235,7 +239,7 @@ def main(config: Config, run: Run) -> Artifact:
                     update(state.optimizers["rater_optimizer"], lr=rater_lr, max_norm=max_norm, step=step + 1)
                 metrics = {
                     "loss": sums.total("loss") / step_weight,
-                    "accuracy": sums.total("accuracy") / max(1.0, sums.total("has_pairs")),
+                    "accuracy": sums.total("accuracy") / max(1, int(num_ordered)),
                     "lr": lr,
                     "grad_norm": grad_norm,
                 }
