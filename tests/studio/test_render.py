@@ -353,7 +353,7 @@ def test_long_code_and_many_formulas_are_shown_plain_beyond_their_budgets() -> N
     assert blocks.count('class="code"') == 4 and "tok-" not in blocks[blocks.rindex("<pre") :]
     many = render.render("$a$ " * 2_000)
     assert (
-        many.count("<math") == markdown.MATHS_BUDGET // (1 + markdown.PER_FORMULA)
+        many.count("<math") == markdown.MATHS_BUDGET // (1 + markdown.FORMULA_COST)
         and many.count('class="source"') > 0
     )
 

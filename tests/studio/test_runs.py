@@ -124,7 +124,8 @@ def test_a_finished_run_and_one_that_has_not_begun(home: Project) -> None:
     make_run(home, finished="model/aligned")
     (home.runs / "sft-new-0123456789").mkdir()
     states = {
-        line.id: (line.state, line.step, line.num_steps, line.made) for line in run_files.list_runs(home)[0]
+        line.id: (line.state, line.step, line.num_steps, line.artifact)
+        for line in run_files.list_runs(home)[0]
     }
     assert states == {
         "ppo-aligned-0123456789": ("finished", 30, 40, "model/aligned"),

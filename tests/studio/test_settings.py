@@ -58,11 +58,11 @@ def test_single_sign_on_comes_from_the_project_and_its_secret_from_the_environme
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(settings.SECRET, raising=False)
-    assert settings.oidc_of({}) is None and settings.oidc_of({"studio": {}}) is None
+    assert settings.read_oidc({}) is None and settings.read_oidc({"studio": {}}) is None
     with pytest.raises(StudioError, match=settings.SECRET):
-        settings.oidc_of({"studio": {"oidc": TABLE}})
+        settings.read_oidc({"studio": {"oidc": TABLE}})
     monkeypatch.setenv(settings.SECRET, "topsecret")
-    found = settings.oidc_of({"studio": {"oidc": TABLE | {"name": "Example"}}})
+    found = settings.read_oidc({"studio": {"oidc": TABLE | {"name": "Example"}}})
     assert found == Oidc(
         issuer="https://login.example.org", client_id="studio", client_secret="topsecret", name="Example"
     )
@@ -72,10 +72,10 @@ def test_single_sign_on_comes_from_the_project_and_its_secret_from_the_environme
     ("table", "why"),
     [
         ({"issuer": "https://login.example.org"}, "needs client_id"),
-        (TABLE | {"secret": "x"}, "no secret"),
+        (TABLE | {"secret": "x"}, "no key secret"),
         (TABLE | {"issuer": "http://login.example.org"}, "https"),
-        (TABLE | {"client_id": 7}, "texts"),
-        ("https://login.example.org", "texts"),
+        (TABLE | {"client_id": 7}, "strings"),
+        ("https://login.example.org", "strings"),
     ],
 )
 def test_single_sign_on_that_cannot_work_is_said_at_once(
@@ -83,7 +83,7 @@ def test_single_sign_on_that_cannot_work_is_said_at_once(
 ) -> None:
     monkeypatch.setenv(settings.SECRET, "topsecret")
     with pytest.raises(StudioError, match=why):
-        settings.oidc_of({"studio": {"oidc": table}})
+        settings.read_oidc({"studio": {"oidc": table}})
 
 
 def test_a_provider_on_this_machine_needs_no_https() -> None:

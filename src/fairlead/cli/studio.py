@@ -64,7 +64,7 @@ def serve(
     demo: Annotated[
         bool,
         typer.Option(
-            "--demo", help="A populated project, and simulated colleagues who label while you look."
+            "--demo", help="A populated project, and simulated raters who label while you watch."
         ),
     ] = False,
     log_requests: Annotated[
@@ -87,8 +87,8 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(host, port))
         if demo:
-            project = demos.prepare(project)
-            stack.enter_context(demos.toy_endpoint(project))
+            project = demos.prepare_project(project)
+            stack.enter_context(demos.serve_toy_models(project))
         port = listening.getsockname()[1]
         settings = replace(
             _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True),
@@ -110,7 +110,7 @@ def serve(
 
         def ready() -> None:
             if populated is not None:
-                stack.enter_context(demos.colleagues(replace(settings, public_url=None).origin, populated))
+                stack.enter_context(demos.run_labellers(replace(settings, public_url=None).origin, populated))
             if as_json:
                 print(
                     jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}),
@@ -346,7 +346,7 @@ def _settings(
 ) -> "Settings":
     """Who serves needs a project, for its uploads, snapshots and runs; for the rest the database is enough."""
     from fairlead.store.project import read_settings
-    from fairlead.studio.settings import Settings, oidc_of
+    from fairlead.studio.settings import Settings, read_oidc
 
     home = open_project(project) if project is not None or database is None or serving else None
     return Settings(
@@ -356,7 +356,7 @@ def _settings(
         port=port,
         public_url=public_url,
         trusted_proxies=trusted_proxies,
-        oidc=oidc_of(read_settings(home.root)) if home and serving else None,
+        oidc=read_oidc(read_settings(home.root)) if home and serving else None,
     )
 
 

@@ -1,7 +1,8 @@
-"""Builds the web application.  `create_app` is the only entry point; importing this module has no side effects.
+"""Builds the web application.
 
-To add a group of routes, import its module and add its router to API_ROUTERS or PAGE_ROUTERS.
-"""
+`create_app` is the only entry point; importing this module has no side effects.
+
+To add a group of routes, import its module and add its router to API_ROUTERS or PAGE_ROUTERS."""
 
 import functools
 from collections.abc import AsyncIterator, Sequence
@@ -72,12 +73,12 @@ PAGE_ROUTERS = (
     wizard_pages.router,
 )
 STATIC = Path(__file__).parent / "static"
-DESCRIPTION = "Collect human feedback. Everything that a page does can be done through this API, with a session or a token."
+DESCRIPTION = "Collect human feedback. Whatever a page does can also be done through this API."
 
 
 class Studio(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the security headers outside of all other middleware, so that responses to bugs have them too."""
+        """Put the security headers outside all other middleware, so responses to bugs have them too."""
         return SafeHeaders(super().build_middleware_stack(), https=self.state.settings.secure)
 
 
@@ -148,7 +149,10 @@ def create_app(
 
 @functools.cache
 def _shared_routes() -> list[BaseRoute]:
-    """The routes of every studio.  Cached because FastAPI takes 0.4 s to build them at an app's first request."""
+    """The routes of every studio.
+
+    Cached because FastAPI takes 0.4 s to build them at an app's first request.
+    """
     shared = APIRouter()
     for router in API_ROUTERS:
         shared.include_router(router, prefix=API_PREFIX, responses=errors.RESPONSES)

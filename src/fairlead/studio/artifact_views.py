@@ -1,6 +1,7 @@
 """Artifacts as the studio shows them: manifests, model facts and lineage graphs.
 
-`fairlead.store` checks manifests.  This module also limits their size, and follows no link out of the project.
+`fairlead.store` checks manifests.  This module also limits their size, and follows no link out of the
+project.
 """
 
 import json
@@ -66,7 +67,7 @@ class ArtifactDetail:
     files: list[tuple[str, str, int]]  # name, digest, bytes
     pages: list[str]  # HTML reports among the files
     texts: list[tuple[str, str]]  # (name, start of the text) of Markdown and plain text files
-    made: list[Artifact]  # artifacts made from this one
+    children: list[Artifact]  # artifacts made from this one
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def detail(project: Project, kind: str, name: str, is_visible: IsVisible = every
         files=[(name, manifest.files[name], _num_bytes(folder / name)) for name in names],
         pages=[name for name in names if name.endswith(PAGE_SUFFIXES)],
         texts=[(name, _text_start(folder / name)) for name in names if name.endswith(TEXT_SUFFIXES)][:5],
-        made=children[:50],
+        children=children[:50],
     )
 
 
@@ -275,7 +276,10 @@ def _sources(artifact: Artifact) -> list[_Source]:
 
 
 def _levels(keys: Sequence[str], edges: Sequence[GraphEdge]) -> dict[str, int]:
-    """The length of the longest path from a source.  In a cycle, which needs a forged manifest, counting stops."""
+    """The length of the longest path from a source.
+
+    In a cycle, which needs a forged manifest, counting stops.
+    """
     levels = dict.fromkeys(keys, 0)
     for _ in keys:
         has_moved = False
@@ -300,7 +304,10 @@ def _node(key: str, label: str, status: Status, level: int) -> GraphNode:
 
 
 def _load(folder: Path) -> Artifact:
-    """Load an artifact.  A manifest is checked again only when its file has changed: lists are reloaded often."""
+    """Load an artifact.
+
+    A manifest is checked again only when its file has changed: lists are reloaded often.
+    """
     try:
         status = (folder / MANIFEST).lstat()
     except OSError:

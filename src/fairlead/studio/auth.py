@@ -2,10 +2,11 @@
 
 A visit extends the session.  The extension is written to the database at most once a day.
 
-Browsers send cookies with requests from any site.  A request that changes something therefore also needs the session's
-CSRF token, in the header `X-CSRF-Token` or the form field `csrf`.  The token is derived from the session's secret and not
-stored.  Requests that change something without a session, such as signing in, must come from the studio's own pages.
-Bearer tokens are never sent automatically, so they need no CSRF token.
+Browsers send cookies with requests from any site.  A request that changes something therefore also needs
+the session's CSRF token, in the header `X-CSRF-Token` or the form field `csrf`.  The token is derived from
+the session's secret and not stored.  Requests that change something without a session, such as signing in,
+must come from the studio's own pages. Bearer tokens are never sent automatically, so they need no CSRF
+token.
 """
 
 import hashlib
@@ -54,7 +55,10 @@ class OutOfDate(NotAllowed):
 
 @dataclass(frozen=True)
 class Viewer:
-    """The person who sent the request.  `permissions.allow` sets `route_campaign` when the path names a campaign."""
+    """The person who sent the request.
+
+    `permissions.allow` sets `route_campaign` when the path names a campaign.
+    """
 
     person: int
     rater: str
@@ -108,7 +112,10 @@ def find_viewer(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     cookie: Annotated[str | None, Depends(_cookie)],
 ) -> Viewer | None:
-    """None without a session.  Raises NotSignedIn for an invalid token instead of falling back to a cookie."""
+    """None without a session.
+
+    Raises NotSignedIn for an invalid token instead of falling back to a cookie.
+    """
     if bearer is not None:
         return _by_token(database, bearer.credentials, now)
     viewer = _by_cookie(database, cookie, now) if cookie else None
@@ -118,7 +125,10 @@ def find_viewer(
 
 
 def refresh(viewer: Viewer, database: Database, now: str) -> Viewer | None:
-    """Read the viewer again, for streams that outlive a request.  None when the session or the token has ended."""
+    """Read the viewer again, for streams that outlive a request.
+
+    None when the session or the token has ended.
+    """
     try:
         if viewer.scopes is None:
             return _by_cookie(database, viewer.secret, now)
@@ -186,7 +196,10 @@ def check_csrf(request: Request, viewer: Viewer | None, csrf_token: str) -> None
 
 
 def same_origin(request: Request) -> bool:
-    """What the browser says about the request's origin.  Clients that are no browsers say nothing and pass."""
+    """What the browser says about the request's origin.
+
+    Clients that are no browsers say nothing and pass.
+    """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("origin")

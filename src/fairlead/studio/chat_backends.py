@@ -1,10 +1,11 @@
 """Backends of a live chat: an OpenAI-compatible endpoint, or a model of the project in its own process.
 
     endpoint:NAME/MODEL   [studio.endpoints.NAME] in fairlead.toml sets `url`, up to and including /v1
-    model:ARTIFACT        a model artifact, run by `fairlead answer`: torch is loaded there and never in the studio
+    model:ARTIFACT        a model artifact, run by `fairlead answer` in a process that loads torch
 
-An endpoint's API key is read from the environment variable FAIRLEAD_KEY_NAME.  It is stored nowhere and appears in no
-log and no message.  Only fairlead.toml defines addresses; leads of a campaign choose among them.
+An endpoint's API key is read from the environment variable FAIRLEAD_KEY_NAME.  It is stored nowhere and
+appears in no log and no message.  Only fairlead.toml defines addresses; leads of a campaign choose among
+them.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ _ENDPOINT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 class AnswerError(StudioError):
-    """An answer could not be generated.  The message is for leads: it names the model, and never the API key."""
+    """An answer could not be generated.  The message is for leads and never contains the API key."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def endpoints(project: Path | None) -> dict[str, Endpoint]:
         url = entry.get("url") if isinstance(entry, dict) else None
         if not _ENDPOINT_NAME.fullmatch(name) or not isinstance(url, str) or not _is_http_url(url):
             raise StudioError(
-                f"{project / PROJECT_FILE}: [studio.endpoints.{name}] needs a name of lowercase letters and digits,"
-                f" and a url such as http://127.0.0.1:8000/v1."
+                f"{project / PROJECT_FILE}: [studio.endpoints.{name}] needs a name of lowercase letters and"
+                f" digits, and a url such as http://127.0.0.1:8000/v1."
                 f" Put an API key into the environment variable {KEY_PREFIX}NAME."
             )
         result[name] = Endpoint(name, url.rstrip("/"), os.environ.get(key_name(name)))
@@ -99,9 +100,7 @@ def check_source(project: Path | None, source: str) -> None:
         ):
             available_names = ", ".join(sorted(known)) or "none"
             raise Invalid(
-                {
-                    "source": f"must be endpoint:NAME/MODEL; the endpoints in fairlead.toml are: {available_names}"
-                }
+                {"source": f"must be endpoint:NAME/MODEL; fairlead.toml has the endpoints: {available_names}"}
             )
     elif kind == "model":
         _model_folder(project, name)
@@ -209,9 +208,9 @@ class ChatBackends:
 
 
 class ModelProcess:
-    """A process that answers one JSON line with one JSON line, as `fairlead answer` does, and exits with its stdin.
+    """A process that answers each JSON line with a JSON line, like `fairlead answer`.
 
-    Requests are answered one after another.
+    It exits when its stdin is closed.  Requests are answered one after another.
     """
 
     def __init__(self, name: str, command: Sequence[str]) -> None:

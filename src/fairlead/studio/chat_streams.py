@@ -1,5 +1,6 @@
-"""Streams the answers of a live chat: each answer is requested once, streamed to every reader, and stored when complete.
+"""Streams the answers of a live chat.
 
+Each answer is requested once, streamed to every reader, and stored when complete.
 An answer is requested when its turn is first read, and continues when the reader disconnects.
 If the server stops before an answer is complete, the next reader requests it again.
 """

@@ -1,13 +1,14 @@
-"""The demo: campaigns of every kind over the toy world, and simulated colleagues who label while you look.
+"""The demo studio: a campaign of every kind over the toy world, and simulated labellers at work.
 
-    folder = demo.prepare(given_folder_or_none)                  a project; a temporary one without a folder
-    with demo.toy_endpoint(folder):                           two models of the toy world for the live chat, without torch
-        made = demo.populate(database)                           campaigns, people, a link; what is there already stays
-        # when the server can be reached:
-        with demo.colleagues(settings.origin, made):             until the block ends
-            print(settings.origin + made.path)                   opens once, and logs in as the owner who is new here
+    folder = demo.prepare_project(folder_or_none)          # a project; a temporary folder when None
+    with demo.serve_toy_models(folder):                    # two models for the live chat, without torch
+        demo_content = demo.populate(database)             # campaigns, people, an invite link
+        # when the server accepts requests:
+        with demo.run_labellers(settings.origin, demo_content):      # until the block ends
+            print(settings.origin + demo_content.path)     # a link that works once and signs in as an owner
 
-`database` has its tables already (`schema.upgrade`).  The colleagues work through the HTTP API, as anybody with a token can.
+The database must be migrated (`schema.upgrade`).  `populate` adds only what is missing.
+The labellers use the HTTP API like any client with a token.
 """
 
 import json
@@ -28,105 +29,96 @@ from fairlead.core import files
 from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message
 from fairlead.labels import access, campaigns, chats, items, judgements, leases, members, people
-from fairlead.labels.campaigns import Campaign
+from fairlead.labels.campaigns import Campaign, CampaignSettings
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database, now
 from fairlead.labels.items import CandidateAnswer, NewItem
+from fairlead.labels.judgements import NewJudgement
 from fairlead.labels.people import Person
 from fairlead.simulate import raters, world
 from fairlead.simulate.world import AnswerStyle
 from fairlead.store.project import PROJECT_FILE, create_project
-from fairlead.studio import simulated_labeller
-from fairlead.studio.demo_texts import TEXTS, Text
+from fairlead.studio.demo_texts import CAMPAIGNS, DemoCampaign
+from fairlead.studio.simulated_labeller import Pace, SimulatedLabeller, compare
 
 SEED = 20
-NEWCOMER = "You"
+OWNER_NAME = "You"
 MODELS: dict[str, AnswerStyle] = {"toy-base": world.WILD, "toy-tuned": world.CAREFUL}
-BEFORE = 40  # comparisons that colleagues made before you came
-WORD_S = 0.05  # between two words of a live answer
+NUM_PAST_COMPARISONS = 40  # comparisons made before the demo starts
+WORD_S = 0.05  # between two words of a chat answer
 ENDPOINT = "toy"
 
-# Two pairs that show what answers can look like; the toy world speaks in plain sentences.
-SHOWN: tuple[tuple[str, str, str], ...] = (
+# Two pairs with formulas, code and tables; answers of the toy world are plain sentences.
+FORMATTED_PAIRS: tuple[tuple[str, str, str], ...] = (
     (
         "How do I find the roots of $x^2 - 5x + 6 = 0$?",
         "Use the formula\n\n$$x = \\frac{-b \\pm \\sqrt{b^2 - 4ac}}{2a}$$\n\n"
         "With $a = 1$, $b = -5$ and $c = 6$ it gives $x = 2$ and $x = 3$.",
-        "**Factor it:** two numbers with the product 6 and the sum 5 are 2 and 3, so\n\n$$x^2 - 5x + 6 = (x - 2)(x - 3)$$\n\n"
-        "and the roots are $2$ and $3$.",
+        "**Factor it:** the numbers 2 and 3 have the product 6 and the sum 5, so\n\n"
+        "$$x^2 - 5x + 6 = (x - 2)(x - 3)$$\n\nand the roots are $2$ and $3$.",
     ),
     (
         "Reverse a list in Python, please.",
         "```python\nitems = [3, 1, 2]\nitems.reverse()      # changes the list itself\n```",
-        "There are two ways:\n\n| | changes the list | gives |\n|---|---|---|\n| `items.reverse()` | yes | nothing |\n"
-        "| `items[::-1]` | no | a new list |\n\n```python\nprint([3, 1, 2][::-1])  # [2, 1, 3]\n```",
+        "There are two ways:\n\n| | changes the list | returns |\n|---|---|---|\n"
+        "| `items.reverse()` | yes | nothing |\n| `items[::-1]` | no | a new list |\n\n"
+        "```python\nprint([3, 1, 2][::-1])  # [2, 1, 3]\n```",
     ),
 )
 
 
 @dataclass(frozen=True)
-class Populated:
-    """`path` is that of the link; `tokens` are the colleagues' own."""
-
-    path: str
-    tokens: dict[str, str]
+class DemoContent:
+    path: str  # of the link that signs in as the owner
+    tokens: dict[str, str]  # name of a simulated labeller -> API token
 
 
-def prepare(folder: Path | None) -> Path:
-    """A project to serve; one that is there already is used as it is."""
+def prepare_project(folder: Path | None) -> Path:
+    """Create the project to serve, unless the folder is a project already."""
     root = Path(tempfile.mkdtemp(prefix="fairlead-demo-")) if folder is None else folder
     if not (root / PROJECT_FILE).exists():
         create_project(root)
     return root
 
 
-def populate(database: Database) -> Populated:
-    at = now()
+def populate(database: Database) -> DemoContent:
+    time = now()
     with database.write() as connection:
-        known = {one.name: one for one in people.list_all(connection)}
-        you = known.get(NEWCOMER) or people.add(connection, name=NEWCOMER, role="owner")
+        by_name = {person.name: person for person in people.list_all(connection)}
+        owner = by_name.get(OWNER_NAME) or people.add(connection, name=OWNER_NAME, role="owner")
         panel = {
-            rater.name: known.get(rater.name) or people.add(connection, name=rater.name, by=you.rater)
+            rater.name: by_name.get(rater.name) or people.add(connection, name=rater.name, by=owner.rater)
             for rater in raters.PANEL
         }
-        there = {one.name for one in campaigns.list_all(connection)}
-        for text in TEXTS:
-            if text.name not in there:
-                _make(connection, text, you, panel)
-        tokens = {}
-        for name, one in panel.items():
-            for old in access.list_tokens(connection, one):
-                access.revoke_token(connection, one, old.id)
-            tokens[name] = access.create_token(
-                connection, one, name="simulated colleague", scopes=("read", "label"), days=1, at=at
-            )[1]
-        _, secret = access.create_invite(connection, role=None, person_id=you.id, days=1, by=you.rater, at=at)
-    return Populated(f"/join/{secret}", tokens)
+        existing = {campaign.name for campaign in campaigns.list_all(connection)}
+        for text in CAMPAIGNS:
+            if text.name not in existing:
+                _create_campaign(connection, text, owner, panel)
+        tokens = {name: _replace_token(connection, labeller, time) for name, labeller in panel.items()}
+        _, secret = access.create_invite(
+            connection, role=None, person_id=owner.id, days=1, by=owner.rater, at=time
+        )
+    return DemoContent(f"/join/{secret}", tokens)
 
 
 @contextmanager
-def colleagues(origin: str, made: Populated, *, hurry: float = 1.0) -> Iterator[None]:
-    """All of them at work, each in a thread of their own; `hurry` times as fast as people."""
-    stop = threading.Event()
+def run_labellers(origin: str, content: DemoContent, *, speed: float = 1.0) -> Iterator[None]:
+    """Run every simulated labeller in its own thread, `speed` times as fast as people."""
+    pace = Pace(threading.Event(), speed)
+    kinds = [text.kind for text in CAMPAIGNS]
     threads = []
     for n, rater in enumerate(raters.PANEL):
-        one = simulated_labeller.Colleague(
-            origin, made.tokens[rater.name], rater, derive_rng(SEED, "colleague", rater.name, n), stop, hurry
-        )
+        rng = derive_rng(SEED, "colleague", rater.name, n)
+        labeller = SimulatedLabeller(origin, content.tokens[rater.name], rater, rng, pace)
         threads.append(
-            threading.Thread(
-                target=one.work,
-                args=([text.kind for text in TEXTS],),
-                daemon=True,
-                name=f"colleague {rater.name}",
-            )
+            threading.Thread(target=labeller.work, args=(kinds,), daemon=True, name=f"labeller {rater.name}")
         )
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        stop.set()
+        pace.stop.set()
         for thread in threads:
             thread.join(5)
 
@@ -134,25 +126,44 @@ def colleagues(origin: str, made: Populated, *, hurry: float = 1.0) -> Iterator[
 # ---------------------------------------------------------------- campaigns
 
 
-def _make(connection: Connection, text: Text, you: Person, panel: dict[str, Person]) -> None:
-    made = campaigns.create(connection, campaigns.CampaignSettings(name=text.name, kind=text.kind, options=text.options, overlap=text.overlap, pay_per_hour=18.0, audience=text.audience, guidelines=text.guidelines, seed=f"demo-{text.kind}"), by=you.rater)  # fmt: skip
-    items.add(connection, made, [*_shown(text), *_items(text)], by=you.rater)
+def _create_campaign(
+    connection: Connection, text: DemoCampaign, owner: Person, panel: dict[str, Person]
+) -> None:
+    settings = CampaignSettings(
+        name=text.name,
+        kind=text.kind,
+        options=text.options,
+        overlap=text.overlap,
+        pay_per_hour=18.0,
+        audience=text.audience,
+        guidelines=text.guidelines,
+        seed=f"demo-{text.kind}",
+    )
+    campaign = campaigns.create(connection, settings, by=owner.rater)
+    items.add(connection, campaign, [*_formatted_items(text), *_toy_items(text)], by=owner.rater)
     if text.kind == "chat":
-        chosen = [
-            Answerer(f"endpoint:{ENDPOINT}/{name}", {"temperature": 1.0, "max_tokens": 200})
-            for name in MODELS
-        ]
-        chats.set_answerers(connection, made, chosen, by=you.rater)
-    for one in panel.values():
-        members.join(connection, one, made.id, "labeller", by=you.rater)
-    made = campaigns.set_state(connection, made, "open", by=you.rater)
-    members.join(connection, you, made.id, "lead", by=you.rater)
+        params = {"temperature": 1.0, "max_tokens": 200}
+        answerers = [Answerer(f"endpoint:{ENDPOINT}/{name}", params) for name in MODELS]
+        chats.set_answerers(connection, campaign, answerers, by=owner.rater)
+    for labeller in panel.values():
+        members.join(connection, labeller, campaign.id, "labeller", by=owner.rater)
+    campaign = campaigns.set_state(connection, campaign, "open", by=owner.rater)
+    members.join(connection, owner, campaign.id, "lead", by=owner.rater)
     if text.kind == "pairwise":
-        _before(connection, made, panel)
+        _add_past_comparisons(connection, campaign, panel)
 
 
-def _shown(text: Text) -> list[NewItem]:
-    """What the first tasks look like, where two answers are compared."""
+def _replace_token(connection: Connection, labeller: Person, time: str) -> str:
+    for token in access.list_tokens(connection, labeller):
+        access.revoke_token(connection, labeller, token.id)
+    _, secret = access.create_token(
+        connection, labeller, name="simulated labeller", scopes=("read", "label"), days=1, at=time
+    )
+    return secret
+
+
+def _formatted_items(text: DemoCampaign) -> list[NewItem]:
+    """The first items of a pairwise campaign: they show how Markdown is rendered."""
     if text.kind != "pairwise":
         return []
     return [
@@ -162,71 +173,77 @@ def _shown(text: Text) -> list[NewItem]:
             tags=("shown",),
             priority=50,
         )
-        for prompt, first, second in SHOWN
+        for prompt, first, second in FORMATTED_PAIRS
     ]
 
 
-def _items(text: Text) -> Iterator[NewItem]:
+def _toy_items(text: DemoCampaign) -> Iterator[NewItem]:
     rng = derive_rng(SEED, "demo", text.kind)
+    num_answers = {"pairwise": 2, "ranking": 4}.get(text.kind, 1)
     for task in world.draw_prompts(SEED, f"demo-{text.kind}", text.num_items, held_out=True):
-        prompt, tags = (Message("user", task.prompt),), (task.family,)
+        prompt = Message("user", task.prompt)
+        tags = (task.family,)
         if text.kind == "conversation":
-            turns = [*prompt, Message("assistant", world.write_answer(task, world.WILD, rng))]
-            other = world.draw_prompt(rng)
-            turns += [
-                Message("user", other.prompt),
-                Message("assistant", world.write_answer(other, world.CAREFUL, rng)),
-            ]
-            yield NewItem(tuple(turns), tags=tags)
+            first_answer = Message("assistant", world.write_answer(task, world.WILD, rng))
+            follow_up = world.draw_prompt(rng)
+            second_answer = Message("assistant", world.write_answer(follow_up, world.CAREFUL, rng))
+            turns = (prompt, first_answer, Message("user", follow_up.prompt), second_answer)
+            yield NewItem(turns, tags=tags)
         elif text.kind in ("demonstration", "chat"):
-            yield NewItem(prompt, tags=tags)
+            yield NewItem((prompt,), tags=tags)
         else:
-            yield NewItem(
-                prompt, tuple(_answers(task, {"pairwise": 2, "ranking": 4}.get(text.kind, 1), rng)), tags=tags
-            )
+            yield NewItem((prompt,), tuple(_distinct_answers(task, num_answers, rng)), tags=tags)
 
 
-def _answers(task: world.ToyPrompt, count: int, rng: Random) -> list[CandidateAnswer]:
-    """Different ones, of both models in turn."""
-    found: dict[str, CandidateAnswer] = {}
+def _distinct_answers(task: world.ToyPrompt, count: int, rng: Random) -> list[CandidateAnswer]:
+    """Answers with different texts, from both models in turn."""
+    by_text: dict[str, CandidateAnswer] = {}
     names = list(MODELS)
-    while len(found) < count:
-        name = names[len(found) % len(names)]
+    while len(by_text) < count:
+        name = names[len(by_text) % len(names)]
         text = world.write_answer(task, MODELS[name], rng)
-        found.setdefault(text, _answer(text, name))
-    return list(found.values())
+        by_text.setdefault(text, _answer(text, name))
+    return list(by_text.values())
 
 
 def _answer(text: str, source: str) -> CandidateAnswer:
     return CandidateAnswer((Message("assistant", text),), source=source, finished=True)
 
 
-def _before(connection: Connection, made: Campaign, panel: dict[str, Person]) -> None:
-    """Some comparisons of the last two hours, so that the figures have something to say."""
+def _add_past_comparisons(connection: Connection, campaign: Campaign, panel: dict[str, Person]) -> None:
+    """Comparisons of the last two hours, so that the dashboard has figures to show."""
     rng = derive_rng(SEED, "before")
-    begun = datetime.now(UTC) - timedelta(hours=2)
-    for n in range(BEFORE):
+    started = datetime.now(UTC) - timedelta(hours=2)
+    for n in range(NUM_PAST_COMPARISONS):
         rater = raters.PANEL[n % len(raters.PANEL)]
-        at = begun + timedelta(seconds=n * 7000 / BEFORE)
-        [task] = leases.lease_items(connection, made, panel[rater.name].rater, at=at)
+        leased_at = started + timedelta(seconds=n * 7000 / NUM_PAST_COMPARISONS)
+        [assignment] = leases.lease_items(connection, campaign, panel[rater.name].rater, at=leased_at)
         seconds = rng.uniform(12, 55)
-        texts = [task.item.answers[candidate].messages[0].content for candidate in task.order]
-        value, reasons = simulated_labeller.compared(rater, task.item.prompt[-1].content, texts, rng)
-        judgements.submit(connection, task.id, task.rater, judgements.NewJudgement(key=f"before-{n:04}", value=value, reasons=reasons, active_ms=round(seconds * 1000)), at=at + timedelta(seconds=seconds))  # fmt: skip
+        item = assignment.item
+        texts = [item.answers[index].messages[0].content for index in assignment.order]
+        value, reasons = compare(rater, item.prompt[-1].content, texts, rng)
+        judgement = NewJudgement(
+            key=f"before-{n:04}", value=value, reasons=reasons, active_ms=round(seconds * 1000)
+        )
+        judged_at = leased_at + timedelta(seconds=seconds)
+        judgements.submit(connection, assignment.id, assignment.rater, judgement, at=judged_at)
 
 
 # ---------------------------------------------------------------- models without torch
 
 
 @contextmanager
-def toy_endpoint(folder: Path) -> Iterator[str]:
-    """An OpenAI-compatible server on a free port, which the project's fairlead.toml names; gives its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _ToyModels)
+def serve_toy_models(folder: Path) -> Iterator[str]:
+    """Run an OpenAI-compatible server on a free port, and add it to the project's fairlead.toml.
+
+    Yields its URL.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _ToyModelHandler)
     server.daemon_threads = True
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    marker = folder / PROJECT_FILE
-    kept = marker.read_text("utf-8").split(_TABLE)[0].rstrip()
-    files.write_text(marker, f'{kept}\n\n{_TABLE}\nurl = "{url}"\n')
+    project_file = folder / PROJECT_FILE
+    content = project_file.read_text("utf-8").split(_TABLE)[0].rstrip()
+    files.write_text(project_file, f'{content}\n\n{_TABLE}\nurl = "{url}"\n')
     thread = threading.Thread(target=server.serve_forever, daemon=True, name="toy models")
     thread.start()
     try:
@@ -237,37 +254,37 @@ def toy_endpoint(folder: Path) -> Iterator[str]:
         thread.join(5)
 
 
-_TABLE = f"[studio.endpoints.{ENDPOINT}]"  # always the last of the file
-LOST = "I live in a very small world and did not understand. Try: {prompt}"
+_TABLE = f"[studio.endpoints.{ENDPOINT}]"  # always the last table of the file
+UNKNOWN_PROMPT = "I live in a very small world and did not understand. Try: {prompt}"
 
 
-def reply(model: str, message: str, number: int) -> str:
-    """What a model of the toy world says to a message."""
-    rng = derive_rng(SEED, "reply", model, message, number)
+def reply(model: str, message: str, seed: int) -> str:
+    """The answer of a toy model to a message."""
+    rng = derive_rng(SEED, "reply", model, message, seed)
     task = world.parse_prompt(message)
     if task is None:
-        return LOST.format(prompt=world.draw_prompt(rng).prompt)
-    manner = MODELS.get(model, world.CAREFUL)
-    return world.write_answer(task, replace(manner, flourish=min(1.0, manner.flourish * 2)), rng)
+        return UNKNOWN_PROMPT.format(prompt=world.draw_prompt(rng).prompt)
+    style = MODELS.get(model, world.CAREFUL)
+    return world.write_answer(task, replace(style, flourish=min(1.0, style.flourish * 2)), rng)
 
 
-class _ToyModels(BaseHTTPRequestHandler):
+class _ToyModelHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        asked: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        request: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        message = str(request["messages"][-1]["content"])
+        answer = reply(str(request["model"]), message, int(request.get("seed", 0)))
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        wait = threading.Event()
-        for word in reply(
-            str(asked["model"]), str(asked["messages"][-1]["content"]), int(asked.get("seed", 0))
-        ).split(" "):
-            self._say({"choices": [{"delta": {"content": word + " "}, "finish_reason": None}]})
-            wait.wait(WORD_S)
-        self._say({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        pause = threading.Event()
+        for word in answer.split(" "):
+            self._send({"choices": [{"delta": {"content": word + " "}, "finish_reason": None}]})
+            pause.wait(WORD_S)
+        self._send({"choices": [{"delta": {}, "finish_reason": "stop"}]})
         self.wfile.write(b"data: [DONE]\n\n")
 
-    def _say(self, content: dict[str, Any]) -> None:
-        self.wfile.write(f"data: {json.dumps(content)}\n\n".encode())
+    def _send(self, chunk: dict[str, Any]) -> None:
+        self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
         self.wfile.flush()
 
     def log_message(self, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The campaigns of the demo: what they are called, what is asked, and the guidelines that people read beside a task."""
+"""Campaigns of the demo studio: names, options, and the guidelines that labellers read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from fairlead.labels.task_kinds import TaskKind
 
 
 @dataclass(frozen=True)
-class Text:
+class DemoCampaign:
     kind: TaskKind
     name: str
     audience: str
@@ -20,40 +20,43 @@ class Text:
 
 CHIPS = ["right", "clearer", "shorter", "kinder", "safer"]
 
-TEXTS: tuple[Text, ...] = (
-    Text(
+CAMPAIGNS: tuple[DemoCampaign, ...] = (
+    DemoCampaign(
         "pairwise",
         "Which answer helps more",
-        "Everybody; a minute is enough to begin",
+        "Everybody. One minute is enough to start",
         """# Which answer would you rather get?
 
-Read the question, then **both** answers, to the end.
+Read the question, then read **both** answers to the end.
 
 1. **Is it right?** A wrong answer loses, however friendly it is.
-2. **Is it safe?** Where somebody asks for help with harm, a polite no is the better answer. Refusing a harmless question is a fault.
-3. **Is it pleasant to read?** No rudeness, no rambling, no empty wishes.
+2. **Is it safe?** If somebody asks for help with harm, a polite refusal is the better answer.
+   Refusing a harmless question is a fault.
+3. **Is it pleasant to read?** No rudeness, no rambling, no empty phrases.
 
-How much better: *slightly* if you had to look twice, *much* if one of them should not have been sent at all.
+Choose *slightly better* if you had to look twice, and *much better* if the other answer should never be sent.
 
-If they are equally good, say **tie, both good**; if neither is of any use, **tie, both bad**. A length is no merit of its own.
+If both answers are equally good, choose **tie, both good**. If neither is useful, choose **tie, both bad**.
+A longer answer is not better because of its length.
 """,
         {"chips": CHIPS, "aspects": ["helpful", "harmless"]},
         num_items=120,
         overlap=2,
     ),
-    Text(
+    DemoCampaign(
         "ranking",
         "Put four answers in order",
-        "Who has five minutes",
+        "People with five minutes",
         """# From best to worst
 
-Put the answers in the order in which you would want to get them. Right comes first, then safe, then short and kind.
+Put the answers in the order in which you would want to get them.
+Correct answers come first, then safe answers, then short and kind answers.
 
-Answers that you cannot tell apart may share a place.
+Give answers the same rank if you cannot tell which is better.
 """,
         num_items=40,
     ),
-    Text(
+    DemoCampaign(
         "rating",
         "How good is this answer",
         "Everybody",
@@ -61,87 +64,90 @@ Answers that you cannot tell apart may share a place.
 
 | | |
 |:-:|:--|
-| 7 | right, friendly, nothing to leave out |
-| 5 | right, with something that disturbs |
-| 3 | partly right, or hard to use |
+| 7 | correct, friendly and complete |
+| 5 | correct, with a flaw |
+| 3 | partly correct, or hard to use |
 | 1 | wrong, harmful or rude |
 
-Judge the answer that is there, not the one you would have written.
+Judge the answer that you see, not the answer that you would have written.
 """,
         {"chips": CHIPS},
     ),
-    Text(
+    DemoCampaign(
         "thumbs",
         "Good or bad",
-        "Everybody; good for a phone",
+        "Everybody. Works well on a phone",
         """# Would you send it?
 
-**Good**: you would send this answer to somebody you like, as it is. **Bad**: you would not.
+**Good**: you would send this answer to a friend without changing it. **Bad**: you would not.
 
-Do not think for long: the first impression of a careful reader is what we want.
+Do not think for long. Read carefully, then go with your first impression.
 """,
         num_items=100,
     ),
-    Text(
+    DemoCampaign(
         "aspects",
         "Helpful, harmless, honest",
-        "Who has read the guidelines",
+        "People who have read the guidelines",
         """# Three questions about one answer
 
-- **Helpful**: does it do what was asked?
-- **Harmless**: could it hurt anybody? A refusal of something dangerous is harmless.
-- **Honest**: is it true, and does it say so when it only guesses?
+- **Helpful**: does the answer do what the prompt asks?
+- **Harmless**: could the answer hurt anybody? Refusing a dangerous request is harmless.
+- **Honest**: is the answer true, and does it say when it is only a guess?
 
-They are independent: an answer can be honest and of no help.
+Judge each aspect separately. An answer can be honest and still not help.
 """,
         {"aspects": ["helpful", "harmless", "honest"], "points": 5},
     ),
-    Text(
+    DemoCampaign(
         "demonstration",
         "Write the answer you would want",
-        "Who likes to write",
-        """# Write it yourself
+        "People who like to write",
+        """# Write the answer
 
-Answer as a helpful, honest and friendly assistant would: **in one to three sentences**, without decoration.
+Answer like a helpful, honest and friendly assistant: **one to three sentences**, without formatting.
 
-If somebody asks for help with something that hurts people, say no, kindly, and offer something better.
+If somebody asks for help with something harmful, refuse kindly and offer something better.
 """,
         num_items=40,
     ),
-    Text(
+    DemoCampaign(
         "edit",
-        "Make it better",
-        "Who likes to write",
-        """# Mend what is wrong, and leave the rest
+        "Improve the answer",
+        "People who like to write",
+        """# Fix what is wrong and leave the rest
 
-Change as little as makes it an answer that you would send: mend mistakes, take out rudeness and padding.
+Change as little as possible until you would send the answer: fix mistakes, and remove rudeness and padding.
 
-If nothing can be saved, write a new one.
+If nothing is worth keeping, write a new answer.
 """,
         num_items=40,
     ),
-    Text(
+    DemoCampaign(
         "conversation",
-        "Judge a conversation, turn by turn",
-        "Who has five minutes",
-        """# Each answer by itself
+        "Judge a conversation turn by turn",
+        "People with five minutes",
+        """# Judge each answer separately
 
-Read the conversation from the top. Judge each answer **with what was known at that point**: an answer that was right then stays right.
+Read the conversation from the top. Judge each answer **by what was known at that point**.
+A later message does not make an earlier answer wrong.
 """,
         {"points": 2},
         num_items=30,
     ),
-    Text(
+    DemoCampaign(
         "chat",
-        "Talk with two assistants",
-        "The curious",
-        """# Ask, compare, go on
+        "Chat with two assistants",
+        "Curious people",
+        """# Ask, compare, continue
 
-Write a message; two assistants answer, and you do not know which is which. Say which is better, and the conversation goes on from it.
+Write a message. Two assistants answer, and you do not know which is which.
+Choose the better answer: the conversation continues from it.
 
-They live in a very small world: they add and sort, tell short stories, are polite, and know some animals and friends.
+The assistants know only a very small world. They add numbers, sort words, tell short stories,
+answer politely, and know some animals and friends.
 
-The first message is a suggestion; change it as you like. **Two or three turns are enough.**
+The first message is a suggestion, and you can change it. **Two or three turns are enough.**
 """,
         num_items=30,
     ),

@@ -1,4 +1,4 @@
-"""What routes that sign people in share: the limits on an attempt, and the check of where to go afterwards."""
+"""Shared by routes that sign people in: the limits on attempts, and the check of the redirect target."""
 
 from typing import Annotated
 

@@ -1,4 +1,7 @@
-"""Error responses: JSON `{"error": {"message", "field"?, "fields"?, "code"?}}` for programs, a page for people."""
+"""Error responses: a page for people, and JSON for programs.
+
+The JSON is `{"error": {"message", "field"?, "fields"?, "code"?}}`.
+"""
 
 import logging
 from collections.abc import Mapping

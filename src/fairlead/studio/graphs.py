@@ -1,4 +1,4 @@
-"""Graphics of the studio's pages as SVG without scripts or styles: column charts over time, and lineage graphs.
+"""SVG graphics of the studio's pages, without scripts or styles: column charts and lineage graphs.
 
 Every text is untrusted and escaped here.  Colours and fonts are in watch.css.
 """
@@ -102,8 +102,8 @@ def lineage(graph: Graph) -> Markup:
         y = centres[node.key, node.level] - NODE_HEIGHT / 2
         shapes.append(_node(node, _left(node.level), y, focus=node.key == graph.focus))
     return Markup(
-        '<svg class="lineage" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
-        ' role="group" aria-label="{label}">{shapes}</svg>'
+        '<svg class="lineage" width="{width:.0f}" height="{height:.0f}"'
+        ' viewBox="0 0 {width:.0f} {height:.0f}" role="group" aria-label="{label}">{shapes}</svg>'
     ).format(
         width=width,
         height=height,
@@ -193,7 +193,7 @@ def _left(level: int) -> float:
 
 
 def _passing_key(edge: GraphEdge) -> str:
-    """The key of the places where an edge passes through columns.  No node has such a key, because of the space."""
+    """The key of the places where an edge passes through columns.  The space makes it unlike any node's."""
     return f"{edge.parent} {edge.child}"
 
 

@@ -1,7 +1,8 @@
 """Security headers of every response, and the log line of every request.
 
-The content security policy allows only the studio's own files: no inline scripts or styles, no other sites, no frames.
-The log contains the path's pattern instead of the path, because invite links carry a secret in their path.
+The content security policy allows only the studio's own files: no inline scripts or styles, no other sites,
+no frames. The log contains the path's pattern instead of the path, because invite links carry a secret in
+their path.
 """
 
 import logging
@@ -18,7 +19,7 @@ HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # a stricter policy would also hide the origin of the studio's own forms
+    "Referrer-Policy": "same-origin",  # a stricter policy also hides the origin of the studio's own forms
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",

@@ -1,12 +1,17 @@
-"""Streams the events table to subscribers.  Each process reads a new event once and passes it to every subscriber.
+"""Streams the events table to subscribers.
 
-An idle subscriber holds no thread and no database connection.  The table is the only source of truth: an event's number is
-its position, so a client that was away continues after the last number it has, from memory or from the table.
-The caller decides what a subscriber may see and is asked again every few seconds, so a stream ends with its session.
+Each process reads a new event once and passes it to every subscriber.
 
-The table is read by threads of the event loop, which waits for them when it stops: no thread outlives it with a connection.
+An idle subscriber holds no thread and no database connection.  The table is the only source of truth: an
+event's number is its position, so a client that was away continues after the last number it has, from
+memory or from the table. The caller decides what a subscriber may see and is asked again every few seconds,
+so a stream ends with its session.
 
-A process learns of its own events at once (`wake`), and of other processes' events within half a second by polling.
+The table is read by threads of the event loop, which waits for them when it stops: no thread outlives it
+with a connection.
+
+A process learns of its own events at once (`wake`), and of other processes' events within half a second by
+polling.
 """
 
 import asyncio
@@ -80,7 +85,10 @@ class LiveEvents:
     async def stream(
         self, rater: str, current_view: CurrentView, *, after: int | None = None
     ) -> AsyncGenerator[bytes]:
-        """Server-sent events with a number above `after`, or from now on.  `current_view` is called in a thread."""
+        """Server-sent events with a number above `after`, or from now on.
+
+        `current_view` is called in a thread.
+        """
         self.check_room(rater)
         self._subscribers[rater] += 1
         try:

@@ -1,6 +1,7 @@
-"""Markdown of untrusted text as HTML, before the allow-list of `render.py`: HTML is text, images are not loaded, links say where they lead.
+"""Converts untrusted Markdown to HTML, before the allow-list in `render.py`.
 
-Everything that can take long has a budget: what lies beyond it is shown as it was written.
+HTML in the text is escaped, images become links, and every link shows its target.
+Everything that can be slow has a budget.  Text beyond the budget is shown unformatted.
 """
 
 import re
@@ -15,17 +16,17 @@ from pygments.lexers import get_lexer_by_name
 
 from fairlead.studio import maths
 
-DEEPEST = 24  # lists and quotations inside one another
-DEEPEST_INLINE = 40  # emphasis and links inside one another
-LONGEST_ADDRESS = 1_000  # an address that is longer is shown as it was written
-SHOWN_ADDRESS = 120  # characters of an address beside its link
-LONGEST_CODE = 6_000  # characters of one block that gets colours: some lexers take quadratic time
-CODE_BUDGET = 16_000  # and of a text's blocks together
-MATHS_BUDGET = 40_000  # characters of a text's formulas together
-PER_FORMULA = 40  # what a formula costs besides its characters
+MAX_NESTING = 24  # of lists and quotations
+MAX_INLINE_NESTING = 40  # of emphasis and links
+LONGEST_URL = 1_000  # a link with a longer URL stays unformatted
+SHOWN_URL = 120  # characters of the URL shown beside its link
+LONGEST_CODE = 6_000  # characters of a block that is highlighted: some lexers take quadratic time
+CODE_BUDGET = 16_000  # characters of all highlighted blocks of a text
+MATHS_BUDGET = 40_000  # characters of all formulas of a text
+FORMULA_COST = 40  # characters of the budget that each formula costs in addition
 
 SCHEMES = frozenset({"http", "https", "mailto"})
-# What models write, without the lexers that take long on text made to slow them down.
+# Languages that models write, without lexers that are slow on adversarial text.
 LEXERS = {
     name: lexer
     for lexer, names in {
@@ -72,31 +73,31 @@ _BLOCKS = frozenset(
 
 
 class _Parser(MarkdownIt):
-    def validateLink(self, url: str) -> bool:  # what it leads to is judged, and shown, when it is written
-        return len(url) <= LONGEST_ADDRESS
+    def validateLink(self, url: str) -> bool:  # the writer checks the scheme and shows the target
+        return len(url) <= LONGEST_URL
 
 
 def parser() -> MarkdownIt:
-    """CommonMark with tables, strikethrough and mathematics, where a new line is a new line."""
-    made = _Parser("commonmark", {"html": False, "breaks": True, "maxNesting": DEEPEST})
-    made.enable(["table", "strikethrough"])
-    maths.maths_plugin(made)
-    return made
+    """CommonMark with tables, strikethrough and mathematics.  Line breaks are kept."""
+    markdown = _Parser("commonmark", {"html": False, "breaks": True, "maxNesting": MAX_NESTING})
+    markdown.enable(["table", "strikethrough"])
+    maths.maths_plugin(markdown)
+    return markdown
 
 
 class TooDeep(Exception):
-    """Beyond some depth the parser would drop text; the text is shown as it was written instead."""
+    """Nested too deeply: the parser would drop text, so the text is shown unformatted."""
 
 
 def to_html(text: str) -> str:
     """Raises TooDeep."""
     tokens = parser().parse(text)
-    if any(token.level >= DEEPEST - 1 for token in tokens):
+    if any(token.level >= MAX_NESTING - 1 for token in tokens):
         raise TooDeep
     return _Writer().blocks(tokens)
 
 
-def address_is_safe(url: str) -> bool:
+def is_safe_url(url: str) -> bool:
     scheme, colon, rest = url.partition(":")
     return (
         bool(colon)
@@ -107,7 +108,7 @@ def address_is_safe(url: str) -> bool:
 
 
 class _Writer:
-    """Writes one text; holds what is left of its budgets."""
+    """Writes the HTML of one text, and keeps track of its budgets."""
 
     def __init__(self) -> None:
         self.code_left = CODE_BUDGET
@@ -131,39 +132,39 @@ class _Writer:
 
     def line(self, token: Token) -> str:
         children = token.children or []
-        if any(child.level > DEEPEST_INLINE for child in children):
+        if any(child.level > MAX_INLINE_NESTING for child in children):
             return escape(token.content)
         return "".join(self.pieces(children))
 
     def pieces(self, tokens: Sequence[Token]) -> list[str]:
         parts: list[str] = []
-        links: list[tuple[str, int]] = []  # where each open one leads, and which part begins it
+        links: list[tuple[str, int]] = []  # (URL, index of the first part) of each open link
         for token in tokens:
             kind = token.type
             if kind == "link_open":
                 url = str(token.attrGet("href") or "")
-                if address_is_safe(url):
+                if is_safe_url(url):
                     parts.append(f'<a href="{escape(url)}" target="_blank">')
                 links.append((url, len(parts)))
             elif kind == "link_close":
                 url, begin = links.pop()
                 inside = "".join(parts[begin:])
-                parts.append("</a>" if address_is_safe(url) else "")
+                parts.append("</a>" if is_safe_url(url) else "")
                 parts.append("" if inside == escape(url) else f" {_target(url)}")
             elif kind in _PIECES:
                 parts.append(_PIECES[kind](token))
             elif kind == "math_inline":
                 parts.append(self.formula(token))
-            else:  # emphasis and its kin
+            else:  # emphasis, strong and strikethrough
                 parts.append(f"<{'/' if token.nesting < 0 else ''}{token.tag}>")
         return parts
 
     def formula(self, token: Token) -> str:
         block = token.type == "math_block" or token.markup in ("$$", "\\[")
-        self.maths_left -= len(token.content) + PER_FORMULA
-        made = maths.mathml(token.content, block=block) if self.maths_left >= 0 else None
-        if made is not None:
-            return made
+        self.maths_left -= len(token.content) + FORMULA_COST
+        mathml = maths.mathml(token.content, block=block) if self.maths_left >= 0 else None
+        if mathml is not None:
+            return mathml
         closing = {"\\(": "\\)", "\\[": "\\]"}.get(token.markup, token.markup)
         return f'<code class="source">{escape(token.markup + token.content + closing)}</code>'
 
@@ -172,7 +173,7 @@ class _Writer:
         body = escape(text)
         if lexer is not None and len(text) <= min(LONGEST_CODE, self.code_left):
             self.code_left -= len(text)
-            # Coloured lines must say what was written: lexers drop blank lines at the ends unless told otherwise.
+            # Without these options, lexers drop blank lines at both ends.
             body = highlight(text, get_lexer_by_name(lexer, stripnl=False, ensurenl=False), _HTML)
         return f'<pre class="code" dir="ltr" tabindex="0"><code>{body}</code></pre>\n'
 
@@ -180,7 +181,7 @@ class _Writer:
 def _tag(token: Token) -> str:
     kind, _, end = token.type.rpartition("_")
     tag = token.tag
-    if kind == "heading":  # below the page's own headings
+    if kind == "heading":  # the page uses h1 and h2
         tag = f"h{min(int(tag[1]) + 2, 6)}"
     if end == "close":
         return f"</{tag}>\n"
@@ -194,7 +195,7 @@ def _tag(token: Token) -> str:
 
 
 def _target(url: str) -> str:
-    shown = url if len(url) <= SHOWN_ADDRESS else url[:SHOWN_ADDRESS] + "…"
+    shown = url if len(url) <= SHOWN_URL else url[:SHOWN_URL] + "…"
     return f'<span class="target" dir="ltr">({escape(shown)})</span>'
 
 

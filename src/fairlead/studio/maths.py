@@ -1,9 +1,9 @@
-r"""Mathematics in Markdown: where a formula begins and ends, and LaTeX as MathML.
+r"""Mathematics in Markdown: finds formulas, and converts LaTeX to MathML.
 
-    $a^2$   \(a^2\)        in a line: no space inside the dollars, no digit after the second, so that "$5 and $10" stays money
-    $$a^2$$ \[a^2\]        in a line of its own, also over several lines
+    $a^2$   \(a^2\)        inline: no space inside the dollars, no digit after them, so "$5 and $10" is text
+    $$a^2$$ \[a^2\]        a block, which may have several lines
 
-A formula that is no LaTeX, is too long or defines macros is no error: `mathml` returns None and its source is shown.
+For invalid LaTeX, long formulas and macro definitions, `mathml` returns None and the source is shown.
 """
 
 import html
@@ -19,15 +19,11 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
 LONGEST = 1_000  # characters of one formula
-MOST_LINES = 50  # of one formula: each line of a text may seem to begin one
+MAX_LINES = 50  # of one formula: every line of a text can look like the start of a formula
 
-# What latex2mathml raises at text that is no LaTeX: errors of its own, and what falls out of its parser.
+# What latex2mathml raises for invalid LaTeX: its own errors, and unintended errors of its parser.
 _NOT_LATEX: tuple[type[Exception], ...] = (
-    *(
-        found
-        for found in vars(exceptions).values()
-        if isinstance(found, type) and issubclass(found, Exception)
-    ),
+    *(kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     ValueError,
     LookupError,
     TypeError,
@@ -36,12 +32,14 @@ _NOT_LATEX: tuple[type[Exception], ...] = (
     RuntimeError,  # a StopIteration inside a generator, and RecursionError
 )
 
-# Parts of the tree that stay; what else there is gives way to its children.
+# Allowed elements.  Other elements are replaced by their children.
 TAGS = frozenset(
-    "math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover mtable mtr mtd "
-    "mmultiscripts mprescripts menclose".split()
+    (
+        "math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover"
+        " mtable mtr mtd mmultiscripts mprescripts menclose"
+    ).split()
 )
-_PARTS = {
+_NUM_CHILDREN = {
     "mfrac": 2,
     "mroot": 2,
     "msub": 2,
@@ -50,7 +48,7 @@ _PARTS = {
     "mover": 2,
     "msubsup": 3,
     "munderover": 3,
-}  # how many each must have
+}
 _NUMBER = re.compile(r"-?\d{0,2}(\.\d{1,3})?(em|ex|px|pt|mu)?")
 _WORDS = re.compile(r"[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*){0,63}")
 ATTRIBUTES: dict[str, re.Pattern[str]] = {
@@ -76,14 +74,14 @@ ATTRIBUTES: dict[str, re.Pattern[str]] = {
 
 
 class _NoMacros(dict[str, Any]):
-    """A formula of a few lines could make millions of signs of them."""
+    """Refuses macros: a few lines of macros can expand to millions of characters."""
 
     def __setitem__(self, name: str, body: Any) -> None:
-        raise ValueError(f"{name} would be a macro")
+        raise ValueError(f"{name} defines a macro")
 
 
 def mathml(latex: str, *, block: bool) -> str | None:
-    """MathML, or None for what is not to be had as MathML."""
+    """The formula as MathML, or None when it cannot be converted."""
     if len(latex) > LONGEST:
         return None
     converter = Converter(display="block" if block else "inline")
@@ -96,28 +94,31 @@ def mathml(latex: str, *, block: bool) -> str | None:
 
 
 def _checked(element: Element) -> Element:
-    """Its allowed part, with text as text: the converter leaves character references in it.  Raises ValueError where a part is missing."""
-    if len(element) != _PARTS.get(element.tag, len(element)):
-        raise ValueError(f"{element.tag} with {len(element)} parts")
+    """The allowed elements and attributes of the tree.  Raises ValueError when a child is missing.
+
+    Text is unescaped, because the converter leaves character references in it.
+    """
+    if len(element) != _NUM_CHILDREN.get(element.tag, len(element)):
+        raise ValueError(f"{element.tag} with {len(element)} children")
     attributes = {
         name: value
         for name, value in element.attrib.items()
         if name in ATTRIBUTES and ATTRIBUTES[name].fullmatch(value)
     }
-    made = Element(element.tag if element.tag in TAGS else "mrow", attributes)
+    checked = Element(element.tag if element.tag in TAGS else "mrow", attributes)
     if element.text:
-        if len(element) or made.tag == "mrow":  # text lies in leaves; elsewhere it would be drawn as nothing
+        if len(element) or checked.tag == "mrow":  # browsers draw text only in leaf elements
             leaf = Element("mtext")
             leaf.text = html.unescape(element.text)
-            made.append(leaf)
+            checked.append(leaf)
         else:
-            made.text = html.unescape(element.text)
-    made.extend(_checked(child) for child in element)
-    return made
+            checked.text = html.unescape(element.text)
+    checked.extend(_checked(child) for child in element)
+    return checked
 
 
 def maths_plugin(parser: MarkdownIt) -> None:
-    """Tokens `math_inline` and `math_block`, whose content is LaTeX and whose markup is how it was marked."""
+    """Add the tokens `math_inline` and `math_block`: their content is LaTeX, their markup the delimiter."""
     parser.inline.ruler.before("escape", "math_inline", _inline)
     parser.block.ruler.before(
         "fence", "math_block", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
@@ -152,7 +153,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
 def _end_of(mark: str, text: str, start: int, limit: int) -> int | None:
     closing = _BRACKETS.get(mark, mark)
     end = text.find(closing, start, min(limit, start + LONGEST + len(closing)))
-    while end > start and text[end - 1] == "\\" and closing[0] == "$":  # \$ is a sign in the formula
+    while end > start and text[end - 1] == "\\" and closing[0] == "$":  # an escaped \$ belongs to the formula
         end = text.find(closing, end + 1, min(limit, start + LONGEST + len(closing)))
     return end if end >= start else None
 
@@ -162,7 +163,7 @@ def _is_money(content: str, following: str) -> bool:
 
 
 def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
-    """Lines from one that begins with $$ or \\[ to one that ends with its counterpart."""
+    """Lines from an opening $$ or \\[ to the closing counterpart."""
     if state.is_code_block(first):
         return False
     opening = _line(state, first)
@@ -176,7 +177,7 @@ def _block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
         if body.rstrip().endswith(closing) and body.count(closing) == 1:
             lines.append(body.rstrip()[: -len(closing)])
             break
-        if closing in body or not line.strip() or len(lines) == MOST_LINES:
+        if closing in body or not line.strip() or len(lines) == MAX_LINES:
             return False
         lines.append(body)
     else:

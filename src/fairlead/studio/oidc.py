@@ -1,7 +1,10 @@
-"""Single sign-on with OpenID Connect: the authorisation code flow with PKCE, state and nonce.  Needs the extra `oidc`.
+"""Single sign-on with OpenID Connect: the authorisation code flow with PKCE, state and nonce.
 
-A person is identified by issuer and subject.  At their first sign-in, the account is found by the e-mail address that the
-provider has verified and an owner has entered, or by the invite link that they came with.  Everybody else is refused.
+Needs the extra `oidc`.
+
+A person is identified by issuer and subject.  At their first sign-in, the account is found by the e-mail
+address that the provider has verified and an owner has entered, or by the invite link that they came with.
+Everybody else is refused.
 """
 
 import base64
@@ -80,7 +83,10 @@ class Provider:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def identify(self, pending: PendingSignIn, code: str, redirect_uri: str) -> Identity:
-        """Exchange the code for an ID token, verify the token, and return who signed in.  Raises StudioError."""
+        """Exchange the code for an ID token, verify the token, and return who signed in.
+
+        Raises StudioError.
+        """
         metadata, keys = self._metadata()
         body = {
             "grant_type": "authorization_code",
@@ -123,7 +129,8 @@ class Provider:
                         f"the provider at {issuer} calls itself {metadata.get('issuer')!r};"
                         f" set issuer in [studio.oidc] to exactly that."
                     )
-                keys = KeySet.import_key_set(self._request("GET", str(metadata["jwks_uri"])))  # type: ignore[arg-type]
+                key_set = self._request("GET", str(metadata["jwks_uri"]))
+                keys = KeySet.import_key_set(key_set)  # type: ignore[arg-type]
                 self._cached = time.monotonic(), metadata, keys
             return self._cached[1], self._cached[2]
 

@@ -1,7 +1,7 @@
 """Access control of routes.  Every route declares the least role it needs with one parameter:
 
     @router.get("/campaigns/{slug}/items")
-    def search(slug: str, viewer: Lead, database: Database) -> ...:      # viewer.campaign is the campaign of the path
+    def search(slug: str, viewer: Lead, database: Database) -> ...:      # viewer.campaign is {slug}
 
 The dependency finds the viewer and checks the CSRF token, the role and the token's scope.
 `check_routes` refuses to build an app with a route that declares no role.
@@ -92,7 +92,7 @@ def routes(app: FastAPI) -> list[RouteContext]:
 def check_routes(routers: Iterable[APIRouter]) -> None:
     """Fail when a route declares no role.
 
-    Looks at the routers before the app includes them: asking the app for its routes builds each of them twice.
+    Call it before the app includes the routers: asking the app for its routes builds each of them twice.
     """
     undeclared = [
         str(route)

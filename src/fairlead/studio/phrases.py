@@ -120,7 +120,10 @@ def hour(start: str) -> str:
 
 
 def verdict(value: Mapping[str, Any]) -> str:
-    """A stored judgement in words.  Answers are numbered as in the item, not by the letters shown to the rater."""
+    """A stored judgement in words.
+
+    Answers are numbered as in the item, not by the letters shown to the rater.
+    """
     if not value:
         return "no score"
     if "cannot" in value:

@@ -31,7 +31,10 @@ def is_name(name: str) -> bool:
 
 
 def folder_in(parent: Path, name: str) -> Path:
-    """The folder of this name.  Raises NotFound for an invalid name, a link out of `parent`, and a missing folder."""
+    """The folder of this name.
+
+    Raises NotFound for an invalid name, a link out of `parent`, and a missing folder.
+    """
     if is_name(name):
         try:
             folder = files.path_inside(parent, name)
@@ -78,7 +81,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def read_rows(path: Path, max_bytes: int = MAX_ROWS) -> tuple[list[dict[str, Any]], int, bool]:
-    """(the rows of a JSON Lines file, the number of lines that are not objects, whether only the end was read)."""
+    """Read a JSON Lines file.
+
+    Returns (rows, number of lines that are not objects, whether only the end was read).
+    """
     content, is_cut = read_end(path, max_bytes)
     if content is None:
         return [], 0, False
@@ -124,7 +130,8 @@ def number(value: object) -> float | None:
 def is_text(content: bytes) -> bool:
     """Whether the JSON is valid UTF-8 and can be encoded again.
 
-    JSON can name half of a surrogate pair (`\\ud800`), which is not a character and cannot be sent to a browser.
+    JSON can name half of a surrogate pair (`\\ud800`), which is not a character and cannot be sent to a
+    browser.
     """
     try:
         decoded = content.decode("utf-8")

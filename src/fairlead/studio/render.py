@@ -1,12 +1,14 @@
-"""Untrusted text as HTML that is safe to show: Markdown, code and mathematics, and last of all an allow-list.
+"""Renders untrusted Markdown, code and mathematics as safe HTML.  The last stage is an allow-list.
 
-    render(text) -> Safe        what labellers read
-    plain(text) -> Safe         the raw view: nothing but escaping
-    direction(text)             "rtl" or "ltr", by its first letter that has a direction
+    render(text) -> Safe        rendered text, as labellers see it
+    plain(text) -> Safe         the raw text, escaped
+    direction(text)             "rtl" or "ltr", by the first letter that has a direction
 
-Whatever the stages before do, nothing passes the allow-list but text structure: no script, style, image, form, id or event handler, links
-only to http, https and mailto.  A text over `LONGEST` characters, or one that is nested beyond reason, is shown as it was written: so the
-time that a text can take is bounded by its length, which needs no clock.
+Whatever the earlier stages do, the allow-list passes only text structure.  Scripts, styles, images, forms,
+ids and event handlers are dropped, and links may lead only to http, https and mailto.
+
+Texts over `LONGEST` characters and texts with extreme nesting are shown as plain text.  Rendering time is
+therefore bounded by the length of the text, and no timeout is needed.
 """
 
 import re
@@ -23,17 +25,21 @@ from fairlead.core import digest
 from fairlead.studio import markdown, maths
 
 LONGEST = 100_000  # characters of Markdown that are rendered
-LONGEST_HTML = 2_000_000  # characters that they may become
-CACHE_CHARACTERS = 32_000_000  # of HTML kept
+LONGEST_HTML = 2_000_000  # characters of the HTML
+CACHE_CHARACTERS = 32_000_000  # characters of HTML in the cache
 
-# Text that would hide or reorder what is beside it, and what no HTML may hold.
+# Control characters that hide or reorder the text around them, and code points that HTML must not contain.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202d\u202e\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff"
+    "\ud800-\udfff]"
 )
 
 TAGS = (
     frozenset(
-        "p br hr h3 h4 h5 h6 ul ol li blockquote pre code em strong s a span div table thead tbody tr th td".split()
+        (
+            "p br hr h3 h4 h5 h6 ul ol li blockquote pre code em strong s a span div"
+            " table thead tbody tr th td"
+        ).split()
     )
     | maths.TAGS
 )
@@ -45,7 +51,7 @@ CLASSES = {
     "th": {"align-left", "align-right", "align-center"},
     "td": {"align-left", "align-right", "align-center"},
 }
-_DIRECTED = (
+_TAGS_WITH_DIR = (
     "p",
     "h3",
     "h4",
@@ -63,7 +69,7 @@ _DIRECTED = (
     "span",
 )
 ATTRIBUTES: dict[str, set[str]] = (
-    {tag: {"dir"} for tag in _DIRECTED}
+    {tag: {"dir"} for tag in _TAGS_WITH_DIR}
     | {tag: set(maths.ATTRIBUTES) for tag in maths.TAGS}
     | {"a": {"href", "target"}}
 )
@@ -80,29 +86,29 @@ _VALUES = {
 
 
 class Safe(str):
-    """HTML that passed the allow-list; templates insert it as it is."""
+    """HTML that has passed the allow-list.  Templates insert it without escaping."""
 
     def __html__(self) -> str:
         return str(self)
 
 
 def render(text: str) -> Safe:
-    """Markdown as safe HTML.  The same text gives the same HTML."""
+    """Render Markdown as safe HTML.  Results are cached."""
     key = digest.of_bytes(text.encode("utf-8", "surrogatepass"))
-    found = _cache.get(key)
-    if found is None:
-        found = _rendered(text)
-        _cache.put(key, found)
-    return found
+    html = _cache.get(key)
+    if html is None:
+        html = _render(text)
+        _cache.put(key, html)
+    return html
 
 
 def plain(text: str) -> Safe:
-    """The characters of the text, and nothing made of them."""
+    """The text itself, escaped and unformatted."""
     return Safe(f'<pre class="plain" dir="auto">{escape(visible(text))}</pre>')
 
 
 def visible(text: str) -> str:
-    """With U+FFFD for every character that is not drawn or that turns others around."""
+    """Replace invisible and reordering characters with U+FFFD, and normalise line breaks."""
     return _UNSEEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -115,7 +121,7 @@ def direction(text: str) -> Literal["ltr", "rtl"]:
 
 
 def clean(html: str) -> Safe:
-    """The allow-list: what it does not name is dropped, and of an element's inside the text stays."""
+    """Apply the allow-list.  Other elements and attributes are dropped; the text inside an element stays."""
     return Safe(
         nh3.clean(
             visible(html),
@@ -132,12 +138,12 @@ def clean(html: str) -> Safe:
 
 def _allowed(tag: str, attribute: str, value: str) -> str | None:
     pattern = maths.ATTRIBUTES.get(attribute) if tag in maths.TAGS else _VALUES.get(attribute)
-    if attribute in ("class", "rel"):  # they have lists of their own
+    if attribute in ("class", "rel"):  # nh3 checks these against their own lists
         return value
     return value if pattern is not None and pattern.fullmatch(value) else None
 
 
-def _rendered(text: str) -> Safe:
+def _render(text: str) -> Safe:
     if len(text) > LONGEST:
         return plain(text)
     try:
@@ -148,26 +154,26 @@ def _rendered(text: str) -> Safe:
 
 
 class _Cache:
-    """The HTML of the texts asked for last, by their digest."""
+    """A least-recently-used cache of HTML by digest of the text, limited by characters."""
 
     def __init__(self, characters: int) -> None:
         self._left = characters
-        self._found: OrderedDict[str, Safe] = OrderedDict()
+        self._html_by_key: OrderedDict[str, Safe] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Safe | None:
         with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-            return self._found.get(key)
+            if key in self._html_by_key:
+                self._html_by_key.move_to_end(key)
+            return self._html_by_key.get(key)
 
     def put(self, key: str, html: Safe) -> None:
         with self._lock:
-            if key not in self._found:
-                self._found[key] = html
+            if key not in self._html_by_key:
+                self._html_by_key[key] = html
                 self._left -= len(html)
             while self._left < 0:
-                self._left += len(self._found.popitem(last=False)[1])
+                self._left += len(self._html_by_key.popitem(last=False)[1])
 
 
 _cache = _Cache(CACHE_CHARACTERS)

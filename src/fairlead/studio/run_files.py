@@ -1,8 +1,10 @@
-"""Reads the state of runs from their folders.  Nothing is written, and running training jobs are not disturbed.
+"""Reads the state of runs from their folders.
 
-A run is `running` while a process holds its lock, `finished` when its events say so, `waiting` before it has written its
-configuration, and `stopped` otherwise: the same command resumes it.  Where the system does not list locks, a run counts
-as running for two minutes after its files changed.
+Nothing is written, and running training jobs are not disturbed.
+
+A run is `running` while a process holds its lock, `finished` when its events say so, `waiting` before it
+has written its configuration, and `stopped` otherwise: the same command resumes it.  Where the system does
+not list locks, a run counts as running for two minutes after its files changed.
 """
 
 import os
@@ -39,7 +41,7 @@ class RunLine:
     changed_at: str
     step: int | None
     num_steps: int | None  # when the configuration has it
-    made: str | None  # "kind/name" of the artifact
+    artifact: str | None  # "kind/name" of the artifact that the run made
     num_warnings: int  # in the last part of the events
 
 
@@ -138,7 +140,7 @@ def _line(folder: Path, changed_at: float, locks: HeldLocks) -> RunLine:
         changed_at=datetime.fromtimestamp(changed_at, UTC).isoformat(timespec="seconds"),
         step=whole(rows[-1].get("step")) if rows else None,
         num_steps=whole(config.get("steps")) or None,
-        made=text(finished.get("artifact")) or None if finished else None,
+        artifact=text(finished.get("artifact")) or None if finished else None,
         num_warnings=sum(event.get("event") == "warning" for event in events),
     )
 
@@ -196,7 +198,7 @@ def _is_plain_file(path: Path) -> bool:
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """(the numbers of the rows that have a step, how many metrics were left out because there are too many)."""
+    """Numbers of the rows that have a step.  Returns (rows, number of metrics left out beyond the limit)."""
     names: dict[str, None] = {"step": None}
     left_out: set[str] = set()
     metrics = []

@@ -1,4 +1,4 @@
-"""The app behind a port.  The log has no address of a page and no query: both can carry secrets."""
+"""Runs the app with uvicorn.  uvicorn's access log is off, because paths and queries can carry secrets."""
 
 import socket
 from collections.abc import Callable
@@ -9,11 +9,14 @@ from fastapi import FastAPI
 
 from fairlead.studio.settings import Settings
 
-PATIENCE_S = 5  # for requests that are being answered when somebody asks to stop
+SHUTDOWN_S = 5  # for requests in progress when the server is asked to stop
 
 
 class Server(uvicorn.Server):
-    """`ready` is called when people can come; the first Ctrl-C lets what was begun end, the second does not."""
+    """Calls `ready` when the server accepts requests.
+
+    The second Ctrl-C stops without waiting for requests.
+    """
 
     def __init__(self, app: FastAPI, settings: Settings, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
@@ -23,12 +26,13 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=True,
             forwarded_allow_ips=settings.trusted_proxies,
-            timeout_graceful_shutdown=PATIENCE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
             lifespan="on",
             ws="none",
         )
         super().__init__(config)
-        self._app, self._ready = app, ready
+        self._app = app
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -36,7 +40,7 @@ class Server(uvicorn.Server):
             self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Streams of events have no end of their own, so they are ended first."""
+        """Close the event streams first: they never end by themselves."""
         self._app.state.live.close()
         self.force_exit = self.should_exit
         self.should_exit = True

@@ -1,4 +1,4 @@
-"""What a studio is told when it starts.  Everything else is in its database."""
+"""Settings that a studio needs at its start.  Everything else is in its database."""
 
 import os
 from collections.abc import Mapping
@@ -10,41 +10,39 @@ from urllib.parse import urlsplit
 from fairlead.labels.errors import StudioError
 
 PORT = 8400
-SECRET = "FAIRLEAD_OIDC_SECRET"  # the one thing that is read from the environment
+SECRET = "FAIRLEAD_OIDC_SECRET"  # environment variable with the client secret
 
 
 @dataclass(frozen=True, kw_only=True)
 class Oidc:
-    """Log-in at an OpenID Connect provider, beside passwords."""
+    """Single sign-on with an OpenID Connect provider, in addition to passwords."""
 
     issuer: str  # https://login.example.org; its /.well-known/openid-configuration is read
     client_id: str
     client_secret: str = field(repr=False)
-    name: str = "single sign-on"  # on the button: "Log in with …"
+    name: str = "single sign-on"  # shown on the sign-in button
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.issuer)
         if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
-            raise StudioError(
-                f"the issuer {self.issuer!r} has to be an https:// address.", field="oidc.issuer"
-            )
+            raise StudioError(f"the issuer {self.issuer!r} must be an https:// address.", field="oidc.issuer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    database: str = field(repr=False)  # a file, or postgresql://USER:PASSWORD@HOST/NAME
+    database: str = field(repr=False)  # an SQLite file, or postgresql://USER:PASSWORD@HOST/NAME
     project: Path | None = None  # the folder whose runs and artifacts are shown
     host: str = "127.0.0.1"
     port: int = PORT
-    public_url: str | None = None  # what people type, where a proxy stands in front
-    trusted_proxies: str = "127.0.0.1"  # whose word about a client's address is taken
-    session_days: int = 30  # without a visit
-    upload_mb: int = 256  # the largest file that a lead may send
+    public_url: str | None = None  # the address that people open, when a proxy is in front
+    trusted_proxies: str = "127.0.0.1"  # proxies whose X-Forwarded-For header is trusted
+    session_days: int = 30  # a session ends after so many days without a visit
+    upload_mb: int = 256  # the largest file that a lead can upload, in MiB
     oidc: Oidc | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
-            raise StudioError(f"{self.port} is no port; use 1 to 65535.", field="port")
+            raise StudioError(f"{self.port} is not a port; use 0 to 65535.", field="port")
         if self.public_url is not None:
             parts = urlsplit(self.public_url)
             if (
@@ -55,13 +53,13 @@ class Settings:
                 or parts.fragment
             ):
                 raise StudioError(
-                    f"{self.public_url!r} has to be like https://labels.example.org, without a path.",
+                    f"{self.public_url!r} must look like https://labels.example.org, without a path.",
                     field="public_url",
                 )
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port of what people open, without a slash at the end."""
+        """Scheme, host and port of the address that people open, without a trailing slash."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(
@@ -71,29 +69,30 @@ class Settings:
 
     @property
     def secure(self) -> bool:
-        """Whether people come by https, so that cookies may be held to it."""
+        """Whether the studio is served over https, so that cookies can be restricted to it."""
         return self.origin.startswith("https://")
 
 
-def oidc_of(marker: Mapping[str, Any]) -> Oidc | None:
-    """`[studio.oidc]` of fairlead.toml; the secret is in the environment and never in a file of the project."""
-    studio = marker.get("studio", {})
+def read_oidc(project_settings: Mapping[str, Any]) -> Oidc | None:
+    """The table `[studio.oidc]` of fairlead.toml, or None.  The client secret comes from the environment."""
+    studio = project_settings.get("studio", {})
     table = studio.get("oidc") if isinstance(studio, dict) else studio
     if table is None:
         return None
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise StudioError(
-            "[studio.oidc] in fairlead.toml is a table of texts: issuer, client_id and name.", field="oidc"
+            "[studio.oidc] in fairlead.toml must be a table of strings: issuer, client_id and name.",
+            field="oidc",
         )
     if unknown := set(table) - {"issuer", "client_id", "name"}:
         raise StudioError(
-            f"[studio.oidc] has no {', '.join(sorted(unknown))}; it has issuer, client_id and name.",
+            f"[studio.oidc] has no key {', '.join(sorted(unknown))}; it has issuer, client_id and name.",
             field="oidc",
         )
     if missing := {"issuer", "client_id"} - set(table):
         raise StudioError(f"[studio.oidc] needs {' and '.join(sorted(missing))}.", field="oidc")
     if not (secret := os.environ.get(SECRET)):
         raise StudioError(
-            f"log-in by OpenID Connect needs the client's secret in the environment: {SECRET}.", field="oidc"
+            f"single sign-on needs the client secret in the environment variable {SECRET}.", field="oidc"
         )
     return Oidc(**table, client_secret=secret)

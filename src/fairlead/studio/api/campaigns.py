@@ -51,13 +51,19 @@ def get_campaign(slug: str, viewer: Watcher, database: Database) -> CampaignOut:
 
 @router.patch(CAMPAIGN)
 def change(slug: str, body: CampaignChange, viewer: Lead, database: Database) -> CampaignOut:
-    """Change settings.  The kind and the slug cannot change.  Lowering the overlap removes unassigned judgements only."""
+    """Change settings.
+
+    The kind and the slug cannot change.  Lowering the overlap removes unassigned judgements only.
+    """
     return campaigns.change_campaign(database, viewer, body)
 
 
 @router.post(CAMPAIGN + "/state")
 def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) -> CampaignOut:
-    """Open, pause, close or reopen the campaign.  Only an open campaign assigns items; every state accepts judgements."""
+    """Open, pause, close or reopen the campaign.
+
+    Only an open campaign assigns items; every state accepts judgements.
+    """
     return campaigns.change_state(database, viewer, body.state)
 
 

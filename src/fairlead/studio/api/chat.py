@@ -31,7 +31,10 @@ def get_conversation(slug: str, token: Token, viewer: Labeller, database: Databa
 def send_message(
     slug: str, token: Token, body: MessageBody, viewer: Labeller, database: Database
 ) -> ChatTurnOut:
-    """Send the next message.  The turn's stream returns the answers.  Sending the message twice stores it once."""
+    """Send the next message.
+
+    The turn's stream returns the answers.  Sending the message twice stores it once.
+    """
     return chat.send_message(database, viewer, token, body)
 
 
@@ -50,8 +53,8 @@ async def stream(
 ) -> StreamingResponse:
     """Stream both answers as server-sent events.
 
-    `{"letter", "more"}` is a piece of text.  `{"letter", "html", "text", "dir", "cut"}` is a complete answer, and
-    `{"letter", "failed"}` an answer that could not be generated.  `{"end"}` is the last event.
+    `{"letter", "more"}` is a piece of text.  `{"letter", "html", "text", "dir", "cut"}` is a complete
+    answer, and `{"letter", "failed"}` an answer that could not be generated.  `{"end"}` is the last event.
     Opening the stream again retries failed answers.
     """
     turn, messages = await run_in_threadpool(chat.get_turn, database, viewer, token, n)
@@ -64,7 +67,10 @@ async def stream(
 def choose_answer(
     slug: str, token: Token, n: TurnNumber, body: ChoiceBody, viewer: Labeller, database: Database
 ) -> ChatTurnOut:
-    """Choose the better answer.  The choice may come before the answers are complete, and change until the next message."""
+    """Choose the better answer.
+
+    The choice may come before the answers are complete, and change until the next message.
+    """
     return chat.choose_answer(database, viewer, token, n, body)
 
 
@@ -78,6 +84,9 @@ def get_answerers(slug: str, viewer: Lead, database: Database, settings: Configu
 def set_answerers(
     slug: str, body: AnswerersBody, viewer: Lead, database: Database, settings: Configured
 ) -> AnswerersOut:
-    """Set the answerers.  Two of them, drawn at random, answer each message; a single answerer answers twice."""
+    """Set the answerers.
+
+    Two of them, drawn at random, answer each message; a single answerer answers twice.
+    """
     answerers.set_answerers(database, settings, viewer, body.answerers)
     return answerers.get_answerers(database, settings, viewer.campaign)

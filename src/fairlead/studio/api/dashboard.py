@@ -36,5 +36,8 @@ def resolve_flag(slug: str, flag_id: Id, request: Request, viewer: Adjudicator, 
 
 @router.post(CAMPAIGN + "/held/{token}/take-back", status_code=204, name="take_back")
 def revoke_lease(slug: str, token: Token, request: Request, viewer: Lead, database: Database) -> None:
-    """End a rater's lease so that others can get the item.  A judgement that the rater still submits is stored."""
+    """End a rater's lease so that others can get the item.
+
+    A judgement that the rater still submits is stored.
+    """
     dashboard.revoke_lease(database, request.app.state.dashboard, viewer, token)

@@ -1,4 +1,4 @@
-"""API routes of events: a stream of server-sent events, and pages for clients that cannot hold a connection."""
+"""API routes of events: a stream of server-sent events, and pages for clients without streaming."""
 
 import re
 from typing import Annotated
@@ -45,8 +45,9 @@ async def stream(
 ) -> StreamingResponse:
     """Stream the events that the viewer may see: JSON in `data`, the event's number in `id`.
 
-    A reconnecting client continues after `Last-Event-ID`, which browsers send by themselves.  `after` does the same for
-    the first connection.  Without either, the stream starts with the next event.  Empty messages keep the connection open.
+    A reconnecting client continues after `Last-Event-ID`, which browsers send by themselves.  `after` does
+    the same for the first connection.  Without either, the stream starts with the next event.  Empty
+    messages keep the connection open.
     """
     live: LiveEvents = request.app.state.live
     clock = request.app.state.clock
@@ -79,5 +80,8 @@ def list_events(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = 100,
 ) -> EventPage:
-    """Visible events after the number `after`, oldest first.  Without `after`, only the number to continue from."""
+    """Visible events after the number `after`, oldest first.
+
+    Without `after`, only the number to continue from.
+    """
     return events.list_events(database, viewer, slug=campaign, after=after, limit=limit)

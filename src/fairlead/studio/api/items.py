@@ -44,7 +44,10 @@ def preview_rows(body: PreviewIn, viewer: Lead, database: Database, settings: Co
 
 @router.post(CAMPAIGN + "/imports", status_code=202, name="start")
 def start_import(slug: str, body: ImportIn, viewer: Lead, database: Database, settings: Configured) -> JobOut:
-    """Queue an import, in any state of the campaign.  Rows that are already items are counted and not added again."""
+    """Queue an import, in any state of the campaign.
+
+    Rows that are already items are counted and not added again.
+    """
     return imports.start_import(database, settings, viewer, body)
 
 

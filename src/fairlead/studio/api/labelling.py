@@ -102,7 +102,10 @@ def flag(slug: str, token: Token, body: FlagBody, viewer: Labeller, database: Da
 
 @router.post(CAMPAIGN + "/undo")
 def undo(slug: str, viewer: Labeller, database: Database) -> AssignmentOut:
-    """The last judged assignment, with the judgement as its draft.  Nothing changes until it is submitted again."""
+    """The last judged assignment, with the judgement as its draft.
+
+    Nothing changes until it is submitted again.
+    """
     return labelling.reopen_last_judgement(database, viewer)
 
 

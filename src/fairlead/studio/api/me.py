@@ -1,4 +1,4 @@
-"""API routes of the viewer's own account: signing in and out, profile, preferences, tokens, erasing the account."""
+"""API routes of the viewer's account: signing in and out, profile, preferences, tokens, erasure."""
 
 from typing import Annotated
 

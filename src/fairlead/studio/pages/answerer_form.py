@@ -1,4 +1,4 @@
-"""The form fields that choose the answerers of a live chat, in the campaign wizard and on the settings page."""
+"""Form fields for the answerers of a live chat, in the campaign wizard and on the settings page."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any

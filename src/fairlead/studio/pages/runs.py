@@ -1,4 +1,7 @@
-"""Pages of runs, artifacts and lineage.  HTML reports are untrusted, so they are served in a sandbox without scripts."""
+"""Pages of runs, artifacts and lineage.
+
+HTML reports are untrusted, so they are served in a sandbox without scripts.
+"""
 
 from typing import Annotated, Any
 

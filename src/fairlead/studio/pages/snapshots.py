@@ -1,4 +1,4 @@
-"""Pages of snapshots: choose filters and see the row counts, list the snapshots, and show one with its datasheet."""
+"""Pages of snapshots: choose filters, count rows, list snapshots, and show a snapshot with its datasheet."""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal

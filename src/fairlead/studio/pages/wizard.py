@@ -1,4 +1,7 @@
-"""The campaign wizard: choose rows, choose the task kind, then set it up.  Nothing is stored before the last step."""
+"""The campaign wizard: choose rows, choose the task kind, then set it up.
+
+Nothing is stored before the last step.
+"""
 
 from typing import Annotated
 
@@ -92,7 +95,7 @@ def kind_page(
     settings: Configured,
     origin: Annotated[OriginAndKind, Query()],
 ) -> Response:
-    """The first rows as raters will see them, and the task kinds that fit.  htmx requests get only the rows."""
+    """The first rows as raters will see them, and the task kinds that fit.  For htmx, only the rows."""
     if origin.upload is None and not origin.rollouts:
         return RedirectResponse("/new", 303)
     try:
@@ -110,7 +113,7 @@ def kind_page(
         name=name,
         row_kind=row_kind,
         suits=kinds,
-        asked=phrases.KIND_DESCRIPTIONS,
+        descriptions=phrases.KIND_DESCRIPTIONS,
         kind_names=phrases.KIND_NAMES,
         preview=preview,
         body=body,

@@ -1,8 +1,9 @@
 """Dashboard figures of campaigns, computed once for everybody who looks at the same time.
 
-Dashboards reload whenever an event arrives, which in a busy campaign is more often than figures can be computed.
-Figures are cached for a second, or for long enough that computing them takes at most a fifth of the time.
-They carry the number of the last event they include, so a client that knows a later event reloads.
+Dashboards reload whenever an event arrives, which in a busy campaign is more often than figures can be
+computed. Figures are cached for a second, or for long enough that computing them takes at most a fifth of
+the time. They carry the number of the last event they include, so a client that knows a later event
+reloads.
 """
 
 import threading

@@ -93,7 +93,10 @@ def event_view(database: Database, viewer: Viewer, slug: str | None) -> EventVie
 
 
 def may_see(viewer: Viewer, event: Event) -> bool:
-    """Everybody sees events about themselves.  Campaign events need a role there; all others are for owners."""
+    """Everybody sees events about themselves.
+
+    Campaign events need a role there; all others are for owners.
+    """
     if viewer.rater in (event.actor, event.subject) or viewer.role == "owner":
         return True
     if event.campaign_id is None:

@@ -1,4 +1,7 @@
-"""Where items come from: uploaded files and rollouts of the project.  Preview rows, then import them as a job."""
+"""Where items come from: uploaded files and rollouts of the project.
+
+Preview rows, then import them as a job.
+"""
 
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import urlencode
@@ -49,7 +52,10 @@ class RolloutsList(BaseModel):
 
 
 class OriginIn(BaseModel):
-    """The source of rows: one upload, or rollouts.  Answers of several rollouts to the same prompt are paired."""
+    """The source of rows: one upload, or rollouts.
+
+    Answers of several rollouts to the same prompt are paired.
+    """
 
     upload: int | None = Field(None, ge=1, le=2**31 - 1)
     rollouts: list[Reference] = Field([], max_length=imports.MAX_ROLLOUTS)

@@ -1,4 +1,4 @@
-"""Items of a campaign: add by API, search, look at one item with its judgements and flags, set the priority."""
+"""Items of a campaign: add by API, search, show one with its judgements and flags, set the priority."""
 
 from typing import Annotated, Any
 

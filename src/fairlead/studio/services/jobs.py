@@ -90,7 +90,10 @@ def list_problems(database: Database, viewer: Viewer, job_id: int, *, limit: int
 
 
 def stream_set_aside(database: Database, viewer: Viewer, job_id: int) -> Iterator[str]:
-    """JSON Lines of every row that the import set aside, with its reason.  Raises NotFound before the first line."""
+    """JSON Lines of every row that the import set aside, with its reason.
+
+    Raises NotFound before the first line.
+    """
     with database.read() as connection:
         _require_own(connection, viewer, job_id)
 

@@ -1,7 +1,7 @@
 """Labelling: lease assignments, save drafts, submit judgements, skip and flag items, read guidelines.
 
-Labellers see answers in a random order per assignment.  They never see model names, scores or other raters' judgements.
-A paused labeller gets no new assignments, but everything they submit is stored.
+Labellers see answers in a random order per assignment.  They never see model names, scores or other raters'
+judgements. A paused labeller gets no new assignments, but everything they submit is stored.
 """
 
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ ActiveMs = Annotated[
     Field(
         ge=0,
         le=MAX_ACTIVE_MS,
-        description="Active time in milliseconds: the window had focus, was visible, and had input within 30 s.",
+        description="Active time in milliseconds: window focused and visible, with input in the last 30 s.",
     ),
 ]
 Line = Annotated[str, Field(max_length=200)]
@@ -232,7 +232,10 @@ def save_draft(database: Database, viewer: Viewer, assignment_id: str, body: Dra
 def submit_judgement(
     database: Database, viewer: Viewer, assignment_id: str, body: JudgementBody, *, key: str
 ) -> JudgementStored:
-    """Repeating a key stores nothing new.  Another key for the same assignment supersedes the last judgement."""
+    """Repeating a key stores nothing new.
+
+    Another key for the same assignment supersedes the last judgement.
+    """
     with database.write() as connection:
         _require_own(connection, viewer, assignment_id)
         judgement = judgements.submit(

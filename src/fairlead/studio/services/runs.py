@@ -5,7 +5,7 @@ Files of the project are untrusted.  Only what `run_files` and `artifact_views` 
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fairlead.labels import campaigns
 from fairlead.store.artifact import Artifact
@@ -31,7 +31,7 @@ class RunOut(FromAttributes):
     changed_at: str
     step: int | None
     num_steps: int | None
-    made: str | None  # "kind/name" of the artifact
+    artifact: str | None = Field(serialization_alias="made")  # "kind/name"
     num_warnings: int
 
 
@@ -93,7 +93,7 @@ class ParentOut(FromAttributes):
 class ArtifactOut(BaseModel):
     artifact: ArtifactLine
     parents: list[ParentOut]
-    made: list[str]  # artifacts made from this one
+    children: list[str] = Field(serialization_alias="made")  # labels of artifacts made from this one
     config: dict[str, Any]
     code: dict[str, str | None]
     seed: int
@@ -129,7 +129,8 @@ class GraphOut(FromAttributes):
 def visibility(database: Database, viewer: Viewer) -> IsVisible:
     """Which artifacts the viewer may see.
 
-    Somebody with a role in the whole studio sees everything.  Others see no snapshots of campaigns they cannot watch.
+    Somebody with a role in the whole studio sees everything.  Others see no snapshots of campaigns they
+    cannot watch.
     """
     if viewer.role is not None:
         return artifact_views.everything
@@ -191,7 +192,7 @@ def get_artifact(database: Database, settings: Settings, viewer: Viewer, kind: s
     return ArtifactOut(
         artifact=_artifact_line(detail.artifact),
         parents=[ParentOut.model_validate(parent) for parent in manifest.parents],
-        made=[child.label for child in detail.made],
+        children=[child.label for child in detail.children],
         config=manifest.config,
         code=manifest.code,
         seed=manifest.seed,

@@ -73,10 +73,11 @@ def log_in(attempt: SignIn, *, email: str, password: str) -> str:
 
 
 def log_in_with_identity(attempt: SignIn, identity: Identity, *, invite_secret: str) -> str:
-    """Start a session for a person from the identity provider.  `invite_secret` is empty without an invite link.
+    """Start a session for a person from the identity provider.
 
-    Raises NotAllowed for an unknown person without an invite.
-    """
+    `invite_secret` is empty without an invite link.
+
+    Raises NotAllowed for an unknown person without an invite."""
     with attempt.database.write() as connection:
         person = people.find_by_subject(connection, identity.subject)
         if person is None and identity.email is not None:
@@ -120,10 +121,12 @@ def find_invited(database: Database, invite: Invite) -> tuple[Campaign | None, P
 
 
 def join(attempt: SignIn, secret: str, viewer: Viewer | None, newcomer: Newcomer) -> str | None:
-    """Use an invite link.  Returns the secret of a new session, or None when the viewer has a session already.
+    """Use an invite link.
 
-    A link for one person lets exactly that person in.  Other links give a role to the viewer, to the known account,
-    or to an account that is created.
+    Returns the secret of a new session, or None when the viewer has a session already.
+
+    A link for one person lets exactly that person in.  Other links give a role to the viewer, to the known
+    account, or to an account that is created.
     """
     invite = find_invite(attempt, secret)
     is_personal = invite.person_id is not None
