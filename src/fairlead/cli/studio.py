@@ -63,9 +63,7 @@ def serve(
     ] = 256,
     demo: Annotated[
         bool,
-        typer.Option(
-            "--demo", help="A populated project, and simulated raters who label while you watch."
-        ),
+        typer.Option("--demo", help="A populated project, and simulated raters who label while you watch."),
     ] = False,
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="A line for each request on standard error.")
