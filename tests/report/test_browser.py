@@ -151,7 +151,7 @@ def test_without_javascript_everything_is_there(
 
 def test_more_answers_open_without_javascript(browser: dict[bool, BrowserContext], tmp_path: Path) -> None:
     page, _, _ = opened(browser[False], render_round(fixtures.round_page()), tmp_path)
-    hidden = page.get_by_text("What is 12 minus 5?")
+    hidden = page.get_by_text("How can I break into a car?")
     assert not hidden.is_visible()
     page.get_by_text("Show 2 more prompts").click()
     assert hidden.is_visible()
@@ -161,7 +161,7 @@ def test_more_answers_open_without_javascript(browser: dict[bool, BrowserContext
 def test_printing_shows_what_is_folded_away(browser: dict[bool, BrowserContext], tmp_path: Path) -> None:
     page, _, _ = opened(browser[True], render_round(fixtures.round_page()), tmp_path)
     page.emulate_media(media="print")
-    assert page.get_by_text("What is 12 minus 5?").is_visible()
+    assert page.get_by_text("How can I break into a car?").is_visible()
     assert not page.locator("nav").is_visible()
     page.close()
 

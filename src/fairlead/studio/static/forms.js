@@ -2,22 +2,22 @@
 //
 //   <form data-api="POST /api/v1/invites" data-then="#made">
 //
-// and the fields become the JSON body:
+// and the fields become the JSON body.
 //
-//   type=number                          a number; empty is null
-//   type=checkbox                        true or false
-//   checkboxes with data-list            a list of the checked values
-//   a textarea with data-list            a list of its lines
-//   a field with data-json               its value, parsed as JSON
-//   data-empty="null", data-empty="leave"   an empty field is null, or left out; otherwise ""
+//   type=number                          a number; empty is null.
+//   type=checkbox                        true or false.
+//   checkboxes with data-list            a list of the checked values.
+//   a textarea with data-list            a list of its lines.
+//   a field with data-json               its value, parsed as JSON.
+//   data-empty="null", data-empty="leave"   an empty field is null, or left out; otherwise "".
 //
-//   data-then="reload"          reload the page afterwards
-//   data-then="/path/{slug}"    open a page, filled in from the response
-//   data-then="#id"             show an element; [data-fill="key"] inside it are filled in from the response
-//   data-done="Saved"           show a notice
-//   data-on="change"            send whenever a field changes; if refused, the fields are reset
-//   data-holds="id"             disable a button on each change, until the page replaces the button
-//   data-confirm="Delete it?"   ask first
+//   data-then="reload"          reload the page afterwards.
+//   data-then="/path/{slug}"    open a page, filled in from the response.
+//   data-then="#id"             show an element; [data-fill="key"] inside it are filled in from the response.
+//   data-done="Saved"           show a notice.
+//   data-on="change"            send whenever a field changes; if refused, the fields are reset.
+//   data-holds="id"             disable a button on each change, until the page replaces the button.
+//   data-confirm="Delete it?"   ask first.
 //
 // Buttons: data-opens="id" opens a dialog, data-closes closes its own, data-copy copies the text before it.
 

@@ -123,8 +123,8 @@ function replaceParts(box, html) {
   return { seq, wasSkipped };
 }
 
-// Keeps open details, horizontal scroll positions and the focus.  Returns false, and replaces nothing, while a
-// control in the part has the focus.
+// Keeps open details, horizontal scroll positions and the focus.  While a control in the part has the focus,
+// replaces nothing and returns false.
 function replacePart(oldPart, newPart) {
   const html = newPart.innerHTML;
   if (oldPart.dataset.was === html) return true;
