@@ -172,7 +172,7 @@ def test_a_reward_model_that_its_own_report_refuses_is_not_used_unless_it_is_nam
     before = digest.of_files(project.artifacts)
     with pytest.raises(GateRefused, match="no better than length"):
         train(project, best_of_n, **settings)
-    with pytest.raises(ConfigError, match="another is no reward model of this run"):
+    with pytest.raises(ConfigError, match="another is not a reward model of this run"):
         train(project, best_of_n, **settings | {"trust": "another"})
     assert digest.of_files(project.artifacts) == before
     made = train(project, best_of_n, **settings | {"trust": "judge"})

@@ -379,5 +379,5 @@ def test_the_config_refuses_what_cannot_be() -> None:
 
 
 def test_trust_names_a_reward_model_of_the_run(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="trust = 'judge': judge is no reward model of this run"):
+    with pytest.raises(ConfigError, match="trust = 'judge': judge is not a reward model of this run"):
         train(project_for(tmp_path), ppo, **PPO | {"trust": "judge"})

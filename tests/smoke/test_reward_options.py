@@ -434,7 +434,9 @@ def test_a_member_that_was_lost_is_not_replaced_by_another(tmp_path: Path) -> No
         made.artifact.folder
     )  # the members' own folders are gone too; the last checkpoint is member 0's
     end = len(made.rows) - math.ceil(len(trained(rows_of(project))) / SETTINGS["batch"])
-    with pytest.raises(ProjectError, match=rf"what was trained up to step {end} is gone.*Remove this folder"):
+    with pytest.raises(
+        ProjectError, match=rf"the model trained up to step {end} is missing.*Remove this folder"
+    ):
         train(project, reward, **settings)
     shutil.rmtree(made.folder)
     assert train(project, reward, **settings).artifact.manifest.digest == made.artifact.manifest.digest

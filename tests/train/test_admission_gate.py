@@ -42,11 +42,11 @@ def test_a_model_without_a_report_was_never_examined(tmp_path: Path) -> None:
 
 def test_a_report_that_is_no_file_is_not_taken_for_none(tmp_path: Path) -> None:
     (tmp_path / "admission.json").mkdir()
-    with pytest.raises(ModelError, match=r"admission\.json: is no file"):
+    with pytest.raises(ModelError, match=r"admission\.json: is not a file"):
         read_admission(tmp_path)
     (tmp_path / "admission.json").rmdir()
     (tmp_path / "admission.json").symlink_to("nowhere")
-    with pytest.raises(ModelError, match=r"admission\.json: is no file"):
+    with pytest.raises(ModelError, match=r"admission\.json: is not a file"):
         read_admission(tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_a_refused_reward_model_stops_the_run_with_the_reasons(tmp_path: Path) -
         opened(tmp_path, {"judge": REFUSED}, reward="judge") as run,
         pytest.raises(
             GateRefused,
-            match="reward = judge: .* refuses .*: No better than length. No better than a coin. Mend it, .* trust=judge",
+            match="reward = judge: .* refuses .*: No better than length. No better than a coin. Fix it, .* trust=judge",
         ) as caught,
     ):
         check_admission(run, ["reward"], trust="")
@@ -155,7 +155,7 @@ def test_unless_it_is_trusted_by_name(tmp_path: Path, trust: str) -> None:
         check_admission(run, ["reward", "constraints.other"], trust=trust)
         one, two = warnings(run)
         assert one.startswith(
-            "reward = judge: the admission report refuses this reward model, which is trusted all the same: No better"
+            "reward = judge: the admission report refuses this reward model, which is trusted anyway: No better"
         )
         assert two == "reward = judge: the admission report warns: Few prompts."
 
@@ -166,7 +166,7 @@ def test_to_trust_one_is_not_to_trust_another(tmp_path: Path) -> None:
     ) as run:
         with pytest.raises(GateRefused, match=r"constraints\.other = other"):
             check_admission(run, ["reward", "constraints.other"], trust="judge")
-        with pytest.raises(ConfigError, match="trust = 'juge': juge is no reward model of this run"):
+        with pytest.raises(ConfigError, match="trust = 'juge': juge is not a reward model of this run"):
             check_admission(run, ["reward", "constraints.other"], trust="juge")
 
 
@@ -178,7 +178,7 @@ def test_warnings_and_silence_are_passed_on(tmp_path: Path) -> None:
         check_admission(run, ["reward", "constraints.other"], trust="")
         one, two = warnings(run)
         assert one == "reward = judge: the admission report warns: Few pairs."
-        assert two.startswith("constraints.other = other: this reward model was never examined")
+        assert two.startswith("constraints.other = other: this reward model was never evaluated")
 
 
 @pytest.mark.parametrize("reward", ["rule:fairlead.simulate.gold", "rule:data/rule.py"])
@@ -248,7 +248,7 @@ def test_a_folder_from_elsewhere_is_known_by_its_digest(tmp_path: Path) -> None:
     (theirs / "config.json").write_text('{"other": 1}')
     with opened(tmp_path / "project", {}, reward=str(theirs)) as run:
         check_admission(run, ["reward"], trust="")
-        assert "never examined" in warnings(run)[0]
+        assert "never evaluated" in warnings(run)[0]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_what_was_asked_for_is_done_with_a_warning(run: Run, monkeypatch: pytest
     [warning] = [
         event["text"] for _, event in jsonl.read(run.folder / "events.jsonl") if event["event"] == "warning"
     ]
-    assert "4496 MB; 1300 MB are free" in warning and "micro_tokens=600 or 0" in warning
+    assert "4496 MB; 1300 MB are free" in warning and "micro_tokens=600, or 0" in warning
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_model_with_a_state_of_its_own_is_not_given_trees(run: Run) -> None:
     expected = policy.token_logps(BATCH)
     found = check(run, policy)
     assert found["chosen"].startswith("rows")
-    assert found["left_out"] == ["trees: this model's attention does not take them"]
+    assert found["left_out"] == ["trees: this model's attention does not support them"]
     policy.backend.padded, policy.backend.chunked_logits = True, False
     torch.testing.assert_close(policy.token_logps(BATCH), expected, atol=1e-4, rtol=1e-4)
 

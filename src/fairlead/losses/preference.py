@@ -1,6 +1,7 @@
-"""Pairwise preference losses on a policy.  B = pairs; log-probabilities are summed over response tokens.  Returns [B], unreduced.
+"""Pairwise preference losses on a policy.  B pairs; returns [B], unreduced.
 
-`dpo`, `robust_dpo`, `hinge` and `ipo` look at how far the policy has moved from a reference; `simpo` and `orpo` have none.
+Log-probabilities are summed over response tokens.  `dpo`, `robust_dpo`, `hinge` and `ipo` compare the policy
+with a reference; `simpo` and `orpo` need none.
 """
 
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 
 
 class PairLogps(NamedTuple):
+    """Summed log-probabilities of both answers: PairLogps(tensor([-1.0]), tensor([-3.0])) for one pair."""
+
     chosen: Tensor  # [B]  log p(chosen | prompt)
     rejected: Tensor  # [B]
 
@@ -19,7 +22,9 @@ class PairLogps(NamedTuple):
 
 
 class PairTokens(NamedTuple):
-    chosen: Tensor  # [B]  tokens whose log-probabilities were summed
+    """Numbers of tokens whose log-probabilities were summed."""
+
+    chosen: Tensor  # [B]
     rejected: Tensor  # [B]
 
     def select(self, rows: list[int] | slice) -> "PairTokens":
@@ -27,7 +32,7 @@ class PairTokens(NamedTuple):
 
 
 def preference_margin(policy: PairLogps, reference: PairLogps) -> Tensor:
-    """How much more than the reference the policy prefers the chosen response, in nats.  [B]"""
+    """By how many nats the policy prefers the chosen response more than the reference does.  [B]"""
     return (policy.chosen - reference.chosen) - (policy.rejected - reference.rejected)
 
 
@@ -38,64 +43,81 @@ def mean_logps(policy: PairLogps, tokens: PairTokens) -> PairLogps:
 
 @torch.no_grad()
 def accuracy(margin: Tensor, *, tie: float = 1e-3) -> Tensor:
-    """1 where the policy prefers the chosen response, a half where the margin is within `tie` nats: rounding, not preference.  [B]"""
+    """1 if the margin is positive, 0.5 if it is within `tie` nats, which is rounding.  [B]"""
     return (margin > tie).float() + 0.5 * (margin.abs() <= tie).float()
 
 
 def dpo(policy: PairLogps, reference: PairLogps, *, beta: float, flip_rate: float = 0.0) -> Tensor:
-    """Eq. 7 of arXiv:2305.18290; `flip_rate` is the assumed share of swapped labels (conservative DPO).  [B]"""
+    """DPO, eq. 7 of arXiv:2305.18290.  [B]
+
+    With `flip_rate` > 0 conservative DPO: the assumed share of swapped labels.
+    """
     logit = beta * preference_margin(policy, reference)
     return -(1 - flip_rate) * F.logsigmoid(logit) - flip_rate * F.logsigmoid(-logit)
 
 
 def robust_dpo(policy: PairLogps, reference: PairLogps, *, beta: float, flip_rate: float) -> Tensor:
-    """[(1 - e) L(c, r) - e L(r, c)] / (1 - 2e) with e = `flip_rate`: arXiv:2403.00409.  [B]
+    """Robust DPO, arXiv:2403.00409: [(1 - e) L(c, r) - e L(r, c)] / (1 - 2e) with e = `flip_rate`.  [B]
 
-    Its mean over labels of which a share e was swapped is the mean of plain DPO over the true labels.  It has no lower bound.
+    Its mean over labels with a swapped share e equals the mean of DPO over the true labels.  It has no lower
+    bound.
     """
     logit = beta * preference_margin(policy, reference)
     return (-(1 - flip_rate) * F.logsigmoid(logit) + flip_rate * F.logsigmoid(-logit)) / (1 - 2 * flip_rate)
 
 
 def hinge(policy: PairLogps, reference: PairLogps, *, beta: float) -> Tensor:
-    """max(0, 1 - beta * margin): the calibration loss of SLiC (arXiv:2305.10425), on log-ratios as in arXiv:2309.06657.  [B]"""
+    """SLiC's calibration loss (arXiv:2305.10425) on log-ratios (arXiv:2309.06657): max(0, 1 - beta * margin).
+
+    [B]
+    """
     return F.relu(1 - beta * preference_margin(policy, reference))
 
 
 def ipo(policy: PairLogps, reference: PairLogps, tokens: PairTokens, *, tau: float) -> Tensor:
-    """(m - 1 / (2 tau))^2, m being the margin of log-ratios per token: eq. 17 of arXiv:2310.12036.  [B]
+    """IPO, eq. 17 of arXiv:2310.12036: (m - 1 / (2 tau))^2, with m the margin of log-ratios per token.  [B]
 
-    The paper writes sums over tokens; dividing them by the answer's length is what its authors did, and what TRL does.
+    The paper writes sums over tokens.  Its authors ran means per token, as TRL does.
     """
     margin = preference_margin(mean_logps(policy, tokens), mean_logps(reference, tokens))
     return (margin - 1 / (2 * tau)).square()
 
 
 def simpo(policy: PairLogps, tokens: PairTokens, *, beta: float, gamma: float) -> Tensor:
-    """-log sigma(beta * (log p_chosen / tokens - log p_rejected / tokens) - gamma): eq. 6 of arXiv:2405.14734.  [B]"""
+    """SimPO, eq. 6 of arXiv:2405.14734: -log sigma(beta * (mean logp chosen - mean logp rejected) - gamma).
+
+    [B]
+    """
     mean = mean_logps(policy, tokens)
     return -F.logsigmoid(beta * (mean.chosen - mean.rejected) - gamma)
 
 
 def log_odds_ratio(policy: PairLogps, tokens: PairTokens) -> Tensor:
-    """log of odds(chosen) / odds(rejected), odds = p / (1 - p), p = exp(log p(response) / tokens).  Eq. 4 of arXiv:2403.07691.  [B]"""
+    """log of odds(chosen) / odds(rejected), eq. 4 of arXiv:2403.07691.  [B]
+
+    odds = p / (1 - p), with p = exp(log p(response) / tokens).
+    """
     mean = mean_logps(policy, tokens)
     return (mean.chosen - log1mexp(mean.chosen)) - (mean.rejected - log1mexp(mean.rejected))
 
 
 def orpo(policy: PairLogps, tokens: PairTokens, *, weight: float) -> Tensor:
-    """-log p(chosen) / tokens - weight * log sigma(log odds ratio): eqs. 6 and 7 of arXiv:2403.07691.  [B]"""
+    """ORPO, eqs. 6 and 7 of arXiv:2403.07691: -log p(chosen) / tokens - weight * log sigma(log odds ratio).
+
+    [B]
+    """
     return chosen_nll(policy, tokens) - weight * F.logsigmoid(log_odds_ratio(policy, tokens))
 
 
 def chosen_nll(policy: PairLogps, tokens: PairTokens) -> Tensor:
-    """-log p(chosen) / tokens, which is added to DPO's loss in eq. 1 of arXiv:2404.19733.  [B]"""
+    """-log p(chosen) / tokens, the term that eq. 1 of arXiv:2404.19733 adds to DPO.  [B]"""
     return -policy.chosen / tokens.chosen
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(x)) for x < 0, without cancellation at either end.  A probability that rounds to 1 counts as 1 - 1e-7."""
+    """log(1 - exp(x)) for x < 0, without cancellation.  A probability that rounds to 1 counts as 1 - 1e-7."""
     x = x.clamp(max=-1e-7)
-    near = x > -0.6931  # where exp(x) is above a half
-    # each branch is given a harmless number where the other is taken: the gradient of `where` would carry its infinity along
+    near = x > -0.6931  # exp(x) is above a half
+    # The branch that is not taken gets a harmless input: `where` would otherwise propagate its infinite
+    # gradient.
     return torch.where(near, torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(x.masked_fill(near, -1.0))))

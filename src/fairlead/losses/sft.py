@@ -4,5 +4,5 @@ from torch import Tensor
 
 
 def negative_log_likelihood(token_logps: Tensor) -> Tensor:
-    """-log p(token): [B, T] -> [B, T]; positions without loss carry a log-probability of zero and so a loss of zero."""
+    """-log p(token).  Positions without loss have log-probability 0 and so loss 0.  [B, T] -> [B, T]"""
     return -token_logps

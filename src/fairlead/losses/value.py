@@ -5,9 +5,12 @@ from torch import Tensor
 
 
 def clipped_value(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
-    """Half the larger squared error of the value and of the value held within `clip` of the old one.  all [B, T]
+    """Half the larger squared error of the value and of the value clipped to `clip` around the old one.
 
-    The clipping keeps the critic from leaving the region in which its advantages were computed; arXiv:2005.12729, section 3.
+    [B, T]
+
+    Clipping keeps the critic close to the values from which advantages were computed: arXiv:2005.12729,
+    section 3.
     """
-    held = old_values + torch.clamp(values - old_values, -clip, clip)
-    return 0.5 * torch.maximum((values - returns).square(), (held - returns).square())
+    clipped = old_values + torch.clamp(values - old_values, -clip, clip)
+    return 0.5 * torch.maximum((values - returns).square(), (clipped - returns).square())

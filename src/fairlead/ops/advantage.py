@@ -1,6 +1,6 @@
-"""Advantages and returns of generated tokens, and of whole answers.  B rows, T tokens, P prompts with G answers each.
+"""Advantages and returns, per token (GAE) and per answer (GRPO, RLOO, REINFORCE++).
 
-A mask selects each row's response, one unbroken stretch.
+B rows, T tokens, P prompts with G answers each.  A mask selects each row's response, which is contiguous.
 """
 
 import torch
@@ -8,7 +8,9 @@ from torch import Tensor
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation, eq. 11-16 of arXiv:1506.02438; the episode ends after the last selected token.
+    """Generalised advantage estimation, eq. 11-16 of arXiv:1506.02438.
+
+    The episode ends after the last selected token.
 
     rewards, values, mask [B, T] -> advantages, returns [B, T], zero outside the mask.
     values[t] is the critic's estimate before token t was chosen; delta_t = r_t + gamma * V_{t+1} - V_t.
@@ -27,16 +29,21 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """1 - var(return - value) / var(return): 1 for a perfect critic, 0 for one that knows only the mean, below for a misleading one."""
-    target, error = returns[mask], (returns - values)[mask]
+    """1 - var(return - value) / var(return): 1 for a perfect critic, 0 for a constant one, negative for a
+    worse one.
+    """
+    target = returns[mask]
+    error = (returns - values)[mask]
     variance = float(target.var())
     return 1 - float(error.var()) / variance if variance > 1e-12 else 0.0
 
 
 def group_advantages(scores: Tensor) -> Tensor:
-    """GRPO: (score - mean) / std within each prompt's answers, arXiv:2402.03300 section 4.1.2.  [P, G] -> [P, G]
+    """GRPO: (score - mean) / std within each prompt's answers, arXiv:2402.03300 section 4.1.2.
 
-    The standard deviation is the sample's (G - 1); answers that all score the same have no advantage.
+    [P, G] -> [P, G]
+
+    The standard deviation is that of the sample (G - 1).  If all answers score the same, advantages are 0.
     """
     return (scores - scores.mean(dim=1, keepdim=True)) / (scores.std(dim=1, keepdim=True) + 1e-4)
 
@@ -48,15 +55,15 @@ def leave_one_out_advantages(scores: Tensor) -> Tensor:
 
 
 def batch_advantages(scores: Tensor) -> Tensor:
-    """REINFORCE++ with a group's mean: score - mean of the prompt's answers, over the standard deviation of all.  [P, G] -> [P, G]
+    """REINFORCE++ with a group baseline, arXiv:2501.03262.  [P, G] -> [P, G]
 
-    arXiv:2501.03262, the variant for several answers to a prompt.
+    Score - mean of the prompt's answers, divided by the standard deviation over all prompts.
     """
     centred = scores - scores.mean(dim=1, keepdim=True)
     return centred / (centred.std() + 1e-4)
 
 
-# What an answer's score is compared with -> the advantages of [P, G] scores.
+# Baseline of an answer's score -> function of [P, G] scores.
 GROUP_ADVANTAGES = {
     "group": group_advantages,
     "leave-one-out": leave_one_out_advantages,

@@ -1,6 +1,7 @@
-"""Estimators of KL(policy || reference) from samples of the policy, per token.  http://joschu.net/blog/kl-approx.html
+"""Estimators of KL(policy || reference) from samples of the policy: http://joschu.net/blog/kl-approx.html
 
-All arguments and results are [B, T] or [B]: log-probabilities of the sampled tokens under each model, in nats.
+Arguments and results have one shape, [B, T] or [B].  Arguments are log-probabilities of the sampled tokens
+under each model, in nats.
 """
 
 import torch
@@ -8,20 +9,22 @@ from torch import Tensor
 
 
 def k1(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
-    """log(pi/ref): unbiased, high variance, and negative for single tokens as a matter of course."""
+    """log(pi/ref): unbiased, with high variance; negative for many single tokens."""
     return policy_logps - reference_logps
 
 
 def k3(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
-    """ref/pi - 1 - log(ref/pi): unbiased, never negative, lower variance."""
+    """ref/pi - 1 - log(ref/pi): unbiased, never negative, with lower variance."""
     log_ratio = reference_logps - policy_logps
     return torch.expm1(log_ratio) - log_ratio
 
 
 def adapt_coefficient(coefficient: float, kl: float, *, target: float, episodes: int, horizon: int) -> float:
-    """Ziegler's proportional controller, arXiv:1909.08593 section 2.2: beta *= 1 + clip(kl / target - 1, -0.2, 0.2) * episodes / horizon.
+    """Proportional controller of arXiv:1909.08593, section 2.2.
 
-    kl is the mean over sequences, in nats; target > 0 in the same unit.
+    beta *= 1 + clip(kl / target - 1, -0.2, 0.2) * episodes / horizon
+
+    `kl` is the mean over sequences and `target` > 0, both in nats.
     """
     error = min(max(kl / target - 1, -0.2), 0.2)
     return coefficient * (1 + error * episodes / horizon)

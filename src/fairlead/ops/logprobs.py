@@ -1,9 +1,11 @@
-"""Log-probabilities and entropies of next tokens.  B rows, T tokens, N selected tokens, H hidden, V vocabulary.
+"""Log-probabilities and entropies of next tokens.
 
-Alignment: position t of a `[B, T]` result speaks about *token t given the tokens before it*; position 0 has nothing before it.
+Position t of a [B, T] result belongs to token t given the tokens before it; position 0 has no context.
 
-`selected_logps` reads logits that somebody made.  `linear_logps` makes them itself, a chunk at a time, from the hidden states of the
-selected tokens only, and makes them again in backward: no [tokens, V] tensor ever exists.
+`selected_logps` takes logits.  `linear_logps` takes hidden states, computes the logits of the selected
+tokens in chunks, and recomputes them in the backward pass, so that no [tokens, V] tensor exists.
+
+B rows, T tokens, N selected tokens, H hidden size, V vocabulary.
 """
 
 from typing import Any, NamedTuple
@@ -12,22 +14,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-ROUND_TO = 64  # tokens
-CHUNK_LOGITS = (
-    1 << 21
-)  # logits that exist at one time: 8 MiB in float32, which stays near the processor's caches
-GPU_CHUNK_LOGITS = (
-    1 << 27
-)  # 512 MiB: some hundred tokens of a large vocabulary, as the head's weights are read once for each chunk
+ROUND_TO = 64  # tokens; few distinct sizes, because oneDNN prepares bfloat16 products anew for each
+# Logits in memory at one time.  On a CPU 8 MiB in float32, which stays close to the caches.  On a GPU 512
+# MiB, because each chunk reads all weights of the head.
+CHUNK_LOGITS = 1 << 21
+GPU_CHUNK_LOGITS = 1 << 27
 
 
 def selected_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     """log p(token t | tokens before t) where the mask selects t, zero elsewhere.
 
-    logits [B, T, V], tokens [B, T], mask [B, T] -> [B, T] float32.  The mask must not select position 0.
+    logits [B, T, V], tokens [B, T], mask [B, T] -> [B, T] float32.  The mask must not select
+    position 0.
     """
     picked = mask[:, 1:]
-    rows = logits[:, :-1][picked].float()  # [N, V]: the softmax is taken only where the loss looks
+    rows = logits[:, :-1][picked].float()  # [N, V]: the softmax is computed for selected tokens only
     logps = torch.zeros(tokens.shape, dtype=torch.float32, device=logits.device)
     values = -F.cross_entropy(rows, tokens[:, 1:][picked], reduction="none")  # [N]
     index = F.pad(picked, (1, 0))
@@ -35,7 +36,9 @@ def selected_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 class Head(NamedTuple):
-    """How hidden states become logits: z = scale * (W h + b), then softcap * tanh(z / softcap) where a softcap is set."""
+    """The map from hidden states to logits: z = scale * (W h + b), then softcap * tanh(z / softcap) if
+    softcap > 0.
+    """
 
     weight: Tensor  # [V, H]
     bias: Tensor | None = None  # [V]
@@ -45,18 +48,18 @@ class Head(NamedTuple):
 
 class TokenLogps(NamedTuple):
     logps: Tensor  # [N] float32, differentiable
-    entropy: Tensor  # [N] float32, of the distribution that the token was chosen from, in nats; a measurement, not differentiable
+    entropy: Tensor  # [N] float32, entropy of the next-token distribution in nats; not differentiable
 
 
 def linear_logps(hidden: Tensor, head: Head, targets: Tensor, *, chunk_logits: int = 0) -> TokenLogps:
-    """log p(target | hidden) without ever holding all logits.  [N, H], head, [N] -> [N], [N]
+    """log p(target | hidden) without holding all logits.  [N, H], head, [N] -> [N], [N]
 
-    Equal to log_softmax(logits)[targets].  Under autocast the matrix products run in its type, as they would in the model.
-    `chunk_logits` logits exist at one time; 0 takes what suits the device.
+    Equals log_softmax(logits)[targets].  Under autocast, matrix products use its dtype, as in the model.
+    At most `chunk_logits` logits exist at one time; 0 takes the default of the device.
     """
     chunk_logits = chunk_logits or (CHUNK_LOGITS if hidden.device.type == "cpu" else GPU_CHUNK_LOGITS)
     count = len(hidden)
-    if count > ROUND_TO and count % ROUND_TO:  # few sizes: a CPU prepares its bfloat16 products anew for each
+    if count > ROUND_TO and count % ROUND_TO:
         extra = ROUND_TO - count % ROUND_TO
         hidden, targets = F.pad(hidden, (0, 0, 0, extra)), F.pad(targets, (0, extra))
     logps, entropy = _LinearLogps.apply(  # type: ignore[no-untyped-call]
@@ -84,7 +87,8 @@ class _LinearLogps(torch.autograd.Function):
             h, w = hidden.detach().to(dtype), weight.detach().to(dtype)
             b = None if bias is None else bias.detach().to(dtype)
             head = Head(w, b, scale, softcap)
-            # log sum exp z = top + rest, kept apart: their sum would lose the digits of likely tokens where logits are large
+            # log sum exp z = top + rest, stored separately: with large logits, their sum would lose the
+            # digits of likely tokens.
             logps, top, rest, entropy = (
                 torch.empty(len(h), dtype=torch.float32, device=h.device) for _ in range(4)
             )
@@ -118,10 +122,9 @@ class _LinearLogps(torch.autograd.Function):
             for start in range(0, len(h), rows):
                 part = slice(start, start + rows)
                 z = head_logits(h[part], head)
-                slope = (1 - (z / softcap).square()) if softcap else None  # of the soft cap
-                d = (
-                    z.sub_(top[part, None]).sub_(rest[part, None]).exp_().mul_(-grad[part, None])
-                )  # d loss / d z = grad * (onehot - p)
+                slope = (1 - (z / softcap).square()) if softcap else None  # derivative of the soft cap
+                # d loss / d z = grad * (onehot - p)
+                d = z.sub_(top[part, None]).sub_(rest[part, None]).exp_().mul_(-grad[part, None])
                 d.scatter_add_(1, targets[part, None], grad[part, None])
                 if slope is not None:
                     d.mul_(slope)
@@ -134,16 +137,16 @@ class _LinearLogps(torch.autograd.Function):
                     grad_hidden[part] = d @ w
                 if grad_weight is not None:
                     _add_product(grad_weight, d.T, h[part])
-        return (
+        grads_of_tensors = (
             grad_hidden,
             None if grad_weight is None else grad_weight.to(weight_dtype),
             None if grad_bias is None else grad_bias.to(weight_dtype),
-            None, None, None, None,
-        )  # fmt: skip
+        )
+        return *grads_of_tensors, None, None, None, None
 
 
 def head_logits(hidden: Tensor, head: Head) -> Tensor:
-    """[n, H] -> [n, V] float32"""
+    """Logits of hidden states.  [n, H] -> [n, V] float32"""
     z = F.linear(hidden, head.weight, head.bias).float()
     if head.scale != 1.0:
         z = z * head.scale
@@ -153,7 +156,7 @@ def head_logits(hidden: Tensor, head: Head) -> Tensor:
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += a @ b, summed in float32."""
+    """total += a @ b, accumulated in float32."""
     if a.dtype == torch.float32:
         total.addmm_(a, b)
     else:

@@ -1,4 +1,4 @@
-"""Names of the ways to pool scores (see `pooling`).  Imports nothing, so that configurations can name them without torch."""
+"""Names of the pooling functions in `pooling.py`.  Does not import torch, so configurations can use them."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What several scores of one answer come to: an ensemble's members pooled, the steps of an answer pooled, rewards held above a floor.
+"""Combine several scores of one answer: members of an ensemble, steps of an answer, constrained rewards.
 
 M members, N answers, T tokens.
 """
@@ -11,7 +11,10 @@ from fairlead.ops.pool_names import Pool, StepPool
 
 
 def pooled(scores: Tensor, *, pool: Pool, penalty: float) -> Tensor:
-    """One score for each answer, arXiv:2310.02743: the mean, the worst, or mean - penalty * variance.  [M, N] -> [N]"""
+    """Pool an ensemble, arXiv:2310.02743: the mean, the worst, or mean - penalty * variance.
+
+    [M, N] -> [N]
+    """
     match pool:
         case "mean":
             return scores.mean(dim=0)
@@ -22,39 +25,46 @@ def pooled(scores: Tensor, *, pool: Pool, penalty: float) -> Tensor:
 
 
 def pooled_steps(scores: Tensor, is_end: Tensor, *, pool: StepPool) -> Tensor:
-    """sigma(score) is the probability that a step is right; here are those of a whole answer as one.  [N, T], [N, T] bool -> [N]
+    """Pool the step probabilities sigma(score) of each answer into a number in 0..1.
 
-    Only the scores at the ends of steps count.  The product is arXiv:2305.20050's, the minimum arXiv:2312.08935's.  An answer without a
-    step has nothing right in it: 0.
+    [N, T], [N, T] bool -> [N]
+
+    Only the scores at the ends of steps count.  The product is from arXiv:2305.20050, the minimum from
+    arXiv:2312.08935.  An answer without steps gets 0.
     """
     right = scores.sigmoid()
     match pool:
         case "minimum":
-            found = right.masked_fill(~is_end, torch.inf).amin(dim=1)
+            result = right.masked_fill(~is_end, torch.inf).amin(dim=1)
         case "product":
-            found = F.logsigmoid(scores).masked_fill(~is_end, 0.0).sum(dim=1).exp()
+            result = F.logsigmoid(scores).masked_fill(~is_end, 0.0).sum(dim=1).exp()
         case "mean":
-            found = (right * is_end).sum(dim=1) / is_end.sum(dim=1)
+            result = (right * is_end).sum(dim=1) / is_end.sum(dim=1)
         case "last":
-            at = is_end.shape[1] - 1 - is_end.flip(1).int().argmax(dim=1)
-            found = right.gather(1, at[:, None]).squeeze(1)
-    return torch.where(is_end.any(dim=1), found, torch.zeros_like(found))
+            last = is_end.shape[1] - 1 - is_end.flip(1).int().argmax(dim=1)
+            result = right.gather(1, last[:, None]).squeeze(1)
+    return torch.where(is_end.any(dim=1), result, torch.zeros_like(result))
 
 
 def disagreement(scores: Tensor) -> Tensor:
-    """The standard deviation over the members (divided by M).  [M, N] -> [N]"""
+    """Standard deviation over the members, with divisor M.  [M, N] -> [N]"""
     return scores.std(dim=0, correction=0)
 
 
 def lagrangian(score: Tensor, bounded: Tensor, floors: Tensor, multipliers: Tensor) -> Tensor:
-    """(score + sum of multiplier * (bounded - floor)) / (1 + sum of multipliers).  [N], [C, N], [C], [C] -> [N]
+    """(score + sum of multiplier * (bounded - floor)) / (1 + sum of multipliers).
 
-    The Lagrangian of arXiv:2310.12773 for rewards that must not fall below a floor; the division keeps the size of the whole.
+    [N], [C, N], [C], [C] -> [N]
+
+    The Lagrangian of arXiv:2310.12773 for rewards with a lower bound.  The division keeps the scale of the
+    result.
     """
     excess = (multipliers[:, None] * (bounded - floors[:, None])).sum(dim=0)
     return (score + excess) / (1 + multipliers.sum())
 
 
 def update_multiplier(multiplier: float, mean_score: float, *, floor: float, lr: float) -> float:
-    """Dual ascent: up while the mean lies below the floor, down while it lies above, never below 0."""
+    """Dual ascent: raise the multiplier while the mean is below the floor, lower it otherwise; never below
+    0.
+    """
     return max(0.0, multiplier + lr * (floor - mean_score))

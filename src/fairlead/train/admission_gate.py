@@ -1,7 +1,8 @@
-"""Whether a reward model was admitted, and what that means for a run that is paid by it.
+"""Refuse runs whose reward models were not admitted.
 
-The report is made elsewhere: by training, beside the weights, and by `fairlead eval`, as an evaluation.  The newest one counts.  The file
-may come from outside, so all in it is checked.
+Training writes an admission report beside the weights, and `fairlead eval` writes one as an evaluation; the
+newest counts. This module reads reports and does not create them.  A report may come from outside, so every
+field is checked.
 """
 
 import json
@@ -20,110 +21,127 @@ REPORT = "admission.json"
 Verdict = Literal["admit", "admit with warnings", "refuse"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 MAX_BYTES = 1 << 20
-MAX_REASONS, MAX_LENGTH = 20, 300  # what is shown of them
+MAX_REASONS = 20  # reasons or warnings to show
+MAX_LENGTH = 300  # characters of each
 
 
 @dataclass(frozen=True)
 class Admission:
+    """A report's verdict: Admission("refuse", reasons=("No better than length.",))."""
+
     verdict: Verdict
-    reasons: tuple[str, ...] = ()  # of a refusal
+    reasons: tuple[str, ...] = ()  # why the verdict is "refuse"
     warnings: tuple[str, ...] = ()
 
 
 def read_admission(folder: Path) -> Admission | None:
-    """The verdict in a folder, None where it holds no report; raises ModelError for one that says nothing."""
+    """Read the report in a folder, or None if there is none.  Raises ModelError for an unusable report."""
     path = folder / REPORT
     if not path.exists() and not path.is_symlink():
         return None
     try:
         if not path.is_file():
             raise ModelError(
-                f"{path}: is no file, so no verdict can be read from it. Remove it, and examine the reward model."
+                f"{path}: is not a file, so it holds no verdict. Remove it and evaluate the reward model."
             )
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(
-                f"{path}: is larger than {MAX_BYTES} bytes; that is no admission report. Examine the reward model again."
+                f"{path}: is larger than {MAX_BYTES} bytes, so it is not an admission report. "
+                "Evaluate the reward model again."
             )
-        found = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
-            f"{path}: cannot be read as JSON: {_plain(str(error))}. Examine the reward model again."
+            f"{path}: cannot be read as JSON: {_plain(str(error))}. Evaluate the reward model again."
         ) from error
-    verdict = found.get("verdict") if isinstance(found, dict) else None
-    told = [found.get(name, []) for name in ("reasons", "warnings")] if isinstance(found, dict) else []
-    if verdict not in VERDICTS or not all(map(_are_texts, told)):
+    fields = report if isinstance(report, dict) else {}
+    verdict = fields.get("verdict")
+    texts = [fields.get(name, []) for name in ("reasons", "warnings")]
+    if verdict not in VERDICTS or not all(map(_are_texts, texts)):
         raise ModelError(
-            f"{path}: needs a verdict ({', '.join(VERDICTS)}), reasons and warnings, which are lists of texts. "
-            "Examine the reward model again."
+            f"{path}: needs a verdict ({', '.join(VERDICTS)}), and lists of texts as reasons and warnings. "
+            "Evaluate the reward model again."
         )
-    return Admission(verdict, *(tuple(_plain(text) for text in texts[:MAX_REASONS]) for texts in told))
+    reasons, warnings = (tuple(_plain(text) for text in lines[:MAX_REASONS]) for lines in texts)
+    return Admission(verdict, reasons, warnings)
 
 
-def newest_evaluation(project: Project, sha: str) -> Artifact | None:
-    """The last `fairlead eval` in the project of the reward model of this digest.  Folders that are no artifacts are passed over."""
-    found = [
-        each
-        for each in load_artifacts(project)[0]
-        if each.manifest.kind == "evaluation"
-        and REPORT in each.manifest.files
-        and any(parent.role == "model" and parent.digest == sha for parent in each.manifest.parents)
+def newest_evaluation(project: Project, model_digest: str) -> Artifact | None:
+    """The last evaluation of this reward model in the project.
+
+    Folders that are not artifacts are skipped.
+    """
+    evaluations = [
+        artifact
+        for artifact in load_artifacts(project)[0]
+        if artifact.manifest.kind == "evaluation"
+        and REPORT in artifact.manifest.files
+        and any(p.role == "model" and p.digest == model_digest for p in artifact.manifest.parents)
     ]
-    # Times are whole seconds; of two in the same one, the file system knows which came later.
+    # Creation times have whole seconds; the file system decides between two in the same second.
     return max(
-        found,
-        key=lambda each: (each.manifest.created_at, (each.folder / MANIFEST).stat().st_mtime_ns),
+        evaluations,
+        key=lambda artifact: (
+            artifact.manifest.created_at,
+            (artifact.folder / MANIFEST).stat().st_mtime_ns,
+        ),
         default=None,
     )
 
 
 def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
-    """Refuse the run where a reward model it is paid by was refused, unless `trust` names it; say what else there is to know.
+    """Raise GateRefused if a reward model of the run was refused, unless `trust` names it.
 
-    `fields` are those of the configuration that name rewards.  `trust` holds names with commas between them; raises ConfigError for one
-    that is no reward model of this run.
+    Other findings are warnings.
+
+    `fields` are the configuration's fields that name rewards.  `trust` holds comma-separated names; a name
+    that is not a reward model of this run raises ConfigError.
     """
-    judges = {
-        field: found
+    reward_models = {
+        field: run.inputs[field]
         for field in fields
-        if (found := run.inputs.get(field)) is not None and not found.ref.startswith(RULE)
+        if field in run.inputs and not run.inputs[field].ref.startswith(RULE)
     }
     trusted = {name.strip() for name in trust.split(",") if name.strip()}
-    if unknown := trusted - {name for found in judges.values() for name in _names(found)}:
+    known_names = {name for model in reward_models.values() for name in _names(model)}
+    if unknown := trusted - known_names:
         raise ConfigError(
-            f"trust = {trust!r}: {', '.join(sorted(unknown))} is no reward model of this run. Name one as the run does."
+            f"trust = {trust!r}: {', '.join(sorted(unknown))} is not a reward model of this run. "
+            "Use the name that the configuration uses."
         )
-    for field, found in judges.items():
-        assert found.location is not None, f"{field} = {found.ref} has no folder"
-        evaluation = newest_evaluation(run.project, found.digest)
+    for field, model in reward_models.items():
+        assert model.location is not None, f"{field} = {model.ref} has no folder"
+        evaluation = newest_evaluation(run.project, model.digest)
         source = "the admission report" if evaluation is None else evaluation.label
-        admission = read_admission(found.location if evaluation is None else evaluation.folder)
+        admission = read_admission(model.location if evaluation is None else evaluation.folder)
         if admission is None:
             run.warn(
-                f"{field} = {found.ref}: this reward model was never examined. `fairlead eval` says whether to trust it."
+                f"{field} = {model.ref}: this reward model was never evaluated. Run `fairlead eval` to "
+                "find out "
+                "whether to trust it."
             )
             continue
-        run.event("admission", of=found.ref, by=source, verdict=admission.verdict)
+        run.event("admission", of=model.ref, by=source, verdict=admission.verdict)
         reasons = " ".join(admission.reasons) or "No reason is given."
-        if admission.verdict == "refuse" and not trusted.intersection(_names(found)):
+        if admission.verdict == "refuse" and not trusted.intersection(_names(model)):
             raise GateRefused(
-                f"{field} = {found.ref}: {source} refuses this reward model: {reasons} "
-                f"Mend it, or set trust={found.ref} to use it all the same."
+                f"{field} = {model.ref}: {source} refuses this reward model: {reasons} "
+                f"Fix it, or set trust={model.ref} to use it anyway."
             )
         if admission.verdict == "refuse":
             run.warn(
-                f"{field} = {found.ref}: {source} refuses this reward model, which is trusted all the same: {reasons}"
+                f"{field} = {model.ref}: {source} refuses this reward model, which is trusted anyway: "
+                f"{reasons}"
             )
         if admission.warnings or admission.verdict == "admit with warnings":
-            run.warn(f"{field} = {found.ref}: {source} warns: {' '.join(admission.warnings) or reasons}")
+            run.warn(f"{field} = {model.ref}: {source} warns: {' '.join(admission.warnings) or reasons}")
 
 
-def _names(found: ResolvedInput) -> set[str]:
-    """What a user may call it: as the configuration does, or by the artifact's name."""
-    return (
-        {found.ref}
-        if found.artifact is None
-        else {found.ref, found.artifact.label, found.artifact.manifest.name}
-    )
+def _names(model: ResolvedInput) -> set[str]:
+    """The names that `trust` accepts: as in the configuration, or the artifact's label or name."""
+    if model.artifact is None:
+        return {model.ref}
+    return {model.ref, model.artifact.label, model.artifact.manifest.name}
 
 
 def _are_texts(value: object) -> bool:
@@ -131,5 +149,5 @@ def _are_texts(value: object) -> bool:
 
 
 def _plain(text: str) -> str:
-    """One line of printable characters, not too long: the text ends up on a terminal."""
+    """One line of printable characters of limited length, safe to print on a terminal."""
     return "".join(c if c.isprintable() else " " for c in text[:MAX_LENGTH])

@@ -1,7 +1,8 @@
-"""Checkpoints: everything that a step changes, in safetensors and JSON, complete or absent.
+"""Checkpoints: the state that a training step changes, in safetensors and JSON.  Nothing is pickled.
 
-Randomness is a function of the seed and the step (`core.seed`), and data order too, so that weights, optimizer state and a few numbers
-are the whole state.  Nothing is pickled.
+Randomness and the order of rows are functions of the seed and the step (`core.seed`), so weights, optimiser
+state and a few numbers are the complete state.  A checkpoint is written atomically: it is complete or
+absent.
 """
 
 import json
@@ -19,15 +20,16 @@ from fairlead.core.errors import ProjectError, Stopped
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
 
-TABLES = {
-    "qmap1": "dynamic",
-    "qmap2": "udynamic",
-}  # what bitsandbytes calls the tables between codes and numbers: per tensor, and its own
+# Quantisation tables of bitsandbytes' 8-bit optimisers: name in the state of a tensor -> name in the
+# optimiser.
+TABLES = {"qmap1": "dynamic", "qmap2": "udynamic"}
 
 
 @dataclass
 class State:
-    """What a recipe changes: named parameters and other tensors, optimisers, and the numbers that its controllers carry."""
+    """What a recipe changes: named tensors, optimisers, and the numbers of its controllers, such as a KL
+    coefficient.
+    """
 
     parameters: Mapping[str, Tensor]
     optimizers: Mapping[str, torch.optim.Optimizer]
@@ -35,16 +37,20 @@ class State:
 
 
 def restore(run: Run, state: State, *, begin: int = 0, end: int | None = None) -> int:
-    """Load the run's last checkpoint into the state and forget what was logged after it; returns the number of steps made.
+    """Load the run's last checkpoint into the state and drop later log rows.
 
-    A run that trains several states one after the other says where this one begins and ends: a checkpoint of before is not its own, and
-    one of after means that this one was trained and is lost.
+    Returns the number of completed steps.
+
+    A run that trains several states in turn passes the steps at which this state begins and ends.  An
+    earlier checkpoint belongs to another state.  A later one raises ProjectError: this state was trained,
+    and its result is lost.
     """
     latest = run.latest_checkpoint()
     if latest is not None and end is not None and latest[0] > end:
         raise ProjectError(
-            f"{run.folder}: what was trained up to step {end} is gone, and the last checkpoint, after step {latest[0]}, is of what came "
-            "next. Remove this folder to begin again."
+            f"{run.folder}: the model trained up to step {end} is missing, and the last checkpoint, after "
+            f"step {latest[0]}, "
+            "belongs to the next one. Remove this folder to start again."
         )
     if latest is None or latest[0] <= begin:
         run.rewind(begin)
@@ -57,7 +63,7 @@ def restore(run: Run, state: State, *, begin: int = 0, end: int | None = None) -
 
 
 def save(run: Run, step: int, state: State) -> None:
-    """A checkpoint after `step` steps; older ones are removed once it is complete."""
+    """Write a checkpoint after `step` steps, then remove older ones."""
     folder = run.checkpoint_folder(step)
     if folder.exists():
         return
@@ -66,7 +72,7 @@ def save(run: Run, step: int, state: State) -> None:
 
 
 def write(folder: Path, state: State) -> None:
-    """The state as files in a folder that is complete or absent."""
+    """Write the state to a folder, atomically."""
     with files.atomic_folder(folder) as temporary:
         save_file(
             {name: p.detach().contiguous() for name, p in state.parameters.items()},
@@ -78,11 +84,14 @@ def write(folder: Path, state: State) -> None:
 
 
 def read(folder: Path, state: State) -> dict[str, float]:
-    """Parameters and optimisers back from the files; returns the numbers, which are for the caller to take over."""
+    """Load parameters and optimisers from the files.
+
+    Returns the numbers; the caller decides which to use.
+    """
     weights = load_file(folder / "weights.safetensors")
     if set(weights) != set(state.parameters):
         raise ProjectError(
-            f"{folder}: is a checkpoint of another model. Remove the run's folder to begin again."
+            f"{folder}: is a checkpoint of another model. Remove the run's folder to start again."
         )
     with torch.no_grad():
         for name, parameter in state.parameters.items():
@@ -93,8 +102,8 @@ def read(folder: Path, state: State) -> dict[str, float]:
 
 
 def read_numbers(folder: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
-    return found
+    numbers: dict[str, float] = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
+    return numbers
 
 
 def save_if_due(run: Run, step: int, num_steps: int, state: State, meter: Meter, every: int) -> None:
@@ -109,12 +118,13 @@ def save_if_due(run: Run, step: int, num_steps: int, state: State, meter: Meter,
         save(run, step, state)
     if stopping:
         raise Stopped(
-            f"Stopped after step {step} of {num_steps}; the work is saved. Run the same command again to go on."
+            f"Stopped after step {step} of {num_steps}; the work is saved. Run the same command again to "
+            "go on."
         )
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """`index.key` -> tensor.  The tables of an 8-bit optimiser are constants and left out; its step is a plain number."""
+    """`index.key` -> tensor.  The constant tables of an 8-bit optimiser are left out."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     return {
         f"{index}.{key}": torch.as_tensor(value).contiguous()
@@ -130,8 +140,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         index, _, key = name.partition(".")
         entries.setdefault(int(index), {})[key] = value
     for entry in entries.values():
-        if "state1" in entry:  # as bitsandbytes names it
+        if "state1" in entry:  # an 8-bit optimiser, whose step is a plain number
             entry["step"] = int(entry["step"])
         if "absmax1" in entry:
-            entry |= {key: optimizer.name2qmap[table] for key, table in TABLES.items()}  # type: ignore[attr-defined]
+            tables: Mapping[str, Tensor] = optimizer.name2qmap  # type: ignore[attr-defined]
+            entry |= {key: tables[table] for key, table in TABLES.items()}
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,8 +1,9 @@
-"""Float32 copies of weights that the network keeps in bfloat16: what the optimiser moves, what a checkpoint holds, what is saved.
+"""Master weights: float32 copies of weights that the network stores in bfloat16.  arXiv:1710.03740, section
+3.1
 
-A step of 1e-5 of a weight's size is lost when it is added to a bfloat16 number, which has eight bits; added to the copy, it counts, and the
-weight follows when enough steps have come together (arXiv:1710.03740, section 3.1).  A network in float32 has no copies: its weights are
-their own master_weights.
+The optimiser updates the master weights; checkpoints and saved models hold them.  A bfloat16 number has
+eight significant bits, so an update of 1e-5 of a weight would be rounded away.  In the float32 copy, updates
+accumulate. A network in float32 has no copies: its weights are their own master weights.
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from fairlead.core.precision import Precision
 
 
 class MasterWeights:
-    """`parameters`: name -> what the optimiser moves, in float32."""
+    """`parameters` maps names to the float32 parameters that the optimiser updates."""
 
     def __init__(self, weights: Mapping[str, nn.Parameter], precision: Precision) -> None:
-        """Under pure-bfloat16 the weights become bfloat16 here; their float32 values live on in the copies."""
+        """With pure-bfloat16, copies the weights and then converts them to bfloat16 in place."""
         self.weights = weights
         if precision == "pure-bfloat16":
             self.parameters = {name: nn.Parameter(weight.detach()) for name, weight in weights.items()}
@@ -27,19 +28,22 @@ class MasterWeights:
             self.parameters = dict(weights)
 
     def take_gradients(self) -> None:
-        """The weights' gradients, in float32, one by one; the weights are left without."""
+        """Move the gradients to the master weights, in float32."""
         for weight, master in self._pairs():
             master.grad = None if weight.grad is None else weight.grad.float()
             weight.grad = None
 
     @torch.no_grad()
     def copy_to_weights(self) -> None:
-        """Round the copies into the weights."""
+        """Round the master weights into the network's weights."""
         for weight, master in self._pairs():
             weight.copy_(master)
 
     def restore_float32(self) -> None:
-        """The weights are float32 again, with all their digits; for saving, when training is over."""
+        """Replace the network's weights by the master weights, in full precision.
+
+        Call it once, before saving.
+        """
         for weight, master in self._pairs():
             weight.data = master.data
 

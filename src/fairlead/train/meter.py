@@ -1,6 +1,6 @@
-"""What a run cost: seconds and tokens, summed over processes that were stopped and resumed.
+"""Record the cost of a run in its events: seconds, tokens and peak memory.
 
-Times go to the run's events and never to its metrics, which a resumed run reproduces byte for byte.
+Times are not metrics: a resumed run reproduces its metrics byte for byte.
 """
 
 import resource
@@ -11,7 +11,7 @@ from fairlead.store.run import Run
 
 
 class Meter:
-    """Counts since the last `flush`."""
+    """Counts tokens and time since the last `flush`."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -22,6 +22,7 @@ class Meter:
         self.tokens += tokens
 
     def flush(self) -> None:
+        """Write the cost since the last flush as an event."""
         now = time.monotonic()
         self.run.event(
             "cost",
@@ -33,6 +34,6 @@ class Meter:
 
 
 def peak_rss_mb() -> float:
-    """The largest resident memory of this process so far, in MiB."""
+    """Peak resident memory of this process in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -1,4 +1,4 @@
-"""NEFTune: noise on the embeddings of the texts that a network is trained on.  arXiv:2310.05914"""
+"""NEFTune: add noise to the embeddings of training rows.  arXiv:2310.05914"""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from fairlead.core.seed import derive_seed
 def embedding_noise(
     lengths: Sequence[int], width: int, *, alpha: float, run_seed: int, step: int, rows: Sequence[int]
 ) -> Tensor:
-    """Uniform in ±alpha / sqrt(L·H) on the L tokens of each row, H = width; zero on the padding.  [B, T, H] on the CPU
+    """Uniform noise in ±alpha / sqrt(L·H) on the L tokens of each row; zero on padding.  [B, T, H] on the CPU
 
-    `rows` are the rows' numbers in the step.  A row's noise depends on seed, step and number alone, so that it is the same
-    in every micro-batch and after every interruption.
+    H is `width`; `rows` are the rows' positions in the step.  A row's noise depends on seed, step and
+    position only, so it is the same in every micro-batch and after an interruption.
     """
     noise = torch.zeros(len(lengths), max(lengths), width)
     for i, (length, row) in enumerate(zip(lengths, rows, strict=True)):

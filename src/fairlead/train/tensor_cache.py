@@ -1,4 +1,6 @@
-"""Tensors that can be computed again, kept in the project's `cache` folder under the digest of all that they depend on."""
+"""Cache computed tensors in the project's `cache` folder, under the digest of everything that they depend
+on.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,19 +16,23 @@ from fairlead.store.run import Run
 def cached(
     run: Run, what: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """What `compute` returns, from the disk where it was computed before for an equal `key`.  A file that is damaged is made again."""
+    """Return the cached tensors for `key`, or compute and cache them.  A damaged file is computed again.
+
+    `what` names the subfolder.
+    """
     name = digest.of_json(dict(key)).partition(":")[2]
+    event: dict[str, Any] = {"what": what, "digest": name[:10]}
     path = run.project.cache / what / f"{name}.safetensors"
     if path.is_file():
         try:
-            found: dict[str, Tensor] = load_file(path)
+            stored: dict[str, Tensor] = load_file(path)
         except (SafetensorError, OSError):
             path.unlink()
         else:
-            run.event("cache", what=what, digest=name[:10], found=True)
-            return found
-    made = {tensor_name: tensor.detach().cpu().contiguous() for tensor_name, tensor in compute().items()}
+            run.event("cache", **event | {"found": True})
+            return stored
+    tensors = {tensor_name: tensor.detach().cpu().contiguous() for tensor_name, tensor in compute().items()}
     with files.atomic_file(path) as file:
-        file.write(save(made))
-    run.event("cache", what=what, digest=name[:10], found=False)
-    return made
+        file.write(save(tensors))
+    run.event("cache", **event | {"found": False})
+    return tensors

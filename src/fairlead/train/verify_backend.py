@@ -1,9 +1,13 @@
-"""The fast ways of running a network against the plain one, on rows of the run itself, before it trains."""
+"""Compare the fast backends of a network with the padded one, on rows of the run, before training.
 
-from collections.abc import Callable, Iterable, Iterator
+All backends compute the same function.  A model with an unusual attention or head may still give other
+results with a fast backend; the comparison finds out and selects a slower one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,105 +20,134 @@ from fairlead.model.policy import Policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.store.run import Run
 
-TOLERANCE = 1e-4  # in float32: of a log-probability in nats, or of a score of order 1
-# name, Fairlead's attention and norms, packed, share_prompts, chunked_logits; the plain way is what is left
-WAYS = (
-    ("packed", True, True, True, True),
-    ("trees", False, False, True, True),
-    ("rows", True, False, False, True),
-    ("rows, the model's own attention", False, False, False, True),
+TOLERANCE = (
+    1e-4  # in float32, relative to the largest result, but at least absolute: nats, or scores of order 1
 )
+
+
+class Candidate(NamedTuple):
+    """A combination of `Backend` settings to try."""
+
+    name: str  # as recorded in the run's events
+    fused_modules: bool
+    packed: bool
+    share_prompts: bool
+    chunked_logits: bool
+
+
+# Fastest first.  If all fail, the padded backend remains, recorded as "plain".
+CANDIDATES = (
+    Candidate("packed", fused_modules=True, packed=True, share_prompts=True, chunked_logits=True),
+    Candidate("trees", fused_modules=False, packed=False, share_prompts=True, chunked_logits=True),
+    Candidate("rows", fused_modules=True, packed=False, share_prompts=False, chunked_logits=True),
+    Candidate(
+        "rows, the model's own attention",
+        fused_modules=False,
+        packed=False,
+        share_prompts=False,
+        chunked_logits=True,
+    ),
+)
+PADDED = {
+    "padded": True,
+    "fused_modules": False,
+    "packed": False,
+    "share_prompts": False,
+    "chunked_logits": False,
+}
 
 Measure = Callable[[], Tensor]
 
 
 @torch.no_grad()
 def verify_backend(run: Run, model: Policy | ScalarModel, measure: Measure, *, what: str) -> None:
-    """Keep the fastest way of running the model whose results equal the plain way's; `measure` runs it in the way that is set.
+    """Set the model's backend to the fastest one whose results equal those of the padded backend.
 
-    Both are computed in float32, whatever precision the run trains in and the weights are kept in.  What was found goes to the run's
-    events; a way that failed is also said on the terminal, once.
+    `measure` runs the model with its current backend on a few rows.  Results are compared in float32,
+    whatever the run's precision.  The comparison is recorded in the run's events as "paths"; a backend that
+    differs is also a warning.
     """
-    packs = model.backend.packed or decoder.supports_packing(model.network, model.device)
-    wished = replace(model.backend)
+    can_pack = model.backend.packed or decoder.supports_packing(model.network, model.device)
+    allowed = replace(model.backend)
     with _in_float32(model.network):
-        found = _choose(run, model, measure, what, packs=packs)
-    if model.backend.packed and (error := _fails_in_training(model, measure)):
+        comparison = _select(run, model, measure, what, can_pack=can_pack)
+    if model.backend.packed and (error := _training_error(model, measure)):
         run.warn(f"{what}: packed rows cannot be used here: {error}")
-        _set(model.backend, share_prompts=wished.share_prompts, fused_modules=wished.fused_modules)
+        model.backend.share_prompts = allowed.share_prompts
+        model.backend.fused_modules = allowed.fused_modules
         with _in_float32(model.network):
-            found = _choose(run, model, measure, what, packs=False)
-    left_out = [] if wished.share_prompts else ["trees: this model's attention does not take them"]
-    run.event("paths", what=what, **found, left_out=left_out)
+            comparison = _select(run, model, measure, what, can_pack=False)
+    left_out = [] if allowed.share_prompts else ["trees: this model's attention does not support them"]
+    run.event("paths", what=what, **comparison, left_out=left_out)
 
 
-def _choose(
-    run: Run, model: Policy | ScalarModel, measure: Measure, what: str, *, packs: bool
+def _select(
+    run: Run, model: Policy | ScalarModel, measure: Measure, what: str, *, can_pack: bool
 ) -> dict[str, Any]:
+    """Try the candidates that the model allows, fastest first, and keep the first one that agrees."""
     backend = model.backend
-    wished = replace(backend)
+    allowed = replace(backend)
     backend.precision = "float32"
-    plain = dict(padded=True, fused_modules=False, packed=False, share_prompts=False, chunked_logits=False)
-    _set(backend, **plain)
+    _configure(backend, PADDED)
     expected = measure()
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
     gaps: dict[str, float] = {}
-    chosen = "plain"
-    for name, fused_modules, packed, share_prompts, chunked_logits in WAYS:
-        can = (
-            fused_modules <= wished.fused_modules,
-            packed <= packs,
-            share_prompts <= wished.share_prompts,
-            chunked_logits <= wished.chunked_logits,
+    selected = "plain"
+    for candidate in CANDIDATES:
+        is_allowed = (
+            candidate.fused_modules <= allowed.fused_modules
+            and candidate.packed <= can_pack
+            and candidate.share_prompts <= allowed.share_prompts
+            and candidate.chunked_logits <= allowed.chunked_logits
         )
-        if not all(can):
+        if not is_allowed:
             continue
-        _set(
-            backend,
-            padded=False,
-            fused_modules=fused_modules,
-            packed=packed,
-            share_prompts=share_prompts,
-            chunked_logits=chunked_logits,
-        )
+        settings = candidate._asdict()
+        name = settings.pop("name")
+        _configure(backend, {"padded": False, **settings})
         try:
             gaps[name] = float((measure() - expected).abs().max())
         except RuntimeError as error:
-            if not packed:
+            if not candidate.packed:
                 raise
             run.warn(f"{what}: packed rows cannot be used here: {_first_line(error)}")
             continue
         if gaps[name] <= limit:
-            chosen = name
+            selected = name
             break
     else:
-        _set(backend, **plain)
-    backend.precision = wished.precision
+        _configure(backend, PADDED)
+    backend.precision = allowed.precision
     for name, gap in gaps.items():
-        if name != chosen:
+        if name != selected:
             run.warn(
-                f"{what}: the fast way ({name}) differs from the plain one by {gap:.1e}, more than {limit:.1e}; it is not used."
+                f"{what}: the fast backend ({name}) differs from the plain one by {gap:.1e}, more than "
+                f"{limit:.1e}; "
+                "it is not used."
             )
-    return {"chosen": chosen, "gaps": gaps, "tolerance": limit}
+    return {"chosen": selected, "gaps": gaps, "tolerance": limit}
 
 
-def _set(backend: Backend, **ways: bool) -> None:
-    for name, value in ways.items():
+def _configure(backend: Backend, settings: Mapping[str, bool]) -> None:
+    for name, value in settings.items():
         setattr(backend, name, value)
 
 
-def _fails_in_training(model: Policy | ScalarModel, measure: Measure) -> str:
-    """Forward and backward for nothing, in the run's precision: what a compiler cannot do depends on it, and a step is too late."""
+def _training_error(model: Policy | ScalarModel, measure: Measure) -> str:
+    """Run forward and backward once in the run's precision.
+
+    Returns the error of a kernel that does not compile, or "".
+    """
     try:
         with torch.enable_grad():
-            found = measure()
-            if found.requires_grad:
-                found.sum().backward()
+            result = measure()
+            if result.requires_grad:
+                result.sum().backward()
     except RuntimeError as error:
         return _first_line(error)
     finally:
         model.network.zero_grad(set_to_none=True)
-        for parameter in model.trainable().values():  # a head may stand beside the network
+        for parameter in model.trainable().values():  # the head may be outside the network
             parameter.grad = None
     return ""
 
@@ -125,36 +158,37 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _in_float32(network: PreTrainedModel) -> Iterator[None]:
-    """Inside the block weights that are kept in bfloat16 count as float32: a layer's own while it runs, so that memory for one is enough.
+    """Compute with float32 weights inside the block.
 
-    Nothing is lost on the way back, because the values are those of bfloat16 all the time.
+    Each layer is converted only while it runs, so memory for one float32 layer suffices.  Converting back
+    loses nothing, because the values are bfloat16 values throughout.
     """
-    low = [p for p in network.parameters() if p.dtype == torch.bfloat16]
-    ids = {id(p) for p in low}
+    bfloat16_parameters = [p for p in network.parameters() if p.dtype == torch.bfloat16]
+    ids = {id(p) for p in bfloat16_parameters}
     layers = {
         m: [p for p in m.parameters() if id(p) in ids]
         for m in network.modules()
         if isinstance(m, GradientCheckpointingLayer)
     }
     inside = {id(p) for own in layers.values() for p in own}
-    outside = [p for p in low if id(p) not in inside]
+    outside = [p for p in bfloat16_parameters if id(p) not in inside]
     hooks = [
-        layer.register_forward_pre_hook(lambda layer, _: _become(layers[layer], torch.float32))
+        layer.register_forward_pre_hook(lambda layer, _: _convert(layers[layer], torch.float32))
         for layer in layers
     ]
     hooks += [
-        layer.register_forward_hook(lambda layer, _, __: _become(layers[layer], torch.bfloat16))
+        layer.register_forward_hook(lambda layer, _, __: _convert(layers[layer], torch.bfloat16))
         for layer in layers
     ]
-    _become(outside, torch.float32)
+    _convert(outside, torch.float32)
     try:
         yield
     finally:
-        _become(outside, torch.bfloat16)
+        _convert(outside, torch.bfloat16)
         for hook in hooks:
             hook.remove()
 
 
-def _become(parameters: Iterable[nn.Parameter], dtype: torch.dtype) -> None:
+def _convert(parameters: Iterable[nn.Parameter], dtype: torch.dtype) -> None:
     for parameter in parameters:
         parameter.data = parameter.data.to(dtype)
