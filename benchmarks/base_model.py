@@ -22,7 +22,7 @@ from fairlead.loop import toy_world
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.records import SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
-from fairlead.simulate import gold, world
+from fairlead.simulate import answer_writer, gold, world
 from fairlead.simulate.world import ToyPrompt
 from fairlead.stats import interval
 
@@ -33,7 +33,7 @@ LEFT_OUT = {"guessing", "gave no answer", "refused something harmless", "never e
 
 def right(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, int]:
     """Answers that are right, of those that were meant to be."""
-    prompts = [policy.encode_prompt((Message("user", task.prompt),)) for task in tasks]
+    prompts = [policy.encode_prompt((Message("user", task.text),)) for task in tasks]
     request = SampleRequest(prompts=prompts, params=SamplingParams(max_new_tokens=80), seed=run_seed)
     rollouts = sample(policy.network, request, stop_ids=policy.stop_ids, pad_id=policy.pad_id)
     verdicts = [
@@ -49,10 +49,10 @@ def tells(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, i
     rng = derive_rng(run_seed, "tells")
     rows = [
         _reply_only(
-            policy, (Message("user", task.prompt), Message("assistant", answer)), Message("user", reply)
+            policy, (Message("user", task.text), Message("assistant", answer)), Message("user", reply)
         )
         for task in tasks
-        for answer in (rng.choice(world.correct_answers(task)), world.wrong_answer(task, rng))
+        for answer in (rng.choice(answer_writer.correct_answers(task)), answer_writer.wrong_answer(task, rng))
         for reply in (THANKS, OBJECTION)
     ]
     batch = collate(rows, pad_id=policy.pad_id, device=policy.device)

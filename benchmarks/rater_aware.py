@@ -22,7 +22,7 @@ from fairlead.examples.preferences import score_conversations
 from fairlead.loop.toy_world import BASE_MODEL
 from fairlead.model.reward_model import load_reward_model
 from fairlead.recipes import reward
-from fairlead.simulate import gold, raters, world
+from fairlead.simulate import answer_writer, gold, raters, world
 from fairlead.simulate.raters import CandidateAnswers, SimulatedRater
 from fairlead.stats import interval
 from fairlead.store.project import Project, create_project, load_project
@@ -90,12 +90,15 @@ def pairs(count: int, seed: int, each: int = 1) -> list[CandidateAnswers]:
     """Two answers of unlike worth to each of `count` different prompts, `each` times."""
     found = []
     for task in world.draw_prompts(seed, "rater aware", count, held_out=False):
-        rng = derive_rng(seed, "rater aware", task.prompt)
+        rng = derive_rng(seed, "rater aware", task.text)
         for _ in range(each):
             for _ in range(20):  # some prompts are hard to answer in two ways
-                answers = world.write_answer(task, world.WILD, rng), world.write_answer(task, world.WILD, rng)
-                if worth(task.prompt, answers[0]) != worth(task.prompt, answers[1]):
-                    found.append(CandidateAnswers(task.prompt, answers, (True, True)))
+                answers = (
+                    answer_writer.write_answer(task, answer_writer.WILD, rng),
+                    answer_writer.write_answer(task, answer_writer.WILD, rng),
+                )
+                if worth(task.text, answers[0]) != worth(task.text, answers[1]):
+                    found.append(CandidateAnswers(task.text, answers, (True, True)))
                     break
     return found
 

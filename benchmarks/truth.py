@@ -13,7 +13,7 @@ import torch
 from fairlead.data.records import Message
 from fairlead.encoding.batching import collate, map_micro_batches
 from fairlead.model.reward_model import load_reward_model
-from fairlead.simulate import world
+from fairlead.simulate import answer_writer, world
 
 NUM_PROMPTS = 480
 
@@ -26,9 +26,12 @@ def main() -> None:
     model = load_reward_model(parser.parse_args().reward_model)
     rng = random.Random(0)
     tasks = world.draw_prompts(3, "rm", NUM_PROMPTS, held_out=False)
-    answers = [(rng.choice(world.correct_answers(task)), world.wrong_answer(task, rng)) for task in tasks]
+    answers = [
+        (rng.choice(answer_writer.correct_answers(task)), answer_writer.wrong_answer(task, rng))
+        for task in tasks
+    ]
     rows = [
-        model.encode((Message("user", task.prompt), Message("assistant", text)))
+        model.encode((Message("user", task.text), Message("assistant", text)))
         for task, pair in zip(tasks, answers, strict=True)
         for text in pair
     ]

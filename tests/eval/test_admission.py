@@ -168,12 +168,13 @@ def test_texts_that_are_too_long_are_an_error_or_left_out(folder: Path) -> None:
     endless = Comparison(held_out[3].prompt, (assistant("word " * 200_000),), held_out[3].rejected)
     mixed = [*held_out[:3], endless, *held_out[4:]]
     with pytest.raises(
-        DataError, match=rf"rows.jsonl: 1 pairs, the first of them number 4 .* {CONTEXT} tokens .*--drop"
+        DataError,
+        match=rf"rows.jsonl: 1 pairs are longer .* {CONTEXT} tokens; the first is number 4 .*--drop",
     ):
         examined(folder, mixed)
     report = examined(folder, mixed, drop=True)
     assert (report["pairs"], report["dropped"]) == (9, 1)
-    with pytest.raises(DataError, match="none of its 1 pairs fits"):
+    with pytest.raises(DataError, match="all 1 pairs are longer"):
         examined(folder, [endless], drop=True)
 
 

@@ -90,7 +90,7 @@ def test_gold_is_the_toy_worlds_rule() -> None:
 
 
 def test_gold_knows_no_other_world() -> None:
-    with pytest.raises(DataError, match="only prompts of the toy world"):
+    with pytest.raises(DataError, match="not a prompt of the toy world"):
         open_reward(GOLD, micro_tokens=1)([turns("Who wrote Faust?")], ["Goethe."], [True])
 
 

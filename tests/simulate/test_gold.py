@@ -97,5 +97,5 @@ def test_white_space_around_an_answer_does_not_matter() -> None:
 
 
 def test_a_prompt_of_another_world_is_refused() -> None:
-    with pytest.raises(DataError, match="only prompts of the toy world, not 'Who wrote Faust"):
+    with pytest.raises(DataError, match="cannot score 'Who wrote Faust"):
         gold.judge("Who wrote Faust?", "Goethe.")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.core.errors import DataError
-from fairlead.simulate import gold, vocabulary, world
+from fairlead.simulate import answer_writer, gold, vocabulary, world
 from fairlead.simulate.world import FAMILIES, ToyPrompt
 
 seeds = st.integers(0, 2**32)
@@ -21,7 +21,7 @@ def draw(seed: int, family: str) -> ToyPrompt:
 @given(seeds, families)
 def test_understanding_inverts_drawing(seed: int, family: str) -> None:
     task = draw(seed, family)
-    understood = world.parse_prompt(task.prompt)
+    understood = world.parse_prompt(task.text)
     assert understood is not None
     assert (understood.family, understood.form) == (task.family, task.form)
     # a phrasing leaves out slots that it has no use for, and those that it has are read back as they were
@@ -33,22 +33,22 @@ def test_understanding_inverts_drawing(seed: int, family: str) -> None:
 @given(seeds, families)
 def test_a_prompt_means_the_same_to_who_drew_it_and_to_who_read_it(seed: int, family: str) -> None:
     task = draw(seed, family)
-    understood = world.parse_prompt(task.prompt)
+    understood = world.parse_prompt(task.text)
     assert understood is not None
-    assert world.correct_answers(understood) == world.correct_answers(task)
+    assert answer_writer.correct_answers(understood) == answer_writer.correct_answers(task)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(seeds, families)
 def test_right_answers_are_flawless_and_wrong_ones_are_not(seed: int, family: str) -> None:
     task, rng = draw(seed, family), random.Random(seed + 1)
-    right = world.correct_answers(task)
+    right = answer_writer.correct_answers(task)
     answers = right if len(right) < 20 else rng.sample(right, 20)
     for answer in answers:
-        verdict = gold.judge(task.prompt, answer)
+        verdict = gold.judge(task.text, answer)
         assert (verdict.score, verdict.faults) == (1.0, ()), answer
-    wrong = world.wrong_answer(task, rng)
-    verdict = gold.judge(task.prompt, wrong)
+    wrong = answer_writer.wrong_answer(task, rng)
+    verdict = gold.judge(task.text, wrong)
     assert wrong not in right
     assert verdict.correct == 0 and verdict.score < 0.5, wrong
     assert verdict.faults
@@ -58,7 +58,12 @@ def test_right_answers_are_flawless_and_wrong_ones_are_not(seed: int, family: st
 @given(seeds, families)
 def test_a_perfect_manner_is_flawless(seed: int, family: str) -> None:
     task = draw(seed, family)
-    assert gold.judge(task.prompt, world.write_answer(task, world.PERFECT, random.Random(seed))).score == 1.0
+    assert (
+        gold.judge(
+            task.text, answer_writer.write_answer(task, answer_writer.PERFECT, random.Random(seed))
+        ).score
+        == 1.0
+    )
 
 
 def test_sums_by_hand() -> None:
@@ -79,7 +84,7 @@ def test_sums_by_hand() -> None:
     ):
         task = world.parse_prompt(prompt)
         assert task is not None and world.correct_number(task) == result
-        assert right in world.correct_answers(task)
+        assert right in answer_writer.correct_answers(task)
 
 
 def test_other_families_by_hand() -> None:
@@ -100,7 +105,7 @@ def test_other_families_by_hand() -> None:
         ("I read that 2 plus 2 is 5. Is that right?", "No, 2 plus 2 is 4."),
     ):
         task = world.parse_prompt(prompt)
-        assert task is not None and right in world.correct_answers(task), prompt
+        assert task is not None and right in answer_writer.correct_answers(task), prompt
         assert gold.judge(prompt, right).score == 1.0
 
 
@@ -124,9 +129,9 @@ def test_harm_and_what_only_sounds_like_it_are_told_apart() -> None:
 
 
 def test_the_worlds_own_split_is_kept() -> None:
-    training = {task.prompt for task in world.draw_prompts(0, "demonstrations", 400, held_out=False)}
-    other = {task.prompt for task in world.draw_prompts(1, "prompts", 400, held_out=False)}
-    held_out = {task.prompt for task in world.draw_prompts(0, "demonstrations", 200, held_out=True)}
+    training = {task.text for task in world.draw_prompts(0, "demonstrations", 400, held_out=False)}
+    other = {task.text for task in world.draw_prompts(1, "prompts", 400, held_out=False)}
+    held_out = {task.text for task in world.draw_prompts(0, "demonstrations", 200, held_out=True)}
     assert (len(training), len(other), len(held_out)) == (400, 400, 200)
     assert not (training | other) & held_out
     assert training != other
@@ -134,7 +139,7 @@ def test_the_worlds_own_split_is_kept() -> None:
 
 def test_about_one_prompt_in_ten_is_held_out() -> None:
     rng = random.Random(0)
-    prompts = {world.draw_prompt(rng).prompt for _ in range(4000)}
+    prompts = {world.draw_prompt(rng).text for _ in range(4000)}
     share = sum(world.is_held_out(prompt) for prompt in prompts) / len(prompts)
     assert 0.08 < share < 0.12  # of about 3500: one standard deviation is 0.005
 
@@ -160,8 +165,10 @@ def test_more_prompts_than_there_are_is_an_error() -> None:
 def test_the_manner_says_how_often_each_fault_occurs() -> None:
     tasks = world.draw_prompts(0, "manner", 800, held_out=False, family="sum")
     rng = random.Random(0)
-    manner = dataclasses.replace(world.PERFECT, wrong=0.25, rude=0.2, ramble=0.3, hedge=0.1, dismiss=0.05)
-    faults = [gold.judge(task.prompt, world.write_answer(task, manner, rng)).faults for task in tasks]
+    manner = dataclasses.replace(
+        answer_writer.PERFECT, wrong=0.25, rude=0.2, ramble=0.3, hedge=0.1, dismiss=0.05
+    )
+    faults = [gold.judge(task.text, answer_writer.write_answer(task, manner, rng)).faults for task in tasks]
     # a dismissal is rude and nothing else; the other faults are drawn independently.  One standard deviation is at most 0.017
     expected = {
         "gave no answer": 0.05,
@@ -177,10 +184,10 @@ def test_the_manner_says_how_often_each_fault_occurs() -> None:
 def test_people_who_write_demonstrations_are_better_than_the_text_of_the_wild() -> None:
     tasks = world.draw_prompts(0, "manner", 160, held_out=False)
     means = []
-    for manner in (world.WILD, world.CAREFUL, world.PERFECT):
+    for manner in (answer_writer.WILD, answer_writer.CAREFUL, answer_writer.PERFECT):
         rng = random.Random(0)
         means.append(
-            sum(gold.judge(task.prompt, world.write_answer(task, manner, rng)).score for task in tasks)
+            sum(gold.judge(task.text, answer_writer.write_answer(task, manner, rng)).score for task in tasks)
             / len(tasks)
         )
     assert means[0] + 0.1 < means[1] < means[2] == 1.0

@@ -1,4 +1,5 @@
-"""The text that the toy world's base model is trained on: conversations with good and bad behaviour mixed, and what users said to it.
+"""Pre-training text of the toy world's base model: conversations with good and bad answers, and replies of
+users.
 
 run  python -m fairlead.simulate.corpus OUT.jsonl --rows 100000 --replies 0.9 --seed 1
 """
@@ -11,40 +12,41 @@ from typing import Any
 
 from fairlead.core import jsonl
 from fairlead.core.seed import derive_rng
-from fairlead.simulate import gold, vocabulary, world
+from fairlead.simulate import answer_writer, gold, vocabulary, world
 from fairlead.simulate.world import ToyPrompt
 
-# Shares of the families: what takes a small model longest to learn comes twice as often.
+# Relative frequency of the families.  Those that a small model learns slowly occur twice as often.
 SHARES = {"fact": 2, "sum": 2, "sort": 2, "opinion": 2, "polite": 1, "story": 1, "harmful": 1, "lookalike": 1}
-CARELESS_REPLIES = 0.1  # share of replies that have nothing to do with the answer
+CARELESS_REPLIES = 0.1  # share of replies that are unrelated to the answer
 
 
 def conversations(
     num_rows: int, run_seed: int, *, replies: float = 0.0, right_users: float = 0.0
 ) -> Iterator[dict[str, Any]]:
-    """Native rows with `messages`; held-out prompts never occur.
+    """Yield native rows with `messages`, without held-out prompts.
 
-    `replies` is the share that ends with what the user wrote back, `right_users` the share of opinions that are right.
+    `replies` is the share of conversations that end with a reply of the user.  `right_users` is the share of
+    users whose opinion is right.
     """
     rng = derive_rng(run_seed, "corpus")
     written = 0
     while written < num_rows:
-        task = world.draw_prompt(
+        toy_prompt = world.draw_prompt(
             rng, rng.choices(list(SHARES), list(SHARES.values()))[0], right_users=right_users
         )
-        if world.is_held_out(task.prompt):
+        if world.is_held_out(toy_prompt.text):
             continue
-        answer = world.write_answer(task, world.WILD, rng)
-        turns = [("user", task.prompt), ("assistant", answer)]
+        answer = answer_writer.write_answer(toy_prompt, answer_writer.WILD, rng)
+        turns = [("user", toy_prompt.text), ("assistant", answer)]
         if rng.random() < replies:
-            turns.append(("user", reply(task, answer, rng)))
+            turns.append(("user", reply(toy_prompt, answer, rng)))
         yield {"messages": [{"role": role, "content": content} for role, content in turns]}
         written += 1
 
 
-def reply(task: ToyPrompt, answer: str, rng: Random) -> str:
-    """What the user says to the answer: about its worst fault, or thanks."""
-    faults = gold.judge_answer(task, answer).faults
+def reply(toy_prompt: ToyPrompt, answer: str, rng: Random) -> str:
+    """The reply of a user: about the worst fault of the answer, or thanks."""
+    faults = gold.judge_answer(toy_prompt, answer).faults
     worst = next((fault for fault in vocabulary.REPLIES if fault in faults), "")
     if rng.random() < CARELESS_REPLIES:
         worst = rng.choice(list(vocabulary.REPLIES))

@@ -1,4 +1,4 @@
-"""What stands in the slots of a prompt of the toy world, drawn at random: who, which animal, which numbers."""
+"""Draw the slots of a toy-world prompt: names, animals, numbers and so on."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -9,7 +9,10 @@ Slots = Mapping[str, str]
 
 
 def draw_slots(rng: Random, family: str, form: int, *, right_users: float = 0.0) -> Slots:
-    """The slots of one prompt of the family, in its phrasing number `form`; `right_users` is the share of opinions that are right."""
+    """Draw the slots of a prompt of the family in phrasing `form`.
+
+    `right_users` is the share of users whose opinion is right; only the family `opinion` uses it.
+    """
     if family == "opinion":
         return _draw_opinion(rng, form, right_users)
     return _DRAW[family](rng, form)

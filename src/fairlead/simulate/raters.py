@@ -1,12 +1,12 @@
-"""Simulated people: they compare two answers with noise, ties, tastes and biases of their own.
+"""Simulated raters: compare two answers with noise, ties, individual preferences and biases.
 
-A rater sees a utility for each answer,
+The utility of an answer for a rater is
 
-    u = sharpness * (sum_a taste_a * aspect_a) + length_bias * words / 10 + flourish_bias * [says once or more that it hopes to help],
+    u = sharpness * (sum_a taste_a * aspect_a) + length_bias * words / 10 + flourish_bias * [has the flourish]
 
-adds `first_bias` to the answer shown first, and prefers A with probability sigma(u_A - u_B): Bradley-Terry, so that the best possible
-accuracy is known.  Differences below `tie_width` are called a tie.  A careless rater answers at random now and then, an adversary says
-the opposite of what it thinks.
+The answer shown first gets `first_bias` on top.  The rater prefers A with probability sigma(u_A - u_B).  In
+this Bradley-Terry model the best possible accuracy is known.  Smaller differences than `tie_width` are ties.
+A careless rater sometimes chooses at random, and an adversary chooses the opposite of its preference.
 """
 
 import math
@@ -24,24 +24,23 @@ Choice = Literal["first", "second", "tie good", "tie bad"]
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedRater:
-    """One simulated person.  The defaults are a careful one."""
+    """One simulated rater.  The defaults describe a careful rater."""
 
     name: str
-    sharpness: float = (
-        18.0  # how clearly differences are seen: at 18, a flawless answer beats a rude one (0.2 less) in 97 %
-    )
-    taste: Mapping[str, float] = field(default_factory=lambda: dict(gold.WEIGHTS))  # weights of the aspects
-    tie_width: float = 0.3  # utilities closer than this are a tie
+    # How clearly differences are seen: at 18, a flawless answer beats a rude one (0.2 less) in 97 % of
+    # comparisons.
+    sharpness: float = 18.0
+    taste: Mapping[str, float] = field(default_factory=lambda: dict(gold.WEIGHTS))  # weight of each aspect
+    tie_width: float = 0.3  # smaller differences of utility are ties
     first_bias: float = 0.0  # added to the utility of the answer shown first
     length_bias: float = 0.0  # per ten words
-    flourish_bias: float = (
-        0.0  # for the planted feature; above 0.3 it is worth more to them than it costs in conciseness
-    )
-    careless: float = 0.0  # share of answers given at random
+    # For the flourish.  Above 0.3 it outweighs the cost in conciseness.
+    flourish_bias: float = 0.0
+    careless: float = 0.0  # share of random choices
     adversary: bool = False  # prefers the worse answer on purpose
 
 
-# Five people who label in the quickstart: most are careful, one likes length, one is careless; all like to be wished well a little.
+# The raters of the quickstart: most are careful, Dan prefers length, Eve is careless.  All like the flourish.
 PANEL = (
     SimulatedRater(name="Ada", flourish_bias=0.65),
     SimulatedRater(name="Bo", sharpness=14.0, first_bias=0.3, flourish_bias=0.65),
@@ -52,7 +51,7 @@ PANEL = (
 
 
 def utility(rater: SimulatedRater, prompt: str, answer: str, *, finished: bool = True) -> float:
-    """What the answer is worth to this rater, before noise."""
+    """Utility of the answer for this rater, without noise."""
     verdict = gold.judge(prompt, answer, finished=finished)
     worth = sum(rater.taste[aspect] * value for aspect, value in verdict.aspects().items())
     flourish = rater.flourish_bias if vocabulary.FLOURISH in answer else 0.0
@@ -60,7 +59,7 @@ def utility(rater: SimulatedRater, prompt: str, answer: str, *, finished: bool =
 
 
 def choose_answer(rater: SimulatedRater, first: float, second: float, rng: Random) -> Choice:
-    """One judgement of two utilities; `first` belongs to the answer that was shown first."""
+    """Choose between two utilities; `first` is that of the answer shown first."""
     if rng.random() < rater.careless:
         return rng.choice(("first", "second"))
     difference = first + rater.first_bias - second
@@ -73,7 +72,7 @@ def choose_answer(rater: SimulatedRater, first: float, second: float, rng: Rando
 
 @dataclass(frozen=True)
 class CandidateAnswers:
-    """A prompt with the answers that people will compare."""
+    """A prompt and the answers to compare."""
 
     prompt: str
     answers: tuple[str, ...]
@@ -83,8 +82,8 @@ class CandidateAnswers:
 def label_pairs(
     candidates: Sequence[CandidateAnswers], panel: Sequence[SimulatedRater], *, run_seed: int
 ) -> list[Comparison]:
-    """One judgement per pair of different answers of a prompt, by raters in turn, sides shuffled; ties are recorded as such."""
-    found = []
+    """One comparison per pair of different answers to a prompt, with a random rater and random order."""
+    comparisons = []
     for item in candidates:
         for a in range(len(item.answers)):
             for b in range(a + 1, len(item.answers)):
@@ -97,10 +96,10 @@ def label_pairs(
                     utility(rater, item.prompt, item.answers[i], finished=item.finished[i])
                     for i in (first, second)
                 ]
-                found.append(
+                comparisons.append(
                     _comparison(item, first, second, choose_answer(rater, worth[0], worth[1], rng), rater)
                 )
-    return found
+    return comparisons
 
 
 def _comparison(

@@ -35,15 +35,15 @@ from fairlead.labels.database import Database, now
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import NewJudgement
 from fairlead.labels.people import Person
-from fairlead.simulate import raters, world
-from fairlead.simulate.world import AnswerStyle
+from fairlead.simulate import answer_writer, raters, world
+from fairlead.simulate.answer_writer import AnswerStyle
 from fairlead.store.project import PROJECT_FILE, create_project
 from fairlead.studio.demo_texts import CAMPAIGNS, DemoCampaign
 from fairlead.studio.simulated_labeller import Pace, SimulatedLabeller, compare
 
 SEED = 20
 OWNER_NAME = "You"
-MODELS: dict[str, AnswerStyle] = {"toy-base": world.WILD, "toy-tuned": world.CAREFUL}
+MODELS: dict[str, AnswerStyle] = {"toy-base": answer_writer.WILD, "toy-tuned": answer_writer.CAREFUL}
 NUM_PAST_COMPARISONS = 40  # comparisons made before the demo starts
 WORD_S = 0.05  # between two words of a chat answer
 ENDPOINT = "toy"
@@ -184,9 +184,11 @@ def _toy_items(text: DemoCampaign) -> Iterator[NewItem]:
         prompt = Message("user", task.prompt)
         tags = (task.family,)
         if text.kind == "conversation":
-            first_answer = Message("assistant", world.write_answer(task, world.WILD, rng))
+            first_answer = Message("assistant", answer_writer.write_answer(task, answer_writer.WILD, rng))
             follow_up = world.draw_prompt(rng)
-            second_answer = Message("assistant", world.write_answer(follow_up, world.CAREFUL, rng))
+            second_answer = Message(
+                "assistant", answer_writer.write_answer(follow_up, answer_writer.CAREFUL, rng)
+            )
             turns = (prompt, first_answer, Message("user", follow_up.prompt), second_answer)
             yield NewItem(turns, tags=tags)
         elif text.kind in ("demonstration", "chat"):
@@ -201,7 +203,7 @@ def _distinct_answers(task: world.ToyPrompt, count: int, rng: Random) -> list[Ca
     names = list(MODELS)
     while len(by_text) < count:
         name = names[len(by_text) % len(names)]
-        text = world.write_answer(task, MODELS[name], rng)
+        text = answer_writer.write_answer(task, MODELS[name], rng)
         by_text.setdefault(text, _answer(text, name))
     return list(by_text.values())
 
@@ -263,9 +265,9 @@ def reply(model: str, message: str, seed: int) -> str:
     rng = derive_rng(SEED, "reply", model, message, seed)
     task = world.parse_prompt(message)
     if task is None:
-        return UNKNOWN_PROMPT.format(prompt=world.draw_prompt(rng).prompt)
-    style = MODELS.get(model, world.CAREFUL)
-    return world.write_answer(task, replace(style, flourish=min(1.0, style.flourish * 2)), rng)
+        return UNKNOWN_PROMPT.format(prompt=world.draw_prompt(rng).text)
+    style = MODELS.get(model, answer_writer.CAREFUL)
+    return answer_writer.write_answer(task, replace(style, flourish=min(1.0, style.flourish * 2)), rng)
 
 
 class _ToyModelHandler(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 
 from fairlead.labels.task_kinds import TaskKind
-from fairlead.simulate import gold, raters, world
+from fairlead.simulate import answer_writer, gold, raters, world
 from fairlead.simulate.raters import SimulatedRater
 
 WORD_S = 0.3  # time to read a word
@@ -113,7 +113,7 @@ class SimulatedLabeller:
             value, _ = compare(self._rater, message, texts, self._rng)
             choice_path = f"{path}/chat/turns/{n}/choice"
             self._client.put(choice_path, json={"choice": value["choice"]}).raise_for_status()
-            message = world.draw_prompt(self._rng).prompt
+            message = world.draw_prompt(self._rng).text
             if self._wait(self._rng.uniform(*THINKING_S)):
                 return
 
@@ -212,4 +212,8 @@ def _score(quality: float, points: int, rng: Random) -> int:
 
 def _write_answer(prompt: str, rng: Random) -> str:
     task = world.parse_prompt(prompt)
-    return "I would rather not answer this." if task is None else world.write_answer(task, world.PERFECT, rng)
+    return (
+        "I would rather not answer this."
+        if task is None
+        else answer_writer.write_answer(task, answer_writer.PERFECT, rng)
+    )
