@@ -181,7 +181,7 @@ def _toy_items(text: DemoCampaign) -> Iterator[NewItem]:
     rng = derive_rng(SEED, "demo", text.kind)
     num_answers = {"pairwise": 2, "ranking": 4}.get(text.kind, 1)
     for task in world.draw_prompts(SEED, f"demo-{text.kind}", text.num_items, held_out=True):
-        prompt = Message("user", task.prompt)
+        prompt = Message("user", task.text)
         tags = (task.family,)
         if text.kind == "conversation":
             first_answer = Message("assistant", answer_writer.write_answer(task, answer_writer.WILD, rng))
@@ -189,7 +189,7 @@ def _toy_items(text: DemoCampaign) -> Iterator[NewItem]:
             second_answer = Message(
                 "assistant", answer_writer.write_answer(follow_up, answer_writer.CAREFUL, rng)
             )
-            turns = (prompt, first_answer, Message("user", follow_up.prompt), second_answer)
+            turns = (prompt, first_answer, Message("user", follow_up.text), second_answer)
             yield NewItem(turns, tags=tags)
         elif text.kind in ("demonstration", "chat"):
             yield NewItem((prompt,), tags=tags)
