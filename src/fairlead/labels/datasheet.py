@@ -1,7 +1,8 @@
-"""The datasheet of a snapshot: what the rows are, who made them, how far people agree, what it cost, and what the rows cannot show.
+"""The datasheet of a snapshot: its rows, raters, agreement, cost and known limits.
 
-It is made from the judgements that the snapshot uses and says nothing of when it was made, so it is the same for the same data.  People are
-pseudonyms.  One list of blocks is written as Markdown and as HTML; every text in it is untrusted and escaped.
+The datasheet depends only on the judgements that the snapshot uses, not on the time at which it is made.
+Raters appear under their pseudonyms.  One list of blocks is rendered as Markdown and as HTML.  All texts are
+escaped, because they are untrusted.
 """
 
 import re
@@ -21,14 +22,14 @@ from fairlead.labels.judgements import Judgement
 from fairlead.stats.interval import Interval, proportion
 
 FEW_RATERS = 5
-DOMINANT_FRAC = 0.4  # share of the judgements from which one person's taste is much of the data
+DOMINANT_FRAC = 0.4  # share of judgements above which a single rater is listed as a limit
 QUICK_FRAC = 0.1
 NO_POSITION_BIAS = (
-    0.5  # share of preferences for what was shown first, from which the interval should not be away
+    0.5  # share of preferences for the answer shown first; a limit is listed when the interval excludes it
 )
 
 QUESTIONS: Mapping[str, str] = {
-    "pairwise": "which of two answers is better, in eight steps that include two kinds of tie",
+    "pairwise": "which of two answers is better, on an eight-step scale with two kinds of tie",
     "ranking": "the order of several answers",
     "rating": "a score for one answer",
     "thumbs": "whether an answer is good or bad",
@@ -42,7 +43,7 @@ QUESTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Block:
-    """A heading, a paragraph, a list, a table (its first row is the head), or text as it was written."""
+    """A title, heading, paragraph, list, table (first row: header), or verbatim text."""
 
     kind: Literal["title", "heading", "text", "list", "table", "verbatim"]
     lines: tuple[tuple[str, ...], ...]
@@ -50,7 +51,7 @@ class Block:
 
 @dataclass
 class DatasheetInput:
-    """What is learned while the items stream past."""
+    """What the datasheet needs, collected while the items are processed one by one."""
 
     judgements: list[Judgement] = field(default_factory=list)
     strategies: Counter[str] = field(default_factory=Counter)
@@ -64,7 +65,7 @@ class DatasheetInput:
         self.judgements += used
         self.num_items += 1
         self.strategies[item.strategy] += 1
-        self.sources[item.source or "not said"] += 1
+        self.sources[item.source or "unknown"] += 1
         if item.selection_probability is not None:
             self.probabilities.add(item.selection_probability)
 
@@ -77,16 +78,16 @@ def build(
     filters: Mapping[str, Any],
     counts: Mapping[str, Any],
 ) -> list[Block]:
-    made = data.judgements
+    judgements = data.judgements
     return [
         _block("title", f"Datasheet: {campaign.name}"),
-        _block("text", f"People were asked for {QUESTIONS[campaign.kind]}. {campaign.audience}".strip()),
+        _block("text", f"Raters were asked for {QUESTIONS[campaign.kind]}. {campaign.audience}".strip()),
         *_rows_section(counts, filters),
-        *_raters_section(made),
-        *_agreement_section(campaign, made),
-        *_time_section(campaign, made),
+        *_raters_section(judgements),
+        *_agreement_section(campaign, judgements),
+        *_time_section(campaign, judgements),
         *_items_section(campaign, data),
-        *_guidelines_section(connection, campaign, made),
+        *_guidelines_section(connection, campaign, judgements),
         _block("heading", "Known limits"),
         Block("list", tuple((limit,) for limit in _limits(campaign, data, counts))),
     ]
@@ -98,13 +99,15 @@ def build(
 def _rows_section(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list[Block]:
     files = [("File", "Rows"), *((f"{name}.jsonl", f"{rows:,}") for name, rows in counts["files"].items())]
     left = [
-        ("Left out because", "How many"),
+        ("Reason for leaving out", "Judgements"),
         *((why, f"{count:,}") for why, count in counts["left_out"].items()),
     ]
-    of = f"{counts['used']:,} of the campaign's {counts['judgements']:,} judgements that stand were used"
+    used = (
+        f"The snapshot uses {counts['used']:,} of the campaign's {counts['judgements']:,} current judgements"
+    )
     return [
         _block("heading", "Rows"),
-        _block("text", f"{of}; {counts['items']:,} items have a row."),
+        _block("text", f"{used}. {counts['items']:,} items have at least one row."),
         _table(files),
         Block("list", tuple((line,) for line in _filter_lines(filters))),
         *([_table(left)] if len(left) > 1 else []),
@@ -112,107 +115,108 @@ def _rows_section(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list
 
 
 def _filter_lines(filters: Mapping[str, Any]) -> list[str]:
-    said = [
-        "One row for each item, on which all its judgements were put together."
+    lines = [
+        "One row per item, which aggregates all its judgements."
         if filters["by_item"]
-        else "One row for each judgement."
+        else "One row per judgement."
     ]
-    said.append("Ties are kept." if filters["ties"] else "Ties are left out.")
+    lines.append("Ties are included." if filters["ties"] else "Ties are left out.")
     if filters["equal_items"]:
-        said.append("The comparisons of an item weigh 1 together.")
+        lines.append("The weights of an item's comparisons sum to 1.")
     if filters["min_margin"]:
-        said.append(f"Preferences of a margin under {filters['min_margin']} are left out.")
-    for name, words in (
-        ("guidelines", "Only judgements under these versions of the guidelines: "),
-        ("raters", "Only judgements of these people: "),
-        ("without_raters", "Judgements of these people are left out: "),
+        lines.append(f"Preferences with a margin below {filters['min_margin']} are left out.")
+    for name, prefix in (
+        ("guidelines", "Only judgements made under these versions of the guidelines: "),
+        ("raters", "Only judgements of these raters: "),
+        ("without_raters", "Judgements of these raters are left out: "),
     ):
         if filters[name]:
-            said.append(words + ", ".join(map(str, filters[name])) + ".")
-    said += [f"Only judgements made at or after {filters['since']}."] if filters["since"] else []
-    said += [f"Only judgements made before {filters['until']}."] if filters["until"] else []
-    said += (
-        [] if filters["late"] else ["Judgements that came after the hold on the item was lost are left out."]
-    )
-    said += [] if filters["quick"] else ["Judgements made faster than anybody reads are left out."]
-    return said
+            lines.append(prefix + ", ".join(map(str, filters[name])) + ".")
+    if filters["since"]:
+        lines.append(f"Only judgements made at or after {filters['since']}.")
+    if filters["until"]:
+        lines.append(f"Only judgements made before {filters['until']}.")
+    if not filters["late"]:
+        lines.append("Judgements submitted after the lease had ended are left out.")
+    if not filters["quick"]:
+        lines.append("Judgements made faster than the answers can be read are left out.")
+    return lines
 
 
-def _raters_section(made: Sequence[Judgement]) -> list[Block]:
+def _raters_section(judgements: Sequence[Judgement]) -> list[Block]:
     by_rater: dict[str, list[Judgement]] = {}
-    for each in made:
-        by_rater.setdefault(each.rater, []).append(each)
-    rows = [("Person", "Judgements", "Share", "Seconds, in the middle", "Faster than anybody reads")]
+    for judgement in judgements:
+        by_rater.setdefault(judgement.rater, []).append(judgement)
+    rows = [("Rater", "Judgements", "Share", "Median seconds", "Too fast to read")]
     for rater, theirs in sorted(by_rater.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        middle = median(each.active_ms for each in theirs) / 1000
+        median_s = median(judgement.active_ms for judgement in theirs) / 1000
         rows.append(
             (
                 rater,
                 f"{len(theirs):,}",
-                _percent(len(theirs) / len(made)),
-                f"{middle:.1f}",
-                str(sum(each.quick for each in theirs)),
+                _percent(len(theirs) / len(judgements)),
+                f"{median_s:.1f}",
+                str(sum(judgement.quick for judgement in theirs)),
             )
         )
     return [
-        _block("heading", "People"),
+        _block("heading", "Raters"),
         _block(
             "text",
-            f"{len(by_rater)} people. The names are pseudonyms; whose they are is not in the data and can be erased.",
+            f"{len(by_rater)} raters. The names are pseudonyms. "
+            "The data does not contain the persons behind them, and the link to a person can be erased.",
         ),
         _table(rows),
     ]
 
 
-def _agreement_section(campaign: Campaign, made: Sequence[Judgement]) -> list[Block]:
-    found = agreement.measure_judgements(campaign.kind, made)
-    if found is None:
-        why = (
+def _agreement_section(campaign: Campaign, judgements: Sequence[Judgement]) -> list[Block]:
+    measured = agreement.measure_judgements(campaign.kind, judgements)
+    if measured is None:
+        reason = (
             "Texts are not compared."
             if campaign.kind not in agreement.COMPARED
-            else "No item was judged by two people."
+            else "No item was judged by two raters."
         )
-        return [_block("heading", "Agreement"), _block("text", f"{why} How far people agree is not known.")]
+        return [_block("heading", "Agreement"), _block("text", f"{reason} The agreement is not known.")]
     alpha = (
-        f"Krippendorff's alpha is {_interval(found.agreement.alpha, percent=False)}."
-        if found.agreement.alpha
-        else "All said the same, so alpha has no meaning."
+        f"Krippendorff's alpha is {_interval(measured.agreement.alpha, percent=False)}."
+        if measured.agreement.alpha
+        else "All values are equal, so alpha is undefined."
     )
-    said = (
-        f"Of pairs of people who judged the same item, {_interval(found.agreement.raw)} said the same of {found.compared}, "
-        f"on {found.num_items:,} items. {alpha}"
+    text = (
+        f"Of pairs of raters who judged the same item, {_interval(measured.agreement.raw)} agree on "
+        f"{measured.compared}. {measured.num_items:,} items were compared. {alpha}"
     )
-    return [_block("heading", "Agreement"), _block("text", said)]
+    return [_block("heading", "Agreement"), _block("text", text)]
 
 
-def _time_section(campaign: Campaign, made: Sequence[Judgement]) -> list[Block]:
-    hours = sum(each.active_ms for each in made) / 3_600_000
-    first, last = min(each.made_at for each in made), max(each.made_at for each in made)
+def _time_section(campaign: Campaign, judgements: Sequence[Judgement]) -> list[Block]:
+    hours = sum(judgement.active_ms for judgement in judgements) / 3_600_000
+    first_at = min(judgement.made_at for judgement in judgements)
+    last_at = max(judgement.made_at for judgement in judgements)
     lines = [
-        f"{hours:.2f} hours of active time: in sight, with input within half a minute. Idle time does not count."
+        f"{hours:.2f} hours of active time. Time counts while the item is visible and the last input is at most "
+        "30 seconds ago.",
+        f"The first judgement was made at {first_at}, the last at {last_at}.",
     ]
-    lines.append(f"The first judgement was made at {first}, the last at {last}.")
     if campaign.pay_per_hour is None:
-        lines.append("What people were paid was not entered.")
+        lines.append("The pay of the raters is not recorded.")
     else:
-        each = hours * campaign.pay_per_hour / len(made)
-        rate, total = (
-            f"{campaign.pay_per_hour:.2f} {campaign.currency}",
-            f"{hours * campaign.pay_per_hour:.2f} {campaign.currency}",
-        )
-        lines.append(
-            f"At {rate} for an hour of active time this is {total}, {each:.3f} {campaign.currency} for a judgement."
-        )
+        rate = f"{campaign.pay_per_hour:.2f} {campaign.currency}"
+        total = f"{hours * campaign.pay_per_hour:.2f} {campaign.currency}"
+        per_judgement = f"{hours * campaign.pay_per_hour / len(judgements):.3f} {campaign.currency}"
+        lines.append(f"At {rate} per hour of active time, this is {total}, or {per_judgement} per judgement.")
     return [_block("heading", "Time and pay"), Block("list", tuple((line,) for line in lines))]
 
 
 def _items_section(campaign: Campaign, data: DatasheetInput) -> list[Block]:
     rows = [
-        ("Chosen by", "Items"),
+        ("Selection strategy", "Items"),
         *((name, f"{count:,}") for name, count in sorted(data.strategies.items())),
     ]
     sources = [
-        ("Came from", "Items"),
+        ("Source", "Items"),
         *((name, f"{count:,}") for name, count in data.sources.most_common(20)),
     ]
     blocks = [_block("heading", "Items"), _table(rows), _table(sources)]
@@ -221,70 +225,80 @@ def _items_section(campaign: Campaign, data: DatasheetInput) -> list[Block]:
         blocks.append(
             _block(
                 "text",
-                f"Items were chosen with probabilities from {low:.3g} to {high:.3g}; each row has its own.",
+                f"Items were selected with probabilities from {low:.3g} to {high:.3g}. Each row has its own.",
             )
         )
     if (first := _first_shown_share(campaign, data.judgements)) is not None:
-        said = f"The answer that was shown first was preferred in {_interval(first)} of {first.n:,} decided pairs."
-        blocks.append(_block("text", f"{said} Sides were balanced in blocks."))
+        text = (
+            f"The answer shown first was preferred in {_interval(first)} of {first.n:,} decided comparisons. "
+            "Positions were balanced in blocks."
+        )
+        blocks.append(_block("text", text))
     return blocks
 
 
-def _guidelines_section(connection: Connection, campaign: Campaign, made: Sequence[Judgement]) -> list[Block]:
-    counts = Counter(each.guidelines_version for each in made)
+def _guidelines_section(
+    connection: Connection, campaign: Campaign, judgements: Sequence[Judgement]
+) -> list[Block]:
+    counts = Counter(judgement.guidelines_version for judgement in judgements)
     blocks = [_block("heading", "Guidelines")]
     for version in sorted(counts):
-        found = campaigns.get_guidelines(connection, campaign.id, version) if version else None
-        title = f"Version {version}" if version else "Before any guidelines were written"
+        guidelines = campaigns.get_guidelines(connection, campaign.id, version) if version else None
+        title = f"Version {version}" if version else "No guidelines"
         blocks.append(_block("text", f"{title}: {counts[version]:,} judgements."))
-        blocks += [_block("verbatim", found.text)] if found else []
+        blocks += [_block("verbatim", guidelines.text)] if guidelines else []
     return blocks
 
 
 def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any]) -> list[str]:
-    made = data.judgements
-    by_rater = Counter(each.rater for each in made)
+    judgements = data.judgements
+    by_rater = Counter(judgement.rater for judgement in judgements)
     limits = [
-        "The rows say what these people preferred under these guidelines. They say nothing of what others would."
+        "The rows show what these raters preferred under these guidelines. Other people may prefer other answers."
     ]
     if len(by_rater) < FEW_RATERS:
         limits.append(
-            f"{len(by_rater)} people made all the judgements; what they have in common looks like a rule here."
+            f"Only {len(by_rater)} raters made the judgements, so their shared habits dominate the data."
         )
     name, most = by_rater.most_common(1)[0]
-    if len(by_rater) > 1 and most / len(made) > DOMINANT_FRAC:
-        limits.append(f"{name} made {_percent(most / len(made))} of the judgements.")
-    if max(Counter(each.item_id for each in made).values()) == 1:
-        limits.append("Every item was judged once, so a mistake cannot be told from a preference.")
-    quick = sum(each.quick for each in made)
-    if quick / len(made) > QUICK_FRAC:
-        limits.append(f"{_percent(quick / len(made))} of the judgements were made faster than anybody reads.")
-    first = _first_shown_share(campaign, made)
+    if len(by_rater) > 1 and most / len(judgements) > DOMINANT_FRAC:
+        limits.append(f"{name} made {_percent(most / len(judgements))} of the judgements.")
+    if max(Counter(judgement.item_id for judgement in judgements).values()) == 1:
+        limits.append("Every item was judged once, so mistakes cannot be told from preferences.")
+    quick = sum(judgement.quick for judgement in judgements)
+    if quick / len(judgements) > QUICK_FRAC:
+        limits.append(
+            f"{_percent(quick / len(judgements))} of the judgements were made too fast to read the answers."
+        )
+    first = _first_shown_share(campaign, judgements)
     if first is not None and not first.low <= NO_POSITION_BIAS <= first.high:
         limits.append(
-            f"What was shown first was preferred in {_interval(first)} of pairs: the place of an answer weighed with people."
+            f"The answer shown first was preferred in {_interval(first)} of comparisons: "
+            "its position influenced the raters."
         )
     if counts["left_out"].get("a tie"):
-        limits.append("Ties are not in the rows, so the answers look further apart than people found them.")
+        limits.append(
+            "Ties are left out of the rows, so the answers look further apart than raters judged them."
+        )
     if not data.probabilities and any(name != "all" for name in data.strategies):
         limits.append(
-            "Items were chosen by a strategy without probabilities, so shares over items cannot be corrected."
+            "A strategy selected the items without known probabilities, so shares over items cannot be corrected."
         )
-    if len({each.guidelines_version for each in made}) > 1:
-        limits.append("The guidelines changed while people judged; each row names its version.")
+    if len({judgement.guidelines_version for judgement in judgements}) > 1:
+        limits.append("The guidelines changed during the campaign. Each row names its version.")
     return limits
 
 
-def _first_shown_share(campaign: Campaign, made: Sequence[Judgement]) -> Interval | None:
-    """How often the answer shown first was preferred, ties left out."""
+def _first_shown_share(campaign: Campaign, judgements: Sequence[Judgement]) -> Interval | None:
+    """Share of decided comparisons that prefer the answer shown first."""
     if campaign.kind != "pairwise":
         return None
-    decided = [each for each in made if each.value.get("preference")]
-    first = sum((each.value["preference"] > 0) == (each.order[0] == 0) for each in decided)
-    return proportion(first, len(decided)) if decided else None
+    decided = [judgement for judgement in judgements if judgement.value.get("preference")]
+    num_first = sum((j.value["preference"] > 0) == (j.order[0] == 0) for j in decided)
+    return proportion(num_first, len(decided)) if decided else None
 
 
-# ---------------------------------------------------------------- writing
+# ---------------------------------------------------------------- rendering
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
@@ -292,14 +306,17 @@ def to_markdown(blocks: Sequence[Block]) -> str:
 
 
 def to_html(blocks: Sequence[Block]) -> str:
-    """A page by itself, without scripts or anything from elsewhere."""
+    """A self-contained page without scripts or external resources."""
     title = escape(blocks[0].lines[0][0])
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title><style>{_STYLE}</style>"
+    )
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{to_html_fragment(blocks)}\n</body></html>\n'
 
 
 def to_html_fragment(blocks: Sequence[Block]) -> str:
-    """The blocks as HTML, to stand inside a page."""
+    """The blocks as HTML, to be embedded in a page."""
     return "\n".join(_html(block) for block in blocks)
 
 
@@ -330,11 +347,10 @@ def _html(block: Block) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text so that Markdown shows it literally."""
     escaped = re.sub(r"([\\`*_{}<>#|~!$&])", r"\\\1", " ".join(text.split()))
-    return escaped.replace("[", "&#91;").replace(
-        "]", "&#93;"
-    )  # with a backslash they would begin a formula for some
+    # Some renderers read a bracket after a backslash as the start of a formula.
+    return escaped.replace("[", "&#91;").replace("]", "&#93;")
 
 
 def _block(kind: Literal["title", "heading", "text", "verbatim"], text: str) -> Block:

@@ -1,8 +1,8 @@
-"""From judgements to native rows: one for each judgement, or one for each item, on which several people have become one.
+"""Convert judgements into native training rows: one row per judgement, or one aggregated row per item.
 
-A pair becomes a comparison, and so does an edit, of the edited answer over the one that it was made from.  What is not a native column
-stands beside the native ones and is ignored by training.  Rows hold pseudonyms and no notes of people; what they wrote as answers is
-what was asked for.  RowLocation judgements cannot be put into a row, the reason is counted.
+A pairwise judgement becomes a comparison.  An edit becomes a demonstration, and a comparison that prefers the
+edited answer to the original.  Training ignores columns that the native format does not define.  Rows contain
+pseudonyms, but no notes of raters.  A judgement that cannot become a row yields `LeftOut` with the reason.
 """
 
 from collections import Counter
@@ -22,8 +22,12 @@ from fairlead.labels.judgements import Judgement
 
 RowFile = Literal["comparisons", "rankings", "ratings", "binary", "demonstrations"]
 RECORD_KIND_OF_FILE: Mapping[RowFile, RowKind] = {
-    "comparisons": "comparison", "rankings": "ranking", "ratings": "rating", "binary": "binary", "demonstrations": "demonstration",
-}  # fmt: skip
+    "comparisons": "comparison",
+    "rankings": "ranking",
+    "ratings": "rating",
+    "binary": "binary",
+    "demonstrations": "demonstration",
+}
 assert set(RECORD_KIND_OF_FILE.values()) <= set(RECORD_KINDS)
 
 
@@ -33,10 +37,10 @@ class NativeRow(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Judgements that became no row, and why."""
+    """Judgements that became no row."""
 
-    why: str
-    num: int
+    why: str  # the reason
+    num: int  # how many
 
 
 CANNOT_JUDGE = "nobody could judge it"
@@ -48,7 +52,7 @@ INVALID_ROW = "cannot be written as a row"
 def rows_of_judgement(
     campaign: Campaign, item: Item, judgement: Judgement, *, weight: float = 1.0
 ) -> Iterator[NativeRow | LeftOut]:
-    """The rows of one judgement."""
+    """The rows of a single judgement."""
     if "cannot" in judgement.value:
         yield LeftOut(CANNOT_JUDGE, 1)
     else:
@@ -65,49 +69,49 @@ def rows_of_judgement(
 def rows_of_chat(
     item: Item, judgement: Judgement, turns: Sequence[Mapping[str, Any]], *, weight: float = 1.0
 ) -> Iterator[NativeRow | LeftOut]:
-    """The comparisons of a live conversation, as `chats.rows` gives them: each with what had been said before it."""
+    """The comparisons of a live chat, one per turn, from `chats.comparison_turns`.
+
+    The prompt of a comparison is the conversation before that turn.
+    """
     extra = _judgement_columns(judgement) | _item_columns(item)
     for number, turn in enumerate(turns):
         answers = tuple(
             CandidateAnswer((Message("assistant", answer["text"]),), answer["source"])
             for answer in turn["answers"]
         )
-        asked = replace(
-            item,
-            prompt=tuple(Message(said["role"], said["content"]) for said in turn["prompt"]),
-            answers=answers,
-        )
+        prompt = tuple(Message(message["role"], message["content"]) for message in turn["prompt"])
+        turn_item = replace(item, prompt=prompt, answers=answers)
         value = {
             "preference": task_kinds.PREFERENCE_OF_CHOICE[turn["choice"]],
             "tie": task_kinds.TIE_OF_CHOICE.get(turn["choice"]),
         }
-        row = _comparison(asked, value, (0, 1), {**extra, "turn": number}, weight, None)
-        yield _checked("comparisons", {"prompt": _json(asked.prompt), **row})
+        row = _comparison(turn_item, value, (0, 1), {**extra, "turn": number}, weight, None)
+        yield _checked("comparisons", {"prompt": _json(prompt), **row})
 
 
 def rows_of_item(
     campaign: Campaign, item: Item, judgements: Sequence[Judgement]
 ) -> Iterator[NativeRow | LeftOut]:
-    """The rows that all the judgements of an item come to; texts that people wrote stay one row each."""
-    decided = [made for made in judgements if "cannot" not in made.value]
+    """The rows of all judgements of an item, aggregated.  Written texts keep a row each."""
+    decided = [judgement for judgement in judgements if "cannot" not in judgement.value]
     if len(decided) < len(judgements):
         yield LeftOut(CANNOT_JUDGE, len(judgements) - len(decided))
-    for made in decided:
+    for judgement in decided:
         if campaign.kind in ("demonstration", "edit"):
-            yield from rows_of_judgement(campaign, item, made)
-        elif made.value.get("edit"):
-            yield from rows_of_judgement(campaign, item, _only_edit(made))
+            yield from rows_of_judgement(campaign, item, judgement)
+        elif judgement.value.get("edit"):
+            yield from rows_of_judgement(campaign, item, _only_edit(judgement))
     if not decided or campaign.kind in ("demonstration", "edit", "chat"):
         return
-    together = _aggregate(campaign, [made.value for made in decided], len(item.answers))
-    if together is None:
+    aggregated = _aggregate(campaign, [judgement.value for judgement in decided], len(item.answers))
+    if aggregated is None:
         yield LeftOut(UNDECIDED, len(decided))
         return
-    value, confidence = together
+    value, confidence = aggregated
     extra = {
-        "raters": sorted({made.rater for made in decided}), "num_judgements": len(decided),
-        "guidelines_versions": sorted({made.guidelines_version for made in decided}),
-        "active_s": round(sum(made.active_ms for made in decided) / 1000, 3),
+        "raters": sorted({judgement.rater for judgement in decided}), "num_judgements": len(decided),
+        "guidelines_versions": sorted({judgement.guidelines_version for judgement in decided}),
+        "active_s": round(sum(judgement.active_ms for judgement in decided) / 1000, 3),
     } | _item_columns(item)  # fmt: skip
     yield from _rows_of_value(campaign, item, value, None, extra, 1.0, confidence)
 
@@ -135,21 +139,21 @@ def _rows_of_value(
         completions = [_json(item.answers[candidate].messages) for candidate, _ in ranked]
         shown = [candidate for candidate in order if value["ranks"][candidate] is not None] if order else None
         place = {candidate: index for index, (candidate, _) in enumerate(ranked)}
-        more = {"shown_order": [place[candidate] for candidate in shown]} if shown else {}
+        shown_order = {"shown_order": [place[candidate] for candidate in shown]} if shown else {}
         sources = {"sources": [item.answers[candidate].source for candidate, _ in ranked]}
         row = prompt | {
             "completions": completions,
             "ranks": [rank for _, rank in ranked],
             **extra,
-            **more,
+            **shown_order,
             **sources,
         }
         yield _checked("rankings", row | _confidence_column(confidence))
     elif campaign.kind == "conversation":
         yield from _turn_rows(campaign, item, value["turns"], extra, confidence)
     elif campaign.kind in ("rating", "aspects", "thumbs"):
-        beside = prompt | {"completion": _json(item.answers[0].messages)}
-        yield _scored_row(campaign, beside, value, {**extra, "source": item.answers[0].source}, confidence)
+        texts = prompt | {"completion": _json(item.answers[0].messages)}
+        yield _scored_row(campaign, texts, value, {**extra, "source": item.answers[0].source}, confidence)
     elif campaign.kind == "demonstration":
         yield _checked(
             "demonstrations",
@@ -190,7 +194,7 @@ def _comparison(
 def _edit_rows(
     item: Item, edit: Mapping[str, Any], extra: Mapping[str, Any], weight: float
 ) -> Iterator[NativeRow | LeftOut]:
-    """The edited answer is worth imitating, and better than what it was made from."""
+    """A demonstration of the edited answer, and a comparison that prefers it to the original."""
     before = item.answers[edit["candidate"]].messages
     after = (*before[:-1], Message("assistant", edit["text"]))
     prompt = {"prompt": _json(item.prompt)}
@@ -209,52 +213,58 @@ def _turn_rows(
     extra: Mapping[str, Any],
     confidence: float | None,
 ) -> Iterator[NativeRow | LeftOut]:
-    for turn, verdict in sorted(turns.items(), key=lambda each: int(each[0])):
-        at = int(turn)
-        if item.prompt[at].role != "assistant":
+    for turn, verdict in sorted(turns.items(), key=lambda pair: int(pair[0])):
+        index = int(turn)
+        if item.prompt[index].role != "assistant":
             yield LeftOut(USER_TURN, 1)
             continue
-        beside = {"prompt": _json(item.prompt[:at]), "completion": _json(item.prompt[at : at + 1])}
-        yield _scored_row(campaign, beside, verdict, {**extra, "turn": at}, confidence)
+        texts = {"prompt": _json(item.prompt[:index]), "completion": _json(item.prompt[index : index + 1])}
+        yield _scored_row(campaign, texts, verdict, {**extra, "turn": index}, confidence)
 
 
 def _scored_row(
     campaign: Campaign,
-    beside: dict[str, Any],
+    texts: dict[str, Any],
     value: Mapping[str, Any],
     extra: Mapping[str, Any],
     confidence: float | None,
 ) -> NativeRow | LeftOut:
-    """One answer with a score, scores for its aspects, or a thumb."""
+    """The row of a single answer with a score, scores per aspect, or a label."""
     steps = campaign.options["points"] - 1
-    more = dict(extra) | _confidence_column(confidence)
+    columns = dict(extra) | _confidence_column(confidence)
     if "label" in value:
-        return _checked("binary", beside | {"label": value["label"]} | more)
+        return _checked("binary", texts | {"label": value["label"]} | columns)
     if "aspects" in value:
         return _checked(
             "ratings",
-            beside
-            | {"aspects": {name: (each - 1) / steps for name, each in sorted(value["aspects"].items())}}
-            | more,
+            texts
+            | {"aspects": {name: (score - 1) / steps for name, score in sorted(value["aspects"].items())}}
+            | columns,
         )
-    return _checked("ratings", beside | {"score": (value["score"] - 1) / steps} | more)
+    return _checked("ratings", texts | {"score": (value["score"] - 1) / steps} | columns)
 
 
 def _checked(file: RowFile, row: dict[str, Any]) -> NativeRow | LeftOut:
-    """What training would refuse is not written, but counted."""
-    made = {name: value for name, value in row.items() if value is not None and value != []}
+    """Keep the row only if training accepts it."""
+    present = {name: value for name, value in row.items() if value is not None and value != []}
     try:
-        parse_row(RECORD_KIND_OF_FILE[file], made, RowLocation("snapshot", 0))
+        parse_row(RECORD_KIND_OF_FILE[file], present, RowLocation("snapshot", 0))
     except BadRow as error:
         return LeftOut(f"{INVALID_ROW}: {error.problem.field} {error.problem.why}", 1)
-    return NativeRow(file, made)
+    return NativeRow(file, present)
 
 
 def _judgement_columns(judgement: Judgement) -> dict[str, Any]:
     return {
-        "judgement": judgement.id, "rater": judgement.rater, "made_at": judgement.made_at, "guidelines_version": judgement.guidelines_version,
-        "active_s": round(judgement.active_ms / 1000, 3), "late": judgement.late, "quick": judgement.quick, "reasons": list(judgement.reasons),
-    }  # fmt: skip
+        "judgement": judgement.id,
+        "rater": judgement.rater,
+        "made_at": judgement.made_at,
+        "guidelines_version": judgement.guidelines_version,
+        "active_s": round(judgement.active_ms / 1000, 3),
+        "late": judgement.late,
+        "quick": judgement.quick,
+        "reasons": list(judgement.reasons),
+    }
 
 
 def _item_columns(item: Item) -> dict[str, Any]:
@@ -278,13 +288,16 @@ def _only_edit(judgement: Judgement) -> Judgement:
     return replace(judgement, value={"edit": judgement.value["edit"]})
 
 
-# ---------------------------------------------------------------- several as one
+# ---------------------------------------------------------------- aggregation
 
 
 def _aggregate(
     campaign: Campaign, values: Sequence[Mapping[str, Any]], num_answers: int
 ) -> tuple[dict[str, Any], float | None] | None:
-    """The value that several come to, and the share of them that says the same; None where no side is ahead."""
+    """Aggregate values, with the share of raters that agree with the result.
+
+    None when there is no majority.
+    """
     if campaign.kind == "pairwise":
         return _aggregate_pairs(values)
     if campaign.kind == "ranking":
@@ -298,18 +311,18 @@ def _aggregate(
     assert campaign.kind == "conversation"
     turns: dict[str, Any] = {}
     for turn in sorted({turn for value in values for turn in value["turns"]}):
-        said = [value["turns"][turn] for value in values if turn in value["turns"]]
-        scores = [each["score"] for each in said if "score" in each]
-        decided = _aggregate_thumbs([each["label"] for each in said if "label" in each])
+        verdicts = [value["turns"][turn] for value in values if turn in value["turns"]]
+        scores = [verdict["score"] for verdict in verdicts if "score" in verdict]
+        majority = _aggregate_thumbs([verdict["label"] for verdict in verdicts if "label" in verdict])
         if scores:
             turns[turn] = {"score": fmean(scores)}
-        elif decided is not None:
-            turns[turn] = decided[0]
+        elif majority is not None:
+            turns[turn] = majority[0]
     return ({"turns": turns}, None) if turns else None
 
 
 def _aggregate_pairs(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float] | None:
-    """The mean preference; a tie where that is 0 and most say so."""
+    """The mean preference; a tie when the mean is 0 and most raters chose the same kind of tie."""
     mean = fmean(value["preference"] for value in values)
     ties = Counter(value["tie"] for value in values if value["tie"])
     sides = [value["aspects"] for value in values if value.get("aspects")]
@@ -324,7 +337,7 @@ def _aggregate_pairs(values: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any
 
 
 def _aggregate_ranks(values: Sequence[Mapping[str, Any]], num_answers: int) -> dict[str, Any]:
-    """By mean rank among those who ranked it."""
+    """Rank the answers by their mean rank; each mean covers the raters who ranked that answer."""
     means: list[float | None] = []
     for candidate in range(num_answers):
         ranks = [value["ranks"][candidate] for value in values if value["ranks"][candidate] is not None]
@@ -342,6 +355,6 @@ def _aggregate_thumbs(labels: Sequence[bool]) -> tuple[dict[str, Any], float] | 
 
 def _means(tables: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {
-        name: fmean(each[name] for each in tables if name in each)
-        for name in sorted({name for each in tables for name in each})
+        name: fmean(table[name] for table in tables if name in table)
+        for name in sorted({name for table in tables for name in table})
     }

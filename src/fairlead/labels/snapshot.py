@@ -1,8 +1,8 @@
-"""Snapshots: a campaign's judgements as they are at one moment, as files of native rows that never change again.
+"""Snapshots: the current judgements of a campaign, written as immutable files of native training rows.
 
-A snapshot is an artifact of the project, so that training names it as a parent: `comparisons=snapshot/NAME`.  It holds the rows and a
-datasheet, and nothing of the time at which it was made, so the same judgements under the same filters have the same digest.  Judgements
-that were superseded or withdrawn are not in it; who made the others is said by pseudonym.
+A snapshot is an artifact of the project, so training can name it: `comparisons=snapshot/NAME`.  It holds the
+rows and a datasheet.  It does not hold the time at which it was made: the same judgements and the same
+filters give the same digest.  Raters appear under their pseudonyms.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,14 +35,14 @@ snapshot_table = Table(
     Column("name", String(100), nullable=False, unique=True),  # of the artifact
     Column("filters", JSON, nullable=False),
     Column("digest", String(80), nullable=False),  # of the artifact
-    Column("counts", JSON, nullable=False),  # see Counts
+    Column("counts", JSON, nullable=False),  # see SnapshotCounts
     Column("made_by", String(40), nullable=False),
     Column("made_at", String(27), nullable=False),
     Index("ix_snapshot_campaign_id_id", "campaign_id", "id"),
 )
 
-KIND = "snapshot"  # of the job, and of the artifact
-ITEMS_PER_PAGE = 500  # items read at once
+KIND = "snapshot"  # kind of the job and of the artifact
+ITEMS_PER_PAGE = 500  # items per query
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Snapshot:
 
 
 class FilterAlternative(NamedTuple):
-    """What there would be under another filter."""
+    """The counts that a snapshot would have under other filters."""
 
     name: str
     filters: SnapshotFilters
@@ -68,9 +68,10 @@ class FilterAlternative(NamedTuple):
 def preview(
     connection: Connection, campaign: Campaign, filters: SnapshotFilters
 ) -> tuple[SnapshotCounts, list[FilterAlternative]]:
-    """What a snapshot would hold, and what it would with one filter changed.
+    """Count the rows that a snapshot would hold, and those it would hold with one filter changed.
 
-    RowLocation people write nothing, one item stands for all, with texts that training takes: others are refused when the items come.
+    For kinds without written texts, one placeholder item stands for all items.  The counts are the same,
+    because items whose texts training would reject are refused at import.
     """
     filters = snapshot_filters.validate(campaign, filters)
     others: dict[str, SnapshotFilters] = {}
@@ -87,20 +88,24 @@ def preview(
         others["without late and quick ones"] = replace(filters, late=False, quick=False)
     if filters != SnapshotFilters():
         others["no filter at all"] = SnapshotFilters()
-    wanted = {"": filters, **others}
-    tallies = {name: RowTally() for name in wanted}
-    choices: dict[SnapshotFilters, list[str]] = {}  # ties and margins are looked at in the rows
-    for name, each in wanted.items():
-        choices.setdefault(replace(each, ties=True, min_margin=0), []).append(name)
+    by_name = {"": filters, **others}
+    tallies = {name: RowTally() for name in by_name}
+    # Filters that differ only in ties and margin select the same rows: `RowTally.rows` applies these two
+    # later.
+    names_by_selection: dict[SnapshotFilters, list[str]] = {}
+    for name, alternative in by_name.items():
+        selection = replace(alternative, ties=True, min_margin=0)
+        names_by_selection.setdefault(selection, []).append(name)
 
-    for judged, known in _preview_items(connection, campaign):
-        for choice, names in choices.items():
-            chosen = snapshot_filters.select_rows(campaign, judged, choice, known)
+    for judged, cache in _preview_items(connection, campaign):
+        for selection, names in names_by_selection.items():
+            selected = snapshot_filters.select_rows(campaign, judged, selection, cache)
             for name in names:
-                for _ in tallies[name].rows(chosen, wanted[name]):
+                for _ in tallies[name].rows(selected, by_name[name]):
                     pass
     counts = {name: tally.counts() for name, tally in tallies.items()}
-    return counts[""], [FilterAlternative(name, each, counts[name]) for name, each in others.items()]
+    alternatives = [FilterAlternative(name, others[name], counts[name]) for name in others]
+    return counts[""], alternatives
 
 
 def enqueue(
@@ -112,18 +117,16 @@ def enqueue(
     *,
     by: str,
 ) -> int:
-    """Queues the making of it; returns the job."""
+    """Queue the job that makes a snapshot, and return the job's id."""
     check_name(name)
     if (project.artifacts / KIND / name).exists() or _find(connection, name) is not None:
-        raise Conflict(
-            f"there is a snapshot {name!r} already, and snapshots never change; choose another name."
-        )
+        raise Conflict(_name_taken(name))
     body = {"name": name, "filters": snapshot_filters.to_json(snapshot_filters.validate(campaign, filters))}
     return jobs.enqueue(connection, KIND, body, actor=by, campaign_id=campaign.id)
 
 
 def list_all(connection: Connection, campaign_id: int) -> list[Snapshot]:
-    """The newest first."""
+    """Snapshots of a campaign, newest first."""
     query = (
         select(snapshot_table)
         .where(snapshot_table.c.campaign_id == campaign_id)
@@ -133,19 +136,21 @@ def list_all(connection: Connection, campaign_id: int) -> list[Snapshot]:
 
 
 def get(connection: Connection, campaign_id: int, name: str) -> Snapshot:
-    found = _find(connection, name)
-    if found is None or found.campaign_id != campaign_id:
-        raise NotFound(f"there is no snapshot {name!r} of this campaign.")
-    return found
+    snapshot = _find(connection, name)
+    if snapshot is None or snapshot.campaign_id != campaign_id:
+        raise NotFound(f"This campaign has no snapshot {name!r}. Check the name.")
+    return snapshot
 
 
 def train_command(snapshot: Snapshot) -> str:
-    """What to run next with it."""
+    """The command that trains on the snapshot's largest file."""
     recipes: dict[RowFile, str] = {
-        "comparisons": "dpo name=dpo model=MODEL comparisons", "rankings": "reward name=reward model=MODEL rankings",
-        "ratings": "uft name=uft model=MODEL ratings", "binary": "kto name=kto model=MODEL binary",
+        "comparisons": "dpo name=dpo model=MODEL comparisons",
+        "rankings": "reward name=reward model=MODEL rankings",
+        "ratings": "uft name=uft model=MODEL ratings",
+        "binary": "kto name=kto model=MODEL binary",
         "demonstrations": "sft name=sft model=MODEL demonstrations",
-    }  # fmt: skip
+    }
     largest = max(snapshot.counts.files, key=lambda file: snapshot.counts.files[file])
     return f"fairlead train {recipes[largest]}=snapshot/{snapshot.name}"
 
@@ -154,103 +159,116 @@ def train_command(snapshot: Snapshot) -> str:
 
 
 def run(project: Project, leased: jobs.LeasedJob) -> dict[str, Any]:
-    """The handler of the job.  Killed after the artifact was made, the next worker finds that one and registers it."""
-    name, filters, campaign_id = (
-        leased.body["name"],
-        snapshot_filters.from_json(leased.body["filters"]),
-        leased.job.campaign_id,
-    )
-    assert campaign_id is not None, "a snapshot is of a campaign"
+    """Make a snapshot: the handler of the job.
+
+    When a worker dies after publishing the artifact, the next worker finds the artifact and registers it.
+    """
+    name = leased.body["name"]
+    filters = snapshot_filters.from_json(leased.body["filters"])
+    campaign_id = leased.job.campaign_id
+    assert campaign_id is not None, "snapshot jobs belong to a campaign"
     with leased.database.read() as connection:
-        one = campaigns.get_by_id(connection, campaign_id)
-        config = {"campaign": one.slug, "kind": one.kind, "filters": snapshot_filters.to_json(filters)}
+        campaign = campaigns.get_by_id(connection, campaign_id)
+        config = {
+            "campaign": campaign.slug,
+            "kind": campaign.kind,
+            "filters": snapshot_filters.to_json(filters),
+        }
         if (project.artifacts / KIND / name).exists():
-            made = load_artifact(project.artifacts / KIND / name)
+            artifact = load_artifact(project.artifacts / KIND / name)
         else:
-            counted: dict[str, Any] = {
-                "job": leased.job.id
-            }  # `fill` adds what it counts, before the manifest is written
+            # `fill` adds the counts before the manifest is written.
+            counted: dict[str, Any] = {"job": leased.job.id}
 
             def fill(folder: Path) -> None:
-                counted.update(asdict(_write_files(connection, one, filters, folder)))
+                counted.update(asdict(_write_files(connection, campaign, filters, folder)))
 
-            made = publish_artifact(
+            artifact = publish_artifact(
                 project, KIND, name, Provenance(parents=(), config=config, seed=0, metrics=counted), fill=fill
             )
-    if made.manifest.metrics.get("job") != leased.job.id or made.manifest.config != config:
-        raise Conflict(
-            f"there is a snapshot {name!r} already, and snapshots never change; choose another name."
-        )
-    counts = {key: value for key, value in made.manifest.metrics.items() if key != "job"}
+    if artifact.manifest.metrics.get("job") != leased.job.id or artifact.manifest.config != config:
+        raise Conflict(_name_taken(name))
+    counts = {key: value for key, value in artifact.manifest.metrics.items() if key != "job"}
     with leased.write(num_done=counts["judgements"], num_all=counts["judgements"]) as connection:
         values = {
-            "campaign_id": one.id, "name": name, "filters": snapshot_filters.to_json(filters), "digest": made.manifest.digest, "counts": counts,
-            "made_by": leased.job.actor, "made_at": now(),
-        }  # fmt: skip
+            "campaign_id": campaign.id,
+            "name": name,
+            "filters": snapshot_filters.to_json(filters),
+            "digest": artifact.manifest.digest,
+            "counts": counts,
+            "made_by": leased.job.actor,
+            "made_at": now(),
+        }
         connection.execute(insert(snapshot_table).values(values))
-        body = {"digest": made.manifest.digest, "rows": counts["files"]}
+        body = {"digest": artifact.manifest.digest, "rows": counts["files"]}
         events.append(
             connection,
             verb="snapshot.made",
             actor=leased.job.actor,
-            campaign_id=one.id,
+            campaign_id=campaign.id,
             subject=f"snapshot/{name}",
             body=body,
         )
-    return {"snapshot": name, "digest": made.manifest.digest, "files": counts["files"]}
+    return {"snapshot": name, "digest": artifact.manifest.digest, "files": counts["files"]}
 
 
 def _write_files(
     connection: Connection, campaign: Campaign, filters: SnapshotFilters, folder: Path
 ) -> SnapshotCounts:
-    """The rows, file by file in the order of the items, and the datasheet."""
+    """Write a file of rows for each kind of row, in order of the items, and the datasheet."""
     tally = RowTally()
-    found = datasheet.DatasheetInput()
+    sheet_input = datasheet.DatasheetInput()
+    by_item = _group_by_item(judgements.list_current(connection, campaign.id))
     with ExitStack() as stack:
         opened: dict[RowFile, Any] = {}
-        for judged in _with_items(
-            connection, campaign, _group_by_item(judgements.list_current(connection, campaign.id))
-        ):
-            found.add(
-                judged.item,
-                [each for each in judged.judgements if snapshot_filters.why_excluded(each, filters) is None],
-            )
-            for file, row in tally.rows(snapshot_filters.select_rows(campaign, judged, filters, {}), filters):
+        for judged in _with_items(connection, campaign, by_item):
+            used = [
+                judgement
+                for judgement in judged.judgements
+                if snapshot_filters.why_excluded(judgement, filters) is None
+            ]
+            sheet_input.add(judged.item, used)
+            selected = snapshot_filters.select_rows(campaign, judged, filters, {})
+            for file, row in tally.rows(selected, filters):
                 if file not in opened:
                     opened[file] = stack.enter_context(files.atomic_file(folder / f"{file}.jsonl"))
                 opened[file].write((jsonl.dumps(row) + "\n").encode("utf-8"))
         if not opened:
             raise DataError(
-                "No judgement passes these filters, so there is nothing to keep. Loosen them, or wait for more judgements."
+                "No judgement passes these filters. Loosen the filters, or wait for more judgements."
             )
     counts = tally.counts()
     sheet = datasheet.build(
-        connection, campaign, found, filters=snapshot_filters.to_json(filters), counts=asdict(counts)
+        connection, campaign, sheet_input, filters=snapshot_filters.to_json(filters), counts=asdict(counts)
     )
     files.write_text(folder / "datasheet.md", datasheet.to_markdown(sheet))
     files.write_text(folder / "datasheet.html", datasheet.to_html(sheet))
     return counts
 
 
-# ---------------------------------------------------------------- which rows
+# ---------------------------------------------------------------- reading judgements
 
 
 def _preview_items(
     connection: Connection, campaign: Campaign
 ) -> Iterator[tuple[JudgedItem, dict[Any, list[NativeRow | LeftOut]]]]:
-    """Every item that was judged, or an example that stands for it, and the rows that were worked out for what is like it."""
-    examples: dict[int, Item] = {}
-    alike: dict[Any, list[NativeRow | LeftOut]] = {}
-    written = {}
-    for item_id, made in _group_by_item(_preview_judgements(connection, campaign)).items():
-        if not all(snapshot_filters.is_text_free(campaign, each) for each in made):
-            written[item_id] = made
+    """Yield every judged item with a cache of rows.
+
+    Items judged without written texts share placeholder items and one cache.  Other items are read from the
+    database, each with an empty cache.
+    """
+    placeholders: dict[int, Item] = {}  # by number of ranked answers
+    shared_cache: dict[Any, list[NativeRow | LeftOut]] = {}
+    with_texts = {}
+    for item_id, of_item in _group_by_item(_preview_judgements(connection, campaign)).items():
+        if not all(snapshot_filters.is_text_free(campaign, judgement) for judgement in of_item):
+            with_texts[item_id] = of_item
             continue
-        num_ranked = next((len(each.value["ranks"]) for each in made if "ranks" in each.value), 0)
-        if num_ranked not in examples:
-            examples[num_ranked] = _placeholder_item(items.get(connection, campaign.id, item_id))
-        yield JudgedItem(examples[num_ranked], made, {}), alike
-    for judged in _with_items(connection, campaign, written):
+        num_ranked = next((len(j.value["ranks"]) for j in of_item if "ranks" in j.value), 0)
+        if num_ranked not in placeholders:
+            placeholders[num_ranked] = _placeholder_item(items.get(connection, campaign.id, item_id))
+        yield JudgedItem(placeholders[num_ranked], of_item, {}), shared_cache
+    for judged in _with_items(connection, campaign, with_texts):
         yield judged, {}
 
 
@@ -262,15 +280,15 @@ def _placeholder_item(item: Item) -> Item:
     return replace(item, prompt=(Message("user", "Question"),), answers=answers)
 
 
-def _group_by_item(made: Iterable[Judgement]) -> dict[int, list[Judgement]]:
+def _group_by_item(of_campaign: Iterable[Judgement]) -> dict[int, list[Judgement]]:
     by_item: dict[int, list[Judgement]] = {}
-    for each in made:
-        by_item.setdefault(each.item_id, []).append(each)
+    for judgement in of_campaign:
+        by_item.setdefault(judgement.item_id, []).append(judgement)
     return by_item
 
 
 def _preview_judgements(connection: Connection, campaign: Campaign) -> Iterator[Judgement]:
-    """What stands, without what a preview has no use for and which takes long to read."""
+    """Current judgements without the columns that a preview does not need and that are slow to read."""
     names = (
         "id",
         "item_id",
@@ -289,22 +307,44 @@ def _preview_judgements(connection: Connection, campaign: Campaign) -> Iterator[
     )
     for row in connection.execute(query.order_by(judgement_table.c.id)):
         yield Judgement(
-            row.id, campaign.id, row.item_id, row.token, row.rater, row.value, None, (), "", tuple(row.order), row.guidelines_version,
-            row.active_ms, {}, {}, row.late, row.quick, False, None, row.made_at,
-        )  # fmt: skip
+            id=row.id,
+            campaign_id=campaign.id,
+            item_id=row.item_id,
+            assignment_id=row.token,
+            rater=row.rater,
+            value=row.value,
+            margin=None,
+            reasons=(),
+            note="",
+            order=tuple(row.order),
+            guidelines_version=row.guidelines_version,
+            active_ms=row.active_ms,
+            dwell_ms={},
+            ui={},
+            late=row.late,
+            quick=row.quick,
+            withdraws=False,
+            supersedes=None,
+            made_at=row.made_at,
+        )
 
 
 def _with_items(
     connection: Connection, campaign: Campaign, by_item: Mapping[int, list[Judgement]]
 ) -> Iterator[JudgedItem]:
-    """In the order of the items' ids."""
+    """Read the items of judgements, in order of their ids."""
     ids = sorted(by_item)
     for start in range(0, len(ids), ITEMS_PER_PAGE):
-        part = ids[start : start + ITEMS_PER_PAGE]
-        tokens = [made.assignment_id for item_id in part for made in by_item[item_id]]
-        said = chats.list_turns_by_assignment(connection, tokens) if campaign.kind == "chat" else {}
-        for item in items.get_many(connection, campaign.id, part):
-            yield JudgedItem(item, by_item[item.id], said)
+        page = ids[start : start + ITEMS_PER_PAGE]
+        assignment_ids = [judgement.assignment_id for item_id in page for judgement in by_item[item_id]]
+        is_chat = campaign.kind == "chat"
+        turns = chats.list_turns_by_assignment(connection, assignment_ids) if is_chat else {}
+        for item in items.get_many(connection, campaign.id, page):
+            yield JudgedItem(item, by_item[item.id], turns)
+
+
+def _name_taken(name: str) -> str:
+    return f"There is already a snapshot {name!r}, and snapshots never change. Choose another name."
 
 
 def _find(connection: Connection, name: str) -> Snapshot | None:
@@ -314,5 +354,12 @@ def _find(connection: Connection, name: str) -> Snapshot | None:
 
 def _from_row(row: Any) -> Snapshot:
     return Snapshot(
-        row.id, row.campaign_id, row.name, snapshot_filters.from_json(row.filters), row.digest, SnapshotCounts(**row.counts), row.made_by, row.made_at
-    )  # fmt: skip
+        id=row.id,
+        campaign_id=row.campaign_id,
+        name=row.name,
+        filters=snapshot_filters.from_json(row.filters),
+        digest=row.digest,
+        counts=SnapshotCounts(**row.counts),
+        made_by=row.made_by,
+        made_at=row.made_at,
+    )

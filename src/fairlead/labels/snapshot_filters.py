@@ -1,4 +1,4 @@
-"""Which of the judgements that stand a snapshot takes, and which rows they become there; what is left out is counted."""
+"""Filters of a snapshot: which current judgements become rows, and how many are left out for which reason."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,59 +14,59 @@ from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.native_rows import LeftOut, NativeRow, RowFile
 
-TEXT_FREE_KINDS = (
-    "pairwise",
-    "ranking",
-    "rating",
-    "thumbs",
-    "aspects",
-)  # people write nothing, unless they edit an answer: all items are alike
+# Kinds in which raters write no text unless they edit an answer.
+TEXT_FREE_KINDS = ("pairwise", "ranking", "rating", "thumbs", "aspects")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotFilters:
-    """Which judgements, and as what.  The defaults keep everything that stands, one row each."""
+    """Which judgements a snapshot uses, and in which form.
+
+    The defaults use every current judgement, with one row for each.
+    """
 
     ties: bool = True
-    min_margin: int = 0  # 1..3 keeps clearer preferences only, and ties where these are kept
-    by_item: bool = False  # one row for each item, not for each judgement
-    equal_items: bool = False  # without by_item: the comparisons of an item weigh 1 together
-    guidelines: tuple[int, ...] = ()  # versions; none named means all
-    raters: tuple[str, ...] = ()  # pseudonyms; none named means all
+    min_margin: int = 0  # 0..3; drops comparisons with a smaller margin, except ties
+    by_item: bool = False  # aggregate the judgements of an item into one row
+    equal_items: bool = False  # only without by_item: the weights of an item's comparisons sum to 1
+    guidelines: tuple[int, ...] = ()  # versions of the guidelines; empty for all
+    raters: tuple[str, ...] = ()  # pseudonyms; empty for all
     without_raters: tuple[str, ...] = ()
-    since: str | None = None  # made at that time or later
-    until: str | None = None  # made before
-    late: bool = True  # also those that came after the hold was lost
-    quick: bool = True  # also those made faster than anybody reads
+    since: str | None = None  # made at this time or later
+    until: str | None = None  # made before this time
+    late: bool = True  # use judgements submitted after the lease ended
+    quick: bool = True  # use judgements made faster than the answers can be read
 
 
 @dataclass(frozen=True)
 class SnapshotCounts:
-    judgements: int  # that stand in the campaign
-    used: int  # of these, after the filters that look at a judgement alone
-    items: int  # that have a row
-    raters: int  # whose judgements were used
-    files: dict[RowFile, int]  # rows of each file
-    left_out: dict[str, int]  # why -> how many
+    judgements: int  # current judgements of the campaign
+    used: int  # judgements that pass the filters on single judgements
+    items: int  # items with at least one row
+    raters: int  # raters with a used judgement
+    files: dict[RowFile, int]  # number of rows in each file
+    left_out: dict[str, int]  # number left out, by reason
 
 
 class JudgedItem(NamedTuple):
+    """An item with its current judgements."""
+
     item: Item
-    judgements: list[Judgement]  # what stands, in the order of their ids
-    turns: Mapping[str, Sequence[ChatTurn]]  # token -> the conversation, where the campaign is a live chat
+    judgements: list[Judgement]  # in order of their ids
+    turns: Mapping[str, Sequence[ChatTurn]]  # live chat only: turns by assignment id
 
 
 class SelectedRows(NamedTuple):
-    """Of an item: what the filters that look at a judgement alone leave of it."""
+    """The rows of one item, before filters that depend on the row (ties and margins)."""
 
     num_judgements: int
-    left_out: list[str]  # why, once for each judgement that is left out
-    raters: set[str]  # of the others
+    left_out: list[str]  # the reason for each judgement left out
+    raters: set[str]  # of the used judgements
     rows: list[NativeRow | LeftOut]
 
 
 class RowTally:
-    """What is counted while the items stream past."""
+    """Counts rows while items are processed one by one."""
 
     def __init__(self) -> None:
         self.judgements = self.used = self.items = 0
@@ -74,75 +74,73 @@ class RowTally:
         self.files: Counter[RowFile] = Counter()
         self.left_out: Counter[str] = Counter()
 
-    def rows(self, chosen: SelectedRows, filters: SnapshotFilters) -> Iterator[NativeRow]:
-        """Of one item."""
-        self.judgements, self.used = (
-            self.judgements + chosen.num_judgements,
-            self.used + chosen.num_judgements - len(chosen.left_out),
-        )
-        self.left_out.update(chosen.left_out)
-        self.raters |= chosen.raters
+    def rows(self, selected: SelectedRows, filters: SnapshotFilters) -> Iterator[NativeRow]:
+        """Count the rows of one item, and yield those that pass the filters."""
+        self.judgements += selected.num_judgements
+        self.used += selected.num_judgements - len(selected.left_out)
+        self.left_out.update(selected.left_out)
+        self.raters |= selected.raters
         has_row = False
-        for out in chosen.rows:
-            if isinstance(out, LeftOut):
-                self.left_out[out.why] += out.num
-            elif why := _why_row_excluded(out.row, filters):
-                self.left_out[why] += 1
+        for row in selected.rows:
+            if isinstance(row, LeftOut):
+                self.left_out[row.why] += row.num
+            elif reason := _why_row_excluded(row.row, filters):
+                self.left_out[reason] += 1
             else:
-                self.files[out.file] += 1
+                self.files[row.file] += 1
                 has_row = True
-                yield out
+                yield row
         self.items += has_row
 
     def counts(self) -> SnapshotCounts:
-        names = sorted(self.left_out)
-        listed: dict[RowFile, int] = {file: self.files[file] for file in sorted(self.files)}
         return SnapshotCounts(
-            self.judgements,
-            self.used,
-            self.items,
-            len(self.raters),
-            listed,
-            {name: self.left_out[name] for name in names},
+            judgements=self.judgements,
+            used=self.used,
+            items=self.items,
+            raters=len(self.raters),
+            files={file: self.files[file] for file in sorted(self.files)},
+            left_out={reason: self.left_out[reason] for reason in sorted(self.left_out)},
         )
 
 
-def validate(campaign: Campaign, given: SnapshotFilters) -> SnapshotFilters:
-    """The same, with lists in order; raises Invalid with everything that is wrong."""
+def validate(campaign: Campaign, filters: SnapshotFilters) -> SnapshotFilters:
+    """Return the filters in canonical form, with sorted lists.  Raises Invalid with every wrong value."""
     problems = {}
-    if not 0 <= given.min_margin <= 3:
-        problems["min_margin"] = "is 0 to 3"
-    if given.min_margin and campaign.kind not in ("pairwise", "chat"):
-        problems["min_margin"] = f"has no meaning for a {campaign.kind} campaign"
+    if not 0 <= filters.min_margin <= 3:
+        problems["min_margin"] = "must be 0 to 3"
+    if filters.min_margin and campaign.kind not in ("pairwise", "chat"):
+        problems["min_margin"] = f"must be 0: {campaign.kind} judgements have no margin"
     for name in ("since", "until"):
-        if (at := getattr(given, name)) is not None and not _is_time(at):
-            problems[name] = "is a time such as 2026-01-31T00:00:00.000000Z"
-    if given.by_item and given.equal_items:
-        problems["equal_items"] = "goes with one row for each judgement"
+        if (time := getattr(filters, name)) is not None and not _is_time(time):
+            problems[name] = "must be a time such as 2026-01-31T00:00:00.000000Z"
+    if filters.by_item and filters.equal_items:
+        problems["equal_items"] = "cannot be combined with by_item; turn one of them off"
     if problems:
         raise Invalid(problems)
-    raters, without = tuple(sorted(set(given.raters))), tuple(sorted(set(given.without_raters)))
     return replace(
-        given, guidelines=tuple(sorted(set(given.guidelines))), raters=raters, without_raters=without
+        filters,
+        guidelines=tuple(sorted(set(filters.guidelines))),
+        raters=tuple(sorted(set(filters.raters))),
+        without_raters=tuple(sorted(set(filters.without_raters))),
     )
 
 
 def to_json(filters: SnapshotFilters) -> dict[str, Any]:
-    """As JSON, which has no tuples."""
+    """Convert tuples to lists, as JSON stores them."""
     return {
         name: list(value) if isinstance(value, tuple) else value for name, value in asdict(filters).items()
     }
 
 
 def from_json(values: Mapping[str, Any]) -> SnapshotFilters:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
-    return SnapshotFilters(**given)
+    return SnapshotFilters(**fields)
 
 
 def is_text_free(campaign: Campaign, judgement: Judgement) -> bool:
-    """Whether all items judged with the same value become the same rows but for their texts."""
+    """Whether the rows of a judgement depend on its value alone, apart from the texts of the item."""
     return campaign.kind in TEXT_FREE_KINDS and "edit" not in judgement.value
 
 
@@ -150,52 +148,58 @@ def select_rows(
     campaign: Campaign,
     judged: JudgedItem,
     filters: SnapshotFilters,
-    known: dict[Any, list[NativeRow | LeftOut]],
+    cache: dict[Any, list[NativeRow | LeftOut]],
 ) -> SelectedRows:
-    """What passes the filters that look at a judgement alone, and the rows of it.  `known` keeps rows of what says the same."""
-    item, made, said = judged
-    wanted: list[Judgement] = []
-    left: list[str] = []
-    for each in made:
-        why = why_excluded(each, filters)
-        if why is None:
-            wanted.append(each)
+    """Apply the filters on single judgements, and build the rows of the rest.
+
+    `cache` holds rows by the values they were built from, so that equal values are converted once.
+    """
+    used: list[Judgement] = []
+    left_out: list[str] = []
+    for judgement in judged.judgements:
+        reason = why_excluded(judgement, filters)
+        if reason is None:
+            used.append(judgement)
         else:
-            left.append(why)
-    weight = 1 / len(wanted) if filters.equal_items and wanted else 1.0
-    key = (
-        filters.by_item,
-        tuple(repr(each.value) if is_text_free(campaign, each) else each.id for each in wanted),
-    )
-    if key not in known:
-        if campaign.kind == "chat":  # every conversation is another one, so there is nothing to put together
-            known[key] = [
-                out for each in wanted for out in _chat_rows(item, each, said[each.assignment_id], weight)
-            ]
-        elif filters.by_item:
-            known[key] = list(native_rows.rows_of_item(campaign, item, wanted))
-        else:
-            known[key] = [
-                out
-                for each in wanted
-                for out in native_rows.rows_of_judgement(campaign, item, each, weight=weight)
-            ]
-    return SelectedRows(len(made), left, {each.rater for each in wanted}, known[key])
+            left_out.append(reason)
+    weight = 1 / len(used) if filters.equal_items and used else 1.0
+    values = (repr(j.value) if is_text_free(campaign, j) else j.id for j in used)
+    key = (filters.by_item, tuple(values))
+    if key not in cache:
+        cache[key] = list(_build_rows(campaign, judged, used, filters, weight))
+    raters = {judgement.rater for judgement in used}
+    return SelectedRows(len(judged.judgements), left_out, raters, cache[key])
+
+
+def _build_rows(
+    campaign: Campaign,
+    judged: JudgedItem,
+    used: Sequence[Judgement],
+    filters: SnapshotFilters,
+    weight: float,
+) -> Iterator[NativeRow | LeftOut]:
+    if campaign.kind == "chat":  # conversations differ, so they are never aggregated
+        for judgement in used:
+            yield from _chat_rows(judged.item, judgement, judged.turns[judgement.assignment_id], weight)
+    elif filters.by_item:
+        yield from native_rows.rows_of_item(campaign, judged.item, used)
+    else:
+        for judgement in used:
+            yield from native_rows.rows_of_judgement(campaign, judged.item, judgement, weight=weight)
 
 
 def _chat_rows(
-    item: Item, judgement: Judgement, said: Sequence[ChatTurn], weight: float
+    item: Item, judgement: Judgement, turns: Sequence[ChatTurn], weight: float
 ) -> Iterator[NativeRow | LeftOut]:
-    turns = chats.comparison_turns(item, said)
-    yield from (
-        native_rows.rows_of_chat(item, judgement, turns, weight=weight)
-        if turns
-        else [LeftOut("a conversation without a choice", 1)]
-    )
+    comparisons = chats.comparison_turns(item, turns)
+    if comparisons:
+        yield from native_rows.rows_of_chat(item, judgement, comparisons, weight=weight)
+    else:
+        yield LeftOut("a conversation without a choice", 1)
 
 
 def why_excluded(judgement: Judgement, filters: SnapshotFilters) -> str | None:
-    """Why a judgement is left out, whatever it says."""
+    """The reason to leave out a judgement whatever its value, or None."""
     if filters.guidelines and judgement.guidelines_version not in filters.guidelines:
         return "another version of the guidelines"
     if judgement.rater in filters.without_raters or (
@@ -212,7 +216,7 @@ def why_excluded(judgement: Judgement, filters: SnapshotFilters) -> str | None:
 
 
 def _why_row_excluded(row: Mapping[str, Any], filters: SnapshotFilters) -> str | None:
-    """Why a comparison is left out; an edit has no margin, and stays."""
+    """The reason to leave out a row, or None.  Rows without a margin, such as edits, always stay."""
     if row.get("tie"):
         return None if filters.ties else "a tie"
     return "the margin is too small" if row.get("margin", 3) < filters.min_margin else None
