@@ -1,6 +1,7 @@
-"""Campaigns: one kind of task over many items, with guidelines of which every version is kept.
+"""Campaigns: one kind of task over many items, with versioned guidelines.
 
-A campaign is a draft until it is opened; paused or closed ones hand out nothing, but what people still send is kept.
+A campaign starts as a draft and is then opened.  A paused or closed campaign assigns no items, but still
+accepts judgements of assigned items.
 """
 
 import re
@@ -85,14 +86,14 @@ class Campaign:
     slug: str
     name: str
     kind: TaskKind
-    options: dict[str, Any]  # see `kinds`
+    options: dict[str, Any]  # see `task_kinds`
     state: CampaignState
-    overlap: int  # judgements wanted of each item
-    pay_per_hour: float | None  # of active time
+    overlap: int  # judgements wanted per item
+    pay_per_hour: float | None  # per hour of active time
     currency: str
-    audience: str  # for whom it is; people see it
-    lease_s: int  # seconds for which an item is held without a sign of life
-    seed: str  # of the order of items and sides
+    audience: str  # who should label; shown to raters
+    lease_s: int  # seconds until a lease without a heartbeat expires
+    seed: str  # for the order of items and answers
     created_by: str
     created_at: str
 
@@ -127,9 +128,11 @@ def create(connection: Connection, settings: CampaignSettings, *, by: str) -> Ca
     values = {name: getattr(settings, name) for name in _CHANGEABLE_COLUMNS}
     problems = _find_problems(values)
     if settings.kind not in task_kinds.TASK_KINDS:
-        problems["kind"] = f"is one of {', '.join(task_kinds.TASK_KINDS)}"
+        problems["kind"] = f"must be one of: {', '.join(task_kinds.TASK_KINDS)}"
     if settings.slug is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,70}", settings.slug):
-        problems["slug"] = "is small letters, digits and hyphens, at most 71"
+        problems["slug"] = (
+            "must consist of lowercase letters, digits and hyphens, and have at most 71 characters"
+        )
     if problems:
         raise Invalid(problems)
     kind: TaskKind = settings.kind  # type: ignore[assignment]
@@ -160,7 +163,7 @@ def create(connection: Connection, settings: CampaignSettings, *, by: str) -> Ca
 def get(connection: Connection, slug: str) -> Campaign:
     row = connection.execute(select(campaign_table).where(campaign_table.c.slug == slug)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no campaign {slug!r}.")
+        raise NotFound(f"There is no campaign {slug!r}. Check the name, or ask a lead for access.")
     return _from_row(row)
 
 
@@ -171,7 +174,7 @@ def get_by_id(connection: Connection, campaign_id: int) -> Campaign:
 
 
 def list_all(connection: Connection, *, ids: Sequence[int] | None = None) -> list[Campaign]:
-    """The newest first; all, or those of the ids."""
+    """All campaigns, or those with the given ids, newest first."""
     query = select(campaign_table).order_by(campaign_table.c.id.desc())
     if ids is not None:
         query = query.where(campaign_table.c.id.in_(ids))
@@ -179,12 +182,14 @@ def list_all(connection: Connection, *, ids: Sequence[int] | None = None) -> lis
 
 
 def change(connection: Connection, campaign: Campaign, *, by: str, **settings: Any) -> Campaign:
-    """Name, audience, pay, currency, lease time or options; kind, slug and seed stay.  For the overlap see `items.set_overlap`, and for
-    options where people judge already `tasks.new_options`.
+    """Change the name, audience, pay, currency, lease time or options.
+
+    Kind, slug and seed never change.  Use `items.set_overlap` for the overlap.  After items were assigned,
+    pass options through `assignments.merge_options` first.
     """
     problems = _find_problems(settings)
     problems |= {
-        name: "cannot be changed"
+        name: "cannot be changed after the campaign was created"
         for name in settings
         if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "options")
     }
@@ -210,12 +215,13 @@ def change(connection: Connection, campaign: Campaign, *, by: str, **settings: A
 
 
 def set_state(connection: Connection, campaign: Campaign, state: CampaignState, *, by: str) -> Campaign:
-    """Raises Conflict where that step is not possible.  Items may come before it is opened or later."""
+    """Open, pause or close a campaign.  Raises Conflict for a transition that is not possible."""
     if state == campaign.state:
         return campaign
     if state not in NEXT_STATES[campaign.state]:
         raise Conflict(
-            f"a campaign that is {campaign.state} cannot become {state}; it can become {' or '.join(NEXT_STATES[campaign.state])}."
+            f"A campaign that is {campaign.state} cannot become {state}. "
+            f"It can become {' or '.join(NEXT_STATES[campaign.state])}."
         )
     changed = (
         update(campaign_table)
@@ -225,7 +231,7 @@ def set_state(connection: Connection, campaign: Campaign, state: CampaignState, 
     )
     row = connection.execute(changed).one_or_none()
     if row is None:
-        raise Conflict("somebody else changed the campaign's state just now; look again.")
+        raise Conflict("Another user has just changed the state of the campaign. Reload the page.")
     events.append(
         connection, verb=f"campaign.{state}", actor=by, campaign_id=campaign.id, subject=campaign.slug
     )
@@ -236,29 +242,29 @@ def set_state(connection: Connection, campaign: Campaign, state: CampaignState, 
 
 
 def write_guidelines(connection: Connection, campaign: Campaign, text: str, *, by: str) -> Guidelines:
-    """A new version, unless the text is as it was."""
+    """Add a version of the guidelines, unless the text is unchanged."""
     if not text.strip() or len(text) > LONGEST_GUIDELINES:
-        raise Invalid({"guidelines": f"need 1 to {LONGEST_GUIDELINES:,} characters"})
+        raise Invalid({"guidelines": f"must have 1 to {LONGEST_GUIDELINES:,} characters"})
     storable_text.require(guidelines=text)
     _lock_for_guidelines(connection, campaign)
     last = get_guidelines(connection, campaign.id)
     if last is not None and last.text == text:
         return last
-    made = Guidelines(last.version + 1 if last else 1, text, by, now())
-    connection.execute(insert(guideline_table).values(campaign_id=campaign.id, **vars(made)))
+    guidelines = Guidelines(last.version + 1 if last else 1, text, by, now())
+    connection.execute(insert(guideline_table).values(campaign_id=campaign.id, **vars(guidelines)))
     events.append(
         connection,
         verb="guidelines.written",
         actor=by,
         campaign_id=campaign.id,
         subject=campaign.slug,
-        body={"version": made.version},
+        body={"version": guidelines.version},
     )
-    return made
+    return guidelines
 
 
 def get_guidelines(connection: Connection, campaign_id: int, version: int | None = None) -> Guidelines | None:
-    """The latest, or this version."""
+    """The latest version of the guidelines, or the given one."""
     query = (
         select(guideline_table)
         .where(guideline_table.c.campaign_id == campaign_id)
@@ -272,7 +278,7 @@ def get_guidelines(connection: Connection, campaign_id: int, version: int | None
 
 
 def list_guideline_versions(connection: Connection, campaign_id: int) -> list[Guidelines]:
-    """All, the latest first."""
+    """All versions of the guidelines, latest first."""
     rows = connection.execute(
         select(guideline_table)
         .where(guideline_table.c.campaign_id == campaign_id)
@@ -282,6 +288,7 @@ def list_guideline_versions(connection: Connection, campaign_id: int) -> list[Gu
 
 
 def mark_guidelines_read(connection: Connection, campaign: Campaign, rater: str, version: int) -> None:
+    """Record that the rater has read this version of the guidelines."""
     _lock_for_guidelines(connection, campaign)
     if last_version_read(connection, campaign.id, rater) < version and get_guidelines(
         connection, campaign.id, version
@@ -302,7 +309,7 @@ def mark_guidelines_read(connection: Connection, campaign: Campaign, rater: str,
 
 
 def last_version_read(connection: Connection, campaign_id: int, rater: str) -> int:
-    """The latest version that this person has read; 0 if none."""
+    """The latest version that the rater has read; 0 for none."""
     query = select(func.max(guideline_read_table.c.version)).where(
         guideline_read_table.c.campaign_id == campaign_id, guideline_read_table.c.rater == rater
     )
@@ -313,52 +320,54 @@ def last_version_read(connection: Connection, campaign_id: int, rater: str) -> i
 
 
 def slugify(name: str) -> str:
-    """A name as a part of an address; "campaign" where nothing of it can be."""
+    """Turn a name into a part of a URL; "campaign" when no character of the name can be used."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_name).strip("-")[:60].strip("-") or "campaign"
 
 
-def _insert(connection: Connection, wanted: str, values: Mapping[str, Any]) -> Campaign:
+def _insert(connection: Connection, slug: str, values: Mapping[str, Any]) -> Campaign:
     while True:
         row = (
             insert(campaign_table)
-            .values({**values, "slug": _free_slug(connection, wanted)})
+            .values({**values, "slug": _free_slug(connection, slug)})
             .returning(campaign_table)
         )
         try:
             with connection.begin_nested():
                 return _from_row(connection.execute(row).one())
-        except IntegrityError:  # somebody else took the slug at this moment
+        except IntegrityError:  # a concurrent transaction took the slug
             continue
 
 
-def _free_slug(connection: Connection, wanted: str) -> str:
+def _free_slug(connection: Connection, slug: str) -> str:
     taken = set(
         connection.execute(
-            select(campaign_table.c.slug).where(campaign_table.c.slug.startswith(wanted, autoescape=True))
+            select(campaign_table.c.slug).where(campaign_table.c.slug.startswith(slug, autoescape=True))
         ).scalars()
     )
     return next(
-        slug for n in range(1, len(taken) + 2) if (slug := wanted if n == 1 else f"{wanted}-{n}") not in taken
+        candidate
+        for n in range(1, len(taken) + 2)
+        if (candidate := slug if n == 1 else f"{slug}-{n}") not in taken
     )
 
 
 def lock(connection: Connection, campaign: Campaign) -> None:
-    """Until the transaction ends, nothing that belongs to the campaign is added; on SQLite nothing at all is."""
+    """Keep other transactions from adding rows to the campaign until this one ends."""
     connection.execute(
         select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update()
     )
 
 
 def _lock_for_guidelines(connection: Connection, campaign: Campaign) -> None:
-    """On PostgreSQL those who come here at the same time take turns; on SQLite writers always do."""
+    """Serialise writers of guidelines on PostgreSQL.  SQLite writers always take turns."""
     connection.execute(
         select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update(key_share=True)
     )
 
 
 def _find_problems(settings: Mapping[str, Any]) -> dict[str, str]:
-    def whole(value: object, low: int, high: int) -> bool:
+    def is_whole_number(value: object, low: int, high: int) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
     def pay(value: object) -> bool:
@@ -367,21 +376,23 @@ def _find_problems(settings: Mapping[str, Any]) -> dict[str, str]:
         )
 
     rules: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "name": (lambda v: isinstance(v, str) and 0 < len(v.strip()) <= 120, "needs 1 to 120 characters"),
-        "overlap": (lambda v: whole(v, 1, 20), "is how many people judge each item, 1 to 20"),
-        "pay_per_hour": (pay, "is an amount of money from 0 to 10,000, or nothing"),
+        "name": (lambda v: isinstance(v, str) and 0 < len(v.strip()) <= 120, "must have 1 to 120 characters"),
+        "overlap": (lambda v: is_whole_number(v, 1, 20), "must be a number of raters per item from 1 to 20"),
+        "pay_per_hour": (pay, "must be an amount from 0 to 10,000, or empty"),
         "currency": (
             lambda v: isinstance(v, str) and re.fullmatch("[A-Z]{3}", v) is not None,
-            "is a code of three capital letters, such as EUR",
+            "must be a code of three capital letters, such as EUR",
         ),
-        "audience": (lambda v: isinstance(v, str) and len(v) <= 1000, "has at most 1,000 characters"),
-        "lease_s": (lambda v: whole(v, 60, 86_400), "is 60 to 86,400 seconds"),
+        "audience": (lambda v: isinstance(v, str) and len(v) <= 1000, "must have at most 1,000 characters"),
+        "lease_s": (lambda v: is_whole_number(v, 60, 86_400), "must be 60 to 86,400 seconds"),
     }
     wrong = {
-        name: why for name, (right, why) in rules.items() if name in settings and not right(settings[name])
+        name: problem
+        for name, (is_valid, problem) in rules.items()
+        if name in settings and not is_valid(settings[name])
     }
     return {
-        name: why for name, value in settings.items() if (why := storable_text.find_problem(value))
+        name: problem for name, value in settings.items() if (problem := storable_text.find_problem(value))
     } | wrong
 
 

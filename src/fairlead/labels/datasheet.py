@@ -24,9 +24,8 @@ from fairlead.stats.interval import Interval, proportion
 FEW_RATERS = 5
 DOMINANT_FRAC = 0.4  # share of judgements above which a single rater is listed as a limit
 QUICK_FRAC = 0.1
-NO_POSITION_BIAS = (
-    0.5  # share of preferences for the answer shown first; a limit is listed when the interval excludes it
-)
+# Share of preferences for the answer shown first.  A limit is listed when the interval excludes it.
+NO_POSITION_BIAS = 0.5
 
 QUESTIONS: Mapping[str, str] = {
     "pairwise": "which of two answers is better, on an eight-step scale with two kinds of tie",
@@ -196,8 +195,8 @@ def _time_section(campaign: Campaign, judgements: Sequence[Judgement]) -> list[B
     first_at = min(judgement.made_at for judgement in judgements)
     last_at = max(judgement.made_at for judgement in judgements)
     lines = [
-        f"{hours:.2f} hours of active time. Time counts while the item is visible and the last input is at most "
-        "30 seconds ago.",
+        f"{hours:.2f} hours of active time. "
+        "Time counts while the item is visible and the last input is at most 30 seconds ago.",
         f"The first judgement was made at {first_at}, the last at {last_at}.",
     ]
     if campaign.pay_per_hour is None:
@@ -206,7 +205,7 @@ def _time_section(campaign: Campaign, judgements: Sequence[Judgement]) -> list[B
         rate = f"{campaign.pay_per_hour:.2f} {campaign.currency}"
         total = f"{hours * campaign.pay_per_hour:.2f} {campaign.currency}"
         per_judgement = f"{hours * campaign.pay_per_hour / len(judgements):.3f} {campaign.currency}"
-        lines.append(f"At {rate} per hour of active time, this is {total}, or {per_judgement} per judgement.")
+        lines.append(f"At {rate} per hour of active time, the cost is {total}, or {per_judgement} each.")
     return [_block("heading", "Time and pay"), Block("list", tuple((line,) for line in lines))]
 
 
@@ -254,7 +253,7 @@ def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any])
     judgements = data.judgements
     by_rater = Counter(judgement.rater for judgement in judgements)
     limits = [
-        "The rows show what these raters preferred under these guidelines. Other people may prefer other answers."
+        "The rows show what these raters preferred under these guidelines. Others may prefer other answers."
     ]
     if len(by_rater) < FEW_RATERS:
         limits.append(
@@ -277,12 +276,10 @@ def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any])
             "its position influenced the raters."
         )
     if counts["left_out"].get("a tie"):
-        limits.append(
-            "Ties are left out of the rows, so the answers look further apart than raters judged them."
-        )
+        limits.append("Ties are left out, so the answers look further apart than raters judged them.")
     if not data.probabilities and any(name != "all" for name in data.strategies):
         limits.append(
-            "A strategy selected the items without known probabilities, so shares over items cannot be corrected."
+            "A strategy without probabilities selected the items, so shares of items cannot be corrected."
         )
     if len({judgement.guidelines_version for judgement in judgements}) > 1:
         limits.append("The guidelines changed during the campaign. Each row names its version.")
@@ -312,7 +309,8 @@ def to_html(blocks: Sequence[Block]) -> str:
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style>"
     )
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{to_html_fragment(blocks)}\n</body></html>\n'
+    body = to_html_fragment(blocks)
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
 def to_html_fragment(blocks: Sequence[Block]) -> str:
@@ -369,15 +367,15 @@ def _interval(interval: Interval, *, percent: bool = True) -> str:
     ends = [
         _percent(end) if percent else f"{end:.2f}" for end in (interval.value, interval.low, interval.high)
     ]
-    return (
-        f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})"
-        if interval.low > -10 and interval.high < 10
-        else ends[0]
-    )
+    is_bounded = interval.low > -10 and interval.high < 10
+    return f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})" if is_bounded else ends[0]
 
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
-table { border-collapse: collapse; margin: 1rem 0; } th, td { text-align: start; padding: 0.3rem 0.8rem; border-bottom: 1px solid #8886; }
-pre { white-space: pre-wrap; border: 1px solid #8886; border-radius: 6px; padding: 1rem; } h2 { margin-top: 2rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
+body { color-scheme: light dark; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { text-align: start; padding: 0.3rem 0.8rem; border-bottom: 1px solid #8886; }
+pre { white-space: pre-wrap; border: 1px solid #8886; border-radius: 6px; padding: 1rem; }
+h2 { margin-top: 2rem; }
 """.strip()

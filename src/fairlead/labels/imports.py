@@ -1,8 +1,8 @@
-"""Items from files that people upload and from the rollouts of the project.
+"""Import items into a campaign, from an uploaded file or from rollouts of the project.
 
-An upload is unpacked, bounded, and stored under a name of ours in `data/uploads`; its own name is only ever shown.  The import itself is a
-job: a few rows in each transaction, with how far it is, so that a killed one goes on where it stopped and no row is read twice into a
-campaign, whether that is a draft or in full swing.  Rows that cannot be used are set aside with their reasons.
+An import is a job.  Each transaction adds a few rows and records the progress, so a killed import continues
+where it stopped and adds no row twice.  The campaign may be in any state.  Rows that cannot be used are set
+aside with the reason.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ from fairlead.labels.task_kinds import TASK_KINDS, TaskKind
 from fairlead.store.artifact import Artifact, load_artifacts
 from fairlead.store.project import Project
 
-set_aside_table = Table(  # rows of an import that could not be used
+set_aside_table = Table(  # rows that an import could not use
     "set_aside",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -54,10 +54,11 @@ set_aside_table = Table(  # rows of an import that could not be used
     Index("ix_set_aside_job_id_id", "job_id", "id"),
 )
 
-JOB_KIND = "import"  # of the job
-ROWS_PER_TRANSACTION = 200  # rows, or items that they become, in one transaction: a fraction of a second, for which labellers' saves may have to wait
-NUM_PREVIEW_ITEMS = 5  # items that a lead sees before deciding
-MAX_PREVIEW_ROWS = 1000  # rows that are tried out for that
+JOB_KIND = "import"
+# Rows, or items made from them, per transaction.  Raters' saves wait for it: a fraction of a second.
+ROWS_PER_TRANSACTION = 200
+NUM_PREVIEW_ITEMS = 5  # items in a preview
+MAX_PREVIEW_ROWS = 1000  # rows that a preview converts
 MAX_ROLLOUTS = 8
 
 
@@ -69,12 +70,12 @@ class SetAsideRow:
     why: str
     remedy: str
     row: Any
-    id: int = 0  # where it stands among those that are kept
+    id: int = 0  # 0 until the row is stored
 
 
 @dataclass(frozen=True)
 class ImportSource:
-    """RowLocation the rows come from: an upload, or one or more rollouts whose answers to the same prompt are judged together."""
+    """Where rows come from: an upload, or rollouts whose answers to the same prompt are judged together."""
 
     upload: int | None = None
     rollouts: tuple[str, ...] = ()
@@ -82,14 +83,14 @@ class ImportSource:
 
 @dataclass(frozen=True)
 class ImportPreview:
-    items: tuple[NewItem, ...]  # the first few
-    problems: tuple[SetAsideRow, ...]  # of the first rows
-    num_rows: int  # that were tried
-    num_items: int  # that they become
-    more: bool  # whether there are more rows than were tried
+    items: tuple[NewItem, ...]  # the first NUM_PREVIEW_ITEMS
+    problems: tuple[SetAsideRow, ...]  # of the rows that were converted
+    num_rows: int  # rows that were converted
+    num_items: int  # items made from these rows
+    more: bool  # there are more rows than were converted
 
 
-# ---------------------------------------------------------------- what rows become
+# ---------------------------------------------------------------- preview and queue
 
 
 def row_kind(connection: Connection, project: Project, origin: ImportSource) -> str:
@@ -100,12 +101,14 @@ def row_kind(connection: Connection, project: Project, origin: ImportSource) -> 
 
 
 def list_rollouts(project: Project) -> list[Artifact]:
-    """Those of the project, the newest first."""
+    """Rollouts of the project that contain answers, newest first."""
     present, _ = load_artifacts(project)
-    found = [
-        one for one in present if one.manifest.kind == "rollouts" and "answers.jsonl" in one.manifest.files
+    rollouts = [
+        artifact
+        for artifact in present
+        if artifact.manifest.kind == "rollouts" and "answers.jsonl" in artifact.manifest.files
     ]
-    return sorted(found, key=lambda one: one.manifest.created_at, reverse=True)
+    return sorted(rollouts, key=lambda artifact: artifact.manifest.created_at, reverse=True)
 
 
 def preview(
@@ -117,18 +120,26 @@ def preview(
     pairs: Pairing = "each",
     model: str | None = None,
 ) -> ImportPreview:
-    """What the first rows become."""
+    """Convert the first rows without storing them."""
     _validate(connection, project, origin, kind)
     rows, source = _read_rows(connection, project, origin, model)
-    found: list[NewItem] = []
-    problems: list[SetAsideRow] = []
-    num_rows = num_items = 0
-    for one in islice(rows, MAX_PREVIEW_ROWS):
-        made, wrong = row_to_items.to_items(one, kind, pairs=pairs, source=source)
-        num_rows, num_items = num_rows + 1, num_items + len(made)
-        found += made[: NUM_PREVIEW_ITEMS - len(found)]
-        problems += [_to_set_aside(problem) for problem in wrong]
-    return ImportPreview(tuple(found), tuple(problems), num_rows, num_items, next(rows, None) is not None)
+    first_items: list[NewItem] = []
+    set_aside: list[SetAsideRow] = []
+    num_rows = 0
+    num_items = 0
+    for row in islice(rows, MAX_PREVIEW_ROWS):
+        row_items, problems = row_to_items.to_items(row, kind, pairs=pairs, source=source)
+        num_rows += 1
+        num_items += len(row_items)
+        first_items += row_items[: NUM_PREVIEW_ITEMS - len(first_items)]
+        set_aside += [_to_set_aside(problem) for problem in problems]
+    return ImportPreview(
+        items=tuple(first_items),
+        problems=tuple(set_aside),
+        num_rows=num_rows,
+        num_items=num_items,
+        more=next(rows, None) is not None,
+    )
 
 
 def enqueue(
@@ -142,12 +153,12 @@ def enqueue(
     model: str | None = None,
     priority: int = 0,
 ) -> int:
-    """Queues the import into a campaign, whatever its state; returns the job."""
+    """Queue an import into a campaign in any state, and return the id of the job."""
     _validate(connection, project, origin, campaign.kind)
     if pairs not in row_to_items.PAIRINGS:
-        raise Invalid({"pairs": f"is one of {', '.join(row_to_items.PAIRINGS)}"})
+        raise Invalid({"pairs": f"must be one of: {', '.join(row_to_items.PAIRINGS)}"})
     if not 0 <= priority <= items.MAX_PRIORITY:
-        raise Invalid({"priority": f"is 0 to {items.MAX_PRIORITY}"})
+        raise Invalid({"priority": f"must be 0 to {items.MAX_PRIORITY}"})
     body = {
         "upload": origin.upload,
         "rollouts": list(origin.rollouts),
@@ -161,7 +172,7 @@ def enqueue(
 def list_set_aside(
     connection: Connection, job_id: int, *, after: int = 0, limit: int = 1000
 ) -> list[SetAsideRow]:
-    """What an import has set aside so far, in the order of the file."""
+    """Rows that an import has set aside so far, in order of the file."""
     query = (
         select(set_aside_table)
         .where(set_aside_table.c.job_id == job_id, set_aside_table.c.id > after)
@@ -184,39 +195,42 @@ def count_set_aside(connection: Connection, job_id: int) -> int:
 
 
 def run(project: Project, leased: jobs.LeasedJob) -> dict[str, Any]:
-    """The handler of the job."""
+    """Import rows: the handler of the job."""
     body = leased.body
     origin = ImportSource(body["upload"], tuple(body["rollouts"]))
-    assert leased.job.campaign_id is not None, "an import is into a campaign"
+    assert leased.job.campaign_id is not None, "import jobs belong to a campaign"
     with leased.database.read() as connection:
-        one = campaigns.get_by_id(connection, leased.job.campaign_id)
+        campaign = campaigns.get_by_id(connection, leased.job.campaign_id)
         rows, source = _read_rows(connection, project, origin, body["model"])
-        again, _ = _read_rows(connection, project, origin, body["model"])
+        rows_to_count, _ = _read_rows(connection, project, origin, body["model"])
     tally: dict[str, int] = leased.checkpoint or {"rows": 0, "added": 0, "duplicates": 0, "set_aside": 0}
-    num_all = leased.job.num_all or sum(
-        1 for _ in again
-    )  # and the whole file can be read, before any of it is kept
+    # Counting reads the whole file, so an unreadable file fails before any row is stored.
+    num_all = leased.job.num_all or sum(1 for _ in rows_to_count)
     for _ in islice(rows, tally["rows"]):
-        pass  # done before
-    for fitted in row_to_items.chunks(
-        (row_to_items.to_items(row, one.kind, pairs=body["pairs"], source=source) for row in rows),
+        pass  # an earlier worker imported these rows
+    for chunk in row_to_items.chunks(
+        (row_to_items.to_items(row, campaign.kind, pairs=body["pairs"], source=source) for row in rows),
         ROWS_PER_TRANSACTION,
     ):
-        new = [replace(item, priority=body["priority"]) for made, _ in fitted for item in made]
-        wrong = [problem for _, found in fitted for problem in found]
-        # What is added is known only inside the transaction that also remembers it.
-        with leased.write(num_done=tally["rows"] + len(fitted), num_all=num_all) as connection:
-            added = items.add(connection, one, new, by=leased.job.actor) if new else items.AddedCounts(0, 0)
-            if wrong:
+        new_items = [replace(item, priority=body["priority"]) for row_items, _ in chunk for item in row_items]
+        problems = [problem for _, row_problems in chunk for problem in row_problems]
+        # One transaction adds the items and saves the checkpoint.
+        with leased.write(num_done=tally["rows"] + len(chunk), num_all=num_all) as connection:
+            added = (
+                items.add(connection, campaign, new_items, by=leased.job.actor)
+                if new_items
+                else items.AddedCounts(0, 0)
+            )
+            if problems:
                 connection.execute(
                     insert(set_aside_table),
-                    [_stored(leased.job.id, _to_set_aside(problem)) for problem in wrong],
+                    [_stored(leased.job.id, _to_set_aside(problem)) for problem in problems],
                 )
             tally = {
-                "rows": tally["rows"] + len(fitted),
+                "rows": tally["rows"] + len(chunk),
                 "added": tally["added"] + added.num_added,
                 "duplicates": tally["duplicates"] + added.num_duplicates,
-                "set_aside": tally["set_aside"] + len(wrong),
+                "set_aside": tally["set_aside"] + len(problems),
             }
             leased.save_checkpoint(connection, tally)
     return dict(tally)
@@ -224,14 +238,15 @@ def run(project: Project, leased: jobs.LeasedJob) -> dict[str, Any]:
 
 def _validate(connection: Connection, project: Project, origin: ImportSource, kind: str) -> None:
     if (origin.upload is None) == (not origin.rollouts):
-        raise Invalid({"upload": "is needed, or rollouts of the project; one of the two"})
+        raise Invalid({"upload": "must be given, or rollouts of the project; choose one of the two"})
     if kind not in TASK_KINDS:
-        raise Invalid({"kind": f"is one of {', '.join(TASK_KINDS)}"})
+        raise Invalid({"kind": f"must be one of: {', '.join(TASK_KINDS)}"})
     rows = row_kind(connection, project, origin)
     if kind not in row_to_items.task_kinds_of(rows):
         raise Invalid(
             {
-                "kind": f"cannot be asked about rows of the kind {rows}; these can be {', '.join(row_to_items.task_kinds_of(rows))}"
+                "kind": f"cannot be {kind} for rows of the kind {rows}; "
+                f"choose one of: {', '.join(row_to_items.task_kinds_of(rows))}"
             }
         )
 
@@ -239,19 +254,19 @@ def _validate(connection: Connection, project: Project, origin: ImportSource, ki
 def _read_rows(
     connection: Connection, project: Project, origin: ImportSource, model: str | None
 ) -> tuple[Iterator[ParsedRow | RowProblem], str]:
-    """The rows, and what they are called."""
+    """The rows, and the name of their source."""
     if origin.upload is not None:
-        found = uploads.get(connection, origin.upload)
-        path = project.data / "uploads" / found.path
+        upload = uploads.get(connection, origin.upload)
+        path = project.data / "uploads" / upload.path
         if not path.is_file():
-            raise DataError(f"{found.filename}: the uploaded file is not there any more. Upload it again.")
-        rows = row_to_items.parse_rows(file_source.read_file_rows(path), found.format, model=model)
-        return (_with_path(row, found.filename) for row in rows), found.filename
+            raise DataError(f"{upload.filename}: the uploaded file no longer exists. Upload it again.")
+        rows = row_to_items.parse_rows(file_source.read_file_rows(path), upload.format, model=model)
+        return (_with_path(row, upload.filename) for row in rows), upload.filename
     return _merge_rollouts(_find_rollouts(project, origin.rollouts)), ", ".join(origin.rollouts)
 
 
 def _with_path(row: ParsedRow | RowProblem, filename: str) -> ParsedRow | RowProblem:
-    """Problems speak of the file by the name that its owner knows."""
+    """Replace the path of the stored file by the name that its owner knows."""
     return (
         replace(row, path=filename)
         if isinstance(row, RowProblem)
@@ -261,29 +276,31 @@ def _with_path(row: ParsedRow | RowProblem, filename: str) -> ParsedRow | RowPro
 
 def _find_rollouts(project: Project, refs: Sequence[str]) -> list[Artifact]:
     if len(refs) > MAX_ROLLOUTS:
-        raise Invalid({"rollouts": f"are at most {MAX_ROLLOUTS}"})
-    present = {
-        one.label: one for one in list_rollouts(project)
-    }  # by their labels alone: a path could lead anywhere
+        raise Invalid({"rollouts": f"must be at most {MAX_ROLLOUTS}"})
+    # Looked up by label, because a path could lead outside the project.
+    present = {artifact.label: artifact for artifact in list_rollouts(project)}
     for ref in refs:
         if ref not in present or not present[ref].folder.resolve().is_relative_to(
             project.artifacts.resolve()
         ):
-            raise Invalid({"rollouts": f"{ref!r} is not among the rollouts of this project"})
+            raise Invalid({"rollouts": f"{ref!r} is not among the rollouts of this project; check the name"})
     return [present[ref] for ref in refs]
 
 
-def _merge_rollouts(found: Sequence[Artifact]) -> Iterator[ParsedRow | RowProblem]:
-    """The rows of the first; the answers that the others give to the same prompt are added in turn: one of each, then the second ones."""
+def _merge_rollouts(rollouts: Sequence[Artifact]) -> Iterator[ParsedRow | RowProblem]:
+    """The rows of the first rollouts, with the answers of the others to the same prompts.
+
+    Answers alternate: the first answer of each, then the second answer of each, and so on.
+    """
     others = [
         {
             prompt_text(PromptRecord(row.prompt)): row
-            for row in _read_rollouts(one)
+            for row in _read_rollouts(artifact)
             if isinstance(row, ParsedRow)
         }
-        for one in found[1:]
+        for artifact in rollouts[1:]
     ]
-    for row in _read_rollouts(found[0]):
+    for row in _read_rollouts(rollouts[0]):
         if isinstance(row, RowProblem):
             yield row
             continue
@@ -291,16 +308,18 @@ def _merge_rollouts(found: Sequence[Artifact]) -> Iterator[ParsedRow | RowProble
             row,
             *(other[key] for other in others if (key := prompt_text(PromptRecord(row.prompt))) in other),
         ]
-        most = max(len(each.answers) for each in rows)
-        mixed = [each.answers[i] for i in range(most) for each in rows if i < len(each.answers)]
-        texts: dict[Messages, Any] = {}
-        for answer in mixed:
-            texts.setdefault(answer.messages, answer)  # two models that say the same give one answer
-        yield replace(
-            row,
-            answers=tuple(texts.values()),
-            problems=tuple(problem for each in rows for problem in each.problems),
-        )
+        most = max(len(same_prompt.answers) for same_prompt in rows)
+        alternating = [
+            same_prompt.answers[i]
+            for i in range(most)
+            for same_prompt in rows
+            if i < len(same_prompt.answers)
+        ]
+        unique: dict[Messages, Any] = {}
+        for answer in alternating:
+            unique.setdefault(answer.messages, answer)
+        problems = tuple(problem for same_prompt in rows for problem in same_prompt.problems)
+        yield replace(row, answers=tuple(unique.values()), problems=problems)
 
 
 def _read_rollouts(artifact: Artifact) -> Iterator[ParsedRow | RowProblem]:
@@ -339,12 +358,12 @@ def _stored(job_id: int, row: SetAsideRow) -> dict[str, Any]:
     return {"job_id": job_id, **{name: value for name, value in asdict(row).items() if name != "id"}}
 
 
-def to_json_rows(found: Iterable[SetAsideRow]) -> Iterator[dict[str, Any]]:
-    """For a file: what `fairlead data import --drop` writes beside its output."""
-    for one in found:
+def to_json_rows(rows: Iterable[SetAsideRow]) -> Iterator[dict[str, Any]]:
+    """Rows in the format that `fairlead data import --drop` writes beside its output."""
+    for row in rows:
         yield {
-            "where": f"line {one.line}",
-            "field": one.field,
-            "reason": f"{one.why}. {one.remedy}",
-            "row": one.row,
+            "where": f"line {row.line}",
+            "field": row.field,
+            "reason": f"{row.why}. {row.remedy}",
+            "row": row.row,
         }

@@ -1,6 +1,6 @@
-"""Items as a lead looks for them: by words of the prompt or answers and by how far they are; and one item with all that was said of it.
+"""Item search for leads: by words and by state, and the details of a single item.
 
-Words are looked for in what is stored, one item after another: fast enough for a page, and no index to keep.
+The search scans the stored JSON without an index, which is fast enough for a page of results.
 """
 
 import json
@@ -25,16 +25,16 @@ class ItemSummary:
     num_open: int
     num_held: int
     num_done: int
-    num_flags: int  # that nobody has looked at
+    num_flags: int  # unresolved flags
 
 
 @dataclass(frozen=True)
 class ItemDetails:
-    """One item with everything that was said of it."""
+    """An item with all its judgements and flags."""
 
     summary: ItemSummary
     standing: list[Judgement]
-    superseded: list[Judgement]  # also what was withdrawn
+    superseded: list[Judgement]  # includes withdrawn judgements
     flags: list[Flag]
 
 
@@ -47,7 +47,7 @@ def search(
     after: int = 0,
     limit: int = 50,
 ) -> list[ItemSummary]:
-    """In the order of their ids."""
+    """Items that contain all words and have the state, in order of their ids."""
     query = (
         select(item_table)
         .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
@@ -62,34 +62,38 @@ def search(
 
 
 def get_details(connection: Connection, campaign_id: int, item_id: int) -> ItemDetails:
-    (found,) = _summaries(connection, campaign_id, [items.get(connection, campaign_id, item_id)])
-    every = judgements.list_of_item(connection, campaign_id, item_id)
+    """Raises NotFound for an item that is not in the campaign."""
+    (summary,) = _summaries(connection, campaign_id, [items.get(connection, campaign_id, item_id)])
+    all_judgements = judgements.list_of_item(connection, campaign_id, item_id)
     standing = judgements.list_current(connection, campaign_id, item_id=item_id)
-    ids = {one.id for one in standing}
+    current_ids = {judgement.id for judgement in standing}
     rows = connection.execute(
         select(flag_table)
         .where(flag_table.c.campaign_id == campaign_id, flag_table.c.item_id == item_id)
         .order_by(flag_table.c.id)
     )
     return ItemDetails(
-        found, standing, [one for one in every if one.id not in ids], [Flag(**row._mapping) for row in rows]
+        summary=summary,
+        standing=standing,
+        superseded=[judgement for judgement in all_judgements if judgement.id not in current_ids],
+        flags=[Flag(**row._mapping) for row in rows],
     )
 
 
 def count_items(connection: Connection, campaign_ids: Sequence[int]) -> Mapping[int, int]:
-    """Of each campaign."""
+    """Number of items by campaign."""
     query = (
         select(item_table.c.campaign_id, func.count())
         .where(item_table.c.campaign_id.in_(campaign_ids))
         .group_by(item_table.c.campaign_id)
     )
     counts = {campaign_id: count for campaign_id, count in connection.execute(query)}
-    return {one: counts.get(one, 0) for one in campaign_ids}
+    return {campaign_id: counts.get(campaign_id, 0) for campaign_id in campaign_ids}
 
 
 def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -> list[ItemSummary]:
-    ids = [one.id for one in page]
-    counts = {one: {"open": 0, "held": 0, "done": 0} for one in ids}
+    ids = [item.id for item in page]
+    counts = {item_id: {"open": 0, "held": 0, "done": 0} for item_id in ids}
     by_state = (
         select(slot_table.c.item_id, slot_table.c.state, func.count())
         .where(slot_table.c.item_id.in_(ids))
@@ -107,14 +111,21 @@ def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -
     }
     return [
         ItemSummary(
-            one, counts[one.id]["open"], counts[one.id]["held"], counts[one.id]["done"], flags.get(one.id, 0)
+            item,
+            num_open=counts[item.id]["open"],
+            num_held=counts[item.id]["held"],
+            num_done=counts[item.id]["done"],
+            num_flags=flags.get(item.id, 0),
         )
-        for one in page
+        for item in page
     ]
 
 
 def _contains(word: str) -> ColumnElement[bool]:
-    """Stored JSON has letters beyond ASCII as escapes, so these are looked for as they are written, in either case."""
+    """SQL condition: the prompt, answers or tags contain the word, in any case.
+
+    Stored JSON escapes characters beyond ASCII, so the search uses the escaped form of each case.
+    """
     forms = {json.dumps(form)[1:-1] for form in (word, word.lower(), word.upper(), word.capitalize())}
     columns = (
         cast(item_table.c.prompt, Text),
@@ -125,8 +136,8 @@ def _contains(word: str) -> ColumnElement[bool]:
 
 
 def _has_state(state: ItemState) -> ColumnElement[bool]:
-    def has(wanted: str) -> ColumnElement[bool]:
-        return exists().where(slot_table.c.item_id == item_table.c.id, slot_table.c.state == wanted)
+    def has(slot_state: str) -> ColumnElement[bool]:
+        return exists().where(slot_table.c.item_id == item_table.c.id, slot_table.c.state == slot_state)
 
     if state == "done":
         return and_(~has("open"), ~has("held"))

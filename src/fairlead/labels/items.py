@@ -1,8 +1,9 @@
-"""Items: prompts with the answers that are to be judged, and how many judgements each still wants.
+"""Items: prompts with the answers to judge, and the slots that count their judgements.
 
-An item has `overlap` slots, each open, held by an assignment, or done.  Slots are handed out by `rank`: first one judgement of every item,
-then the second ones; within these by priority, and otherwise in an order without meaning (the campaign's seed), another one for each round.
-So somebody who has done half of the items in the first round soon finds one in the second that is new to them.
+An item has `overlap` slots.  A slot is open, held by an assignment, or done.  Slots are assigned in order of
+`rank`: every item is judged once before any item is judged twice, and so on.  Within such a round, items come
+in order of priority, then in a random order derived from the campaign's seed.  Each round has its own random
+order, so a rater who judged half of the first round soon finds an unjudged item in the second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,8 +63,8 @@ slot_table = Table(
     Column("item_id", Integer, ForeignKey("item.id"), nullable=False),
     Column("n", Integer, nullable=False),
     Column("rank", BigInteger, nullable=False),
-    Column("state", String(4), nullable=False),  # open, held, done
-    Column("token", String(32)),  # of the assignment that holds it or did it
+    Column("state", String(4), nullable=False),  # open, held or done
+    Column("token", String(32)),  # of the assignment that holds or filled the slot
     UniqueConstraint("item_id", "n"),
     Index("ix_slot_campaign_id_state_rank", "campaign_id", "state", "rank"),
     Index("ix_slot_campaign_id_item_id", "campaign_id", "item_id"),
@@ -71,17 +72,17 @@ slot_table = Table(
 )
 
 MAX_PRIORITY = 100
-_ROWS_PER_STATEMENT = 500  # rows of one statement
+_ROWS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True)
 class CandidateAnswer:
-    """A candidate.  `source` and `params` are never shown to those who judge."""
+    """An answer of an item.  Raters never see `source` and `params`."""
 
     messages: Messages
-    source: str | None = None  # the model, or who wrote it
-    params: Mapping[str, Any] | None = None  # how it was sampled
-    finished: bool | None = None  # False: the model was cut off
+    source: str | None = None  # the model or the author
+    params: Mapping[str, Any] | None = None  # sampling parameters
+    finished: bool | None = None  # False when the model reached its token limit
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,12 @@ class NewItem:
     answers: tuple[CandidateAnswer, ...] = ()
     tags: tuple[str, ...] = ()
     reference: str | None = None
-    priority: int = 0  # 0..100; higher is asked first
-    selection_probability: float | None = None  # with which a strategy chose it; None: nothing was left out
+    priority: int = 0  # 0..100; higher priorities are judged first
+    selection_probability: float | None = (
+        None  # with which the strategy selected the item; None if it selected all
+    )
     strategy: str = "all"
-    source: str = ""  # the file or artifact that it came from
+    source: str = ""  # file or artifact of the row
 
 
 @dataclass(frozen=True)
@@ -115,85 +118,99 @@ class Item:
 @dataclass(frozen=True)
 class AddedCounts:
     num_added: int
-    num_duplicates: int  # that were there already, in the campaign or among the rows
+    num_duplicates: int  # rows that repeat an item of the campaign or an earlier row
 
 
 def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, by: str) -> AddedCounts:
-    """Rows that are there already are counted and left alone: an import can be repeated.  Raises Invalid where a row does not fit."""
-    fresh: dict[str, dict[str, Any]] = {}
-    num_rows, at = 0, now()
+    """Add items to the campaign.
+
+    Duplicates are counted and skipped, so an import can be repeated.  Raises Invalid for a row that does not
+    fit.
+    """
+    new: dict[str, dict[str, Any]] = {}  # by digest
+    num_rows = 0
+    created_at = now()
     for number, row in enumerate(rows, start=1):
         _check(campaign, row, number)
         content = {
             "prompt": [asdict(m) for m in row.prompt],
             "answers": [_answer_to_json(answer) for answer in row.answers],
         }
-        named = digest.of_json([content["prompt"], [answer["messages"] for answer in content["answers"]]])
+        item_digest = digest.of_json(
+            [content["prompt"], [answer["messages"] for answer in content["answers"]]]
+        )
         num_rows += 1
-        fresh.setdefault(
-            named,
-            content
-            | {
-                "campaign_id": campaign.id, "digest": named, "tags": list(row.tags), "reference": row.reference, "priority": row.priority,
-                "selection_probability": row.selection_probability, "strategy": row.strategy, "source": row.source, "created_at": at,
-            },
-        )  # fmt: skip
-    digests = list(fresh)
+        values = content | {
+            "campaign_id": campaign.id,
+            "digest": item_digest,
+            "tags": list(row.tags),
+            "reference": row.reference,
+            "priority": row.priority,
+            "selection_probability": row.selection_probability,
+            "strategy": row.strategy,
+            "source": row.source,
+            "created_at": created_at,
+        }
+        new.setdefault(item_digest, values)
+    digests = list(new)
     for start in range(0, len(digests), _ROWS_PER_STATEMENT):
         part = digests[start : start + _ROWS_PER_STATEMENT]
-        for known in connection.execute(
+        for duplicate in connection.execute(
             select(item_table.c.digest).where(
                 item_table.c.campaign_id == campaign.id, item_table.c.digest.in_(part)
             )
         ).scalars():
-            del fresh[known]
-    new = list(fresh.values())
-    for start in range(0, len(new), _ROWS_PER_STATEMENT):
-        part_rows = new[start : start + _ROWS_PER_STATEMENT]
-        made = connection.execute(
+            del new[duplicate]
+    new_rows = list(new.values())
+    for start in range(0, len(new_rows), _ROWS_PER_STATEMENT):
+        part_rows = new_rows[start : start + _ROWS_PER_STATEMENT]
+        inserted = connection.execute(
             insert(item_table)
             .values(part_rows)
             .returning(item_table.c.id, item_table.c.digest, item_table.c.priority)
         ).all()
         slots = [
             _slot_row(campaign, row.id, row.digest, row.priority, n)
-            for row in made
+            for row in inserted
             for n in range(campaign.overlap)
         ]
         connection.execute(insert(slot_table), slots)
-    if new:
+    if new_rows:
         events.append(
             connection,
             verb="items.added",
             actor=by,
             campaign_id=campaign.id,
             subject=campaign.slug,
-            body={"count": len(new)},
+            body={"count": len(new_rows)},
         )
-    return AddedCounts(len(new), num_rows - len(new))
+    return AddedCounts(len(new_rows), num_rows - len(new_rows))
 
 
 def why_unjudgeable(answers: Sequence[CandidateAnswer]) -> str | None:
-    """Why nobody could say which is better, and training would take none of it."""
+    """The reason why the answers can be neither compared nor used for training, or None."""
     if not all(message.content.strip() for answer in answers for message in answer.messages):
         return "an answer is empty"
     texts = {
         tuple((message.role, message.content.strip()) for message in answer.messages) for answer in answers
     }
-    return "the same answer stands there twice" if len(texts) < len(answers) else None
+    return "two answers are the same" if len(texts) < len(answers) else None
 
 
 def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
-    """More slots for every item, or fewer: open ones go, what is held or done stays, until its holder lets go (`tasks.free`)."""
+    """Add slots to every item, or delete open ones.
+
+    Held and done slots stay.  A held slot is deleted when its lease ends without a judgement.
+    """
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
-        raise Invalid({"overlap": "is how many people judge each item, 1 to 20"})
-    there: dict[int, dict[int, str]] = {}
+        raise Invalid({"overlap": "must be a number of raters per item from 1 to 20"})
+    states_of_item: dict[int, dict[int, str]] = {}
     for row in connection.execute(
         select(slot_table.c.item_id, slot_table.c.n, slot_table.c.state).where(
             slot_table.c.campaign_id == campaign.id
         )
     ):
-        there.setdefault(row.item_id, {})[row.n] = row.state
+        states_of_item.setdefault(row.item_id, {})[row.n] = row.state
     more: list[dict[str, Any]] = []
     fewer: dict[int, list[int]] = {}  # n -> items
     for row in connection.execute(
@@ -201,7 +218,7 @@ def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by:
             item_table.c.campaign_id == campaign.id
         )
     ):
-        states = there.get(row.id, {})
+        states = states_of_item.get(row.id, {})
         missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
         more += [_slot_row(campaign, row.id, row.digest, row.priority, n) for n in missing]
         free = sorted((n for n, state in states.items() if state == "open"), reverse=True)
@@ -233,16 +250,16 @@ def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by:
 def set_priority(
     connection: Connection, campaign: Campaign, priorities: Mapping[int, int], *, by: str
 ) -> None:
-    """Item id -> 0..100, for what should be judged next."""
+    """Set the priority (0 to 100) of items, by item id."""
     for item_id, priority in priorities.items():
         if not 0 <= priority <= MAX_PRIORITY:
-            raise Invalid({"priority": f"is 0 to {MAX_PRIORITY}"})
-        found = get(connection, campaign.id, item_id)
+            raise Invalid({"priority": f"must be 0 to {MAX_PRIORITY}"})
+        item = get(connection, campaign.id, item_id)
         connection.execute(update(item_table).where(item_table.c.id == item_id).values(priority=priority))
         for n in (
             connection.execute(select(slot_table.c.n).where(slot_table.c.item_id == item_id)).scalars().all()
         ):
-            rank = _slot_row(campaign, item_id, found.digest, priority, n)["rank"]
+            rank = _slot_row(campaign, item_id, item.digest, priority, n)["rank"]
             connection.execute(
                 update(slot_table)
                 .where(slot_table.c.item_id == item_id, slot_table.c.n == n)
@@ -263,12 +280,12 @@ def get(connection: Connection, campaign_id: int, item_id: int) -> Item:
         select(item_table).where(item_table.c.id == item_id, item_table.c.campaign_id == campaign_id)
     ).one_or_none()
     if row is None:
-        raise NotFound(f"there is no item {item_id} in this campaign.")
+        raise NotFound(f"This campaign has no item {item_id}. Check the number.")
     return from_row(row)
 
 
 def list_page(connection: Connection, campaign_id: int, *, after: int = 0, limit: int = 50) -> list[Item]:
-    """In the order of their ids, which is that of their import."""
+    """Items after an id, in order of their ids, which is the order of import."""
     query = (
         select(item_table)
         .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
@@ -279,7 +296,7 @@ def list_page(connection: Connection, campaign_id: int, *, after: int = 0, limit
 
 
 def get_many(connection: Connection, campaign_id: int, ids: Sequence[int]) -> list[Item]:
-    """Those of the ids that there are, in the order of their ids; a few hundred at once."""
+    """Existing items among the ids, in order of their ids.  Pass a few hundred ids at most."""
     query = (
         select(item_table)
         .where(item_table.c.campaign_id == campaign_id, item_table.c.id.in_(ids))
@@ -289,23 +306,33 @@ def get_many(connection: Connection, campaign_id: int, ids: Sequence[int]) -> li
 
 
 def slot_counts(connection: Connection, campaign_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Slots of each campaign by state: {id: {"open": …, "held": …, "done": …}}."""
-    found = {one: {"open": 0, "held": 0, "done": 0} for one in campaign_ids}
+    """Number of slots by campaign and state: {id: {"open": …, "held": …, "done": …}}."""
+    counts = {campaign_id: {"open": 0, "held": 0, "done": 0} for campaign_id in campaign_ids}
     query = select(slot_table.c.campaign_id, slot_table.c.state, func.count()).where(
         slot_table.c.campaign_id.in_(campaign_ids)
     )
     for campaign_id, state, count in connection.execute(
         query.group_by(slot_table.c.campaign_id, slot_table.c.state)
     ):
-        found[campaign_id][state] = count
-    return found
+        counts[campaign_id][state] = count
+    return counts
 
 
 def from_row(row: Any) -> Item:
     return Item(
-        row.id, row.campaign_id, row.digest, _messages_from_json(row.prompt), tuple(_answer_from_json(one) for one in row.answers), tuple(row.tags),
-        row.reference, row.priority, row.selection_probability, row.strategy, row.source, row.created_at,
-    )  # fmt: skip
+        id=row.id,
+        campaign_id=row.campaign_id,
+        digest=row.digest,
+        prompt=_messages_from_json(row.prompt),
+        answers=tuple(_answer_from_json(answer) for answer in row.answers),
+        tags=tuple(row.tags),
+        reference=row.reference,
+        priority=row.priority,
+        selection_probability=row.selection_probability,
+        strategy=row.strategy,
+        source=row.source,
+        created_at=row.created_at,
+    )
 
 
 # ---------------------------------------------------------------- details
@@ -314,13 +341,13 @@ def from_row(row: Any) -> Item:
 def _check(campaign: Campaign, row: NewItem, number: int) -> None:
     low, high = task_kinds.NUM_ANSWERS[campaign.kind]
     if not low <= len(row.answers) <= high:
-        wanted = f"{low}" if low == high else f"{low} to {high}"
+        allowed = f"{low}" if low == high else f"{low} to {high}"
         raise Invalid(
-            {"answers": f"row {number} has {len(row.answers)}; a {campaign.kind} item has {wanted}"}
+            {"answers": f"row {number} has {len(row.answers)}; a {campaign.kind} item must have {allowed}"}
         )
     if not row.prompt or not all(answer.messages for answer in row.answers):
         raise Invalid({"prompt": f"row {number} has an empty prompt or answer"})
-    if why := storable_text.find_problem(
+    if problem := storable_text.find_problem(
         [
             [asdict(m) for m in row.prompt],
             [_answer_to_json(answer) for answer in row.answers],
@@ -329,18 +356,18 @@ def _check(campaign: Campaign, row: NewItem, number: int) -> None:
             row.source,
         ]
     ):
-        raise Invalid({"prompt": f"row {number} {why}"})
-    if why := why_unjudgeable(row.answers):
-        raise Invalid({"answers": f"row {number}: {why}"})
+        raise Invalid({"prompt": f"row {number} {problem}"})
+    if problem := why_unjudgeable(row.answers):
+        raise Invalid({"answers": f"row {number}: {problem}"})
     if not 0 <= row.priority <= MAX_PRIORITY:
-        raise Invalid({"priority": f"row {number}: is 0 to {MAX_PRIORITY}"})
+        raise Invalid({"priority": f"row {number}: must be 0 to {MAX_PRIORITY}"})
     if row.selection_probability is not None and not 0 < row.selection_probability <= 1:
-        raise Invalid({"selection_probability": f"row {number}: is above 0 and at most 1"})
+        raise Invalid({"selection_probability": f"row {number}: must be above 0 and at most 1"})
 
 
-def _slot_row(campaign: Campaign, item_id: int, named: str, priority: int, n: int) -> dict[str, Any]:
-    """rank: [n: 5 bits][100 - priority: 7 bits][order without meaning: 32 bits]"""
-    shuffled = derive_seed(0, campaign.seed, named, n) & 0xFFFFFFFF
+def _slot_row(campaign: Campaign, item_id: int, item_digest: str, priority: int, n: int) -> dict[str, Any]:
+    """Values of a slot.  Bits of the rank: [n: 5][100 - priority: 7][random order: 32]."""
+    shuffled = derive_seed(0, campaign.seed, item_digest, n) & 0xFFFFFFFF
     rank = (n << 39) | ((MAX_PRIORITY - priority) << 32) | shuffled
     return {"campaign_id": campaign.id, "item_id": item_id, "n": n, "rank": rank, "state": "open"}
 

@@ -1,8 +1,9 @@
-"""People, and the pseudonyms under which everything that they do is kept.
+"""People with accounts in the studio, and the pseudonyms under which their work is stored.
 
-`pseudonym` is the only link between a person and a rater.  Erasing a person drops it, with the name, the e-mail address, the sessions,
-the tokens and the drafts: what was judged stays, and nothing says any more by whom.  Passwords are in `passwords`; sessions, invites
-and tokens in `access`.
+A rater is identified by a pseudonym.  The table `pseudonym` is the only link from a rater to a person.
+Erasing a person deletes this link, the name, the e-mail address, sessions, API tokens and drafts.  The
+judgements stay. Passwords are in `passwords`; sessions, invites and tokens are in `access`; roles in
+campaigns are in `members`.
 """
 
 import re
@@ -39,13 +40,11 @@ person_table = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(120), nullable=False),
-    Column("email", String(254), unique=True),  # in small letters
-    Column(
-        "email_vouched", Boolean, nullable=False
-    ),  # an owner or the command line entered it, and not they themselves
-    Column("password", String(200)),  # argon2
-    Column("subject", String(500), unique=True),  # issuer and subject at a log-in elsewhere
-    Column("role", String(20)),  # in every campaign
+    Column("email", String(254), unique=True),  # lowercase
+    Column("email_vouched", Boolean, nullable=False),  # entered by an owner or a command, not by the person
+    Column("password", String(200)),  # argon2 hash
+    Column("subject", String(500), unique=True),  # issuer and subject of the OpenID Connect account
+    Column("role", String(20)),  # role in every campaign
     Column("preferences", JSON, nullable=False),
     Column("created_at", String(27), nullable=False),
 )
@@ -61,10 +60,10 @@ pseudonym_table = Table(
     ),
     Column("rater", String(40), nullable=False, unique=True),
 )
-STUDIO_ROLES = ("viewer", "lead", "owner")  # the same in every campaign; an owner also rules over people
+STUDIO_ROLES = ("viewer", "lead", "owner")  # apply to every campaign; owners also manage people
 PREFERENCES = ("theme", "hand", "keys", "daily_goal")
 LONGEST_NAME = 120
-LARGEST_PREFERENCES = 8_000  # characters of all of them as text
+LARGEST_PREFERENCES = 8_000  # characters of the preferences as text
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Person:
     name: str
     email: str | None
     email_vouched: bool
-    role: str | None  # one of STUDIO_ROLES; None for who only has roles in campaigns
+    role: str | None  # one of STUDIO_ROLES; None for roles in campaigns only
     preferences: dict[str, Any]
     has_password: bool
     created_at: str
@@ -93,24 +92,30 @@ def add(
     role: str | None = None,
     by: str | None = None,
 ) -> Person:
-    """`by` is who adds them; None where they come by themselves."""
+    """Add a person.  `by` is the rater who adds the person, or None when people register themselves."""
     if role is not None and role not in STUDIO_ROLES:
-        raise Invalid({"role": f"is one of {', '.join(STUDIO_ROLES)}"})
+        raise Invalid({"role": f"must be one of: {', '.join(STUDIO_ROLES)}"})
     values: dict[str, Any] = {
-        "name": _clean_name(name), "email": _clean_email(email), "email_vouched": by is not None, "subject": subject, "role": role, "preferences": {},
-        "created_at": now(), "password": password,
-    }  # fmt: skip
+        "name": _clean_name(name),
+        "email": _clean_email(email),
+        "email_vouched": by is not None,
+        "subject": subject,
+        "role": role,
+        "preferences": {},
+        "created_at": now(),
+        "password": password,
+    }
     try:
         with connection.begin_nested():
-            made = connection.execute(
+            person_id = connection.execute(
                 insert(person_table).values(values).returning(person_table.c.id)
             ).scalar_one()
     except IntegrityError:
-        raise Conflict("somebody with this e-mail address is here already; log in instead.") from None
+        raise Conflict("There is already an account with this e-mail address. Log in instead.") from None
     rater = f"r-{secrets.token_hex(5)}"
     while connection.execute(select(pseudonym_table.c.rater).where(pseudonym_table.c.rater == rater)).first():
         rater = f"r-{secrets.token_hex(5)}"
-    connection.execute(insert(pseudonym_table).values(person_id=made, rater=rater))
+    connection.execute(insert(pseudonym_table).values(person_id=person_id, rater=rater))
     events.append(connection, verb="person.joined", actor=by or rater, subject=rater, body={"role": role})
     return get(connection, rater)
 
@@ -118,7 +123,7 @@ def add(
 def get(connection: Connection, rater: str) -> Person:
     row = connection.execute(_select_people.where(pseudonym_table.c.rater == rater)).one_or_none()
     if row is None:
-        raise NotFound(f"there is nobody called {rater} here.")
+        raise NotFound(f"There is no person with the pseudonym {rater}. Check the name.")
     return _from_row(row)
 
 
@@ -139,12 +144,15 @@ def find_by_email(connection: Connection, email: str) -> Person | None:
 
 
 def authenticate(connection: Connection, email: str, password: str) -> Person | None:
-    """Who logs in so, or None; as slow for an address that nobody has as for a wrong password."""
+    """The person with this e-mail address and password, or None.
+
+    An unknown address takes as long as a wrong password.
+    """
     row = connection.execute(
         _select_people.where(person_table.c.email == email.strip().lower())
     ).one_or_none()
-    right = passwords.verify_password(password, row.password if row else None)
-    return _from_row(row) if row and right else None
+    is_correct = passwords.verify_password(password, row.password if row else None)
+    return _from_row(row) if row and is_correct else None
 
 
 def check_password(connection: Connection, person: Person, password: str) -> bool:
@@ -164,7 +172,7 @@ def list_all(connection: Connection) -> list[Person]:
 
 
 def names_of(connection: Connection, raters: Collection[str]) -> dict[str, str]:
-    """For the eyes of leads and owners only.  Who was erased is not in it."""
+    """Names by rater, for leads and owners only.  Erased people are missing."""
     query = (
         select(pseudonym_table.c.rater, person_table.c.name)
         .join(person_table)
@@ -188,7 +196,7 @@ def change(
     email: str | None = None,
     password: PasswordHash | None = None,
 ) -> Person:
-    """What they themselves give; an empty e-mail address takes it away."""
+    """Change a person's own account.  An empty e-mail address removes the address."""
     values: dict[str, Any] = {}
     if name is not None:
         values["name"] = _clean_name(name)
@@ -197,7 +205,7 @@ def change(
     if password is not None:
         values["password"] = password
     if values.get("email", person.email) is None and (person.has_password or password is not None):
-        raise Invalid({"email": "is needed to log in with a password"})
+        raise Invalid({"email": "must be given to log in with a password"})
     if values:
         vouched = person.email_vouched and values.get("email", person.email) == person.email
         try:
@@ -208,7 +216,9 @@ def change(
                     .values(values | {"email_vouched": vouched})
                 )
         except IntegrityError:
-            raise Conflict("somebody else has this e-mail address.", field="email") from None
+            raise Conflict(
+                "Another account has this e-mail address. Use another one.", field="email"
+            ) from None
         events.append(
             connection,
             verb="person.changed",
@@ -220,27 +230,29 @@ def change(
 
 
 def set_preferences(connection: Connection, person: Person, preferences: Mapping[str, Any]) -> Person:
-    """Adds to what was preferred; None takes one away.  How a screen looks is no event."""
+    """Merge preferences; the value None removes a preference.  Records no event."""
     if unknown := set(preferences) - set(PREFERENCES):
         raise Invalid(
-            {name: f"is no preference; there are {', '.join(PREFERENCES)}" for name in sorted(unknown)}
+            {name: f"is not a preference; choose from {', '.join(PREFERENCES)}" for name in sorted(unknown)}
         )
-    kept = {
+    merged = {
         name: value for name, value in (person.preferences | dict(preferences)).items() if value is not None
     }
-    if kept.get("theme", "light") not in ("light", "dark"):
-        raise Invalid({"theme": "is light, dark or nothing"})
-    if not 1 <= kept.get("daily_goal", 1) <= 10_000:
-        raise Invalid({"daily_goal": "is 1 to 10,000, or nothing"})
-    if len(str(kept)) > LARGEST_PREFERENCES:
-        raise Invalid({"keys": "are too many"})
-    connection.execute(update(person_table).where(person_table.c.id == person.id).values(preferences=kept))
+    if merged.get("theme", "light") not in ("light", "dark"):
+        raise Invalid({"theme": "must be light, dark or empty"})
+    if not 1 <= merged.get("daily_goal", 1) <= 10_000:
+        raise Invalid({"daily_goal": "must be 1 to 10,000, or empty"})
+    if len(str(merged)) > LARGEST_PREFERENCES:
+        raise Invalid(
+            {"keys": f"must be fewer: all preferences have at most {LARGEST_PREFERENCES:,} characters"}
+        )
+    connection.execute(update(person_table).where(person_table.c.id == person.id).values(preferences=merged))
     return get_by_id(connection, person.id)
 
 
 def set_role(connection: Connection, person: Person, role: str | None, *, by: str) -> Person:
     if role is not None and role not in STUDIO_ROLES:
-        raise Invalid({"role": f"is one of {', '.join(STUDIO_ROLES)}, or nothing"})
+        raise Invalid({"role": f"must be one of {', '.join(STUDIO_ROLES)}, or empty"})
     if person.role == "owner" and role != "owner":
         _require_other_owner(connection, person)
     connection.execute(update(person_table).where(person_table.c.id == person.id).values(role=role))
@@ -249,44 +261,46 @@ def set_role(connection: Connection, person: Person, role: str | None, *, by: st
 
 
 def link_subject(connection: Connection, person: Person, subject: str) -> None:
-    """From now on they log in elsewhere as `subject`."""
+    """Let the person log in with the OpenID Connect account `subject`."""
     connection.execute(update(person_table).where(person_table.c.id == person.id).values(subject=subject))
 
 
 def link_by_email(connection: Connection, email: str, subject: str) -> Person | None:
-    """Who has this address logs in elsewhere as `subject` from now on.  None where nobody does, where they log in there as somebody else
-    already, or where the address is only their own word: anybody could have typed it in, to have its owner work in their account.
+    """Link the person with this e-mail address to the OpenID Connect account `subject`.
+
+    Returns None when no person has the address or the person is linked already.  Also returns None when the
+    person entered the address: an attacker could enter a victim's address, and the victim would then use
+    the attacker's account.
     """
-    theirs = (
+    conditions = (
         person_table.c.email == email.strip().lower(),
         person_table.c.email_vouched,
         person_table.c.subject.is_(None),
     )
-    found = connection.execute(
-        update(person_table).where(*theirs).values(subject=subject).returning(person_table.c.id)
+    person_id = connection.execute(
+        update(person_table).where(*conditions).values(subject=subject).returning(person_table.c.id)
     ).scalar_one_or_none()
-    return None if found is None else get_by_id(connection, found)
+    return None if person_id is None else get_by_id(connection, person_id)
 
 
 def erase(connection: Connection, person: Person, *, by: str) -> None:
-    """The person is gone; what they did stays under a pseudonym that leads to nobody.  `forget` afterwards."""
+    """Delete a person; the judgements stay under the pseudonym.  Call `scrub_erased` afterwards."""
     if person.role == "owner":
         _require_other_owner(connection, person)
     connection.execute(delete(draft_table).where(draft_table.c.rater == person.rater))
-    connection.execute(
-        delete(person_table).where(person_table.c.id == person.id)
-    )  # pseudonym, memberships, sessions, tokens and own links go with it
+    # Deletes pseudonym, memberships, sessions, tokens and personal invites too (ON DELETE CASCADE).
+    connection.execute(delete(person_table).where(person_table.c.id == person.id))
     events.append(connection, verb="person.erased", actor=by, subject=person.rater)
 
 
 def scrub_erased(database: Database) -> None:
-    """Nobody who was erased is in a free corner of the database's files."""
-    theirs = [
+    """Remove deleted personal data from the free pages of the database file."""
+    personal_tables = [
         table
         for table in metadata.sorted_tables
         if any(key.column.table is person_table for key in table.foreign_keys)
     ]
-    database.forget([person_table, *theirs, draft_table])
+    database.forget([person_table, *personal_tables, draft_table])
 
 
 # ---------------------------------------------------------------- details
@@ -301,13 +315,13 @@ def _require_other_owner(connection: Connection, person: Person) -> None:
         .limit(1)
     )
     if connection.execute(others).first() is None:
-        raise Conflict("this is the only owner of the studio; make somebody else an owner first.")
+        raise Conflict("This is the only owner of the studio. Make another person an owner first.")
 
 
 def _clean_name(name: str) -> str:
     name = " ".join(name.split())
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-        raise Invalid({"name": f"needs 1 to {LONGEST_NAME} characters"})
+        raise Invalid({"name": f"must have 1 to {LONGEST_NAME} printable characters"})
     return name
 
 
@@ -316,19 +330,19 @@ def _clean_email(email: str | None) -> str | None:
     if email and (
         len(email) > 254 or not email.isprintable() or not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", email)
     ):
-        raise Invalid({"email": "is not an e-mail address"})
+        raise Invalid({"email": "must be an e-mail address, such as ada@example.org"})
     return email or None
 
 
 def _from_row(row: Any) -> Person:
     return Person(
-        row.id,
-        row.rater,
-        row.name,
-        row.email,
-        row.email_vouched,
-        row.role,
-        dict(row.preferences),
-        row.password is not None,
-        row.created_at,
+        id=row.id,
+        rater=row.rater,
+        name=row.name,
+        email=row.email,
+        email_vouched=row.email_vouched,
+        role=row.role,
+        preferences=dict(row.preferences),
+        has_password=row.password is not None,
+        created_at=row.created_at,
     )

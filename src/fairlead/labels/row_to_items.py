@@ -1,8 +1,9 @@
-"""From the rows of a file to items of a campaign: which kinds of task a kind of row can become, and how.
+"""Convert the rows of a file into items: which task kinds suit a kind of row, and how answers are grouped.
 
-A row with one answer becomes one item.  A row with several becomes one item where the task takes them together, an item for each
-answer where it takes one at a time, and pairs where it takes two.  What a row already says about its answers is kept with them and
-never shown.  Nothing is left out in silence: what cannot be used is a RowProblem with its line, field, value and remedy.
+A row with one answer becomes one item.  A row with several answers becomes one item, one item per answer,
+or pairs, depending on how many answers the task kind takes.  Scores and labels of a row are stored with its
+answers, but never shown to raters.  Whatever cannot be used yields a RowProblem with line, field, value and
+remedy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,15 +33,11 @@ from fairlead.labels import storable_text, task_kinds
 from fairlead.labels.items import CandidateAnswer, NewItem, why_unjudgeable
 from fairlead.labels.task_kinds import TaskKind
 
-RowItems: TypeAlias = tuple[
-    list[NewItem], list[RowProblem]
-]  # of a row: the items that it becomes, and what of it cannot be used
+RowItems: TypeAlias = tuple[list[NewItem], list[RowProblem]]  # the items of a row, and its problems
 
-ANSWERS_FORMAT = "answers"  # the format, and the kind of row, that `fairlead sample` writes
+ANSWERS_FORMAT = "answers"  # format and row kind of the files that `fairlead sample` writes
 
-KINDS_OF_ROW: Mapping[
-    str, tuple[TaskKind, ...]
-] = {  # kind of row -> kinds of task, the most natural one first
+KINDS_OF_ROW: Mapping[str, tuple[TaskKind, ...]] = {  # row kind -> task kinds, most natural first
     "prompt": ("demonstration", "chat"),
     "demonstration": ("edit", "rating", "thumbs", "aspects", "conversation", "demonstration", "chat"),
     "comparison": ("pairwise", "ranking", "rating", "thumbs", "aspects", "edit", "demonstration", "chat"),
@@ -53,38 +50,44 @@ KINDS_OF_ROW: Mapping[
 
 Pairing = Literal["each", "all"]
 PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
-MOST_PAIRED = 20  # answers of which all pairs are made: 190 items of one row
+MOST_PAIRED = 20  # answers per row when all pairs are formed; 20 answers give 190 items
 
 
 @dataclass(frozen=True)
 class ParsedRow:
-    """What a row holds, before it is known what will be asked about it."""
+    """The content of a row, independent of the task kind."""
 
     where: RowLocation
-    row: Mapping[str, Any]  # as it was read
-    kind: str  # a key of SUITS
+    row: Mapping[str, Any]  # as read from the file
+    kind: str  # a key of KINDS_OF_ROW
     prompt: Messages
     answers: tuple[CandidateAnswer, ...]
     tags: tuple[str, ...] = ()
     reference: str | None = None
-    problems: tuple[RowProblem, ...] = ()  # of single answers, which are left out
+    problems: tuple[RowProblem, ...] = ()  # of single answers, which are dropped
 
 
 def choose_format(rows: Iterable[SourceRow | RowProblem]) -> tuple[str, Iterator[SourceRow | RowProblem]]:
-    """ANSWERS or a format of `importer`, by most of the first rows; and all the rows, none lost to looking."""
+    """Detect the format from the first rows: ANSWERS_FORMAT, or a format of `importer`.
+
+    Also returns an iterator over all rows, including those that were inspected.
+    """
     remaining = iter(rows)
     sample = list(islice(remaining, importer.NUM_SAMPLE))
     good = [row for row in sample if isinstance(row, SourceRow)]
-    whole = chain(sample, remaining)
+    all_rows = chain(sample, remaining)
     if good and sum(is_answers(row.value) for row in good) * 2 > len(good):
-        return ANSWERS_FORMAT, whole
-    return importer.choose_format(whole)
+        return ANSWERS_FORMAT, all_rows
+    return importer.choose_format(all_rows)
 
 
 def parse_rows(
     rows: Iterable[SourceRow | RowProblem], format: str, *, model: str | None = None
 ) -> Iterator[ParsedRow | RowProblem]:
-    """Each row as what it holds, or what is wrong with it.  `model` wrote the answers of which the row does not say who did."""
+    """Parse each row, or describe its problem.
+
+    `model` is the source of answers without a model of their own.
+    """
     for row in rows:
         if isinstance(row, RowProblem):
             yield row
@@ -108,23 +111,25 @@ def to_items(
     except BadRow as error:
         return [], [*row.problems, replace(error.problem, row=row.row)]
     prompt = row.prompt + row.answers[0].messages if kind == "conversation" else row.prompt
-    made, problems = [], list(row.problems)
+    new_items, problems = [], list(row.problems)
     for group in groups:
         item = NewItem(
             prompt=prompt, answers=tuple(group), tags=row.tags, reference=row.reference, source=source[:200]
         )
-        why = _why_unusable(item)
-        if why is None:
-            made.append(item)
+        reason = _why_unusable(item)
+        if reason is None:
+            new_items.append(item)
         else:
             problems.append(
-                RowProblem(*row.where, "", None, why, "Repair the row, and import it again.", row.row)
+                RowProblem(
+                    *row.where, "", None, reason, "Repair the row, and import the file again.", row.row
+                )
             )
-    return made, problems
+    return new_items, problems
 
 
 def chunks(rows: Iterable[RowItems], size: int) -> Iterator[list[RowItems]]:
-    """As many as make `size` rows or items, and at most one row's more."""
+    """Group rows into chunks of at least `size` rows or items, without splitting a row."""
     chunk: list[RowItems] = []
     num = 0
     for row in rows:
@@ -139,7 +144,9 @@ def chunks(rows: Iterable[RowItems], size: int) -> Iterator[list[RowItems]]:
 
 def task_kinds_of(row_kind: str) -> tuple[TaskKind, ...]:
     if row_kind not in KINDS_OF_ROW:
-        raise DataError(f"Rows of the kind {row_kind} cannot be judged.")
+        raise DataError(
+            f"Rows of the kind {row_kind} cannot be judged. Import one of: {', '.join(KINDS_OF_ROW)}."
+        )
     return KINDS_OF_ROW[row_kind]
 
 
@@ -147,7 +154,7 @@ def task_kinds_of(row_kind: str) -> tuple[TaskKind, ...]:
 
 
 def is_answers(row: Mapping[str, Any]) -> bool:
-    """Several answers of which nobody has said yet which is better."""
+    """Whether the row holds several unjudged answers."""
     return isinstance(row.get("completions"), list) and row.get("ranks") is None and row.get("labels") is None
 
 
@@ -164,46 +171,46 @@ def _parse_answers(row: SourceRow, model: str | None) -> ParsedRow:
             "completions",
             answers,
             "is not a list of answers",
-            "Write such files with `fairlead sample`.",
+            "Create such files with `fairlead sample`.",
         )
     finished, models = (
         _column_per_answer(value, name, len(answers), where) for name in ("finished", "models")
     )
-    found: list[CandidateAnswer] = []
+    parsed_answers: list[CandidateAnswer] = []
     problems: list[RowProblem] = []
     for index, answer in enumerate(answers):
         field = f"completions[{index}]"
         try:
             turns = _parse_turns(answer, field, where)
-            if any(known.messages == turns for known in found):
+            if any(earlier.messages == turns for earlier in parsed_answers):
                 reject_row(
                     where,
                     field,
                     turns[-1].content,
                     "repeats an earlier answer to this prompt",
-                    "It is left out; the others are used.",
+                    "The repeated answer is left out; the others are used.",
                 )
         except BadRow as error:
             problems.append(replace(error.problem, row=value))
             continue
-        ended, by = finished[index], models[index] or value.get("model") or model
+        source = models[index] or value.get("model") or model
         params = value.get("params")
-        found.append(
+        parsed_answers.append(
             CandidateAnswer(
                 turns,
-                str(by) if by else None,
-                params if isinstance(params, dict) else None,
-                None if ended is None else bool(ended),
+                source=str(source) if source else None,
+                params=params if isinstance(params, dict) else None,
+                finished=None if finished[index] is None else bool(finished[index]),
             )
         )
-    if not found:
+    if not parsed_answers:
         raise BadRow(problems[0])
     return ParsedRow(
         where,
         value,
         ANSWERS_FORMAT,
         parsed.prompt,
-        tuple(found),
+        tuple(parsed_answers),
         parsed.tags,
         parsed.reference,
         tuple(problems),
@@ -211,11 +218,12 @@ def _parse_answers(row: SourceRow, model: str | None) -> ParsedRow:
 
 
 def _parse_record(record: Record, row: SourceRow, model: str | None) -> ParsedRow:
-    def answer(turns: Messages, **said: Any) -> CandidateAnswer:
+    def answer(turns: Messages, **feedback: Any) -> CandidateAnswer:
+        source = row.value.get("model") or model
         return CandidateAnswer(
             turns,
-            str(by) if (by := row.value.get("model") or model) else None,
-            {"given": said} if said else None,
+            source=str(source) if source else None,
+            params={"given": feedback} if feedback else None,
         )
 
     prompt = record.prompt
@@ -232,7 +240,7 @@ def _parse_record(record: Record, row: SourceRow, model: str | None) -> ParsedRo
                 "rejected",
                 record.rejected[-1].content,
                 "both answers are the same",
-                "Nobody can tell which is better.",
+                "Give two different answers.",
             )
         answers = (answer(record.chosen, place="chosen"), answer(record.rejected, place="rejected"))
     elif isinstance(record, Ranking):
@@ -240,10 +248,9 @@ def _parse_record(record: Record, row: SourceRow, model: str | None) -> ParsedRo
             answer(turns, rank=rank) for turns, rank in zip(record.completions, record.ranks, strict=True)
         )
     elif isinstance(record, Rating):
-        said = {"score": record.score, "aspects": dict(record.aspects) if record.aspects else None}
-        answers = (
-            answer(record.completion, **{name: value for name, value in said.items() if value is not None}),
-        )
+        scores = {"score": record.score, "aspects": dict(record.aspects) if record.aspects else None}
+        present = {name: value for name, value in scores.items() if value is not None}
+        answers = (answer(record.completion, **present),)
     elif isinstance(record, Binary):
         answers = (answer(record.completion, label=record.label),)
     else:
@@ -252,8 +259,16 @@ def _parse_record(record: Record, row: SourceRow, model: str | None) -> ParsedRo
             answer((Message("assistant", "\n\n".join(record.completions)),), labels=list(record.labels)),
         )
     tags = row.value.get("tags")
-    kept = tuple(tags) if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else ()
-    return ParsedRow(row.where, row.value, kind_of_record(record), prompt, answers, kept, reference)
+    is_tag_list = isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)
+    return ParsedRow(
+        where=row.where,
+        row=row.value,
+        kind=kind_of_record(record),
+        prompt=prompt,
+        answers=answers,
+        tags=tuple(tags) if isinstance(tags, list) and is_tag_list else (),
+        reference=reference,
+    )
 
 
 def _parse_turns(value: object, field: str, where: RowLocation) -> Messages:
@@ -265,7 +280,7 @@ def _parse_turns(value: object, field: str, where: RowLocation) -> Messages:
 
 
 def _column_per_answer(row: Mapping[str, Any], column: str, count: int, where: RowLocation) -> Sequence[Any]:
-    """A column with one value for each answer, where there is one."""
+    """A column with one value per answer; None for each answer when the row has no such column."""
     values = row.get(column)
     if values is None:
         return [None] * count
@@ -275,7 +290,7 @@ def _column_per_answer(row: Mapping[str, Any], column: str, count: int, where: R
             column,
             values,
             f"is not a list of {count} values, one for each answer",
-            "Give each answer one, or leave the column away.",
+            "Give one value per answer, or omit the column.",
         )
     return values
 
@@ -291,8 +306,8 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
                 row.where,
                 "",
                 None,
-                "is no whole conversation",
-                "A conversation task needs rows with messages.",
+                "is not a complete conversation",
+                "A conversation campaign needs rows with messages.",
             )
         return [()]
     if kind == "chat" or high == 0:
@@ -300,8 +315,8 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
         return [()]
     if kind == "edit" or low != high:
         if not low <= len(row.answers) <= high:
-            why = f"has {len(row.answers)} answers; a {kind} task takes {low} to {high}"
-            reject_row(row.where, "completions", None, why, "Take answers out, or ask for pairs of them.")
+            reason = f"has {len(row.answers)} answers; a {kind} item takes {low} to {high}"
+            reject_row(row.where, "completions", None, reason, "Remove answers, or choose the kind pairwise.")
         return [row.answers]
     if high == 1:
         if not row.answers:
@@ -309,8 +324,8 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
                 row.where,
                 "",
                 None,
-                f"has no answer; a {kind} task needs one",
-                "Ask for demonstrations instead.",
+                f"has no answer; a {kind} item needs one",
+                "Choose the kind demonstration instead.",
             )
         return [(answer,) for answer in row.answers]
     if len(row.answers) < 2:
@@ -318,21 +333,27 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
             row.where,
             "completions",
             None,
-            f"has {len(row.answers)} answer; a {kind} task needs two",
+            f"has {len(row.answers)} answer; a {kind} item needs two",
             "Sample more answers to each prompt.",
         )
     if pairs == "all":
         if len(row.answers) > MOST_PAIRED:
-            why = f"has {len(row.answers)} answers; all pairs are made of at most {MOST_PAIRED}"
-            reject_row(row.where, "completions", None, why, "Take answers out, or choose each in one pair.")
+            reason = f"has {len(row.answers)} answers; all pairs can be formed of at most {MOST_PAIRED}"
+            reject_row(
+                row.where,
+                "completions",
+                None,
+                reason,
+                "Remove answers, or let each answer appear in one pair.",
+            )
         return list(combinations(row.answers, 2))
     return _pair_neighbours(row.answers)
 
 
 def _pair_neighbours(answers: Sequence[CandidateAnswer]) -> list[Sequence[CandidateAnswer]]:
-    """Neighbours, so that every answer is in one pair; of an odd number the last is paired with the first."""
-    made: list[Sequence[CandidateAnswer]] = [answers[i : i + 2] for i in range(0, len(answers) - 1, 2)]
-    return [*made, (answers[-1], answers[0])] if len(answers) % 2 else made
+    """Pair neighbouring answers, so that each appears once.  An odd last answer is paired with the first."""
+    pairs: list[Sequence[CandidateAnswer]] = [answers[i : i + 2] for i in range(0, len(answers) - 1, 2)]
+    return [*pairs, (answers[-1], answers[0])] if len(answers) % 2 else pairs
 
 
 def _require_user_turn(row: ParsedRow) -> None:
@@ -341,15 +362,15 @@ def _require_user_turn(row: ParsedRow) -> None:
             row.where,
             "prompt",
             None,
-            "does not end with the user's turn, so there is nothing to answer",
-            "Ask for another kind of task.",
+            "does not end with a user message, so there is nothing to answer",
+            "Choose another task kind, or add a user message.",
         )
 
 
 def _why_unusable(item: NewItem) -> str | None:
-    """What neither a person nor a database could make sense of."""
-    if why := why_unjudgeable(item.answers):
-        return why
+    """The reason why an item can be neither judged nor stored, or None."""
+    if reason := why_unjudgeable(item.answers):
+        return reason
     texts = [
         message.content
         for turns in (item.prompt, *(answer.messages for answer in item.answers))

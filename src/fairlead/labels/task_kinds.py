@@ -1,22 +1,27 @@
-"""What can be asked of people: the kinds of task, what a campaign may set for each, and what a value of each must be.
+"""Task kinds: what raters are asked, the options of a campaign, and the values of judgements.
 
-People speak of what they see: letters, in the order shown to them.  What is kept speaks of candidates, by their place in the item, so
-that it means the same whoever saw it.  `order[i]` is the candidate that was shown as the i-th letter; with order (1, 0) the answer A is
-candidate 1.
+A submitted value refers to answers by the letters that the rater saw.  A stored value refers to answers by
+their index in the item, so it does not depend on the order shown.  `order[i]` is the index of the answer
+shown as the i-th letter: with order (1, 0), letter A is answer 1.
 
-kind            answers   value as shown                                               as kept
-pairwise        2         choice 1..8 (A much better … tie good, tie bad … B much)     preference 3..-3 for candidate 0, tie good|bad|None
-ranking         2..8      ranks {"A": 1, "C": 2}; equal is a tie, absent is unranked    ranks by candidate, None where unranked
-rating          1         score 1..points                                              the same
-thumbs          1         label true|false                                             the same
-aspects         1         aspects {name: 1..points}                                    the same
-demonstration   0         text                                                         the same
-edit            1..8      letter, text                                                 candidate, text
-conversation    0         turns {"1": {"label": …} or {"score": …}}                    the same; a turn is a message's place in the prompt
-chat            0         score 1..points, or nothing; the choices are in `chats`      the same
+kind           answers  submitted value                              stored value
+pairwise       2        choice 1..8 (see below)                      preference 3..-3, tie good|bad|None
+ranking        2..8     ranks {"A": 1, "C": 2}                       ranks by answer, None if unranked
+rating         1        score 1..points                              the same
+thumbs         1        label true|false                             the same
+aspects        1        aspects {name: 1..points}                    the same
+demonstration  0        text                                         the same
+edit           1..8     letter, text                                 candidate, text
+conversation   0        turns {"1": {"label": …} or {"score": …}}    the same
+chat           0        score 1..points, or nothing                  the same
 
-Pairwise values may also have aspects {name: "A"|"="|"B"} (kept as 1, 0, -1 for candidate 0) and an edit of the better answer.  Instead of
-any of these, `{"cannot": "judge"|"unsafe"}` says that nobody should have to judge this; that is an answer, unlike a skip.
+A pairwise choice runs from 1 (A much better) to 8 (B much better).  Choices 4 and 5 are ties: both answers
+are good, or both are bad.  Equal ranks are ties.  A turn of a conversation is the index of a message in the
+prompt.  The choices of a live chat are in `chats`.  A positive preference is one for answer 0.
+
+A pairwise value may also contain aspects {name: "A"|"="|"B"}, stored as 1, 0 or -1 for answer 0, and an edit
+of the better answer.  Instead of a value, `{"cannot": "judge"|"unsafe"}` states that nobody should have to
+judge the item. Unlike a skip, this statement is a judgement.
 """
 
 import copy
@@ -31,10 +36,18 @@ TaskKind = Literal[
 ]
 TASK_KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 
-NUM_ANSWERS: Mapping[TaskKind, tuple[int, int]] = {  # fewest and most candidates of an item
-    "pairwise": (2, 2), "ranking": (2, 8), "rating": (1, 1), "thumbs": (1, 1), "aspects": (1, 1),
-    "demonstration": (0, 0), "edit": (1, 8), "conversation": (0, 0), "chat": (0, 0),
-}  # fmt: skip
+# Fewest and most answers of an item.
+NUM_ANSWERS: Mapping[TaskKind, tuple[int, int]] = {
+    "pairwise": (2, 2),
+    "ranking": (2, 8),
+    "rating": (1, 1),
+    "thumbs": (1, 1),
+    "aspects": (1, 1),
+    "demonstration": (0, 0),
+    "edit": (1, 8),
+    "conversation": (0, 0),
+    "chat": (0, 0),
+}
 CANNOT_REASONS = ("judge", "unsafe")
 PREFERENCE_OF_CHOICE = {
     1: 3,
@@ -47,9 +60,9 @@ PREFERENCE_OF_CHOICE = {
     8: -3,
 }  # of a choice, for the answer shown first
 TIE_OF_CHOICE = {4: "good", 5: "bad"}
-LONGEST_TEXT = 200_000  # characters that a person may write
+LONGEST_TEXT = 200_000  # characters of a written answer
 DEFAULT_OPTIONS: dict[str, Any] = {"aspects": [], "chips": [], "points": 7}
-KINDS_WITH_OPTION: Mapping[str, Sequence[TaskKind]] = {  # an option -> the kinds in which it means something
+KINDS_WITH_OPTION: Mapping[str, Sequence[TaskKind]] = {  # option -> kinds that use it
     "aspects": ("pairwise", "aspects"),
     "chips": tuple(kind for kind in TASK_KINDS if kind != "chat"),
     "points": ("rating", "aspects", "conversation", "chat"),
@@ -61,25 +74,29 @@ def letter(position: int) -> str:
 
 
 def check_options(kind: TaskKind, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a lead sets for a kind, with the defaults; raises Invalid with every problem."""
-    problems = {name: "no kind of task has this" for name in options if name not in DEFAULT_OPTIONS}
+    """Merge options with the defaults.  Raises Invalid with every wrong option."""
+    problems = {
+        name: f"is not an option; the options are {', '.join(DEFAULT_OPTIONS)}"
+        for name in options
+        if name not in DEFAULT_OPTIONS
+    }
     merged = {
         **copy.deepcopy(DEFAULT_OPTIONS),
         **{name: options[name] for name in options if name in DEFAULT_OPTIONS},
     }
-    for name, most in (("aspects", 8), ("chips", 12)):
-        words = merged[name]
-        if not isinstance(words, list) or not all(
-            isinstance(word, str) and 0 < len(word.strip()) <= 40 for word in words
+    for name, max_names in (("aspects", 8), ("chips", 12)):
+        labels = merged[name]
+        if not isinstance(labels, list) or not all(
+            isinstance(label, str) and 0 < len(label.strip()) <= 40 for label in labels
         ):
-            problems[name] = "is a list of short names, up to 40 characters each"
-        elif len(words) > most or len(set(words)) < len(words):
-            problems[name] = f"is at most {most} different names"
-        elif why := storable_text.find_problem(words):
-            problems[name] = why
+            problems[name] = "must be a list of names with at most 40 characters each"
+        elif len(labels) > max_names or len(set(labels)) < len(labels):
+            problems[name] = f"must be at most {max_names} different names"
+        elif problem := storable_text.find_problem(labels):
+            problems[name] = problem
     points = merged["points"]
     if not isinstance(points, int) or isinstance(points, bool) or not 2 <= points <= 10:
-        problems["points"] = "is the number of steps of a rating, 2 to 10"
+        problems["points"] = "must be a number of rating points from 2 to 10"
     if kind == "aspects" and merged["aspects"] == []:
         merged["aspects"] = ["helpful", "harmless", "honest"]
     if problems:
@@ -95,50 +112,56 @@ def to_stored(
     *,
     num_turns: int = 0,
 ) -> dict[str, Any]:
-    """A value as shown, checked and turned into what is kept.  `num_turns`: of a conversation, or those of a live chat in which the person
-    chose.  Raises Invalid."""
+    """Validate a submitted value and convert it into a stored value.  Raises Invalid.
+
+    `num_turns` is the number of messages of a conversation, or of judged turns of a live chat.
+    """
     if "cannot" in value:
         if set(value) != {"cannot"} or value["cannot"] not in CANNOT_REASONS:
-            raise Invalid({"cannot": f"stands alone and is one of {', '.join(CANNOT_REASONS)}"})
+            raise Invalid({"cannot": f"must be the only field, with one of: {', '.join(CANNOT_REASONS)}"})
         return {"cannot": value["cannot"]}
     allowed = _FIELDS[kind]
-    problems = {name: f"is not part of a {kind} value" for name in value if name not in allowed}
+    problems = {
+        name: f"is not a field of a {kind} value; the fields are {', '.join(allowed)}"
+        for name in value
+        if name not in allowed
+    }
     if problems:
         raise Invalid(problems)
     return _CONVERTERS[kind](options, value, order, num_turns)
 
 
-def to_shown(kind: TaskKind, kept: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
-    """What is kept, in the letters of this order: for undo."""
+def to_shown(kind: TaskKind, stored: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
+    """Convert a stored value back into letters for this order, to undo a judgement."""
     place = {candidate: letter(i) for i, candidate in enumerate(order)}
-    if kind == "pairwise" and "cannot" not in kept:
+    if kind == "pairwise" and "cannot" not in stored:
         sign = 1 if order[0] == 0 else -1
         choice = next(
             c
             for c, p in PREFERENCE_OF_CHOICE.items()
-            if p == sign * kept["preference"] and TIE_OF_CHOICE.get(c) == kept["tie"]
+            if p == sign * stored["preference"] and TIE_OF_CHOICE.get(c) == stored["tie"]
         )
         shown: dict[str, Any] = {"choice": choice}
-        if kept.get("aspects"):
+        if stored.get("aspects"):
             shown["aspects"] = {
-                name: {1: "A", 0: "=", -1: "B"}[sign * side] for name, side in kept["aspects"].items()
+                name: {1: "A", 0: "=", -1: "B"}[sign * side] for name, side in stored["aspects"].items()
             }
-        if kept.get("edit"):
-            shown["edit"] = {"letter": place[kept["edit"]["candidate"]], "text": kept["edit"]["text"]}
+        if stored.get("edit"):
+            shown["edit"] = {"letter": place[stored["edit"]["candidate"]], "text": stored["edit"]["text"]}
         return shown
-    if kind == "ranking" and "cannot" not in kept:
-        return {"ranks": {place[c]: rank for c, rank in enumerate(kept["ranks"]) if rank is not None}}
-    if kind == "edit" and "cannot" not in kept:
-        return {"letter": place[kept["candidate"]], "text": kept["text"]}
-    return dict(kept)
+    if kind == "ranking" and "cannot" not in stored:
+        return {"ranks": {place[c]: rank for c, rank in enumerate(stored["ranks"]) if rank is not None}}
+    if kind == "edit" and "cannot" not in stored:
+        return {"letter": place[stored["candidate"]], "text": stored["text"]}
+    return dict(stored)
 
 
-def margin(kind: TaskKind, kept: Mapping[str, Any]) -> int | None:
-    """How far ahead the better answer is, 0 (a tie) to 3; None where a kind has no such thing."""
-    return abs(kept["preference"]) if kind == "pairwise" and "preference" in kept else None
+def margin(kind: TaskKind, stored: Mapping[str, Any]) -> int | None:
+    """How much better the preferred answer is, from 0 (tie) to 3.  None for kinds without a margin."""
+    return abs(stored["preference"]) if kind == "pairwise" and "preference" in stored else None
 
 
-# ---------------------------------------------------------------- each kind
+# ---------------------------------------------------------------- converters, by kind
 
 Converter = Callable[[Mapping[str, Any], Mapping[str, Any], Sequence[int], int], dict[str, Any]]
 
@@ -148,7 +171,7 @@ def _pairwise(
 ) -> dict[str, Any]:
     choice = value.get("choice")
     if not _is_whole_number(choice, 1, 8):
-        raise Invalid({"choice": "is a step from 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
+        raise Invalid({"choice": "must be 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
     assert isinstance(choice, int)
     sign = 1 if order[0] == 0 else -1
     kept: dict[str, Any] = {
@@ -158,11 +181,11 @@ def _pairwise(
     sides = _names(value.get("aspects", {}), options["aspects"])
     if sides:
         if not all(isinstance(side, str) and side in "A=B" and len(side) == 1 for side in sides.values()):
-            raise Invalid({"aspects": "is A, = or B for each aspect"})
+            raise Invalid({"aspects": "must be A, = or B for each aspect"})
         kept["aspects"] = {name: sign * {"A": 1, "=": 0, "B": -1}[side] for name, side in sides.items()}
     if value.get("edit") is not None:
         if not isinstance(value["edit"], Mapping):
-            raise Invalid({"edit": "is a letter and a text"})
+            raise Invalid({"edit": "must be an object with a letter and a text"})
         kept["edit"] = _edit(options, value["edit"], order, 0)
     return kept
 
@@ -177,11 +200,12 @@ def _ranking(_: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int
     ):
         raise Invalid(
             {
-                "ranks": f"gives letters of {letters[0]} to {letters[-1]} a place from 1, the best, to {len(order)}"
+                "ranks": f"must map letters {letters[0]} to {letters[-1]} to ranks "
+                f"from 1 (best) to {len(order)}"
             }
         )
     if len(ranks) < 2:
-        raise Invalid({"ranks": "needs at least two answers in order"})
+        raise Invalid({"ranks": "must rank at least two answers"})
     by_candidate: list[int | None] = [None] * len(order)
     for position, candidate in enumerate(order):
         by_candidate[candidate] = ranks.get(letters[position])
@@ -196,7 +220,7 @@ def _rating(
 
 def _thumbs(_: Mapping[str, Any], value: Mapping[str, Any], __: Sequence[int], ___: int) -> dict[str, Any]:
     if not isinstance(value.get("label"), bool):
-        raise Invalid({"label": "is true (good) or false (bad)"})
+        raise Invalid({"label": "must be true (good) or false (bad)"})
     return {"label": value["label"]}
 
 
@@ -206,7 +230,7 @@ def _aspects(
     scores = _names(value.get("aspects", {}), options["aspects"])
     missing = [name for name in options["aspects"] if name not in scores]
     if missing:
-        raise Invalid({"aspects": f"has no score for {', '.join(missing)}"})
+        raise Invalid({"aspects": f"must also score {', '.join(missing)}"})
     return {"aspects": {name: _score(options, score, "aspects") for name, score in scores.items()}}
 
 
@@ -218,10 +242,10 @@ def _demonstration(
 
 def _edit(_: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int], __: int) -> dict[str, Any]:
     letters = [letter(i) for i in range(len(order))]
-    chosen = value.get("letter", "A" if len(order) == 1 else None)
-    if chosen not in letters:
-        raise Invalid({"letter": f"names the answer that was edited, one of {', '.join(letters)}"})
-    return {"candidate": order[letters.index(chosen)], "text": _text(value.get("text"))}
+    letter_of_answer = value.get("letter", "A" if len(order) == 1 else None)
+    if letter_of_answer not in letters:
+        raise Invalid({"letter": f"must name the edited answer, one of: {', '.join(letters)}"})
+    return {"candidate": order[letters.index(letter_of_answer)], "text": _text(value.get("text"))}
 
 
 def _conversation(
@@ -229,14 +253,14 @@ def _conversation(
 ) -> dict[str, Any]:
     turns = value.get("turns")
     if not isinstance(turns, Mapping) or not turns:
-        raise Invalid({"turns": "judges at least one turn"})
+        raise Invalid({"turns": "must judge at least one turn"})
     names = [str(n) for n in range(num_turns)]
     kept: dict[str, Any] = {}
     for turn, verdict in turns.items():
         if turn not in names:
-            raise Invalid({"turns": f"{turn!r} is no turn of this conversation"})
+            raise Invalid({"turns": f"{turn!r} is not a turn of this conversation"})
         if not isinstance(verdict, Mapping) or len(verdict) != 1 or not set(verdict) <= {"label", "score"}:
-            raise Invalid({"turns": f"turn {turn} needs a label or a score"})
+            raise Invalid({"turns": f"turn {turn} must have either a label or a score"})
         kept[turn] = (
             _thumbs(options, verdict, (), 0) if "label" in verdict else _rating(options, verdict, (), 0)
         )
@@ -247,18 +271,34 @@ def _chat(
     options: Mapping[str, Any], value: Mapping[str, Any], _: Sequence[int], num_turns: int
 ) -> dict[str, Any]:
     if not num_turns:
-        raise Invalid({"turns": "have no choice yet, or the chosen answer is still being written"})
+        raise Invalid(
+            {"turns": "must include a choice; choose an answer, and wait until that answer is complete"}
+        )
     return {"score": _score(options, value["score"], "score")} if value.get("score") is not None else {}
 
 
 _CONVERTERS: Mapping[TaskKind, Converter] = {
-    "pairwise": _pairwise, "ranking": _ranking, "rating": _rating, "thumbs": _thumbs, "aspects": _aspects,
-    "demonstration": _demonstration, "edit": _edit, "conversation": _conversation, "chat": _chat,
-}  # fmt: skip
+    "pairwise": _pairwise,
+    "ranking": _ranking,
+    "rating": _rating,
+    "thumbs": _thumbs,
+    "aspects": _aspects,
+    "demonstration": _demonstration,
+    "edit": _edit,
+    "conversation": _conversation,
+    "chat": _chat,
+}
 _FIELDS: Mapping[TaskKind, tuple[str, ...]] = {
-    "pairwise": ("choice", "aspects", "edit"), "ranking": ("ranks",), "rating": ("score",), "thumbs": ("label",), "aspects": ("aspects",),
-    "demonstration": ("text",), "edit": ("letter", "text"), "conversation": ("turns",), "chat": ("score",),
-}  # fmt: skip
+    "pairwise": ("choice", "aspects", "edit"),
+    "ranking": ("ranks",),
+    "rating": ("score",),
+    "thumbs": ("label",),
+    "aspects": ("aspects",),
+    "demonstration": ("text",),
+    "edit": ("letter", "text"),
+    "conversation": ("turns",),
+    "chat": ("score",),
+}
 
 
 def _is_whole_number(value: object, low: int, high: int) -> bool:
@@ -267,23 +307,23 @@ def _is_whole_number(value: object, low: int, high: int) -> bool:
 
 def _score(options: Mapping[str, Any], value: object, field: str) -> int:
     if not _is_whole_number(value, 1, options["points"]):
-        raise Invalid({field: f"is a whole number from 1 to {options['points']}"})
+        raise Invalid({field: f"must be a whole number from 1 to {options['points']}"})
     assert isinstance(value, int)
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise Invalid({"text": "is empty"})
+        raise Invalid({"text": "must not be empty"})
     if len(value) > LONGEST_TEXT:
-        raise Invalid({"text": f"is longer than {LONGEST_TEXT:,} characters"})
+        raise Invalid({"text": f"must have at most {LONGEST_TEXT:,} characters"})
     storable_text.require(text=value)
     return value
 
 
-def _names(value: object, known: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not set(value) <= set(known):
+def _names(value: object, aspects: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not set(value) <= set(aspects):
         raise Invalid(
-            {"aspects": f"has names that are not this campaign's: {', '.join(known) or 'it has none'}"}
+            {"aspects": f"must use the aspects of this campaign: {', '.join(aspects) or 'it has none'}"}
         )
     return dict(value)

@@ -24,8 +24,8 @@ upload_table = Table(
     "upload",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("path", String(80), nullable=False),  # a name of ours, in data/uploads
-    Column("filename", String(120), nullable=False),  # theirs, only shown
+    Column("path", String(80), nullable=False),  # generated file name in data/uploads
+    Column("filename", String(120), nullable=False),  # name on the user's computer; only displayed
     Column("digest", String(80), nullable=False),
     Column("num_bytes", Integer, nullable=False),
     Column("format", String(20), nullable=False),
@@ -33,7 +33,7 @@ upload_table = Table(
     Column("uploaded_by", String(40), nullable=False),
     Column("uploaded_at", String(27), nullable=False),
 )
-MAX_LIST_BYTES = 64 * 2**20  # of a JSON list, which is read whole
+MAX_LIST_BYTES = 64 * 2**20  # limit for a JSON list, which is read into memory as a whole
 _BLOCK_BYTES = 1 << 20
 
 
@@ -44,14 +44,17 @@ class Upload:
     digest: str
     num_bytes: int
     format: str
-    row_kind: str  # of most rows
+    row_kind: str  # kind of most rows
     uploaded_by: str
     uploaded_at: str
-    id: int = 0  # where it stands among those that are kept
+    id: int = 0  # 0 until the upload is registered
 
 
 def store(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
-    """Stores what comes, unpacked where it is gzip; the name is ours.  Raises Invalid where it is too large or damaged."""
+    """Store an uploaded file under a generated name, and decompress gzip.
+
+    Raises Invalid for a file that is empty, too large or damaged.
+    """
     path = project.data / "uploads" / f"upload-{secrets.token_hex(8)}.json"
     size = 0
     with files.atomic_file(path) as file:
@@ -60,7 +63,8 @@ def store(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
             if size > max_bytes:
                 raise Invalid(
                     {
-                        "file": f"is larger than {max_bytes // 2**20} MiB. Split it, and upload one part after another"
+                        "file": f"is larger than {max_bytes // 2**20} MiB; "
+                        "split it and upload the parts one after another"
                     }
                 )
             file.write(block)
@@ -70,14 +74,17 @@ def store(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
 
 
 def inspect(path: Path, *, filename: str, by: str) -> Upload:
-    """What the file holds, from its first rows, to `register`: apart, because a large file takes longer than anybody should wait to save.
-    A file of which nothing can be used is removed, and Invalid says why.
+    """Detect the format of a stored file from its first rows; pass the result to `register`.
+
+    The two steps are separate because digesting a large file must not block a write transaction.  A file
+    without any usable row is deleted and raises Invalid.
     """
     try:
         if path.stat().st_size > MAX_LIST_BYTES and _is_json_list(path):
             raise Invalid(
                 {
-                    "file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB. Write one row per line instead"
+                    "file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB; "
+                    "write one row per line (JSON Lines) instead"
                 }
             )
         format, row_kind = _detect_format(path)
@@ -88,19 +95,19 @@ def inspect(path: Path, *, filename: str, by: str) -> Upload:
         path.unlink()
         raise
     return Upload(
-        path.name,
-        _shown_name(filename),
-        digest.of_file(path),
-        path.stat().st_size,
-        format,
-        row_kind,
-        by,
-        now(),
+        path=path.name,
+        filename=_shown_name(filename),
+        digest=digest.of_file(path),
+        num_bytes=path.stat().st_size,
+        format=format,
+        row_kind=row_kind,
+        uploaded_by=by,
+        uploaded_at=now(),
     )
 
 
-def register(connection: Connection, found: Upload) -> Upload:
-    values = {name: value for name, value in asdict(found).items() if name != "id"}
+def register(connection: Connection, upload: Upload) -> Upload:
+    values = {name: value for name, value in asdict(upload).items() if name != "id"}
     row = connection.execute(insert(upload_table).values(values).returning(upload_table)).one()
     body = {"digest": row.digest, "bytes": row.num_bytes, "format": row.format, "kind": row.row_kind}
     events.append(
@@ -112,12 +119,12 @@ def register(connection: Connection, found: Upload) -> Upload:
 def get(connection: Connection, id: int) -> Upload:
     row = connection.execute(select(upload_table).where(upload_table.c.id == id)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no upload {id}.")
+        raise NotFound(f"There is no upload {id}. Upload the file again.")
     return Upload(**row._mapping)
 
 
 def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
-    """In blocks of bounded size, however well it was packed."""
+    """Decompress in blocks of bounded size, whatever the compression ratio."""
     first = stream.read(_BLOCK_BYTES)
     if not first.startswith(b"\x1f\x8b"):
         while first:
@@ -125,22 +132,22 @@ def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
             first = stream.read(_BLOCK_BYTES)
         return
     packed, unpacker = first, zlib.decompressobj(wbits=31)
-    started = True
+    in_member = True
     try:
         while packed:
             yield unpacker.decompress(packed, _BLOCK_BYTES)
             packed = unpacker.unconsumed_tail
-            if unpacker.eof:  # a file may hold several, one after another
+            if unpacker.eof:  # a gzip file may consist of several members
                 packed = unpacker.unused_data.lstrip(b"\0")
-                unpacker, started = zlib.decompressobj(wbits=31), False
+                unpacker, in_member = zlib.decompressobj(wbits=31), False
             packed = packed or stream.read(_BLOCK_BYTES)
-            started = started or bool(packed)
-        if started:
+            in_member = in_member or bool(packed)
+        if in_member:
             yield unpacker.flush()
-        if started and not unpacker.eof:
-            raise Invalid({"file": "is a gzip file that was cut off"})
+        if in_member and not unpacker.eof:
+            raise Invalid({"file": "is an incomplete gzip file that was cut off; upload it again"})
     except zlib.error as error:
-        raise Invalid({"file": f"is a damaged gzip file: {error}"}) from error
+        raise Invalid({"file": f"is a damaged gzip file ({error}); compress and upload it again"}) from error
 
 
 def _is_json_list(path: Path) -> bool:
@@ -152,13 +159,13 @@ def _detect_format(path: Path) -> tuple[str, str]:
     format, rows = row_to_items.choose_format(file_source.read_file_rows(path))
     votes: Counter[str] = Counter()
     first_problem: RowProblem | None = None
-    for one in islice(row_to_items.parse_rows(rows, format), 100):
-        if isinstance(one, RowProblem):
-            first_problem = first_problem or one
+    for row in islice(row_to_items.parse_rows(rows, format), 100):
+        if isinstance(row, RowProblem):
+            first_problem = first_problem or row
         else:
-            votes[one.kind] += 1
+            votes[row.kind] += 1
     if not votes:
-        assert first_problem is not None, "a format was found, so there are rows"
+        assert first_problem is not None, "a detected format implies rows"
         raise DataError(str(first_problem))
     return format, votes.most_common(1)[0][0]
 
