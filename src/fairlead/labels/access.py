@@ -1,7 +1,7 @@
-"""How people get in: sessions of a browser, links that invite, tokens of programs.
+"""Access to the studio: browser sessions, invite links and API tokens.
 
-Each is a random secret that its holder has and the database does not: only its SHA-256 is kept, so that a stolen copy of the database
-opens nothing.  (Random secrets of 256 bits need no slow digest; passwords do, see `passwords`.)
+Each is a random secret of 256 bits.  The database stores only its SHA-256, so a stolen copy of the database
+grants no access.  Random secrets need no slow hash, unlike passwords.
 """
 
 import hashlib
@@ -45,10 +45,9 @@ invite_table = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("secret_hash", String(64), nullable=False, unique=True),
-    Column("campaign_id", Integer, ForeignKey("campaign.id"), index=True),  # none: a role in the whole studio
-    Column(
-        "person_id", Integer, ForeignKey("person.id", ondelete="CASCADE")
-    ),  # who gets in again with it; nobody else can
+    Column("campaign_id", Integer, ForeignKey("campaign.id"), index=True),  # null: a role in the whole studio
+    # Set for a personal link, with which only this person can log in again.
+    Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE")),
     Column("role", String(20)),
     Column("uses_left", Integer, nullable=False),
     Column("uses", Integer, nullable=False),
@@ -64,26 +63,25 @@ api_token_table = Table(
     Column("secret_hash", String(64), nullable=False, unique=True),
     Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("name", String(80), nullable=False),
-    Column("start", String(12), nullable=False),  # of the token, to tell it from others
+    Column("start", String(12), nullable=False),  # first characters of the token, for display
     Column("scopes", JSON, nullable=False),
     Column("created_at", String(27), nullable=False),
     Column("expires_at", String(27), nullable=False),
-    Column("used_at", String(27)),  # to the hour
+    Column("used_at", String(27)),  # rounded to the hour
 )
 
 SCOPES = ("read", "label", "lead", "owner", "account")
 TOKEN_PREFIX = "flt_"
 MAX_DAYS = 366
 MAX_USES = 1000
-MAX_TOKENS = 50  # of one person
+MAX_TOKENS = 50  # per person
 
 
 @dataclass(frozen=True)
 class Invite:
     id: int
-    role: (
-        str | None
-    )  # one of CAMPAIGN_ROLES with a campaign, of STUDIO_ROLES without; None for who only gets in again
+    # One of CAMPAIGN_ROLES with a campaign, and of STUDIO_ROLES without.  None for a personal link.
+    role: str | None
     campaign_id: int | None
     person_id: int | None
     uses_left: int
@@ -113,7 +111,7 @@ class ApiToken:
 
 
 def start_session(connection: Connection, person: Person, *, days: int, at: str) -> str:
-    """The secret that the browser keeps."""
+    """Start a session, and return the secret for the browser's cookie."""
     secret = secrets.token_urlsafe(32)
     connection.execute(delete(login_session_table).where(login_session_table.c.expires_at <= at))
     connection.execute(
@@ -125,7 +123,7 @@ def start_session(connection: Connection, person: Person, *, days: int, at: str)
 
 
 def find_session(connection: Connection, secret: str, *, at: str) -> tuple[int, str] | None:
-    """Whose session it is and when it ends; None where it has ended."""
+    """The id of the session's person and the end of the session, or None after the end."""
     row = connection.execute(
         select(login_session_table).where(login_session_table.c.secret_hash == _hash(secret))
     ).one_or_none()
@@ -145,7 +143,10 @@ def end_session(connection: Connection, secret: str) -> None:
 
 
 def end_sessions(connection: Connection, person: Person, *, except_secret: str | None = None) -> int:
-    """All of a person, but for the one with this secret; returns how many."""
+    """End all sessions of a person, except the one with this secret.
+
+    Returns the number of sessions ended.
+    """
     query = delete(login_session_table).where(login_session_table.c.person_id == person.id)
     if except_secret is not None:
         query = query.where(login_session_table.c.secret_hash != _hash(except_secret))
@@ -166,50 +167,58 @@ def create_invite(
     by: str,
     at: str,
 ) -> tuple[Invite, str]:
-    """The invite and the secret of its link, which cannot be had again."""
+    """Create an invite.  Also returns the secret of its link, which is not stored."""
     problems = {}
     roles = STUDIO_ROLES if campaign_id is None else CAMPAIGN_ROLES
     if role not in roles and not (role is None and person_id is not None):
-        problems["role"] = f"is one of {', '.join(roles)}"
+        problems["role"] = f"must be one of: {', '.join(roles)}"
     if not 1 <= uses <= MAX_USES:
-        problems["uses"] = f"is 1 to {MAX_USES:,}"
+        problems["uses"] = f"must be 1 to {MAX_USES:,}"
     if not 1 <= days <= MAX_DAYS:
-        problems["days"] = f"is 1 to {MAX_DAYS}"
+        problems["days"] = f"must be 1 to {MAX_DAYS}"
     if role == "owner" and uses != 1:
-        problems["uses"] = "is 1 for a link that makes an owner"
+        problems["uses"] = "must be 1 for a link that grants the role owner"
     if problems:
         raise Invalid(problems)
     secret = secrets.token_urlsafe(32)
     values = {
-        "secret_hash": _hash(secret), "campaign_id": campaign_id, "person_id": person_id, "role": role, "uses_left": uses, "uses": uses,
-        "made_by": by, "created_at": at, "expires_at": _later(at, days=days),
-    }  # fmt: skip
-    made = _invite(connection.execute(insert(invite_table).values(values).returning(invite_table)).one())
+        "secret_hash": _hash(secret),
+        "campaign_id": campaign_id,
+        "person_id": person_id,
+        "role": role,
+        "uses_left": uses,
+        "uses": uses,
+        "made_by": by,
+        "created_at": at,
+        "expires_at": _later(at, days=days),
+    }
+    invite = _invite(connection.execute(insert(invite_table).values(values).returning(invite_table)).one())
     events.append(
         connection,
         verb="invite.made",
         actor=by,
         campaign_id=campaign_id,
-        subject=f"invite:{made.id}",
+        subject=f"invite:{invite.id}",
         body={"role": role, "uses": uses},
     )
-    return made, secret
+    return invite, secret
 
 
 def find_invite(connection: Connection, secret: str, *, at: str) -> Invite:
+    """Raises NotFound for an invite that does not exist or no longer works."""
     row = connection.execute(
         select(invite_table).where(invite_table.c.secret_hash == _hash(secret))
     ).one_or_none()
     if row is None or not _invite(row).open_at(at):
         raise NotFound(
-            "this link does not work any more: it has expired, was used up or was withdrawn. Ask for another one."
+            "This link no longer works: it has expired, was used up or was revoked. Ask for another one."
         )
     return _invite(row)
 
 
 def use_invite(connection: Connection, secret: str, *, at: str) -> Invite:
-    """One use less, in one statement: two people cannot both take the last one."""
-    open_ = (
+    """Use an invite once.  A single statement counts the use, so two people cannot share the last one."""
+    is_open = (
         invite_table.c.secret_hash == _hash(secret),
         invite_table.c.uses_left > 0,
         invite_table.c.revoked_at.is_(None),
@@ -217,7 +226,7 @@ def use_invite(connection: Connection, secret: str, *, at: str) -> Invite:
     )
     row = connection.execute(
         update(invite_table)
-        .where(*open_)
+        .where(*is_open)
         .values(uses_left=invite_table.c.uses_left - 1)
         .returning(invite_table)
     ).one_or_none()
@@ -225,13 +234,13 @@ def use_invite(connection: Connection, secret: str, *, at: str) -> Invite:
 
 
 def list_invites(connection: Connection, campaign_id: int | None, *, at: str) -> list[Invite]:
-    """Those that still work, the newest first; of a campaign, or (None) of the whole studio."""
+    """Invites that still work, newest first: of a campaign, or of the whole studio (None)."""
     query = (
         select(invite_table)
         .where(invite_table.c.campaign_id == campaign_id, invite_table.c.person_id.is_(None))
         .order_by(invite_table.c.id.desc())
     )
-    return [one for row in connection.execute(query) if (one := _invite(row)).open_at(at)]
+    return [invite for row in connection.execute(query) if (invite := _invite(row)).open_at(at)]
 
 
 def revoke_invite(
@@ -243,7 +252,7 @@ def revoke_invite(
         invite_table.c.revoked_at.is_(None),
     )
     if connection.execute(update(invite_table).where(*mine).values(revoked_at=at)).rowcount == 0:
-        raise NotFound("there is no such invitation.")
+        raise NotFound("There is no such invite, or it was already revoked. Reload the page.")
     events.append(
         connection, verb="invite.revoked", actor=by, campaign_id=campaign_id, subject=f"invite:{invite_id}"
     )
@@ -255,32 +264,39 @@ def revoke_invite(
 def create_token(
     connection: Connection, person: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str
 ) -> tuple[ApiToken, str]:
-    """The token and its text, which cannot be had again."""
+    """Create an API token.  Also returns its text, which is not stored."""
     problems = {}
     if not 0 < len(name.strip()) <= 80 or not name.isprintable():
-        problems["name"] = "needs 1 to 80 characters"
+        problems["name"] = "must have 1 to 80 printable characters"
     if not scopes or set(scopes) - set(SCOPES):
-        problems["scopes"] = f"are one or more of {', '.join(SCOPES)}"
+        problems["scopes"] = f"must be one or more of: {', '.join(SCOPES)}"
     if not 1 <= days <= MAX_DAYS:
-        problems["days"] = f"is 1 to {MAX_DAYS}"
+        problems["days"] = f"must be 1 to {MAX_DAYS}"
     if len(list_tokens(connection, person)) >= MAX_TOKENS:
-        problems["name"] = f"cannot be given: there are {MAX_TOKENS} tokens already. Revoke one"
+        problems["name"] = f"cannot be added: you already have {MAX_TOKENS} tokens. Revoke one first"
     if problems:
         raise Invalid(problems)
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     values = {
-        "secret_hash": _hash(secret), "person_id": person.id, "name": name.strip(), "start": secret[:8], "scopes": sorted(set(scopes)),
-        "created_at": at, "expires_at": _later(at, days=days),
-    }  # fmt: skip
-    made = _token(connection.execute(insert(api_token_table).values(values).returning(api_token_table)).one())
+        "secret_hash": _hash(secret),
+        "person_id": person.id,
+        "name": name.strip(),
+        "start": secret[:8],
+        "scopes": sorted(set(scopes)),
+        "created_at": at,
+        "expires_at": _later(at, days=days),
+    }
+    token = _token(
+        connection.execute(insert(api_token_table).values(values).returning(api_token_table)).one()
+    )
     events.append(
         connection,
         verb="token.made",
         actor=person.rater,
-        subject=f"token:{made.id}",
+        subject=f"token:{token.id}",
         body={"scopes": values["scopes"]},
     )
-    return made, secret
+    return token, secret
 
 
 def find_token(connection: Connection, secret: str, *, at: str) -> ApiToken | None:
@@ -291,11 +307,12 @@ def find_token(connection: Connection, secret: str, *, at: str) -> ApiToken | No
 
 
 def touch_token(connection: Connection, token: ApiToken, *, at: str) -> None:
+    """Record the last use of a token."""
     connection.execute(update(api_token_table).where(api_token_table.c.id == token.id).values(used_at=at))
 
 
 def list_tokens(connection: Connection, person: Person) -> list[ApiToken]:
-    """Also those that have expired."""
+    """API tokens of a person, newest first, including expired ones."""
     rows = connection.execute(
         select(api_token_table)
         .where(api_token_table.c.person_id == person.id)
@@ -307,7 +324,7 @@ def list_tokens(connection: Connection, person: Person) -> list[ApiToken]:
 def revoke_token(connection: Connection, person: Person, token_id: int) -> None:
     mine = (api_token_table.c.id == token_id, api_token_table.c.person_id == person.id)
     if connection.execute(delete(api_token_table).where(*mine)).rowcount == 0:
-        raise NotFound("you have no such token.")
+        raise NotFound("You have no such token. Reload the page.")
     events.append(connection, verb="token.revoked", actor=person.rater, subject=f"token:{token_id}")
 
 
@@ -328,12 +345,12 @@ def _invite(row: Any) -> Invite:
 
 def _token(row: Any) -> ApiToken:
     return ApiToken(
-        row.id,
-        row.person_id,
-        row.name,
-        row.start,
-        frozenset(row.scopes),
-        row.created_at,
-        row.expires_at,
-        row.used_at,
+        id=row.id,
+        person_id=row.person_id,
+        name=row.name,
+        start=row.start,
+        scopes=frozenset(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        used_at=row.used_at,
     )

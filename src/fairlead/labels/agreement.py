@@ -1,6 +1,7 @@
-"""How far people agree on the items that several of them judged, by kind of task.  What agreement is: `stats.agreement`.
+"""Agreement between raters on the items that several of them judged.
 
-Of each person the last judgement of an item counts.  Ties are values like any other; who could not judge says nothing.
+`stats.agreement` defines the measures.  The latest judgement of each rater and item counts.  Ties are
+values like any other.  Judgements that an item cannot be judged are left out.
 """
 
 from collections import Counter
@@ -17,13 +18,13 @@ from fairlead.labels.judgements import Judgement, judgement_table
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.stats.agreement import Agreement, Metric, agreement
 
-MAX_ITEMS = 2000  # the ones judged last
-MAX_JUDGEMENTS = 10_000  # judgements, the last ones, among which they are looked for
+MAX_ITEMS = 2000  # latest judged items
+MAX_JUDGEMENTS = 10_000  # latest judgements that are searched for shared items
 
-# What is compared, and how far apart two values are.
+# What is compared, and the metric of the distance between two values.
 COMPARED: Mapping[TaskKind, tuple[str, Metric]] = {
     "pairwise": ("which answer is better, or a tie", "nominal"),
-    "ranking": ("the order of each two answers", "nominal"),
+    "ranking": ("the order of each pair of answers", "nominal"),
     "rating": ("the score", "interval"),
     "thumbs": ("good or bad", "nominal"),
     "aspects": ("the score of each aspect", "interval"),
@@ -34,21 +35,21 @@ COMPARED: Mapping[TaskKind, tuple[str, Metric]] = {
 @dataclass(frozen=True)
 class MeasuredAgreement:
     agreement: Agreement
-    compared: str  # what was compared
+    compared: str  # what was compared, in words
     num_items: int
 
 
 def measure(connection: Connection, campaign: Campaign) -> MeasuredAgreement | None:
-    """None where no item was judged by two people, or where texts were written, which are not compared."""
+    """Measure a campaign.  None when no item has two raters, or when the kind has written texts only."""
     if campaign.kind not in COMPARED:
         return None
-    mine = (judgement_table.c.campaign_id == campaign.id, judgements.is_current())
-    last_ones = (
+    current = (judgement_table.c.campaign_id == campaign.id, judgements.is_current())
+    latest_first = (
         select(judgement_table.c.id, judgement_table.c.item_id, judgement_table.c.rater)
-        .where(*mine)
+        .where(*current)
         .order_by(judgement_table.c.id.desc())
     )
-    recent = last_ones.limit(MAX_JUDGEMENTS).subquery()
+    recent = latest_first.limit(MAX_JUDGEMENTS).subquery()
     another = exists().where(
         judgement_table.c.item_id == recent.c.item_id,
         judgement_table.c.rater != recent.c.rater,
@@ -61,43 +62,43 @@ def measure(connection: Connection, campaign: Campaign) -> MeasuredAgreement | N
         .order_by(func.max(recent.c.id).desc())
         .limit(MAX_ITEMS)
     )
-    chosen = connection.execute(shared).scalars().all()
-    # Sorted here: a database that is asked for an order may go through all judgements to have it.
+    shared_ids = connection.execute(shared).scalars().all()
+    # Sorted here: with ORDER BY, the database may scan all judgements in order of their ids.
     query = select(
         judgement_table.c.id, judgement_table.c.item_id, judgement_table.c.rater, judgement_table.c.value
     )
     rows = connection.execute(
-        query.where(judgement_table.c.item_id.in_(chosen), judgements.is_current())
+        query.where(judgement_table.c.item_id.in_(shared_ids), judgements.is_current())
     ).all()
     last = {(row.item_id, row.rater): row.value for row in sorted(rows, key=lambda row: int(row.id))}
     return _measure(campaign.kind, last)
 
 
-def measure_judgements(kind: TaskKind, made: Sequence[Judgement]) -> MeasuredAgreement | None:
-    """The same of judgements that are at hand, in the order in which they came."""
+def measure_judgements(kind: TaskKind, loaded: Sequence[Judgement]) -> MeasuredAgreement | None:
+    """Measure judgements that are already loaded, given in order of their ids."""
     if kind not in COMPARED:
         return None
-    last = {(each.item_id, each.rater): each.value for each in made}
-    people = Counter(item_id for item_id, _ in last)
-    recent = list(dict.fromkeys(each.item_id for each in reversed(made) if people[each.item_id] > 1))[
-        :MAX_ITEMS
-    ]
-    chosen = set(recent)
-    return _measure(kind, {key: value for key, value in last.items() if key[0] in chosen})
+    last = {(judgement.item_id, judgement.rater): judgement.value for judgement in loaded}
+    num_raters = Counter(item_id for item_id, _ in last)
+    latest_first = dict.fromkeys(
+        judgement.item_id for judgement in reversed(loaded) if num_raters[judgement.item_id] > 1
+    )
+    shared_ids = set(list(latest_first)[:MAX_ITEMS])
+    return _measure(kind, {key: value for key, value in last.items() if key[0] in shared_ids})
 
 
 def _measure(kind: TaskKind, last: Mapping[tuple[int, str], Mapping[str, Any]]) -> MeasuredAgreement | None:
     units: dict[tuple[int, Any], list[float]] = {}
     for (item_id, _), value in last.items():
-        for part, said in _units_of(kind, value):
-            units.setdefault((item_id, part), []).append(said)
-    of, metric = COMPARED[kind]
-    found = agreement(list(units.values()), [item_id for item_id, _ in units], metric=metric)
-    return found and MeasuredAgreement(found, of, found.raw.n)
+        for part, number in _units_of(kind, value):
+            units.setdefault((item_id, part), []).append(number)
+    compared, metric = COMPARED[kind]
+    result = agreement(list(units.values()), [item_id for item_id, _ in units], metric=metric)
+    return result and MeasuredAgreement(result, compared, result.raw.n)
 
 
 def _units_of(kind: TaskKind, value: Mapping[str, Any]) -> Iterator[tuple[Any, float]]:
-    """What a judgement says of each part of its item."""
+    """The value of each part of the item that can be compared, such as an aspect or a turn."""
     if "cannot" in value:
         return
     if kind == "pairwise":
@@ -114,8 +115,8 @@ def _units_of(kind: TaskKind, value: Mapping[str, Any]) -> Iterator[tuple[Any, f
         yield from value["aspects"].items()
     elif kind == "conversation":
         for turn, verdict in value["turns"].items():
-            for name, said in verdict.items():
-                yield (turn, name), float(said)
+            for name, number in verdict.items():
+                yield (turn, name), float(number)
 
 
 def _sign(number: float) -> float:

@@ -1,9 +1,9 @@
-"""What happened, in order: rows that are only ever added, each holding the digest of the one before it.
+"""The event log: append-only rows, each of which contains the digest of the previous row.
 
     digest = sha256 of canonical JSON [seq, at, verb, actor, campaign_id, subject, body, digest before]
 
-An event is written in the transaction of what it tells, so that neither is there without the other.  Bodies hold ids, pseudonyms, numbers
-and choices, never names or text of people: erasing a person leaves the chain whole.
+An event is written in the same transaction as the change it records.  Bodies contain ids, pseudonyms,
+numbers and choices, but no names or texts, so erasing a person leaves the chain intact.
 """
 
 import contextlib
@@ -31,14 +31,13 @@ event_table = Table(
     Column("digest", String(80), nullable=False),
     Index("ix_event_campaign_id_seq", "campaign_id", "seq"),
 )
-chain_table = (
-    Table(  # one row: where the chain ends.  Whoever adds an event holds it until the transaction ends
-        "chain",
-        metadata,
-        Column("id", Integer, primary_key=True, autoincrement=False),
-        Column("seq", Integer, nullable=False),
-        Column("digest", String(80), nullable=False),
-    )
+# One row: the end of the chain.  A transaction that appends an event locks this row until the transaction ends.
+chain_table = Table(
+    "chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, nullable=False),
+    Column("digest", String(80), nullable=False),
 )
 
 START = "sha256:" + "0" * 64
@@ -48,7 +47,7 @@ START = "sha256:" + "0" * 64
 class Event:
     seq: int
     at: str
-    verb: str  # "judgement.made": what it is about, and what was done
+    verb: str  # object and action, such as "judgement.made"
     actor: str
     campaign_id: int | None
     subject: str
@@ -64,7 +63,10 @@ def append(
     subject: str = "",
     body: Mapping[str, Any] | None = None,
 ) -> int:
-    """Returns the event's number.  On PostgreSQL the end of the chain stays locked until the transaction ends: append last."""
+    """Append an event, and return its number.
+
+    On PostgreSQL this locks the end of the chain until the transaction ends, so append last.
+    """
     head = connection.execute(
         update(chain_table)
         .where(chain_table.c.id == 1)
@@ -72,14 +74,13 @@ def append(
         .returning(chain_table.c.seq, chain_table.c.digest)
     ).one_or_none()
     if head is None:
-        with (
-            contextlib.suppress(IntegrityError),
-            connection.begin_nested(),
-        ):  # or somebody else began it at this moment
+        # A concurrent transaction may insert the first row too.
+        with contextlib.suppress(IntegrityError), connection.begin_nested():
             connection.execute(insert(chain_table).values(id=1, seq=0, digest=START))
         return append(connection, verb=verb, actor=actor, campaign_id=campaign_id, subject=subject, body=body)
-    at, content = now(), dict(body or {})
-    made = _digest(head.seq, at, verb, actor, campaign_id, subject, content, head.digest)
+    at = now()
+    content = dict(body or {})
+    new_digest = _digest(head.seq, at, verb, actor, campaign_id, subject, content, head.digest)
     connection.execute(
         insert(event_table).values(
             seq=head.seq,
@@ -90,17 +91,17 @@ def append(
             subject=subject,
             body=content,
             prev_digest=head.digest,
-            digest=made,
+            digest=new_digest,
         )
     )
-    connection.execute(update(chain_table).where(chain_table.c.id == 1).values(digest=made))
+    connection.execute(update(chain_table).where(chain_table.c.id == 1).values(digest=new_digest))
     return int(head.seq)
 
 
 def list_after(
     connection: Connection, seq: int, *, campaign_id: int | None = None, limit: int = 500
 ) -> list[Event]:
-    """Events with a higher number, oldest first; of one campaign, or of all."""
+    """Events with a number above `seq`, oldest first: of a campaign, or all."""
     query = select(event_table).where(event_table.c.seq > seq).order_by(event_table.c.seq).limit(limit)
     if campaign_id is not None:
         query = query.where(event_table.c.campaign_id == campaign_id)
@@ -110,7 +111,7 @@ def list_after(
 def list_latest(
     connection: Connection, *, campaign_id: int | None = None, verbs: Sequence[str] = (), limit: int = 50
 ) -> list[Event]:
-    """The newest first."""
+    """Events newest first: of a campaign, or all."""
     query = select(event_table).order_by(event_table.c.seq.desc()).limit(limit)
     if campaign_id is not None:
         query = query.where(event_table.c.campaign_id == campaign_id)
@@ -125,15 +126,16 @@ def last_seq(connection: Connection) -> int:
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """Whether the chain holds; where not, what is wrong first."""
+    """The result of `verify`: the number of valid events, and the first problem if any."""
 
     num_events: int
     problem: str | None
 
 
 def verify(connection: Connection) -> ChainCheck:
-    """Every event is computed again, from the first to the end that `chain` names."""
-    expected, before = 1, START
+    """Recompute the digest of every event, from the first to the recorded end of the chain."""
+    expected = 1
+    before = START
     with connection.execute(
         select(event_table).order_by(event_table.c.seq), execution_options={"yield_per": 2000}
     ) as rows:
@@ -141,15 +143,20 @@ def verify(connection: Connection) -> ChainCheck:
             if row.seq != expected:
                 return ChainCheck(expected - 1, f"event {expected} is missing")
             if row.prev_digest != before:
-                return ChainCheck(expected - 1, f"event {row.seq} does not follow the one before it")
+                return ChainCheck(
+                    expected - 1, f"event {row.seq} does not contain the digest of event {row.seq - 1}"
+                )
             if row.digest != _digest(
                 row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before
             ):
                 return ChainCheck(expected - 1, f"event {row.seq} was changed after it was written")
-            expected, before = expected + 1, row.digest
+            expected += 1
+            before = row.digest
     end = connection.execute(select(chain_table.c.seq, chain_table.c.digest)).one_or_none()
     if (end.seq, end.digest) != (expected - 1, before) if end else expected > 1:
-        return ChainCheck(expected - 1, f"the chain ends after event {expected - 1}, but not where it should")
+        return ChainCheck(
+            expected - 1, f"the log ends after event {expected - 1}, but the recorded end differs"
+        )
     return ChainCheck(expected - 1, None)
 
 

@@ -5,21 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-DiffLine: TypeAlias = tuple[
-    Literal["same", "added", "removed"], str
-]  # of guidelines, compared with another version
+DiffLine: TypeAlias = tuple[Literal["same", "added", "removed"], str]
 
 
 @dataclass(frozen=True)
 class GuidelineChange:
-    """Lines of the guidelines that came or went."""
+    """A line that a version of the guidelines added or removed."""
 
     kind: Literal["new", "gone"]
     text: str
 
 
 def diff_lines(old: Sequence[str], new: Sequence[str]) -> list[DiffLine]:
-    """Line by line; what was written anew, first as it was and then as it is."""
+    """Compare line by line.  A changed line appears as removed and then as added."""
     lines: list[DiffLine] = []
     for tag, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -31,8 +29,9 @@ def diff_lines(old: Sequence[str], new: Sequence[str]) -> list[DiffLine]:
 
 
 def list_guideline_changes(before: str, after: str) -> list[GuidelineChange]:
-    """Line by line; blank lines do not count."""
-    old, new = ([line.strip() for line in text.splitlines() if line.strip()] for text in (before, after))
+    """Added and removed lines between two texts, ignoring blank lines and indentation."""
+    old = [line.strip() for line in before.splitlines() if line.strip()]
+    new = [line.strip() for line in after.splitlines() if line.strip()]
     return [
         GuidelineChange("new" if what == "added" else "gone", line)
         for what, line in diff_lines(old, new)

@@ -1,4 +1,4 @@
-"""What people are told about their own work, and about guidelines that changed under them."""
+"""Figures that labellers see about their own work."""
 
 import statistics
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from fairlead.labels.database import format_time
 
 @dataclass(frozen=True)
 class LabellerPace:
-    today: int  # judgements
+    today: int  # current judgements today
     total: int
-    median_active_ms: int | None  # of today's
+    median_active_ms: int | None  # of today's judgements
 
 
 @dataclass(frozen=True)
 class LabellerCampaign:
-    """A campaign as somebody who labels in it sees it."""
+    """A campaign as a labeller sees it."""
 
     campaign: Campaign
-    done: int  # judgements by everybody
+    done: int  # judgements by all raters
     wanted: int
     pace: LabellerPace
-    num_held: int  # tasks that they have begun or been handed
+    num_held: int  # assignments leased by the labeller
     paused: bool
     guidelines_version: int
-    guidelines_read: int  # the version that they read last; 0: none
+    guidelines_read: int  # version the labeller read last; 0 for none
 
 
 def get_pace(
@@ -41,7 +41,7 @@ def get_pace(
     utc_offset_min: int = 0,
     at: datetime | None = None,
 ) -> LabellerPace:
-    """`utc_offset_min` says when the person's day began."""
+    """The labeller's counts today and in all.  `utc_offset_min` determines when the local day began."""
     local = (at or datetime.now(UTC)) + timedelta(minutes=utc_offset_min)
     since = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=utc_offset_min)
     times = judgements.list_active_times(connection, campaign_id, rater, since=format_time(since))
@@ -55,18 +55,28 @@ def get_pace(
 def list_campaigns(
     connection: Connection, rater: str, paused: Mapping[int, bool], utc_offset_min: int = 0
 ) -> list[LabellerCampaign]:
-    """Of these campaigns (id -> whether the person is paused there) those that are past the draft; open ones first, the newest first."""
-    found = []
-    every = [one for one in campaigns.list_all(connection, ids=list(paused)) if one.state != "draft"]
-    counts = items.slot_counts(connection, [one.id for one in every])
-    for one in every:
-        guide, slots = campaigns.get_guidelines(connection, one.id), counts[one.id]
-        found.append(
+    """Campaigns in which the rater labels, except drafts: open ones first, then newest first.
+
+    `paused` maps the id of each campaign to whether the rater is paused there.
+    """
+    started = [
+        campaign for campaign in campaigns.list_all(connection, ids=list(paused)) if campaign.state != "draft"
+    ]
+    counts = items.slot_counts(connection, [campaign.id for campaign in started])
+    of_labeller = []
+    for campaign in started:
+        guidelines = campaigns.get_guidelines(connection, campaign.id)
+        slots = counts[campaign.id]
+        of_labeller.append(
             LabellerCampaign(
-                one, done=slots["done"], wanted=sum(slots.values()), pace=get_pace(connection, one.id, rater, utc_offset_min=utc_offset_min),
-                num_held=len(assignments.list_leased(connection, one, rater)), paused=paused[one.id],
-                guidelines_version=guide.version if guide else 0,
-                guidelines_read=campaigns.last_version_read(connection, one.id, rater),
+                campaign=campaign,
+                done=slots["done"],
+                wanted=sum(slots.values()),
+                pace=get_pace(connection, campaign.id, rater, utc_offset_min=utc_offset_min),
+                num_held=len(assignments.list_leased(connection, campaign, rater)),
+                paused=paused[campaign.id],
+                guidelines_version=guidelines.version if guidelines else 0,
+                guidelines_read=campaigns.last_version_read(connection, campaign.id, rater),
             )
-        )  # fmt: skip
-    return sorted(found, key=lambda each: each.campaign.state != "open")
+        )
+    return sorted(of_labeller, key=lambda work: work.campaign.state != "open")

@@ -30,16 +30,12 @@ membership_table = Table(
     Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("role", String(20), nullable=False),
     Column("paused_at", String(27)),
-    Column("joined_at", String(27), nullable=False),  # and agreed to what the invitation said
+    Column("joined_at", String(27), nullable=False),  # accepted the terms of the invitation
     PrimaryKeyConstraint("campaign_id", "person_id"),
 )
 
-CAMPAIGN_ROLES = (
-    "viewer",
-    "labeller",
-    "adjudicator",
-    "lead",
-)  # each next one may do more, but a viewer does not label
+# In ascending order of permissions, except that a viewer may not label.
+CAMPAIGN_ROLES = ("viewer", "labeller", "adjudicator", "lead")
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,9 @@ class Membership:
 
 
 def join(connection: Connection, person: Person, campaign_id: int, role: str, *, by: str) -> None:
-    """Who is there already keeps the role, unless this one may do more."""
-    held = list_of_person(connection, person.id).get(campaign_id)
-    if held is None:
+    """Add a person to a campaign.  A present member gets the role only if it grants more."""
+    membership = list_of_person(connection, person.id).get(campaign_id)
+    if membership is None:
         _check_role(role)
         connection.execute(
             insert(membership_table).values(
@@ -76,12 +72,12 @@ def join(connection: Connection, person: Person, campaign_id: int, role: str, *,
             subject=person.rater,
             body={"role": role},
         )
-    elif CAMPAIGN_ROLES.index(role) > CAMPAIGN_ROLES.index(held.role):
+    elif CAMPAIGN_ROLES.index(role) > CAMPAIGN_ROLES.index(membership.role):
         set_role(connection, campaign_id, person.rater, role, by=by)
 
 
 def list_of_person(connection: Connection, person_id: int) -> dict[int, Membership]:
-    """By campaign."""
+    """Memberships of a person, by campaign id."""
     rows = connection.execute(select(membership_table).where(membership_table.c.person_id == person_id))
     return {row.campaign_id: Membership(row.role, row.paused_at is not None) for row in rows}
 
@@ -98,14 +94,14 @@ def get(connection: Connection, campaign_id: int, rater: str) -> Member:
         _select_members.where(membership_table.c.campaign_id == campaign_id, pseudonym_table.c.rater == rater)
     ).one_or_none()
     if row is None:
-        raise NotFound(f"{rater} is not in this campaign.")
+        raise NotFound(f"{rater} is not a member of this campaign. Reload the list of members.")
     return _from_row(row)
 
 
 def set_role(connection: Connection, campaign_id: int, rater: str, role: str, *, by: str) -> Member:
     _check_role(role)
-    held = get(connection, campaign_id, rater)
-    if held.role != role:
+    member = get(connection, campaign_id, rater)
+    if member.role != role:
         _update(connection, campaign_id, rater, role=role)
         events.append(
             connection,
@@ -119,9 +115,9 @@ def set_role(connection: Connection, campaign_id: int, rater: str, role: str, *,
 
 
 def set_paused(connection: Connection, campaign_id: int, rater: str, *, paused: bool, by: str) -> Member:
-    """Who is paused gets no new tasks; what they still send is kept."""
-    held = get(connection, campaign_id, rater)
-    if held.paused != paused:
+    """Pause or resume a member.  A paused member gets no new items, but can still submit judgements."""
+    member = get(connection, campaign_id, rater)
+    if member.paused != paused:
         _update(connection, campaign_id, rater, paused_at=now() if paused else None)
         events.append(
             connection,
@@ -176,7 +172,7 @@ def _person_id(rater: str) -> Any:
 
 def _check_role(role: str) -> None:
     if role not in CAMPAIGN_ROLES:
-        raise Invalid({"role": f"is one of {', '.join(CAMPAIGN_ROLES)}"})
+        raise Invalid({"role": f"must be one of: {', '.join(CAMPAIGN_ROLES)}"})
 
 
 def _from_row(row: Any) -> Member:
