@@ -1,12 +1,12 @@
-"""Live chat: a person writes, two answerers answer side by side, the person chooses, and the conversation goes on from the chosen answer.
+"""Live chat: the rater writes, two models answer, and the conversation continues from the preferred answer.
 
-    answerers   who answers in a campaign; for leads' eyes only
-    turn        a message of the person's, the n-th of an assignment
-    answer      one of the turn's two: 0 is shown as A, 1 as B; `source` says who gave it and is never shown to who judges
-    choice      which was better, 1 (A much better) to 8 (B much better) as in `kinds`; the last one of a turn counts
+    answerer   a model that answers in a campaign; only leads see which
+    turn       the n-th message of the rater in an assignment
+    answer     one of the two answers of a turn: place 0 is shown as A, 1 as B; raters never see `source`
+    choice     1 (A much better) to 8 (B much better), as in `task_kinds`; the last choice of a turn counts
 
-An answer's text is written once, when it is complete.  After a tie the conversation goes on from one of the two at random.
-"""
+The text of an answer is stored once, when it is complete.  After a tie, the conversation continues from a
+random one of the two answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -65,8 +65,8 @@ chat_answer_table = Table(
     Column("place", Integer, nullable=False),
     Column("source", String(200), nullable=False),
     Column("params", JSON, nullable=False),
-    Column("text", Text),  # none until it is complete
-    Column("finished", Boolean),  # false: the model was cut off
+    Column("text", Text),  # null until the answer is complete
+    Column("finished", Boolean),  # false when the model reached its token limit
     Column("made_at", String(27)),
     PrimaryKeyConstraint("turn_id", "place"),
 )
@@ -76,13 +76,14 @@ chat_choice_table = Table(
     Column("id", Integer, primary_key=True),
     Column("turn_id", Integer, ForeignKey("chat_turn.id"), nullable=False, index=True),
     Column("choice", Integer, nullable=False),
-    Column("continues", Integer, nullable=False),  # place of the answer from which it goes on
-    Column("seen", JSON, nullable=False),  # characters of each that were on the screen
+    Column("continues", Integer, nullable=False),  # place of the answer that the conversation continues from
+    Column("seen", JSON, nullable=False),  # characters of each answer that were visible
     Column("made_at", String(27), nullable=False),
 )
 
 LONGEST_MESSAGE = 20_000  # characters
 MAX_TURNS = 30
+NO_TURN = "The conversation has no such turn. Reload the page."
 MAX_ANSWERERS = 8
 TIE_CHOICES = (4, 5)
 
@@ -117,19 +118,19 @@ class ChatTurn:
     seen: Mapping[str, int]
 
 
-# ---------------------------------------------------------------- who answers
+# ---------------------------------------------------------------- answerers
 
 
 def set_answerers(connection: Connection, campaign: Campaign, chosen: Sequence[Answerer], *, by: str) -> None:
-    """From the next turn on."""
+    """Replace the answerers of a campaign, from the next turn on."""
     if campaign.kind != "chat":
-        raise Conflict("this campaign is no live chat; nobody answers in it.")
+        raise Conflict("This campaign is not a live chat. Create a chat campaign to choose models.")
     if not 1 <= len(chosen) <= MAX_ANSWERERS:
-        raise Invalid({"answerers": f"are 1 to {MAX_ANSWERERS}; with one, it answers twice"})
+        raise Invalid({"answerers": f"must be 1 to {MAX_ANSWERERS} models; a single model answers twice"})
     connection.execute(delete(chat_answerer_table).where(chat_answerer_table.c.campaign_id == campaign.id))
     rows = [
-        {"campaign_id": campaign.id, "n": n, "source": found.source, "params": dict(found.params)}
-        for n, found in enumerate(chosen)
+        {"campaign_id": campaign.id, "n": n, "source": answerer.source, "params": dict(answerer.params)}
+        for n, answerer in enumerate(chosen)
     ]
     connection.execute(insert(chat_answerer_table), rows)
     events.append(
@@ -151,69 +152,71 @@ def list_answerers(connection: Connection, campaign_id: int) -> list[Answerer]:
     return [Answerer(row.source, row.params) for row in connection.execute(query)]
 
 
-# ---------------------------------------------------------------- a conversation
+# ---------------------------------------------------------------- conversations
 
 
 def list_turns(connection: Connection, assignment_id: str) -> list[ChatTurn]:
-    """Of an assignment, in order."""
+    """The turns of an assignment, in order."""
     return list_turns_by_assignment(connection, [assignment_id])[assignment_id]
 
 
 def list_turns_by_assignment(
     connection: Connection, assignment_ids: Sequence[str]
 ) -> dict[str, list[ChatTurn]]:
-    """Of each of these assignments, in order; a few thousand at once."""
-    mine = chat_turn_table.c.token.in_(assignment_ids)
-    given: dict[int, list[ChatAnswer]] = {}
+    """The turns of each assignment, in order.  Pass a few thousand assignments at most."""
+    of_assignments = chat_turn_table.c.token.in_(assignment_ids)
+    answers_by_turn: dict[int, list[ChatAnswer]] = {}
     answers = (
         select(chat_answer_table)
         .join(chat_turn_table, chat_turn_table.c.id == chat_answer_table.c.turn_id)
-        .where(mine)
+        .where(of_assignments)
     )
     for row in connection.execute(answers.order_by(chat_answer_table.c.turn_id, chat_answer_table.c.place)):
-        given.setdefault(row.turn_id, []).append(
+        answers_by_turn.setdefault(row.turn_id, []).append(
             ChatAnswer(row.place, row.source, row.params, row.text, row.finished)
         )
     choices = (
         select(chat_choice_table)
         .join(chat_turn_table, chat_turn_table.c.id == chat_choice_table.c.turn_id)
-        .where(mine)
+        .where(of_assignments)
     )
     last = {row.turn_id: row for row in connection.execute(choices.order_by(chat_choice_table.c.id))}
-    found: dict[str, list[ChatTurn]] = {token: [] for token in assignment_ids}
-    for row in connection.execute(select(chat_turn_table).where(mine).order_by(chat_turn_table.c.n)):
-        found[row.token].append(_turn_from_rows(row, given[row.id], last.get(row.id)))
-    return found
+    turns: dict[str, list[ChatTurn]] = {assignment_id: [] for assignment_id in assignment_ids}
+    for row in connection.execute(
+        select(chat_turn_table).where(of_assignments).order_by(chat_turn_table.c.n)
+    ):
+        turns[row.token].append(_turn_from_rows(row, answers_by_turn[row.id], last.get(row.id)))
+    return turns
 
 
 def get_turn(connection: Connection, assignment_id: str, n: int) -> ChatTurn:
-    found = next((one for one in list_turns(connection, assignment_id) if one.n == n), None)
-    if found is None:
-        raise NotFound("the conversation has no such turn.")
-    return found
+    turns = list_turns(connection, assignment_id)
+    turn = next((turn for turn in turns if turn.n == n), None)
+    if turn is None:
+        raise NotFound(NO_TURN)
+    return turn
 
 
 def count_judged_turns(connection: Connection, assignment_id: str) -> int:
-    """Turns with a choice whose chosen answer is there."""
-    said = list_turns(connection, assignment_id)
-    return sum(one.continues is not None and one.answers[one.continues].text is not None for one in said)
+    """Number of turns with a choice and a complete chosen answer."""
+    return sum(_is_judged(turn) for turn in list_turns(connection, assignment_id))
 
 
 def opening(assignment: Assignment) -> str:
-    """What the item suggests to begin with; empty where it suggests nothing."""
+    """The first message that the item suggests; empty for none."""
     last = assignment.item.prompt[-1]
     return last.content if last.role == "user" else ""
 
 
 def history(item: Item, turns: Sequence[ChatTurn], n: int) -> Messages:
-    """What the answerers of turn n are given."""
+    """The messages that the models answer in turn n."""
     before = item.prompt[:-1] if item.prompt[-1].role == "user" else item.prompt
     messages = list(before)
-    for one in turns[:n]:
-        assert one.continues is not None, "a turn without a choice is the last"
+    for turn in turns[:n]:
+        assert turn.continues is not None, "only the last turn may lack a choice"
         messages += [
-            Message("user", one.message),
-            Message("assistant", one.answers[one.continues].text or ""),
+            Message("user", turn.message),
+            Message("assistant", turn.answers[turn.continues].text or ""),
         ]
     return (*messages, Message("user", turns[n].message))
 
@@ -221,43 +224,44 @@ def history(item: Item, turns: Sequence[ChatTurn], n: int) -> Messages:
 def send_message(
     connection: Connection, campaign: Campaign, assignment: Assignment, *, n: int, message: str
 ) -> ChatTurn:
-    """The person's n-th message; the same again is what it was.  Raises Conflict where the turn before is not done."""
+    """Add the rater's n-th message.  Sending the same message again returns the stored turn.
+
+    Raises Conflict when the previous turn is not judged, or when the conversation has the maximum length.
+    """
     _require_chat(campaign)
     storable_text.require(message=message)
     if not message.strip() or len(message) > LONGEST_MESSAGE:
-        raise Invalid({"message": f"has 1 to {LONGEST_MESSAGE:,} characters"})
-    said = list_turns(connection, assignment.id)
-    if n < len(said):
-        if said[n].message != message:
-            raise Conflict("this turn was sent before, with another message.")
-        return said[n]
-    if n > len(said) or n >= MAX_TURNS:
-        raise Conflict(
-            f"the next turn is {len(said)}."
-            if n > len(said)
-            else f"a conversation has at most {MAX_TURNS} turns."
-        )
-    if said and (said[-1].continues is None or said[-1].answers[said[-1].continues].text is None):
-        raise Conflict("choose an answer of the last turn first, and wait until it is complete.")
+        raise Invalid({"message": f"must have 1 to {LONGEST_MESSAGE:,} characters"})
+    turns = list_turns(connection, assignment.id)
+    if n < len(turns):
+        if turns[n].message != message:
+            raise Conflict("This turn was already sent with another message. Reload the page.")
+        return turns[n]
+    if n > len(turns):
+        raise Conflict(f"The next turn is {len(turns)}. Reload the page.")
+    if n >= MAX_TURNS:
+        raise Conflict(f"A conversation has at most {MAX_TURNS} turns. Submit your judgement.")
+    if turns and not _is_judged(turns[-1]):
+        raise Conflict("Choose an answer of the last turn first, and wait until the answer is complete.")
     candidates = list_answerers(connection, campaign.id)
     if not candidates:
-        raise Conflict("nobody answers in this campaign yet; who leads it has to say who.")
-    made = connection.execute(
+        raise Conflict("No model answers in this campaign yet. Ask a lead to choose one.")
+    inserted = connection.execute(
         insert(chat_turn_table)
         .values(token=assignment.id, n=n, message=message, made_at=now())
         .returning(chat_turn_table.c.id)
     )
-    turn_id = int(made.scalar_one())
+    turn_id = int(inserted.scalar_one())
     rng = derive_rng(0, campaign.seed, "chat", assignment.id, n)
     pair = rng.sample(candidates, 2) if len(candidates) > 1 else candidates * 2
     rows = [
         {
             "turn_id": turn_id,
             "place": place,
-            "source": who.source,
-            "params": {**who.params, "seed": rng.randrange(1 << 31)},
+            "source": answerer.source,
+            "params": {**answerer.params, "seed": rng.randrange(1 << 31)},
         }
-        for place, who in enumerate(pair)
+        for place, answerer in enumerate(pair)
     ]
     connection.execute(insert(chat_answer_table), rows)
     events.append(
@@ -272,20 +276,20 @@ def send_message(
 
 
 def store_answer(connection: Connection, turn_id: int, place: int, *, text: str, finished: bool) -> None:
-    """The complete answer, once; where another one was faster, that one stands."""
-    this = (
+    """Store a complete answer.  Keeps the stored text if another request was faster."""
+    is_missing = (
         chat_answer_table.c.turn_id == turn_id,
         chat_answer_table.c.place == place,
         chat_answer_table.c.text.is_(None),
     )
     text = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
     connection.execute(
-        update(chat_answer_table).where(*this).values(text=text, finished=finished, made_at=now())
+        update(chat_answer_table).where(*is_missing).values(text=text, finished=finished, made_at=now())
     )
 
 
 def get_stored_answer(connection: Connection, turn_id: int, place: int) -> tuple[str, bool | None]:
-    """Of a complete answer: its text, and whether the model came to its end."""
+    """The text of a complete answer, and whether the model finished it."""
     query = select(chat_answer_table.c.text, chat_answer_table.c.finished).where(
         chat_answer_table.c.turn_id == turn_id, chat_answer_table.c.place == place
     )
@@ -302,19 +306,25 @@ def choose_answer(
     choice: int,
     seen: Mapping[str, int],
 ) -> ChatTurn:
-    """Also before the answers are complete, and again until the next message is sent."""
+    """Store which answer is better.
+
+    A choice may be made before the answers are complete, and changed until the next message is sent.
+    """
     _require_chat(campaign)
-    said = list_turns(connection, assignment.id)
-    if n >= len(said):
-        raise NotFound("the conversation has no such turn.")
-    if n < len(said) - 1:
-        raise Conflict("the conversation has gone on from this turn.")
+    turns = list_turns(connection, assignment.id)
+    if n >= len(turns):
+        raise NotFound(NO_TURN)
+    if n < len(turns) - 1:
+        raise Conflict("A later message was already sent. Judge the last turn.")
     if not 1 <= choice <= 8:
-        raise Invalid({"choice": "is a step from 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
+        raise Invalid({"choice": "must be 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
     at_random = derive_rng(0, campaign.seed, "tie", assignment.id, n).randrange(2)
-    continues = at_random if choice in TIE_CHOICES else 0 if choice < min(TIE_CHOICES) else 1
+    if choice in TIE_CHOICES:
+        continues = at_random
+    else:
+        continues = 0 if choice < min(TIE_CHOICES) else 1
     values = {
-        "turn_id": said[n].id,
+        "turn_id": turns[n].id,
         "choice": choice,
         "continues": continues,
         "seen": dict(seen),
@@ -334,31 +344,36 @@ def choose_answer(
 
 
 def comparison_turns(item: Item, turns: Sequence[ChatTurn]) -> list[dict[str, Any]]:
-    """What a snapshot takes: one comparison for each turn with a choice and both answers."""
-    found = []
-    for one in turns:
-        if one.choice is None or any(answer.text is None for answer in one.answers):
+    """The comparisons for a snapshot: one per turn with a choice and two complete answers."""
+    comparisons = []
+    for turn in turns:
+        if turn.choice is None or any(answer.text is None for answer in turn.answers):
             continue
-        prompt = [asdict(message) for message in history(item, turns, one.n)]
+        prompt = [asdict(message) for message in history(item, turns, turn.n)]
         answers = [
             {"text": answer.text, "source": answer.source, "params": dict(answer.params)}
-            for answer in one.answers
+            for answer in turn.answers
         ]
-        found.append(
+        comparisons.append(
             {
                 "prompt": prompt,
                 "answers": answers,
-                "choice": one.choice,
-                "continues": one.continues,
-                "seen": dict(one.seen),
+                "choice": turn.choice,
+                "continues": turn.continues,
+                "seen": dict(turn.seen),
             }
         )
-    return found
+    return comparisons
+
+
+def _is_judged(turn: ChatTurn) -> bool:
+    """Whether the turn has a choice and the chosen answer is complete."""
+    return turn.continues is not None and turn.answers[turn.continues].text is not None
 
 
 def _require_chat(campaign: Campaign) -> None:
     if campaign.kind != "chat":
-        raise Conflict("this campaign is no live chat.")
+        raise Conflict("This campaign is not a live chat.")
 
 
 def _turn_from_rows(row: Any, given: Sequence[ChatAnswer], choice: Any) -> ChatTurn:

@@ -1,13 +1,14 @@
-"""The studio's database: SQLite in a file, or PostgreSQL by URL, behind the same two verbs, `read` and `write`.
+"""The studio's database: SQLite or PostgreSQL, with the same `read` and `write` transactions.
 
-All tables of `labels` are on `metadata`; the module that owns a table owns its queries.  Times are text in UTC, such as
-`2026-01-31T09:30:00.000000Z`, which sorts as it should on both databases.
+All tables of `labels` share `metadata`.  The module that owns a table owns its queries.  Times are UTC text
+such as `2026-01-31T09:30:00.000000Z`, which sorts in order of time on both databases.
 
-SQLite: write-ahead log, foreign keys, every commit on the disk before it is acknowledged (`synchronous=FULL`).  One connection of a process
-writes, its threads take turns, and BEGIN IMMEDIATE makes processes take turns before they have read anything; readers never wait.
-What is deleted is overwritten (`secure_delete`); `forget` sees to the corners that this does not reach.
+SQLite uses a write-ahead log and foreign keys, and flushes every commit to disk (`synchronous=FULL`).  Each
+process has one writing connection, which its threads share in turn.  BEGIN IMMEDIATE makes processes take
+turns before they read anything.  Readers never wait.  `secure_delete` overwrites deleted rows, and `scrub`
+removes remaining copies.
 
-PostgreSQL: readers see one state as they do on SQLite (`REPEATABLE READ`), or what they read in pages would contradict itself.
+PostgreSQL readers use REPEATABLE READ, so that every page of a long read shows the same state, as on SQLite.
 """
 
 import contextlib
@@ -34,40 +35,40 @@ metadata = MetaData(
     }
 )
 
-BUSY_MS = 30_000  # how long a process waits for another one's write
-MAX_READERS = 16  # connections that read at the same time; more wait
-POOL_TIMEOUT_S = 30.0  # for a connection
-CHECKPOINT_TIMEOUT_MS = 1000  # how long the log is waited for, by whom it holds up
+BUSY_MS = 30_000  # wait for a write of another process
+MAX_READERS = 16  # connections that read at the same time
+POOL_TIMEOUT_S = 30.0  # wait for a free connection
+CHECKPOINT_TIMEOUT_MS = 1000  # wait for readers before emptying the write-ahead log
 
 
 class Database:
-    """Transactions over one database.  `url` never shows a password."""
+    """Opens transactions.  `url` never contains the password."""
 
     def __init__(self, reader: Engine, writer: Engine) -> None:
         self._reader, self._writer = reader, writer
         self.url = writer.url.render_as_string(hide_password=True)
         self.is_sqlite = writer.dialect.name == "sqlite"
-        self._log_remembers = False
+        self._log_has_deleted_rows = False
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """One state of the database; nothing may be written."""
+        """Open a read-only transaction, which sees one state of the database."""
         with self._reader.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
-        """All or nothing: committed at the end, rolled back when something is raised."""
+        """Open a write transaction: committed at the end, rolled back after an exception."""
         with self._writer.begin() as connection:
             yield connection
-        if self._log_remembers:
+        if self._log_has_deleted_rows:
             self._empty_log(0)
 
-    def forget(self, tables: Sequence[Table]) -> None:
-        """SQLite's files hold nothing more of rows of these small tables that were deleted.
+    def scrub(self, tables: Sequence[Table]) -> None:
+        """Remove every trace of deleted rows of these small tables from the files of SQLite.
 
-        Pages that were rebuilt may have old copies of a row in their free parts, so the tables are emptied and filled again.  Where
-        somebody is reading an older state, the log is emptied after one of the next writes.
+        Rebuilt pages may keep old copies of a row in their free space, so the tables are emptied and refilled.
+        While a reader sees an older state, the write-ahead log is emptied after one of the next writes.
         """
         if not self.is_sqlite:
             return
@@ -85,7 +86,7 @@ class Database:
             driver.execute(f"PRAGMA busy_timeout={wait_ms}")
             [(busy, _, _)] = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        self._log_remembers = bool(busy)
+        self._log_has_deleted_rows = bool(busy)
 
     def close(self) -> None:
         self._reader.dispose()
@@ -98,12 +99,12 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Opens what is there; `migrations.upgrade` makes the tables."""
+    """Connect to a database.  `schema.upgrade` creates the tables."""
     try:
         parsed = make_url(url if "://" in url else f"sqlite:///{url}")
     except ArgumentError:
         raise StudioError(
-            f"{url!r} is not a database. Use the path of a file, or postgresql://USER:PASSWORD@HOST/NAME.",
+            f"{url!r} is not a database URL. Use a file path, or postgresql://USER:PASSWORD@HOST/NAME.",
             field="database",
         ) from None
     if parsed.get_backend_name() == "postgresql":
@@ -119,7 +120,7 @@ def open_database(url: str) -> Database:
             )
         except ModuleNotFoundError:
             raise StudioError(
-                "PostgreSQL needs a driver: pip install 'fairlead[postgres]'.", field="database"
+                "PostgreSQL needs a driver. Run: pip install 'fairlead[postgres]'.", field="database"
             ) from None
         _check_reachable(engine)
         return Database(
@@ -127,15 +128,17 @@ def open_database(url: str) -> Database:
         )
     if parsed.get_backend_name() != "sqlite":
         raise StudioError(
-            f"{parsed.get_backend_name()} is not supported; use SQLite or PostgreSQL.", field="database"
+            f"{parsed.get_backend_name()} is not supported. Use SQLite or PostgreSQL.", field="database"
         )
     if not parsed.database or parsed.database == ":memory:":
         raise StudioError(
-            "the studio's database has to be a file: what people wrote must outlive the server.",
+            "The studio's database must be a file, so that its data outlives the server. Give a file path.",
             field="database",
         )
     if not Path(parsed.database).parent.is_dir():
-        raise StudioError(f"{Path(parsed.database).parent} is not a folder; make it first.", field="database")
+        raise StudioError(
+            f"{Path(parsed.database).parent} is not a folder. Create the folder first.", field="database"
+        )
     reader, writer = (
         _sqlite_engine(parsed, begin, size)
         for begin, size in (("BEGIN", MAX_READERS), ("BEGIN IMMEDIATE", 1))
@@ -156,7 +159,7 @@ def _sqlite_engine(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
     )
 
     def connected(connection: sqlite3.Connection, _: Any) -> None:
-        connection.isolation_level = None  # transactions begin where `begun` says so
+        connection.isolation_level = None  # `begun` starts the transactions
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout={BUSY_MS}",
@@ -178,8 +181,9 @@ def _sqlite_engine(url: sqlalchemy.URL, begin: str, size: int) -> Engine:
 
 @contextlib.contextmanager
 def without_foreign_keys(connection: Connection) -> Iterator[None]:
-    """A table that is rewritten is empty for a moment, and nothing that refers to its rows may go with it.  To be said outside of any
-    transaction, where alone SQLite listens to it.
+    """Keep ON DELETE CASCADE from deleting rows while a table is rewritten.
+
+    Enter this outside of a transaction: SQLite ignores the pragma inside one.
     """
     if connection.dialect.name != "sqlite":
         yield
@@ -199,19 +203,20 @@ def _check_reachable(engine: Engine) -> None:
     try:
         with engine.connect():
             pass
-    except DatabaseError as error:  # unreachable, not allowed, or a file that is something else
-        where = engine.url.render_as_string(hide_password=True)
+    except DatabaseError as error:  # unreachable, not permitted, or not a database file
+        url = engine.url.render_as_string(hide_password=True)
         raise StudioError(
-            f"cannot open the database {where}: {str(error.orig).strip()}", field="database"
+            f"Cannot open the database {url}: {str(error.orig).strip()}", field="database"
         ) from None
 
 
 def now() -> str:
+    """The present time as text, see `format_time`."""
     return format_time(datetime.now(UTC))
 
 
 def format_time(moment: datetime) -> str:
-    """A moment as the tables hold it."""
+    """A time in the format of the tables."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -13,8 +13,8 @@ from fairlead.labels import jobs
 from fairlead.labels.database import Database
 from fairlead.labels.jobs import Job, LeasedJob
 
-STOP_TIMEOUT_S = 5.0  # for the job in hand, when somebody asks to stop
-POLL_S = 0.5  # between two looks into an empty queue
+STOP_TIMEOUT_S = 5.0  # wait for the present job when a worker stops
+POLL_S = 0.5  # between two queries of an empty queue
 
 log = logging.getLogger(__name__)
 
@@ -30,36 +30,38 @@ def run_worker(
     lease_s: float = jobs.LEASE_S,
     poll_s: float = POLL_S,
 ) -> None:
-    """Do jobs of these kinds, one after another, until `stop` is set; the job in hand is then given back where its last write left it."""
+    """Run jobs of these kinds one after another until `stop` is set.
+
+    The present job then returns to the queue with its last checkpoint.
+    """
     kinds = frozenset(handlers)
     while not stop.is_set():
         try:
-            held = jobs.lease_next(database, kinds, lease_s=lease_s)
-            if held is not None:
-                held.stop = stop
-                _run(held, handlers[held.job.kind])
+            leased = jobs.lease_next(database, kinds, lease_s=lease_s)
+            if leased is not None:
+                leased.stop = stop
+                _run(leased, handlers[leased.job.kind])
                 continue
-        except (
-            SQLAlchemyError
-        ):  # a database that is away for a moment; what was in hand is taken up again after its lease
-            log.warning("the queue of jobs could not be asked", exc_info=True)
+        except SQLAlchemyError:
+            # The database is unavailable for a moment.  A job of this worker is leased again after its lease.
+            log.warning("could not query the job queue", exc_info=True)
         stop.wait(poll_s)
 
 
 def run_one(
     database: Database, handlers: Mapping[str, JobHandler], *, lease_s: float = jobs.LEASE_S
 ) -> Job | None:
-    """The oldest job, done here and now; None when none waits."""
-    held = jobs.lease_next(database, frozenset(handlers), lease_s=lease_s)
-    if held is None:
+    """Run the oldest job in this thread, and return the job; None when the queue is empty."""
+    leased = jobs.lease_next(database, frozenset(handlers), lease_s=lease_s)
+    if leased is None:
         return None
-    _run(held, handlers[held.job.kind])
+    _run(leased, handlers[leased.job.kind])
     with database.read() as connection:
-        return jobs.get(connection, held.job.id)
+        return jobs.get(connection, leased.job.id)
 
 
 class WorkerThread:
-    """`work` in a thread of this process."""
+    """Runs `run_worker` in a thread of this process."""
 
     def __init__(self, database: Database, handlers: Mapping[str, JobHandler]) -> None:
         self._stop = threading.Event()
@@ -75,15 +77,20 @@ class WorkerThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """The job in hand goes back to the queue at its next transaction; one that has none for long is taken up again after its lease."""
+        """Stop the thread.
+
+        The present job returns to the queue at its next transaction, or at the latest when its lease expires.
+        """
         self._stop.set()
         self._thread.join(STOP_TIMEOUT_S)
 
 
 def _run(leased: LeasedJob, handler: JobHandler) -> None:
-    over = threading.Event()
-    beat = threading.Thread(target=_keep_lease, args=(leased, over), name=f"job-{leased.job.id}", daemon=True)
-    beat.start()
+    is_over = threading.Event()
+    heartbeat = threading.Thread(
+        target=_keep_lease, args=(leased, is_over), name=f"job-{leased.job.id}", daemon=True
+    )
+    heartbeat.start()
     outcome: dict[str, Any]
     try:
         outcome = {"state": "done", "result": handler(leased)}
@@ -91,21 +98,19 @@ def _run(leased: LeasedJob, handler: JobHandler) -> None:
         outcome = {"state": "queued", "attempts": 0} if leased.stop.is_set() else {"state": "cancelled"}
     except FairleadError as error:
         outcome = {"state": "failed", "error": str(error)}
-    except (
-        Exception
-    ) as error:  # a bug in one job must not end the worker of all: it is told, and the next job begins
+    except Exception as error:  # a bug in a handler must not stop the worker
         log.exception("job %d (%s) failed", leased.job.id, leased.job.kind)
-        if (
-            isinstance(error, OperationalError) and leased.job.attempts < jobs.MAX_ATTEMPTS
-        ):  # a database that is away for a moment
-            raise  # the job stays in hand until its lease ends, and is taken up again
+        if isinstance(error, OperationalError) and leased.job.attempts < jobs.MAX_ATTEMPTS:
+            # The database is unavailable for a moment.  The job is leased again when its lease expires.
+            raise
         outcome = {
             "state": "failed",
-            "error": f"A bug in Fairlead: {type(error).__name__}. The server's log has the details.",
+            "error": f"A bug in Fairlead: {type(error).__name__}. "
+            "Read the server's log for details, and report the bug.",
         }
     finally:
-        over.set()
-        beat.join()
+        is_over.set()
+        heartbeat.join()
     with leased.database.write() as connection:
         jobs.end_jobs(
             connection,
@@ -118,13 +123,13 @@ def _run(leased: LeasedJob, handler: JobHandler) -> None:
         )
 
 
-def _keep_lease(leased: LeasedJob, over: threading.Event) -> None:
-    """Renews the lease while the handler works, however long its steps are."""
-    while not over.wait(leased.lease_s / 5):
+def _keep_lease(leased: LeasedJob, is_over: threading.Event) -> None:
+    """Renew the lease regularly, however long a step of the handler takes."""
+    while not is_over.wait(leased.lease_s / 5):
         try:
             with leased.database.write() as connection:
                 jobs.renew_lease(connection, leased, {})
         except jobs.LeaseLost:
             return
-        except SQLAlchemyError:  # a database that is away for a moment; the lease still runs
-            log.warning("the lease of job %d could not be renewed", leased.job.id, exc_info=True)
+        except SQLAlchemyError:  # the database is unavailable for a moment, and the lease is still valid
+            log.warning("could not renew the lease of job %d", leased.job.id, exc_info=True)

@@ -1,11 +1,14 @@
-"""Work that takes longer than a request: a queue in the database, and the threads or processes that empty it.
+"""Background jobs: a queue in the database for work that takes longer than a request.
 
-    queued -> running -> done | failed | cancelled          failed -> queued, when somebody asks for it again
+    queued -> running -> done | failed | cancelled
+    failed | cancelled -> queued, on retry
 
-A worker holds a job by a lease that it renews while it works.  One that was killed renews nothing: its job goes to the next worker, which
-goes on from what the last transaction of `Work.write` left.  Everything that a job changes is changed there, where the lease is checked in
-the same transaction, so a worker that was only thought dead cannot write beside its successor.  What a job does is not known here.
-"""
+A worker leases a job and renews the lease while it works.  When a worker dies, the lease expires, and the
+next worker continues from the checkpoint of the last transaction.  A job makes all its changes in
+`LeasedJob.write`, which checks the lease in the same transaction.  A worker that lost its lease therefore
+cannot write beside its successor.
+
+This module does not know what a job does: see `job_handlers`.  `job_worker` runs the jobs."""
 
 import contextlib
 import secrets
@@ -43,16 +46,16 @@ job_table = Table(
     Column("id", Integer, primary_key=True),
     Column("kind", String(40), nullable=False),
     Column("campaign_id", Integer),
-    Column("actor", String(40), nullable=False),  # the rater who asked for it
-    Column("body", JSON, nullable=False),  # what is to be done
+    Column("actor", String(40), nullable=False),  # rater who queued the job
+    Column("body", JSON, nullable=False),  # arguments of the handler
     Column("state", String(10), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("token", String(40)),  # of the worker that holds it
-    Column("expires_at", String(27)),  # when that worker counts as dead
+    Column("token", String(40)),  # identifies the worker's lease
+    Column("expires_at", String(27)),  # end of the lease
     Column("cancel_asked", Boolean, nullable=False),
     Column("num_done", Integer, nullable=False),
-    Column("num_all", Integer),  # null: not known yet
-    Column("memory", JSON, nullable=False),  # where the next worker goes on
+    Column("num_all", Integer),  # null while unknown
+    Column("memory", JSON, nullable=False),  # checkpoint for the next worker
     Column("result", JSON),
     Column("error", Text),
     Column("created_at", String(27), nullable=False),
@@ -63,8 +66,8 @@ job_table = Table(
 )
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
-LEASE_S = 30.0  # a worker that says nothing for this long counts as dead
-MAX_ATTEMPTS = 3  # a job that kills its worker is not given to a fourth
+LEASE_S = 30.0  # a worker that renews no lease for this long counts as dead
+MAX_ATTEMPTS = 3  # a job whose workers died this often fails
 
 
 @dataclass(frozen=True)
@@ -91,21 +94,19 @@ class Job:
 
 
 class LeaseLost(Exception):
-    """The job is no longer this worker's: it was cancelled, given to another after a silence, or is to be given back."""
+    """The worker must stop: the job was cancelled, leased by another worker, or is to be returned."""
 
 
 @dataclass
 class LeasedJob:
-    """A job in a worker's hands.  `memory` is what the worker before it remembered; empty for the first."""
+    """A job leased by this worker, with the checkpoint of the previous worker, or an empty one."""
 
     database: Database
     job: Job
     checkpoint: dict[str, Any]
     token: str
     lease_s: float
-    stop: threading.Event = field(
-        default_factory=threading.Event
-    )  # the worker is to end, and gives the job back
+    stop: threading.Event = field(default_factory=threading.Event)  # set when the worker must return the job
 
     @property
     def body(self) -> dict[str, Any]:
@@ -113,19 +114,19 @@ class LeasedJob:
 
     @contextlib.contextmanager
     def write(self, *, num_done: int | None = None, num_all: int | None = None) -> Iterator[Connection]:
-        """A transaction of this job: what it changes, how far it is and what it remembers are kept together or not at all.
+        """Open a transaction that commits changes, progress and checkpoint together.
 
-        Raises Lost, and changes nothing, when the job was cancelled, went to another worker, or the worker is to end.
+        Raises LeaseLost, and changes nothing, when the worker must stop working on the job.
         """
-        known = {
+        progress = {
             name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None
         }
         with self.database.write() as connection:
-            renew_lease(connection, self, known)
+            renew_lease(connection, self, progress)
             yield connection
 
     def save_checkpoint(self, connection: Connection, checkpoint: dict[str, Any]) -> None:
-        """Inside `write`: where the next worker goes on."""
+        """Record where the next worker continues.  Call this inside `write`."""
         connection.execute(update(job_table).where(job_table.c.id == self.job.id).values(memory=checkpoint))
 
 
@@ -157,14 +158,14 @@ def enqueue(
 def get(connection: Connection, id: int) -> Job:
     row = connection.execute(select(job_table).where(job_table.c.id == id)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no job {id}.")
+        raise NotFound(f"There is no job {id}. Check the number.")
     return _from_row(row)
 
 
 def list_recent(
     connection: Connection, *, campaign_id: int | None = None, kind: str | None = None, limit: int = 20
 ) -> list[Job]:
-    """The newest first."""
+    """Jobs newest first, of a campaign or of a kind."""
     query = select(job_table).order_by(job_table.c.id.desc()).limit(limit)
     if campaign_id is not None:
         query = query.where(job_table.c.campaign_id == campaign_id)
@@ -174,42 +175,56 @@ def list_recent(
 
 
 def cancel(connection: Connection, id: int, *, actor: str) -> Job:
-    """One that waits is cancelled at once; one that runs stops at its next transaction, and keeps what it wrote before."""
-    found = get(connection, id)
-    if found.is_over:
-        raise Conflict(f"Job {id} is {found.state}; there is nothing left to cancel.")
-    waiting = (
+    """Cancel a job.  A running job stops at its next transaction, and its earlier changes stay."""
+    job = get(connection, id)
+    if job.is_over:
+        raise Conflict(f"Job {id} is {job.state}. Only a queued or running job can be cancelled.")
+    cancel_queued = (
         update(job_table)
         .where(job_table.c.id == id, job_table.c.state == "queued")
         .values(state="cancelled", finished_at=now())
     )
-    if connection.execute(waiting).rowcount == 0:
+    if connection.execute(cancel_queued).rowcount == 0:
         connection.execute(update(job_table).where(job_table.c.id == id).values(cancel_asked=True))
     events.append(
-        connection, verb="job.cancelled", actor=actor, campaign_id=found.campaign_id, subject=f"job/{id}"
+        connection, verb="job.cancelled", actor=actor, campaign_id=job.campaign_id, subject=f"job/{id}"
     )
     return get(connection, id)
 
 
 def retry(connection: Connection, id: int, *, actor: str) -> Job:
-    """Goes on from what it remembers."""
-    again = {"state": "queued", "attempts": 0, "error": None, "finished_at": None, "cancel_asked": False}
+    """Queue a failed or cancelled job again.  The job continues from its checkpoint."""
+    reset_columns = {
+        "state": "queued",
+        "attempts": 0,
+        "error": None,
+        "finished_at": None,
+        "cancel_asked": False,
+    }
     over = job_table.c.state.in_(("failed", "cancelled"))
-    if connection.execute(update(job_table).where(job_table.c.id == id, over).values(**again)).rowcount == 0:
+    if (
+        connection.execute(
+            update(job_table).where(job_table.c.id == id, over).values(**reset_columns)
+        ).rowcount
+        == 0
+    ):
         raise Conflict(
-            f"Job {id} is {get(connection, id).state}; only one that failed or was cancelled can be tried again."
+            f"Job {id} is {get(connection, id).state}. Only a failed or cancelled job can be retried."
         )
-    found = get(connection, id)
+    job = get(connection, id)
     events.append(
-        connection, verb="job.retried", actor=actor, campaign_id=found.campaign_id, subject=f"job/{id}"
+        connection, verb="job.retried", actor=actor, campaign_id=job.campaign_id, subject=f"job/{id}"
     )
-    return found
+    return job
 
 
 def lease_next(
     database: Database, kinds: frozenset[str], *, lease_s: float = LEASE_S, at: datetime | None = None
 ) -> LeasedJob | None:
-    """The oldest job that waits, or whose worker died; in one statement, so that no two workers get the same."""
+    """Lease the oldest job that is queued or whose worker died.
+
+    One statement claims the job, so two workers never lease the same one.
+    """
     at = at or datetime.now(UTC)
     token = secrets.token_urlsafe(16)
     with database.write() as connection:
@@ -224,7 +239,7 @@ def lease_next(
         )
         if not database.is_sqlite:
             oldest = oldest.with_for_update(skip_locked=True)
-        taken = (
+        claim = (
             update(job_table)
             .where(job_table.c.id == oldest.scalar_subquery())
             .values(
@@ -236,36 +251,44 @@ def lease_next(
             )
             .returning(job_table)
         )
-        row = connection.execute(taken).one_or_none()
+        row = connection.execute(claim).one_or_none()
     return None if row is None else LeasedJob(database, _from_row(row), dict(row.memory), token, lease_s)
 
 
 def renew_lease(connection: Connection, leased: LeasedJob, values: dict[str, Any]) -> None:
-    mine = and_(
+    """Renew the lease and update columns of the job.  Raises LeaseLost."""
+    is_leased = and_(
         job_table.c.id == leased.job.id,
         job_table.c.token == leased.token,
         job_table.c.state == "running",
         job_table.c.cancel_asked.is_(False),
     )
     renewed = (
-        update(job_table).where(mine).values(expires_at=_after(leased.lease_s, datetime.now(UTC)), **values)
+        update(job_table)
+        .where(is_leased)
+        .values(expires_at=_after(leased.lease_s, datetime.now(UTC)), **values)
     )
     if leased.stop.is_set() or connection.execute(renewed).rowcount == 0:
         raise LeaseLost
 
 
 def _end_dead_jobs(connection: Connection, at: datetime) -> None:
-    """Jobs whose every worker died, and those that were to be cancelled when theirs did."""
+    """End jobs whose workers died too often, and cancelled jobs whose worker died."""
     dead = and_(job_table.c.state == "running", job_table.c.expires_at < format_time(at))
     end_jobs(connection, and_(dead, job_table.c.cancel_asked.is_(True)), {"state": "cancelled"})
-    why = f"Its worker died {MAX_ATTEMPTS} times. The work so far is kept; see the server's log before you try it again."
-    end_jobs(connection, and_(dead, job_table.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": why})
+    error = (
+        f"The worker of this job died {MAX_ATTEMPTS} times. Its changes so far are kept. "
+        "Read the server's log before you retry the job."
+    )
+    end_jobs(
+        connection, and_(dead, job_table.c.attempts >= MAX_ATTEMPTS), {"state": "failed", "error": error}
+    )
 
 
-def end_jobs(connection: Connection, which: ColumnElement[bool], outcome: dict[str, Any]) -> None:
-    """What came of the jobs that `which` finds: none, where one is another worker's by now."""
+def end_jobs(connection: Connection, condition: ColumnElement[bool], outcome: dict[str, Any]) -> None:
+    """Set the outcome of all jobs that match a condition.  A job leased by another worker must not match."""
     ended = {} if outcome["state"] == "queued" else {"finished_at": now()}
-    changed = update(job_table).where(which).values(**outcome, **ended, token=None, expires_at=None)
+    changed = update(job_table).where(condition).values(**outcome, **ended, token=None, expires_at=None)
     for row in connection.execute(
         changed.returning(job_table.c.id, job_table.c.kind, job_table.c.campaign_id)
     ).all():

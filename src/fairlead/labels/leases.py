@@ -1,4 +1,7 @@
-"""Leases: the time-limited hold of an assignment on a slot of its item."""
+"""Leases: how an assignment claims a slot of an item for a limited time, and gives the slot back.
+
+`assignments` describes the rules.  `judgements` calls `complete` when a rater submits.
+"""
 
 import secrets
 from collections.abc import Sequence

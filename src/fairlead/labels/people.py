@@ -300,7 +300,7 @@ def scrub_erased(database: Database) -> None:
         for table in metadata.sorted_tables
         if any(key.column.table is person_table for key in table.foreign_keys)
     ]
-    database.forget([person_table, *personal_tables, draft_table])
+    database.scrub([person_table, *personal_tables, draft_table])
 
 
 # ---------------------------------------------------------------- details
