@@ -254,7 +254,7 @@ def test_two_leads_cannot_both_take_one_step(database: Database) -> None:
     with database.write() as connection:
         one = campaigns.create(connection, campaigns.CampaignSettings(name="One", kind="rating"), by=LEAD)
         campaigns.set_state(connection, one, "open", by=LEAD)
-        with pytest.raises(Conflict, match="somebody else"):
+        with pytest.raises(Conflict, match="Another user"):
             campaigns.set_state(connection, one, "open", by=BEN)  # who still looks at the draft
 
 

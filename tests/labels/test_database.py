@@ -99,11 +99,11 @@ def test_a_bare_path_is_sqlite(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sqlite://", "has to be a file"),
-        (":memory:", "has to be a file"),
-        ("mysql://localhost/x", "mysql is not supported; use SQLite or PostgreSQL"),
+        ("sqlite://", "must be a file"),
+        (":memory:", "must be a file"),
+        ("mysql://localhost/x", "mysql is not supported. Use SQLite or PostgreSQL"),
         ("sqlite:///nowhere/studio.db", "nowhere is not a folder"),
-        ("post gres://x", "is not a database. Use the path of a file"),
+        ("post gres://x", "is not a database URL. Use a file path"),
     ],
 )
 def test_what_cannot_be_opened_is_said(
@@ -118,7 +118,7 @@ def test_what_cannot_be_opened_is_said(
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(StudioError) as raised:
         open_database(f"postgresql://ann:secret-word@/none?host={tmp_path}")
-    assert "cannot open the database" in str(raised.value)
+    assert "Cannot open the database" in str(raised.value)
     assert "secret-word" not in str(raised.value)
 
 
@@ -133,7 +133,7 @@ def test_the_url_of_an_open_database_hides_its_password(copies: object, database
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "studio.db").write_text("This is a shopping list and no database. " * 50)
-    with pytest.raises(StudioError, match="cannot open the database"):
+    with pytest.raises(StudioError, match="Cannot open the database"):
         open_database(str(tmp_path / "studio.db"))
 
 

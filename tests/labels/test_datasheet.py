@@ -28,25 +28,25 @@ def test_a_datasheet_says_what_is_in_the_snapshot(database: Database, tmp_path: 
     text = (folder / "datasheet.md").read_text()
     for said in (
         "# Datasheet: \\<b\\>Help\\</b\\> \\| \\`me\\`",
-        "in eight steps that include two kinds of tie. Nurses.",
+        "on an eight-step scale with two kinds of tie. Nurses.",
         "| comparisons.jsonl | 5 |",
         "| a tie | 1 |",
-        "6 of the campaign's 6 judgements that stand were used; 3 items have a row.",
+        "The snapshot uses 6 of the campaign's 6 current judgements. 3 items have at least one row.",
         f"| {ANN} | 3 | 50.0% | 600.0 | 0 |",
         f"| {BEN} | 3 | 50.0% | 0.0 | 3 |",
         "33.3%",  # one of three items on which both say the same
         "Krippendorff's alpha is",
         "0.50 hours of active time",
-        "At 18.00 EUR for an hour of active time this is 9.00 EUR, 1.500 EUR for a judgement.",
+        "At 18.00 EUR per hour of active time, the cost is 9.00 EUR, or 1.500 EUR each.",
         "| spread | 3 |",
         "| rows.jsonl | 3 |",
         "probabilities from 0.25 to 0.75",
         "Version 1: 3 judgements.",
         "````markdown\nBe brief.\n```\ncode\n```\n````",
-        "2 people made all the judgements",
-        "50.0% of the judgements were made faster than anybody reads.",
-        "Ties are not in the rows",
-        "The guidelines changed while people judged",
+        "Only 2 raters made the judgements",
+        "50.0% of the judgements were made too fast to read the answers.",
+        "Ties are left out, so",
+        "The guidelines changed during the campaign",
     ):
         assert said in text, said
     assert "judged once" not in text
@@ -65,10 +65,10 @@ def test_what_is_not_known_is_said_and_not_guessed(database: Database, tmp_path:
     judge(database, one, CAT, {"1?": prefers("a")})
     text = (take(database, project, one)[1] / "datasheet.md").read_text()
     for said in (
-        "No item was judged by two people. How far people agree is not known.",
-        "What people were paid was not entered.",
+        "No item was judged by two raters. The agreement is not known.",
+        "The pay of the raters is not recorded.",
         "Every item was judged once",
-        "chosen by a strategy without probabilities",
+        "A strategy without probabilities selected the items",
     ):
         assert said in text, said
     written = make(database, "demonstration", items.NewItem(item(1).prompt))
@@ -87,7 +87,8 @@ def test_people_whose_choices_follow_the_place_of_the_answer_are_named_as_a_limi
     judge(database, one, ANN, {f"{n}?": {"choice": 1} for n in range(12)})
     text = (take(database, project, one)[1] / "datasheet.md").read_text()
     assert (
-        "What was shown first was preferred in 100.0% (95% interval: 75.8% to 100.0%) of pairs" in text
+        "The answer shown first was preferred in 100.0% (95% interval: 75.8% to 100.0%) of comparisons"
+        in text
     )  # Wilson: 12 / (12 + 1.96 ** 2)
 
 

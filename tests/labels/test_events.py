@@ -166,12 +166,16 @@ def drop_the_end(connection: Connection) -> None:
         pytest.param(change_of(body={"preference": 1}), "event 3 was changed", id="body"),
         pytest.param(change_of(digest="sha256:" + "1" * 64), "event 3 was changed", id="digest"),
         pytest.param(
-            change_of(prev_digest="sha256:" + "1" * 64), "event 3 does not follow", id="prev-digest"
+            change_of(prev_digest="sha256:" + "1" * 64),
+            "event 3 does not contain the digest of event 2",
+            id="prev-digest",
         ),
         pytest.param(
-            leave_out_the_last, "the chain ends after event 4, but not where it should", id="last-one-out"
+            leave_out_the_last, "the log ends after event 4, but the recorded end differs", id="last-one-out"
         ),
-        pytest.param(leave_out_one_and_close_the_gap, "event 3 does not follow", id="gap-closed"),
+        pytest.param(
+            leave_out_one_and_close_the_gap, "event 3 does not contain the digest of event 2", id="gap-closed"
+        ),
         pytest.param(
             lambda c: c.execute(delete(event_table).where(event_table.c.seq == 1)),
             "event 1 is missing",
@@ -183,11 +187,15 @@ def drop_the_end(connection: Connection) -> None:
             id="one-out",
         ),
         pytest.param(put_one_in, "event 6 was changed", id="one-more"),
-        pytest.param(swap_two, "event 2 does not follow", id="swapped"),
-        pytest.param(write_one_again_with_its_digest, "event 4 does not follow", id="rewritten"),
-        pytest.param(write_the_last_again_with_its_digest, "not where it should", id="last-one-rewritten"),
-        pytest.param(drop_everything, "event 0, but not where it should", id="all-out"),
-        pytest.param(drop_the_end, "not where it should", id="no-end"),
+        pytest.param(swap_two, "event 2 does not contain the digest of event 1", id="swapped"),
+        pytest.param(
+            write_one_again_with_its_digest, "event 4 does not contain the digest of event 3", id="rewritten"
+        ),
+        pytest.param(
+            write_the_last_again_with_its_digest, "the recorded end differs", id="last-one-rewritten"
+        ),
+        pytest.param(drop_everything, "event 0, but the recorded end differs", id="all-out"),
+        pytest.param(drop_the_end, "the recorded end differs", id="no-end"),
     ],
 )
 def test_tampering_shows(written: Database, tamper: Callable[[Connection], None], problem: str) -> None:

@@ -157,7 +157,7 @@ def test_an_upload_of_which_nothing_can_be_used_is_refused_and_removed(
         (b"\n\n", "has no rows"),
         (b"hello\n", "rows.jsonl:1: .*not valid JSON"),
         (b"\xff\xfe\n", "rows.jsonl:1: .*not UTF-8"),
-        (lines({"colour": "red"}), "rows.jsonl:1: no known format has colour"),
+        (lines({"colour": "red"}), "rows.jsonl:1: no format has these columns: colour"),
         (
             lines({"prompt": user("2?"), "chosen": said("4"), "rejected": said("4")}),
             "rows.jsonl:1: chosen: .*equal",
@@ -260,7 +260,7 @@ def test_all_pairs_of_many_answers_are_bounded_in_a_row_and_in_a_transaction(
         ]
         [aside] = imports.list_set_aside(connection, jobs.list_recent(connection)[0].id)
     assert added == [380, 190]  # two rows make more than enough for one transaction
-    assert (aside.line, aside.why) == (1, "has 21 answers; all pairs are made of at most 20")
+    assert (aside.line, aside.why) == (1, "has 21 answers; all pairs can be formed of at most 20")
 
 
 def test_what_a_row_says_of_its_answers_is_kept_beside_them(database: Database, project: Project) -> None:
@@ -282,9 +282,7 @@ def test_a_kind_of_task_that_rows_cannot_become_is_refused_before_anything_is_qu
 ) -> None:
     one, prompts = make(database), ImportSource(put(database, project, lines({"prompt": "2?"})).id)
     with database.write() as connection:
-        with pytest.raises(
-            Invalid, match="cannot be asked about rows of the kind prompt; these can be demonstration, chat"
-        ):
+        with pytest.raises(Invalid, match="for rows of the kind prompt; choose one of: demonstration, chat"):
             imports.enqueue(connection, project, one, prompts, by=LEAD)
         for origin in (ImportSource(), ImportSource(prompts.upload, ("r",))):
             with pytest.raises(Invalid, match="one of the two"):
@@ -347,7 +345,7 @@ def test_texts_that_no_database_holds_are_set_aside_and_the_import_goes_on(
     with database.read() as connection:
         aside = imports.list_set_aside(connection, done.id)
     assert [(each.line, each.why, each.field) for each in aside] == [
-        (2, "has a character that is no text", ""), (3, "is out of range", "aspects.x\ufffd"),
+        (2, "contains a character that cannot be stored (NUL or half of a surrogate pair)", ""), (3, "is out of range", "aspects.x\ufffd"),
     ]  # fmt: skip
     assert aside[0].row == nul
     large = into(database, project, make(database), ImportSource(put(database, project, lines(number)).id))
@@ -469,7 +467,7 @@ def test_a_file_that_is_gone_is_said(database: Database, project: Project) -> No
     done = into(database, project, one, ImportSource(found.id))
     assert (done.state, done.error) == (
         "failed",
-        "pairs.jsonl: the uploaded file is not there any more. Upload it again.",
+        "pairs.jsonl: the uploaded file no longer exists. Upload it again.",
     )
 
 

@@ -105,7 +105,7 @@ def test_an_item_has_as_many_answers_as_its_kind(database: Database, kind: TaskK
             if low <= number <= high:
                 assert items.add(connection, one, [new_item(number, number)], by=LEAD) == AddedCounts(1, 0)
             else:
-                with pytest.raises(Invalid, match=f"row 1 has {number}; a {kind} item has {low}"):
+                with pytest.raises(Invalid, match=f"row 1 has {number}; a {kind} item must have {low}"):
                     items.add(connection, one, [new_item(number, number)], by=LEAD)
 
 
@@ -254,7 +254,8 @@ def test_less_overlap_takes_away_what_nobody_has_begun(database: Database) -> No
 
 
 @pytest.mark.parametrize(
-    ("texts", "why"), [(("yes", "yes \n"), "stands there twice"), (("yes", " \n"), "an answer is empty")]
+    ("texts", "why"),
+    [(("yes", "yes \n"), "two answers are the same"), (("yes", " \n"), "an answer is empty")],
 )
 def test_answers_between_which_nobody_can_choose(
     database: Database, texts: tuple[str, str], why: str

@@ -146,7 +146,8 @@ def test_what_the_user_can_mend_is_said_and_a_bug_is_told_apart(
         1,
     )
     assert (
-        look(database, bug).error == "A bug in Fairlead: ZeroDivisionError. The server's log has the details."
+        look(database, bug).error
+        == "A bug in Fairlead: ZeroDivisionError. Read the server's log for details, and report the bug."
     )
     assert "ZeroDivisionError" in caplog.text
 
@@ -313,7 +314,7 @@ def test_a_job_that_kills_every_worker_is_given_up(database: Database) -> None:
     done = job_worker.run_one(database, {"steps": steps})
     assert done is not None and (done.id, done.state) == (other, "done")
     assert look(database, id).state == "failed"
-    assert (look(database, id).error or "").startswith("Its worker died 3 times.")
+    assert (look(database, id).error or "").startswith("The worker of this job died 3 times.")
 
 
 def test_one_to_be_cancelled_whose_worker_died_is_cancelled(database: Database) -> None:

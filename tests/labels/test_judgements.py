@@ -75,7 +75,7 @@ def test_a_live_chat_is_judged_by_what_was_really_talked(database: Database) -> 
         talk(connection, one, early, text=None)
         for task in (silent, undecided, early):
             for value in ({}, {"score": 4}):
-                with pytest.raises(Invalid, match="chosen answer"):
+                with pytest.raises(Invalid, match="must include a choice"):
                     judge(connection, task, value or {"score": None})
         assert (
             judgements.list_current(connection, one.id) == []

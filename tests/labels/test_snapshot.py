@@ -502,7 +502,7 @@ def test_filters_that_mean_nothing_are_refused_together(database: Database, judg
     with pytest.raises(Invalid) as refused:
         snapshot_filters.validate(judged, wrong)
     assert sorted(refused.value.problems) == ["equal_items", "min_margin", "since"]
-    with pytest.raises(Invalid, match="has no meaning for a rating campaign"):
+    with pytest.raises(Invalid, match="rating judgements have no margin"):
         snapshot_filters.validate(dataclasses.replace(judged, kind="rating"), SnapshotFilters(min_margin=1))
 
 
@@ -575,7 +575,7 @@ def test_the_same_data_has_the_same_digest_and_other_data_another(
 
 def test_a_name_is_taken_once(database: Database, project: Project, judged: Campaign) -> None:
     take(database, project, judged, "taken")
-    with database.write() as connection, pytest.raises(Conflict, match="'taken' already"):
+    with database.write() as connection, pytest.raises(Conflict, match="already a snapshot 'taken'"):
         snapshot.enqueue(connection, project, judged, "taken", SnapshotFilters(), by=LEAD)
     with database.write() as connection:  # two asked at the same time
         for _ in range(2):

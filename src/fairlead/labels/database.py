@@ -67,8 +67,8 @@ class Database:
     def scrub(self, tables: Sequence[Table]) -> None:
         """Remove every trace of deleted rows of these small tables from the files of SQLite.
 
-        Rebuilt pages may keep old copies of a row in their free space, so the tables are emptied and refilled.
-        While a reader sees an older state, the write-ahead log is emptied after one of the next writes.
+        Rebuilt pages may keep old copies of a row in their free space, so the tables are emptied and
+        refilled.  While a reader sees an older state, one of the next writes empties the write-ahead log.
         """
         if not self.is_sqlite:
             return

@@ -31,7 +31,7 @@ event_table = Table(
     Column("digest", String(80), nullable=False),
     Index("ix_event_campaign_id_seq", "campaign_id", "seq"),
 )
-# One row: the end of the chain.  A transaction that appends an event locks this row until the transaction ends.
+# One row: the end of the chain.  A transaction that appends an event locks the row until it ends.
 chain_table = Table(
     "chain",
     metadata,

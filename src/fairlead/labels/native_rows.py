@@ -198,12 +198,12 @@ def _edit_rows(
     before = item.answers[edit["candidate"]].messages
     after = (*before[:-1], Message("assistant", edit["text"]))
     prompt = {"prompt": _json(item.prompt)}
-    kept = {name: value for name, value in extra.items() if name != "aspects"} | {"edited": True}
-    yield _checked("demonstrations", prompt | {"completion": _json(after)} | kept)
+    columns = {name: value for name, value in extra.items() if name != "aspects"} | {"edited": True}
+    yield _checked("demonstrations", prompt | {"completion": _json(after)} | columns)
     if edit["text"].strip() != before[-1].content.strip():
         answers = {"chosen": _json(after), "rejected": _json(before), "weight": weight}
         sources = {"chosen": "edited", "rejected": item.answers[edit["candidate"]].source}
-        yield _checked("comparisons", prompt | answers | kept | {"sources": sources})
+        yield _checked("comparisons", prompt | answers | columns | {"sources": sources})
 
 
 def _turn_rows(

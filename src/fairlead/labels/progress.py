@@ -1,7 +1,7 @@
 """How far a campaign is: work done, pace, cost, raters, and what needs a lead's attention.
 
-All figures come from a few indexed queries and describe the same moment.  Nothing is written.  The quality of the
-labels is not assessed here, see `agreement`.  Times of day are in UTC.
+All figures come from a few indexed queries and describe the same moment.  Nothing is written.  For the
+quality of labels, see `agreement`.  Times of day are in UTC.
 
 The field names of the records are those of the studio's JSON API.
 """
@@ -302,7 +302,7 @@ def _active_times(connection: Connection, campaign: Campaign) -> Sequence[int]:
 
 
 def _first_shown_counts(connection: Connection, campaign: Campaign) -> dict[str, tuple[int, int]]:
-    """By rater: how often the answer shown first was preferred, and how often the other.  Ties are left out."""
+    """By rater: how often the answer shown first was preferred, and how often the other, without ties."""
     preference = judgement_table.c.value["preference"].as_integer()
     first = judgement_table.c.order[0].as_integer()
     prefers_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))

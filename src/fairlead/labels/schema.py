@@ -67,8 +67,8 @@ def upgrade(opened: Database) -> None:
         _upgrade(connection)
         if opened.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
             raise StudioError(
-                f"The upgrade would leave rows of table {broken[0]!r} with dangling references. Nothing was changed. "
-                "Restore a backup, or report this as a bug."
+                f"The upgrade would leave rows of table {broken[0]!r} with dangling references. "
+                "Nothing was changed. Restore a backup, or report this as a bug."
             )
 
 

@@ -174,7 +174,7 @@ def _pairwise(
         raise Invalid({"choice": "must be 1 (A much better) to 8 (B much better); 4 and 5 are ties"})
     assert isinstance(choice, int)
     sign = 1 if order[0] == 0 else -1
-    kept: dict[str, Any] = {
+    stored: dict[str, Any] = {
         "preference": sign * PREFERENCE_OF_CHOICE[choice],
         "tie": TIE_OF_CHOICE.get(choice),
     }
@@ -182,12 +182,12 @@ def _pairwise(
     if sides:
         if not all(isinstance(side, str) and side in "A=B" and len(side) == 1 for side in sides.values()):
             raise Invalid({"aspects": "must be A, = or B for each aspect"})
-        kept["aspects"] = {name: sign * {"A": 1, "=": 0, "B": -1}[side] for name, side in sides.items()}
+        stored["aspects"] = {name: sign * {"A": 1, "=": 0, "B": -1}[side] for name, side in sides.items()}
     if value.get("edit") is not None:
         if not isinstance(value["edit"], Mapping):
             raise Invalid({"edit": "must be an object with a letter and a text"})
-        kept["edit"] = _edit(options, value["edit"], order, 0)
-    return kept
+        stored["edit"] = _edit(options, value["edit"], order, 0)
+    return stored
 
 
 def _ranking(_: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int], __: int) -> dict[str, Any]:
@@ -255,16 +255,16 @@ def _conversation(
     if not isinstance(turns, Mapping) or not turns:
         raise Invalid({"turns": "must judge at least one turn"})
     names = [str(n) for n in range(num_turns)]
-    kept: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
     for turn, verdict in turns.items():
         if turn not in names:
             raise Invalid({"turns": f"{turn!r} is not a turn of this conversation"})
         if not isinstance(verdict, Mapping) or len(verdict) != 1 or not set(verdict) <= {"label", "score"}:
             raise Invalid({"turns": f"turn {turn} must have either a label or a score"})
-        kept[turn] = (
+        stored[turn] = (
             _thumbs(options, verdict, (), 0) if "label" in verdict else _rating(options, verdict, (), 0)
         )
-    return {"turns": kept}
+    return {"turns": stored}
 
 
 def _chat(

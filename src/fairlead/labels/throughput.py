@@ -1,9 +1,9 @@
 """How many judgements a campaign gets per day or hour, and when it will be finished.
 
-The time to finish is the number of missing judgements divided by the mean number of judgements per block of time.
-A block is a whole day, an hour, ten minutes or a minute: the longest of which at least four have passed since the
-first judgement.  The interval is that of the mean over blocks (Student's t).  When the interval reaches zero, the
-latest time is infinite.  Times of day are in UTC.
+The time to finish is the number of missing judgements divided by the mean number of judgements per block of
+time.  A block is a whole day, an hour, ten minutes or a minute: the longest of which at least four have
+passed since the first judgement.  The interval is that of the mean over blocks (Student's t).  When the
+interval reaches zero, the latest time is infinite.  Times of day are in UTC.
 """
 
 import math

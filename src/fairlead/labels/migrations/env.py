@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection and the transaction are `labels.schema`'s, and there is no other way to run a migration."""
+"""Alembic's entry point.  `labels.schema` runs the migrations and provides connection and transaction."""
 
 from alembic import context
 

@@ -1,10 +1,10 @@
-"""For whoever changes a table: writes the next migration, from what the newest version makes to what the modules now say.
+"""Write the next migration: the difference between the newest migration and the tables of the modules.
 
-    python -m fairlead.labels.migrations.write "tasks know their language"
-    python -m fairlead.labels.migrations.write --first        the first version anew; only before it was ever released
+    python -m fairlead.labels.migrations.write "add a language to items"
+    python -m fairlead.labels.migrations.write --first    rewrite the first migration, before its release only
 
-Then `ruff format` it, and read what was written: a renamed column looks like one dropped and one added.
-A version that was released is never changed.
+Run `ruff format` on the new file and read it: a renamed column appears as a dropped and an added column.
+Never change a released migration.
 """
 
 import re
@@ -22,7 +22,7 @@ FIRST = "The first tables"
 
 
 def write(message: str, *, batch: bool = True) -> Path:
-    """`batch` rewrites whole tables, as SQLite needs it for most changes of one that is there."""
+    """`batch` rewrites whole tables, which SQLite needs for most changes of an existing table."""
     with tempfile.TemporaryDirectory() as folder:
         opened = open_database(str(Path(folder) / "studio.db"))
         schema.upgrade(opened)
@@ -31,10 +31,10 @@ def write(message: str, *, batch: bool = True) -> Path:
             config.set_main_option("file_template", "%%(rev)s")
             config.attributes["batch"] = batch
             number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
-            made = command.revision(config, message, autogenerate=True, rev_id=f"v{number:04}")
+            script = command.revision(config, message, autogenerate=True, rev_id=f"v{number:04}")
         opened.close()
-    assert made is not None and not isinstance(made, list)
-    path = Path(made.path)
+    assert script is not None and not isinstance(script, list)
+    path = Path(script.path)
     path.write_text(
         re.sub(r"^ *# ### .*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8"
     )
@@ -44,7 +44,7 @@ def write(message: str, *, batch: bool = True) -> Path:
 def write_first() -> Path:
     versions = schema.MIGRATIONS / "versions"
     later = [path.name for path in versions.glob("v*.py") if path.name != "v0001.py"]
-    assert not later, f"the first version has others after it: {', '.join(later)}"
+    assert not later, f"later migrations exist: {', '.join(later)}"
     (versions / "v0001.py").unlink(missing_ok=True)
     return write(FIRST, batch=False)
 

@@ -77,7 +77,7 @@ def get_turn(database: Database, viewer: Viewer, assignment_id: str, n: int) -> 
         assignment = assignments.get(connection, assignment_id, viewer.rater, campaign_id=viewer.campaign.id)
         turns = chats.list_turns(connection, assignment_id)
         if n >= len(turns):
-            raise NotFound("the conversation has no such turn.")
+            raise NotFound(chats.NO_TURN)
         return turns[n], chats.history(assignment.item, turns, n)
 
 
