@@ -44,19 +44,19 @@ def database(home: Path) -> Iterator[Database]:
 
 
 class Served:
-    """A studio in a process of its own; what it says on standard error is gathered."""
+    """A studio in a process of its own; its standard error is collected."""
 
     def __init__(self, home: Path, *more: str) -> None:
         words = [sys.executable, "-W", "error", "-m", "fairlead", "studio", *more, "--project", str(home)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.said = ""
+        self.stderr = ""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.said += line
+            self.stderr += line
 
     def line(self) -> str:
         assert self.process.stdout is not None
@@ -74,13 +74,13 @@ class Served:
 
 @contextmanager
 def served(home: Path, *more: str) -> Iterator[Served]:
-    one = Served(home, *more)
+    studio = Served(home, *more)
     try:
-        yield one
+        yield studio
     finally:
-        if one.process.poll() is None:
-            one.process.kill()
-            one.stop()
+        if studio.process.poll() is None:
+            studio.process.kill()
+            studio.stop()
 
 
 # ---------------------------------------------------------------- serve
@@ -90,85 +90,85 @@ def served(home: Path, *more: str) -> Iterator[Served]:
 def test_serving_says_what_to_open_and_stops_when_asked(home: Path, number: int) -> None:
     with served(home, "serve", "--port", "0", "--log-requests") as studio:
         url = re.fullmatch(r"The studio is at (http://127\.0\.0\.1:\d+)", studio.line())
-        assert url is not None and "become its owner" in studio.line()
+        assert url is not None and "become the owner" in studio.line()
         first = studio.line()
-        assert first.startswith(f"{url[1]}/first/") and studio.line() == "Ctrl-C stops it."
+        assert first.startswith(f"{url[1]}/first/") and studio.line() == "Ctrl-C stops the studio."
         with httpx.Client() as client:
             owner = {"name": "Olga", "email": "olga@example.org", "password": PASSWORD, "agree": "true"}
             assert client.post(first, data=owner).status_code == 303
             csrf = client.get(f"{url[1]}/api/v1/me").json()["csrf"]
-            made = client.post(
+            token = client.post(
                 f"{url[1]}/api/v1/me/tokens",
                 json={"name": "x", "scopes": ["read"]},
                 headers={"X-CSRF-Token": csrf},
             ).json()
             secrets = [
                 first.rpartition("/")[2],
-                made["token"],
+                token["token"],
                 PASSWORD,
                 csrf,
                 client.cookies["fairlead_session"],
             ]
             assert client.get(f"{url[1]}/login?next=/hidden").status_code == 303
-            assert client.get(f"{url[1]}/join/{made['token']}").status_code == 404
+            assert client.get(f"{url[1]}/join/{token['token']}").status_code == 404
             with client.stream(
                 "GET", f"{url[1]}/api/v1/events"
             ) as stream:  # somebody is watching while it stops
                 next(stream.iter_lines())
                 assert studio.stop(number) == 0
-    assert studio.said.endswith("Stopped.\n") and "Traceback" not in studio.said
-    assert "POST /first/{secret} 303" in studio.said and "POST /api/v1/me/tokens 201" in studio.said
-    assert [secret for secret in [*secrets, "hidden", "olga"] if secret in studio.said] == []
+    assert studio.stderr.endswith("Stopped.\n") and "Traceback" not in studio.stderr
+    assert "POST /first/{secret} 303" in studio.stderr and "POST /api/v1/me/tokens 201" in studio.stderr
+    assert [secret for secret in [*secrets, "hidden", "olga"] if secret in studio.stderr] == []
 
 
 def test_serving_again_knows_its_owner_and_needs_no_torch(home: Path) -> None:
     from_code = "import sys, fairlead.cli.app, fairlead.studio.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", from_code], check=False).returncode == 0
     with served(home, "serve", "--port", "0", "--session-days", "3", "--upload-mb", "7", "--json") as studio:
-        said = json.loads(studio.line())
-        assert said["first_url"].startswith(said["url"])
+        ready = json.loads(studio.line())
+        assert ready["first_url"].startswith(ready["url"])
         client = {
-            "secret": said["first_url"].rpartition("/")[2],
+            "secret": ready["first_url"].rpartition("/")[2],
             "name": "O",
             "email": "o@example.org",
             "password": PASSWORD,
             "agree": True,
         }
-        joined = httpx.post(f"{said['url']}/api/v1/join", json=client)
+        joined = httpx.post(f"{ready['url']}/api/v1/join", json=client)
         assert joined.status_code == 200 and "Max-Age=259200" in joined.headers["set-cookie"]
-        assert "up to 7 MiB" in httpx.get(f"{said['url']}/new", cookies=joined.cookies).text
+        assert "up to 7 MiB" in httpx.get(f"{ready['url']}/new", cookies=joined.cookies).text
         assert studio.stop() == 0
     with served(
         home, "serve", "--port", "0", "--json", "--public-url", "https://labels.example.org"
     ) as studio:
-        said = json.loads(studio.line())
-        assert (said["url"], said["first_url"]) == ("https://labels.example.org", None)
+        ready = json.loads(studio.line())
+        assert (ready["url"], ready["first_url"]) == ("https://labels.example.org", None)
         assert studio.stop() == 0
 
 
 def test_the_demo_takes_you_in_with_one_click_and_colleagues_work(home: Path) -> None:
     with served(home, "serve", "--port", "0", "--json", "--demo") as studio:
-        said = json.loads(studio.line())
+        ready = json.loads(studio.line())
         with httpx.Client(follow_redirects=True, timeout=30) as client:
-            assert "one click" in client.get(said["first_url"]).text
-            page = client.post(said["first_url"])
+            assert "one click" in client.get(ready["first_url"]).text
+            page = client.post(ready["first_url"])
             assert page.status_code == 200 and "Demo" in page.text
             before, until = last_event(home), time.monotonic() + 90
             while last_event(home) == before and time.monotonic() < until:
                 time.sleep(0.5)
             assert last_event(home) > before, "nobody labels"
         assert studio.stop() == 0
-    assert "Traceback" not in studio.said
+    assert "Traceback" not in studio.stderr
 
 
 def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli, tmp_path: Path) -> None:
     """From an empty studio to comparisons that training takes, over HTTP, each model in a process of its own."""
     kept = str(tmp_path / "studio.db")
     with served(project, "serve", "--port", "0", "--json", "--database", kept) as studio:
-        said = json.loads(studio.line())
-        with httpx.Client(base_url=f"{said['url']}/api/v1", timeout=60) as client:
+        ready = json.loads(studio.line())
+        with httpx.Client(base_url=f"{ready['url']}/api/v1", timeout=60) as client:
             join = {
-                "secret": said["first_url"].rpartition("/")[2],
+                "secret": ready["first_url"].rpartition("/")[2],
                 "name": "O",
                 "email": "o@example.org",
                 "password": PASSWORD,
@@ -198,22 +198,22 @@ def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli
                 ask("POST", f"{talk}/chat/turns", n=n, message=f"Question {n}?")
                 lines = client.get(f"{talk}/chat/turns/{n}/stream").text.splitlines()
                 heard = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-                assert {one["letter"] for one in heard if "html" in one} == {"A", "B"} and heard[-1] == {
-                    "end": True
-                }, heard
+                assert {event["letter"] for event in heard if "html" in event} == {"A", "B"} and heard[
+                    -1
+                ] == {"end": True}, heard
                 ask("PUT", f"{talk}/chat/turns/{n}/choice", choice=choice)
             ask("POST", f"{talk}/judgement", value={})
             turns = client.get(f"{talk}/chat").json()["turns"]
         assert studio.stop() == 0
-    assert "Traceback" not in studio.said
-    made = cli(
+    assert "Traceback" not in studio.stderr
+    snapshot_result = cli(
         "studio", "snapshot", "talk", "--name", "talk", "--project", project, "--database", kept, "--json"
     ).json
-    assert made["counts"]["files"] == {"comparisons": 2}
+    assert snapshot_result["counts"]["files"] == {"comparisons": 2}
     first, second = (
         row for _, row in jsonl.read(project / "artifacts" / "snapshot" / "talk" / "comparisons.jsonl")
     )
-    a, b = (one["answer"]["text"] for one in turns[0]["answers"])
+    a, b = (answer["answer"]["text"] for answer in turns[0]["answers"])
     assert (first["chosen"][0]["content"], first["rejected"][0]["content"]) == (a, b)
     assert [turn["content"] for turn in second["prompt"]] == ["Question 0?", a, "Question 1?"]
     assert set(first["sources"].values()) == {"model:base", "model:sft"}
@@ -229,8 +229,8 @@ def test_a_port_that_is_taken_is_said(home: Path, cli: Cli) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        said = cli("studio", "serve", "--port", taken.getsockname()[1], "--project", home)
-    assert said.code == 1 and "cannot listen on 127.0.0.1" in said.err and "--port" in said.err
+        result = cli("studio", "serve", "--port", taken.getsockname()[1], "--project", home)
+    assert result.code == 1 and "cannot listen on 127.0.0.1" in result.err and "--port" in result.err
 
 
 def test_single_sign_on_without_its_secret_is_said(
@@ -239,16 +239,16 @@ def test_single_sign_on_without_its_secret_is_said(
     monkeypatch.delenv("FAIRLEAD_OIDC_SECRET", raising=False)
     with (home / "fairlead.toml").open("a") as file:
         file.write('[studio.oidc]\nissuer = "https://login.example.org"\nclient_id = "studio"\n')
-    said = cli("studio", "serve", "--port", "0", "--project", home)
-    assert said.code == 1 and "FAIRLEAD_OIDC_SECRET" in said.err
+    result = cli("studio", "serve", "--port", "0", "--project", home)
+    assert result.code == 1 and "FAIRLEAD_OIDC_SECRET" in result.err
 
 
 def test_what_is_no_project_or_no_database_is_said(tmp_path: Path, cli: Cli, home: Path) -> None:
     assert "fairlead init" in cli("studio", "serve", "--project", tmp_path).err
-    said = cli("studio", "status", "--database", "mysql://ada:hunter2@host/studio")
-    assert said.code == 1 and "not supported" in said.err and "hunter2" not in said.err
-    said = cli("studio", "status", "--database", tmp_path / "nowhere" / "studio.db")
-    assert said.code == 1 and "is not a folder" in said.err
+    result = cli("studio", "status", "--database", "mysql://ada:hunter2@host/studio")
+    assert result.code == 1 and "not supported" in result.err and "hunter2" not in result.err
+    result = cli("studio", "status", "--database", tmp_path / "nowhere" / "studio.db")
+    assert result.code == 1 and "is not a folder" in result.err
 
 
 # ---------------------------------------------------------------- people and state
@@ -284,15 +284,15 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
     ).json
     assert (again["rater"], again["known"]) == (first["rater"], True) and again["url"] != first["url"]
     with database(home) as opened, opened.read() as connection:
-        assert [(one.name, one.role) for one in people.list_all(connection)] == [("Ada", "owner")]
-    said = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home)
-    assert said.code == 1 and "no campaign 'helpful'" in said.err
+        assert [(person.name, person.role) for person in people.list_all(connection)] == [("Ada", "owner")]
+    result = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home)
+    assert result.code == 1 and "no campaign 'helpful'" in result.err
     with database(home) as opened, opened.write() as connection:
         campaigns.create(connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="system")
     added = cli("studio", "user", "add", "Ben", "--campaign", "helpful", "--project", home).out
-    assert "This link lets them in" in added and "say --public-url" in added
+    assert "This link lets them in" in added and "with --public-url" in added
     with database(home) as opened, opened.write() as connection:
-        [ben] = [one for one in people.list_all(connection) if one.name == "Ben"]
+        [ben] = [person for person in people.list_all(connection) if person.name == "Ben"]
         people.change(connection, ben, email="boss@example.org")  # his own word
     refused = cli(
         "studio", "user", "add", "Boss", "--email", "boss@example.org", "--role", "owner", "--project", home
@@ -303,12 +303,12 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
         "studio", "user", "add", "Boss", "--email", "boss@example.org", *elsewhere, "--project", home
     ).out
     assert (
-        "Ben is here already" in added
+        "Ben is already a user" in added
         and "https://labels.example.org/join/" in added
-        and "say --public-url" not in added
+        and "with --public-url" not in added
     )
-    said = cli("studio", "status", "--project", home)
-    assert "2 people, of whom 1 is an owner." in said.out and "helpful" in said.out
+    result = cli("studio", "status", "--project", home)
+    assert "2 people, 1 owner." in result.out and "helpful" in result.out
     facts = cli("studio", "status", "--project", home, "--json").json
     assert facts["num_people"] == 2 and facts["campaigns"] == [
         {"slug": "helpful", "name": "Helpful", "kind": "pairwise", "state": "draft"}
@@ -318,15 +318,15 @@ def test_somebody_is_added_and_added_again(home: Path, cli: Cli) -> None:
 def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
     for name in ("Ada", "Ben"):
         assert cli("studio", "user", "add", name, "--project", home).code == 0
-    said = cli("studio", "verify", "--project", home)
-    assert said.code == 0 and "All 4 events are as they were written" in said.out
+    result = cli("studio", "verify", "--project", home)
+    assert result.code == 0 and "All 4 events are unchanged" in result.out
     with sqlite3.connect(home / "studio.db") as raw:
         raw.execute("UPDATE event SET actor = 'r-0000000000' WHERE seq = 3")
     raw.close()
-    said = cli("studio", "verify", "--project", home)
+    result = cli("studio", "verify", "--project", home)
     assert (
-        said.code == 3
-        and "event 3 was changed after it was written. Before that, 2 events as written." in said.err
+        result.code == 3
+        and "event 3 was changed after it was written. 2 earlier events verified." in result.err
     )
 
 
@@ -335,13 +335,13 @@ def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
 
 def judged(home: Path, num: int = 3) -> None:
     with database(home) as opened, opened.write() as connection:
-        made = build.open_campaign(connection)
-        for one in leases.lease_items(connection, made, build.ANN, count=num):
+        campaign = build.open_campaign(connection)
+        for assignment in leases.lease_items(connection, campaign, build.ANN, count=num):
             judgements.submit(
                 connection,
-                one.id,
+                assignment.id,
                 build.ANN,
-                judgements.NewJudgement(key=one.id, value=build.VALUES["pairwise"]),
+                judgements.NewJudgement(key=assignment.id, value=build.VALUES["pairwise"]),
             )
 
 
@@ -349,10 +349,10 @@ def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) 
     assert cli("studio", "status", "--project", home).code == 0
     judged(home)
     first = ("studio", "snapshot", "helpful-pairwise", "--name", "first", "--project", home)
-    said = cli(*first, "--out", tmp_path / "rows.jsonl", "--json").json
-    assert said["snapshot"] == "snapshot/first" and said["counts"]["files"] == {"comparisons": 3}
+    result = cli(*first, "--out", tmp_path / "rows.jsonl", "--json").json
+    assert result["snapshot"] == "snapshot/first" and result["counts"]["files"] == {"comparisons": 3}
     assert (home / "artifacts" / "snapshot" / "first" / "manifest.json").is_file()
-    assert "comparisons=snapshot/first" in said["next"]
+    assert "comparisons=snapshot/first" in result["next"]
     rows = [row for _, row in jsonl.read(tmp_path / "rows.jsonl")]
     assert [row["rater"] for row in rows] == [build.ANN] * 3
     again = cli(*first)
@@ -377,9 +377,9 @@ def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> 
     judged(home)
     with database(home) as opened:
         with opened.write() as connection:
-            one = campaigns.get(connection, "helpful-pairwise")
+            campaign = campaigns.get(connection, "helpful-pairwise")
             number = snapshot.enqueue(
-                connection, load_project(home), one, "later", SnapshotFilters(), by="system"
+                connection, load_project(home), campaign, "later", SnapshotFilters(), by="system"
             )
         with served(home, "worker") as worker:
             until = time.monotonic() + 60
@@ -391,7 +391,7 @@ def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> 
             assert worker.stop() == 0
         with opened.read() as connection:
             assert jobs.get(connection, number).state == "done"
-    assert worker.said.endswith("Stopped.\n") and os.path.exists(home / "artifacts" / "snapshot" / "later")
+    assert worker.stderr.endswith("Stopped.\n") and os.path.exists(home / "artifacts" / "snapshot" / "later")
 
 
 def test_an_answer_does_not_wait_for_the_first_half_of_it_to_be_confirmed(home: Path) -> None:

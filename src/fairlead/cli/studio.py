@@ -1,4 +1,4 @@
-"""`fairlead studio`: the web application where people give feedback, and what its keeper does beside it."""
+"""`fairlead studio`: serve and administer the web application in which people give feedback."""
 
 import logging
 import socket
@@ -24,7 +24,7 @@ SELF = "system"
 DATABASE = "FAIRLEAD_DATABASE"
 
 app = typer.Typer(help="Collect people's feedback in the browser.", no_args_is_help=True)
-user = typer.Typer(help="Let people into the studio.", no_args_is_help=True)
+user = typer.Typer(help="Manage the users of the studio.", no_args_is_help=True)
 app.add_typer(user, name="user")
 
 DatabaseUrl = Annotated[
@@ -33,34 +33,34 @@ DatabaseUrl = Annotated[
         "--database",
         metavar="FILE|URL",
         envvar=DATABASE,
-        help="A SQLite file, or postgresql://USER:PASSWORD@HOST/NAME; otherwise studio.db in the project.",
+        help="SQLite file, or postgresql://USER:PASSWORD@HOST/NAME; by default studio.db in the project.",
     ),
 ]
 PublicUrl = Annotated[
     str | None,
-    typer.Option("--public-url", metavar="URL", help="What people open, where a proxy stands in front."),
+    typer.Option("--public-url", metavar="URL", help="Address that users open, if a proxy is in front."),
 ]
 
 
 @app.command("serve")
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8400,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free port.")] = 8400,
     database: DatabaseUrl = None,
     public_url: PublicUrl = None,
     trusted_proxies: Annotated[
         str,
         typer.Option(
             metavar="IPS",
-            help="Proxies whose word about a client's address is taken, with commas between; * for all.",
+            help="Comma-separated proxies whose forwarded client addresses are trusted; * for all.",
         ),
     ] = "127.0.0.1",
     session_days: Annotated[
-        int, typer.Option(min=1, max=3650, help="After so many days without a visit, people log in again.")
+        int, typer.Option(min=1, max=3650, help="Days without a visit after which users log in again.")
     ] = 30,
-    upload_mb: Annotated[
-        int, typer.Option(min=1, max=100_000, help="The largest file that a lead may send, in MiB.")
-    ] = 256,
+    upload_mb: Annotated[int, typer.Option(min=1, max=100_000, help="Largest upload in MiB.")] = 256,
     demo: Annotated[
         bool,
         typer.Option("--demo", help="A populated project, and simulated raters who label while you watch."),
@@ -71,7 +71,7 @@ def serve(
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the studio until Ctrl-C.  The first time, it prints a link that makes you its owner.
+    """Serve the studio until Ctrl-C.  While there is no owner, it prints a link that makes you the owner.
 
     Example: fairlead studio serve --port 8400
     """
@@ -89,21 +89,28 @@ def serve(
             stack.enter_context(demos.serve_toy_models(project))
         port = listening.getsockname()[1]
         settings = replace(
-            _settings(database, project, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies, serving=True),
-            session_days=session_days, upload_mb=upload_mb,
-        )  # fmt: skip
+            _settings(database, project, public_url=public_url, serving=True),
+            host=host,
+            port=port,
+            trusted_proxies=trusted_proxies,
+            session_days=session_days,
+            upload_mb=upload_mb,
+        )
         logging.basicConfig(
             stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
         )
         logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
-        opened = _open(settings)
-        stack.callback(opened.close)
-        populated = demos.populate(opened) if demo else None
-        made = create_app(settings, opened, extra_routers=_more(settings), demo=demo)
-        first_url = settings.origin + populated.path if populated else _first_url(opened, settings)
+        opened_database = _open(settings)
+        stack.callback(opened_database.close)
+        populated = demos.populate(opened_database) if demo else None
+        application = create_app(
+            settings, opened_database, extra_routers=_optional_routers(settings), demo=demo
+        )
+        first_url = settings.origin + populated.path if populated else _first_url(opened_database, settings)
         if not settings.secure and host not in ("127.0.0.1", "localhost", "::1"):
             print_note(
-                "Others reach this without https, so what they send can be read on the way. See docs/guides/running-a-studio.md for a proxy."
+                "Other machines reach the studio without https, so their traffic can be read. "
+                "Put a proxy in front: docs/guides/running-a-studio.md."
             )
 
         def ready() -> None:
@@ -111,38 +118,41 @@ def serve(
                 stack.enter_context(demos.run_labellers(replace(settings, public_url=None).origin, populated))
             if as_json:
                 print(
-                    jsonl.dumps({"url": settings.origin, "first_url": first_url, "database": opened.url}),
+                    jsonl.dumps(
+                        {"url": settings.origin, "first_url": first_url, "database": opened_database.url}
+                    ),
                     flush=True,
                 )
                 return
             print(f"The studio is at {settings.origin}", flush=True)
             if first_url is not None:
                 print(
-                    f"Nobody owns it yet. Open this link, which works once and for a day, and become its owner:\n  {first_url}",
+                    "The studio has no owner yet. Open this link to become the owner; it works once, for a day:"
+                    f"\n  {first_url}",
                     flush=True,
                 )
-            print("Ctrl-C stops it.", flush=True)
+            print("Ctrl-C stops the studio.", flush=True)
 
-        Server(made, settings, ready).run([listening])
+        Server(application, settings, ready).run([listening])
     print_note("Stopped.")
 
 
 @user.command("add")
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="How leads see them.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name that leads see.")],
     email: Annotated[
-        str | None, typer.Option(help="With which they log in. Somebody who is here already gets a new link.")
+        str | None, typer.Option(help="Address for logging in. A known user gets a new link.")
     ] = None,
-    role: Annotated[str | None, typer.Option(help="In every campaign: viewer, lead or owner.")] = None,
+    role: Annotated[str | None, typer.Option(help="Role in every campaign: viewer, lead or owner.")] = None,
     campaign: Annotated[
-        str | None, typer.Option(metavar="SLUG", help="A campaign in which they label.")
+        str | None, typer.Option(metavar="SLUG", help="Campaign in which the user labels.")
     ] = None,
     database: DatabaseUrl = None,
     public_url: PublicUrl = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add somebody, and print the link with which they come in and choose a password.
+    """Add a user, and print a link for choosing a password.
 
     Example: fairlead studio user add "Ada Lovelace" --email ada@example.org --role lead
     """
@@ -151,36 +161,31 @@ def add(
     from fairlead.labels.errors import StudioError
 
     settings = _settings(database, project, public_url=public_url)
-    opened = _open(settings)
-    with opened.write() as connection:
-        known = people.find_by_email(connection, email) if email else None
-        one = known or people.add(connection, name=name, email=email, role=role, by=SELF)
-        if known is not None and role is not None and role != known.role:
-            if not known.email_vouched:
-                who = f"{known.name} ({known.rater})"
+    opened_database = _open(settings)
+    with opened_database.write() as connection:
+        existing = people.find_by_email(connection, email) if email else None
+        person = existing or people.add(connection, name=name, email=email, role=role, by=SELF)
+        if existing is not None and role is not None and role != existing.role:
+            if not existing.email_vouched:
                 raise StudioError(
-                    f"{who} entered this address themselves. Where that is who you mean, give the role on the page People."
+                    f"{existing.name} ({existing.rater}) entered this address themselves. "
+                    "If you know that the address is theirs, assign the role on the page People."
                 )
-            people.set_role(connection, known, role, by=SELF)
+            people.set_role(connection, existing, role, by=SELF)
         if campaign is not None:
-            members.join(connection, one, campaigns.get(connection, campaign).id, "labeller", by=SELF)
-        _, secret = access.create_invite(connection, role=None, person_id=one.id, by=SELF, at=now())
-    opened.close()
+            members.join(connection, person, campaigns.get(connection, campaign).id, "labeller", by=SELF)
+        _, secret = access.create_invite(connection, role=None, person_id=person.id, by=SELF, at=now())
+    opened_database.close()
     url = f"{settings.origin}/join/{secret}"
-    came = "is here already" if known else "was added"
+    lines = [
+        f"{person.name} {'is already a user' if existing else 'was added'}: {person.rater}.",
+        f"This link lets them in, once and for a week: {url}",
+    ]
+    if not public_url:
+        lines.append(f"The link leads to {settings.origin}; name another address with --public-url.")
     print_result(
-        {"rater": one.rater, "name": one.name, "known": known is not None, "url": url},
-        [
-            f"{one.name} {came}, as {one.rater}.",
-            f"This link lets them in, once and for a week: {url}",
-            *(
-                []
-                if public_url
-                else [
-                    f"It leads to {settings.origin}; for a studio that people open elsewhere, say --public-url."
-                ]
-            ),
-        ],
+        {"rater": person.rater, "name": person.name, "known": existing is not None, "url": url},
+        lines,
         as_json=as_json,
         next="fairlead studio serve",
     )
@@ -188,58 +193,61 @@ def add(
 
 @app.command("status")
 def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: AsJson = False) -> None:
-    """Who and what is in the studio, and what is waiting.
+    """Print the people, campaigns, waiting jobs and events of the studio.
 
     Example: fairlead studio status
     """
     from fairlead.labels import campaigns, events, jobs, people
 
-    opened = _open(_settings(database, project))
-    with opened.read() as connection:
-        everybody = people.list_all(connection)
-        found = campaigns.list_all(connection)
-        waiting = [one for one in jobs.list_recent(connection, limit=1000) if not one.is_over]
+    opened_database = _open(_settings(database, project))
+    with opened_database.read() as connection:
+        all_people = people.list_all(connection)
+        all_campaigns = campaigns.list_all(connection)
+        num_jobs = sum(not job.is_over for job in jobs.list_recent(connection, limit=1000))
         num_events = events.last_seq(connection)
-    opened.close()
-    owners = sum(one.role == "owner" for one in everybody)
+    opened_database.close()
+    num_owners = sum(person.role == "owner" for person in all_people)
     facts = {
-        "database": opened.url,
-        "num_people": len(everybody),
-        "num_owners": owners,
+        "database": opened_database.url,
+        "num_people": len(all_people),
+        "num_owners": num_owners,
         "campaigns": [
-            {"slug": one.slug, "name": one.name, "kind": one.kind, "state": one.state} for one in found
+            {"slug": campaign.slug, "name": campaign.name, "kind": campaign.kind, "state": campaign.state}
+            for campaign in all_campaigns
         ],
-        "num_jobs_waiting": len(waiting),
+        "num_jobs_waiting": num_jobs,
         "num_events": num_events,
     }
-    shown = [
-        f"{opened.url}",
-        f"{_number(len(everybody), 'person', 'people')}, of whom {_number(owners, 'is an owner', 'are owners')}.",
-        *(f"{one.state:<7} {one.kind:<14} {one.slug}" for one in found),
-        f"{_number(len(found), 'campaign')}, {_number(len(waiting), 'job')} waiting or running, {_number(num_events, 'event')}.",
+    lines = [
+        f"{opened_database.url}",
+        f"{_count(len(all_people), 'person', 'people')}, {_count(num_owners, 'owner')}.",
+        *(f"{campaign.state:<7} {campaign.kind:<14} {campaign.slug}" for campaign in all_campaigns),
+        f"{_count(len(all_campaigns), 'campaign')}, {_count(num_jobs, 'job')} waiting or running, "
+        f"{_count(num_events, 'event')}.",
     ]
-    print_result(facts, shown, as_json=as_json, next="fairlead studio verify")
+    print_result(facts, lines, as_json=as_json, next="fairlead studio verify")
 
 
 @app.command("verify")
 def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: AsJson = False) -> None:
-    """Compute the chain of events again; exit 3 where one was changed or is missing.
+    """Recompute the chain of events; exit with 3 if an event was changed or is missing.
 
     Example: fairlead studio verify
     """
     from fairlead.labels import events
 
-    opened = _open(_settings(database, project))
-    with opened.read() as connection:
+    opened_database = _open(_settings(database, project))
+    with opened_database.read() as connection:
         verdict = events.verify(connection)
-    opened.close()
+    opened_database.close()
     if verdict.problem is not None:
         raise GateRefused(
-            f"{opened.url}: {verdict.problem}. Before that, {_number(verdict.num_events, 'event')} as written."
+            f"{opened_database.url}: {verdict.problem}. "
+            f"{_count(verdict.num_events, 'earlier event')} verified."
         )
     print_result(
-        {"database": opened.url, "num_events": verdict.num_events},
-        [f"All {_number(verdict.num_events, 'event')} are as they were written, and none is missing."],
+        {"database": opened_database.url, "num_events": verdict.num_events},
+        [f"All {_count(verdict.num_events, 'event')} are unchanged, and none is missing."],
         as_json=as_json,
         next="fairlead studio status",
     )
@@ -247,19 +255,23 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
 
 @app.command("snapshot")
 def snapshot(
-    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its short name, as in its address.")],
-    name: Annotated[str, typer.Option(help="Of the snapshot, which becomes an artifact of the project.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also copy its rows there.")] = None,
+    campaign: Annotated[
+        str, typer.Argument(metavar="CAMPAIGN", help="Short name of the campaign, as in its address.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the snapshot artifact.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also copy the rows to this file.")] = None,
     no_ties: Annotated[bool, typer.Option("--no-ties", help="Leave ties out.")] = False,
-    min_margin: Annotated[int, typer.Option(help="Only preferences at least so clear, 0 to 3.")] = 0,
+    min_margin: Annotated[
+        int, typer.Option(help="Keep only preferences with at least this margin, 0 to 3.")
+    ] = 0,
     by_item: Annotated[
-        bool, typer.Option("--by-item", help="One row for each item, not for each judgement.")
+        bool, typer.Option("--by-item", help="One row per item instead of one row per judgement.")
     ] = False,
     database: DatabaseUrl = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Freeze a campaign's judgements as rows to train on.
+    """Freeze the judgements of a campaign as training rows.
 
     Example: fairlead studio snapshot helpful --name helpful-1
     """
@@ -273,44 +285,44 @@ def snapshot(
     from fairlead.labels.errors import StudioError
     from fairlead.labels.snapshot_filters import SnapshotFilters
 
-    home = open_project(project)
-    opened = _open(_settings(database, project))
+    opened_project = open_project(project)
+    opened_database = _open(_settings(database, project))
     filters = SnapshotFilters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
-    with opened.write() as connection:
-        one = campaigns.get(connection, campaign)
-        number = snapshots.enqueue(connection, home, one, name, filters, by=SELF)
-    while not (job := _job(opened, number)).is_over:
-        if job_worker.run_one(opened, job_handlers.handlers(home)) is None:
-            time.sleep(0.2)  # another worker has it
+    with opened_database.write() as connection:
+        labelled_campaign = campaigns.get(connection, campaign)
+        job_id = snapshots.enqueue(connection, opened_project, labelled_campaign, name, filters, by=SELF)
+    while not (job := _job(opened_database, job_id)).is_over:
+        if job_worker.run_one(opened_database, job_handlers.handlers(opened_project)) is None:
+            time.sleep(0.2)  # another worker runs the job
     if job.state != "done":
         raise StudioError(job.error or f"the snapshot was {job.state}.")
-    with opened.read() as connection:
-        made = snapshots.get(connection, one.id, name)
-    opened.close()
-    folder = home.artifacts / snapshots.KIND / name
-    largest = max(made.counts.files, key=lambda file: made.counts.files[file])
+    with opened_database.read() as connection:
+        frozen = snapshots.get(connection, labelled_campaign.id, name)
+    opened_database.close()
+    folder = opened_project.artifacts / snapshots.KIND / name
+    counts = frozen.counts
+    largest = max(counts.files, key=lambda file: counts.files[file])
     if out is not None:
         with open(folder / f"{largest}.jsonl", "rb") as source, files.atomic_file(out) as target:
             shutil.copyfileobj(source, target)
-    counts = made.counts
-    rows = ", ".join(_number(number, "row") + f" of {file}" for file, number in counts.files.items())
-    by, over = _number(counts.raters, "person", "people"), _number(counts.items, "item")
-    shown = [
-        f"{rows}: {_number(counts.used, 'judgement')} by {by}, over {over}.",
-        *(f"{count} left out: {why}." for why, count in counts.left_out.items()),
+    rows = ", ".join(f"{_count(num_rows, 'row')} of {file}" for file, num_rows in counts.files.items())
+    lines = [
+        f"{rows}: {_count(counts.used, 'judgement')} by {_count(counts.raters, 'person', 'people')}, "
+        f"over {_count(counts.items, 'item')}.",
+        *(f"{num_rows} left out: {reason}." for reason, num_rows in counts.left_out.items()),
     ]
     print_result(
-        {"snapshot": f"snapshot/{name}", "digest": made.digest, "counts": asdict(counts)},
-        shown,
+        {"snapshot": f"snapshot/{name}", "digest": frozen.digest, "counts": asdict(counts)},
+        lines,
         as_json=as_json,
         wrote=[folder, *([out] if out else [])],
-        next=snapshots.train_command(made),
+        next=snapshots.train_command(frozen),
     )
 
 
 @app.command("worker")
 def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
-    """Do the studio's long work (imports, snapshots) in a process of its own, until Ctrl-C; as many as you like.
+    """Run imports and snapshots in a separate process until Ctrl-C.  Several workers may run.
 
     Example: fairlead studio worker
     """
@@ -319,42 +331,32 @@ def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
     from fairlead.core.interrupt import stop_on_interrupt
     from fairlead.labels import job_handlers, job_worker
 
-    home = open_project(project)
-    opened = _open(_settings(database, project))
-    working = job_worker.WorkerThread(opened, job_handlers.handlers(home))
+    opened_project = open_project(project)
+    opened_database = _open(_settings(database, project))
+    worker_thread = job_worker.WorkerThread(opened_database, job_handlers.handlers(opened_project))
     with stop_on_interrupt() as stop:
-        working.start()
-        print_note(f"Waiting for jobs in {opened.url}. Ctrl-C stops.")
+        worker_thread.start()
+        print_note(f"Waiting for jobs in {opened_database.url}. Ctrl-C stops.")
         while not stop:
             time.sleep(0.2)
-    working.stop()
-    opened.close()
+    worker_thread.stop()
+    opened_database.close()
     print_note("Stopped.")
 
 
 def _settings(
-    database: str | None,
-    project: Path | None,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8400,
-    public_url: str | None = None,
-    trusted_proxies: str = "127.0.0.1",
-    serving: bool = False,
+    database: str | None, project: Path | None, *, public_url: str | None = None, serving: bool = False
 ) -> "Settings":
-    """Who serves needs a project, for its uploads, snapshots and runs; for the rest the database is enough."""
+    """Serving needs a project for uploads, snapshots and runs; other commands need only the database."""
     from fairlead.store.project import read_settings
     from fairlead.studio.settings import Settings, read_oidc
 
-    home = open_project(project) if project is not None or database is None or serving else None
+    opened_project = open_project(project) if project is not None or database is None or serving else None
     return Settings(
-        database=database or str(home.root / "studio.db" if home else ""),
-        project=home.root if home else None,
-        host=host,
-        port=port,
+        database=database or str(opened_project.root / "studio.db" if opened_project else ""),
+        project=opened_project.root if opened_project else None,
         public_url=public_url,
-        trusted_proxies=trusted_proxies,
-        oidc=read_oidc(read_settings(home.root)) if home and serving else None,
+        oidc=read_oidc(read_settings(opened_project.root)) if opened_project and serving else None,
     )
 
 
@@ -362,13 +364,13 @@ def _open(settings: "Settings") -> "Database":
     from fairlead.labels import schema
     from fairlead.labels.database import open_database
 
-    opened = open_database(settings.database)
-    schema.upgrade(opened)
-    return opened
+    database = open_database(settings.database)
+    schema.upgrade(database)
+    return database
 
 
-def _more(settings: "Settings") -> "list[APIRouter]":
-    """Rooms that need an extra."""
+def _optional_routers(settings: "Settings") -> "list[APIRouter]":
+    """Routers that need an optional dependency."""
     if settings.oidc is None:
         return []
     from fairlead.studio import oidc
@@ -376,19 +378,19 @@ def _more(settings: "Settings") -> "list[APIRouter]":
     return [oidc.router_for(settings.oidc)]
 
 
-def _job(opened: "Database", number: int) -> "Job":
+def _job(database: "Database", job_id: int) -> "Job":
     from fairlead.labels import jobs
 
-    with opened.read() as connection:
-        return jobs.get(connection, number)
+    with database.read() as connection:
+        return jobs.get(connection, job_id)
 
 
-def _first_url(opened: "Database", settings: "Settings") -> str | None:
-    """A link that makes an owner, while there is none.  There is no password that everybody knows."""
+def _first_url(database: "Database", settings: "Settings") -> str | None:
+    """A one-time link that makes its user the owner; None if there is an owner."""
     from fairlead.labels import access, people
     from fairlead.labels.database import now
 
-    with opened.write() as connection:
+    with database.write() as connection:
         if people.has_owner(connection):
             return None
         _, secret = access.create_invite(connection, role="owner", days=1, by=SELF, at=now())
@@ -401,7 +403,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with ExitStack() as stack:
-            # asyncio sends at once where the protocol says TCP; otherwise an answer waits 40 ms for its first half to be confirmed.
+            # asyncio sets TCP_NODELAY only for this protocol; without it, responses wait 40 ms.
             listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))
@@ -414,5 +416,5 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _number(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
+def _count(count: int, singular: str, plural: str | None = None) -> str:
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
