@@ -1,4 +1,4 @@
-"""A real server over a populated database, and real browsers that have logged in.
+"""A real server over a populated database, and real browsers with logged-in users.
 
     def test_something(studio, browse):
         campaign = studio.campaign("pairwise", items=3)
@@ -6,8 +6,8 @@
         page = browse(ada, viewport={"width": 360, "height": 740})
         page.goto(f"{studio.url}/c/{campaign.slug}/label")
 
-One server on each database serves a whole session of tests, and a Chromium a module of them; every test makes campaigns and people of
-its own.
+One server per database serves the whole session, one Chromium serves a module.  Every test creates its own
+campaigns and people.
 """
 
 import json
@@ -261,7 +261,7 @@ Browse = Callable[..., Page]
 
 @pytest.fixture
 def browse(studio: Studio, browser: Browser) -> Iterator[Browse]:
-    """A page of a person who has logged in.  The test fails when a page writes an error to the console or throws."""
+    """Opens pages of logged-in people.  The test fails if a page throws or logs an error to the console."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

@@ -15,9 +15,13 @@ from fairlead.labels.database import now
 from fairlead.labels.snapshot_filters import SnapshotFilters
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
-LOOK = """() => axe.run(document, {resultTypes: ["violations"]}).then(found => found.violations
-  .filter(each => ["serious", "critical"].includes(each.impact))
-  .map(each => ({rule: each.id, nodes: each.nodes.slice(0, 4).map(node => node.target.join(" ") + ": " + node.failureSummary)})))"""
+LOOK = """async () => {
+  const describe = (node) => node.target.join(" ") + ": " + node.failureSummary;
+  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  return violations
+    .filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => ({ rule: id, nodes: nodes.slice(0, 4).map(describe) }));
+}"""
 WIDTHS = (1280, 360)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -1,4 +1,4 @@
-"""The dashboard and the pages of runs in a real Chromium: they change by themselves, and one browser holds one line."""
+"""The dashboard and the run pages in a real Chromium: live updates over one connection per browser."""
 
 import json
 import re
@@ -251,7 +251,8 @@ def test_a_report_runs_nothing_in_the_studio(
     folder = make_run(home, 3)
     (folder / "report.html").write_text(
         "<title>report</title><p id=p>quiet</p><script>document.title='owned'; fetch('/api/v1/me')</script>"
-        "<img src=x onerror=\"document.title='owned'\"><form action=/logout method=post><button>go</button></form>"
+        "<img src=x onerror=\"document.title='owned'\">"
+        "<form action=/logout method=post><button>go</button></form>"
     )
     context = browser.new_context()
     context.add_cookies(

@@ -1,4 +1,4 @@
-"""For everybody: keys of one's own, one hand, right to left, large print, a narrow screen, a voice; and quickly."""
+"""Accessibility: own keys, one hand, right to left, zoom, narrow screens, screen readers; and speed."""
 
 import os
 import statistics
@@ -110,7 +110,10 @@ def test_guidelines_and_previews_are_shown_as_any_other_text(studio: Studio, bro
 def test_no_key_does_two_things(studio: Studio, browse: Browse) -> None:
     page = start(studio, browse, studio.campaign("pairwise", items=1))
     keys = page.evaluate(
-        "import('/static/label/shortcuts.js').then(({ keyBindings }) => ['both', 'left', 'right'].map((hand) => [...keyBindings({ hand })]))"
+        """async () => {
+            const { keyBindings } = await import("/static/label/shortcuts.js");
+            return ["both", "left", "right"].map((hand) => [...keyBindings({ hand })]);
+        }"""
     )
     for hand in keys:
         done: dict[str, list[str]] = {}
@@ -131,8 +134,13 @@ def test_no_width_makes_the_page_scroll_sideways(studio: Studio, browse: Browse,
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         clipped = page.evaluate(
-            "[...document.querySelectorAll('button, label, .said')].filter(n => n.checkVisibility() && n.getClientRects().length)"
-            ".filter(n => { const b = n.getBoundingClientRect(); return b.right > innerWidth + 1 || b.left < -1 }).map(n => n.textContent)"
+            """() => [...document.querySelectorAll("button, label, .said")]
+                .filter((node) => node.checkVisibility() && node.getClientRects().length)
+                .filter((node) => {
+                    const { left, right } = node.getBoundingClientRect();
+                    return right > innerWidth + 1 || left < -1;
+                })
+                .map((node) => node.textContent)"""
         )
         assert clipped == [], width
 
@@ -144,7 +152,10 @@ def test_at_400_percent_everything_is_reached_and_nothing_covers_the_text(
     page = start(studio, browse, campaign, viewport={"width": 320, "height": 256})
     page.locator("[data-pane=B] .said").scroll_into_view_if_needed()
     covered = page.locator("[data-pane=B] .said p").evaluate(
-        "p => { const b = p.getBoundingClientRect(); return !p.contains(document.elementFromPoint(b.left + 5, b.top + 8)) }"
+        """(paragraph) => {
+            const { left, top } = paragraph.getBoundingClientRect();
+            return !paragraph.contains(document.elementFromPoint(left + 5, top + 8));
+        }"""
     )
     assert not covered
     page.get_by_role("radio", name="B better", exact=True).check(force=True)
@@ -189,8 +200,11 @@ WATCH_PAINTS = """() => {
     window.paints = [];
     addEventListener("keydown", (event) => {
         const pressed = event.timeStamp;
-        requestAnimationFrame(() => { const { port1, port2 } = new MessageChannel();
-            port1.onmessage = () => window.paints.push([event.key, performance.now() - pressed]); port2.postMessage(0); });
+        requestAnimationFrame(() => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = () => window.paints.push([event.key, performance.now() - pressed]);
+            port2.postMessage(0);
+        });
     }, { capture: true });
 }"""
 

@@ -1,4 +1,4 @@
-"""Live chat in a real browser: two answers stream side by side, and the better one is where the conversation goes on."""
+"""Live chat in a real browser: two answers stream, and the conversation continues from the better one."""
 
 from collections.abc import Iterator
 from pathlib import Path

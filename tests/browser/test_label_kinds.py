@@ -143,7 +143,10 @@ def test_a_long_answer_written_anew_is_not_compared_word_by_word_at_each_key(
     few, many = page.evaluate(kinds)
     assert few > 100 and many == 2  # all gone, all new
     page.evaluate(
-        "new MutationObserver(() => (window.drawn = (window.drawn ?? 0) + 1)).observe(document.querySelector('.side'), { childList: true })"
+        """() => {
+            const observer = new MutationObserver(() => (window.drawn = (window.drawn ?? 0) + 1));
+            observer.observe(document.querySelector(".side"), { childList: true });
+        }"""
     )
     editor = page.get_by_role("textbox", name="The answer, edited")
     editor.press("Control+End")

@@ -1,4 +1,4 @@
-"""Nothing that somebody typed or chose is lost: drafts, the outbox, a page that dies, two windows, two people."""
+"""Nothing typed or selected is lost: drafts, the outbox, a crashed page, two windows, two people."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Answers that the server does not take: nobody loses one without wanting to."""
+"""Rejected answers are kept until the rater resends or discards them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A lead's way in a real Chromium: upload, look, choose, publish, see the import end, freeze what was said."""
+"""The wizard in a real Chromium: upload, preview, choose, publish, import, create a snapshot."""
 
 import json
 from pathlib import Path
@@ -147,7 +147,9 @@ def labels_page(studio: Studio, browse: Browse) -> str:
 def fits(page: Page) -> None:
     """Nothing is wider than the screen."""
     wide = page.evaluate(
-        "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1"
-        " && !one.closest('.tablebox, .tabs, pre, .said, .diff')).map((one) => one.outerHTML.slice(0, 80))"
+        """() => [...document.querySelectorAll("main *")]
+            .filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
+            .filter((node) => !node.closest(".tablebox, .tabs, pre, .said, .diff"))
+            .map((node) => node.outerHTML.slice(0, 80))"""
     )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.url, wide[:5])

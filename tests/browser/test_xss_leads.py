@@ -1,6 +1,6 @@
-"""The attacks on the pages of those who lead, in rows, names, tags, notes, texts, guidelines: nothing runs, nothing leaves.
+"""The attacks on the pages for leads, in rows, names, tags, notes and guidelines: no script, no request.
 
-The pages have elements of their own outside of rendered text, so here the whole document is searched for what no page of the studio has.
+The pages have elements of their own.  The tests search for elements that no page of the studio has.
 """
 
 import json
@@ -21,10 +21,14 @@ from fairlead.labels.people import LONGEST_NAME, Person
 pytestmark = pytest.mark.browser
 
 STRANGE = """() => [...document.querySelectorAll('*')].flatMap(e => [
-    ...(/^(style|iframe|object|embed|img|base|video|audio|source|template|portal|marquee|frameset)$/i.test(e.tagName) ? [e.tagName] : []),
-    ...(/^(script|link)$/i.test(e.tagName) && !/^\\/static\\//.test(e.getAttribute('src') ?? e.getAttribute('href')) ? [e.outerHTML] : []),
-    ...[...e.attributes].map(a => a.name).filter(name => /^(on|style$|srcset$|srcdoc$|formaction$)/i.test(name)),
-    ...(e.matches('a[href], area[href]') && !/^(https?|mailto):$/.test(e.protocol ?? 'http:') ? [e.getAttribute('href')] : []),
+    ...(/^(style|iframe|object|embed|img|base|video|audio|source|template|portal|marquee|frameset)$/i
+      .test(e.tagName) ? [e.tagName] : []),
+    ...(/^(script|link)$/i.test(e.tagName)
+      && !/^\\/static\\//.test(e.getAttribute('src') ?? e.getAttribute('href')) ? [e.outerHTML] : []),
+    ...[...e.attributes].map(a => a.name)
+      .filter(name => /^(on|style$|srcset$|srcdoc$|formaction$)/i.test(name)),
+    ...(e.matches('a[href], area[href]')
+      && !/^(https?|mailto):$/.test(e.protocol ?? 'http:') ? [e.getAttribute('href')] : []),
 ])"""
 GROUPS = [STORED[start : start + PER_ITEM] for start in range(0, len(STORED), PER_ITEM)]
 NAMES = [text for text in STORED if text.isprintable() and len(text) <= LONGEST_NAME]
@@ -55,7 +59,8 @@ def test_the_watch_sees_what_got_onto_a_page(studio: Studio, browse: Browse, own
     watch = Watch(page, studio.url)
     assert quiet(watch) == []
     page.evaluate(
-        "document.querySelector('main').insertAdjacentHTML('beforeend', '<b onx=1></b><a href=\"javascript:1\">x</a><base>')"
+        """document.querySelector('main')
+            .insertAdjacentHTML('beforeend', '<b onx=1></b><a href="javascript:1">x</a><base>')"""
     )
     assert quiet(watch) == ["onx", "javascript:1", "BASE"]
 
