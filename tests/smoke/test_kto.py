@@ -164,6 +164,6 @@ def test_answers_to_one_prompt_have_no_mismatched_ones(tmp_path: Path) -> None:
                 | {"binary": "data/one.jsonl", "name": f"one-{seed}", "seed": seed, "lora_rank": 4},
             )
         except DataError as error:
-            if "the reference point needs answers to two prompts or more. Set kl_rows=0" in str(error):
+            if "the reference point needs responses to two prompts or more. Set kl_rows=0" in str(error):
                 return
     raise AssertionError("one prompt was enough for mismatched answers")

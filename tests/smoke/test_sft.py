@@ -207,7 +207,15 @@ def test_patience_that_never_runs_out_still_publishes_the_best(tmp_path: Path) -
     made = train(
         project,
         sft,
-        **SETTINGS | {"lora_rank": 4, "lr": 0.1, "measure_every": 1, "patience": 1000, "held_out": 0.2},
+        **SETTINGS
+        | {
+            "lora_rank": 4,
+            "lr": 0.1,
+            "schedule": "constant",
+            "measure_every": 1,
+            "patience": 1000,
+            "held_out": 0.2,
+        },
     )
     measured = {row["step"]: row["held_out_loss"] for row in made.rows}
     assert made.artifact.manifest.metrics["held_out_loss"] == min(measured.values()) < measured[max(measured)]
