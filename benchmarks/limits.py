@@ -297,7 +297,7 @@ def one_role(recipe: str, folder: Path) -> dict[str, float]:
         "model": str(folder / "model"),
         "batch": 16,
         "precision": "bfloat16",
-        "lora_rank": 16,
+        "rank": 16,
     }
     if recipe == "sft":
         config: Any = sft.Config(demonstrations=str(data), held_out=0.0, **common)

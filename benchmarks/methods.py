@@ -25,7 +25,7 @@ from fairlead.store.project import Project
 
 LONGEST = 64  # tokens of an answer
 FULL: dict[str, Any] = {
-    "lora_rank": 0,
+    "rank": 0,
     "lr": 1e-4,
     "batch": 16,
 }  # what the pages recommend for a model of this size
@@ -49,7 +49,7 @@ def rewarded(recipe: Any, **settings: Any) -> Method:
     return Method(
         recipe,
         {"reward": "reward", "prompts": "prompts"},
-        {"lora_rank": 0, "lr": 2e-4, "max_new_tokens": LONGEST, **settings},
+        {"rank": 0, "lr": 2e-4, "max_new_tokens": LONGEST, **settings},
     )
 
 

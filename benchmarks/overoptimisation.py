@@ -47,7 +47,7 @@ PPO: dict[str, Any] = {
     "steps": STEPS,
     "lr": 5e-4,
     "critic_lr": 7.5e-4,
-    "checkpoint_every": 20,
+    "checkpoints.every": 20,
 }
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"reward": "single", "kl_coef": 0.0},

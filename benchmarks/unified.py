@@ -33,7 +33,7 @@ from fairlead.store.project import Project
 
 KEPT = ("fact", "sort", "sum")
 PER_FAMILY = 400  # prompts of each family that is remembered or not
-COMMON: dict[str, Any] = {"lora_rank": 0, "batch": 16}
+COMMON: dict[str, Any] = {"rank": 0, "batch": 16}
 GRID: dict[str, dict[str, tuple[float, ...]]] = {
     "sequential": {"sft_lr": (1e-4, 3e-4), "lr": (3e-5, 1e-4, 3e-4), "beta": (0.1, 0.3)},
     "uft": {"lr": (3e-4,), "beta": (0.03, 0.1, 0.3, 1.0), "demonstration_weight": (1.0, 4.0, 8.0)},

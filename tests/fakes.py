@@ -34,9 +34,8 @@ from transformers import (
 )
 
 from fairlead.core import config as configs
-from fairlead.core import config_keys, digest, jsonl
+from fairlead.core import digest, jsonl
 from fairlead.core.errors import FairleadError
-from fairlead.core.former_keys import FORMER_NAMES
 from fairlead.data.records import Message
 from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
@@ -156,7 +155,7 @@ def project_with_base(root: Path, shape: str = "llama", *, hidden: int = 32) -> 
 def project_with_sft(root: Path) -> Project:
     """`project_with_base`, and the model `sft`, whose answers differ and mostly end."""
     project = project_with_base(root)
-    settings = {"epochs": 6, "batch": 8, "lr": 1e-2, "warmup": 2, "lora_rank": 0, "held_out": 0.0}
+    settings = {"epochs": 6, "batch": 8, "lr": 1e-2, "warmup": 2, "rank": 0, "held_out": 0.0}
     train(project, sft, name="sft", model="base", demonstrations="data/demonstrations.jsonl", **settings)
     return project
 
@@ -176,9 +175,7 @@ class Trained:
 
 def configuration(recipe: ModuleType, settings: Mapping[str, Any]) -> Any:
     """The recipe's configuration from keys with or without their table."""
-    present = config_keys.hints_by_key(recipe.Config)
-    renamed = {former: key for key, former in FORMER_NAMES.items() if key in present}
-    return configs.from_dict(recipe.Config, {renamed.get(key, key): value for key, value in settings.items()})
+    return configs.from_dict(recipe.Config, settings)
 
 
 def train(project: Project, recipe: ModuleType, **settings: Any) -> Trained:

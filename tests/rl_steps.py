@@ -23,7 +23,7 @@ from fakes import Trained, project_with_base, train
 
 SETTINGS = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "lora_rank": 0, "steps": 1, "epochs": 1, "batch": 12, "max_new_tokens": 8, "lr": 1e-12, "warmup": 1,
+    "rank": 0, "steps": 1, "epochs": 1, "batch": 12, "max_new_tokens": 8, "lr": 1e-12, "warmup": 1,
     "max_norm": 1e9, "unfinished_penalty": 0.5,
 }  # fmt: skip
 

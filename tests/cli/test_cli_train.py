@@ -153,7 +153,7 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, 
         f"reward=rule:{rule}",
         f"prompts={project / 'data' / 'prompts.jsonl'}",
     ]
-    words += ["steps=3", "batch=4", "epochs=1", "max_new_tokens=4", "lora_rank=2"]
+    words += ["steps=3", "batch=4", "epochs=1", "max_new_tokens=4", "rank=2"]
     stopped = cli("train", "ppo", *words, "--project", project)
     assert (stopped.code, stopped.out) == (130, "")
     assert "Stopped after step 1 of 3; the work is saved. Run the same command again to go on." in stopped.err

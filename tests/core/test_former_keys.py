@@ -1,4 +1,4 @@
-from fairlead.core.former_keys import FORMER_NAMES, flat, flat_name
+from fairlead.core.former_keys import FORMER_NAMES, flat, flat_name, read_value
 
 
 def test_flat_names() -> None:
@@ -21,6 +21,12 @@ def test_an_added_key_counts_from_when_it_leaves_its_default() -> None:
 
 def test_keys_of_the_same_name_in_two_tables_both_count() -> None:
     assert flat("new", {"a.rate": 1, "b.rate": 2}, {}) == {"rate": 1, "b.rate": 2}
+
+
+def test_a_stored_configuration_is_read_in_both_forms() -> None:
+    for stored in ({"data": {"held_out": 0.2}}, {"held_out": 0.2}):
+        assert read_value(stored, "data.held_out") == 0.2
+    assert read_value({"lora_rank": 8}, "adapter.rank") == 8
 
 
 def test_former_names_are_unique() -> None:

@@ -179,7 +179,7 @@ def test_a_reward_model_is_written_with_the_scores_that_it_was_trained_to_give(
 
 def test_an_adapter_on_one_that_was_trained_on_four_bits(tmp_path: Path) -> None:
     project = project_with_base(tmp_path, hidden=64)
-    common = {"batch": 8, "epochs": 2, "lora_rank": 4, "base_bits": 4}
+    common = {"batch": 8, "epochs": 2, "rank": 4, "base_bits": 4}
     one = train(
         project, sft, name="one", model="base", demonstrations="data/demonstrations.jsonl", lr=1e-2, **common
     )

@@ -27,7 +27,7 @@ from rl_steps import gradients, run_step
 BUDGETS = (1, 150, 1_000_000)  # each row alone; a few together; all in one
 NO_CLIPPING = 1e9
 
-COMMON = {"model": "base", "lora_rank": 0, "warmup": 1, "max_norm": NO_CLIPPING, "seed": 3}
+COMMON = {"model": "base", "rank": 0, "warmup": 1, "max_norm": NO_CLIPPING, "seed": 3}
 LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "sft": (sft, {"demonstrations": "data/demonstrations.jsonl", "batch": 1000}),
     "noisy sft with replay": (

@@ -12,14 +12,14 @@ from fakes import check_finished, configuration, policy, project_with_base, trai
 
 DATA = {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl"}
 COMMON = {
-    "name": "both", "model": "base", "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+    "name": "both", "model": "base", "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_both_losses_fall_and_a_whole_artifact_is_left(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = COMMON | DATA | {"steps": 30, "lora_rank": rank}
+    settings = COMMON | DATA | {"steps": 30, "rank": rank}
     made = train(project, alternate, **settings)
     kinds = ["sft" if "sft_loss" in row else "dpo" for row in made.rows]
     assert kinds == ["dpo", "sft"] * 15
@@ -35,7 +35,7 @@ def test_both_losses_fall_and_a_whole_artifact_is_left(tmp_path: Path, rank: int
 
 def test_the_share_spreads_the_steps_evenly(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, alternate, **COMMON | DATA | {"steps": 12, "sft_share": 0.25, "lora_rank": 4})
+    made = train(project, alternate, **COMMON | DATA | {"steps": 12, "sft_share": 0.25, "rank": 4})
     assert [i + 1 for i, row in enumerate(made.rows) if "sft_loss" in row] == [4, 8, 12]
 
 
@@ -62,12 +62,12 @@ def test_no_step_is_lost_to_rounding_and_no_kind_goes_without_one() -> None:
 
 def test_the_first_step_of_each_kind_is_that_of_its_recipe(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    alone = COMMON | {"lora_rank": 4, "epochs": 1}
+    alone = COMMON | {"rank": 4, "epochs": 1}
     compared = train(project, dpo, **alone | {"name": "dpo", "comparisons": DATA["comparisons"]})
     shown = train(project, sft, **alone | {"name": "sft", "demonstrations": DATA["demonstrations"]})
-    first_dpo = train(project, alternate, **COMMON | DATA | {"name": "one", "steps": 2, "lora_rank": 4})
+    first_dpo = train(project, alternate, **COMMON | DATA | {"name": "one", "steps": 2, "rank": 4})
     first_sft = train(
-        project, alternate, **COMMON | DATA | {"name": "two", "steps": 2, "sft_share": 0.999, "lora_rank": 4}
+        project, alternate, **COMMON | DATA | {"name": "two", "steps": 2, "sft_share": 0.999, "rank": 4}
     )
     assert "dpo_loss" in first_dpo.rows[0] and "sft_loss" in first_sft.rows[1]
     assert first_dpo.rows[0]["dpo_loss"] == pytest.approx(compared.rows[0]["loss"], abs=1e-6)

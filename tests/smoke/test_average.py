@@ -39,7 +39,7 @@ def test_an_adapter_counts_as_the_model_that_it_makes(tmp_path: Path) -> None:
         lr=1e-2,
         batch=8,
         warmup=1,
-        lora_rank=4,
+        rank=4,
     )
     made = train(project, average, name="all", a="base", b="model/adapted", weight=1.0)
     whole, apart = (

@@ -20,7 +20,7 @@ SETTINGS = {
 }  # fmt: skip
 PPO = {
     "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "steps": 1, "batch": 8, "epochs": 1, "max_new_tokens": 8, "lora_rank": 0,
+    "steps": 1, "batch": 8, "epochs": 1, "max_new_tokens": 8, "rank": 0,
 }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_what_fewer_answers_would_be_worth(tmp_path: Path) -> None:
 def test_both_kinds_of_rows_are_learned_from_as_they_are(tmp_path: Path) -> None:
     project = project_with_sft(tmp_path)
     train(project, best_of_n, **SETTINGS)
-    common = {"model": "model/sft", "batch": 8, "lora_rank": 0, "held_out": 0.2, "lr": 1e-3, "warmup": 1}
+    common = {"model": "model/sft", "batch": 8, "rank": 0, "held_out": 0.2, "lr": 1e-3, "warmup": 1}
     learned = train(project, sft, name="from-best", demonstrations="dataset/best", **common)
     preferred = train(project, dpo, name="from-pairs", comparisons="dataset/best", **common)
     mixed = train(
@@ -95,7 +95,7 @@ def test_both_kinds_of_rows_are_learned_from_as_they_are(tmp_path: Path) -> None
         replay="dataset/best",
         **common,
     )
-    paid = train(project, ppo, name="paid", **PPO | {"ptx": "dataset/best"})
+    paid = train(project, ppo, name="paid", **PPO | {"ptx.data": "dataset/best"})
     centred = train(
         project, reward, name="judge", comparisons="dataset/best", centre_on="dataset/best", **common
     )
@@ -161,7 +161,7 @@ def test_a_reward_model_that_its_own_report_refuses_is_not_used_unless_it_is_nam
         model="base",
         comparisons="data/comparisons.jsonl",
         batch=8,
-        lora_rank=0,
+        rank=0,
         held_out=0.2,
     )
     settings = SETTINGS | {"reward": "judge", "n": 2}

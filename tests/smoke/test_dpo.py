@@ -12,7 +12,7 @@ from fakes import check_finished, project_with_base, train
 
 SETTINGS = {
     "name": "aligned", "model": "base", "comparisons": "data/comparisons.jsonl",
-    "epochs": 3, "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 3, "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def answer_logp(policy: Policy, asked: list[dict[str, str]], answer: list[dict[s
 @pytest.mark.parametrize("rank", [0, 4])
 def test_it_begins_at_log_two_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     made = train(project, dpo, **settings)
     losses = made.series("loss")
     assert len(losses) == 15
@@ -49,7 +49,7 @@ def test_it_begins_at_log_two_learns_and_leaves_a_whole_artifact(tmp_path: Path,
 def test_its_last_measurement_can_be_repeated_from_the_saved_models(tmp_path: Path, rank: int) -> None:
     # the artifact's log-probabilities less the base's, against the accuracy and loss that the run wrote down
     project = project_with_base(tmp_path)
-    made = train(project, dpo, **SETTINGS | {"lora_rank": rank, "beta": 0.3})
+    made = train(project, dpo, **SETTINGS | {"rank": rank, "beta": 0.3})
     policy, reference = (
         load_policy(str(made.artifact.folder)),
         load_policy(str(project.artifacts / "model" / "base")),
@@ -68,8 +68,8 @@ def test_its_last_measurement_can_be_repeated_from_the_saved_models(tmp_path: Pa
 
 def test_an_adapter_on_an_adapter_names_both(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "name": "first"})
-    settings = SETTINGS | {"lora_rank": 2, "epochs": 1, "name": "second", "model": "model/first"}
+    train(project, dpo, **SETTINGS | {"rank": 4, "epochs": 1, "name": "first"})
+    settings = SETTINGS | {"rank": 2, "epochs": 1, "name": "second", "model": "model/first"}
     second = train(project, dpo, **settings)
     assert second.series("loss")[0] == pytest.approx(
         math.log(2), abs=1e-5
@@ -98,7 +98,7 @@ STARTS = {
 def test_every_loss_learns_and_leaves_a_whole_artifact(tmp_path: Path, loss: str) -> None:
     project = project_with_base(tmp_path)
     own, begins_at = STARTS[loss]
-    settings = SETTINGS | {"lora_rank": 4, "loss": loss, **own}
+    settings = SETTINGS | {"rank": 4, "loss": loss, **own}
     made = train(project, dpo, **settings)
     losses = made.series("loss")
     if begins_at is not None:
@@ -113,18 +113,18 @@ def test_every_loss_learns_and_leaves_a_whole_artifact(tmp_path: Path, loss: str
 @pytest.mark.parametrize("loss", ["simpo", "orpo"])
 def test_a_loss_without_a_reference_computes_none(tmp_path: Path, loss: str) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "loss": loss})
+    made = train(project, dpo, **SETTINGS | {"rank": 4, "epochs": 1, "loss": loss})
     assert not (project.cache / "reference").exists()
     assert "chosen_logratio" not in made.rows[0]
-    with_one = train(project, dpo, **SETTINGS | {"lora_rank": 4, "epochs": 1, "name": "with"})
+    with_one = train(project, dpo, **SETTINGS | {"rank": 4, "epochs": 1, "name": "with"})
     assert len(list((project.cache / "reference").iterdir())) == 1
     assert with_one.rows[0]["chosen_logratio"] == pytest.approx(0, abs=1e-4)
 
 
 def test_the_likelihood_of_chosen_answers_keeps_them_up(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    plain = train(project, dpo, **SETTINGS | {"lora_rank": 4})
-    held = train(project, dpo, **SETTINGS | {"lora_rank": 4, "nll_weight": 1.0, "name": "held"})
+    plain = train(project, dpo, **SETTINGS | {"rank": 4})
+    held = train(project, dpo, **SETTINGS | {"rank": 4, "nll_weight": 1.0, "name": "held"})
     assert held.series("chosen_logratio")[-1] > plain.series("chosen_logratio")[-1] + 1
     assert held.series("loss")[0] > math.log(2) + 1  # a random model finds its answers unlikely
 
@@ -143,7 +143,7 @@ def test_weights_of_rows_are_honoured_and_only_their_ratios_count(tmp_path: Path
         ("plain", [row | {"weight": 7.0} for row in rows]),
     ):
         jsonl.write(project.data / f"{name}.jsonl", weighted)
-    settings = SETTINGS | {"lora_rank": 4}
+    settings = SETTINGS | {"rank": 4}
     margins = {
         name: train(project, dpo, **settings | {"name": name, "comparisons": f"data/{name}.jsonl"}).series(
             "rejected_logratio"

@@ -13,7 +13,7 @@ from rl_steps import gradients, run_step
 
 SETTINGS = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "steps": 5, "batch": 16, "group": 4, "max_new_tokens": 8, "lr": 3e-3, "warmup": 2, "unfinished_penalty": 0.5, "checkpoint_every": 2,
+    "steps": 5, "batch": 16, "group": 4, "max_new_tokens": 8, "lr": 3e-3, "warmup": 2, "unfinished_penalty": 0.5, "checkpoints.every": 2,
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def check_books(made: Trained) -> None:
 @pytest.mark.parametrize("baseline", ["group", "leave-one-out", "batch"])
 def test_a_run_with_each_baseline(tmp_path: Path, baseline: str, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"baseline": baseline, "lora_rank": rank}
+    settings = SETTINGS | {"baseline": baseline, "rank": rank}
     made = train(project, grpo, **settings)
     check_books(made)
     assert (
@@ -44,7 +44,7 @@ def test_several_passes_and_no_reference(tmp_path: Path) -> None:
         "epochs": 2,
         "minibatches": 2,
         "kl_coef": 0.0,
-        "lora_rank": 0,
+        "rank": 0,
         "probe": "rule:data/vowels.py",
     }
     made = train(project, grpo, **settings)
@@ -58,7 +58,7 @@ def test_the_score_rises(tmp_path: Path) -> None:
     made = train(
         project,
         grpo,
-        **SETTINGS | {"steps": 30, "batch": 24, "lora_rank": 0, "kl_coef": 0.0, "unfinished_penalty": 0.0},
+        **SETTINGS | {"steps": 30, "batch": 24, "rank": 0, "kl_coef": 0.0, "unfinished_penalty": 0.0},
     )
     scores = made.series("score")
     assert sum(scores[-5:]) / 5 > 1.2 * sum(scores[:5]) / 5

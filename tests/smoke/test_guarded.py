@@ -28,9 +28,9 @@ from fairlead.train.settings import Guard
 from fakes import Trained, check_finished, configuration, project_with_base, train
 
 PPO = {
-    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "lora_rank": 0,
+    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "rank": 0,
     "steps": 8, "batch": 16, "epochs": 2, "minibatches": 2, "max_new_tokens": 8, "lr": 5e-3, "critic_lr": 3e-3, "warmup": 1,
-    "kl_coef": 0.01, "checkpoint_every": 3,
+    "kl_coef": 0.01, "checkpoints.every": 3,
 }  # fmt: skip
 GRPO = {key: value for key, value in PPO.items() if key not in ("critic_lr", "minibatches")} | {
     "group": 4,
@@ -61,7 +61,7 @@ def ensemble(project: Project, name: str, *, rank: int) -> None:
             "comparisons": "data/comparisons.jsonl",
             "batch": 8,
             "held_out": 0.2,
-            "lora_rank": rank,
+            "rank": rank,
         }
         train(project, reward, name=f"{name}-{number}", seed=number, **settings)
     one, two = (project.artifacts / "reward-model" / f"{name}-{number}" for number in (0, 1))
@@ -92,7 +92,7 @@ def test_an_ensemble_pays_and_its_disagreement_is_logged(
         chosen = settings | {
             "reward": "judges",
             "trust": "judges",
-            "lora_rank": rank,
+            "rank": rank,
             "pool": pool,
             "pool_lambda": 2.0,
             "name": f"by-{pool}",
@@ -115,7 +115,7 @@ def test_a_constraint_that_does_not_hold_raises_its_multiplier(
     tmp_path: Path, recipe: ModuleType, settings: dict[str, Any]
 ) -> None:
     project = project_for(tmp_path)
-    rewards = {"constraints": {SHORT: -0.2}, "extra_rewards": {"rule:data/vowels.py": 0.5}}
+    rewards = {"constraints": {SHORT: -0.2}, "extra": {"rule:data/vowels.py": 0.5}}
     chosen = settings | rewards | {"constraint_lr": 2.0, "steps": 4}
     made = train(project, recipe, **chosen)
     check_finished(project, recipe, made, **chosen)
@@ -132,9 +132,7 @@ def test_a_constraint_moves_the_policy(tmp_path: Path) -> None:
     held = train(
         project, ppo, **PPO | {"constraints": {SHORT: -0.2}, "constraint_lr": 2.0, "steps": 12, "batch": 24}
     )
-    free = train(
-        project, ppo, **PPO | {"extra_rewards": {SHORT: 0.0}, "steps": 12, "batch": 24, "name": "free"}
-    )
+    free = train(project, ppo, **PPO | {"extra": {SHORT: 0.0}, "steps": 12, "batch": 24, "name": "free"})
     short_held, short_free = (mean(made.series(f"score.{SHORT}")[-4:]) for made in (held, free))
     assert short_held > short_free + 0.1
 
@@ -341,12 +339,12 @@ def test_a_refused_reward_model_is_not_trained_on(
         model="base",
         comparisons="data/comparisons.jsonl",
         batch=8,
-        lora_rank=0,
+        rank=0,
         held_out=0.2,
     )
     report = {"verdict": "refuse", "reasons": ["No better than length."]}
     (project.artifacts / "reward-model" / "judge" / "admission.json").write_text(json.dumps(report))
-    for paid in ({"reward": "judge"}, {"extra_rewards": {"judge": 0.1}}, {"constraints": {"judge": 0.1}}):
+    for paid in ({"reward": "judge"}, {"extra": {"judge": 0.1}}, {"constraints": {"judge": 0.1}}):
         with pytest.raises(GateRefused, match="No better than length"):
             train(project, recipe, **settings | paid)
     made = train(project, recipe, **settings | {"reward": "judge", "trust": "judge", "steps": 1})

@@ -36,11 +36,11 @@ CHILDREN.set_forkserver_preload(
 )
 
 COMMON: dict[str, Any] = {"name": "made", "model": "base", "warmup": 2, "seed": 1}
-SPLIT = {"batch": 4, "epochs": 3, "held_out": 0.2, "measure_every": 7, "checkpoint_every": 4}
+SPLIT = {"batch": 4, "epochs": 3, "held_out": 0.2, "measure_every": 7, "checkpoints.every": 4}
 PAIRS = SPLIT | {"comparisons": "data/comparisons.jsonl"}
 PPO = {
     "prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "epochs": 2, "minibatches": 2, "max_new_tokens": 8,
-    "kl_target": 0.5, "kl_horizon": 200, "checkpoint_every": 3,
+    "kl_target": 0.5, "kl_horizon": 200, "checkpoints.every": 3,
 }  # fmt: skip
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "pretrain": (
@@ -50,7 +50,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "steps": 14,
             "batch": 6,
             "optimizer": "muon",
-            "checkpoint_every": 4,
+            "checkpoints.every": 4,
         },
     ),
     "sft": (
@@ -59,8 +59,8 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "demonstrations": "data/demonstrations.jsonl",
             "batch": 4,
             "epochs": 3,
-            "checkpoint_every": 4,
-            "lora_rank": 4,
+            "checkpoints.every": 4,
+            "rank": 4,
         },
     ),
     "pure 8-bit sft": (
@@ -69,10 +69,10 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "demonstrations": "data/demonstrations.jsonl",
             "batch": 4,
             "epochs": 3,
-            "checkpoint_every": 4,
-            "lora_rank": 0,
+            "checkpoints.every": 4,
+            "rank": 0,
         }
-        | {"precision": "pure-bfloat16", "optimizer_bits": 8},
+        | {"precision": "pure-bfloat16", "bits": 8},
     ),
     "sft with all it can": (
         "sft",
@@ -80,31 +80,31 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "demonstrations": "data/demonstrations.jsonl",
             "batch": 4,
             "epochs": 6,
-            "checkpoint_every": 4,
-            "lora_rank": 4,
+            "checkpoints.every": 4,
+            "rank": 4,
             "lr": 0.03,
         }
         | {"held_out": 0.2, "measure_every": 3, "patience": 3, "neftune_alpha": 5.0}
         | {"replay": "data/earlier.jsonl", "replay_share": 0.1},
     ),
-    "reward": ("reward", PAIRS | {"lora_rank": 0}),
+    "reward": ("reward", PAIRS | {"rank": 0}),
     "ensemble with raters": (
         "reward",
         PAIRS
         | {
             "comparisons": "data/signed.jsonl",
-            "lora_rank": 4,
+            "rank": 4,
             "members": 2,
             "rater_effects": True,
             "ties": "learn",
         },
     ),
-    "process reward": ("process_reward", SPLIT | {"stepwise": "data/stepwise.jsonl", "lora_rank": 4}),
-    "dpo": ("dpo", PAIRS | {"lora_rank": 4}),
-    "4-bit dpo": ("dpo", PAIRS | {"lora_rank": 4, "base_bits": 4}),
-    "full dpo": ("dpo", PAIRS | {"lora_rank": 0}),
-    "orpo": ("dpo", PAIRS | {"lora_rank": 4, "loss": "orpo"}),
-    "kto": ("kto", SPLIT | {"binary": "data/binary.jsonl", "lora_rank": 4}),
+    "process reward": ("process_reward", SPLIT | {"stepwise": "data/stepwise.jsonl", "rank": 4}),
+    "dpo": ("dpo", PAIRS | {"rank": 4}),
+    "4-bit dpo": ("dpo", PAIRS | {"rank": 4, "base_bits": 4}),
+    "full dpo": ("dpo", PAIRS | {"rank": 0}),
+    "orpo": ("dpo", PAIRS | {"rank": 4, "loss": "orpo"}),
+    "kto": ("kto", SPLIT | {"binary": "data/binary.jsonl", "rank": 4}),
     "uft": (
         "uft",
         PAIRS
@@ -113,7 +113,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "binary": "data/binary.jsonl",
             "ratings": "data/ratings.jsonl",
         }
-        | {"lora_rank": 4, "epochs": 1, "batch": 8},
+        | {"rank": 4, "epochs": 1, "batch": 8},
     ),
     "alternate": (
         "alternate",
@@ -123,14 +123,14 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "steps": 20,
             "batch": 4,
         }
-        | {"held_out": 0.2, "measure_every": 7, "checkpoint_every": 4, "lora_rank": 0},
+        | {"held_out": 0.2, "measure_every": 7, "checkpoints.every": 4, "rank": 0},
     ),
-    "ppo": ("ppo", PPO | {"reward": "judge", "trust": "judge", "lora_rank": 0}),
+    "ppo": ("ppo", PPO | {"reward": "judge", "trust": "judge", "rank": 0}),
     "ppo with drafts": (
         "ppo",
-        PPO | {"reward": "rule:data/vowels.py", "lora_rank": 0, "reuse_rollouts": True},
+        PPO | {"reward": "rule:data/vowels.py", "rank": 0, "reuse_rollouts": True},
     ),
-    "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4}),
+    "adapter ppo": ("ppo", PPO | {"reward": "rule:data/vowels.py", "rank": 4}),
     "grpo": (
         "grpo",
         {
@@ -140,20 +140,20 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "group": 3,
             "epochs": 2,
             "max_new_tokens": 8,
-            "checkpoint_every": 3,
+            "checkpoints.every": 3,
         }
-        | {"reward": "rule:data/vowels.py", "lora_rank": 4},
+        | {"reward": "rule:data/vowels.py", "rank": 4},
     ),
     "guarded ppo": (
         "ppo",
         PPO
         | {
             "reward": "rule:data/vowels.py",
-            "lora_rank": 4,
+            "rank": 4,
             "lr": 5e-3,
             "critic_warmup": 2,
-            "ptx": "data/demonstrations.jsonl",
-            "ptx_batch": 4,
+            "ptx.data": "data/demonstrations.jsonl",
+            "ptx.batch": 4,
         }
         | {
             "constraints": {"rule:data/vowels.py": 0.5},
@@ -171,12 +171,12 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             "batch": 12,
             "group": 3,
             "max_new_tokens": 8,
-            "checkpoint_every": 3,
+            "checkpoints.every": 3,
             "lr": 5e-3,
         }
         | {
             "reward": "rule:data/vowels.py",
-            "lora_rank": 0,
+            "rank": 0,
             "kl_budget": 0.3,
             "on_breach": "continue",
             "constraint_lr": 1.0,
@@ -185,7 +185,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "pure adapter ppo": (
         "ppo",
-        PPO | {"reward": "rule:data/vowels.py", "lora_rank": 4, "precision": "pure-bfloat16"},
+        PPO | {"reward": "rule:data/vowels.py", "rank": 4, "precision": "pure-bfloat16"},
     ),
 }
 
@@ -248,7 +248,7 @@ def two_projects(tmp_path: Path, recipe: str, settings: dict[str, Any]) -> tuple
     ]
     jsonl.write(made.data / "signed.jsonl", signed)
     if settings.get("reward") == "judge":
-        train(made, reward, **COMMON | PAIRS | {"name": "judge", "epochs": 1, "lora_rank": 0})
+        train(made, reward, **COMMON | PAIRS | {"name": "judge", "epochs": 1, "rank": 0})
     shutil.copytree(whole, other)
     finish(whole, recipe, settings)
     return whole, other
@@ -318,7 +318,7 @@ def test_killed_while_writing(tmp_path: Path, place: str) -> None:
 def test_stopped_with_a_checkpoint_and_resumed(tmp_path: Path, name: str, number: signal.Signals) -> None:
     recipe, settings = RUNS[name]
     settings = settings | {
-        "checkpoint_every": 1000
+        "checkpoints.every": 1000
     }  # so that the only checkpoints are those of stopping and of the end
     whole, other = two_projects(tmp_path, recipe, settings)
     for step in (2, 6):

@@ -19,14 +19,14 @@ from fakes import Trained, check_finished, configuration, project_with_base, tra
 
 SETTINGS: dict[str, Any] = {
     "name": "aligned", "model": "base", "binary": "data/binary.jsonl",
-    "epochs": 6, "batch": 8, "lr": 2e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 6, "batch": 8, "lr": 2e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_it_begins_at_a_half_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     made = train(project, kto, **settings)
     losses = made.series("loss")
     assert losses[0] == pytest.approx(
@@ -54,7 +54,7 @@ def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch
 ) -> None:
     # All runs look at the same policy, which a learning rate near zero keeps, beside the model that it was trained from.
     project = project_with_base(tmp_path)
-    moved = train(project, kto, **SETTINGS | {"lora_rank": 0, "epochs": 2, "name": "moved", "lr": 5e-3})
+    moved = train(project, kto, **SETTINGS | {"rank": 0, "epochs": 2, "name": "moved", "lr": 5e-3})
     assert points(moved)[-1] > 0 == points(moved)[0]
     base = load_policy(str(project.artifacts / "model" / "base"))
 
@@ -64,7 +64,7 @@ def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch
         return all_answer_logps(base, rows, micro_tokens)
 
     monkeypatch.setattr(kto, "reference_answer_logps", of_the_base)
-    kept = SETTINGS | {"model": "moved", "lora_rank": 0, "warmup": 0, "epochs": 1, "lr": 1e-12}
+    kept = SETTINGS | {"model": "moved", "rank": 0, "warmup": 0, "epochs": 1, "lr": 1e-12}
     few, many, small = (
         points(train(project, kto, **kept | {"name": f"kept-{number}"} | special))
         for number, special in enumerate(({"batch": 8}, {"batch": 16}, {"batch": 8, "micro_tokens": 100}))
@@ -79,11 +79,11 @@ def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Pat
     # One step, and two: the model that the first run saved is what the second one's second step looks at.
     project = project_with_base(tmp_path)
     settings = SETTINGS | {
-        "lora_rank": 0,
+        "rank": 0,
         "lr": 3e-3,
         "warmup": 0,
         "batch": 1000,
-        "checkpoint_every": 1,
+        "checkpoints.every": 1,
         "kl_rows": 20,
     }
     once = train(project, kto, **settings | {"name": "once", "epochs": 1})
@@ -122,19 +122,19 @@ def answer_logp(policy: Policy, row: Encoded) -> float:
 
 def test_without_mismatched_answers_the_point_is_zero(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, kto, **SETTINGS | {"lora_rank": 4, "epochs": 2, "kl_rows": 0})
+    made = train(project, kto, **SETTINGS | {"rank": 4, "epochs": 2, "kl_rows": 0})
     assert set(points(made)) == {0.0}
 
 
 def test_the_weights_scale_each_side(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    plain = train(project, kto, **SETTINGS | {"lora_rank": 4, "epochs": 1, "batch": 100})
+    plain = train(project, kto, **SETTINGS | {"rank": 4, "epochs": 1, "batch": 100})
     weighed = train(
         project,
         kto,
         **SETTINGS
         | {
-            "lora_rank": 4,
+            "rank": 4,
             "epochs": 1,
             "batch": 100,
             "desirable_weight": 2.0,
@@ -160,8 +160,7 @@ def test_answers_to_one_prompt_have_no_mismatched_ones(tmp_path: Path) -> None:
             train(
                 project,
                 kto,
-                **SETTINGS
-                | {"binary": "data/one.jsonl", "name": f"one-{seed}", "seed": seed, "lora_rank": 4},
+                **SETTINGS | {"binary": "data/one.jsonl", "name": f"one-{seed}", "seed": seed, "rank": 4},
             )
         except DataError as error:
             if "the reference point needs responses to two prompts or more. Set kl_rows=0" in str(error):

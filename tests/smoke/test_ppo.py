@@ -27,7 +27,7 @@ from rl_steps import run_step
 SETTINGS = {
     "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
     "steps": 5, "batch": 16, "epochs": 2, "minibatches": 2, "max_new_tokens": 8, "lr": 3e-3, "critic_lr": 3e-3, "warmup": 2,
-    "unfinished_penalty": 0.5, "checkpoint_every": 2,
+    "unfinished_penalty": 0.5, "checkpoints.every": 2,
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def judge(project: Project) -> None:
         comparisons="data/comparisons.jsonl",
         epochs=1,
         batch=8,
-        lora_rank=0,
+        rank=0,
         held_out=0.2,
     )
 
@@ -63,7 +63,7 @@ def judge(project: Project) -> None:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_with_a_rule(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     made = train(project, ppo, **settings)
     assert len(made.rows) == 5
     check_books(made, penalty=0.5)
@@ -76,7 +76,7 @@ def test_with_a_reward_model(tmp_path: Path, rank: int, base_bits: int) -> None:
     project = project_with_base(tmp_path, hidden=64 if base_bits == 4 else 32)
     judge(project)
     settings = SETTINGS | {
-        "lora_rank": rank,
+        "rank": rank,
         "base_bits": base_bits,
         "reward": "judge",
         "trust": "judge",
@@ -97,10 +97,10 @@ def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
         model="base",
         comparisons="data/comparisons.jsonl",
         batch=8,
-        lora_rank=4,
+        rank=4,
         held_out=0.2,
     )
-    settings = SETTINGS | {"lora_rank": 4, "reward": "judge", "trust": "judge"}
+    settings = SETTINGS | {"rank": 4, "reward": "judge", "trust": "judge"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     said = [event for _, event in jsonl.read(made.folder / "events.jsonl") if event["event"] == "roles"]
@@ -112,7 +112,7 @@ def test_with_the_gold_rule(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     write_records(project.data / "toy.jsonl", campaign.prompts(24, 0, purpose="ppo", held_out=False))
     gold = "rule:fairlead.simulate.gold"
-    settings = SETTINGS | {"lora_rank": 4, "reward": gold, "probe": gold, "prompts": "data/toy.jsonl"}
+    settings = SETTINGS | {"rank": 4, "reward": gold, "probe": gold, "prompts": "data/toy.jsonl"}
     made = train(project, ppo, **settings)
     check_books(made, penalty=0.5)
     assert made.series("probe") == made.series("score")
@@ -122,7 +122,7 @@ def test_with_the_gold_rule(tmp_path: Path) -> None:
 def test_the_score_rises(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     more = {
-        "lora_rank": 0,
+        "rank": 0,
         "steps": 16,
         "batch": 40,
         "epochs": 4,
@@ -142,7 +142,7 @@ def test_a_high_price_of_kl_holds_the_policy_near_its_reference(tmp_path: Path) 
         train(
             project,
             ppo,
-            **SETTINGS | {"lora_rank": 0, "steps": 6, "batch": 20, "name": f"at-{price}", "kl_coef": price},
+            **SETTINGS | {"rank": 0, "steps": 6, "batch": 20, "name": f"at-{price}", "kl_coef": price},
         )
         for price in (0.0, 5.0)
     )
@@ -154,7 +154,7 @@ def test_the_adaptive_controller_follows_its_rule(tmp_path: Path) -> None:
     made = train(
         project,
         ppo,
-        **SETTINGS | {"lora_rank": 0, "batch": 20, "kl_coef": 0.2, "kl_target": 0.1, "kl_horizon": 100},
+        **SETTINGS | {"rank": 0, "batch": 20, "kl_coef": 0.2, "kl_target": 0.1, "kl_horizon": 100},
     )
     prices = []
     for row, after in pairwise(made.rows):
@@ -178,7 +178,7 @@ def test_an_epoch_whose_last_part_is_short_still_averages_over_its_updates(tmp_p
     made = train(
         project_with_base(tmp_path),
         ppo,
-        **SETTINGS | {"lora_rank": 0, "minibatches": 5, "batch": 31, "lr": 1e-6},
+        **SETTINGS | {"rank": 0, "minibatches": 5, "batch": 31, "lr": 1e-6},
     )
     norms = made.series("grad_norm")
     assert min(norms) > 0.4 * max(norms)
@@ -186,7 +186,7 @@ def test_an_epoch_whose_last_part_is_short_still_averages_over_its_updates(tmp_p
 
 def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
     settings = SETTINGS | {
-        "lora_rank": 0,
+        "rank": 0,
         "lr": 1e-4,
         "warmup": 0,
         "steps": 6,
@@ -226,9 +226,7 @@ def test_a_prompt_that_leaves_no_room_is_named(tmp_path: Path) -> None:
 
 def test_the_critic_can_learn_alone_first(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(
-        project, ppo, **SETTINGS | {"lora_rank": 0, "critic_warmup": 3, "kl_target": 1.0, "steps": 6}
-    )
+    made = train(project, ppo, **SETTINGS | {"rank": 0, "critic_warmup": 3, "kl_target": 1.0, "steps": 6})
     for row in made.rows[:3]:
         assert (
             "policy_loss" not in row and "grad_norm" not in row and row["lr"] == 0 and row["value_loss"] > 0
@@ -238,13 +236,13 @@ def test_the_critic_can_learn_alone_first(tmp_path: Path) -> None:
         assert row["kl"] == approx(0, abs=1e-3)  # not a weight of it has moved
     assert made.rows[3]["lr"] > 0 and "policy_loss" in made.rows[3]
     assert made.rows[-1]["kl_k3"] > 1e-4
-    plain = train(project, ppo, **SETTINGS | {"lora_rank": 0, "steps": 3, "name": "plain"})
+    plain = train(project, ppo, **SETTINGS | {"rank": 0, "steps": 3, "name": "plain"})
     assert plain.series("lr") == made.series("lr")[3:]  # the policy's schedule begins when it does
 
 
 def test_rewards_can_be_centred_clipped_and_whitened(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": 0, "unfinished_penalty": 0.0, "kl_coef": 0.0, "lr": 1e-3}
+    settings = SETTINGS | {"rank": 0, "unfinished_penalty": 0.0, "kl_coef": 0.0, "lr": 1e-3}
     plain = train(project, ppo, **settings)
     centred = train(project, ppo, **settings | {"centre_reward": True, "name": "centred"})
     assert (
@@ -264,7 +262,7 @@ def test_rewards_can_be_centred_clipped_and_whitened(tmp_path: Path) -> None:
 
 def test_kl_can_be_paid_by_k3(tmp_path: Path) -> None:
     made = train(
-        project_with_base(tmp_path), ppo, **SETTINGS | {"lora_rank": 0, "kl_penalty": "k3", "kl_coef": 0.3}
+        project_with_base(tmp_path), ppo, **SETTINGS | {"rank": 0, "kl_penalty": "k3", "kl_coef": 0.3}
     )
     for row in made.rows:
         assert row["reward"] == approx(
@@ -274,13 +272,13 @@ def test_kl_can_be_paid_by_k3(tmp_path: Path) -> None:
 
 def test_ptx_keeps_the_likelihood_of_its_rows_up(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": 0, "steps": 8, "ptx": "data/demonstrations.jsonl", "ptx_batch": 16}
+    settings = SETTINGS | {"rank": 0, "steps": 8, "ptx.data": "data/demonstrations.jsonl", "ptx.batch": 16}
     weak, strong = (
-        train(project, ppo, **settings | {"name": f"with-{coef}", "ptx_coef": coef}) for coef in (1e-6, 5.0)
+        train(project, ppo, **settings | {"name": f"with-{coef}", "ptx.coef": coef}) for coef in (1e-6, 5.0)
     )
     assert strong.rows[-1]["ptx_loss"] < 0.7 * strong.rows[0]["ptx_loss"]
     assert strong.rows[-1]["ptx_loss"] < 0.8 * weak.rows[-1]["ptx_loss"]
-    check_finished(project, ppo, strong, **settings | {"name": "with-5.0", "ptx_coef": 5.0})
+    check_finished(project, ppo, strong, **settings | {"name": "with-5.0", "ptx.coef": 5.0})
 
 
 def rows_of(actor: Policy) -> list[Encoded]:
@@ -346,7 +344,7 @@ def test_neither_network_moves_where_one_gradient_is_no_number(
         held.append(actor)
         return LocalEngine(actor)
 
-    config = configuration(ppo, SETTINGS | {"lora_rank": 0})
+    config = configuration(ppo, SETTINGS | {"rank": 0})
     project = project_with_base(tmp_path)
     with (
         open_run(project, "ppo", config, kind=ppo.KIND, quiet=True) as run,

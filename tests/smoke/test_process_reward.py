@@ -23,7 +23,7 @@ from fakes import Trained, check_finished, project_with_base, save_model, train,
 
 SETTINGS: dict[str, Any] = {
     "name": "verifier", "model": "base", "stepwise": "data/stepwise.jsonl",
-    "epochs": 6, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.3, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 6, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.3, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def step_scores(model: ScalarModel, prompt: str, steps: list[str]) -> list[float
 @pytest.mark.parametrize("rank", [0, 4])
 def test_it_finds_the_wrong_steps_and_shows_its_evidence(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     made = train(project, process_reward, **settings)
     assert made.series("loss")[-1] < made.series("loss")[0] / 4
     evidence = made.artifact.manifest.metrics
@@ -96,7 +96,7 @@ def test_swapped_labels_give_the_opposite(tmp_path: Path) -> None:
         project.data / "swapped.jsonl",
         [row | {"labels": [not label for label in row["labels"]]} for row in rows],
     )
-    made = train(project, process_reward, **SETTINGS | {"stepwise": "data/swapped.jsonl", "lora_rank": 0})
+    made = train(project, process_reward, **SETTINGS | {"stepwise": "data/swapped.jsonl", "rank": 0})
     pay = open_reward(str(made.artifact.folder), micro_tokens=1000)
     good, bad = pay(
         [read_stepwise(project.data / "stepwise.jsonl")[0].prompt] * 2,
@@ -109,7 +109,7 @@ def test_swapped_labels_give_the_opposite(tmp_path: Path) -> None:
 def verifier(tmp_path: Path, **options: Any) -> tuple[Any, Trained]:
     project = project_with_base(tmp_path)
     return project, train(
-        project, process_reward, **SETTINGS | {"epochs": 1, "lora_rank": 4, "name": "verifier"} | options
+        project, process_reward, **SETTINGS | {"epochs": 1, "rank": 4, "name": "verifier"} | options
     )
 
 
@@ -135,7 +135,7 @@ def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> No
     write_records(
         project.data / "misjudged.jsonl", [*train_rows, *wrong]
     )  # what it learns fails on what it is tested on
-    made = train(project, process_reward, **SETTINGS | {"stepwise": "data/misjudged.jsonl", "lora_rank": 4})
+    made = train(project, process_reward, **SETTINGS | {"stepwise": "data/misjudged.jsonl", "rank": 4})
     report = json.loads((made.artifact.folder / "admission.json").read_text())
     assert report["verdict"] == made.artifact.manifest.metrics["verdict"] == "refuse"
     settings = {
@@ -146,8 +146,8 @@ def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> No
         "max_new_tokens": 8,
     }
     with pytest.raises(GateRefused, match="a rule that does not read them"):
-        train(project, grpo, **settings, steps=2, batch=8, group=4, lora_rank=4)
-    paid = train(project, grpo, **settings, steps=2, batch=8, group=4, lora_rank=4, trust="verifier")
+        train(project, grpo, **settings, steps=2, batch=8, group=4, rank=4)
+    paid = train(project, grpo, **settings, steps=2, batch=8, group=4, rank=4, trust="verifier")
     assert len(paid.rows) == 2
 
 
@@ -167,7 +167,7 @@ def test_ppo_can_be_paid_by_steps(tmp_path: Path, rank: int) -> None:
         "reward": "verifier",
         "trust": "verifier",
     }
-    made = train(project, ppo, **settings, steps=3, batch=8, epochs=1, max_new_tokens=8, lora_rank=rank)
+    made = train(project, ppo, **settings, steps=3, batch=8, epochs=1, max_new_tokens=8, rank=rank)
     low, high = ends_of_scale(judge)
     assert all(low - 1e-5 <= row["score"] <= high + 1e-5 for row in made.rows)
     assert len({row["score"] for row in made.rows}) == 3
@@ -194,7 +194,7 @@ def test_a_step_with_the_separator_inside_is_named(tmp_path: Path) -> None:
     rows[4]["completions"] = ["It is red.\nIt is blue."]
     rows[4]["labels"] = [True]
     jsonl.write(project.data / "long.jsonl", rows)
-    settings = SETTINGS | {"stepwise": "data/long.jsonl", "lora_rank": 4}
+    settings = SETTINGS | {"stepwise": "data/long.jsonl", "rank": 4}
     with pytest.raises(DataError, match=r"data/long.jsonl: record 5: step 1 contains the separator '\\n'"):
         train(project, process_reward, **settings)
     assert (
@@ -222,7 +222,7 @@ def test_labels_of_one_kind_teach_nothing(tmp_path: Path) -> None:
     rows = [row for _, row in jsonl.read(project.data / "stepwise.jsonl")]
     jsonl.write(project.data / "right.jsonl", [row | {"labels": [True] * len(row["labels"])} for row in rows])
     with pytest.raises(DataError, match="data/right.jsonl: all [0-9]+ steps to train on are right"):
-        train(project, process_reward, **SETTINGS | {"stepwise": "data/right.jsonl", "lora_rank": 4})
+        train(project, process_reward, **SETTINGS | {"stepwise": "data/right.jsonl", "rank": 4})
 
 
 WORDS = ["name=verifier", "model=base", "stepwise=data/stepwise.jsonl"]
@@ -242,7 +242,7 @@ def test_a_line_break_is_written_in_quotes() -> None:
 
 def test_long_answers_are_refused_or_dropped_and_counted(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"max_tokens": 40, "lora_rank": 4, "epochs": 1}
+    settings = SETTINGS | {"max_tokens": 40, "rank": 4, "epochs": 1}
     with pytest.raises(DataError, match="Set too_long=drop"):
         train(project, process_reward, **settings)
     evidence = train(project, process_reward, **settings | {"too_long": "drop"}).artifact.manifest.metrics

@@ -19,7 +19,7 @@ from fakes import check_finished, project_with_base, train
 
 SETTINGS = {
     "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl",
-    "epochs": 3, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 3, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def score(model: ScalarModel, messages: list[dict[str, str]]) -> float:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_it_learns_and_shows_its_evidence(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     made = train(project, reward, **settings)
     losses = made.series("loss")
     assert len(losses) == 15
@@ -51,7 +51,7 @@ def test_it_learns_and_shows_its_evidence(tmp_path: Path, rank: int) -> None:
 
 def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, reward, **SETTINGS | {"lora_rank": 0})
+    made = train(project, reward, **SETTINGS | {"rank": 0})
     model = load_reward_model(str(made.artifact.folder))
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
     _, held_out = split_by_prompt(
@@ -71,7 +71,7 @@ def test_its_scale_is_that_of_the_answers_that_were_held_out(tmp_path: Path) -> 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_it_is_examined_as_it_was_saved(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, reward, **SETTINGS | {"lora_rank": rank})
+    made = train(project, reward, **SETTINGS | {"rank": rank})
     report = json.loads((made.artifact.folder / "admission.json").read_text())
     metrics = made.artifact.manifest.metrics
     assert report["accuracy"] == metrics["accuracy"] and report["pairs"] == metrics["held_out"]
@@ -85,18 +85,18 @@ def test_it_is_examined_as_it_was_saved(tmp_path: Path, rank: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"precision": "bfloat16"}, {"precision": "pure-bfloat16"}, {"lora_rank": 4, "base_bits": 4}]
+    "settings", [{"precision": "bfloat16"}, {"precision": "pure-bfloat16"}, {"rank": 4, "base_bits": 4}]
 )
 def test_rounding_is_not_taken_for_another_head(tmp_path: Path, settings: dict[str, Any]) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, reward, **SETTINGS | {"lora_rank": 0, "epochs": 1} | settings)
+    made = train(project, reward, **SETTINGS | {"rank": 0, "epochs": 1} | settings)
     report = json.loads((made.artifact.folder / "admission.json").read_text())
     assert report["head"]["gap"] < verdict.MOST_MOVED_BY_SAVING / 2, report["head"]
 
 
 def test_a_model_that_learned_nothing_is_refused(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    made = train(project, reward, **SETTINGS | {"lora_rank": 0, "lr": 1e-30, "epochs": 1})
+    made = train(project, reward, **SETTINGS | {"rank": 0, "lr": 1e-30, "epochs": 1})
     report = json.loads((made.artifact.folder / "admission.json").read_text())
     assert report["verdict"] == "refuse" and report["head"]["moved"] == 0
     assert "learned nothing" in report["reasons"][0]
@@ -109,7 +109,7 @@ def test_ties_are_left_out_and_counted(tmp_path: Path) -> None:
         project.data / "comparisons.jsonl",
         [row | ({"tie": "good"} if i % 4 == 0 else {}) for i, row in enumerate(rows)],
     )
-    made = train(project, reward, **SETTINGS | {"lora_rank": 0, "epochs": 1})
+    made = train(project, reward, **SETTINGS | {"rank": 0, "epochs": 1})
     evidence = made.artifact.manifest.metrics
     assert (evidence["ties"], evidence["train"] + evidence["held_out"]) == (10, 30)
 
@@ -117,10 +117,10 @@ def test_ties_are_left_out_and_counted(tmp_path: Path) -> None:
 def test_swapped_labels_teach_the_opposite(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     rows = [row for _, row in jsonl.read(project.data / "comparisons.jsonl")]
-    made = train(project, reward, **SETTINGS | {"lora_rank": 0})
+    made = train(project, reward, **SETTINGS | {"rank": 0})
     swapped = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in rows]
     jsonl.write(project.data / "comparisons.jsonl", swapped)
-    other = train(project, reward, **SETTINGS | {"lora_rank": 0, "name": "swapped"})
+    other = train(project, reward, **SETTINGS | {"rank": 0, "name": "swapped"})
     good, bad = load_reward_model(str(made.artifact.folder)), load_reward_model(str(other.artifact.folder))
     right = wrong = 0
     for row in rows:

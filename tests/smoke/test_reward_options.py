@@ -34,8 +34,8 @@ from fakes import WORDS, Trained, check_finished, project_with_base, train
 from smoke.test_reward import score
 
 SETTINGS: dict[str, Any] = {
-    "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl", "lora_rank": 0,
-    "epochs": 3, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+    "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl", "rank": 0,
+    "epochs": 3, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 ONE_BATCH = SETTINGS | {"epochs": 1, "batch": 1000, "warmup": 1}
 
@@ -238,7 +238,7 @@ def test_micro_batches_of_all_kinds_equal_one(tmp_path: Path, rank: int) -> None
         train(
             project,
             reward,
-            **ONE_BATCH | options | {"lora_rank": rank, "name": f"m{n}", "micro_tokens": n, "epochs": 3},
+            **ONE_BATCH | options | {"rank": rank, "name": f"m{n}", "micro_tokens": n, "epochs": 3},
         )
         for n in (1, 10**6)
     ]
@@ -319,7 +319,7 @@ def test_aspects_in_the_first_loss(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_heads_learn_their_own_aspect_and_the_total_weighs_them(tmp_path: Path, rank: int) -> None:
     project = aspect_project(tmp_path)
-    settings = SETTINGS | ASPECTS | {"lora_rank": rank, "lr": 1e-2 if rank else 3e-3}
+    settings = SETTINGS | ASPECTS | {"rank": rank, "lr": 1e-2 if rank else 3e-3}
     made = train(project, reward, **settings)
     evidence = made.artifact.manifest.metrics
     assert evidence["aspects"]["true"]["value"] == evidence["aspects"]["brief"]["value"] == 1.0
@@ -398,7 +398,7 @@ def test_a_weight_counts_whatever_stands_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_member_0_is_the_single_model_and_the_others_differ(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     single = train(project, reward, **settings | {"name": "single"})
     made = train(project, reward, **settings | {"members": 3})
     folder = made.artifact.folder

@@ -117,7 +117,7 @@ def test_the_other_way_round_is_the_mirror_image(tmp_path: Path) -> None:
         model="base",
         comparisons="data/comparisons.jsonl",
         batch=8,
-        lora_rank=0,
+        rank=0,
         held_out=0.2,
     )
     made = train(project, compare, **COMPARE | {"judge": "judge"})

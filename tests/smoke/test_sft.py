@@ -16,14 +16,14 @@ from fakes import Trained, check_finished, project_with_base, train
 
 SETTINGS = {
     "name": "taught", "model": "base", "demonstrations": "data/demonstrations.jsonl",
-    "epochs": 4, "batch": 8, "lr": 1e-2, "warmup": 2, "held_out": 0.1, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 4, "batch": 8, "lr": 1e-2, "warmup": 2, "held_out": 0.1, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_it_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"lora_rank": rank}
+    settings = SETTINGS | {"rank": rank}
     made = train(project, sft, **settings)
     losses = made.series("loss")
     assert len(losses) == 20  # 40 demonstrations less a few held out, 8 at a time, four times over
@@ -43,9 +43,7 @@ def test_it_learns_and_leaves_a_whole_artifact(tmp_path: Path, rank: int) -> Non
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_what_was_trained_in_bfloat16_is_saved_with_the_digits_of_float32(tmp_path: Path, rank: int) -> None:
-    made = train(
-        project_with_base(tmp_path), sft, **SETTINGS | {"lora_rank": rank, "precision": "pure-bfloat16"}
-    )
+    made = train(project_with_base(tmp_path), sft, **SETTINGS | {"rank": rank, "precision": "pure-bfloat16"})
     losses = made.series("loss")
     assert losses[-1] < losses[0] / 2
     (saved,) = (load_file(path) for path in made.artifact.folder.glob("*.safetensors"))
@@ -62,7 +60,7 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_step(tmp_path: Pa
     made = train(
         project,
         sft,
-        **SETTINGS | {"lora_rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1, "micro_tokens": 100},
+        **SETTINGS | {"rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1, "micro_tokens": 100},
     )
     policy = load_policy(str(project.artifacts / "model" / "base"))
     total, count = 0.0, 0
@@ -83,7 +81,7 @@ def test_a_long_row_is_an_error_or_dropped_and_counted(tmp_path: Path) -> None:
         DataError, match=r"demonstrations.jsonl: record \d+: .* has \d+ tokens; at most 25 fit.*too_long=drop"
     ):
         train(project, sft, **SETTINGS | {"max_tokens": 25})
-    made = train(project, sft, **SETTINGS | {"max_tokens": 25, "too_long": "drop", "lora_rank": 4})
+    made = train(project, sft, **SETTINGS | {"max_tokens": 25, "too_long": "drop", "rank": 4})
     data = next(row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "data")
     assert data["dropped"] > 0 and data["train"] + data["held_out"] + data["dropped"] == 40
 
@@ -115,9 +113,9 @@ def test_earlier_texts_are_replayed_and_not_forgotten(tmp_path: Path, name: str)
         (project.data / name).write_text(texts[0], encoding="utf-8")
     else:
         jsonl.write(project.data / name, [{"text": text} for text in texts])
-    settings = SETTINGS | {"lora_rank": 0, "replay": f"data/{name}", "replay_share": 0.2}
+    settings = SETTINGS | {"rank": 0, "replay": f"data/{name}", "replay_share": 0.2}
     made = train(project, sft, **settings)
-    without = train(project, sft, **SETTINGS | {"lora_rank": 0, "name": "without"})
+    without = train(project, sft, **SETTINGS | {"rank": 0, "name": "without"})
     assert sum("replay_loss" in row for row in made.rows) >= 10
     assert loss_of_texts(made.artifact.folder, texts) < 0.5 * loss_of_texts(without.artifact.folder, texts)
     assert (
@@ -130,7 +128,7 @@ def test_the_first_step_with_replay_is_the_mean_over_both_and_logs_each_by_itsel
     project = project_with_base(tmp_path)
     texts = ["The sky is blue.", "The grass is green.", "A small fox found a lantern in the garden."]
     jsonl.write(project.data / "earlier.jsonl", [{"text": text} for text in texts])
-    common = SETTINGS | {"lora_rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1}
+    common = SETTINGS | {"rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1}
     alone = train(project, sft, **common | {"name": "alone"}).rows[0]
     # The forty demonstrations have some 500 trained tokens and the texts some 30: a share of a twentieth takes each of them once or so.
     both = train(project, sft, **common | {"replay": "data/earlier.jsonl"}).rows[0]
@@ -144,7 +142,7 @@ def test_earlier_demonstrations_are_replayed_with_their_own_mask(tmp_path: Path)
     project = project_with_base(tmp_path)
     rows = [row for _, row in jsonl.read(project.data / "demonstrations.jsonl")]
     jsonl.write(project.data / "earlier.jsonl", rows[:1])
-    common = SETTINGS | {"lora_rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1}
+    common = SETTINGS | {"rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1}
     jsonl.write(project.data / "first.jsonl", rows[:1])
     alone = train(project, sft, **common | {"name": "alone", "demonstrations": "data/first.jsonl"}).rows[0]
     both = train(project, sft, **common | {"replay": "data/earlier.jsonl"})
@@ -154,7 +152,7 @@ def test_earlier_demonstrations_are_replayed_with_their_own_mask(tmp_path: Path)
 
 def test_noise_makes_the_first_loss_another_and_the_held_out_loss_not(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    common = SETTINGS | {"lora_rank": 4, "epochs": 1, "lr": 1e-9, "measure_every": 1}
+    common = SETTINGS | {"rank": 4, "epochs": 1, "lr": 1e-9, "measure_every": 1}
     quiet = train(project, sft, **common | {"name": "quiet"}).rows
     noisy = train(project, sft, **common | {"neftune_alpha": 10.0}).rows
     assert all(abs(one["loss"] - other["loss"]) > 1e-3 for one, other in zip(quiet, noisy, strict=True))
@@ -164,7 +162,7 @@ def test_noise_makes_the_first_loss_another_and_the_held_out_loss_not(tmp_path: 
 def test_it_stops_early_and_publishes_the_best_weights(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     settings = SETTINGS | {
-        "lora_rank": 0,
+        "rank": 0,
         "lr": 0.05,
         "epochs": 40,
         "measure_every": 2,
@@ -209,7 +207,7 @@ def test_patience_that_never_runs_out_still_publishes_the_best(tmp_path: Path) -
         sft,
         **SETTINGS
         | {
-            "lora_rank": 4,
+            "rank": 4,
             "lr": 0.1,
             "schedule": "constant",
             "measure_every": 1,

@@ -15,14 +15,14 @@ FILES = {
 }  # fmt: skip
 SETTINGS = {
     "name": "aligned", "model": "base", "beta": 0.1,
-    "epochs": 2, "batch": 16, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoint_every": 7,
+    "epochs": 2, "batch": 16, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_all_four_kinds_in_one_stage(tmp_path: Path, rank: int) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | FILES | {"lora_rank": rank}
+    settings = SETTINGS | FILES | {"rank": rank}
     made = train(project, uft, **settings)
     first = made.rows[0]
     # policy and reference are equal, so sigma is a half: (1/2 - 1)^2; log 2; (1/2 - 0 or 1)^2; between (0.5 - 0.9)^2 and (0.5 - 0.3)^2
@@ -42,7 +42,7 @@ def test_all_four_kinds_in_one_stage(tmp_path: Path, rank: int) -> None:
 @pytest.mark.parametrize("kind", FILES)
 def test_one_file_is_enough(tmp_path: Path, kind: str) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {kind: FILES[kind], "lora_rank": 4}
+    settings = SETTINGS | {kind: FILES[kind], "rank": 4}
     made = train(project, uft, **settings)
     assert made.series("loss")[-1] < made.series("loss")[0]
     assert ("accuracy" in made.artifact.manifest.metrics) == (kind == "comparisons")
@@ -51,7 +51,7 @@ def test_one_file_is_enough(tmp_path: Path, kind: str) -> None:
 
 def test_comparisons_alone_are_dpo(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    common = SETTINGS | {"comparisons": FILES["comparisons"], "lora_rank": 4}
+    common = SETTINGS | {"comparisons": FILES["comparisons"], "rank": 4}
     one, other = (
         train(project, uft, **common | {"name": "one"}),
         train(project, dpo, **common | {"name": "other"}),
@@ -64,7 +64,7 @@ def test_comparisons_alone_are_dpo(tmp_path: Path) -> None:
 
 def test_pairs_as_scores_begin_at_twice_a_quarter(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"comparisons": FILES["comparisons"], "lora_rank": 4, "epochs": 1}
+    settings = SETTINGS | {"comparisons": FILES["comparisons"], "rank": 4, "epochs": 1}
     squared = train(project, uft, **settings | {"pairs": "scores", "name": "squared"})
     entropy = train(
         project, uft, **settings | {"pairs": "scores", "loss": "cross-entropy", "name": "entropy"}
@@ -78,7 +78,7 @@ def test_weights_scale_the_loss_of_their_kind(tmp_path: Path) -> None:
     settings = (
         SETTINGS
         | {key: FILES[key] for key in ("demonstrations", "comparisons")}
-        | {"lora_rank": 4, "epochs": 1, "batch": 1000}
+        | {"rank": 4, "epochs": 1, "batch": 1000}
     )
     made = train(project, uft, **settings | {"demonstration_weight": 3.0, "comparison_weight": 0.5})
     counts = made.artifact.manifest.metrics
@@ -91,7 +91,7 @@ def test_weights_scale_the_loss_of_their_kind(tmp_path: Path) -> None:
 def test_centred_scores_leave_only_differences(tmp_path: Path) -> None:
     # scores of 0.9 and 0.3 for each prompt: as they are, (0.4^2 + 0.2^2) / 2 = 0.1; centred, 0.8 and 0.2, 0.3^2 = 0.09
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"ratings": FILES["ratings"], "lora_rank": 4, "epochs": 1, "batch": 1000}
+    settings = SETTINGS | {"ratings": FILES["ratings"], "rank": 4, "epochs": 1, "batch": 1000}
     plain = train(project, uft, **settings | {"name": "plain"})
     centred = train(project, uft, **settings | {"name": "centred", "centre_scores": True})
     assert plain.series("loss")[0] == pytest.approx(0.1, abs=1e-5)
@@ -100,7 +100,7 @@ def test_centred_scores_leave_only_differences(tmp_path: Path) -> None:
 
 def test_length_normalised_log_ratios_are_per_token(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
-    settings = SETTINGS | {"demonstrations": FILES["demonstrations"], "lora_rank": 4, "warmup": 0}
+    settings = SETTINGS | {"demonstrations": FILES["demonstrations"], "rank": 4, "warmup": 0}
     whole = train(project, uft, **settings | {"name": "whole"})
     by_token = train(project, uft, **settings | {"name": "by-token", "length_normalised": True, "beta": 2.0})
     assert by_token.series("loss")[-1] < 0.2
@@ -117,7 +117,7 @@ def test_a_rating_without_a_score_is_named(tmp_path: Path) -> None:
     rows[2] = {"prompt": rows[2]["prompt"], "completion": rows[2]["completion"], "aspects": {"helpful": 0.5}}
     jsonl.write(project.data / "ratings.jsonl", rows)
     with pytest.raises(DataError, match=r"data/ratings.jsonl: record 3: has aspects but no score"):
-        train(project, uft, **SETTINGS | {"ratings": FILES["ratings"], "lora_rank": 4})
+        train(project, uft, **SETTINGS | {"ratings": FILES["ratings"], "rank": 4})
 
 
 @pytest.mark.parametrize(

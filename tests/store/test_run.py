@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.core import config as configs
 from fairlead.core import files
 from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import NonFiniteStep, ProjectError
+from fairlead.core.partial_module import load_names
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, Provenance, code_version, list_artifacts, publish_artifact
 from fairlead.store.project import Project, create_project, load_project
-from fairlead.store.run import Run, find_run, open_run
+from fairlead.store.run import Run, find_run, open_run, run_id
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -457,3 +459,45 @@ def test_the_id_of_a_run_goes_before_the_name_of_an_artifact(tmp_path: Path) -> 
     with open_run(project, "sft", Config(name=first.id), kind="model") as second:
         second.publish(write_weights, metrics={})
     assert find_run(project, first.id) == first.folder
+
+
+# ids that Fairlead computed when configurations were flat, for inputs with the digest "sha256:ROLE"
+FORMER_RUN_IDS = [
+    (
+        "sft",
+        ["model=base", "demonstrations=d.jsonl", "adapter.rank=8", "checkpoints.every=7", "lr=2e-4"],
+        "sft-a-09105d3c61",
+    ),
+    ("dpo", ["model=base", "comparisons=c.jsonl", "optim.bits=8", "weight_decay=0.1"], "dpo-a-c949cb2bc4"),
+    ("pretrain", ["documents=t.txt", "steps=10", "micro_tokens=512"], "pretrain-a-d890966dfb"),
+    (
+        "ppo",
+        [
+            "model=base",
+            "reward=r",
+            "prompts=p.jsonl",
+            "probe=q",
+            "ptx.data=d.jsonl",
+            "ptx.coef=0.2",
+            "rewards.extra={s=0.5}",
+            'keep="best"',
+        ],
+        "ppo-a-aca3d575c2",
+    ),
+    ("grpo", ["model=base", "reward=r", "prompts=p.jsonl", "kl_budget=3"], "grpo-a-8b8ff03d8a"),
+    ("reward", ["model=base", "comparisons=c.jsonl", "adapter.rank=0"], "reward-a-71e9d2afd7"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "words", "expected"), FORMER_RUN_IDS)
+def test_a_run_keeps_its_id_from_before_the_tables(recipe: str, words: list[str], expected: str) -> None:
+    config_class = load_names(f"fairlead.recipes.{recipe}", ("Config", "KIND")).Config
+    config = configs.load(config_class, None, ["name=a", *words])
+    assert run_id(recipe, config, {role: f"sha256:{role}" for role in configs.refs(config)}) == expected
+
+
+def test_a_new_key_away_from_its_default_makes_another_run() -> None:
+    config_class = load_names("fairlead.recipes.dpo", ("Config", "KIND")).Config
+    words = ["name=a", "model=base", "comparisons=c.jsonl"]
+    plain, linear = (configs.load(config_class, None, [*words, *more]) for more in ([], ["schedule=linear"]))
+    assert run_id("dpo", plain, {}) != run_id("dpo", linear, {})

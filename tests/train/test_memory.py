@@ -116,9 +116,9 @@ def test_what_was_asked_for_is_done_with_a_warning(run: Run, monkeypatch: pytest
     "settings",
     [
         {"micro_tokens": 0},
-        {"gradient_checkpointing": True, "lora_rank": 4},
+        {"gradient_checkpointing": True, "rank": 4},
         {"precision": "bfloat16"},
-        {"optimizer_bits": 8},
+        {"bits": 8},
         {"precision": "pure-bfloat16"},
         {"precision": "pure-bfloat16", "gradient_checkpointing": True},
     ],
@@ -128,7 +128,7 @@ def test_a_run_with_it_ends_as_one_without(tmp_path: Path, settings: dict[str, o
         "model": "base",
         "demonstrations": "data/demonstrations.jsonl",
         "batch": 8,
-        "lora_rank": 0,
+        "rank": 0,
     } | settings
     project = project_with_base(tmp_path)
     plain = train(
@@ -139,12 +139,12 @@ def test_a_run_with_it_ends_as_one_without(tmp_path: Path, settings: dict[str, o
             "micro_tokens": 4096,
             "gradient_checkpointing": False,
             "precision": "float32",
-            "optimizer_bits": 32,
+            "bits": 32,
             "name": "plain",
         },
     )
     other = train(project, sft, **common, name="other")
-    tolerance = 0.05 if {"precision", "optimizer_bits"} & set(settings) else 1e-4
+    tolerance = 0.05 if {"precision", "bits"} & set(settings) else 1e-4
     assert other.series("loss") == pytest.approx(plain.series("loss"), rel=tolerance)
     [told] = [event for _, event in jsonl.read(other.folder / "events.jsonl") if event["event"] == "memory"]
     assert told["micro_tokens"] > 0 and told["expected_mb"] >= told["weights_mb"]

@@ -33,9 +33,16 @@ REFUSED: list[tuple[str, type, dict[str, Any], str]] = [
     ("ptx", Ptx, {"coef": 0.0}, "coef = 0.0: must be positive"),
     ("ptx", Ptx, {"batch": 0}, "batch = 0: must be positive"),
 ]
-RECIPES = {
-    "sft": ("demonstrations",),
-    "dpo": ("comparisons",),
+REQUIRED: dict[str, dict[str, Any]] = {
+    "sft": {"demonstrations": "d"},
+    "reward": {"comparisons": "c"},
+    "process_reward": {"stepwise": "s"},
+    "dpo": {"comparisons": "c"},
+    "kto": {"binary": "b"},
+    "uft": {"ratings": "r"},
+    "alternate": {"demonstrations": "d", "comparisons": "c", "steps": 8},
+    "ppo": {"prompts": "p", "reward": "r"},
+    "grpo": {"prompts": "p", "reward": "r"},
 }
 
 
@@ -47,10 +54,10 @@ def test_a_table_refuses_an_impossible_value(table_class: type, values: dict[str
         table_class(**needed | values)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", REQUIRED)
 def test_a_recipe_reports_the_value_with_its_table(recipe: str) -> None:
     config = importlib.import_module(f"fairlead.recipes.{recipe}").Config
-    values: dict[str, Any] = {"name": "new", "model": "base"} | dict.fromkeys(RECIPES[recipe], "file")
+    values: dict[str, Any] = {"name": "new", "model": "base"} | REQUIRED[recipe]
     configs.from_dict(config, values)
     for table, _, wrong, why in REFUSED:
         if table in config_keys.tables(config):

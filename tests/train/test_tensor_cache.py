@@ -16,7 +16,7 @@ SETTINGS = {
     "comparisons": "data/comparisons.jsonl",
     "batch": 8,
     "held_out": 0.2,
-    "lora_rank": 4,
+    "rank": 4,
 }
 
 

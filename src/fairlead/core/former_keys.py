@@ -1,8 +1,8 @@
 """Names that configuration keys had before they were grouped into tables.
 
-They are used in three places.  A configuration that still uses a former name gets an error with the present one.  The id of a run is
-a digest over the flat names, so that projects from before the tables still find their finished runs.  The role of an input in the
-lineage (`probe`, `ptx`, `constraints.harmless`) is its flat name too.
+A configuration that still uses a former name gets an error with the present one.  The id of a run is a digest over the
+flat names, so that projects from before the tables still find their finished runs.  The role of an input in the lineage
+(`probe`, `ptx`, `constraints.harmless`) is its flat name too.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,8 @@ FORMER_NAMES = {
     "ptx.batch": "ptx_batch",
 }
 
-# Keys that did not exist before the tables, by recipe; "*" is every recipe.  A run id leaves them out while they have their default.
+# Keys that did not exist before the tables, by recipe; "*" is every recipe.
+# A run id leaves them out while they have their default.
 ADDED = {
     "*": {"optim.schedule"},
     "ppo": {"optim.weight_decay"},
@@ -32,6 +33,12 @@ ADDED = {
 def flat_name(key: str) -> str:
     """`adapter.rank` -> `lora_rank`; `optim.lr` -> `lr`; `beta` -> `beta`"""
     return FORMER_NAMES.get(key, key.rpartition(".")[2])
+
+
+def read_value(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a full key in a stored configuration, which is flat if it was written before the tables."""
+    table, _, leaf = key.rpartition(".")
+    return config[table][leaf] if table in config else config[flat_name(key)]
 
 
 def flat(recipe: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

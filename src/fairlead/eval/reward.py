@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fairlead.core.config import DatasetRef, RewardModelRef
 from fairlead.core.errors import ConfigError, require
+from fairlead.core.former_keys import read_value
 from fairlead.data.pair_metadata import read_pair_metadata
 from fairlead.data.record_reader import read_comparisons
 from fairlead.data.split import split_by_prompt
@@ -88,4 +89,4 @@ def _training_split(run: Run) -> tuple[float, int] | None:
     trained_on = {parent.digest for parent in model.manifest.parents if parent.role == "comparisons"}
     if run.inputs["comparisons"].digest not in trained_on:
         return None
-    return float(model.manifest.config["held_out"]), model.manifest.seed
+    return float(read_value(model.manifest.config, "data.held_out")), model.manifest.seed
