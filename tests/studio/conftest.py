@@ -1,4 +1,4 @@
-"""The studio's app over an empty database, on SQLite and on PostgreSQL."""
+"""Fixtures of the studio's tests: the app over an empty database, alone or beside a project."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,12 @@ from fastapi import FastAPI
 from fairlead.labels.database import Database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
+from studio.leads import Place, open_place
+from studio.live_chat import chat, chat_lead, chat_place
+from studio.projects import home
+from studio.running_demo import running
+
+__all__ = ["app", "chat", "chat_lead", "chat_place", "home", "place", "running"]
 
 
 @pytest.fixture
@@ -19,3 +25,9 @@ def app(database: Database, database_url: str, tmp_path: Path) -> Iterator[FastA
         made.state.portal = portal
         yield made
         made.state.live.close()
+
+
+@pytest.fixture
+def place(database: Database, tmp_path: Path) -> Place:
+    """The app beside an empty project."""
+    return open_place(database, tmp_path)

@@ -59,11 +59,6 @@ def canned(handler: Callable[[httpx.Request], httpx.Response]) -> Client:
 # ---------------------------------------------------------------- the whole way
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Project:
-    return create_project(tmp_path / "project")
-
-
 def test_from_a_file_to_a_snapshot(
     database: Database, database_url: str, home: Project, tmp_path: Path
 ) -> None:

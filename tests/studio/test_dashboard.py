@@ -10,22 +10,8 @@ import web
 from fairlead.labels import assignments, events, flags, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
-from fairlead.studio import phrases
 from labels.build import VALUES, judge, open_campaign
-
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"
-
-
-def busy(database: Database, **settings: Any) -> tuple[Campaign, str]:
-    """A campaign with a judgement, a flag and a hold; and the token of the hold."""
-    with database.write() as connection:
-        one = open_campaign(connection, overlap=2, pay_per_hour=30.0, **settings)
-    ben = web.person(database, "Ben Franklin", helpful_pairwise="labeller")
-    with database.write() as connection:
-        done, held = leases.lease_items(connection, one, ben.rater, count=2)
-        judge(connection, done, active_ms=36_000)
-        flags.raise_flag(connection, held.id, ben.rater, reason="broken", note=HOSTILE)
-    return one, held.id
+from studio.busy_campaign import busy
 
 
 def path(one: Campaign, rest: str = "") -> str:
@@ -72,13 +58,6 @@ def test_who_watches_and_who_acts(
     assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
     with database.read() as connection:
         assert len(flags.list_flags(connection, one.id)) == (0 if settles == 204 else 1)
-
-
-def test_a_judged_conversation_in_words() -> None:
-    assert (
-        phrases.verdict({"turns": {"11": {"score": 2}, "1": {"label": True}}})
-        == "turn 2: good; turn 12: score 2"
-    )
 
 
 def test_taking_back_frees_the_item_and_is_seen_at_once(app: FastAPI, database: Database) -> None:
@@ -139,15 +118,6 @@ def test_a_page_for_every_kind(app: FastAPI, database: Database, kind: Any) -> N
                 judge(connection, task, VALUES[one.kind], active_ms=2000)
     said = web.browser(app, database, web.person(database, "Ada", "owner")).get(f"/c/{one.slug}")
     assert said.status_code == 200 and "Recent judgements" in said.text
-
-
-def test_figures_are_computed_once_for_all_who_look(app: FastAPI, database: Database) -> None:
-    one, _ = busy(database)
-    cache = app.state.dashboard
-    first = cache.figures(one)
-    assert cache.figures(one).progress is first.progress
-    cache.forget(one)
-    assert cache.figures(one).progress is not first.progress
 
 
 @pytest.mark.parametrize("role", ["lead", "viewer"])

@@ -1,79 +1,7 @@
-import json
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from databases import Files
 from fairlead.labels import flags, judgements, leases
-from fairlead.labels.database import Database, open_database
-from fairlead.studio.app import create_app
-from fairlead.studio.settings import Settings
-from studio.leads import Place, filled, judge, open_place, pairs, rows, upload
-
-
-@pytest.fixture
-def place(database: Database, tmp_path: Path) -> Place:
-    return open_place(database, tmp_path)
-
-
-def test_an_import_tells_how_far_it_is_and_what_it_set_aside(place: Place) -> None:
-    lead = place.browser(place.person("Ada", "lead"))
-    lead.post("/api/v1/campaigns", json={"name": "Help", "kind": "pairwise"})
-    found = upload(
-        lead, pairs(3) + b"{broken\n" + rows({"prompt": "4?", "completions": ["x"]}), "pairs.jsonl"
-    )
-    assert (found["format"], found["row_kind"], found["suits"][0]) == ("answers", "answers", "pairwise")
-    job = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"], "priority": 7}).json()
-    assert (job["state"], job["num_all"]) == ("queued", None)
-    part = lead.get(f"/c/help/jobs/{job['id']}").text
-    assert 'hx-trigger="every 1s"' in part and "Waiting for a worker" in part
-    place.work()
-    done = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}").json()
-    assert (done["state"], done["num_done"], done["num_all"]) == ("done", 5, 5)
-    assert done["result"] == {"rows": 5, "added": 3, "duplicates": 0, "set_aside": 2}
-    aside = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}/problems").json()
-    assert (aside["num"], [(one["line"], one["field"]) for one in aside["problems"]]) == (
-        2,
-        [(4, ""), (5, "completions")],
-    )
-    assert all(one["why"] and one["remedy"] for one in aside["problems"])
-    kept = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}/set-aside.jsonl")
-    assert [json.loads(line)["row"] for line in kept.text.splitlines()] == [
-        "{broken",
-        {"prompt": "4?", "completions": ["x"]},
-    ]
-    assert "every 1s" not in lead.get(f"/c/help/jobs/{job['id']}").text
-    again = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"]}).json()
-    place.work()
-    assert lead.get(f"/api/v1/campaigns/help/jobs/{again['id']}").json()["result"]["duplicates"] == 3
-
-
-def test_nobody_waits_to_save_while_an_upload_is_examined(files: Files, tmp_path: Path) -> None:
-    database = open_database(files.copy(tmp_path))
-    place = open_place(database, tmp_path)
-    lead = place.browser(place.person("Ada", "lead"))
-    with database.write():  # SQLite has one writer; who needs to write now waits
-        refused = lead.post("/api/v1/uploads", files={"file": ("notes.txt", b"hello\n")})
-    assert refused.status_code == 422 and "notes.txt:1" in refused.text
-    database.close()
-
-
-def test_a_job_is_cancelled_and_goes_on_and_is_its_campaigns_alone(place: Place) -> None:
-    lead = place.browser(place.person("Ada", "lead"))
-    for name in ("One", "Two"):
-        lead.post("/api/v1/campaigns", json={"name": name, "kind": "pairwise"})
-    found = upload(lead, pairs(3))
-    job = lead.post("/api/v1/campaigns/one/imports", json={"upload": found["id"]}).json()["id"]
-    for path in ("", "/problems", "/set-aside.jsonl"):
-        assert lead.get(f"/api/v1/campaigns/two/jobs/{job}{path}").status_code == 404
-    assert lead.post(f"/api/v1/campaigns/two/jobs/{job}/cancel").status_code == 404
-    assert lead.post(f"/api/v1/campaigns/one/jobs/{job}/cancel").json()["state"] == "cancelled"
-    assert lead.post(f"/api/v1/campaigns/one/jobs/{job}/cancel").status_code == 409
-    assert place.work() == []
-    assert lead.post(f"/api/v1/campaigns/one/jobs/{job}/retry").json()["state"] == "queued"
-    assert [done.state for done in place.work()] == ["done"]
-    assert [one["id"] for one in lead.get("/api/v1/campaigns/one/jobs").json()["jobs"]] == [job]
+from studio.leads import Place, filled, judge, pairs, rows
 
 
 def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
@@ -191,31 +119,3 @@ def test_labellers_and_viewers_see_no_items_and_start_no_imports(place: Place) -
         assert other.post(f"/api/v1/campaigns/{slug}/imports", json={"rollouts": ["x"]}).status_code == 403
         assert other.get(f"/c/{slug}/items").status_code == 403
         assert other.post("/api/v1/uploads", files={"file": ("x.jsonl", b"{}")}).status_code == 403
-
-
-def test_more_items_come_in_while_people_work(place: Place) -> None:
-    lead = place.browser(place.person("Ada", "lead"))
-    slug = filled(place, lead, pairs(2))
-    sent = lead.post(f"/c/{slug}/uploads", files={"file": ("more.jsonl", pairs(5))})
-    assert sent.status_code == 303
-    looked = lead.get(sent.headers["location"])
-    assert looked.status_code == 200 and "5 rows become 5 items" in looked.text
-    form = {
-        "upload": sent.headers["location"].rpartition("=")[2],
-        "pairs": "each",
-        "model": "",
-        "priority": "10",
-    }
-    assert lead.post(f"/c/{slug}/add", data=form).headers["location"] == f"/c/{slug}/items"
-    assert [job.result for job in place.work()] == [{"rows": 5, "added": 3, "duplicates": 2, "set_aside": 0}]
-    wrong = lead.get(f"/c/{slug}/add?upload={upload(lead, rows({'prompt': '2?'}))['id']}")
-    assert wrong.status_code == 422 and "for rows of the kind prompt; choose one of" in wrong.text
-
-
-def test_a_studio_without_a_project_says_so(place: Place) -> None:
-    bare = Place(create_app(Settings(database="unused"), place.database), place.database, place.project)
-    lead = bare.browser(bare.person("Ada", "lead"))
-    refused = lead.post("/api/v1/uploads", files={"file": ("x.jsonl", b"{}")})
-    assert refused.status_code == 409 and "without a project" in refused.json()["error"]["message"]
-    assert "without a project" in lead.get("/new").text
-    assert lead.get("/api/v1/rollouts").json()["rollouts"] == []

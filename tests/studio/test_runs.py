@@ -1,6 +1,5 @@
 """Runs, artifacts and lineage as pages and JSON; project files are hostile until they were checked."""
 
-import fcntl
 import json
 import os
 import time
@@ -16,15 +15,13 @@ from databases import Files
 from fairlead.labels import campaigns
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
-from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
-from fairlead.store.project import Project, create_project
-from fairlead.studio import artifact_views, graphs, project_files, run_files
+from fairlead.store.artifact import Provenance, publish_artifact
+from fairlead.store.project import Project
+from fairlead.studio import artifact_views, project_files, run_files
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
 from labels.build import open_campaign
-
-SCRIPT = "<script>document.title='owned'</script>"
-HOSTILE = f"{SCRIPT}<img src=x onerror=alert(1)> \u202eback\x07"
+from studio.projects import HOSTILE, SCRIPT, forge, make_artifact, make_run
 
 
 @pytest.fixture
@@ -34,103 +31,13 @@ def database_url(files: Files, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Project:
-    return create_project(tmp_path / "project")
-
-
-@pytest.fixture
 def client(home: Project, database: Database, database_url: str) -> Any:
     app = create_app(Settings(database=database_url, project=home.root), database)
     yield web.browser(app, database, web.person(database, "Ada", "owner"))
     app.state.live.close()
 
 
-def make_run(
-    home: Project,
-    name: str = "ppo-aligned-0123456789",
-    *,
-    steps: int = 30,
-    finished: str | None = None,
-    **config: Any,
-) -> Path:
-    folder = home.runs / name
-    folder.mkdir(parents=True)
-    asked = {
-        "recipe": "ppo",
-        "config": {"name": "aligned", "lr": 1e-4, "steps": 40, **config},
-        "inputs": {"model": {"ref": "sft", "name": "model/sft", "digest": "sha256:" + "1" * 64}},
-        "code": {"version": "0.1.0", "commit": "a" * 40},
-    }
-    (folder / "config.json").write_text(json.dumps(asked))
-    rows = [{"step": k, "reward": k / 10, "kl": 0.1 * k} for k in range(1, steps + 1)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    happened: list[dict[str, Any]] = [
-        {"at": "2026-03-01T10:00:00+00:00", "event": "opened", "checkpoint": None}
-    ]
-    if finished:
-        happened.append(
-            {
-                "at": "2026-03-01T11:00:00+00:00",
-                "event": "finished",
-                "artifact": finished,
-                "digest": "sha256:" + "2" * 64,
-            }
-        )
-    (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in happened))
-    (folder / ".lock").touch()
-    return folder
-
-
-def make_artifact(
-    home: Project,
-    kind: str,
-    name: str,
-    *parents: Artifact,
-    config: dict[str, Any] | None = None,
-    **metrics: Any,
-) -> Artifact:
-    def fill(folder: Path) -> None:
-        (folder / "rows.jsonl").write_text(name)
-
-    above = [Parent(one.label, one.manifest.digest, one.manifest.kind) for one in parents]
-    return publish_artifact(
-        home, kind, name, Provenance(parents=above, config=config or {}, seed=0, metrics=metrics), fill=fill
-    )
-
-
 # ---------------------------------------------------------------- what a run says
-
-
-def test_a_run_is_running_while_its_lock_is_held(home: Project) -> None:
-    folder = make_run(home)
-    with open(folder / ".lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        held = run_files.list_runs(home)[0][0].state
-        fcntl.flock(lock, fcntl.LOCK_UN)
-    assert (held, run_files.list_runs(home)[0][0].state) == ("running", "stopped")
-
-
-def test_looking_at_a_run_never_holds_its_lock(home: Project) -> None:
-    folder = make_run(home)
-    with open(folder / ".lock") as lock:
-        for _ in range(20):
-            run_files.list_runs(home)
-            run_files.read_run(home, folder.name)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(lock, fcntl.LOCK_UN)
-
-
-def test_a_finished_run_and_one_that_has_not_begun(home: Project) -> None:
-    make_run(home, finished="model/aligned")
-    (home.runs / "sft-new-0123456789").mkdir()
-    states = {
-        line.id: (line.state, line.step, line.num_steps, line.artifact)
-        for line in run_files.list_runs(home)[0]
-    }
-    assert states == {
-        "ppo-aligned-0123456789": ("finished", 30, 40, "model/aligned"),
-        "sft-new-0123456789": ("waiting", None, None, None),
-    }
 
 
 def test_metrics_come_step_by_step_and_a_line_that_is_being_written_waits(
@@ -177,27 +84,6 @@ def test_lists_of_runs_and_artifacts(client: httpx.Client, home: Project) -> Non
     assert line["figures"] == [{"name": "loss", "value": 0.5, "low": None, "high": None, "n": None}]
     page = client.get("/runs").text
     assert "aligned" in page and "/artifacts/model/aligned" in page
-
-
-def test_of_many_runs_the_latest_are_read_and_all_are_counted(
-    home: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(4):
-        folder = make_run(home, f"ppo-{number}")
-        for path in (*folder.iterdir(), folder):
-            os.utime(path, (number, number))
-    read: list[str] = []
-    monkeypatch.setattr(run_files, "_line", lambda folder, *_: read.append(folder.name))
-    assert run_files.list_runs(home, 2)[1] == 4 and read == ["ppo-3", "ppo-2"]
-
-
-def test_a_manifest_is_checked_again_only_when_it_has_changed(home: Project) -> None:
-    made = make_artifact(home, "model", "aligned", loss=0.5)
-    first = artifact_views.get(home, "model", "aligned")
-    assert artifact_views.all_artifacts(home)[0][0] is artifact_views.get(home, "model", "aligned") is first
-    manifest = made.folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"loss": 0.5', '"loss": 0.25'))
-    assert artifact_views.get(home, "model", "aligned").manifest.metrics == {"loss": 0.25}
 
 
 def test_a_snapshot_is_shown_to_who_watches_its_campaign_and_to_no_other(
@@ -361,19 +247,6 @@ def test_any_configuration_can_be_looked_at(client: httpx.Client, home: Project,
         assert 'href="javascript:' not in said.text
 
 
-def test_a_file_of_metrics_without_an_end_is_read_from_its_end(
-    home: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = make_run(home, steps=0)
-    with open(folder / "metrics.jsonl", "w") as file:
-        for step in range(1, 400_001):
-            file.write(f'{{"step": {step}, "loss": 0.123456, "reward": 0.5}}\n')
-    assert (folder / "metrics.jsonl").stat().st_size > project_files.MAX_ROWS
-    found = run_files.read_run(home, folder.name)
-    assert found.rows[-1]["step"] == 400_000 and found.rows[0]["step"] > 1
-    assert "very long" in found.remarks[0]
-
-
 def test_reports_are_locked_up(client: httpx.Client, home: Project) -> None:
     folder = make_run(home)
     (folder / "report.html").write_text(f"<html>{SCRIPT}<form action='/api/v1/me'></form></html>")
@@ -452,26 +325,6 @@ def test_an_artifact_with_figures_facts_and_what_it_became(client: httpx.Client,
     )
 
 
-@pytest.mark.parametrize(
-    "weights",
-    [
-        b"",
-        b"\xff" * 8,
-        b"\x08" + bytes(7) + b"{",
-        (1 << 40).to_bytes(8, "little"),
-        (2).to_bytes(8, "little") + b"[]",
-    ],
-)
-def test_weights_that_are_none_are_no_facts(home: Project, weights: bytes) -> None:
-    def fill(folder: Path) -> None:
-        (folder / "model.safetensors").write_bytes(weights)
-
-    made = publish_artifact(
-        home, "model", "odd", Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill
-    )
-    assert artifact_views.detail(home, "model", made.manifest.name).facts == []
-
-
 def test_a_manifest_that_is_none_is_told_and_harms_no_other(client: httpx.Client, home: Project) -> None:
     good = make_artifact(home, "dataset", "good")
     for name, content in (
@@ -523,41 +376,6 @@ def test_from_label_to_model(client: httpx.Client, home: Project) -> None:
         assert word in page
 
 
-def test_what_is_missing_and_what_came_from_outside(home: Project) -> None:
-    gone = make_artifact(home, "dataset", "gone")
-    outside = Parent("hub:owner/name", "hub:owner/name", "model")
-    above = [outside, Parent(gone.label, gone.manifest.digest, "data")]
-    made = publish_artifact(
-        home,
-        "model",
-        "made",
-        Provenance(parents=above, config={}, seed=0, metrics={}),
-        fill=lambda inside: None,
-    )
-    for file in gone.folder.iterdir():
-        file.unlink()
-    gone.folder.rmdir()
-    found = artifact_views.graph(home, "model", made.manifest.name)
-    assert {node.label: node.status for node in found.nodes} == {
-        "hub:owner/name": "outside",
-        "dataset/gone": "missing",
-        "model/made": "present",
-    }
-    drawing = graphs.lineage(found)
-    assert drawing.count("<path") == 2 and drawing.count("<a ") == 0
-
-
-def forge(home: Project, name: str, digest: str, *parents: str) -> None:
-    """A manifest as nobody's command writes it: digests are what the forger likes."""
-    folder = home.artifacts / "model" / name
-    folder.mkdir(parents=True)
-    manifest = {
-        "kind": "model", "name": name, "digest": digest, "config": {}, "code": {}, "seed": 0, "created_at": HOSTILE, "metrics": {},
-        "run": None, "files": {}, "parents": [{"name": f"model/{HOSTILE}", "digest": parent, "role": HOSTILE} for parent in parents],
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
 def test_a_circle_of_forged_manifests_ends(client: httpx.Client, home: Project) -> None:
     forge(home, "a", "sha256:aa", "sha256:cc")
     forge(home, "b", "sha256:bb", "sha256:aa")
@@ -569,27 +387,3 @@ def test_a_circle_of_forged_manifests_ends(client: httpx.Client, home: Project) 
         == client.get("/artifacts/model/c").status_code
         == 200
     )
-
-
-def test_a_long_history_is_cut_and_says_so(home: Project) -> None:
-    one = make_artifact(home, "model", "m0")
-    for k in range(1, artifact_views.MAX_NODES + 20):
-        forge(home, f"m{k}", f"sha256:{k:08x}", one.manifest.digest if k == 1 else f"sha256:{k - 1:08x}")
-    found = artifact_views.graph(home, "model", f"m{artifact_views.MAX_NODES + 19}")
-    assert found.cut and len(found.nodes) <= artifact_views.MAX_NODES + 1
-    assert graphs.lineage(found).count('class="node') == len(found.nodes)
-
-
-def test_no_two_nodes_of_a_graph_overlap(home: Project) -> None:
-    sources = [make_artifact(home, "dataset", f"d{k}") for k in range(4)]
-    middle = [make_artifact(home, "model", f"m{k}", *sources[: k + 1]) for k in range(3)]
-    make_artifact(home, "evaluation", "all", *sources, *middle)
-    found = artifact_views.graph(home, "evaluation", "all")
-    levels = {node.key: node.level for node in found.nodes}
-    middles = graphs._centres(found)
-    for level in set(levels.values()):
-        heights = sorted(y for (key, at), y in middles.items() if at == level and key in levels)
-        assert all(
-            below - above >= graphs.NODE_HEIGHT for above, below in zip(heights, heights[1:], strict=False)
-        )
-    assert min(middles.values()) >= graphs.MARGIN

@@ -1,17 +1,9 @@
-from pathlib import Path
-
 import pytest
 
 from fairlead.core import digest
-from fairlead.labels.database import Database
 from fairlead.store.artifact import find_artifact, verify_artifact
 from fairlead.studio.pages.snapshots import FilterForm, describe_filters
-from studio.leads import Place, filled, judge, open_place, pairs
-
-
-@pytest.fixture
-def place(database: Database, tmp_path: Path) -> Place:
-    return open_place(database, tmp_path)
+from studio.leads import Place, filled, judge, pairs
 
 
 @pytest.fixture

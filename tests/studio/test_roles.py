@@ -1,0 +1,17 @@
+"""Roles, and the token scopes that routes need."""
+
+from fairlead.studio import roles
+
+
+def test_roles_are_no_ladder() -> None:
+    held = ("viewer", "labeller", "adjudicator", "lead", "owner")
+    may: dict[str, set[str]] = {
+        role: {least for least in roles.ROLES if roles.suffices(role, least)} for role in held
+    }
+    assert may == {
+        "viewer": {"member", "viewer"},
+        "labeller": {"member", "labeller"},
+        "adjudicator": {"member", "viewer", "labeller", "adjudicator"},
+        "lead": {"member", "viewer", "labeller", "adjudicator", "lead"},
+        "owner": {"member", "viewer", "labeller", "adjudicator", "lead", "owner"},
+    }

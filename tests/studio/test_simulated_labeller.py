@@ -1,0 +1,64 @@
+"""Simulated labellers, who work through the HTTP API."""
+
+import threading
+import time
+
+import pytest
+
+from fairlead.core.seed import derive_rng
+from fairlead.labels import chats, task_kinds
+from fairlead.simulate import raters
+from fairlead.studio import demo, simulated_labeller
+from fairlead.studio.simulated_labeller import Pace, SimulatedLabeller
+from studio.running_demo import Demo
+
+
+@pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
+def test_a_labeller_does_a_task_of_every_kind(running: Demo, kind: task_kinds.TaskKind) -> None:
+    before = len(running.judged(kind))
+    rater = raters.PANEL[0]
+    rng = derive_rng(1, kind)
+    pace = Pace(threading.Event(), speed=1000)
+    token = running.content.tokens[rater.name]
+    with SimulatedLabeller(running.origin, token, rater, rng, pace) as labeller:
+        for _ in range(5):  # the labeller may skip some items
+            assert labeller.label_item(kind)
+            if labeller.num_done:
+                break
+    found = running.judged(kind)
+    assert labeller.num_done == 1 and len(found) == before + 1 and found[-1].active_ms > 1000
+    if kind == "chat":
+        with running.database.read() as connection:
+            turns = chats.list_turns(connection, found[-1].assignment_id)
+        assert len(turns) == simulated_labeller.NUM_CHAT_TURNS and all(
+            turn.choice and turn.answers[0].text for turn in turns
+        )
+        assert {answer.source for answer in turns[0].answers} == {
+            "endpoint:toy/toy-base",
+            "endpoint:toy/toy-tuned",
+        }
+
+
+def test_labellers_work_side_by_side_and_stop(running: Demo) -> None:
+    before = len(running.judged("pairwise"))
+    with demo.run_labellers(running.origin, running.content, speed=200):
+        end = time.monotonic() + 30
+        while len(running.judged("pairwise")) < before + 5 and time.monotonic() < end:
+            time.sleep(0.1)
+    after = running.judged("pairwise")
+    assert len(after) >= before + 5 and len({one.rater for one in after[before:]}) >= 2
+    end = time.monotonic() + 30
+    while [thread for thread in threading.enumerate() if thread.name.startswith("labeller")]:
+        assert time.monotonic() < end, "a labeller is still at work"
+        time.sleep(0.1)
+
+
+def test_a_labeller_prefers_the_correct_answer() -> None:
+    rng = derive_rng(1, "colleague")
+    steps = [
+        simulated_labeller.compare(
+            raters.PANEL[0], "What is 3 plus 4?", ["The answer is 7.", "Go away."], rng
+        )[0]["choice"]
+        for _ in range(20)
+    ]
+    assert sum(step <= 3 for step in steps) >= 18
