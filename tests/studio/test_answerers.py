@@ -1,4 +1,4 @@
-"""The answerers of a live chat, chosen by a chat_lead."""
+"""The answerers of a live chat, chosen by a lead."""
 
 import httpx
 
@@ -11,15 +11,15 @@ from web import browser, person
 def test_a_lead_says_who_answers(chat: Chat) -> None:
     slug = chat.campaign.slug.replace("-", "_")
     lead = browser(chat.app, chat.database, person(chat.database, "Lea", **{slug: "lead"}))
-    found = chat_lead.get(f"{chat.home}/answerers").json()
+    found = lead.get(f"{chat.home}/answerers").json()
     assert (
         [one["source"] for one in found["answerers"]] == list(MODELS)
         and found["endpoints"] == ["here"]
         and found["models"] == []
     )
     one = {"source": "endpoint:here/green", "temperature": 0.2, "max_tokens": 64}
-    assert chat_lead.put(f"{chat.home}/answerers", json={"answerers": [one]}).json()["answerers"] == [one]
-    wrong = chat_lead.put(f"{chat.home}/answerers", json={"answerers": [{"source": "endpoint:elsewhere/x"}]})
+    assert lead.put(f"{chat.home}/answerers", json={"answerers": [one]}).json()["answerers"] == [one]
+    wrong = lead.put(f"{chat.home}/answerers", json={"answerers": [{"source": "endpoint:elsewhere/x"}]})
     assert wrong.status_code == 422 and "here" in wrong.json()["error"]["message"]
     chat.say(0, "Hello")
     chat.heard(0)

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 import web
 from fairlead.labels import access, job_handlers, job_worker, judgements
 from fairlead.labels.database import Database, now
-from fairlead.store.project import Project, create_project
+from fairlead.store.project import Project
 from fairlead.studio.app import create_app
 from fairlead.studio.client import Client, Refused, Unreachable
 from fairlead.studio.settings import Settings

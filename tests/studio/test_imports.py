@@ -89,7 +89,7 @@ def test_more_items_come_in_while_people_work(place: Place) -> None:
     assert lead.post(f"/c/{slug}/add", data=form).headers["location"] == f"/c/{slug}/items"
     assert [job.result for job in place.work()] == [{"rows": 5, "added": 3, "duplicates": 2, "set_aside": 0}]
     wrong = lead.get(f"/c/{slug}/add?upload={upload(lead, rows({'prompt': '2?'}))['id']}")
-    assert wrong.status_code == 422 and "cannot be asked about rows of the kind prompt" in wrong.text
+    assert wrong.status_code == 422 and "for rows of the kind prompt; choose one of" in wrong.text
 
 
 def test_a_studio_without_a_project_says_so(place: Place) -> None:

@@ -160,10 +160,19 @@ def create(connection: Connection, settings: CampaignSettings, *, by: str) -> Ca
     return campaign
 
 
+def unknown_campaign(slug: str) -> NotFound:
+    """The error for a campaign that does not exist.
+
+    People without a role in a campaign get the same message, so that they do not learn that it exists.
+    """
+    return NotFound(f"There is no campaign {slug!r}. Check the name, or ask a lead for access.")
+
+
 def get(connection: Connection, slug: str) -> Campaign:
+    """Raises NotFound."""
     row = connection.execute(select(campaign_table).where(campaign_table.c.slug == slug)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no campaign {slug!r}. Check the name, or ask a lead for access.")
+        raise unknown_campaign(slug)
     return _from_row(row)
 
 

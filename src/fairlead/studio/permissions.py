@@ -16,7 +16,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from fairlead.labels import campaigns
-from fairlead.labels.errors import NotAllowed, NotFound
+from fairlead.labels.errors import NotAllowed
 from fairlead.studio import roles
 from fairlead.studio.auth import NotSignedIn, Viewer, check_csrf, find_viewer, read_csrf_token
 from fairlead.studio.roles import Least
@@ -52,8 +52,7 @@ class Allow:
         with database.read() as connection:
             campaign = campaigns.get(connection, slug)
         if not viewer.roles_in(campaign.id):
-            # The same message as for an unknown campaign: outsiders must not learn which campaigns exist.
-            raise NotFound(f"there is no campaign {slug!r}.")
+            raise campaigns.unknown_campaign(slug)
         if not viewer.may(self.least, campaign.id):
             raise NotAllowed(f"in this campaign, this is for {_describe(self.least)} only.")
         return dataclasses.replace(viewer, route_campaign=campaign)

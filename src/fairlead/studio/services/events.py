@@ -5,7 +5,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from fairlead.labels import campaigns, events
-from fairlead.labels.errors import NotFound
 from fairlead.labels.events import Event
 from fairlead.studio.auth import Viewer
 from fairlead.studio.live import PAGE_SIZE, EventView
@@ -74,7 +73,7 @@ def event_view(database: Database, viewer: Viewer, slug: str | None) -> EventVie
     if slug is not None:
         only_id = next((campaign_id for campaign_id, name in slugs.items() if name == slug), None)
         if only_id is None or not viewer.may("member", only_id):
-            raise NotFound(f"there is no campaign {slug!r}.")
+            raise campaigns.unknown_campaign(slug)
 
     def view(event: Event) -> dict[str, Any] | None:
         if (only_id is not None and event.campaign_id != only_id) or not may_see(viewer, event):
