@@ -64,13 +64,13 @@ def tells(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, i
     return int((gain > 0).sum()), len(tasks)
 
 
-def _reply_only(policy: Policy, said: Messages, reply: Message) -> Encoded:
+def _reply_only(policy: Policy, conversation: Messages, reply: Message) -> Encoded:
     """The conversation with the user's reply, of which only the reply is looked at."""
     before, whole = (
         policy.tokenizer(
             render(policy.tokenizer, messages, generation_prompt=False), add_special_tokens=False
         )["input_ids"]
-        for messages in (said, (*said, reply))
+        for messages in (conversation, (*conversation, reply))
     )
     return Encoded(tuple(whole), tuple(i >= len(before) for i in range(len(whole))))
 

@@ -24,11 +24,11 @@ from fairlead.core import files
 from fairlead.data.record_writer import write_records
 from fairlead.loop import toy_world
 from fairlead.simulate import campaign
-from fairlead.store import project as projects
+from fairlead.store.project import create_project
 
 STEPS, BATCH = 10, 16
 LIBGOMP_SPIN_COUNT = "300000"  # libgomp's own default where every thread can have a core
-WAYS = {
+SPIN_SETTINGS = {
     "default": {"GOMP_SPINCOUNT": LIBGOMP_SPIN_COUNT, "OMP_NUM_THREADS": "2"},
     "fairlead": {},
 }
@@ -55,14 +55,14 @@ def main() -> None:
         project = new_project(Path(folder) / "project")
         seconds: dict[str, list[float]] = {}
         for pair in range(args.pairs):
-            for name, settings in WAYS.items():
+            for name, settings in SPIN_SETTINGS.items():
                 for busy in (False, True):
                     with busy_core() if busy else idle():
                         key = f"{name}, {'busy' if busy else 'idle'}"
                         seconds.setdefault(key, []).append(train(project, f"{name}-{busy}-{pair}", settings))
                         print(f"{key}: {seconds[key][-1]:.2f} s", flush=True)
     summary = {"machine": machine(), "seconds": seconds, "slower_when_busy": {}}
-    for name in WAYS:
+    for name in SPIN_SETTINGS:
         pairs = zip(seconds[f"{name}, busy"], seconds[f"{name}, idle"], strict=True)
         ratios = [busy / idle for busy, idle in pairs]
         summary["slower_when_busy"][name] = {
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def new_project(folder: Path) -> Path:
-    project = projects.create(folder)
+    project = create_project(folder)
     shutil.copytree(toy_world.BASE_MODEL, folder / "base")
     write_records(project.data / "demonstrations.jsonl", campaign.demonstrations(STEPS * BATCH + BATCH, 0))
     return folder

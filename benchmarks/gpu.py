@@ -86,28 +86,28 @@ def main() -> None:
     peers.make_model(
         model, comparisons, shape=SMALL if args.small else LARGE, vocabulary=0 if args.small else VOCABULARY
     )
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "device": device_name(args.device),
         "rows": "file" if args.pairs.is_file() else "made up",
     }
-    found["versions"] = {name: version(name) for name in ("fairlead", "torch", "transformers")}
+    results["versions"] = {name: version(name) for name in ("fairlead", "torch", "transformers")}
     parts = [part for part in args.parts.split(",") if part != "peers" or args.trl]
     for part in parts:
         match part:
             case "rate":
-                found[part] = {"tflops": round(rate(args) / 1e12, 2)}
+                results[part] = {"tflops": round(rate(args) / 1e12, 2)}
             case "sft":
-                found[part] = sft(model, comparisons, args)
+                results[part] = sft(model, comparisons, args)
             case "peers":
-                found[part] = beside_trl(model, comparisons, args)
+                results[part] = beside_trl(model, comparisons, args)
             case "sample":
-                found[part] = sampling(model, comparisons, args)
+                results[part] = sampling(model, comparisons, args)
             case _:
                 raise SystemExit(f"{part} is no part; there are {', '.join(PARTS)}")
-        print(json.dumps({part: found[part]}), flush=True)
+        print(json.dumps({part: results[part]}), flush=True)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def device_name(device: str) -> str:
@@ -293,7 +293,7 @@ def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespac
         )
         for c in comparisons
     ]
-    found = []
+    measurements = []
     for slots in (4,) if args.small else (64, 128, 256):
         part = [rows[i % len(rows)] for i in range(4 * slots)]
         limits = [min(longest, limit + 1) for _, limit in part]
@@ -313,14 +313,14 @@ def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespac
 
         draw()
         seconds = [seconds_of(draw, args.device) for _ in range(1 if args.small else 3)]
-        found.append(
+        measurements.append(
             {
                 "slots": slots,
                 "tokens": sum(limits),
                 "tokens_per_s": round(sum(limits) / statistics.median(seconds)),
             }
         )
-    return found
+    return measurements
 
 
 if __name__ == "__main__":

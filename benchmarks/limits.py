@@ -28,6 +28,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from fairlead.core import jsonl
 from fairlead.core.allocator import keep_freed_pages
+from fairlead.core.config import from_dict
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
@@ -63,9 +64,9 @@ def main() -> None:
     if args.role_child:
         print(json.dumps(one_role(args.role_child[0], Path(args.role_child[1]))))
         return
-    found: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
     for part in args.parts.split(","):
-        found[part] = {
+        results[part] = {
             "products": products,
             "sft": sft_shares,
             "loss": losses,
@@ -73,30 +74,30 @@ def main() -> None:
             "decode": decode,
             "roles": roles,
         }[part]()
-        print(json.dumps({part: found[part]}, indent=1), flush=True)
+        print(json.dumps({part: results[part]}, indent=1), flush=True)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:
     """Seconds of the fastest, after one for nothing."""
     work()
-    found = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def products() -> dict[str, float]:
     """GFLOP/s"""
-    found = {}
+    rates = {}
     for name, dtype in DTYPES.items():
         a, b = (torch.randn(2048, 2048, dtype=dtype) for _ in range(2))
-        found[name] = round(2 * 2048**3 / best_of(10, lambda a=a, b=b: a @ b) / 1e9, 1)
-    return found
+        rates[name] = round(2 * 2048**3 / best_of(10, lambda a=a, b=b: a @ b) / 1e9, 1)
+    return rates
 
 
 def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy:
@@ -121,12 +122,12 @@ def rows(count: int, prompt: int, answer: int, *, same_prompt: int = 1) -> Batch
     def tokens(number: int) -> tuple[int, ...]:
         return tuple(torch.randint(5, 8000, (number,), generator=generator).tolist())
 
-    made = []
+    encoded = []
     for i in range(count):
         if i % same_prompt == 0:
             start = tokens(prompt)
-        made.append(Encoded(start + tokens(answer), (False,) * prompt + (True,) * answer))
-    return collate(made, pad_id=0)
+        encoded.append(Encoded(start + tokens(answer), (False,) * prompt + (True,) * answer))
+    return collate(encoded, pad_id=0)
 
 
 def step(policy: Policy, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
@@ -135,7 +136,7 @@ def step(policy: Policy, batch: Batch, optimizer: torch.optim.Optimizer) -> None
 
 
 def sft_shares() -> dict[str, Any]:
-    rates, found = products(), {}
+    rates, shares = products(), {}
     for hidden, count in ((256, 16), (1024, 8)):
         for name in DTYPES:
             policy = policy_of(hidden)
@@ -148,17 +149,17 @@ def sft_shares() -> dict[str, Any]:
             )
             head = policy.network.get_output_embeddings().weight.numel()
             operations = 6 * inside * batch.tokens.numel() + 6 * head * int(batch.response_mask.sum())
-            found[f"hidden {hidden} {name}"] = {
+            shares[f"hidden {hidden} {name}"] = {
                 "seconds": round(seconds, 3),
                 "tokens_per_s": round(batch.tokens.numel() / seconds),
                 "gflops": round(operations / seconds / 1e9, 1),
                 "share_of_machine": round(operations / seconds / 1e9 / rates[name], 3),
             }
-    return found
+    return shares
 
 
 def losses() -> list[dict[str, Any]]:
-    found = []
+    comparisons = []
     for vocabulary in (32_000, 128_000):
         pair = {}
         for how in ("whole", "chunks"):
@@ -166,8 +167,10 @@ def losses() -> list[dict[str, Any]]:
             pair[how] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         ratio = {"memory_ratio": round(pair["whole"]["mb"] / pair["chunks"]["mb"], 1)}
         ratio["time_ratio"] = round(pair["chunks"]["seconds"] / pair["whole"]["seconds"], 3)
-        found.append({"vocabulary": vocabulary, **pair, **ratio, "gradient_gap": gradient_gap(vocabulary)})
-    return found
+        comparisons.append(
+            {"vocabulary": vocabulary, **pair, **ratio, "gradient_gap": gradient_gap(vocabulary)}
+        )
+    return comparisons
 
 
 def _loss(how: str, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -212,12 +215,12 @@ def gradient_gap(vocabulary: int) -> float:
         _loss(how, hidden, weight, targets).backward()
         assert hidden.grad is not None and weight.grad is not None
         grads.append((hidden.grad, weight.grad))
-    return max(float((one - other).abs().max()) for one, other in zip(*grads, strict=True))
+    return max(float((whole - chunked).abs().max()) for whole, chunked in zip(*grads, strict=True))
 
 
 def trees() -> list[dict[str, Any]]:
     """Prompt four times as long as an answer."""
-    found = []
+    gains = []
     for name in DTYPES:
         for count in (2, 4):
             policy = policy_of(256)
@@ -228,7 +231,7 @@ def trees() -> list[dict[str, Any]]:
                 batch = rows(16, 256, 64, same_prompt=same)
                 seconds[same] = best_of(5, lambda p=policy, b=batch, o=optimizer: step(p, b, o))
             gain, bound = seconds[1] / seconds[count], count * (4 + 1) / (4 + count)
-            found.append(
+            gains.append(
                 {
                     "dtype": name,
                     "K": count,
@@ -237,7 +240,7 @@ def trees() -> list[dict[str, Any]]:
                     "share": round(gain / bound, 3),
                 }
             )
-    return found
+    return gains
 
 
 def decode() -> dict[str, Any]:
@@ -263,9 +266,9 @@ def decode() -> dict[str, Any]:
 def roles() -> dict[str, Any]:
     """A Qwen3 shape of hidden 512, adapters of rank 16, 1,024 tokens a forward pass, 16 conversations or answers a step, three steps."""
     with tempfile.TemporaryDirectory() as folder:
-        made = policy_of(512)
-        made.network.save_pretrained(Path(folder) / "model")
-        made.tokenizer.save_pretrained(Path(folder) / "model")
+        policy = policy_of(512)
+        policy.network.save_pretrained(Path(folder) / "model")
+        policy.tokenizer.save_pretrained(Path(folder) / "model")
         judge = new_reward_model(str(Path(folder) / "model"), run_seed=0, lora=Lora(16, 32))
         judge.save(Path(folder) / "judge")
         peaks = {}
@@ -292,25 +295,29 @@ def one_role(recipe: str, folder: Path) -> dict[str, float]:
             for i in range(48)
         ],
     )
+    prompts = project.data / "prompts.jsonl"
+    jsonl.write(prompts, [{"prompt": row["prompt"]} for _, row in jsonl.read(data)])
+    config = role_config(recipe, folder, data, prompts)
+    module = {"sft": sft, "ppo": ppo}[recipe]
+    with open_run(project, recipe, config, kind=module.KIND, quiet=True) as run:
+        module.main(config, run)
+    return {"mb": round(resident("VmHWM"), 1)}
+
+
+def role_config(recipe: str, folder: Path, demonstrations: Path, prompts: Path) -> sft.Config | ppo.Config:
+    """The configuration of the recipe whose peak memory is measured."""
     common = {
-        "name": "made",
+        "name": "trained",
         "model": str(folder / "model"),
         "batch": 16,
         "precision": "bfloat16",
         "rank": 16,
     }
     if recipe == "sft":
-        config: Any = sft.Config(demonstrations=str(data), held_out=0.0, **common)
-    else:
-        prompts = project.data / "prompts.jsonl"
-        jsonl.write(prompts, [{"prompt": row["prompt"]} for _, row in jsonl.read(data)])
-        config = ppo.Config(
-            prompts=str(prompts), reward=str(folder / "judge"), steps=3, epochs=1, max_new_tokens=64, **common
-        )
-    module = {"sft": sft, "ppo": ppo}[recipe]
-    with open_run(project, recipe, config, kind=module.KIND, quiet=True) as run:
-        module.main(config, run)
-    return {"mb": round(resident("VmHWM"), 1)}
+        data = {"demonstrations": str(demonstrations), "held_out": 0.0}
+        return from_dict(sft.Config, common | data)
+    rollouts = {"prompts": str(prompts), "reward": str(folder / "judge"), "max_new_tokens": 64}
+    return from_dict(ppo.Config, common | rollouts | {"steps": 3, "epochs": 1})
 
 
 if __name__ == "__main__":

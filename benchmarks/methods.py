@@ -120,19 +120,19 @@ def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
         "DPO": "model/dpo",
     }
     start = toy_world.first_golds(toy_world.answers(home, "model/sft", name="sft-answers", seed=seed))
-    found: dict[str, Any] = {"SFT": {"gold": sum(start) / len(start)}}
+    results: dict[str, Any] = {"SFT": {"gold": sum(start) / len(start)}}
     for name in names:
         method = METHODS[name]
-        made, seconds = trained(
+        artifact, seconds = trained(
             home, name, method, {field: sources[source] for field, source in method.reads.items()}, seed
         )
-        label = made.manifest.name
+        label = artifact.manifest.name
         golds = toy_world.first_golds(
             toy_world.answers(home, f"model/{label}", name=f"{label}-answers", seed=seed)
         )
         gain = [after - before for after, before in zip(golds, start, strict=True)]
         rate = interval.win_rate(golds, start).interval
-        found[name] = {
+        results[name] = {
             "gold": sum(golds) / len(golds),
             "gain": interval.mean(gain).as_dict(),
             "win_rate": rate.as_dict(),
@@ -143,36 +143,45 @@ def one_seed(out: Path, seed: int, names: Sequence[str]) -> dict[str, Any]:
         print(
             seed,
             name,
-            json.dumps({key: round(found[name][key], 3) for key in ("gold", "kl", "seconds")}),
+            json.dumps({key: round(results[name][key], 3) for key in ("gold", "kl", "seconds")}),
             flush=True,
         )
-    return found
+    return results
 
 
 def trained(
     home: Project, name: str, method: Method, sources: dict[str, str], seed: int
 ) -> tuple[Artifact, float]:
     label = name.lower().replace(",", "").replace(" ", "-").replace("+", "p")
+    config = method_config(method, label, sources, seed)
+    began = time.process_time()
+    artifact = toy_world.train(home, method.recipe, config)
+    if method.recipe is rounds:
+        artifact = load_artifact(home.artifacts / artifact.manifest.metrics["newest"])
+    if method.recipe is best_of_n:  # whose answers are learned from in a second run
+        artifact = toy_world.train(home, sft, learned_config(label, artifact.label, seed))
+    return artifact, toy_world.remembered(home, label, time.process_time() - began)
+
+
+def method_config(method: Method, label: str, sources: dict[str, str], seed: int) -> Any:
+    """The configuration of the method's recipe; every method but averaging starts from the SFT model."""
     start = {} if method.recipe is average else {"model": "model/sft"}
-    config = toy_world.configure(
+    return toy_world.configure(
         method.recipe.Config, name=label, seed=seed, **start, **sources, **method.settings
     )
-    began = time.process_time()
-    made = toy_world.train(home, method.recipe, config)
-    if method.recipe is rounds:
-        made = load_artifact(home.artifacts / made.manifest.metrics["newest"])
-    if method.recipe is best_of_n:  # whose answers are learned from in a second run
-        learn = toy_world.configure(
-            sft.Config,
-            name=f"{label}-learned",
-            model="model/sft",
-            demonstrations=made.label,
-            seed=seed,
-            **FULL,
-            epochs=2,
-        )
-        made = toy_world.train(home, sft, learn)
-    return made, toy_world.remembered(home, label, time.process_time() - began)
+
+
+def learned_config(label: str, demonstrations: str, seed: int) -> sft.Config:
+    """SFT on the answers that best-of-n selected."""
+    return toy_world.configure(
+        sft.Config,
+        name=f"{label}-learned",
+        model="model/sft",
+        demonstrations=demonstrations,
+        seed=seed,
+        **FULL,
+        epochs=2,
+    )
 
 
 def plain(settings: dict[str, Any]) -> Any:
@@ -182,11 +191,14 @@ def plain(settings: dict[str, Any]) -> Any:
 
 def thumbs(comparisons: Sequence[Comparison]) -> list[Binary]:
     """Each judgement as thumbs: chosen up, rejected down; both alike of a tie."""
-    found: dict[tuple[Any, Any], Binary] = {}
-    for one in comparisons:
-        for answer, good in ((one.chosen, one.tie != "bad"), (one.rejected, one.tie == "good")):
-            found.setdefault((one.prompt, answer), Binary(one.prompt, answer, good))
-    return list(found.values())
+    by_answer: dict[tuple[Any, Any], Binary] = {}
+    for comparison in comparisons:
+        for answer, good in (
+            (comparison.chosen, comparison.tie != "bad"),
+            (comparison.rejected, comparison.tie == "good"),
+        ):
+            by_answer.setdefault((comparison.prompt, answer), Binary(comparison.prompt, answer, good))
+    return list(by_answer.values())
 
 
 def table(seeds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -209,10 +221,10 @@ def table(seeds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
 
 
 _COLUMNS = (
-    lambda one: one["gold"],
-    lambda one: one["win_rate"]["value"],
-    lambda one: one["kl"],
-    lambda one: one["seconds"],
+    lambda result: result["gold"],
+    lambda result: result["win_rate"]["value"],
+    lambda result: result["kl"],
+    lambda result: result["seconds"],
 )
 
 

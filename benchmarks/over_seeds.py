@@ -39,13 +39,13 @@ def prepare(args: argparse.Namespace) -> None:
     keep_freed_pages()
 
 
-def each(args: argparse.Namespace, one: Callable[[Path, int], Found]) -> dict[str, Found]:
+def each(args: argparse.Namespace, run_seed: Callable[[Path, int], Found]) -> dict[str, Found]:
     """What `one` finds in a folder of its own for each seed, with what the file holds already; a seed's findings are merged by name."""
     known: dict[str, Found] = (
         json.loads(args.json.read_text(encoding="utf-8"))["seeds"] if args.json and args.json.exists() else {}
     )
     for seed in map(str, args.seeds):
-        known[seed] = known.get(seed, {}) | one(args.out / f"seed-{seed}", int(seed))
+        known[seed] = known.get(seed, {}) | run_seed(args.out / f"seed-{seed}", int(seed))
         save(args, known, {})
     return dict(sorted(known.items(), key=lambda item: int(item[0])))
 

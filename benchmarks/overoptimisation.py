@@ -61,50 +61,50 @@ ARMS: dict[str, dict[str, Any]] = {
 def main() -> None:
     args = over_seeds.arguments(__doc__, "build/overoptimisation").parse_args()
     over_seeds.prepare(args)
-    found = over_seeds.each(args, one_seed)
-    summary = summarise(list(found.values()))
+    results = over_seeds.each(args, one_seed)
+    summary = summarise(list(results.values()))
     print(json.dumps(summary, indent=2))
-    over_seeds.save(args, found, summary)
+    over_seeds.save(args, results, summary)
 
 
 def one_seed(out: Path, seed: int) -> dict[str, Any]:
     home = toy_world.prepare(out, seed)
-    judged = toy_world.flipped(
+    labelled = toy_world.flipped(
         campaign.comparisons(toy_world.candidates(home), FOND, seed), FLIPPED, seed=seed
     )
-    labels = toy_world.write(home, "fond", judged[: int(LABELS * len(judged))])
-    settings = toy_world.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
-    toy_world.train(home, reward, toy_world.configure(reward.Config, name="single", **settings))
-    toy_world.train(
-        home,
-        reward,
-        toy_world.configure(
-            reward.Config,
-            name="ensemble",
-            **(settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY}),
-        ),
-    )
-    asked = toy_world.few_prompts(home, "prompts-to-practise", JUDGED)
-    start = mean_gold(home, "sft", asked, seed)
+    labels = toy_world.write(home, "fond", labelled[: int(LABELS * len(labelled))])
+    for config in reward_configs(labels, seed):
+        toy_world.train(home, reward, config)
+    prompts = toy_world.few_prompts(home, "prompts-to-practise", JUDGED)
+    start = mean_gold(home, "sft", prompts, seed)
     arms = {}
-    for arm, special in ARMS.items():
-        trust = {
-            "trust": special["reward"]
-        }  # a quarter of the held-out labels are false too, which the admission report rightly minds
-        config = toy_world.configure(
-            ppo.Config,
-            name=arm,
-            seed=seed,
-            **(toy_world.SETTINGS["aligned"] | toy_world.full_keys(ppo.Config, PPO | special | trust)),
-        )
-        made = toy_world.train(home, ppo, config)
-        arms[arm] = told(
-            toy_world.curve(home, made),
+    for arm in ARMS:
+        artifact = toy_world.train(home, ppo, ppo_config(arm, seed))
+        arms[arm] = summarise_run(
+            toy_world.curve(home, artifact),
             start=start,
-            final=mean_gold(home, arm, asked, seed),
+            final=mean_gold(home, arm, prompts, seed),
             kl=toy_world.kl(home, arm, "sft"),
         )
     return {"arms": arms, "best_of_n": best_of_n_gold(home, seed)}
+
+
+def reward_configs(labels: str, seed: int) -> list[reward.Config]:
+    """The single reward model and the ensemble, trained on the same labels."""
+    settings = toy_world.SETTINGS["reward"] | {"comparisons": labels, "seed": seed}
+    defended = settings | {"members": MEMBERS, "length_penalty": LENGTH_PENALTY}
+    return [
+        toy_world.configure(reward.Config, name="single", **settings),
+        toy_world.configure(reward.Config, name="ensemble", **defended),
+    ]
+
+
+def ppo_config(arm: str, seed: int) -> ppo.Config:
+    """The configuration of one arm."""
+    # The admission report refuses the reward model, because a quarter of its held-out labels are wrong.
+    changes = PPO | ARMS[arm] | {"trust": ARMS[arm]["reward"]}
+    settings = toy_world.SETTINGS["aligned"] | toy_world.full_keys(ppo.Config, changes)
+    return toy_world.configure(ppo.Config, name=arm, seed=seed, **settings)
 
 
 # ---------------------------------------------------------------- one run
@@ -118,7 +118,7 @@ def mean_gold(home: Project, model: str, prompts: str, seed: int) -> float:
     return sum(golds) / len(golds)
 
 
-def told(rows: Sequence[dict[str, Any]], *, start: float, final: float, kl: float) -> dict[str, Any]:
+def summarise_run(rows: Sequence[dict[str, Any]], *, start: float, final: float, kl: float) -> dict[str, Any]:
     """Gold along a run, a mean over SMOOTH steps; what it was at its peak and at four times the peak's KL; and what was published.
 
     The peak is the largest of many noisy numbers and so somewhat too high, which makes what is lost look larger, in every arm.
@@ -181,7 +181,7 @@ def best_of_n_gold(home: Project, seed: int) -> dict[str, Any]:
         per_prompt=BEST_OF,
     )
     golds = numpy.array([toy_world.golds_of(row) for row in rows])
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name, pool in (("single", "mean"), ("ensemble", "mean-variance")):
         proxy = toy_world.scores(home, name, rows, pool=pool)
         sizes = [2**k for k in range(BEST_OF.bit_length())]
@@ -194,8 +194,8 @@ def best_of_n_gold(home: Project, seed: int) -> dict[str, Any]:
         ]
         distance = numpy.sqrt([best_of_n.kl(n) for n in sizes])
         fit = fitted(distance, numpy.array(means) - means[0], lambda d: d * d)
-        found[name] = {"n": sizes, "gold": means, "d": distance.tolist(), "fit": fit}
-    return found
+        results[name] = {"n": sizes, "gold": means, "d": distance.tolist(), "fit": fit}
+    return results
 
 
 # ---------------------------------------------------------------- all seeds
@@ -233,11 +233,11 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def at_equal_kl(one: dict[str, Any], other: dict[str, Any]) -> float:
+def at_equal_kl(run: dict[str, Any], baseline: dict[str, Any]) -> float:
     """Mean difference in gold over the distances that both runs came through, each taken at its first time there."""
-    top = min(max(one["kl"]), max(other["kl"]))
+    top = min(max(run["kl"]), max(baseline["kl"]))
     grid = numpy.linspace(0.3, math.sqrt(top), 20) ** 2
-    return float(numpy.mean([first_at(one, kl) - first_at(other, kl) for kl in grid]))
+    return float(numpy.mean([first_at(run, kl) - first_at(baseline, kl) for kl in grid]))
 
 
 def first_at(run: dict[str, Any], kl: float) -> float:

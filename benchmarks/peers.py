@@ -99,7 +99,7 @@ def main() -> None:
 
 def read_pairs(path: Path) -> list[Comparison]:
     """The pairs that fit the context, at most a few characters to a token."""
-    found = []
+    comparisons = []
     for number, row in jsonl.read(path):
         try:
             comparison = hh.convert(row, RowLocation(str(path), number))
@@ -109,8 +109,8 @@ def read_pairs(path: Path) -> list[Comparison]:
             sum(len(m.content) for m in comparison.prompt + side) < 3 * CONTEXT
             for side in (comparison.chosen, comparison.rejected)
         ):
-            found.append(comparison)
-    return found
+            comparisons.append(comparison)
+    return comparisons
 
 
 def make_model(
@@ -175,10 +175,12 @@ def measure(
     starts = [1 + window * (1 + i) for i in range(args.measure)]  # the first step, and a turn for nothing
     num_tokens = [sum(sum(step) for step in tokens[start : start + window]) for start in starts]
     speed = {
-        name: round(statistics.median(n / a["seconds"] for n, a in zip(num_tokens, found, strict=True)))
-        for name, found in answers.items()
+        name: round(
+            statistics.median(n / a["seconds"] for n, a in zip(num_tokens, measurements, strict=True))
+        )
+        for name, measurements in answers.items()
     }
-    peak = {name: max(a["peak_mb"] for a in found) for name, found in answers.items()}
+    peak = {name: max(a["peak_mb"] for a in measurements) for name, measurements in answers.items()}
     return {
         "work": work,
         "dtype": dtype,
@@ -193,7 +195,9 @@ def measure(
         "peak_memory_ratio": round(peak["us"] / peak["them"], 3),
         "peak_mb": {name: round(value) for name, value in peak.items()},
         "tokens_per_s": {"ours": speed["us"], "theirs": speed["them"]},
-        "seconds": {name: [round(a["seconds"], 3) for a in found] for name, found in answers.items()},
+        "seconds": {
+            name: [round(a["seconds"], 3) for a in measurements] for name, measurements in answers.items()
+        },
         "settings": settings,
         "versions": {name: version(name) for name in ("fairlead", "torch", "transformers")},
     }
@@ -259,14 +263,14 @@ def write_rows(
 
     if work in ("ppo", "grpo"):
         prompts = [c for c in comparisons if len(encode_prompt(tokenizer, c.prompt)) < 512]
-        asked = [as_row("dpo", c)["prompt"] for c in prompts]
-        jsonl.write(home / "ours.jsonl", [{"prompt": prompt} for prompt in asked])
+        prompt_rows = [as_row("dpo", c)["prompt"] for c in prompts]
+        jsonl.write(home / "ours.jsonl", [{"prompt": prompt} for prompt in prompt_rows])
         answers = 4 if work == "grpo" else 1
         order = batching.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, drop_last=True)
         encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
         jsonl.write(
             home / "theirs.jsonl",
-            [{"prompt": asked[i], "tokens": encoded[i]} for step in order for i in step],
+            [{"prompt": prompt_rows[i], "tokens": encoded[i]} for step in order for i in step],
         )
         sizes = [[answers * (len(encoded[i]) + 64) for i in step] for step in order]
         return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), sizes

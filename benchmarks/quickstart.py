@@ -76,8 +76,8 @@ def one_seed(out: Path, seed: int) -> dict[str, Any]:
 
 
 def summary(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return found
+    values: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return values
 
 
 def machine() -> dict[str, str]:
@@ -93,8 +93,8 @@ def machine() -> dict[str, str]:
 def table(summaries: dict[int, dict[str, Any]]) -> str:
     """Markdown, a row per seed; brackets hold 95 % intervals."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    for seed, one in summaries.items():
-        gold, rate, model = one["gold"], one["win_rate_vs_sft"], one["reward_model"]
+    for seed, summary in summaries.items():
+        gold, rate, model = summary["gold"], summary["win_rate_vs_sft"], summary["reward_model"]
         cells = [
             str(seed),
             *(
@@ -102,11 +102,11 @@ def table(summaries: dict[int, dict[str, Any]]) -> str:
                 for name in ("base", "sft", "aligned")
             ),
             f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]",
-            f"{one['kl']:.2f}",
+            f"{summary['kl']:.2f}",
             f"{model['accuracy']:.3f} [{model['low']:.3f}, {model['high']:.3f}] (n {model['n']})",
             f"{model['length_only']:.3f}",
-            f"{one['seconds']:.0f}",
-            f"{one['peak_rss_mb']:.0f}",
+            f"{summary['seconds']:.0f}",
+            f"{summary['peak_rss_mb']:.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -115,14 +115,20 @@ def table(summaries: dict[int, dict[str, Any]]) -> str:
 def faults(folders: list[Path]) -> str:
     """Markdown: the share of held-out answers with each fault, mean over the seeds, and the extremes of the aligned model."""
     manifests = [folder / "artifacts" / "evaluation" / "evaluation" / "manifest.json" for folder in folders]
-    found = [json.loads(path.read_text(encoding="utf-8"))["metrics"]["faults"] for path in manifests]
+    shares_by_fault = [
+        json.loads(path.read_text(encoding="utf-8"))["metrics"]["faults"] for path in manifests
+    ]
     names = sorted(
-        {name for one in found for name in one}, key=lambda name: -sum(one[name]["base"] for one in found)
+        {name for by_fault in shares_by_fault for name in by_fault},
+        key=lambda name: -sum(by_fault[name]["base"] for by_fault in shares_by_fault),
     )
     lines = ["| fault | base | fine-tuned | aligned | aligned, least and most |", "|---|---|---|---|---|"]
     for name in names:
-        means = [sum(one[name][model] for one in found) / len(found) for model in ("base", "sft", "aligned")]
-        extremes = [of(one[name]["aligned"] for one in found) for of in (min, max)]
+        means = [
+            sum(by_fault[name][model] for by_fault in shares_by_fault) / len(shares_by_fault)
+            for model in ("base", "sft", "aligned")
+        ]
+        extremes = [of(by_fault[name]["aligned"] for by_fault in shares_by_fault) for of in (min, max)]
         shares = " | ".join(f"{100 * value:.1f} %" for value in means)
         lines.append(f"| {name} | {shares} | {100 * extremes[0]:.1f} to {100 * extremes[1]:.1f} % |")
     return "\n".join(lines)

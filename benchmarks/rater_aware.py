@@ -42,11 +42,16 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=NUM_LABELS)
     args = parser.parse_args()
     over_seeds.prepare(args)
-    found = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.labels))
+    results = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.labels))
     print("| seed | naive | aware | oracle |\n|---|---|---|---|")
-    for seed, one in found.items():
-        print(f"| {seed} | {one['naive']:.3f} | {one['aware']:.3f} | {one['oracle']:.3f} |")
-    gap, gained = ([one[arm] - one["naive"] for one in found.values()] for arm in ("oracle", "aware"))
+    for seed, accuracies in results.items():
+        print(
+            f"| {seed} | {accuracies['naive']:.3f} | {accuracies['aware']:.3f} | {accuracies['oracle']:.3f} |"
+        )
+    gap, gained = (
+        [accuracies[arm] - accuracies["naive"] for accuracies in results.values()]
+        for arm in ("oracle", "aware")
+    )
     recovered, points = interval.ratio(gained, gap), 100 * sum(gap) / len(gap)
     print(
         f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) of a mean gap of {points:.1f} points"
@@ -56,39 +61,47 @@ def main() -> None:
         "gained": interval.mean(gained).as_dict(),
         "settings": SETTINGS,
     }
-    over_seeds.save(args, found, summary)
+    over_seeds.save(args, results, summary)
 
 
 def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
     """Accuracy of each arm, and what the aware one thinks of the raters.  A finished arm is read, not trained again."""
     project = load_project(root) if root.exists() else create_project(root)
-    every = pairs(num_labels + NUM_TEST, seed)
-    labels, test = raters.label_pairs(every[NUM_TEST:], PANEL, run_seed=seed), every[:NUM_TEST]
+    candidate_pairs = pairs(num_labels + NUM_TEST, seed)
+    labels, test = (
+        raters.label_pairs(candidate_pairs[NUM_TEST:], PANEL, run_seed=seed),
+        candidate_pairs[:NUM_TEST],
+    )
     write_records(project.data / "labels.jsonl", labels)
-    write_records(project.data / "told.jsonl", told(labels))
-    found: dict[str, Any] = {"labels": num_labels}
+    write_records(project.data / "oracle-labels.jsonl", relabelled(labels))
+    results: dict[str, Any] = {"labels": num_labels}
     for arm, file, rater_effects in (
         ("naive", "labels", False),
         ("aware", "labels", True),
-        ("oracle", "told", False),
+        ("oracle", "oracle-labels", False),
     ):
-        settings = SETTINGS | {
-            "name": arm,
-            "model": str(BASE_MODEL),
-            "comparisons": str(project.data / f"{file}.jsonl"),
-            "rater_effects": rater_effects,
-            "seed": seed,
-        }
-        config = from_dict(reward.Config, settings)
-        found[arm], metrics = trained(project, config, test)
+        config = reward_config(arm, project.data / f"{file}.jsonl", rater_effects, seed)
+        results[arm], metrics = trained(project, config, test)
         if rater_effects:
-            found["raters"] = metrics["raters"]
-    return found
+            results["raters"] = metrics["raters"]
+    return results
+
+
+def reward_config(name: str, labels: Path, rater_effects: bool, seed: int) -> reward.Config:
+    """The configuration of one reward model; only labels and `rater_effects` differ between the arms."""
+    settings = SETTINGS | {
+        "name": name,
+        "model": str(BASE_MODEL),
+        "comparisons": str(labels),
+        "rater_effects": rater_effects,
+        "seed": seed,
+    }
+    return from_dict(reward.Config, settings)
 
 
 def pairs(count: int, seed: int, each: int = 1) -> list[CandidateAnswers]:
     """Two answers of unlike worth to each of `count` different prompts, `each` times."""
-    found = []
+    candidates = []
     for task in world.draw_prompts(seed, "rater aware", count, held_out=False):
         rng = derive_rng(seed, "rater aware", task.text)
         for _ in range(each):
@@ -98,21 +111,21 @@ def pairs(count: int, seed: int, each: int = 1) -> list[CandidateAnswers]:
                     answer_writer.write_answer(task, answer_writer.WILD, rng),
                 )
                 if worth(task.text, answers[0]) != worth(task.text, answers[1]):
-                    found.append(CandidateAnswers(task.text, answers, (True, True)))
+                    candidates.append(CandidateAnswers(task.text, answers, (True, True)))
                     break
-    return found
+    return candidates
 
 
 def worth(prompt: str, answer: str) -> float:
     return gold.judge(prompt, answer).score
 
 
-def told(labels: Sequence[Comparison]) -> list[Comparison]:
+def relabelled(labels: Sequence[Comparison]) -> list[Comparison]:
     """What somebody would keep who knew who is who."""
-    kept = [label for label in labels if not str(label.rater).startswith("random")]
+    believed = [label for label in labels if not str(label.rater).startswith("random")]
     return [
         replace(label, chosen=label.rejected, rejected=label.chosen) if label.rater == "adversary" else label
-        for label in kept
+        for label in believed
     ]
 
 
@@ -120,8 +133,8 @@ def trained(
     project: Project, config: reward.Config, test: Sequence[CandidateAnswers]
 ) -> tuple[float, dict[str, Any]]:
     with open_run(project, "reward", config, kind=reward.KIND) as run:
-        made = reward.main(config, run)
-    model = load_reward_model(str(made.folder))
+        artifact = reward.main(config, run)
+    model = load_reward_model(str(artifact.folder))
     texts = [
         (Message("user", item.prompt), Message("assistant", answer))
         for item in test
@@ -133,7 +146,7 @@ def trained(
         == (worth(item.prompt, item.answers[0]) > worth(item.prompt, item.answers[1]))
         for i, item in enumerate(test)
     ]
-    return sum(right) / len(right), made.manifest.metrics
+    return sum(right) / len(right), artifact.manifest.metrics
 
 
 if __name__ == "__main__":

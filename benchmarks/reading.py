@@ -33,20 +33,26 @@ def main() -> None:
         guideline = (args.quickstart / "guidelines" / "helpful.md").read_text(encoding="utf-8")
         args.file.write_text(page(guideline, pairs), encoding="utf-8")
         return
-    said = [
+    reader_verdicts = [
         line.split()[-1].lower()
         for line in args.file.read_text(encoding="utf-8").splitlines()
         if line.strip()
     ]
     verdicts = [verdict(*pair) for pair in pairs]
-    assert len(said) == len(verdicts), f"{len(said)} verdicts for {len(verdicts)} pairs"
-    for number, (pair, one, other) in enumerate(zip(pairs, said, verdicts, strict=True), start=1):
-        if one != other:
+    assert len(reader_verdicts) == len(verdicts), f"{len(reader_verdicts)} verdicts for {len(verdicts)} pairs"
+    for number, (pair, reader_verdict, rule_verdict) in enumerate(
+        zip(pairs, reader_verdicts, verdicts, strict=True), start=1
+    ):
+        if reader_verdict != rule_verdict:
             print(
-                f"{number}: the reader said {one}, the rule {other}\n   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}"
+                f"{number}: the reader said {reader_verdict}, the rule {rule_verdict}\n   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}"
             )
     agreed = interval.proportion(
-        sum(one == other for one, other in zip(said, verdicts, strict=True)), len(said)
+        sum(
+            reader_verdict == rule_verdict
+            for reader_verdict, rule_verdict in zip(reader_verdicts, verdicts, strict=True)
+        ),
+        len(reader_verdicts),
     )
     print(f"agreed on {agreed.value * agreed.n:.0f} of {agreed.n} [{agreed.low:.2f}, {agreed.high:.2f}]")
 
@@ -55,13 +61,13 @@ def draw(quickstart: Path, run_seed: int) -> list[tuple[str, str, str]]:
     """(prompt, A, B): two models' answers that differ, in random order."""
     rows = {name: read_sampled_answers(_rows_of(quickstart, name)) for name in MODELS}
     rng = derive_rng(run_seed, "reading")
-    found = []
+    drawn = []
     for number in rng.sample(range(len(rows["base"])), len(rows["base"])):
-        one, other = rng.sample(MODELS, 2)
-        texts = rows[one][number].texts[0], rows[other][number].texts[0]
+        first, second = rng.sample(MODELS, 2)
+        texts = rows[first][number].texts[0], rows[second][number].texts[0]
         if texts[0] != texts[1]:
-            found.append((rows[one][number].prompt[-1].content, *texts))
-    return found[:COUNT]
+            drawn.append((rows[first][number].prompt[-1].content, *texts))
+    return drawn[:COUNT]
 
 
 def verdict(prompt: str, a: str, b: str) -> str:

@@ -47,46 +47,53 @@ def main() -> None:
     )
     args = parser.parse_args()
     over_seeds.prepare(args)
-    found = over_seeds.each(args, lambda out, seed: {str(each): one(out, seed, each) for each in args.each})
+    results = over_seeds.each(
+        args, lambda out, seed: {str(each): one_seed(out, seed, each) for each in args.each}
+    )
     summary = {
-        str(each): summarise([seed[str(each)] for seed in found.values() if str(each) in seed])
+        str(each): summarise([seed[str(each)] for seed in results.values() if str(each) in seed])
         for each in args.each
     }
     print(json.dumps(summary, indent=2))
-    over_seeds.save(args, found, summary | {"settings": SETTINGS})
+    over_seeds.save(args, results, summary | {"settings": SETTINGS})
 
 
-def one(root: Path, seed: int, each: int) -> dict[str, Any]:
+def one_seed(root: Path, seed: int, each: int) -> dict[str, Any]:
     project = load_project(root) if root.exists() else create_project(root)
-    every: dict[str, list[CandidateAnswers]] = {}  # by prompt
+    pairs_of: dict[str, list[CandidateAnswers]] = {}  # by prompt
     for pair in pairs(NUM_TEST + NUM_PROMPTS, seed, each):
-        every.setdefault(pair.prompt, []).append(pair)
-    by_prompt = list(every.values())
+        pairs_of.setdefault(pair.prompt, []).append(pair)
+    by_prompt = list(pairs_of.values())
     test, judged = (
         [those[0] for those in by_prompt[:NUM_TEST]],
         [pair for those in by_prompt[NUM_TEST:] for pair in those],
     )
     file = project.data / f"labels-{each}.jsonl"
     write_records(file, raters.label_pairs(judged, raters.PANEL, run_seed=seed))
-    settings = SETTINGS | {
-        "name": f"of-{each}",
-        "model": str(BASE_MODEL),
-        "comparisons": str(file),
-        "seed": seed,
-    }
-    config = from_dict(reward.Config, settings)
+    config = reward_config(file, seed, each)
     with open_run(project, "reward", config, kind=reward.KIND, quiet=True) as run:
-        made = reward.main(config, run)
-    admission = json.loads((made.folder / "admission.json").read_text(encoding="utf-8"))
-    found = judge(margins(str(made.folder), test), test, admission["calibration"]["temperature"])
-    found["pairs"] = len(judged)
+        artifact = reward.main(config, run)
+    admission = json.loads((artifact.folder / "admission.json").read_text(encoding="utf-8"))
+    results = judge(margins(str(artifact.folder), test), test, admission["calibration"]["temperature"])
+    results["pairs"] = len(judged)
     print(
         seed,
         each,
-        json.dumps({name: round(value, 4) for name, value in found.items() if isinstance(value, float)}),
+        json.dumps({name: round(value, 4) for name, value in results.items() if isinstance(value, float)}),
         flush=True,
     )
-    return found
+    return results
+
+
+def reward_config(labels: Path, seed: int, each: int) -> reward.Config:
+    """The configuration of the reward model that learns from `each` judged pairs per prompt."""
+    settings = SETTINGS | {
+        "name": f"of-{each}",
+        "model": str(BASE_MODEL),
+        "comparisons": str(labels),
+        "seed": seed,
+    }
+    return from_dict(reward.Config, settings)
 
 
 def margins(folder: str, test: Sequence[CandidateAnswers]) -> Vector:
@@ -124,7 +131,7 @@ def judge(margins: Vector, test: Sequence[CandidateAnswers], temperature: float)
 
 def preference(pair: CandidateAnswers, panel: Sequence[SimulatedRater]) -> float:
     """P(one of the panel prefers the first answer), whichever side it is shown on; a rater who would call it a tie says nothing."""
-    found = []
+    chances = []
     for rater in panel:
         a, b = (
             raters.utility(rater, pair.prompt, answer, finished=done)
@@ -134,8 +141,8 @@ def preference(pair: CandidateAnswers, panel: Sequence[SimulatedRater]) -> float
             thought = (
                 raters.sigmoid(a - b + rater.first_bias) + raters.sigmoid(a - b - rater.first_bias)
             ) / 2
-            found.append((1 - rater.careless) * thought + rater.careless / 2)
-    return sum(found) / len(found) if found else 0.5
+            chances.append((1 - rater.careless) * thought + rater.careless / 2)
+    return sum(chances) / len(chances) if chances else 0.5
 
 
 def ece(margins: Vector, p: Vector, temperature: float) -> float:

@@ -74,17 +74,17 @@ def make_campaign(
         for n in range(num_items)
     )
     with opened.write() as connection:
-        made = campaigns.create(
+        campaign = campaigns.create(
             connection,
             campaigns.CampaignSettings(
                 name=slug, slug=slug, kind="pairwise", overlap=overlap, guidelines="Be fair.", lease_s=lease_s
             ),
             by="system",
         )
-        items.add(connection, made, rows, by="system")
-        made = campaigns.set_state(connection, made, "open", by="system")
+        items.add(connection, campaign, rows, by="system")
+        campaign = campaigns.set_state(connection, campaign, "open", by="system")
     opened.close()
-    return made
+    return campaign
 
 
 def add_people(
@@ -92,15 +92,15 @@ def add_people(
 ) -> dict[str, str]:
     """rater -> token."""
     opened = open_database(url)
-    found = {}
+    tokens = {}
     with opened.write() as connection:
         for number in range(count):
-            one = people.add(connection, name=f"Person {number}", by="system")
-            members.join(connection, one, campaign.id, role, by="system")
-            _, token = access.create_token(connection, one, name="benchmark", scopes=scopes, at=now())
-            found[one.rater] = token
+            rater = people.add(connection, name=f"Person {number}", by="system")
+            members.join(connection, rater, campaign.id, role, by="system")
+            _, token = access.create_token(connection, rater, name="benchmark", scopes=scopes, at=now())
+            tokens[rater.rater] = token
     opened.close()
-    return found
+    return tokens
 
 
 def free_port() -> int:
@@ -179,8 +179,8 @@ def serving(url: str, folder: Path, *, processes: int = 1) -> Iterator[list[Serv
             server.stop()
 
 
-def write_json(path: Path | None, found: dict[str, Any]) -> None:
-    print(json.dumps(found, indent=2))
+def write_json(path: Path | None, results: dict[str, Any]) -> None:
+    print(json.dumps(results, indent=2))
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"machine": machine(), **found}, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n", encoding="utf-8")

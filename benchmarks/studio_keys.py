@@ -52,25 +52,19 @@ def main() -> None:
     ):
         secret = labeller(url, args.presses + 5)
         with sync_playwright() as playwright:
-            path = next(
-                (
-                    found
-                    for program in ("chromium", "chromium-browser", "google-chrome")
-                    if (found := shutil.which(program))
-                ),
-                None,
-            )
+            programs = ("chromium", "chromium-browser", "google-chrome")
+            path = next(filter(None, map(shutil.which, programs)), None)
             browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
             context = browser.new_context(viewport={"width": 1280, "height": 860})
             context.add_cookies([{"name": COOKIE, "value": secret, "url": server.url}])
             page = context.new_page()
             page.goto(f"{server.url}/c/storm/label")
             page.locator("body[data-ready]").wait_for()
-            found = measure(page, args.presses)
-            found["chromium"] = browser.version
+            results = measure(page, args.presses)
+            results["chromium"] = browser.version
             browser.close()
     studio.write_json(
-        args.json, {"goal_p95_ms": GOAL_MS, "load": [round(load, 2), round(os.getloadavg()[0], 2)], **found}
+        args.json, {"goal_p95_ms": GOAL_MS, "load": [round(load, 2), round(os.getloadavg()[0], 2)], **results}
     )
 
 
@@ -79,9 +73,9 @@ def labeller(url: str, num_items: int) -> str:
     campaign = studio.make_campaign(url, num_items=num_items, overlap=1)
     opened = open_database(url)
     with opened.write() as connection:
-        one = people.add(connection, name="Ada", by="system")
-        members.join(connection, one, campaign.id, "labeller", by="system")
-        secret = access.start_session(connection, one, days=1, at=now())
+        rater = people.add(connection, name="Ada", by="system")
+        members.join(connection, rater, campaign.id, "labeller", by="system")
+        secret = access.start_session(connection, rater, days=1, at=now())
     opened.close()
     return secret
 
@@ -92,7 +86,9 @@ def measure(page: Page, presses: int) -> dict[str, Any]:
     devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def worked_ms() -> float:
-        metrics = {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
+        metrics = {
+            entry["name"]: entry["value"] for entry in devtools.send("Performance.getMetrics")["metrics"]
+        }
         return 1000 * float(metrics["TaskDuration"])
 
     worked: dict[str, list[float]] = {"choose": [], "send_and_next": []}
@@ -103,10 +99,10 @@ def measure(page: Page, presses: int) -> dict[str, Any]:
             page.wait_for_timeout(PAUSE_MS)
             worked[kind].append(worked_ms() - began)
     paints = page.evaluate("window.paints")
-    sent = [one for one in paints if one["key"] == "Enter"]
+    sent = [entry for entry in paints if entry["key"] == "Enter"]
     wall = {
-        "choose": [one["ms"] for one in paints if one["key"] != "Enter"],
-        "send_and_next": [one["ms"] for one in sent if one["next"]],
+        "choose": [entry["ms"] for entry in paints if entry["key"] != "Enter"],
+        "send_and_next": [entry["ms"] for entry in sent if entry["next"]],
     }
     return {
         **{f"{kind}_paint_ms": spread(values) for kind, values in wall.items()},

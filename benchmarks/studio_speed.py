@@ -53,13 +53,13 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    found: dict[str, Any] = {"settings": {"items": args.items, "asks": args.asks}, "goals_p95_ms": GOALS_MS}
+    results: dict[str, Any] = {"settings": {"items": args.items, "asks": args.asks}, "goals_p95_ms": GOALS_MS}
     for kind in args.databases:
         with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
-            found[kind] = measure(url, Path(name), args.items, args.asks)
+            results[kind] = measure(url, Path(name), args.items, args.asks)
     if args.install:
-        found["install"] = install()
-    studio.write_json(args.json, found)
+        results["install"] = install()
+    studio.write_json(args.json, results)
 
 
 def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]:
@@ -76,10 +76,10 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
         for _ in range(5):
             server.stop()
             starts.append(server.start())
-            figures += asked(server.url, "GET", "/api/v1/campaigns/large/progress", lead, 1)
-        found: dict[str, Any] = {"start_s": spread(starts), "figures_first_ms": spread(figures)}
+            figures += request_times(server.url, "GET", "/api/v1/campaigns/large/progress", lead, 1)
+        results: dict[str, Any] = {"start_s": spread(starts), "figures_first_ms": spread(figures)}
         for who, held in (("newcomer", newcomer), ("old_hand", token)):
-            found[f"next_{who}_ms"] = next_items(server.url, held, asks)
+            results[f"next_{who}_ms"] = next_items(server.url, held, asks)
         for name, method, path, count in (
             ("campaigns", "GET", "/api/v1/campaigns", asks),
             ("campaigns_page", "GET", "/campaigns", asks),
@@ -87,8 +87,8 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
             ("snapshot_preview", "POST", "/api/v1/campaigns/large/snapshots/preview", min(asks, 10)),
             ("overlap_3", "PATCH", "/api/v1/campaigns/large", 1),
         ):
-            found[f"{name}_ms"] = spread(asked(server.url, method, path, lead, count))
-    return found
+            results[f"{name}_ms"] = spread(request_times(server.url, method, path, lead, count))
+    return results
 
 
 def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0) -> None:
@@ -169,7 +169,7 @@ def next_items(url: str, token: str, asks: int) -> dict[str, float]:
     return spread(times[1:])  # the first one opens connections
 
 
-def asked(url: str, method: str, path: str, token: str, count: int) -> list[float]:
+def request_times(url: str, method: str, path: str, token: str, count: int) -> list[float]:
     """Milliseconds of each request."""
     body = {"PATCH": {"overlap": 3}, "POST": {}}.get(method)
     times = []

@@ -65,20 +65,20 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    found: dict[str, Any] = {"settings": {k: v for k, v in vars(args).items() if k != "json"}}
+    results: dict[str, Any] = {"settings": {k: v for k, v in vars(args).items() if k != "json"}}
     for kind in args.databases:
         with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
-            found[kind] = storm(
+            results[kind] = storm(
                 url, Path(name), args.labellers, args.items, args.overlap, args.kills, args.seed
             )
         with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
-            found[kind]["writers"] = writers(url, Path(name), args.writers, args.seconds)
-    studio.write_json(args.json, found)
+            results[kind]["writers"] = writers(url, Path(name), args.writers, args.seconds)
+    studio.write_json(args.json, results)
     if wrong := [
-        f"{kind}: {name} {found[kind][name]}"
+        f"{kind}: {name} {results[kind][name]}"
         for kind in args.databases
         for name in WRONG
-        if found[kind][name]
+        if results[kind][name]
     ]:
         raise SystemExit("; ".join(wrong))
 
@@ -99,11 +99,11 @@ def storm(
     assert "database is locked" not in logs and "deadlock" not in logs, logs[-4000:]
     assert ledger.wrong == [], ledger.wrong[:5]
     opened = open_database(url)
-    found = check(opened, campaign, ledger, overlap)
+    counts = check(opened, campaign, ledger, overlap)
     opened.close()
-    assert found["num_judgements"] == num_items * overlap, found
+    assert counts["num_judgements"] == num_items * overlap, counts
     return {
-        **found, "took_s": round(took_s, 1), "processes": processes, "kills": killed, "retries": ledger.num_retries,
+        **counts, "took_s": round(took_s, 1), "processes": processes, "kills": killed, "retries": ledger.num_retries,
         "next_p50_ms": round(studio.percentile(ledger.next_ms, 0.5), 1), "next_p95_ms": round(studio.percentile(ledger.next_ms, 0.95), 1),
         "save_p50_ms": round(studio.percentile(ledger.save_ms, 0.5), 1), "save_p95_ms": round(studio.percentile(ledger.save_ms, 0.95), 1),
     }  # fmt: skip
@@ -192,15 +192,15 @@ async def _labeller(
             else:
                 choice, key = rng.choice(CHOICES), f"{rng.getrandbits(128):032x}"
                 body = {"value": {"choice": choice}, "active_ms": rng.randrange(60_000)}
-                made = await ask(
+                judgement = await ask(
                     "POST",
                     f"/tasks/{task}/judgement",
                     ledger.save_ms,
                     json=body,
                     headers={"Idempotency-Key": key},
                 )
-                if made is not None:
-                    ledger.judged[key] = (made["id"], rater, task, choice)
+                if judgement is not None:
+                    ledger.judged[key] = (judgement["id"], rater, task, choice)
 
 
 def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) -> dict[str, Any]:
@@ -270,18 +270,18 @@ def writers(url: str, folder: Path, num_writers: int, seconds: float) -> dict[st
     """Milliseconds of saving a draft, each writer once a second and then without a pause."""
     campaign = studio.make_campaign(url, num_items=num_writers, overlap=1)
     tokens = list(studio.add_people(url, campaign, num_writers).values())
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with studio.serving(url, folder) as servers:
         for name, every_s in (("once_a_second", 1.0), ("without_pause", 0.0)):
             times, wrong = asyncio.run(_write(servers[0].url, tokens, seconds, every_s))
             assert wrong == [], wrong[:3]
-            found[name] = {
+            results[name] = {
                 "num_saves": len(times), "per_s": round(len(times) / seconds, 1), "p50_ms": round(studio.percentile(times, 0.5), 1),
                 "p95_ms": round(studio.percentile(times, 0.95), 1), "max_ms": round(max(times), 1),
             }  # fmt: skip
         log = servers[0].log.read_text()
     assert "database is locked" not in log, log[-2000:]
-    return found
+    return results
 
 
 async def _write(

@@ -114,8 +114,8 @@ def answers(
         max_new_tokens=quickstart.LONGEST,
         seed=seed,
     )
-    made = train(home, sample, config)
-    [path] = made.folder.glob("*.jsonl")
+    artifact = train(home, sample, config)
+    [path] = artifact.folder.glob("*.jsonl")
     return read_sampled_answers(path)
 
 

@@ -41,8 +41,8 @@ def main() -> None:
         )
     right = (scores[0::2] > scores[1::2]).tolist()
     for family in world.FAMILIES:
-        found = [won for task, won in zip(tasks, right, strict=True) if task.family == family]
-        print(f"{family:10} {sum(found) / len(found):.2f} of {len(found)}")
+        wins = [won for task, won in zip(tasks, right, strict=True) if task.family == family]
+        print(f"{family:10} {sum(wins) / len(wins):.2f} of {len(wins)}")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from benchmarks import base_model, over_seeds, toy_world
+from fairlead.core.config import from_dict
 from fairlead.data.record_reader import read_demonstrations
 from fairlead.data.records import Messages
 from fairlead.model.policy import load_policy
@@ -65,7 +67,10 @@ def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
     """The project, and what the files of the five families are called in it."""
     home = toy_world.prepare(out, seed)
     [path] = (home.artifacts / "dataset" / "demonstrations").glob("*.jsonl")
-    rows = {"demonstrations": read_demonstrations(path), "comparisons": toy_world.comparisons(home)}
+    rows: dict[str, Sequence[Any]] = {
+        "demonstrations": read_demonstrations(path),
+        "comparisons": toy_world.comparisons(home),
+    }
     return home, {
         name: toy_world.write(home, f"{name}-of-five", [row for row in part if not is_kept(row.prompt)])
         for name, part in rows.items()
@@ -81,50 +86,53 @@ def trained(
     home: Project, files: dict[str, str], arm: str, cell: dict[str, float], seed: int
 ) -> tuple[Artifact, float]:
     """The model of one cell, and the CPU seconds that it took."""
+    artifacts, seconds = [], 0.0
+    for recipe, config in stages(files, arm, cell, seed):
+        artifact, stage_seconds = timed(home, recipe, config)
+        artifacts.append(artifact)
+        seconds += stage_seconds
+    return artifacts[-1], seconds
+
+
+def stages(
+    files: dict[str, str], arm: str, cell: dict[str, float], seed: int
+) -> list[tuple[ModuleType, sft.Config | dpo.Config | uft.Config | alternate.Config]]:
+    """The recipes of one arm in order, each with its configuration."""
     tag = "-".join([arm, *(f"{value:g}" for value in cell.values())]).replace("+", "")
+    common = COMMON | {"seed": seed}
     if arm == "sequential":
-        begun = f"sft-{cell['sft_lr']:g}"
-        first = sft.Config(
-            name=begun,
-            model="base",
-            demonstrations=files["demonstrations"],
-            lr=cell["sft_lr"],
-            epochs=2,
-            seed=seed,
-            **COMMON,
-        )
-        start, learning = timed(home, sft, first)
-        second = dpo.Config(
-            name=tag,
-            model=start.label,
-            comparisons=files["comparisons"],
-            lr=cell["lr"],
-            beta=cell["beta"],
-            seed=seed,
-            **COMMON,
-        )
-        made, choosing = timed(home, dpo, second)
-        return made, learning + choosing
+        sft_name = f"sft-{cell['sft_lr']:g}"
+        sft_settings = {
+            "name": sft_name,
+            "model": "base",
+            "demonstrations": files["demonstrations"],
+            "lr": cell["sft_lr"],
+            "epochs": 2,
+        }
+        dpo_settings = {
+            "name": tag,
+            "model": f"model/{sft_name}",
+            "comparisons": files["comparisons"],
+            "lr": cell["lr"],
+            "beta": cell["beta"],
+        }
+        return [
+            (sft, from_dict(sft.Config, common | sft_settings)),
+            (dpo, from_dict(dpo.Config, common | dpo_settings)),
+        ]
+    settings = common | {"name": tag, "model": "base"} | files | cell
     if arm == "uft":
-        return timed(home, uft, uft.Config(name=tag, model="base", seed=seed, **files, **cell, **COMMON))
-    steps = num_steps(files)
-    mixed = alternate.Config(
-        name=tag,
-        model="base",
-        steps=sum(steps),
-        sft_share=steps[0] / sum(steps),
-        seed=seed,
-        **files,
-        **cell,
-        **COMMON,
-    )
-    return timed(home, alternate, mixed)
+        return [(uft, from_dict(uft.Config, settings))]
+    sft_steps, dpo_steps = num_steps(files)
+    num_all = sft_steps + dpo_steps
+    steps = {"steps": num_all, "sft_share": sft_steps / num_all}
+    return [(alternate, from_dict(alternate.Config, settings | steps))]
 
 
 def timed(home: Project, recipe: Any, config: Any) -> tuple[Artifact, float]:
     began = time.process_time()
-    made = toy_world.train(home, recipe, config)
-    return made, toy_world.remembered(home, config.name, time.process_time() - began)
+    artifact = toy_world.train(home, recipe, config)
+    return artifact, toy_world.remembered(home, config.name, time.process_time() - began)
 
 
 def num_steps(files: dict[str, str]) -> tuple[int, int]:
@@ -138,39 +146,39 @@ def num_steps(files: dict[str, str]) -> tuple[int, int]:
 def tune(out: Path, arm: str) -> list[dict[str, Any]]:
     """Every cell with its gold on prompts of its own, the best first."""
     home, files = prepare(out, 100)
-    asked = [
+    tuning_prompts = [
         row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row.prompt)
     ]
-    prompts = toy_world.write(home, "tuning", asked)
-    found = []
+    prompts = toy_world.write(home, "tuning", tuning_prompts)
+    cells = []
     for values in itertools.product(*GRID[arm].values()):
         cell = dict(zip(GRID[arm], values, strict=True))
-        made, seconds = trained(home, files, arm, cell, 100)
+        artifact, seconds = trained(home, files, arm, cell, 100)
         rows = toy_world.answers(
-            home, made.label, name=f"{made.manifest.name}-tuning", seed=100, prompts=prompts
+            home, artifact.label, name=f"{artifact.manifest.name}-tuning", seed=100, prompts=prompts
         )
         golds = toy_world.first_golds(rows)
         ended = sum(row.finished[0] for row in rows) / len(rows)
-        found.append({**cell, "gold": sum(golds) / len(golds), "ended": ended, "seconds": seconds})
-        print(arm, json.dumps(found[-1]), flush=True)
-    return sorted(found, key=lambda one: -one["gold"])
+        cells.append({**cell, "gold": sum(golds) / len(golds), "ended": ended, "seconds": seconds})
+        print(arm, json.dumps(cells[-1]), flush=True)
+    return sorted(cells, key=lambda cell_result: -cell_result["gold"])
 
 
 def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
     home, files = prepare(out, seed)
-    found: dict[str, Any] = {"base": {"remembers": remembers(str(home.artifacts / "model" / "base"), seed)}}
+    results: dict[str, Any] = {"base": {"remembers": remembers(str(home.artifacts / "model" / "base"), seed)}}
     for arm in arms:
-        made, seconds = trained(home, files, arm, TUNED[arm], seed)
-        every = toy_world.answers(home, made.label, name=f"{arm}-answers", seed=seed)
-        rows = [row for row in every if not is_kept(row.prompt)]
-        found[arm] = {
+        artifact, seconds = trained(home, files, arm, TUNED[arm], seed)
+        answers = toy_world.answers(home, artifact.label, name=f"{arm}-answers", seed=seed)
+        rows = [row for row in answers if not is_kept(row.prompt)]
+        results[arm] = {
             "golds": toy_world.first_golds(rows),
             "ended": sum(row.finished[0] for row in rows) / len(rows),
-            "remembers": remembers(str(made.folder), seed),
+            "remembers": remembers(str(artifact.folder), seed),
             "seconds": seconds,
             "cell": TUNED[arm],
         }
-    return found
+    return results
 
 
 def remembers(folder: str, seed: int) -> float:

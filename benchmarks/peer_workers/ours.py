@@ -24,6 +24,9 @@ from fairlead.store.project import create_project, load_project
 from fairlead.store.run import Run, open_run
 
 RECIPES = {"sft": sft, "reward": reward, "dpo": dpo, "ppo": ppo, "grpo": grpo}
+RULE = """def score(prompt, answer, finished):
+    return answer.count('e') / max(1, len(answer))
+"""
 
 
 def main() -> None:
@@ -41,45 +44,11 @@ def train(job: dict[str, Any], turns: Turns) -> None:
     home = Path(job["home"])
     project = load_project(home) if (home / "fairlead.toml").exists() else create_project(home)
     recipe = RECIPES[job["work"]]
-    common = {
-        "name": f"{job['work']}-{job['tag']}",
-        "model": job["model"],
-        "batch": job["batch"],
-        "rank": 0,
-        "lr": 1e-5,
-        "precision": job["precision"],
-        "micro_tokens": job["micro_tokens"],
-        "checkpoints.every": 10_000,
-    }
-    if job["work"] == "ppo":
-        judge = home / "judge"
-        if not judge.exists():
-            new_reward_model(job["model"], run_seed=0).save(judge)
-        special = {
-            "reward": str(judge),
-            "prompts": job["rows"],
-            "steps": 1000,
-            "epochs": 4,
-            "max_new_tokens": 64,
-            "critic_lr": 1e-5,
-        }
-    elif job["work"] == "grpo":
-        rule = home / "rule.py"
-        rule.write_text(
-            "def score(prompt, answer, finished):\n    return answer.count('e') / max(1, len(answer))\n"
-        )
-        special = {
-            "reward": f"rule:{rule}",
-            "prompts": job["rows"],
-            "steps": 1000,
-            "group": 4,
-            "max_new_tokens": 64,
-            "kl_coef": 0.0,
-        }
-    else:
-        data = "demonstrations" if job["work"] == "sft" else "comparisons"
-        special = {data: job["rows"], "held_out": 0.01, "epochs": 50, "measure_every": 10_000}
-    config = from_dict(recipe.Config, common | special)
+    config = recipe_config(job)
+    if job["work"] == "ppo" and not (home / "judge").exists():
+        new_reward_model(job["model"], run_seed=0).save(home / "judge")
+    if job["work"] == "grpo":
+        (home / "rule.py").write_text(RULE)
     log = Run.log
     first = True
 
@@ -95,6 +64,43 @@ def train(job: dict[str, Any], turns: Turns) -> None:
     Run.log = log_and_wait  # type: ignore[method-assign]
     with open_run(project, job["work"], config, kind=recipe.KIND, quiet=True) as run:
         recipe.main(config, run)
+
+
+def recipe_config(job: dict[str, Any]) -> Any:
+    """The configuration of the job's recipe."""
+    home = Path(job["home"])
+    common = {
+        "name": f"{job['work']}-{job['tag']}",
+        "model": job["model"],
+        "batch": job["batch"],
+        "rank": 0,
+        "lr": 1e-5,
+        "precision": job["precision"],
+        "micro_tokens": job["micro_tokens"],
+        "checkpoints.every": 10_000,
+    }
+    if job["work"] == "ppo":
+        special = {
+            "reward": str(home / "judge"),
+            "prompts": job["rows"],
+            "steps": 1000,
+            "epochs": 4,
+            "max_new_tokens": 64,
+            "critic_lr": 1e-5,
+        }
+    elif job["work"] == "grpo":
+        special = {
+            "reward": f"rule:{home / 'rule.py'}",
+            "prompts": job["rows"],
+            "steps": 1000,
+            "group": 4,
+            "max_new_tokens": 64,
+            "kl_coef": 0.0,
+        }
+    else:
+        data = "demonstrations" if job["work"] == "sft" else "comparisons"
+        special = {data: job["rows"], "held_out": 0.01, "epochs": 50, "measure_every": 10_000}
+    return from_dict(RECIPES[job["work"]].Config, common | special)
 
 
 def on_device(job: dict[str, Any]) -> dict[str, float]:
@@ -113,7 +119,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
         part = [rows[(index * job["batch"] + k) % len(rows)] for k in range(job["batch"])]
         prompts, limits = [row["tokens"] for row in part], [row["limit"] for row in part]
         with torch.autocast(job["device"], torch.bfloat16, enabled=job["precision"] == "bfloat16"):
-            found = sampler.sample(
+            rollouts = sampler.sample(
                 policy.network,
                 SampleRequest(prompts=prompts, params=SamplingParams(max_new_tokens=max(limits)), seed=index),
                 stop_ids=frozenset(),
@@ -121,7 +127,7 @@ def sample(job: dict[str, Any], turns: Turns) -> None:
                 max_lengths=limits,
                 num_slots=job["slots"],
             )
-        tokens = sum(len(rollout.tokens) for rollout in found)
+        tokens = sum(len(rollout.tokens) for rollout in rollouts)
         if first:
             turns.ready()
             first = False

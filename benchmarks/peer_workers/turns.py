@@ -16,7 +16,7 @@ class Turns:
     """A turn is so many steps.  Its time runs from the word "go" to the last call of `done`, with everything that the loop does between."""
 
     def __init__(self, steps: int = 1) -> None:
-        self.steps, self.made = steps, 0
+        self.steps, self.num_done = steps, 0
         self.words = sys.stdin
         self.answers = sys.stdout
         sys.stdout = sys.stderr  # what libraries print must not get between the answers
@@ -28,8 +28,8 @@ class Turns:
         self._wait()
 
     def done(self, **facts: Any) -> None:
-        self.made += 1
-        if self.made % self.steps:
+        self.num_done += 1
+        if self.num_done % self.steps:
             return
         seconds = time.monotonic() - self.went_at
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
