@@ -2,9 +2,10 @@
 
 run  python -m benchmarks.busy_machine --pairs 5 --json benchmarks/results/busy_machine.json
 
-Ten SFT steps of the quickstart, with two ways for threads to wait: the default of libgomp, and what Fairlead
-sets.  Each is measured on the idle machine and beside one program that never rests, in turn.  A measurement is a
-process of its own; its seconds start after torch is imported.  Use a machine with nothing else running.
+The benchmark times ten SFT steps of the quickstart with two settings of how threads wait: the default of
+libgomp, and the setting of Fairlead.  Each is measured in turn on the idle machine and beside a program that
+keeps one core busy.  Every measurement is a separate process, timed after torch is imported.  Use a machine
+with nothing else running.
 """
 
 import argparse
@@ -83,21 +84,21 @@ def new_project(folder: Path) -> Path:
 
 
 def train(project: Path, name: str, settings: dict[str, str]) -> float:
-    words = ["train", "sft", f"name={name}", "model=base", "demonstrations=data/demonstrations.jsonl"]
-    words += [f"batch={BATCH}", "held_out=0.1", "rank=0", "lr=3e-4", "warmup=5", "measure_every=100"]
-    command = [sys.executable, "-c", TRAIN, *words, "--project", str(project)]
-    kept = {
+    arguments = ["train", "sft", f"name={name}", "model=base", "demonstrations=data/demonstrations.jsonl"]
+    arguments += [f"batch={BATCH}", "held_out=0.1", "rank=0", "lr=3e-4", "warmup=5", "measure_every=100"]
+    command = [sys.executable, "-c", TRAIN, *arguments, "--project", str(project)]
+    environment = {
         key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")
     }
     finished = subprocess.run(
-        command, cwd=project, env=kept | settings, capture_output=True, text=True, check=True
+        command, cwd=project, env=environment | settings, capture_output=True, text=True, check=True
     )
     return float(finished.stdout.rsplit("seconds", 1)[1])
 
 
 @contextmanager
 def busy_core() -> Iterator[None]:
-    """One program that never rests, with nothing to wait for."""
+    """Run a program that keeps one core busy."""
     program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield

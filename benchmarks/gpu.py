@@ -1,18 +1,20 @@
-"""What Fairlead does on a GPU: the share of the card's rate, the distance from TRL, sampled tokens per second.  One call:
+"""Fairlead on a GPU: share of the card's rate, speed relative to TRL, and sampled tokens per second.
 
 run  python -m benchmarks.gpu --trl build/peers/trl1.16/bin/python --json benchmarks/results/gpu.json
 
-rate    the card's own rate on square bfloat16 matrix products, the best of ten
-sft     `fairlead train sft`, four times --batch rows a step, on all weights of a Qwen3 shape of 1.7 thousand million parameters with
-        random weights, on rows of the lengths of HH-RLHF: tokens per second, and the share of the card's rate.  Counted are 6
-        floating-point operations for every weight of a matrix and every token that passes it, the head's for trained tokens only;
-        attention's own products, norms, the optimiser and what is computed twice count as nothing done
-peers   SFT, reward model and DPO beside TRL, step by step over the same rows, as benchmarks.peers does it: TRL with its defaults and
-        with the best that it can have with what is installed in its environment
-sample  sampled tokens per second with 64, 128 and 256 slots, every answer at the length of one in the data
+rate    the card's rate on square bfloat16 matrix products, best of ten
+sft     `fairlead train sft` with four times --batch rows per step, on all weights of a Qwen3 shape of 1.7
+        billion parameters with random weights.  Rows have the lengths of HH-RLHF.  Reports tokens per second
+        and the share of the card's rate.  The count is 6 floating-point operations per matrix weight and
+        token; the head counts for trained tokens only.  Attention products, norms, the optimiser and
+        recomputation count as zero.
+peers   SFT, reward model and DPO beside TRL, step by step over the same rows, as in benchmarks.peers: TRL
+        with its defaults, and with the best settings that its environment supports
+sample  sampled tokens per second with 64, 128 and 256 slots; answers have the lengths of answers in the data
 
-`--device cpu --small` runs the same on a CPU with a tiny shape: to see that it runs, not for its figures.  Without `--trl` the part
-`peers` is left out.  Where the file of pairs is absent, rows of random words have lengths drawn like its own.
+`--device cpu --small` runs everything on a CPU with a tiny shape, as a functional check without meaningful
+figures.  Without `--trl`, the part `peers` is skipped.  If the file of pairs is missing, rows of random
+words with similar lengths are used.
 """
 
 import argparse
@@ -42,15 +44,24 @@ from fairlead.rollout.sampler import sample
 
 PARTS = ("rate", "sft", "peers", "sample")
 LARGE = {
-    "hidden_size": 2048, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+    "hidden_size": 2048,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
     "intermediate_size": 6144,
-}  # fmt: skip
-SMALL = LARGE | {
-    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 128
-}  # fmt: skip
+}
+SMALL = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "intermediate_size": 128,
+}
 VOCABULARY = 151_936  # Qwen3's
-WARM = 4  # turns for nothing: kernels are compiled in them
-# Mean and deviation of the logarithm of the number of words in HH-RLHF's harmless pairs, and the most that any has.
+WARM = 4  # warm-up turns, in which kernels are compiled
+# Mean and deviation of the log number of words in HH-RLHF's harmless pairs, and the largest number.
 WORDS = {"prompt": (3.81, 1.15, 547), "chosen": (3.01, 0.99, 204), "rejected": (3.21, 1.05, 418)}
 
 
@@ -59,13 +70,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--work", default="sft,reward,dpo", help="of the part `peers`")
-    parser.add_argument("--trl", type=Path, help="a Python that has TRL 1.16")
+    parser.add_argument("--work", default="sft,reward,dpo", help="methods to compare in the part `peers`")
+    parser.add_argument("--trl", type=Path, help="Python interpreter of an environment with TRL 1.16")
     parser.add_argument("--pairs", type=Path, default=Path("../shared/data/hh_harmless/pairs.jsonl.gz"))
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--small", action="store_true", help="a tiny shape and few steps")
-    parser.add_argument("--batch", type=int, default=32, help="rows of an optimiser step")
+    parser.add_argument("--small", action="store_true", help="use a tiny model and few steps")
+    parser.add_argument("--batch", type=int, default=32, help="rows per optimiser step")
     parser.add_argument("--micro-tokens", type=int, default=8192)
     parser.add_argument("--measure", type=int, default=5, help="pairs of measurements")
     parser.add_argument("--json", type=Path)
@@ -75,7 +86,7 @@ def main() -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the workers too
     if default_device().type != args.device:
         raise SystemExit(
-            "There is no CUDA device here. `--device cpu --small` runs everything on the CPU, for its own sake."
+            "No CUDA device was found. Use `--device cpu --small` for a functional check on the CPU."
         )
     if args.small:
         args.batch, args.micro_tokens, args.threads = 4, 1024, 1
@@ -103,7 +114,7 @@ def main() -> None:
             case "sample":
                 results[part] = sampling(model, comparisons, args)
             case _:
-                raise SystemExit(f"{part} is no part; there are {', '.join(PARTS)}")
+                raise SystemExit(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
         print(json.dumps({part: results[part]}), flush=True)
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -115,12 +126,12 @@ def device_name(device: str) -> str:
 
 
 def best_precision() -> str:
-    """The fastest that training has: weights in bfloat16 where the recipes offer it, else products in it."""
+    """Weights in bfloat16 where the recipes offer it, otherwise matrix products in bfloat16."""
     return "pure-bf16" if peers.PRECISION["pure-bf16"] in get_args(Precision) else "bf16"
 
 
 def made_up_pairs(count: int) -> list[Comparison]:
-    """Random words, from seed 0."""
+    """Pairs of random words from seed 0, with lengths like those of HH-RLHF."""
     draw = random.Random(0)
     words = ["".join(draw.choices("aeioubcdfgklmnprst", k=draw.randint(2, 8))) for _ in range(3000)]
 
@@ -161,14 +172,14 @@ def rate(args: argparse.Namespace) -> float:
 
 
 def sft(model: Path, comparisons: list[Comparison], args: argparse.Namespace) -> dict[str, Any]:
-    """The recipe by itself, step by step."""
+    """The SFT recipe alone, step by step."""
     home = args.out / "sft"
     home.mkdir(parents=True, exist_ok=True)
-    # More rows than beside TRL: a step's optimiser reads and writes every weight several times, however many tokens there were.
-    told = argparse.Namespace(**{**vars(args), "measure": args.measure + WARM, "batch": 4 * args.batch})
-    ours, theirs, tokens = peers.write_rows("sft", home, model, comparisons, told)
+    # More rows than beside TRL, because the cost of the optimiser does not depend on the number of tokens.
+    sft_args = argparse.Namespace(**{**vars(args), "measure": args.measure + WARM, "batch": 4 * args.batch})
+    ours, theirs, tokens = peers.write_rows("sft", home, model, comparisons, sft_args)
     dtype = best_precision()
-    worker = peers.start_ours(peers.as_job("sft", dtype, "alone", {}, model, told), ours, home)
+    worker = peers.start_ours(peers.as_job("sft", dtype, "alone", {}, model, sft_args), ours, home)
     peers.listen(worker, home)  # the first step
     for _ in range(WARM):
         peers.turn(worker, home)
@@ -188,9 +199,9 @@ def sft(model: Path, comparisons: list[Comparison], args: argparse.Namespace) ->
     return {
         "parameters": sum(p.numel() for p in policy.network.parameters()),
         "precision": peers.PRECISION[dtype],
-        "rows_per_step": told.batch,
+        "rows_per_step": sft_args.batch,
         "micro_tokens": args.micro_tokens,
-        "way": chosen_way(home / "ours"),
+        "way": chosen_backend(home / "ours"),
         "tokens_per_step": round(statistics.mean(sum(step) for step in tokens[measured])),
         "tokens_per_s": round(
             statistics.median(sum(step) / s for step, s in zip(tokens[measured], seconds, strict=True))
@@ -205,7 +216,7 @@ def sft(model: Path, comparisons: list[Comparison], args: argparse.Namespace) ->
 
 
 def trained_tokens(policy: Policy, rows: list[dict[str, Any]], sizes: list[int]) -> list[int]:
-    """Tokens with a loss in each step, whose rows follow each other."""
+    """Number of tokens with a loss in each step; the rows are in the order of the steps."""
 
     def encoded(row: dict[str, Any]) -> int:
         prompt, completion = (
@@ -219,7 +230,7 @@ def trained_tokens(policy: Policy, rows: list[dict[str, Any]], sizes: list[int])
 
 
 def matrix_weights(policy: Policy) -> tuple[int, int]:
-    """Weights that every token is multiplied with, and those of the head."""
+    """Number of matrix weights that every token passes, and of weights of the head."""
     head = policy.network.get_output_embeddings().weight
     inside = sum(
         p.numel()
@@ -229,14 +240,14 @@ def matrix_weights(policy: Policy) -> tuple[int, int]:
     return inside, head.numel()
 
 
-def chosen_way(home: Path) -> str:
-    """Which of the equal ways the run took."""
+def chosen_backend(home: Path) -> str:
+    """The backend that the run chose."""
     (events,) = home.glob("runs/*/events.jsonl")
     return str(next(event["chosen"] for _, event in jsonl.read(events) if event["event"] == "paths"))
 
 
 def beside_trl(model: Path, comparisons: list[Comparison], args: argparse.Namespace) -> list[dict[str, Any]]:
-    """TRL with its defaults, then with its best settings; rows as those of benchmarks.peers."""
+    """TRL with its defaults, then with its best settings; results have the fields of benchmarks.peers."""
     has = installed(args.trl)
     rows = []
     for work in args.work.split(","):
@@ -250,17 +261,19 @@ def beside_trl(model: Path, comparisons: list[Comparison], args: argparse.Namesp
 
 
 def installed(python: Path) -> set[str]:
-    """Which of the fast kernels TRL's environment has."""
-    code = "import importlib.util as u; print(*[n for n in ('flash_attn', 'kernels', 'liger_kernel') if u.find_spec(n)])"
+    """The optional kernel packages in TRL's environment."""
+    packages = ("flash_attn", "kernels", "liger_kernel")
+    code = f"from importlib.util import find_spec; print(*[name for name in {packages} if find_spec(name)])"
     return set(
         subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
 
 
 def best_settings(work: str, has: set[str]) -> dict[str, Any]:
-    """The best of TRL's documentation that leaves the rows and their order as they are; its loss is made in chunks by itself.
+    """The fastest documented settings of TRL that keep the rows and their order.
 
-    Packing puts rows of several steps into one and so is not among them; without padding there is nothing that it would save.
+    TRL chunks its loss by default.  Packing is excluded because it merges rows of several steps.
+    Padding-free batches save the same tokens.
     """
     settings: dict[str, Any] = {"gradient_checkpointing": False}
     attention = (
@@ -272,7 +285,7 @@ def best_settings(work: str, has: set[str]) -> dict[str, Any]:
     )
     if attention:
         settings["model"] = {"attn_implementation": attention}
-        if work == "sft":  # DPO's is switched off in TRL 1.16, and reward models have none
+        if work == "sft":  # TRL 1.16 disables it for DPO and has none for reward models
             settings |= {"padding_free": True, "max_length": None}
     if "liger_kernel" in has:
         settings["use_liger_kernel"] = True
@@ -282,7 +295,7 @@ def best_settings(work: str, has: set[str]) -> dict[str, Any]:
 
 
 def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Weights in bfloat16; four prompts for every slot, so that slots are filled again."""
+    """Sampling with bfloat16 weights and four prompts per slot, so that slots are refilled."""
     policy = load_policy(str(model))
     network = policy.network.to(torch.bfloat16)
     longest = 24 if args.small else 256

@@ -1,15 +1,19 @@
-"""How near Fairlead comes to what the machine can do.
+"""How close Fairlead comes to the limits of the machine.
 
 run  python -m benchmarks.limits --json benchmarks/results/limits.json
 
-products  the machine's own rate on square matrix products, fp32 and bf16: the best of ten
-sft       the share of that rate which an SFT step reaches, forward and backward, on rows of one length at hidden 256 and 1,024.
-          Counted are 6 floating-point operations for every weight of a matrix and every token that passes it, the head's only for
-          trained tokens; attention's own products, norms, the optimiser and everything else count as nothing done
-loss      memory and time of log-probabilities and their gradients at vocabularies of 32 k and 128 k: all logits at once, and in chunks
-trees     time of K answers to a prompt as rows of their own over their time as one tree, both packed, beside the bound K(r+1)/(r+K)
-decode    sampled tokens per second, beside the rate at which the weights and caches alone could be read
-roles     peak memory of PPO with LoRA, policy, reference, critic and reward model on one network, over that of SFT with LoRA
+products  the machine's rate on square matrix products, fp32 and bf16, best of ten
+sft       share of that rate that an SFT step reaches, forward and backward, on rows of equal length at
+          hidden sizes 256 and 1,024.  The count is 6 floating-point operations per matrix weight and token;
+          the head counts for trained tokens only.  Attention products, norms and the optimiser count as
+          zero.
+loss      memory and time of log-probabilities and their gradients at vocabularies of 32 k and 128 k: all
+          logits at once, and in chunks
+trees     time of K answers per prompt as separate rows over their time as one tree, both packed, beside the
+          bound K(r+1)/(r+K)
+decode    sampled tokens per second, beside the rate at which weights and caches alone could be read
+roles     peak memory of PPO with LoRA (policy, reference, critic and reward model on one network) over that
+          of SFT with LoRA
 """
 
 import argparse
@@ -57,7 +61,7 @@ def main() -> None:
     parser.add_argument("--loss-child", nargs=2, metavar=("HOW", "VOCABULARY"), help=argparse.SUPPRESS)
     parser.add_argument("--role-child", nargs=2, metavar=("RECIPE", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.loss_child:  # with memory that is given back, so that what is taken can be seen
+    if args.loss_child:  # without keeping freed pages, so that the peak is visible
         print(json.dumps(one_loss(args.loss_child[0], int(args.loss_child[1]))))
         return
     keep_freed_pages()
@@ -81,7 +85,7 @@ def main() -> None:
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:
-    """Seconds of the fastest, after one for nothing."""
+    """Seconds of the fastest call, after one warm-up call."""
     work()
     seconds = []
     for _ in range(times):
@@ -92,7 +96,7 @@ def best_of(times: int, work: Callable[[], Any]) -> float:
 
 
 def products() -> dict[str, float]:
-    """GFLOP/s"""
+    """GFLOP/s of square matrix products, by dtype."""
     rates = {}
     for name, dtype in DTYPES.items():
         a, b = (torch.randn(2048, 2048, dtype=dtype) for _ in range(2))
@@ -103,15 +107,24 @@ def products() -> dict[str, float]:
 def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy:
     tokenizer = new_tokenizer(iter(["a b c"] * 4), vocab_size=300, context=1024)
     config = Qwen3Config(
-        vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 128, head_dim=64, intermediate_size=3 * hidden, max_position_embeddings=2048,
-        tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
-    )  # fmt: skip
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 128,
+        head_dim=64,
+        intermediate_size=3 * hidden,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=None,
+    )
     torch.manual_seed(0)
     network = Qwen3ForCausalLM(config).eval()
     to_default_device(network)
     policy = Policy(network, tokenizer, "nowhere")
-    policy.backend.packed = True  # what the check finds for this shape
+    policy.backend.packed = True  # the backend check selects packing for this shape
     return policy
 
 
@@ -191,10 +204,10 @@ def _inputs(vocabulary: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def one_loss(how: str, vocabulary: int) -> dict[str, float]:
-    """Memory above that of the inputs and their gradients, and seconds, of one loss with its gradients over 2,048 tokens."""
+    """Memory beyond inputs and gradients, and seconds, of one loss and backward over 2,048 tokens."""
     hidden, weight, targets = _inputs(vocabulary, 2048)
     hidden.grad, weight.grad = torch.zeros_like(hidden), torch.zeros_like(weight)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
     _loss(how, hidden, weight, targets).backward()
     peak = resident("VmHWM") - before
@@ -202,10 +215,10 @@ def one_loss(how: str, vocabulary: int) -> dict[str, float]:
     return {"mb": round(peak, 1), "seconds": round(seconds, 3)}
 
 
-def resident(what: str) -> float:
-    """MB, now or at the peak."""
+def resident(field: str) -> float:
+    """Resident memory in MB: VmRSS is the present value, VmHWM the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def gradient_gap(vocabulary: int) -> float:
@@ -219,7 +232,7 @@ def gradient_gap(vocabulary: int) -> float:
 
 
 def trees() -> list[dict[str, Any]]:
-    """Prompt four times as long as an answer."""
+    """Gain of tree batches; prompts are four times as long as answers."""
     gains = []
     for name in DTYPES:
         for count in (2, 4):
@@ -264,7 +277,7 @@ def decode() -> dict[str, Any]:
 
 
 def roles() -> dict[str, Any]:
-    """A Qwen3 shape of hidden 512, adapters of rank 16, 1,024 tokens a forward pass, 16 conversations or answers a step, three steps."""
+    """Peak memory over three steps: Qwen3 shape of hidden size 512, LoRA rank 16, 16 rows per step."""
     with tempfile.TemporaryDirectory() as folder:
         policy = policy_of(512)
         policy.network.save_pretrained(Path(folder) / "model")

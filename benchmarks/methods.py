@@ -1,12 +1,13 @@
-"""Every method on the toy world: gold over the SFT model that all of them start from, at about equal compute.
+"""Every method on the toy world at about equal compute: gain in gold score over the common SFT model.
 
 run  python -m benchmarks.methods --seeds 0 1 2 3 4 --out build/methods --json benchmarks/results/methods.json
 
-All methods of a seed start from the quickstart's SFT model and have the same comparisons by its simulated people, or the reward model that
-was trained on these, and the prompts that the quickstart's PPO has.  Epochs, steps and (for best-of-n) prompts are such that each takes
-about as long as half of that PPO; what a reward model takes is not counted, as one serves many runs.  Gold is the mean over 448 prompts
-that nothing was trained on, one answer each at temperature 1.  The gain is over the SFT model's answers to the same prompts; its interval
-is Student's over the seeds.
+All methods of a seed start from the SFT model of the quickstart.  They use the same comparisons by simulated
+raters, or the reward model trained on these comparisons, and the prompts of the quickstart's PPO.  Epochs,
+steps and (for best-of-n) prompts are set so that each method takes about half as long as that PPO.  The cost
+of the reward model is not counted, because one reward model serves many runs.  Gold is the mean over 448
+held-out prompts, one answer each at temperature 1.  The gain is relative to the SFT model's answers to the
+same prompts; its interval is Student's over the seeds.
 """
 
 import json
@@ -37,7 +38,7 @@ class Method:
     """A recipe, the files that it reads, and what differs from its defaults."""
 
     recipe: Any
-    reads: dict[str, str]  # what its configuration calls a file, and what `one_seed` does
+    reads: dict[str, str]  # configuration key -> name of the source in `one_seed`
     settings: dict[str, Any]
 
 
@@ -88,7 +89,7 @@ METHODS: dict[str, Method] = {
 
 def main() -> None:
     parser = over_seeds.arguments(__doc__, "build/methods")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="some of them only")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="methods to run")
     args = parser.parse_args()
     over_seeds.prepare(args)
     seeds = over_seeds.each(args, lambda out, seed: one_seed(out, seed, args.methods))
@@ -185,12 +186,12 @@ def learned_config(label: str, demonstrations: str, seed: int) -> sft.Config:
 
 
 def plain(settings: dict[str, Any]) -> Any:
-    """As a JSON file gives them back."""
+    """The settings after a round trip through JSON."""
     return json.loads(json.dumps(settings))
 
 
 def thumbs(comparisons: Sequence[Comparison]) -> list[Binary]:
-    """Each judgement as thumbs: chosen up, rejected down; both alike of a tie."""
+    """Comparisons as binary labels: chosen up, rejected down; a tie gives both answers the same label."""
     by_answer: dict[tuple[Any, Any], Binary] = {}
     for comparison in comparisons:
         for answer, good in (
@@ -202,14 +203,15 @@ def thumbs(comparisons: Sequence[Comparison]) -> list[Binary]:
 
 
 def table(seeds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
-    """Markdown, the best first; brackets hold 95 % intervals over the seeds."""
+    """Markdown table, best method first; brackets hold 95 % intervals over the seeds."""
     rows = []
     for name in names:
         gains = [seed[name]["gold"] - seed["SFT"]["gold"] for seed in seeds]
         gain = interval.mean(gains)
         golds, rates, kls, times = ([of(seed[name]) for seed in seeds] for of in _COLUMNS)
         mean = [sum(column) / len(column) for column in (golds, rates, kls, times)]
-        cells = f"{mean[0]:.3f} | {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] | {sum(g > 0 for g in gains)} of {len(gains)}"
+        wins = f"{sum(g > 0 for g in gains)} of {len(gains)}"
+        cells = f"{mean[0]:.3f} | {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] | {wins}"
         rows.append((mean[0], f"| {name} | {cells} | {mean[1]:.3f} | {mean[2]:.2f} | {mean[3]:.0f} |"))
     head = (
         "| method | gold | gain over SFT | gains in | win rate | KL | CPU s |\n|---|---|---|---|---|---|---|"

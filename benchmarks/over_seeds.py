@@ -1,7 +1,7 @@
-"""What the benchmarks over seeds share: their arguments, and a file of results that grows a seed at a time.
+"""Shared by benchmarks that run over several seeds: arguments, and a results file that grows seed by seed.
 
-A seed takes minutes.  What was found of one is written before the next begins, beside what the file holds of others, so that a benchmark
-that was cut off, or is asked for one seed more, goes on where it stood.
+A seed takes minutes.  The results of a seed are written before the next seed starts, beside the results of
+other seeds in the file.  An interrupted benchmark, or one called with further seeds, continues from there.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def arguments(about: str | None, out: str) -> argparse.ArgumentParser:
         type=int,
         nargs="*",
         default=[0, 1, 2, 3, 4],
-        help="none: only sum up what the file of --json holds",
+        help="seeds to run; without a value, only summarise the file of --json",
     )
     parser.add_argument("--out", type=Path, default=Path(out))
     parser.add_argument("--threads", type=int, default=2)
@@ -40,14 +40,14 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 def each(args: argparse.Namespace, run_seed: Callable[[Path, int], Found]) -> dict[str, Found]:
-    """What `one` finds in a folder of its own for each seed, with what the file holds already; a seed's findings are merged by name."""
-    known: dict[str, Found] = (
+    """Run every seed in a separate folder and merge its results by name with those in the file of --json."""
+    results: dict[str, Found] = (
         json.loads(args.json.read_text(encoding="utf-8"))["seeds"] if args.json and args.json.exists() else {}
     )
     for seed in map(str, args.seeds):
-        known[seed] = known.get(seed, {}) | run_seed(args.out / f"seed-{seed}", int(seed))
-        save(args, known, {})
-    return dict(sorted(known.items(), key=lambda item: int(item[0])))
+        results[seed] = results.get(seed, {}) | run_seed(args.out / f"seed-{seed}", int(seed))
+        save(args, results, {})
+    return dict(sorted(results.items(), key=lambda item: int(item[0])))
 
 
 def save(args: argparse.Namespace, seeds: Mapping[str, Found], summary: Mapping[str, Any]) -> None:

@@ -1,18 +1,21 @@
-"""Reward hacking in the toy world, with and without defences: gold against the distance from where the policy began.
+r"""Reward hacking in the toy world, with and without defences: gold against the KL from the initial policy.
 
-run  python -m benchmarks.overoptimisation --seeds 0 1 2 3 4 --out build/overoptimisation --json benchmarks/results/overoptimisation.json
+run  python -m benchmarks.overoptimisation --seeds 0 1 2 3 4 --out build/overoptimisation \
+         --json benchmarks/results/overoptimisation.json
 
-People of this world like to be wished well, here more than they mind a fault of manner, and they like length (`FOND`); a quarter of their
-labels are exchanged, and only a third of the quickstart's pairs are judged.  PPO starts from the SFT model and runs as many steps
-in either arm:
+The simulated raters (`FOND`) prefer good wishes and length more strongly than they dislike faults of manner.
+A quarter of their labels are flipped, and only a third of the quickstart's pairs are judged.  PPO starts
+from the SFT model and runs for the same number of steps in both arms:
 
-plain       one reward model, no price of KL
-defended    four members from the same labels, scores that do not go with length, mean - variance, an adaptive price of KL, and a probe
-            that is only measured: the run goes back to its best step where the probe falls, and stops there
+plain       one reward model, no KL penalty
+defended    an ensemble of four members with a length penalty, pooled as mean - variance; an adaptive KL
+            penalty; and a probe that is only measured: the run rolls back to its best step when the probe
+            falls, and stops
 
-Best-of-n is counted without bias from 32 answers of the SFT model to each prompt.  Gold is the rule that nobody trains on; in `defended`
-it is the probe, as a small set of trusted judgements would be.  Gains are over the SFT model, as in arXiv:2210.10760, and so are the
-curves: d (alpha - beta log d) for PPO, d (alpha - beta d) for best-of-n, with d = sqrt(KL), KL in nats per answer.
+Best-of-n uses an unbiased estimate from 32 answers of the SFT model per prompt.  Gold is the rule that
+nothing is trained on.  In `defended`, gold is also the probe, in place of a small set of trusted judgements.
+Gains are over the SFT model, as in arXiv:2210.10760.  So are the curves: d (alpha - beta log d) for PPO and
+d (alpha - beta d) for best-of-n, with d = sqrt(KL) and KL in nats per answer.
 """
 
 import json
@@ -33,14 +36,16 @@ from fairlead.store.project import Project
 
 FLIPPED = 0.25
 FOND = [replace(rater, flourish_bias=1.2, length_bias=rater.length_bias + 0.5) for rater in raters.PANEL]
-LABELS = 1 / 3  # of the quickstart's comparisons: fewer make a reward model that is easier to mislead
+LABELS = (
+    1 / 3
+)  # share of the comparisons that is used; fewer labels make a reward model that is easier to exploit
 STEPS = 45
-SMOOTH = 5  # steps: a step's gold stands on 128 answers
+SMOOTH = 5  # steps averaged, because the gold of a step is the mean of only 128 answers
 MEMBERS = 4
 LENGTH_PENALTY = 1.0
 BEST_OF = 32
 PROMPTS = 128  # of best-of-n
-JUDGED = 448  # prompts on which a published model is judged, of those that it practised on, as the curves are
+JUDGED = 448  # training prompts on which published models are evaluated, like the curves
 
 PPO: dict[str, Any] = {
     "model": "model/sft",
@@ -52,10 +57,17 @@ PPO: dict[str, Any] = {
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {"reward": "single", "kl_coef": 0.0},
     "defended": {
-        "reward": "ensemble", "pool": "mean-variance", "pool_lambda": 0.5, "kl_coef": 0.1, "kl_target": 4.0, "kl_horizon": 1000,
-        "probe_drop": 0.03, "patience": 3, "keep": "best",
+        "reward": "ensemble",
+        "pool": "mean-variance",
+        "pool_lambda": 0.5,
+        "kl_coef": 0.1,
+        "kl_target": 4.0,
+        "kl_horizon": 1000,
+        "probe_drop": 0.03,
+        "patience": 3,
+        "keep": "best",
     },
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -111,7 +123,7 @@ def ppo_config(arm: str, seed: int) -> ppo.Config:
 
 
 def mean_gold(home: Project, model: str, prompts: str, seed: int) -> float:
-    """Of a published model, on fresh answers: what chose the model did not see them."""
+    """Mean gold of a published model on fresh answers, which had no part in selecting the model."""
     golds = toy_world.first_golds(
         toy_world.answers(home, f"model/{model}", name=f"{model}-answers", seed=seed, prompts=prompts)
     )
@@ -119,9 +131,11 @@ def mean_gold(home: Project, model: str, prompts: str, seed: int) -> float:
 
 
 def summarise_run(rows: Sequence[dict[str, Any]], *, start: float, final: float, kl: float) -> dict[str, Any]:
-    """Gold along a run, a mean over SMOOTH steps; what it was at its peak and at four times the peak's KL; and what was published.
+    """Gold along a run, at its peak, at four times the peak's KL, and of the published model.
 
-    The peak is the largest of many noisy numbers and so somewhat too high, which makes what is lost look larger, in every arm.
+    Values along the run are means over SMOOTH steps.
+
+    The peak is the maximum of noisy values and so biased upwards; this overstates the loss in every arm.
     """
     kls, golds = (moving(numpy.array([row[name] for row in rows if name in row])) for name in ("kl", "probe"))
     peak = int(golds.argmax())
@@ -143,7 +157,7 @@ def summarise_run(rows: Sequence[dict[str, Any]], *, start: float, final: float,
 
 
 def lost(peak: float, later: float, start: float) -> dict[str, float]:
-    """Share of the peak's gold, and of its gain over the start, that is gone."""
+    """Lost share of the peak's gold, and of its gain over the start."""
     return {"of_gold": 1 - float(later / peak), "of_gain": 1 - float((later - start) / (peak - start))}
 
 
@@ -152,7 +166,7 @@ def moving(values: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
 
 
 def fitted(d: NDArray[numpy.float64], gain: NDArray[numpy.float64], bend: Any) -> dict[str, float] | None:
-    """alpha, beta and R^2 of gain = alpha * d - beta * bend(d), by least squares; None of fewer than five points, which anything fits."""
+    """Least-squares fit of gain = alpha * d - beta * bend(d); None for fewer than five points."""
     usable = d > 0.05
     d, gain = d[usable], gain[usable]
     if len(d) < 5:
@@ -185,11 +199,11 @@ def best_of_n_gold(home: Project, seed: int) -> dict[str, Any]:
     for name, pool in (("single", "mean"), ("ensemble", "mean-variance")):
         proxy = toy_world.scores(home, name, rows, pool=pool)
         sizes = [2**k for k in range(BEST_OF.bit_length())]
-        rows_of_both = list(
-            zip(proxy.tolist(), golds.tolist(), strict=True)
-        )  # a prompt's scores, and the worth of the same answers
+        scored_prompts = list(zip(proxy.tolist(), golds.tolist(), strict=True))
         means = [
-            float(numpy.mean([best_of_n.expected_value(scores, n, worth) for scores, worth in rows_of_both]))
+            float(
+                numpy.mean([best_of_n.expected_value(scores, n, worth) for scores, worth in scored_prompts])
+            )
             for n in sizes
         ]
         distance = numpy.sqrt([best_of_n.kl(n) for n in sizes])
@@ -234,7 +248,7 @@ def summarise(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def at_equal_kl(run: dict[str, Any], baseline: dict[str, Any]) -> float:
-    """Mean difference in gold over the distances that both runs came through, each taken at its first time there."""
+    """Mean difference in gold over KL values that both runs reach, each at its first crossing."""
     top = min(max(run["kl"]), max(baseline["kl"]))
     grid = numpy.linspace(0.3, math.sqrt(top), 20) ** 2
     return float(numpy.mean([first_at(run, kl) - first_at(baseline, kl) for kl in grid]))

@@ -1,14 +1,16 @@
-"""Fairlead beside TRL, step by step in one run: the same rows in the same order, the same model, the same threads.
+r"""Fairlead beside TRL, step by step: the same rows in the same order, the same model, the same threads.
 
-run  python -m benchmarks.peers --work sft,reward,dpo,ppo,sample --trl build/peers/trl1.16/bin/python --json benchmarks/results/peers.json
+run  python -m benchmarks.peers --work sft,reward,dpo,ppo,sample --trl build/peers/trl1.16/bin/python \
+         --json benchmarks/results/peers.json
 
-TRL lives in an environment of its own:  python -m venv build/peers/trl1.16  and, with its pip,
-install torch==2.13.0 transformers==5.23.0 trl==1.16.0; PPO is that of trl==1.12.0, in build/peers/trl1.12 likewise
+TRL has a separate environment.  Create it with `python -m venv build/peers/trl1.16`, then install
+torch==2.13.0 transformers==5.23.0 trl==1.16.0 with its pip.  PPO uses trl==1.12.0 in build/peers/trl1.12.
 
-Each side is a process that runs its own training loop and stops after every optimiser step.  The two take turns, so that both meet the
-same weather on the machine; a ratio is that of one step of each over the same rows.  Three rounds: each side as it comes ("default"),
-TRL with the allocator settings that Fairlead gives itself ("kept"), and with the settings of TUNED besides ("peer-tuned").  The model
-is a Qwen3 shape of 6.8 M parameters with random weights, the rows are HH-RLHF pairs.
+Each side is a process with its own training loop that pauses after every optimiser step.  The two sides take
+turns, so that other load on the machine affects both.  A ratio compares one step of each side on the same
+rows. There are three rounds: both sides with their defaults ("default"), TRL with Fairlead's allocator
+settings ("kept"), and TRL with the settings of TUNED as well ("peer-tuned").  The model is a Qwen3 shape of
+6.8 M parameters with random weights; the rows are HH-RLHF pairs.
 """
 
 import argparse
@@ -38,15 +40,20 @@ HERE = Path(__file__).parent / "peer_workers"
 CONTEXT = 1024
 BATCH = 16
 WORKS = ("sft", "reward", "dpo", "grpo", "ppo", "sample")
-ASKED = 128  # prompts of one call to sample
-WINDOW = 3  # steps over which TRL may group rows by length, where it is tuned: a turn then is that many steps of each side
+ASKED = 128  # prompts per sampling call
+WINDOW = 3  # steps over which tuned TRL may group rows by length; a turn then has this many steps
 SHOWN = ("work", "dtype", "allocator", "ratio", "peak_memory_ratio", "tokens_per_s")
 PRECISION = {"fp32": "float32", "bf16": "bfloat16", "pure-bf16": "pure-bfloat16"}
 SHAPE = {
-    "hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 768
-}  # fmt: skip
+    "hidden_size": 256,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "intermediate_size": 768,
+}
 ROUNDS = ("default", "kept", "peer-tuned")
-# What TRL's documentation offers on a CPU.  Rows grouped by length are our doing: the same rows within WINDOW steps, in another order.
+# TRL's documented options for a CPU.  Grouping by length is done here: it reorders rows within WINDOW steps.
 TUNED: dict[str, dict[str, Any]] = {
     "sft": {"gradient_checkpointing": False, "group_by_length": True},
     "reward": {"gradient_checkpointing": False, "group_by_length": True},
@@ -69,7 +76,7 @@ def main() -> None:
         "--trl-ppo",
         type=Path,
         default=Path("build/peers/trl1.12/bin/python"),
-        help="TRL 1.12, the last with PPO",
+        help="Python interpreter of TRL 1.12, the last version with PPO",
     )
     parser.add_argument("--pairs", type=Path, default=Path("../shared/data/hh_harmless/pairs.jsonl.gz"))
     parser.add_argument("--out", type=Path, default=Path("build/peers"))
@@ -77,7 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--micro-tokens", type=int, default=1024)
     parser.add_argument("--slots", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=BATCH, help="rows of an optimiser step")
+    parser.add_argument("--batch", type=int, default=BATCH, help="rows per optimiser step")
     parser.add_argument("--json", type=Path)
     parser.set_defaults(device="cpu")
     args = parser.parse_args()
@@ -98,7 +105,7 @@ def main() -> None:
 
 
 def read_pairs(path: Path) -> list[Comparison]:
-    """The pairs that fit the context, at most a few characters to a token."""
+    """The pairs that fit the context, estimated at three characters per token."""
     comparisons = []
     for number, row in jsonl.read(path):
         try:
@@ -116,7 +123,10 @@ def read_pairs(path: Path) -> list[Comparison]:
 def make_model(
     folder: Path, comparisons: list[Comparison], *, shape: dict[str, int] = SHAPE, vocabulary: int = 0
 ) -> None:
-    """A Qwen3 shape, random weights from seed 0, and a tokenizer of 8,192 tokens trained on the rows; `vocabulary` widens the head only."""
+    """Write a random Qwen3 model and a tokenizer of 8,192 tokens trained on the rows.
+
+    A larger `vocabulary` widens the embedding and the head only.
+    """
     if (folder / "config.json").exists():
         return
     texts = (message.content for c in comparisons for message in c.prompt + c.chosen + c.rejected)
@@ -145,7 +155,7 @@ def measure(
     comparisons: list[Comparison],
     args: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Both sides step by step; `settings` are what TRL is told besides its defaults."""
+    """Measure both sides step by step; `settings` are changes to TRL's defaults."""
     home = args.out / f"{work}-{dtype}-{round_name}"
     home.mkdir(parents=True, exist_ok=True)
     window = WINDOW if settings.get("group_by_length") else 1
@@ -163,8 +173,8 @@ def measure(
     )
     answers: dict[str, list[dict[str, Any]]] = {"us": [], "them": []}
     for name, process in (("us", us), ("them", them)):
-        listen(process, home)  # loaded, and the first step made
-        answers[name].append(turn(process, home))  # one more for nothing
+        listen(process, home)  # ready: loaded, and the first step done
+        answers[name].append(turn(process, home))  # warm-up turn
         answers[name].clear()
     for _ in range(args.measure):
         answers["us"].append(turn(us, home))
@@ -172,7 +182,7 @@ def measure(
     for process in (us, them):
         process.communicate("stop\n")
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(answers["us"], answers["them"], strict=True)]
-    starts = [1 + window * (1 + i) for i in range(args.measure)]  # the first step, and a turn for nothing
+    starts = [1 + window * (1 + i) for i in range(args.measure)]  # after the first step and the warm-up turn
     num_tokens = [sum(sum(step) for step in tokens[start : start + window]) for start in starts]
     speed = {
         name: round(
@@ -206,7 +216,7 @@ def measure(
 def as_job(
     work: str, dtype: str, round_name: str, settings: dict[str, Any], model: Path, args: argparse.Namespace
 ) -> dict[str, Any]:
-    """What a worker is told."""
+    """The job description of a worker."""
     return {
         "work": work,
         "tag": f"{dtype}-{round_name}",
@@ -225,8 +235,8 @@ def as_job(
 
 def start_ours(job: dict[str, Any], rows: Path, home: Path) -> "subprocess.Popen[str]":
     subprocess.run(["rm", "-rf", str(home / "ours")], check=True)
-    told = job | {"rows": str(rows), "home": str((home / "ours").resolve())}
-    return start(Path(sys.executable), HERE / "ours.py", told, home / "ours.log")
+    full_job = job | {"rows": str(rows), "home": str((home / "ours").resolve())}
+    return start(Path(sys.executable), HERE / "ours.py", full_job, home / "ours.log")
 
 
 def write_rows(
@@ -238,14 +248,15 @@ def write_rows(
     *,
     window: int = 1,
 ) -> tuple[Path, Path, list[list[int]]]:
-    """The rows for us, the rows for them in the order in which we take ours, and each row's tokens by step.
+    """Write both sides' rows; return their files and the tokens of each row by step.
 
-    With a `window` their rows are grouped by length within that many steps.
+    TRL's rows are in the order in which Fairlead takes its own.  With a `window`, TRL's rows are grouped by
+    length within that many steps.
     """
     tokenizer = from_scratch.PreTrainedTokenizerFast.from_pretrained(model)
     num_steps = 1 + window * (args.measure + 2)
     if work == "sample":
-        # The answers' lengths are those of the data: row i may say as many tokens as its chosen answer has.
+        # Answers have the lengths of the data: row i gets as many tokens as its chosen answer.
         rows = [
             {
                 "tokens": list(encode_prompt(tokenizer, c.prompt)),

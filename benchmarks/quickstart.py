@@ -1,8 +1,10 @@
-"""The quickstart over several seeds: does gold rise at every stage, and is the win rate's interval above a half?
+r"""The quickstart over several seeds: whether gold rises at every stage, and whether PPO beats SFT.
 
-run  python -m benchmarks.quickstart --seeds 0 1 2 3 4 --out build/quickstart --json benchmarks/results/quickstart.json
+run  python -m benchmarks.quickstart --seeds 0 1 2 3 4 --out build/quickstart \
+         --json benchmarks/results/quickstart.json
 
-Each seed is a process of its own.  Writes one JSON file with every summary and the versions, and prints the table of docs/benchmarks.md.
+Each seed runs in a separate process.  The benchmark writes one JSON file with all summaries and the versions,
+and prints the table of docs/benchmarks.md.
 """
 
 import argparse
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/quickstart"))
     parser.add_argument("--json", type=Path)
     parser.add_argument(
-        "--read", action="store_true", help="only read what an earlier call has left in --out"
+        "--read", action="store_true", help="only read the results of an earlier call in --out"
     )
     args = parser.parse_args()
     folders = {seed: args.out / f"seed-{seed}" for seed in args.seeds}
@@ -91,7 +93,7 @@ def machine() -> dict[str, str]:
 
 
 def table(summaries: dict[int, dict[str, Any]]) -> str:
-    """Markdown, a row per seed; brackets hold 95 % intervals."""
+    """Markdown table with a row per seed; brackets hold 95 % intervals."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for seed, summary in summaries.items():
         gold, rate, model = summary["gold"], summary["win_rate_vs_sft"], summary["reward_model"]
@@ -113,7 +115,7 @@ def table(summaries: dict[int, dict[str, Any]]) -> str:
 
 
 def faults(folders: list[Path]) -> str:
-    """Markdown: the share of held-out answers with each fault, mean over the seeds, and the extremes of the aligned model."""
+    """Markdown: mean share of held-out answers with each fault; range over seeds of the aligned model."""
     manifests = [folder / "artifacts" / "evaluation" / "evaluation" / "manifest.json" for folder in folders]
     shares_by_fault = [
         json.loads(path.read_text(encoding="utf-8"))["metrics"]["faults"] for path in manifests
@@ -135,7 +137,7 @@ def faults(folders: list[Path]) -> str:
 
 
 def flourishes(folders: dict[int, Path]) -> str:
-    """Markdown: in which share of each model's held-out answers the planted feature stands."""
+    """Markdown: share of each model's held-out answers that contain the planted feature."""
     lines = ["| seed | base | fine-tuned | aligned |", "|---|---|---|---|"]
     for seed, folder in folders.items():
         shares = []

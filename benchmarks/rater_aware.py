@@ -1,11 +1,13 @@
-"""What knowing the raters recovers: ten simulated people judge the toy world's answers, three near-random and one adversarial.
+r"""How much of the loss from unreliable raters a rater-aware reward model recovers.
 
-run  python -m benchmarks.rater_aware --seeds 0 1 2 3 4 --out build/rater_aware --json benchmarks/results/rater_aware.json
+run  python -m benchmarks.rater_aware --seeds 0 1 2 3 4 --out build/rater_aware \
+         --json benchmarks/results/rater_aware.json
 
-Three reward models learn from the same labels, each with the recipe and the same settings: naive (every label is believed), aware
-(`rater_effects`), and oracle (told who is who: random labels are dropped and the adversary's turned round).  Accuracy is agreement with the
-gold rule on pairs of prompts that no label was about.  The figure is (aware - naive) / (oracle - naive), mean over mean of all seeds,
-with Fieller's 95 % interval.
+Ten simulated raters judge answers in the toy world; three are nearly random and one is adversarial.  Three
+reward models learn from the same labels with the same settings: naive (trusts every label), aware
+(`rater_effects`), and oracle (random labels removed and adversarial labels reversed).  Accuracy is agreement
+with the gold rule on pairs of unlabelled prompts.  The result is (aware - naive) / (oracle - naive), as a
+ratio of means over seeds, with Fieller's 95 % interval.
 """
 
 from collections.abc import Sequence
@@ -54,7 +56,8 @@ def main() -> None:
     )
     recovered, points = interval.ratio(gained, gap), 100 * sum(gap) / len(gap)
     print(
-        f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) of a mean gap of {points:.1f} points"
+        f"recovered {recovered.value:.0%} ({recovered.low:.0%} to {recovered.high:.0%}) "
+        f"of a mean gap of {points:.1f} points"
     )
     summary = {
         "recovered": recovered.as_dict(),
@@ -65,7 +68,7 @@ def main() -> None:
 
 
 def one_seed(root: Path, seed: int, num_labels: int) -> dict[str, Any]:
-    """Accuracy of each arm, and what the aware one thinks of the raters.  A finished arm is read, not trained again."""
+    """Accuracy of each arm, and the aware arm's estimates of the raters.  Finished arms are reused."""
     project = load_project(root) if root.exists() else create_project(root)
     candidate_pairs = pairs(num_labels + NUM_TEST, seed)
     labels, test = (
@@ -100,28 +103,28 @@ def reward_config(name: str, labels: Path, rater_effects: bool, seed: int) -> re
 
 
 def pairs(count: int, seed: int, each: int = 1) -> list[CandidateAnswers]:
-    """Two answers of unlike worth to each of `count` different prompts, `each` times."""
+    """Two answers with different gold scores to each of `count` prompts, `each` times."""
     candidates = []
     for task in world.draw_prompts(seed, "rater aware", count, held_out=False):
         rng = derive_rng(seed, "rater aware", task.text)
         for _ in range(each):
-            for _ in range(20):  # some prompts are hard to answer in two ways
+            for _ in range(20):  # some prompts rarely get answers with different scores
                 answers = (
                     answer_writer.write_answer(task, answer_writer.WILD, rng),
                     answer_writer.write_answer(task, answer_writer.WILD, rng),
                 )
-                if worth(task.text, answers[0]) != worth(task.text, answers[1]):
+                if gold_score(task.text, answers[0]) != gold_score(task.text, answers[1]):
                     candidates.append(CandidateAnswers(task.text, answers, (True, True)))
                     break
     return candidates
 
 
-def worth(prompt: str, answer: str) -> float:
+def gold_score(prompt: str, answer: str) -> float:
     return gold.judge(prompt, answer).score
 
 
 def relabelled(labels: Sequence[Comparison]) -> list[Comparison]:
-    """What somebody would keep who knew who is who."""
+    """The oracle's labels: random labels removed, adversarial labels reversed."""
     believed = [label for label in labels if not str(label.rater).startswith("random")]
     return [
         replace(label, chosen=label.rejected, rejected=label.chosen) if label.rater == "adversary" else label
@@ -143,7 +146,7 @@ def trained(
     scores = score_conversations(model, texts, 4096)
     right = [
         (scores[2 * i] > scores[2 * i + 1])
-        == (worth(item.prompt, item.answers[0]) > worth(item.prompt, item.answers[1]))
+        == (gold_score(item.prompt, item.answers[0]) > gold_score(item.prompt, item.answers[1]))
         for i, item in enumerate(test)
     ]
     return sum(right) / len(right), artifact.manifest.metrics

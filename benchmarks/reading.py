@@ -1,9 +1,10 @@
-"""Does a reader agree with the gold rule?  Pairs of different answers to one held-out prompt, drawn at random and shown without scores.
+"""Whether a human reader agrees with the gold rule on pairs of answers to held-out prompts.
 
 run  python -m benchmarks.reading draw demo pairs.md --seed 1        (demo: a finished quickstart)
      python -m benchmarks.reading score demo verdicts.txt --seed 1
 
-The reader gets pairs.md, which begins with the guideline that every new project has, and writes one line per pair: A, B or tie.
+Pairs are drawn at random and shown without scores.  pairs.md begins with the guideline of every new project.
+The reader writes one line per pair: A, B or tie.
 """
 
 import argparse
@@ -45,7 +46,8 @@ def main() -> None:
     ):
         if reader_verdict != rule_verdict:
             print(
-                f"{number}: the reader said {reader_verdict}, the rule {rule_verdict}\n   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}"
+                f"{number}: the reader said {reader_verdict}, the rule {rule_verdict}\n"
+                f"   {pair[0]}\n   A {pair[1]}\n   B {pair[2]}"
             )
     agreed = interval.proportion(
         sum(

@@ -1,12 +1,15 @@
-"""How near a reward model comes to what people's own disagreement allows, and whether the probabilities that it states hold.
+r"""How close a reward model comes to the ceiling set by raters' disagreement, and how well it is calibrated.
 
-run  python -m benchmarks.reward_ceiling --seeds 0 1 2 3 4 --out build/reward_ceiling --json benchmarks/results/reward_ceiling.json
+run  python -m benchmarks.reward_ceiling --seeds 0 1 2 3 4 --out build/reward_ceiling \
+         --json benchmarks/results/reward_ceiling.json
 
-The quickstart's five simulated people judge pairs of unlike answers.  How they choose is known: the chance p that one of them, whoever it
-is and whichever answer is shown first, prefers A.  Who always says what is likelier is right in E[max(p, 1 - p)], the Bayes ceiling; a
-model's accuracy is the mean p of what it prefers.  Both are expectations, so that no chance of labelling is in the figure, and the ratio
-is what the model makes of what can be known.  The expected calibration error likewise compares stated probabilities with p, in 15 bins of
-equal size; the temperature is the admission report's, fitted to prompts that the training run held out.  The test has its own.
+The five simulated raters of the quickstart judge pairs of different answers.  Their choice model is known: p
+is the probability that a random rater prefers A, averaged over both display orders.  A predictor that always
+picks the likelier answer is right in E[max(p, 1 - p)]: the Bayes ceiling.  The accuracy of a model is the
+mean probability of the answers that it prefers.  Both are expectations, so the ratio has no label noise.
+The expected calibration error compares stated probabilities with p in 15 bins of equal count.  The
+temperature comes from the admission report, which fits it to prompts held out from training; the test
+prompts are separate.
 """
 
 import json
@@ -34,8 +37,8 @@ from fairlead.store.run import open_run
 
 Vector = NDArray[numpy.float64]
 
-EACH = (1, 4)  # judged pairs of each prompt
-NUM_PROMPTS, NUM_TEST = 3000, 1000  # the world has some 4,200 that are not held out
+EACH = (1, 4)  # judged pairs per prompt
+NUM_PROMPTS, NUM_TEST = 3000, 1000  # the toy world has about 4,200 prompts that are not held out
 NUM_BINS = 15
 SETTINGS: dict[str, Any] = {"rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
 
@@ -43,7 +46,7 @@ SETTINGS: dict[str, Any] = {"rank": 0, "epochs": 2, "batch": 16, "lr": 3e-4}
 def main() -> None:
     parser = over_seeds.arguments(__doc__, "build/reward_ceiling")
     parser.add_argument(
-        "--each", type=int, nargs="+", default=list(EACH), help="numbers of judged pairs of a prompt"
+        "--each", type=int, nargs="+", default=list(EACH), help="numbers of judged pairs per prompt"
     )
     args = parser.parse_args()
     over_seeds.prepare(args)
@@ -97,7 +100,7 @@ def reward_config(labels: Path, seed: int, each: int) -> reward.Config:
 
 
 def margins(folder: str, test: Sequence[CandidateAnswers]) -> Vector:
-    """Score of the first answer of each pair above the second's.  [pairs]"""
+    """Score of the first answer minus score of the second.  [pairs]"""
     texts = [
         (Message("user", item.prompt), Message("assistant", answer))
         for item in test
@@ -130,7 +133,7 @@ def judge(margins: Vector, test: Sequence[CandidateAnswers], temperature: float)
 
 
 def preference(pair: CandidateAnswers, panel: Sequence[SimulatedRater]) -> float:
-    """P(one of the panel prefers the first answer), whichever side it is shown on; a rater who would call it a tie says nothing."""
+    """Probability that the panel prefers the first answer, over both orders; ties are left out."""
     chances = []
     for rater in panel:
         a, b = (
@@ -146,7 +149,7 @@ def preference(pair: CandidateAnswers, panel: Sequence[SimulatedRater]) -> float
 
 
 def ece(margins: Vector, p: Vector, temperature: float) -> float:
-    """Mean over bins of |mean stated confidence - mean chance that people agree|."""
+    """Weighted mean over bins of |mean stated confidence - mean probability that raters agree|."""
     stated = calibration.probabilities(numpy.abs(margins).tolist(), temperature)
     agreed = numpy.where(margins > 0, p, 1 - p)
     parts = numpy.array_split(numpy.argsort(stated, kind="stable"), NUM_BINS)

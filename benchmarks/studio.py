@@ -1,6 +1,7 @@
-"""What the studio's benchmarks share: a server process, people with tokens, a campaign, percentiles.
+"""Shared by the studio benchmarks: a server process, people with tokens, a campaign, percentiles.
 
-Servers are real processes of `fairlead studio serve`, each killed by its own id; databases are SQLite files or a PostgreSQL of our own.
+Servers are real `fairlead studio serve` processes.  Databases are SQLite files or a temporary PostgreSQL
+server.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ def machine() -> dict[str, str]:
 
 @contextlib.contextmanager
 def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """An empty database with all tables: `sqlite`, or `postgresql` with every commit on the disk."""
+    """An empty database with all tables: `sqlite`, or `postgresql` with durable commits."""
     with contextlib.ExitStack() as stack:
         url = f"sqlite:///{folder / 'studio.db'}"
         if kind == "postgresql":
@@ -110,7 +111,7 @@ def free_port() -> int:
 
 
 class Server:
-    """`fairlead studio serve` on a port that it keeps when it is killed and started again."""
+    """`fairlead studio serve` on a fixed port, which a restart keeps."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._database, self._folder, self._port = url, folder, free_port()
@@ -122,7 +123,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Returns after how many seconds people could come."""
+        """Start the server and return the seconds until it accepts requests."""
         begun = time.monotonic()
         command = [
             sys.executable,
@@ -147,7 +148,7 @@ class Server:
         return time.monotonic() - begun
 
     def kill(self) -> None:
-        """As a power cut would end it."""
+        """End the process at once, like a power cut."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(timeout=30)

@@ -1,9 +1,11 @@
-"""From a key press to the next painted frame on the labelling screen, in Chromium: choosing a step, and sending, which shows the next item.
+"""Time from a key press to the next painted frame on the labelling screen, in Chromium.
 
 run  python -m benchmarks.studio_keys --json build/keys.json
 
-Of each press: from the time stamp of its event to the first task after the frame that it changed (a message posted in an animation frame).
-Sending counts only where that frame shows the next item, which was fetched before; the work of a press on the main thread is beside it.
+Two kinds of press are measured: choosing a step of the scale, and sending, which shows the next item.  The
+time runs from the event's time stamp to the first task after the frame that the press changed.  A message
+posted in an animation frame marks that task.  Sending counts only if the frame shows the next, prefetched
+item.  Time on the main thread is reported separately.
 """
 
 import argparse
@@ -30,7 +32,10 @@ WATCH = """() => {
     const before = shown();
     requestAnimationFrame(() => {
       const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => window.paints.push({ key: event.key, ms: performance.now() - event.timeStamp, next: shown() !== before });
+      port1.onmessage = () => {
+        const ms = performance.now() - event.timeStamp;
+        window.paints.push({ key: event.key, ms, next: shown() !== before });
+      };
       port2.postMessage(0);
     });
   }, { capture: true });
@@ -41,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--presses", type=int, default=60, help="of each kind")
+    parser.add_argument("--presses", type=int, default=60, help="number of presses of each kind")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     load = os.getloadavg()[0]
@@ -69,7 +74,7 @@ def main() -> None:
 
 
 def labeller(url: str, num_items: int) -> str:
-    """The secret of a session of somebody with that many items to judge."""
+    """The session secret of a labeller with `num_items` items to judge."""
     campaign = studio.make_campaign(url, num_items=num_items, overlap=1)
     opened = open_database(url)
     with opened.write() as connection:

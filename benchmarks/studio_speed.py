@@ -1,13 +1,15 @@
-"""How long people wait: for the next item, for pages, for the server; and what an installation takes on the disk.
+"""Response times of the studio (next item, pages, server start) and the size of an installation.
 
-run  python -m benchmarks.studio_speed --json build/speed.json                            100,000 items; SQLite and PostgreSQL
-     python -m benchmarks.studio_speed --items 2000 --asks 20 --databases sqlite          small
-     python -m benchmarks.studio_speed --install --databases --json build/size.json       only the size, in an environment made for it
+run  python -m benchmarks.studio_speed --json build/speed.json           100,000 items; SQLite and PostgreSQL
+     python -m benchmarks.studio_speed --items 2000 --asks 20 --databases sqlite      small
+     python -m benchmarks.studio_speed --install --databases --json build/size.json   only the size
 
-One campaign with overlap 2.  A newcomer has done nothing; an old hand has judged half of the items, those that are handed out first, and so
-has somebody else.  Each asks for the next item and judges it, over HTTP, one after the other, on a server that has nothing else to do.
+The campaign has overlap 2.  A newcomer has judged nothing; an experienced labeller ("old hand") and a second
+person have each judged the first half of the items.  The newcomer and the old hand request and judge items
+over HTTP, one after the other, on an otherwise idle server.
 
-The figures of a dashboard are kept for a moment: `figures_first_ms` is asked once after each start, of a server that has none yet.
+The server caches dashboard figures.  `figures_first_ms` is measured once after each start, with an empty
+cache.
 """
 
 import argparse
@@ -44,12 +46,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--asks", type=int, default=300, help="of each person, and of each page")
+    parser.add_argument("--asks", type=int, default=300, help="requests per person and per page")
     parser.add_argument(
         "--databases", nargs="*", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
     )
     parser.add_argument(
-        "--install", action="store_true", help="also install into a new environment, and measure it"
+        "--install", action="store_true", help="also install into a new environment and measure its size"
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -92,8 +94,10 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
 
 
 def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0) -> None:
-    """What the person would have been handed first, 400 a day: rows as `tasks` and `judgements` write them, without events.
-    `n`: of the slots.
+    """Write judgements of the first `count` items, 400 per day, without events.
+
+    The rows are like those that `assignments` and `judgements` write.  `n` is the number of the slot within
+    each item.
     """
     opened, ended = open_database(url), datetime.now(UTC)
 
@@ -118,25 +122,49 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
                 insert(assignment_table),
                 [
                     {
-                        "token": token, "campaign_id": campaign.id, "item_id": row.item_id, "slot_id": row.id, "rater": rater, "seq": seq,
-                        "order": list(answer_order(campaign.seed, rater, seq, 2)), "guidelines_version": 1, "leased_at": at(seq),
-                        "expires_at": at(seq), "ended_at": at(seq), "how": "judged",
+                        "token": token,
+                        "campaign_id": campaign.id,
+                        "item_id": row.item_id,
+                        "slot_id": row.id,
+                        "rater": rater,
+                        "seq": seq,
+                        "order": list(answer_order(campaign.seed, rater, seq, 2)),
+                        "guidelines_version": 1,
+                        "leased_at": at(seq),
+                        "expires_at": at(seq),
+                        "ended_at": at(seq),
+                        "how": "judged",
                     }
                     for token, seq, row in part
                 ],
-            )  # fmt: skip
+            )
             connection.execute(
                 insert(judgement_table),
                 [
                     {
-                        "campaign_id": campaign.id, "item_id": row.item_id, "token": token, "rater": rater, "key": f"key-{token}",
-                        "value": {"preference": 1, "tie": None}, "margin": 1, "reasons": [], "note": "", "order": [0, 1],
-                        "guidelines_version": 1, "active_ms": 20_000, "dwell_ms": {}, "ui": {}, "late": False, "quick": False,
-                        "withdraws": False, "supersedes": None, "made_at": at(seq),
+                        "campaign_id": campaign.id,
+                        "item_id": row.item_id,
+                        "token": token,
+                        "rater": rater,
+                        "key": f"key-{token}",
+                        "value": {"preference": 1, "tie": None},
+                        "margin": 1,
+                        "reasons": [],
+                        "note": "",
+                        "order": [0, 1],
+                        "guidelines_version": 1,
+                        "active_ms": 20_000,
+                        "dwell_ms": {},
+                        "ui": {},
+                        "late": False,
+                        "quick": False,
+                        "withdraws": False,
+                        "supersedes": None,
+                        "made_at": at(seq),
                     }
                     for token, seq, row in part
                 ],
-            )  # fmt: skip
+            )
             for token, _, row in part:
                 connection.execute(
                     update(slot_table).where(slot_table.c.id == row.id).values(state="done", token=token)
@@ -155,26 +183,27 @@ def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0)
 
 
 def next_items(url: str, token: str, asks: int) -> dict[str, float]:
-    times, here = [], f"{url}/api/v1/campaigns/large"
+    times: list[float] = []
+    campaign_url = f"{url}/api/v1/campaigns/large"
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         for number in range(asks + 1):
             begun = time.perf_counter()
-            handed = client.post(f"{here}/next", json={"count": 1}).raise_for_status().json()
+            handed = client.post(f"{campaign_url}/next", json={"count": 1}).raise_for_status().json()
             times.append((time.perf_counter() - begun) * 1000)
             [task] = handed["assignments"]
             key = {"Idempotency-Key": f"speed-{number:06}"}
             client.post(
-                f"{here}/tasks/{task['token']}/judgement", json={"value": {"choice": 2}}, headers=key
+                f"{campaign_url}/tasks/{task['token']}/judgement", json={"value": {"choice": 2}}, headers=key
             ).raise_for_status()
-    return spread(times[1:])  # the first one opens connections
+    return spread(times[1:])  # the first request opens the connection
 
 
 def request_times(url: str, method: str, path: str, token: str, count: int) -> list[float]:
-    """Milliseconds of each request."""
+    """Milliseconds of every request."""
     body = {"PATCH": {"overlap": 3}, "POST": {}}.get(method)
     times = []
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
-        client.get(url + "/static/studio.css")  # which opens the connection
+        client.get(url + "/static/studio.css")  # opens the connection
         for _ in range(count):
             begun = time.perf_counter()
             client.request(method, url + path, json=body).raise_for_status()
@@ -191,7 +220,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def install() -> dict[str, Any]:
-    """`pip install fairlead` without extras, into an environment of its own."""
+    """Size and import time of `pip install fairlead` without extras, in a new environment."""
     with tempfile.TemporaryDirectory() as name:
         venv.create(name, with_pip=True)
         python = Path(name) / "bin" / "python"
@@ -213,9 +242,11 @@ def install() -> dict[str, Any]:
             env=os.environ | {"PYTHONPATH": ""},
         )
         return {
-            "installed_mb": round(after - before, 1), "packages": len(packages), "first_import_s": round(time.monotonic() - begun, 2),
+            "installed_mb": round(after - before, 1),
+            "packages": len(packages),
+            "first_import_s": round(time.monotonic() - begun, 2),
             "python": sys.version.split()[0],
-        }  # fmt: skip
+        }
 
 
 def size_mb(folder: Path) -> float:

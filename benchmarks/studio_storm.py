@@ -1,13 +1,14 @@
-"""Many labellers at once, and servers that die under them: is anything served twice, is anything lost?
+"""Many labellers at once while servers are killed: whether any item is served twice or any judgement lost.
 
-run  python -m benchmarks.studio_storm --json build/storm.json                   200 labellers, 10,000 leases, five kills, both databases
+run  python -m benchmarks.studio_storm --json build/storm.json      200 labellers, 10,000 leases, five kills
      python -m benchmarks.studio_storm --labellers 20 --items 60 --kills 2       small
 
-Every labeller asks for two tasks over HTTP, judges, skips or lets go, and sends again what was not acknowledged, as the screen does.
-Meanwhile a server is killed with SIGKILL when a randomly drawn number of judgements is acknowledged, and started again.  On PostgreSQL two
-server processes share the work.  Afterwards the database is compared with what was acknowledged.
+Every labeller requests two assignments over HTTP, then judges, skips or releases.  Unacknowledged requests
+are sent again, as the labelling screen does.  Meanwhile a server is killed with SIGKILL after a random
+number of acknowledged judgements, and restarted.  On PostgreSQL, two server processes share the load.
+Afterwards the database is compared with the acknowledgements.
 
-Then 50 writers save drafts, each once a second, as people who type do; and as fast as the server lets them, for comparison.
+Then 50 writers save drafts once per second, like people who type, and then as fast as the server allows.
 """
 
 import argparse
@@ -31,20 +32,20 @@ from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, open_database, parse_time
 from fairlead.labels.judgements import judgement_table
 
-PATIENCE_S = 900.0  # for the whole storm
+PATIENCE_S = 900.0  # for the whole benchmark
 CHOICES = range(1, 9)
 
 
 @dataclass
 class Ledger:
-    """What servers acknowledged, as their clients saw it."""
+    """What the servers acknowledged to their clients."""
 
     judged: dict[str, tuple[int, str, str, int]] = field(
         default_factory=dict
     )  # key -> judgement, rater, token, choice
-    tokens: set[str] = field(default_factory=set)  # of tasks that were handed out
+    tokens: set[str] = field(default_factory=set)  # of assignments that were given out
     num_retries: int = 0
-    wrong: list[str] = field(default_factory=list)  # answers that no client should get
+    wrong: list[str] = field(default_factory=list)  # unexpected error responses
     next_ms: list[float] = field(default_factory=list)
     save_ms: list[float] = field(default_factory=list)
 
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--overlap", type=int, default=3)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--writers", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=30, help="for which the writers write")
+    parser.add_argument("--seconds", type=float, default=30, help="duration of each writing phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
@@ -103,10 +104,16 @@ def storm(
     opened.close()
     assert counts["num_judgements"] == num_items * overlap, counts
     return {
-        **counts, "took_s": round(took_s, 1), "processes": processes, "kills": killed, "retries": ledger.num_retries,
-        "next_p50_ms": round(studio.percentile(ledger.next_ms, 0.5), 1), "next_p95_ms": round(studio.percentile(ledger.next_ms, 0.95), 1),
-        "save_p50_ms": round(studio.percentile(ledger.save_ms, 0.5), 1), "save_p95_ms": round(studio.percentile(ledger.save_ms, 0.95), 1),
-    }  # fmt: skip
+        **counts,
+        "took_s": round(took_s, 1),
+        "processes": processes,
+        "kills": killed,
+        "retries": ledger.num_retries,
+        "next_p50_ms": round(studio.percentile(ledger.next_ms, 0.5), 1),
+        "next_p95_ms": round(studio.percentile(ledger.next_ms, 0.95), 1),
+        "save_p50_ms": round(studio.percentile(ledger.save_ms, 0.5), 1),
+        "save_p95_ms": round(studio.percentile(ledger.save_ms, 0.95), 1),
+    }
 
 
 async def _storm(
@@ -157,7 +164,7 @@ async def _labeller(
     ) as client:
 
         async def ask(method: str, path: str, times: list[float] | None = None, **more: Any) -> Any:
-            """Until a server answers; what changes something carries its own key or can be repeated."""
+            """Repeat the request until a server answers; writes are idempotent."""
             while time.monotonic() < end:
                 begun = time.monotonic()
                 try:
@@ -204,10 +211,10 @@ async def _labeller(
 
 
 def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) -> dict[str, Any]:
-    """The database against the ledger: how much went wrong, of each kind."""
+    """Compare the database with the ledger and count every kind of error."""
     with opened.read() as connection:
         verdict = events.verify(connection)
-        kept = {
+        stored = {
             row.key: row
             for row in connection.execute(
                 select(judgement_table).where(judgement_table.c.campaign_id == campaign.id)
@@ -217,22 +224,27 @@ def check(opened: Database, campaign: Campaign, ledger: Ledger, overlap: int) ->
             select(assignment_table).where(assignment_table.c.campaign_id == campaign.id)
         ).all()
         stands = judgements.list_current(connection, campaign.id)
-    lasting: dict[int, list[str]] = defaultdict(list)  # item -> who holds or judged it
+    lasting: dict[int, list[str]] = defaultdict(list)  # item -> raters who hold or judged it
     by_slot: dict[int, list[Any]] = defaultdict(list)
     for row in handed:
         if row.how in (None, "judged"):
             lasting[row.item_id].append(row.rater)
         by_slot[row.slot_id].append(row)
-    # On PostgreSQL the clock is read before the row is locked, so that neighbours in a slot may overlap by a moment.
+    # PostgreSQL reads the clock before it locks the row, so successive leases of a slot may overlap briefly.
     tolerance_s = 0.0 if opened.is_sqlite else 1.0
     return {
-        "num_leases": len(handed), "num_acknowledged": len(ledger.judged), "num_judgements": len(stands), "num_events": verdict.num_events,
-        "lost": sum(not same(kept.get(key), *told) for key, told in ledger.judged.items()),
+        "num_leases": len(handed),
+        "num_acknowledged": len(ledger.judged),
+        "num_judgements": len(stands),
+        "num_events": verdict.num_events,
+        "lost": sum(not same(stored.get(key), *judgement) for key, judgement in ledger.judged.items()),
         "forgotten": len(ledger.tokens - {row.token for row in handed}),
-        "beyond_overlap": sum(len(raters) > overlap or len(set(raters)) < len(raters) for raters in lasting.values()),
+        "beyond_overlap": sum(
+            len(raters) > overlap or len(set(raters)) < len(raters) for raters in lasting.values()
+        ),
         "held_by_two": sum(early(holders, tolerance_s) for holders in by_slot.values()),
         "broken_chain": verdict.problem,
-    }  # fmt: skip
+    }
 
 
 WRONG = (
@@ -241,11 +253,11 @@ WRONG = (
     "beyond_overlap",
     "held_by_two",
     "broken_chain",
-)  # of these nothing may be found
+)  # counts that must be zero
 
 
 def same(row: Any, number: int, rater: str, token: str, choice: int) -> bool:
-    """Whether what was acknowledged stands as it was sent."""
+    """Whether the stored judgement equals the acknowledged one."""
     if row is None or (row.id, row.rater, row.token) != (number, rater, token):
         return False
     sign = 1 if row.order[0] == 0 else -1
@@ -253,7 +265,7 @@ def same(row: Any, number: int, rater: str, token: str, choice: int) -> bool:
 
 
 def early(holders: list[Any], tolerance_s: float) -> int:
-    """How often a slot was given on before its holder had let it go."""
+    """Number of times a slot was leased again before its holder had released it."""
     holders.sort(key=lambda row: row.leased_at)
     return sum(
         first.ended_at is None
@@ -267,7 +279,7 @@ def early(holders: list[Any], tolerance_s: float) -> int:
 
 
 def writers(url: str, folder: Path, num_writers: int, seconds: float) -> dict[str, Any]:
-    """Milliseconds of saving a draft, each writer once a second and then without a pause."""
+    """Milliseconds per saved draft: each writer once per second, and then without a pause."""
     campaign = studio.make_campaign(url, num_items=num_writers, overlap=1)
     tokens = list(studio.add_people(url, campaign, num_writers).values())
     results: dict[str, Any] = {}
@@ -276,9 +288,12 @@ def writers(url: str, folder: Path, num_writers: int, seconds: float) -> dict[st
             times, wrong = asyncio.run(_write(servers[0].url, tokens, seconds, every_s))
             assert wrong == [], wrong[:3]
             results[name] = {
-                "num_saves": len(times), "per_s": round(len(times) / seconds, 1), "p50_ms": round(studio.percentile(times, 0.5), 1),
-                "p95_ms": round(studio.percentile(times, 0.95), 1), "max_ms": round(max(times), 1),
-            }  # fmt: skip
+                "num_saves": len(times),
+                "per_s": round(len(times) / seconds, 1),
+                "p50_ms": round(studio.percentile(times, 0.5), 1),
+                "p95_ms": round(studio.percentile(times, 0.95), 1),
+                "max_ms": round(max(times), 1),
+            }
         log = servers[0].log.read_text()
     assert "database is locked" not in log, log[-2000:]
     return results

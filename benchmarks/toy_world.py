@@ -1,7 +1,7 @@
-"""The toy world as a laboratory: one project per seed with an SFT model and people's comparisons, in which methods are tried.
+"""Shared by the toy-world benchmarks: one project per seed, with an SFT model and simulated comparisons.
 
-What is the quickstart's is made by the quickstart's own stages, so that a seed means the same everywhere; every run is found again when a
-benchmark is repeated.
+The stages of the quickstart build the project, so that a seed means the same everywhere.  Finished runs are
+reused when a benchmark is repeated.
 """
 
 import json
@@ -61,7 +61,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def prepare(
     out: Path, seed: int, *, until: str = "comparisons", size: quickstart.Size = quickstart.WHOLE
 ) -> Project:
-    """The quickstart's project up to and with the stage `until`, and the prompts that nothing is trained on."""
+    """The project of the quickstart, with all stages up to and including `until`."""
     home = load_project(out) if (out / "fairlead.toml").exists() else create_project(out)
     plan = quickstart.stages(seed, size)
     last = next(i for i, stage in enumerate(plan) if stage.title == until)
@@ -78,26 +78,26 @@ def run_once(
 
 
 def train(home: Project, recipe: Any, config: Any) -> Artifact:
-    """A recipe's module and its configuration."""
+    """Run a recipe's module with a configuration."""
     return run_once(home, recipe.__name__.rpartition(".")[2], recipe.KIND, recipe.main, config)
 
 
 def curve(home: Project, artifact: Artifact) -> list[dict[str, Any]]:
-    """The metrics of the run that made an artifact, a row per step."""
+    """The metrics of the run that wrote an artifact, a row per step."""
     return [row for _, row in jsonl.read(home.runs / str(artifact.manifest.run) / "metrics.jsonl")]
 
 
 def remembered(home: Project, label: str, seconds: float) -> float:
-    """What a run took when it was made; one that is found again takes nothing."""
+    """CPU seconds of the run when it first ran; a reused run would take none."""
     path = home.root / "cpu_seconds.json"
-    known: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known.setdefault(label, seconds)
-    files.write_text(path, json.dumps(known, indent=2) + "\n")
-    return known[label]
+    seconds_by_label: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    seconds_by_label.setdefault(label, seconds)
+    files.write_text(path, json.dumps(seconds_by_label, indent=2) + "\n")
+    return seconds_by_label[label]
 
 
 def kl(home: Project, model: str, reference: str) -> float:
-    """KL(model || reference), nats per answer, from the model's finished answers of `answers(name=f"{model}-answers")`."""
+    """KL(model || reference) in nats per answer, over the finished answers in `{model}-answers`."""
     [path] = (home.artifacts / "rollouts" / f"{model}-answers").glob("*.jsonl")
     folders = [str(home.artifacts / "model" / name) for name in (model, reference)]
     return mean_kl(folders[0], folders[1], read_sampled_answers(path))
@@ -120,7 +120,7 @@ def answers(
 
 
 def candidates(home: Project) -> list[SampledAnswers]:
-    """What people compare in the quickstart: two answers of the SFT model and one of the base model to each prompt."""
+    """The answers compared in the quickstart: two of the SFT model and one of the base model per prompt."""
     sft, base = (
         read_sampled_answers(next((home.artifacts / "rollouts" / name).glob("*.jsonl")))
         for name in ("answers-of-sft", "answers-of-base")
@@ -132,7 +132,7 @@ def candidates(home: Project) -> list[SampledAnswers]:
 
 
 def few_prompts(home: Project, name: str, count: int) -> str:
-    """The first prompts of a data set, as a file of their own."""
+    """The first prompts of a data set, as a separate file."""
     [path] = (home.artifacts / "dataset" / name).glob("*.jsonl")
     return write(home, f"{name}-{count}", read_prompts(path)[:count])
 
@@ -140,7 +140,7 @@ def few_prompts(home: Project, name: str, count: int) -> str:
 def scores(
     home: Project, reward: str, rows: Sequence[SampledAnswers], *, pool: Pool
 ) -> NDArray[numpy.float64]:
-    """A reward model's score of each answer, as PPO would see it.  [prompts, answers]"""
+    """The reward model's score of each answer, as in PPO.  [prompts, answers]"""
     judge = open_reward(
         str(home.artifacts / "reward-model" / reward), micro_tokens=4096, pool=pool, pool_lambda=0.5
     )
@@ -170,7 +170,7 @@ def comparisons(home: Project) -> list[Comparison]:
 
 
 def flipped(rows: Sequence[Comparison], share: float, *, seed: int) -> list[Comparison]:
-    """The same rows with the sides of so many exchanged; ties stay as they are."""
+    """The rows with the sides of a share of the decided comparisons exchanged; ties are unchanged."""
     decided = [i for i, row in enumerate(rows) if row.tie is None]
     swapped = set(Random(derive_seed(seed, "flip")).sample(decided, round(share * len(decided))))
     return [
@@ -180,7 +180,7 @@ def flipped(rows: Sequence[Comparison], share: float, *, seed: int) -> list[Comp
 
 
 def write(home: Project, name: str, rows: Sequence[Any]) -> str:
-    """Rows as a file of the project; returns what a configuration calls it."""
+    """Write rows to a file of the project; return its path, as used in configurations."""
     path = home.data / f"{name}.jsonl"
     jsonl.write(path, [to_row(row) for row in rows])
     return str(path)

@@ -1,8 +1,9 @@
-"""Can a reward model of the toy world tell a right answer from a wrong one, when neither has a fault of manner?
+"""Whether a toy-world reward model tells right from wrong answers when neither has a fault of manner.
 
 run  python -m benchmarks.truth build/quickstart/seed-4/artifacts/reward-model/reward
 
-Per family, the share of training-side prompts for which the right answer scores higher; ties count as no.
+Reports, per family, the share of training-side prompts whose right answer scores higher; ties count as
+failures.
 """
 
 import argparse

@@ -1,17 +1,19 @@
-"""UFT in one stage against SFT and then DPO, each tuned, at equal compute: what people prefer, and what is forgotten.
+"""UFT in one stage against SFT followed by DPO, each tuned, at equal compute: gold score and forgetting.
 
-run  python -m benchmarks.unified --tune                                                     # on seed 100, prints the best cells
+run  python -m benchmarks.unified --tune                           # on seed 100; prints the best cells
      python -m benchmarks.unified --seeds 0 1 2 3 4 --out build/unified --json benchmarks/results/unified.json
 
-All arms start from the base model and see the same rows: the quickstart's demonstrations and comparisons of five families.  Three families
-(`KEPT`) are in neither; whether the model still answers them rightly is what it remembers.  An answer that begins with a guess, refuses or
-says nothing is a matter of manner and not counted.  Forgetting is the base model's share less the trained model's, in points.
+All arms start from the base model and use the quickstart's demonstrations and comparisons of five families.
+Three families (`KEPT`) are in neither file; the share of right answers to these measures retention.
+Guesses, refusals and empty answers are faults of manner and are not counted.  Forgetting is the base model's
+share minus the trained model's, in percentage points.
 
 sequential  SFT over the demonstrations twice, then DPO over the comparisons once
 uft         one stage over both, once
-alternate   SFT steps and DPO steps in turn, as many in all as the sequential arm makes
+alternate   alternating SFT and DPO steps, as many in total as in the sequential arm
 
-Each arm's cells (`GRID`) are compared by gold on prompts of their own; `TUNED` is what won on seed 100, which is not among the seeds.
+The cells of each arm (`GRID`) are compared by gold on separate prompts.  `TUNED` holds the best cells on
+seed 100, which is not one of the reported seeds.
 """
 
 import itertools
@@ -34,7 +36,7 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
 
 KEPT = ("fact", "sort", "sum")
-PER_FAMILY = 400  # prompts of each family that is remembered or not
+PER_FAMILY = 400  # prompts per family of KEPT
 COMMON: dict[str, Any] = {"rank": 0, "batch": 16}
 GRID: dict[str, dict[str, tuple[float, ...]]] = {
     "sequential": {"sft_lr": (1e-4, 3e-4), "lr": (3e-5, 1e-4, 3e-4), "beta": (0.1, 0.3)},
@@ -51,7 +53,7 @@ TUNED: dict[str, dict[str, float]] = {
 def main() -> None:
     parser = over_seeds.arguments(__doc__, "build/unified")
     parser.add_argument("--arms", nargs="+", default=list(GRID))
-    parser.add_argument("--tune", action="store_true", help="try every cell of the arms' grids on seed 100")
+    parser.add_argument("--tune", action="store_true", help="try every cell of each arm's grid on seed 100")
     args = parser.parse_args()
     over_seeds.prepare(args)
     if args.tune:
@@ -64,7 +66,7 @@ def main() -> None:
 
 
 def prepare(out: Path, seed: int) -> tuple[Project, dict[str, str]]:
-    """The project, and what the files of the five families are called in it."""
+    """The project, and the paths of its files with the five trained families."""
     home = toy_world.prepare(out, seed)
     [path] = (home.artifacts / "dataset" / "demonstrations").glob("*.jsonl")
     rows: dict[str, Sequence[Any]] = {
@@ -85,7 +87,7 @@ def is_kept(prompt: Messages) -> bool:
 def trained(
     home: Project, files: dict[str, str], arm: str, cell: dict[str, float], seed: int
 ) -> tuple[Artifact, float]:
-    """The model of one cell, and the CPU seconds that it took."""
+    """The model of one cell, and the CPU seconds of its training."""
     artifacts, seconds = [], 0.0
     for recipe, config in stages(files, arm, cell, seed):
         artifact, stage_seconds = timed(home, recipe, config)
@@ -136,7 +138,7 @@ def timed(home: Project, recipe: Any, config: Any) -> tuple[Artifact, float]:
 
 
 def num_steps(files: dict[str, str]) -> tuple[int, int]:
-    """Steps of SFT and of DPO that the sequential arm makes, but for the held-out tenth."""
+    """Number of SFT and DPO steps of the sequential arm, without the held-out tenth."""
     lines = {name: len(Path(path).read_text(encoding="utf-8").splitlines()) for name, path in files.items()}
     return 2 * int(0.9 * lines["demonstrations"]) // COMMON["batch"], int(
         0.9 * lines["comparisons"]
@@ -144,7 +146,7 @@ def num_steps(files: dict[str, str]) -> tuple[int, int]:
 
 
 def tune(out: Path, arm: str) -> list[dict[str, Any]]:
-    """Every cell with its gold on prompts of its own, the best first."""
+    """Every cell with its gold on separate prompts, best first."""
     home, files = prepare(out, 100)
     tuning_prompts = [
         row for row in campaign.prompts(400, 100, purpose="tuning", held_out=False) if not is_kept(row.prompt)
@@ -182,7 +184,7 @@ def one_seed(out: Path, seed: int, arms: Sequence[str]) -> dict[str, Any]:
 
 
 def remembers(folder: str, seed: int) -> float:
-    """Share of right answers among those that were meant to be, mean over the families that nobody trained on."""
+    """Share of right answers among attempted ones, mean over the families that were not trained on."""
     policy = load_policy(folder)
     counts = [
         base_model.right(

@@ -1,4 +1,4 @@
-"""Fairlead's side: the recipe itself, stopped after each step.  Started by `benchmarks.peers`."""
+"""Fairlead's side: the recipe itself, paused after each step.  Started by `benchmarks.peers`."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def recipe_config(job: dict[str, Any]) -> Any:
 
 
 def on_device(job: dict[str, Any]) -> dict[str, float]:
-    """What a GPU adds: its work is awaited, and its memory is the one that counts."""
+    """On a GPU: wait for pending work, and report the peak of device memory."""
     if job["device"] == "cpu":
         return {}
     torch.cuda.synchronize()

@@ -1,11 +1,14 @@
-"""TRL's side: its own trainer, stopped after each step.  Runs in TRL's environment; started by `benchmarks.peers`."""
+"""TRL's side: TRL's own trainer, paused after each step.
+
+Started by `benchmarks.peers`, in TRL's environment.
+"""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.pop(0)  # this folder: it must not be found in the place of the library named like this file
+sys.path.pop(0)  # remove this folder: this file would shadow the trl package
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from transformers import (  # noqa: E402
@@ -35,7 +38,7 @@ class Limits(StoppingCriteria):  # type: ignore[misc]
 
 
 class Stop(TrainerCallback):  # type: ignore[misc]
-    """After every optimiser step: done, and wait."""
+    """Report every optimiser step and wait for the next turn."""
 
     def __init__(self, job: dict[str, Any], turns: Turns) -> None:
         self.job, self.turns, self.first = job, turns, True
@@ -49,7 +52,7 @@ class Stop(TrainerCallback):  # type: ignore[misc]
 
 
 def on_device(job: dict[str, Any]) -> dict[str, float]:
-    """What a GPU adds: its work is awaited, and its memory is the one that counts."""
+    """On a GPU: wait for pending work, and report the peak of device memory."""
     if job["device"] == "cpu":
         return {}
     torch.cuda.synchronize()
@@ -66,7 +69,7 @@ def main() -> None:
 
 
 def common(job: dict[str, Any]) -> dict[str, Any]:
-    """What every trainer is told."""
+    """Settings of every trainer."""
     return {
         "output_dir": job["home"],
         "per_device_train_batch_size": job["batch"],
@@ -127,7 +130,7 @@ def train(job: dict[str, Any], turns: Turns) -> None:
 
 
 def grpo(job: dict[str, Any], turns: Turns) -> None:
-    """Four answers to a prompt, one pass over them, no reference: TRL's defaults for the last two."""
+    """Four answers per prompt; TRL's defaults of one pass and no reference model."""
     from trl import GRPOConfig, GRPOTrainer  # noqa: PLC0415
 
     def share_of_e(completions: Any, **_: Any) -> list[float]:

@@ -1,6 +1,6 @@
-"""How a worker takes its turns: it says when a step is done on one pipe and waits for the word to make the next.
+"""Turn-taking of a worker: report a finished step on one pipe, wait for "go" on the other.
 
-Both sides import this file and nothing else of the benchmark, so it stands on the standard library alone.
+Both sides import this file, so it uses only the standard library.
 """
 
 import ctypes
@@ -13,17 +13,17 @@ from typing import Any
 
 
 class Turns:
-    """A turn is so many steps.  Its time runs from the word "go" to the last call of `done`, with everything that the loop does between."""
+    """A turn is a fixed number of steps, timed from "go" to the last `done`."""
 
     def __init__(self, steps: int = 1) -> None:
         self.steps, self.num_done = steps, 0
         self.words = sys.stdin
         self.answers = sys.stdout
-        sys.stdout = sys.stderr  # what libraries print must not get between the answers
+        sys.stdout = sys.stderr  # keeps output of libraries out of the answers
         self.went_at = 0.0
 
     def ready(self, **facts: Any) -> None:
-        """All is loaded; wait for the first word."""
+        """Report that everything is loaded, and wait for the first turn."""
         self._answer(ready=True, **facts)
         self._wait()
 
@@ -40,7 +40,7 @@ class Turns:
         if self.words.readline().strip() != "go":
             self.answers.flush()
             sys.stderr.flush()
-            os._exit(0)  # the loop is left in the middle of its work
+            os._exit(0)  # ends the process in the middle of the training loop
         self.went_at = time.monotonic()
 
     def _answer(self, **facts: Any) -> None:
@@ -49,7 +49,7 @@ class Turns:
 
 
 def keep_freed_pages() -> None:
-    """What Fairlead does for itself, for the side that does not (glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD)."""
+    """Fairlead's allocator settings (glibc's malloc.h: M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD)."""
     mallopt = ctypes.CDLL("libc.so.6").mallopt
     for name, value in ((-4, 0), (-1, -1), (-2, 256 << 20)):
         assert mallopt(name, value) == 1

@@ -1,4 +1,4 @@
-"""The GPU benchmark on a CPU with a tiny shape: that it runs, and that it counts right; its figures mean nothing here."""
+"""The GPU benchmark on a CPU with a tiny shape: it runs and counts right; its figures have no meaning."""
 
 import json
 import os
@@ -22,19 +22,19 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.mark.slow
 def test_it_runs_on_a_cpu(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--small", "--pairs", "none"]
-    command += ["--measure", "2", "--out", str(tmp_path), "--json", str(tmp_path / "found.json")]
+    command += ["--measure", "2", "--out", str(tmp_path), "--json", str(tmp_path / "results.json")]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     subprocess.run(command, check=True, cwd=tmp_path, env=environment, timeout=180, capture_output=True)
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["device"] == "cpu" and found["rows"] == "made up" and found["rate"]["tflops"] > 0
-    assert found["sft"]["way"] == "packed"
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["device"] == "cpu" and results["rows"] == "made up" and results["rate"]["tflops"] > 0
+    assert results["sft"]["way"] == "packed"
     assert (
-        found["sft"]["steps"] == 2
-        and found["sft"]["tokens_per_s"] > 0
-        and 0 < found["sft"]["share_of_rate"] < 1
+        results["sft"]["steps"] == 2
+        and results["sft"]["tokens_per_s"] > 0
+        and 0 < results["sft"]["share_of_rate"] < 1
     )
-    assert [row["slots"] for row in found["sample"]] == [4] and found["sample"][0]["tokens_per_s"] > 0
-    assert "peers" not in found
+    assert [row["slots"] for row in results["sample"]] == [4] and results["sample"][0]["tokens_per_s"] > 0
+    assert "peers" not in results
 
 
 def test_rows_that_are_made_up_are_as_long_as_real_ones(gpu: ModuleType) -> None:
