@@ -176,11 +176,6 @@ def test_a_source_with_no_rows_or_no_objects_is_an_error(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_output_must_be_plain_json_lines(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Choose a name that ends in .jsonl"):
-        importer.import_file(rows(PAIR), tmp_path / "out.jsonl.gz")
-
-
 def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(
     real_data: Callable[[str], Path], tmp_path: Path
 ) -> None:

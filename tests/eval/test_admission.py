@@ -16,7 +16,6 @@ from fairlead.eval import admission, reward_scoring
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.eval.reward_scoring import PairScores, PreSaveState
 from fairlead.model.reward_model import load_reward_model, new_reward_model
-from fairlead.model.scalar_model import ScalarModel
 from fakes import CONTEXT, assistant, save_model, user
 
 
@@ -75,41 +74,6 @@ def test_a_sound_model_scores_a_row_alone_as_in_a_batch(folder: Path) -> None:
     assert report["batches"]["gap"] < 1e-4 and report["batches"]["n"] >= 8
     assert report["head"] is None and report["ensemble"] is None
     assert any("head" in what for what in report["not_measured"])
-
-
-def test_scores_are_those_of_the_plain_network(folder: Path) -> None:
-    model = load_reward_model(str(folder))
-    held_out = rows(5)
-    encoded = [
-        one
-        for one in reward_scoring.encode_pairs(model, held_out, max_tokens=None, source="x")
-        if one is not None
-    ]
-    scores = reward_scoring.score_pairs(model, encoded, 64)
-    for i, one in enumerate(encoded):
-        for row, ours in zip(one, (scores.chosen[i], scores.rejected[i]), strict=True):
-            assert ours == approx(model.network(torch.tensor([row.tokens])).logits.item(), abs=1e-4)
-
-
-class LooksAtNeighbours(ScalarModel):
-    """Its score of a row depends on the rows beside it, as with a wrong attention mask."""
-
-    def scores(self, batch: Any) -> torch.Tensor:
-        own = super().scores(batch)
-        return own + 0.5 * own.mean()
-
-
-def test_a_model_that_looks_at_its_neighbours_is_found(folder: Path) -> None:
-    sound = load_reward_model(str(folder))
-    model = LooksAtNeighbours(sound.network, sound.tokenizer, sound.stop_ids)
-    encoded = [
-        one
-        for one in reward_scoring.encode_pairs(model, rows(8), max_tokens=None, source="x")
-        if one is not None
-    ]
-    gap, _ = reward_scoring.batch_gap(model, encoded, 512)
-    assert gap > 0.05
-    assert reward_scoring.batch_gap(sound, encoded, 512)[0] < 1e-4
 
 
 def test_one_pair_is_examined_and_refused(folder: Path) -> None:
@@ -188,13 +152,3 @@ def test_the_members_of_an_ensemble_are_compared(folder: Path, tmp_path: Path) -
     one, two = (each["value"] for each in report["ensemble"]["accuracies"])
     assert one == approx(1 - two, abs=0.05)
     assert report["accuracy"]["value"] == approx(0.5, abs=0.15)  # the two cancel out
-
-
-def test_a_mean_of_equal_members_is_the_member() -> None:
-    one = PairScores([1.0, 2.0, 4.0], [0.0, 1.0, -2.0])
-    stretched = PairScores([3 * x + 7 for x in one.chosen], [3 * x + 7 for x in one.rejected])
-    pooled = reward_scoring.ensemble_scores([one, stretched])
-    assert pooled.chosen == approx(one.chosen, abs=1e-12) and pooled.rejected == approx(
-        one.rejected, abs=1e-12
-    )
-    assert reward_scoring.ensemble_scores([one]) is one

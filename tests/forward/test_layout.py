@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import PreTrainedModel
 
 from fairlead.encoding.batching import Batch, collate, group_by_prompt
@@ -167,52 +167,6 @@ def rows_of(batch: Batch) -> list[Encoded]:
         Encoded(tuple(tokens[real].tolist()), tuple(trained[real].tolist()))
         for tokens, real, trained in zip(batch.tokens, batch.token_mask, batch.response_mask, strict=True)
     ]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_blocks_say_what_spans_say(seed: int) -> None:
-    batch = long_rows(4, answers=1 + seed % 3, seed=seed)
-    lay = layout.packed(batch, pad_id=0, blocks=True)
-    spans = layout.packed(batch, pad_id=0, blocks=False).mask
-    assert isinstance(lay.mask, BlockMask) and isinstance(spans, SpanMask)
-    width = lay.tokens.shape[1]
-    pairs = torch.zeros(width + 1, width + 1, dtype=torch.bool)
-    for group in spans.groups:
-        own, keys = group.queries.view(group.num_spans, -1), group.keys.view(group.num_spans, -1)
-        pairs[own[:, :, None], keys[:, None, :]] |= ~group.hidden[:, 0]
-    pairs = pairs[:width, :width]
-
-    def may_attend(row: Tensor, head: Tensor, place: Tensor, other: Tensor) -> Tensor:
-        return pairs[place, other]
-
-    expected = create_block_mask(may_attend, 1, 1, width, width, device="cpu")
-    assert torch.equal(looked_at(lay.mask), pairs)
-    assert int(lay.mask.kv_num_blocks.sum()) < 1.5 * int(
-        expected.kv_num_blocks.sum()
-    )  # few blocks that hold nothing
-
-
-def looked_at(mask: BlockMask) -> Tensor:
-    """Every pair of places, as a kernel would find it: whole blocks, and in the others what the function says.  [C, C] bool"""
-    assert (
-        mask.kv_num_blocks.shape[:2] == (1, 1)
-        and mask.full_kv_num_blocks is not None
-        and mask.full_kv_indices is not None
-    )
-    side, width = flex_attention.BLOCK, mask.shape[-1]
-    found = torch.zeros(width, width, dtype=torch.bool)
-    places = torch.arange(width)
-    said = mask.mask_mod(torch.tensor(0), torch.tensor(0), places[:, None], places[None, :])
-    for i in range(width // side):
-        down = slice(i * side, (i + 1) * side)
-        for counts, indices, whole in (
-            (mask.kv_num_blocks, mask.kv_indices, False),
-            (mask.full_kv_num_blocks, mask.full_kv_indices, True),
-        ):
-            for j in indices[0, 0, i, : int(counts[0, 0, i])].tolist():
-                across = slice(j * side, (j + 1) * side)
-                found[down, across] = True if whole else said[down, across]
-    return found
 
 
 def test_a_packed_row_is_padded_at_its_end_only() -> None:

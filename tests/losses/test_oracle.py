@@ -1,7 +1,8 @@
-"""The direct methods' losses against TRL 1.16's own code, on random log-probabilities.  Skipped where TRL is not installed.
+"""Preference losses against TRL 1.16, on random log-probabilities.  Skipped where TRL is not installed.
 
-`make test-oracle` installs it and runs this file.  TRL computes its losses inside a trainer's method, so a trainer without a model is
-given what that method reads, and a "model" that returns the log-probabilities.
+`make test-oracle` installs TRL and runs this file.  TRL computes its losses inside a method of a trainer.
+The tests therefore build a trainer without a model, with the attributes that the method reads, and pass a
+"model" that returns the log-probabilities.
 """
 
 import warnings
@@ -17,7 +18,7 @@ from torch import Tensor
 from fairlead.losses import binary, preference
 from fairlead.losses.preference import PairLogps, PairTokens
 
-with warnings.catch_warnings():  # what TRL says while it is imported is not about Fairlead
+with warnings.catch_warnings():  # TRL warns at import about itself
     warnings.simplefilter("ignore")
     trl = pytest.importorskip("trl", minversion="1.16")
     dpo_trainer = pytest.importorskip("trl.trainer.dpo_trainer")
@@ -35,7 +36,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def answers(seed: int) -> tuple[Tensor, Tensor]:
-    """Token log-probabilities, zero off the answer, and the mask of the answer's tokens.  [ROWS, LENGTH] each"""
+    """Token log-probabilities, zero outside the answer, and the mask of the answer.  [ROWS, LENGTH] each"""
     lengths = torch.randint(1, LENGTH - 1, (ROWS, 1), generator=generator(seed))
     places = torch.arange(LENGTH)
     mask = (places >= 2) & (places < 2 + lengths)
@@ -54,8 +55,8 @@ TOKENS = PairTokens(CHOSEN_MASK.sum(dim=1).double(), REJECTED_MASK.sum(dim=1).do
 
 
 def bare(trainer: Any, **attributes: Any) -> Any:
-    """An object of the trainer's class that never went through its constructor."""
-    made = trainer.__new__(trainer)
+    """An instance of the trainer's class without a call of its constructor."""
+    instance = trainer.__new__(trainer)
     same = SimpleNamespace(device=torch.device("cpu"), gather=lambda x: x, gather_for_metrics=lambda x: x)
     common = dict(
         accelerator=same,
@@ -65,15 +66,15 @@ def bare(trainer: Any, **attributes: Any) -> Any:
     )
     counters = dict(_metrics=defaultdict(lambda: defaultdict(list)), _total_train_tokens=0, _tp_size=1)
     for name, value in (common | counters | attributes).items():
-        setattr(made, name, value)
-    return made
+        setattr(instance, name, value)
+    return instance
 
 
-def model_that_says(token_logps: Tensor) -> Any:
+def model_returning(token_logps: Tensor) -> Any:
     """TRL asks for the log-probability of every token but the first."""
-    said = token_logps[:, 1:]
-    zeros = torch.zeros_like(said)
-    outputs = SimpleNamespace(log_probs=said, entropy=zeros, mean_logits=zeros, is_top1=zeros.bool())
+    logps = token_logps[:, 1:]
+    zeros = torch.zeros_like(logps)
+    outputs = SimpleNamespace(log_probs=logps, entropy=zeros, mean_logits=zeros, is_top1=zeros.bool())
     return lambda **_: outputs
 
 
@@ -97,7 +98,7 @@ def trl_dpo(row: int, loss_type: str, *, beta: float, label_smoothing: float = 0
         "ref_rejected_logps": REFERENCE.rejected[row : row + 1],
     }
     return float(
-        trainer._compute_loss(model_that_says(torch.stack([CHOSEN[row], REJECTED[row]])), inputs, False)
+        trainer._compute_loss(model_returning(torch.stack([CHOSEN[row], REJECTED[row]])), inputs, False)
     )
 
 
@@ -175,5 +176,5 @@ def test_kto(shift: float) -> None:
             "ref_logps": before[row : row + 1],
             "ref_KL_logps": kl_before,
         }
-        theirs = float(trainer._compute_loss(model_that_says(CHOSEN[row : row + 1]), inputs, False))
+        theirs = float(trainer._compute_loss(model_returning(CHOSEN[row : row + 1]), inputs, False))
         assert ours[row].item() == approx(theirs, abs=WITHIN)

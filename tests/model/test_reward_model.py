@@ -16,7 +16,7 @@ from fairlead.model.load import load_causal_lm
 from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.model.scalar_model import HEAD, ScalarModel
-from fakes import SHAPES, save_model, shake, tokenizer, turns
+from fakes import save_model, shake, tokenizer, turns
 
 CONVERSATIONS = (turns("What is it?", "It is 4."), turns("One?", "Yes, it is green. The sky is blue."))
 
@@ -32,18 +32,6 @@ def save_reward_model(folder: Path, *, shape: str = "llama", mean: float = 0.5, 
     return folder / "reward"
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_the_score_is_the_head_on_the_last_real_token(tmp_path: Path, shape: str) -> None:
-    folder = str(save_model(tmp_path / "base", shape))
-    model = new_reward_model(folder, run_seed=0)
-    trunk = load_causal_lm(folder).base_model
-    weight = model.trainable()[f"{HEAD}.weight"]
-    for messages, score in zip(CONVERSATIONS, model.scores(batch_of(model)).tolist(), strict=True):
-        tokens = torch.tensor([model.encode(messages).tokens])
-        hidden = trunk(input_ids=tokens).last_hidden_state[0, -1]
-        assert score == approx((hidden @ weight[0]).item(), abs=1e-5)  # of order 1
-
-
 def test_the_head_is_drawn_from_the_seed_at_the_papers_size(tmp_path: Path) -> None:
     folder = str(save_model(tmp_path / "base"))
     head, same, other = (
@@ -51,21 +39,6 @@ def test_the_head_is_drawn_from_the_seed_at_the_papers_size(tmp_path: Path) -> N
     )
     assert torch.equal(head, same) and not torch.equal(head, other)
     assert head.std().item() == approx(1 / 33**0.5, rel=0.4)  # 32 numbers of deviation 1/sqrt(d + 1)
-
-
-def test_values_speak_of_the_state_before_each_token(tmp_path: Path) -> None:
-    model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
-    batch = batch_of(model)
-    values = model.state_values(batch)
-    for i, length in enumerate(batch.lengths.tolist()):
-        for t in batch.response_mask[i, :length].nonzero().flatten().tolist():
-            shorter = Batch(
-                *(part[i : i + 1, :t] for part in (batch.tokens, batch.token_mask, batch.response_mask))
-            )
-            assert values[i, t].item() == approx(
-                model.scores(shorter).item(), abs=1e-5
-            )  # the head where only t tokens were read
-    assert values[~batch.response_mask].eq(0).all()
 
 
 def test_a_reward_model_comes_back_with_its_head_and_scale(tmp_path: Path) -> None:
@@ -123,41 +96,7 @@ def test_a_classifier_of_several_labels_is_refused(tmp_path: Path) -> None:
         load_reward_model(str(tmp_path / "three"))
 
 
-@pytest.mark.parametrize("lora", [None, Lora(4, 8)])
-def test_a_critic_begins_as_the_reward_model_on_the_rewards_scale(tmp_path: Path, lora: Lora | None) -> None:
-    folder = str(save_reward_model(tmp_path, mean=0.5, std=2.0))
-    model, critic = load_reward_model(folder), load_critic(folder, lora=lora)
-    batch = batch_of(model)
-    assert (critic.scores(batch) - (model.scores(batch) - 0.5) / 2.0).abs().max() < 1e-5  # of order 1
-    assert (
-        sum("bias" in name and HEAD in name for name in critic.trainable()) == 1
-    )  # its offset can be learned
-
-
-def test_a_head_of_zeros_knows_nothing_and_can_learn(tmp_path: Path) -> None:
-    critic = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
-    critic.zero_head()
-    values = critic.state_values(batch_of(critic))
-    assert values.eq(0).all()
-    values.sum().backward()
-    gradient = critic.trainable()[f"{HEAD}.weight"].grad
-    assert gradient is not None and gradient.abs().max() > 0.1
-
-
-def test_the_scored_turn_is_the_last_one(tmp_path: Path) -> None:
-    model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
-    encoded = model.encode(turns("One?", "Yes.", "Two?", "No."))
-    trained = [token for token, is_trained in zip(encoded.tokens, encoded.trained, strict=True) if is_trained]
-    assert model.tokenizer.decode(trained) == "No.<|end|>"
-
-
 # ---------------------------------------------------------------- steps
-
-IN_STEPS = (
-    turns("What is it?", "It is 4.\nThe sky is blue.\nYes."),
-    turns("What is it?", "It is green."),
-    turns("One?", "\n"),
-)
 
 
 def save_process_reward_model(folder: Path, shape: str = "llama", lora: Lora | None = None) -> Path:
@@ -167,35 +106,6 @@ def save_process_reward_model(folder: Path, shape: str = "llama", lora: Lora | N
     model.set_scale(mean=0.25, std=0.5)
     model.save(folder / "verifier")
     return folder / "verifier"
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_steps_are_scored_as_if_the_answer_ended_there(tmp_path: Path, shape: str) -> None:
-    model = load_reward_model(str(save_process_reward_model(tmp_path, shape)))
-    assert model.steps == StepSettings("\n", "product")
-    rows = [model.encode(messages) for messages in IN_STEPS]
-    batch = collate(rows, pad_id=model.pad_id)
-    with torch.no_grad():
-        found, together = model.step_scores(batch), model.scores(batch)
-        for i, row in enumerate(rows):
-            at = [t for t, end in enumerate(row.trained) if end]
-            expected = [
-                model.network(torch.tensor([row.tokens[: t + 1]])).logits.item() for t in at
-            ]  # nothing of what follows
-            assert found[i, at].tolist() == approx(expected, abs=1e-4)  # of order 1
-            assert together[i].item() == approx(
-                torch.tensor(expected).sigmoid().prod().item() if at else 0.0, abs=1e-4
-            )
-    assert (found != 0).sum(dim=1).tolist() == [3, 1, 0]
-
-
-@pytest.mark.parametrize("lora", [None, Lora(4, 8)])
-def test_a_critic_takes_the_trunk_of_a_process_reward_model_and_begins_at_zero(
-    tmp_path: Path, lora: Lora | None
-) -> None:
-    critic = load_critic(str(save_process_reward_model(tmp_path)), lora=lora)
-    assert critic.steps is None and (critic.scale.mean, critic.scale.std) == (0.25, 0.5)
-    assert not critic.state_values(batch_of(critic)).any()
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@ import math
 import re
 from xml.etree import ElementTree
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from markupsafe import Markup
 from pytest import approx
 
-from fairlead.report import axis_scale, charts
+from fairlead.report import charts
 from fairlead.report.charts import IntervalRow, Series, ValueGroup
 from fairlead.stats.interval import Interval
 
@@ -44,48 +43,6 @@ def test_a_line_chart_places_every_series_inside_its_view_box(all_points: list[l
         [Series(f"s{index}", sorted(one)) for index, one in enumerate(all_points)], title="Any"
     )
     assert all(-1 <= place <= 361 for place in coordinates(chart))
-
-
-@given(some.floats(-1e300, 1e300), some.floats(-1e300, 1e300))
-def test_ticks_are_few_even_and_enclose_the_values(one: float, other: float) -> None:
-    low, high = sorted((one, other))
-    found = axis_scale.ticks(low, high, outside=True)
-    assert 2 <= len(found) <= 9
-    steps = [after - before for before, after in zip(found, found[1:], strict=False)]
-    assert min(steps) == approx(max(steps), rel=1e-6) and min(steps) > 0
-    slack = 1e-6 * min(steps)
-    assert found[0] <= low + slack and high - slack <= found[-1]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.0, 1.0, [0, 0.5, 1]),
-        (0.13, 0.87, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (-0.35, 1.9, [-1, 0, 1, 2]),
-        (1, 120, [0, 50, 100, 150]),
-        (5, 5, [4.5, 5.0, 5.5]),  # a constant gets a tenth of room on each side
-        (0, 0, [-1, -0.5, 0, 0.5, 1]),
-    ],
-)
-def test_ticks_by_hand(low: float, high: float, expected: list[float]) -> None:
-    assert axis_scale.ticks(low, high, outside=True) == approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("value", "step", "label"),
-    [
-        (0.25, 0.05, "0.25"),
-        (0, 0.1, "0"),
-        (40, 20, "40"),
-        (12000, 2000, "12k"),
-        (1.5e6, 5e5, "1.5M"),
-        (2e-5, 1e-5, "2e−5"),
-        (-1, 1, "−1"),
-    ],
-)
-def test_tick_labels_are_short(value: float, step: float, label: str) -> None:
-    assert axis_scale.tick_label(value, step) == label
 
 
 def test_an_empty_series_says_no_data() -> None:

@@ -1,11 +1,6 @@
-import subprocess
-import sys
-from pathlib import Path
-
-from fairlead.core import jsonl
 from fairlead.data.records import Message
 from fairlead.data.sampled_answers import SampledAnswers
-from fairlead.simulate import campaign, corpus, gold, world
+from fairlead.simulate import campaign, gold, world
 from fairlead.simulate.raters import SimulatedRater
 
 
@@ -36,21 +31,3 @@ def test_empty_answers_are_not_shown_to_people() -> None:
     assert [(pair.chosen[0].content, pair.rejected[0].content) for pair in found] == [
         ("The answer is 7.", "The answer is 8.")
     ]
-
-
-def test_the_corpus_never_contains_a_held_out_prompt() -> None:
-    rows = list(corpus.conversations(300, 0))
-    assert len(rows) == 300
-    assert not any(world.is_held_out(row["messages"][0]["content"]) for row in rows)
-    assert rows == list(corpus.conversations(300, 0))
-    assert rows != list(corpus.conversations(300, 1))
-    scores = [gold.judge(*(message["content"] for message in row["messages"])).score for row in rows]
-    assert 0.4 < sum(scores) / len(scores) < 0.85  # good and bad behaviour mixed
-
-
-def test_the_corpus_is_written_by_its_documented_command(tmp_path: Path) -> None:
-    out = tmp_path / "corpus.jsonl"
-    command = [sys.executable, "-m", "fairlead.simulate.corpus", str(out), "--rows", "20", "--seed", "3"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-    assert said == f"wrote 20 conversations to {out}\n"
-    assert [row for _, row in jsonl.read(out)] == list(corpus.conversations(20, 3))

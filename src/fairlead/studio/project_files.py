@@ -61,14 +61,17 @@ def _read(path: Path, max_bytes: int, *, from_end: bool) -> tuple[bytes | None, 
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None, False
-    with open(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             return None, False
         is_cut = status.st_size > max_bytes
-        if from_end and is_cut:
-            file.seek(status.st_size - max_bytes)
-        return file.read(max_bytes), is_cut
+        with open(handle, "rb", closefd=False) as file:  # raises for a folder, which is refused above
+            if from_end and is_cut:
+                file.seek(status.st_size - max_bytes)
+            return file.read(max_bytes), is_cut
+    finally:
+        os.close(handle)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The reward model's losses beyond Bradley-Terry: numbers by hand, gradients by finite differences, swapped labels."""
+"""Losses of reward models: hand-worked numbers, finite differences, and swapped labels."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,8 @@ def test_a_margin_by_hand() -> None:
 def test_a_choice_by_hand() -> None:
     logits = tensor([math.log(3)] * 4)  # sigma = 3/4
     targets, errors = tensor([1.0, 1.0, 0.9, 1.0]), tensor([0.0, 0.2, 0.2, 0.9])
-    # -ln 0.75;  P = 0.8 * 0.75 + 0.2 * 0.25 = 0.65;  -0.9 ln 0.65 - 0.1 ln 0.35;  adversary: 0.1 * 0.75 + 0.9 * 0.25 = 0.3
+    # -ln 0.75;  P = 0.8 * 0.75 + 0.2 * 0.25 = 0.65;  -0.9 ln 0.65 - 0.1 ln 0.35;
+    # adversary: 0.1 * 0.75 + 0.9 * 0.25 = 0.3
     expected = [0.287682, 0.430783, 0.492687, 1.203973]
     assert reward.noisy_label(logits, targets, errors).tolist() == approx(expected, abs=1e-5)
 
@@ -56,7 +57,8 @@ def test_a_choice_punishes_swapped_labels_unless_the_rater_is_an_adversary(error
 
 
 def test_ties_by_hand() -> None:
-    # e^(z/2) = 2, e^-(z/2) = 0.5, e^nu = 1.5, together 4: P = 0.5, 0.375, 0.125.  Error 0.1: 0.9 * 0.5 + 0.1 * 0.125 = 0.4625
+    # e^(z/2) = 2, e^-(z/2) = 0.5, e^nu = 1.5, sum 4: P = 0.5, 0.375, 0.125.
+    # Error 0.1: 0.9 * 0.5 + 0.1 * 0.125 = 0.4625
     logits, nu = tensor([2 * math.log(2)] * 3), tensor(math.log(1.5))
     losses = reward.davidson(logits, tensor([False, True, False]), tensor([0.0, 0.0, 0.1]), nu)
     assert losses.tolist() == approx([math.log(2), 0.980829, 0.771109], abs=1e-5)
@@ -78,7 +80,8 @@ def test_good_ties_pull_up_and_bad_ones_down_by_hand() -> None:
 
 
 def test_rankings_by_hand() -> None:
-    # weights 4, 2, 1.  in order: 4/7 * 2/3 = 8/21;  the last two tied: 4/7;  the first two tied: 4/5 * 2/3 = 8/15;  third absent: 4/6
+    # weights 4, 2, 1.  in order: 4/7 * 2/3 = 8/21;  the last two tied: 4/7;
+    # the first two tied: 4/5 * 2/3 = 8/15;  third absent: 4/6
     ranks = tensor([[1, 2, 3], [1, 2, 2], [1, 1, 2], [1, 2, 0]])
     losses = reward.plackett_luce(WEIGHTS.expand(4, 3), ranks)
     assert losses.tolist() == approx(
@@ -87,7 +90,7 @@ def test_rankings_by_hand() -> None:
 
 
 def test_rankings_as_pairs_by_hand() -> None:
-    # pairs 4/6, 4/5, 2/3: mean of 0.405465, 0.223144, 0.405465;  with the last two tied only the first two of them
+    # pairs 4/6, 4/5, 2/3: mean of 0.405465, 0.223144, 0.405465;  with the last two tied, the first two pairs
     losses = reward.ranked_pairs(WEIGHTS.expand(2, 3), tensor([[1, 2, 3], [1, 2, 2]]))
     assert losses.tolist() == approx([0.344691, 0.314304], abs=1e-5)
 
@@ -204,3 +207,25 @@ def test_an_error_rate_of_zero_leaves_no_trace_in_the_gradients() -> None:
         + reward.davidson(logits, HALF[:3], torch.zeros(3), tensor(0.0))
     ).sum().backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+def test_bradley_terry_by_hand() -> None:
+    # differences 0, 1 and -2: ln 2, ln(1 + e^-1) = 0.3133, ln(1 + e^2) = 2.1269
+    losses = reward.bradley_terry(tensor([5.0, 1.0, -1.0]), tensor([5.0, 0.0, 1.0]))
+    assert losses.tolist() == approx([math.log(2), 0.3133, 2.1269], abs=1e-4)
+
+
+def test_bradley_terry_punishes_swapped_labels() -> None:
+    high, low = tensor([2.0]), tensor([-1.0])
+    assert reward.bradley_terry(high, low) < math.log(2) < reward.bradley_terry(low, high)
+
+
+def test_bradley_terry_does_not_see_a_common_shift_and_survives_large_scores() -> None:
+    assert reward.bradley_terry(tensor([3.0]), tensor([1.0])) == reward.bradley_terry(
+        tensor([103.0]), tensor([101.0])
+    )
+    assert reward.bradley_terry(tensor([-500.0]), tensor([500.0])).item() == 1000.0  # not infinity
+
+
+def test_accuracy_counts_a_tie_as_half() -> None:
+    assert reward.accuracy(tensor([2.0, 1.0, 1.0]), tensor([1.0, 1.0, 2.0])).tolist() == [1.0, 0.5, 0.0]

@@ -1,4 +1,4 @@
-"""`fairlead train`: keys and their help, mistakes, a run that had finished, a run that goes on."""
+"""`fairlead train`: keys and their help, errors, finished runs, and runs that resume."""
 
 import re
 from pathlib import Path
@@ -62,44 +62,49 @@ def test_help_leaves_out_advanced_keys_and_fits_on_a_screen(cli: Cli) -> None:
     assert shown.count("\n") <= 40
 
 
-def test_every_mistake_in_a_configuration_is_told_at_once(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_all_errors_of_a_configuration_are_reported_at_once(cli: Cli, project: Path, tmp_path: Path) -> None:
     config = tmp_path / "sft.toml"
     config.write_text('model = "base"\nbach = 8\nepochs = "two"\n', encoding="utf-8")
-    said = cli("train", "sft", config, "lr=fast", "--project", project)
-    assert (said.code, said.out) == (1, "")
-    assert said.err.startswith("ConfigError  ")
-    assert f'{config}:2: unknown key "bach". Did you mean "batch"?' in said.err
-    assert '"name" is required' in said.err and '"demonstrations" is required' in said.err
-    assert f"{config}:3: epochs = 'two'" in said.err and "command line: optim.lr = 'fast'" in said.err
+    outcome = cli("train", "sft", config, "lr=fast", "--project", project)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("ConfigError  ")
+    assert f'{config}:2: unknown key "bach". Did you mean "batch"?' in outcome.err
+    assert '"name" is required' in outcome.err and '"demonstrations" is required' in outcome.err
+    assert f"{config}:3: epochs = 'two'" in outcome.err and "command line: optim.lr = 'fast'" in outcome.err
 
 
 def test_a_word_without_an_equals_sign_is_explained(cli: Cli, project: Path) -> None:
-    said = cli("train", "sft", "base", "--project", project)
-    assert said.code == 1
-    assert '"base": expected key=value' in said.err
+    outcome = cli("train", "sft", "base", "--project", project)
+    assert outcome.code == 1
+    assert '"base": expected key=value' in outcome.err
 
 
 def test_a_configuration_that_does_not_exist(cli: Cli, project: Path) -> None:
-    said = cli("train", "sft", "nothing.toml", "--project", project)
-    assert said.code == 1
-    assert "nothing.toml: no such configuration file." in said.err
+    outcome = cli("train", "sft", "nothing.toml", "--project", project)
+    assert outcome.code == 1
+    assert "nothing.toml: no such configuration file." in outcome.err
 
 
-def test_values_on_the_command_line_go_before_those_of_the_file(
-    cli: Cli, project: Path, tmp_path: Path
-) -> None:
+def test_the_command_line_overrides_the_configuration_file(cli: Cli, project: Path, tmp_path: Path) -> None:
     config = tmp_path / "sft.toml"
-    text = f'name = "from-file"\nmodel = "base"\ndemonstrations = "{project}/data/demonstrations.jsonl"\nbatch = 24\nheld_out = 0\n'
-    config.write_text(text, encoding="utf-8")
-    said = cli("train", "sft", config, "name=from-words", "--project", project, "--json")
-    assert said.code == 0
-    assert said.json["artifact"] == "model/from-words"
+    demonstrations = project / "data" / "demonstrations.jsonl"
+    lines = [
+        'name = "from-file"',
+        'model = "base"',
+        f'demonstrations = "{demonstrations}"',
+        "batch = 24",
+        "held_out = 0",
+    ]
+    config.write_text("\n".join(lines), encoding="utf-8")
+    outcome = cli("train", "sft", config, "name=from-words", "--project", project, "--json")
+    assert outcome.code == 0
+    assert outcome.json["artifact"] == "model/from-words"
     assert (
-        Path(said.json["folder"], "metrics.jsonl").read_text(encoding="utf-8").count("\n") == 1
+        Path(outcome.json["folder"], "metrics.jsonl").read_text(encoding="utf-8").count("\n") == 1
     )  # 24 rows are one step
 
 
-def test_a_finished_run_is_found_again(cli: Cli, project: Path) -> None:
+def test_a_finished_run_returns_its_result(cli: Cli, project: Path) -> None:
     words = [
         "train",
         "sft",
@@ -109,14 +114,14 @@ def test_a_finished_run_is_found_again(cli: Cli, project: Path) -> None:
         "batch=8",
         "held_out=0",
     ]
-    said = cli(*words, "--project", project)
-    assert said.code == 0
-    assert "finished before; this is its result" in said.err
-    assert "next  fairlead sample sft --prompts FILE" in said.out
+    outcome = cli(*words, "--project", project)
+    assert outcome.code == 0
+    assert "finished before; this is its result" in outcome.err
+    assert "next  fairlead sample sft --prompts FILE" in outcome.out
 
 
-def test_another_configuration_does_not_take_a_name_that_is_used(cli: Cli, project: Path) -> None:
-    said = cli(
+def test_a_used_name_is_refused_for_another_configuration(cli: Cli, project: Path) -> None:
+    outcome = cli(
         "train",
         "sft",
         "name=sft",
@@ -125,8 +130,8 @@ def test_another_configuration_does_not_take_a_name_that_is_used(cli: Cli, proje
         "--project",
         project,
     )
-    assert said.code == 1
-    assert said.err.startswith("ProjectError  name = 'sft': model/sft exists")
+    assert outcome.code == 1
+    assert outcome.err.startswith("ProjectError  name = 'sft': model/sft was made by")
 
 
 def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Path) -> None:
@@ -136,15 +141,15 @@ def test_the_result_as_json_holds_the_run_and_its_evidence(cli: Cli, project: Pa
         "held_out=0.4",
         "rank=0",
     ]
-    said = cli("train", "reward", "name=reward", "model=base", *words, "--project", project, "--json")
-    assert said.code == 0
-    assert said.json["made_before"] is True and said.json["artifact"] == "reward-model/reward"
-    assert said.json["metrics"]["accuracy"].keys() == {"value", "low", "high", "n"}
-    assert said.json["metrics"]["verdict"] == "refuse"
-    assert said.json["next"] == "fairlead report reward-model/reward"
+    outcome = cli("train", "reward", "name=reward", "model=base", *words, "--project", project, "--json")
+    assert outcome.code == 0
+    assert outcome.json["made_before"] is True and outcome.json["artifact"] == "reward-model/reward"
+    assert outcome.json["metrics"]["accuracy"].keys() == {"value", "low", "high", "n"}
+    assert outcome.json["metrics"]["verdict"] == "refuse"
+    assert outcome.json["next"] == "fairlead report reward-model/reward"
 
 
-def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_ctrl_c_exits_130_and_the_same_command_resumes(cli: Cli, project: Path, tmp_path: Path) -> None:
     rule = tmp_path / "rule.py"
     rule.write_text(STOPS_ONCE, encoding="utf-8")
     words = [
@@ -164,8 +169,8 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(cli: Cli, project: Path, 
     assert again.json["next"] == f"fairlead compare stopped base --prompts FILE --judge rule:{rule}"
 
 
-@pytest.mark.parametrize("kind", ["a folder that is no model", "a pickle checkpoint"])
-def test_what_is_no_model_is_refused_in_one_sentence(
+@pytest.mark.parametrize("kind", ["a folder without a model", "a pickle checkpoint"])
+def test_a_folder_without_a_model_is_refused_in_one_line(
     cli: Cli, project: Path, tmp_path: Path, kind: str
 ) -> None:
     folder = tmp_path / "model"
@@ -175,14 +180,16 @@ def test_what_is_no_model_is_refused_in_one_sentence(
         (folder / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
         (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     rows = project / "data" / "demonstrations.jsonl"
-    said = cli("train", "sft", "name=none", f"model={folder}", f"demonstrations={rows}", "--project", project)
-    assert (said.code, said.out) == (1, "")
-    [line] = [line for line in said.err.splitlines() if line.startswith("ModelError")]
-    assert ("pickle" if kind == "a pickle checkpoint" else "is no model") in line
+    outcome = cli(
+        "train", "sft", "name=none", f"model={folder}", f"demonstrations={rows}", "--project", project
+    )
+    assert (outcome.code, outcome.out) == (1, "")
+    [line] = [line for line in outcome.err.splitlines() if line.startswith("ModelError")]
+    assert ("pickle" if kind == "a pickle checkpoint" else "is not a model") in line
     assert not (project / "artifacts" / "model" / "none").exists()
 
 
-def test_best_of_n_and_what_to_do_with_it(cli: Cli, project: Path, tmp_path: Path) -> None:
+def test_best_of_n_prints_the_next_command(cli: Cli, project: Path, tmp_path: Path) -> None:
     # the model is hardly trained, so no answer of four tokens ends: a rule cannot choose among none
     rule = tmp_path / "short.py"
     rule.write_text("def score(prompt, answer, finished):\n    return -len(answer)\n", encoding="utf-8")
@@ -193,17 +200,17 @@ def test_best_of_n_and_what_to_do_with_it(cli: Cli, project: Path, tmp_path: Pat
         "--project",
         project,
     ]
-    said = cli("train", "best-of-n", "name=none", "n=2", "max_new_tokens=1", "min_score=1", *words)
-    assert said.code == 1
-    assert said.err.splitlines()[-1].startswith("DataError  none: no answer was kept (")
-    said = cli("train", "best-of-n", "name=best", "n=8", "max_new_tokens=100", *words)
-    if said.code:
-        assert "no answer was kept (unfinished 6 of 6 prompts)" in said.err
+    outcome = cli("train", "best-of-n", "name=none", "n=2", "max_new_tokens=1", "min_score=1", *words)
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("DataError  none: no answer was kept (")
+    outcome = cli("train", "best-of-n", "name=best", "n=8", "max_new_tokens=100", *words)
+    if outcome.code:
+        assert "no answer was kept (unfinished 6 of 6 prompts)" in outcome.err
     else:
-        assert "fairlead train sft name=NAME model=sft demonstrations=dataset/best" in said.out
+        assert "fairlead train sft name=NAME model=sft demonstrations=dataset/best" in outcome.out
 
 
-def test_rounds_that_wait_for_people_say_what_for(cli: Cli, project: Path) -> None:
+def test_rounds_name_the_file_they_wait_for(cli: Cli, project: Path) -> None:
     words = [
         "name=asked",
         "model=sft",
@@ -211,6 +218,6 @@ def test_rounds_that_wait_for_people_say_what_for(cli: Cli, project: Path) -> No
         "n=2",
         "max_new_tokens=4",
     ]
-    said = cli("train", "rounds", *words, "--project", project)
-    assert said.code == 130
-    assert "Round 1 of 3 waits for people" in said.err and "asked-1.jsonl" in said.err
+    outcome = cli("train", "rounds", *words, "--project", project)
+    assert outcome.code == 130
+    assert "Round 1 of 3 waits for people" in outcome.err and "asked-1.jsonl" in outcome.err
