@@ -10,7 +10,7 @@ from fairlead.core.errors import DataError
 from fairlead.data import importer, record_writer
 from fairlead.data.file_source import SourceRow
 from fairlead.data.record_writer import WriteReport, write_records, write_rows
-from fairlead.data.records import Comparison, Demonstration, Message
+from fairlead.data.records import Comparison, Demonstration, Message, Record
 from fairlead.data.row_problem import RowLocation, RowProblem
 
 PAIR = {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
@@ -29,7 +29,7 @@ def test_records_are_written_as_native_rows(tmp_path: Path) -> None:
     prompt = (Message("user", "2 + 2?"),)
     four, five = (Message("assistant", "4"),), (Message("assistant", "5"),)
     path = tmp_path / "rows.jsonl"
-    records = [Comparison(prompt, four, five, rater="ann"), Demonstration(prompt, four)]
+    records: list[Record] = [Comparison(prompt, four, five, rater="ann"), Demonstration(prompt, four)]
     assert write_records(path, records) == 2
     user = {"role": "user", "content": "2 + 2?"}
     says_4 = {"role": "assistant", "content": "4"}

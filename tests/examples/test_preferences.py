@@ -99,7 +99,8 @@ def test_scores_are_those_of_each_conversation_alone(model: ScalarModel) -> None
 
 
 def test_micro_batches_split_no_preference_and_change_no_score(model: ScalarModel) -> None:
-    items = encode(model, *[COMPARISON, RANKING] * 3)
+    records: list[Preference] = [COMPARISON, RANKING]
+    items = encode(model, *records * 3)
     parts = preferences.micro_preferences(model, items, 60)
     assert len(parts) > 1 and sorted(i for part in parts for i in part) == list(range(6))
     with torch.no_grad():

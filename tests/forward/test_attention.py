@@ -16,12 +16,14 @@ KEY_HEADS = 2
 SIZE = 8
 
 
-def attention_module(*, is_causal: bool = True) -> nn.Module:
-    """The attributes that transformers' attention layers have."""
-    module = nn.Module()
-    module.is_causal = is_causal
-    module.num_key_value_groups = HEADS // KEY_HEADS
-    return module
+class AttentionLayer(nn.Module):
+    """The attributes of transformers' attention layers that `attend` reads."""
+
+    num_key_value_groups = HEADS // KEY_HEADS
+
+    def __init__(self, *, is_causal: bool = True) -> None:
+        super().__init__()
+        self.is_causal = is_causal
 
 
 def inputs(num_queries: int, num_keys: int, *, rows: int = ROWS) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,7 +60,7 @@ def test_one_head_by_hand() -> None:
     query = torch.tensor([1.0, 2.0]).view(1, 1, 2, 1)
     key = torch.tensor([0.0, math.log(3) / 2]).view(1, 1, 2, 1)
     value = torch.tensor([8.0, 4.0]).view(1, 1, 2, 1)
-    result, weights = attention.attend(attention_module(), query, key, value, None, scaling=1.0)
+    result, weights = attention.attend(AttentionLayer(), query, key, value, None, scaling=1.0)
     assert weights is None and result.shape == (1, 2, 1, 1)
     torch.testing.assert_close(result.flatten(), torch.tensor([8.0, 5.0]))
 
@@ -66,7 +68,7 @@ def test_one_head_by_hand() -> None:
 @pytest.mark.parametrize("scaling", [None, 0.5])
 def test_without_a_mask_attention_is_causal(scaling: float | None) -> None:
     query, key, value = inputs(5, 5)
-    result, _ = attention.attend(attention_module(), query, key, value, None, scaling=scaling)
+    result, _ = attention.attend(AttentionLayer(), query, key, value, None, scaling=scaling)
     expected = softmax_by_loop(query, key, value, [earlier(5)] * ROWS, scaling or SIZE**-0.5)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
@@ -74,8 +76,8 @@ def test_without_a_mask_attention_is_causal(scaling: float | None) -> None:
 def test_a_layer_that_is_not_causal_attends_to_every_key() -> None:
     query, key, value = inputs(5, 5)
     expected = softmax_by_loop(query, key, value, [[list(range(5))] * 5] * ROWS, SIZE**-0.5)
-    by_module, _ = attention.attend(attention_module(is_causal=False), query, key, value, None)
-    by_argument, _ = attention.attend(attention_module(), query, key, value, None, is_causal=False)
+    by_module, _ = attention.attend(AttentionLayer(is_causal=False), query, key, value, None)
+    by_argument, _ = attention.attend(AttentionLayer(), query, key, value, None, is_causal=False)
     torch.testing.assert_close(by_module, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(by_argument, expected, atol=1e-5, rtol=1e-5)
 
@@ -87,7 +89,7 @@ def test_a_dense_mask_selects_the_keys() -> None:
     for b, of_row in enumerate(allowed):
         for t, keys in enumerate(of_row):
             mask[b, 0, t, keys] = True
-    result, _ = attention.attend(attention_module(), query, key, value, mask)
+    result, _ = attention.attend(AttentionLayer(), query, key, value, mask)
     torch.testing.assert_close(
         result, softmax_by_loop(query, key, value, allowed, SIZE**-0.5), atol=1e-5, rtol=1e-5
     )
@@ -98,10 +100,10 @@ def test_a_decoding_step_attends_to_the_cached_keys() -> None:
     query, key, value = inputs(1, 6)
     mask = torch.ones(ROWS, 1, 1, 6, dtype=torch.bool)
     mask[1, 0, 0, :2] = False  # the second row is padded on the left
-    result, _ = attention.attend(attention_module(), query, key, value, mask)
+    result, _ = attention.attend(AttentionLayer(), query, key, value, mask)
     expected = softmax_by_loop(query, key, value, [[list(range(6))], [[2, 3, 4, 5]]], SIZE**-0.5)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
-    result, _ = attention.attend(attention_module(), query, key, value, None)
+    result, _ = attention.attend(AttentionLayer(), query, key, value, None)
     expected = softmax_by_loop(query, key, value, [[list(range(6))]] * ROWS, SIZE**-0.5)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
@@ -112,7 +114,7 @@ def test_spans_select_the_keys_of_a_packed_row() -> None:
     allowed = [*earlier(5), [0, 1, 2, 5], [0, 1, 2, 5, 6], [0, 1, 2, 5, 6, 7]]
     query, key, value = inputs(8, 8, rows=1)
     mask = matmul_attention.span_mask(spans, 8)
-    result, _ = attention.attend(attention_module(), query, key, value, mask, scaling=0.4, dropout=0.0)
+    result, _ = attention.attend(AttentionLayer(), query, key, value, mask, scaling=0.4, dropout=0.0)
     torch.testing.assert_close(
         result, softmax_by_loop(query, key, value, [allowed], 0.4), atol=1e-5, rtol=1e-5
     )
@@ -125,7 +127,7 @@ def test_a_block_mask_selects_the_keys_of_a_packed_row() -> None:
     segment = torch.tensor([0] * 60 + [1] * 68, dtype=torch.int32)
     mask = flex_attention.block_mask(segment, segment, [Span(0, 60), Span(60, 128)])
     allowed = [*earlier(60), *[[60 + s for s in keys] for keys in earlier(68)]]
-    result, _ = attention.attend(attention_module(), query, key, value, mask)
+    result, _ = attention.attend(AttentionLayer(), query, key, value, mask)
     torch.testing.assert_close(
         result, softmax_by_loop(query, key, value, [allowed], SIZE**-0.5), atol=1e-5, rtol=1e-5
     )
@@ -136,13 +138,13 @@ def test_packed_rows_refuse_arguments_that_they_would_ignore(options: dict[str, 
     mask = matmul_attention.span_mask([Span(0, 4)], 4)
     (name,) = options
     with pytest.raises(NotImplementedError, match=f"packed rows does not support {name}"):
-        attention.attend(attention_module(), *inputs(4, 4, rows=1), mask, **options)  # type: ignore[arg-type]
+        attention.attend(AttentionLayer(), *inputs(4, 4, rows=1), mask, **options)  # type: ignore[arg-type]
 
 
 def test_autocast_computes_in_bfloat16() -> None:
     query, key, value = inputs(5, 5)
     with torch.autocast("cpu", torch.bfloat16):
-        result, _ = attention.attend(attention_module(), query, key, value, None)
+        result, _ = attention.attend(AttentionLayer(), query, key, value, None)
     assert result.dtype == torch.bfloat16
     expected = softmax_by_loop(query, key, value, [earlier(5)] * ROWS, SIZE**-0.5)
     torch.testing.assert_close(result.float(), expected, atol=3e-2, rtol=3e-2)

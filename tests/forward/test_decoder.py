@@ -85,7 +85,7 @@ def test_gradient_checkpointing_recomputes_each_layer_and_changes_no_gradient(sh
     calls: list[int] = []
     for index, layer in enumerate(layers):
         # A hook of a module inside the layer, because hooks of the layer itself do not run again.
-        layer.mlp.register_forward_pre_hook(lambda *_, index=index: calls.append(index))
+        layer.get_submodule("mlp").register_forward_pre_hook(lambda *_, index=index: calls.append(index))
 
     def gradients(*, gradient_checkpointing: bool) -> list[Tensor]:
         calls.clear()

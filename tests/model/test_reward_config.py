@@ -14,7 +14,8 @@ ASPECTS = Aspects(("correct", "kind"), (0.5, 0.5), (1.2, 0.1), (2.0, 0.4))
 
 
 def config_with(num_labels: int = 1, **values: Any) -> LlamaConfig:
-    config = LlamaConfig(num_labels=num_labels)
+    config = LlamaConfig()
+    config.num_labels = num_labels
     for name, value in values.items():
         setattr(config, name, value)
     return config
