@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Iterator
@@ -213,6 +214,15 @@ def test_every_key_of_the_admission_report_is_documented() -> None:
         key for room, name in rooms for key in _keys_in(definitions(SOURCE / "eval" / f"{room}.py")[name])
     }
     assert set(documented) == keys - {"gap", "n"} | {"length"}
+
+
+def test_the_configuration_reference_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("make_configuration", DOCS / "make_configuration.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    current = page("reference/configuration.md") == module.render()
+    assert current, "run: python docs/make_configuration.py"
 
 
 # ---------------------------------------------------------------- commands

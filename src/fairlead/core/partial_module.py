@@ -72,7 +72,12 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
 
 
 def _used(statement: ast.stmt) -> list[str]:
-    return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    """The names that the statement reads.  A field called like an imported function does not need the function."""
+    return [
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    ]
 
 
 def _bound_name(alias: ast.alias) -> str:

@@ -64,15 +64,13 @@ class Config:
     # dpo; robust and hinge for noisy labels; ipo against overfitting; simpo and orpo need no reference
     loss: Loss = "dpo"
     beta: float = 0.1  # dpo, robust, hinge: strength of the pull to the reference; 0.05 to 0.5 in the paper
-    flip_rate: Advanced[float] = (
-        0.0  # dpo, robust: assumed share of swapped labels; with dpo, conservative DPO
-    )
+    # dpo, robust: assumed share of swapped labels; with dpo, conservative DPO
+    flip_rate: Advanced[float] = 0.0
     tau: Advanced[float] = 1.0  # ipo: the target margin is 1 / (2 * tau) nats per token
     scale: Advanced[float] = 2.0  # simpo: beta of the paper, on mean log-probabilities; 2 to 10 there
     gamma: Advanced[float] = 1.0  # simpo: target margin of the scaled means; about half of scale in the paper
-    odds_weight: Advanced[float] = (
-        0.1  # orpo: weight of the odds ratio beside the likelihood of the chosen response
-    )
+    # orpo: weight of the odds ratio beside the likelihood of the chosen response
+    odds_weight: Advanced[float] = 0.1
     # weight of the chosen response's mean negative log-likelihood, against falling chosen_logps; orpo has it built in
     nll_weight: Advanced[float] = 0.0
     epochs: int = 1  # passes over the pairs

@@ -54,9 +54,8 @@ class Config:
     epochs: int = 4  # passes over the responses of a step
     minibatches: int = 1  # optimiser steps per pass
     max_new_tokens: int = 128  # longest response
-    clip: float = (
-        0.2  # no gradient once the policy's ratio leaves 1 - clip .. 1 + clip in the advantage's direction
-    )
+    # no gradient once the policy's ratio leaves 1 - clip .. 1 + clip in the advantage's direction
+    clip: float = 0.2
     kl_coef: float = 0.05  # cost of one nat of KL from the reference, in units of the reward
     # estimate of KL in a token's reward: k1 is log pi - log reference, k3 is never negative
     kl_penalty: Advanced[Literal["k1", "k3"]] = "k1"
@@ -69,9 +68,8 @@ class Config:
     lam: Advanced[float] = 0.95  # GAE: 1 uses returns only (high variance), 0 the critic only (bias)
     centre_reward: Advanced[bool] = False  # subtract the mean score of the first step
     score_clip: Advanced[float] = 0.0  # clip scores to -score_clip .. score_clip, after centring; 0 disables
-    whiten_rewards: Advanced[bool] = (
-        False  # scale the token rewards of a step to variance 1, keeping their mean
-    )
+    # scale the token rewards of a step to variance 1, keeping their mean
+    whiten_rewards: Advanced[bool] = False
     reuse_rollouts: Advanced[bool] = False  # use a prompt's last response as the draft of its next one
     seed: int = 0  # seed of sampling, the order of prompts and the adapter
     optim: Optim = Optim(lr=1e-4, warmup=5)  # suits LoRA; full fine-tuning of a large model wants about 1e-6

@@ -92,18 +92,15 @@ class Config:
     rater_lr: Advanced[float] = 0.1  # peak learning rate of the raters' parameters and of the tie rate
     # one head for each aspect, trained on the rows' aspects; empty: one head, trained on the choices
     aspects: Advanced[tuple[str, ...]] = ()
-    aspect_weights: Advanced[
-        tuple[float, ...]
-    ] = ()  # weight of each aspect in the total; empty: equal weights
+    # weight of each aspect in the total; empty: equal weights
+    aspect_weights: Advanced[tuple[float, ...]] = ()
     members: int = 1  # more than 1 trains an ensemble, with other heads and other samples of the prompts
     # weight of the squared correlation of score and length among the answers to one prompt, in each step
     length_penalty: Advanced[float] = 0.0
-    centring: Advanced[float] = (
-        0.0  # weight of (r_chosen + r_rejected)^2, which keeps scores near zero; 0.01 in the paper
-    )
-    centre_on: Advanced[DatasetRef] = (
-        ""  # demonstrations whose mean reward becomes 0; empty: held-out answers
-    )
+    # weight of (r_chosen + r_rejected)^2, which keeps scores near zero; 0.01 in the paper
+    centring: Advanced[float] = 0.0
+    # demonstrations whose mean reward becomes 0; empty: held-out answers
+    centre_on: Advanced[DatasetRef] = ""
     epochs: int = 1  # passes over the preferences; more than one or two overfits
     batch: int = 32  # comparisons and rankings per optimiser step
     seed: int = 0  # seed of the split, the order of rows, the head and the adapter

@@ -40,9 +40,8 @@ class Config:
     temperature: float = 1.0  # sampling temperature; 0 is greedy decoding
     top_k: int = 0  # keep the k most likely tokens; 0 keeps all
     top_p: float = 1.0  # keep the most likely tokens that make up this probability
-    min_p: float = (
-        0.0  # keep tokens with at least this share of the most likely token's probability; 0 keeps all
-    )
+    # keep tokens with at least this share of the most likely token's probability; 0 keeps all
+    min_p: float = 0.0
     stop: tuple[str, ...] = ()  # an answer also ends with the token that completes one of these strings
     seed: int = 0  # seed of sampling
 

@@ -61,9 +61,8 @@ class Config:
     loss: Literal["squared", "cross-entropy"] = "squared"  # distance of sigmoid(implicit reward) to the score
     # comparisons: the loss of DPO, or the distance above with scores 1 for chosen and 0 for rejected
     pairs: Advanced[Literal["pairwise", "scores"]] = "pairwise"
-    beta: float = (
-        0.01  # implicit reward per nat; a small beta lets responses move far before they reach their score
-    )
+    # implicit reward per nat; a small beta lets responses move far before they reach their score
+    beta: float = 0.01
     # log-ratios per token instead of per response; beta is then larger by about the length of a response
     length_normalised: Advanced[bool] = False
     # shift the ratings of each prompt to a mean of 0.5, so that only their differences count

@@ -27,9 +27,8 @@ class Optim:
     schedule: Advanced[Schedule] = "cosine"
     weight_decay: Advanced[float] = 0.0  # decoupled weight decay of AdamW; biases and norms are not decayed
     max_norm: Advanced[float] = 1.0  # gradients with a larger norm are scaled down to it
-    bits: Advanced[Literal[8, 32]] = (
-        32  # 8 stores AdamW's moments in a quarter of the memory; needs bitsandbytes
-    )
+    # 8 stores AdamW's moments in a quarter of the memory; needs bitsandbytes
+    bits: Advanced[Literal[8, 32]] = 32
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "lr", self.lr, "must be positive")
@@ -85,9 +84,8 @@ class Data:
 
     held_out: float = 0.1  # share of the prompts that is kept for measuring and never trained on
     max_tokens: int = 0  # longest conversation in tokens; 0 is the model's context length
-    too_long: Advanced[Literal["error", "drop"]] = (
-        "error"  # what to do with longer rows; dropped rows are counted
-    )
+    # what to do with longer rows; dropped rows are counted
+    too_long: Advanced[Literal["error", "drop"]] = "error"
     measure_every: Advanced[int] = 50  # steps between measurements on the held-out rows
 
     def __post_init__(self) -> None:
@@ -141,9 +139,8 @@ class Guard:
     patience: Advanced[int] = 3  # consecutive steps that the probe has to stay below before the roll back
     # after a roll back: stop, or continue from the best step with twice the kl_coef
     on_breach: Advanced[Breach] = "stop"
-    keep: Advanced[Keep] = (
-        "last"  # weights to publish: those of the last step, or of the best step by the probe
-    )
+    # weights to publish: those of the last step, or of the best step by the probe
+    keep: Advanced[Keep] = "last"
 
     def __post_init__(self) -> None:
         require(self.kl_budget >= 0, "kl_budget", self.kl_budget, "must not be negative; 0 disables")
