@@ -183,7 +183,8 @@ def test_hh_harmless_imports_all_but_the_rows_that_hold_no_comparison(
     report = importer.import_file(file_source.read_file_rows(source), out, drop=True)
     assert (report.format, report.num_read, report.num_written, report.num_dropped) == ("hh", 1156, 1150, 6)
     assert report.rejected_path is not None
-    # Counted by hand in the source: four chosen answers without a word, two transcripts with Assistant twice in a row.
+    # Counted by hand in the source: four chosen answers without a word, and two transcripts with
+    # Assistant twice in a row.
     rejected = [(row["where"].rpartition(":")[2], row["field"]) for row in lines(report.rejected_path)]
     assert rejected == [
         ("87", "chosen[3].content"),

@@ -62,7 +62,7 @@ def test_absent_answers_have_rank_and_length_zero() -> None:
 
 
 def test_accuracy_and_pairs_by_hand() -> None:
-    # The ranking has two pairs without a tie: (GOOD, BAD) in the right order and (GOOD, OTHER) in the wrong one.
+    # The ranking has two pairs without a tie: (GOOD, BAD) is ordered correctly, (GOOD, OTHER) is not.
     planted = scored([COMPARISON, RANKING], [[1.0, 0.0], [0.0, 2.0, 3.0]], [[1, 1], [1, 1, 1]])
     accuracy, has_pairs = planted.ordered_accuracy()
     assert accuracy.tolist() == [1.0, 0.5] and has_pairs.tolist() == [True, True]

@@ -56,7 +56,8 @@ def earlier(length: int) -> list[list[int]]:
 
 
 def test_one_head_by_hand() -> None:
-    # Scores of the second query: 2 * 0 and 2 * ln(3) / 2, so its weights are 1/4 and 3/4: 0.25 * 8 + 0.75 * 4 = 5.
+    # Scores of the second query: 2 * 0 and 2 * ln(3) / 2, so its weights are 1/4 and 3/4.
+    # 0.25 * 8 + 0.75 * 4 = 5
     query = torch.tensor([1.0, 2.0]).view(1, 1, 2, 1)
     key = torch.tensor([0.0, math.log(3) / 2]).view(1, 1, 2, 1)
     value = torch.tensor([8.0, 4.0]).view(1, 1, 2, 1)

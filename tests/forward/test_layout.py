@@ -88,9 +88,9 @@ def test_every_layout_gives_the_log_probabilities_and_gradients_of_single_rows(
         "tree": layout.tree(batch, pad_id=0),
         "packed": layout.packed(batch, pad_id=0, blocks=False),  # in spans
     }[kind]
-    found = logps_in(lay, model, batch)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    (found * weights(batch)).sum().backward()
+    logps = logps_in(lay, model, batch)
+    torch.testing.assert_close(logps, expected, atol=1e-5, rtol=1e-5)
+    (logps * weights(batch)).sum().backward()
     for name, parameter in model.named_parameters():
         if name in expected_grads:
             torch.testing.assert_close(parameter.grad, expected_grads[name], atol=2e-5, rtol=1e-4, msg=name)
@@ -128,7 +128,7 @@ def test_rows_without_a_shared_prompt_stay_plain() -> None:
 
 
 def long_rows(num_prompts: int, *, answers: int = 2, seed: int = 0) -> Batch:
-    """Prompts of 1 to 150 tokens with answers of 1 to 150: segments end inside blocks, at their ends, and run over several."""
+    """Prompts and answers of 1 to 150 tokens: segments end inside blocks and extend over several blocks."""
     lengths = torch.Generator().manual_seed(seed)
 
     def tokens(most: int) -> list[int]:
@@ -158,8 +158,8 @@ def test_packed_rows_give_the_log_probabilities_of_single_rows(shape: str, block
         and lay.tokens.shape[1] > 3 * flex_attention.BLOCK
     )
     with torch.no_grad():
-        found = logps_in(lay, model, batch)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        logps = logps_in(lay, model, batch)
+    torch.testing.assert_close(logps, expected, atol=1e-5, rtol=1e-5)
 
 
 def rows_of(batch: Batch) -> list[Encoded]:

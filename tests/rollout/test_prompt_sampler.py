@@ -31,8 +31,8 @@ class RecordingEngine:
         rollouts = []
         for i, prompt in enumerate(request.prompts):
             tokens = (60 + i, 61 + i, self.stop_id) if i % 2 == 0 else (60 + i, 61 + i, 62 + i, 63 + i)
-            reason = "stop" if i % 2 == 0 else "length"
-            rollouts.append(Rollout(tuple(prompt), tokens, (-0.5,) * len(tokens), reason))  # type: ignore[arg-type]
+            logps = (-0.5,) * len(tokens)
+            rollouts.append(Rollout(tuple(prompt), tokens, logps, "stop" if i % 2 == 0 else "length"))
         return rollouts
 
 

@@ -64,8 +64,8 @@ def test_about_one_prompt_in_ten_is_held_out() -> None:
 
 
 def test_families_take_turns_and_one_can_be_named() -> None:
-    found = [task.family for task in world.draw_prompts(0, "any", 16, held_out=False)]
-    assert found == list(FAMILIES) * 2
+    drawn = [task.family for task in world.draw_prompts(0, "any", 16, held_out=False)]
+    assert drawn == list(FAMILIES) * 2
     assert {task.family for task in world.draw_prompts(0, "any", 5, held_out=False, family="sum")} == {"sum"}
 
 
