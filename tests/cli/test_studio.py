@@ -26,6 +26,8 @@ from fairlead.store.project import load_project
 from labels import build
 from outcome import Cli
 
+pytestmark = pytest.mark.slow  # real processes, or every route for every role
+
 PASSWORD = "correct horse battery"
 
 

@@ -67,6 +67,7 @@ def fit(campaign: Campaign, how: str) -> tuple[Tensor, RaterEffects]:
     return weights.detach(), raters
 
 
+@pytest.mark.slow
 def test_knowing_the_raters_recovers_what_bad_ones_cost() -> None:
     gained, lost = [], []
     for seed in range(5):

@@ -94,6 +94,7 @@ def _upgrade(url: str) -> None:
     opened.close()
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_take_turns(empty: Database, database_url: str) -> None:
     starting = [
         multiprocessing.get_context("spawn").Process(target=_upgrade, args=(database_url,)) for _ in range(3)

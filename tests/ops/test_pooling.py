@@ -54,6 +54,7 @@ def test_a_multiplier_rises_below_its_floor_and_falls_above_it_but_not_under_not
     assert update_multiplier(0.05, 2.0, floor=1.0, lr=0.1) == 0.0
 
 
+@pytest.mark.slow
 def test_dual_ascent_finds_the_constrained_best() -> None:
     """Ten answers; the helpful ones are harmful.  The best mixture with harmlessness of at least 0.6 is known by hand.
 

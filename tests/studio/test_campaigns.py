@@ -102,6 +102,7 @@ def test_guidelines_have_versions_and_what_changed(place: Place) -> None:
 # ---------------------------------------------------------------- what pages stand on
 
 
+@pytest.mark.slow
 def test_the_list_is_quick_with_a_hundred_thousand_items(files: Files, tmp_path: Path) -> None:
     database = open_database(files.copy(tmp_path))
     place = open_place(database, tmp_path)

@@ -71,6 +71,7 @@ def test_nothing_tells_the_labeller_which_model_it_is(chat: Chat) -> None:
         )
 
 
+@pytest.mark.slow
 def test_both_models_are_shown_on_both_sides(chat: Chat) -> None:
     first = []
     for n in range(16):

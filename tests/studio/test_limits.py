@@ -66,6 +66,7 @@ def attempt(client: httpx.Client, email: str, password: str = "wrong wrong") -> 
     return client.post("/api/v1/session", json={"email": email, "password": password}).status_code
 
 
+@pytest.mark.slow
 def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
         people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
@@ -78,6 +79,7 @@ def test_guessing_one_persons_password(app: FastAPI, database: Database) -> None
     assert attempt(clients[8], "ben@example.org", PASSWORD) == 200
 
 
+@pytest.mark.slow
 def test_logging_in_forgives_what_went_before(app: FastAPI, database: Database) -> None:
     with database.write() as connection:
         people.add(connection, name="Ada", email="ada@example.org", password=hash_password(PASSWORD))
@@ -88,6 +90,7 @@ def test_logging_in_forgives_what_went_before(app: FastAPI, database: Database) 
         )
 
 
+@pytest.mark.slow
 def test_guessing_many_peoples_passwords_from_one_place(app: FastAPI) -> None:
     app.state.wrong_clients = Limiter(4, 900)
     client, other = web.stranger(app, address="10.0.0.1"), web.stranger(app, address="10.0.0.2")

@@ -104,6 +104,7 @@ def test_every_event_once_while_many_write_and_watchers_come_and_go(database: Da
         assert found == list(range(1, 321))
 
 
+@pytest.mark.slow
 def test_who_is_slower_than_the_memory_reads_from_the_table(database: Database) -> None:
     async def watch() -> list[int]:
         one = live(database)

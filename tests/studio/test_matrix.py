@@ -17,6 +17,8 @@ from fairlead.labels.database import Database
 from fairlead.labels.people import Person
 from fairlead.studio import permissions
 
+pytestmark = pytest.mark.slow  # real processes, or every route for every role
+
 ROUTES = {
     # anyone
     "POST /api/v1/session": "anyone",

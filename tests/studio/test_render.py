@@ -129,6 +129,7 @@ SLOW = {
 MOST_S = 20  # on a machine that does other things beside; without bounds some of these take hours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_no_text_takes_long(name: str) -> None:
     for size in (render.LONGEST, 1_000_000):

@@ -54,6 +54,7 @@ def test_of_many_runs_the_latest_are_read_and_all_are_counted(
     assert run_files.list_runs(home, 2)[1] == 4 and read == ["ppo-3", "ppo-2"]
 
 
+@pytest.mark.slow
 def test_a_file_of_metrics_without_an_end_is_read_from_its_end(
     home: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
