@@ -127,7 +127,8 @@ def serve(
             print(f"The studio is at {settings.origin}", flush=True)
             if first_url is not None:
                 print(
-                    "The studio has no owner yet. Open this link to become the owner; it works once, for a day:"
+                    "The studio has no owner yet. Open this link to become the owner; it works once, "
+                    "for a day:"
                     f"\n  {first_url}",
                     flush=True,
                 )

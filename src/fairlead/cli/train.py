@@ -1,6 +1,7 @@
 """`fairlead train`: run one recipe with one configuration.
 
-Help and validation read the recipe's `Config` without importing the recipe, because importing torch takes seconds.
+Help and validation read the recipe's `Config` without importing the recipe, because importing torch takes
+seconds.
 """
 
 import importlib
@@ -64,7 +65,8 @@ RECIPES = {
     ),
     "alternate": Summary(
         "Alternating training: SFT steps and DPO steps in turn.",
-        "name=both model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400",
+        "name=both model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl "
+        "steps=400",
     ),
     "ppo": Summary(
         "PPO: sample responses to prompts and optimise their reward.",
@@ -197,7 +199,8 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
     ]
     if (run.folder / "metrics.jsonl").exists():
         lines.append(
-            f"Metrics of every step: {relative_path(run.folder / 'metrics.jsonl')}. Events: events.jsonl beside it."
+            f"Metrics of every step: {relative_path(run.folder / 'metrics.jsonl')}. Events: "
+            f"events.jsonl beside it."
         )
     print_result(
         facts,

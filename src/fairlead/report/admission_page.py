@@ -1,6 +1,7 @@
-"""The page of an admission report: the verdict with its reasons and warnings, and the evidence that it was made from.
+"""The page of an admission report: the verdict with its reasons and warnings, and the evidence behind the
+verdict.
 
-It judges nothing and measures nothing: the report, as `admission.json` has it, comes from the caller.
+This module only renders a finished report, as `admission.json` holds it.
 """
 
 import math
@@ -14,9 +15,9 @@ from fairlead.report import charts, formatting, templating
 from fairlead.stats.interval import Interval
 
 HEADLINES = {
-    "admit": "may pay a policy",
-    "admit with warnings": "may pay a policy, with care",
-    "refuse": "should not pay a policy",
+    "admit": "may be used as a reward",
+    "admit with warnings": "may be used as a reward, with care",
+    "refuse": "should not be used as a reward",
 }
 BASELINES = (
     ("bag_of_words", "Bag of words"),
@@ -24,7 +25,7 @@ BASELINES = (
     ("position_only", "Position only"),
 )
 KINDS = (
-    ("margin", "How much better people called it"),
+    ("margin", "Stated margin of the preference"),
     ("length", "Length of the chosen answer"),
     ("rater", "Rater"),
     ("tag", "Tag"),
@@ -35,7 +36,7 @@ LENGTHS = (
     ("given_choice", "inside pairs, beyond the choice"),
 )
 
-MOST_OF_A_NAME = 16  # characters
+LONGEST_NAME = 16  # characters
 
 
 class AdmissionInput(NamedTuple):
@@ -68,7 +69,7 @@ class AdmissionPage:
 
 
 def render_admission(admission: AdmissionPage) -> str:
-    """One HTML file, complete in itself."""
+    """One self-contained HTML file."""
     report = admission.report
     measured = not report["not_finite"]
     return templating.render_template(
@@ -85,96 +86,100 @@ def render_admission(admission: AdmissionPage) -> str:
     )
 
 
-def _interval(one: Mapping[str, Any]) -> Interval:
-    low, high = (
-        -math.inf if one["low"] is None else one["low"],
-        math.inf if one["high"] is None else one["high"],
-    )
-    return Interval(one["value"], low, high, one["n"])
+def _interval(estimate: Mapping[str, Any]) -> Interval:
+    low = -math.inf if estimate["low"] is None else estimate["low"]
+    high = math.inf if estimate["high"] is None else estimate["high"]
+    return Interval(estimate["value"], low, high, estimate["n"])
 
 
 def _figures(report: Mapping[str, Any]) -> list[AdmissionFigure]:
     accuracy = _interval(report["accuracy"])
     length = report["baselines"]["length_only"]["value"]
-    found = [
+    figures = [
         AdmissionFigure(
-            "Accuracy on pairs it never saw",
+            "Accuracy on held-out pairs",
             formatting.percent(accuracy.value),
             formatting.percent_range(accuracy),
             charts.whisker(accuracy, label="Accuracy", reference=length),
-            f"{formatting.count(accuracy.n, 'pair')} of {formatting.count(report['prompts'], 'prompt')}. The dashed line is length alone.",
+            f"{formatting.count(accuracy.n, 'pair')} from {formatting.count(report['prompts'], 'prompt')}. "
+            "The dashed line is the length-only baseline.",
         )
     ]
-    fitted = report["calibration"]
-    if fitted["error"] is not None:
-        found.append(
+    calibration = report["calibration"]
+    if calibration["error"] is not None:
+        figures.append(
             AdmissionFigure(
                 "Calibration error",
-                formatting.fixed(fitted["error"], 3),
+                formatting.fixed(calibration["error"], 3),
                 "",
                 Markup(""),
-                f"Stated against observed probability, on average. Chance alone gives up to {formatting.fixed(fitted['chance_error'], 3)}; "
-                f"before a temperature was fitted it was {formatting.fixed(fitted['error_before'], 3)}.",
+                "Mean difference between stated and observed probability. "
+                f"Chance alone explains up to {formatting.fixed(calibration['chance_error'], 3)}. "
+                f"Before temperature scaling, the error was "
+                f"{formatting.fixed(calibration['error_before'], 3)}.",
             )
         )
     ceiling = report["ceiling"]
     if ceiling is not None:
         allowed = _interval(ceiling["accuracy"])
-        found.append(
+        figures.append(
             AdmissionFigure(
-                "Of what the labels allow",
+                "Share of the ceiling that labels allow",
                 formatting.percent(ceiling["reached"]),
                 "",
                 charts.whisker(allowed, label="Ceiling", reference=accuracy.value, tone="c"),
-                f"Two people agree on {formatting.percent_interval(_interval(ceiling['agreement']))} of {formatting.count(allowed.n, 'pair')}; "
-                f"that allows an accuracy of at most about {formatting.percent(allowed.value)}. The dashed line is the model.",
+                f"Two raters agree on {formatting.percent_interval(_interval(ceiling['agreement']))} of "
+                f"{formatting.count(allowed.n, 'pair')}, which limits accuracy to about "
+                f"{formatting.percent(allowed.value)}. The dashed line is the model.",
             )
         )
-    return found
+    return figures
 
 
 def _accuracy_chart(report: Mapping[str, Any]) -> Markup:
     rows = [charts.IntervalRow("This reward model", _interval(report["accuracy"]), "a")]
-    known = [
+    baselines = [
         (label, report["baselines"][name])
         for name, label in BASELINES
         if report["baselines"][name] is not None
     ]
-    rows += [charts.IntervalRow(label, _interval(one), "plain") for label, one in known]
+    rows += [charts.IntervalRow(label, _interval(estimate), "plain") for label, estimate in baselines]
     return charts.intervals(
         rows,
-        title="Share of pairs put in people's order",
+        title="Share of pairs ordered as raters ordered them",
         as_percent=True,
         reference=0.5,
-        note="Dashed: a coin.",
+        note="Dashed line: chance.",
     )
 
 
 def _slice_charts(report: Mapping[str, Any]) -> list[Markup]:
-    found = []
+    slice_charts = []
     for kind, title in KINDS:
         rows = [
-            charts.IntervalRow(f"{_cut(one['name'])} ({one['accuracy']['n']})", _interval(one["accuracy"]))
-            for one in report["slices"]
-            if one["by"] == kind
+            charts.IntervalRow(
+                f"{_shortened(part['name'])} ({part['accuracy']['n']})", _interval(part["accuracy"])
+            )
+            for part in report["slices"]
+            if part["by"] == kind
         ]
         if rows:
-            found.append(
+            slice_charts.append(
                 charts.intervals(
                     rows,
                     title=title,
                     unit="accuracy",
                     as_percent=True,
                     reference=0.5,
-                    note="In brackets: pairs.",
+                    note="Number of pairs in parentheses.",
                 )
             )
-    return found
+    return slice_charts
 
 
-def _cut(name: str) -> str:
-    """As much of a name as fits beside its figures on a phone."""
-    return name if len(name) <= MOST_OF_A_NAME else name[: MOST_OF_A_NAME - 1] + "…"
+def _shortened(name: str) -> str:
+    """A name that fits beside its figures on a phone."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _reliability(report: Mapping[str, Any]) -> Markup | None:
@@ -183,13 +188,16 @@ def _reliability(report: Mapping[str, Any]) -> Markup | None:
         return None
     curve = charts.Series(
         "observed",
-        [(one["confidence"], one["right"]) for one in bins],
-        [(one["confidence"], one["low"], one["high"]) for one in bins],
+        [(bin_["confidence"], bin_["right"]) for bin_ in bins],
+        [(bin_["confidence"], bin_["low"], bin_["high"]) for bin_ in bins],
     )
     ideal = charts.Series("as stated", [(0.5, 0.5), (1.0, 1.0)])
-    note = "Each dot holds as many pairs. The band is the 95 % interval; a calibrated model's holds the straight line."
+    note = (
+        "Every dot stands for the same number of pairs. The band is the 95 % interval; "
+        "for a calibrated model it contains the straight line."
+    )
     return charts.line(
-        [curve, ideal], title="How often it is right, by how sure it says it is", note=note, x_label="stated"
+        [curve, ideal], title="Observed accuracy by stated probability", note=note, x_label="stated"
     )
 
 
@@ -202,59 +210,59 @@ def _length_chart(report: Mapping[str, Any]) -> Markup:
     return charts.intervals(
         rows,
         title="Correlation with length",
-        note="The last one is what length adds beyond what people chose.",
+        note="The last row is the correlation that remains given the raters' choice.",
     )
 
 
 def _checks(report: Mapping[str, Any]) -> list[CheckRow]:
     batches, head, ensemble = report["batches"], report["head"], report["ensemble"]
-    found = [
+    rows = [
         CheckRow(
-            "Same row alone, in a batch, in another order",
+            "The same row alone, in a batch, and in another order",
             f"{formatting.number(batches['gap'])} of the spread",
-            "should be rounding only",
+            "should be rounding error only",
         )
     ]
     if head is not None:
-        found.append(
+        rows.append(
             CheckRow(
-                "Saved and read again",
+                "Saved and loaded again",
                 f"{formatting.number(head['gap'])} of the spread",
-                "should be rounding only",
+                "should be rounding error only",
             )
         )
-        found.append(
+        rows.append(
             CheckRow(
-                "Head moved since training began",
+                "Change of the head during training",
                 formatting.percent(head["moved"]),
-                "of its size; 0 would be a head that never learned",
+                "of its norm; 0 means that the head was never trained",
             )
         )
     if ensemble is not None:
-        found.append(
+        rows.append(
             CheckRow(
-                "Members disagree on the order of",
+                "Ensemble members disagree on the order of",
                 formatting.percent_interval(_interval(ensemble["disagree"])),
                 "of the pairs",
             )
         )
-        found.append(
+        rows.append(
             CheckRow(
-                "Members' scores differ by",
+                "Spread of the members' scores",
                 formatting.number(ensemble["spread"]["value"]),
                 "standard deviations, on average",
             )
         )
     if report["calibration"]["temperature"] is not None:
-        found.append(
+        rows.append(
             CheckRow(
                 "Temperature",
                 formatting.number(report["calibration"]["temperature"]),
-                f"a difference of {'' if ensemble is None else 'mean '}scores divided by it is a log-odds",
+                f"a difference of {'' if ensemble is None else 'mean '}scores, divided by it, is a log-odds",
             )
         )
     if report["dropped"]:
-        found.append(
+        rows.append(
             CheckRow("Pairs left out", formatting.number(report["dropped"]), "too long for the model")
         )
-    return found
+    return rows

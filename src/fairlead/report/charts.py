@@ -1,8 +1,9 @@
-"""Charts as inline SVG inside a <figure>: no script, no file beside the page, drawn once in Python.
+"""Charts as inline SVG inside a <figure>, without scripts and without further files.
 
-Colours, type and dark mode come from templates/style.css: a chart outside a report page is black and white.  Every text that
-comes in is untrusted and escaped here.  Charts that are one column of rows use percentages instead of a view box, so that their
-text keeps its size on a phone; curves use a view box and are meant for columns of 280 to 460 px.
+Colours, fonts and dark mode come from templates/style.css, so a chart outside a report page is black and
+white. All input text is untrusted and is escaped here.  Charts made of rows use percentages instead of a view
+box, which keeps their text readable on a phone.  Line charts use a view box and suit columns of 280 to 460
+px.
 """
 
 import math
@@ -17,12 +18,12 @@ from fairlead.stats.interval import Interval
 
 Point = tuple[float, float]
 
-# The plot of a curve inside its view box; the left margin holds five characters of a tick label.
+# The plot area of a line chart in its view box.  The left margin holds a tick label of five characters.
 WIDTH, HEIGHT = 360.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 8.0, 24.0
 
-MOST_POINTS = 400  # per curve; more would be drawn on the same pixels
-SMOOTH_FROM = 40  # points from which a curve also shows its moving average
+MOST_POINTS = 400  # per curve; further points would fall on the same pixels
+SMOOTH_FROM = 40  # points; curves of at least this length also show their moving average
 
 
 class Series(NamedTuple):
@@ -32,7 +33,10 @@ class Series(NamedTuple):
 
 
 class IntervalRow(NamedTuple):
-    """One estimate of an interval chart.  Example: Row("Aligned", Interval(0.84, 0.79, 0.88, 300), "aligned")."""
+    """One estimate of an interval chart.
+
+    Example: IntervalRow("Aligned", Interval(0.84, 0.79, 0.88, 300), "aligned")
+    """
 
     name: str
     interval: Interval
@@ -49,38 +53,40 @@ class ValueGroup(NamedTuple):
 def line(
     series: Sequence[Series], *, title: str, unit: str = "", note: str = "", x_label: str = "step"
 ) -> Markup:
-    """Curves over one axis; a band is drawn as it is.
+    """Curves over one axis, each with an optional band.
 
-    Long curves are drawn twice: thin as logged, thick as a moving average; a page that shows them says so once.
-    Values that are not finite are left out and counted.
+    A long curve is drawn twice: thin as logged, and thick as a moving average.  Values that are not finite
+    are left out, and their number is shown.
     """
-    kept = [_finite(one) for one in series]
-    drawn = [one for one in kept if one.points]
+    finite = [_finite(curve) for curve in series]
+    drawn = [curve for curve in finite if curve.points]
     if not drawn:
         return _figure(title, unit, "", _no_data(title), "", note)
-    left_out = sum(len(before.points) - len(after.points) for before, after in zip(series, kept, strict=True))
-    xs = [x for one in drawn for x, _ in one.points] + [x for one in drawn for x, _, _ in one.band]
-    ys = [y for one in drawn for _, y in one.points] + [
-        y for one in drawn for _, low, high in one.band for y in (low, high)
-    ]
+    left_out = sum(
+        len(before.points) - len(after.points) for before, after in zip(series, finite, strict=True)
+    )
+    xs = [x for curve in drawn for x, _ in curve.points]
+    xs += [x for curve in drawn for x, _, _ in curve.band]
+    ys = [y for curve in drawn for _, y in curve.points]
+    ys += [y for curve in drawn for _, low, high in curve.band for y in (low, high)]
     y_ticks = axis_scale.ticks(min(ys), max(ys), outside=True)
     x_ticks = [tick for tick in axis_scale.ticks(min(xs), max(xs), about=6) if min(xs) <= tick <= max(xs)]
     to_x = Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     to_y = Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
 
     parts = [_axes(x_ticks, y_ticks, to_x, to_y)]
-    smoothed = any(len(one.points) >= SMOOTH_FROM for one in drawn)
-    for index, one in enumerate(drawn):
+    smoothed = any(len(curve.points) >= SMOOTH_FROM for curve in drawn)
+    for index, curve in enumerate(drawn):
         tone = "abc"[index % 3]
-        if one.band:
-            upper = [(to_x(x), to_y(high)) for x, _, high in one.band]
-            lower = [(to_x(x), to_y(low)) for x, low, _ in reversed(one.band)]
+        if curve.band:
+            upper = [(to_x(x), to_y(high)) for x, _, high in curve.band]
+            lower = [(to_x(x), to_y(low)) for x, low, _ in reversed(curve.band)]
             parts.append(
                 Markup('<polygon class="band t-{}" points="{}"/>').format(tone, _path(upper + lower))
             )
-        points = [(to_x(x), to_y(y)) for x, y in _thin(one.points)]
-        if len(one.points) >= SMOOTH_FROM:
-            average = [(to_x(x), to_y(y)) for x, y in _thin(_moving_average(one.points))]
+        points = [(to_x(x), to_y(y)) for x, y in _thin(curve.points)]
+        if len(curve.points) >= SMOOTH_FROM:
+            average = [(to_x(x), to_y(y)) for x, y in _thin(_moving_average(curve.points))]
             parts.append(Markup('<polyline class="raw t-{}" points="{}"/>').format(tone, _path(points)))
             parts.append(Markup('<polyline class="curve t-{}" points="{}"/>').format(tone, _path(average)))
         elif len(points) > 1:
@@ -106,7 +112,7 @@ def line(
         WIDTH, HEIGHT, formatting.visible(title), formatting.visible(_describe(drawn)), Markup("").join(parts)
     )
     legend = (
-        _legend([("abc"[index % 3], one.name) for index, one in enumerate(drawn)])
+        _legend([("abc"[index % 3], curve.name) for index, curve in enumerate(drawn)])
         if len(drawn) > 1
         else Markup("")
     )
@@ -123,7 +129,7 @@ def intervals(
     as_percent: bool = False,
     reference: float | None = None,
 ) -> Markup:
-    """A bar per estimate with its 95 % interval as an error bar; `reference` is drawn as a dashed line to compare with."""
+    """A bar per estimate with its 95 % interval as an error bar; `reference` is a dashed line."""
     if not rows:
         return _figure(title, unit, "", _no_data(title), "", note)
     finite = [
@@ -145,20 +151,22 @@ def intervals(
                 at, height - 20
             )
         )
-    said = []
+    descriptions = []
     for index, row in enumerate(rows):
         top = 64 * index
-        shown, ends = row.interval.value, row.interval
-        value = formatting.percent(shown) if as_percent else formatting.fixed(shown)
-        span = formatting.percent_range(ends) if as_percent else formatting.fixed_range(ends)
-        bounded = math.isfinite(ends.low) and math.isfinite(ends.high)
-        said.append(f"{row.name}: {value} {span}, n = {ends.n}")
-        start, end = sorted((to_x(0.0), to_x(shown)))
+        interval = row.interval
+        value = formatting.percent(interval.value) if as_percent else formatting.fixed(interval.value)
+        span = formatting.percent_range(interval) if as_percent else formatting.fixed_range(interval)
+        bounded = math.isfinite(interval.low) and math.isfinite(interval.high)
+        descriptions.append(f"{row.name}: {value} {span}, n = {interval.n}")
+        start, end = sorted((to_x(0.0), to_x(interval.value)))
         parts.append(
             Markup(
                 '<text class="row-name" x="0" y="{y}">{name}</text>'
-                '<text class="row-value" x="100%" y="{y}" text-anchor="end"><tspan class="strong">{value}</tspan> {span}</text>'
-                '<rect class="fill t-{tone}" x="{start:.2f}%" y="{bar}" width="{width:.2f}%" height="18" rx="2"/>'
+                '<text class="row-value" x="100%" y="{y}" text-anchor="end">'
+                '<tspan class="strong">{value}</tspan> {span}</text>'
+                '<rect class="fill t-{tone}" x="{start:.2f}%" y="{bar}" width="{width:.2f}%" '
+                'height="18" rx="2"/>'
             ).format(
                 y=top + 15,
                 name=formatting.visible(row.name),
@@ -171,7 +179,7 @@ def intervals(
             )
         )
         if bounded:
-            low, high = to_x(ends.low), to_x(ends.high)
+            low, high = to_x(interval.low), to_x(interval.high)
             parts.append(
                 Markup(
                     '<line class="error" x1="{low:.2f}%" x2="{high:.2f}%" y1="{y}" y2="{y}"/>'
@@ -179,7 +187,7 @@ def intervals(
                     '<line class="error" x1="{high:.2f}%" x2="{high:.2f}%" y1="{y1}" y2="{y2}"/>'
                 ).format(low=low, high=high, y=top + 32, y1=top + 26, y2=top + 38)
             )
-    return _figure(title, unit, "", _rows_svg(title, said, height, parts), "", note)
+    return _figure(title, unit, "", _rows_svg(title, descriptions, height, parts), "", note)
 
 
 def bars(
@@ -190,7 +198,10 @@ def bars(
     unit: str = "",
     note: str = "",
 ) -> Markup:
-    """For each group a small drawing with one bar per key, all on one scale.  Values are shares; `legend` is (key, label)."""
+    """A small drawing per group with one bar per key, all on one scale.
+
+    Values are shares; `legend` holds (key, label) pairs.
+    """
     if not groups:
         return _figure(title, unit, "", _no_data(title), "", note)
     height = 22 + 14 * len(legend)
@@ -202,12 +213,12 @@ def bars(
         parts = [
             Markup('<text class="row-name" x="0" y="13">{}</text>').format(formatting.visible(group.name))
         ]
-        said = []
+        descriptions = []
         for place, (key, label) in enumerate(entry for entry in legend if entry[0] in group.values):
             value = group.values[key]
-            # Bars end at 84 % so that the figure behind the longest one stays in the drawing.
+            # Bars end at 84 %, which leaves room for the figure behind the longest bar.
             width = 84 * max(0.0, value) / largest
-            said.append(f"{label}: {formatting.percent(value)}")
+            descriptions.append(f"{label}: {formatting.percent(value)}")
             parts.append(
                 Markup(
                     '<rect class="solid t-{key}" x="0" y="{y}" width="{width:.2f}%" height="9" rx="1.5"/>'
@@ -221,7 +232,7 @@ def bars(
                     value=formatting.percent(value),
                 )
             )
-        drawings.append(_rows_svg(group.name, said, height, parts))
+        drawings.append(_rows_svg(group.name, descriptions, height, parts))
     multiples = Markup('<div class="multiples">{}</div>').format(Markup("").join(drawings))
     return _figure(title, unit, _legend(legend), multiples, "", note)
 
@@ -234,19 +245,22 @@ def dots(
     unit: str = "",
     note: str = "",
 ) -> Markup:
-    """For each group a line with one dot per key of `legend`, (key, label), all on one axis that includes zero."""
+    """A line per group with one dot per key, all on one axis that includes zero; `legend` holds (key, label)
+    pairs.
+    """
     values = [value for group in groups for value in group.values.values()]
     if not values:
         return _figure(title, unit, "", _no_data(title), "", note)
     axis = axis_scale.ticks(min(0.0, *values, 0.0), max(0.0, *values, 0.0), outside=True)
     to_x = Scale(axis[0], axis[-1], 1.5, 98.5)  # room for a whole dot at both ends
     height = 35 * len(groups) + 22
-    parts, said = [_row_axis(axis, to_x, height, False)], []
+    parts = [_row_axis(axis, to_x, height, False)]
+    descriptions = []
     for index, group in enumerate(groups):
         y = 35 * index + 27
         known = [(key, label, group.values[key]) for key, label in legend if key in group.values]
         shown = " → ".join(formatting.fixed(value) for _, _, value in known)
-        said += [f"{group.name}, {label}: {formatting.fixed(value)}" for _, label, value in known]
+        descriptions += [f"{group.name}, {label}: {formatting.fixed(value)}" for _, label, value in known]
         parts.append(
             Markup(
                 '<text class="row-name" x="0" y="{y}">{name}</text>'
@@ -264,17 +278,18 @@ def dots(
             Markup('<circle class="dot t-{}" cx="{:.2f}%" cy="{}" r="5"/>').format(key, to_x(value), y)
             for key, _, value in known
         ]
-    return _figure(title, unit, _legend(legend), _rows_svg(title, said, height, parts), "", note)
+    return _figure(title, unit, _legend(legend), _rows_svg(title, descriptions, height, parts), "", note)
 
 
 def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup:
-    """The shape of a curve in the height of a line of text; nothing at all for fewer than two values."""
+    """A curve as high as a line of text; empty for fewer than two values."""
     finite = [
         max(-axis_scale.LARGEST, min(axis_scale.LARGEST, value)) for value in values if math.isfinite(value)
     ]
     if len(finite) < 2:
         return Markup("")
-    to_x, to_y = Scale(0.0, len(finite) - 1.0, 2.0, 98.0), Scale(min(finite), max(finite), 25.0, 3.0)
+    to_x = Scale(0.0, len(finite) - 1.0, 2.0, 98.0)
+    to_y = Scale(min(finite), max(finite), 25.0, 3.0)
     points = [
         (to_x(x), to_y(y))
         for x, y in _thin([(float(index), value) for index, value in enumerate(finite)], most=100)
@@ -286,7 +301,7 @@ def sparkline(values: Sequence[float], *, label: str, tone: str = "a") -> Markup
 
 
 def whisker(interval: Interval, *, label: str, reference: float | None = None, tone: str = "a") -> Markup:
-    """One estimate between 0 and 1 as a dot with its interval, in the height of a line of text."""
+    """An estimate between 0 and 1 as a dot with its interval, as high as a line of text."""
     low, high, value = (
         100 * max(0.0, min(1.0, end)) for end in (interval.low, interval.high, interval.value)
     )
@@ -303,7 +318,7 @@ def whisker(interval: Interval, *, label: str, reference: float | None = None, t
 
 
 def _finite(series: Series) -> Series:
-    """Without what cannot be drawn, and with what is too far away brought to the edge."""
+    """Drop values that are not finite, and clamp values too large to draw."""
     points = [
         (x, max(-axis_scale.LARGEST, min(axis_scale.LARGEST, y)))
         for x, y in series.points
@@ -314,19 +329,22 @@ def _finite(series: Series) -> Series:
 
 
 def _thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
-    """The lowest and the highest point of each stretch, so that no spike is lost."""
+    """The lowest and the highest point of each segment, so that no spike is lost."""
     if len(points) <= most:
         return points
     size = math.ceil(len(points) / (most // 2))
     kept: list[Point] = []
     for start in range(0, len(points), size):
-        stretch = points[start : start + size]
-        kept += sorted({min(stretch, key=lambda point: point[1]), max(stretch, key=lambda point: point[1])})
+        segment = points[start : start + size]
+        kept += sorted({min(segment, key=lambda point: point[1]), max(segment, key=lambda point: point[1])})
     return kept
 
 
 def _moving_average(points: Sequence[Point]) -> list[Point]:
-    """Centred, over about a twelfth of the curve; none at the two ends, where half a window would bend it."""
+    """Centred average over about a twelfth of the curve.
+
+    The ends are left out: half a window there would distort the curve.
+    """
     half = max(2, len(points) // 24)
     averaged = []
     for index in range(half, len(points) - half):
@@ -355,7 +373,7 @@ def _axes(x_ticks: Sequence[float], y_ticks: Sequence[float], to_x: Scale, to_y:
     x_step = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
     for tick in x_ticks:
         x = to_x(tick)
-        if x > WIDTH - RIGHT - 30:  # the axis' own name is written there
+        if x > WIDTH - RIGHT - 30:  # reserved for the name of the axis
             continue
         parts.append(
             Markup('<text class="tick" x="{:.1f}" y="{:.0f}" text-anchor="middle">{}</text>').format(
@@ -379,10 +397,12 @@ def _row_axis(axis: Sequence[float], to_x: Scale, height: int, as_percent: bool)
     return Markup("").join(parts)
 
 
-def _rows_svg(title: str, said: Sequence[str], height: int, parts: Sequence[Markup]) -> Markup:
+def _rows_svg(title: str, descriptions: Sequence[str], height: int, parts: Sequence[Markup]) -> Markup:
     return Markup(
         '<svg class="rows" width="100%" height="{}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(height, formatting.visible(title), formatting.visible("; ".join(said)), Markup("").join(parts))
+    ).format(
+        height, formatting.visible(title), formatting.visible("; ".join(descriptions)), Markup("").join(parts)
+    )
 
 
 def _figure(
@@ -404,11 +424,11 @@ def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
 
 
 def _ranges(drawn: Sequence[Series]) -> Markup:
-    """First, last, lowest and highest of each curve, in words: what a reader would otherwise estimate from the axis."""
+    """First, last, lowest and highest value of each curve, as text."""
     lines = []
-    for one in drawn:
-        values = [y for _, y in one.points]
-        name = Markup("<b>{}</b> ").format(formatting.visible(one.name)) if len(drawn) > 1 else ""
+    for curve in drawn:
+        values = [y for _, y in curve.points]
+        name = Markup("<b>{}</b> ").format(formatting.visible(curve.name)) if len(drawn) > 1 else ""
         lines.append(
             Markup("<p>{}{} → {} <span>min {} · max {}</span></p>").format(
                 name,
@@ -419,14 +439,16 @@ def _ranges(drawn: Sequence[Series]) -> Markup:
 
 
 def _describe(drawn: Sequence[Series]) -> str:
-    said = []
-    for one in drawn:
-        values = [y for _, y in one.points]
+    descriptions = []
+    for curve in drawn:
+        values = [y for _, y in curve.points]
         first, last, low, high = (
             formatting.number(value) for value in (values[0], values[-1], min(values), max(values))
         )
-        said.append(f"{one.name}: {len(values)} points from {first} to {last}, lowest {low}, highest {high}")
-    return "; ".join(said)
+        descriptions.append(
+            f"{curve.name}: {len(values)} points from {first} to {last}, lowest {low}, highest {high}"
+        )
+    return "; ".join(descriptions)
 
 
 def _no_data(title: str) -> Markup:

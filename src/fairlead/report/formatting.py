@@ -1,4 +1,7 @@
-"""Numbers, shares, times and untrusted text as people read them.  Plain text out: escaping is the template's job."""
+"""Numbers, shares, times and untrusted text as people read them.
+
+Plain text out: escaping is the template's job.
+"""
 
 import math
 import re

@@ -1,4 +1,5 @@
-"""What the metrics of the recipes mean to a reader: title, unit, what to look for, and which belong in one chart.
+"""What the metrics of the recipes mean to a reader: title, unit, what to look for, and which belong in one
+chart.
 
 A name that is not known here still gets its chart, titled with the name.
 """
@@ -32,13 +33,15 @@ METRIC_CHARTS = (
     MetricChart(
         "Disagreement of the reward models",
         "",
-        "How far the members of the ensemble lie apart. Growth means that the policy has gone where none of them learned.",
+        "How far the members of the ensemble lie apart. Growth means that the policy has gone where "
+        "none of them learned.",
         {"score_std": "Deviation"},
     ),
     MetricChart(
         "Probe",
         "",
-        "A second judge that is measured and never trained on. If it falls while the reward rises, the policy exploits the reward.",
+        "A second judge that is measured and never trained on. If it falls while the reward rises, the "
+        "policy exploits the reward.",
         {"probe": "Probe"},
     ),
     MetricChart(
@@ -50,13 +53,15 @@ METRIC_CHARTS = (
     MetricChart(
         "Accuracy",
         "share of pairs",
-        "How often the chosen answer is ranked first; one half is guessing. A widening gap to held-out is memorising.",
+        "How often the chosen answer is ranked first; one half is guessing. A widening gap to held-out "
+        "is memorising.",
         {"accuracy": "training", "held_out_accuracy": "held-out"},
     ),
     MetricChart(
         "KL divergence",
         "nats per answer",
-        "How far the policy is from its reference: the price of the reward. A climb without a gain in the probe is over-optimisation.",
+        "How far the policy is from its reference: the price of the reward. A climb without a gain in "
+        "the probe is over-optimisation.",
         {"kl": "mean", "kl_k3": "k3 estimate"},
     ),
     MetricChart(
@@ -92,13 +97,15 @@ METRIC_CHARTS = (
     MetricChart(
         "Log-probability of the answers",
         "nats per answer",
-        "The gap should open. Both falling is common with DPO; chosen falling far means the model is forgetting good answers.",
+        "The gap should open. Both falling is common with DPO; chosen falling far means the model is "
+        "forgetting good answers.",
         {"chosen_logps": "chosen", "rejected_logps": "rejected"},
     ),
     MetricChart(
         "Log-ratio of the answers to the reference",
         "nats per answer",
-        "How far training has moved them. Chosen should end above rejected; both far below zero means that good answers are unlearned too.",
+        "How far training has moved them. Chosen should end above rejected; both far below zero means "
+        "that good answers are unlearned too.",
         {"chosen_logratio": "chosen", "rejected_logratio": "rejected"},
     ),
     MetricChart(
@@ -110,13 +117,15 @@ METRIC_CHARTS = (
     MetricChart(
         "Log-ratio of demonstrations to the reference",
         "nats per answer",
-        "It should rise: demonstrations are what the model is to say. A fall means that the rest of the mix pushes them down.",
+        "It should rise: demonstrations are what the model is to say. A fall means that the rest of "
+        "the mix pushes them down.",
         {"demonstration_logratio": "Log-ratio"},
     ),
     MetricChart(
         "Loss by kind of row",
         "",
-        "Each kind before it is weighed. One that stays where it began is drowned by the others: raise its weight.",
+        "Each kind before it is weighed. One that stays where it began is drowned by the others: raise "
+        "its weight.",
         {
             "demonstration_loss": "demonstrations",
             "comparison_loss": "comparisons",

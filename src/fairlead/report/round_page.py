@@ -1,4 +1,5 @@
-"""The page of a whole round, from base model to aligned model: the evidence in the order in which a reader asks for it.
+"""The page of a whole round, from base model to aligned model: the evidence in the order in which a reader
+asks for it.
 
 It judges one thing itself: whether the interval of the win rate allows the headline to claim a preference.
 """
@@ -92,8 +93,8 @@ class FaultRow(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class RoundPage:
     title: str
-    # seconds, peak_rss_mb, reward_model {accuracy, low, high, n, length_only}, gold {base, sft, aligned: {mean, low, high, n}},
-    # win_rate_vs_sft {value, low, high, n}, kl, report
+    # seconds, peak_rss_mb, reward_model {accuracy, low, high, n, length_only}, gold {base, sft, aligned:
+    # {mean, low, high, n}}, win_rate_vs_sft {value, low, high, n}, kl, report
     summary: Mapping[str, Any]
     stages: Sequence[StageSummary] = ()
     ppo_metrics: Sequence[Mapping[str, Any]] = ()
@@ -211,21 +212,24 @@ def _figures(
             "Win rate against the fine-tuned model",
             formatting.percent(win_rate.value),
             formatting.percent_range(win_rate),
-            f"Same {formatting.count(win_rate.n, 'prompt')}, ties count half; 50{formatting.NARROW_SPACE}% would be no difference.",
+            f"Same {formatting.count(win_rate.n, 'prompt')}, ties count half; "
+            f"50{formatting.NARROW_SPACE}% would be no difference.",
             charts.whisker(win_rate, reference=0.5, label="Win rate", tone="aligned"),
         ),
         RoundFigure(
             "Gold score of the aligned model",
             formatting.fixed(aligned.value),
             formatting.fixed_range(aligned),
-            f"Out of 1. The base model scored {formatting.fixed(base.value)}, the fine-tuned one {formatting.fixed(sft.value)}.",
+            f"Out of 1. The base model scored {formatting.fixed(base.value)}, the fine-tuned one "
+            f"{formatting.fixed(sft.value)}.",
             charts.whisker(aligned, reference=sft.value, label="Gold score", tone="aligned"),
         ),
         RoundFigure(
             "Reward model, held-out accuracy",
             formatting.percent(accuracy.value),
             formatting.percent_range(accuracy),
-            f"Of {formatting.count(accuracy.n, 'comparison')} it never saw; length alone gets {formatting.percent(length_only.value)}.",
+            f"Of {formatting.count(accuracy.n, 'comparison')} it never saw; length alone gets "
+            f"{formatting.percent(length_only.value)}.",
             charts.whisker(accuracy, reference=length_only.value, label="Held-out accuracy", tone="a"),
         ),
     ]

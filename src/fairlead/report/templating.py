@@ -1,4 +1,5 @@
-"""From a template and data to one self-contained page.  Everything that comes in is untrusted text: escaped, and made visible.
+"""From a template and data to one self-contained page.  Everything that comes in is untrusted text: escaped,
+and made visible.
 
 The page needs no script and no file or server beside it; its own policy forbids both.
 """

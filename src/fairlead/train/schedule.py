@@ -1,7 +1,7 @@
 """Learning rates as pure functions of the step: nothing to save and nothing to restore.
 
-All schedules rise linearly to `peak` over `warmup` steps.  After that `cosine` and `linear` fall to `floor * peak` at the last step, and
-`constant` stays.
+All schedules rise linearly to `peak` over `warmup` steps.  After that `cosine` and `linear` fall to `floor *
+peak` at the last step, and `constant` stays.
 """
 
 import math

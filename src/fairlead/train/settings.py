@@ -1,7 +1,9 @@
-"""Settings that recipes share, each a table of a configuration: `[optim]`, `[adapter]`, `[hardware]`, and so on.
+"""Settings that recipes share, each a table of a configuration: `[optim]`, `[adapter]`, `[hardware]`, and so
+on.
 
-Every table validates itself.  A recipe that uses a table gives its own defaults: `optim: Optim = Optim(lr=5e-5)`.
-`docs/reference/configuration.md` is generated from this module.  It does not import torch, so that `--help` answers at once.
+Every table validates itself.  A recipe that uses a table gives its own defaults: `optim: Optim =
+Optim(lr=5e-5)`. `docs/reference/configuration.md` is generated from this module.  It does not import torch,
+so that `--help` answers at once.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +25,8 @@ class Optim:
 
     lr: float  # peak learning rate
     warmup: int = 10  # steps of linear warm-up to the peak
-    # learning rate after the warm-up: cosine and linear fall to a tenth of the peak at the last step, constant stays at the peak
+    # learning rate after the warm-up: cosine and linear fall to a tenth of the peak at the last step,
+    # constant stays at the peak
     schedule: Advanced[Schedule] = "cosine"
     weight_decay: Advanced[float] = 0.0  # decoupled weight decay of AdamW; biases and norms are not decayed
     max_norm: Advanced[float] = 1.0  # gradients with a larger norm are scaled down to it
@@ -57,7 +60,8 @@ class Adapter:
 class Hardware:
     """Memory and speed.  Apart from rounding, these settings do not change results."""
 
-    # bfloat16 runs matrix products in bfloat16; pure-bfloat16 also stores weights and activations in it, with float32 master weights
+    # bfloat16 runs matrix products in bfloat16; pure-bfloat16 also stores weights and activations in it, with
+    # float32 master weights
     precision: Precision = "float32"
     micro_tokens: int = 1024  # tokens per forward pass, padding included; 0 uses what the memory holds
     # recompute activations in the backward pass: less memory, about a third more time
