@@ -113,7 +113,7 @@ def measure(page: Page, presses: int) -> dict[str, Any]:
         **{f"{kind}_paint_ms": spread(values) for kind, values in wall.items()},
         **{f"{kind}_main_thread_ms": spread(values) for kind, values in worked.items()},
         "sent_without_a_next_item": len(sent) - len(wall["send_and_next"]),
-    }  # fmt: skip
+    }
 
 
 def spread(values: list[float]) -> dict[str, float]:

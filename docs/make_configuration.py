@@ -1,6 +1,7 @@
 """Writes docs/reference/configuration.md from the code: `python docs/make_configuration.py`."""
 
 import importlib
+import textwrap
 from pathlib import Path
 
 from fairlead.core import config_keys
@@ -66,8 +67,9 @@ def table_section(name: str, table_class: type) -> str:
         f"{' yes |' if key.advanced else ' |'}"
         for key in config_keys.keys(table_class)
     ]
+    used_by = textwrap.fill(f"Used by {links}.", width=110, break_long_words=False, break_on_hyphens=False)
     head = "| key | type | default | meaning | advanced |\n|---|---|---|---|---|"
-    return f"## [{name}]\n\n{summary}\n\nUsed by {links}.\n\n{head}\n" + "\n".join(rows) + "\n"
+    return f"## [{name}]\n\n{summary}\n\n{used_by}\n\n{head}\n" + "\n".join(rows) + "\n"
 
 
 def former_names() -> str:

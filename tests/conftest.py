@@ -1,4 +1,6 @@
-"""What tests of several packages share: a project made through the real commands, commands run in this process, real data, databases."""
+"""What tests of several packages share: a project made through the real commands, commands run in this
+process, real data, databases.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -60,7 +62,9 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """base, sft (an adapter) and reward, from three steps of training each; tests read it and add names of their own."""
+    """base, sft (an adapter) and reward, from three steps of training each; tests read it and add names of
+    their own.
+    """
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)  # models this small only make the threads wait for each other
     root = tmp_path_factory.mktemp("cli") / "project"

@@ -11,11 +11,15 @@ from fairlead.labels.database import open_database
 from postgres import Server
 
 TEMPLATE = "empty"
-COLUMNS = """SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"""
+COLUMNS = """
+SELECT table_name, column_name, data_type FROM information_schema.columns
+WHERE table_schema = 'public' ORDER BY 1, 2
+"""
 EMPTY = """
 SET session_replication_role = replica;  -- rows go in any order, whatever refers to them
 DO $$ DECLARE name text; BEGIN
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
         EXECUTE format('DELETE FROM %%I', name);
     END LOOP;
     FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
@@ -41,7 +45,9 @@ class Files:
 
 
 class Copies:
-    """PostgreSQL: CREATE DATABASE from a template, and used again when a test has left its tables as they were."""
+    """PostgreSQL: CREATE DATABASE from a template, and used again when a test has left its tables as they
+    were.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server

@@ -1,7 +1,8 @@
-"""What the tests of the training half share: a small tokenizer, small random models of several shapes, and a project to train them in.
+"""What the tests of the training half share: a small tokenizer, small random models of several shapes, and a
+project to train them in.
 
-Nothing here is trained.  Weights are drawn wide (0.3, where libraries take 0.02), so that every output depends on the whole context and
-a test about contexts can fail.
+Nothing here is trained.  Weights are drawn wide (0.3, where libraries take 0.02), so that every output
+depends on the whole context and a test about contexts can fail.
 """
 
 import functools
@@ -214,7 +215,7 @@ def _demonstrations() -> list[dict[str, Any]]:
 
 
 def _comparisons() -> list[dict[str, Any]]:
-    """The chosen answer repeats the asked word, the rejected one speaks of something else, at another length."""
+    """The chosen answer repeats the word of the prompt; the rejected answer is about another word."""
     return [
         {
             "prompt": _turn("user", f"Say {word}."),
@@ -226,7 +227,9 @@ def _comparisons() -> list[dict[str, Any]]:
 
 
 def _binary() -> list[dict[str, Any]]:
-    """One answer to each prompt: in two of three rows the chosen one of the comparison, with a thumb up, else the rejected one."""
+    """One answer to each prompt: in two of three rows the chosen one of the comparison, with a thumb up, else
+    the rejected one.
+    """
     good = [i % 3 > 0 for i in range(len(_comparisons()))]
     return [
         {"prompt": row["prompt"], "completion": row["chosen"] if up else row["rejected"], "label": up}
@@ -243,7 +246,9 @@ def _ratings() -> list[dict[str, Any]]:
 
 
 def _stepwise() -> list[dict[str, Any]]:
-    """One to four steps, each of which repeats the asked word or, wrongly, asks back; those of every fifth answer are all right."""
+    """One to four steps, each of which repeats the asked word or, wrongly, asks back; those of every fifth
+    answer are all right.
+    """
     rows = []
     for i, word in _asked():
         labels = [i % 5 == 0 or (i * 7 + k * 3) % 5 > 1 for k in range(1 + i % 4)]

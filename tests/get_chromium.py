@@ -1,4 +1,6 @@
-"""Put a Chromium on this machine for the browser tests, unless there is one: Debian's package for root, else Playwright's own."""
+"""Put a Chromium on this machine for the browser tests, unless there is one: Debian's package for root, else
+Playwright's own.
+"""
 
 import os
 import shutil
@@ -23,7 +25,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
     if not installed():
         print(
-            "No Chromium on the path: the browser tests use Playwright's own where there is one, or skip and say so."
+            "No Chromium on the path: the browser tests use Playwright's own where there is one, or "
+            "skip and say so."
         )
 
 

@@ -1,4 +1,6 @@
-"""Put a PostgreSQL server on this machine for the tests, unless there is one: Debian's package for root, else says what to do."""
+"""Put a PostgreSQL server on this machine for the tests, unless there is one: Debian's package for root, else
+says what to do.
+"""
 
 import os
 import shutil
@@ -23,7 +25,8 @@ def main() -> None:
     if programs() is None:
         print(
             "No PostgreSQL here: half of the studio's tests skip and say so; with CI set they fail."
-            " Install it (Debian: apt-get install postgresql) or set FAIRLEAD_POSTGRES to the folder that has initdb and postgres."
+            " Install it (Debian: apt-get install postgresql) or set FAIRLEAD_POSTGRES to the folder "
+            "that has initdb and postgres."
         )
 
 

@@ -1,6 +1,7 @@
 """A real PostgreSQL server of the tests' own: in a temporary folder, on a Unix socket there, gone at the end.
 
-initdb and postgres refuse to run as root, so for root they run as the user `postgres`, or as `nobody` where there is none.
+initdb and postgres refuse to run as root, so for root they run as the user `postgres`, or as `nobody` where
+there is none.
 """
 
 import contextlib
@@ -45,7 +46,9 @@ class Server:
 
 @contextlib.contextmanager
 def running(*, durable: bool = False) -> Iterator[Server]:
-    """A new server.  `durable`: every commit is on the disk before it is acknowledged, as it is where people work; slower."""
+    """A new server.  `durable`: every commit is on the disk before it is acknowledged, as it is where people
+    work; slower.
+    """
     found = programs()
     assert found is not None, "no PostgreSQL on this machine; tests/get_postgres.py says how to get one"
     user = _unprivileged()

@@ -1,8 +1,8 @@
 """Run the first step of PPO or GRPO, and record what its update was computed from.
 
-The old and the reference log-probabilities and the old values get noise, so that ratios leave 1, KL is not 0, and
-both clips take part.  The gradients are read from the checkpoint: after n updates with a learning rate near 0,
-AdamW's exp_avg is 0.1 * (g_n + 0.9 * g_(n-1) + ...).
+The old and the reference log-probabilities and the old values get noise, so that ratios leave 1, KL is not 0,
+and both clips take part.  The gradients are read from the checkpoint: after n updates with a learning rate
+near 0, AdamW's exp_avg is 0.1 * (g_n + 0.9 * g_(n-1) + ...).
 """
 
 from collections.abc import Callable
@@ -22,10 +22,20 @@ from fairlead.rollout.prompt_sampler import Responses
 from fakes import Trained, project_with_base, train
 
 SETTINGS = {
-    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "rank": 0, "steps": 1, "epochs": 1, "batch": 12, "max_new_tokens": 8, "lr": 1e-12, "warmup": 1,
-    "max_norm": 1e9, "unfinished_penalty": 0.5,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "rank": 0,
+    "steps": 1,
+    "epochs": 1,
+    "batch": 12,
+    "max_new_tokens": 8,
+    "lr": 1e-12,
+    "warmup": 1,
+    "max_norm": 1e9,
+    "unfinished_penalty": 0.5,
+}
 
 
 @dataclass

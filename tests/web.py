@@ -1,4 +1,4 @@
-"""The studio's app, asked in this process: browsers that have logged in, programs with tokens, and strangers."""
+"""The studio's app in this process, with clients for signed-in browsers, API tokens and strangers."""
 
 import anyio.from_thread
 import httpx
@@ -14,7 +14,10 @@ ORIGIN = "http://127.0.0.1:8400"
 
 
 class InProcess(httpx.BaseTransport):
-    """Asks an app without a network.  An error that the app does not answer is raised here, unless `quiet`."""
+    """Asks an app without a network.
+
+    An error that the app does not answer is raised here, unless `quiet`.
+    """
 
     def __init__(self, app: FastAPI, *, quiet: bool = False, address: str = "127.0.0.1") -> None:
         self._portal: BlockingPortal | None = getattr(

@@ -138,6 +138,8 @@ def _python_prose(text: str) -> Iterator[str]:
     }
     for node in ast.walk(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            if "</" in node.value:  # markup, not prose
+                continue
             yield from _paragraphs(node.value)
         elif isinstance(node, ast.JoinedStr):
             yield "".join(str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values)

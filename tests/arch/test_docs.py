@@ -1,4 +1,6 @@
-"""The documentation says what there is: every knob, metric, command, file and dependency, and none that is gone."""
+"""The documentation says what there is: every knob, metric, command, file and dependency, and none that is
+gone.
+"""
 
 import ast
 import importlib
@@ -26,7 +28,8 @@ from fairlead.store.project import ARTIFACT_KINDS
 DOCS = ROOT / "docs"
 # What is imported -> the package that has it, where they have different names.
 NAMES = {"argon2": "argon2-cffi", "markdown_it": "markdown-it-py"}
-# String keys in the recipes that are no metrics: names of optimisers and tensors in a checkpoint, columns of written rows.
+# String keys in the recipes that are no metrics: names of optimisers and tensors in a checkpoint, columns of
+# written rows.
 NOT_METRICS = {
     "optimizer",
     "critic_optimizer",
@@ -63,7 +66,9 @@ def keys(recipe: str) -> dict[str, str | None]:
 
 
 def own_keys(recipe: str) -> dict[str, str | None]:
-    """The keys that a recipe's page documents: its own, and those of shared tables with a default of the recipe's own."""
+    """The keys that a recipe's page documents: its own, and those of shared tables with a default of the
+    recipe's own.
+    """
     config_class = importlib.import_module(f"fairlead.recipes.{recipe}").Config
     shared = {
         f"{table}.{key.name}": key.default
@@ -180,7 +185,9 @@ def metrics(path: Path) -> set[str]:
 
 
 def _keys_in(module: ast.AST) -> Iterator[str]:
-    """Every string that is a key: of a dict that is written out, of `dict.fromkeys`, of `d[key] = …`; and the keywords of `run.log` and `sums.add`."""
+    """Every string that is a key: of a dict that is written out, of `dict.fromkeys`, of `d[key] = …`; and the
+    keywords of `run.log` and `sums.add`.
+    """
     for node in ast.walk(module):
         if isinstance(node, ast.Dict):
             yield from (text for key in node.keys for text in _texts(key))
@@ -329,7 +336,7 @@ def command_lines(text: str) -> list[str]:
 
 
 def _is_a_group(line: str, known: dict[str, Any]) -> bool:
-    """`fairlead data` by itself, `fairlead train RECIPE`, or several at once: `fairlead data import|check`."""
+    """`fairlead data` alone, `fairlead train RECIPE`, or several at once: `fairlead data import|check`."""
     words = line.split()[1:]
     rest = words[1:] or ["RECIPE"]
     inside = {name.partition(" ")[2] for name in known if name.startswith(f"{words[0]} ")}
@@ -385,7 +392,7 @@ def test_a_walk_is_connected_and_short() -> None:
 
 
 def uses(user: Path, used: Path, name: str | None, route: str | None = None) -> bool:
-    """Whether a file sends requests to a route of the other, or imports the other and uses what it defines."""
+    """Whether a file requests a route of the other file, or imports the other file and uses its names."""
     text = user.read_text(encoding="utf-8")
     if route is not None:
         return route in text and route in used.read_text(encoding="utf-8")
@@ -425,7 +432,9 @@ def test_the_packages_are_listed_in_the_order_of_the_contract() -> None:
     "path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in pages.documents()]
 )
 def test_every_file_and_name_in_a_document_exists(path: Path) -> None:
-    """`ops/kl.py: k1` is a file of the package or of the repository, and what it defines; a link leads to a file."""
+    """`ops/kl.py: k1` is a file of the package or of the repository, and what it defines; a link leads to a
+    file.
+    """
     text = path.read_text(encoding="utf-8")
     for span in pages.spans(text):
         if match := re.fullmatch(r"([\w.-]+(?:/[\w.-]+)+\.(?:py|sh|toml))(?:: (\w+))?", span):

@@ -164,7 +164,7 @@ def test_the_demo_takes_you_in_with_one_click_and_colleagues_work(home: Path) ->
 
 
 def test_two_models_of_the_project_answer_in_a_live_chat(project: Path, cli: Cli, tmp_path: Path) -> None:
-    """From an empty studio to comparisons that training takes, over HTTP, each model in a process of its own."""
+    """From an empty studio to comparisons for training, over HTTP, with a process for each model."""
     kept = str(tmp_path / "studio.db")
     with served(project, "serve", "--port", "0", "--json", "--database", kept) as studio:
         ready = json.loads(studio.line())

@@ -77,7 +77,8 @@ def test_repeated_rows_are_named(tmp_path: Path) -> None:
     )
     assert report.num_repeated == 4
     assert report.warnings == (
-        "4 rows repeat an earlier row: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats line 1; ….",
+        "4 rows repeat an earlier row: line 2 repeats line 1; line 3 repeats line 1; line 4 repeats "
+        "line 1; ….",
     )
 
 

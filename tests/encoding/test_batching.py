@@ -37,7 +37,8 @@ def test_chosen_rows_are_cut_to_their_own_longest() -> None:
 
 
 def test_micro_batches_put_like_lengths_together_within_the_budget() -> None:
-    # sorted 1 2 2 3 6: 2 rows of 2 -> 4; adding the other 2 -> 6 <= 6; adding the 3 -> 12 > 6; the 6 stands alone
+    # sorted 1 2 2 3 6: 2 rows of 2 -> 4; adding the other 2 -> 6 <= 6; adding the 3 -> 12 > 6; the 6 stands
+    # alone
     assert micro_batches([3, 2, 6, 1, 2], max_tokens=6) == [[3, 1, 4], [0], [2]]
 
 

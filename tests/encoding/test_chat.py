@@ -125,8 +125,10 @@ def test_plain_template_trains_the_first_word_of_an_answer_too() -> None:
 
 def test_a_token_over_the_border_of_template_and_answer_is_trained() -> None:
     # this template's own space melts into the answer's first word
-    inner = with_template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|end|>{% endfor %}"
-                          "{% if add_generation_prompt %}assistant: {% endif %}")  # fmt: skip
+    inner = with_template(
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
     assert stretches(inner, encode(inner, turns("What?", "The story"))) == [
         (False, "user: What?<|end|>assistant:"),
         (True, " The story<|end|>"),
@@ -149,10 +151,12 @@ def test_what_a_template_writes_after_the_end_of_a_turn_is_not_trained() -> None
 
 
 def test_a_template_whose_beginning_loses_white_space_is_understood() -> None:
-    # writes a newline after the last message only, so the beginning of a conversation is no prefix of the whole
+    # writes a newline after the last message only, so the beginning of a conversation is no prefix of the
+    # whole
     inner = chatml()
     inner.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }} {{ m['content'] }}<|im_end|>{% if loop.last %}\n{% endif %}{% endfor %}"
+        "{% for m in messages %}<|im_start|>{{ m['role'] }} {{ m['content'] }}<|im_end|>{% if "
+        "loop.last %}\n{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
     )
     found = stretches(inner, encode(inner, turns("One?", "Yes.", "Two?", "No.")))
@@ -188,7 +192,8 @@ def test_a_template_without_an_end_token_is_refused() -> None:
 
 def test_an_end_token_after_the_first_turn_only_is_refused() -> None:
     inner = with_template(
-        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ '<|end|>' if loop.index0 < 2 }}\n{% endfor %}"
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ '<|end|>' if loop.index0 < 2 "
+        "}}\n{% endfor %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
     with pytest.raises(ModelError, match="never learn to stop"):

@@ -115,7 +115,8 @@ def test_a_length_that_tells_all_is_found_by_the_length_baseline() -> None:
 
 
 def test_without_training_pairs_no_prompt_teaches_its_own_pair() -> None:
-    # The words of each prompt's answers stand in no other prompt's: learned from the pair's other rating they would be right always.
+    # The words of each prompt's answers stand in no other prompt's: learned from the pair's other rating they
+    # would be right always.
     rows = [
         pair(f"q{i}", f"word{i:02}", f"none{i:02}", rater=rater) for rater in ("ann", "bo") for i in range(40)
     ]

@@ -41,7 +41,9 @@ class Campaign:
 
 
 def fit(campaign: Campaign, how: str) -> tuple[Tensor, RaterEffects]:
-    """Weights by gradient descent on the mean loss, as a recipe does it: naive, with the true error rates, or learning them."""
+    """Weights by gradient descent on the mean loss, as a recipe does it: naive, with the true error rates, or
+    learning them.
+    """
     weights = torch.zeros(WIDTH, requires_grad=True)
     raters = RaterEffects(sorted(set(campaign.names)), ties=False)
     groups = [{"params": [weights], "lr": 0.05}]

@@ -1,4 +1,6 @@
-"""Weights in 4 bits.  The oracle is a plain network in float32 whose weights were rounded here, by the table of arXiv:2305.14314."""
+"""Weights in 4 bits.  The oracle is a plain network in float32 whose weights were rounded here, by the table
+of arXiv:2305.14314.
+"""
 
 from pathlib import Path
 
@@ -33,7 +35,9 @@ BATCH = collate(
 
 
 def rounded(weight: Tensor) -> Tensor:
-    """Each block of 64 to the nearest of the 16 values; scales are left exact, which the real ones are to about a hundredth."""
+    """Each block of 64 to the nearest of the 16 values; scales are left exact, which the real ones are to
+    about a hundredth.
+    """
     blocks = weight.reshape(-1, 64)
     scale = blocks.abs().amax(dim=1, keepdim=True)
     nearest = (blocks[:, :, None] / scale[:, :, None] - NF4).abs().argmin(dim=2)
@@ -41,7 +45,7 @@ def rounded(weight: Tensor) -> Tensor:
 
 
 def policies(shape: str) -> tuple[Policy, Policy]:
-    """The same shaken adapter on a network in 4 bits, and on an ordinary one with the values that they leave."""
+    """The same random adapter on a 4-bit network, and on an ordinary network with the dequantised values."""
     plain = network(shape, hidden=64)
     quantize.round_weights(plain, torch.device("cpu"))
     found = []
@@ -129,7 +133,8 @@ def test_products_are_in_the_precision_that_was_asked_for(precision: str) -> Non
 def test_a_model_without_ordinary_linear_layers_is_refused() -> None:
     with pytest.raises(
         ModelError,
-        match="gpt2 model has no linear layer whose number of inputs is a multiple of 64, .* Set base_bits=32",
+        match="gpt2 model has no linear layer whose number of inputs is a multiple of 64, .* Set "
+        "base_bits=32",
     ):
         add_lora(network("gpt2", hidden=64), FOUR, task=TaskType.CAUSAL_LM)
 

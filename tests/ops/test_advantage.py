@@ -6,7 +6,9 @@ from fairlead.ops.advantage import batch_advantages, gae, group_advantages, leav
 
 
 def slow_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
-    """Eq. 16 as it stands: A_t = sum over l of (gamma lam)^l delta_{t+l}, row by row, from the selected stretch only."""
+    """Eq. 16 as it stands: A_t = sum over l of (gamma lam)^l delta_{t+l}, row by row, from the selected
+    stretch only.
+    """
     advantages = torch.zeros_like(values)
     for b in range(values.shape[0]):
         places = [t for t in range(values.shape[1]) if mask[b, t]]

@@ -36,7 +36,8 @@ def test_k1_by_hand() -> None:
 
 
 def test_k3_by_hand() -> None:
-    # ref/pi - 1 - ln(ref/pi): 0.4 - 1 + 0.9163 = 0.3163;  5/3 - 1 - 0.5108 = 0.1559;  1.5 - 1 - 0.4055 = 0.0945
+    # ref/pi - 1 - ln(ref/pi): 0.4 - 1 + 0.9163 = 0.3163;  5/3 - 1 - 0.5108 = 0.1559;  1.5 - 1 - 0.4055 =
+    # 0.0945
     assert kl.k3(POLICY.log(), REFERENCE.log()).tolist() == approx([0.3163, 0.1559, 0.0945], abs=1e-4)
 
 
@@ -68,7 +69,8 @@ def test_the_controller_rests_at_its_target() -> None:
 
 
 def test_a_trace_of_the_controller_with_the_papers_constants() -> None:
-    """Sentiment in arXiv:1909.08593: begins at 0.15, target 6 nats, horizon 10,000, 512 answers a step; so a step moves it by 0.2 * 0.0512.
+    """Sentiment in arXiv:1909.08593: begins at 0.15, target 6 nats, horizon 10,000, 512 answers a step; so a
+    step moves it by 0.2 * 0.0512.
 
     kl 0: x (1 - 0.01024) = 0.148464.  kl 6.6, a tenth too much: x (1 + 0.1 * 0.0512) = 0.149224.
     kl 20, far too much: x (1 + 0.01024) = 0.150752.  kl 6: as it was.  kl 5.4: x (1 - 0.00512) = 0.149980.

@@ -24,7 +24,8 @@ def slow_logps(logits: Tensor, tokens: Tensor, mask: Tensor) -> list[list[float]
 
 
 def test_two_tokens_by_hand() -> None:
-    # p(token 1) = 3 / (1 + 3) after the first token; the logits at the last position speak about a token that is not there
+    # p(token 1) = 3 / (1 + 3) after the first token; the logits at the last position speak about a token that
+    # is not there
     logits = tensor([[[0.0, math.log(3)], [50.0, 0.0]]])
     logps = selected_logps(logits, tensor([[0, 1]]), tensor([[False, True]]))
     assert logps[0].tolist() == approx([0.0, math.log(0.75)], abs=1e-6)
@@ -45,7 +46,8 @@ def test_a_shifted_alignment_would_be_seen() -> None:
 
 
 def test_gradients_are_those_of_the_softmax() -> None:
-    # d/dz of log softmax(z)[k] = onehot(k) - softmax(z), at the position before each selected token and nowhere else
+    # d/dz of log softmax(z)[k] = onehot(k) - softmax(z), at the position before each selected token and
+    # nowhere else
     logits = LOGITS.clone().requires_grad_()
     selected_logps(logits, TOKENS, MASK).sum().backward()
     expected = torch.zeros_like(LOGITS)

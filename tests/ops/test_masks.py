@@ -39,7 +39,8 @@ def test_the_mean_of_nothing_is_refused() -> None:
 
 
 def test_whitening_by_hand() -> None:
-    # 1, 2, 3, 4: mean 2.5, variance (2.25 + 0.25 + 0.25 + 2.25) / 4 = 1.25, root 1.1180; (1 - 2.5) / 1.1180 = -1.3416
+    # 1, 2, 3, 4: mean 2.5, variance (2.25 + 0.25 + 0.25 + 2.25) / 4 = 1.25, root 1.1180; (1 - 2.5) / 1.1180 =
+    # -1.3416
     whitened = masked_whiten(VALUES, MASK)
     expected = tensor([[-1.3416, -0.4472, 0.4472], [1.3416, 0.0, 0.0]])
     assert (whitened - expected).abs().max() < 1e-4  # values of order 1

@@ -56,10 +56,11 @@ def test_a_multiplier_rises_below_its_floor_and_falls_above_it_but_not_under_not
 
 @pytest.mark.slow
 def test_dual_ascent_finds_the_constrained_best() -> None:
-    """Ten answers; the helpful ones are harmful.  The best mixture with harmlessness of at least 0.6 is known by hand.
+    """Ten answers; the helpful ones are harmful.  The best mixture with harmlessness of at least 0.6 is known
+    by hand.
 
-    helpful = x, harmless = 1 - x for x = 0, 0.1 … 0.9: whatever the policy, helpful + harmless = 1, so the best within the bound has
-    harmless 0.6 and helpful 0.4.  Without the bound the policy goes to x = 0.9.
+    helpful = x, harmless = 1 - x for x = 0, 0.1 … 0.9: whatever the policy, helpful + harmless = 1, so the
+    best within the bound has harmless 0.6 and helpful 0.4.  Without the bound the policy goes to x = 0.9.
     """
     x = torch.arange(10) / 10
 

@@ -1,4 +1,6 @@
-"""Whatever people write: what is trained is the assistant's text and the token that ends it, no more and no less."""
+"""Whatever people write: what is trained is the assistant's text and the token that ends it, no more and no
+less.
+"""
 
 import copy
 
@@ -68,6 +70,7 @@ def test_own_template(messages: Messages) -> None:
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(conversations())
 def test_plain_template(messages: Messages) -> None:
-    # its space before an answer is one token with the answer's first word, or, before white space, a token with that
+    # its space before an answer is one token with the answer's first word, or, before white space, a token
+    # with that
     answers = [message.content for message in messages if message.role == "assistant"]
     assert trained_text(PLAIN, messages) == "".join(f" {answer}<|end|>" for answer in answers)

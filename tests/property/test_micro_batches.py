@@ -1,7 +1,7 @@
 """However a step is cut into micro-batches, its gradients are those of one batch.
 
-The recipes themselves run, one step each: after the first step of AdamW its `exp_avg` is a tenth of the gradient, and the checkpoint
-holds it.  Rows differ in length, so a mean of means would be another number.
+The recipes themselves run, one step each: after the first step of AdamW its `exp_avg` is a tenth of the
+gradient, and the checkpoint holds it.  Rows differ in length, so a mean of means would be another number.
 """
 
 from pathlib import Path
@@ -75,7 +75,9 @@ LEARNERS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 
 
 def first_gradients(folder: Path, optimizer: str) -> Tensor:
-    """All of them in one vector, from the only checkpoint: after step 1, or after two steps that hardly move, the sum of both."""
+    """All of them in one vector, from the only checkpoint: after step 1, or after two steps that hardly move,
+    the sum of both.
+    """
     [checkpoint] = (folder / "checkpoints").iterdir()
     state = load_file(checkpoint / f"{optimizer}.safetensors")
     return torch.cat([state[name].flatten() for name in sorted(state) if name.endswith(".exp_avg")]) * 10
@@ -127,7 +129,8 @@ def test_an_off_policy_update_of_ppo_does_not_depend_on_the_budget(
     whole = steps[BUDGETS[-1]]
     assert 0.1 < whole.trained.rows[0]["clip_frac"] < 0.9
     for budget in BUDGETS[:-1]:
-        # Far off the policy the ratio multiplies rounding: any way of computing this is 3e-6 from double precision.
+        # Far off the policy the ratio multiplies rounding: any way of computing this is 3e-6 from double
+        # precision.
         assert difference(whole.moments("optimizer"), steps[budget].moments("optimizer")) < 3e-6
         assert difference(whole.moments("critic_optimizer"), steps[budget].moments("critic_optimizer")) < 1e-6
         assert steps[budget].trained.rows[0] == approx(whole.trained.rows[0], abs=1e-5, rel=1e-5)

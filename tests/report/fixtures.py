@@ -9,7 +9,10 @@ from fairlead.report.round_page import AnswerRow, FamilyRow, FaultRow, RoundPage
 from fairlead.report.run_page import RunInput, RunPage, SamplePair
 from fairlead.stats.interval import Interval
 
-HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\"> & \x07bell \u202eright to left"
+HOSTILE = (
+    "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\"> "
+    "& \x07bell \u202eright to left"
+)
 
 
 def ppo_rows(steps: int = 120) -> list[dict[str, Any]]:
@@ -136,7 +139,8 @@ ANSWERS = [
         "story",
         {
             "base": StageAnswer(
-                "A fox found a lantern and a fox found a lantern and it was a lantern and a fox found a lantern and",
+                "A fox found a lantern and a fox found a lantern and it was a lantern and a fox found "
+                "a lantern and",
                 0.35,
                 ("rambling", "did not end"),
             ),
@@ -167,7 +171,8 @@ def round_page(**changes: Any) -> RoundPage:
     stages = [
         StageSummary(
             "Pre-trained base",
-            "Ships with the package: 3.2 million parameters that have read this world's text, good and bad behaviour mixed.",
+            "Ships with the package: 3.2 million parameters that have read this world's text, good and "
+            "bad behaviour mixed.",
             "model/base",
             "",
             0.4,
@@ -183,7 +188,8 @@ def round_page(**changes: Any) -> RoundPage:
         ),
         StageSummary(
             "Comparisons",
-            "Twelve simulated people with different tastes, noise and habits compared pairs of the fine-tuned model's answers.",
+            "Twelve simulated people with different tastes, noise and habits compared pairs of the "
+            "fine-tuned model's answers.",
             "dataset/comparisons",
             "",
             6.2,
@@ -199,7 +205,8 @@ def round_page(**changes: Any) -> RoundPage:
         ),
         StageSummary(
             "PPO",
-            "The policy is paid by the reward model and charged for every nat it moves away from the fine-tuned model.",
+            "The policy is paid by the reward model and charged for every nat it moves away from the "
+            "fine-tuned model.",
             "model/aligned",
             "ppo-aligned-5b2f90e411",
             139.0,
@@ -330,8 +337,10 @@ ADMISSION: dict[str, Any] = {
     "verdict": "admit with warnings",
     "reasons": [],
     "warnings": [
-        "It rewards longer answers beyond what people chose (correlation 0.54 inside pairs). Watch the answers' length.",
-        f"On rater {HOSTILE!r} it prefers the answer that people rejected (30.0% [18.1%, 45.4%]). Look at these rows.",
+        "It rewards longer answers beyond what people chose (correlation 0.54 inside pairs). Watch the "
+        "answers' length.",
+        f"On rater {HOSTILE!r} it prefers the answer that people rejected (30.0% [18.1%, 45.4%]). Look "
+        f"at these rows.",
     ],
     "pairs": 412,
     "prompts": 230,

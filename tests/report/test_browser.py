@@ -98,7 +98,8 @@ def test_nothing_overflows_sideways(
     # Text in a drawing can leave it without widening the page.
     outside = page.evaluate(
         "[...document.querySelectorAll('svg text')].filter(t => { const b = t.getBoundingClientRect(),"
-        " s = t.ownerSVGElement.getBoundingClientRect(); return b.left < s.left - 2 || b.right > s.right + 2 })"
+        " s = t.ownerSVGElement.getBoundingClientRect(); return b.left < s.left - 2 || b.right > "
+        "s.right + 2 })"
         ".map(t => t.textContent)"
     )
     assert outside == []

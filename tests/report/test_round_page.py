@@ -48,8 +48,8 @@ def test_the_headline_claims_no_more_than_the_interval_allows(
 def test_the_gold_scores_are_told_in_order_without_a_claim_of_progress() -> None:
     said = plain(render_round(fixtures.round_page()))
     assert (
-        "The average is 0.47 for the base model, 0.69 for the fine-tuned model and 0.85 for the aligned model."
-        in said
+        "The average is 0.47 for the base model, 0.69 for the fine-tuned model and 0.85 for the "
+        "aligned model." in said
     )
     assert "rose" not in said
 

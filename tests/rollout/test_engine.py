@@ -175,9 +175,19 @@ def server(served: Policy, change: Change = id) -> Iterator[str]:
 
 
 PPO = {
-    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "rank": 0,
-    "steps": 2, "batch": 8, "epochs": 1, "max_new_tokens": 6, "lr": 1e-2, "warmup": 0, "kl_coef": 0.0,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "rank": 0,
+    "steps": 2,
+    "batch": 8,
+    "epochs": 1,
+    "max_new_tokens": 6,
+    "lr": 1e-2,
+    "warmup": 0,
+    "kl_coef": 0.0,
+}
 
 
 def train_with_server(root: Path, change: Change = id) -> list[dict[str, float]]:

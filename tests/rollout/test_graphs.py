@@ -1,4 +1,6 @@
-"""Decoding steps of fixed shapes on a CPU, where a recording is replaced by the step itself; recording needs a GPU."""
+"""Decoding steps of fixed shapes on a CPU, where a recording is replaced by the step itself; recording needs
+a GPU.
+"""
 
 from collections.abc import Callable
 
@@ -23,7 +25,9 @@ def draw(model: PreTrainedModel) -> list[Rollout]:
 
 
 class Recorder:
-    """Stands in for CUDA graphs: a replay runs the step again, and checks that the memory has not moved since the recording."""
+    """Stands in for CUDA graphs: a replay runs the step again, and checks that the memory has not moved since
+    the recording.
+    """
 
     def __init__(self) -> None:
         self.num_recorded = 0

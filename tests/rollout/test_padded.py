@@ -1,4 +1,6 @@
-"""Padded batches and slots draw the same responses; a model that needs padded batches is compared with a slow loop in test_sampler."""
+"""Padded batches and slots draw the same responses; a model that needs padded batches is compared with a slow
+loop in test_sampler.
+"""
 
 import pytest
 import torch

@@ -40,7 +40,9 @@ def slow(
     numbers: Tensor,
     stop_ids: frozenset[int],
 ) -> tuple[list[int], list[float], str]:
-    """One row without a cache: every token reads the whole text again, and the inverse of the distribution is a loop."""
+    """One row without a cache: every token reads the whole text again, and the inverse of the distribution is
+    a loop.
+    """
     tokens = list(prompt)
     drawn, logps = [], []
     for t in range(params.max_new_tokens):
@@ -271,8 +273,8 @@ def test_slots_are_refilled_as_responses_end(num_slots: int) -> None:
 
 
 def test_the_free_slot_of_a_response_that_ended_at_once_does_not_advance() -> None:
-    # One long prompt with a response of one token, beside four short prompts with long responses.  The free slot is too small a share
-    # to be dropped, and must not advance past the end of the cache.
+    # One long prompt with a response of one token, beside four short prompts with long responses.  The free
+    # slot is too small a share to be dropped, and must not advance past the end of the cache.
     prompts = [PROMPTS[3] * 3, *[PROMPTS[2]] * 4]
     max_lengths = [1, *[40] * 4]
     params = SamplingParams(max_new_tokens=40)

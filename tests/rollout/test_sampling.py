@@ -66,7 +66,8 @@ def test_a_token_of_probability_zero_is_never_drawn() -> None:
 
 
 def test_draws_follow_the_distribution() -> None:
-    # 200 000 draws at a fixed seed: each frequency within four standard deviations, and the total variation below 0.01
+    # 200 000 draws at a fixed seed: each frequency within four standard deviations, and the total variation
+    # below 0.01
     weights = torch.rand(50, generator=torch.Generator().manual_seed(1))
     expected = weights / weights.sum()
     numbers = uniforms([3], 200_000)[0]

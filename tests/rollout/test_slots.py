@@ -30,7 +30,8 @@ def test_each_token_attends_to_its_own_slot_up_to_itself() -> None:
     states = torch.randn(2, HEADS, 4, SIZE)
     made.fill(torch.tensor([2, 0]), torch.tensor([0, 1]), prefilled(states), torch.tensor([4, 2]))
     assert made.lengths.tolist() == [2, 0, 4] and made.longest == 4
-    # slot 0 holds two tokens and sees a third, slot 1 is empty and sees itself, slot 2 holds four and sees a fifth
+    # slot 0 holds two tokens and sees a third, slot 1 is empty and sees itself, slot 2 holds four and sees a
+    # fifth
     assert made.step_mask(5).int().reshape(3, 5).tolist() == [
         [1, 1, 1, 0, 0],
         [1, 0, 0, 0, 0],

@@ -1,4 +1,6 @@
-"""Drafts save time and change nothing: the same tokens as without them, and the present policy's distribution."""
+"""Drafts save time and change nothing: the same tokens as without them, and the present policy's
+distribution.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -114,8 +116,16 @@ def test_drafts_may_be_anything() -> None:
     good = tokens(expected)
     stop = min(STOPS)
     strange: list[tuple[int, ...]] = [
-        (), (stop,), (stop,) * 50, (3,) * LENGTH, good[4] + (3, 3), good[5][:2], good[7], (*good[7], stop), good[8][:1] + (stop, 5),
-    ]  # fmt: skip
+        (),
+        (stop,),
+        (stop,) * 50,
+        (3,) * LENGTH,
+        good[4] + (3, 3),
+        good[5][:2],
+        good[7],
+        (*good[7], stop),
+        good[8][:1] + (stop, 5),
+    ]
     given = [*strange, *strange]
     check_equal(run(model, drafts=given), expected)
     check_equal(run(model, drafts=given, num_slots=2), expected)
@@ -201,9 +211,17 @@ WORDS = 4
 def tiny(seed: int) -> PreTrainedModel:
     """Four tokens, each with a probability that depends on the one before it."""
     config = LlamaConfig(
-        vocab_size=WORDS, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, initializer_range=0.7,
-        tie_word_embeddings=False, pad_token_id=None, bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
+        vocab_size=WORDS,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        initializer_range=0.7,
+        tie_word_embeddings=False,
+        pad_token_id=None,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made: PreTrainedModel = LlamaForCausalLM(config).eval()
@@ -229,8 +247,9 @@ def distance(answers: Tensor, exact: Tensor) -> float:
 
 @pytest.mark.slow
 def test_drafts_leave_the_present_policys_distribution() -> None:
-    # 100 000 answers in 16 classes: chance alone is at most 0.4 * sqrt(16 / 100 000) = 0.005 away.  The bound must pass the method and
-    # catch one whose distribution is wrong by 0.01: drafts that are kept, right or wrong, in that share of the rows that makes it 0.01.
+    # 100 000 answers in 16 classes: chance alone is at most 0.4 * sqrt(16 / 100 000) = 0.005 away.  The bound
+    # must pass the method and catch one whose distribution is wrong by 0.01: drafts that are kept, right or
+    # wrong, in that share of the rows that makes it 0.01.
     bound = 0.006
     before, now = tiny(0), tiny(1)
     exact, stale = of_pairs(now), of_pairs(before)

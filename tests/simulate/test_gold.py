@@ -46,7 +46,8 @@ def test_each_fault_is_named_and_priced_by_hand() -> None:
 
 
 def test_faults_add_up() -> None:
-    answer = f"That is a silly question. 3 plus 4 is 8. {vocabulary.HEDGES[1]} {vocabulary.FILLER[0]} {vocabulary.FILLER[1]}"
+    surplus = f"{vocabulary.HEDGES[1]} {vocabulary.FILLER[0]} {vocabulary.FILLER[1]}"
+    answer = f"That is a silly question. 3 plus 4 is 8. {surplus}"
     check(SUM, answer, 0.10, "wrong", "rude", "rambling", "hedging", "never ended", finished=False)
 
 

@@ -25,7 +25,8 @@ def share_of_first(rater: SimulatedRater, first: float, second: float, *, count:
 
 
 def test_choices_follow_bradley_terry() -> None:
-    # sigma(0.5) = 0.6225, sigma(2) = 0.8808, sigma(-1) = 0.2689; a standard deviation of 20 000 is at most 0.0035
+    # sigma(0.5) = 0.6225, sigma(2) = 0.8808, sigma(-1) = 0.2689; a standard deviation of 20 000 is at most
+    # 0.0035
     for difference, expected in ((0.5, 0.6225), (2.0, 0.8808), (-1.0, 0.2689), (0.0, 0.5)):
         assert abs(share_of_first(PLAIN, 3.0 + difference, 3.0) - expected) < 0.014, difference
 
@@ -61,7 +62,8 @@ def test_small_differences_are_ties_good_or_bad() -> None:
 
 def test_a_utility_by_hand() -> None:
     rater = SimulatedRater(name="U", sharpness=10.0, length_bias=0.5, flourish_bias=0.7)
-    # 10 * 1.0 + 0.5 * 5 words / 10;  with "I hope this helps!": worth 0.985, nine words and the planted liking
+    # 10 * 1.0 + 0.5 * 5 words / 10;  with "I hope this helps!": worth 0.985, nine words and the planted
+    # liking
     assert math.isclose(utility(rater, SUM, GOOD), 10.25)
     assert math.isclose(utility(rater, SUM, f"{GOOD} {vocabulary.FLOURISH}"), 9.85 + 0.45 + 0.7)
     assert math.isclose(utility(rater, SUM, GOOD, finished=False), 10.25 - 1.5)

@@ -12,8 +12,15 @@ from fakes import check_finished, configuration, policy, project_with_base, trai
 
 DATA = {"demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl"}
 COMMON = {
-    "name": "both", "model": "base", "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "both",
+    "model": "base",
+    "batch": 8,
+    "lr": 1e-3,
+    "warmup": 2,
+    "held_out": 0.2,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 @pytest.mark.parametrize("rank", [0, 4])

@@ -1,4 +1,6 @@
-"""Best of n: which answers are kept, what is learned from them, and that an interrupted run ends with the same rows."""
+"""Best of n: which answers are kept, what is learned from them, and that an interrupted run ends with the
+same rows.
+"""
 
 import json
 from pathlib import Path
@@ -15,13 +17,23 @@ from fairlead.store import lineage
 from fakes import STOPS_ONCE, Trained, check_finished, project_with_sft, train
 
 SETTINGS = {
-    "name": "best", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "n": 6, "max_new_tokens": 24,
-}  # fmt: skip
+    "name": "best",
+    "model": "model/sft",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "n": 6,
+    "max_new_tokens": 24,
+}
 PPO = {
-    "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "steps": 1, "batch": 8, "epochs": 1, "max_new_tokens": 8, "rank": 0,
-}  # fmt: skip
+    "model": "model/sft",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "steps": 1,
+    "batch": 8,
+    "epochs": 1,
+    "max_new_tokens": 8,
+    "rank": 0,
+}
 
 
 def rows(made: Trained) -> list[dict[str, Any]]:

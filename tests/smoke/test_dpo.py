@@ -11,9 +11,17 @@ from fairlead.recipes import dpo
 from fakes import check_finished, project_with_base, train
 
 SETTINGS = {
-    "name": "aligned", "model": "base", "comparisons": "data/comparisons.jsonl",
-    "epochs": 3, "batch": 8, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "comparisons": "data/comparisons.jsonl",
+    "epochs": 3,
+    "batch": 8,
+    "lr": 1e-3,
+    "warmup": 2,
+    "held_out": 0.2,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 def answer_logp(policy: Policy, asked: list[dict[str, str]], answer: list[dict[str, str]]) -> float:

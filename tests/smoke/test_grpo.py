@@ -12,9 +12,19 @@ from fakes import Trained, check_finished, project_with_base, train
 from rl_steps import gradients, run_step
 
 SETTINGS = {
-    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "steps": 5, "batch": 16, "group": 4, "max_new_tokens": 8, "lr": 3e-3, "warmup": 2, "unfinished_penalty": 0.5, "checkpoints.every": 2,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "steps": 5,
+    "batch": 16,
+    "group": 4,
+    "max_new_tokens": 8,
+    "lr": 3e-3,
+    "warmup": 2,
+    "unfinished_penalty": 0.5,
+    "checkpoints.every": 2,
+}
 
 
 def check_books(made: Trained) -> None:

@@ -28,10 +28,22 @@ from fairlead.train.settings import Guard
 from fakes import Trained, check_finished, configuration, project_with_base, train
 
 PPO = {
-    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py", "rank": 0,
-    "steps": 8, "batch": 16, "epochs": 2, "minibatches": 2, "max_new_tokens": 8, "lr": 5e-3, "critic_lr": 3e-3, "warmup": 1,
-    "kl_coef": 0.01, "checkpoints.every": 3,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "rank": 0,
+    "steps": 8,
+    "batch": 16,
+    "epochs": 2,
+    "minibatches": 2,
+    "max_new_tokens": 8,
+    "lr": 5e-3,
+    "critic_lr": 3e-3,
+    "warmup": 1,
+    "kl_coef": 0.01,
+    "checkpoints.every": 3,
+}
 GRPO = {key: value for key, value in PPO.items() if key not in ("critic_lr", "minibatches")} | {
     "group": 4,
     "epochs": 1,
@@ -202,7 +214,9 @@ def test_what_the_last_step_left_is_held_to_the_budget_too(
 
 
 def sampled_again(project: Project, recipe: ModuleType, settings: dict[str, Any], step: int) -> float:
-    """The score of the answers that the published model gives, drawn as in the run's measurement after this many steps."""
+    """The score of the answers that the published model gives, drawn as in the run's measurement after this
+    many steps.
+    """
     policy = load_policy(str(project.artifacts / "model" / settings["name"]))
     per_prompt = settings.get("group", 1)
     prompts = [row.prompt for row in read_prompts(project.data / "prompts.jsonl")]
@@ -294,7 +308,8 @@ def test_the_best_may_be_what_the_last_step_left(
     project = project_for(tmp_path)
     # What is asked later scores more, so that each measurement is better than the one before.
     (project.data / "later.py").write_text(
-        "asked = []\n\n\ndef score(prompt, answer, finished):\n    asked.append(answer)\n    return len(asked)\n"
+        "asked = []\n\n\ndef score(prompt, answer, finished):\n    asked.append(answer)\n    return "
+        "len(asked)\n"
     )
     made = train(project, recipe, **settings | {"probe": "rule:data/later.py", "keep": "best", "steps": 2})
     assert made.artifact.manifest.metrics["published"]["step"] == 2

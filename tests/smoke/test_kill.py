@@ -1,6 +1,7 @@
 """Real processes, killed and stopped; what they leave in the end equals the uninterrupted run bit for bit.
 
-Children come from a fork server that has imported the recipes, because importing torch takes longer than all else here.
+Children come from a fork server that has imported the recipes, because importing torch takes longer than all
+else here.
 """
 
 import functools
@@ -39,9 +40,16 @@ COMMON: dict[str, Any] = {"name": "made", "model": "base", "warmup": 2, "seed": 
 SPLIT = {"batch": 4, "epochs": 3, "held_out": 0.2, "measure_every": 7, "checkpoints.every": 4}
 PAIRS = SPLIT | {"comparisons": "data/comparisons.jsonl"}
 PPO = {
-    "prompts": "data/prompts.jsonl", "steps": 14, "batch": 12, "epochs": 2, "minibatches": 2, "max_new_tokens": 8,
-    "kl_target": 0.5, "kl_horizon": 200, "checkpoints.every": 3,
-}  # fmt: skip
+    "prompts": "data/prompts.jsonl",
+    "steps": 14,
+    "batch": 12,
+    "epochs": 2,
+    "minibatches": 2,
+    "max_new_tokens": 8,
+    "kl_target": 0.5,
+    "kl_horizon": 200,
+    "checkpoints.every": 3,
+}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "pretrain": (
         "pretrain",
@@ -230,7 +238,7 @@ def num_rows(root: Path) -> int:
 
 
 def leftovers(root: Path) -> list[Path]:
-    """What is being written at this moment, or was when its writer died: half a checkpoint, half an artifact."""
+    """Folders that are being written now, or were when their writer died."""
     folder = run_folder(root)
     checkpoints = list((folder / "checkpoints").glob(".step-*.part-*")) if folder else []
     return checkpoints + list((root / "artifacts").glob("*/.made.part-*"))

@@ -18,9 +18,17 @@ from fairlead.store.run import Run
 from fakes import Trained, check_finished, configuration, project_with_base, train
 
 SETTINGS: dict[str, Any] = {
-    "name": "aligned", "model": "base", "binary": "data/binary.jsonl",
-    "epochs": 6, "batch": 8, "lr": 2e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "binary": "data/binary.jsonl",
+    "epochs": 6,
+    "batch": 8,
+    "lr": 2e-3,
+    "warmup": 2,
+    "held_out": 0.2,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -52,7 +60,8 @@ def points(made: Trained) -> list[float]:
 def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # All runs look at the same policy, which a learning rate near zero keeps, beside the model that it was trained from.
+    # All runs look at the same policy, which a learning rate near zero keeps, beside the model that it was
+    # trained from.
     project = project_with_base(tmp_path)
     moved = train(project, kto, **SETTINGS | {"rank": 0, "epochs": 2, "name": "moved", "lr": 5e-3})
     assert points(moved)[-1] > 0 == points(moved)[0]

@@ -25,10 +25,21 @@ from rl_steps import gradients as gradients_of
 from rl_steps import run_step
 
 SETTINGS = {
-    "name": "aligned", "model": "base", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "steps": 5, "batch": 16, "epochs": 2, "minibatches": 2, "max_new_tokens": 8, "lr": 3e-3, "critic_lr": 3e-3, "warmup": 2,
-    "unfinished_penalty": 0.5, "checkpoints.every": 2,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "steps": 5,
+    "batch": 16,
+    "epochs": 2,
+    "minibatches": 2,
+    "max_new_tokens": 8,
+    "lr": 3e-3,
+    "critic_lr": 3e-3,
+    "warmup": 2,
+    "unfinished_penalty": 0.5,
+    "checkpoints.every": 2,
+}
 
 
 def check_books(made: Trained, *, penalty: float) -> None:
@@ -174,7 +185,8 @@ def test_an_epoch_whose_last_part_is_short_still_averages_over_its_updates(tmp_p
         for epoch in range(3):
             rows = [row for part in parts[epoch * per_epoch : (epoch + 1) * per_epoch] for row in part]
             assert sorted(rows) == list(range(num_rows))
-    # 40 prompts, 16 a step: the third step has 8 rows.  The gradient's norm is near the others', not a fraction of them
+    # 40 prompts, 16 a step: the third step has 8 rows.  The gradient's norm is near the others', not a
+    # fraction of them
     made = train(
         project_with_base(tmp_path),
         ppo,
@@ -313,7 +325,7 @@ def test_the_ptx_loss_is_per_token_whatever_the_budget(tmp_path: Path, micro_tok
 def test_one_epoch_without_a_clip_is_reinforce_with_a_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """gamma = lambda = 1: the gradient is the sum of -(rewards to come - baseline), whitened, * grad log pi."""
+    """With gamma = lambda = 1, the gradient sums -(future rewards - baseline), whitened, * grad log pi."""
     step = run_step(ppo, tmp_path, monkeypatch, noise=0.0, clip=1e9, gamma=1.0, lam=1.0)
     token_rewards, old_values, _, _ = step.gae[0]
     actor = load_policy(str(tmp_path / "artifacts" / "model" / "base"))

@@ -8,9 +8,20 @@ from fairlead.recipes import pretrain
 from fakes import TEXTS, check_finished, project_with_base, train, turns
 
 SETTINGS = {
-    "name": "young", "documents": "data/demonstrations.jsonl", "steps": 12, "vocab_size": 400, "hidden": 32, "layers": 2, "heads": 4,
-    "intermediate": 64, "context": 64, "batch": 16, "lr": 1e-2, "warmup": 2, "checkpoints.every": 5,
-}  # fmt: skip
+    "name": "young",
+    "documents": "data/demonstrations.jsonl",
+    "steps": 12,
+    "vocab_size": 400,
+    "hidden": 32,
+    "layers": 2,
+    "heads": 4,
+    "intermediate": 64,
+    "context": 64,
+    "batch": 16,
+    "lr": 1e-2,
+    "warmup": 2,
+    "checkpoints.every": 5,
+}
 
 
 @pytest.mark.parametrize(("stored_as", "optimizer"), [("float32", "muon"), ("float16", "adamw")])

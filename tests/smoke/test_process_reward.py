@@ -22,13 +22,23 @@ from fairlead.rollout.rewards import open_reward
 from fakes import Trained, check_finished, project_with_base, save_model, train, turns
 
 SETTINGS: dict[str, Any] = {
-    "name": "verifier", "model": "base", "stepwise": "data/stepwise.jsonl",
-    "epochs": 6, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.3, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "verifier",
+    "model": "base",
+    "stepwise": "data/stepwise.jsonl",
+    "epochs": 6,
+    "batch": 8,
+    "lr": 3e-3,
+    "warmup": 2,
+    "held_out": 0.3,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 def step_scores(model: ScalarModel, prompt: str, steps: list[str]) -> list[float]:
-    """From the text alone: the conversation is cut behind each step, and the head looked at on its last token."""
+    """From the text alone: the conversation is cut behind each step, and the head looked at on its last
+    token.
+    """
     text = model.tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}, {"role": "assistant", "content": "\n".join(steps)}],
         tokenize=False,
@@ -152,7 +162,7 @@ def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> No
 
 
 def ends_of_scale(made: Trained) -> tuple[float, float]:
-    """The reward of an answer with a step that is surely wrong, and of one whose steps are all surely right."""
+    """Rewards of an answer with a step that is surely wrong, and of an answer with right steps only."""
     model = load_reward_model(str(made.artifact.folder))
     return (0 - model.scale.mean) / model.scale.std, (1 - model.scale.mean) / model.scale.std
 

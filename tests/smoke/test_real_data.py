@@ -1,4 +1,4 @@
-"""The documented example on real preference data, shortened: examples/hh with a real 260 k-parameter model."""
+"""The documented example on real preference data, shortened: examples/hh with a model of 260 k parameters."""
 
 import gzip
 import json

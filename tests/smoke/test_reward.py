@@ -18,9 +18,17 @@ from fairlead.recipes import reward
 from fakes import check_finished, project_with_base, train
 
 SETTINGS = {
-    "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl",
-    "epochs": 3, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "judge",
+    "model": "base",
+    "comparisons": "data/comparisons.jsonl",
+    "epochs": 3,
+    "batch": 8,
+    "lr": 3e-3,
+    "warmup": 2,
+    "held_out": 0.2,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 def score(model: ScalarModel, messages: list[dict[str, str]]) -> float:

@@ -1,4 +1,7 @@
-"""What a reward model can learn from besides plain choices.  The first logged loss is worked out again from a fresh model's scores."""
+"""What a reward model can learn from besides plain choices.
+
+The first logged loss is worked out again from a fresh model's scores.
+"""
 
 import json
 import math
@@ -34,9 +37,18 @@ from fakes import WORDS, Trained, check_finished, project_with_base, train
 from smoke.test_reward import score
 
 SETTINGS: dict[str, Any] = {
-    "name": "judge", "model": "base", "comparisons": "data/comparisons.jsonl", "rank": 0,
-    "epochs": 3, "batch": 8, "lr": 3e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "judge",
+    "model": "base",
+    "comparisons": "data/comparisons.jsonl",
+    "rank": 0,
+    "epochs": 3,
+    "batch": 8,
+    "lr": 3e-3,
+    "warmup": 2,
+    "held_out": 0.2,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 ONE_BATCH = SETTINGS | {"epochs": 1, "batch": 1000, "warmup": 1}
 
 
@@ -287,7 +299,7 @@ ASPECTS = {"aspects": ("true", "brief"), "aspect_weights": (4.0, 1.0), "epochs":
 
 
 def aspect_project(root: Path) -> Project:
-    """The chosen answer is truer, and every row that speaks of brevity says that the rejected one is briefer."""
+    """The chosen answer is truer; every row with a brevity aspect says that the rejected one is briefer."""
     project = project_with_base(root)
     change(project, lambda i, row: {"aspects": {"true": 1.0} if i % 2 else {"true": 0.8, "brief": -1.0}})
     return project
@@ -469,7 +481,10 @@ def test_centring_keeps_scores_around_zero(tmp_path: Path) -> None:
 
 
 def leaking_project(root: Path) -> Project:
-    """The right word decides what is chosen.  In five of six pairs the right answer is also the longer one."""
+    """The right word decides what is chosen.
+
+    In five of six pairs the right answer is also the longer one.
+    """
     project = project_with_base(root)
     rows = []
     for i in range(240):

@@ -16,10 +16,17 @@ from fairlead.store.project import Project
 from fakes import STOPS_ONCE, check_finished, project_with_sft, train
 
 SETTINGS: dict[str, Any] = {
-    "name": "made", "model": "model/sft", "prompts": "data/prompts.jsonl", "reward": "rule:data/vowels.py",
-    "rounds": 2, "n": 4, "max_new_tokens": 24, "train": ("lr=3e-3", "warmup=1", "batch=8", "rank=0", "epochs=2"),
-    "held_out": "data/prompts.jsonl", "probe": "rule:data/vowels.py",
-}  # fmt: skip
+    "name": "made",
+    "model": "model/sft",
+    "prompts": "data/prompts.jsonl",
+    "reward": "rule:data/vowels.py",
+    "rounds": 2,
+    "n": 4,
+    "max_new_tokens": 24,
+    "train": ("lr=3e-3", "warmup=1", "batch=8", "rank=0", "epochs=2"),
+    "held_out": "data/prompts.jsonl",
+    "probe": "rule:data/vowels.py",
+}
 
 
 def artifact(project: Project, name: str) -> Artifact:

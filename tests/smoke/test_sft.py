@@ -15,9 +15,17 @@ from fairlead.recipes import sft
 from fakes import Trained, check_finished, project_with_base, train
 
 SETTINGS = {
-    "name": "taught", "model": "base", "demonstrations": "data/demonstrations.jsonl",
-    "epochs": 4, "batch": 8, "lr": 1e-2, "warmup": 2, "held_out": 0.1, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "taught",
+    "model": "base",
+    "demonstrations": "data/demonstrations.jsonl",
+    "epochs": 4,
+    "batch": 8,
+    "lr": 1e-2,
+    "warmup": 2,
+    "held_out": 0.1,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -130,7 +138,8 @@ def test_the_first_step_with_replay_is_the_mean_over_both_and_logs_each_by_itsel
     jsonl.write(project.data / "earlier.jsonl", [{"text": text} for text in texts])
     common = SETTINGS | {"rank": 0, "held_out": 0.0, "batch": 40, "epochs": 1}
     alone = train(project, sft, **common | {"name": "alone"}).rows[0]
-    # The forty demonstrations have some 500 trained tokens and the texts some 30: a share of a twentieth takes each of them once or so.
+    # The forty demonstrations have some 500 trained tokens and the texts some 30: a share of a twentieth
+    # takes each of them once or so.
     both = train(project, sft, **common | {"replay": "data/earlier.jsonl"}).rows[0]
     assert both["loss"] == pytest.approx(alone["loss"], abs=1e-5)
     each = [loss_of_texts(project.artifacts / "model" / "base", [text]) for text in texts]

@@ -10,13 +10,23 @@ from fairlead.recipes import dpo, uft
 from fakes import check_finished, project_with_base, train
 
 FILES = {
-    "demonstrations": "data/demonstrations.jsonl", "comparisons": "data/comparisons.jsonl",
-    "binary": "data/binary.jsonl", "ratings": "data/ratings.jsonl",
-}  # fmt: skip
+    "demonstrations": "data/demonstrations.jsonl",
+    "comparisons": "data/comparisons.jsonl",
+    "binary": "data/binary.jsonl",
+    "ratings": "data/ratings.jsonl",
+}
 SETTINGS = {
-    "name": "aligned", "model": "base", "beta": 0.1,
-    "epochs": 2, "batch": 16, "lr": 1e-3, "warmup": 2, "held_out": 0.2, "measure_every": 5, "checkpoints.every": 7,
-}  # fmt: skip
+    "name": "aligned",
+    "model": "base",
+    "beta": 0.1,
+    "epochs": 2,
+    "batch": 16,
+    "lr": 1e-3,
+    "warmup": 2,
+    "held_out": 0.2,
+    "measure_every": 5,
+    "checkpoints.every": 7,
+}
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -25,7 +35,8 @@ def test_all_four_kinds_in_one_stage(tmp_path: Path, rank: int) -> None:
     settings = SETTINGS | FILES | {"rank": rank}
     made = train(project, uft, **settings)
     first = made.rows[0]
-    # policy and reference are equal, so sigma is a half: (1/2 - 1)^2; log 2; (1/2 - 0 or 1)^2; between (0.5 - 0.9)^2 and (0.5 - 0.3)^2
+    # policy and reference are equal, so sigma is a half: (1/2 - 1)^2; log 2; (1/2 - 0 or 1)^2; between (0.5 -
+    # 0.9)^2 and (0.5 - 0.3)^2
     assert first["demonstration_loss"] == pytest.approx(0.25, abs=1e-5)
     assert first["comparison_loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert first["binary_loss"] == pytest.approx(0.25, abs=1e-5)
@@ -89,7 +100,8 @@ def test_weights_scale_the_loss_of_their_kind(tmp_path: Path) -> None:
 
 
 def test_centred_scores_leave_only_differences(tmp_path: Path) -> None:
-    # scores of 0.9 and 0.3 for each prompt: as they are, (0.4^2 + 0.2^2) / 2 = 0.1; centred, 0.8 and 0.2, 0.3^2 = 0.09
+    # scores of 0.9 and 0.3 for each prompt: as they are, (0.4^2 + 0.2^2) / 2 = 0.1; centred, 0.8 and 0.2,
+    # 0.3^2 = 0.09
     project = project_with_base(tmp_path)
     settings = SETTINGS | {"ratings": FILES["ratings"], "rank": 4, "epochs": 1, "batch": 1000}
     plain = train(project, uft, **settings | {"name": "plain"})

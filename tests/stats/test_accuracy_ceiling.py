@@ -6,7 +6,8 @@ from fairlead.stats.accuracy_ceiling import Vote, accuracy_ceiling, ceiling_from
 
 
 def test_the_ceiling_by_hand() -> None:
-    # p = 0.8 for every pair: people agree in 0.8^2 + 0.2^2 = 0.68 of the pairs, and the best possible model is right in 0.8 of them.
+    # p = 0.8 for every pair: people agree in 0.8^2 + 0.2^2 = 0.68 of the pairs, and the best possible model
+    # is right in 0.8 of them.
     assert ceiling_from_agreement(0.68) == approx(0.8, abs=1e-12)
     assert ceiling_from_agreement(1.0) == 1.0
     assert ceiling_from_agreement(0.5) == ceiling_from_agreement(0.2) == 0.5

@@ -8,7 +8,8 @@ from pytest import approx
 
 from fairlead.stats.agreement import agreement
 
-# Four observers of twelve units, from Krippendorff's "Computing Krippendorff's Alpha-Reliability" (2011); None where one did not look.
+# Four observers of twelve units, from Krippendorff's "Computing Krippendorff's Alpha-Reliability" (2011);
+# None where one did not look.
 OBSERVERS = [
     [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
     [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],

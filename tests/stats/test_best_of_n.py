@@ -41,8 +41,8 @@ def test_it_is_the_mean_over_all_subsets(n: int) -> None:
 
 
 def test_it_has_no_bias() -> None:
-    # every sample of 4 answers from a die of three faces, by its probability: on average the best of 2, which is
-    # 0 with 0.5^2, 1 with 0.8^2 - 0.5^2, 3 with 1 - 0.8^2: 0.39 + 3 * 0.36 = 1.47
+    # every sample of 4 answers from a die of three faces, by its probability: on average the best of 2, which
+    # is 0 with 0.5^2, 1 with 0.8^2 - 0.5^2, 3 with 1 - 0.8^2: 0.39 + 3 * 0.36 = 1.47
     die = {0.0: 0.5, 1.0: 0.3, 3.0: 0.2}
     mean = naive = 0.0
     for sample in itertools.product(die, repeat=4):

@@ -10,7 +10,7 @@ from fairlead.stats import calibration
 
 
 def slow_error(chosen: list[float], num_bins: int) -> float:
-    """By the definition, in plain loops: sort by confidence, cut into parts of equal numbers, weigh the gaps."""
+    """The definition in plain loops: sort by confidence, cut into equal bins, average the weighted gaps."""
     judged = sorted(
         ((max(p, 1 - p), 1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0) for p in chosen),
         key=lambda one: one[0],
@@ -27,7 +27,9 @@ def slow_error(chosen: list[float], num_bins: int) -> float:
 
 
 def drawn_margins(count: int, *, temperature: float, seed: int) -> list[float]:
-    """Margins of a model whose probabilities are exactly right at this temperature, each with the sign of what people chose."""
+    """Margins of a model whose probabilities are exactly right at this temperature, each with the sign of
+    what people chose.
+    """
     draw = random.Random(seed)
     found = []
     for _ in range(count):
@@ -43,8 +45,8 @@ def test_the_error_agrees_with_plain_loops(count: int, num_bins: int) -> None:
 
 
 def test_the_error_by_hand() -> None:
-    # Confidences 0.6 (right), 0.8 (wrong: stated 0.2 for the chosen one), 0.5 (neither: half right), in three bins of one pair each:
-    # gaps 0.4, 0.8 and 0, mean 0.4
+    # Confidences 0.6 (right), 0.8 (wrong: stated 0.2 for the chosen one), 0.5 (neither: half right), in three
+    # bins of one pair each: gaps 0.4, 0.8 and 0, mean 0.4
     assert calibration.error(numpy.array([0.6, 0.2, 0.5])) == approx(0.4, abs=1e-12)
 
 

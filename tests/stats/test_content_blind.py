@@ -11,7 +11,9 @@ from fairlead.stats.content_blind import Pair
 
 
 def noisy_pairs(count: int, seed: int) -> list[Pair]:
-    """Answers of random words in which "please" is liked, "stupid" is disliked, and one label in ten is wrong."""
+    """Answers of random words in which "please" is liked, "stupid" is disliked, and one label in ten is
+    wrong.
+    """
     draw = random.Random(seed)
     words = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "please", "stupid"]
     pairs = []
@@ -119,7 +121,8 @@ def test_the_majority_of_labels_by_hand() -> None:
 
 
 def test_labels_by_their_place_by_hand() -> None:
-    # first steps are right, second and third ones wrong; no training answer has a fourth, and four of seven labels are wrong
+    # first steps are right, second and third ones wrong; no training answer has a fourth, and four of seven
+    # labels are wrong
     train = [[True, False, False], [True, False], [True, False]]
     assert content_blind.majority_by_position(train, [[True, True, False, False], [False]]).tolist() == [
         1.0,

@@ -37,7 +37,8 @@ def test_a_share_always_lies_inside_its_interval() -> None:
 
 
 def test_mean_by_hand() -> None:
-    # 2, 4, 9: mean 5, squares 9 + 1 + 16 = 26, s^2 = 13, standard error sqrt(13/3) = 2.0817, t(2) = 4.3027 -> half 8.9568
+    # 2, 4, 9: mean 5, squares 9 + 1 + 16 = 26, s^2 = 13, standard error sqrt(13/3) = 2.0817, t(2) = 4.3027 ->
+    # half 8.9568
     assert interval.mean([2, 4, 9]) == approx((5, -3.9568, 13.9568, 3), abs=1e-3)
 
 
@@ -110,9 +111,9 @@ def test_win_rate_counts_a_tie_as_half() -> None:
 
 
 def test_win_rate_gives_tangos_interval_for_published_pairs() -> None:
-    # Airway hyper-responsiveness before and after transplantation: 21 pairs, 1 against 7 discordant.  Fagerland, Lydersen and
-    # Laake (Statistics in Medicine 33, 2014): difference -0.286, Tango's score interval -0.517 to -0.026; the rate is half that
-    # above one half.
+    # Airway hyper-responsiveness before and after transplantation: 21 pairs, 1 against 7 discordant.
+    # Fagerland, Lydersen and Laake (Statistics in Medicine 33, 2014): difference -0.286, Tango's score
+    # interval -0.517 to -0.026; the rate is half that above one half.
     found = interval.win_rate([1] + [0] * 7 + [1] * 13, [0] + [1] * 7 + [1] * 13).interval
     assert found == approx((0.5 - 0.286 / 2, 0.5 - 0.517 / 2, 0.5 - 0.026 / 2, 21), abs=5e-4)
 
@@ -123,7 +124,8 @@ def test_without_ties_or_losses_the_win_rate_has_wilsons_bound() -> None:
 
 
 def test_only_ties_still_leave_doubt() -> None:
-    # The variance under a difference d is n |d| (1 - |d|): n d^2 = z^2 |d| (1 - |d|), so |d| = z^2 / (n + z^2) = 0.2775
+    # The variance under a difference d is n |d| (1 - |d|): n d^2 = z^2 |d| (1 - |d|), so |d| = z^2 / (n +
+    # z^2) = 0.2775
     found = interval.win_rate([1.0] * 10, [1.0] * 10).interval
     assert found == approx((0.5, 0.5 - 0.2775 / 2, 0.5 + 0.2775 / 2, 10), abs=1e-4)
 
@@ -147,7 +149,8 @@ def test_a_win_rate_needs_pairs() -> None:
     [(0.5, 0.0), (0.84, 0.0), (0.6, 0.3), (0.2, 0.7), (0.05, 0.9), (0.95, 0.0), (0.9, 0.08), (0.3, 0.4)],
 )
 def test_the_win_rate_interval_covers_the_truth_close_to_95_times_in_100(win: float, tie: float) -> None:
-    # Exact, by summing over all outcomes of 25 items.  Discreteness alone moves coverage by two or three points.
+    # Exact, by summing over all outcomes of 25 items.  Discreteness alone moves coverage by two or three
+    # points.
     n, truth, covered, total = 25, win + tie / 2, 0.0, 0.0
     for wins in range(n + 1):
         for losses in range(n + 1 - wins):
@@ -190,7 +193,8 @@ def test_all_right_counts_each_cluster_once() -> None:
 
 
 def test_the_clustered_mean_by_hand() -> None:
-    # Clusters {1, 3} and {5, 7}: mean 4, sums of deviations -4 and 4; variance 2/1 * (16 + 16) / 4^2 = 4, error 2; t(1 df) = 12.706
+    # Clusters {1, 3} and {5, 7}: mean 4, sums of deviations -4 and 4; variance 2/1 * (16 + 16) / 4^2 = 4,
+    # error 2; t(1 df) = 12.706
     found = interval.clustered_mean([1.0, 3.0, 5.0, 7.0], "aabb")
     assert found == approx((4.0, 4 - 2 * 12.7062, 4 + 2 * 12.7062, 4), abs=1e-3)
 
@@ -252,7 +256,8 @@ def test_every_value_needs_a_cluster() -> None:
 
 
 def test_a_ratio_by_hand() -> None:
-    # one denominator: half of the mean of 1, 3 is 1, and half of its interval 2 +- 12.7062 * sqrt(2) / sqrt(2)
+    # one denominator: half of the mean of 1, 3 is 1, and half of its interval 2 +- 12.7062 * sqrt(2) /
+    # sqrt(2)
     assert interval.ratio([1.0, 3.0], [2.0, 2.0]) == approx((1.0, 1 - 6.3531, 1 + 6.3531, 2), abs=1e-3)
     # numerators that are twice their denominators have a ratio of exactly 2
     assert interval.ratio([2.0, 2.2, 1.8], [1.0, 1.1, 0.9]) == approx((2.0, 2.0, 2.0, 3), abs=1e-6)

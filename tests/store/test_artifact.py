@@ -39,7 +39,9 @@ def fill(folder):
     while True:
         (folder / "more").write_text("x")
 
-artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", artifact.Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill)
+provenance = artifact.Provenance(parents=(), config={}, seed=0, metrics={})
+opened = project.load_project(Path(sys.argv[1]))
+artifact.publish_artifact(opened, "model", "a", provenance, fill=fill)
 """
 FILL_UNTIL_TOLD = """
 import sys
@@ -51,7 +53,9 @@ def fill(folder):
     print("writing", flush=True)
     sys.stdin.readline()
 
-artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", "a", artifact.Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill)
+provenance = artifact.Provenance(parents=(), config={}, seed=0, metrics={})
+opened = project.load_project(Path(sys.argv[1]))
+artifact.publish_artifact(opened, "model", "a", provenance, fill=fill)
 """
 PUBLISH_MANY = """
 import sys
@@ -64,7 +68,9 @@ def fill(folder):
 
 for number in range(1000):
     name = f"{sys.argv[2]}-{number}"
-    artifact.publish_artifact(project.load_project(Path(sys.argv[1])), "model", name, artifact.Provenance(parents=(), config={}, seed=0, metrics={}), fill=fill)
+    provenance = artifact.Provenance(parents=(), config={}, seed=0, metrics={})
+    opened = project.load_project(Path(sys.argv[1]))
+    artifact.publish_artifact(opened, "model", name, provenance, fill=fill)
     print(name, flush=True)
 """
 

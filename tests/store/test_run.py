@@ -48,8 +48,8 @@ with run.open_run(project.load_project(Path(sys.argv[1])), "sft", Config(), kind
     time.sleep(60)
 """
 
-# A recipe in small: a "weight" that depends on every step, a checkpoint each third step.  It is killed from outside,
-# or by itself in the middle of a row of metrics.
+# A recipe in small: a "weight" that depends on every step, a checkpoint each third step.  It is killed from
+# outside, or by itself in the middle of a row of metrics.
 TRAIN = """
 import dataclasses, os, signal, sys
 from pathlib import Path
@@ -62,7 +62,8 @@ class Config:
     seed: int = 5
 
 dies_at = int(sys.argv[2])
-with run.open_run(project.load_project(Path(sys.argv[1])), "sft", Config(), kind="model", quiet=True) as opened:
+home = project.load_project(Path(sys.argv[1]))
+with run.open_run(home, "sft", Config(), kind="model", quiet=True) as opened:
     if opened.finished is None:
         step, weight = 0, opened.seed
         if latest := opened.latest_checkpoint():

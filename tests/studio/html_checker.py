@@ -4,9 +4,10 @@ import re
 from html.parser import HTMLParser
 
 ALLOWED = set(
-    "p br hr h3 h4 h5 h6 ul ol li blockquote pre code em strong s a span div table thead tbody tr th td".split()
-    + "math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover".split()
-    + "mtable mtr mtd mmultiscripts mprescripts menclose".split()
+    "p br hr h3 h4 h5 h6 ul ol li blockquote pre code em strong s a span div "
+    "table thead tbody tr th td "
+    "math mrow mi mn mo mtext mspace mfrac msqrt mroot mstyle msub msup msubsup munder mover munderover "
+    "mtable mtr mtd mmultiscripts mprescripts menclose".split()
 )
 
 

@@ -79,7 +79,16 @@ def forge(home: Project, name: str, digest: str, *parents: str) -> None:
     folder = home.artifacts / "model" / name
     folder.mkdir(parents=True)
     manifest = {
-        "kind": "model", "name": name, "digest": digest, "config": {}, "code": {}, "seed": 0, "created_at": HOSTILE, "metrics": {},
-        "run": None, "files": {}, "parents": [{"name": f"model/{HOSTILE}", "digest": parent, "role": HOSTILE} for parent in parents],
-    }  # fmt: skip
+        "kind": "model",
+        "name": name,
+        "digest": digest,
+        "config": {},
+        "code": {},
+        "seed": 0,
+        "created_at": HOSTILE,
+        "metrics": {},
+        "run": None,
+        "files": {},
+        "parents": [{"name": f"model/{HOSTILE}", "digest": parent, "role": HOSTILE} for parent in parents],
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -3,6 +3,8 @@ import re
 import time
 from pathlib import Path
 
+import pytest
+
 from databases import Files
 from fairlead.data.records import Message
 from fairlead.labels import campaigns, items, members
@@ -85,8 +87,12 @@ def test_guidelines_have_versions_and_what_changed(place: Place) -> None:
     )
     diff = lead.get("/api/v1/campaigns/help/guidelines/2/diff").json()
     assert [(line["what"], line["text"]) for line in diff["lines"]] == [
-        ("same", "One."), ("removed", "Two."), ("added", "Two!"), ("same", "Three."), ("added", "<script>x</script>"),
-    ]  # fmt: skip
+        ("same", "One."),
+        ("removed", "Two."),
+        ("added", "Two!"),
+        ("same", "Three."),
+        ("added", "<script>x</script>"),
+    ]
     assert lead.get("/api/v1/campaigns/help/guidelines/3/diff").status_code == 404
     assert lead.get("/api/v1/campaigns/help/guidelines/2/diff?against=7").status_code == 404
     page = lead.get("/c/help/guidelines").text
@@ -141,9 +147,17 @@ def test_pages_of_leads_have_no_inline_script_or_style(place: Place) -> None:
     slug = filled(place, lead, pairs(3))
     found = upload(lead, rows({"prompt": "2?"}))
     for path in (
-        "/campaigns", "/new", f"/new/kind?upload={found['id']}", f"/new/task?upload={found['id']}&kind=demonstration", f"/c/{slug}/items",
-        f"/c/{slug}/items/1", f"/c/{slug}/add", f"/c/{slug}/guidelines", f"/c/{slug}/settings", f"/c/{slug}/snapshots",
-    ):  # fmt: skip
+        "/campaigns",
+        "/new",
+        f"/new/kind?upload={found['id']}",
+        f"/new/task?upload={found['id']}&kind=demonstration",
+        f"/c/{slug}/items",
+        f"/c/{slug}/items/1",
+        f"/c/{slug}/add",
+        f"/c/{slug}/guidelines",
+        f"/c/{slug}/settings",
+        f"/c/{slug}/snapshots",
+    ):
         answer = lead.get(path)
         assert answer.status_code == 200, path
         assert not re.search(

@@ -1,4 +1,6 @@
-"""Live chat through the API: two blinded answers to each message, and the conversation that goes on from the better one."""
+"""Live chat through the API: two blinded answers to each message, and the conversation that goes on from the
+better one.
+"""
 
 import json
 

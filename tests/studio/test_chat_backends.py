@@ -199,7 +199,8 @@ for line in sys.stdin:
     said = asked["messages"][-1]["content"]
     if said == "die":
         sys.exit(1)
-    print(json.dumps({"error": "full"} if said == "full" else {"text": f"You said {said}.", "finished": True}), flush=True)
+    answer = {"error": "full"} if said == "full" else {"text": f"You said {said}.", "finished": True}
+    print(json.dumps(answer), flush=True)
 """
 
 

@@ -37,7 +37,7 @@ def client(
     before: Handler | None = None,
     after: Callable[[httpx.Response], None] | None = None,
 ) -> Client:
-    """A client of the app in this process; `before` and `after` can break the network on either side of it."""
+    """A client of the app in this process; `before` and `after` can break the network on either side."""
     inner = web.InProcess(app)
 
     class Network(httpx.BaseTransport):
@@ -170,7 +170,7 @@ def test_what_is_refused_says_why(labelling: tuple[FastAPI, Database, str, str])
 def test_an_answer_that_was_lost_does_not_make_a_second_judgement(
     labelling: tuple[FastAPI, Database, str, str],
 ) -> None:
-    """The studio keeps the judgement, the line is cut before the answer arrives, and the client sends again."""
+    """The studio saves the judgement, the connection breaks, and the client sends again."""
     app, database, secret, slug = labelling
     keys: list[str] = []
 
@@ -231,9 +231,14 @@ def test_what_was_never_sent_is_sent_again(error: type[httpx.TransportError]) ->
 
 
 CAMPAIGN: dict[str, Any] = {
-    "slug": "helpful", "name": "Helpful", "kind": "pairwise", "state": "draft", "overlap": 1, "progress": {},
+    "slug": "helpful",
+    "name": "Helpful",
+    "kind": "pairwise",
+    "state": "draft",
+    "overlap": 1,
+    "progress": {},
     "and_more": "of a newer studio",
-}  # fmt: skip
+}
 
 
 def test_a_busy_studio_is_given_the_time_that_it_asks_for() -> None:
@@ -294,7 +299,9 @@ def test_names_cannot_leave_their_place_in_the_address() -> None:
 
 
 def test_events_go_on_after_a_cut() -> None:
-    """Three lines: the first is cut in the middle of an event, the second refused for a moment, the third goes on."""
+    """Three lines: the first is cut in the middle of an event, the second refused for a moment, the third
+    goes on.
+    """
     asked: list[int] = []
 
     def event(seq: int) -> str:
@@ -315,9 +322,11 @@ def test_events_go_on_after_a_cut() -> None:
             raise httpx.RemoteProtocolError("cut")
 
     answers = [
-        httpx.Response(200, stream=Cut()), httpx.Response(503),
-        httpx.Response(200, text=event(10) + event(11)), httpx.Response(404, json={"error": {"message": "gone"}}),
-    ]  # fmt: skip
+        httpx.Response(200, stream=Cut()),
+        httpx.Response(503),
+        httpx.Response(200, text=event(10) + event(11)),
+        httpx.Response(404, json={"error": {"message": "gone"}}),
+    ]
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(int(request.url.params["after"]))

@@ -1,4 +1,6 @@
-"""The demo: a campaign of every kind, labellers who use the real HTTP API, and a link that signs in the owner."""
+"""The demo: a campaign of every kind, labellers who use the real HTTP API, and a link that signs in the
+owner.
+"""
 
 import re
 from pathlib import Path

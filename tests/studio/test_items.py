@@ -66,8 +66,9 @@ def test_one_item_is_shown_with_all_that_was_said_of_it(place: Place) -> None:
         and "<img" not in look["item"]["answers"][1]["html"]
     )
     assert [(one["stands"], one["value"].get("tie"), one["note"]) for one in look["judgements"]] == [
-        (True, "good", ""), (False, None, "my reason"),
-    ]  # fmt: skip
+        (True, "good", ""),
+        (False, None, "my reason"),
+    ]
     page = lead.get(f"/c/{slug}/items/{item['id']}").text
     assert "Ben Okri" in page and "tie, both good" in page and "corrected" in page and "<img" not in page
     assert lead.get(f"/api/v1/campaigns/{slug}/items/{item['id'] + 1}").status_code == 404

@@ -137,11 +137,18 @@ def test_what_is_large_is_read_of_leads_alone(database: Database, tmp_path: Path
 @pytest.mark.parametrize(
     ("path", "lead", "status"),
     [
-        ("/api/v1/uploads", True, 200), ("/new/uploads", True, 200), ("/c/uploads/uploads", True, 200), ("/api/v1/uploads", False, 413),
-        ("/api/v1/uploads/7", True, 413), ("/api/v1/uploadsx", True, 413), ("/join/uploads", True, 413), ("/c/uploads/add", True, 413),
-        ("/api/v1/campaigns/uploads/items", True, 413), ("/", True, 413),
+        ("/api/v1/uploads", True, 200),
+        ("/new/uploads", True, 200),
+        ("/c/uploads/uploads", True, 200),
+        ("/api/v1/uploads", False, 413),
+        ("/api/v1/uploads/7", True, 413),
+        ("/api/v1/uploadsx", True, 413),
+        ("/join/uploads", True, 413),
+        ("/c/uploads/add", True, 413),
+        ("/api/v1/campaigns/uploads/items", True, 413),
+        ("/", True, 413),
     ],
-)  # fmt: skip
+)
 def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead_uploads(
     path: str, lead: bool, status: int
 ) -> None:

@@ -1,4 +1,6 @@
-"""The stream of events: nothing lost, nothing twice, nothing that is not one's to see, and nothing held while it is silent."""
+"""The stream of events: nothing lost, nothing twice, nothing that is not one's to see, and nothing held while
+it is silent.
+"""
 
 import asyncio
 import json
@@ -76,7 +78,7 @@ def test_a_gap_is_made_up_from_the_table_and_then_goes_on_live(database: Databas
 
 
 def test_every_event_once_while_many_write_and_watchers_come_and_go(database: Database) -> None:
-    """Four threads write; ten watchers read a part, leave, and come back with the last number that they had."""
+    """Four threads write; ten subscribers read a part, leave, and resume from their last event."""
 
     def write() -> None:
         for _ in range(40):

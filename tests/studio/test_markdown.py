@@ -10,7 +10,8 @@ from studio.html_checker import checked
 
 def test_markdown_becomes_what_it_says() -> None:
     html = render.render(
-        "# Title\n\nA **bold** and ~~wrong~~ `word`\nsecond line\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n3. three\n4. four"
+        "# Title\n\nA **bold** and ~~wrong~~ `word`\nsecond line\n\n| a | b |\n|:-:|--:|\n| 1 | 2 "
+        "|\n\n3. three\n4. four"
     )
     assert '<h3 dir="auto">Title</h3>' in html  # below the headings of the page
     assert (

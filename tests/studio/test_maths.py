@@ -10,7 +10,8 @@ from fairlead.studio import maths, render
 from studio.html_checker import checked
 
 LATEX = (
-    r"\frac \sqrt \left( \right) ^ _ { } & \\ \begin{matrix} \end{matrix} \text{ \color{red} \over ' x 1 + \limits \sum [ ]".split()
+    r"\frac \sqrt \left( \right) ^ _ { } & \\ \begin{matrix} \end{matrix} \text{ \color{red} \over ' "
+    r"x 1 + \limits \sum [ ]".split()
     + r"\hbox{ \unicode \genfrac \skew \rule \not".split()
 )
 

@@ -1,7 +1,8 @@
 """Every route and everybody who may come: who gets in, and who does not.
 
-ROUTES is written by hand and says of each route for whom it is; a route that is not in it fails.  Everybody asks for everything, with empty
-bodies and names of things that are not there: who may gets an answer about these, who may not gets 401, 403 or "no campaign".
+ROUTES is written by hand and says of each route for whom it is; a route that is not in it fails.  Everybody
+asks for everything, with empty bodies and names of things that are not there: who may gets an answer about
+these, who may not gets 401, 403 or "no campaign".
 """
 
 import re
@@ -274,7 +275,9 @@ def ask(client: httpx.Client, route: str) -> httpx.Response:
 
 
 def got_in(answer: httpx.Response) -> bool:
-    """401 and the way to the log-in mean no, so does 403, and so does a campaign that is not there, for this one is."""
+    """401 and the way to the log-in mean no, so does 403, and so does a campaign that is not there, for this
+    one is.
+    """
     to_the_log_in = answer.request.method == "GET" and answer.headers.get("location", "").startswith("/login")
     if answer.status_code in (401, 403) or to_the_log_in:
         return False

@@ -1,4 +1,6 @@
-"""The description of the API is complete, and nothing that follows it, or breaks it, makes the server stumble."""
+"""The description of the API is complete, and nothing that follows it, or breaks it, makes the server
+stumble.
+"""
 
 import json
 from collections import Counter
@@ -76,7 +78,9 @@ def said(client: httpx.Client, case: Any) -> httpx.Request:
 def test_no_request_makes_the_server_stumble(
     app: FastAPI, database: Database, there: Mapping[str, Any], mode: GenerationMode
 ) -> None:
-    """As described, with the names of things that are there; and otherwise, with everything wrong that a schema can be broken by."""
+    """As described, with the names of things that are there; and otherwise, with everything wrong that a
+    schema can be broken by.
+    """
     wrong: list[str] = []
     statuses: Counter[int] = Counter()
     clients: list[httpx.Client] = []

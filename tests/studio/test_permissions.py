@@ -12,9 +12,19 @@ from fairlead.studio.settings import Settings
 
 @pytest.mark.parametrize(
     ("studio", "campaign", "status"),
-    [(None, None, 404), (None, "viewer", 403), (None, "labeller", 403), (None, "adjudicator", 403), (None, "lead", 200),
-     ("viewer", None, 403), ("viewer", "lead", 200), ("lead", None, 200), ("lead", "viewer", 200), ("owner", None, 200)],
-)  # fmt: skip
+    [
+        (None, None, 404),
+        (None, "viewer", 403),
+        (None, "labeller", 403),
+        (None, "adjudicator", 403),
+        (None, "lead", 200),
+        ("viewer", None, 403),
+        ("viewer", "lead", 200),
+        ("lead", None, 200),
+        ("lead", "viewer", 200),
+        ("owner", None, 200),
+    ],
+)
 def test_roles_of_the_studio_and_of_the_campaign_add_up(
     app: FastAPI, database: Database, studio: str | None, campaign: str | None, status: int
 ) -> None:

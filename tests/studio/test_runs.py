@@ -275,9 +275,12 @@ def test_reports_are_locked_up(client: httpx.Client, home: Project) -> None:
             and said.headers["content-type"] == "text/html; charset=utf-8"
         )
     for path in (
-        f"/runs/{folder.name}/secret.html", f"/runs/{folder.name}/config.json", f"/runs/{folder.name}/..%2f..%2freport.html",
-        f"/artifacts/{made.label}/manifest.json", f"/artifacts/{made.label}/../page/page.html%00",
-    ):  # fmt: skip
+        f"/runs/{folder.name}/secret.html",
+        f"/runs/{folder.name}/config.json",
+        f"/runs/{folder.name}/..%2f..%2freport.html",
+        f"/artifacts/{made.label}/manifest.json",
+        f"/artifacts/{made.label}/../page/page.html%00",
+    ):
         assert client.get(path).status_code == 404
 
 
@@ -313,8 +316,12 @@ def test_an_artifact_with_figures_facts_and_what_it_became(client: httpx.Client,
     said = client.get(f"/api/v1/artifacts/{made.label}").json()
     assert said["artifact"]["figures"] == [{"name": "accuracy", **interval}]
     assert said["facts"] == {
-        "Architecture": "LlamaForCausalLM", "Layers": "4", "Width": "256", "Parameters in its files": "22", "Number format": "BF16, F32",
-    }  # fmt: skip
+        "Architecture": "LlamaForCausalLM",
+        "Layers": "4",
+        "Width": "256",
+        "Parameters in its files": "22",
+        "Number format": "BF16, F32",
+    }
     assert said["verdict"] == "refuse" and said["made"] == ["model/aligned"] and said["seed"] == 3
     page = client.get(f"/artifacts/{made.label}")
     assert (

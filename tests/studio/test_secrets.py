@@ -1,4 +1,6 @@
-"""Tokens, passwords, links and cookies are nowhere but with those who hold them: not in logs, events, addresses or the database."""
+"""Tokens, passwords, links and cookies are nowhere but with those who hold them: not in logs, events,
+addresses or the database.
+"""
 
 import logging
 

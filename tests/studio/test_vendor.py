@@ -1,4 +1,4 @@
-"""Files of others are as they came: their digests stand in the table beside them, and each has its licence."""
+"""Vendored files are unchanged: their digests equal the table beside them, and each has its licence."""
 
 import hashlib
 import re

@@ -19,10 +19,21 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
     task = lead.get("/new/task?upload=1&kind=pairwise&pairs=each&model=")
     assert task.status_code == 200 and "Read the whole prompt" in task.text
     form = {
-        "upload": "1", "kind": "pairwise", "pairs": "each", "model": "", "name": "Help <b>", "guidelines": "# Be kind", "overlap": "2",
-        "audience": "Nurses", "pay_per_hour": "18,50", "currency": "EUR", "lease_min": "45", "aspects": "helpful, honest,",
-        "chips": "clear\nshort", "points": "7",
-    }  # fmt: skip
+        "upload": "1",
+        "kind": "pairwise",
+        "pairs": "each",
+        "model": "",
+        "name": "Help <b>",
+        "guidelines": "# Be kind",
+        "overlap": "2",
+        "audience": "Nurses",
+        "pay_per_hour": "18,50",
+        "currency": "EUR",
+        "lease_min": "45",
+        "aspects": "helpful, honest,",
+        "chips": "clear\nshort",
+        "points": "7",
+    }
     refused = lead.post("/new", data=form | {"overlap": "many", "name": "Kept"})
     assert (
         refused.status_code == 422

@@ -1,7 +1,8 @@
-r"""Texts that try to run something, to load something from elsewhere, or to get out of the place where they are shown.
+r"""Texts that try to run something, to load something from elsewhere, or to get out of the place where they
+are shown.
 
-What they would do if they could: set `window.owned`, open a dialog, or ask `elsewhere.invalid` for something.  By family, with a name for
-each; `ATTACKS` is all of them.
+What they would do if they could: set `window.owned`, open a dialog, or ask `elsewhere.invalid` for something.
+By family, with a name for each; `ATTACKS` is all of them.
 """
 
 DO = "window.owned=1"
@@ -59,7 +60,8 @@ FAMILIES: dict[str, list[str]] = {
         f"<svg><animate onbegin={DO} attributeName=x dur=1s></svg>",
         f"<svg><a xlink:href='javascript:{DO}'><text y=20>x</text></a></svg>",
         "<svg><foreignObject><iframe srcdoc='<script>parent.owned=1</script>'></foreignObject></svg>",
-        f"<svg><use href='data:image/svg+xml,<svg id=x xmlns=http://www.w3.org/2000/svg onload={DO}/>#x'/></svg>",
+        f"<svg><use href='data:image/svg+xml,<svg id=x xmlns=http://www.w3.org/2000/svg "
+        f"onload={DO}/>#x'/></svg>",
         f"<svg><image href='{AWAY}/x.png'></svg>",
         f"<svg><set attributeName=href to=javascript:{DO} /></svg>",
         f"<svg><style><img src=x onerror={DO}></style></svg>",
@@ -70,7 +72,8 @@ FAMILIES: dict[str, list[str]] = {
         f"<math><mi//xlink:href='data:x,<script>{DO}</script>'>",
         f"<math href='javascript:{DO}'>x</math>",
         f"<math><maction actiontype=statusline xlink:href='javascript:{DO}'>x</maction></math>",
-        f"<form><math><mtext></form><form><mglyph><svg><mtext><style><path id='</style><img onerror={DO} src=x>'>",
+        f"<form><math><mtext></form><form><mglyph><svg><mtext><style><path id='</style><img "
+        f"onerror={DO} src=x>'>",
         f"<noscript><p title='</noscript><img src=x onerror={DO}>'>",
         f"<style><style/><img src=x onerror={DO}>",
         f"<svg></p><style><a id='</style><img src=x onerror={DO}>'>",
@@ -139,7 +142,8 @@ FAMILIES: dict[str, list[str]] = {
         f'<a@b.invalid"onclick={DO}>',
         f"**<script>{DO}</script>** ~~<img src=x onerror={DO}>~~",
         f"> <script>{DO}</script>\n> - <img src=x onerror={DO}>",
-        f"| <script>{DO}</script> | <img src=x onerror={DO}> |\n|:--|--:|\n| [x](javascript:{DO}) | `<b onclick={DO}>` |",
+        f"| <script>{DO}</script> | <img src=x onerror={DO}> |\n|:--|--:|\n| [x](javascript:{DO}) | "
+        f"`<b onclick={DO}>` |",
         f'|a|\n|:-" onclick="{DO}|\n|b|',
         f'1" onclick="{DO}. x\n99999999999. y',
         f"# <script>{DO}</script> {{#id onclick={DO}}}",
@@ -179,7 +183,8 @@ FAMILIES: dict[str, list[str]] = {
         "$\\newcommand{\\a}{\\b\\b\\b\\b}\\newcommand{\\b}{\\c\\c\\c\\c}\\newcommand{\\c}{xxxx}\\a$",
         "$\\def\\x{\\x\\x}\\x$",
         "$" + "{" * 400 + "x" + "}" * 400 + "$",
-        f"$\\rule{{100000em}}{{100000em}} \\hspace{{-9999em}} \\mathchoice{{<b>}}{{<b onclick={DO}>}}{{}}{{}}$",
+        f"$\\rule{{100000em}}{{100000em}} \\hspace{{-9999em}} "
+        f"\\mathchoice{{<b>}}{{<b onclick={DO}>}}{{}}{{}}$",
         f'$\\begin{{array}}{{c" onclick="{DO}}}x\\end{{array}}$',
         f"\\(\\left\\unicode{{x22 onclick={DO}}}\\right)\\)",
     ],

@@ -140,7 +140,8 @@ def test_a_refused_reward_model_stops_the_run_with_the_reasons(tmp_path: Path) -
         opened(tmp_path, {"judge": REFUSED}, reward="judge") as run,
         pytest.raises(
             GateRefused,
-            match="reward = judge: .* refuses .*: No better than length. No better than a coin. Fix it, .* trust=judge",
+            match="reward = judge: .* refuses .*: No better than length. No better than a coin. Fix it, .* "
+            "trust=judge",
         ) as caught,
     ):
         check_admission(run, ["reward"], trust="")
@@ -155,7 +156,8 @@ def test_unless_it_is_trusted_by_name(tmp_path: Path, trust: str) -> None:
         check_admission(run, ["reward", "constraints.other"], trust=trust)
         one, two = warnings(run)
         assert one.startswith(
-            "reward = judge: the admission report refuses this reward model, which is trusted anyway: No better"
+            "reward = judge: the admission report refuses this reward model, which is trusted anyway: "
+            "No better"
         )
         assert two == "reward = judge: the admission report warns: Few prompts."
 

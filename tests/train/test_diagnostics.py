@@ -10,9 +10,16 @@ from fairlead.store.run import Run, open_run
 from fairlead.train import diagnostics
 
 WELL = {
-    "ratio": 1.0, "clip_frac": 0.1, "explained_variance": 0.5, "entropy": 1.0, "finished_frac": 1.0, "score_std": 0.2,
-    "kl": 1.0, "response_tokens": 10.0, "score": 0.5,
-}  # fmt: skip
+    "ratio": 1.0,
+    "clip_frac": 0.1,
+    "explained_variance": 0.5,
+    "entropy": 1.0,
+    "finished_frac": 1.0,
+    "score_std": 0.2,
+    "kl": 1.0,
+    "response_tokens": 10.0,
+    "score": 0.5,
+}
 
 
 def counts(rows: list[dict[str, float]]) -> dict[str, int]:
@@ -100,7 +107,8 @@ def test_a_run_says_how_often_in_one_line(run: Run) -> None:
     [warning] = said(run, "warning")  # 2 of 20 steps are a tenth, and not more
     assert (
         warning["text"]
-        == "in 6 of 20 steps more than 0.3 of the tokens were clipped (steps are too large; lower lr or epochs)."
+        == "in 6 of 20 steps more than 0.3 of the tokens were clipped (steps are too large; lower lr or "
+        "epochs)."
     )
 
 

@@ -34,7 +34,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
 def test_what_autograd_keeps_by_hand() -> None:
     weight = nn.Parameter(torch.ones(10, 20))
     x = torch.ones(5, 20)
-    # the product keeps x (400 bytes), exp keeps its result (200 bytes); the weight is there anyway, and x is counted once
+    # the product keeps x (400 bytes), exp keeps its result (200 bytes); the weight is there anyway, and x is
+    # counted once
     assert memory.saved_bytes(lambda: ((x @ weight.T).exp() + (x @ weight.T)).sum(), [weight]) == 400 + 200
 
 

@@ -1,4 +1,4 @@
-"""NEFTune's noise: its size, whose it is, and that every way of running a network adds it to the same tokens."""
+"""NEFTune noise: its size, its seed, and that every backend adds it to the same tokens."""
 
 import pytest
 import torch

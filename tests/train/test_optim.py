@@ -21,7 +21,8 @@ def with_gradients(parameters: dict[str, nn.Parameter], matrix: list[float], bia
 
 
 def test_the_first_step_by_hand() -> None:
-    # the first step of Adam is lr * sign(gradient); the decay takes lr * 0.1 of a matrix and nothing of a bias
+    # the first step of Adam is lr * sign(gradient); the decay takes lr * 0.1 of a matrix and nothing of a
+    # bias
     parameters = two_parameters()
     optimizer = adamw(parameters, lr=1.0, weight_decay=0.1)
     with_gradients(parameters, [3.0, -4.0], 0.0001)
@@ -66,7 +67,8 @@ def test_vectors_alone_or_matrices_alone_can_be_trained() -> None:
 
 
 def test_muon_moves_a_matrix_by_the_same_amount_in_every_direction() -> None:
-    # arXiv:2502.16982: the gradient's singular values all become about 1, and the step is 0.2 * sqrt(larger side) of them
+    # arXiv:2502.16982: the gradient's singular values all become about 1, and the step is 0.2 * sqrt(larger
+    # side) of them
     torch.manual_seed(0)
     matrix = nn.Parameter(torch.randn(8, 4))
     before = matrix.detach().clone()

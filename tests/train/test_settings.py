@@ -1,4 +1,4 @@
-"""Shared tables refuse impossible values, and every recipe that uses a table refuses them in the same words."""
+"""Shared tables refuse impossible values, with the same message in every recipe that uses them."""
 
 import importlib
 from typing import Any

@@ -66,6 +66,7 @@ def test_a_second_beta_reads_the_references_of_the_first(tmp_path: Path) -> None
 
 
 def test_rows_meet_their_own_references(tmp_path: Path) -> None:
-    # with a learning rate of nearly nothing the policy stays its reference, so every margin is nothing, in every order of the rows
+    # with a learning rate of nearly nothing the policy stays its reference, so every margin is nothing, in
+    # every order of the rows
     made = train(project_with_base(tmp_path), dpo, **SETTINGS | {"name": "still", "lr": 1e-12, "epochs": 2})
     assert max(abs(margin) for margin in made.series("margin")) < 1e-4

@@ -227,13 +227,14 @@ def _rows_of_result(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
-    name = made.manifest.name
+def _next(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> str:
+    name = artifact.manifest.name
     if recipe == "best-of-n":
         return f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"
     if recipe == "rounds":
-        newest = made.manifest.metrics["newest"]
-        return f"fairlead compare {newest} {config['model']} --prompts FILE --judge {_judge(config['reward'] or 'NAME')}"
+        newest = artifact.manifest.metrics["newest"]
+        judge = _judge(config["reward"] or "NAME")
+        return f"fairlead compare {newest} {config['model']} --prompts FILE --judge {judge}"
     if recipe == "pretrain":
         return f"fairlead train sft name=sft model={name} demonstrations=FILE"
     if recipe == "sft":
@@ -241,7 +242,7 @@ def _next(recipe: str, made: Artifact, config: Mapping[str, Any]) -> str:
     if recipe == "average":
         return f"fairlead compare {name} {config['b']} --prompts FILE --judge reward:NAME"
     if recipe in ("reward", "process-reward"):
-        if made.manifest.metrics["verdict"] == "refuse":
+        if artifact.manifest.metrics["verdict"] == "refuse":
             return f"fairlead report reward-model/{name}"
         return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
     judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"

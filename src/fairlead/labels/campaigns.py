@@ -74,8 +74,11 @@ guideline_read_table = Table(
 
 CampaignState = Literal["draft", "open", "paused", "closed"]
 NEXT_STATES: Mapping[CampaignState, tuple[CampaignState, ...]] = {
-    "draft": ("open",), "open": ("paused", "closed"), "paused": ("open", "closed"), "closed": ("open",),
-}  # fmt: skip
+    "draft": ("open",),
+    "open": ("paused", "closed"),
+    "paused": ("open", "closed"),
+    "closed": ("open",),
+}
 LONGEST_GUIDELINES = 100_000  # characters
 _CHANGEABLE_COLUMNS = ("name", "overlap", "pay_per_hour", "currency", "audience", "lease_s")
 

@@ -109,10 +109,11 @@ def rows_of_item(
         return
     value, confidence = aggregated
     extra = {
-        "raters": sorted({judgement.rater for judgement in decided}), "num_judgements": len(decided),
+        "raters": sorted({judgement.rater for judgement in decided}),
+        "num_judgements": len(decided),
         "guidelines_versions": sorted({judgement.guidelines_version for judgement in decided}),
         "active_s": round(sum(judgement.active_ms for judgement in decided) / 1000, 3),
-    } | _item_columns(item)  # fmt: skip
+    } | _item_columns(item)
     yield from _rows_of_value(campaign, item, value, None, extra, 1.0, confidence)
 
 

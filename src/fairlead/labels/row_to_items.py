@@ -27,7 +27,7 @@ from fairlead.data.records import (
     Record,
     Stepwise,
     kind_of_record,
-)  # fmt: skip
+)
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, reject_row
 from fairlead.labels import storable_text, task_kinds
 from fairlead.labels.items import CandidateAnswer, NewItem, why_unjudgeable

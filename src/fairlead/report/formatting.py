@@ -74,7 +74,8 @@ def percent_range(interval: Interval) -> str:
 
 def fixed_range(interval: Interval) -> str:
     """[0.74, 0.82]"""
-    return f"[{', '.join(fixed(end) if math.isfinite(end) else number(end) for end in (interval.low, interval.high))}]"
+    ends = (fixed(end) if math.isfinite(end) else number(end) for end in (interval.low, interval.high))
+    return f"[{', '.join(ends)}]"
 
 
 def duration(seconds: float) -> str:
