@@ -97,7 +97,7 @@ def test_the_report_of_its_run_comes_with_the_admission_page(cli: Cli, project: 
     assert done.code == 0, done.err
     pages = [Path(path) for path in json.loads(done.out)["wrote"]]
     assert [page.name for page in pages] == ["report.html", "admission.html"]
-    assert "should not pay a policy" in pages[1].read_text()
+    assert "should not be used as a reward" in pages[1].read_text()
 
 
 def test_a_process_reward_model_is_examined_by_its_pooled_steps(

@@ -8,21 +8,21 @@ def plain(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", html))
 
 
-def test_the_page_says_the_verdict_the_reasons_and_the_evidence() -> None:
-    said = plain(render_admission(fixtures.admission_page()))
+def test_the_page_shows_verdict_reasons_and_evidence() -> None:
+    text = plain(render_admission(fixtures.admission_page()))
     for expected in (
-        "may pay a policy, with care",
+        "may be used as a reward, with care",
         "admit with warnings",
         "It rewards longer answers",
         "Bag of words",
         "Position only",
-        "Saved and read again",
-        "Members disagree",
-        "a difference of mean scores divided by it",
+        "Saved and loaded again",
+        "Ensemble members disagree",
+        "a difference of mean scores, divided by it",
         "Not measured",
         "reward-model/reward",
     ):
-        assert expected in said
+        assert expected in text
 
 
 def test_a_model_without_numbers_has_a_page() -> None:
@@ -33,10 +33,10 @@ def test_a_model_without_numbers_has_a_page() -> None:
         "not_finite": 12,
         "not_measured": ["everything that needs scores"],
     }
-    said = plain(render_admission(fixtures.admission_page(report=report)))
-    assert "should not pay a policy" in said
-    assert "Reasons for refusal: 12 scores" in said
-    assert "Other warnings: The model was examined on only 3 prompts." in said
+    text = plain(render_admission(fixtures.admission_page(report=report)))
+    assert "should not be used as a reward" in text
+    assert "Reasons for refusal: 12 scores" in text
+    assert "Other warnings: The model was examined on only 3 prompts." in text
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -44,11 +44,11 @@ def test_what_was_not_measured_is_left_out() -> None:
     report |= {"calibration": report["calibration"] | {"error": None, "bins": [], "temperature": None}}
     report |= {"baselines": report["baselines"] | {"position_only": None}, "warnings": [], "verdict": "admit"}
     report |= {"length": dict.fromkeys(("all_answers", "inside_pairs", "given_choice"))}
-    said = plain(render_admission(fixtures.admission_page(report=report, sources=())))
+    text = plain(render_admission(fixtures.admission_page(report=report, sources=())))
     assert (
-        "Position only" not in said
-        and "Members disagree" not in said
-        and "All available checks passed" in said
+        "Position only" not in text
+        and "Ensemble members disagree" not in text
+        and "All available checks passed" in text
     )
 
 
