@@ -48,12 +48,12 @@ def test_the_verdict_is_told_and_the_gate_says_no(
 ) -> None:
     page = tmp_path / "page.html"
     told = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--out", page)
-    assert told.code == 0 and "reward: refuse." in told.out and "length alone" in told.out
+    assert told.code == 0 and "reward: refuse." in told.out and "length-only" in told.out
     assert "admission report" in page.read_text()
     gated = cli("eval", "reward", "--comparisons", comparisons, "--project", project, "--gate", "--json")
     assert gated.code == 3
     error = json.loads(gated.out)
-    assert error["error"] == "GateRefused" and "length alone" in error["message"] and error["exit_code"] == 3
+    assert error["error"] == "GateRefused" and "length-only" in error["message"] and error["exit_code"] == 3
 
 
 def test_a_folder_from_elsewhere_is_examined_on_another_file(
@@ -89,7 +89,7 @@ def test_rules_ties_and_things_that_are_no_reward_model_are_refused(
     tied = cli("eval", "reward", "--comparisons", ties, "--project", project)
     assert tied.code == 1 and "are ties" in tied.err
     policy = cli("eval", "base", "--comparisons", comparisons, "--project", project)
-    assert policy.code == 1 and "a reward-model is needed" in policy.err
+    assert policy.code == 1 and "Name a reward-model" in policy.err
 
 
 def test_the_report_of_its_run_comes_with_the_admission_page(cli: Cli, project: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_process_reward_model_is_examined_by_its_pooled_steps(
     assert trained.code == 0, trained.err
     assert trained.json["metrics"]["verdict"] == "refuse"
     assert (
-        "warning: refused: It is right about" in trained.err
+        "warning: refused: The model is right on" in trained.err
         and "warning: admission: The model was examined on" in trained.err
     )
     assert (
