@@ -25,7 +25,8 @@ EMPTY_NAMES = {
 }
 MACHINE_PATH = re.compile(r"(?<![\w.\-/~])/(?:work|root|home|Users|tmp|mnt|scratch)/")
 REGISTRY = re.compile(
-    r"--(?:extra-)?index-url|pypi\.org/simple|files\.pythonhosted\.org|download\.pytorch\.org|registry\.npmjs\.org"
+    r"--(?:extra-)?index-url|pypi\.org/simple|files\.pythonhosted\.org"
+    r"|download\.pytorch\.org|registry\.npmjs\.org"
 )
 
 FILES = [pytest.param(path, id=short(path)) for path in modules()]

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from dataclasses import replace
+from typing import Any
 
 from pytest import approx
 
@@ -14,8 +15,8 @@ from fairlead.eval.reward_metrics import EvaluationPairs
 from fakes import assistant, user
 
 
-def pair(prompt: str, chosen: str = "yes it is", rejected: str = "no it isn't", **more: object) -> Comparison:
-    return Comparison((user(prompt),), (assistant(chosen),), (assistant(rejected),), **more)  # type: ignore[arg-type]
+def pair(prompt: str, chosen: str = "yes it is", rejected: str = "no it isn't", **fields: Any) -> Comparison:
+    return Comparison((user(prompt),), (assistant(chosen),), (assistant(rejected),), **fields)
 
 
 def notes(first: dict[int, bool], rows: list[Comparison]) -> MetadataTable:
@@ -241,9 +242,10 @@ def test_a_calibrated_model_is_admitted_and_a_boasting_one_only_after_its_temper
     honest = report(pairs(rows), margins, [0.0] * 800)
     assert verdict.decide_admission(honest) == verdict.AdmissionDecision("admit")
     boasting = report(pairs(rows), [8 * m for m in margins], [0.0] * 800)
-    calibration = boasting["calibration"]
-    assert calibration["error_before"] > 0.1 > 0.05 > calibration["error"]  # type: ignore[index]
-    assert calibration["temperature"] / honest["calibration"]["temperature"] == approx(8.0, abs=1e-6)  # type: ignore[index]
+    calibration: Any = boasting["calibration"]
+    honest_calibration: Any = honest["calibration"]
+    assert calibration["error_before"] > 0.1 > 0.05 > calibration["error"]
+    assert calibration["temperature"] / honest_calibration["temperature"] == approx(8.0, abs=1e-6)
 
 
 def test_a_manifest_has_only_what_was_measured() -> None:

@@ -3,6 +3,7 @@ less.
 """
 
 import copy
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,9 +50,9 @@ def conversations(draw: st.DrawFn) -> Messages:
     )
 
 
-def trained_text(inner: object, messages: Messages, num_context: int = 0) -> str:
+def trained_text(inner: Any, messages: Messages, num_context: int = 0) -> str:
     stop_ids = frozenset([INNER.eos_token_id])
-    encoded = encode_conversation(inner, messages, stop_ids=stop_ids, num_context=num_context)  # type: ignore[arg-type]
+    encoded = encode_conversation(inner, messages, stop_ids=stop_ids, num_context=num_context)
     return str(
         INNER.decode(
             [token for token, trained in zip(encoded.tokens, encoded.trained, strict=True) if trained]

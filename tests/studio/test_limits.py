@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 import web
 from fairlead.labels import people
@@ -160,14 +160,15 @@ def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead
     chunks = [{"type": "http.request", "body": b"x" * 60, "more_body": number < 9} for number in range(10)]
     sent: list[int] = []
 
-    async def receive() -> dict[str, object]:
+    async def receive() -> Message:
         return chunks.pop(0)
 
-    async def send(message: dict[str, object]) -> None:
+    async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
             sent.append(int(str(message["status"])))
 
-    scope = {"type": "http", "path": path, "headers": [], "method": "POST"}
-    asyncio.run(BodyLimit(app, max_body=500, uploads=600, is_lead=lambda scope: lead)(scope, receive, send))  # type: ignore[arg-type]
+    scope: Scope = {"type": "http", "path": path, "headers": [], "method": "POST"}
+    limited = BodyLimit(app, max_body=500, uploads=600, is_lead=lambda scope: lead)
+    asyncio.run(limited(scope, receive, send))
     assert sent == [status]
     assert len(chunks) == (0 if status == 200 else 1)

@@ -1,5 +1,7 @@
 """NEFTune noise: its size, its seed, and that every backend adds it to the same tokens."""
 
+from typing import Any
+
 import pytest
 import torch
 from pytest import approx
@@ -32,8 +34,9 @@ def test_a_row_has_the_same_noise_wherever_it_stands_and_other_noise_in_another_
     whole = embedding_noise([4, 7, 5], 8, alpha=1.0, run_seed=0, step=3, rows=[0, 1, 2])
     part = embedding_noise([5], 8, alpha=1.0, run_seed=0, step=3, rows=[2])
     assert torch.equal(whole[2, :5], part[0])
+    settings: dict[str, Any] = {"alpha": 1.0, "run_seed": 0, "step": 3, "rows": [2]}
     for other in ({"step": 4}, {"run_seed": 1}, {"rows": [1]}):
-        changed = embedding_noise([5], 8, **({"alpha": 1.0, "run_seed": 0, "step": 3, "rows": [2]} | other))  # type: ignore[arg-type]
+        changed = embedding_noise([5], 8, **(settings | other))
         assert not torch.equal(changed, part)
 
 
