@@ -129,6 +129,8 @@ def test_debug_prints_the_traceback(cli: Cli, tmp_path: Path, monkeypatch: pytes
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     """In a separate process in which torch and datasets cannot be imported, as if they were not installed."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "a", "completion": "b"}\n')
     result = in_python(
         f"""
         import sys
@@ -139,7 +141,8 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
         sys.meta_path.insert(0, Absent())
         from fairlead.cli.app import call
         assert call(["init", {str(tmp_path / "p")!r}]) == 0
-        print(call(["train", "sft", "--project", {str(tmp_path / "p")!r}]))
+        keys = ["name=a", "model=" + {str(tmp_path)!r}, "demonstrations=" + {str(rows)!r}]
+        print(call(["train", "sft", "--project", {str(tmp_path / "p")!r}, *keys]))
         print(call(["data", "import", "hf:owner/name", "--out", "x.jsonl"]))
         """
     )

@@ -21,4 +21,4 @@ def test_commands_outside_of_a_project_say_how_to_make_one(
     monkeypatch.chdir(tmp_path)
     result = cli("lineage", "verify")
     assert result.code == 1
-    assert "Make one here with `fairlead init .`" in result.err
+    assert "Create a project here with `fairlead init .`" in result.err

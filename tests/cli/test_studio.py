@@ -358,7 +358,7 @@ def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) 
     rows = [row for _, row in jsonl.read(tmp_path / "rows.jsonl")]
     assert [row["rater"] for row in rows] == [build.ANN] * 3
     again = cli(*first)
-    assert again.code == 1 and "choose another name" in again.err
+    assert again.code == 1 and "Choose another name" in again.err
     none = cli(
         "studio",
         "snapshot",

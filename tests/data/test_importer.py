@@ -224,6 +224,6 @@ def test_real_demonstrations_and_prompts_import_whole(
     report = importer.import_file(file_source.read_file_rows(real_data("ifeval/input_data.jsonl")), out)
     assert (report.format, report.kind, report.num_written) == ("plain", "prompt", 541)
     with pytest.raises(
-        DataError, match="no known format has id, name, instruction, instances, is_classification"
+        DataError, match="no format has these columns: id, name, instruction, instances, is_classification"
     ):
         importer.import_file(file_source.read_file_rows(real_data("self_instruct/seed_tasks.jsonl")), out)

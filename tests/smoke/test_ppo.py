@@ -231,7 +231,7 @@ def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
 def test_a_prompt_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     with pytest.raises(
-        DataError, match=r"data/prompts.jsonl: record \d+: the prompt has \d+ tokens; with 250 new ones"
+        DataError, match=r"data/prompts.jsonl: record \d+: the prompt has \d+ tokens. With 250 new tokens"
     ):
         train(project, ppo, **SETTINGS | {"max_new_tokens": 250})
 

@@ -155,7 +155,7 @@ def test_the_verdict_stands_beside_the_model_and_is_heeded(tmp_path: Path) -> No
         "reward": "verifier",
         "max_new_tokens": 8,
     }
-    with pytest.raises(GateRefused, match="a rule that does not read them"):
+    with pytest.raises(GateRefused, match="content-blind baseline"):
         train(project, grpo, **settings, steps=2, batch=8, group=4, rank=4)
     paid = train(project, grpo, **settings, steps=2, batch=8, group=4, rank=4, trust="verifier")
     assert len(paid.rows) == 2
@@ -239,7 +239,7 @@ WORDS = ["name=verifier", "model=base", "stepwise=data/stepwise.jsonl"]
 
 
 @pytest.mark.parametrize(
-    ("word", "why"), [("separator=", "must not be empty"), (r"separator=\n\n", "has a backslash")]
+    ("word", "why"), [("separator=", "must not be empty"), (r"separator=\n\n", "contains a backslash")]
 )
 def test_a_separator_that_cannot_be_meant(word: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):

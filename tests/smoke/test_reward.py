@@ -86,7 +86,7 @@ def test_it_is_examined_as_it_was_saved(tmp_path: Path, rank: int) -> None:
     assert report["head"]["gap"] < 1e-3 < 0.01 < report["head"]["moved"]
     assert report["batches"]["gap"] < 1e-3
     assert report["verdict"] == metrics["verdict"] == "admit with warnings"  # right on all, of few prompts
-    assert report["reasons"] == [] and any("prompts only" in warning for warning in report["warnings"])
+    assert report["reasons"] == [] and any("examined on only" in warning for warning in report["warnings"])
     assert report["calibration"]["temperature"] == metrics["temperature"] > 0
     said = [row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "admission"]
     assert [row["verdict"] for row in said] == [report["verdict"]]

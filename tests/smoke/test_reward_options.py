@@ -532,9 +532,9 @@ def test_length_leaves_the_scores_and_what_decides_stays(tmp_path: Path) -> None
     ("settings", "said"),
     [
         ({"comparisons": ""}, "comparisons = '': is empty, and so is rankings"),
-        ({"flip_rate": 0.1, "rater_effects": True}, "flip_rate = 0.1: stands beside rater_effects"),
-        ({"label_smoothing": 0.1, "ties": "learn"}, "label_smoothing = 0.1: has no meaning for ties"),
-        ({"rankings": "x", "flip_rate": 0.1}, "ranking_loss = 'plackett-luce': knows no wrong labels"),
+        ({"flip_rate": 0.1, "rater_effects": True}, "flip_rate = 0.1: is learned by rater_effects"),
+        ({"label_smoothing": 0.1, "ties": "learn"}, "label_smoothing = 0.1: does not apply to ties"),
+        ({"rankings": "x", "flip_rate": 0.1}, "ranking_loss = 'plackett-luce': does not support label noise"),
         ({"rankings": "x", "aspects": ["a"]}, "aspects = .*rankings have none"),
         ({"aspects": ["a", "a"]}, "aspects = .*names an aspect twice"),
         (

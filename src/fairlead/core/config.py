@@ -1,10 +1,13 @@
-"""Load a configuration: sparse TOML and `key=value` in, one frozen dataclass out, resolved JSON beside the run.
+"""Load a configuration: sparse TOML and `key=value` in, one frozen dataclass out, resolved JSON beside the
+run.
 
-A recipe's `Config` is a frozen keyword-only dataclass; pydantic checks the types.  Settings that recipes share are tables, which are
-fields with a dataclass of their own (see `config_keys`).  A key is written with its table (`optim.lr`), or alone (`lr`) where no other
-table of the recipe has the same key.  Giving one key of a table leaves the recipe's other defaults in that table as they are.
+A recipe's `Config` is a frozen keyword-only dataclass; pydantic checks the types.  Settings that recipes
+share are tables, which are fields with a dataclass of their own (see `config_keys`).  A key is written with
+its table (`optim.lr`), or alone (`lr`) where no other table of the recipe has the same key.  Giving one key
+of a table leaves the recipe's other defaults in that table as they are.
 
-All problems are reported at once.  There is no inheritance between files, no interpolation and no environment.
+All problems are reported at once.  There is no inheritance between files, no interpolation and no
+environment.
 """
 
 import dataclasses
@@ -73,7 +76,9 @@ def load(config_class: type[C], path: Path | None = None, overrides: Sequence[st
 
 
 def from_dict(config_class: type[C], values: Mapping[str, Any]) -> C:
-    """Values by full key (`optim.lr`), by leaf name (`lr`) or nested (`{"optim": {"lr": ...}}`); as strict as a file."""
+    """Values by full key (`optim.lr`), by leaf name (`lr`) or nested (`{"optim": {"lr": ...}}`); as strict as
+    a file.
+    """
     problems: list[str] = []
     given = _resolve(_Keys(config_class), _flattened(values, tables(config_class)), {}, NOWHERE, problems)
     return _build(config_class, given, problems)
@@ -113,8 +118,8 @@ def defaults(config_class: type) -> dict[str, Any]:
 def refs(config: Any) -> dict[str, tuple[Ref, str]]:
     """The keys that name an input and are not empty: role -> (what kind, the reference).
 
-    The role is the flat name of the key: `probe` for `guard.probe`.  A key with a table of references has a role for each of them:
-    `constraints.harmless`.
+    The role is the flat name of the key: `probe` for `guard.probe`.  A key with a table of references has a
+    role for each of them: `constraints.harmless`.
     """
     result: dict[str, tuple[Ref, str]] = {}
     for key, hint in hints_by_key(type(config)).items():
@@ -259,7 +264,9 @@ def _read(path: Path) -> str:
 
 
 def _parse_word(raw: str) -> Any:
-    """A command-line value: TOML syntax where it parses (numbers, booleans, lists), otherwise the plain string."""
+    """A command-line value: TOML syntax where it parses (numbers, booleans, lists), otherwise the plain
+    string.
+    """
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
@@ -284,7 +291,9 @@ def _build(config_class: type[C], given: Mapping[str, Given], problems: list[str
 
 
 def _nested(config_class: type, given: Mapping[str, Given]) -> dict[str, Any]:
-    """What pydantic validates: each table that was touched is the recipe's default table with the given values in it."""
+    """What pydantic validates: each table that was touched is the recipe's default table with the given
+    values in it.
+    """
     values: dict[str, Any] = {}
     table_names = tables(config_class)
     for key, (value, _) in given.items():

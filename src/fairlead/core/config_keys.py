@@ -1,8 +1,9 @@
-"""The keys of a configuration class: names, types, defaults and help, read from the class and from its source.
+"""The keys of a configuration class: names, types, defaults and help, read from the class and from its
+source.
 
-A configuration is a frozen dataclass.  A field whose type is again a dataclass is a table: `optim: Optim = Optim(lr=5e-5)` makes the
-keys `optim.lr`, `optim.warmup`, and so on.  Tables do not contain tables.
-The help of a key is the comment beside its field, or on the lines above it.
+A configuration is a frozen dataclass.  A field whose type is again a dataclass is a table: `optim: Optim =
+Optim(lr=5e-5)` makes the keys `optim.lr`, `optim.warmup`, and so on.  Tables do not contain tables. The help
+of a key is the comment beside its field, or on the lines above it.
 """
 
 import dataclasses

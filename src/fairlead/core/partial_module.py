@@ -1,8 +1,9 @@
 """Load a few names of a module without running the rest of it.
 
-A recipe's `Config` needs no torch, but the recipe does, and importing torch takes seconds.  `load_names` reads the source of the recipe,
-selects the top-level statements that `Config` depends on, and executes only those.  The result equals the imported module for these
-names.  Should a statement import torch after all, the result is still right, and only slower.
+A recipe's `Config` needs no torch, but the recipe does, and importing torch takes seconds.  `load_names`
+reads the source of the recipe, selects the top-level statements that `Config` depends on, and executes only
+those.  The result equals the imported module for these names.  Should a statement import torch after all, the
+result is still right, and only slower.
 """
 
 import ast
@@ -35,7 +36,9 @@ def load_names(module: str, names: Iterable[str]) -> ModuleType:
 
 
 def _needed(statements: list[ast.stmt], names: Iterable[str]) -> list[ast.stmt]:
-    """The statements that define the names, and those that define what these statements use, in the order of the source."""
+    """The statements that define the names, and those that define what these statements use, in the order of
+    the source.
+    """
     definitions = {name: statement for statement in statements for name in _defined(statement)}
     selected: set[str] = set()
     pending = [*names]
@@ -72,7 +75,10 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
 
 
 def _used(statement: ast.stmt) -> list[str]:
-    """The names that the statement reads.  A field called like an imported function does not need the function."""
+    """The names that the statement reads.
+
+    A field called like an imported function does not need the function.
+    """
     return [
         node.id
         for node in ast.walk(statement)

@@ -3,9 +3,10 @@
 reads   demonstrations, comparisons      writes  model or adapter, metrics
 run     fairlead train alternate model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400 name=both
 
-SFT followed by DPO forgets part of the demonstrations; alternating does not.  One optimiser makes both kinds of steps, and the
-reference of DPO is the model that training starts from.  The paper draws the kind of each step at random.  Here the kinds are spread
-evenly in the configured proportion, and the first step is a DPO step.
+SFT followed by DPO forgets part of the demonstrations; alternating does not.  One optimiser makes both kinds
+of steps, and the reference of DPO is the model that training starts from.  The paper draws the kind of each
+step at random.  Here the kinds are spread evenly in the configured proportion, and the first step is a DPO
+step.
 """
 
 from collections.abc import Sequence
@@ -210,7 +211,9 @@ def measure(
     config: Config,
     prepared: Prepared,
 ) -> tuple[list[float], list[float], list[float]]:
-    """For each held-out demonstration its loss per token; for each held-out pair its loss, and whether the chosen response leads."""
+    """For each held-out demonstration its loss per token; for each held-out pair its loss, and whether the
+    chosen response leads.
+    """
     logps = all_answer_logps(policy, [(row,) for row in rows], prepared.micro_tokens).tolist()
     nlls = [-logp / num_trained_tokens([row]) for logp, row in zip(logps, rows, strict=True)]
     policy_logps = all_pair_logps(policy, pairs, prepared.micro_tokens)

@@ -1,4 +1,5 @@
-"""Average: interpolate the weights of two models.  WiSE-FT, arXiv:2109.01903; against the alignment tax, arXiv:2309.06256
+"""Average: interpolate the weights of two models.  WiSE-FT, arXiv:2109.01903; against the alignment tax,
+arXiv:2309.06256
 
 reads   two models of one shape, usually a model and what was trained from it      writes  model
 run     fairlead train average name=between a=sft b=aligned weight=0.5

@@ -3,8 +3,9 @@
 reads   comparisons (data.records.Comparison)      writes  model or adapter, metrics
 run     fairlead train dpo model=sft comparisons=data/comparisons.jsonl name=dpo beta=0.2
 
-The reference is the policy before its first step; its log-probabilities are computed once and cached.
-Watch `chosen_logps`: when the log-probability of chosen responses falls with that of rejected ones, the policy unlearns both.
+The reference is the policy before its first step; its log-probabilities are computed once and cached. Watch
+`chosen_logps`: when the log-probability of chosen responses falls with that of rejected ones, the policy
+unlearns both.
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,8 @@ class Config:
     gamma: Advanced[float] = 1.0  # simpo: target margin of the scaled means; about half of scale in the paper
     # orpo: weight of the odds ratio beside the likelihood of the chosen response
     odds_weight: Advanced[float] = 0.1
-    # weight of the chosen response's mean negative log-likelihood, against falling chosen_logps; orpo has it built in
+    # weight of the chosen response's mean negative log-likelihood, against falling chosen_logps; orpo has it
+    # built in
     nll_weight: Advanced[float] = 0.0
     epochs: int = 1  # passes over the pairs
     batch: int = 32  # pairs per optimiser step
@@ -221,7 +223,10 @@ def measure(
     config: Config,
     prepared: Prepared,
 ) -> tuple[Tensor, Tensor]:
-    """Loss of each held-out pair, and whether the chosen response leads.  Held-out pairs are the last ones in `reference`."""
+    """Loss of each held-out pair, and whether the chosen response leads.
+
+    Held-out pairs are the last ones in `reference`.
+    """
     held_out = slice(-len(pairs), None)
     policy_logps = all_pair_logps(policy, pairs, prepared.micro_tokens)
     reference_logps = None if reference is None else reference.select(held_out)

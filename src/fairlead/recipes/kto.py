@@ -3,9 +3,10 @@
 reads   binary rows (data.records.Binary)      writes  model or adapter, metrics
 run     fairlead train kto model=sft binary=data/binary.jsonl name=kto
 
-The value of a response is its log-ratio to the reference less a reference point, an estimate of KL(policy || reference).  The paper
-estimates the point from the other prompts' responses in the micro-batch.  This recipe keeps a running mean over mismatched responses,
-so that the estimate depends neither on `batch` nor on `micro_tokens`.  The point is part of every checkpoint.
+The value of a response is its log-ratio to the reference less a reference point, an estimate of KL(policy ||
+reference).  The paper estimates the point from the other prompts' responses in the micro-batch.  This recipe
+keeps a running mean over mismatched responses, so that the estimate depends neither on `batch` nor on
+`micro_tokens`.  The point is part of every checkpoint.
 """
 
 from collections.abc import Sequence
@@ -196,7 +197,10 @@ def measure(
     config: Config,
     prepared: Prepared,
 ) -> tuple[Tensor, Tensor]:
-    """Loss of each held-out response, and whether it lies on the right side of the reference point.  [responses] both"""
+    """Loss of each held-out response, and whether it lies on the right side of the reference point.
+
+    [responses] both
+    """
     responses = [(row,) for row in rows.held_out_rows]
     log_ratios = all_answer_logps(policy, responses, prepared.micro_tokens) - reference
     is_desirable = torch.tensor([record.label for record in rows.held_out], device=policy.device)
@@ -207,7 +211,9 @@ def measure(
 def mismatched(
     policy: Policy, records: Sequence[Binary], max_tokens: int | None, config: Config
 ) -> list[Encoded]:
-    """Prompts with the responses to other prompts: their log-ratios say how far the policy has moved, whatever the labels."""
+    """Prompts with the responses to other prompts: their log-ratios say how far the policy has moved,
+    whatever the labels.
+    """
     if len({prompt_text(record) for record in records}) < 2:
         raise DataError(
             f"{config.binary}: the reference point needs responses to two prompts or more. "
@@ -225,6 +231,7 @@ def mismatched(
             continue  # the pool is a sample, so one response less does no harm
     if not pool:
         raise DataError(
-            f"{config.binary}: no response fits behind another prompt. Set kl_rows=0, or drop the longest rows."
+            f"{config.binary}: no response fits behind another prompt. Set kl_rows=0, or drop the "
+            f"longest rows."
         )
     return pool

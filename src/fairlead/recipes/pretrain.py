@@ -4,8 +4,8 @@ reads   documents: rows with `text`, or conversations (data.pretraining_document
 writes  model (tokenizer with chat template, safetensors), metrics
 run     fairlead train pretrain configs/base_model/young.toml
 
-This recipe is for small models on one machine; the base model of the toy world comes from it.  The loss covers every token, prompts
-included.
+This recipe is for small models on one machine; the base model of the toy world comes from it.  The loss
+covers every token, prompts included.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,8 @@ class Config:
     name: str  # name of the model that is written
     documents: DatasetRef  # rows with `text` or `messages`, or a .txt file
     steps: int  # optimiser steps
-    # model to continue from; its tokenizer and shape are kept, so vocab_size, hidden, layers, heads and intermediate have no effect
+    # model to continue from; its tokenizer and shape are kept, so vocab_size, hidden, layers, heads and
+    # intermediate have no effect
     model: ModelRef = ""
     vocab_size: int = 2048  # tokens of the byte-level BPE tokenizer that is trained on the documents
     hidden: int = 256  # width of the residual stream

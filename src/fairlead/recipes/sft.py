@@ -3,11 +3,12 @@
 reads   demonstrations (data.records.Demonstration)      writes  model or adapter, metrics
 run     fairlead train sft model=base demonstrations=data/demonstrations.jsonl name=sft
 
-The loss covers assistant turns only, each with its end-of-turn token.  It is the mean over all trained tokens of a step, whatever the
-micro-batches.  Held-out prompts are measured and never trained on.
+The loss covers assistant turns only, each with its end-of-turn token.  It is the mean over all trained tokens
+of a step, whatever the micro-batches.  Held-out prompts are measured and never trained on.
 
-Against forgetting, a share of earlier data can be replayed (arXiv:2502.06042).  Against memorising, the embeddings can get noise
-(NEFTune, arXiv:2310.05914), and training can stop when the held-out loss stops falling.
+Against forgetting, a share of earlier data can be replayed (arXiv:2502.06042).  Against memorising, the
+embeddings can get noise (NEFTune, arXiv:2310.05914), and training can stop when the held-out loss stops
+falling.
 """
 
 from dataclasses import dataclass
@@ -121,7 +122,8 @@ def main(config: Config, run: Run) -> Artifact:
                 break
             demonstrations = [rows.train_rows[i] for i in order[step]]
             step_examples = demonstrations + [replay[i] for i in replay_order[step]]
-            # counted before the first backward, so that the loss is a mean over the step and not over each micro-batch
+            # counted before the first backward, so that the loss is a mean over the step and not over each
+            # micro-batch
             num_demonstrated = num_trained_tokens(demonstrations)
             num_tokens = num_trained_tokens(step_examples)
             sums = MetricSums(policy.device)

@@ -1,11 +1,13 @@
-"""UFT: demonstrations, comparisons, thumbs and ratings in one stage, by one loss.  arXiv:2410.21438, on UNA, arXiv:2408.15339
+"""UFT: demonstrations, comparisons, thumbs and ratings in one stage, by one loss.  arXiv:2410.21438, on UNA,
+arXiv:2408.15339
 
 reads   demonstrations, comparisons, binary rows, ratings: any of them      writes  model or adapter, metrics
 run     fairlead train uft model=base demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl name=uft
 
-Every response has an implicit reward, beta * log(pi / ref).  The loss moves the sigmoid of the reward to the score of the response: 1 for
-a demonstration, 1 or 0 for a thumb, a rating's own score.  Training starts at 0.5 everywhere.  Responses of a comparison have no score
-and are compared with each other.  The reference is the model that training starts from.
+Every response has an implicit reward, beta * log(pi / ref).  The loss moves the sigmoid of the reward to the
+score of the response: 1 for a demonstration, 1 or 0 for a thumb, a rating's own score.  Training starts at
+0.5 everywhere.  Responses of a comparison have no score and are compared with each other.  The reference is
+the model that training starts from.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,7 +139,8 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Model
     policy = load_policy(run.model_path("model"), lora=lora(config))
 
-    # 2. Data: one list of all kinds; rows that share a prompt are on one side of the split, whatever their kind
+    # 2. Data: one list of all kinds; rows that share a prompt are on one side of the split, whatever their
+    # kind
     mix = read_mix(policy, run, config)
     kinds = [example.kind for example in mix.train]
     counts = {
@@ -212,7 +215,8 @@ def main(config: Config, run: Run) -> Artifact:
 
 
 def uft_loss(logps: Tensor, reference_logps: Tensor, examples: Sequence[Example], config: Config) -> Outcome:
-    """The loss of every example from the log-probabilities of its responses, which are in the order of the examples.
+    """The loss of every example from the log-probabilities of its responses, which are in the order of the
+    examples.
 
     logps, reference_logps: [answers]
     """
@@ -240,7 +244,9 @@ def uft_loss(logps: Tensor, reference_logps: Tensor, examples: Sequence[Example]
 
 
 def step_metrics(examples: Sequence[Example], outcome: Outcome) -> dict[str, float]:
-    """Means over a step: the weighted loss, then the unweighted loss and log-ratios of each kind that the step has rows of."""
+    """Means over a step: the weighted loss, then the unweighted loss and log-ratios of each kind that the
+    step has rows of.
+    """
     losses = outcome.loss.tolist()
     log_ratios = outcome.log_ratios.tolist()
     offsets = answer_offsets([example.answers for example in examples])
@@ -330,7 +336,10 @@ def add(
     weight: float,
     factors: Sequence[float] = (),
 ) -> Mix:
-    """The mix with these rows added.  `factors` multiply the weights of single training rows; held-out rows count alike."""
+    """The mix with these rows added.
+
+    `factors` multiply the weights of single training rows; held-out rows count alike.
+    """
     train = [
         Example(kind, answers, score(record), weight)
         for record, answers in zip(rows.train, rows.train_rows, strict=True)
@@ -345,11 +354,14 @@ def add(
 
 
 def with_scores(ratings: Sequence[Rating], config: Config) -> list[Rating]:
-    """The ratings, with scores shifted to a mean of 0.5 per prompt if configured; a rating without a score is a DataError."""
+    """The ratings, with scores shifted to a mean of 0.5 per prompt if configured; a rating without a score is
+    a DataError.
+    """
     for i, rating in enumerate(ratings, start=1):
         if rating.score is None:
             raise DataError(
-                f"{config.ratings}: record {i}: has aspects but no score. Give each rating a score from 0 to 1."
+                f"{config.ratings}: record {i}: has aspects but no score. Give each rating a score "
+                f"from 0 to 1."
             )
     if not config.centre_scores:
         return list(ratings)

@@ -180,13 +180,10 @@ def intervals(
         )
         if bounded:
             low, high = to_x(interval.low), to_x(interval.high)
-            parts.append(
-                Markup(
-                    '<line class="error" x1="{low:.2f}%" x2="{high:.2f}%" y1="{y}" y2="{y}"/>'
-                    '<line class="error" x1="{low:.2f}%" x2="{low:.2f}%" y1="{y1}" y2="{y2}"/>'
-                    '<line class="error" x1="{high:.2f}%" x2="{high:.2f}%" y1="{y1}" y2="{y2}"/>'
-                ).format(low=low, high=high, y=top + 32, y1=top + 26, y2=top + 38)
-            )
+            line = Markup('<line class="error" x1="{:.2f}%" x2="{:.2f}%" y1="{}" y2="{}"/>')
+            middle, upper, lower = top + 32, top + 26, top + 38
+            ends = [(low, high, middle, middle), (low, low, upper, lower), (high, high, upper, lower)]
+            parts.append(Markup("").join(line.format(*end) for end in ends))
     return _figure(title, unit, "", _rows_svg(title, descriptions, height, parts), "", note)
 
 

@@ -61,7 +61,9 @@ class AnswerRow(NamedTuple):
 
     @property
     def change(self) -> str:
-        """A key of `CHANGES`: how the gold score changed from the fine-tuned (or base) model to the aligned one."""
+        """A key of `CHANGES`: how the gold score changed from the fine-tuned (or base) model to the aligned
+        one.
+        """
         before = self.answers["sft"] if "sft" in self.answers else self.answers["base"]
         gain = self.answers["aligned"].gold - before.gold
         return "improved" if gain > 0 else "worsened" if gain < 0 else "equal"
