@@ -1,5 +1,7 @@
-"""Small campaigns for the tests of labels and studio."""
+"""Small campaigns, and helpers to lease and judge items, for tests of labels and studio."""
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,8 +41,8 @@ def open_campaign(
     num_answers: int | None = None,
     **settings: Any,
 ) -> Campaign:
-    """A campaign that hands out work; Latin numbers in the prompts tell the items apart."""
-    made = campaigns.create(
+    """An open campaign whose items have the prompts `Question 0?`, `Question 1?`, and so on."""
+    campaign = campaigns.create(
         connection,
         campaigns.CampaignSettings(
             name=f"Helpful {kind}", kind=kind, guidelines="# How to\nBe fair.", **settings
@@ -48,8 +50,8 @@ def open_campaign(
         by=LEAD,
     )
     number = task_kinds.NUM_ANSWERS[kind][0] if num_answers is None else num_answers
-    items.add(connection, made, [new_item(n, number) for n in range(num_items)], by=LEAD)
-    return campaigns.set_state(connection, made, "open", by=LEAD)
+    items.add(connection, campaign, [new_item(n, number) for n in range(num_items)], by=LEAD)
+    return campaigns.set_state(connection, campaign, "open", by=LEAD)
 
 
 VALUES: dict[TaskKind, dict[str, Any]] = {
@@ -66,50 +68,70 @@ VALUES: dict[TaskKind, dict[str, Any]] = {
 
 
 def judge(
-    connection: Connection, assignment: Assignment, value: dict[str, Any] | None = None, **more: Any
+    connection: Connection, assignment: Assignment, value: dict[str, Any] | None = None, **fields: Any
 ) -> judgements.Judgement:
-    at = more.pop("at", None)
-    fields = {"key": f"key-{assignment.id}", "value": value or VALUES["pairwise"]} | more
+    at = fields.pop("at", None)
+    submitted = {"key": f"key-{assignment.id}", "value": value or VALUES["pairwise"]} | fields
     return judgements.submit(
-        connection, assignment.id, assignment.rater, judgements.NewJudgement(**fields), at=at
+        connection, assignment.id, assignment.rater, judgements.NewJudgement(**submitted), at=at
     )
 
 
-def talk(
+def add_chat_turn(
     connection: Connection,
-    one: Campaign,
-    task: Assignment,
+    campaign: Campaign,
+    assignment: Assignment,
     *,
     choice: int | None = 2,
     text: str | None = "Hello.",
 ) -> None:
-    """A turn of a live chat, with two answers and a choice."""
+    """Add a turn to a live chat.  `text` None leaves out the answers, and `choice` None the choice."""
     chats.set_answerers(
-        connection, one, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD
+        connection, campaign, [chats.Answerer("model:a", {}), chats.Answerer("model:b", {})], by=LEAD
     )
     turn = chats.send_message(
-        connection, one, task, n=len(chats.list_turns(connection, task.id)), message="Hello?"
+        connection, campaign, assignment, n=len(chats.list_turns(connection, assignment.id)), message="Hello?"
     )
     if text is not None:
         for place in (0, 1):
             chats.store_answer(connection, turn.id, place, text=text, finished=True)
     if choice is not None:
-        chats.choose_answer(connection, one, task, n=turn.n, choice=choice, seen={})
+        chats.choose_answer(connection, campaign, assignment, n=turn.n, choice=choice, seen={})
 
 
-def take(
-    connection: Connection, one: Campaign, rater: str, count: int = 1, at: datetime = NOON
+def lease(
+    connection: Connection, campaign: Campaign, rater: str, count: int = 1, at: datetime = NOON
 ) -> list[Assignment]:
-    return leases.lease_items(connection, one, rater, count=count, at=at)
+    return leases.lease_items(connection, campaign, rater, count=count, at=at)
 
 
-def slots(connection: Connection, one: Campaign) -> dict[int, list[str]]:
-    """Item -> the states of its slots, in order."""
-    found: dict[int, list[str]] = {}
+def slot_states(connection: Connection, campaign: Campaign) -> dict[int, list[str]]:
+    """The states of each item's slots, in order, by item id."""
+    states: dict[int, list[str]] = {}
     for row in connection.execute(
         select(slot_table)
-        .where(slot_table.c.campaign_id == one.id)
+        .where(slot_table.c.campaign_id == campaign.id)
         .order_by(slot_table.c.item_id, slot_table.c.n)
     ):
-        found.setdefault(row.item_id, []).append(row.state)
-    return found
+        states.setdefault(row.item_id, []).append(row.state)
+    return states
+
+
+def run_at_once(calls: list[Callable[[], object]]) -> list[BaseException]:
+    """Run each function in its own thread, all starting together.  Returns the exceptions."""
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], object]) -> None:
+        barrier.wait()
+        try:
+            call()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures

@@ -1,4 +1,4 @@
-"""Transactions over both databases: all or nothing, one writer at a time, and clear words about what cannot be opened."""
+"""Transactions on SQLite and PostgreSQL, and errors about databases that cannot be opened."""
 
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,14 +18,14 @@ def count(connection: Connection) -> int:
     return int(connection.execute(text("SELECT count(*) FROM event")).scalar_one())
 
 
-def test_what_is_written_is_there_for_the_next_reader(database: Database) -> None:
+def test_committed_rows_are_visible_to_the_next_reader(database: Database) -> None:
     with database.write() as connection:
         events.append(connection, verb="a.done", actor="system")
     with database.read() as connection:
         assert count(connection) == 1
 
 
-def test_what_was_written_before_an_error_is_not_there(database: Database) -> None:
+def test_an_error_rolls_back_the_transaction(database: Database) -> None:
     with pytest.raises(RuntimeError), database.write() as connection:
         events.append(connection, verb="a.done", actor="system")
         raise RuntimeError
@@ -33,14 +33,14 @@ def test_what_was_written_before_an_error_is_not_there(database: Database) -> No
         assert count(connection) == 0
 
 
-def test_a_reader_sees_nothing_of_a_transaction_that_has_not_ended(database: Database) -> None:
+def test_uncommitted_rows_are_invisible_to_readers(database: Database) -> None:
     with database.write() as writing:
         events.append(writing, verb="a.done", actor="system")
-        with database.read() as reading:  # and does not wait for it either
+        with database.read() as reading:  # and the reader does not wait
             assert count(reading) == 0
 
 
-def test_a_reader_sees_one_state_from_beginning_to_end(database: Database) -> None:
+def test_a_reader_sees_a_single_snapshot(database: Database) -> None:
     with database.read() as reading:
         assert count(reading) == 0
         with database.write() as writing:
@@ -50,8 +50,8 @@ def test_a_reader_sees_one_state_from_beginning_to_end(database: Database) -> No
         assert count(reading) == 1
 
 
-def test_writers_in_threads_lose_nothing(database: Database) -> None:
-    """Each adds one to a number that it has read: with two at once, one of the additions would be lost."""
+def test_concurrent_writers_lose_no_update(database: Database) -> None:
+    """Each event gets the number after the last one, so two writers at a time would lose an event."""
     failures: list[BaseException] = []
 
     def write(worker: int) -> None:
@@ -76,7 +76,7 @@ def test_writers_in_threads_lose_nothing(database: Database) -> None:
         assert events.verify(connection) == events.ChainCheck(41, None)
 
 
-def test_sqlite_is_safe_against_loss_of_power(tmp_path: Path) -> None:
+def test_sqlite_settings_survive_a_power_failure(tmp_path: Path) -> None:
     opened = open_database(f"sqlite:///{tmp_path / 'studio.db'}")
     assert opened.is_sqlite
     for transaction in (opened.read, opened.write):
@@ -89,7 +89,7 @@ def test_sqlite_is_safe_against_loss_of_power(tmp_path: Path) -> None:
     opened.close()
 
 
-def test_a_bare_path_is_sqlite(tmp_path: Path) -> None:
+def test_a_plain_path_opens_sqlite(tmp_path: Path) -> None:
     opened = open_database(str(tmp_path / "studio.db"))
     assert opened.is_sqlite
     opened.close()
@@ -97,7 +97,7 @@ def test_a_bare_path_is_sqlite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("sqlite://", "must be a file"),
         (":memory:", "must be a file"),
@@ -106,16 +106,16 @@ def test_a_bare_path_is_sqlite(tmp_path: Path) -> None:
         ("post gres://x", "is not a database URL. Use a file path"),
     ],
 )
-def test_what_cannot_be_opened_is_said(
-    url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_urls_that_cannot_be_opened_are_explained(
+    url: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StudioError, match=said) as raised:
+    with pytest.raises(StudioError, match=message) as raised:
         open_database(url)
     assert raised.value.field == "database"
 
 
-def test_a_password_is_never_shown(tmp_path: Path) -> None:
+def test_errors_hide_the_password_of_the_database(tmp_path: Path) -> None:
     with pytest.raises(StudioError) as raised:
         open_database(f"postgresql://ann:secret-word@/none?host={tmp_path}")
     assert "Cannot open the database" in str(raised.value)
@@ -131,7 +131,7 @@ def test_the_url_of_an_open_database_hides_its_password(copies: object, database
     opened.close()
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "studio.db").write_text("This is a shopping list and no database. " * 50)
     with pytest.raises(StudioError, match="Cannot open the database"):
         open_database(str(tmp_path / "studio.db"))
@@ -146,11 +146,11 @@ def test_times_sort_as_text() -> None:
     assert databases.parse_time(databases.format_time(early)) == early
     late = [early + timedelta(microseconds=1), early + timedelta(seconds=1), early + timedelta(days=400)]
     assert sorted(map(databases.format_time, [*reversed(late), early])) == [
-        databases.format_time(each) for each in (early, *late)
+        databases.format_time(time) for time in (early, *late)
     ]
     assert databases.format_time(early) <= databases.now()
 
 
-def test_all_problems_of_an_input_are_told_at_once() -> None:
+def test_invalid_reports_all_problems() -> None:
     error = Invalid({"overlap": "must be at least 1", "slug": "is taken"})
     assert (str(error), error.field) == ("overlap: must be at least 1; slug: is taken", "overlap")

@@ -1,4 +1,4 @@
-"""The chain of events: in order, whole, and broken visibly by every way of changing what is written."""
+"""The event chain: order, digests, and the detection of every kind of tampering."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from fairlead.labels.events import ChainCheck, chain_table, event_table
 
 @pytest.fixture
 def written(database: Database) -> Database:
-    """Five events, of two campaigns and of none."""
+    """Five events: of two campaigns, and one of no campaign."""
     with database.write() as connection:
         for number, campaign in enumerate((1, 1, 2, None, 1), start=1):
             events.append(
@@ -34,7 +34,7 @@ def test_events_are_numbered_from_one(database: Database) -> None:
         assert events.last_seq(connection) == 3
 
 
-def test_a_digest_by_hand(database: Database) -> None:
+def test_a_digest_matches_a_hand_calculation(database: Database) -> None:
     with database.write() as connection:
         events.append(
             connection, verb="a.done", actor="system", campaign_id=7, subject="x", body={"b": 1, "a": "é"}
@@ -47,7 +47,7 @@ def test_a_digest_by_hand(database: Database) -> None:
     assert (row.prev_digest, end.seq, end.digest) == (start, 1, row.digest)
 
 
-def test_an_event_undone_with_its_transaction_leaves_no_gap(written: Database) -> None:
+def test_a_rolled_back_event_leaves_no_gap(written: Database) -> None:
     with pytest.raises(RuntimeError), written.write() as connection:
         events.append(connection, verb="a.done", actor="system")
         raise RuntimeError
@@ -56,23 +56,23 @@ def test_an_event_undone_with_its_transaction_leaves_no_gap(written: Database) -
         assert events.verify(connection) == ChainCheck(6, None)
 
 
-def test_reading_on_from_a_number(written: Database) -> None:
+def test_listing_events_after_a_number(written: Database) -> None:
     with written.read() as connection:
-        assert [each.seq for each in events.list_after(connection, 0)] == [1, 2, 3, 4, 5]
-        assert [each.seq for each in events.list_after(connection, 3)] == [4, 5]
-        assert [each.seq for each in events.list_after(connection, 0, limit=2)] == [1, 2]
-        assert [each.seq for each in events.list_after(connection, 1, campaign_id=1)] == [2, 5]
+        assert [event.seq for event in events.list_after(connection, 0)] == [1, 2, 3, 4, 5]
+        assert [event.seq for event in events.list_after(connection, 3)] == [4, 5]
+        assert [event.seq for event in events.list_after(connection, 0, limit=2)] == [1, 2]
+        assert [event.seq for event in events.list_after(connection, 1, campaign_id=1)] == [2, 5]
         assert events.list_after(connection, 5) == []
 
 
-def test_the_newest_first(written: Database) -> None:
+def test_listing_the_latest_events(written: Database) -> None:
     with written.read() as connection:
-        assert [each.seq for each in events.list_latest(connection, limit=2)] == [5, 4]
-        assert [each.seq for each in events.list_latest(connection, campaign_id=1)] == [5, 2, 1]
-        assert [each.seq for each in events.list_latest(connection, verbs=["item.flagged"])] == [5]
+        assert [event.seq for event in events.list_latest(connection, limit=2)] == [5, 4]
+        assert [event.seq for event in events.list_latest(connection, campaign_id=1)] == [5, 2, 1]
+        assert [event.seq for event in events.list_latest(connection, verbs=["item.flagged"])] == [5]
 
 
-def test_an_empty_chain_and_a_whole_one_hold(database: Database, written: Database) -> None:
+def test_an_empty_chain_and_an_intact_chain_are_valid(database: Database, written: Database) -> None:
     with written.read() as connection:
         assert events.verify(connection) == ChainCheck(5, None)
     with database.write() as connection:
@@ -81,8 +81,8 @@ def test_an_empty_chain_and_a_whole_one_hold(database: Database, written: Databa
         assert events.verify(connection) == ChainCheck(0, None)
 
 
-def test_a_body_of_many_kinds_of_values_holds(database: Database) -> None:
-    """What a JSON column gives back must have the digest of what was put in, on both databases."""
+def test_a_body_with_values_of_many_types_is_valid(database: Database) -> None:
+    """A JSON column must return a body with the same digest, on both databases."""
     body = {
         "z": 1,
         "a": [1.5, 1e-7, 1e22, 0.1, -0.0, True, None, 'ä\u2028\U0001f600"\\'],
@@ -105,52 +105,52 @@ def change_of(**values: object) -> Callable[[Connection], None]:
     return change
 
 
-def leave_out_the_last(connection: Connection) -> None:
+def delete_last_event(connection: Connection) -> None:
     connection.execute(delete(event_table).where(event_table.c.seq == 5))
 
 
-def leave_out_one_and_close_the_gap(connection: Connection) -> None:
+def delete_event_and_close_the_gap(connection: Connection) -> None:
     connection.execute(delete(event_table).where(event_table.c.seq == 3))
     for seq in (4, 5):
         connection.execute(update(event_table).where(event_table.c.seq == seq).values(seq=seq - 1))
     connection.execute(update(chain_table).values(seq=4))
 
 
-def put_one_in(connection: Connection) -> None:
+def insert_event(connection: Connection) -> None:
     last = connection.execute(select(event_table).where(event_table.c.seq == 5)).one()
     connection.execute(insert(event_table).values(last._asdict() | {"seq": 6, "prev_digest": last.digest}))
 
 
-def swap_two(connection: Connection) -> None:
+def swap_events(connection: Connection) -> None:
     for before, after in ((2, 99), (3, 2), (99, 3)):
         connection.execute(update(event_table).where(event_table.c.seq == before).values(seq=after))
 
 
-def write_one_again_with_its_digest(connection: Connection) -> None:
-    """Somebody who knows how digests are made, and stops at the event after."""
+def rewrite_event_with_digest(connection: Connection) -> None:
+    """As an attacker does who can compute digests, but leaves the next event unchanged."""
     row = connection.execute(select(event_table).where(event_table.c.seq == 3)).one()
     body = {"preference": -3}
-    made = digest.of_json(
+    new_digest = digest.of_json(
         [3, row.at, row.verb, row.actor, row.campaign_id, row.subject, body, row.prev_digest]
     )
-    connection.execute(update(event_table).where(event_table.c.seq == 3).values(body=body, digest=made))
+    connection.execute(update(event_table).where(event_table.c.seq == 3).values(body=body, digest=new_digest))
 
 
-def write_the_last_again_with_its_digest(connection: Connection) -> None:
+def rewrite_last_event_with_digest(connection: Connection) -> None:
     row = connection.execute(select(event_table).where(event_table.c.seq == 5)).one()
-    made = digest.of_json(
+    new_digest = digest.of_json(
         [5, row.at, "item.praised", row.actor, row.campaign_id, row.subject, row.body, row.prev_digest]
     )
     connection.execute(
-        update(event_table).where(event_table.c.seq == 5).values(verb="item.praised", digest=made)
+        update(event_table).where(event_table.c.seq == 5).values(verb="item.praised", digest=new_digest)
     )
 
 
-def drop_everything(connection: Connection) -> None:
+def delete_all_events(connection: Connection) -> None:
     connection.execute(delete(event_table))
 
 
-def drop_the_end(connection: Connection) -> None:
+def delete_recorded_end(connection: Connection) -> None:
     connection.execute(delete(chain_table))
 
 
@@ -171,34 +171,32 @@ def drop_the_end(connection: Connection) -> None:
             id="prev-digest",
         ),
         pytest.param(
-            leave_out_the_last, "the log ends after event 4, but the recorded end differs", id="last-one-out"
+            delete_last_event, "the log ends after event 4, but the recorded end differs", id="last-deleted"
         ),
         pytest.param(
-            leave_out_one_and_close_the_gap, "event 3 does not contain the digest of event 2", id="gap-closed"
+            delete_event_and_close_the_gap, "event 3 does not contain the digest of event 2", id="gap-closed"
         ),
         pytest.param(
             lambda c: c.execute(delete(event_table).where(event_table.c.seq == 1)),
             "event 1 is missing",
-            id="first-one-out",
+            id="first-deleted",
         ),
         pytest.param(
             lambda c: c.execute(delete(event_table).where(event_table.c.seq == 3)),
             "event 3 is missing",
-            id="one-out",
+            id="deleted",
         ),
-        pytest.param(put_one_in, "event 6 was changed", id="one-more"),
-        pytest.param(swap_two, "event 2 does not contain the digest of event 1", id="swapped"),
+        pytest.param(insert_event, "event 6 was changed", id="inserted"),
+        pytest.param(swap_events, "event 2 does not contain the digest of event 1", id="swapped"),
         pytest.param(
-            write_one_again_with_its_digest, "event 4 does not contain the digest of event 3", id="rewritten"
+            rewrite_event_with_digest, "event 4 does not contain the digest of event 3", id="rewritten"
         ),
-        pytest.param(
-            write_the_last_again_with_its_digest, "the recorded end differs", id="last-one-rewritten"
-        ),
-        pytest.param(drop_everything, "event 0, but the recorded end differs", id="all-out"),
-        pytest.param(drop_the_end, "the recorded end differs", id="no-end"),
+        pytest.param(rewrite_last_event_with_digest, "the recorded end differs", id="last-rewritten"),
+        pytest.param(delete_all_events, "event 0, but the recorded end differs", id="all-deleted"),
+        pytest.param(delete_recorded_end, "the recorded end differs", id="end-deleted"),
     ],
 )
-def test_tampering_shows(written: Database, tamper: Callable[[Connection], None], problem: str) -> None:
+def test_tampering_is_detected(written: Database, tamper: Callable[[Connection], None], problem: str) -> None:
     with written.write() as connection:
         assert events.verify(connection).problem is None
         tamper(connection)

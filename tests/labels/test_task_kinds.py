@@ -1,4 +1,4 @@
-"""What people may say in each kind of task, and what is kept of it whoever saw which answer where."""
+"""Task kinds: which values raters may submit, how values are stored by candidate, and options of leads."""
 
 import itertools
 from typing import Any
@@ -14,7 +14,7 @@ from fairlead.labels.task_kinds import TaskKind
 OPTIONS: dict[str, Any] = {"aspects": ["helpful", "honest"], "chips": [], "points": 7}
 
 
-def kept(
+def to_stored(
     kind: TaskKind, value: dict[str, Any], order: tuple[int, ...] = (), num_turns: int = 0
 ) -> dict[str, Any]:
     return task_kinds.to_stored(kind, OPTIONS, value, order, num_turns=num_turns)
@@ -33,14 +33,14 @@ def kept(
         (8, -3, None),
     ],
 )
-def test_a_pairwise_choice_by_hand(choice: int, preference: int, tie: str | None) -> None:
-    """Choice 1 is "A much better": for candidate 0 where it was A, against it where it was B."""
-    assert kept("pairwise", {"choice": choice}, (0, 1)) == {"preference": preference, "tie": tie}
-    assert kept("pairwise", {"choice": choice}, (1, 0)) == {"preference": -preference, "tie": tie}
+def test_pairwise_choices(choice: int, preference: int, tie: str | None) -> None:
+    """Choice 1 means that A is much better.  A is candidate 0 in the first order, and 1 in the second."""
+    assert to_stored("pairwise", {"choice": choice}, (0, 1)) == {"preference": preference, "tie": tie}
+    assert to_stored("pairwise", {"choice": choice}, (1, 0)) == {"preference": -preference, "tie": tie}
     assert task_kinds.margin("pairwise", {"preference": preference}) == abs(preference)
 
 
-def test_pairwise_aspects_and_edit_by_hand() -> None:
+def test_pairwise_aspects_and_edit() -> None:
     value = {
         "choice": 7,
         "aspects": {"helpful": "A", "honest": "="},
@@ -52,12 +52,14 @@ def test_pairwise_aspects_and_edit_by_hand() -> None:
         "aspects": {"helpful": -1, "honest": 0},
         "edit": {"candidate": 0, "text": "Better."},
     }
-    assert kept("pairwise", value, (1, 0)) == expected
+    assert to_stored("pairwise", value, (1, 0)) == expected
 
 
-def test_a_ranking_by_hand() -> None:
-    """Shown as A, B, C, D were candidates 2, 0, 3, 1; B is best, A and D tie, C was left out."""
-    assert kept("ranking", {"ranks": {"B": 1, "A": 2, "D": 2}}, (2, 0, 3, 1)) == {"ranks": [1, 2, 2, None]}
+def test_a_ranking_is_stored_by_candidate() -> None:
+    """A, B, C and D are the candidates 2, 0, 3 and 1.  B is best, A and D tie, and C is not ranked."""
+    assert to_stored("ranking", {"ranks": {"B": 1, "A": 2, "D": 2}}, (2, 0, 3, 1)) == {
+        "ranks": [1, 2, 2, None]
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,29 +79,29 @@ def test_a_ranking_by_hand() -> None:
         ("chat", {"score": None}, {}),
     ],
 )
-def test_other_values_are_kept_as_they_are(
+def test_values_of_other_kinds_are_stored_unchanged(
     kind: TaskKind, value: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert kept(kind, value, (), num_turns=4) == expected
+    assert to_stored(kind, value, (), num_turns=4) == expected
     assert task_kinds.to_shown(kind, expected, ()) == expected
 
 
 def test_a_live_chat_needs_a_turn_with_a_choice() -> None:
     with pytest.raises(Invalid, match="must include a choice"):
-        kept("chat", {"score": 3}, (), num_turns=0)
-    assert kept("chat", {"cannot": "judge"}, (), num_turns=0) == {"cannot": "judge"}
+        to_stored("chat", {"score": 3}, (), num_turns=0)
+    assert to_stored("chat", {"cannot": "judge"}, (), num_turns=0) == {"cannot": "judge"}
 
 
-def test_an_edit_names_the_candidate_whatever_its_letter() -> None:
-    assert kept("edit", {"letter": "B", "text": "x"}, (2, 0, 1)) == {"candidate": 0, "text": "x"}
-    assert kept("edit", {"text": "x"}, (0,)) == {"candidate": 0, "text": "x"}
+def test_an_edit_names_the_candidate_of_its_letter() -> None:
+    assert to_stored("edit", {"letter": "B", "text": "x"}, (2, 0, 1)) == {"candidate": 0, "text": "x"}
+    assert to_stored("edit", {"text": "x"}, (0,)) == {"candidate": 0, "text": "x"}
 
 
 @pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
 @pytest.mark.parametrize("why", task_kinds.CANNOT_REASONS)
-def test_nobody_has_to_judge(kind: TaskKind, why: str) -> None:
+def test_every_item_can_be_declared_unjudgeable(kind: TaskKind, why: str) -> None:
     order = tuple(range(task_kinds.NUM_ANSWERS[kind][1]))
-    assert kept(kind, {"cannot": why}, order) == {"cannot": why}
+    assert to_stored(kind, {"cannot": why}, order) == {"cannot": why}
     assert task_kinds.to_shown(kind, {"cannot": why}, order) == {"cannot": why}
     assert task_kinds.margin(kind, {"cannot": why}) is None
     for wrong in (
@@ -109,75 +111,82 @@ def test_nobody_has_to_judge(kind: TaskKind, why: str) -> None:
         {"cannot": [why]},
     ):
         with pytest.raises(Invalid) as raised:
-            kept(kind, wrong, order)
+            to_stored(kind, wrong, order)
         assert raised.value.field == "cannot"
 
 
-ODD: list[Any] = [1.5, "2", True, None, []]
+ODD_RANKS: list[Any] = [1.5, "2", True, None, []]
+WRONG_TURNS = ("4", "-1", "", "1.0", "x", "²", "٣", "9" * 5000)  # turns are numbered 0 to 3
+WRONG_VERDICTS: list[Any] = [{}, True, {"label": True, "score": 1}, {"text": "x"}, None]
 Wrong = tuple[TaskKind, dict[str, Any], str]
 
 
-def each(kind: TaskKind, name: str, *values: object) -> list[Wrong]:
+def wrong_values(kind: TaskKind, name: str, *values: object) -> list[Wrong]:
     return [(kind, {name: value}, name) for value in values]
 
 
 WRONG: list[Wrong] = [
-    *each("pairwise", "choice", 0, 9, -1, 1.0, "1", True, None, [1], {"a": 1}),
+    *wrong_values("pairwise", "choice", 0, 9, -1, 1.0, "1", True, None, [1], {"a": 1}),
     ("pairwise", {}, "choice"),
     ("pairwise", {"choice": 1, "winner": "A"}, "winner"),
     ("pairwise", {"choice": 1, "preference": 3}, "preference"),
-    *(("pairwise", {"choice": 1, "aspects": {"helpful": side}}, "aspects") for side in ("C", "", "AB", "=B", 1, None, ["A"])),
+    *(
+        ("pairwise", {"choice": 1, "aspects": {"helpful": side}}, "aspects")
+        for side in ("C", "", "AB", "=B", 1, None, ["A"])
+    ),
     ("pairwise", {"choice": 1, "aspects": {"funny": "A"}}, "aspects"),
     ("pairwise", {"choice": 1, "aspects": ["helpful"]}, "aspects"),
     ("pairwise", {"choice": 1, "edit": "text"}, "edit"),
     ("pairwise", {"choice": 1, "edit": {"letter": "C", "text": "x"}}, "letter"),
     ("pairwise", {"choice": 1, "edit": {"letter": "A", "text": " "}}, "text"),
-    *each("ranking", "ranks", None, [], {}, {"A": 1}, {"A": 1, "E": 2}, {"A": 0, "B": 1}, {"A": 1, "B": 5}),
-    *each("ranking", "ranks", *({"A": 1, "B": rank} for rank in ODD)),
-    *each("rating", "score", 0, 8, 3.5, "3", True, None, []),
-    *each("thumbs", "label", 0, 1, "true", None, []),
+    *wrong_values(
+        "ranking", "ranks", None, [], {}, {"A": 1}, {"A": 1, "E": 2}, {"A": 0, "B": 1}, {"A": 1, "B": 5}
+    ),
+    *wrong_values("ranking", "ranks", *({"A": 1, "B": rank} for rank in ODD_RANKS)),
+    *wrong_values("rating", "score", 0, 8, 3.5, "3", True, None, []),
+    *wrong_values("thumbs", "label", 0, 1, "true", None, []),
     ("aspects", {"aspects": {"helpful": 3}}, "aspects"),
     ("aspects", {"aspects": {"helpful": 3, "honest": 8}}, "aspects"),
     ("aspects", {"aspects": {"helpful": 3, "honest": 3, "funny": 3}}, "aspects"),
     ("aspects", {}, "aspects"),
-    *each("demonstration", "text", "", " \n", None, 3, ["x"]),
+    *wrong_values("demonstration", "text", "", " \n", None, 3, ["x"]),
     ("edit", {"text": "x"}, "letter"),
     *(("edit", {"letter": letter, "text": "x"}, "letter") for letter in ("E", "a", "", 0, None, ["A"])),
     ("edit", {"letter": "A", "text": ""}, "text"),
-    *each("conversation", "turns", None, {}, [], {"4": {"label": True}}, {"-1": {"label": True}}, {"": {"label": True}}),
-    *(("conversation", {"turns": {turn: {"label": True}}}, "turns") for turn in ("1.0", "x", "²", "٣", "9" * 5000)),
-    *each("conversation", "turns", *({"1": verdict} for verdict in ({}, True, {"label": True, "score": 1}, {"text": "x"}, None))),
+    *wrong_values("conversation", "turns", None, {}, []),
+    *wrong_values("conversation", "turns", *({turn: {"label": True}} for turn in WRONG_TURNS)),
+    *wrong_values("conversation", "turns", *({"1": verdict} for verdict in WRONG_VERDICTS)),
     ("conversation", {"turns": {"1": {"label": True}, "01": {"label": False}}}, "turns"),
     ("conversation", {"turns": {"1": {"label": "yes"}}}, "label"),
     ("chat", {"score": 8}, "score"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "value", "field"), WRONG)
-def test_what_is_wrong_is_said_of_the_field(kind: TaskKind, value: dict[str, Any], field: str) -> None:
+def test_errors_name_the_field(kind: TaskKind, value: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as raised:
-        kept(kind, value, tuple(range(min(4, task_kinds.NUM_ANSWERS[kind][1]))), num_turns=4)
+        to_stored(kind, value, tuple(range(min(4, task_kinds.NUM_ANSWERS[kind][1]))), num_turns=4)
     assert raised.value.field == field
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
-def test_text_that_no_database_holds_is_refused(text: str) -> None:
+def test_texts_that_cannot_be_stored_are_rejected(text: str) -> None:
     for kind, value in (("demonstration", {"text": text}), ("edit", {"letter": "A", "text": text})):
         with pytest.raises(Invalid) as raised:
-            kept(kind, value, (0,))  # type: ignore[arg-type]
+            to_stored(kind, value, (0,))  # type: ignore[arg-type]
         assert raised.value.field == "text"
 
 
-def test_a_text_has_an_end() -> None:
+def test_texts_have_a_maximum_length() -> None:
     assert (
-        kept("demonstration", {"text": "x" * task_kinds.LONGEST_TEXT})["text"]
+        to_stored("demonstration", {"text": "x" * task_kinds.LONGEST_TEXT})["text"]
         == "x" * task_kinds.LONGEST_TEXT
     )
     with pytest.raises(Invalid, match="at most 200,000"):
-        kept("demonstration", {"text": "x" * (task_kinds.LONGEST_TEXT + 1)})
+        to_stored("demonstration", {"text": "x" * (task_kinds.LONGEST_TEXT + 1)})
 
 
-# ---------------------------------------------------------------- whoever saw them where
+# ---------------------------------------------------------------- order of answers
 
 
 orders = st.integers(2, 8).flatmap(lambda n: st.permutations(range(n)))
@@ -192,27 +201,27 @@ pairwise_values = st.fixed_dictionaries(
 
 
 @given(pairwise_values, st.permutations([0, 1]))
-def test_a_pairwise_value_comes_back_as_it_was(value: dict[str, Any], order: list[int]) -> None:
-    assert task_kinds.to_shown("pairwise", kept("pairwise", value, tuple(order)), order) == value
+def test_pairwise_values_round_trip(value: dict[str, Any], order: list[int]) -> None:
+    assert task_kinds.to_shown("pairwise", to_stored("pairwise", value, tuple(order)), order) == value
 
 
 @given(pairwise_values)
-def test_the_same_opinion_is_kept_the_same_from_both_sides(value: dict[str, Any]) -> None:
-    """Mirrored: what is said of A is said of B, choice 1 is choice 8, and the ties stay ties."""
+def test_mirrored_values_are_stored_the_same(value: dict[str, Any]) -> None:
+    """Mirroring swaps A and B, and choice 1 and choice 8.  Ties stay the same."""
     other = {"A": "B", "B": "A", "=": "="}
     mirrored: dict[str, Any] = {"choice": {4: 4, 5: 5}.get(value["choice"], 9 - value["choice"])}
     if "aspects" in value:
         mirrored["aspects"] = {name: other[side] for name, side in value["aspects"].items()}
     if "edit" in value:
         mirrored["edit"] = value["edit"] | {"letter": other[value["edit"]["letter"]]}
-    assert kept("pairwise", value, (0, 1)) == kept("pairwise", mirrored, (1, 0))
+    assert to_stored("pairwise", value, (0, 1)) == to_stored("pairwise", mirrored, (1, 0))
 
 
 @given(orders, st.data())
 def test_ranks_belong_to_candidates(order: list[int], data: st.DataObject) -> None:
     letters = [task_kinds.letter(i) for i in range(len(order))]
     ranks = data.draw(st.dictionaries(st.sampled_from(letters), st.integers(1, len(order)), min_size=2))
-    by_candidate = kept("ranking", {"ranks": ranks}, tuple(order))["ranks"]
+    by_candidate = to_stored("ranking", {"ranks": ranks}, tuple(order))["ranks"]
     assert len(by_candidate) == len(order)
     for letter, candidate in zip(letters, order, strict=True):
         assert by_candidate[candidate] == ranks.get(letter)
@@ -220,12 +229,12 @@ def test_ranks_belong_to_candidates(order: list[int], data: st.DataObject) -> No
 
 
 @given(orders, st.data())
-def test_an_edit_comes_back_as_it_was(order: list[int], data: st.DataObject) -> None:
+def test_edits_round_trip(order: list[int], data: st.DataObject) -> None:
     value = {
         "letter": data.draw(st.sampled_from([task_kinds.letter(i) for i in range(len(order))])),
         "text": "x",
     }
-    assert task_kinds.to_shown("edit", kept("edit", value, tuple(order)), order) == value
+    assert task_kinds.to_shown("edit", to_stored("edit", value, tuple(order)), order) == value
 
 
 anything = st.recursive(
@@ -241,17 +250,17 @@ FIELDS = ("choice", "aspects", "edit", "ranks", "score", "label", "text", "lette
 
 @pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
 @given(value=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=3))
-def test_whatever_is_sent_is_kept_or_refused(kind: TaskKind, value: dict[str, Any]) -> None:
+def test_any_value_is_stored_or_rejected(kind: TaskKind, value: dict[str, Any]) -> None:
     order = tuple(range(task_kinds.NUM_ANSWERS[kind][1]))
     try:
-        made = kept(kind, value, order, num_turns=3)
+        stored = to_stored(kind, value, order, num_turns=3)
     except Invalid as refused:
         assert refused.problems
     else:
-        assert kept(kind, task_kinds.to_shown(kind, made, order), order, num_turns=3) == made
+        assert to_stored(kind, task_kinds.to_shown(kind, stored, order), order, num_turns=3) == stored
 
 
-# ---------------------------------------------------------------- what a lead may set
+# ---------------------------------------------------------------- options
 
 
 def test_options_have_defaults() -> None:
@@ -292,27 +301,33 @@ def test_defaults_are_not_shared() -> None:
         ({"colour": "blue"}, "colour"),
     ],
 )
-def test_options_that_cannot_be(options: dict[str, Any], field: str) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as raised:
         task_kinds.check_options("pairwise", options)
     assert list(raised.value.problems) == [field]
 
 
-def test_every_problem_of_the_options_is_told() -> None:
+def test_all_problems_of_the_options_are_reported() -> None:
     with pytest.raises(Invalid) as raised:
         task_kinds.check_options("rating", {"points": 0, "chips": 3, "colour": 1})
     assert set(raised.value.problems) == {"points", "chips", "colour"}
 
 
-def test_every_kind_is_complete() -> None:
-    """A kind has its number of answers, and a value that is right for some order of them."""
+def test_every_task_kind_is_complete() -> None:
+    """Every kind has a number of answers, and a value that round-trips for every order of answers."""
     examples: dict[TaskKind, dict[str, Any]] = {
-        "pairwise": {"choice": 1}, "ranking": {"ranks": {"A": 1, "B": 2}}, "rating": {"score": 1}, "thumbs": {"label": True},
-        "aspects": {"aspects": {"helpful": 1, "honest": 1}}, "demonstration": {"text": "x"}, "edit": {"letter": "A", "text": "x"},
-        "conversation": {"turns": {"0": {"label": True}}}, "chat": {},
-    }  # fmt: skip
+        "pairwise": {"choice": 1},
+        "ranking": {"ranks": {"A": 1, "B": 2}},
+        "rating": {"score": 1},
+        "thumbs": {"label": True},
+        "aspects": {"aspects": {"helpful": 1, "honest": 1}},
+        "demonstration": {"text": "x"},
+        "edit": {"letter": "A", "text": "x"},
+        "conversation": {"turns": {"0": {"label": True}}},
+        "chat": {},
+    }
     assert set(examples) == set(task_kinds.TASK_KINDS) == set(task_kinds.NUM_ANSWERS)
     for kind, value in examples.items():
         fewest, most = task_kinds.NUM_ANSWERS[kind]
         for order in itertools.permutations(range(min(most, max(fewest, 2)))):
-            assert task_kinds.to_shown(kind, kept(kind, value, order, num_turns=1), order) == value
+            assert task_kinds.to_shown(kind, to_stored(kind, value, order, num_turns=1), order) == value

@@ -1,7 +1,8 @@
-"""The tables that migrations make are those that the code works with, on both databases, and a released migration stays as it is."""
+"""The schema and its migrations: equal to the tables of the code, on both databases, and never changed."""
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,7 +15,7 @@ from fairlead.labels import campaigns, people, schema
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.errors import StudioError
 
-# Version -> digest of its file.  One is added with each release, and none is ever changed.
+# Digest of the migration file by version.  A release adds an entry; entries never change.
 RELEASED: dict[str, str] = {}
 
 
@@ -26,7 +27,7 @@ def empty(database: Database) -> Database:
     return database
 
 
-def test_migrations_make_the_tables_of_the_code(empty: Database) -> None:
+def test_migrations_create_the_tables_of_the_code(empty: Database) -> None:
     schema.upgrade(empty)
     with empty.read() as connection:
         assert (
@@ -38,16 +39,16 @@ def test_migrations_make_the_tables_of_the_code(empty: Database) -> None:
     assert set(inspect(empty.engine).get_table_names()) == {*schema.metadata.tables, "alembic_version"}
 
 
-def test_a_difference_would_be_seen(empty: Database) -> None:
+def test_a_difference_between_code_and_database_is_detected(empty: Database) -> None:
     schema.upgrade(empty)
     wider = MetaData()
     for table in schema.metadata.tables.values():
         table.to_metadata(wider)
     Table("more", wider, Column("id", Integer, primary_key=True))
     with empty.read() as connection:
-        assert [found[0] for found in compare_metadata(MigrationContext.configure(connection), wider)] == [
-            "add_table"
-        ]
+        assert [
+            difference[0] for difference in compare_metadata(MigrationContext.configure(connection), wider)
+        ] == ["add_table"]
 
 
 def test_upgrading_twice_changes_nothing(empty: Database) -> None:
@@ -59,7 +60,7 @@ def test_upgrading_twice_changes_nothing(empty: Database) -> None:
         assert people.get(connection, ada.rater) == ada
 
 
-def test_foreign_keys_hold_after_an_upgrade(tmp_path: Path) -> None:
+def test_foreign_keys_are_enforced_after_an_upgrade(tmp_path: Path) -> None:
     opened = open_database(str(tmp_path / "studio.db"))
     schema.upgrade(opened)
     for begin in (opened.read, opened.write):
@@ -68,7 +69,7 @@ def test_foreign_keys_hold_after_an_upgrade(tmp_path: Path) -> None:
     opened.close()
 
 
-def test_a_database_of_a_newer_fairlead_is_left_alone(empty: Database) -> None:
+def test_a_database_of_a_newer_version_is_rejected(empty: Database) -> None:
     schema.upgrade(empty)
     with empty.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v9999'")
@@ -76,12 +77,13 @@ def test_a_database_of_a_newer_fairlead_is_left_alone(empty: Database) -> None:
         schema.upgrade(empty)
 
 
-def test_an_upgrade_that_would_leave_rows_without_their_own_is_undone(tmp_path: Path) -> None:
+def test_an_upgrade_that_would_leave_dangling_references_fails(tmp_path: Path) -> None:
     opened = open_database(str(tmp_path / "studio.db"))
     schema.upgrade(opened)
     driver = opened.engine.raw_connection()
-    driver.driver_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
-    driver.driver_connection.execute("INSERT INTO pseudonym VALUES (7, 'r-0000000000')")  # type: ignore[union-attr]
+    sqlite: Any = driver.driver_connection
+    sqlite.execute("PRAGMA foreign_keys=OFF")
+    sqlite.execute("INSERT INTO pseudonym VALUES (7, 'r-0000000000')")
     driver.close()
     with pytest.raises(StudioError, match="pseudonym.*dangling references"):
         schema.upgrade(opened)
@@ -95,38 +97,38 @@ def _upgrade(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_start_together_take_turns(empty: Database, database_url: str) -> None:
-    starting = [
+def test_concurrent_upgrades_take_turns(empty: Database, database_url: str) -> None:
+    processes = [
         multiprocessing.get_context("spawn").Process(target=_upgrade, args=(database_url,)) for _ in range(3)
     ]
-    for one in starting:
-        one.start()
-    for one in starting:
-        one.join(60)
-    assert [one.exitcode for one in starting] == [0, 0, 0]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     with empty.write() as connection:
         campaigns.create(
             connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-0000000000"
         )
 
 
-def test_versions_are_one_line_and_released_ones_are_as_they_were() -> None:
+def test_versions_form_one_line_and_released_migrations_are_unchanged() -> None:
     scripts = {script.revision: script for script in ScriptDirectory(str(schema.MIGRATIONS)).walk_revisions()}
     assert sorted(scripts) == [f"v{number:04}" for number in range(1, len(scripts) + 1)]
     assert [scripts[name].down_revision for name in sorted(scripts)] == [None, *sorted(scripts)[:-1]]
     assert {name: digest.of_file(Path(scripts[name].path)) for name in RELEASED} == RELEASED
 
 
-def test_every_module_with_tables_has_its_place() -> None:
-    here = {
+def test_every_module_with_tables_is_listed() -> None:
+    with_tables = {
         path.stem
         for path in Path(schema.__file__).parent.glob("*.py")
         if "\n    metadata,\n" in path.read_text(encoding="utf-8")
     }
-    assert here == {module.__name__.rpartition(".")[2] for module in schema.MODULES}
+    assert with_tables == {module.__name__.rpartition(".")[2] for module in schema.MODULES}
 
 
-def test_a_table_of_each_module_can_be_read(empty: Database) -> None:
+def test_every_table_can_be_read(empty: Database) -> None:
     schema.upgrade(empty)
     with empty.write() as connection:
         connection.execute(

@@ -1,0 +1,69 @@
+"""Uploaded files: where they are stored, decompression, and files without usable rows."""
+
+import gzip
+
+import pytest
+
+from fairlead.labels import (
+    events,
+    uploads,
+)
+from fairlead.labels.database import Database
+from fairlead.labels.errors import Invalid, NotFound
+from fairlead.store.project import Project
+from labels.import_files import assistant, json_lines, pair, store_upload, upload, user
+
+
+def test_an_upload_is_stored_under_a_generated_name(database: Database, project: Project) -> None:
+    uploaded = upload(database, project, json_lines(pair(1)), "../../etc/pass\u0000wd .jsonl")
+    assert uploaded.filename == "passwd .jsonl"
+    assert (project.data / "uploads" / uploaded.path).read_bytes() == json_lines(pair(1))
+    assert uploaded.path.startswith("upload-") and uploaded.path.endswith(".json")
+    assert (uploaded.format, uploaded.row_kind, uploaded.num_bytes) == (
+        "native",
+        "comparison",
+        len(json_lines(pair(1))),
+    )
+    with database.read() as connection:
+        assert uploads.get(connection, uploaded.id) == uploaded
+        recorded = events.list_after(connection, 0)
+        with pytest.raises(NotFound, match="no upload 99"):
+            uploads.get(connection, 99)
+    assert "passwd" not in str(recorded)
+
+
+def test_gzip_uploads_are_decompressed_and_limited_by_the_decompressed_size(
+    database: Database, project: Project
+) -> None:
+    content = json_lines(*[pair(n) for n in range(2000)])
+    several = gzip.compress(content[:1000]) + gzip.compress(content[1000:])
+    assert store_upload(project, several).read_bytes() == content
+    bomb = gzip.compress(b"0" * 3_000_000)
+    assert len(bomb) < 10_000
+    with pytest.raises(Invalid, match="larger than 1 MiB"):
+        store_upload(project, bomb)
+    with pytest.raises(Invalid, match="cut off"):
+        store_upload(project, several[:-20])
+    with pytest.raises(Invalid, match="damaged"):
+        store_upload(project, several[:50] + b"damage" + several[56:])
+    assert len(list((project.data / "uploads").iterdir())) == 1  # rejected files are deleted
+
+
+def test_an_upload_without_usable_rows_is_rejected_and_deleted(database: Database, project: Project) -> None:
+    cases = [
+        (b"\n\n", "has no rows"),
+        (b"hello\n", "rows.jsonl:1: .*not valid JSON"),
+        (b"\xff\xfe\n", "rows.jsonl:1: .*not UTF-8"),
+        (json_lines({"colour": "red"}), "rows.jsonl:1: no format has these columns: colour"),
+        (
+            json_lines({"prompt": user("2?"), "chosen": assistant("4"), "rejected": assistant("4")}),
+            "rows.jsonl:1: chosen: .*equal",
+        ),
+        (b'[{"prompt": "2?"}, {]', "rows.jsonl:1: not valid JSON"),
+    ]
+    for content, why in cases:
+        with pytest.raises(Invalid, match=why):
+            upload(database, project, content, "rows.jsonl")
+    with pytest.raises(Invalid, match="is empty"):
+        store_upload(project, b"")
+    assert list((project.data / "uploads").iterdir()) == []
