@@ -1,7 +1,8 @@
 """Alternating: SFT steps on demonstrations and DPO steps on comparisons, in turn.  ALRIGHT, arXiv:2410.15483
 
 reads   demonstrations, comparisons      writes  model or adapter, metrics
-run     fairlead train alternate model=base demonstrations=data/demonstrations.jsonl comparisons=data/pairs.jsonl steps=400 name=both
+run     fairlead train alternate name=both model=base steps=400
+        demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl
 
 SFT followed by DPO forgets part of the demonstrations; alternating does not.  One optimiser makes both kinds
 of steps, and the reference of DPO is the model that training starts from.  The paper draws the kind of each

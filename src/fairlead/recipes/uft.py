@@ -2,7 +2,8 @@
 arXiv:2408.15339
 
 reads   demonstrations, comparisons, binary rows, ratings: any of them      writes  model or adapter, metrics
-run     fairlead train uft model=base demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl name=uft
+run     fairlead train uft name=uft model=base
+        demonstrations=data/demonstrations.jsonl comparisons=data/comparisons.jsonl
 
 Every response has an implicit reward, beta * log(pi / ref).  The loss moves the sigmoid of the reward to the
 score of the response: 1 for a demonstration, 1 or 0 for a thumb, a rating's own score.  Training starts at
