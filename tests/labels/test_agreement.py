@@ -6,11 +6,13 @@ import pytest
 from pytest import approx
 from sqlalchemy import Connection
 
-from fairlead.labels import agreement, assignments, leases
+from fairlead.data.records import Message
+from fairlead.labels import agreement, assignments, items, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
+from fairlead.labels.items import NewItem
 from fairlead.labels.task_kinds import TaskKind
-from labels.build import ANN, BEN, judge, lease, open_campaign
+from labels.build import ANN, BEN, LEAD, judge, lease, open_campaign
 from labels.judging import NOW, judge_next
 
 
@@ -127,3 +129,50 @@ def test_the_last_judgement_of_a_rater_counts(database: Database) -> None:
         judge(connection, ann, {"label": True}, key="changed-my-mind")
         measured = agreement.measure(connection, campaign)
     assert measured is not None and measured.agreement.raw.value == 1.0 and measured.agreement.num_pairs == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "pairs"),
+    [
+        ("thumbs", [({"label": True}, {"label": True}), ({"label": False}, {"label": True})]),
+        ("rating", [({"score": 3}, {"score": 4}), ({"score": 7}, {"score": 6})]),
+        (
+            "aspects",
+            [({"aspects": {"helpful": 1, "harmless": 2, "honest": 3}},) * 2],
+        ),
+    ],
+)
+def test_loaded_judgements_are_measured_like_stored_ones(
+    database: Database, kind: TaskKind, pairs: list[tuple[dict[str, Any], dict[str, Any]]]
+) -> None:
+    with database.write() as connection:
+        measured = measure_pairs(connection, kind, pairs)
+        loaded = judgements.list_current(connection, 1)
+    assert measured is not None
+    assert agreement.measure_judgements(kind, loaded) == measured
+    assert agreement.measure_judgements("demonstration", loaded) is None
+    assert agreement.measure_judgements(kind, loaded[:1]) is None  # one rater only
+
+
+def test_aspects_and_turns_are_compared_one_by_one(database: Database) -> None:
+    """Raters agree on one of two turns; a turn that one rater left out is not compared."""
+    first = {"turns": {"0": {"label": True}, "1": {"label": True}, "2": {"label": True}}}
+    second = {"turns": {"0": {"label": True}, "1": {"label": False}}}
+    with database.write() as connection:
+        campaign = open_campaign(connection, kind="conversation", num_items=0, overlap=2)
+        prompt = tuple(Message(role, role) for role in ("user", "assistant", "user", "assistant"))
+        items.add(connection, campaign, [NewItem(prompt, ())], by=LEAD)
+        for rater, value in ((ANN, first), (BEN, second)):
+            judge(connection, lease(connection, campaign, rater)[0], value)
+        measured = agreement.measure(connection, campaign)
+    assert measured is not None and measured.agreement.raw.value == 0.5 and measured.num_items == 1
+
+
+def test_only_the_latest_items_are_measured(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "MAX_ITEMS", 2)
+    good, bad = {"label": True}, {"label": False}
+    with database.write() as connection:
+        measured = measure_pairs(connection, "thumbs", [(good, bad), (good, good), (bad, bad)])
+        loaded = judgements.list_current(connection, 1)
+    assert measured is not None and (measured.num_items, measured.agreement.raw.value) == (2, 1.0)
+    assert agreement.measure_judgements("thumbs", loaded) == measured

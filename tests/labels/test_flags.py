@@ -34,3 +34,22 @@ def test_flags_are_raised_and_resolved_once(database: Database) -> None:
         ):
             with pytest.raises(Invalid):
                 flags.raise_flag(connection, assignment.id, ANN, **wrong)
+
+
+def test_flags_are_listed_by_campaign(database: Database) -> None:
+    with database.write() as connection:
+        campaign, other = open_campaign(connection), open_campaign(connection)
+        [assignment] = lease(connection, campaign, ANN)
+        flag_id = flags.raise_flag(connection, assignment.id, ANN, reason="personal data", note="A name.")
+        [flag] = flags.list_flags(connection, campaign.id)
+        assert flags.list_flags(connection, other.id) == []
+        assert flags.list_flags(connection, campaign.id, resolved=True) == []
+        [recorded] = events.list_latest(connection, verbs=["flag.raised"])
+    assert (flag.id, flag.campaign_id, flag.item_id, flag.rater) == (
+        flag_id,
+        campaign.id,
+        assignment.item.id,
+        ANN,
+    )
+    assert (flag.resolved_at, flag.resolved_by) == (None, None)
+    assert recorded.body == {"item": assignment.item.id, "reason": "personal data"}

@@ -4,10 +4,16 @@ from typing import Any
 
 import pytest
 
-from fairlead.data.records import RECORD_KINDS
+from fairlead.core.errors import DataError
+from fairlead.data.file_source import SourceRow
+from fairlead.data.records import RECORD_KINDS, Message, Messages
+from fairlead.data.row_problem import RowLocation, RowProblem
 from fairlead.labels import row_to_items
 from fairlead.labels.database import Database
 from fairlead.labels.imports import ImportSource
+from fairlead.labels.items import NewItem
+from fairlead.labels.row_to_items import ParsedRow
+from fairlead.labels.task_kinds import TaskKind
 from fairlead.store.project import Project
 from labels.import_files import (
     TRANSCRIPT,
@@ -173,3 +179,122 @@ def test_a_ranking_with_a_repeated_answer_is_set_aside(database: Database, proje
 
 def test_every_kind_of_row_has_task_kinds() -> None:
     assert set(row_to_items.KINDS_OF_ROW) == {*RECORD_KINDS, "answers"}
+
+
+# ---------------------------------------------------------------- parsing
+
+
+def source_row(line: int, value: dict[str, Any]) -> SourceRow:
+    return SourceRow(RowLocation("rows.jsonl", line), value)
+
+
+PROBLEM = RowProblem("rows.jsonl", 9, "", None, "is not valid JSON", "Repair the row.")
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"completions": ["a"]}, True),
+        ({"completions": []}, True),
+        ({"completions": ["a", "b"], "ranks": [1, 2]}, False),
+        ({"completions": ["a"], "labels": [True]}, False),
+        ({"completions": "a"}, False),
+        ({"completion": "a"}, False),
+    ],
+)
+def test_rows_with_unjudged_answers_are_recognised(row: dict[str, Any], expected: bool) -> None:
+    assert row_to_items.is_answers(row) == expected
+
+
+def test_the_format_is_chosen_from_the_first_rows_and_no_row_is_lost() -> None:
+    answers = [source_row(n, {"prompt": "2?", "completions": ["4"]}) for n in range(2)]
+    native = [source_row(n, pair(n)) for n in range(2)]
+    cases: list[tuple[list[SourceRow | RowProblem], str]] = [
+        ([*answers, native[0], PROBLEM], "answers"),
+        ([*native, answers[0], PROBLEM], "native"),
+        ([*native, *answers], "native"),  # answers need a majority
+    ]
+    for rows, expected in cases:
+        format, all_rows = row_to_items.choose_format(rows)
+        assert (format, list(all_rows)) == (expected, rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"prompt": "2?", "completions": []}, "completions"),
+        ({"prompt": "2?", "completions": ["4", "5"], "finished": [True]}, "finished"),
+        ({"prompt": "2?", "completions": ["4"], "models": "base"}, "models"),
+        ({"prompt": "2?", "completions": [" "]}, "completions[0][0].content"),
+        ({"prompt": "2?", "completions": [user("4")]}, "completions[0][0].role"),
+        ({"completions": ["4"]}, "prompt"),
+    ],
+)
+def test_rows_of_answers_that_cannot_be_parsed(row: dict[str, Any], field: str) -> None:
+    [problem] = row_to_items.parse_rows([source_row(7, row)], "answers")
+    assert isinstance(problem, RowProblem)
+    assert (problem.line, problem.field, problem.row) == (7, field, row)
+
+
+def test_problems_of_the_file_pass_through() -> None:
+    assert list(row_to_items.parse_rows([PROBLEM], "native")) == [PROBLEM]
+    assert row_to_items.to_items(PROBLEM, "pairwise") == ([], [PROBLEM])
+
+
+def test_the_source_of_an_answer() -> None:
+    """In this order: `models` of the row, `model` of the row, and the model of the whole file."""
+    rows = [
+        source_row(1, {"prompt": "2?", "completions": ["4", "5"], "models": ["one", None], "model": "row"}),
+        source_row(2, {"prompt": "2?", "completions": ["4"]}),
+    ]
+    parsed = list(row_to_items.parse_rows(rows, "answers", model="file"))
+    sources = [[answer.source for answer in row.answers] for row in parsed if not isinstance(row, RowProblem)]
+    assert sources == [["one", "row"], ["file"]]
+
+
+# ---------------------------------------------------------------- grouping
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "why"),
+    [
+        ({"prompt": "2?", "completions": ["4"]}, "pairwise", "has 1 answer; a pairwise item needs two"),
+        ({"prompt": "2?", "completions": ["4"]}, "ranking", "a ranking item takes 2 to 8"),
+        ({"prompt": "2?", "completions": list("123456789")}, "edit", "edit item takes 1 to 8"),
+        ({"prompt": user("2?")}, "rating", "has no answer; a rating item needs one"),
+        ({"prompt": user("2?")}, "conversation", "is not a complete conversation"),
+    ],
+)
+def test_rows_that_do_not_suit_the_task_kind(row: dict[str, Any], kind: TaskKind, why: str) -> None:
+    [parsed] = row_to_items.parse_rows([source_row(3, row)], "native")
+    assert not isinstance(parsed, RowProblem)
+    new_items, [problem] = row_to_items.to_items(parsed, kind)
+    assert new_items == [] and (problem.line, problem.row) == (3, row)
+    assert why in problem.why
+
+
+@pytest.mark.parametrize("prompt", [(), (Message("user", "2?"), Message("assistant", "4"))])
+def test_a_task_in_which_raters_write_needs_a_user_message(prompt: Messages) -> None:
+    row = ParsedRow(RowLocation("rows.jsonl", 3), {}, "prompt", prompt, ())
+    kinds: tuple[TaskKind, ...] = ("chat", "demonstration")
+    for kind in kinds:
+        new_items, [problem] = row_to_items.to_items(row, kind)
+        assert new_items == [] and (problem.line, problem.field) == (3, "prompt")
+        assert "does not end with a user message" in problem.why
+
+
+def test_rows_are_grouped_into_chunks_by_rows_and_items() -> None:
+    """A row counts as its number of items, and at least as one.  A row is never split."""
+    item = NewItem((Message("user", "2?"),), ())
+    rows: list[row_to_items.RowItems] = [([item] * number, []) for number in (1, 0, 1, 5, 2, 1)]
+    chunks = list(row_to_items.chunks(rows, 3))
+    assert [[len(new_items) for new_items, _ in chunk] for chunk in chunks] == [[1, 0, 1], [5], [2, 1]]
+    assert list(row_to_items.chunks(rows[:2], 3)) == [rows[:2]]
+    assert list(row_to_items.chunks([], 3)) == []
+
+
+def test_task_kinds_of_a_kind_of_row() -> None:
+    assert row_to_items.task_kinds_of("prompt") == ("demonstration", "chat")
+    assert row_to_items.task_kinds_of("comparison")[0] == "pairwise"
+    with pytest.raises(DataError, match="Rows of the kind document cannot be judged"):
+        row_to_items.task_kinds_of("document")

@@ -1,19 +1,22 @@
 """Filters of a snapshot: which judgements become rows, and why others are left out."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
 
 from fairlead.data import record_reader
-from fairlead.labels import native_rows, snapshot, snapshot_filters
+from fairlead.labels import items, judgements, native_rows, snapshot, snapshot_filters
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid
-from fairlead.labels.snapshot_filters import SnapshotFilters
+from fairlead.labels.native_rows import NativeRow
+from fairlead.labels.snapshot_filters import JudgedItem, SnapshotFilters
 from fairlead.store.project import Project
 from labels.snapshots import (
     ANN,
+    BEN,
     CAT,
     take_snapshot,
 )
@@ -64,3 +67,61 @@ def test_all_invalid_filters_are_reported_at_once(database: Database, judged: Ca
     assert sorted(refused.value.problems) == ["equal_items", "min_margin", "since"]
     with pytest.raises(Invalid, match="rating judgements have no margin"):
         snapshot_filters.validate(dataclasses.replace(judged, kind="rating"), SnapshotFilters(min_margin=1))
+
+
+def test_filters_round_trip_as_json() -> None:
+    filters = SnapshotFilters(min_margin=2, guidelines=(1, 2), raters=(ANN,), until="2026-01-01")
+    stored = snapshot_filters.to_json(filters)
+    assert stored["guidelines"] == [1, 2] and stored["raters"] == [ANN] and stored["without_raters"] == []
+    assert snapshot_filters.from_json(json.loads(json.dumps(stored))) == filters
+
+
+def test_valid_filters_are_sorted_without_repetitions(judged: Campaign) -> None:
+    filters = SnapshotFilters(guidelines=(2, 1, 2), raters=(CAT, ANN, CAT), without_raters=(BEN, ANN))
+    assert snapshot_filters.validate(judged, filters) == SnapshotFilters(
+        guidelines=(1, 2), raters=(ANN, CAT), without_raters=(ANN, BEN)
+    )
+
+
+@pytest.mark.parametrize(
+    ("filters", "reason"),
+    [
+        ({"since": "2026-03-01T12:00:00.000000Z"}, None),  # made at this time or later
+        ({"since": "2026-03-01T12:00:00.000001Z"}, "another time"),
+        ({"until": "2026-03-01T12:00:00.000000Z"}, "another time"),  # made before this time
+        ({"until": "2026-03-01T12:00:00.000001Z"}, None),
+        ({"late": False}, "came late"),
+        ({"guidelines": (1, 3)}, None),
+        ({"guidelines": (3,), "late": False}, "another version of the guidelines"),
+        ({"raters": (BEN,), "late": False}, "another person"),
+        ({"raters": (ANN, BEN)}, None),
+        ({"raters": (ANN,), "without_raters": (ANN,)}, "another person"),
+    ],
+)
+def test_the_reason_to_leave_out_a_judgement(
+    database: Database, judged: Campaign, filters: dict[str, Any], reason: str | None
+) -> None:
+    with database.read() as connection:
+        first = judgements.list_current(connection, judged.id, rater=ANN)[0]
+    judgement = dataclasses.replace(first, made_at="2026-03-01T12:00:00.000000Z", late=True)
+    assert snapshot_filters.why_excluded(judgement, SnapshotFilters(**filters)) == reason
+
+
+def test_equal_judgements_are_converted_once(database: Database, judged: Campaign) -> None:
+    """Written texts are never shared: an edit, and judgements of kinds in which raters write."""
+    with database.read() as connection:
+        first = judgements.list_current(connection, judged.id, rater=ANN)[0]
+        item = items.get(connection, judged.id, first.item_id)
+    same = dataclasses.replace(first, id=99)
+    edited = dataclasses.replace(first, id=100, value={**first.value, "edit": {"candidate": 0, "text": "A!"}})
+    cache: dict[Any, list[Any]] = {}
+    for judgement in (first, same, edited):
+        selected = snapshot_filters.select_rows(
+            judged, JudgedItem(item, [judgement], {}), SnapshotFilters(), cache
+        )
+        assert selected.num_judgements == 1 and selected.left_out == [] and selected.raters == {ANN}
+    assert len(cache) == 2
+    files = [row.file for row in selected.rows if isinstance(row, NativeRow)]
+    assert files == ["comparisons", "demonstrations", "comparisons"]
+    assert snapshot_filters.is_text_free(judged, first) and not snapshot_filters.is_text_free(judged, edited)
+    assert not snapshot_filters.is_text_free(dataclasses.replace(judged, kind="demonstration"), first)

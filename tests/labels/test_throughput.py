@@ -3,10 +3,15 @@
 import math
 from datetime import timedelta
 
+import pytest
 from pytest import approx
+from sqlalchemy import select
 
+from fairlead.labels import judgements, throughput
 from fairlead.labels.database import Database
-from labels.build import ANN, open_campaign
+from fairlead.labels.judgements import judgement_table
+from fairlead.labels.throughput import PeriodCount
+from labels.build import ANN, judge, lease, open_campaign
 from labels.judging import NOW, judge_next, load_progress
 
 
@@ -65,4 +70,68 @@ def test_an_uneven_pace_has_no_latest_finish(database: Database) -> None:
     estimate = load_progress(database, campaign).finish
     assert (
         estimate is not None and math.isinf(estimate.hours.high) and estimate.hours.low < estimate.hours.value
+    )
+
+
+def test_hours_are_counted_up_to_the_present_hour(database: Database) -> None:
+    with database.write() as connection:
+        campaign, other = open_campaign(connection, num_items=6), open_campaign(connection)
+        for hours in (24, 23, 23.4, 1, 0):  # now is 12:30, so 23.4 hours ago is 13:06 of the day before
+            judge_next(connection, campaign, ANN, NOW - timedelta(hours=hours), active_s=10)
+        judge_next(connection, other, ANN, NOW)
+        hours_counted = throughput.count_hours(connection, campaign, NOW)
+    assert [hour.start for hour in hours_counted[:2]] == ["2026-03-04T13", "2026-03-04T14"]
+    assert hours_counted[-1] == PeriodCount("2026-03-05T12", 1, 10_000)
+    counts = {hour.start: (hour.judgements, hour.active_ms) for hour in hours_counted if hour.judgements}
+    assert len(hours_counted) == throughput.NUM_HOURS and counts == {
+        "2026-03-04T13": (2, 20_000),
+        "2026-03-05T11": (1, 10_000),
+        "2026-03-05T12": (1, 10_000),
+    }
+
+
+def test_judgements_are_counted_from_a_time_on(database: Database) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection)
+        for minutes in (0, 1, 2):
+            judge_next(connection, campaign, ANN, NOW + timedelta(minutes=minutes))
+        counts = [
+            throughput.count_since(connection, campaign, NOW + timedelta(minutes=minutes))
+            for minutes in (-1, 0, 1, 2, 3)
+        ]
+    assert counts == [3, 3, 2, 1, 0]
+
+
+def test_both_conditions_for_current_judgements_select_the_same(database: Database) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection)
+        corrected, withdrawn, kept = lease(connection, campaign, ANN, count=3, at=NOW)
+        judge(connection, corrected, at=NOW)
+        correction = judge(connection, corrected, {"choice": 8}, key="correction", at=NOW)
+        judge(connection, withdrawn, at=NOW)
+        judgements.skip(connection, withdrawn.id, ANN, reason="unclear", at=NOW)
+        last = judge(connection, kept, at=NOW)
+        selected = [
+            list(connection.execute(select(judgement_table.c.id).where(condition)).scalars())
+            for condition in (throughput.is_current(), judgements.is_current())
+        ]
+        all_judgements = connection.execute(select(throughput.count_where(judgement_table.c.id > 0))).scalar()
+    assert sorted(selected[0]) == sorted(selected[1]) == [correction.id, last.id]
+    assert all_judgements == 5
+
+
+@pytest.mark.parametrize(("days", "expected"), [(3.5, ("hours", 24)), (4.6, ("days", 4)), (30, ("days", 24))])
+def test_blocks_are_days_once_four_have_passed(
+    database: Database, days: float, expected: tuple[str, int]
+) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=5)
+        judge_next(connection, campaign, ANN, NOW - timedelta(days=days))
+        judge_next(connection, campaign, ANN, NOW - timedelta(hours=20))
+        judge_next(connection, campaign, ANN, NOW - timedelta(hours=20))
+    estimate = load_progress(database, campaign).finish
+    assert estimate is not None and (estimate.block, estimate.num_blocks) == expected
+    num_hours = estimate.num_blocks * (24 if estimate.block == "days" else 1)
+    assert estimate.per_hour == approx(2 / num_hours) and estimate.hours.value == approx(
+        2 / estimate.per_hour
     )

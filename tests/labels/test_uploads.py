@@ -1,6 +1,7 @@
 """Uploaded files: where they are stored, decompression, and files without usable rows."""
 
 import gzip
+import json
 
 import pytest
 
@@ -67,3 +68,21 @@ def test_an_upload_without_usable_rows_is_rejected_and_deleted(database: Databas
     with pytest.raises(Invalid, match="is empty"):
         store_upload(project, b"")
     assert list((project.data / "uploads").iterdir()) == []
+
+
+def test_a_large_json_list_is_rejected_and_deleted(
+    database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JSON list is read into memory as a whole; JSON Lines of the same size are accepted."""
+    monkeypatch.setattr(uploads, "MAX_LIST_BYTES", 100)
+    rows = [pair(1), pair(2)]
+    with pytest.raises(Invalid, match="JSON list of more than"):
+        upload(database, project, b"\xef\xbb\xbf  " + json.dumps(rows).encode())
+    assert list((project.data / "uploads").iterdir()) == []
+    assert upload(database, project, json_lines(*rows)).row_kind == "comparison"
+
+
+def test_the_kind_of_an_upload_is_that_of_most_rows(database: Database, project: Project) -> None:
+    prompts = [{"prompt": f"{n}?"} for n in range(2)]
+    assert upload(database, project, json_lines(pair(1), *prompts)).row_kind == "prompt"
+    assert upload(database, project, json_lines(pair(1), pair(2), *prompts[:1])).row_kind == "comparison"
