@@ -1,4 +1,4 @@
-"""`python -m fairlead`: the same as the `fairlead` command, so that launchers such as torchrun can start it."""
+"""`python -m fairlead`: the `fairlead` command, for launchers such as torchrun."""
 
 from fairlead.cli.app import run
 

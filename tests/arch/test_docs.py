@@ -139,6 +139,8 @@ def test_every_metric_is_documented(recipe: str) -> None:
     logged = metrics(SOURCE / "recipes" / f"{recipe}.py")
     if recipe in ("ppo", "grpo"):
         logged = logged.union(*(metrics(SOURCE / module) for module in RL_METRICS))
+    if "training_loop" in (SOURCE / "recipes" / f"{recipe}.py").read_text(encoding="utf-8"):
+        logged |= metrics(SOURCE / "train" / "loop.py")  # of each update
     assert documented == logged
 
 

@@ -14,7 +14,7 @@ PROSE = [
     ROOT / name for name in ("src", "docs", "examples", "configs", "README.md", "CHANGELOG.md", "AGENTS.md")
 ]
 LINES = [*PROSE, ROOT / "tests", ROOT / "benchmarks"]
-MOST_REPEATED_LINES = 256
+MOST_REPEATED_LINES = 99
 LONG_ENOUGH_FOR_A_TEST = 50  # lines
 
 

@@ -1,4 +1,5 @@
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fairlead.data.records import Comparison, Demonstration
 from fairlead.encoding.batching import group_tokens
 from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.examples.pairs import (
+    EncodedSplit,
     SingleOrPair,
     chosen_and_rejected,
     collate_pairs,
@@ -31,10 +33,29 @@ def length_of(record: Demonstration) -> int:
     return number
 
 
+@dataclass(frozen=True)
+class Settings:
+    data: Data
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    context: int | None = 8
+
+
+def split(
+    records: list[Demonstration], encode: Callable[[Demonstration], int], data: Data
+) -> EncodedSplit[Demonstration, int]:
+    def encode_record(model: Model, record: Demonstration, max_tokens: int | None) -> int:
+        assert max_tokens == 8  # the model's context
+        return encode(record)
+
+    return encode_and_split(Model(), records, encode_record, Settings(data), source="data.jsonl")
+
+
 def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:
-    rows = encode_and_split(
-        RECORDS, length_of, Data(too_long="drop", held_out=0.3), seed=1, source="data.jsonl"
-    )
+    rows = split(RECORDS, length_of, Data(too_long="drop", held_out=0.3))
     assert rows.num_dropped == 1
     for records, encoded in ((rows.train, rows.train_rows), (rows.held_out, rows.held_out_rows)):
         assert [length_of(record) for record in records] == encoded
@@ -43,9 +64,7 @@ def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:
 
 
 def test_nothing_is_held_out_on_request() -> None:
-    rows = encode_and_split(
-        RECORDS[:5], length_of, Data(too_long="error", held_out=0.0), seed=1, source="data.jsonl"
-    )
+    rows = split(RECORDS[:5], length_of, Data(too_long="error", held_out=0.0))
     assert (rows.train, rows.held_out) == (RECORDS[:5], [])
 
 
@@ -53,9 +72,7 @@ def test_a_record_that_is_too_long_names_its_place_and_the_remedy() -> None:
     with pytest.raises(
         DataError, match=r"data.jsonl: record 8: has 9 tokens; at most 8 fit. Set too_long=drop"
     ):
-        encode_and_split(
-            RECORDS, length_of, Data(too_long="error", held_out=0.3), seed=1, source="data.jsonl"
-        )
+        split(RECORDS, length_of, Data(too_long="error", held_out=0.3))
 
 
 def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
@@ -63,14 +80,12 @@ def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
         raise DataError("a control token.")
 
     with pytest.raises(DataError, match="data.jsonl: record 1: a control token"):
-        encode_and_split(RECORDS, faulty, Data(too_long="drop", held_out=0.3), seed=1, source="data.jsonl")
+        split(RECORDS, faulty, Data(too_long="drop", held_out=0.3))
 
 
 def test_a_file_of_which_nothing_fits_is_refused() -> None:
     with pytest.raises(DataError, match="data.jsonl: none of its 1 records fits"):
-        encode_and_split(
-            RECORDS[7:8], length_of, Data(too_long="drop", held_out=0.0), seed=1, source="data.jsonl"
-        )
+        split(RECORDS[7:8], length_of, Data(too_long="drop", held_out=0.0))
 
 
 def test_ties_are_left_out_and_a_file_of_ties_is_refused() -> None:

@@ -59,7 +59,14 @@ def test_without_a_kl_term_no_reference_is_kept(tmp_path: Path) -> None:
 
 def test_policy_and_critic_have_separate_weights_and_learning_rates(tmp_path: Path) -> None:
     with opened(tmp_path, ppo, rank=4, critic_lr=0.5, reuse_rollouts=True) as (run, config):
-        actor = rl_setup.prepare_actor_critic(run, config, LocalEngine)
+        actor = rl_setup.prepare_actor_critic(
+            run,
+            config,
+            LocalEngine,
+            critic_lr=config.critic_lr,
+            reuse_rollouts=True,
+            ptx=config.ptx,
+        )
         assert isinstance(actor, ActorCritic) and actor.ptx_rows == []
         names = set(actor.state.parameters)
         policy_names = {f"policy.{name}" for name in actor.policy.trainable()}

@@ -10,7 +10,7 @@ from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.record_reader import read_binary
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import SingleOrPair, encode_and_split, encode_answer
+from fairlead.examples.pairs import SingleOrPair, encode_and_split, encode_response
 from fairlead.examples.reference_logps import all_answer_logps
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import kto
@@ -68,7 +68,7 @@ def test_the_reference_point_depends_neither_on_the_batch_nor_on_the_micro_batch
     base = load_policy(str(project.artifacts / "model" / "base"))
 
     def of_the_base(
-        run: Run, policy: Policy, rows: Sequence[SingleOrPair], micro_tokens: int, **ways: Any
+        run: Run, policy: Policy, rows: Sequence[SingleOrPair], micro_tokens: int, config: Any
     ) -> Tensor:
         return all_answer_logps(base, rows, micro_tokens)
 
@@ -102,14 +102,9 @@ def test_the_reference_point_can_be_repeated_from_the_saved_models(tmp_path: Pat
         load_policy(str(once.artifact.folder)),
     )
     config = configuration(kto, settings)
-    rows = encode_and_split(
-        read_binary(project.data / "binary.jsonl"),
-        lambda b: encode_answer(before, b.prompt, b.completion, None),
-        config.data,
-        seed=config.seed,
-        source="",
-    )
-    pool = kto.mismatched(before, rows.train, None, config)
+    records = read_binary(project.data / "binary.jsonl")
+    rows = encode_and_split(before, records, encode_response, config, source="")
+    pool = kto.mismatched(before, rows.train, config)
     second = [pool[(20 + k) % len(pool)] for k in range(20)]
     moved = [answer_logp(after, row) - answer_logp(before, row) for row in second]
     mean = sum(moved) / len(moved)

@@ -65,7 +65,7 @@ class Given(NamedTuple):
 
 
 def load(config_class: type[C], path: Path | None = None, overrides: Sequence[str] = ()) -> C:
-    """Values from a TOML file, then `key=value` overrides; raises ConfigError with every bad key and value."""
+    """Values from a TOML file, then `key=value` overrides.  Raises ConfigError with all bad keys."""
     keys = _Keys(config_class)
     problems: list[str] = []
     given: dict[str, Given] = {}

@@ -129,7 +129,8 @@ def _comments(config_class: type) -> dict[str, str]:
     """Field -> the comment lines directly above it and the comment behind it, as one text."""
     result: dict[str, str] = {}
     above: list[str] = []
-    for line in inspect.getsource(config_class).splitlines():
+    classes = [cls for cls in reversed(config_class.__mro__) if dataclasses.is_dataclass(cls)]
+    for line in (line for cls in classes for line in inspect.getsource(cls).splitlines()):
         if match := re.match(r"\s+(\w+)\s*:\s*[^#]*(?:#\s*(.*))?$", line):
             result[match[1]] = " ".join([*above, match[2] or ""]).strip()
             above = []

@@ -61,3 +61,10 @@ def require(condition: bool, name: str, value: object, why: str) -> None:
     """
     if not condition:
         raise ValueError(f"{name} = {value!r}: {why}")
+
+
+def require_positive(config: object, *names: str) -> None:
+    """`require` that each of these numeric fields is above 0."""
+    for name in names:
+        value = getattr(config, name)
+        require(value > 0, name, value, "must be positive")

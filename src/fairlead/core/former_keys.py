@@ -36,7 +36,7 @@ def flat_name(key: str) -> str:
 
 
 def read_value(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a full key in a stored configuration, which is flat if it was written before the tables."""
+    """The value of a full key in a stored configuration, nested or flat."""
     table, _, leaf = key.rpartition(".")
     return config[table][leaf] if table in config else config[flat_name(key)]
 

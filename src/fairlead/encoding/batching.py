@@ -269,6 +269,11 @@ def minibatches(items: Sequence[int], epochs: int, count: int, *, run_seed: int)
     return parts
 
 
+def epoch_steps(num_rows: int, batch: int, epochs: int, *, run_seed: int) -> list[list[int]]:
+    """Row indices of each optimiser step of whole epochs; see `step_rows`."""
+    return step_rows(num_rows, batch, epochs * steps_per_epoch(num_rows, batch), run_seed=run_seed)
+
+
 def steps_per_epoch(num_rows: int, batch: int) -> int:
     """Optimiser steps that take each row once, counting a last short one."""
     return -(-num_rows // batch)

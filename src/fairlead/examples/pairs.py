@@ -7,13 +7,13 @@ This module does not read files (`data/record_reader.py`) and does not compute l
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError
-from fairlead.data.records import Comparison, Messages, Record
+from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Rating, Record
 from fairlead.data.split import split_by_prompt
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded, TooLong, num_trained_tokens
@@ -24,6 +24,7 @@ from fairlead.train.settings import Data
 
 R = TypeVar("R", bound=Record)
 E = TypeVar("E")
+M = TypeVar("M", bound="HasContext")
 
 Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each preceded by the prompt
 SingleOrPair = tuple[Encoded] | Pair  # the answers of one training example
@@ -43,19 +44,43 @@ class EncodedSplit(Generic[R, E]):
     num_dropped: int  # records that were too long, dropped with too_long="drop"
 
 
+class SplitSettings(Protocol):
+    """The part of a `Config` that says which rows are trained on."""
+
+    @property
+    def data(self) -> Data: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class HasContext(Protocol):
+    """A policy or a scalar model."""
+
+    @property
+    def context(self) -> int | None: ...
+
+
 def encode_and_split(
-    records: Sequence[R], encode: Callable[[R], E], settings: Data, *, seed: int, source: str
+    model: M,
+    records: Sequence[R],
+    encode: Callable[[M, R, int | None], E],
+    config: SplitSettings,
+    *,
+    source: str,
 ) -> EncodedSplit[R, E]:
     """Encode every record, then split by prompt.  held_out=0 keeps all records for training.
 
-    With too_long="drop", records that do not fit are dropped and counted.  Any other problem raises a
-    DataError with the record's position in `source`.
+    `encode` gets the model, a record, and the largest number of tokens.  With too_long="drop", records that
+    do not fit are dropped and counted.  Any other problem raises a DataError with the record's position in
+    `source`.
     """
+    settings = config.data
+    max_tokens = settings.max_tokens or model.context
     encoded: dict[int, E] = {}
     fitting: list[R] = []
     for i, record in enumerate(records, start=1):
         try:
-            encoded[id(record)] = encode(record)
+            encoded[id(record)] = encode(model, record, max_tokens)
         except TooLong as error:
             if settings.too_long == "drop":
                 continue
@@ -69,7 +94,7 @@ def encode_and_split(
             "Use shorter rows or a model with a longer context."
         )
     share = settings.held_out
-    train, test = split_by_prompt(fitting, held_out=share, seed=seed) if share else (fitting, [])
+    train, test = split_by_prompt(fitting, held_out=share, seed=config.seed) if share else (fitting, [])
     return EncodedSplit(
         train,
         [encoded[id(r)] for r in train],
@@ -100,6 +125,16 @@ def encode_prompts(
 def encode_answer(policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None) -> Encoded:
     """Encode a prompt and its answer; only the answer is trained."""
     return policy.encode(prompt + answer, num_context=len(prompt), max_tokens=max_tokens)
+
+
+def encode_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> Encoded:
+    """Encode a prompt with its response, which has a thumb or a score."""
+    return encode_answer(policy, record.prompt, record.completion, max_tokens)
+
+
+def encode_demonstration(policy: Policy, record: Demonstration, max_tokens: int | None) -> Encoded:
+    """Encode a conversation; the assistant's turns after the prompt are trained."""
+    return policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=max_tokens)
 
 
 def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:

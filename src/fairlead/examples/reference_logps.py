@@ -7,16 +7,17 @@ and training never holds a second network in memory.
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fairlead.core import digest
-from fairlead.core.precision import Precision
 from fairlead.examples.pairs import Pair, SingleOrPair, answer_logps, micro_answers, pair_logps
 from fairlead.losses.preference import PairLogps
 from fairlead.model.policy import Policy
 from fairlead.store.run import Run
+from fairlead.train.settings import TrainingSettings
 from fairlead.train.tensor_cache import cached
 
 
@@ -59,13 +60,11 @@ def reference_answer_logps(
     policy: Policy,
     items: Sequence[SingleOrPair],
     micro_tokens: int,
-    *,
-    precision: Precision,
-    base_bits: int,
+    config: TrainingSettings,
 ) -> Tensor:
     """`all_answer_logps` of the policy as it is now, cached in the project.  [answers]"""
     rows = digest.of_json([asdict(row) for item in items for row in item])
-    depends_on = dict(model=run.inputs["model"].digest, precision=precision, base_bits=base_bits, rows=rows)
+    depends_on = _depends_on(run, rows, config)
     tensors = cached(
         run,
         "reference",
@@ -80,14 +79,22 @@ def reference_pair_logps(
     policy: Policy,
     pairs: Sequence[Pair],
     micro_tokens: int,
-    *,
-    precision: Precision,
-    base_bits: int,
+    config: TrainingSettings,
 ) -> PairLogps:
     """`all_pair_logps` of the policy as it is now, cached in the project.  [pairs] each"""
     rows = digest.of_json([asdict(row) for pair in pairs for row in pair])
-    depends_on = dict(model=run.inputs["model"].digest, precision=precision, base_bits=base_bits, rows=rows)
+    depends_on = _depends_on(run, rows, config)
     tensors = cached(
         run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, micro_tokens)._asdict()
     )
     return PairLogps(**{side: logps.to(policy.device) for side, logps in tensors.items()})
+
+
+def _depends_on(run: Run, rows: str, config: TrainingSettings) -> dict[str, Any]:
+    """What the log-probabilities depend on: the model, its number formats, and the rows."""
+    return {
+        "model": run.inputs["model"].digest,
+        "precision": config.hardware.precision,
+        "base_bits": config.adapter.base_bits,
+        "rows": rows,
+    }

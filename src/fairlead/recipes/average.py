@@ -32,6 +32,7 @@ class Config:
         require(0 <= self.weight <= 1, "weight", self.weight, "is a share from 0 to 1")
 
 
+@torch.no_grad()
 def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
@@ -48,9 +49,8 @@ def main(config: Config, run: Run) -> Artifact:
         raise ModelError(f"{config.a} and {config.b}: the models have different tokens. {advice}")
 
     # 2. Interpolate
-    with torch.no_grad():
-        for name, weight in weights_a.items():
-            weight.lerp_(weights_b[name], config.weight)
+    for name, weight in weights_a.items():
+        weight.lerp_(weights_b[name], config.weight)
 
     # 3. Save
     final_folder = run.project.artifacts / KIND / config.name

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from fairlead.core import files, jsonl
 from fairlead.core.config import Advanced, DatasetRef, ModelRef, RewardModelRef
-from fairlead.core.errors import DataError, require
+from fairlead.core.errors import DataError, require, require_positive
 from fairlead.core.progress import progress
 from fairlead.core.seed import derive_rng
 from fairlead.data.record_reader import read_prompts
@@ -63,12 +63,10 @@ class Config:
     seed: int = 0  # seed of sampling and of random rejected answers
 
     def __post_init__(self) -> None:
-        require(self.n > 0, "n", self.n, "must be positive")
-        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
+        require_positive(self, "n", "max_new_tokens", "micro_tokens")
         why = "must be positive; at 0 all n answers would be equal"
         require(self.temperature > 0, "temperature", self.temperature, why)
         require(self.pool_lambda >= 0, "pool_lambda", self.pool_lambda, "must not be negative")
-        require(self.micro_tokens > 0, "micro_tokens", self.micro_tokens, "must be positive")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from typing import Literal
 from torch import Tensor
 
 from fairlead.core.config import Advanced, DatasetRef, ModelRef
-from fairlead.core.errors import require
-from fairlead.core.progress import progress
+from fairlead.core.errors import require, require_positive
 from fairlead.data.record_reader import read_comparisons
-from fairlead.encoding.batching import NUM_CHECK_ROWS, step_rows, steps_per_epoch
+from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.examples.pairs import (
     Pair,
     encode_and_split,
@@ -36,12 +35,10 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint
-from fairlead.train.meter import Meter
+from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
-from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Adapter, Checkpoints, Data, Hardware, Optim
-from fairlead.train.setup import Prepared, lora, optimizer_step, prepare, publish_policy, resume
+from fairlead.train.settings import Data, Optim, TrainingSettings
+from fairlead.train.setup import Prepared, lora, prepare, publish_policy
 
 KIND = "model"
 Loss = Literal["dpo", "robust", "hinge", "ipo", "simpo", "orpo"]
@@ -58,8 +55,7 @@ USED_BY: dict[str, tuple[Loss, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the model that is written
+class Config(TrainingSettings):
     model: ModelRef  # model to start from, and the reference: usually the SFT model
     comparisons: DatasetRef  # native rows: prompt, chosen, rejected
     # dpo; robust and hinge for noisy labels; ipo against overfitting; simpo and orpo need no reference
@@ -77,27 +73,18 @@ class Config:
     nll_weight: Advanced[float] = 0.0
     epochs: int = 1  # passes over the pairs
     batch: int = 32  # pairs per optimiser step
-    seed: int = 0  # seed of the split, the order of rows and the adapter
     optim: Optim = Optim(lr=5e-5)  # suits LoRA; full fine-tuning of a large model wants about 5e-7
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
     data: Data = Data()
-    checkpoints: Checkpoints = Checkpoints()
 
     def __post_init__(self) -> None:
-        require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
+        require_positive(self, "beta", "tau", "scale", "odds_weight", "epochs", "batch")
         require(0 <= self.flip_rate < 0.5, "flip_rate", self.flip_rate, "is a share from 0 to below a half")
-        require(self.tau > 0, "tau", self.tau, "must be positive; 1 / (2 * tau) is the target margin")
-        require(self.scale > 0, "scale", self.scale, "must be positive")
         require(self.gamma >= 0, "gamma", self.gamma, "must not be negative")
-        require(self.odds_weight > 0, "odds_weight", self.odds_weight, "must be positive")
         require(self.nll_weight >= 0, "nll_weight", self.nll_weight, "must not be negative")
         for key, losses in USED_BY.items():
             value = getattr(self, key)
             why = f"is used by loss={'|'.join(losses)}, not by {self.loss}"
             require(self.loss in losses or value == getattr(Config, key), key, value, why)
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
         self.data.require_held_out()
 
 
@@ -110,42 +97,26 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
     comparisons = read_comparisons(run.data_path("comparisons"))
-    max_tokens = config.data.max_tokens or policy.context
-    rows = encode_and_split(
-        without_ties(comparisons, config.comparisons),
-        lambda comparison: encode_pair(policy, comparison, max_tokens),
-        config.data,
-        seed=config.seed,
-        source=config.comparisons,
-    )
+    decided = without_ties(comparisons, config.comparisons)
+    rows = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons)
     num_ties = sum(comparison.tie is not None for comparison in comparisons)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": num_ties}
     run.event("data", **counts, dropped=rows.num_dropped)
 
-    # 3. Backend check, master weights, memory budget, optimiser
+    # 3. Set up
     prepared = prepare(run, policy, sides(rows.train_rows[:NUM_CHECK_ROWS]), config)
 
     # 4. Reference log-probabilities of all pairs, before the policy moves
     pairs = rows.train_rows + rows.held_out_rows
     num_tokens, reference = pair_token_counts(policy, pairs), None
     if config.loss not in ("simpo", "orpo"):
-        reference = reference_pair_logps(
-            run,
-            policy,
-            pairs,
-            prepared.micro_tokens,
-            precision=config.hardware.precision,
-            base_bits=config.adapter.base_bits,
-        )
+        reference = reference_pair_logps(run, policy, pairs, prepared.micro_tokens, config)
     weights = pair_weights(rows.train, config.comparisons).to(policy.device)
 
     # 5. Train
-    start = resume(run, prepared)
-    num_steps = config.epochs * steps_per_epoch(len(rows.train), config.batch)
-    order = step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
-    meter = Meter(run)
-    with progress("dpo", num_steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, num_steps):
+    order = epoch_steps(len(rows.train), config.batch, config.epochs, run_seed=config.seed)
+    with training_loop(run, prepared, config, len(order)) as loop:
+        for step in loop:
             step_pairs = [rows.train_rows[i] for i in order[step]]
             sums = MetricSums(policy.device)
             for micro in policy.backend.micro_groups(step_pairs, prepared.micro_tokens):
@@ -162,20 +133,14 @@ def main(config: Config, run: Run) -> Artifact:
                 if reference_logps is not None:
                     sums.add(chosen_logratio=policy_logps.chosen - reference_logps.chosen)
                     sums.add(rejected_logratio=policy_logps.rejected - reference_logps.rejected)
-            lr = learning_rate(config.optim, step, num_steps)
-            grad_norm = optimizer_step(prepared, config.optim, lr=lr, step=step + 1)
-            metrics = sums.means(len(step_pairs)) | {"lr": lr, "grad_norm": grad_norm}
-            if (step + 1) % config.data.measure_every == 0 or step + 1 == num_steps:
+            metrics = sums.means(len(step_pairs)) | loop.update()
+            if loop.measures:
                 losses, hits = measure(policy, rows.held_out_rows, reference, num_tokens, config, prepared)
                 metrics["held_out_loss"] = float(losses.mean())
                 metrics["held_out_accuracy"] = float(hits.mean())
-            run.log(step + 1, **metrics)
-            meter.count(sum(len(row) for pair in step_pairs for row in pair))
-            bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
-            checkpoint.save_if_due(run, step + 1, num_steps, prepared.state, meter, config.checkpoints.every)
-    meter.flush()
+            loop.end_step(metrics, num_tokens=sum(len(row) for pair in step_pairs for row in pair))
 
-    # 6. Evidence and save
+    # 6. Save
     losses, hits = measure(policy, rows.held_out_rows, reference, num_tokens, config, prepared)
     evidence = {
         "held_out_loss": interval.mean(losses.tolist()).as_dict(),

@@ -19,8 +19,7 @@ from typing import Literal
 
 import torch
 
-from fairlead.core.config import DatasetRef, ModelRef, RewardModelRef
-from fairlead.core.errors import require
+from fairlead.core.errors import require, require_positive
 from fairlead.core.progress import progress
 from fairlead.core.seed import derive_seed
 from fairlead.encoding.batching import map_micro_batches, micro_rows, minibatches, step_rows
@@ -35,47 +34,29 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Adapter, Checkpoints, Guard, Hardware, Optim, Rewards
+from fairlead.train.settings import Optim, SamplingSettings
 
 KIND = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the model that is written
-    model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
-    reward: RewardModelRef
-    prompts: DatasetRef  # native rows with a prompt
-    steps: int = 100  # rounds of sampling and training
-    batch: int = 128  # responses per step
+class Config(SamplingSettings):
     group: int = 8  # responses to each prompt
     # what a score is compared with: group is GRPO, leave-one-out is RLOO, batch is REINFORCE++
     baseline: Literal["group", "leave-one-out", "batch"] = "group"
     epochs: int = 1  # passes over the responses of a step
-    minibatches: int = 1  # optimiser steps per pass
-    max_new_tokens: int = 128  # longest response
     # no gradient once the policy's ratio leaves 1 - clip .. 1 + clip in the advantage's direction
     clip: float = 0.2
     kl_coef: float = 0.04  # weight of the KL from the reference in the loss; 0 runs without a reference
-    seed: int = 0  # seed of sampling, the order of prompts and the adapter
     optim: Optim = Optim(lr=1e-4, warmup=5)  # suits LoRA; full fine-tuning of a large model wants about 1e-6
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
-    checkpoints: Checkpoints = Checkpoints(every=10)
-    rewards: Rewards = Rewards()
-    guard: Guard = Guard()
 
     def __post_init__(self) -> None:
-        require(self.steps > 0, "steps", self.steps, "must be positive")
+        require_positive(self, "steps", "epochs", "max_new_tokens", "clip")
         require(self.group > 1, "group", self.group, "must be at least 2; responses are compared")
         whole_groups = self.batch > 0 and self.batch % self.group == 0
         require(whole_groups, "batch", self.batch, f"must be a multiple of group = {self.group}")
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         why = f"must lie between 1 and batch / group = {self.num_prompts}"
         require(0 < self.minibatches <= self.num_prompts, "minibatches", self.minibatches, why)
-        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
-        require(self.clip > 0, "clip", self.clip, "must be positive")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative; 0 drops the reference")
         measures_kl = self.kl_coef > 0 or not self.guard.kl_budget
         why = "needs a kl_coef above 0: KL is not measured without a reference"
@@ -149,9 +130,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 range(config.num_prompts), config.epochs, config.minibatches, run_seed=step_seed
             )
             updates: list[dict[str, float]] = []
-            update_logps = torch.zeros(
-                batch.tokens.shape, device=policy.device
-            )  # [N, T] before the last update
+            # [N, T] before the last update
+            update_logps = torch.zeros(batch.tokens.shape, device=policy.device)
             for groups in parts if trains else []:
                 minibatch = [group * config.group + i for group in groups for i in range(config.group)]
                 num_tokens = int(batch.on_cpu.response_mask[minibatch].sum())
@@ -159,10 +139,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 for row_ids in micro_rows(batch, actor.micro_tokens, packed=packed, rows=minibatch):
                     micro = batch.rows(row_ids)
                     micro_mask = micro.response_mask
-                    cut = (
-                        row_ids,
-                        slice(micro.tokens.shape[1]),
-                    )  # these rows, at the width of the micro-batch
+                    cut = (row_ids, slice(micro.tokens.shape[1]))  # these rows, as wide as the micro-batch
                     policy_logps = policy.token_logps(micro)  # [B, T]
                     micro_old_logps = policy_logps.detach() if old_logps is None else old_logps[cut]
                     policy_loss = masked_sum(
@@ -193,8 +170,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 metrics |= {"lr": lr} | rl_metrics.average_updates(updates)
                 if is_on_policy:
                     del metrics["ratio"]  # 1 by construction
-            run.log(step + 1, **metrics)
-            actor.meter.count(int(batch.token_mask.sum()))
+            rl_setup.log_step(run, actor, batch, metrics, step=step + 1)
             bar.advance(f"score {metrics['score']:.2f}")
             if step == config.steps or (breach and config.guard.on_breach == "stop"):
                 break

@@ -19,8 +19,8 @@ from typing import Literal
 
 import torch
 
-from fairlead.core.config import Advanced, DatasetRef, ModelRef, RewardModelRef
-from fairlead.core.errors import require
+from fairlead.core.config import Advanced
+from fairlead.core.errors import require, require_positive
 from fairlead.core.progress import progress
 from fairlead.core.seed import derive_rng, derive_seed
 from fairlead.encoding.batching import collate, map_micro_batches, micro_rows, minibatches, step_rows
@@ -37,23 +37,14 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.schedule import relative_rate
-from fairlead.train.settings import Adapter, Checkpoints, Guard, Hardware, Optim, Ptx, Rewards
+from fairlead.train.settings import Optim, Ptx, SamplingSettings
 
 KIND = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the model that is written
-    model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
-    reward: RewardModelRef
-    prompts: DatasetRef  # native rows with a prompt
-    steps: int = 100  # rounds of sampling and training
-    batch: int = 128  # responses per step
+class Config(SamplingSettings):
     epochs: int = 4  # passes over the responses of a step
-    minibatches: int = 1  # optimiser steps per pass
-    max_new_tokens: int = 128  # longest response
     # no gradient once the policy's ratio leaves 1 - clip .. 1 + clip in the advantage's direction
     clip: float = 0.2
     kl_coef: float = 0.05  # cost of one nat of KL from the reference, in units of the reward
@@ -71,32 +62,22 @@ class Config:
     # scale the token rewards of a step to variance 1, keeping their mean
     whiten_rewards: Advanced[bool] = False
     reuse_rollouts: Advanced[bool] = False  # use a prompt's last response as the draft of its next one
-    seed: int = 0  # seed of sampling, the order of prompts and the adapter
     optim: Optim = Optim(lr=1e-4, warmup=5)  # suits LoRA; full fine-tuning of a large model wants about 1e-6
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
-    checkpoints: Checkpoints = Checkpoints(every=10)
-    rewards: Rewards = Rewards()
-    guard: Guard = Guard()
     ptx: Ptx = Ptx()
 
     def __post_init__(self) -> None:
-        require(self.steps > 0, "steps", self.steps, "must be positive")
+        require_positive(
+            self, "steps", "epochs", "max_new_tokens", "clip", "kl_horizon", "critic_lr", "value_clip"
+        )
         require(self.batch > 1, "batch", self.batch, "must be at least 2; advantages are compared")
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
         in_batch = 0 < self.minibatches <= self.batch
         require(in_batch, "minibatches", self.minibatches, "must lie between 1 and batch")
-        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
-        require(self.clip > 0, "clip", self.clip, "must be positive")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
         require(
             self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed"
         )
-        require(self.kl_horizon > 0, "kl_horizon", self.kl_horizon, "must be positive")
-        require(self.critic_lr > 0, "critic_lr", self.critic_lr, "must be positive")
         before_end = 0 <= self.critic_warmup < self.steps
         require(before_end, "critic_warmup", self.critic_warmup, "must lie between 0 and steps - 1")
-        require(self.value_clip > 0, "value_clip", self.value_clip, "must be positive")
         require(0 < self.gamma <= 1, "gamma", self.gamma, "must lie in (0, 1]")
         require(0 <= self.lam <= 1, "lam", self.lam, "must lie in [0, 1]")
         require(self.score_clip >= 0, "score_clip", self.score_clip, "must not be negative; 0 disables")
@@ -109,11 +90,17 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         return run.finished
 
     # 1. Policy, reference, critic, prompts, rewards, optimisers, checkpoint
-    actor = rl_setup.prepare_actor_critic(run, config, open_engine)
+    actor = rl_setup.prepare_actor_critic(
+        run,
+        config,
+        open_engine,
+        critic_lr=config.critic_lr,
+        reuse_rollouts=config.reuse_rollouts,
+        ptx=config.ptx,
+    )
     policy, critic, rewards = actor.policy, actor.critic, actor.rewards
-    numbers = (
-        actor.state.numbers
-    )  # saved in checkpoints: kl_coef, the constraints' multipliers, the centre of the scores
+    # saved in checkpoints: kl_coef, the constraints' multipliers, the centre of the scores
+    numbers = actor.state.numbers
     packed = policy.backend.packed and critic.backend.packed
 
     # 2. Train.  An active guard measures once more after the last step
@@ -192,10 +179,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 for row_ids in micro_rows(batch, actor.micro_tokens, packed=packed, rows=minibatch):
                     micro = batch.rows(row_ids)
                     micro_mask = micro.response_mask
-                    cut = (
-                        row_ids,
-                        slice(micro.tokens.shape[1]),
-                    )  # these rows, at the width of the micro-batch
+                    cut = (row_ids, slice(micro.tokens.shape[1]))  # these rows, as wide as the micro-batch
                     if trains_policy:
                         policy_logps = policy.token_logps(micro)  # [B, T]
                         policy_loss = masked_sum(
@@ -230,8 +214,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 metrics |= rl_metrics.average_updates(updates)
 
             # f. Log, adapt kl_coef and the multipliers, save
-            run.log(step + 1, **metrics)
-            actor.meter.count(int(batch.token_mask.sum()))
+            rl_setup.log_step(run, actor, batch, metrics, step=step + 1)
             bar.advance(f"score {metrics['score']:.2f}  kl {metrics['kl']:.2f}")
             if step == config.steps or (breach and config.guard.on_breach == "stop"):
                 break

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTok
 
 from fairlead.core import files
 from fairlead.core.config import Advanced, DatasetRef, ModelRef
-from fairlead.core.errors import require
+from fairlead.core.errors import require, require_positive
 from fairlead.core.progress import progress
 from fairlead.data.pretraining_documents import read_documents
 from fairlead.data.records import Messages
@@ -69,10 +69,9 @@ class Config:
     checkpoints: Checkpoints = Checkpoints(every=200)
 
     def __post_init__(self) -> None:
-        require(self.steps > 0, "steps", self.steps, "must be positive")
+        require_positive(self, "steps", "batch")
         why = f"must be divisible by heads = {self.heads}"
         require(self.heads > 0 and self.hidden % self.heads == 0, "hidden", self.hidden, why)
-        require(self.batch > 0, "batch", self.batch, "must be positive")
         require(self.context > 1, "context", self.context, "must be at least 2 tokens")
         hardware = self.hardware
         require(hardware.micro_tokens > 0, "hardware.micro_tokens", hardware.micro_tokens, "must be positive")
@@ -147,14 +146,13 @@ def main(config: Config, run: Run) -> Artifact:
     meter.flush()
 
     # 4. Save
-    def fill(folder: Path) -> None:
+    def save(folder: Path) -> None:
         with quiet_transformers():
             network.to(getattr(torch, config.stored_as)).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    return run.publish(
-        fill, metrics={"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()}
-    )
+    metrics = {"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()}
+    return run.publish(save, metrics=metrics)
 
 
 def _tokenizer(config: Config, folder: Path, documents: list[str | Messages]) -> PreTrainedTokenizerFast:

@@ -17,17 +17,15 @@ import torch
 from torch import Tensor
 
 from fairlead.core.config_keys import DatasetRef, ModelRef
-from fairlead.core.errors import DataError, require
-from fairlead.core.progress import progress
+from fairlead.core.errors import DataError, require, require_positive
 from fairlead.data.record_reader import read_stepwise
 from fairlead.data.records import Message, Stepwise, prompt_text
 from fairlead.encoding.batching import (
     NUM_CHECK_ROWS,
     collate,
+    epoch_steps,
     map_micro_batches,
     micro_batches,
-    step_rows,
-    steps_per_epoch,
 )
 from fairlead.encoding.chat import Encoded, split_steps
 from fairlead.eval import admission, verdict
@@ -41,39 +39,31 @@ from fairlead.ops.pooling import pooled_steps
 from fairlead.stats import calibration, content_blind, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint
-from fairlead.train.meter import Meter
+from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
-from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Adapter, Checkpoints, Data, Hardware, Optim
-from fairlead.train.setup import lora, optimizer_step, prepare_model, resume
+from fairlead.train.settings import Data, Optim, TrainingSettings
+from fairlead.train.setup import lora, prepare_model
 
 KIND = "reward-model"
 SMALLEST_STD = 0.01  # of pooled probabilities; dividing by less would turn rounding into reward
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the reward model that is written
+class Config(TrainingSettings):
     model: ModelRef  # language model whose decoder is used, usually the SFT model
     stepwise: DatasetRef  # native rows: prompt, completions (the steps), labels
     separator: str = "\n"  # text between two steps of an answer; stored with the model
     pool: StepPool = "minimum"  # how an answer's steps become one reward; stored with the model
     epochs: int = 1  # passes over the answers
     batch: int = 32  # answers per optimiser step; every step of every answer has the same weight
-    seed: int = 0  # seed of the split, the order of rows, the head and the adapter
     optim: Optim = Optim(lr=1e-4)  # suits LoRA; full fine-tuning of a large model wants about 1e-5
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
     data: Data = Data(held_out=0.15)
-    checkpoints: Checkpoints = Checkpoints()
 
     def __post_init__(self) -> None:
+        require_positive(self, "epochs", "batch")
         require(self.separator != "", "separator", self.separator, "must not be empty")
         why = "contains a backslash: the line break lost its quotes. Write 'separator=\"\\n\\n\"'"
         require("\\" not in self.separator, "separator", self.separator, why)
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
         self.data.require_held_out()
 
 
@@ -86,32 +76,23 @@ def main(config: Config, run: Run) -> Artifact:
     model.set_steps(StepSettings(config.separator, config.pool))
 
     # 2. Data: answers that share a prompt stay on the same side of the split
-    max_tokens = config.data.max_tokens or model.context
-    rows = encode_and_split(
-        read_stepwise(run.data_path("stepwise")),
-        lambda record: encode(model, record, max_tokens),
-        config.data,
-        seed=config.seed,
-        source=config.stepwise,
-    )
+    records = read_stepwise(run.data_path("stepwise"))
+    rows = encode_and_split(model, records, encode, config, source=config.stepwise)
     num_right, num_wrong = count_labels(rows.train, config.stepwise)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out)}
     counts |= {"right_steps": num_right, "wrong_steps": num_wrong}
     run.event("data", **counts, dropped=rows.num_dropped)
 
-    # 3. Backend check, master weights, memory budget, optimiser
+    # 3. Set up
     check_batch = collate(rows.train_rows[:NUM_CHECK_ROWS], pad_id=model.pad_id, device=model.device)
     prepared = prepare_model(
         run, model, check_batch, lambda: model.step_scores(check_batch), config, what="reward model"
     )
 
     # 4. Train: every step of every answer is one item of the loss
-    start = resume(run, prepared)
-    num_steps = config.epochs * steps_per_epoch(len(rows.train), config.batch)
-    order = step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
-    meter = Meter(run)
-    with progress("process-reward", num_steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, num_steps):
+    order = epoch_steps(len(rows.train), config.batch, config.epochs, run_seed=config.seed)
+    with training_loop(run, prepared, config, len(order)) as loop:
+        for step in loop:
             encoded = [rows.train_rows[i] for i in order[step]]
             num_labels = sum(len(rows.train[i].labels) for i in order[step])
             sums = MetricSums(model.device)
@@ -123,17 +104,11 @@ def main(config: Config, run: Run) -> Artifact:
                 losses = reward.step_correctness(scores, labels)  # [steps]
                 (losses.sum() / num_labels).backward()
                 sums.add(loss=losses, accuracy=(scores > 0) == labels)
-            lr = learning_rate(config.optim, step, num_steps)
-            grad_norm = optimizer_step(prepared, config.optim, lr=lr, step=step + 1)
-            metrics = sums.means(num_labels) | {"lr": lr, "grad_norm": grad_norm}
-            if (step + 1) % config.data.measure_every == 0 or step + 1 == num_steps:
+            metrics = sums.means(num_labels) | loop.update()
+            if loop.measures:
                 scores, rewards = score_all(model, rows.held_out_rows, prepared.micro_tokens)
                 metrics |= held_out_metrics(scores, rewards, rows.held_out)
-            run.log(step + 1, **metrics)
-            meter.count(sum(lengths))
-            bar.advance(f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}")
-            checkpoint.save_if_due(run, step + 1, num_steps, prepared.state, meter, config.checkpoints.every)
-    meter.flush()
+            loop.end_step(metrics, num_tokens=sum(lengths))
 
     # 5. Scale of the rewards, evidence from held-out prompts, the verdict, and save
     scores, rewards = score_all(model, rows.held_out_rows, prepared.micro_tokens)

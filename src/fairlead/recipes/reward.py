@@ -24,7 +24,7 @@ from torch import Tensor
 
 from fairlead.core import files
 from fairlead.core.config_keys import Advanced, DatasetRef, ModelRef
-from fairlead.core.errors import DataError, require
+from fairlead.core.errors import DataError, require, require_positive
 from fairlead.core.progress import progress
 from fairlead.core.seed import derive_seed
 from fairlead.data.pair_metadata import MetadataTable, read_pair_metadata
@@ -68,15 +68,14 @@ from fairlead.train.meter import Meter
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Adapter, Checkpoints, Data, Hardware, Optim
+from fairlead.train.settings import Data, Optim, TrainingSettings
 from fairlead.train.setup import Prepared, lora, optimizer_step, prepare_model
 
 KIND = "reward-model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the reward model that is written
+class Config(TrainingSettings):
     model: ModelRef  # language model whose decoder is used, usually the SFT model
     comparisons: DatasetRef = ""  # native rows: prompt, chosen, rejected; needed unless rankings are given
     rankings: DatasetRef = ""  # native rows: prompt, completions, ranks; may be combined with comparisons
@@ -103,14 +102,11 @@ class Config:
     centre_on: Advanced[DatasetRef] = ""
     epochs: int = 1  # passes over the preferences; more than one or two overfits
     batch: int = 32  # comparisons and rankings per optimiser step
-    seed: int = 0  # seed of the split, the order of rows, the head and the adapter
     optim: Optim = Optim(lr=1e-4)  # suits LoRA; full fine-tuning of a large model wants about 1e-5
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
     data: Data = Data(held_out=0.15)
-    checkpoints: Checkpoints = Checkpoints()
 
     def __post_init__(self) -> None:
+        require_positive(self, "rater_lr", "members", "epochs", "batch")
         why = "is empty, and so is rankings; give one or both"
         require(bool(self.comparisons or self.rankings), "comparisons", self.comparisons, why)
         for key in ("tie_pull", "margin_scale", "length_penalty", "centring"):
@@ -119,10 +115,6 @@ class Config:
             require(
                 0 <= getattr(self, key) < 0.5, key, getattr(self, key), "is a share from 0 to below a half"
             )
-        require(self.rater_lr > 0, "rater_lr", self.rater_lr, "must be positive")
-        require(self.members > 0, "members", self.members, "must be positive; 1 is a single model")
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
         num_weights = len(self.aspect_weights)
         why = "needs one number for each aspect, or none"
         require(num_weights in (0, len(self.aspects)), "aspect_weights", self.aspect_weights, why)
@@ -156,15 +148,8 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 1. Data: preferences that share a prompt stay on the same side of the split
     model = new_member(config, run, config.members - 1)
-    max_tokens = config.data.max_tokens or model.context
     preferences, counts, source = read_preferences(config, run)
-    rows = encode_and_split(
-        preferences,
-        lambda record: encode_preference(model, record, max_tokens),
-        config.data,
-        seed=config.seed,
-        source=source,
-    )
+    rows = encode_and_split(model, preferences, encode_preference, config, source=source)
     require_preference(rows.held_out, source)
     metadata = read_pair_metadata(run.data_path("comparisons")) if config.comparisons else MetadataTable({})
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.config import Advanced, DatasetRef, ModelRef, RewardModelRef
-from fairlead.core.errors import DataError, Stopped, require
+from fairlead.core.errors import DataError, Stopped, require, require_positive
 from fairlead.core.seed import derive_seed
 from fairlead.data.record_reader import read_comparisons, read_demonstrations
 from fairlead.data.record_writer import write_records
@@ -56,7 +56,7 @@ class Config:
     seed: int = 0  # seed of sampling and training
 
     def __post_init__(self) -> None:
-        require(self.rounds > 0, "rounds", self.rounds, "must be positive")
+        require_positive(self, "rounds")
         require(self.n > 1, "n", self.n, "must be at least 2; a single answer leaves no choice")
         has_data = bool(self.reward) or self.learn == "dpo"
         require(has_data, "learn", self.learn, "needs a reward; people's comparisons are for dpo")
@@ -131,10 +131,10 @@ def main(config: Config, run: Run) -> Artifact:
         round_rows.append(row)
 
     # 5. Write one row per round
-    def fill(folder: Path) -> None:
-        jsonl.write(folder / "rounds.jsonl", round_rows)
-
-    return run.publish(fill, metrics={"rounds": round_rows, "newest": newest})
+    return run.publish(
+        lambda folder: jsonl.write(folder / "rounds.jsonl", round_rows),
+        metrics={"rounds": round_rows, "newest": newest},
+    )
 
 
 def run_recipe(run: Run, recipe: ModuleType, config: Any) -> Artifact:
@@ -241,8 +241,7 @@ def join(config: JoinConfig, run: Run) -> Artifact:
     records = [
         record for role in ("earlier", "later") for record in read(run.data_path(role, rows=config.rows))
     ]
-
-    def fill(folder: Path) -> None:
-        write_records(folder / f"{config.rows}.jsonl", records)
-
-    return run.publish(fill, metrics={"joined": len(records)})
+    return run.publish(
+        lambda folder: write_records(folder / f"{config.rows}.jsonl", records),
+        metrics={"joined": len(records)},
+    )

@@ -9,12 +9,11 @@ reached max_new_tokens is not finished.  The same seed gives the same answers.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fairlead.core import jsonl
 from fairlead.core.config import DatasetRef, ModelRef
-from fairlead.core.errors import require
+from fairlead.core.errors import require, require_positive
 from fairlead.core.progress import progress
 from fairlead.data.record_reader import read_prompts
 from fairlead.examples.pairs import encode_prompts
@@ -46,8 +45,7 @@ class Config:
     seed: int = 0  # seed of sampling
 
     def __post_init__(self) -> None:
-        require(self.per_prompt > 0, "per_prompt", self.per_prompt, "must be positive")
-        require(self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "must be positive")
+        require_positive(self, "per_prompt", "max_new_tokens")
         require(self.temperature >= 0, "temperature", self.temperature, "must not be negative")
         require(self.top_k >= 0, "top_k", self.top_k, "must not be negative")
         require(0 < self.top_p <= 1, "top_p", self.top_p, "must lie in (0, 1]")
@@ -104,12 +102,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 "finished": [answer.finished for answer in answers],
             }
 
-    def fill(folder: Path) -> None:
-        jsonl.write(folder / ROWS, rows())
-
     metrics = {
         "answers": len(rollouts),
         "finished_frac": sum(rollout.finished for rollout in rollouts) / len(rollouts),
         "response_tokens": sum(len(rollout.tokens) for rollout in rollouts) / len(rollouts),
     }
-    return run.publish(fill, metrics=metrics)
+    return run.publish(lambda folder: jsonl.write(folder / ROWS, rows()), metrics=metrics)

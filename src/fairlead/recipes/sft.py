@@ -16,32 +16,29 @@ from dataclasses import dataclass
 import torch
 
 from fairlead.core.config import Advanced, DatasetRef, ModelRef
-from fairlead.core.errors import require
-from fairlead.core.progress import progress
+from fairlead.core.errors import require, require_positive
 from fairlead.data.record_reader import read_demonstrations
 from fairlead.encoding import batching
-from fairlead.encoding.batching import NUM_CHECK_ROWS, step_rows, steps_per_epoch
+from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import Encoded, num_trained_tokens
-from fairlead.examples.pairs import encode_and_split
+from fairlead.examples.pairs import encode_and_split, encode_demonstration
 from fairlead.examples.replay import read_mix
 from fairlead.losses import sft
 from fairlead.model.policy import Policy, load_policy
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, early_stopping
-from fairlead.train.meter import Meter
+from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.neftune import embedding_noise
-from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Adapter, Checkpoints, Data, Hardware, Optim
-from fairlead.train.setup import lora, optimizer_step, prepare, publish_policy, resume
+from fairlead.train.settings import Data, Optim, TrainingSettings
+from fairlead.train.setup import lora, prepare, publish_policy
 
 KIND = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the model that is written
+class Config(TrainingSettings):
     model: ModelRef  # model to start from: an artifact, a folder, or OWNER/NAME on the Hub
     demonstrations: DatasetRef  # native rows: prompt and completion, or messages
     # earlier data to replay against forgetting: demonstrations, rows with `text`, or a .txt file
@@ -53,16 +50,11 @@ class Config:
     patience: int = 0
     epochs: int = 1  # passes over the demonstrations
     batch: int = 32  # demonstrations per optimiser step
-    seed: int = 0  # seed of the split, the order of rows, the noise and the adapter
     optim: Optim = Optim(lr=1e-4)  # suits LoRA; full fine-tuning of a large model wants about 1e-5
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
     data: Data = Data(held_out=0.05)
-    checkpoints: Checkpoints = Checkpoints()
 
     def __post_init__(self) -> None:
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
+        require_positive(self, "epochs", "batch")
         why = "is a share between 0 and 1; leave replay empty to replay nothing"
         require(0 < self.replay_share < 1, "replay_share", self.replay_share, why)
         why = "must not be negative; 0 disables the noise"
@@ -80,18 +72,15 @@ def main(config: Config, run: Run) -> Artifact:
     policy = load_policy(run.model_path("model"), lora=lora(config))
 
     # 2. Data: rows that share a prompt stay on the same side of the split
-    max_tokens = config.data.max_tokens or policy.context
+    demonstrations = read_demonstrations(run.data_path("demonstrations"))
     rows = encode_and_split(
-        read_demonstrations(run.data_path("demonstrations")),
-        lambda d: policy.encode(d.messages, num_context=d.num_prompt_messages, max_tokens=max_tokens),
-        config.data,
-        seed=config.seed,
-        source=config.demonstrations,
+        policy, demonstrations, encode_demonstration, config, source=config.demonstrations
     )
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
     replay: list[Encoded] = []
     if config.replay:
         path = run.data_path("replay", rows="demonstrations")
+        max_tokens = config.data.max_tokens or policy.context
         replay = read_mix(policy, path, source=config.replay, max_tokens=max_tokens)
         run.event("replay", rows=len(replay))
 
@@ -99,11 +88,9 @@ def main(config: Config, run: Run) -> Artifact:
     prepared = prepare(run, policy, rows.train_rows[:NUM_CHECK_ROWS], config)
     if config.patience:  # a checkpoint then holds the best weights too
         prepared.state.parameters = early_stopping.with_best_weights(prepared.state.parameters)
-    start = resume(run, prepared)
 
     # 4. Train
-    num_steps = config.epochs * steps_per_epoch(len(rows.train), config.batch)
-    order = step_rows(len(rows.train), config.batch, num_steps, run_seed=config.seed)
+    order = epoch_steps(len(rows.train), config.batch, config.epochs, run_seed=config.seed)
     replay_order: list[list[int]] = [[] for _ in order]
     if replay:
         step_tokens = [num_trained_tokens(rows.train_rows[i] for i in row_ids) for row_ids in order]
@@ -111,20 +98,19 @@ def main(config: Config, run: Run) -> Artifact:
         replay_order = batching.replay_rows(
             step_tokens, replay_tokens, config.replay_share, run_seed=config.seed
         )
-    meter = Meter(run)
-    with progress("sft", num_steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, num_steps):
+    with training_loop(run, prepared, config, len(order)) as loop:
+        for step in loop:
             if config.patience and early_stopping.num_without_progress(prepared.state) >= config.patience:
                 checkpoint.save(run, step, prepared.state)
                 numbers = prepared.state.numbers
                 best = {"best_step": numbers["best_step"], "held_out_loss": numbers["best_loss"]}
                 run.event("early stop", step=step, **best)
                 break
-            demonstrations = [rows.train_rows[i] for i in order[step]]
-            step_examples = demonstrations + [replay[i] for i in replay_order[step]]
+            step_rows = [rows.train_rows[i] for i in order[step]]
+            step_examples = step_rows + [replay[i] for i in replay_order[step]]
             # counted before the first backward, so that the loss is a mean over the step and not over each
             # micro-batch
-            num_demonstrated = num_trained_tokens(demonstrations)
+            num_demonstrated = num_trained_tokens(step_rows)
             num_tokens = num_trained_tokens(step_examples)
             sums = MetricSums(policy.device)
             lengths = [len(row) for row in step_examples]
@@ -147,23 +133,17 @@ def main(config: Config, run: Run) -> Artifact:
                     noise = batching.to_device(noise, policy.device)
                 loss = sft.negative_log_likelihood(policy.token_logps(micro, noise))  # [B, T]
                 (loss.sum() / num_tokens).backward()
-                is_replay = [k for k, i in enumerate(row_ids) if i >= len(demonstrations)]
+                is_replay = [k for k, i in enumerate(row_ids) if i >= len(step_rows)]
                 sums.add(loss=loss, replay_loss=loss[is_replay])
-            lr = learning_rate(config.optim, step, num_steps)
-            grad_norm = optimizer_step(prepared, config.optim, lr=lr, step=step + 1)
             own_loss = sums.total("loss") - sums.total("replay_loss")
-            metrics = {"loss": own_loss / num_demonstrated, "lr": lr, "grad_norm": grad_norm}
+            metrics = {"loss": own_loss / num_demonstrated} | loop.update()
             if replay_order[step]:
                 metrics["replay_loss"] = sums.total("replay_loss") / (num_tokens - num_demonstrated)
-            if rows.held_out and ((step + 1) % config.data.measure_every == 0 or step + 1 == num_steps):
+            if rows.held_out and loop.measures:
                 metrics["held_out_loss"] = mean_loss(policy, rows.held_out_rows, prepared.micro_tokens)
                 if config.patience:
                     early_stopping.record(prepared.state, step + 1, metrics["held_out_loss"])
-            run.log(step + 1, **metrics)
-            meter.count(sum(lengths))
-            bar.advance(f"loss {metrics['loss']:.3f}")
-            checkpoint.save_if_due(run, step + 1, num_steps, prepared.state, meter, config.checkpoints.every)
-    meter.flush()
+            loop.end_step(metrics, num_tokens=sum(lengths))
 
     # 5. Save the last weights, or those with the lowest held-out loss
     logged = run.read_metrics()

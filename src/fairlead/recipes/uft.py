@@ -19,19 +19,19 @@ import torch
 from torch import Tensor
 
 from fairlead.core.config import Advanced, DatasetRef, ModelRef
-from fairlead.core.errors import DataError, require
-from fairlead.core.progress import progress
+from fairlead.core.errors import DataError, require, require_positive
 from fairlead.data.record_reader import read_binary, read_comparisons, read_demonstrations, read_ratings
-from fairlead.data.records import Binary, Comparison, Demonstration, Rating, Record, RecordKind, prompt_text
-from fairlead.encoding.batching import NUM_CHECK_ROWS, step_rows, steps_per_epoch
+from fairlead.data.records import Binary, Demonstration, Rating, Record, RecordKind, prompt_text
+from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import num_trained_tokens
 from fairlead.examples.pairs import (
     EncodedSplit,
     SingleOrPair,
     answer_logps,
     encode_and_split,
-    encode_answer,
+    encode_demonstration,
     encode_pair,
+    encode_response,
     micro_answers,
     pair_weights,
     without_ties,
@@ -42,11 +42,9 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint
-from fairlead.train.meter import Meter
-from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Adapter, Checkpoints, Data, Hardware, Optim
-from fairlead.train.setup import lora, optimizer_step, prepare, publish_policy, resume
+from fairlead.train.loop import training_loop
+from fairlead.train.settings import Data, Optim, TrainingSettings
+from fairlead.train.setup import lora, prepare, publish_policy
 
 KIND = "model"
 
@@ -54,8 +52,7 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str  # name of the model that is written
+class Config(TrainingSettings):
     model: ModelRef  # model to start from, and the reference: a base model, or an SFT model
     demonstrations: DatasetRef = ""  # native rows: prompt and completion, or messages; their score is 1
     comparisons: DatasetRef = ""  # native rows: prompt, chosen, rejected
@@ -76,14 +73,11 @@ class Config:
     rating_weight: Advanced[float] = 1.0  # weight of the loss of each rating
     epochs: int = 1  # passes over the rows
     batch: int = 32  # rows per optimiser step, of all kinds together
-    seed: int = 0  # seed of the split, the order of rows and the adapter
     optim: Optim = Optim(lr=5e-5)  # suits LoRA; full fine-tuning of a large model wants about 5e-7
-    adapter: Adapter = Adapter()
-    hardware: Hardware = Hardware()
     data: Data = Data()
-    checkpoints: Checkpoints = Checkpoints()
 
     def __post_init__(self) -> None:
+        require_positive(self, "beta", "epochs", "batch")
         why = "is empty, and so are comparisons, binary and ratings; give at least one of them"
         require(any(file for file, _ in self.files.values()), "demonstrations", "", why)
         for kind, (file, weight) in self.files.items():
@@ -95,9 +89,6 @@ class Config:
         require(bool(self.comparisons) or self.pairs == "pairwise", "pairs", self.pairs, why)
         why = "is about ratings, which are not given"
         require(bool(self.ratings) or not self.centre_scores, "centre_scores", self.centre_scores, why)
-        require(self.beta > 0, "beta", self.beta, "must be positive; it scales the implicit reward")
-        require(self.epochs > 0, "epochs", self.epochs, "must be positive")
-        require(self.batch > 0, "batch", self.batch, "must be positive")
         self.data.require_held_out()
 
     @property
@@ -160,23 +151,13 @@ def main(config: Config, run: Run) -> Artifact:
     prepared = prepare(run, policy, [row for answers in spread for row in answers], config)
 
     # 4. Reference log-probabilities of all responses, before the policy moves
-    reference = reference_answer_logps(
-        run,
-        policy,
-        all_answers,
-        prepared.micro_tokens,
-        precision=config.hardware.precision,
-        base_bits=config.adapter.base_bits,
-    )
+    reference = reference_answer_logps(run, policy, all_answers, prepared.micro_tokens, config)
     offsets = answer_offsets(all_answers)
 
     # 5. Train
-    start = resume(run, prepared)
-    num_steps = config.epochs * steps_per_epoch(len(mix.train), config.batch)
-    order = step_rows(len(mix.train), config.batch, num_steps, run_seed=config.seed)
-    meter = Meter(run)
-    with progress("uft", num_steps, done=start, quiet=run.quiet) as bar:
-        for step in range(start, num_steps):
+    order = epoch_steps(len(mix.train), config.batch, config.epochs, run_seed=config.seed)
+    with training_loop(run, prepared, config, len(order)) as loop:
+        for step in loop:
             examples = [mix.train[i] for i in order[step]]
             answers = [example.answers for example in examples]
             processed: list[Example] = []  # in the order of the micro-batches
@@ -190,22 +171,16 @@ def main(config: Config, run: Run) -> Artifact:
                 ((weights * outcome.loss).sum() / len(examples)).backward()
                 processed += micro_examples
                 outcomes.append(Outcome(*(values.detach() for values in outcome)))
-            lr = learning_rate(config.optim, step, num_steps)
-            grad_norm = optimizer_step(prepared, config.optim, lr=lr, step=step + 1)
             step_outcome = Outcome(*(torch.cat(values) for values in zip(*outcomes, strict=True)))
-            metrics = step_metrics(processed, step_outcome) | {"lr": lr, "grad_norm": grad_norm}
-            if (step + 1) % config.data.measure_every == 0 or step + 1 == num_steps:
+            metrics = step_metrics(processed, step_outcome) | loop.update()
+            if loop.measures:
                 outcome = measure(policy, mix.held_out, reference, config, prepared.micro_tokens)
                 metrics["held_out_loss"] = interval.mean(weighted_losses(mix.held_out, outcome)).value
                 if len(outcome.margins):
                     metrics["held_out_accuracy"] = float(preference.accuracy(outcome.margins).mean())
-            run.log(step + 1, **metrics)
-            meter.count(sum(len(row) for pair in answers for row in pair))
-            bar.advance(f"loss {metrics['loss']:.3f}")
-            checkpoint.save_if_due(run, step + 1, num_steps, prepared.state, meter, config.checkpoints.every)
-    meter.flush()
+            loop.end_step(metrics, num_tokens=sum(len(row) for pair in answers for row in pair))
 
-    # 6. Evidence and save
+    # 6. Save
     outcome = measure(policy, mix.held_out, reference, config, prepared.micro_tokens)
     held_out_loss = interval.mean(weighted_losses(mix.held_out, outcome))
     evidence: dict[str, Any] = {"held_out_loss": held_out_loss.as_dict(), **counts}
@@ -291,39 +266,28 @@ def measure(
 
 def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
     """The rows of all files that are given."""
-    max_tokens = config.data.max_tokens or policy.context
-
-    def conversation(record: Demonstration) -> SingleOrPair:
-        row = policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=max_tokens)
-        return (row,)
-
-    def pair(record: Comparison) -> SingleOrPair:
-        return encode_pair(policy, record, max_tokens)
-
-    def response(record: Binary | Rating) -> SingleOrPair:
-        return (encode_answer(policy, record.prompt, record.completion, max_tokens),)
 
     def split(
-        records: Sequence[R], encode: Callable[[R], SingleOrPair], source: str
+        records: Sequence[R], encode: Callable[[Policy, R, int | None], SingleOrPair], source: str
     ) -> EncodedSplit[R, SingleOrPair]:
-        return encode_and_split(records, encode, config.data, seed=config.seed, source=source)
+        return encode_and_split(policy, records, encode, config, source=source)
 
     mix = Mix([], [], 0)
     if config.demonstrations:
         demonstrations = read_demonstrations(run.data_path("demonstrations"))
-        rows = split(demonstrations, conversation, config.demonstrations)
+        rows = split(demonstrations, _encode_single_demonstration, config.demonstrations)
         mix = add(mix, "demonstration", rows, lambda _: 1.0, weight=config.demonstration_weight)
     if config.comparisons:
         comparisons = without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons)
-        pairs = split(comparisons, pair, config.comparisons)
+        pairs = split(comparisons, encode_pair, config.comparisons)
         factors = pair_weights(pairs.train, config.comparisons).tolist()
         mix = add(mix, "comparison", pairs, lambda _: None, weight=config.comparison_weight, factors=factors)
     if config.binary:
-        thumbs = split(read_binary(run.data_path("binary")), response, config.binary)
+        thumbs = split(read_binary(run.data_path("binary")), _encode_single_response, config.binary)
         mix = add(mix, "binary", thumbs, lambda record: float(record.label), weight=config.binary_weight)
     if config.ratings:
         ratings = with_scores(read_ratings(run.data_path("ratings")), config)
-        scored = split(ratings, response, config.ratings)
+        scored = split(ratings, _encode_single_response, config.ratings)
         mix = add(mix, "rating", scored, lambda record: record.score, weight=config.rating_weight)
     return mix
 
@@ -372,3 +336,13 @@ def with_scores(ratings: Sequence[Rating], config: Config) -> list[Rating]:
     )
     scores = unified.centred(torch.tensor([rating.score for rating in ratings]), prompts)
     return [replace(rating, score=score) for rating, score in zip(ratings, scores.tolist(), strict=True)]
+
+
+def _encode_single_demonstration(
+    policy: Policy, record: Demonstration, max_tokens: int | None
+) -> SingleOrPair:
+    return (encode_demonstration(policy, record, max_tokens),)
+
+
+def _encode_single_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> SingleOrPair:
+    return (encode_response(policy, record, max_tokens),)

@@ -4,9 +4,9 @@ hold.
 The functions return records.  Sampling, losses and the order of events belong to the recipes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ from fairlead.train.checkpoint import State
 from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import clip_gradients, take_step
-from fairlead.train.settings import Adapter, Checkpoints, Guard, Hardware, Optim, Ptx, Rewards
+from fairlead.train.settings import Optim, Ptx, SamplingSettings
 from fairlead.train.setup import build_optimizer, choose_backend, lora, token_budget
 
 PUBLISHED_METRICS = (
@@ -44,46 +44,6 @@ PUBLISHED_METRICS = (
     "probe",
     "published",
 )
-
-
-class Settings(Protocol):
-    """The part of a `Config` that PPO and GRPO share."""
-
-    @property
-    def prompts(self) -> str: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def max_new_tokens(self) -> int: ...
-    @property
-    def kl_coef(self) -> float: ...
-    @property
-    def optim(self) -> Optim: ...
-    @property
-    def adapter(self) -> Adapter: ...
-    @property
-    def hardware(self) -> Hardware: ...
-    @property
-    def rewards(self) -> Rewards: ...
-    @property
-    def guard(self) -> Guard: ...
-    @property
-    def checkpoints(self) -> Checkpoints: ...
-    @property
-    def seed(self) -> int: ...
-
-
-class ActorCriticSettings(Settings, Protocol):
-    """What PPO has besides."""
-
-    @property
-    def critic_lr(self) -> float: ...
-    @property
-    def reuse_rollouts(self) -> bool: ...
-    @property
-    def ptx(self) -> Ptx: ...
 
 
 @dataclass(frozen=True)
@@ -135,7 +95,7 @@ class ActorCritic(Actor):
 
 
 def prepare_actor(
-    run: Run, config: Settings, open_engine: Callable[[Policy], Engine], *, prompts_per_step: int
+    run: Run, config: SamplingSettings, open_engine: Callable[[Policy], Engine], *, prompts_per_step: int
 ) -> Actor:
     """For GRPO.  Without a KL term (kl_coef = 0) no reference is kept."""
     check_admission(run, config.rewards.roles, trust=config.rewards.trust)
@@ -166,7 +126,13 @@ def prepare_actor(
 
 
 def prepare_actor_critic(
-    run: Run, config: ActorCriticSettings, open_engine: Callable[[Policy], Engine]
+    run: Run,
+    config: SamplingSettings,
+    open_engine: Callable[[Policy], Engine],
+    *,
+    critic_lr: float,
+    reuse_rollouts: bool,
+    ptx: Ptx,
 ) -> ActorCritic:
     """For PPO.  The critic starts as the reward model, or from zero when the reward is a rule."""
     check_admission(run, config.rewards.roles, trust=config.rewards.trust)
@@ -175,16 +141,16 @@ def prepare_actor_critic(
     critic = open_critic(policy, None if is_rule(reward) else reward, lora=lora(config), run_seed=config.seed)
     engine = open_engine(policy)
     prompts = _load_prompts(run, engine, policy, config, config.batch)
-    if config.reuse_rollouts:
+    if reuse_rollouts:
         prompts = replace(
             prompts,
             drafts=empty_draft_table(len(prompts), config.max_new_tokens),
             draft_seed=derive_seed(config.seed, "ppo", "rows"),
         )
     ptx_rows = []
-    if config.ptx.data:
+    if ptx.data:
         path = run.data_path("ptx", rows="demonstrations")
-        ptx_rows = read_mix(policy, path, source=config.ptx.data)
+        ptx_rows = read_mix(policy, path, source=ptx.data)
     batch = _trial_batch(prompts)
     choose_backend(run, policy, lambda: policy.token_logps(batch), config.hardware, what="policy")
     choose_backend(run, critic, lambda: critic.state_values(batch), config.hardware, what="critic")
@@ -194,7 +160,7 @@ def prepare_actor_critic(
     micro_tokens = _shared_token_budget(run, policy, critic, batch, config)
     rewards = _open_rewards(run, config, prompts, micro_tokens)
     updater = _updater(master_weights, config.optim)
-    critic_updater = _updater(critic_master_weights, config.optim, lr=config.critic_lr)
+    critic_updater = _updater(critic_master_weights, config.optim, lr=critic_lr)
     parameters: dict[str, Tensor] = {f"policy.{name}": p for name, p in master_weights.parameters.items()}
     parameters |= {f"critic.{name}": p for name, p in critic_master_weights.parameters.items()}
     if prompts.drafts is not None:
@@ -217,7 +183,7 @@ def prepare_actor_critic(
 
 
 def check_guard(
-    run: Run, actor: Actor, config: Settings, *, step: int, kl: float | None, quality: float
+    run: Run, actor: Actor, config: SamplingSettings, *, step: int, kl: float | None, quality: float
 ) -> str:
     """Let the guard keep the present weights or roll them back; returns the reason of a roll back, or an
     empty string.
@@ -232,12 +198,18 @@ def check_guard(
     return breach
 
 
-def save_if_due(run: Run, actor: Actor, config: Settings, *, step: int) -> None:
+def log_step(run: Run, actor: Actor, batch: Batch, metrics: Mapping[str, float], *, step: int) -> None:
+    """Log the metrics of a step, and count its tokens for the cost."""
+    run.log(step, **metrics)
+    actor.meter.count(int(batch.token_mask.sum()))
+
+
+def save_if_due(run: Run, actor: Actor, config: SamplingSettings, *, step: int) -> None:
     """Save a checkpoint if one is due after `step` steps; raises Stopped when the user asked to stop."""
     checkpoint.save_if_due(run, step, config.steps, actor.state, actor.meter, config.checkpoints.every)
 
 
-def publish_policy(run: Run, actor: Actor, config: Settings, *, breach: str) -> Artifact:
+def publish_policy(run: Run, actor: Actor, config: SamplingSettings, *, breach: str) -> Artifact:
     """Publish the last weights, or the best ones after a roll back or with keep = best."""
     actor.meter.flush()
     diagnostics.report(run)
@@ -249,7 +221,7 @@ def publish_policy(run: Run, actor: Actor, config: Settings, *, breach: str) -> 
 
 
 def _load_prompts(
-    run: Run, engine: Engine, policy: Policy, config: Settings, prompts_per_step: int
+    run: Run, engine: Engine, policy: Policy, config: SamplingSettings, prompts_per_step: int
 ) -> PromptSampler:
     return load_prompts(
         run,
@@ -268,7 +240,7 @@ def _trial_batch(prompts: PromptSampler) -> Batch:
 
 
 def _shared_token_budget(
-    run: Run, policy: Policy, critic: ScalarModel, batch: Batch, config: Settings
+    run: Run, policy: Policy, critic: ScalarModel, batch: Batch, config: SamplingSettings
 ) -> int:
     """Tokens per forward pass.  Policy, reference and critic may share a network, whose parameters count
     once.
@@ -281,7 +253,7 @@ def _shared_token_budget(
     return token_budget(run, parameters.values(), lambda: policy.token_logps(batch), num_tokens, config)
 
 
-def _open_rewards(run: Run, config: Settings, prompts: PromptSampler, micro_tokens: int) -> RewardMix:
+def _open_rewards(run: Run, config: SamplingSettings, prompts: PromptSampler, micro_tokens: int) -> RewardMix:
     return open_reward_mix(
         run,
         config.rewards,

@@ -80,7 +80,7 @@ def publish_artifact(
     name: str,
     provenance: Provenance,
     *,
-    fill: Callable[[Path], None],
+    fill: Callable[[Path], object],
 ) -> Artifact:
     """Publish an artifact: `fill` writes its files into an empty folder, and one rename makes the folder
     visible.

@@ -138,7 +138,7 @@ class Run:
 
     def publish(
         self,
-        fill: Callable[[Path], None],
+        fill: Callable[[Path], object],
         *,
         metrics: Mapping[str, Any],
         config: Mapping[str, Any] | None = None,

@@ -9,7 +9,7 @@ so that `--help` answers at once.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fairlead.core.config_keys import Advanced, DatasetRef, RewardModelRef
+from fairlead.core.config_keys import Advanced, DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import require
 from fairlead.core.precision import Precision
 from fairlead.ops.pool_names import Pool
@@ -105,6 +105,18 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The keys and tables of every method that trains a model.  A method's `Config` adds its own."""
+
+    name: str  # name of the model that is written
+    seed: int = 0  # seed of every random choice: the split, the order of rows, the adapter, sampling
+    optim: Optim
+    adapter: Adapter = Adapter()
+    hardware: Hardware = Hardware()
+    checkpoints: Checkpoints = Checkpoints()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rewards:
     """What is added to the main reward, and how scores are combined."""
 
@@ -176,3 +188,21 @@ class Ptx:
     def __post_init__(self) -> None:
         require(self.coef > 0, "coef", self.coef, "must be positive; leave ptx.data empty to go without")
         require(self.batch > 0, "batch", self.batch, "must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings(TrainingSettings):
+    """The keys and tables of a method that trains on the policy's own responses: PPO and GRPO."""
+
+    model: ModelRef  # the policy to start from, and the reference: usually the SFT model
+    # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
+    reward: RewardModelRef
+    prompts: DatasetRef  # native rows with a prompt
+    steps: int = 100  # rounds of sampling and training
+    batch: int = 128  # responses per step
+    minibatches: int = 1  # optimiser steps per pass over the responses of a step
+    max_new_tokens: int = 128  # longest response
+    kl_coef: float  # cost of one nat of KL from the reference
+    checkpoints: Checkpoints = Checkpoints(every=10)
+    rewards: Rewards = Rewards()
+    guard: Guard = Guard()

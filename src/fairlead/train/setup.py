@@ -6,7 +6,7 @@ that `prepare` is made of.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +22,9 @@ from fairlead.train import checkpoint, memory
 from fairlead.train.checkpoint import State
 from fairlead.train.master_weights import MasterWeights
 from fairlead.train.optim import adamw, update
-from fairlead.train.settings import Adapter, Hardware, Optim
+from fairlead.train.settings import Hardware, Optim, TrainingSettings
 from fairlead.train.threads import choose_threads
 from fairlead.train.verify_backend import verify_backend
-
-
-class Settings(Protocol):
-    """The tables that a trained model needs; the `Config` of most recipes has them."""
-
-    @property
-    def optim(self) -> Optim: ...
-    @property
-    def adapter(self) -> Adapter: ...
-    @property
-    def hardware(self) -> Hardware: ...
-    @property
-    def seed(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class Prepared:
     state: State  # what a checkpoint holds: weights, moments of the optimiser, numbers
 
 
-def lora(config: Settings) -> Lora | None:
+def lora(config: TrainingSettings) -> Lora | None:
     """The adapter to load a model with; None trains all weights."""
     adapter = config.adapter
     if not adapter.rank:
@@ -58,7 +45,7 @@ def lora(config: Settings) -> Lora | None:
     return Lora(adapter.rank, adapter.alpha, config.seed, config.hardware.precision, adapter.base_bits)
 
 
-def prepare(run: Run, policy: Policy, examples: Sequence[Encoded], config: Settings) -> Prepared:
+def prepare(run: Run, policy: Policy, examples: Sequence[Encoded], config: TrainingSettings) -> Prepared:
     """Choose the backend, make the master weights, budget the memory and build the optimiser, in this order.
 
     `examples` are a few rows of the run's own data.  The weights keep the values that they were loaded with,
@@ -74,7 +61,7 @@ def prepare_model(
     model: Policy | ScalarModel,
     batch: Batch,
     forward: Callable[[], Tensor],
-    config: Settings,
+    config: TrainingSettings,
     *,
     what: str,
 ) -> Prepared:
@@ -134,7 +121,7 @@ def token_budget(
     parameters: Iterable[nn.Parameter],
     forward: Callable[[], Tensor],
     num_tokens: int,
-    config: Settings,
+    config: TrainingSettings,
 ) -> int:
     """Tokens per forward pass: the configured number, or what fits into the memory.
 
