@@ -20,8 +20,9 @@ def test_the_latest_draft_is_kept_until_the_judgement(database: Database) -> Non
         drafts.save(connection, second.id, ANN, {})
         stored = drafts.list_of_rater(connection, campaign.id, ANN)
         assert [(draft.assignment_id, draft.item_id, draft.body, draft.how) for draft in stored] == [
-            (second.id, second.item.id, {}, None), (first.id, first.item.id, {"note": "abc"}, None),
-        ]  # fmt: skip
+            (second.id, second.item.id, {}, None),
+            (first.id, first.item.id, {"note": "abc"}, None),
+        ]
         assert drafts.get_many(connection, ANN, assignment_ids=[second.id]) == {second.id: {}}
         assert (
             drafts.list_of_rater(connection, campaign.id, BEN)

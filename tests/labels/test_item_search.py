@@ -20,7 +20,7 @@ def new_pair(prompt: str, first: str = "Yes.", second: str = "No.", *tags: str) 
 
 @pytest.fixture
 def campaign(database: Database) -> Campaign:
-    """Four items of words in prompts, answers and tags."""
+    """Four pairs whose prompts, answers and tags contain different words."""
     rows = [
         new_pair("Which red car is fast?", "The Ärger one.", "None.", "cars"),
         new_pair("Which blue car is fast?", "100% sure.", "Unsure."),
