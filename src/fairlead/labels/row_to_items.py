@@ -315,7 +315,7 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
         return [()]
     if kind == "edit" or low != high:
         if not low <= len(row.answers) <= high:
-            reason = f"has {len(row.answers)} answers; a {kind} item takes {low} to {high}"
+            reason = f"has {len(row.answers)} answers; an item of kind {kind} takes {low} to {high}"
             reject_row(row.where, "completions", None, reason, "Remove answers, or choose the kind pairwise.")
         return [row.answers]
     if high == 1:
@@ -324,7 +324,7 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
                 row.where,
                 "",
                 None,
-                f"has no answer; a {kind} item needs one",
+                f"has no answer; an item of kind {kind} needs one",
                 "Choose the kind demonstration instead.",
             )
         return [(answer,) for answer in row.answers]
@@ -333,7 +333,7 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
             row.where,
             "completions",
             None,
-            f"has {len(row.answers)} answer; a {kind} item needs two",
+            f"has {len(row.answers)} answer; an item of kind {kind} needs two",
             "Sample more answers to each prompt.",
         )
     if pairs == "all":
