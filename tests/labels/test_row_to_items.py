@@ -258,7 +258,7 @@ def test_the_source_of_an_answer() -> None:
 @pytest.mark.parametrize(
     ("row", "kind", "why"),
     [
-        ({"prompt": "2?", "completions": ["4"]}, "pairwise", "has 1 answer; an item of kind pairwise needs two"),
+        ({"prompt": "2?", "completions": ["4"]}, "pairwise", "an item of kind pairwise needs two"),
         ({"prompt": "2?", "completions": ["4"]}, "ranking", "kind ranking takes 2 to 8"),
         ({"prompt": "2?", "completions": list("123456789")}, "edit", "kind edit takes 1 to 8"),
         ({"prompt": user("2?")}, "rating", "has no answer; an item of kind rating needs one"),
