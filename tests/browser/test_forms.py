@@ -41,7 +41,7 @@ def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) ->
     _, _, page = members_page(studio, browse)
     role = page.get_by_label("Role of Ada")
     role.select_option("viewer")
-    expect(page.get_by_text("Saved")).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     body = json.dumps({"error": {"message": "not this one."}})
     page.route(
         "**/people/*", lambda route: route.fulfill(status=409, body=body, content_type="application/json")

@@ -72,6 +72,6 @@ def relative_path(place: str | Path) -> str:
 
 def visible(text: str) -> str:
     """The text without control characters."""
-    from fairlead.report import formatting  # imported late, because it loads scipy
+    from fairlead.report import formatting
 
     return formatting.visible(text)

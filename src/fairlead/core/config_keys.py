@@ -50,17 +50,18 @@ class Key(NamedTuple):
 
 
 def keys(config_class: type) -> list[Key]:
-    """Every key, in the order of the source; the keys of a table stand where the table's field stands."""
-    result: list[Key] = []
+    """Every key: the recipe's own, required ones first, then those of each table in source order."""
+    own: list[Key] = []
+    in_tables: list[Key] = []
     hints = get_type_hints(config_class, include_extras=True)
     comments = _comments(config_class)
     table_classes = tables(config_class)
     for field in dataclasses.fields(config_class):
         if field.name in table_classes:
-            result += _table_keys(field.name, table_classes[field.name], default_of(field))
+            in_tables += _table_keys(field.name, table_classes[field.name], default_of(field))
         else:
-            result.append(_key("", field, hints[field.name], comments, default_of(field)))
-    return result
+            own.append(_key("", field, hints[field.name], comments, default_of(field)))
+    return sorted(own, key=lambda key: key.default is not None) + in_tables
 
 
 def tables(config_class: type) -> dict[str, type]:

@@ -5,8 +5,10 @@ Plain text out: escaping is the template's job.
 
 import math
 import re
+from typing import TYPE_CHECKING
 
-from fairlead.stats.interval import Interval
+if TYPE_CHECKING:  # loads scipy, which every command would pay for
+    from fairlead.stats.interval import Interval
 
 NARROW_SPACE = "\u202f"  # between a number and its unit; does not break
 MINUS = "\u2212"
@@ -59,12 +61,12 @@ def percent(share: float) -> str:
     return shown.replace("-", MINUS).replace("%", NARROW_SPACE + "%")
 
 
-def percent_interval(interval: Interval) -> str:
+def percent_interval(interval: "Interval") -> str:
     """84 % [79, 88]"""
     return f"{percent(interval.value)} {percent_range(interval)}"
 
 
-def percent_range(interval: Interval) -> str:
+def percent_range(interval: "Interval") -> str:
     """[79, 88], in per cent."""
     low, high = (
         f"{end * 100:.0f}" if math.isfinite(end) else number(end) for end in (interval.low, interval.high)
@@ -72,7 +74,7 @@ def percent_range(interval: Interval) -> str:
     return f"[{low}, {high}]".replace("-", MINUS)
 
 
-def fixed_range(interval: Interval) -> str:
+def fixed_range(interval: "Interval") -> str:
     """[0.74, 0.82]"""
     ends = (fixed(end) if math.isfinite(end) else number(end) for end in (interval.low, interval.high))
     return f"[{', '.join(ends)}]"

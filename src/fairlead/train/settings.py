@@ -109,7 +109,7 @@ class TrainingSettings:
     """The keys and tables of every method that trains a model.  A method's `Config` adds its own."""
 
     name: str  # name of the model that is written
-    seed: int = 0  # seed of every random choice: the split, the order of rows, the adapter, sampling
+    seed: int = 0  # seed of all random choices
     optim: Optim
     adapter: Adapter = Adapter()
     hardware: Hardware = Hardware()
