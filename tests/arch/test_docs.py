@@ -21,7 +21,7 @@ from fairlead.cli.app import app
 from fairlead.core import config_keys, errors
 from fairlead.data.importer import FORMATS
 from fairlead.data.records import COLUMNS_BY_KIND
-from fairlead.eval import verdict
+from fairlead.eval import admission_verdict
 from fairlead.store.artifact import Manifest
 from fairlead.store.project import ARTIFACT_KINDS
 
@@ -216,7 +216,7 @@ def test_every_figure_and_threshold_of_the_admission_is_documented() -> None:
     assert {name for row in figures for name in pages.names(row[0])} == set(
         _keys_in(reward_metrics["manifest_metrics"])
     ) | baselines
-    written = {name: value for name, value in vars(verdict).items() if name.isupper()}
+    written = {name: value for name, value in vars(admission_verdict).items() if name.isupper()}
     assert {row[0].strip("`"): float(row[1].strip("`")) for row in thresholds} == written
 
 

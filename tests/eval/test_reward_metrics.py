@@ -10,7 +10,7 @@ from pytest import approx
 
 from fairlead.data.pair_metadata import MetadataTable, PairKey, PairMetadata
 from fairlead.data.records import Comparison
-from fairlead.eval import reward_metrics, verdict
+from fairlead.eval import admission_verdict, reward_metrics
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fakes import assistant, user
 
@@ -95,7 +95,7 @@ def test_a_rater_who_always_takes_the_first_is_found_by_the_position_baseline() 
     assert found["baselines"]["position_only"]["value"] == 1.0
     assert found["baselines"]["position_only"]["lead"]["high"] < 0
     assert "a position-only rule on" in " ".join(
-        verdict.decide_admission(report(pairs(rows, rows, always_first), chosen, rejected)).reasons
+        admission_verdict.decide_admission(report(pairs(rows, rows, always_first), chosen, rejected)).reasons
     )
     shuffled = reward_metrics.compute_reward_metrics(pairs(rows, None, fair), chosen, rejected)["baselines"][
         "position_only"
@@ -111,7 +111,7 @@ def test_a_length_that_tells_all_is_found_by_the_length_baseline() -> None:
     rows = [pair(f"q{i}", "long answer here", "short") for i in range(60)]
     found = report(pairs(rows), [1.0] * 60, [0.0] * 60)
     assert found["baselines"]["length_only"]["value"] == 1.0  # type: ignore[index]
-    decided = verdict.decide_admission(found)
+    decided = admission_verdict.decide_admission(found)
     assert decided.verdict == "refuse" and "a length-only rule on 100.0%" in decided.reasons[0]
 
 
@@ -217,14 +217,14 @@ def test_one_pair_and_one_prompt_have_a_report() -> None:
     for rows in ([pair("q")], [pair("q"), pair("q", rater="bo")]):
         found = report(pairs(rows), [1.0] * len(rows), [0.0] * len(rows))
         json.dumps(found, allow_nan=False)
-        assert verdict.decide_admission(found).verdict == "refuse"
+        assert admission_verdict.decide_admission(found).verdict == "refuse"
 
 
 def test_equal_scores_are_refused() -> None:
     rows, _, _ = many(150)
     found = report(pairs(rows), [1.0] * 150, [1.0] * 150)
     json.dumps(found, allow_nan=False)
-    decided = verdict.decide_admission(found)
+    decided = admission_verdict.decide_admission(found)
     assert decided.verdict == "refuse" and "than chance" in decided.reasons[0]
 
 
@@ -240,7 +240,7 @@ def test_a_calibrated_model_is_admitted_and_a_boasting_one_only_after_its_temper
         replace(one, rejected=(assistant(one.rejected[0].content.replace("poor", "good")),)) for one in rows
     ]  # no word tells
     honest = report(pairs(rows), margins, [0.0] * 800)
-    assert verdict.decide_admission(honest) == verdict.AdmissionDecision("admit")
+    assert admission_verdict.decide_admission(honest) == admission_verdict.AdmissionDecision("admit")
     boasting = report(pairs(rows), [8 * m for m in margins], [0.0] * 800)
     calibration: Any = boasting["calibration"]
     honest_calibration: Any = honest["calibration"]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from fairlead.data import record_reader
-from fairlead.labels import items, judgements, native_rows, snapshot, snapshot_filters
+from fairlead.labels import items, judgements, snapshot, snapshot_filters, snapshot_rows
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid
-from fairlead.labels.native_rows import NativeRow
 from fairlead.labels.snapshot_filters import JudgedItem, SnapshotFilters
+from fairlead.labels.snapshot_rows import NativeRow
 from fairlead.store.project import Project
 from labels.snapshots import (
     ANN,
@@ -29,7 +29,7 @@ from labels.snapshots import (
         ({"ties": False}, 4, {"a tie": 2}),
         ({"min_margin": 2}, 4, {"the margin is too small": 2}),
         ({"min_margin": 3, "ties": False}, 1, {"the margin is too small": 3, "a tie": 2}),
-        ({"by_item": True}, 1, {native_rows.UNDECIDED: 4}),
+        ({"by_item": True}, 1, {snapshot_rows.UNDECIDED: 4}),
         ({"guidelines": (2,)}, 3, {"another version of the guidelines": 3}),
         ({"raters": (ANN,)}, 3, {"another person": 3}),
         ({"without_raters": (ANN, CAT)}, 3, {"another person": 3}),

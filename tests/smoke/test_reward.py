@@ -11,7 +11,7 @@ from fairlead.data.parsing import parse_row
 from fairlead.data.records import to_row
 from fairlead.data.row_problem import RowLocation
 from fairlead.data.split import split_by_prompt
-from fairlead.eval import verdict
+from fairlead.eval import admission_verdict
 from fairlead.model.reward_model import load_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import reward
@@ -99,7 +99,7 @@ def test_rounding_is_not_taken_for_another_head(tmp_path: Path, settings: dict[s
     project = project_with_base(tmp_path)
     made = train(project, reward, **SETTINGS | {"rank": 0, "epochs": 1} | settings)
     report = json.loads((made.artifact.folder / "admission.json").read_text())
-    assert report["head"]["gap"] < verdict.MOST_MOVED_BY_SAVING / 2, report["head"]
+    assert report["head"]["gap"] < admission_verdict.MOST_MOVED_BY_SAVING / 2, report["head"]
 
 
 def test_a_model_that_learned_nothing_is_refused(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from fairlead.core import files
 from fairlead.core.errors import DataError
-from fairlead.eval import reward_metrics, reward_scoring, verdict
+from fairlead.eval import admission_verdict, reward_metrics, reward_scoring
+from fairlead.eval.admission_verdict import AdmissionDecision
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.eval.reward_scoring import PairScores, PreSaveState
-from fairlead.eval.verdict import AdmissionDecision
 from fairlead.model.ensemble import member_folders
 from fairlead.model.reward_model import load_reward_model
 from fairlead.store.artifact import Artifact
@@ -97,7 +97,7 @@ def _report(
             else None
         )
         metrics |= {"ensemble": disagreement, "not_measured": _not_measured(metrics, disagreement)}
-    decision = verdict.decide_admission(metrics)
+    decision = admission_verdict.decide_admission(metrics)
     return {
         "verdict": decision.verdict,
         "reasons": decision.reasons,

@@ -22,8 +22,8 @@ from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, NotFound
 from fairlead.labels.items import CandidateAnswer, Item
 from fairlead.labels.judgements import Judgement, judgement_table
-from fairlead.labels.native_rows import LeftOut, NativeRow, RowFile
 from fairlead.labels.snapshot_filters import JudgedItem, RowTally, SnapshotCounts, SnapshotFilters
+from fairlead.labels.snapshot_rows import LeftOut, NativeRow, RowFile
 from fairlead.store.artifact import Provenance, load_artifact, publish_artifact
 from fairlead.store.project import Project, check_name
 

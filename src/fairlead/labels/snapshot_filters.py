@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from fairlead.labels import chats, native_rows
+from fairlead.labels import chats, snapshot_rows
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.chats import ChatTurn
 from fairlead.labels.database import parse_time
 from fairlead.labels.errors import Invalid
 from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
-from fairlead.labels.native_rows import LeftOut, NativeRow, RowFile
+from fairlead.labels.snapshot_rows import LeftOut, NativeRow, RowFile
 
 # Kinds in which raters write no text unless they edit an answer.
 TEXT_FREE_KINDS = ("pairwise", "ranking", "rating", "thumbs", "aspects")
@@ -182,10 +182,10 @@ def _build_rows(
         for judgement in used:
             yield from _chat_rows(judged.item, judgement, judged.turns[judgement.assignment_id], weight)
     elif filters.by_item:
-        yield from native_rows.rows_of_item(campaign, judged.item, used)
+        yield from snapshot_rows.rows_of_item(campaign, judged.item, used)
     else:
         for judgement in used:
-            yield from native_rows.rows_of_judgement(campaign, judged.item, judgement, weight=weight)
+            yield from snapshot_rows.rows_of_judgement(campaign, judged.item, judgement, weight=weight)
 
 
 def _chat_rows(
@@ -193,7 +193,7 @@ def _chat_rows(
 ) -> Iterator[NativeRow | LeftOut]:
     comparisons = chats.comparison_turns(item, turns)
     if comparisons:
-        yield from native_rows.rows_of_chat(item, judgement, comparisons, weight=weight)
+        yield from snapshot_rows.rows_of_chat(item, judgement, comparisons, weight=weight)
     else:
         yield LeftOut("a conversation without a choice", 1)
 

@@ -6,7 +6,7 @@ Entries outside the response mask are meaningless; the caller masks and reduces.
 import torch
 from torch import Tensor
 
-from fairlead.ops.masks import masked_sum
+from fairlead.ops.masked_sums import masked_sum
 
 
 def ppo_clip(policy_logps: Tensor, old_logps: Tensor, advantages: Tensor, *, clip: float) -> Tensor:

@@ -27,7 +27,7 @@ from fairlead.losses.policy import ppo_clip, update_metrics
 from fairlead.model.policy import Policy
 from fairlead.ops import kl
 from fairlead.ops.advantage import GROUP_ADVANTAGES
-from fairlead.ops.masks import masked_sum
+from fairlead.ops.masked_sums import masked_sum
 from fairlead.rollout import rl_metrics, rl_setup
 from fairlead.rollout.engine import Engine, LocalEngine
 from fairlead.store.artifact import Artifact

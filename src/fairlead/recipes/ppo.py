@@ -30,7 +30,7 @@ from fairlead.losses.value import clipped_value
 from fairlead.model.policy import Policy
 from fairlead.ops import kl
 from fairlead.ops.advantage import explained_variance, gae
-from fairlead.ops.masks import masked_sum, masked_whiten
+from fairlead.ops.masked_sums import masked_sum, masked_whiten
 from fairlead.rollout import rl_metrics, rl_setup
 from fairlead.rollout.engine import Engine, LocalEngine
 from fairlead.store.artifact import Artifact

@@ -28,7 +28,7 @@ from fairlead.encoding.batching import (
     micro_batches,
 )
 from fairlead.encoding.chat import Encoded, split_steps
-from fairlead.eval import admission, verdict
+from fairlead.eval import admission, admission_verdict
 from fairlead.examples.pairs import encode_and_split
 from fairlead.losses import reward
 from fairlead.model.reward_config import StepSettings
@@ -116,7 +116,7 @@ def main(config: Config, run: Run) -> Artifact:
     model.set_scale(mean=float(rewards.mean()), std=max(std, SMALLEST_STD))
     evidence = held_out_evidence(scores, rows.held_out, rows.train, config) | counts
     evidence |= {"dropped": rows.num_dropped}
-    decision = verdict.decide_step_admission(evidence)
+    decision = admission_verdict.decide_step_admission(evidence)
     admission.log_decision(run, decision)
     prepared.master_weights.restore_float32()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from fairlead.ops import kl
-from fairlead.ops.masks import masked_mean, masked_sum
+from fairlead.ops.masked_sums import masked_mean, masked_sum
 from fairlead.rollout.prompt_sampler import Responses
 from fairlead.rollout.training_rows import sampler_gap
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.eval.verdict import AdmissionDecision, decide_admission, decide_step_admission
+from fairlead.eval.admission_verdict import AdmissionDecision, decide_admission, decide_step_admission
 
 
 def share(value: float, low: float, high: float, n: int = 400) -> dict[str, Any]:

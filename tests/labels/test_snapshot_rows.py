@@ -8,12 +8,12 @@ import pytest
 from fairlead.data import record_reader
 from fairlead.data.pair_metadata import read_pair_metadata
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Rating
-from fairlead.labels import assignments, chats, items, judgements, leases, native_rows
+from fairlead.labels import assignments, chats, items, judgements, leases, snapshot_rows
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.items import CandidateAnswer, NewItem
-from fairlead.labels.native_rows import LeftOut
 from fairlead.labels.snapshot_filters import SnapshotCounts
+from fairlead.labels.snapshot_rows import LeftOut
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.store.project import Project
 from labels.snapshots import (
@@ -107,7 +107,7 @@ def test_ties_become_rows_and_unjudgeable_items_do_not(database: Database, proje
         (0, "bad"),
         (0, "good"),
     ]
-    assert taken.counts.left_out == {native_rows.CANNOT_JUDGE: 1}
+    assert taken.counts.left_out == {snapshot_rows.CANNOT_JUDGE: 1}
     assert len(record_reader.read_comparisons(folder / "comparisons.jsonl")) == 2
 
 
@@ -193,7 +193,7 @@ def test_judgements_of_single_answers_become_records(
     campaign = create_campaign(database, kind, new_item(1, "a"))
     judge_all(database, campaign, ANN, {"1?": value})
     _, folder = take_snapshot(database, project, campaign)
-    assert record_reader.read_records(folder / f"{file}.jsonl", native_rows.RECORD_KIND_OF_FILE[file]) == [
+    assert record_reader.read_records(folder / f"{file}.jsonl", snapshot_rows.RECORD_KIND_OF_FILE[file]) == [
         expected
     ]
 
@@ -221,7 +221,7 @@ def test_demonstrations_and_turns_of_conversations_become_records(
     assert record_reader.read_ratings(folder / "ratings.jsonl") == [
         Rating(turns("1?"), (Message("assistant", "one"),), score=1.0)
     ]
-    assert taken.counts.left_out == {native_rows.USER_TURN: 1}
+    assert taken.counts.left_out == {snapshot_rows.USER_TURN: 1}
 
 
 def test_each_judged_turn_of_a_live_chat_becomes_a_comparison(database: Database, project: Project) -> None:
@@ -310,7 +310,7 @@ def aggregate(kind: str, values: list[dict[str, Any]], *answers: str) -> list[An
         )
         for n, value in enumerate(values)
     ]
-    return list(native_rows.rows_of_item(campaign, item, judgements_of_item))
+    return list(snapshot_rows.rows_of_item(campaign, item, judgements_of_item))
 
 
 def pair(preference: float, tie: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -337,7 +337,7 @@ def test_preferences_are_aggregated_by_their_mean() -> None:
     (tie,) = aggregate("pairwise", [pair(0, "bad"), pair(0, "bad"), pair(0, "good")], "a", "b")
     assert (tie.row["tie"], tie.row["margin"], tie.row["confidence"]) == ("bad", 0, 0.6667)
     for undecided in ([pair(2), pair(-2)], [pair(0, "bad"), pair(0, "good")]):
-        assert aggregate("pairwise", undecided, "a", "b") == [LeftOut(native_rows.UNDECIDED, 2)]
+        assert aggregate("pairwise", undecided, "a", "b") == [LeftOut(snapshot_rows.UNDECIDED, 2)]
     sides = [pair(1, aspects={"kind": 1}), pair(1, aspects={"kind": 0, "brief": -1})]
     (aspects,) = aggregate("pairwise", sides, "a", "b")
     assert aspects.row["aspects"] == {"brief": -1.0, "kind": 0.5}
@@ -362,7 +362,7 @@ def test_judgements_of_other_task_kinds_are_aggregated() -> None:
     (thumb,) = aggregate("thumbs", [{"label": True}, {"label": False}, {"label": True}], "a")
     assert (thumb.row["label"], thumb.row["confidence"]) == (True, 0.6667)
     assert aggregate("thumbs", [{"label": True}, {"label": False}], "a") == [
-        LeftOut(native_rows.UNDECIDED, 2)
+        LeftOut(snapshot_rows.UNDECIDED, 2)
     ]
     (turn,) = aggregate("conversation", [{"turns": {"1": {"label": True}}}] * 2)
     assert (turn.file, turn.row["completion"][0]["content"], turn.row["label"]) == ("binary", "one", True)

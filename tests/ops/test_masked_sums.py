@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import tensor
 
-from fairlead.ops.masks import masked_mean, masked_sum, masked_whiten
+from fairlead.ops.masked_sums import masked_mean, masked_sum, masked_whiten
 
 VALUES = tensor([[1.0, 2.0, 3.0], [4.0, 100.0, 100.0]])
 MASK = tensor([[True, True, True], [True, False, False]])
