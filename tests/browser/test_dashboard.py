@@ -290,5 +290,6 @@ def test_from_label_to_model_by_keyboard(studio: Studio, browse: Browse, home: P
     link.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Lineage of helpful-1")
+    page.wait_for_load_state()  # the heading can be there before the style sheets are
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.get_by_role("table").get_by_role("link", name="reward-model/reward")).to_be_visible()
