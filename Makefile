@@ -1,5 +1,5 @@
 # demo    the whole loop on the embedded example, from nothing: .venv, install, run
-# test    every test;  test-unit  only the quick ones
+# test    every test;  test-unit  only the quick ones (TESTS=... adds options of pytest)
 # test-oracle  the losses beside TRL's, where TRL can be installed
 # check   lint, types, import order
 # base-model, picture, screenshots: see the comments at each
@@ -19,7 +19,7 @@ test: $(VENV)/.test
 	$(PYTEST)
 
 test-unit: $(VENV)/.test
-	$(PYTEST) -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser" $(TESTS)
 
 # TRL is somebody else's and large: where it cannot be had, nothing is compared; that is a failure only where CI is set.
 test-oracle: $(VENV)/.test

@@ -27,6 +27,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("tests")
 
+TESTS = Path(__file__).parent
 SHARED = Path(os.environ.get("FAIRLEAD_SHARED", Path(__file__).parents[2] / "shared"))
 TINY = [
     "vocab_size=320",
@@ -41,9 +42,11 @@ TINY = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole recipes run in these folders, each for a second or some."""
+    """Mark slow tests: whole recipes in two folders, and the tests in slow_tests.txt."""
+    slow_tests = set((TESTS / "slow_tests.txt").read_text(encoding="utf-8").split())
     for item in items:
-        if item.path.parent.name in ("smoke", "property"):
+        name = f"{item.path.relative_to(TESTS).as_posix()}::{item.name.partition('[')[0]}"
+        if item.path.parent.name in ("smoke", "property") or name in slow_tests:
             item.add_marker(pytest.mark.slow)
 
 

@@ -40,6 +40,7 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
+@functools.cache
 def definitions(path: Path) -> dict[str, ast.FunctionDef | ast.ClassDef]:
     """Every function, method and class of a file by its own name."""
     return {

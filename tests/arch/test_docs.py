@@ -165,7 +165,7 @@ def test_what_a_page_quotes_is_in_the_code(recipe: str) -> None:
     excerpts = pages.blocks(section, "python")
     assert len(excerpts) <= 1
     assert [line for excerpt in excerpts for line in excerpt.splitlines() if line.strip() not in lines] == []
-    defined = {name for module in modules() for name in definitions(module)}
+    defined = set().union(*(definitions(module) for module in modules()))
     mentioned = {
         span.rpartition(".")[2]
         for span in pages.spans(section)
