@@ -55,9 +55,9 @@ def test_candidates() -> None:
 
 
 def test_fewer_threads_have_to_be_clearly_faster() -> None:
-    assert threads.fastest({2: 1.0, 1: 0.9}) == 2
-    assert threads.fastest({2: 1.0, 1: 0.8}) == 1
-    assert threads.fastest({16: 1.0, 8: 0.8, 1: 0.75}) == 8
+    assert threads.fastest({2: 1.0, 1: 0.75}) == 2
+    assert threads.fastest({2: 1.0, 1: 0.65}) == 1
+    assert threads.fastest({16: 1.0, 8: 0.65, 1: 0.6}) == 8
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -87,7 +87,15 @@ def test_the_users_number_is_not_timed(run: Run, monkeypatch: pytest.MonkeyPatch
     assert machine.now == 0.0
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_long_work_keeps_all_threads_and_is_not_timed(run: Run) -> None:
+    machine = Machine({2: threads.LONGEST_S + 1, 1: 0.1})
+    assert threads.choose_threads(run, machine.work, clock=machine.clock) == 2
+    assert machine.now == threads.LONGEST_S + 1
+    assert recorded(run) == [2]
+
+
 def test_a_short_piece_of_work_is_repeated() -> None:
     machine = Machine({1: 0.001})
     assert threads.time_threads(machine.work, [1], clock=machine.clock)[1] == pytest.approx(0.001, abs=1e-9)
-    assert machine.now == pytest.approx(0.001 + threads.ROUNDS * 0.02, abs=0.002)
+    assert machine.now == pytest.approx(threads.ROUNDS * 0.02, abs=0.002)

@@ -24,7 +24,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.optim import adamw, update
 from fairlead.train.settings import Hardware, Optim, TrainingSettings
 from fairlead.train.threads import choose_threads
-from fairlead.train.verify_backend import verify_backend
+from fairlead.train.verify_backend import forward_and_backward, verify_backend
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,7 @@ def choose_backend(
     model.backend.precision = hardware.precision
     model.backend.gradient_checkpointing = hardware.gradient_checkpointing
     verify_backend(run, model, forward, what=what)
-    with torch.no_grad():
-        choose_threads(run, forward)
+    choose_threads(run, lambda: forward_and_backward(model, forward))
 
 
 def token_budget(

@@ -15,17 +15,22 @@ import torch
 from fairlead.core import jsonl
 from fairlead.store.run import Run
 
-ROUNDS = (
-    5  # timings of each number of threads, in turn, so that a slow moment of the machine hits all of them
-)
+# Timings of each number of threads, in turn, so that a slow moment of the machine hits all of them.
+ROUNDS = 5
 SHORTEST_S = 0.02  # a timing shorter than this is repeated: the clock and the scheduler blur it
-MARGIN = 0.85  # fewer threads have to be clearly faster, so that noise on an idle machine never decides
+# Work that takes longer than this is not timed.  Its operations are large, and two threads that share a busy
+# core are then as fast as one thread.
+LONGEST_S = 2.0
+# Fewer threads have to be clearly faster.  On two cores, one thread took 0.58 to 0.63 of the time of two
+# while another program kept one core busy, and never less than 0.77 on the idle machine.
+MARGIN = 0.7
 
 
 def choose_threads(
     run: Run, work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter
 ) -> int:
-    """Set and return the number of threads for this run; `work` is a short piece of what the run computes.
+    """Set and return the number of threads for this run; `work` computes what a training step computes, on a
+    few rows.
 
     A user who sets OMP_NUM_THREADS decides; so does the run's own record, when it resumes.
     """
@@ -41,6 +46,11 @@ def choose_threads(
     available = process_threads()
     torch.set_num_threads(available)
     if available == 1 or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
+        run.event("threads", threads=available)
+        return available
+    began = clock()
+    work()  # the first call also pays for memory and kernels that later calls find ready
+    if clock() - began > LONGEST_S:
         run.event("threads", threads=available)
         return available
     seconds = time_threads(work, candidates(available), clock=clock)
@@ -66,7 +76,6 @@ def time_threads(
 ) -> dict[int, float]:
     """Median seconds of `work` with each number of threads."""
     timings: dict[int, list[float]] = {number: [] for number in numbers}
-    work()  # the first call pays for memory and kernels that later calls find ready
     for _ in range(ROUNDS):
         for number in numbers:
             torch.set_num_threads(number)

@@ -139,17 +139,23 @@ def _training_error(model: Policy | ScalarModel, measure: Measure) -> str:
     Returns the error of a kernel that does not compile, or "".
     """
     try:
+        forward_and_backward(model, measure)
+    except RuntimeError as error:
+        return _first_line(error)
+    return ""
+
+
+def forward_and_backward(model: Policy | ScalarModel, measure: Measure) -> None:
+    """Compute what a training step computes, and leave no gradients."""
+    try:
         with torch.enable_grad():
             result = measure()
             if result.requires_grad:
                 result.sum().backward()
-    except RuntimeError as error:
-        return _first_line(error)
     finally:
         model.network.zero_grad(set_to_none=True)
         for parameter in model.trainable().values():  # the head may be outside the network
             parameter.grad = None
-    return ""
 
 
 def _first_line(error: Exception) -> str:
