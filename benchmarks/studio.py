@@ -22,7 +22,7 @@ from typing import Any
 from tests import postgres
 
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, items, members, people, schema
+from fairlead.labels import campaigns, credentials, items, members, people, schema
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now, open_database
 from fairlead.labels.items import CandidateAnswer, NewItem
@@ -98,7 +98,7 @@ def add_people(
         for number in range(count):
             rater = people.add(connection, name=f"Person {number}", by="system")
             members.join(connection, rater, campaign.id, role, by="system")
-            _, token = access.create_token(connection, rater, name="benchmark", scopes=scopes, at=now())
+            _, token = credentials.create_token(connection, rater, name="benchmark", scopes=scopes, at=now())
             tokens[rater.rater] = token
     opened.close()
     return tokens

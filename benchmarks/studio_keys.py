@@ -18,7 +18,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks import studio
-from fairlead.labels import access, members, people
+from fairlead.labels import credentials, members, people
 from fairlead.labels.database import now, open_database
 from fairlead.studio.auth import COOKIE
 
@@ -80,7 +80,7 @@ def labeller(url: str, num_items: int) -> str:
     with opened.write() as connection:
         rater = people.add(connection, name="Ada", by="system")
         members.join(connection, rater, campaign.id, "labeller", by="system")
-        secret = access.start_session(connection, rater, days=1, at=now())
+        secret = credentials.start_session(connection, rater, days=1, at=now())
     opened.close()
     return secret
 

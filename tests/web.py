@@ -5,7 +5,7 @@ import httpx
 from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 
-from fairlead.labels import access, campaigns, members, people
+from fairlead.labels import campaigns, credentials, members, people
 from fairlead.labels.database import Database, now
 from fairlead.labels.people import Person
 from fairlead.studio import auth
@@ -51,7 +51,7 @@ def stranger(app: FastAPI, *, quiet: bool = False, address: str = "127.0.0.1") -
 def browser(app: FastAPI, database: Database, one: Person, *, days: int = 30) -> httpx.Client:
     """Somebody who has logged in, with the CSRF token that their page would send."""
     with database.write() as connection:
-        secret = access.start_session(connection, one, days=days, at=now())
+        secret = credentials.start_session(connection, one, days=days, at=now())
     client = stranger(app)
     client.cookies.set(auth.COOKIE, secret, domain="127.0.0.1")
     client.headers["X-CSRF-Token"] = auth.csrf_of(secret)
@@ -61,7 +61,7 @@ def browser(app: FastAPI, database: Database, one: Person, *, days: int = 30) ->
 def program(app: FastAPI, database: Database, one: Person, *scopes: str) -> httpx.Client:
     """A program with that person's token."""
     with database.write() as connection:
-        _, text = access.create_token(connection, one, name="a program", scopes=scopes, at=now())
+        _, text = credentials.create_token(connection, one, name="a program", scopes=scopes, at=now())
     client = stranger(app)
     client.headers["Authorization"] = f"Bearer {text}"
     return client

@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_pl
 import get_chromium
 from databases import Copies, Files
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, items, judgements, members, people, task_kinds
+from fairlead.labels import campaigns, credentials, items, judgements, members, people, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.items import CandidateAnswer, NewItem
@@ -77,7 +77,7 @@ class Studio:
     def session(self, person: Person) -> str:
         """The secret of a session, for the cookie."""
         with self.database.write() as connection:
-            return access.start_session(connection, person, days=1, at=now())
+            return credentials.start_session(connection, person, days=1, at=now())
 
     def campaign(
         self,

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from browser.conftest import RUN, Browse, Studio
-from fairlead.labels import access, flags, items, judgements, leases, snapshot, task_kinds
+from fairlead.labels import credentials, flags, items, judgements, leases, snapshot, task_kinds
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import now
 from fairlead.labels.snapshot_filters import SnapshotFilters
@@ -145,7 +145,9 @@ def test_the_door(studio: Studio, browse: Browse, place: str, scheme: str) -> No
     if place != "login":
         with studio.database.write() as connection:
             role, where = ("labeller", campaign.id) if place == "join" else ("owner", None)
-            _, secret = access.create_invite(connection, role=role, campaign_id=where, by="system", at=now())
+            _, secret = credentials.create_invite(
+                connection, role=role, campaign_id=where, by="system", at=now()
+            )
         address = f"{studio.url}/{place}/{secret}"
     page = browse(studio.person("Nobody yet"), color_scheme=scheme)
     page.context.clear_cookies()

@@ -12,7 +12,7 @@ from browser.conftest import Browse, Studio, answer
 from fairlead.data.records import Message
 from fairlead.labels import assignments, judgements
 from fairlead.labels.items import NewItem
-from fairlead.studio import render
+from fairlead.studio import safe_html
 from fairlead.studio.auth import COOKIE
 from studio.xss_corpus import ATTACKS, FAMILIES
 
@@ -98,16 +98,16 @@ def test_the_watch_sees_what_happens_to_who_does_nothing_about_it(
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_does_anything_once_it_is_rendered(nobody: BrowserContext, name: str) -> None:
-    assert shown(nobody, render.render(ATTACKS[name])) == []
+    assert shown(nobody, safe_html.render(ATTACKS[name])) == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_attack_does_anything_with_the_allow_list_alone(nobody: BrowserContext, family: str) -> None:
-    assert shown(nobody, "\n<hr>\n".join(render.clean(text) for text in FAMILIES[family])) == []
+    assert shown(nobody, "\n<hr>\n".join(safe_html.clean(text) for text in FAMILIES[family])) == []
 
 
 def test_no_attack_does_anything_in_the_raw_view(nobody: BrowserContext) -> None:
-    assert shown(nobody, "\n".join(render.plain(text) for text in ATTACKS.values())) == []
+    assert shown(nobody, "\n".join(safe_html.plain(text) for text in ATTACKS.values())) == []
 
 
 # ---------------------------------------------------------------- the studio's own pages

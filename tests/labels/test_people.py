@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from databases import Files
-from fairlead.labels import access, events, members, passwords, people
+from fairlead.labels import credentials, events, members, passwords, people
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.members import membership_table
@@ -172,15 +172,15 @@ def test_erasing_a_person_removes_all_personal_data(database: Database) -> None:
             subject="https://login|7",
         )
         members.join(connection, ada, campaign_id, "labeller", by=ada.rater)
-        secret = access.start_session(connection, ada, days=3, at=AT)
-        _, token = access.create_token(connection, ada, name="hers", scopes=["read"], at=AT)
-        _, link = access.create_invite(connection, role=None, person_id=ada.id, by=olga.rater, at=AT)
+        secret = credentials.start_session(connection, ada, days=3, at=AT)
+        _, token = credentials.create_token(connection, ada, name="hers", scopes=["read"], at=AT)
+        _, link = credentials.create_invite(connection, role=None, person_id=ada.id, by=olga.rater, at=AT)
         people.erase(connection, ada, by=olga.rater)
     with database.read() as connection:
-        assert access.find_session(connection, secret, at=AT) is None
-        assert access.find_token(connection, token, at=AT) is None
+        assert credentials.find_session(connection, secret, at=AT) is None
+        assert credentials.find_token(connection, token, at=AT) is None
         with pytest.raises(NotFound):
-            access.find_invite(connection, link, at=AT)
+            credentials.find_invite(connection, link, at=AT)
         assert members.list_of_campaign(connection, campaign_id) == []
         assert people.names_of(connection, [ada.rater]) == {}
         with pytest.raises(NotFound):
@@ -189,9 +189,9 @@ def test_erasing_a_person_removes_all_personal_data(database: Database) -> None:
             person_table,
             pseudonym_table,
             membership_table,
-            access.login_session_table,
-            access.api_token_table,
-            access.invite_table,
+            credentials.login_session_table,
+            credentials.api_token_table,
+            credentials.invite_table,
         ):
             text = str(connection.execute(select(table)).all())
             assert "Ada" not in text and "ada@" not in text and ada.rater not in text

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 import web
 from databases import Files
-from fairlead.labels import access
+from fairlead.labels import credentials
 from fairlead.labels.database import Database, now, open_database
 from fairlead.studio.app import create_app
 from fairlead.studio.limits import Limiter
@@ -29,7 +29,7 @@ def test_nobody_waits_to_save_while_a_password_is_looked_at(files: Files, tmp_pa
     app = create_app(Settings(database="unused"), database)
     client = web.browser(app, database, ada(database))
     with database.write() as connection:
-        _, secret = access.create_invite(connection, role="viewer", by="r-00000000aa", at=now())
+        _, secret = credentials.create_invite(connection, role="viewer", by="r-00000000aa", at=now())
     body = {"secret": secret, "name": "Ben", "email": "ben@example.org", "password": "short", "agree": True}
     with database.write():  # SQLite has one writer; who needs to write now waits
         assert (

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 import web
-from fairlead.labels import access, people
+from fairlead.labels import credentials, people
 from fairlead.labels.database import Database, format_time, now, parse_time
 from fairlead.studio import auth
 from fairlead.studio.app import create_app
@@ -136,7 +136,7 @@ def test_a_token_does_what_its_scopes_say_and_no_more(app: FastAPI, database: Da
 
 
 def test_a_token_is_never_more_than_its_person(app: FastAPI, database: Database) -> None:
-    client = web.program(app, database, web.person(database, "Ben"), *access.SCOPES)
+    client = web.program(app, database, web.person(database, "Ben"), *credentials.SCOPES)
     assert client.get("/api/v1/people").status_code == 403
 
 

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, job_handlers, job_worker, judgements
+from fairlead.labels import credentials, job_handlers, job_worker, judgements
 from fairlead.labels.database import Database, now
 from fairlead.store.project import Project
 from fairlead.studio.app import create_app
@@ -27,7 +27,7 @@ Handler = Callable[[httpx.Request], httpx.Response | None]
 def token(database: Database, *scopes: str, role: str | None = "owner") -> str:
     one = web.person(database, f"Ada {now()}", role)
     with database.write() as connection:
-        return access.create_token(connection, one, name="a program", scopes=scopes, at=now())[1]
+        return credentials.create_token(connection, one, name="a program", scopes=scopes, at=now())[1]
 
 
 def client(

@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 
 import web
 from fairlead.labels.database import Database
-from fairlead.studio import headers, permissions
+from fairlead.studio import access_control, headers
 from studio.accounts import ME, ada
 
 
@@ -24,7 +24,7 @@ def test_errors_are_json_for_programs_and_a_page_for_people(app: FastAPI, databa
 def test_a_bug_tells_nothing_and_is_logged(
     app: FastAPI, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(viewer: Annotated[object, Depends(permissions.Allow("anyone"))]) -> None:
+    def broken(viewer: Annotated[object, Depends(access_control.Allow("anyone"))]) -> None:
         raise RuntimeError("the inside of the studio")
 
     app.get("/api/v1/broken")(broken)

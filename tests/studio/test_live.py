@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, events, schema
+from fairlead.labels import credentials, events, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.events import Event
 from fairlead.labels.people import Person
@@ -279,7 +279,7 @@ def served(app: FastAPI) -> Iterator[str]:
 
 def session(database: Database, one: Person) -> str:
     with database.write() as connection:
-        return access.start_session(connection, one, days=1, at=now())
+        return credentials.start_session(connection, one, days=1, at=now())
 
 
 def lines(
@@ -329,7 +329,7 @@ def test_logging_out_ends_the_stream(app: FastAPI, database: Database) -> None:
         stream = lines(client, after=0)
         next(stream)
         with database.write() as connection:
-            access.end_sessions(connection, owner)
+            credentials.end_sessions(connection, owner)
         happen(
             database, verb="person.changed", campaign=None
         )  # rights are asked again at this, and not only every 15 seconds

@@ -13,10 +13,10 @@ import pytest
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, campaigns, members, people
+from fairlead.labels import campaigns, credentials, members, people
 from fairlead.labels.database import Database
 from fairlead.labels.people import Person
-from fairlead.studio import permissions
+from fairlead.studio import access_control
 
 pytestmark = pytest.mark.slow  # real processes, or every route for every role
 
@@ -287,7 +287,9 @@ def got_in(answer: httpx.Response) -> bool:
 
 @ONE_DATABASE
 def test_no_route_is_missing(app: FastAPI) -> None:
-    there = {f"{method} {route.path}" for route in permissions.routes(app) for method in route.methods or ()}
+    there = {
+        f"{method} {route.path}" for route in access_control.routes(app) for method in route.methods or ()
+    }
     assert sorted(there) == sorted(ROUTES)
 
 
@@ -305,7 +307,7 @@ def test_who_may_and_who_may_not(
 
 
 @ONE_DATABASE
-@pytest.mark.parametrize("scope", access.SCOPES)
+@pytest.mark.parametrize("scope", credentials.SCOPES)
 def test_a_token_opens_what_it_is_for_and_nothing_else(
     app: FastAPI, database: Database, come: Callable[[str], Person | None], scope: str
 ) -> None:
@@ -328,7 +330,7 @@ def test_a_token_with_every_scope_is_no_more_than_its_person(
     for route in ROUTES:
         one = come("labeller")
         assert one is not None
-        found[route] = got_in(ask(web.program(app, database, one, *access.SCOPES), route))
+        found[route] = got_in(ask(web.program(app, database, one, *credentials.SCOPES), route))
     assert found == {route: may("labeller", route) for route in ROUTES}
 
 
@@ -350,7 +352,7 @@ def test_a_change_needs_the_token_of_its_page(
 
 @ONE_DATABASE
 def test_nothing_that_changes_is_a_get(app: FastAPI) -> None:
-    assert {method for route in permissions.routes(app) for method in route.methods or ()} <= {
+    assert {method for route in access_control.routes(app) for method in route.methods or ()} <= {
         "GET",
         "POST",
         "PUT",

@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 import web
-from fairlead.labels import access, campaigns, people
+from fairlead.labels import campaigns, credentials, people
 from fairlead.labels.database import Database, now
 from fairlead.studio import oidc
 from fairlead.studio.app import create_app
@@ -176,7 +176,7 @@ def test_somebody_new_needs_a_link(app: FastAPI, database: Database, provider: P
         here = campaigns.create(
             connection, campaigns.CampaignSettings(name="Helpful", kind="pairwise"), by="r-00000000aa"
         )
-        _, secret = access.create_invite(
+        _, secret = credentials.create_invite(
             connection, role="labeller", campaign_id=here.id, uses=2, by="r-00000000aa", at=now()
         )
     client = web.stranger(app)
@@ -208,7 +208,7 @@ def test_an_address_that_somebody_typed_in_themselves_catches_nobody(
         and client.get("/api/v1/me").status_code == 401
     )
     with database.write() as connection:
-        _, secret = access.create_invite(connection, role="lead", by="r-00000000aa", at=now())
+        _, secret = credentials.create_invite(connection, role="lead", by="r-00000000aa", at=now())
     assert go(client, provider, f"/oidc/start?invite={secret}").status_code == 303
     me = client.get("/api/v1/me").json()  # somebody of her own, without the address that is taken
     assert (me["name"], me["role"], me["email"]) == ("Ada Lovelace", "lead", None)
@@ -223,7 +223,7 @@ def test_who_comes_by_a_link_of_their_own_is_known_from_then_on(
             people.add(connection, name=name, email=f"{name}@other.example") for name in ("Ada", "Ben")
         )
         secrets = [
-            access.create_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1]
+            credentials.create_invite(connection, role=None, person_id=one.id, by="r-00000000aa", at=now())[1]
             for one in (ada, ben)
         ]
     assert "Continue with Example" in web.stranger(app).get(f"/join/{secrets[0]}").text

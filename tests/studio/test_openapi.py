@@ -18,7 +18,7 @@ from schemathesis.core.result import Ok
 import web
 from fairlead.labels import campaigns, items, leases, members, people
 from fairlead.labels.database import Database
-from fairlead.studio import permissions
+from fairlead.studio import access_control
 from labels.build import LEAD, VALUES, judge, new_item
 
 DOCUMENT = "/api/v1/openapi.json"
@@ -128,7 +128,7 @@ def test_every_route_of_the_api_is_described(app: FastAPI) -> None:
     }
     there = {
         f"{method} {route.path}"
-        for route in permissions.routes(app)
+        for route in access_control.routes(app)
         for method in route.methods or ()
         if "/api/" in str(route.path)
     }

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 import web
-from fairlead.labels import access, campaigns, members, people
+from fairlead.labels import campaigns, credentials, members, people
 from fairlead.labels.database import Database, now
 from fairlead.labels.passwords import hash_password
 
@@ -25,7 +25,7 @@ def link(
 ) -> str:
     with database.write() as connection:
         at = None if campaign is None else campaigns.get(connection, campaign).id
-        return access.create_invite(
+        return credentials.create_invite(
             connection, role=role, campaign_id=at, person_id=person, uses=uses, by="system", at=now()
         )[1]
 
@@ -182,6 +182,6 @@ def test_two_people_cannot_both_take_the_last_use(app: FastAPI, database: Databa
     helpful(database)
     secret = link(database, "labeller", campaign="helpful")
     with database.write() as connection:
-        access.use_invite(connection, secret, at=now())
+        credentials.use_invite(connection, secret, at=now())
     page = web.stranger(app).post(f"/join/{secret}", data={"name": "Ada", "agree": "true"})
     assert page.status_code == 404 and "Ask for another one" in page.text

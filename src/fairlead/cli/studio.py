@@ -157,7 +157,7 @@ def add(
 
     Example: fairlead studio user add "Ada Lovelace" --email ada@example.org --role lead
     """
-    from fairlead.labels import access, campaigns, members, people
+    from fairlead.labels import campaigns, credentials, members, people
     from fairlead.labels.database import now
     from fairlead.labels.errors import StudioError
 
@@ -175,7 +175,7 @@ def add(
             people.set_role(connection, existing, role, by=SELF)
         if campaign is not None:
             members.join(connection, person, campaigns.get(connection, campaign).id, "labeller", by=SELF)
-        _, secret = access.create_invite(connection, role=None, person_id=person.id, by=SELF, at=now())
+        _, secret = credentials.create_invite(connection, role=None, person_id=person.id, by=SELF, at=now())
     opened_database.close()
     url = f"{settings.origin}/join/{secret}"
     lines = [
@@ -388,13 +388,13 @@ def _job(database: "Database", job_id: int) -> "Job":
 
 def _first_url(database: "Database", settings: "Settings") -> str | None:
     """A one-time link that makes its user the owner; None if there is an owner."""
-    from fairlead.labels import access, people
+    from fairlead.labels import credentials, people
     from fairlead.labels.database import now
 
     with database.write() as connection:
         if people.has_owner(connection):
             return None
-        _, secret = access.create_invite(connection, role="owner", days=1, by=SELF, at=now())
+        _, secret = credentials.create_invite(connection, role="owner", days=1, by=SELF, at=now())
     return f"{settings.origin}/first/{secret}"
 
 

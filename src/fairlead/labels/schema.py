@@ -12,10 +12,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from fairlead.labels import (
-    access,
     assignments,
     campaigns,
     chats,
+    credentials,
     database,
     drafts,
     events,
@@ -33,7 +33,7 @@ from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
 
 MODULES = (
-    access,
+    credentials,
     campaigns,
     chats,
     drafts,

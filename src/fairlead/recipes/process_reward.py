@@ -34,8 +34,8 @@ from fairlead.losses import reward
 from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
+from fairlead.ops.combine_rewards import pooled_steps
 from fairlead.ops.pool_names import StepPool
-from fairlead.ops.pooling import pooled_steps
 from fairlead.stats import calibration, content_blind, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run

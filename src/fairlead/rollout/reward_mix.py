@@ -16,7 +16,7 @@ from torch import Tensor
 from fairlead.core.precision import Precision
 from fairlead.data.records import Messages
 from fairlead.model.policy import Policy
-from fairlead.ops.pooling import disagreement, lagrangian, pooled, update_multiplier
+from fairlead.ops.combine_rewards import disagreement, lagrangian, pooled, update_multiplier
 from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member, verify_reward_backend
 from fairlead.store.run import Run
 from fairlead.train.settings import Rewards

@@ -18,8 +18,8 @@ from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
 from fairlead.model.reward_model import load_reward_model, load_shared_reward_model, shares_base
 from fairlead.model.scalar_model import ScalarModel
+from fairlead.ops.combine_rewards import pooled
 from fairlead.ops.pool_names import Pool
-from fairlead.ops.pooling import pooled
 from fairlead.store.resolve_inputs import RULE
 from fairlead.store.run import Run
 from fairlead.train.verify_backend import verify_backend
@@ -63,7 +63,7 @@ def open_reward(
     """The reward that a reference names: a rule, or the folder of a reward model.
 
     `prepare` is called once for each loaded reward model.  The members of an ensemble are pooled into one
-    score (`ops/pooling.py`).
+    score (`ops/combine_rewards.py`).
     """
     members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
     if len(members) == 1:

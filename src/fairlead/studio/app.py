@@ -19,7 +19,7 @@ import fairlead
 from fairlead.labels import job_handlers, job_worker, schema
 from fairlead.labels.database import Database, now, open_database
 from fairlead.store.project import Project
-from fairlead.studio import auth, errors, html, limits, permissions
+from fairlead.studio import access_control, auth, errors, limits, page_templates
 from fairlead.studio.api import campaigns as campaigns_api
 from fairlead.studio.api import chat as chat_api
 from fairlead.studio.api import dashboard as dashboard_api
@@ -131,11 +131,11 @@ def create_app(
     app.state.demo = demo
     app.state.live = live
     app.state.chat_streams = ChatStreams(opened, ChatBackends(settings.project))
-    app.state.templates = html.environment()
+    app.state.templates = page_templates.environment()
     app.state.dashboard = DashboardCache(opened, clock)
     app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # by e-mail address
     app.state.wrong_clients = Limiter(limit=40, per_s=900)  # by network address: passwords and invite links
-    permissions.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *extra_routers))
+    access_control.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *extra_routers))
     app.router.routes.extend(_shared_routes())
     for router in extra_routers:
         app.include_router(router, include_in_schema=False)

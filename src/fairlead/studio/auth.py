@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fairlead.labels import access, members, people
+from fairlead.labels import credentials, members, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time, parse_time
 from fairlead.labels.errors import NotAllowed, StudioError
@@ -237,13 +237,13 @@ def _extend_session(database: Database, viewer: Viewer, *, days: int, now: str) 
     if parse_time(viewer.ends_at) >= parse_time(now) + timedelta(days=days - 1):
         return False
     with database.write() as connection:
-        access.extend_session(connection, viewer.secret, days=days, at=now)
+        credentials.extend_session(connection, viewer.secret, days=days, at=now)
     return True
 
 
 def _by_cookie(database: Database, secret: str, now: str) -> Viewer | None:
     with database.read() as connection:
-        session = access.find_session(connection, secret, at=now)
+        session = credentials.find_session(connection, secret, at=now)
         if session is None:
             return None
         person_id, ends_at = session
@@ -252,7 +252,7 @@ def _by_cookie(database: Database, secret: str, now: str) -> Viewer | None:
 
 def _by_token(database: Database, secret: str, now: str) -> Viewer:
     with database.read() as connection:
-        token = access.find_token(connection, secret, at=now)
+        token = credentials.find_token(connection, secret, at=now)
         if token is None:
             raise NotSignedIn("this token is unknown or has expired.")
         viewer = _viewer(
@@ -260,7 +260,7 @@ def _by_token(database: Database, secret: str, now: str) -> Viewer:
         )
     if token.used_at is None or token.used_at < format_time(parse_time(now) - timedelta(hours=1)):
         with database.write() as connection:
-            access.touch_token(connection, token, at=now)
+            credentials.touch_token(connection, token, at=now)
     return viewer
 
 

@@ -18,7 +18,7 @@ from fairlead.data.records import Messages
 from fairlead.labels import chats, task_kinds
 from fairlead.labels.chats import ChatAnswer, ChatTurn
 from fairlead.labels.database import Database
-from fairlead.studio import render
+from fairlead.studio import safe_html
 from fairlead.studio.chat_backends import AnswerError, ChatBackends
 
 HEARTBEAT_S = 15.0
@@ -130,9 +130,9 @@ class ChatStreams:
 def complete_answer(place: int, text: str, finished: bool | None) -> dict[str, Any]:
     return {
         "letter": task_kinds.letter(place),
-        "html": str(render.render(text)),
+        "html": str(safe_html.render(text)),
         "text": text,
-        "dir": render.direction(text),
+        "dir": safe_html.direction(text),
         "cut": finished is False,
     }
 

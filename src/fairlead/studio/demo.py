@@ -28,7 +28,7 @@ from sqlalchemy import Connection
 from fairlead.core import files
 from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message
-from fairlead.labels import access, campaigns, chats, items, judgements, leases, members, people
+from fairlead.labels import campaigns, chats, credentials, items, judgements, leases, members, people
 from fairlead.labels.campaigns import Campaign, CampaignSettings
 from fairlead.labels.chats import Answerer
 from fairlead.labels.database import Database, now
@@ -95,7 +95,7 @@ def populate(database: Database) -> DemoContent:
             if text.name not in existing:
                 _create_campaign(connection, text, owner, panel)
         tokens = {name: _replace_token(connection, labeller, time) for name, labeller in panel.items()}
-        _, secret = access.create_invite(
+        _, secret = credentials.create_invite(
             connection, role=None, person_id=owner.id, days=1, by=owner.rater, at=time
         )
     return DemoContent(f"/join/{secret}", tokens)
@@ -154,9 +154,9 @@ def _create_campaign(
 
 
 def _replace_token(connection: Connection, labeller: Person, time: str) -> str:
-    for token in access.list_tokens(connection, labeller):
-        access.revoke_token(connection, labeller, token.id)
-    _, secret = access.create_token(
+    for token in credentials.list_tokens(connection, labeller):
+        credentials.revoke_token(connection, labeller, token.id)
+    _, secret = credentials.create_token(
         connection, labeller, name="simulated labeller", scopes=("read", "label"), days=1, at=time
     )
     return secret

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 
 from fairlead.core.errors import FairleadError
 from fairlead.labels.errors import Conflict, Invalid, NotAllowed, NotFound
-from fairlead.studio import html
+from fairlead.studio import page_templates
 from fairlead.studio.auth import NotSignedIn, OutOfDate
 from fairlead.studio.limits import TooMany
 
@@ -107,7 +107,7 @@ def _respond(
 ) -> Response:
     if _is_api(request):
         return JSONResponse(ErrorBody(error=error).model_dump(exclude_defaults=True), status, headers=headers)
-    return html.page(
+    return page_templates.page(
         request,
         "error.html",
         status=status,

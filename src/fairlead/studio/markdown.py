@@ -1,4 +1,4 @@
-"""Converts untrusted Markdown to HTML, before the allow-list in `render.py`.
+"""Converts untrusted Markdown to HTML, before the allow-list in `safe_html.py`.
 
 HTML in the text is escaped, images become links, and every link shows its target.
 Everything that can be slow has a budget.  Text beyond the budget is shown unformatted.

@@ -30,8 +30,8 @@ from starlette.responses import RedirectResponse
 from fairlead.labels.errors import NotAllowed, StudioError
 from fairlead.labels.people import LONGEST_NAME
 from fairlead.studio import auth
+from fairlead.studio.access_control import Anyone
 from fairlead.studio.entry import SignInAttempt, own_path
-from fairlead.studio.permissions import Anyone
 from fairlead.studio.services import sign_in
 from fairlead.studio.services.sign_in import Identity
 from fairlead.studio.settings import Oidc, Settings

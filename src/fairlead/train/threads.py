@@ -16,7 +16,7 @@ from fairlead.core import jsonl
 from fairlead.store.run import Run
 
 # Timings of each number of threads, in turn, so that a slow moment of the machine hits all of them.
-ROUNDS = 5
+ROUNDS = 3
 SHORTEST_S = 0.02  # a timing shorter than this is repeated: the clock and the scheduler blur it
 # Work that takes longer than this is not timed.  Its operations are large, and two threads that share a busy
 # core are then as fast as one thread.

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from fairlead.studio.permissions import Lead, Member, Watcher
+from fairlead.studio.access_control import Lead, Member, Watcher
 from fairlead.studio.services import campaigns, rendering
 from fairlead.studio.services.campaigns import (
     CampaignChange,

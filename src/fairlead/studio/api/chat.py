@@ -8,8 +8,8 @@ from starlette.responses import StreamingResponse
 
 from fairlead.labels.chats import MAX_TURNS
 from fairlead.studio import chat_streams
+from fairlead.studio.access_control import Labeller, Lead
 from fairlead.studio.api.labelling import CAMPAIGN, TASK, Token
-from fairlead.studio.permissions import Labeller, Lead
 from fairlead.studio.services import answerers, chat
 from fairlead.studio.services.answerers import AnswerersBody, AnswerersOut
 from fairlead.studio.services.chat import ChatTurnOut, ChoiceBody, ConversationOut, MessageBody

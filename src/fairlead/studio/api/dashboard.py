@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
-from fairlead.studio.permissions import Adjudicator, Lead, Watcher
+from fairlead.studio.access_control import Adjudicator, Lead, Watcher
 from fairlead.studio.services import dashboard
 from fairlead.studio.services.dashboard import DashboardOut, FlagOut
 from fairlead.studio.state import Database

@@ -9,8 +9,8 @@ from starlette.responses import StreamingResponse
 
 from fairlead.labels.errors import NotFound
 from fairlead.studio import auth
+from fairlead.studio.access_control import Person
 from fairlead.studio.live import EventView, LiveEvents
-from fairlead.studio.permissions import Person
 from fairlead.studio.services import events
 from fairlead.studio.services.events import EventPage
 from fairlead.studio.state import Database

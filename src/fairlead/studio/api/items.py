@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, UploadFile
 
 from fairlead.labels.item_search import ItemState
-from fairlead.studio.permissions import Lead
+from fairlead.studio.access_control import Lead
 from fairlead.studio.services import imports, items
 from fairlead.studio.services.imports import ImportIn, ImportPreviewOut, PreviewIn, RolloutsList, UploadOut
 from fairlead.studio.services.items import AddedOut, ItemDetailsOut, ItemsIn, ItemsPage, PriorityIn

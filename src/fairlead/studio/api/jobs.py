@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
-from fairlead.studio.permissions import Lead
+from fairlead.studio.access_control import Lead
 from fairlead.studio.services import jobs
 from fairlead.studio.services.jobs import ROWS_PER_PAGE, JobOut, Jobs, RowProblems
 from fairlead.studio.state import Database

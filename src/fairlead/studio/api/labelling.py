@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query
 
-from fairlead.studio.permissions import Labeller
+from fairlead.studio.access_control import Labeller
 from fairlead.studio.services import labelling, rendering
 from fairlead.studio.services import work as work_service
 from fairlead.studio.services.labelling import (

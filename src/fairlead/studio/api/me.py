@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from fairlead.studio import auth
+from fairlead.studio.access_control import Anyone, Person
 from fairlead.studio.entry import SignInAttempt
-from fairlead.studio.permissions import Anyone, Person
 from fairlead.studio.services import account, sign_in
 from fairlead.studio.services.account import (
     AccountChange,

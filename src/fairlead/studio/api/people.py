@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from fairlead.studio.permissions import Lead, Owner
+from fairlead.studio.access_control import Lead, Owner
 from fairlead.studio.services import people
 from fairlead.studio.services.account import Confirmation
 from fairlead.studio.services.people import (

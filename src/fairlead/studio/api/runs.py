@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from fairlead.studio.permissions import Watcher
+from fairlead.studio.access_control import Watcher
 from fairlead.studio.services import runs
 from fairlead.studio.services.runs import (
     ArtifactOut,

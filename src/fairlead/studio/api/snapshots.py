@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse
 
-from fairlead.studio.permissions import Lead, Watcher
+from fairlead.studio.access_control import Lead, Watcher
 from fairlead.studio.services import snapshots
 from fairlead.studio.services.jobs import JobOut
 from fairlead.studio.services.snapshots import FiltersIn, NewSnapshot, SnapshotOut, SnapshotPreview, Snapshots

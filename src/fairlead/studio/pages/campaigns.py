@@ -9,11 +9,11 @@ from fairlead.core.errors import FairleadError
 from fairlead.labels import imports as label_imports
 from fairlead.labels import item_search, task_kinds
 from fairlead.labels.errors import Invalid
-from fairlead.studio import html, phrases, render
+from fairlead.studio import page_templates, phrases, safe_html
+from fairlead.studio.access_control import Lead, Member, Watcher
 from fairlead.studio.auth import Viewer
 from fairlead.studio.pages import answerer_form
 from fairlead.studio.pages.answerer_form import AnswererForm
-from fairlead.studio.permissions import Lead, Member, Watcher
 from fairlead.studio.services import answerers, campaigns, imports, items, jobs
 from fairlead.studio.services.imports import ImportIn, OriginIn, PreviewIn
 from fairlead.studio.state import Configured, Database
@@ -28,7 +28,7 @@ NUM_RECENT_JOBS = 5
 
 @router.get("/campaigns")
 def list_campaigns(request: Request, viewer: Watcher, database: Database) -> Response:
-    return html.page(
+    return page_templates.page(
         request,
         "campaigns.html",
         viewer,
@@ -53,7 +53,7 @@ def items_page(
 ) -> Response:
     results = items.search_items(database, viewer, query=q, state=state, after=after, limit=ITEMS_PER_PAGE)
     recent = jobs.view_recent_jobs(database, viewer, kind=label_imports.JOB_KIND, limit=NUM_RECENT_JOBS)
-    return html.page(
+    return page_templates.page(
         request,
         "items.html",
         viewer,
@@ -71,7 +71,7 @@ def items_page(
 @router.get("/c/{slug}/items/{item_id}")
 def item_page(request: Request, slug: str, item_id: Id, viewer: Lead, database: Database) -> Response:
     details = items.get_item(database, viewer, item_id)
-    return html.page(
+    return page_templates.page(
         request,
         "item.html",
         viewer,
@@ -87,7 +87,7 @@ def item_page(request: Request, slug: str, item_id: Id, viewer: Lead, database: 
 @router.get("/c/{slug}/jobs/{job_id}")
 def job_part(request: Request, slug: str, job_id: Id, viewer: Lead, database: Database) -> Response:
     """The part of a page that shows a job.  The browser reloads it until the job is over."""
-    return html.page(request, "_job.html", viewer, job=jobs.view_job(database, viewer, job_id))
+    return page_templates.page(request, "_job.html", viewer, job=jobs.view_job(database, viewer, job_id))
 
 
 @router.post("/c/{slug}/uploads")
@@ -157,13 +157,13 @@ def guidelines_page(
     leads = viewer.may("lead", viewer.campaign.id)
     number = version or (versions[0].version if versions else 0)
     shown = next((candidate for candidate in versions if candidate.version == number), None)
-    return html.page(
+    return page_templates.page(
         request,
         "guidelines.html",
         viewer,
         versions=versions,
         shown=shown,
-        text=render.render(shown.text) if shown else "",
+        text=safe_html.render(shown.text) if shown else "",
         diff=campaigns.compare_guidelines(database, viewer.campaign, number) if number else None,
         leads=leads,
         names=campaigns.author_names(database, guidelines) if leads else {},
@@ -173,7 +173,7 @@ def guidelines_page(
 @router.post("/markdown")
 def markdown_part(request: Request, viewer: Lead, text: Text = "", guidelines: Text = "") -> Response:
     """The rendered preview of the text being written.  The field's name depends on the form."""
-    return html.page(request, "_rendered.html", viewer, text=render.render(text or guidelines))
+    return page_templates.page(request, "_rendered.html", viewer, text=safe_html.render(text or guidelines))
 
 
 @router.get("/c/{slug}/settings")
@@ -227,7 +227,7 @@ def _settings_page(
     problem = None if error is None else str(error)
     if isinstance(error, Invalid):
         problem = next(iter(error.problems.values()))
-    return html.page(
+    return page_templates.page(
         request,
         "settings.html",
         viewer,
@@ -246,7 +246,7 @@ def _settings_page(
 def _choose_rows_page(
     request: Request, viewer: Viewer, settings: Configured, *, error: FairleadError | None = None
 ) -> Response:
-    return html.page(
+    return page_templates.page(
         request,
         "add.html",
         viewer,
@@ -273,7 +273,7 @@ def _preview_page(
         preview = imports.preview_rows(database, settings, viewer, body)
     except FairleadError as problem:
         error = error or problem
-    return html.page(
+    return page_templates.page(
         request,
         "_rows.html" if request.headers.get("hx-request") else "add_rows.html",
         viewer,

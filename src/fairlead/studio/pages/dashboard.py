@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from fairlead.report import charts
 from fairlead.stats.interval import Interval
-from fairlead.studio import graphs, html, phrases
+from fairlead.studio import graphs, page_templates, phrases
+from fairlead.studio.access_control import Member, Watcher
 from fairlead.studio.auth import Viewer
-from fairlead.studio.permissions import Member, Watcher
 from fairlead.studio.services import dashboard
 from fairlead.studio.services.dashboard_cache import DashboardCache
 from fairlead.studio.state import Database
@@ -29,12 +29,16 @@ def dashboard_page(request: Request, slug: str, viewer: Member, database: Databa
     """Members who may only label are sent to the labelling screen."""
     if not viewer.may("viewer", viewer.campaign.id):
         return RedirectResponse(f"/c/{slug}/label", 303)
-    return html.page(request, "dashboard.html", viewer, **_template_values(request, viewer, database))
+    return page_templates.page(
+        request, "dashboard.html", viewer, **_template_values(request, viewer, database)
+    )
 
 
 @router.get("/c/{slug}/figures")
 def figures_part(request: Request, slug: str, viewer: Watcher, database: Database) -> Response:
-    return html.page(request, "dashboard_figures.html", viewer, **_template_values(request, viewer, database))
+    return page_templates.page(
+        request, "dashboard_figures.html", viewer, **_template_values(request, viewer, database)
+    )
 
 
 def _template_values(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:

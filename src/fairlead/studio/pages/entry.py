@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import RedirectResponse
 
-from fairlead.labels.access import Invite
+from fairlead.labels.credentials import Invite
 from fairlead.labels.errors import Conflict, Invalid, StudioError
-from fairlead.studio import auth, html
+from fairlead.studio import auth, page_templates
+from fairlead.studio.access_control import Anyone, Person
 from fairlead.studio.auth import NotSignedIn
 from fairlead.studio.entry import SignInAttempt, own_path
-from fairlead.studio.permissions import Anyone, Person
 from fairlead.studio.services import account, sign_in
 from fairlead.studio.services.sign_in import Newcomer
 from fairlead.studio.state import Configured, Database, Time
@@ -38,7 +38,9 @@ def home(viewer: Person) -> Response:
 def login_page(request: Request, viewer: Anyone, settings: Configured, next: str = "/") -> Response:
     if viewer is not None:
         return RedirectResponse(own_path(next), 303)
-    return html.page(request, "login.html", next=own_path(next), email="", error=None, oidc=settings.oidc)
+    return page_templates.page(
+        request, "login.html", next=own_path(next), email="", error=None, oidc=settings.oidc
+    )
 
 
 @router.post("/login")
@@ -54,7 +56,7 @@ def log_in(
     try:
         secret = sign_in.log_in(attempt, email=email, password=password)
     except NotSignedIn as error:
-        return html.page(
+        return page_templates.page(
             request,
             "login.html",
             status=422,
@@ -115,7 +117,7 @@ def join(
 @router.get("/me")
 def account_page(request: Request, viewer: Person, database: Database, now: Time) -> Response:
     page = account.get_page(database, viewer)
-    return html.page(
+    return page_templates.page(
         request,
         "me.html",
         viewer,
@@ -142,7 +144,7 @@ def _join_page(
         entered = {"name": newcomer.name, "email": newcomer.email}
     else:
         entered = {"name": "", "email": (person.email or "") if person else ""}
-    return html.page(
+    return page_templates.page(
         request,
         "join.html",
         viewer,

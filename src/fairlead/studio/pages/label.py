@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fairlead.labels import task_kinds
 from fairlead.labels.flags import FLAG_REASONS
 from fairlead.labels.judgements import SKIP_REASONS
-from fairlead.studio import html, phrases
-from fairlead.studio.permissions import Labeller, Person
+from fairlead.studio import page_templates, phrases
+from fairlead.studio.access_control import Labeller, Person
 from fairlead.studio.services import work
 from fairlead.studio.state import Database
 
@@ -23,7 +23,7 @@ def work_page(
     utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0,
 ) -> Response:
     entries = work.list_work(database, viewer, utc_offset_min=utc_offset_min)
-    return html.page(request, "work.html", viewer, work=entries, kind_names=phrases.KIND_NAMES)
+    return page_templates.page(request, "work.html", viewer, work=entries, kind_names=phrases.KIND_NAMES)
 
 
 @router.get("/c/{slug}/label")
@@ -43,4 +43,4 @@ def label_page(request: Request, slug: str, viewer: Labeller) -> Response:
         "longestText": task_kinds.LONGEST_TEXT,
         "leaseS": campaign.lease_s,
     }
-    return html.page(request, "label.html", viewer, config=config, kind_name=kind_name)
+    return page_templates.page(request, "label.html", viewer, config=config, kind_name=kind_name)

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from fairlead.labels.members import CAMPAIGN_ROLES
 from fairlead.labels.people import STUDIO_ROLES
-from fairlead.studio import html
-from fairlead.studio.permissions import Lead, Owner
+from fairlead.studio import page_templates
+from fairlead.studio.access_control import Lead, Owner
 from fairlead.studio.services import people
 from fairlead.studio.state import Database, Time
 
@@ -15,7 +15,7 @@ router = APIRouter()
 @router.get("/people")
 def people_page(request: Request, viewer: Owner, database: Database, now: Time) -> Response:
     invites = people.list_invites(database, None, now=now)
-    return html.page(
+    return page_templates.page(
         request,
         "people.html",
         viewer,
@@ -29,7 +29,7 @@ def people_page(request: Request, viewer: Owner, database: Database, now: Time) 
 @router.get("/c/{slug}/people")
 def members_page(request: Request, slug: str, viewer: Lead, database: Database, now: Time) -> Response:
     invites = people.list_invites(database, viewer.campaign.id, now=now)
-    return html.page(
+    return page_templates.page(
         request,
         "members.html",
         viewer,

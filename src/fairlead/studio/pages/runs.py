@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse
 from fairlead.labels.errors import NotFound
 from fairlead.report import metric_charts, templating
 from fairlead.store.project import Project
-from fairlead.studio import artifact_views, graphs, html, phrases, run_files
+from fairlead.studio import artifact_views, graphs, page_templates, phrases, run_files
+from fairlead.studio.access_control import Watcher
 from fairlead.studio.auth import Viewer
-from fairlead.studio.permissions import Watcher
 from fairlead.studio.services import runs
 from fairlead.studio.services.projects import project_to_show
 from fairlead.studio.settings import Settings
@@ -38,12 +38,12 @@ MAX_RUNS = 200  # listed on the page
 
 @router.get("/runs")
 def runs_page(request: Request, viewer: Watcher, database: Database, settings: Configured) -> Response:
-    return html.page(request, "runs.html", viewer, **_list_values(database, settings, viewer))
+    return page_templates.page(request, "runs.html", viewer, **_list_values(database, settings, viewer))
 
 
 @router.get("/runs/now")
 def runs_part(request: Request, viewer: Watcher, database: Database, settings: Configured) -> Response:
-    return html.page(request, "runs_now.html", viewer, **_list_values(database, settings, viewer))
+    return page_templates.page(request, "runs_now.html", viewer, **_list_values(database, settings, viewer))
 
 
 @router.get("/runs/report")
@@ -54,7 +54,7 @@ def round_report(settings: Configured, viewer: Watcher) -> Response:
 
 @router.get("/runs/{run}")
 def run_page(run: Name, request: Request, viewer: Watcher, settings: Configured) -> Response:
-    return html.page(request, "run.html", viewer, **_run_values(settings, run))
+    return page_templates.page(request, "run.html", viewer, **_run_values(settings, run))
 
 
 @router.get("/runs/{run}/now")
@@ -65,7 +65,9 @@ def run_part(
     etag = f'"{run_files.version_tag(project_to_show(settings), run)}"'
     if known == etag:
         return Response(status_code=304, headers={"ETag": etag})
-    return html.page(request, "run_now.html", viewer, headers={"ETag": etag}, **_run_values(settings, run))
+    return page_templates.page(
+        request, "run_now.html", viewer, headers={"ETag": etag}, **_run_values(settings, run)
+    )
 
 
 @router.get("/runs/{run}/{file}")
@@ -79,7 +81,7 @@ def artifact_page(
 ) -> Response:
     details = runs.get_detail(database, settings, viewer, kind, name)
     manifest = details.artifact.manifest
-    return html.page(
+    return page_templates.page(
         request,
         "artifact.html",
         viewer,
@@ -111,7 +113,7 @@ def lineage_page(
     sources: dict[str, list[tuple[str, artifact_views.GraphNode]]] = {}
     for edge in graph.edges:
         sources.setdefault(edge.child, []).append((edge.role, by_key[edge.parent]))
-    return html.page(
+    return page_templates.page(
         request,
         "lineage.html",
         viewer,

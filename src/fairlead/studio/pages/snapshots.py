@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from fairlead.core.errors import FairleadError
 from fairlead.labels import snapshot, snapshot_filters
 from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
-from fairlead.studio import html, phrases
-from fairlead.studio.permissions import Lead, Watcher
+from fairlead.studio import page_templates, phrases
+from fairlead.studio.access_control import Lead, Watcher
 from fairlead.studio.services import jobs, snapshots
 from fairlead.studio.state import Configured, Database
 
@@ -63,7 +63,7 @@ def snapshots_page(request: Request, slug: str, viewer: Watcher, database: Datab
         jobs.view_recent_jobs(database, viewer, kind=snapshot.KIND, limit=NUM_RECENT_JOBS) if leads else []
     )
     names = snapshots.names_of(database, {*raters, *(record.made_by for record in records)}) if leads else {}
-    return html.page(
+    return page_templates.page(
         request,
         "snapshots.html",
         viewer,
@@ -93,7 +93,7 @@ def counts_part(
         counts, alternatives = snapshots.count_rows(database, viewer, filters)
     except FairleadError as problem:
         error = str(problem)
-    return html.page(
+    return page_templates.page(
         request,
         "_counts.html",
         viewer,
@@ -112,7 +112,7 @@ def snapshot_page(
 ) -> Response:
     record = snapshots.get_snapshot(database, viewer, name)
     leads = viewer.may("lead", viewer.campaign.id)
-    return html.page(
+    return page_templates.page(
         request,
         "snapshot.html",
         viewer,

@@ -13,12 +13,12 @@ from fairlead.core.errors import FairleadError
 from fairlead.labels import row_to_items, task_kinds
 from fairlead.labels.errors import Invalid
 from fairlead.labels.task_kinds import TaskKind
-from fairlead.studio import html, phrases
+from fairlead.studio import page_templates, phrases
+from fairlead.studio.access_control import Lead
 from fairlead.studio.auth import Viewer
 from fairlead.studio.pages import answerer_form
 from fairlead.studio.pages.answerer_form import AnswererForm
 from fairlead.studio.pages.campaigns import require_file
-from fairlead.studio.permissions import Lead
 from fairlead.studio.services import imports, new_campaign
 from fairlead.studio.services.campaigns import NewCampaign
 from fairlead.studio.services.imports import ImportIn, OriginIn, PreviewIn
@@ -106,7 +106,7 @@ def kind_page(
         preview = imports.preview_rows(database, settings, viewer, body)
     except FairleadError as error:
         return _rows_page(request, viewer, settings, error=error)
-    return html.page(
+    return page_templates.page(
         request,
         "_rows.html" if request.headers.get("hx-request") else "new_kind.html",
         viewer,
@@ -184,7 +184,7 @@ def _plan(form: TaskForm) -> CampaignPlan:
 def _rows_page(
     request: Request, viewer: Viewer, settings: Settings, *, error: FairleadError | None = None
 ) -> Response:
-    return html.page(
+    return page_templates.page(
         request,
         "new.html",
         viewer,
@@ -209,7 +209,7 @@ def _task_page(
         problems["lease_min"] = "must be 1 to 1,440 minutes"
     if "source" in problems:
         problems["who"] = problems["source"]
-    return html.page(
+    return page_templates.page(
         request,
         "new_task.html",
         viewer,

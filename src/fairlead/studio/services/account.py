@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from fairlead.labels import access, campaigns, members, passwords, people
-from fairlead.labels.access import MAX_DAYS, ApiToken
+from fairlead.labels import campaigns, credentials, members, passwords, people
 from fairlead.labels.campaigns import Campaign
+from fairlead.labels.credentials import MAX_DAYS, ApiToken
 from fairlead.labels.errors import Invalid, NotAllowed
 from fairlead.labels.members import Membership
 from fairlead.labels.people import Person
@@ -121,7 +121,7 @@ def get_me(database: Database, person_id: int, csrf: str) -> Me:
 def get_me_of_session(database: Database, secret: str, *, now: str) -> Me:
     """The account that a session which has just started belongs to."""
     with database.read() as connection:
-        session = access.find_session(connection, secret, at=now)
+        session = credentials.find_session(connection, secret, at=now)
     assert session is not None, "the session has just been started"
     person_id, _ = session
     return get_me(database, person_id, auth.csrf_of(secret))
@@ -132,7 +132,7 @@ def get_page(database: Database, viewer: Viewer) -> AccountPage:
         person = people.get_by_id(connection, viewer.person)
         return AccountPage(
             person=person,
-            tokens=access.list_tokens(connection, person),
+            tokens=credentials.list_tokens(connection, person),
             places=[
                 (campaign, viewer.memberships[campaign.id])
                 for campaign in campaigns.list_all(connection, ids=list(viewer.memberships))
@@ -142,13 +142,13 @@ def get_page(database: Database, viewer: Viewer) -> AccountPage:
 
 def log_out(database: Database, viewer: Viewer) -> None:
     with database.write() as connection:
-        access.end_session(connection, viewer.secret)
+        credentials.end_session(connection, viewer.secret)
 
 
 def end_other_sessions(database: Database, viewer: Viewer) -> None:
     with database.write() as connection:
         person = people.get_by_id(connection, viewer.person)
-        access.end_sessions(connection, person, except_secret=viewer.secret)
+        credentials.end_sessions(connection, person, except_secret=viewer.secret)
 
 
 def change_account(database: Database, wrong_passwords: Limiter, viewer: Viewer, body: AccountChange) -> Me:
@@ -173,7 +173,7 @@ def change_account(database: Database, wrong_passwords: Limiter, viewer: Viewer,
         person = people.get_by_id(connection, viewer.person)
         people.change(connection, person, name=body.name, email=body.email, password=password)
         if password is not None:
-            access.end_sessions(connection, person, except_secret=viewer.secret)
+            credentials.end_sessions(connection, person, except_secret=viewer.secret)
     return get_me(database, viewer.person, viewer.csrf)
 
 
@@ -187,7 +187,7 @@ def set_preferences(database: Database, viewer: Viewer, body: Preferences) -> Me
 
 def list_tokens(database: Database, viewer: Viewer) -> Tokens:
     with database.read() as connection:
-        tokens = access.list_tokens(connection, people.get_by_id(connection, viewer.person))
+        tokens = credentials.list_tokens(connection, people.get_by_id(connection, viewer.person))
     return Tokens(tokens=[_token_out(token) for token in tokens])
 
 
@@ -199,7 +199,7 @@ def create_token(database: Database, viewer: Viewer, body: NewToken, *, now: str
         )
     with database.write() as connection:
         person = people.get_by_id(connection, viewer.person)
-        token, secret = access.create_token(
+        token, secret = credentials.create_token(
             connection, person, name=body.name, scopes=body.scopes, days=body.days, at=now
         )
     return CreatedToken(**_token_out(token).model_dump(), token=secret)
@@ -207,7 +207,7 @@ def create_token(database: Database, viewer: Viewer, body: NewToken, *, now: str
 
 def revoke_token(database: Database, viewer: Viewer, token_id: int) -> None:
     with database.write() as connection:
-        access.revoke_token(connection, people.get_by_id(connection, viewer.person), token_id)
+        credentials.revoke_token(connection, people.get_by_id(connection, viewer.person), token_id)
 
 
 def erase_own_account(database: Database, viewer: Viewer, body: Confirmation) -> None:

@@ -9,7 +9,7 @@ from fairlead.labels import assignments, campaigns, guideline_diff, item_search,
 from fairlead.labels.campaigns import Campaign, CampaignSettings, CampaignState, Guidelines
 from fairlead.labels.errors import NotFound
 from fairlead.labels.task_kinds import TaskKind
-from fairlead.studio import render
+from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services import answerers
 from fairlead.studio.state import Database
@@ -225,4 +225,4 @@ def _campaign_out(campaign: Campaign, counts: dict[str, int], num_items: int) ->
 
 
 def _guidelines_out(guidelines: Guidelines) -> GuidelinesOut:
-    return GuidelinesOut(html=render.render(guidelines.text), **vars(guidelines))
+    return GuidelinesOut(html=safe_html.render(guidelines.text), **vars(guidelines))

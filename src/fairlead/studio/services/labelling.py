@@ -27,7 +27,7 @@ from fairlead.labels.campaigns import Campaign, CampaignState
 from fairlead.labels.flags import LONGEST_NOTE
 from fairlead.labels.judgements import MAX_ACTIVE_MS, Judgement, NewJudgement
 from fairlead.labels.task_kinds import TaskKind
-from fairlead.studio import render
+from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services.rendering import PromptMessage, RenderedText, render_prompt, render_text
 from fairlead.studio.state import Database
@@ -293,7 +293,7 @@ def get_guidelines(database: Database, viewer: Viewer) -> GuidelinesForLabeller:
         return GuidelinesForLabeller(version=0, html="", read_version=0, changes=[])
     return GuidelinesForLabeller(
         version=latest.version,
-        html=str(render.render(latest.text)),
+        html=str(safe_html.render(latest.text)),
         read_version=read_version,
         changes=guideline_diff.list_guideline_changes(before.text, latest.text) if before else [],
     )

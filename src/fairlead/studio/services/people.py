@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from fairlead.labels import access, members, people
-from fairlead.labels.access import MAX_DAYS, MAX_USES, Invite
+from fairlead.labels import credentials, members, people
+from fairlead.labels.credentials import MAX_DAYS, MAX_USES, Invite
 from fairlead.labels.errors import Conflict, Invalid
 from fairlead.labels.members import Member
 from fairlead.labels.people import Person
@@ -110,7 +110,9 @@ def add_person(
 ) -> PersonLink:
     with database.write() as connection:
         person = people.add(connection, name=body.name, email=body.email, role=body.role, by=viewer.rater)
-        _, secret = access.create_invite(connection, role=None, person_id=person.id, by=viewer.rater, at=now)
+        _, secret = credentials.create_invite(
+            connection, role=None, person_id=person.id, by=viewer.rater, at=now
+        )
     return PersonLink(person=_person_out(person), url=join_url(settings, secret))
 
 
@@ -119,7 +121,9 @@ def create_link(
 ) -> PersonLink:
     with database.write() as connection:
         person = people.get(connection, rater)
-        _, secret = access.create_invite(connection, role=None, person_id=person.id, by=viewer.rater, at=now)
+        _, secret = credentials.create_invite(
+            connection, role=None, person_id=person.id, by=viewer.rater, at=now
+        )
     return PersonLink(person=_person_out(person), url=join_url(settings, secret))
 
 
@@ -173,7 +177,7 @@ def remove_member(database: Database, viewer: Viewer, rater: str) -> None:
 def list_invites(database: Database, campaign_id: int | None, *, now: str) -> list[Invite]:
     """Invites into a campaign, or into the studio when `campaign_id` is None."""
     with database.read() as connection:
-        return access.list_invites(connection, campaign_id, at=now)
+        return credentials.list_invites(connection, campaign_id, at=now)
 
 
 def to_invites(invites: list[Invite]) -> Invites:
@@ -190,7 +194,7 @@ def create_invite(
     now: str,
 ) -> CreatedInvite:
     with database.write() as connection:
-        invite, secret = access.create_invite(
+        invite, secret = credentials.create_invite(
             connection,
             role=body.role,
             campaign_id=campaign_id,
@@ -206,7 +210,7 @@ def revoke_invite(
     database: Database, viewer: Viewer, invite_id: int, *, campaign_id: int | None, now: str
 ) -> None:
     with database.write() as connection:
-        access.revoke_invite(connection, invite_id, campaign_id, by=viewer.rater, at=now)
+        credentials.revoke_invite(connection, invite_id, campaign_id, by=viewer.rater, at=now)
 
 
 def inviter_names(database: Database, invites: list[Invite]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from fairlead.data.records import Messages, Role
-from fairlead.studio import render
+from fairlead.studio import safe_html
 
 Direction = Literal["ltr", "rtl"]
 
@@ -32,7 +32,7 @@ class MarkdownPreview(BaseModel):
 
 
 def render_text(text: str) -> RenderedText:
-    return RenderedText(html=str(render.render(text)), text=text, dir=render.direction(text))
+    return RenderedText(html=str(safe_html.render(text)), text=text, dir=safe_html.direction(text))
 
 
 def render_prompt(messages: Messages) -> list[PromptMessage]:
@@ -42,8 +42,8 @@ def render_prompt(messages: Messages) -> list[PromptMessage]:
 
 
 def preview_html(text: str) -> HtmlPreview:
-    return HtmlPreview(html=str(render.render(text)))
+    return HtmlPreview(html=str(safe_html.render(text)))
 
 
 def preview_markdown(text: str) -> MarkdownPreview:
-    return MarkdownPreview(html=render.render(text), dir=render.direction(text))
+    return MarkdownPreview(html=safe_html.render(text), dir=safe_html.direction(text))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from fairlead.labels import access, campaigns, members, passwords, people
-from fairlead.labels.access import Invite
+from fairlead.labels import campaigns, credentials, members, passwords, people
 from fairlead.labels.campaigns import Campaign
+from fairlead.labels.credentials import Invite
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotAllowed, NotFound
 from fairlead.labels.passwords import PasswordHash
@@ -106,7 +106,7 @@ def find_invite(attempt: SignIn, secret: str) -> Invite:
     attempt.wrong_clients.check(attempt.client)
     with attempt.database.read() as connection:
         try:
-            return access.find_invite(connection, secret, at=attempt.now)
+            return credentials.find_invite(connection, secret, at=attempt.now)
         except NotFound:
             attempt.wrong_clients.failed(attempt.client)
             raise
@@ -139,7 +139,7 @@ def join(attempt: SignIn, secret: str, viewer: Viewer | None, newcomer: Newcomer
     if newcomer.password and (is_personal or is_new):  # hashed before the write lock, because hashing is slow
         password = _hash_password(attempt.database, invite, newcomer)
     with attempt.database.write() as connection:
-        invite = access.use_invite(connection, secret, at=attempt.now)
+        invite = credentials.use_invite(connection, secret, at=attempt.now)
         if invite.person_id is not None:
             person = people.get_by_id(connection, invite.person_id)
             _set_credentials(connection, person, newcomer, password)
@@ -150,7 +150,7 @@ def join(attempt: SignIn, secret: str, viewer: Viewer | None, newcomer: Newcomer
 
 
 def _start_session(connection: Connection, attempt: SignIn, person: Person) -> str:
-    return access.start_session(connection, person, days=attempt.session_days, at=attempt.now)
+    return credentials.start_session(connection, person, days=attempt.session_days, at=attempt.now)
 
 
 def _check_new_account(invite: Invite, newcomer: Newcomer) -> None:
@@ -185,7 +185,7 @@ def _set_credentials(
         raise Conflict(f"you are signed in as {known.name}, and this link is for {person.name}.")
     if password is not None:
         people.change(connection, person, email=newcomer.email or None, password=password)
-        access.end_sessions(connection, person)
+        credentials.end_sessions(connection, person)
     elif newcomer.subject is not None:
         people.link_subject(connection, person, newcomer.subject)
     elif person.email is not None:

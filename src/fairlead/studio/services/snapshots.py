@@ -10,7 +10,7 @@ from fairlead.labels import campaigns, jobs, judgements, people, snapshot, snaps
 from fairlead.labels.errors import NotFound
 from fairlead.labels.snapshot import FilterAlternative, Snapshot
 from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
-from fairlead.studio import project_files, render
+from fairlead.studio import project_files, safe_html
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services.jobs import JobOut, job_out
 from fairlead.studio.services.projects import project_for_files
@@ -169,10 +169,10 @@ def find_file(settings: Settings, record: Snapshot, file: str) -> Path:
     return path
 
 
-def render_datasheet(settings: Settings, record: Snapshot) -> render.Safe:
+def render_datasheet(settings: Settings, record: Snapshot) -> safe_html.Safe:
     """The datasheet as safe HTML; empty when the file is missing."""
-    content = project_files.read_start(_folder(settings, record.name) / "datasheet.md", render.LONGEST)
-    return render.render((content or b"").decode("utf-8", "replace"))
+    content = project_files.read_start(_folder(settings, record.name) / "datasheet.md", safe_html.LONGEST)
+    return safe_html.render((content or b"").decode("utf-8", "replace"))
 
 
 def snapshot_out(record: Snapshot) -> SnapshotOut:

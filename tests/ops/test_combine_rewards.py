@@ -4,8 +4,8 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
+from fairlead.ops.combine_rewards import disagreement, lagrangian, pooled, pooled_steps, update_multiplier
 from fairlead.ops.pool_names import Pool, StepPool
-from fairlead.ops.pooling import disagreement, lagrangian, pooled, pooled_steps, update_multiplier
 
 
 def test_three_members_by_hand() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairlead.studio import render
+from fairlead.studio import safe_html
 from studio.html_checker import checked
 from studio.xss_corpus import ATTACKS
 
@@ -17,14 +17,14 @@ def test_the_corpus_is_large_and_without_doubles() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nothing_but_structure_comes_of_an_attack(name: str) -> None:
-    checked(render.render(ATTACKS[name]))
-    checked(render.plain(ATTACKS[name]))
+    checked(safe_html.render(ATTACKS[name]))
+    checked(safe_html.plain(ATTACKS[name]))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_allow_list_holds_alone(name: str) -> None:
     """As if every stage before it had let everything through."""
-    checked(render.clean(ATTACKS[name]))
+    checked(safe_html.clean(ATTACKS[name]))
 
 
 def test_the_checker_finds_what_it_looks_for() -> None:
@@ -54,16 +54,16 @@ SIGNS = list("<>\"'`$\\[](){}*_~|#!&;:=- \n\t\x00")
 )
 def test_neither_does_it_of_their_pieces(parts: list[str]) -> None:
     text = "".join(parts)
-    checked(render.render(text))
-    checked(render.clean(text))
+    checked(safe_html.render(text))
+    checked(safe_html.clean(text))
 
 
 # ---------------------------------------------------------------- what is made of good text
 
 
 def test_characters_that_hide_or_turn_others_are_shown() -> None:
-    assert render.visible("a\x00b\u202ec\x1b\ud800\r\nd\re") == "a\ufffdb\ufffdc\ufffd\ufffd\nd\ne"
-    assert render.render("a\u202eb") == '<p dir="auto">a\ufffdb</p>\n'
+    assert safe_html.visible("a\x00b\u202ec\x1b\ud800\r\nd\re") == "a\ufffdb\ufffdc\ufffd\ufffd\nd\ne"
+    assert safe_html.render("a\u202eb") == '<p dir="auto">a\ufffdb</p>\n'
 
 
 @pytest.mark.parametrize(
@@ -71,34 +71,34 @@ def test_characters_that_hide_or_turn_others_are_shown() -> None:
     [("Hello", "ltr"), ("123 שלום", "rtl"), ("السلام", "rtl"), ("", "ltr"), ("1 + 1", "ltr"), ("a ש", "ltr")],
 )
 def test_direction_is_that_of_the_first_letter(text: str, expected: str) -> None:
-    assert render.direction(text) == expected
+    assert safe_html.direction(text) == expected
 
 
 def test_blocks_find_their_own_direction() -> None:
-    assert '<p dir="auto">שלום</p>\n<p dir="auto">Hello</p>' in render.render("שלום\n\nHello")
+    assert '<p dir="auto">שלום</p>\n<p dir="auto">Hello</p>' in safe_html.render("שלום\n\nHello")
 
 
 def test_the_raw_view_is_the_text() -> None:
     text = "# <b>x</b> & $a$\n\n  [y](z)"
-    assert checked(render.plain(text)).text == text
+    assert checked(safe_html.plain(text)).text == text
 
 
 def test_templates_insert_it_as_it_is() -> None:
-    made = render.render("*a*")
+    made = safe_html.render("*a*")
     assert made.__html__() == made == '<p dir="auto"><em>a</em></p>\n'
 
 
 def test_the_same_text_is_rendered_once() -> None:
     text = f"only here {time.time_ns()}"
-    assert render.render(text) is render.render(text)
+    assert safe_html.render(text) is safe_html.render(text)
 
 
 def test_the_cache_forgets_what_was_asked_for_longest_ago() -> None:
-    cache = render._Cache(10)
-    cache.put("a", render.Safe("12345"))
-    cache.put("b", render.Safe("12345"))
+    cache = safe_html._Cache(10)
+    cache.put("a", safe_html.Safe("12345"))
+    cache.put("b", safe_html.Safe("12345"))
     assert cache.get("a") is not None
-    cache.put("c", render.Safe("1"))
+    cache.put("c", safe_html.Safe("1"))
     assert cache.get("b") is None and cache.get("a") == "12345" and cache.get("c") == "1"
 
 
@@ -132,14 +132,14 @@ MOST_S = 20  # on a machine that does other things beside; without bounds some o
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_no_text_takes_long(name: str) -> None:
-    for size in (render.LONGEST, 1_000_000):
+    for size in (safe_html.LONGEST, 1_000_000):
         text = (SLOW[name] * (size // len(SLOW[name]) + 1))[:size]
         begun = time.process_time()
-        html = render.render(text)
+        html = safe_html.render(text)
         assert time.process_time() - begun < MOST_S
         checked(html)
 
 
 def test_a_short_text_cannot_become_a_long_page() -> None:
-    html = render.render(f"[a]: http://a.example/{'b' * 900}\n\n" + "[a]" * 30_000)
-    assert html.startswith('<pre class="plain"') and len(html) < 4 * render.LONGEST
+    html = safe_html.render(f"[a]: http://a.example/{'b' * 900}\n\n" + "[a]" * 30_000)
+    assert html.startswith('<pre class="plain"') and len(html) < 4 * safe_html.LONGEST

@@ -1,4 +1,4 @@
-"""Renders pages from templates.  Every value is escaped; rendered Markdown passes only as `render.Safe`.
+"""Renders pages from templates.  Every value is escaped; rendered Markdown passes only as `safe_html.Safe`.
 
 Pages extend `base.html`, which builds the navigation from `viewer` and `viewer.route_campaign`.
 """
@@ -11,7 +11,7 @@ import jinja2
 from fastapi import Request
 from starlette.responses import HTMLResponse
 
-from fairlead.studio import render
+from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -25,7 +25,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(day=day, minute=minute, initials=initials, rendered=render.render)
+    templates.filters.update(day=day, minute=minute, initials=initials, rendered=safe_html.render)
     return templates
 
 

@@ -4,7 +4,7 @@ import jinja2
 import pytest
 from fastapi import FastAPI, Request
 
-from fairlead.studio import html
+from fairlead.studio import page_templates
 
 
 @pytest.mark.parametrize(
@@ -18,17 +18,17 @@ from fairlead.studio import html
     ],
 )
 def test_initials_are_those_of_the_first_and_the_last_name(name: str, initials: str) -> None:
-    assert html.initials(name) == initials
+    assert page_templates.initials(name) == initials
 
 
 def test_times_by_hand() -> None:
     time = "2026-01-31T09:30:12.123456+00:00"
-    assert html.day(time) == "2026-01-31"
-    assert html.minute(time) == "2026-01-31 09:30 UTC"
+    assert page_templates.day(time) == "2026-01-31"
+    assert page_templates.minute(time) == "2026-01-31 09:30 UTC"
 
 
 def test_values_are_escaped_and_rendered_text_is_not() -> None:
-    template = html.environment().from_string("{{ name }} {{ text | rendered }}")
+    template = page_templates.environment().from_string("{{ name }} {{ text | rendered }}")
     page = template.render(name="<b>Ada</b>", text="**bold** <i>")
     assert page.startswith("&lt;b&gt;Ada&lt;/b&gt;") and "<strong>bold</strong>" in page
     assert "<i>" not in page
@@ -36,7 +36,7 @@ def test_values_are_escaped_and_rendered_text_is_not() -> None:
 
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'name' is undefined"):
-        html.environment().from_string("{{ name }}").render()
+        page_templates.environment().from_string("{{ name }}").render()
 
 
 def test_a_page_knows_its_path_and_carries_status_and_headers(app: FastAPI) -> None:
@@ -44,7 +44,9 @@ def test_a_page_knows_its_path_and_carries_status_and_headers(app: FastAPI) -> N
         loader=jinja2.DictLoader({"page.html": "{{ path }} {{ demo }} {{ viewer }} {{ word }}"})
     )
     request = Request({"type": "http", "app": app, "path": "/work", "headers": [], "query_string": b""})
-    response = html.page(request, "page.html", status=404, headers={"X-Reason": "none"}, word="hello")
+    response = page_templates.page(
+        request, "page.html", status=404, headers={"X-Reason": "none"}, word="hello"
+    )
     assert response.body == b"/work False None hello"
     assert (response.status_code, response.headers["x-reason"]) == (404, "none")
     assert response.media_type == "text/html"
