@@ -201,7 +201,7 @@ def sft(model: Path, comparisons: list[Comparison], args: argparse.Namespace) ->
         "precision": peers.PRECISION[dtype],
         "rows_per_step": sft_args.batch,
         "micro_tokens": args.micro_tokens,
-        "way": chosen_backend(home / "ours"),
+        "backend": chosen_backend(home / "ours"),
         "tokens_per_step": round(statistics.mean(sum(step) for step in tokens[measured])),
         "tokens_per_s": round(
             statistics.median(sum(step) / s for step, s in zip(tokens[measured], seconds, strict=True))

@@ -27,7 +27,7 @@ def test_it_runs_on_a_cpu(tmp_path: Path) -> None:
     subprocess.run(command, check=True, cwd=tmp_path, env=environment, timeout=180, capture_output=True)
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["device"] == "cpu" and results["rows"] == "made up" and results["rate"]["tflops"] > 0
-    assert results["sft"]["way"] == "packed"
+    assert results["sft"]["backend"] == "packed"
     assert (
         results["sft"]["steps"] == 2
         and results["sft"]["tokens_per_s"] > 0
