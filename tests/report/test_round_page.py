@@ -123,7 +123,8 @@ def test_improvements_come_before_regressions_which_are_labelled() -> None:
     ]
     assert places == sorted(places)
     assert (
-        "improved the answer to 120 held-out prompts, worsened 23 and left the score of 305 unchanged" in html
+        "improved the answer to 120 held-out prompts, worsened 23 and left the score of 305 unchanged. The examples"
+        in html
     )
 
 
