@@ -58,7 +58,7 @@ def export(
 
     from fairlead.data.record_reader import read_prompts
     from fairlead.model import load, quantize, scalar_model
-    from fairlead.rollout.merge import PROMPTS, merge_adapter
+    from fairlead.rollout.merge_adapter import PROMPTS, merge_adapter
 
     is_adapter = (source / ADAPTER).is_file()
     if (prompts or keep_rounding) and not (merge and is_adapter):

@@ -8,7 +8,7 @@ from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy, load_policy
-from fairlead.rollout.merge import MAX_NEW_TOKENS, PROMPTS, TOLERANCE, merge_adapter
+from fairlead.rollout.merge_adapter import MAX_NEW_TOKENS, PROMPTS, TOLERANCE, merge_adapter
 from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.rollout.sampler import sample
 from fakes import save_model, shake, turns
