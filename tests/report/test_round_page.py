@@ -122,10 +122,8 @@ def test_improvements_come_before_regressions_which_are_labelled() -> None:
         html.index(text) for text in (titles[0], "prompt I", titles[1], "prompt W", titles[2], "prompt E")
     ]
     assert places == sorted(places)
-    assert (
-        "improved the answer to 120 held-out prompts, worsened 23 and left the score of 305 unchanged. The examples"
-        in html
-    )
+    sentence = "improved the answer to 120 held-out prompts, worsened 23 and left the score of 305 unchanged."
+    assert f"{sentence} The examples" in html
 
 
 def test_regressions_are_visible_without_a_click_however_many_improvements_there_are() -> None:
