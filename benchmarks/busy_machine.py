@@ -63,20 +63,20 @@ def main() -> None:
                         key = f"{name}, {'busy' if busy else 'idle'}"
                         seconds.setdefault(key, []).append(train(project, f"{name}-{busy}-{pair}", settings))
                         print(f"{key}: {seconds[key][-1]:.2f} s", flush=True)
-    ratios = {name: ratio(seconds, f"{name}, busy", f"{name}, idle") for name in SPIN_SETTINGS}
-    summary = {
-        "machine": machine(),
-        "steps": args.steps,
-        "seconds": seconds,
-        "slower_when_busy": ratios,
+    ratios = {
+        "slower_when_busy": {
+            name: ratio(seconds, f"{name}, busy", f"{name}, idle") for name in SPIN_SETTINGS
+        },
         "fairlead_over_default_idle": ratio(seconds, "fairlead, idle", "default, idle"),
     }
-    print(json.dumps({key: summary[key] for key in list(summary)[-2:]}, indent=2))
+    print(json.dumps(ratios, indent=2))
+    summary = {"machine": machine(), "steps": args.steps, "seconds": seconds} | ratios
     if args.json:
         files.write_text(args.json, json.dumps(summary, indent=2) + "\n")
 
 
 def ratio(seconds: Mapping[str, Sequence[float]], numerator: str, denominator: str) -> dict[str, float]:
+    """The paired ratios of two measurements: median, lowest and highest."""
     ratios = [a / b for a, b in zip(seconds[numerator], seconds[denominator], strict=True)]
     return {
         "median": round(statistics.median(ratios), 2),

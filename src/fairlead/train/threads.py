@@ -21,8 +21,9 @@ SHORTEST_S = 0.02  # a timing shorter than this is repeated: the clock and the s
 # Work that takes longer than this is not timed.  Its operations are large, and two threads that share a busy
 # core are then as fast as one thread.
 LONGEST_S = 2.0
-# Fewer threads have to be clearly faster.  On two cores, one thread took 0.58 to 0.63 of the time of two
-# while another program kept one core busy, and never less than 0.77 on the idle machine.
+# Fewer threads have to be clearly faster.  On two cores, one thread took 0.58 to 0.73 of the time of two while
+# another program kept one core busy, and 0.70 to 1.12 on the idle machine, once 0.53.  A wrong choice costs
+# time and leaves the result as good.
 MARGIN = 0.7
 
 
@@ -45,12 +46,8 @@ def choose_threads(
         return threads
     available = process_threads()
     torch.set_num_threads(available)
-    if available == 1 or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
-        run.event("threads", threads=available)
-        return available
-    began = clock()
-    work()  # the first call also pays for memory and kernels that later calls find ready
-    if clock() - began > LONGEST_S:
+    fixed = available == 1 or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available()
+    if fixed or first_call_seconds(work, clock) > LONGEST_S:
         run.event("threads", threads=available)
         return available
     seconds = time_threads(work, candidates(available), clock=clock)
@@ -58,6 +55,13 @@ def choose_threads(
     torch.set_num_threads(threads)
     run.event("threads", threads=threads, seconds={str(n): round(s, 6) for n, s in seconds.items()})
     return threads
+
+
+def first_call_seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Seconds of the first call, which also pays for memory and kernels that later calls find ready."""
+    began = clock()
+    work()
+    return clock() - began
 
 
 @functools.cache
