@@ -21,9 +21,9 @@ SHORTEST_S = 0.02  # a timing shorter than this is repeated: the clock and the s
 # Work that takes longer than this is not timed.  Its operations are large, and two threads that share a busy
 # core are then as fast as one thread.
 LONGEST_S = 2.0
-# Fewer threads have to be clearly faster.  Two cores were measured.  While another program kept one of them
-# busy, one thread took 0.58 to 0.73 of the time of two.  On the idle machine it took 0.70 to 1.12 of the time,
-# and once 0.53.  A wrong choice costs time and leaves the result as good.
+# Fewer threads have to be clearly faster.  Two cores were measured.  While another program kept one of
+# them busy, one thread took 0.58 to 0.73 of the time of two.  On the idle machine it took 0.70 to 1.12 of
+# the time, and once 0.53.  A wrong choice costs time and leaves the result as good.
 MARGIN = 0.7
 
 
