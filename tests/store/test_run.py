@@ -122,7 +122,13 @@ def test_a_run_writes_down_what_was_asked(tmp_path: Path) -> None:
         "data": {"ref": "pairs", "name": "dataset/pairs", "digest": pairs.manifest.digest},
         "model": {"ref": "o/n", "name": "hub:o/n", "digest": "hub:o/n"},
     }
-    assert written == {"recipe": "dpo", "config": resolved, "inputs": inputs, "code": code_version()}
+    assert written == {
+        "recipe": "dpo",
+        "kind": "model",
+        "config": resolved,
+        "inputs": inputs,
+        "code": code_version(),
+    }
     assert run.config == resolved
     asked = {
         "recipe": "dpo",

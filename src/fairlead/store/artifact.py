@@ -91,8 +91,9 @@ def publish_artifact(
         files.remove_leftovers(folder.parent)
         if folder.exists():
             raise ProjectError(
-                f"{folder}: {kind}/{name} already exists, and artifacts are never overwritten. "
-                "Choose another name."
+                f"{folder}: {kind}/{name} already exists, and artifacts are never overwritten. Remove or "
+                "rename this folder and give the command again, which keeps finished work; or choose "
+                "another name."
             )
         with files.atomic_folder(folder) as temporary:
             fill(temporary)

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 
 from fairlead.core import config as configs
 from fairlead.core import digest, files, jsonl
-from fairlead.core.errors import ProjectError
+from fairlead.core.errors import ProjectError, Stopped
 from fairlead.core.former_keys import flat
 from fairlead.core.interrupt import StopRequest, stop_on_interrupt
 from fairlead.store.artifact import (
@@ -32,10 +32,17 @@ from fairlead.store.artifact import (
     Provenance,
     code_version,
     find_artifacts,
-    load_artifact,
     publish_artifact,
 )
 from fairlead.store.metrics import append_metrics, drop_unfinished_line, read_metrics, rewind_metrics
+from fairlead.store.name_conflicts import (
+    FAILED,
+    RunRequest,
+    has_progress,
+    made_artifact,
+    opening_lock,
+    require_free_name,
+)
 from fairlead.store.project import Project, check_name
 from fairlead.store.resolve_inputs import RULE, ResolvedInput, resolve_input
 
@@ -172,37 +179,67 @@ def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bo
     """Open the run of this recipe, configuration and inputs, locked for this process.
 
     The same command opens the same run again.  A run without a checkpoint starts with empty metrics.  Ctrl-C
-    sets `run.stop` while the run is open.
+    sets `run.stop` while the run is open.  A run that ends before its first step leaves no folder.
     """
     name = check_name(config.name)
     resolved = configs.resolved(config)
     inputs = {
         field: resolve_input(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
     }
-    id = run_id(recipe, config, {role: source.digest for role, source in inputs.items()})
+    digests = {role: source.digest for role, source in inputs.items()}
+    id = run_id(recipe, config, digests)
+    request = RunRequest(id, recipe, kind, name, resolved, digests)
     folder = project.runs / id
-    _existing_artifact(project, kind, name, id)  # raises before a folder is created for a refused run
-    folder.mkdir(parents=True, exist_ok=True)
-    with _run_lock(folder), stop_on_interrupt() as stop:
-        finished = _existing_artifact(project, kind, name, id)
+    with _claimed_folder(project, request, inputs), stop_on_interrupt() as stop:
+        finished = made_artifact(project, request)
         run = Run(
             id, folder, project, recipe, kind, name, resolved, config.seed, inputs, stop, quiet, finished
         )
         _remove_unfinished(run)
-        if not (folder / "config.json").exists():
-            recorded = {
-                field: {"ref": source.ref, "name": source.name, "digest": source.digest}
-                for field, source in inputs.items()
-            }
-            contents = {"recipe": recipe, "config": resolved, "inputs": recorded, "code": code_version()}
-            files.write_text(
-                folder / "config.json",
-                json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            )
         if finished is None:
             latest = run.latest_checkpoint()
             run.event("opened", checkpoint=latest[0] if latest else None, **code_version())
-        yield run
+        try:
+            yield run
+        except BaseException as error:
+            if run.finished is None and not has_progress(folder):
+                shutil.rmtree(folder)
+            elif run.finished is None and not isinstance(error, (Stopped, KeyboardInterrupt)):
+                with suppress(OSError):  # on a full disk the error itself is what matters
+                    run.event(FAILED, error=f"{type(error).__name__}: {error}")
+            raise
+
+
+@contextmanager
+def _claimed_folder(
+    project: Project, request: RunRequest, inputs: Mapping[str, ResolvedInput]
+) -> Iterator[None]:
+    """Claim the name of the artifact, and hold the folder of the run with its configuration."""
+    folder = project.runs / request.id
+    with ExitStack() as held:
+        with opening_lock(project):
+            require_free_name(project, request)
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_run_lock(folder))
+            if not (folder / "config.json").exists():
+                _write_request(folder, request, inputs)
+        yield
+
+
+def _write_request(folder: Path, request: RunRequest, inputs: Mapping[str, ResolvedInput]) -> None:
+    recorded = {
+        field: {"ref": source.ref, "name": source.name, "digest": source.digest}
+        for field, source in inputs.items()
+    }
+    contents = {
+        "recipe": request.recipe,
+        "kind": request.kind,
+        "config": request.config,
+        "inputs": recorded,
+        "code": code_version(),
+    }
+    text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    files.write_text(folder / "config.json", text)
 
 
 def run_id(recipe: str, config: Any, input_digests: Mapping[str, str]) -> str:
@@ -243,21 +280,6 @@ def find_run(project: Project, ref: str) -> Path:
             f"{ref!r}: no run has this id, and no run made an artifact of this name. {existing}"
         )
     return project.runs / candidates[0]
-
-
-def _existing_artifact(project: Project, kind: str, name: str, id: str) -> Artifact | None:
-    """The artifact that this run already made; raises ProjectError if another run uses the name."""
-    folder = project.artifacts / kind / name
-    if not folder.exists():
-        return None
-    artifact = load_artifact(folder)
-    if artifact.manifest.run != id:
-        maker = artifact.manifest.run or "another command"
-        raise ProjectError(
-            f"name = {name!r}: {kind}/{name} was made by {maker} with other settings or inputs. "
-            f"Choose another name=, or remove {folder}."
-        )
-    return artifact
 
 
 def _remove_unfinished(run: Run) -> None:
