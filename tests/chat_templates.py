@@ -1,0 +1,150 @@
+"""Chat templates as published models have them, each with the tokens that it needs.
+
+The files in `templates/` are written for these tests.  They render the same turns, marks and line breaks as
+the published templates, but the long fixed texts (default system prompts, instructions about tools) are cut
+short.  `templates/models.toml` names the models that a template stands for, and where its facts were read.
+
+`tokenizer(published)` trains a small tokenizer of the right kind and adds the tokens.  With `base=True` it is
+what a base model of the family ships: the same template, but only the end of a text as eos.
+"""
+
+import functools
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+FOLDER = Path(__file__).with_name("templates")
+CORPUS = (
+    "The sky is blue and the grass is green. What is the color of the sky?",
+    "A small fox found a lantern in the garden. Tell me a story about a fox.",
+    "What is 3 plus 4? 3 plus 4 is 7. Please say it again. It is seven.",
+    "system user assistant tool model System: User: Assistant: You are a helpful assistant. Today Date: 26",
+    '{"name": "weather", "arguments": {"city": "Paris"}} [INST] [/INST] <think>\n\n</think>\n\n',
+)
+Kind: TypeAlias = Literal["byte level", "sentence pieces", "sentence pieces, legacy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One template, and the tokens of the models that ship it."""
+
+    name: str  # the row of the matrix
+    file: str  # name in templates/, without .jinja
+    models: str  # names on the Hub
+    source: str  # where the facts were read
+    kind: Kind = "byte level"
+    bos: str | None = None
+    eos: str  # eos_token of the chat model
+    base_eos: str  # eos_token of the base model of the same family
+    stops: tuple[str, ...] = ()  # what generation_config.json names besides eos
+    special: tuple[str, ...] = ()  # further added tokens that are marked as special
+    plain: tuple[str, ...] = ()  # added tokens that are not marked: <think>, <tool_call>
+    rstrip: tuple[str, ...] = ()  # special tokens that take the white space after them
+
+    @property
+    def template(self) -> str:
+        return (FOLDER / f"{self.file}.jinja").read_text(encoding="utf-8")
+
+
+def _published() -> tuple[Published, ...]:
+    tables: list[dict[str, Any]] = tomllib.loads((FOLDER / "models.toml").read_text("utf-8"))["model"]
+    found = []
+    for table in tables:
+        values: Any = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+        }
+        found.append(Published(**values))
+    return tuple(found)
+
+
+PUBLISHED = _published()
+
+
+@functools.cache
+def _trained(kind: Kind) -> Tokenizer:
+    """A small tokenizer without special tokens."""
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if kind == "byte level" else [],
+        show_progress=False,
+    )
+    if kind == "byte level":
+        trained = Tokenizer(models.BPE())
+        trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trained.decoder = decoders.ByteLevel()
+        trained.train_from_iterator(CORPUS, trainer)
+        return trained
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    words.train_from_iterator(CORPUS, trainer)
+    model = json.loads(words.to_str())["model"]
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *model["vocab"]]
+    trained = Tokenizer(
+        models.BPE(
+            vocab={piece: i for i, piece in enumerate(pieces)},
+            merges=[tuple(pair) for pair in model["merges"]],
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    if kind == "sentence pieces":
+        # As in Gemma: spaces become a mark, and nothing is put in front.
+        trained.normalizer = normalizers.Replace(" ", "▁")
+        trained.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+        )
+    else:
+        # As in Llama 2: a mark is put in front of the text and after every special token.
+        trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        trained.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
+    return trained
+
+
+@functools.cache
+def tokenizer(
+    published: Published, *, base: bool = False, kind: Kind | None = None, unmarked: bool = False
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with the template and the tokens of `published`.
+
+    `base` takes the eos token of the base model. `kind` replaces the kind of the vocabulary. `unmarked` adds
+    the tokens of the template without marking them as special, as some conversions do.
+    """
+    built = Tokenizer.from_str(_trained(kind or published.kind).to_str())
+    eos = published.base_eos if base else published.eos
+    names = [name for name in (published.bos, eos) if name]
+    others = [name for name in (*published.stops, *published.special, published.eos) if name not in names]
+    for name in dict.fromkeys([*names, *others]):
+        mark = AddedToken(name, special=True, normalized=False, rstrip=name in published.rstrip)
+        if unmarked and name not in names:
+            built.add_tokens([AddedToken(name, special=False, normalized=False)])
+        else:
+            built.add_special_tokens([mark])
+    built.add_tokens([AddedToken(name, special=False, normalized=False) for name in published.plain])
+    named = {"bos_token": published.bos, "eos_token": eos, "pad_token": eos}
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=built,
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+        **{name: token for name, token in named.items() if token},
+    )
+    wrapped.chat_template = published.template
+    return wrapped
+
+
+def generation_stops(published: Published, tokens: PreTrainedTokenizerFast) -> frozenset[int]:
+    """Ids of the tokens at which the generation config of the chat model stops."""
+    return frozenset(token_id(tokens, name) for name in (published.eos, *published.stops))
+
+
+def token_id(tokens: PreTrainedTokenizerFast, name: str) -> int:
+    found = tokens.convert_tokens_to_ids(name)
+    assert isinstance(found, int)
+    return found
