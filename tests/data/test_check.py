@@ -91,11 +91,11 @@ def test_a_pair_decided_both_ways_is_named(tmp_path: Path) -> None:
 
 def test_unused_columns_are_counted(tmp_path: Path) -> None:
     report = check_file(
-        write(tmp_path / "a.jsonl", pair("a", "b", "c", wieght=2), pair("d", "b", "c", wieght=2, id=1))
+        write(tmp_path / "a.jsonl", pair("a", "b", "c", wieght=2), pair("d", "b", "c", wieght=2, note=1))
     )
-    assert report.unused_columns == {"wieght": 2, "id": 1}
+    assert report.unused_columns == {"wieght": 2, "note": 1}
     assert report.warnings == (
-        "Columns that a comparison does not have are ignored: id (1 rows), wieght (2 rows).",
+        "Columns that a comparison does not have are ignored: note (1 rows), wieght (2 rows).",
     )
 
 

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fairlead.data.records import (
     Rating,
     RecordKind,
     Stepwise,
+    ToolCall,
 )
 from fairlead.data.row_problem import BadRow, RowLocation
 
@@ -31,6 +33,13 @@ def system(content: str) -> dict[str, Any]:
     return {"role": "system", "content": content}
 
 
+def tool(content: str) -> dict[str, Any]:
+    return {"role": "tool", "content": content}
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": 2}'}}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 ASKED = [user("2 + 2?")]
 COMPARISON = {"prompt": ASKED, "chosen": [assistant("4")], "rejected": [assistant("5")]}
 DEMONSTRATION = {"prompt": ASKED, "completion": [assistant("4")]}
@@ -121,18 +130,54 @@ def test_equal_answers_marked_as_a_tie_are_fine() -> None:
         ([], "prompt: []: is not a list of messages"),
         ("2 + 2?", 'prompt: "2 + 2?": is a string, not a list of messages'),
         (["2 + 2?"], 'prompt[0]: "2 + 2?": is not a message'),
-        ([{"role": "tool", "content": "a"}], 'prompt[0].role: "tool": is not a role'),
+        ([{"role": "critic", "content": "a"}], 'prompt[0].role: "critic": is not a role'),
         ([{"content": "a"}], "prompt[0].role: is not a role"),
         ([{"role": "user", "content": 4}], "prompt[0].content: 4: is not a string"),
         (
-            [user("a"), assistant("b") | {"weight": 0}, user("c")],
-            "prompt[1].weight: 0: weights of single messages are not supported",
+            [user("a"), assistant("b") | {"weight": 0.5}, user("c")],
+            "prompt[1].weight: 0.5: the weight of a message is 0 or 1",
         ),
-        ([user("a") | {"tool_calls": [1]}], "prompt[0].tool_calls: [1]: tool calls cannot be trained"),
+        ([user("a") | {"train": True}], "prompt[0].train: true: a user message is never trained"),
+        ([user("a") | {"train": 1}], "prompt[0].train: 1: is not true or false"),
+        (
+            [user("a"), assistant("b") | {"train": True, "weight": 0}, user("c")],
+            "prompt[1].train: true: contradicts weight 0",
+        ),
+        ([user("a") | {"images": ["a.png"]}], 'prompt[0].images: ["a.png"]: messages with images'),
+        ([user("a") | {"tool_calls": [CALL]}], "prompt[0].tool_calls: "),
+        (
+            [user("a") | {"reasoning_content": "Hm."}],
+            'prompt[0].reasoning_content: "Hm.": a user message has',
+        ),
+        ([user("a") | {"name": 1}], "prompt[0].name: 1: is not a string"),
+        ([user("a"), CALLED, user("b")], 'prompt[2].role: "user": wrong role order: expected tool'),
+        ([user("a"), tool("4")], 'prompt[1].role: "tool": wrong role order: expected assistant'),
+        ([user("a"), CALLED, tool("4"), user("b")], 'prompt[3].role: "user": wrong role order: expected '),
+        (
+            [user("a"), CALLED, tool("4") | {"tool_call_id": "call_9"}],
+            'prompt[2].tool_call_id: "call_9": names no call of the assistant\'s turn before it, which made ',
+        ),
+        (
+            [user("a"), {"role": "assistant", "tool_calls": [1]}],
+            "prompt[1].tool_calls[0]: 1: is not a tool call",
+        ),
+        ([user("a"), {"role": "assistant", "tool_calls": 1}], "prompt[1].tool_calls: 1: is not a list"),
+        (
+            [user("a"), {"role": "assistant", "tool_calls": [{"arguments": {}}]}],
+            "prompt[1].tool_calls[0].name: is not the name of a tool",
+        ),
+        (
+            [user("a"), {"role": "assistant", "tool_calls": [{"name": "add", "arguments": "2, 2"}]}],
+            'prompt[1].tool_calls[0].arguments: "2, 2": is not a JSON object',
+        ),
+        (
+            [user("a"), {"role": "assistant", "tool_calls": [{"name": "add", "id": 7}]}],
+            "prompt[1].tool_calls[0].id: 7: is not a string",
+        ),
     ],
 )
 def test_bad_prompts(prompt: object, expected: str) -> None:
-    assert problem("prompt", {"prompt": prompt}).startswith(expected + ". ")
+    assert problem("prompt", {"prompt": prompt}).startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +191,15 @@ def test_bad_prompts(prompt: object, expected: str) -> None:
         ([assistant("")], 'completion[0].content: "": the answer is empty'),
         ([assistant("\n")], 'completion[0].content: "\\n": the answer is empty'),
         ([assistant("4"), user("Sure?")], 'completion[1].role: "user": must end with assistant'),
+        ([CALLED, tool("4")], 'completion[1].role: "tool": must end with assistant'),
+        (
+            [assistant("") | {"reasoning_content": "Hm."}],
+            'completion[0].content: "": the answer is empty; reasoning alone is not an answer',
+        ),
+        (
+            [assistant("4") | {"weight": 0}],
+            "completion: no turn of the assistant is trained: each has train false or weight 0",
+        ),
     ],
 )
 def test_bad_answers(completion: object, expected: str) -> None:
@@ -198,6 +252,16 @@ def test_bad_answers(completion: object, expected: str) -> None:
         ("binary", DEMONSTRATION, "label: is missing"),
         ("prompt", {"prompt": ASKED, "tags": "sum"}, 'tags: "sum": is not a list of strings'),
         ("prompt", {"prompt": ASKED, "tags": [1]}, "tags: [1]: is not a list of strings"),
+        ("prompt", {"prompt": ASKED, "id": [1]}, "id: [1]: is neither text nor a whole number"),
+        ("prompt", {"prompt": ASKED, "id": True}, "id: true: is neither text nor a whole number"),
+        ("prompt", {"prompt": ASKED, "tools": {}}, "tools: {}: is not a list of tools"),
+        ("prompt", {"prompt": ASKED, "tools": ["add"]}, 'tools[0]: "add": is not a tool with a name'),
+        ("prompt", {"prompt": ASKED, "tools": [{"function": {}}]}, "tools[0]: "),
+        (
+            "comparison",
+            COMPARISON | {"rejected": [assistant("5") | {"train": False}]},
+            "rejected[0].train: false: the last turn of an answer that is judged",
+        ),
         ("ranking", {"prompt": ASKED, "completions": [[assistant("4")]], "ranks": [1]}, "completions: "),
         (
             "ranking",
@@ -252,3 +316,90 @@ def test_labels_must_fit_the_steps(columns: dict[str, Any], expected: str) -> No
 def test_an_empty_answer_in_a_ranking_is_named_by_its_place() -> None:
     row = {"prompt": ASKED, "completions": [[assistant("4")], [assistant("")]], "ranks": [1, 2]}
     assert problem("ranking", row).startswith('completions[1][0].content: "": the answer is empty')
+
+
+def test_tool_calls_and_results_are_read_in_every_layout() -> None:
+    call = ToolCall("add", {"a": 2, "b": 2}, "call_1")
+    layouts: list[dict[str, Any]] = [
+        {"tool_calls": [CALL]},
+        {"content": "", "tool_calls": json.dumps([CALL])},
+        {"content": "", "tool_calls": [{"id": "call_1", "name": "add", "arguments": {"a": 2, "b": 2}}]},
+    ]
+    for layout in layouts:
+        turns = [
+            *ASKED,
+            {"role": "assistant", **layout},
+            tool("4") | {"tool_call_id": "call_1", "name": "add"},
+        ]
+        record = parse_row("prompt", {"prompt": turns}, WHERE)
+        assert record.prompt == (
+            Message("user", "2 + 2?"),
+            Message("assistant", "", tool_calls=(call,)),
+            Message("tool", "4", tool_call_id="call_1", name="add"),
+        )
+    older = [
+        *ASKED,
+        {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": ""}},
+    ]
+    record = parse_row(
+        "prompt", {"prompt": [*older, {"role": "function", "name": "now", "content": ""}]}, WHERE
+    )
+    assert record.prompt[1:] == (
+        Message("assistant", "", tool_calls=(ToolCall("now", {}),)),
+        Message("tool", "", name="now"),
+    )
+
+
+def test_an_answer_may_call_tools_several_times_and_end_with_a_call() -> None:
+    turns = [CALLED, tool("4"), tool("5"), CALLED, tool("6"), assistant("4"), user("Again?"), CALLED]
+    record = parse_row("demonstration", {"prompt": ASKED, "completion": turns}, WHERE)
+    assert isinstance(record, Demonstration) and len(record.completion) == 8
+
+
+def test_answers_that_differ_in_reasoning_or_calls_only_are_not_equal() -> None:
+    chosen = {"chosen": [assistant("4") | {"reasoning_content": "2 and 2."}], "rejected": [assistant("4")]}
+    assert parse_row("comparison", COMPARISON | chosen, WHERE)
+    call = {"chosen": [CALLED], "rejected": [CALLED]}
+    assert problem("comparison", COMPARISON | call).startswith('chosen: "": chosen and rejected are equal')
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_is_read_under_its_usual_names(key: str) -> None:
+    record = parse_row("demonstration", {"messages": [*ASKED, assistant("4") | {key: "Hm."}]}, WHERE)
+    assert isinstance(record, Demonstration) and record.completion[1].reasoning == "Hm."
+    empty = parse_row("demonstration", {"messages": [*ASKED, assistant("4") | {key: " "}]}, WHERE)
+    assert isinstance(empty, Demonstration) and empty.completion[1].reasoning is None
+
+
+@pytest.mark.parametrize("mark", [{"train": False}, {"weight": 0}, {"train": False, "weight": 0.0}])
+def test_a_single_message_can_be_left_untrained(mark: dict[str, Any]) -> None:
+    turns = [*ASKED, assistant("4") | mark, user("Sure?") | {"weight": 0}, assistant("Yes.") | {"weight": 1}]
+    record = parse_row("demonstration", {"messages": turns}, WHERE)
+    assert isinstance(record, Demonstration)
+    assert [turn.trained for turn in record.completion] == [True, False, True, True]
+
+
+def test_every_kind_carries_tools_id_and_metadata() -> None:
+    rows: dict[RecordKind, dict[str, Any]] = {
+        "demonstration": {"messages": [*ASKED, assistant("4")]},
+        "comparison": COMPARISON,
+        "ranking": {"prompt": ASKED, "completions": [[assistant("4")], [assistant("5")]], "ranks": [1, 2]},
+        "rating": DEMONSTRATION | {"score": 1},
+        "binary": DEMONSTRATION | {"label": True},
+        "stepwise": {"prompt": ASKED, "completions": ["4"], "labels": [True]},
+        "prompt": {"prompt": ASKED},
+    }
+    for kind, row in rows.items():
+        for columns in (
+            {"tools": [ADD], "id": 7, "metadata": {"source": "a"}},
+            {"tools": json.dumps([ADD]), "id": "7", "metadata": json.dumps({"source": "a"})},
+        ):
+            record = parse_row(kind, row | columns, WHERE)
+            assert (record.tools, record.id, record.metadata) == ((ADD,), "7", {"source": "a"}), kind
+        nothing = parse_row(kind, row | {"tools": [], "id": "", "metadata": {}}, WHERE)
+        assert (nothing.tools, nothing.id, nothing.metadata) == ((), None, None), kind
+
+
+@pytest.mark.parametrize("value", ["some notes", ["a"], "[1"])
+def test_metadata_of_another_form_is_kept(value: object) -> None:
+    assert parse_row("prompt", {"prompt": ASKED, "metadata": value}, WHERE).metadata == {"metadata": value}

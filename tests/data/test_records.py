@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +17,12 @@ from fairlead.data.records import (
     Rating,
     Record,
     Stepwise,
+    ToolCall,
+    carried,
     kind_of_record,
     kind_of_row,
+    message_from_json,
+    message_to_json,
     prompt_messages,
     prompt_text,
     to_row,
@@ -34,18 +39,38 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
 systems = st.lists(st.builds(Message, st.just("system"), words), max_size=1)
 fractions = st.floats(0, 1)
 
+values = st.dictionaries(words, st.none() | st.integers() | words, min_size=1, max_size=2)
+carried_columns: dict[str, st.SearchStrategy[Any]] = {
+    "tools": st.lists(st.fixed_dictionaries({"name": words, "parameters": values}), max_size=2).map(tuple),
+    "id": st.none() | words,
+    "metadata": st.none() | values,
+}
+
+
+def calls(first: str) -> st.SearchStrategy[Messages]:
+    """A conversation in which the assistant thinks, calls tools and reads their results."""
+    made = st.lists(st.builds(ToolCall, words, values, st.none() | words), min_size=1, max_size=2).map(tuple)
+    asked = st.builds(Message, st.just("user"), words, name=st.none() | words)
+    call = st.builds(Message, st.just("assistant"), st.just(""), tool_calls=made, trained=st.booleans())
+    result = st.builds(Message, st.just("tool"), words, name=st.none() | words)
+    answer = st.builds(Message, st.just("assistant"), words, reasoning=st.none() | words)
+    turns = (asked, call, result) if first == "user" else (call, result, answer)
+    return st.tuples(*turns)
+
 
 def turns(first: str, num: int) -> st.SearchStrategy[Messages]:
     roles = ["user", "assistant"] if first == "user" else ["assistant", "user"]
     return st.tuples(*(st.builds(Message, st.just(roles[index % 2]), words) for index in range(num)))
 
 
-prompts = st.builds(lambda system, rest: (*system, *rest), systems, turns("user", 1) | turns("user", 3))
-answers = turns("assistant", 1) | turns("assistant", 3)
+prompts = st.builds(
+    lambda system, rest: (*system, *rest), systems, turns("user", 1) | turns("user", 3) | calls("user")
+)
+answers = turns("assistant", 1) | turns("assistant", 3) | calls("assistant")
 conversations = st.builds(lambda system, rest: (*system, *rest), systems, turns("user", 2) | turns("user", 4))
 aspects = st.none() | st.dictionaries(words, fractions, min_size=1, max_size=2)
 records: st.SearchStrategy[Record] = st.one_of(
-    st.builds(Demonstration, prompts, answers),
+    st.builds(Demonstration, prompts, answers, **carried_columns),
     st.builds(Demonstration, st.just(()), conversations),
     st.builds(
         Comparison,
@@ -58,6 +83,7 @@ records: st.SearchStrategy[Record] = st.one_of(
         rater=st.none() | words,
         weight=st.floats(0, 10),
         confidence=st.none() | fractions,
+        **carried_columns,
     ),
     st.lists(st.tuples(answers, st.integers(0, 4)), min_size=2, max_size=4).flatmap(
         lambda ranked: st.builds(
@@ -68,7 +94,7 @@ records: st.SearchStrategy[Record] = st.one_of(
         )
     ),
     st.builds(Rating, prompts, answers, fractions, aspects),
-    st.builds(Binary, prompts, answers, st.booleans()),
+    st.builds(Binary, prompts, answers, st.booleans(), **carried_columns),
     st.lists(st.tuples(words, st.booleans()), min_size=1, max_size=4).flatmap(
         lambda steps: st.builds(
             Stepwise,
@@ -77,7 +103,7 @@ records: st.SearchStrategy[Record] = st.one_of(
             st.just(tuple(right for _, right in steps)),
         )
     ),
-    st.builds(Prompt, prompts, st.none() | words, st.lists(words, max_size=2).map(tuple)),
+    st.builds(Prompt, prompts, st.none() | words, st.lists(words, max_size=2).map(tuple), **carried_columns),
 )
 
 
@@ -139,13 +165,13 @@ def test_a_column_of_null_tells_nothing() -> None:
 
 def test_each_kind_has_the_columns_of_the_contract() -> None:
     assert {kind: " ".join(sorted(columns)) for kind, columns in COLUMNS_BY_KIND.items()} == {
-        "demonstration": "completion messages prompt",
-        "comparison": "aspects chosen confidence margin prompt rater rejected tie weight",
-        "ranking": "completions prompt ranks",
-        "rating": "aspects completion prompt score",
-        "binary": "completion label prompt",
-        "stepwise": "completions labels prompt",
-        "prompt": "prompt reference tags",
+        "demonstration": "completion id messages metadata prompt tools",
+        "comparison": ("aspects chosen confidence id margin metadata prompt rater rejected tie tools weight"),
+        "ranking": "completions id metadata prompt ranks tools",
+        "rating": "aspects completion id metadata prompt score tools",
+        "binary": "completion id label metadata prompt tools",
+        "stepwise": "completions id labels metadata prompt tools",
+        "prompt": "id metadata prompt reference tags tools",
     }
 
 
@@ -160,3 +186,47 @@ def test_the_canonical_prompt_ignores_white_space_and_nothing_else() -> None:
     spaced = prompt_text(Prompt((Message("user", " 2  +\n2? "),)))
     assert spaced == prompt_text(Prompt(ASKED)) == "user: 2 + 2?"
     assert prompt_text(Prompt((Message("system", "2 + 2?"),))) != spaced
+
+
+def test_the_canonical_prompt_tells_tool_calls_apart_but_not_their_ids_or_the_reasoning() -> None:
+    def text(number: int, identity: str | None, reasoning: str | None = None) -> str:
+        call = ToolCall("add", {"a": number}, identity)
+        called = Message("assistant", "", reasoning=reasoning, tool_calls=(call,))
+        return prompt_text(Prompt((*ASKED, called, Message("tool", "4"))))
+
+    assert text(2, "call_1") == text(2, "call_2", reasoning="Hm.") != text(3, "call_1")
+
+
+def test_a_message_in_the_layout_of_openai_leaves_out_what_it_does_not_have() -> None:
+    assert message_to_json(Message("user", "2 + 2?")) == {"role": "user", "content": "2 + 2?"}
+    call = ToolCall("add", {"a": 2, "b": 2}, "call_1")
+    message = Message("assistant", "", reasoning="Hm.", tool_calls=(call,), trained=False)
+    row = message_to_json(message)
+    assert row == {
+        "role": "assistant",
+        "content": "",
+        "reasoning_content": "Hm.",
+        "tool_calls": [
+            {
+                "id": "call_1",
+                "type": "function",
+                "function": {"name": "add", "arguments": {"a": 2, "b": 2}},
+            }
+        ],
+        "train": False,
+    }
+    assert message_from_json(json.loads(json.dumps(row))) == message
+    result = Message("tool", "4", tool_call_id="call_1", name="add")
+    assert message_from_json(message_to_json(result)) == result
+
+
+def test_a_record_made_from_another_keeps_its_id_metadata_and_tools() -> None:
+    tool = {"type": "function", "function": {"name": "add"}}
+    record = Comparison(ASKED, FOUR, FIVE, tools=(tool,), id="7", metadata={"source": "a"})
+    assert to_row(Prompt(record.prompt, **carried(record))) == {
+        "prompt": [{"role": "user", "content": "2 + 2?"}],
+        "tools": [tool],
+        "id": "7",
+        "metadata": {"source": "a"},
+    }
+    assert len({record, record}) == 1  # records with mappings can be counted

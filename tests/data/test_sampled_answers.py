@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
-from fairlead.data.records import Message
+from fairlead.data.records import Message, Prompt
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 
 PROMPT = [{"role": "user", "content": "2 + 2?"}]
@@ -29,6 +29,15 @@ def test_rows_are_read_in_order_and_answers_may_be_empty(tmp_path: Path) -> None
         SampledAnswers(prompt, ("4", ""), (True, False)),
         SampledAnswers(prompt, ("Five.",), (True,)),
     ]
+
+
+def test_the_columns_of_the_prompt_are_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    jsonl.write(path, [row(id="7", reference="4", metadata={"source": "a"}), row()])
+    with_columns, plain = read_sampled_answers(path)
+    prompt = (Message("user", "2 + 2?"),)
+    assert with_columns.prompt_record == Prompt(prompt, "4", id="7", metadata={"source": "a"})
+    assert plain.prompt_record == SampledAnswers(prompt, (), ()).prompt_record == Prompt(prompt)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 import copy
+from dataclasses import replace
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from fairlead.core.errors import DataError, ModelError
-from fairlead.data.records import Message, Messages
+from fairlead.data.records import Message, Messages, ToolCall
 from fairlead.encoding.chat import (
     Encoded,
     TooLong,
@@ -110,6 +111,31 @@ def test_turns_of_the_prompt_are_context_only() -> None:
     assert stretches(tokenizer(), encoded) == [
         (False, "<|user|>One?<|end|><|assistant|>Yes.<|end|><|user|>Two?<|end|><|assistant|>"),
         (True, "No.<|end|>"),
+    ]
+
+
+def test_a_turn_marked_as_untrained_is_context_only() -> None:
+    question, answer, again, last = turns("One?", "Yes.", "Two?", "No.")
+    messages = (question, replace(answer, trained=False), again, last)
+    assert encode(tokenizer(), messages) == encode(
+        tokenizer(), (question, answer, again, last), num_context=3
+    )
+
+
+def test_the_template_sees_tool_calls_and_their_results() -> None:
+    inner = chatml()
+    inner.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    called = Message("assistant", "", tool_calls=(ToolCall("add", {"a": 2}),))
+    messages = (user("One?"), called, Message("tool", "4"), assistant("It is 4."))
+    assert stretches(inner, encode(inner, messages)) == [
+        (False, "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\n"),
+        (True, 'add{"a": 2}<|im_end|>'),
+        (False, "\n<|im_start|>tool\n4<|im_end|>\n<|im_start|>assistant\n"),
+        (True, "It is 4.<|im_end|>"),
     ]
 
 

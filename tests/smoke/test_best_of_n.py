@@ -12,6 +12,7 @@ from pytest import approx
 from fairlead.core import digest, jsonl
 from fairlead.core.errors import ConfigError, DataError, GateRefused, Stopped
 from fairlead.data.record_reader import read_comparisons, read_demonstrations
+from fairlead.data.records import Record
 from fairlead.recipes import best_of_n, dpo, ppo, reward, sft
 from fairlead.store import lineage
 from fakes import STOPS_ONCE, Trained, check_finished, project_with_sft, train
@@ -75,6 +76,17 @@ def test_the_best_answer_that_ended_is_kept_beside_the_worst(tmp_path: Path) -> 
     metrics = made.artifact.manifest.metrics
     assert metrics["prompts"] == 40 == metrics["demonstrations"] + metrics["unfinished"] + metrics["repeated"]
     check_finished(project, best_of_n, made, **SETTINGS | {"probe": "rule:data/vowels.py"})
+
+
+def test_selected_rows_carry_the_id_and_the_metadata_of_their_prompts(tmp_path: Path) -> None:
+    project = project_with_sft(tmp_path)
+    prompts = [row for _, row in jsonl.read(project.data / "prompts.jsonl")]
+    rows_with_ids = [row | {"id": str(i), "metadata": {"n": i}} for i, row in enumerate(prompts)]
+    jsonl.write(project.data / "rows.jsonl", rows_with_ids)
+    folder = train(project, best_of_n, **SETTINGS | {"prompts": "data/rows.jsonl"}).artifact.folder
+    records: list[Record] = [*read_demonstrations(folder / "demonstrations.jsonl")]
+    records += read_comparisons(folder / "comparisons.jsonl")
+    assert len(records) > 2 and all(record.metadata == {"n": int(record.id or -1)} for record in records)
 
 
 def test_what_fewer_answers_would_be_worth(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError
 from fairlead.data.sampled_answers import read_sampled_answers
-from fairlead.recipes import sample
+from fairlead.recipes import compare, sample
 from fakes import assistant, check_finished, project_with_base, train, user
 
 SAMPLE = {"name": "a", "model": "base", "prompts": "data/prompts.jsonl", "per_prompt": 2, "max_new_tokens": 8}
@@ -26,6 +26,20 @@ def test_rows_hold_prompts_and_their_answers(tmp_path: Path) -> None:
     assert metrics["answers"] == 80
     assert metrics["finished_frac"] == sum(sum(row.finished) for row in rows) / 80
     check_finished(project, sample, trained, **SAMPLE)
+
+
+def test_rows_carry_the_columns_of_their_prompts(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    (_, prompt), *_ = jsonl.read(project.data / "prompts.jsonl")
+    columns = {"id": "7", "metadata": {"source": "a"}, "reference": "4", "tags": ["sum"]}
+    jsonl.write(project.data / "rows.jsonl", [prompt | columns])
+    trained = train(project, sample, **SAMPLE | {"prompts": "data/rows.jsonl"})
+    ((_, row),) = jsonl.read(trained.artifact.folder / sample.ROWS)
+    assert {name: row[name] for name in columns} == columns
+    rule = {"name": "c", "a": "a", "b": "a", "judge": "rule:data/vowels.py"}
+    compared = train(project, compare, **rule)
+    ((_, scores),) = jsonl.read(compared.artifact.folder / "scores.jsonl")
+    assert {name: scores[name] for name in columns} == columns
 
 
 def test_answers_depend_on_the_seed_only(tmp_path: Path) -> None:

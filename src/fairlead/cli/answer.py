@@ -20,7 +20,7 @@ def answer(model: Model, project: ProjectDir = None) -> None:
     """
     reference = load_path(find_model(model, project))
 
-    from fairlead.data.records import Message
+    from fairlead.data.records import message_from_json
     from fairlead.model.policy import load_policy
     from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import SampleRequest, SamplingParams
@@ -29,7 +29,7 @@ def answer(model: Model, project: ProjectDir = None) -> None:
     engine = LocalEngine(policy)
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
-        messages = tuple(Message(message["role"], message["content"]) for message in request["messages"])
+        messages = tuple(message_from_json(message) for message in request["messages"])
         try:
             prompt = policy.encode_prompt(messages)
         except DataError as error:

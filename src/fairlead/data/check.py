@@ -191,7 +191,7 @@ def _sizes(record: Record) -> Iterator[tuple[str, int]]:
 
 
 def _num_chars(turns: tuple[Message, ...]) -> int:
-    return sum(len(turn.content) for turn in turns)
+    return sum(len(turn.content) + len(turn.reasoning or "") for turn in turns)
 
 
 def _digest(value: object) -> bytes:

@@ -25,6 +25,7 @@ from fairlead.data.records import (
     Prompt,
     Record,
     RecordKind,
+    carried,
     kind_of_record,
     prompt_messages,
     prompt_text,
@@ -152,7 +153,7 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
     if source_kind == kind:
         return record
     if kind == "prompt":
-        return Prompt(prompt_messages(record))
+        return Prompt(prompt_messages(record), **carried(record))
     if kind == "demonstration" and isinstance(record, Comparison):
         if record.tie == "bad":
             reject_row(
@@ -162,7 +163,7 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
                 "both answers are bad, so there is none to imitate",
                 "Drop the row with --drop.",
             )
-        return Demonstration(record.prompt, record.chosen)
+        return Demonstration(record.prompt, record.chosen, **carried(record))
     reject_row(
         where,
         "",

@@ -4,13 +4,15 @@ Each function raises BadRow for the first problem of its row; readers collect th
 the next row.  Columns that a kind does not have are ignored here; `check` lists them.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, NoReturn, cast
 
 from fairlead.data.records import (
     ROLES,
     Binary,
+    Carried,
     Comparison,
     Demonstration,
     Message,
@@ -22,13 +24,22 @@ from fairlead.data.records import (
     RecordKind,
     Role,
     Stepwise,
+    ToolCall,
 )
 from fairlead.data.row_problem import RowLocation, reject_row
 
 Row = Mapping[str, Any]
 
 # Message keys that are refused rather than ignored, because ignoring them would change what is trained.
-REFUSED_KEYS = ("tool_calls", "function_call", "tool_call_id")
+REFUSED_KEYS = ("images", "image", "audio", "audios", "videos", "video")
+# The names under which data sets keep an assistant's reasoning.
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+NEXT_ROLES: Mapping[Role, tuple[Role, ...]] = {
+    "user": ("assistant",),
+    "assistant": ("user",),  # after tool calls: the tool
+    "tool": ("assistant", "tool"),
+}
+CALL_REMEDY = 'Write {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}.'
 
 
 def parse_row(kind: RecordKind, value: Row, where: RowLocation) -> Record:
@@ -47,8 +58,12 @@ def parse_demonstration(row: Row, where: RowLocation) -> Demonstration:
             )
         turns = read_messages(row["messages"], "messages", where)
         check_turns(turns, "messages", where, first="user", last="assistant")
-        return Demonstration(prompt=(), completion=turns)
-    return Demonstration(prompt=read_prompt(row, where), completion=read_completion(row, "completion", where))
+        _require_trained(turns, "messages", where)
+        return Demonstration(prompt=(), completion=turns, **read_carried(row, where))
+    completion = read_messages(required_column(row, "completion", where), "completion", where)
+    check_turns(completion, "completion", where, first="assistant", last="assistant")
+    _require_trained(completion, "completion", where)
+    return Demonstration(prompt=read_prompt(row, where), completion=completion, **read_carried(row, where))
 
 
 def parse_comparison(row: Row, where: RowLocation) -> Comparison:
@@ -84,6 +99,7 @@ def build_comparison(
         rater=optional_text(row, "rater", where),
         weight=1.0 if weight is None else weight,
         confidence=optional_number(row, "confidence", where, low=0.0, high=1.0),
+        **read_carried(row, where),
     )
 
 
@@ -116,10 +132,13 @@ def parse_ranking(row: Row, where: RowLocation) -> Ranking:
         )
     parsed = []
     for index, answer in enumerate(answers):
-        turns = read_messages(answer, f"completions[{index}]", where)
-        check_turns(turns, f"completions[{index}]", where, first="assistant", last="assistant")
-        parsed.append(turns)
-    return Ranking(prompt=read_prompt(row, where), completions=tuple(parsed), ranks=tuple(ranks))
+        parsed.append(read_answer(answer, f"completions[{index}]", where))
+    return Ranking(
+        prompt=read_prompt(row, where),
+        completions=tuple(parsed),
+        ranks=tuple(ranks),
+        **read_carried(row, where),
+    )
 
 
 def parse_rating(row: Row, where: RowLocation) -> Rating:
@@ -138,6 +157,7 @@ def parse_rating(row: Row, where: RowLocation) -> Rating:
         completion=read_completion(row, "completion", where),
         score=score,
         aspects=by_aspect,
+        **read_carried(row, where),
     )
 
 
@@ -152,7 +172,10 @@ def parse_binary(row: Row, where: RowLocation) -> Binary:
             "Write true for a good answer and false for a bad one.",
         )
     return Binary(
-        prompt=read_prompt(row, where), completion=read_completion(row, "completion", where), label=label
+        prompt=read_prompt(row, where),
+        completion=read_completion(row, "completion", where),
+        label=label,
+        **read_carried(row, where),
     )
 
 
@@ -195,7 +218,12 @@ def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
     if len(labels) != len(steps):
         remedy = "Give each step one label, and remove steps without a label."
         reject_row(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
-    return Stepwise(prompt=read_prompt(row, where), completions=tuple(steps), labels=tuple(labels))
+    return Stepwise(
+        prompt=read_prompt(row, where),
+        completions=tuple(steps),
+        labels=tuple(labels),
+        **read_carried(row, where),
+    )
 
 
 def parse_prompt(row: Row, where: RowLocation) -> Prompt:
@@ -206,6 +234,7 @@ def parse_prompt(row: Row, where: RowLocation) -> Prompt:
         prompt=read_prompt(row, where),
         reference=optional_text(row, "reference", where),
         tags=tuple(tags or ()),
+        **read_carried(row, where),
     )
 
 
@@ -227,9 +256,52 @@ def read_prompt(row: Row, where: RowLocation) -> Messages:
 
 
 def read_completion(row: Row, column: str, where: RowLocation) -> Messages:
-    turns = read_messages(required_column(row, column, where), column, where)
-    check_turns(turns, column, where, first="assistant", last="assistant")
+    """An answer that is judged: its last turn must be trained."""
+    return read_answer(required_column(row, column, where), column, where)
+
+
+def read_answer(value: object, field: str, where: RowLocation) -> Messages:
+    turns = read_messages(value, field, where)
+    check_turns(turns, field, where, first="assistant", last="assistant")
+    if not turns[-1].trained:
+        reject_row(
+            where,
+            f"{field}[{len(turns) - 1}].train",
+            False,
+            "the last turn of an answer that is judged cannot be left untrained",
+            "Remove train and weight from it.",
+        )
     return turns
+
+
+def read_carried(row: Row, where: RowLocation) -> Carried:
+    """The columns that every kind has: tools, id and metadata."""
+    identity = row.get("id")
+    if isinstance(identity, bool) or not isinstance(identity, str | int | None):
+        reject_row(where, "id", identity, "is neither text nor a whole number", "Write text in quotes.")
+    metadata = _decoded(row.get("metadata"))
+    if metadata is not None and not isinstance(metadata, dict):
+        metadata = {"metadata": metadata}  # kept, because exports carry it
+    return {
+        "tools": read_tools(row.get("tools"), where),
+        "id": None if identity in (None, "") else str(identity),
+        "metadata": metadata or None,
+    }
+
+
+def read_tools(value: object, where: RowLocation) -> tuple[Mapping[str, Any], ...]:
+    """The definitions of tools: a list of JSON schemas, or the same list as text."""
+    tools = _decoded(value)
+    if tools in (None, ""):
+        return ()
+    remedy = 'Write [{"type": "function", "function": {"name": "add", "parameters": {…}}}].'
+    if not isinstance(tools, list):
+        reject_row(where, "tools", tools, "is not a list of tools", remedy)
+    for index, tool in enumerate(tools):
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            reject_row(where, f"tools[{index}]", tool, "is not a tool with a name", remedy)
+    return tuple(tools)
 
 
 def read_messages(value: object, field: str, where: RowLocation) -> Messages:
@@ -252,38 +324,66 @@ def read_messages(value: object, field: str, where: RowLocation) -> Messages:
 def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role, last: Role) -> None:
     """Check that user and assistant alternate from `first` to `last` and that no turn is empty.
 
-    A system message may come first if `first` is the user.
+    A system message may come first if `first` is the user.  Tool results follow an assistant's turn with tool
+    calls, before the assistant continues; turns that must end with the user may also end with a tool result.
     """
-    expected = first
+    expected: tuple[Role, ...] = (first,)
+    called: Message | None = None  # the turn whose calls the next tool results answer
     for index, turn in enumerate(turns):
         if turn.role == "system" and index == 0 and first == "user":
             continue
-        if turn.role != expected:
+        if turn.role not in expected:
             remedy = "A system message may come first; then user and assistant take turns."
-            reject_row(
-                where,
-                f"{field}[{index}].role",
-                turn.role,
-                f"wrong role order: expected {expected}",
-                remedy,
-            )
-        if not turn.content.strip():
-            part = "the answer" if turn.role == "assistant" else "the user's turn"
-            reject_row(
-                where,
-                f"{field}[{index}].content",
-                turn.content,
-                f"{part} is empty",
-                "Fill it in, or drop the row with --drop.",
-            )
-        expected = "user" if expected == "assistant" else "assistant"
-    if turns[-1].role != last:
+            if "tool" in (turn.role, *expected):
+                remedy = "A tool's turn follows an assistant's turn with tool_calls, and answers them."
+            why = f"wrong role order: expected {' or '.join(expected)}"
+            reject_row(where, f"{field}[{index}].role", turn.role, why, remedy)
+        if not turn.content.strip() and turn.role != "tool" and not turn.tool_calls:
+            _reject_empty(turn, f"{field}[{index}].content", where)
+        if turn.role == "tool":
+            _require_call(turn, called, f"{field}[{index}].tool_call_id", where)
+        elif turn.role == "assistant":
+            called = turn
+        expected = ("tool",) if turn.tool_calls else NEXT_ROLES[turn.role]
+    if turns[-1].role != last and (last, turns[-1].role) != ("user", "tool"):
         reject_row(
             where,
             f"{field}[{len(turns) - 1}].role",
             turns[-1].role,
             f"must end with {last}",
             "Add the turn, or drop the row with --drop.",
+        )
+
+
+def _reject_empty(turn: Message, field: str, where: RowLocation) -> NoReturn:
+    remedy = "Fill it in, or drop the row with --drop."
+    if turn.role != "assistant":
+        why = f"the {turn.role}'s turn is empty"
+    elif turn.reasoning is not None:
+        why = "the answer is empty; reasoning alone is not an answer"
+    else:
+        why = "the answer is empty"
+    reject_row(where, field, turn.content, why, remedy)
+
+
+def _require_call(turn: Message, called: Message | None, field: str, where: RowLocation) -> None:
+    """A tool result that names a call names one of the turn before it."""
+    ids = [call.id for call in called.tool_calls] if called is not None else []
+    if turn.tool_call_id is None or None in ids or turn.tool_call_id in ids:
+        return
+    listed = ", ".join(str(identity) for identity in ids)
+    why = f"names no call of the assistant's turn before it, which made {listed}"
+    reject_row(where, field, turn.tool_call_id, why, "Correct the id, or drop the row with --drop.")
+
+
+def _require_trained(turns: Messages, field: str, where: RowLocation) -> None:
+    if not any(turn.role == "assistant" and turn.trained for turn in turns):
+        reject_row(
+            where,
+            field,
+            None,
+            "no turn of the assistant is trained: each has train false or weight 0",
+            "Train at least one turn, or drop the row with --drop.",
         )
 
 
@@ -350,22 +450,112 @@ def _message(value: object, field: str, where: RowLocation) -> Message:
                 where,
                 f"{field}.{key}",
                 value[key],
-                "tool calls cannot be trained",
+                "messages with images, sound or video cannot be trained",
                 "Drop the row with --drop.",
             )
-    if value.get("weight") not in (None, 1):
-        remedy = "Put untrained messages into prompt and trained ones into completion."
-        reject_row(
-            where, f"{field}.weight", value["weight"], "weights of single messages are not supported", remedy
-        )
     role, content = value.get("role"), value.get("content")
+    role = "tool" if role == "function" else role  # the older name in OpenAI's API
     if role not in ROLES:
         reject_row(where, f"{field}.role", role, "is not a role", f"Roles are {', '.join(ROLES)}.")
+    calls = _tool_calls(value, field, where)
+    if calls and role != "assistant":
+        why = f"a {role} message cannot call tools; only the assistant does"
+        reject_row(where, f"{field}.tool_calls", value.get("tool_calls"), why, "Correct the role.")
+    if calls and content is None:
+        content = ""
     if not isinstance(content, str):
         reject_row(where, f"{field}.content", content, "is not a string", "Write text in quotes.")
-    return Message(cast(Role, role), content)
+    return Message(
+        cast(Role, role),
+        content,
+        reasoning=_reasoning(value, role, field, where),
+        tool_calls=calls,
+        tool_call_id=_message_text(value, "tool_call_id", field, where) if role == "tool" else None,
+        name=_message_text(value, "name", field, where),
+        trained=_trained(value, role, field, where),
+    )
 
 
-def _stripped(turns: Messages) -> list[str]:
-    """Contents without white space at the ends, because most chat templates trim them when they render."""
-    return [turn.content.strip() for turn in turns]
+def _message_text(value: Row, key: str, field: str, where: RowLocation) -> str | None:
+    """The text of an optional key; None if it is empty."""
+    text = value.get(key)
+    if not isinstance(text, str | None):
+        reject_row(where, f"{field}.{key}", text, "is not a string", "Write text in quotes.")
+    return text or None
+
+
+def _reasoning(value: Row, role: str, field: str, where: RowLocation) -> str | None:
+    for key in REASONING_KEYS:
+        text = _message_text(value, key, field, where)
+        if text is None or not text.strip():
+            continue
+        if role != "assistant":
+            why = f"a {role} message has no reasoning; only the assistant reasons"
+            reject_row(where, f"{field}.{key}", text, why, "Correct the role, or remove the key.")
+        return text
+    return None
+
+
+def _tool_calls(value: Row, field: str, where: RowLocation) -> tuple[ToolCall, ...]:
+    """The calls in OpenAI's layout, or with name and arguments at the top; `function_call` is read too."""
+    key, calls = "tool_calls", value.get("tool_calls")
+    if not calls and value.get("function_call"):
+        key, calls = "function_call", [value["function_call"]]
+    calls = _decoded(calls)
+    if calls in (None, ""):
+        return ()
+    if not isinstance(calls, list):
+        reject_row(where, f"{field}.{key}", calls, "is not a list of tool calls", CALL_REMEDY)
+    return tuple(_tool_call(call, f"{field}.{key}[{index}]", where) for index, call in enumerate(calls))
+
+
+def _tool_call(value: object, field: str, where: RowLocation) -> ToolCall:
+    function = value.get("function", value) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(function, dict):
+        reject_row(where, field, value, "is not a tool call", CALL_REMEDY)
+    name, identity = function.get("name"), value.get("id")
+    if not isinstance(name, str) or not name.strip():
+        reject_row(where, f"{field}.name", name, "is not the name of a tool", CALL_REMEDY)
+    arguments = function.get("arguments")
+    decoded = {} if arguments in (None, "") else _decoded(arguments)
+    if not isinstance(decoded, dict):
+        reject_row(where, f"{field}.arguments", arguments, "is not a JSON object", CALL_REMEDY)
+    if not isinstance(identity, str | None):
+        reject_row(where, f"{field}.id", identity, "is not a string", "Write text in quotes.")
+    return ToolCall(name, decoded, identity or None)
+
+
+def _trained(value: Row, role: str, field: str, where: RowLocation) -> bool:
+    """Whether `train` and `weight` leave the message trained.  Only the assistant's messages are."""
+    train, weight = value.get("train"), value.get("weight")
+    if not isinstance(train, bool | None):
+        reject_row(where, f"{field}.train", train, "is not true or false", "Write true or false.")
+    if train is True and role != "assistant":
+        why = f"a {role} message is never trained"
+        reject_row(
+            where, f"{field}.train", train, why, "Remove the key; only the assistant's turns are trained."
+        )
+    if isinstance(weight, bool) or weight not in (None, 0, 1):
+        remedy = "Write 1 to train the message and 0 to leave it out; `weight` of a row scales whole rows."
+        reject_row(where, f"{field}.weight", weight, "the weight of a message is 0 or 1", remedy)
+    if role != "assistant":
+        return True
+    if train is not None and weight is not None and train != bool(weight):
+        why = f"contradicts weight {weight:g}"
+        reject_row(where, f"{field}.train", train, why, "Keep train or weight.")
+    return train is not False and weight != 0
+
+
+def _decoded(value: object) -> Any:
+    """A list or an object that is given as JSON text, which tables such as CSV and Parquet need."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _stripped(turns: Messages) -> list[tuple[str, str, tuple[ToolCall, ...]]]:
+    """What two answers differ in, without white space at the ends: most chat templates trim it."""
+    return [(turn.content.strip(), (turn.reasoning or "").strip(), turn.tool_calls) for turn in turns]

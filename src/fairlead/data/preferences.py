@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from fairlead.core.errors import DataError
 from fairlead.core.seed import derive_rng
-from fairlead.data.records import Comparison, Messages, Ranking, prompt_text
+from fairlead.data.records import Comparison, Messages, Ranking, carried, prompt_text
 
 Preference: TypeAlias = Comparison | Ranking
 
@@ -96,7 +96,8 @@ def pairs_of(preferences: Sequence[Preference]) -> list[Comparison]:
             answers = record.completions
             ranks = ranks_of(record)
             better = [(i, j) for i in range(len(ranks)) for j in range(len(ranks)) if ranks[i] < ranks[j]]
-            pairs += [Comparison(record.prompt, answers[i], answers[j]) for i, j in better]
+            columns = carried(record)
+            pairs += [Comparison(record.prompt, answers[i], answers[j], **columns) for i, j in better]
     return pairs
 
 

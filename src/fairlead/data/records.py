@@ -4,12 +4,13 @@ The fields of a record are the columns of its native JSON row.  `parsing` valida
 the classes themselves validate nothing.  An answer is a tuple of messages, because it may have several turns.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import takewhile
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
-Role: TypeAlias = Literal["system", "user", "assistant"]
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 RecordKind: TypeAlias = Literal[
     "demonstration", "comparison", "ranking", "rating", "binary", "stepwise", "prompt"
 ]
@@ -19,16 +20,50 @@ RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the assistant.
+
+    Example: name = "add", arguments = {"a": 2, "b": 2}, id = "call_1".
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(hash=False)  # a JSON object; mappings have no hash
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     role: Role
-    content: str
+    content: str  # may be empty in an assistant's turn with tool calls, in a system message and a tool result
+    reasoning: str | None = None  # an assistant's thinking before its answer
+    tool_calls: tuple[ToolCall, ...] = ()  # of an assistant's turn
+    tool_call_id: str | None = None  # of a tool's turn: the call that it answers
+    name: str | None = None  # of a tool's turn: the tool; otherwise the speaker
+    trained: bool = True  # false for an assistant's turn that is context only; other roles are never trained
 
 
 Messages: TypeAlias = tuple[Message, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedColumns:
+    """Columns of every record.  Recipes pass `tools` to the chat template; the others travel to exports."""
+
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)  # JSON schemas of the tools
+    id: str | None = None
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)  # never trained
+
+
+class Carried(TypedDict):
+    """The values of the carried columns, as keyword arguments of another record."""
+
+    tools: tuple[Mapping[str, Any], ...]
+    id: str | None
+    metadata: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True)
-class Demonstration:
+class Demonstration(CarriedColumns):
     """An answer to imitate.
 
     Example: prompt = (user "2 + 2?",), completion = (assistant "4",).  A row with `messages` has an empty
@@ -49,7 +84,7 @@ class Demonstration:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(CarriedColumns):
     """Two answers to one prompt; a rater preferred `chosen`.
 
     Example: prompt = (user "2 + 2?",), chosen = (assistant "4",), rejected = (assistant "5",), margin = 3.0,
@@ -68,7 +103,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(CarriedColumns):
     """Several answers in order.
 
     Example: ranks = (1, 2, 2) is a best answer and two equal answers below it.
@@ -80,7 +115,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Rating:
+class Rating(CarriedColumns):
     """One answer with a score, with a score per aspect, or with both."""
 
     prompt: Messages
@@ -90,7 +125,7 @@ class Rating:
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(CarriedColumns):
     """One answer with a thumbs up or down."""
 
     prompt: Messages
@@ -99,7 +134,7 @@ class Binary:
 
 
 @dataclass(frozen=True, slots=True)
-class Stepwise:
+class Stepwise(CarriedColumns):
     """One answer in steps, each labelled right or wrong.  Steps are strings, because they are parts of one
     turn.
 
@@ -113,7 +148,7 @@ class Stepwise:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(CarriedColumns):
     """A prompt to answer, with what a rule needs to score the answer."""
 
     prompt: Messages
@@ -133,8 +168,10 @@ RECORD_CLASSES: Mapping[RecordKind, type[Record]] = {
     "prompt": Prompt,
 }
 
+CARRIED_COLUMNS = frozenset(column.name for column in fields(CarriedColumns))
+
 COLUMNS_BY_KIND: Mapping[RecordKind, frozenset[str]] = {
-    kind: frozenset(field.name for field in fields(record_class))
+    kind: frozenset(column.name for column in fields(record_class))
     | ({"messages"} if kind == "demonstration" else set())
     for kind, record_class in RECORD_CLASSES.items()
 }
@@ -165,9 +202,54 @@ def kind_of_record(record: Record) -> RecordKind:
 def to_row(record: Record) -> dict[str, Any]:
     """The native row as JSON values, without columns that have their default value."""
     if isinstance(record, Demonstration) and not record.prompt:
-        return {"messages": _json(record.completion)}
-    values = ((field, getattr(record, field.name)) for field in fields(record))
-    return {field.name: _json(value) for field, value in values if value != field.default}
+        row: dict[str, Any] = {"messages": _json(record.completion)}
+        columns = fields(CarriedColumns)
+    else:
+        row = {}
+        # The fields of the base class come first in `fields`; readers look for the prompt first.
+        columns = tuple(sorted(fields(record), key=lambda column: column.name in CARRIED_COLUMNS))
+    values = ((column, getattr(record, column.name)) for column in columns)
+    return row | {column.name: _json(value) for column, value in values if value != column.default}
+
+
+def carried(record: CarriedColumns) -> Carried:
+    """What another record that is made from this one keeps: `Prompt(prompt, **carried(record))`."""
+    return {"tools": record.tools, "id": record.id, "metadata": record.metadata}
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The message in the layout of OpenAI's API, without keys that have their default value.
+
+    The arguments of tool calls are objects, as chat templates expect.
+    """
+    row: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning is not None:
+        row["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        row["tool_calls"] = [_call_to_json(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        row["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        row["name"] = message.name
+    if not message.trained:
+        row["train"] = False
+    return row
+
+
+def message_from_json(row: Mapping[str, Any]) -> Message:
+    """The message that `message_to_json` wrote.  Rows from elsewhere need `parsing.read_messages`."""
+    return Message(
+        row["role"],
+        row["content"],
+        reasoning=row.get("reasoning_content"),
+        tool_calls=tuple(
+            ToolCall(call["function"]["name"], call["function"]["arguments"], call.get("id"))
+            for call in row.get("tool_calls", ())
+        ),
+        tool_call_id=row.get("tool_call_id"),
+        name=row.get("name"),
+        trained=row.get("train", True),
+    )
 
 
 def prompt_messages(record: Record) -> Messages:
@@ -182,15 +264,30 @@ def prompt_messages(record: Record) -> Messages:
 
 
 def prompt_text(record: Record) -> str:
-    """Canonical text of the prompt.  Prompts that differ only in white space have the same text."""
+    """Canonical text of the prompt.  Prompts that differ only in white space have the same text.
+
+    Tool calls are part of the text; reasoning and the definitions of tools are not.
+    """
     return "\n".join(
-        f"{message.role}: {' '.join(message.content.split())}" for message in prompt_messages(record)
+        " ".join(
+            [
+                f"{message.role}: {' '.join(message.content.split())}",
+                *(json.dumps(_call_to_json(call)["function"], sort_keys=True) for call in message.tool_calls),
+            ]
+        )
+        for message in prompt_messages(record)
     )
+
+
+def _call_to_json(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": dict(call.arguments)}
+    row = {"type": "function", "function": function}
+    return row if call.id is None else {"id": call.id, **row}
 
 
 def _json(value: Any) -> Any:
     if isinstance(value, Message):
-        return {"role": value.role, "content": value.content}
+        return message_to_json(value)
     if isinstance(value, tuple):
         return [_json(item) for item in value]
     return dict(value) if isinstance(value, Mapping) else value

@@ -3,7 +3,7 @@
 Writing such files is the job of `recipes/sample.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.core import jsonl
@@ -20,6 +20,11 @@ class SampledAnswers:
     prompt: Messages
     texts: tuple[str, ...]
     finished: tuple[bool, ...]  # false if the answer was cut off at the token limit
+    record: Prompt | None = field(default=None, compare=False)  # the whole row of the prompt, if known
+
+    @property
+    def prompt_record(self) -> Prompt:
+        return self.record or Prompt(self.prompt)
 
 
 def read_sampled_answers(path: Path) -> list[SampledAnswers]:
@@ -36,7 +41,7 @@ def read_sampled_answers(path: Path) -> list[SampledAnswers]:
 def _parse_row(path: Path, line: int, row: object) -> SampledAnswers:
     if not isinstance(row, dict):
         raise DataError(f"{path}:{line}: not an object with prompt and completions.")
-    prompt = parse_row("prompt", {"prompt": row.get("prompt")}, RowLocation(str(path), line))
+    prompt = parse_row("prompt", row, RowLocation(str(path), line))
     assert isinstance(prompt, Prompt)
     completions = row.get("completions")
     finished = row.get("finished")
@@ -53,6 +58,7 @@ def _parse_row(path: Path, line: int, row: object) -> SampledAnswers:
         prompt.prompt,
         tuple(_answer_text(path, line, completion) for completion in completions),
         tuple(bool(value) for value in finished),
+        prompt,
     )
 
 

@@ -16,7 +16,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import DataError, ModelError
-from fairlead.data.records import Message
+from fairlead.data.records import Message, message_to_json
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def encode_conversation(
     text = render(tokenizer, messages, generation_prompt=False)
     turns = []  # character range of each trained turn
     for i, message in enumerate(messages):
-        if message.role == "assistant" and i >= num_context:
+        if message.role == "assistant" and message.trained and i >= num_context:
             start = len(_rendered_prefix(tokenizer, text, messages[:i], generation_prompt=True))
             stop = len(_rendered_prefix(tokenizer, text, messages[: i + 1], generation_prompt=False))
             turns.append((start, stop))
@@ -165,7 +165,7 @@ def render(
                     f"a {message.role} message contains the control token {token!r}, which would end or "
                     "fake a turn. Remove it."
                 )
-    rows = [{"role": message.role, "content": message.content} for message in messages]
+    rows = [message_to_json(message) for message in messages]
     try:
         text = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=generation_prompt)
     except TemplateError as error:

@@ -9,7 +9,7 @@ The text of an answer is stored once, when it is complete.  After a tie, the con
 random one of the two answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from fairlead.core.seed import derive_rng
-from fairlead.data.records import Message, Messages
+from fairlead.data.records import Message, Messages, message_to_json
 from fairlead.labels import events, storable_text
 from fairlead.labels.assignments import Assignment
 from fairlead.labels.campaigns import Campaign
@@ -349,7 +349,7 @@ def comparison_turns(item: Item, turns: Sequence[ChatTurn]) -> list[dict[str, An
     for turn in turns:
         if turn.choice is None or any(answer.text is None for answer in turn.answers):
             continue
-        prompt = [asdict(message) for message in history(item, turns, turn.n)]
+        prompt = [message_to_json(message) for message in history(item, turns, turn.n)]
         answers = [
             {"text": answer.text, "source": answer.source, "params": dict(answer.params)}
             for answer in turn.answers

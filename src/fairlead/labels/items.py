@@ -7,7 +7,7 @@ order, so a rater who judged half of the first round soon finds an unjudged item
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from fairlead.core import digest
 from fairlead.core.seed import derive_seed
-from fairlead.data.records import Message, Messages
+from fairlead.data.records import Messages, message_from_json, message_to_json
 from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.campaigns import Campaign, campaign_table
 from fairlead.labels.database import metadata, now
@@ -133,7 +133,7 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
     for number, row in enumerate(rows, start=1):
         _check(campaign, row, number)
         content = {
-            "prompt": [asdict(m) for m in row.prompt],
+            "prompt": [message_to_json(m) for m in row.prompt],
             "answers": [_answer_to_json(answer) for answer in row.answers],
         }
         item_digest = digest.of_json(
@@ -189,10 +189,15 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
 
 def why_unjudgeable(answers: Sequence[CandidateAnswer]) -> str | None:
     """The reason why the answers can be neither compared nor used for training, or None."""
-    if not all(message.content.strip() for answer in answers for message in answer.messages):
+    if not all(
+        message.content.strip() or message.tool_calls or message.role == "tool"
+        for answer in answers
+        for message in answer.messages
+    ):
         return "an answer is empty"
     texts = {
-        tuple((message.role, message.content.strip()) for message in answer.messages) for answer in answers
+        tuple((message.role, message.content.strip(), message.tool_calls) for message in answer.messages)
+        for answer in answers
     }
     return "two answers are the same" if len(texts) < len(answers) else None
 
@@ -349,7 +354,7 @@ def _check(campaign: Campaign, row: NewItem, number: int) -> None:
         raise Invalid({"prompt": f"row {number} has an empty prompt or answer"})
     if problem := storable_text.find_problem(
         [
-            [asdict(m) for m in row.prompt],
+            [message_to_json(m) for m in row.prompt],
             [_answer_to_json(answer) for answer in row.answers],
             row.tags,
             row.reference,
@@ -374,7 +379,7 @@ def _slot_row(campaign: Campaign, item_id: int, item_digest: str, priority: int,
 
 def _answer_to_json(answer: CandidateAnswer) -> dict[str, Any]:
     return {
-        "messages": [asdict(m) for m in answer.messages],
+        "messages": [message_to_json(m) for m in answer.messages],
         "source": answer.source,
         "params": dict(answer.params) if answer.params else None,
         "finished": answer.finished,
@@ -382,7 +387,7 @@ def _answer_to_json(answer: CandidateAnswer) -> dict[str, Any]:
 
 
 def _messages_from_json(rows: Sequence[Mapping[str, Any]]) -> Messages:
-    return tuple(Message(row["role"], row["content"]) for row in rows)
+    return tuple(message_from_json(row) for row in rows)
 
 
 def _answer_from_json(row: Mapping[str, Any]) -> CandidateAnswer:

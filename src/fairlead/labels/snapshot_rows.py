@@ -12,7 +12,13 @@ from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from fairlead.data.parsing import parse_row
-from fairlead.data.records import RECORD_KINDS, Message, Messages
+from fairlead.data.records import (
+    RECORD_KINDS,
+    Message,
+    Messages,
+    message_from_json,
+    message_to_json,
+)
 from fairlead.data.records import RecordKind as RowKind
 from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.labels import task_kinds
@@ -79,7 +85,7 @@ def rows_of_chat(
             CandidateAnswer((Message("assistant", answer["text"]),), answer["source"])
             for answer in turn["answers"]
         )
-        prompt = tuple(Message(message["role"], message["content"]) for message in turn["prompt"])
+        prompt = tuple(message_from_json(message) for message in turn["prompt"])
         turn_item = replace(item, prompt=prompt, answers=answers)
         value = {
             "preference": task_kinds.PREFERENCE_OF_CHOICE[turn["choice"]],
@@ -281,8 +287,8 @@ def _confidence_column(confidence: float | None) -> dict[str, Any]:
     return {} if confidence is None else {"confidence": round(confidence, 4)}
 
 
-def _json(turns: Messages) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+def _json(turns: Messages) -> list[dict[str, Any]]:
+    return [message_to_json(turn) for turn in turns]
 
 
 def _only_edit(judgement: Judgement) -> Judgement:

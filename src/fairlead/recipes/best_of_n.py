@@ -24,7 +24,7 @@ from fairlead.core.progress import progress
 from fairlead.core.seed import derive_rng
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.record_writer import write_records
-from fairlead.data.records import Comparison, Demonstration, Message, Messages
+from fairlead.data.records import Comparison, Demonstration, Message, Messages, Prompt, carried, to_row
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
 from fairlead.ops.pool_names import Pool
@@ -73,7 +73,7 @@ class Config:
 class ScoredAnswers:
     """One prompt and its n answers."""
 
-    prompt: Messages
+    prompt: Prompt
     texts: tuple[str, ...]
     finished: tuple[bool, ...]
     scores: tuple[float, ...]  # by the reward
@@ -92,7 +92,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     check_admission(run, ["reward"], trust=config.trust)
     policy = load_policy(run.model_path("model"))
     engine = open_engine(policy)
-    prompts = [record.prompt for record in read_prompts(run.data_path("prompts"))]
+    records = read_prompts(run.data_path("prompts"))
+    prompts = [record.prompt for record in records]
     encoded = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     rewards = [
@@ -137,21 +138,21 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 scores = [reward(scored_prompts, texts, finished).tolist() for reward in rewards]
                 rows = []
                 for index, prompt_id in enumerate(prompt_ids):
-                    columns = slice(index * config.n, (index + 1) * config.n)
-                    probe_scores = tuple(scores[1][columns]) if len(scores) > 1 else ()
+                    columns_of_prompt = slice(index * config.n, (index + 1) * config.n)
+                    probe_scores = tuple(scores[1][columns_of_prompt]) if len(scores) > 1 else ()
                     rows.append(
                         ScoredAnswers(
-                            prompts[prompt_id],
-                            tuple(texts[columns]),
-                            tuple(finished[columns]),
-                            tuple(scores[0][columns]),
+                            records[prompt_id],
+                            tuple(texts[columns_of_prompt]),
+                            tuple(finished[columns_of_prompt]),
+                            tuple(scores[0][columns_of_prompt]),
                             probe_scores,
                         )
                     )
                 jsonl.write(path, (answers_to_row(row) for row in rows))
                 meter.count(sum(len(rollout.tokens) for rollout in rollouts))
             stored = zip(prompt_ids, jsonl.read(path), strict=True)
-            answers += [row_to_answers(prompts[prompt_id], row) for prompt_id, (_, row) in stored]
+            answers += [row_to_answers(records[prompt_id], row) for prompt_id, (_, row) in stored]
             bar.advance()
     meter.flush()
 
@@ -166,7 +167,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         }
 
     # 4. Select the best finished answer of each prompt, and one that scored lower; drop repeated rows
-    demonstrations: dict[Demonstration, None] = {}  # a dict keeps the order of the prompts
+    demonstrations: dict[tuple[Messages, str], Demonstration] = {}  # a dict keeps the order of the prompts
     comparisons: list[Comparison] = []
     dropped: Counter[str] = Counter()
     for number, row in enumerate(answers):
@@ -178,11 +179,13 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         if config.min_score is not None and row.scores[best] < config.min_score:
             dropped["below_min_score"] += 1
             continue
-        demonstration = Demonstration(row.prompt, (Message("assistant", row.texts[best]),))
-        if demonstration in demonstrations:
+        key = (row.prompt.prompt, row.texts[best])
+        if key in demonstrations:
             dropped["repeated"] += 1
             continue
-        demonstrations[demonstration] = None
+        columns = carried(row.prompt)
+        chosen = (Message("assistant", row.texts[best]),)
+        demonstrations[key] = Demonstration(row.prompt.prompt, chosen, **columns)
         lower_ids = [
             i for i in finished_ids if row.scores[i] < row.scores[best] and row.texts[i] != row.texts[best]
         ]
@@ -191,7 +194,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             worst_id = min(lower_ids, key=lambda i: row.scores[i])
             rejected = row.texts[random_id if config.rejected == "random" else worst_id]
             comparisons.append(
-                Comparison(row.prompt, demonstration.completion, (Message("assistant", rejected),))
+                Comparison(row.prompt.prompt, chosen, (Message("assistant", rejected),), **columns)
             )
     if not demonstrations:
         reasons = ", ".join(f"{name} {count}" for name, count in dropped.items())
@@ -202,7 +205,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 5. Write
     def fill(folder: Path) -> None:
-        write_records(folder / "demonstrations.jsonl", demonstrations)
+        write_records(folder / "demonstrations.jsonl", demonstrations.values())
         if comparisons:
             write_records(folder / "comparisons.jsonl", comparisons)
         jsonl.write(folder / "answers.jsonl", (answers_to_row(row) for row in answers))
@@ -225,7 +228,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 def answers_to_row(answers: ScoredAnswers) -> dict[str, Any]:
     """A row as `fairlead sample` writes it, with the scores."""
     row: dict[str, Any] = {
-        "prompt": [{"role": message.role, "content": message.content} for message in answers.prompt],
+        **to_row(answers.prompt),
         "completions": [[{"role": "assistant", "content": text}] for text in answers.texts],
         "finished": list(answers.finished),
         "scores": list(answers.scores),
@@ -235,7 +238,7 @@ def answers_to_row(answers: ScoredAnswers) -> dict[str, Any]:
     return row
 
 
-def row_to_answers(prompt: Messages, row: dict[str, Any]) -> ScoredAnswers:
+def row_to_answers(prompt: Prompt, row: dict[str, Any]) -> ScoredAnswers:
     texts = tuple(completion[0]["content"] for completion in row["completions"])
     return ScoredAnswers(
         prompt, texts, tuple(row["finished"]), tuple(row["scores"]), tuple(row.get("probe_scores", ()))

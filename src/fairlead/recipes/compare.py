@@ -15,6 +15,7 @@ from typing import Any
 from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
+from fairlead.data.records import to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.rollout.rewards import open_reward, verify_reward_backend
 from fairlead.stats import interval
@@ -75,7 +76,7 @@ def main(config: Config, run: Run) -> Artifact:
     def rows() -> Iterator[dict[str, Any]]:
         for a, b, score_a, score_b in zip(answers_a, answers_b, scores_a, scores_b, strict=True):
             yield {
-                "prompt": [{"role": message.role, "content": message.content} for message in a.prompt],
+                **to_row(a.prompt_record),
                 "a": a.texts[0],
                 "b": b.texts[0],
                 "scores": [score_a, score_b],

@@ -3,8 +3,8 @@
 reads   prompts, a policy      writes  rollouts: one row per prompt with its answers
 run     fairlead sample sft --prompts data/prompts.jsonl -n 4 --out answers.jsonl
 
-A row is `{"prompt": messages, "completions": [messages, ...], "finished": [bool, ...]}`.  An answer that
-reached max_new_tokens is not finished.  The same seed gives the same answers.
+A row is `{"prompt": messages, "completions": [messages, ...], "finished": [bool, ...]}` and the other columns
+of its prompt.  An answer that reached max_new_tokens is not finished.  The same seed gives the same answers.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ from fairlead.core.config import DatasetRef, ModelRef
 from fairlead.core.errors import require, require_positive
 from fairlead.core.progress import progress
 from fairlead.data.record_reader import read_prompts
+from fairlead.data.records import to_row
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
@@ -61,7 +62,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 1. Model and prompts
     policy = load_policy(run.model_path("model"))
     engine = open_engine(policy)
-    prompts = [record.prompt for record in read_prompts(run.data_path("prompts"))]
+    records = read_prompts(run.data_path("prompts"))
+    prompts = [record.prompt for record in records]
     params = SamplingParams(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
@@ -92,10 +94,10 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 3. Write
     def rows() -> Iterator[dict[str, Any]]:
-        for i, prompt in enumerate(prompts):
+        for i, record in enumerate(records):
             answers = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
             yield {
-                "prompt": [{"role": message.role, "content": message.content} for message in prompt],
+                **to_row(record),
                 "completions": [
                     [{"role": "assistant", "content": policy.text(answer.tokens)}] for answer in answers
                 ],
