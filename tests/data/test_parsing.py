@@ -14,7 +14,6 @@ from fairlead.data.records import (
     Rating,
     RecordKind,
     Stepwise,
-    ToolCall,
 )
 from fairlead.data.row_problem import BadRow, RowLocation
 
@@ -318,38 +317,6 @@ def test_an_empty_answer_in_a_ranking_is_named_by_its_place() -> None:
     assert problem("ranking", row).startswith('completions[1][0].content: "": the answer is empty')
 
 
-def test_tool_calls_and_results_are_read_in_every_layout() -> None:
-    call = ToolCall("add", {"a": 2, "b": 2}, "call_1")
-    layouts: list[dict[str, Any]] = [
-        {"tool_calls": [CALL]},
-        {"content": "", "tool_calls": json.dumps([CALL])},
-        {"content": "", "tool_calls": [{"id": "call_1", "name": "add", "arguments": {"a": 2, "b": 2}}]},
-    ]
-    for layout in layouts:
-        turns = [
-            *ASKED,
-            {"role": "assistant", **layout},
-            tool("4") | {"tool_call_id": "call_1", "name": "add"},
-        ]
-        record = parse_row("prompt", {"prompt": turns}, WHERE)
-        assert record.prompt == (
-            Message("user", "2 + 2?"),
-            Message("assistant", "", tool_calls=(call,)),
-            Message("tool", "4", tool_call_id="call_1", name="add"),
-        )
-    older = [
-        *ASKED,
-        {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": ""}},
-    ]
-    record = parse_row(
-        "prompt", {"prompt": [*older, {"role": "function", "name": "now", "content": ""}]}, WHERE
-    )
-    assert record.prompt[1:] == (
-        Message("assistant", "", tool_calls=(ToolCall("now", {}),)),
-        Message("tool", "", name="now"),
-    )
-
-
 def test_an_answer_may_call_tools_several_times_and_end_with_a_call() -> None:
     turns = [CALLED, tool("4"), tool("5"), CALLED, tool("6"), assistant("4"), user("Again?"), CALLED]
     record = parse_row("demonstration", {"prompt": ASKED, "completion": turns}, WHERE)
@@ -361,22 +328,6 @@ def test_answers_that_differ_in_reasoning_or_calls_only_are_not_equal() -> None:
     assert parse_row("comparison", COMPARISON | chosen, WHERE)
     call = {"chosen": [CALLED], "rejected": [CALLED]}
     assert problem("comparison", COMPARISON | call).startswith('chosen: "": chosen and rejected are equal')
-
-
-@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
-def test_reasoning_is_read_under_its_usual_names(key: str) -> None:
-    record = parse_row("demonstration", {"messages": [*ASKED, assistant("4") | {key: "Hm."}]}, WHERE)
-    assert isinstance(record, Demonstration) and record.completion[1].reasoning == "Hm."
-    empty = parse_row("demonstration", {"messages": [*ASKED, assistant("4") | {key: " "}]}, WHERE)
-    assert isinstance(empty, Demonstration) and empty.completion[1].reasoning is None
-
-
-@pytest.mark.parametrize("mark", [{"train": False}, {"weight": 0}, {"train": False, "weight": 0.0}])
-def test_a_single_message_can_be_left_untrained(mark: dict[str, Any]) -> None:
-    turns = [*ASKED, assistant("4") | mark, user("Sure?") | {"weight": 0}, assistant("Yes.") | {"weight": 1}]
-    record = parse_row("demonstration", {"messages": turns}, WHERE)
-    assert isinstance(record, Demonstration)
-    assert [turn.trained for turn in record.completion] == [True, False, True, True]
 
 
 def test_every_kind_carries_tools_id_and_metadata() -> None:

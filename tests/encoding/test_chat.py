@@ -125,8 +125,10 @@ def test_a_turn_marked_as_untrained_is_context_only() -> None:
 def test_the_template_sees_tool_calls_and_their_results() -> None:
     inner = chatml()
     inner.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}{% for c in m.tool_calls or [] %}"
-        "{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name }}"
+        "{{ c.function.arguments | tojson }}{% endfor %}"
+        "<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     called = Message("assistant", "", tool_calls=(ToolCall("add", {"a": 2}),))

@@ -4,13 +4,12 @@ Each function raises BadRow for the first problem of its row; readers collect th
 the next row.  Columns that a kind does not have are ignored here; `check` lists them.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NoReturn, cast
 
+from fairlead.data.message_parsing import decode_json, parse_message
 from fairlead.data.records import (
-    ROLES,
     Binary,
     Carried,
     Comparison,
@@ -30,16 +29,11 @@ from fairlead.data.row_problem import RowLocation, reject_row
 
 Row = Mapping[str, Any]
 
-# Message keys that are refused rather than ignored, because ignoring them would change what is trained.
-REFUSED_KEYS = ("images", "image", "audio", "audios", "videos", "video")
-# The names under which data sets keep an assistant's reasoning.
-REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 NEXT_ROLES: Mapping[Role, tuple[Role, ...]] = {
     "user": ("assistant",),
     "assistant": ("user",),  # after tool calls: the tool
     "tool": ("assistant", "tool"),
 }
-CALL_REMEDY = 'Write {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}.'
 
 
 def parse_row(kind: RecordKind, value: Row, where: RowLocation) -> Record:
@@ -279,7 +273,7 @@ def read_carried(row: Row, where: RowLocation) -> Carried:
     identity = row.get("id")
     if isinstance(identity, bool) or not isinstance(identity, str | int | None):
         reject_row(where, "id", identity, "is neither text nor a whole number", "Write text in quotes.")
-    metadata = _decoded(row.get("metadata"))
+    metadata = decode_json(row.get("metadata"))
     if metadata is not None and not isinstance(metadata, dict):
         metadata = {"metadata": metadata}  # kept, because exports carry it
     return {
@@ -291,7 +285,7 @@ def read_carried(row: Row, where: RowLocation) -> Carried:
 
 def read_tools(value: object, where: RowLocation) -> tuple[Mapping[str, Any], ...]:
     """The definitions of tools: a list of JSON schemas, or the same list as text."""
-    tools = _decoded(value)
+    tools = decode_json(value)
     if tools in (None, ""):
         return ()
     remedy = 'Write [{"type": "function", "function": {"name": "add", "parameters": {…}}}].'
@@ -318,7 +312,7 @@ def read_messages(value: object, field: str, where: RowLocation) -> Messages:
         reject_row(
             where, field, value, "is not a list of messages", 'Write [{"role": "user", "content": "…"}, …].'
         )
-    return tuple(_message(item, f"{field}[{index}]", where) for index, item in enumerate(value))
+    return tuple(parse_message(item, f"{field}[{index}]", where) for index, item in enumerate(value))
 
 
 def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role, last: Role) -> None:
@@ -439,121 +433,6 @@ def _number(value: object, field: str, where: RowLocation, *, low: float, high: 
 
 def _range(low: float, high: float) -> str:
     return f"from {low:g} to {high:g}" if math.isfinite(high) else f"not below {low:g}"
-
-
-def _message(value: object, field: str, where: RowLocation) -> Message:
-    if not isinstance(value, dict):
-        reject_row(where, field, value, "is not a message", 'Write {"role": "user", "content": "…"}.')
-    for key in REFUSED_KEYS:
-        if value.get(key):
-            reject_row(
-                where,
-                f"{field}.{key}",
-                value[key],
-                "messages with images, sound or video cannot be trained",
-                "Drop the row with --drop.",
-            )
-    role, content = value.get("role"), value.get("content")
-    role = "tool" if role == "function" else role  # the older name in OpenAI's API
-    if role not in ROLES:
-        reject_row(where, f"{field}.role", role, "is not a role", f"Roles are {', '.join(ROLES)}.")
-    calls = _tool_calls(value, field, where)
-    if calls and role != "assistant":
-        why = f"a {role} message cannot call tools; only the assistant does"
-        reject_row(where, f"{field}.tool_calls", value.get("tool_calls"), why, "Correct the role.")
-    if calls and content is None:
-        content = ""
-    if not isinstance(content, str):
-        reject_row(where, f"{field}.content", content, "is not a string", "Write text in quotes.")
-    return Message(
-        cast(Role, role),
-        content,
-        reasoning=_reasoning(value, role, field, where),
-        tool_calls=calls,
-        tool_call_id=_message_text(value, "tool_call_id", field, where) if role == "tool" else None,
-        name=_message_text(value, "name", field, where),
-        trained=_trained(value, role, field, where),
-    )
-
-
-def _message_text(value: Row, key: str, field: str, where: RowLocation) -> str | None:
-    """The text of an optional key; None if it is empty."""
-    text = value.get(key)
-    if not isinstance(text, str | None):
-        reject_row(where, f"{field}.{key}", text, "is not a string", "Write text in quotes.")
-    return text or None
-
-
-def _reasoning(value: Row, role: str, field: str, where: RowLocation) -> str | None:
-    for key in REASONING_KEYS:
-        text = _message_text(value, key, field, where)
-        if text is None or not text.strip():
-            continue
-        if role != "assistant":
-            why = f"a {role} message has no reasoning; only the assistant reasons"
-            reject_row(where, f"{field}.{key}", text, why, "Correct the role, or remove the key.")
-        return text
-    return None
-
-
-def _tool_calls(value: Row, field: str, where: RowLocation) -> tuple[ToolCall, ...]:
-    """The calls in OpenAI's layout, or with name and arguments at the top; `function_call` is read too."""
-    key, calls = "tool_calls", value.get("tool_calls")
-    if not calls and value.get("function_call"):
-        key, calls = "function_call", [value["function_call"]]
-    calls = _decoded(calls)
-    if calls in (None, ""):
-        return ()
-    if not isinstance(calls, list):
-        reject_row(where, f"{field}.{key}", calls, "is not a list of tool calls", CALL_REMEDY)
-    return tuple(_tool_call(call, f"{field}.{key}[{index}]", where) for index, call in enumerate(calls))
-
-
-def _tool_call(value: object, field: str, where: RowLocation) -> ToolCall:
-    function = value.get("function", value) if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(function, dict):
-        reject_row(where, field, value, "is not a tool call", CALL_REMEDY)
-    name, identity = function.get("name"), value.get("id")
-    if not isinstance(name, str) or not name.strip():
-        reject_row(where, f"{field}.name", name, "is not the name of a tool", CALL_REMEDY)
-    arguments = function.get("arguments")
-    decoded = {} if arguments in (None, "") else _decoded(arguments)
-    if not isinstance(decoded, dict):
-        reject_row(where, f"{field}.arguments", arguments, "is not a JSON object", CALL_REMEDY)
-    if not isinstance(identity, str | None):
-        reject_row(where, f"{field}.id", identity, "is not a string", "Write text in quotes.")
-    return ToolCall(name, decoded, identity or None)
-
-
-def _trained(value: Row, role: str, field: str, where: RowLocation) -> bool:
-    """Whether `train` and `weight` leave the message trained.  Only the assistant's messages are."""
-    train, weight = value.get("train"), value.get("weight")
-    if not isinstance(train, bool | None):
-        reject_row(where, f"{field}.train", train, "is not true or false", "Write true or false.")
-    if train is True and role != "assistant":
-        why = f"a {role} message is never trained"
-        reject_row(
-            where, f"{field}.train", train, why, "Remove the key; only the assistant's turns are trained."
-        )
-    if isinstance(weight, bool) or weight not in (None, 0, 1):
-        remedy = "Write 1 to train the message and 0 to leave it out; `weight` of a row scales whole rows."
-        reject_row(where, f"{field}.weight", weight, "the weight of a message is 0 or 1", remedy)
-    if role != "assistant":
-        return True
-    if train is not None and weight is not None and train != bool(weight):
-        why = f"contradicts weight {weight:g}"
-        reject_row(where, f"{field}.train", train, why, "Keep train or weight.")
-    return train is not False and weight != 0
-
-
-def _decoded(value: object) -> Any:
-    """A list or an object that is given as JSON text, which tables such as CSV and Parquet need."""
-    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 def _stripped(turns: Messages) -> list[tuple[str, str, tuple[ToolCall, ...]]]:
