@@ -197,7 +197,7 @@ def train_in_child(root: str, recipe: str, settings: dict[str, Any]) -> None:
 
 def check_finished(project: Project, recipe: ModuleType, made: Trained, **settings: Any) -> None:
     """What holds for every recipe: the lineage is whole, and the same command again does nothing."""
-    assert lineage.verify(project, None) == []
+    assert lineage.verify(project, None).problems == []
     roles = set(configs.refs(configuration(recipe, settings)))
     assert {parent.role for parent in made.artifact.manifest.parents} == roles
     before = digest.of_files(project.root)

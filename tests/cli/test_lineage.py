@@ -17,9 +17,9 @@ def test_lineage_leads_back_to_the_first_file(cli: Cli, project: Path) -> None:
     nodes = cli("lineage", "show", "sft", "--project", project, "--json").json["nodes"]
     assert {node["name"]: node["status"] for node in nodes} == {
         "model/sft": "present",
-        "file:data/demonstrations.jsonl": "outside",
+        "file:data/demonstrations.jsonl": "present",
         "model/base": "present",
-        "file:data/documents.jsonl": "outside",
+        "file:data/documents.jsonl": "present",
     }
 
 
@@ -28,6 +28,7 @@ def test_verify_exits_1_where_a_file_was_changed(cli: Cli, project: Path, tmp_pa
         "artifact": None,
         "ok": True,
         "problems": [],
+        "not_checked": [],
         "read": [str(project / "artifacts")],
         "wrote": [],
         "next": None,
@@ -41,3 +42,16 @@ def test_verify_exits_1_where_a_file_was_changed(cli: Cli, project: Path, tmp_pa
     assert result.code == 1
     assert "model/base: generation_config.json was changed." in result.out
     assert as_json.code == 1 and as_json.json["ok"] is False
+
+
+def test_verify_exits_1_where_a_training_file_was_changed_or_is_missing(cli: Cli, project: Path) -> None:
+    rows = project / "data" / "demonstrations.jsonl"
+    before = rows.read_bytes()
+    rows.write_bytes(before + b"\n")
+    changed = cli("lineage", "verify", "sft", "--project", project)
+    rows.unlink()
+    missing = cli("lineage", "verify", "--project", project)
+    rows.write_bytes(before)
+    assert (changed.code, missing.code) == (1, 1)
+    assert "model/sft: its demonstrations, file:data/demonstrations.jsonl, was changed." in changed.out
+    assert "file:data/demonstrations.jsonl, is missing. Restore the file." in missing.out

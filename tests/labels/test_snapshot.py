@@ -99,7 +99,7 @@ def test_training_reads_a_snapshot_by_name_and_records_it_as_parent(
     assert [(parent.name, parent.digest, parent.role) for parent in model.manifest.parents] == [
         ("snapshot/help-1", taken.digest, "comparisons")
     ]
-    assert lineage.verify(project, model) == []
+    assert lineage.verify(project, model).problems == []
     assert (
         snapshot.train_command(taken) == "fairlead train dpo name=dpo model=MODEL comparisons=snapshot/help-1"
     )

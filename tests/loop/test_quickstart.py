@@ -68,7 +68,7 @@ def test_the_summary_has_every_figure_of_the_contract(uninterrupted: tuple[Path,
 
 
 def test_every_digest_of_the_round_holds(uninterrupted: tuple[Path, float]) -> None:
-    assert lineage.verify(load_project(uninterrupted[0]), None) == []
+    assert lineage.verify(load_project(uninterrupted[0]), None).problems == []
 
 
 def test_another_seed_in_the_same_folder_is_refused_in_words_of_the_command(

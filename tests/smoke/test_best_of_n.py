@@ -130,7 +130,7 @@ def test_both_kinds_of_rows_are_learned_from_as_they_are(tmp_path: Path) -> None
             name in shown
             for name in ("dataset/best", "model/sft", "file:data/prompts.jsonl", "file:data/vowels.py")
         )
-    assert lineage.verify(project, None) == []
+    assert lineage.verify(project, None).problems == []
 
 
 def test_any_lower_answer_may_be_the_rejected_one(tmp_path: Path) -> None:

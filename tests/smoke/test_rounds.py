@@ -71,7 +71,7 @@ def test_beginning_anew_learns_from_the_rows_of_all_rounds(tmp_path: Path, learn
     joined = list(jsonl.read(artifact(project, "dataset/made-all-2").folder / f"{rows}.jsonl"))
     assert len(joined) == sum(counts)
     assert parents(project, "dataset/made-rows-2")["model"] == "model/made-1"
-    assert lineage.verify(project, None) == []
+    assert lineage.verify(project, None).problems == []
 
 
 def test_without_a_reward_it_waits_for_people_and_goes_on(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_folder_is_an_input_by_the_digest_of_its_listing(tmp_path: Path) -> No
     assert (
         found(project, MODEL, str(folder)).digest == "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
     )
-    assert found(project, MODEL, str(folder)).name == "file:base"
+    assert found(project, MODEL, str(folder)).name == "file:./base"
 
 
 def test_an_artifact_of_another_project_comes_from_outside(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_rule_is_an_input_by_the_digest_of_its_file(tmp_path: Path) -> None:
     (project.root / "polite.py").write_bytes(b"abc")
     resolved = found(project, REWARD, "rule:polite.py")
     assert (resolved.name, resolved.digest, resolved.location) == (
-        "file:polite.py",
+        "file:./polite.py",
         ABC,
         project.root / "polite.py",
     )

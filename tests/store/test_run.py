@@ -173,7 +173,7 @@ def test_parents_are_the_inputs_by_role(tmp_path: Path) -> None:
         assert [(parent.role, parent.name) for parent in run.parents] == [
             ("data", "dataset/pairs"),
             ("model", "hub:o/n"),
-            ("reward", "file:rule.py"),
+            ("reward", "file:./rule.py"),
         ]
 
 
@@ -269,7 +269,7 @@ def test_what_is_published_has_the_runs_inputs_and_settings(tmp_path: Path) -> N
     )
     assert (manifest.parents, manifest.config) == (run.parents, run.config)
     assert events(run) == ["opened", "finished"]
-    assert lineage.verify(project, made) == []
+    assert lineage.verify(project, made).problems == []
 
 
 def test_a_config_of_its_own_can_be_published(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def outcome(root: Path) -> tuple[bytes, str, str, list[str]]:
     project = load_project(root)
     (artifact,) = list_artifacts(project)
     run = find_run(project, "m")
-    assert lineage.verify(project, None) == []
+    assert lineage.verify(project, None).problems == []
     weight = (artifact.folder / "weight").read_text()
     left = sorted(path.name for path in (run / "checkpoints").iterdir())
     return (run / "metrics.jsonl").read_bytes(), weight, artifact.manifest.digest, left

@@ -7,6 +7,7 @@ import typer
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.core.errors import ProjectError
+from fairlead.core.plural import counted
 from fairlead.store import lineage as store_lineage
 from fairlead.store.artifact import MANIFEST, Artifact, find_artifact, load_artifacts
 from fairlead.store.lineage import LineageNode
@@ -47,20 +48,26 @@ def verify(
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute all digests of an artifact and its ancestors; exit with 1 if anything has changed.
+    """Recompute all digests of an artifact, its ancestors and their files; exit with 1 after any change.
 
     Example: fairlead lineage verify aligned
     """
     opened_project = open_project(project)
     artifact = None if ref is None else _find(opened_project, ref)
-    problems = store_lineage.verify(opened_project, artifact)
+    verification = store_lineage.verify(opened_project, artifact)
+    problems = verification.problems
     scope = "the project" if artifact is None else f"{artifact.label} and its ancestors"
     verdict = f"Every digest of {scope} is as recorded."
     if problems:
-        verdict = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'} in {scope}."
+        verdict = f"{counted(len(problems), 'problem')} in {scope}."
     print_result(
-        {"artifact": None if artifact is None else artifact.label, "ok": not problems, "problems": problems},
-        [*problems, verdict],
+        {
+            "artifact": None if artifact is None else artifact.label,
+            "ok": not problems,
+            "problems": problems,
+            "not_checked": verification.not_checked,
+        },
+        [*verification.not_checked, *problems, verdict],
         as_json=as_json,
         read=[opened_project.artifacts if artifact is None else artifact.folder],
     )

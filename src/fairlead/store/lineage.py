@@ -1,15 +1,27 @@
 """Lineage: the tree of artifacts from which an artifact was made, and its verification.
 
-Parents are looked up by digest, never by name.  A file, a module or a model of the Hub is "outside": its
-digest is recorded but not recomputed here.
+Artifacts are looked up by digest, never by name.  Files of the project are looked up by their path in it.  A
+file or module from elsewhere and a model of the Hub are "outside": their digests are recorded and not
+recomputed.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from fairlead.core import digest
 from fairlead.core.errors import ProjectError
-from fairlead.store.artifact import Artifact, Parent, brief_digest, load_artifacts, verify_artifact
+from fairlead.store.artifact import (
+    MANIFEST,
+    Artifact,
+    Parent,
+    brief_digest,
+    load_artifact,
+    load_artifacts,
+    verify_artifact,
+)
 from fairlead.store.project import Project
 
 Status = Literal["present", "missing", "outside"]
@@ -25,6 +37,14 @@ class LineageNode:
     artifact: Artifact | None
     status: Status
     parents: tuple["LineageNode", ...]
+
+
+@dataclass
+class Verification:
+    """What `verify` found: one sentence for each problem, and for each input that it could not check."""
+
+    problems: list[str] = field(default_factory=list)  # something changed or is missing
+    not_checked: list[str] = field(default_factory=list)  # inputs from outside the project
 
 
 def ancestors(project: Project, artifact: Artifact) -> LineageNode:
@@ -50,7 +70,7 @@ def ancestors(project: Project, artifact: Artifact) -> LineageNode:
         return parents_of[key]
 
     def node(parent: Parent, below: tuple[str, ...]) -> LineageNode:
-        artifact, status = _locate(parent, by_digest)
+        artifact, status = _locate(project, parent, by_digest)
         above = parents(artifact, below) if artifact else ()
         label = artifact.label if artifact else parent.name
         return LineageNode(label, parent.digest, parent.role, artifact, status, above)
@@ -80,28 +100,69 @@ def render_text(node: LineageNode) -> str:
     return "\n".join(lines) + "\n"
 
 
-def verify(project: Project, artifact: Artifact | None) -> list[str]:
-    """All problems of `artifact` and its ancestors, or of the whole project if `artifact` is None."""
+def verify(project: Project, artifact: Artifact | None) -> Verification:
+    """Recompute the digests of `artifact`, its ancestors and their inputs; None verifies the whole project."""
     present, unreadable = load_artifacts(project)
     by_digest = _by_digest(present)
     # An unreadable folder may be the parent that is missing, so it is always reported.
-    problems = list(unreadable)
+    result = Verification(problems=list(unreadable))
     queue = deque(present if artifact is None else [artifact])
     seen = {queued.folder for queued in queue}
+    file_digests: dict[Path, str] = {}  # each file is read once, however many artifacts were made from it
     while queue:
         current = queue.popleft()
-        problems += verify_artifact(current)
+        result.problems += verify_artifact(current)
         for parent in current.manifest.parents:
-            located, status = _locate(parent, by_digest)
-            if status == "missing":
-                problems.append(
-                    f"{current.label}: its {parent.role}, {parent.name} ({brief_digest(parent.digest)}), "
-                    "is not in the project."
+            located, status = _locate(project, parent, by_digest)
+            what = f"{current.label}: its {parent.role}, {parent.name}"
+            path = file_of(project, parent)
+            if status == "missing" and path is None:
+                result.problems.append(
+                    f"{what} ({brief_digest(parent.digest)}), is missing from the project. Make it again "
+                    "with the command that made it, or restore its folder."
                 )
+            elif status == "missing":
+                result.problems.append(f"{what}, is missing. Restore the file.")
+            elif status == "outside":
+                result.not_checked.append(f"{what}, is outside the project, not checked.")
+            elif path is not None:
+                if path not in file_digests:
+                    file_digests[path] = _digest_of_input(path)
+                if file_digests[path] != parent.digest:
+                    result.problems.append(f"{what}, was changed.")
             elif located is not None and located.folder not in seen:
                 seen.add(located.folder)
                 queue.append(located)
-    return problems
+    return result
+
+
+def file_of(project: Project, parent: Parent) -> Path | None:
+    """Where an input that is a file, a folder or a module of the project is, or was; None for all others."""
+    prefix, _, name = parent.name.partition(":")
+    if prefix == "module":
+        places = list(_module_places(project.root, name))
+        return next((place for place in places if place.is_file()), None)
+    # A name without a folder is that of a file outside the project, unless such a file is in its root.
+    # `resolve_input` writes "./" before the names of files in the root.
+    if prefix == "file" and ("/" in name or (project.root / name).exists()):
+        return project.root / name
+    return None
+
+
+def _module_places(root: Path, name: str) -> Iterator[Path]:
+    relative = Path(*name.split("."))
+    yield root / relative.with_suffix(".py")
+    yield root / relative / "__init__.py"
+
+
+def _digest_of_input(path: Path) -> str:
+    """The digest as `resolve_input` computes it: of a file, of a folder, or of an artifact's manifest."""
+    if not path.is_dir():
+        return digest.of_file(path)
+    if (path / MANIFEST).is_file():
+        artifact = load_artifact(path)
+        return "changed" if verify_artifact(artifact) else artifact.manifest.digest
+    return digest.of_json(digest.of_files(path))
 
 
 def _by_digest(present: list[Artifact]) -> dict[str, list[Artifact]]:
@@ -111,9 +172,14 @@ def _by_digest(present: list[Artifact]) -> dict[str, list[Artifact]]:
     return by_digest
 
 
-def _locate(parent: Parent, by_digest: dict[str, list[Artifact]]) -> tuple[Artifact | None, Status]:
+def _locate(
+    project: Project, parent: Parent, by_digest: dict[str, list[Artifact]]
+) -> tuple[Artifact | None, Status]:
     """Look a parent up by digest.  Of artifacts with the same digest, the recorded name is preferred."""
     if parent.name.startswith(OUTSIDE):
-        return None, "outside"
+        path = file_of(project, parent)
+        if path is None:
+            return None, "outside"
+        return None, "present" if path.exists() else "missing"
     same = sorted(by_digest.get(parent.digest, []), key=lambda candidate: candidate.label != parent.name)
     return (same[0], "present") if same else (None, "missing")

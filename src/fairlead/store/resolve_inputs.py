@@ -39,7 +39,7 @@ def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> Resolved
     artifact = only_artifact(ref, [match for match in matches if match.manifest.kind in accepted])
     if artifact is not None:
         in_project = artifact.folder.resolve().is_relative_to(project.artifacts.resolve())
-        name = artifact.label if in_project else f"file:{artifact.folder.name}"
+        name = artifact.label if in_project else _file_name(project, artifact.folder)
         return ResolvedInput(ref, name, artifact.manifest.digest, artifact.folder, artifact)
     if matches:
         raise ProjectError(
@@ -92,12 +92,22 @@ def _existing_path(project: Project, ref: str) -> Path | None:
 
 def _outside(project: Project, ref: str, path: Path) -> ResolvedInput:
     sha = digest.of_json(digest.of_files(path)) if path.is_dir() else digest.of_file(path)
+    return ResolvedInput(ref, _file_name(project, path), sha, path, None)
+
+
+def _file_name(project: Project, path: Path) -> str:
+    """`file:data/rows.jsonl`, or `file:./rows.jsonl` in the root of the project, or `file:rows.jsonl`
+    elsewhere.
+
+    The name is part of the digests of descendants, so it must not depend on where the file is on this
+    machine.
+    """
     full = path.resolve()
     root = project.root.resolve()
-    # The name is part of the digests of descendants, so it must not depend on where the file is on this
-    # machine.
-    name = full.relative_to(root).as_posix() if full.is_relative_to(root) else full.name
-    return ResolvedInput(ref, f"file:{name}", sha, path, None)
+    if not full.is_relative_to(root):
+        return f"file:{full.name}"
+    relative = full.relative_to(root).as_posix()
+    return f"file:{relative}" if "/" in relative else f"file:./{relative}"
 
 
 def _hint(project: Project, accepted: tuple[str, ...], ref: str) -> str:
