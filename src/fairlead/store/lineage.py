@@ -101,7 +101,7 @@ def render_text(node: LineageNode) -> str:
 
 
 def verify(project: Project, artifact: Artifact | None) -> Verification:
-    """Recompute the digests of `artifact`, its ancestors and their inputs; None verifies the whole project."""
+    """Recompute the digests of `artifact`, its ancestors and their inputs; None: of the whole project."""
     present, unreadable = load_artifacts(project)
     by_digest = _by_digest(present)
     # An unreadable folder may be the parent that is missing, so it is always reported.
