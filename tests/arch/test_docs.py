@@ -509,9 +509,8 @@ def test_the_columns_of_native_rows_are_documented() -> None:
 
 def test_formats_kinds_and_fields_are_documented() -> None:
     files = pages.sections(page("reference/file-formats.md"))
-    rows = " ".join(files["Native rows"].split())
-    formats = re.search(r"\*\*Formats that can be imported\*\* \(.*?\): (.*?)\. ", rows)
-    assert formats is not None and pages.names(formats[1]) == list(FORMATS)
+    formats = pages.tables(page("reference/import-formats.md"))[0]
+    assert [name for row in formats for name in pages.names(row[0])] == list(FORMATS)
     folder = " ".join(files["A project folder"].split())
     kinds = re.search(r"Kinds of artifacts: (.*?)\. A name", folder)
     assert kinds is not None and pages.names(kinds[1]) == list(ARTIFACT_KINDS)

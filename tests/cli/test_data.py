@@ -117,7 +117,7 @@ def test_import_says_what_it_read_and_wrote_and_what_to_do_next(
     result = cli("data", "import", "alpaca.jsonl", "--out", "rows.jsonl")
     assert result.code == 0
     assert result.out.splitlines() == [
-        "Wrote 1 of 1 rows as demonstrations; the format is alpaca.",
+        "Read 1 row; wrote 1 demonstration. The format is alpaca.",
         "read  alpaca.jsonl",
         "wrote rows.jsonl",
         "next  fairlead data check rows.jsonl",

@@ -3,8 +3,17 @@ from typing import Any
 
 import pytest
 
-from fairlead.data.importer import FORMATS
-from fairlead.data.records import Binary, Comparison, Demonstration, Message, Prompt, Rating, Stepwise
+from fairlead.data.importer import FORMATS, first_format
+from fairlead.data.records import (
+    Binary,
+    Comparison,
+    Demonstration,
+    Message,
+    Prompt,
+    Ranking,
+    Rating,
+    Stepwise,
+)
 from fairlead.data.row_problem import BadRow, RowLocation
 
 WHERE = RowLocation("rows.jsonl", 7)
@@ -14,6 +23,12 @@ FIVE = (Message("assistant", "5"),)
 USER = {"role": "user", "content": "2 + 2?"}
 SAYS_4 = {"role": "assistant", "content": "4"}
 SAYS_5 = {"role": "assistant", "content": "5"}
+
+
+def converted(format: str, row: Mapping[str, Any]) -> object:
+    """What becomes of a row of which the format is detected."""
+    assert first_format(row) == format
+    return FORMATS[format].convert(row, WHERE)
 
 
 def problem(format: str, row: Mapping[str, Any]) -> str:
@@ -63,15 +78,18 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
         {"prompt": [USER], "completions": ["So 4."], "labels": [True]},
         Stepwise(ASKED, ("So 4.",), (True,)),
     ),
-    ("plain", {"prompt": "2 + 2?", "completions": ["4", "5"], "ranks": [1, 2]}, Prompt(ASKED)),
+    (
+        "plain",
+        {"prompt": "2 + 2?", "completions": ["4", "5"], "ranks": [1, 2]},
+        Ranking(ASKED, (FOUR, FIVE), (1, 2)),
+    ),
     ("plain", {"prompt": "2 + 2?", "chosen": None, "reference": "4"}, Prompt(ASKED, "4")),
 ]
 
 
 @pytest.mark.parametrize(("format", "row", "record"), ROWS)
 def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], record: object) -> None:
-    assert next(name for name in FORMATS if FORMATS[name].recognises(row)) == format
-    assert FORMATS[format].convert(row, WHERE) == record
+    assert converted(format, row) == record
 
 
 @pytest.mark.parametrize(
@@ -80,13 +98,6 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
 )
 def test_no_format_recognises_other_columns(row: dict[str, Any]) -> None:
     assert not [name for name in FORMATS if FORMATS[name].recognises(row)]
-
-
-def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
-    start = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nIt is fine.\n\nHuman: 2 + 2?\n\nAssistant:"
-    record = FORMATS["hh"].convert({"chosen": f"{start} 4", "rejected": f"{start} 5"}, WHERE)
-    prompt = (Message("user", "Hi"), Message("assistant", "Hello.\n\nIt is fine."), Message("user", "2 + 2?"))
-    assert record == Comparison(prompt, FOUR, FIVE)
 
 
 @pytest.mark.parametrize(
@@ -109,40 +120,7 @@ def test_a_transcript_of_several_turns_is_split_at_its_last_answer() -> None:
         ("alpaca", {"instruction": "Add.", "chosen": "4"}, "rejected: is missing"),
         ("plain", {"prompt": "2 + 2?", "completion": ""}, 'completion: "": is empty'),
         ("plain", {"prompt": "2 + 2?", "chosen": "4"}, "rejected: is missing"),
-        ("plain", {"prompt": ["2 + 2?"]}, 'prompt: ["2 + 2?"]: is not a string'),
-        ("hh", {"chosen": "4", "rejected": "5"}, 'chosen: "4": does not begin with "Human:"'),
-        ("hh", {"chosen": "So\n\nHuman: a\n\nAssistant: b", "rejected": "c"}, 'chosen: "So\\n\\nHuman: a'),
-        (
-            "hh",
-            {"chosen": "\n\nHuman: a\n\nAssistant:", "rejected": "\n\nHuman: a\n\nAssistant: b"},
-            'chosen[1].content: "": the answer is empty',
-        ),
-        (
-            "hh",
-            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a"},
-            'rejected[0].role: "user": must end with assistant',
-        ),
-        (
-            "hh",
-            {
-                "chosen": "\n\nHuman: a\n\nHuman: b\n\nAssistant: c",
-                "rejected": "\n\nHuman: a\n\nAssistant: c",
-            },
-            'chosen[1].role: "user": wrong role order',
-        ),
-        (
-            "hh",
-            {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: other\n\nAssistant: c"},
-            'rejected: "other": differs from chosen at turn 1, before the last answer',
-        ),
-        (
-            "hh",
-            {
-                "chosen": "\n\nHuman: a\n\nAssistant: b",
-                "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
-            },
-            'rejected: "b": differs from chosen at turn 2, before the last answer',
-        ),
+        ("plain", {"prompt": ["2 + 2?"]}, 'prompt[0]: "2 + 2?": is not a turn'),
     ],
 )
 def test_bad_rows_are_refused_with_field_and_value(format: str, row: dict[str, Any], expected: str) -> None:

@@ -28,7 +28,7 @@ def lines(path: Path) -> list[Any]:
 def test_rows_are_imported_with_the_format_and_the_unused_columns_named(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     report = importer.import_file(rows(PAIR, PAIR | {"source": "x", "prompt": "2 + 1 + 1?"}), out)
-    assert (report.format, report.kind, report.unused_columns) == ("plain", "comparison", ("source",))
+    assert (report.format, report.kind, report.metadata_columns) == ("plain", "comparison", ("source",))
     assert (report.num_read, report.num_written, report.num_dropped, report.num_repeated) == (2, 2, 0, 0)
     assert lines(out)[0] == {
         "prompt": ASKED,
@@ -159,7 +159,10 @@ def test_an_unknown_format_or_kind_gets_a_suggestion(tmp_path: Path) -> None:
 
 
 def test_unknown_columns_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="^in.jsonl:1: no format has these columns: question, answer. Rename"):
+    with pytest.raises(
+        DataError,
+        match="^in.jsonl:1: no format has these columns: question, answer. Say what they hold with --map",
+    ):
         importer.import_file(rows({"question": "a", "answer": "b"}), tmp_path / "out.jsonl")
     with pytest.raises(DataError, match="no format has these columns: none"):
         importer.import_file(rows({}), tmp_path / "out.jsonl")
@@ -171,7 +174,7 @@ def test_a_source_with_no_rows_or_no_objects_is_an_error(tmp_path: Path) -> None
     with pytest.raises(DataError, match="has no rows"):
         importer.import_file([], tmp_path / "out.jsonl", format="hh")
     broken = RowProblem("in.jsonl", 1, "", "{", "not valid JSON", "Mend it.", "{")
-    with pytest.raises(DataError, match="The format cannot be guessed"):
+    with pytest.raises(DataError, match="None of them is a row"):
         importer.import_file([broken], tmp_path / "out.jsonl", drop=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -222,7 +225,7 @@ def test_real_demonstrations_and_prompts_import_whole(
     )
     assert (report.format, report.kind, report.num_written) == ("alpaca", "demonstration", 1100)
     report = importer.import_file(file_source.read_file_rows(real_data("ifeval/input_data.jsonl")), out)
-    assert (report.format, report.kind, report.num_written) == ("plain", "prompt", 541)
+    assert (report.format, report.kind, report.num_written) == ("ifeval", "prompt", 541)
     with pytest.raises(
         DataError, match="no format has these columns: id, name, instruction, instances, is_classification"
     ):

@@ -38,8 +38,8 @@ def test_a_row_is_recognised_and_converted(row: dict[str, Any], record: object) 
     ("row", "expected"),
     [
         ({"text": "a"}, "messages: is missing. The row has text."),
-        ({"messages": "a"}, 'messages: "a": is a string'),
-        ({"messages": [1]}, "messages[0]: 1: is not a message"),
+        ({"messages": "a"}, 'messages: "a": is not a list of turns'),
+        ({"messages": [1]}, "messages[0]: 1: is not a turn"),
         ({"messages": [USER, SAYS_4 | {"weight": 2}]}, "messages[1].weight: 2: "),
         (
             {"messages": [USER | {"content": [{"type": "image_url"}]}]},

@@ -12,7 +12,7 @@ from fairlead.data.records import Comparison, Demonstration
 ROWS: list[tuple[dict[str, Any], object]] = [
     (
         {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}], "id": 3},
-        Demonstration((), ASKED + FOUR),
+        Demonstration((), ASKED + FOUR, id="3"),
     ),
     (
         {
@@ -38,8 +38,8 @@ def test_a_row_is_recognised_and_converted(row: dict[str, Any], record: object) 
         ({"conversations": []}, "conversations: []: is not a list of turns"),
         ({"conversations": ["a"]}, 'conversations[0]: "a": is not a turn'),
         (
-            {"conversations": [{"from": "tool", "value": "a"}]},
-            'conversations[0].from: "tool": is not a known speaker',
+            {"conversations": [{"from": "owl", "value": "a"}]},
+            'conversations[0].from: "owl": is not a known speaker',
         ),
         (
             {"conversations": [{"from": [], "value": "a"}]},

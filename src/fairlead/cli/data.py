@@ -10,9 +10,11 @@ from rich.console import RenderableType
 from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core.errors import ConfigError
-from fairlead.data import file_source, importer
+from fairlead.core.wording import count
+from fairlead.data import column_map, file_source, importer
 from fairlead.data.check import CheckReport, check_file, drop_bad
 from fairlead.data.file_source import SourceRow
+from fairlead.data.kind_names import kind_noun
 from fairlead.data.records import RECORD_KINDS
 from fairlead.data.row_problem import RowProblem
 from fairlead.data.split import split_file
@@ -36,11 +38,22 @@ def import_(
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
     format: Annotated[
         str | None,
-        typer.Option(help=f"One of {', '.join(importer.FORMATS)}; by default detected from the rows."),
+        typer.Option(help="Name of a format, such as sharegpt; by default detected from the rows."),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Option(help=f"One of {', '.join(RECORD_KINDS)}; by default detected from the rows."),
+    ] = None,
+    map: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=SOURCE,…",
+            help="Read a native column from another one, such as prompt=question,completion=data.answer.",
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Leave a column out on purpose; can be repeated."),
     ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Move bad rows to OUT.rejected.jsonl, each with its reason.")
@@ -51,17 +64,28 @@ def import_(
 
     Example: fairlead data import hf:Anthropic/hh-rlhf:train --out data/comparisons.jsonl --drop
     """
-    report = importer.import_file(_source_rows(source), out, format=format, kind=kind, drop=drop)
+    report = importer.import_file(
+        _source_rows(source),
+        out,
+        format=format,
+        kind=kind,
+        drop=drop,
+        columns=column_map.parse(map or (), ignore or ()),
+    )
     lines = [
-        f"Wrote {report.num_written} of {report.num_read} rows as {report.kind}s; "
-        f"the format is {report.format}."
+        f"Read {count(report.num_read, 'row')}; wrote {count(report.num_written, kind_noun(report.kind))}. "
+        f"The format is {report.format}."
     ]
     if report.num_repeated:
-        lines.append(f"Left out {report.num_repeated} rows that repeat an earlier prompt.")
+        repeated = "row that repeats" if report.num_repeated == 1 else "rows that repeat"
+        lines.append(f"Left out {report.num_repeated:,} {repeated} an earlier prompt.")
+    lines += [f"Left out {number:,}: {reason}." for reason, number in sorted(report.left_out.items())]
     if report.num_dropped:
-        lines.append(f"Dropped {report.num_dropped} bad rows, each with its reason.")
-    if report.unused_columns:
-        lines.append(f"Ignored columns: {', '.join(report.unused_columns)}.")
+        lines.append(f"Dropped {count(report.num_dropped, 'bad row')}, each with its reason.")
+    if report.metadata_columns:
+        lines.append(f"Kept as metadata: {', '.join(report.metadata_columns)}.")
+    if report.ignored_columns:
+        lines.append(f"Left out columns: {', '.join(report.ignored_columns)}.")
     facts = {
         "format": report.format,
         "kind": report.kind,
@@ -69,7 +93,9 @@ def import_(
         "num_written": report.num_written,
         "num_dropped": report.num_dropped,
         "num_repeated": report.num_repeated,
-        "unused_columns": list(report.unused_columns),
+        "left_out": dict(report.left_out),
+        "metadata_columns": list(report.metadata_columns),
+        "ignored_columns": list(report.ignored_columns),
     }
     wrote = [out] if report.rejected_path is None else [out, report.rejected_path]
     print_result(

@@ -1,7 +1,10 @@
 """Convert rows of a known format to a file of native rows.
 
-`file_source` and `hub_source` read the rows; `formats/` has one module per format.  Rows are streamed.  Only
-an import of prompts keeps 16 bytes per prompt in memory, to write each prompt once.
+`file_source` and `hub_source` read the rows; `formats/` has the formats.  Rows are streamed.  Only an import
+of prompts keeps 16 bytes per prompt in memory, to write each prompt once.
+
+Nothing that a row says is lost without a word.  Each column is read by the format, or travels in the
+metadata of the record, or stops the import until it is left out on purpose (`column_meaning`, `column_map`).
 """
 
 import difflib
@@ -9,13 +12,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, combinations, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from fairlead.core.errors import ConfigError, DataError
+from fairlead.data.column_map import ColumnMap
+from fairlead.data.column_meaning import is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
-from fairlead.data.formats import alpaca, hh, native, openai, plain, sharegpt
+from fairlead.data.formats import alpaca, hh, native, openai, plain, prompt_sets, sharegpt
+from fairlead.data.formats.format import Format, LeftOut
+from fairlead.data.kind_names import kind_noun
 from fairlead.data.record_reader import ParsedRow
 from fairlead.data.record_writer import write_rows
 from fairlead.data.records import (
@@ -23,6 +30,7 @@ from fairlead.data.records import (
     Comparison,
     Demonstration,
     Prompt,
+    Ranking,
     Record,
     RecordKind,
     carried,
@@ -31,44 +39,48 @@ from fairlead.data.records import (
     prompt_text,
     to_row,
 )
-from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, bad_rows_error, reject_row
+from fairlead.data.row_problem import (
+    BadRow,
+    RowLocation,
+    RowProblem,
+    bad_rows_error,
+    reject_row,
+    shorten,
+)
 
 NUM_SAMPLE = 100  # rows from which the format is guessed
 
-
-class Format(Protocol):
-    """The interface of a module in `formats/`."""
-
-    COLUMNS: frozenset[str]  # the columns that it reads
-
-    def recognises(self, row: Mapping[str, Any], /) -> bool: ...
-
-    def convert(self, row: Mapping[str, Any], where: RowLocation, /) -> Record: ...
-
-
-# If several formats recognise a row, the first one is used.
+# If several formats recognise a row, the first one is used: narrow formats come before wide ones.
 FORMATS: Mapping[str, Format] = {
-    "openai": openai,
-    "sharegpt": sharegpt,
-    "alpaca": alpaca,
-    "native": native,
-    "hh": hh,
-    "plain": plain,
+    "ifeval": prompt_sets.IFEVAL_FORMAT,
+    "mt-bench": prompt_sets.MT_BENCH_FORMAT,
+    "openai-preference": openai.PREFERENCE_FORMAT,
+    "openai": openai.FORMAT,
+    "sharegpt": sharegpt.FORMAT,
+    "alpaca": alpaca.FORMAT,
+    "native": native.FORMAT,
+    "hh": hh.FORMAT,
+    "plain": plain.FORMAT,
 }
+
+# Columns beside a record that keep their place, because evaluations read them there (`pair_metadata`).
+KEPT_COLUMNS = ("tags", "family", "shown_first")
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """num_read = num_written + num_dropped + num_repeated."""
+    """What became of the rows.  One row may give several records, so the numbers need not add up."""
 
     num_read: int
     num_written: int
     num_dropped: int
     num_repeated: int  # repeated prompts, which are written once; 0 for other kinds
+    left_out: Mapping[str, int]  # reason, such as ties -> rows or parts of rows that say nothing
     format: str
     kind: RecordKind
     rejected_path: Path | None  # file of dropped rows with their reasons; None if nothing was dropped
-    unused_columns: tuple[str, ...]  # columns that the format does not read
+    metadata_columns: tuple[str, ...]  # columns that travel in the metadata
+    ignored_columns: tuple[str, ...]  # columns that are not written
 
 
 def import_file(
@@ -78,27 +90,36 @@ def import_file(
     format: str | None = None,
     kind: str | None = None,
     drop: bool = False,
+    columns: ColumnMap | None = None,
 ) -> ImportReport:
     """Write `rows` to `out` as native rows of one kind.
 
     The format and the kind are guessed from the rows unless they are given.  Bad rows raise a DataError that
     lists the first few, and nothing is written.  With `drop`, bad rows go to `OUT.rejected.jsonl` instead.
-    Comparisons can be imported as demonstrations (their chosen answers).  Every kind can be imported as
-    prompts; each is written once.
+    A kind other than the usual one of the format can be asked for where the rows hold it: the chosen answers
+    of comparisons are demonstrations, rankings give comparisons, and every kind gives prompts, each once.
     """
-    tally = _Tally(kind=None if kind is None else parse_kind(kind))
+    tally = Tally()
+    if columns is not None:
+        rows = columns.apply(iter(rows))
+        tally.partly_read = columns.partly_read
+        tally.ignored |= columns.ignored
+    parsed_kind = None if kind is None else parse_kind(kind)
     name, rows = choose_format(rows, format)
-    written = write_rows(_native_rows(rows, name, tally), out, drop=drop)
+    native_rows = _native_rows(rows, name, parsed_kind, tally)
+    written = write_rows(native_rows, out, drop=drop)
     assert tally.kind is not None, "a row was written, so its kind is known"
     return ImportReport(
-        num_read=written.num_read + tally.num_repeated,
+        num_read=tally.num_read,
         num_written=written.num_written,
         num_dropped=written.num_dropped,
         num_repeated=tally.num_repeated,
+        left_out=dict(tally.left_out),
         format=name,
         kind=tally.kind,
         rejected_path=written.rejected_path,
-        unused_columns=tuple(sorted(tally.unused)),
+        metadata_columns=tuple(sorted(tally.metadata)),
+        ignored_columns=tuple(sorted(tally.ignored)),
     )
 
 
@@ -121,39 +142,138 @@ def choose_format(
             problems,
             len(problems),
             len(problems),
-            "The format cannot be guessed from them. Name it with --format.",
+            "None of them is a row, so there is nothing to import. Check that this is the file you meant.",
         )
-    votes = Counter(name for row in good if (name := _first_format(row.value)) is not None)
+    votes = Counter(name for row in good if (name := first_format(row.value)) is not None)
     if not votes:
         where, row = good[0]
         columns = ", ".join(row) or "none"
         raise DataError(
             f"{where}: no format has these columns: {columns}. "
-            f"Rename the columns, or name a format with --format: {', '.join(FORMATS)}."
+            f"Say what they hold with --map, for example --map prompt=COLUMN,completion=COLUMN, "
+            f"or name a format with --format: {', '.join(FORMATS)}."
         )
     return votes.most_common(1)[0][0], chain(sample, remaining)
 
 
-def import_rows(rows: Iterable[SourceRow | RowProblem], format: str) -> Iterator[ParsedRow | RowProblem]:
-    """Convert each row into a record or a problem."""
-    convert = FORMATS[format].convert
-    for row in rows:
+@dataclass
+class Tally:
+    """What an import counts while the rows are streamed."""
+
+    kind: RecordKind | None = None  # None until the first good row sets it
+    num_read: int = 0
+    num_repeated: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    metadata: set[str] = field(default_factory=set)  # columns that travel
+    ignored: set[str] = field(default_factory=set)  # columns that do not
+    partly_read: frozenset[str] = frozenset()  # columns that travel although their names carry meaning
+
+
+class LeftOutRow(NamedTuple):
+    row: SourceRow
+    reason: str
+
+
+def import_rows(
+    rows: Iterable[SourceRow | RowProblem],
+    format: str,
+    kind: RecordKind | None = None,
+    tally: Tally | None = None,
+) -> Iterator[ParsedRow | LeftOutRow | RowProblem]:
+    """Convert each row into records, problems and parts that are left out.
+
+    A row can give several records.  Without `kind`, a row becomes what it usually is.  Raises DataError at
+    the first row with a column that carries meaning and that nothing reads.
+    """
+    tally = tally or Tally()
+    for row in gathered(_counted(rows, tally), format):
         if isinstance(row, RowProblem):
             yield row
+        else:
+            yield from convert_row(row, format, kind)
+
+
+def gathered(rows: Iterator[SourceRow | RowProblem], format: str) -> Iterator[SourceRow | RowProblem]:
+    """The rows as the format converts them: single messages become trees, for example."""
+    gather = FORMATS[format].gather
+    return rows if gather is None else gather(rows)
+
+
+def convert_row(
+    row: SourceRow, format: str, kind: RecordKind | None = None
+) -> Iterator[ParsedRow | LeftOutRow | RowProblem]:
+    rules = FORMATS[format]
+    convert = rules.convert if kind is None else rules.readings.get(kind, rules.convert)
+    try:
+        converted = convert(row.value, row.where)
+    except BadRow as error:
+        yield replace(error.problem, row=row.value)
+        return
+    for record in converted if isinstance(converted, list) else [converted]:
+        if isinstance(record, LeftOut):
+            yield LeftOutRow(row, record.reason)
+        else:
+            yield ParsedRow(row, record)
+
+
+def metadata_of(
+    row: SourceRow, record: Record, format: str, kind: RecordKind | None, tally: Tally
+) -> dict[str, Any]:
+    """The columns that travel with the record; raises DataError for a column that would be lost."""
+    rules = FORMATS[format]
+    source_kind = kind_of_record(record)
+    read = rules.reads.get(source_kind, frozenset())
+    travelling: dict[str, Any] = {}
+    lost: dict[str, Any] = {}
+    for column, value in without_blanks(row.value).items():
+        if column in read or column in ("id", "metadata") or column in KEPT_COLUMNS:
             continue
-        try:
-            yield ParsedRow(row, convert(row.value, row.where))
-        except BadRow as error:
-            yield replace(error.problem, row=row.value)
+        if column in rules.metadata or column in tally.partly_read:
+            travelling[column] = value
+            continue
+        meaning = meaning_of(column, value)
+        if meaning == "answer" and kind == "prompt":
+            tally.ignored.add(column)  # only the prompts were asked for
+        elif meaning is not None or (
+            # A file of which only the prompt was understood may hold answers under any name.
+            source_kind == "prompt" and kind != "prompt" and not is_note(column, value)
+        ):
+            lost[column] = value
+        else:
+            travelling[column] = value
+    if lost:
+        raise _lost_columns_error(row.where, lost, format, source_kind)
+    tally.metadata.update(travelling)
+    return travelling
 
 
-def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
+def _lost_columns_error(
+    where: RowLocation, lost: Mapping[str, Any], format: str, kind: RecordKind
+) -> DataError:
+    shown = ", ".join(f"{column} = {shorten(value)}" for column, value in lost.items())
+    names = list(lost)
+    options = " ".join(f"--ignore {name}" for name in names)
+    remedy = f"leave {'it' if len(names) == 1 else 'them'} out on purpose with {options}"
+    if kind == "prompt":
+        remedy = (
+            "say what they hold with --map, for example --map completion=COLUMN or "
+            f"--map chosen=COLUMN,rejected=COLUMN; take the prompts alone with --kind prompt; or {remedy}"
+        )
+    else:
+        remedy = f"say what they hold with --map, for example --map label={names[0]}; or {remedy}"
+    return DataError(
+        f"{where}: the format {format} does not read {shown}, which would be lost. "
+        f"{remedy[0].upper()}{remedy[1:]}."
+    )
+
+
+def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record]:
     """Convert the record to another kind; raises BadRow if that is not possible."""
     source_kind = kind_of_record(record)
     if source_kind == kind:
-        return record
+        return [record]
     if kind == "prompt":
-        return Prompt(prompt_messages(record), **carried(record))
+        return [Prompt(prompt_messages(record), **carried(record))]
     if kind == "demonstration" and isinstance(record, Comparison):
         if record.tie == "bad":
             reject_row(
@@ -163,14 +283,26 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> Record:
                 "both answers are bad, so there is none to imitate",
                 "Drop the row with --drop.",
             )
-        return Demonstration(record.prompt, record.chosen, **carried(record))
+        return [Demonstration(record.prompt, record.chosen, **carried(record))]
+    if kind == "comparison" and isinstance(record, Ranking):
+        return _comparisons_of(record)
     reject_row(
         where,
         "",
         None,
-        f"is a {source_kind}, not a {kind}",
-        "Import each kind into a separate file with --kind.",
+        f"is a {kind_noun(source_kind)}, not a {kind_noun(kind)}",
+        f"Import the rows of this kind alone into another file with --kind {source_kind} --drop.",
     )
+
+
+def _comparisons_of(ranking: Ranking) -> list[Record]:
+    """Every pair of answers of different rank."""
+    answers = sorted(zip(ranking.ranks, ranking.completions, strict=True), key=lambda answer: answer[0])
+    return [
+        Comparison(ranking.prompt, better, worse, **carried(ranking))
+        for (high, better), (low, worse) in combinations(answers, 2)
+        if high != low
+    ]
 
 
 def parse_kind(name: str) -> RecordKind:
@@ -180,42 +312,60 @@ def parse_kind(name: str) -> RecordKind:
     raise ConfigError(f'kind = "{name}": unknown. {_suggestion(name, RECORD_KINDS)}')
 
 
-@dataclass
-class _Tally:
-    """Results that are collected while the rows are streamed."""
+def carry(row: SourceRow, record: Record, metadata: Mapping[str, Any]) -> Record:
+    """The record with the id of its row, and with the columns that travel with it."""
+    identity = row.value.get("id")
+    if record.id is None and isinstance(identity, str | int) and not isinstance(identity, bool):
+        record = replace(record, id=str(identity) or None)
+    own = row.value.get("metadata")
+    if isinstance(own, dict):
+        metadata = {**metadata, **own}
+    elif own is not None:
+        metadata = {**metadata, "metadata": own}
+    return replace(record, metadata={**metadata, **(record.metadata or {})} or None)
 
-    kind: RecordKind | None  # None until the first good row sets it
-    num_repeated: int = 0
-    unused: set[str] = field(default_factory=set)
+
+def _native_row(row: SourceRow, record: Record) -> dict[str, Any]:
+    kept = {name: row.value[name] for name in KEPT_COLUMNS if row.value.get(name) is not None}
+    return to_row(record) | ({} if isinstance(record, Prompt) else kept)
 
 
 def _native_rows(
-    rows: Iterable[SourceRow | RowProblem], format: str, tally: _Tally
+    rows: Iterable[SourceRow | RowProblem], format: str, kind: RecordKind | None, tally: Tally
 ) -> Iterator[dict[str, Any] | RowProblem]:
-    columns = FORMATS[format].COLUMNS
+    tally.kind = kind
     seen: set[bytes] = set()
-    for parsed in import_rows(rows, format):
+    for parsed in import_rows(rows, format, kind, tally):
         if isinstance(parsed, RowProblem):
             yield parsed
             continue
-        where, row = parsed.row
-        tally.unused.update(row.keys() - columns)
+        if isinstance(parsed, LeftOutRow):
+            tally.left_out[parsed.reason] += 1
+            continue
+        metadata = metadata_of(parsed.row, parsed.record, format, kind, tally)
         tally.kind = tally.kind or kind_of_record(parsed.record)
         try:
-            record = as_kind(parsed.record, tally.kind, where)
+            records = as_kind(carry(*parsed, metadata), tally.kind, parsed.row.where)
         except BadRow as error:
-            yield replace(error.problem, row=row)
+            yield replace(error.problem, row=parsed.row.value)
             continue
-        if isinstance(record, Prompt):
-            digest = hashlib.sha256(prompt_text(record).encode("utf-8")).digest()[:16]
-            if digest in seen:
-                tally.num_repeated += 1
-                continue
-            seen.add(digest)
-        yield to_row(record)
+        for record in records:
+            if isinstance(record, Prompt):
+                digest = hashlib.sha256(prompt_text(record).encode("utf-8")).digest()[:16]
+                if digest in seen:
+                    tally.num_repeated += 1
+                    continue
+                seen.add(digest)
+            yield _native_row(parsed.row, record)
 
 
-def _first_format(row: Mapping[str, Any]) -> str | None:
+def _counted(rows: Iterable[SourceRow | RowProblem], tally: Tally) -> Iterator[SourceRow | RowProblem]:
+    for row in rows:
+        tally.num_read += 1
+        yield row
+
+
+def first_format(row: Mapping[str, Any]) -> str | None:
     return next((name for name, format in FORMATS.items() if format.recognises(row)), None)
 
 

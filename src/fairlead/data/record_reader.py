@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 from fairlead.core.errors import DataError
 from fairlead.data import file_source
 from fairlead.data.file_source import SourceRow
+from fairlead.data.kind_names import kind_plural
 from fairlead.data.parsing import parse_row
 from fairlead.data.records import (
     Binary,
@@ -84,7 +85,7 @@ def read_records(path: Path, kind: RecordKind) -> list[Record]:
         )
         raise bad_rows_error(problems, num_bad, num_bad + len(records), remedy)
     if not records:
-        raise DataError(f"{path}: has no rows. Name a file of {_plural(kind)}.")
+        raise DataError(f"{path}: has no rows. Name a file of {kind_plural(kind)}.")
     return records
 
 
@@ -117,10 +118,6 @@ def guess_kind(path: Path) -> tuple[RecordKind | None, Iterator[SourceRow | RowP
     return (votes.most_common(1)[0][0] if votes else None), chain(sample, rows)
 
 
-def _plural(kind: RecordKind) -> str:
-    return f"{kind} rows" if kind in ("binary", "stepwise") else f"{kind}s"
-
-
 def _record(row: SourceRow, kind: RecordKind | None) -> Record:
     where, value = row
     if kind is None:
@@ -132,6 +129,6 @@ def _record(row: SourceRow, kind: RecordKind | None) -> Record:
     # Any row with a prompt can serve as a prompt, but a rating must not pass for a demonstration.
     actual_kind = kind_of_row(value)
     if actual_kind != kind and kind != "prompt":
-        why = f"is a {actual_kind} among {_plural(kind)}"
+        why = f"is a {actual_kind} among {kind_plural(kind)}"
         reject_row(where, "", None, why, "Keep each kind in a separate file.")
     return record

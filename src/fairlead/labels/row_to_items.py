@@ -88,15 +88,41 @@ def parse_rows(
 
     `model` is the source of answers without a model of their own.
     """
+    if format != ANSWERS_FORMAT:
+        yield from _import_rows(rows, format, model)
+        return
     for row in rows:
         if isinstance(row, RowProblem):
             yield row
             continue
         try:
-            if format == ANSWERS_FORMAT or (format == "native" and is_answers(row.value)):
+            yield _parse_answers(row, model)
+        except BadRow as error:
+            yield replace(error.problem, row=row.value)
+
+
+def _import_rows(
+    rows: Iterable[SourceRow | RowProblem], format: str, model: str | None
+) -> Iterator[ParsedRow | RowProblem]:
+    """The records of a format of `importer`, and rows with several unjudged answers among them."""
+    tally = importer.Tally()
+    for row in importer.gathered(iter(rows), format):
+        if isinstance(row, RowProblem):
+            yield row
+            continue
+        try:
+            if format in ("native", "plain") and is_answers(row.value):
                 yield _parse_answers(row, model)
-            else:
-                yield _parse_record(importer.FORMATS[format].convert(row.value, row.where), row, model)
+                continue
+            for parsed in importer.convert_row(row, format):
+                if isinstance(parsed, importer.LeftOutRow):
+                    remedy = "It is left out; the other rows are used."
+                    yield RowProblem(*row.where, "", None, f"holds {parsed.reason}", remedy, row.value)
+                elif isinstance(parsed, RowProblem):
+                    yield parsed
+                else:
+                    importer.metadata_of(row, parsed.record, format, None, tally)
+                    yield _parse_record(parsed.record, row, model)
         except BadRow as error:
             yield replace(error.problem, row=row.value)
 

@@ -1,36 +1,55 @@
 """Alpaca format: instruction, optional input, and output; or chosen and rejected instead of output.
 
 The prompt is the instruction, an empty line and the input.  Alpaca's preamble is left out, because the chat
-template of the model already frames the request.
+template of the model already frames the request.  LLaMA-Factory adds `system`, `history` (earlier turns) and
+`kto_tag` (whether the output is good).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from fairlead.data.parsing import build_comparison, optional_text, required_text
-from fairlead.data.records import Comparison, Demonstration, Message, Messages
+from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.turns import Turn, read_history, read_label, with_system
+from fairlead.data.parsing import optional_text, parse_row, required_text
 from fairlead.data.row_problem import RowLocation
 
-COLUMNS = frozenset({"instruction", "input", "output", "chosen", "rejected"})
+QUESTION = frozenset({"instruction", "input", "system", "history", "tools"})
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(row: Row) -> bool:
     return isinstance(row.get("instruction"), str) and any(
         row.get(column) is not None for column in ("output", "chosen", "rejected")
     )
 
 
-def convert(row: Mapping[str, Any], where: RowLocation) -> Demonstration | Comparison:
+def convert(row: Row, where: RowLocation) -> Conversion:
     request = required_text(row, "instruction", where)
     if row.get("input") not in (None, ""):
         request = f"{request}\n\n{optional_text(row, 'input', where)}"
-    prompt = (Message("user", request),)
+    turns = [*read_history(row.get("history"), where), {"role": "user", "content": request}]
+    beside = {
+        "prompt": with_system(turns, row.get("system"), where),
+        "tools": row.get("tools"),
+        "id": row.get("id"),
+    }
+    label = read_label(row, where)
     if row.get("chosen") is not None or row.get("rejected") is not None:
-        return build_comparison(
-            prompt, _answer(row, "chosen", where), _answer(row, "rejected", where), {}, where
-        )
-    return Demonstration(prompt=prompt, completion=_answer(row, "output", where))
+        answers = {column: _answer(row, column, where) for column in ("chosen", "rejected")}
+        return parse_row("comparison", beside | answers, where)
+    answer = {"completion": _answer(row, "output", where)}
+    if label is not None:
+        return parse_row("binary", beside | answer | {"label": label}, where)
+    return parse_row("demonstration", beside | answer, where)
 
 
-def _answer(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
-    return (Message("assistant", required_text(row, column, where)),)
+def _answer(row: Row, column: str, where: RowLocation) -> list[Turn]:
+    return [{"role": "assistant", "content": required_text(row, column, where)}]
+
+
+FORMAT = Format(
+    recognises=recognises,
+    convert=convert,
+    reads={
+        "demonstration": QUESTION | {"output"},
+        "comparison": QUESTION | {"chosen", "rejected"},
+        "binary": QUESTION | {"output", "label", "kto_tag"},
+    },
+    metadata=frozenset({"output"}),  # beside chosen and rejected it is a third answer, often the chosen one
+)

@@ -8,18 +8,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.data.formats.format import Format
 from fairlead.data.formats.pair import compare_conversations
 from fairlead.data.parsing import required_text
 from fairlead.data.records import Comparison, Message, Messages, Role
 from fairlead.data.row_problem import RowLocation, reject_row
 
-COLUMNS = frozenset({"chosen", "rejected"})
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 ROLE_OF: Mapping[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    return row.get("prompt") is None and any(_is_transcript(row.get(column)) for column in COLUMNS)
+    return row.get("prompt") is None and any(
+        _is_transcript(row.get(column)) for column in ("chosen", "rejected")
+    )
 
 
 def convert(row: Mapping[str, Any], where: RowLocation) -> Comparison:
@@ -45,3 +47,8 @@ def _turns(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
 
 def _is_transcript(value: object) -> bool:
     return isinstance(value, str) and value.lstrip().startswith("Human:")
+
+
+FORMAT = Format(
+    recognises=recognises, convert=convert, reads={"comparison": frozenset({"chosen", "rejected"})}
+)

@@ -1,20 +1,23 @@
 """Fairlead's native format: the conversational columns of TRL, and optional columns."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from fairlead.data.column_meaning import is_blank
+from fairlead.data.formats.format import Conversion, Format, Row
 from fairlead.data.parsing import parse_row
-from fairlead.data.records import COLUMNS_BY_KIND, Record, kind_of_row
+from fairlead.data.records import COLUMNS_BY_KIND, kind_of_row
 from fairlead.data.row_problem import RowLocation, reject_row
 
-COLUMNS = frozenset().union(*COLUMNS_BY_KIND.values())
+
+def recognises(row: Row) -> bool:
+    return (
+        isinstance(row.get("prompt"), list)
+        and all(_is_answer(row.get(column)) for column in ("chosen", "rejected", "completion"))
+        and all(is_blank(row.get(column)) for column in ("system", "history", "response", "output"))
+        and isinstance(row.get("label"), bool | None)
+        and (row.get("labels") is not None or all(map(_is_answer, _list(row.get("completions")))))
+    )
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    return isinstance(row.get("prompt"), list)
-
-
-def convert(row: Mapping[str, Any], where: RowLocation) -> Record:
+def convert(row: Row, where: RowLocation) -> Conversion:
     kind = kind_of_row(row)
     if kind is None:
         reject_row(
@@ -25,3 +28,18 @@ def convert(row: Mapping[str, Any], where: RowLocation) -> Record:
             f"A native row has prompt or messages; this row has {', '.join(row) or 'nothing'}.",
         )
     return parse_row(kind, row, where)
+
+
+def _is_answer(value: object) -> bool:
+    """Whether the value is absent, or a list that begins with a turn of the assistant."""
+    if value is None:
+        return True
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and first.get("role") == "assistant"
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+FORMAT = Format(recognises=recognises, convert=convert, reads=COLUMNS_BY_KIND)

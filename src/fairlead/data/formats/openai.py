@@ -1,59 +1,74 @@
-"""OpenAI chat format: `messages`; or complete conversations in `chosen` and `rejected`.
+"""OpenAI chat format: `messages`; or complete conversations in `chosen` and `rejected`; or preference rows.
 
-Text parts of a message are joined, and the role `developer` is read as `system`.  Images, tools and weights
-of single messages are refused, because ignoring them would change what is trained.
+Text parts of a message are joined, and the role `developer` is read as `system`.  Images are refused, because
+ignoring them would change what is trained.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+from fairlead.data.column_meaning import is_blank
+from fairlead.data.formats import chat
+from fairlead.data.formats.format import Conversion, Format, Row
 from fairlead.data.formats.pair import compare_conversations
-from fairlead.data.parsing import parse_demonstration, read_messages, required_column
-from fairlead.data.records import Comparison, Demonstration, Messages
-from fairlead.data.row_problem import RowLocation
+from fairlead.data.formats.turns import read_answer, read_turns, with_system
+from fairlead.data.parsing import parse_row, read_messages, required_column
+from fairlead.data.records import COLUMNS_BY_KIND, Messages
+from fairlead.data.row_problem import RowLocation, reject_row
 
-COLUMNS = frozenset({"messages", "prompt", "chosen", "rejected"})
+PREFERENCE = ("preferred_output", "non_preferred_output")
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    if isinstance(row.get("messages"), list):
+def recognises(row: Row) -> bool:
+    if isinstance(row.get("messages"), list) and not _is_pair(row):
         return True
-    return (
-        isinstance(row.get("chosen"), list)
-        and isinstance(row.get("rejected"), list)
-        and not isinstance(row.get("prompt"), list)
+    return _is_pair(row) and not isinstance(row.get("prompt"), list)
+
+
+def convert(row: Row, where: RowLocation) -> Conversion:
+    if not (isinstance(row.get("chosen"), list) or isinstance(row.get("rejected"), list)):
+        return chat.convert(row, "messages", where)
+    chosen, rejected = _conversation(row, "chosen", where), _conversation(row, "rejected", where)
+    if not is_blank(row.get("messages")) and _conversation(row, "messages", where) not in (chosen, rejected):
+        remedy = "Leave it out with --ignore messages."
+        reject_row(where, "messages", None, "is neither the chosen nor the rejected conversation", remedy)
+    chat.check_question(row, chosen, where)
+    return compare_conversations(chosen, rejected, row, where)
+
+
+def recognises_preference(row: Row) -> bool:
+    return any(not is_blank(row.get(column)) for column in PREFERENCE)
+
+
+def convert_preference(row: Row, where: RowLocation) -> Conversion:
+    request = required_column(row, "input", where)
+    if not isinstance(request, dict):
+        reject_row(where, "input", request, "is not an object", 'Write {"messages": […]}.')
+    prompt = read_turns(request.get("messages"), "input.messages", where)
+    chosen, rejected = (
+        read_answer(required_column(row, column, where), column, where) for column in PREFERENCE
     )
+    pair = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    return parse_row("comparison", pair | {"tools": request.get("tools"), "id": row.get("id")}, where)
 
 
-def convert(row: Mapping[str, Any], where: RowLocation) -> Demonstration | Comparison:
-    if row.get("chosen") is not None or row.get("rejected") is not None:
-        return compare_conversations(
-            _conversation(row, "chosen", where), _conversation(row, "rejected", where), {}, where
-        )
-    return parse_demonstration({"messages": _simplified(required_column(row, "messages", where))}, where)
+def _is_pair(row: Row) -> bool:
+    return isinstance(row.get("chosen"), list) and isinstance(row.get("rejected"), list)
 
 
-def _conversation(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
-    return read_messages(_simplified(required_column(row, column, where)), column, where)
+def _conversation(row: Row, column: str, where: RowLocation) -> Messages:
+    turns = read_turns(required_column(row, column, where), column, where)
+    return read_messages(with_system(turns, row.get("system"), where), column, where)
 
 
-def _simplified(value: object) -> object:
-    return [_simplified_message(item) for item in value] if isinstance(value, list) else value
-
-
-def _simplified_message(value: object) -> object:
-    """The message with a string as content and a known role.
-
-    Other values are left for validation to report.
-    """
-    if not isinstance(value, dict):
-        return value
-    simple = dict(value)
-    if simple.get("role") == "developer":
-        simple["role"] = "system"
-    parts = simple.get("content")
-    if isinstance(parts, list) and all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts
-    ):
-        simple["content"] = "".join(part["text"] for part in parts)
-    return simple
+FORMAT = Format(
+    recognises=recognises,
+    convert=convert,
+    reads={
+        **chat.reads("messages"),
+        "comparison": COLUMNS_BY_KIND["comparison"] | chat.reads("messages")["comparison"],
+    },
+    metadata=frozenset({"score_chosen", "score_rejected"}),
+)
+PREFERENCE_FORMAT = Format(
+    recognises=recognises_preference,
+    convert=convert_preference,
+    reads={"comparison": frozenset({"input", *PREFERENCE})},
+)

@@ -1,30 +1,97 @@
-"""Plain format: native columns with strings instead of messages (prompt, chosen, rejected, completion).
+"""Plain format: the native columns with text in place of messages, or with messages and text mixed.
 
+    {"prompt": "2 + 2?", "completion": "4"}                   text
+    {"prompt": […], "chosen": "4", "rejected": "5"}           messages and text
+    {"prompt": […], "chosen": […, the prompt and the answer]} answers that repeat the prompt
+
+`response` and `output` are other names of `completion`; `system` and `history` become turns of the prompt.
 Steps of a stepwise row are strings in the native format too.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from fairlead.data.formats import native
-from fairlead.data.parsing import required_text
-from fairlead.data.records import Record
-from fairlead.data.row_problem import RowLocation
+from fairlead.data.column_meaning import is_blank
+from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.turns import (
+    Turn,
+    read_answer,
+    read_history,
+    read_label,
+    read_question,
+    with_system,
+)
+from fairlead.data.parsing import parse_row, required_column, required_text
+from fairlead.data.records import COLUMNS_BY_KIND, kind_of_row
+from fairlead.data.row_problem import RowLocation, reject_row
 
-COLUMNS = native.COLUMNS - {"messages", "ranks"}
+COMPLETION_NAMES = ("completion", "response", "output")
 ANSWERS = ("chosen", "rejected", "completion")
+BESIDE = frozenset({"system", "history"})
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    return isinstance(row.get("prompt"), str)
+def recognises(row: Row) -> bool:
+    return isinstance(row.get("prompt"), str | list)
 
 
-def convert(row: Mapping[str, Any], where: RowLocation) -> Record:
-    wrapped: dict[str, Any] = {column: value for column, value in row.items() if column in COLUMNS}
-    if row.get("labels") is None:  # completions of a ranking have no plain form
-        wrapped.pop("completions", None)
-    wrapped["prompt"] = [{"role": "user", "content": required_text(row, "prompt", where)}]
-    for column in ANSWERS:
+def convert(row: Row, where: RowLocation) -> Conversion:
+    native: dict[str, Any] = {
+        column: value
+        for column, value in row.items()
+        if column in ALL_COLUMNS and not (column == "labels" and is_blank(value))
+    }
+    prompt = read_question(_text_or_list(row, "prompt", where), "prompt", where)
+    prompt = with_system(read_history(row.get("history"), where) + prompt, row.get("system"), where)
+    native["prompt"] = prompt
+    names = [name for name in COMPLETION_NAMES if row.get(name) is not None]
+    if len(names) > 1:
+        remedy = f"Keep one of them, for example with --ignore {names[1]}."
+        reject_row(where, names[1], row[names[1]], f"is a second answer beside {names[0]}", remedy)
+    if names:
+        native["completion"] = _answer(row, names[0], prompt, where)
+    for column in ("chosen", "rejected"):
         if row.get(column) is not None:
-            wrapped[column] = [{"role": "assistant", "content": required_text(row, column, where)}]
-    return native.convert(wrapped, where)
+            native[column] = _answer(row, column, prompt, where)
+    if row.get("labels") is None:
+        completions = native.pop("completions", None)  # answers without a judgement are no record
+        if row.get("ranks") is not None:
+            answers = completions if isinstance(completions, list) else []
+            native["completions"] = [
+                _without(prompt, read_answer(answer, f"completions[{index}]", where))
+                for index, answer in enumerate(answers)
+            ]
+    label = read_label(row, where)
+    native["label"] = label
+    kind = kind_of_row(native)
+    assert kind is not None, "the row has a prompt"
+    return parse_row(kind, native, where)
+
+
+def _text_or_list(row: Row, column: str, where: RowLocation) -> Any:
+    value = required_column(row, column, where)
+    return value if isinstance(value, list | dict) else required_text(row, column, where)
+
+
+def _answer(row: Row, column: str, prompt: list[Turn], where: RowLocation) -> list[Turn]:
+    return _without(prompt, read_answer(_text_or_list(row, column, where), column, where))
+
+
+def _without(prompt: list[Turn], answer: list[Turn]) -> list[Turn]:
+    """The answer without the turns of the prompt, which some files repeat in front of it."""
+    for start in (prompt, [turn for turn in prompt if turn["role"] != "system"]):
+        if start and answer[: len(start)] == start:
+            return answer[len(start) :]
+    return answer
+
+
+ALL_COLUMNS = frozenset().union(*COLUMNS_BY_KIND.values()) - {"messages"}
+READS = {kind: (columns - {"messages"}) | BESIDE for kind, columns in COLUMNS_BY_KIND.items()}
+FORMAT = Format(
+    recognises=recognises,
+    convert=convert,
+    reads=READS
+    | {
+        "demonstration": READS["demonstration"] | {"response", "output"},
+        "binary": READS["binary"] | {"response", "output", "kto_tag"},
+        "rating": READS["rating"] | {"response", "output"},
+    },
+)

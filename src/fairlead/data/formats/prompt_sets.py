@@ -1,0 +1,52 @@
+"""Sets of prompts for tests: IFEval and MT-Bench.
+
+What a rule needs to score an answer, such as IFEval's instructions, travels in the metadata.
+"""
+
+from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.parsing import parse_row, required_column, required_text
+from fairlead.data.row_problem import RowLocation, reject_row
+
+
+def recognises_ifeval(row: Row) -> bool:
+    return isinstance(row.get("prompt"), str) and isinstance(row.get("instruction_id_list"), list)
+
+
+def convert_ifeval(row: Row, where: RowLocation) -> Conversion:
+    return _prompt(required_text(row, "prompt", where), where)
+
+
+def recognises_mt_bench(row: Row) -> bool:
+    turns = row.get("turns")
+    return (
+        "question_id" in row
+        and isinstance(turns, list)
+        and bool(turns)
+        and all(isinstance(text, str) for text in turns)
+    )
+
+
+def convert_mt_bench(row: Row, where: RowLocation) -> Conversion:
+    """The first question; the later ones follow answers that do not exist yet, and stay in the metadata."""
+    turns = required_column(row, "turns", where)
+    if not isinstance(turns, list) or not turns or not isinstance(turns[0], str):
+        reject_row(where, "turns", turns, "is not a list of questions", 'Write ["first", "second"].')
+    return _prompt(turns[0], where)
+
+
+def _prompt(text: str, where: RowLocation) -> Conversion:
+    return parse_row("prompt", {"prompt": [{"role": "user", "content": text}]}, where)
+
+
+IFEVAL_FORMAT = Format(
+    recognises=recognises_ifeval,
+    convert=convert_ifeval,
+    reads={"prompt": frozenset({"prompt"})},
+    metadata=frozenset({"key", "instruction_id_list", "kwargs"}),
+)
+MT_BENCH_FORMAT = Format(
+    recognises=recognises_mt_bench,
+    convert=convert_mt_bench,
+    reads={"prompt": frozenset()},
+    metadata=frozenset({"turns", "reference"}),
+)

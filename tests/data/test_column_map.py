@@ -1,0 +1,68 @@
+"""Columns that are renamed or left out on purpose."""
+
+from pathlib import Path
+
+import pytest
+
+from data.test_column_meaning import ASKED, CHAT, FIVE, FOUR, imported
+from data.test_importer import lines, rows
+from fairlead.core.errors import ConfigError, DataError
+from fairlead.data import column_map, importer
+
+
+def test_an_ignored_column_is_left_out(tmp_path: Path) -> None:
+    columns = column_map.parse([], ["score,rank", "source"])
+    row = CHAT | {"score": 3, "rank": 1, "source": "x"}
+    out = tmp_path / "out.jsonl"
+    report = importer.import_file(rows(row), out, columns=columns)
+    assert lines(out) == [CHAT]
+    assert report.ignored_columns == ("rank", "score", "source")
+
+
+def test_an_ignored_column_that_no_row_has_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="--ignore scores: no row has scores. The columns are messages, score."
+    ):
+        imported(tmp_path, CHAT | {"score": 3}, columns=column_map.parse([], ["scores", "score"]))
+
+
+def test_columns_are_read_under_other_names_and_from_nested_values(tmp_path: Path) -> None:
+    row = {"q": "2 + 2?", "choices": [{"message": {"content": "4"}, "stop": "eos"}], "lang": "en"}
+    columns = column_map.parse(["prompt=q,completion=choices.0.message.content"], [])
+    [written] = imported(tmp_path, row, columns=columns)
+    notes = {"choices": row["choices"], "lang": "en"}
+    assert written == {"prompt": ASKED, "completion": FOUR, "metadata": notes}
+
+
+def test_a_mapped_row_may_have_no_column_that_carries_meaning_left(tmp_path: Path) -> None:
+    row = {"q": "2 + 2?", "good": "4", "bad": "5"}
+    with pytest.raises(DataError, match='does not read bad = "5"'):
+        imported(tmp_path, row, columns=column_map.parse(["prompt=q", "completion=good"], []))
+    columns = column_map.parse(["prompt=q", "chosen=good", "rejected=bad"], [])
+    assert imported(tmp_path, row, columns=columns) == [{"prompt": ASKED, "chosen": FOUR, "rejected": FIVE}]
+
+
+def test_a_mapped_column_that_no_row_has_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--map prompt=question: no row has question. The columns are q, a."):
+        imported(tmp_path, {"q": "1", "a": "2"}, columns=column_map.parse(["prompt=question"], []))
+
+
+def test_a_map_does_not_hide_a_column_of_the_row(tmp_path: Path) -> None:
+    row = {"prompt": "1?", "q": "2 + 2?", "completion": "4"}
+    with pytest.raises(DataError, match="--map fills the column prompt, which the row has already"):
+        imported(tmp_path, row, columns=column_map.parse(["prompt=q"], []))
+    columns = column_map.parse(["prompt=q"], ["prompt"])
+    assert imported(tmp_path, row, columns=columns) == [{"prompt": ASKED, "completion": FOUR}]
+
+
+@pytest.mark.parametrize(
+    ("map", "why"),
+    [
+        ("question", "write COLUMN=SOURCE"),
+        ("question=prompt", "question is not a column of Fairlead"),
+        ("prompt=a,prompt=b", "prompt is given twice"),
+    ],
+)
+def test_a_map_that_says_nothing_is_refused(map: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        column_map.parse([map], [])

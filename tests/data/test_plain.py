@@ -1,0 +1,44 @@
+"""Native columns with text, or with text and messages mixed."""
+
+from typing import Any
+
+import pytest
+
+from data.test_formats import ASKED, FIVE, FOUR, SAYS_4, SAYS_5, USER, converted, problem
+from fairlead.data.records import Binary, Comparison, Demonstration, Message
+
+SYSTEM = Message("system", "Be brief.")
+EARLIER = (Message("user", "1 + 1?"), Message("assistant", "2"))
+SHARE = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]
+
+
+ROWS: list[tuple[str, dict[str, Any], object]] = [
+    (
+        "plain",
+        {"system": "Be brief.", "prompt": "2 + 2?", "chosen": "4", "rejected": "5"},
+        Comparison((SYSTEM, *ASKED), FOUR, FIVE),
+    ),
+    ("plain", {"prompt": [USER], "chosen": "4", "rejected": "5"}, Comparison(ASKED, FOUR, FIVE)),
+    (
+        "plain",
+        {"prompt": [USER], "chosen": [USER, SAYS_4], "rejected": [USER, SAYS_5]},
+        Comparison(ASKED, FOUR, FIVE),
+    ),
+    ("plain", {"prompt": "2 + 2?", "response": "4"}, Demonstration(ASKED, FOUR)),
+    ("plain", {"prompt": "2 + 2?", "completion": "4", "label": 0}, Binary(ASKED, FOUR, False)),
+]
+
+
+@pytest.mark.parametrize(("format", "row", "record"), ROWS)
+def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], record: object) -> None:
+    assert converted(format, row) == record
+
+
+@pytest.mark.parametrize(
+    ("format", "row", "expected"),
+    [
+        ("plain", {"prompt": "a", "completion": "b", "response": "c"}, 'response: "c": is a second answer'),
+    ],
+)
+def test_bad_rows_are_refused_with_field_and_value(format: str, row: dict[str, Any], expected: str) -> None:
+    assert problem(format, row).startswith(expected)
