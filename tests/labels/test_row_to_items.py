@@ -96,6 +96,18 @@ def test_every_kind_of_row_becomes_items(
     assert item.source == "pairs.jsonl"
 
 
+@pytest.mark.parametrize("answers", [{"completion": assistant("4")}, {"completions": ["4", "5"]}])
+def test_items_keep_the_columns_that_travel_to_exports(
+    database: Database, project: Project, answers: dict[str, Any]
+) -> None:
+    row = {"prompt": user("2?"), "id": 7, "metadata": {"source": "a"}, "tools": [], **answers}
+    uploaded = upload(database, project, json_lines(row))
+    campaign = create_campaign(database, "thumbs")
+    run_import(database, project, campaign, ImportSource(uploaded.id))
+    for item in all_items(database, campaign):
+        assert item.carried == {"id": "7", "metadata": {"source": "a"}}
+
+
 def test_several_answers_become_pairs_or_one_item_each(database: Database, project: Project) -> None:
     row = {
         "prompt": "2?",

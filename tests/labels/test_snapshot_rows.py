@@ -97,6 +97,30 @@ def test_a_preference_becomes_a_comparison_with_metadata(database: Database, pro
     )  # notes of raters are not exported
 
 
+CARRIED = {
+    "id": "7",
+    "metadata": {"source": "a"},
+    "tools": [{"type": "function", "function": {"name": "add"}}],
+}
+
+
+def test_rows_carry_the_columns_of_the_row_that_the_item_came_from(
+    database: Database, project: Project
+) -> None:
+    for kind, value, name in (
+        ("pairwise", {"choice": 1, "edit": {"letter": "A", "text": "kind"}}, "comparisons"),
+        ("thumbs", {"label": True}, "binary"),
+    ):
+        answers = ("good", "bad") if kind == "pairwise" else ("good",)
+        campaign = create_campaign(database, kind, new_item(1, *answers, carried=CARRIED))
+        judge_all(database, campaign, ANN, {"1?": value})
+        for by_item in (False, True):
+            _, folder = take_snapshot(database, project, campaign, f"{kind}-{by_item}", by_item=by_item)
+            rows = [row for path in folder.glob("*.jsonl") for row in read_rows(path)]
+            assert (folder / f"{name}.jsonl").exists() and rows
+            assert all({column: row[column] for column in CARRIED} == CARRIED for row in rows)
+
+
 def test_ties_become_rows_and_unjudgeable_items_do_not(database: Database, project: Project) -> None:
     campaign = create_campaign(
         database, "pairwise", new_item(1, "a", "b"), new_item(2, "a", "b"), new_item(3, "a", "b")

@@ -202,19 +202,22 @@ def kind_of_record(record: Record) -> RecordKind:
 def to_row(record: Record) -> dict[str, Any]:
     """The native row as JSON values, without columns that have their default value."""
     if isinstance(record, Demonstration) and not record.prompt:
-        row: dict[str, Any] = {"messages": _json(record.completion)}
-        columns = fields(CarriedColumns)
-    else:
-        row = {}
-        # The fields of the base class come first in `fields`; readers look for the prompt first.
-        columns = tuple(sorted(fields(record), key=lambda column: column.name in CARRIED_COLUMNS))
+        return {"messages": _json(record.completion), **carried_row(record)}
+    columns = (column for column in fields(record) if column.name not in CARRIED_COLUMNS)
     values = ((column, getattr(record, column.name)) for column in columns)
-    return row | {column.name: _json(value) for column, value in values if value != column.default}
+    row = {column.name: _json(value) for column, value in values if value != column.default}
+    return row | carried_row(record)
 
 
 def carried(record: CarriedColumns) -> Carried:
     """What another record that is made from this one keeps: `Prompt(prompt, **carried(record))`."""
     return {"tools": record.tools, "id": record.id, "metadata": record.metadata}
+
+
+def carried_row(record: CarriedColumns) -> dict[str, Any]:
+    """The carried columns of a native row, as JSON values."""
+    values = ((column, getattr(record, column.name)) for column in fields(CarriedColumns))
+    return {column.name: _json(value) for column, value in values if value != column.default}
 
 
 def message_to_json(message: Message) -> dict[str, Any]:

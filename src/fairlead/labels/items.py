@@ -7,7 +7,7 @@ order, so a rater who judged half of the first round soon finds an unjudged item
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -53,6 +53,7 @@ item_table = Table(
     Column("strategy", String(40), nullable=False),
     Column("source", String(200), nullable=False),
     Column("created_at", String(27), nullable=False),
+    Column("carried", JSON, nullable=False, server_default="{}"),
     UniqueConstraint("campaign_id", "digest"),
 )
 slot_table = Table(
@@ -97,6 +98,7 @@ class NewItem:
     )
     strategy: str = "all"
     source: str = ""  # file or artifact of the row
+    carried: Mapping[str, Any] = field(default_factory=dict)  # the row's id, metadata and tools, for exports
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Item:
     strategy: str
     source: str
     created_at: str
+    carried: Mapping[str, Any] = field(default_factory=dict)  # the row's id, metadata and tools, for exports
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
             "strategy": row.strategy,
             "source": row.source,
             "created_at": created_at,
+            "carried": dict(row.carried),
         }
         new.setdefault(item_digest, values)
     digests = list(new)
@@ -337,6 +341,7 @@ def from_row(row: Any) -> Item:
         strategy=row.strategy,
         source=row.source,
         created_at=row.created_at,
+        carried=row.carried,
     )
 
 
@@ -359,6 +364,7 @@ def _check(campaign: Campaign, row: NewItem, number: int) -> None:
             row.tags,
             row.reference,
             row.source,
+            row.carried,
         ]
     ):
         raise Invalid({"prompt": f"row {number} {problem}"})

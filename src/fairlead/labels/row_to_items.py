@@ -7,7 +7,7 @@ remedy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, islice
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -26,6 +26,7 @@ from fairlead.data.records import (
     Rating,
     Record,
     Stepwise,
+    carried_row,
     kind_of_record,
 )
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, reject_row
@@ -64,6 +65,7 @@ class ParsedRow:
     answers: tuple[CandidateAnswer, ...]
     tags: tuple[str, ...] = ()
     reference: str | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)  # id, metadata and tools
     problems: tuple[RowProblem, ...] = ()  # of single answers, which are dropped
 
 
@@ -140,7 +142,12 @@ def to_items(
     new_items, problems = [], list(row.problems)
     for group in groups:
         item = NewItem(
-            prompt=prompt, answers=tuple(group), tags=row.tags, reference=row.reference, source=source[:200]
+            prompt=prompt,
+            answers=tuple(group),
+            tags=row.tags,
+            reference=row.reference,
+            source=source[:200],
+            carried=row.carried,
         )
         reason = _why_unusable(item)
         if reason is None:
@@ -239,6 +246,7 @@ def _parse_answers(row: SourceRow, model: str | None) -> ParsedRow:
         tuple(parsed_answers),
         parsed.tags,
         parsed.reference,
+        carried_row(parsed),
         tuple(problems),
     )
 
@@ -294,6 +302,7 @@ def _parse_record(record: Record, row: SourceRow, model: str | None) -> ParsedRo
         answers=answers,
         tags=tuple(tags) if isinstance(tags, list) and is_tag_list else (),
         reference=reference,
+        carried=carried_row(record),
     )
 
 
@@ -407,6 +416,7 @@ def _why_unusable(item: NewItem) -> str | None:
             texts,
             item.tags,
             item.reference,
+            item.carried,
             [answer.params for answer in item.answers],
             [a.source for a in item.answers],
         ]

@@ -280,6 +280,7 @@ def _item_columns(item: Item) -> dict[str, Any]:
         "tags": list(item.tags),
         "selection_probability": item.selection_probability,
         "strategy": item.strategy,
+        **item.carried,
     }
 
 
