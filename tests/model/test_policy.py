@@ -136,7 +136,7 @@ def test_an_adapter_can_stand_on_an_adapter(tmp_path: Path) -> None:
 def test_an_adapter_whose_base_is_gone_is_refused(tmp_path: Path) -> None:
     policy(tmp_path / "the-base", lora=Lora(4, 8)).save(tmp_path / "adapter")
     (tmp_path / "the-base").rename(tmp_path / "moved")
-    with pytest.raises(ModelError, match="../the-base: no such model folder"):
+    with pytest.raises(ModelError, match="adapter: the base of this adapter is not at ../the-base"):
         load_policy(str(tmp_path / "adapter"))
 
 

@@ -164,7 +164,7 @@ def test_weights_that_are_not_the_adapters_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="do not match adapter_config.json"):
         load_shared_reward_model(open_policy(tmp_path), judge, name="reward")
     (adapter / "adapter_model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="was not downloaded or copied completely"):
         load_shared_reward_model(open_policy(tmp_path), judge, name="reward")
 
 

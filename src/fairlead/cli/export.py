@@ -57,7 +57,8 @@ def export(
     source = source_model.location
 
     from fairlead.data.record_reader import read_prompts
-    from fairlead.model import load, quantize, scalar_model
+    from fairlead.model import quantize, scalar_model
+    from fairlead.model.check_model import adapter_base, check_model
     from fairlead.rollout.merge_adapter import PROMPTS, merge_adapter
 
     is_adapter = (source / ADAPTER).is_file()
@@ -70,10 +71,9 @@ def export(
             f"{model}: was not trained on a 4-bit base, so there is no rounding to keep. "
             "Leave out --keep-rounding."
         )
-    if not is_adapter:
-        load.check_folder(str(source))
-    elif not merge:
-        _check_adapter(source, load.adapter_base(source))
+    check_model(str(source))
+    if is_adapter and not merge:
+        _check_adapter(source, adapter_base(source))
     gap = None
     if is_adapter and merge:
         conversations = [row.prompt for row in read_prompts(prompts)] if prompts else PROMPTS
@@ -92,7 +92,7 @@ def export(
         else:
             _copy(source, folder, left_out=reward_adapter)
         if is_adapter and not merge:
-            _name_base(folder / ADAPTER, load.adapter_base(source))
+            _name_base(folder / ADAPTER, adapter_base(source))
     lines = [f"{source_model.name}: exported as {_describe(is_adapter and not merge)}."]
     if gap is not None:
         lines.append(f"Merging changed the next-token distributions by {gap.kl:.4f} nats (mean KL).")

@@ -6,10 +6,9 @@ adapter is loaded with its base and merged.  If the base was quantised to 4 bits
 rounded in the same way first.
 """
 
-import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,34 @@ from transformers.utils import logging as transformers_logging
 from fairlead.core.errors import ModelError
 from fairlead.forward import attention, decoder, fused_ops
 from fairlead.model import quantize
+from fairlead.model.check_model import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    adapter_base,
+    adapter_task,
+    check_adapter_folder,
+    check_config,
+    check_folder,
+    check_tokenizer_files,
+    has_tokenizer,
+    is_adapter,
+)
+from fairlead.model.check_network import check_network, num_embeddings, reason
 
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+TRIAL_TEXT = "What is 2 + 2?"  # any tokenizer makes tokens of it
+
+# What transformers, PEFT and tokenizers raise for files that they cannot read.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    AssertionError,
+    SafetensorError,
+)
 
 # The chat template of a tokenizer without one.  It is saved with the model, so other tools use the same
 # template.
@@ -62,19 +87,35 @@ def to_default_device(network: PreTrainedModel) -> None:
 
 def load_causal_lm(reference: str) -> PreTrainedModel:
     """Load a causal language model in float32.  An adapter is merged into its base.  Raises ModelError."""
-    folder = Path(reference)
-    if folder.is_dir() and (folder / "adapter_config.json").is_file():
-        return load_with_adapter(folder).merge_and_unload()  # type: ignore[no-any-return]
+    if is_adapter(reference):
+        network = load_with_adapter(Path(reference)).merge_and_unload()
+        check_network(network, reference)
+        return network  # type: ignore[no-any-return]
     check_folder(reference)
-    return from_pretrained(AutoModelForCausalLM, reference)
+    network = from_pretrained(AutoModelForCausalLM, reference)
+    check_network(network, reference)
+    return network
 
 
 def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
-    """Load a tokenizer with a chat template and a padding token.  Raises ModelError without an EOS token."""
+    """Load a tokenizer with a chat template and a padding token.  Raises ModelError without an EOS token.
+
+    An adapter without tokenizer files has the tokenizer of its base.
+    """
+    folder = Path(reference)
+    if is_adapter(reference) and not has_tokenizer(folder):
+        return load_tokenizer(adapter_base(folder))
+    if folder.is_dir():
+        check_tokenizer_files(folder)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(reference, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{reference}: no tokenizer can be read: {_first_line(error)}") from error
+    except UNREADABLE as error:
+        raise ModelError(f"{reference}: no tokenizer can be read: {reason(error)}") from error
+    if not tokenizer(TRIAL_TEXT, add_special_tokens=False)["input_ids"]:
+        raise ModelError(
+            f"{reference}: the tokenizer makes no tokens of a text. Copy the tokenizer files from the model "
+            "that this one was made from."
+        )
     if tokenizer.eos_token_id is None:
         raise ModelError(
             f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. "
@@ -87,33 +128,14 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def check_folder(reference: str) -> None:
-    """Raise ModelError if a local folder is not a safe model.  A name like `org/model` is left to the Hub."""
-    folder = Path(reference)
-    if not folder.exists():
-        if reference.startswith((".", "/", "~")) or reference.count("/") != 1:
-            raise ModelError(f"{reference}: no such model folder.")
-        return
-    if not folder.is_dir():
-        raise ModelError(f"{reference}: is a file. A model is a folder with config.json and safetensors.")
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{reference}: is not a model: it has no config.json. A model is a folder that transformers "
-            "saved."
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-        if pickles:
-            raise ModelError(
-                f"{reference}: the weights are in a pickle file ({pickles[0]}), which can run code when "
-                "loaded. Refused. "
-                "Convert the file to safetensors first."
-            )
-        raise ModelError(f"{reference}: has no weights in safetensors.")
+def from_pretrained(
+    auto_class: Any, reference: str, *, may_miss: Container[str] = (), **settings: Any
+) -> PreTrainedModel:
+    """`auto_class.from_pretrained` that refuses missing or misshapen weights instead of initialising them.
 
-
-def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
-    """`auto_class.from_pretrained` that refuses missing or misshapen weights instead of initialising them."""
+    Weights in `may_miss` are replaced by the caller.
+    """
+    check_config(read_config(reference).to_dict(), reference)
     try:
         with quiet_transformers():
             network, info = auto_class.from_pretrained(
@@ -123,10 +145,11 @@ def from_pretrained(auto_class: Any, reference: str) -> PreTrainedModel:
                 trust_remote_code=False,
                 ignore_mismatched_sizes=True,  # reported below, and refused
                 output_loading_info=True,
+                **settings,
             )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise ModelError(f"{reference}: cannot be read as a model: {_first_line(error)}") from error
-    missing = sorted(info["missing_keys"])
+    except UNREADABLE as error:
+        raise ModelError(f"{reference}: cannot be read as a model: {reason(error)}") from error
+    missing = sorted(key for key in info["missing_keys"] if key not in may_miss)
     misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
     if missing or misshapen:
         raise ModelError(
@@ -163,64 +186,82 @@ def read_config(reference: str) -> PreTrainedConfig:
     """Read config.json of a model folder.  Raises ModelError."""
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(reference, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{reference}: its config.json cannot be read: {_first_line(error)}") from error
+    except UNREADABLE as error:
+        raise ModelError(f"{reference}: cannot be read as a model: {reason(error)}") from error
     return config
 
 
 def read_adapter(folder: Path) -> dict[str, Tensor]:
     """Read the weights of a PEFT adapter by name.  Raises ModelError."""
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
+    check_adapter_folder(folder)
     try:
-        weights: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{folder}: its weights cannot be read: {_first_line(error)}") from error
+        weights: dict[str, Tensor] = load_file(folder / ADAPTER_WEIGHTS)
+    except UNREADABLE as error:
+        raise ModelError(f"{folder}: its weights cannot be read: {reason(error)}") from error
     return weights
 
 
-def adapter_base(folder: Path) -> str:
-    """The base of an adapter: a folder, or a name on the Hub.  Folders are stored relative to the adapter."""
-    try:
-        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{folder}: adapter_config.json is not valid JSON: {error}.") from error
-    base = str(settings.get("base_model_name_or_path") or "") if isinstance(settings, dict) else ""
-    if not base or (folder / base).resolve() == folder.resolve():
-        raise ModelError(f"{folder}: adapter_config.json does not name the base model.")
-    base_folder = (folder / base).resolve()
-    return str(base_folder) if base_folder.is_dir() else base
-
-
 def load_with_adapter(folder: Path, *, rounded: bool = True) -> PeftModel:
-    """Load an adapter on its base, unmerged, in float32.  Raises ModelError.
+    """Load a language model's adapter on its base, unmerged, in float32.  Raises ModelError.
 
     A base that was quantised while the adapter was trained is rounded in the same way, unless
     `rounded=False`.
     """
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise ModelError(f"{folder}: the adapter has no adapter_model.safetensors. Pickle files are refused.")
+    weights = read_adapter(folder)
+    if adapter_task(folder) == "SEQ_CLS":
+        raise ModelError(
+            f"{folder}: is the adapter of a reward model or another classifier (task_type SEQ_CLS), not of a "
+            "language model."
+        )
     base = load_causal_lm(adapter_base(folder))
     if rounded and quantize.has_record(folder):
         quantize.round_weights(base, default_device())
+    return attach_adapter(base, folder, weights)
+
+
+def attach_adapter(base: PreTrainedModel, folder: Path, weights: Mapping[str, Tensor]) -> PeftModel:
+    """Put the adapter in `folder` on its base; `weights` are those in its file.
+
+    Raises ModelError if an adapter weight is missing, misshapen or superfluous.
+    """
+    embeddings = _fit_embeddings(base, weights, folder)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns about missing weights, which are refused below
             adapted = PeftModel.from_pretrained(base, str(folder))
-        stored = set(load_file(folder / "adapter_model.safetensors"))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder}: cannot be read as an adapter of its base: {_first_line(error)}"
-        ) from error
+    except UNREADABLE as error:
+        raise ModelError(f"{folder}: cannot be read as an adapter of its base: {reason(error)}") from error
     expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if stored != expected:
+    unmatched = (expected - set(weights)) | (set(weights) - expected - embeddings)
+    if unmatched:
         raise ModelError(
-            f"{folder}: the adapter's weights do not match adapter_config.json ({min(stored ^ expected)}). "
+            f"{folder}: the adapter's weights do not match {ADAPTER_CONFIG} ({min(unmatched)}). "
             "Copy or train the adapter again."
         )
     adapted.eval()
     return adapted
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _fit_embeddings(base: PreTrainedModel, weights: Mapping[str, Tensor], folder: Path) -> set[str]:
+    """Resize the base's embeddings and head to those that the adapter's file holds, after tokens were added.
+
+    Returns the names in the file.  Raises ModelError if the file has rows for one of the two only: the rows
+    of the other would be random.
+    """
+    modules = {module: name for name, module in base.named_modules()}
+    ends = [base.get_input_embeddings(), base.get_output_embeddings()]
+    keys = [f"base_model.model.{modules[module]}" for module in ends if module is not None]
+    stored = {key: weights[f"{key}.weight"].shape[0] for key in keys if f"{key}.weight" in weights}
+    num_rows = num_embeddings(base)
+    sizes = set(stored.values()) - {num_rows}
+    if sizes:
+        is_tied = len(keys) == 1 or bool(base.get_input_embeddings().weight is ends[1].weight)
+        if len(sizes) > 1 or (len(stored) < len(keys) and not is_tied):
+            raise ModelError(
+                f"{folder}: the adapter's file has {' and '.join(map(str, sorted(sizes)))} rows of "
+                f"embeddings, its base has {num_rows}, and the rows of the other side are missing. "
+                "Save the adapter with save_embedding_layers=True."
+            )
+        base.resize_token_embeddings(sizes.pop(), mean_resizing=False)
+    # Beside the weight, PEFT may write copies of it, such as `lm_head.modules_to_save.weight`.
+    return {name for name in weights if name.startswith(tuple(f"{key}." for key in keys))}

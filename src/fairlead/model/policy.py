@@ -22,6 +22,8 @@ from fairlead.encoding.chat import Encoded, control_tokens, encode_conversation,
 from fairlead.forward import decoder, layout
 from fairlead.forward.backend import default_backend
 from fairlead.model import adapters, load
+from fairlead.model.check_model import check_model
+from fairlead.model.check_network import check_vocabulary
 from fairlead.ops.logprobs import linear_logps, selected_logps
 
 
@@ -171,8 +173,10 @@ class Policy:
 
 def load_policy(reference: str, *, lora: adapters.Lora | None = None) -> Policy:
     """Load a policy: the full network, or a new adapter on a frozen network.  Raises ModelError."""
-    network = load.load_causal_lm(reference)
+    check_model(reference)
     tokenizer = load.load_tokenizer(reference)
+    network = load.load_causal_lm(reference)
+    check_vocabulary(network, tokenizer, reference)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.CAUSAL_LM)
     load.to_default_device(network)

@@ -18,6 +18,8 @@ from fairlead.core.errors import ModelError
 from fairlead.core.seed import derive_seed
 from fairlead.forward import decoder
 from fairlead.model import adapters, load, quantize
+from fairlead.model.check_model import adapter_base, adapter_task, check_model, is_adapter
+from fairlead.model.check_network import check_network, check_vocabulary
 from fairlead.model.policy import Policy
 from fairlead.model.reward_config import Aspects, check_reward_config, read_aspects, read_scale, read_steps
 from fairlead.model.scalar_model import ADAPTER, HEAD, ScalarModel, total_head
@@ -35,8 +37,10 @@ def new_reward_model(
 
     The head's weights are drawn from N(0, 1 / (d + 1)), as in arXiv:2009.01325.  Raises ModelError.
     """
-    causal = load.load_causal_lm(reference)
+    check_model(reference)
     tokenizer = load.load_tokenizer(reference)
+    causal = load.load_causal_lm(reference)
+    check_vocabulary(causal, tokenizer, reference)
     config = copy.deepcopy(causal.config)
     config.num_labels = max(1, len(aspects))
     config.pad_token_id = tokenizer.pad_token_id
@@ -69,18 +73,46 @@ def new_reward_model(
 
 
 def load_reward_model(reference: str) -> ScalarModel:
-    """A trained reward model.
+    """A trained reward model: a classifier, or an adapter that makes a language model one.
 
     Raises ModelError if a weight is missing from the files or a setting is unusable.
     """
-    load.check_folder(reference)
+    check_model(reference)
     tokenizer = load.load_tokenizer(reference)
-    network = load.from_pretrained(AutoModelForSequenceClassification, reference)
+    if is_adapter(reference):
+        network = _load_classifier_adapter(Path(reference))
+    else:
+        network = load.from_pretrained(AutoModelForSequenceClassification, reference)
     _linear_head(network, reference)
+    check_network(network, reference)
+    check_vocabulary(network, tokenizer, reference)
     check_reward_config(network.config, reference)
     load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
     return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
+
+
+def _load_classifier_adapter(folder: Path) -> PreTrainedModel:
+    """A classifier from an adapter with a head, merged into its base.  TRL's RewardTrainer writes these."""
+    if adapter_task(folder) == "CAUSAL_LM":
+        raise ModelError(
+            f"{folder}: is the adapter of a language model (task_type CAUSAL_LM), not of a reward model."
+        )
+    weights = load.read_adapter(folder)
+    heads = [weight for name, weight in weights.items() if name.endswith(f".{HEAD}.weight")]
+    if len(heads) != 1:
+        raise ModelError(
+            f"{folder}: the adapter's file holds no head {HEAD!r}, so the scores would be random. "
+            "Save the adapter with its head, or merge it into a classifier first."
+        )
+    base = load.from_pretrained(
+        AutoModelForSequenceClassification,
+        adapter_base(folder),
+        may_miss=(f"{HEAD}.weight",),
+        num_labels=heads[0].shape[0],
+    )
+    network: PreTrainedModel = load.attach_adapter(base, folder, weights).merge_and_unload()
+    return network
 
 
 def shares_base(policy: Policy, reference: str) -> bool:
@@ -88,7 +120,7 @@ def shares_base(policy: Policy, reference: str) -> bool:
     adapter = Path(reference) / ADAPTER
     if not policy.has_adapter or not (adapter / "adapter_config.json").is_file():
         return False
-    base = load.adapter_base(adapter)
+    base = adapter_base(adapter)
     if Path(base).is_dir():
         same_base = Path(base).resolve() == Path(policy.reference).resolve()
     else:

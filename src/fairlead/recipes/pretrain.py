@@ -25,6 +25,8 @@ from fairlead.encoding.batching import collate, micro_batches, step_rows
 from fairlead.examples.replay import encode_text
 from fairlead.losses import sft
 from fairlead.model import from_scratch
+from fairlead.model.check_model import check_model
+from fairlead.model.check_network import check_vocabulary
 from fairlead.model.load import (
     default_device,
     load_causal_lm,
@@ -91,8 +93,10 @@ def main(config: Config, run: Run) -> Artifact:
     tokenizer: PreTrainedTokenizerBase
     network: PreTrainedModel
     if config.model:
+        check_model(run.model_path("model"))
         tokenizer = load_tokenizer(run.model_path("model"))
         network = load_causal_lm(run.model_path("model"))
+        check_vocabulary(network, tokenizer, config.model)
     else:
         # stored with the run, so that a resumed run reads the same tokens
         tokenizer = new_tokenizer = _tokenizer(config, run.folder / "tokenizer", documents)
