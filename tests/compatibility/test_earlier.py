@@ -13,6 +13,7 @@ import pytest
 
 import web
 from fairlead.core import jsonl
+from fairlead.labels import schema
 from fairlead.labels.database import open_database
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
@@ -121,6 +122,7 @@ def test_no_event_is_changed_by_the_upgrade(earlier: Path, cli: Cli) -> None:
 
 def test_people_log_in_and_go_on(earlier: Path) -> None:
     database = open_database(f"sqlite:///{earlier / 'studio.db'}")
+    schema.upgrade(database)  # as `fairlead studio serve` does first
     app = create_app(Settings(database="unused", project=earlier), database)
     olga = web.stranger(app)
     body = {"email": "olga@example.org", "password": "correct horse battery"}
