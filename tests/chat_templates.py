@@ -15,18 +15,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).with_name("templates")
 CORPUS = (
     "The sky is blue and the grass is green. What is the color of the sky?",
-    "A small fox found a lantern in the garden. Tell me a story about a fox.",
+    "A small fox published a lantern in the garden. Tell me a story about a fox.",
     "What is 3 plus 4? 3 plus 4 is 7. Please say it again. It is seven.",
     "system user assistant tool model System: User: Assistant: You are a helpful assistant. Today Date: 26",
     '{"name": "weather", "arguments": {"city": "Paris"}} [INST] [/INST] <think>\n\n</think>\n\n',
 )
-Kind: TypeAlias = Literal["byte level", "sentence pieces", "sentence pieces, legacy"]
+Kind: TypeAlias = Literal[
+    "byte level",
+    "byte level, GPT-2",
+    "byte level, space in front",
+    "sentence pieces",
+    "sentence pieces, legacy",
+]
+
+# How Llama 3, Qwen and others cut text into words.  Line breaks stay together, whatever follows them.
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +75,13 @@ class Published:
 
 def _published() -> tuple[Published, ...]:
     tables: list[dict[str, Any]] = tomllib.loads((FOLDER / "models.toml").read_text("utf-8"))["model"]
-    found = []
+    published = []
     for table in tables:
         values: Any = {
             key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
         }
-        found.append(Published(**values))
-    return tuple(found)
+        published.append(Published(**values))
+    return tuple(published)
 
 
 PUBLISHED = _published()
@@ -70,12 +92,20 @@ def _trained(kind: Kind) -> Tokenizer:
     """A small tokenizer without special tokens."""
     trainer = trainers.BpeTrainer(
         vocab_size=600,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if kind == "byte level" else [],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if kind.startswith("byte level") else [],
         show_progress=False,
     )
-    if kind == "byte level":
+    if kind.startswith("byte level"):
         trained = Tokenizer(models.BPE())
-        trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        # The expression of GPT-2 gives a word the last of the line breaks before it.
+        trained.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+            if kind == "byte level"
+            else [pre_tokenizers.ByteLevel(add_prefix_space=kind == "byte level, space in front")]
+        )
         trained.decoder = decoders.ByteLevel()
         trained.train_from_iterator(CORPUS, trainer)
         return trained
@@ -110,24 +140,34 @@ def _trained(kind: Kind) -> Tokenizer:
 
 @functools.cache
 def tokenizer(
-    published: Published, *, base: bool = False, kind: Kind | None = None, unmarked: bool = False
+    published: Published,
+    *,
+    base: bool = False,
+    kind: Kind | None = None,
+    unmarked: bool = False,
+    adds_bos: bool = False,
 ) -> PreTrainedTokenizerFast:
     """A tokenizer with the template and the tokens of `published`.
 
-    `base` takes the eos token of the base model. `kind` replaces the kind of the vocabulary. `unmarked` adds
-    the tokens of the template without marking them as special, as some conversions do.
+    `base` takes the eos token of the base model.  `kind` replaces the kind of the vocabulary.  `unmarked`
+    adds the tokens of the template without marking them as special, as some conversions do.  `adds_bos` puts
+    BOS before a text although the template writes it, as the tokenizers of many models do.
     """
     built = Tokenizer.from_str(_trained(kind or published.kind).to_str())
     eos = published.base_eos if base else published.eos
     names = [name for name in (published.bos, eos) if name]
     others = [name for name in (*published.stops, *published.special, published.eos) if name not in names]
     for name in dict.fromkeys([*names, *others]):
-        mark = AddedToken(name, special=True, normalized=False, rstrip=name in published.rstrip)
         if unmarked and name not in names:
             built.add_tokens([AddedToken(name, special=False, normalized=False)])
         else:
-            built.add_special_tokens([mark])
+            rstrip = name in published.rstrip
+            built.add_special_tokens([AddedToken(name, special=True, normalized=False, rstrip=rstrip)])
     built.add_tokens([AddedToken(name, special=False, normalized=False) for name in published.plain])
+    if adds_bos and published.bos and ":" not in published.bos:  # a colon has a meaning in the line below
+        built.post_processor = processors.TemplateProcessing(
+            single=f"{published.bos} $A", special_tokens=[(published.bos, built.token_to_id(published.bos))]
+        )
     named = {"bos_token": published.bos, "eos_token": eos, "pad_token": eos}
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=built,
@@ -145,6 +185,6 @@ def generation_stops(published: Published, tokens: PreTrainedTokenizerFast) -> f
 
 
 def token_id(tokens: PreTrainedTokenizerFast, name: str) -> int:
-    found = tokens.convert_tokens_to_ids(name)
-    assert isinstance(found, int)
-    return found
+    identity = tokens.convert_tokens_to_ids(name)
+    assert isinstance(identity, int)
+    return identity
