@@ -25,6 +25,7 @@ from fairlead.loop import quickstart
 from fairlead.loop.toy_world import mean_kl
 from fairlead.ops.pool_names import Pool
 from fairlead.recipes import sample
+from fairlead.rollout.records import Answer
 from fairlead.rollout.rewards import open_reward
 from fairlead.simulate import gold
 from fairlead.store.artifact import Artifact
@@ -144,12 +145,12 @@ def scores(
     judge = open_reward(
         str(home.artifacts / "reward-model" / reward), micro_tokens=4096, pool=pool, pool_lambda=0.5
     )
-    prompts = [row.prompt for row in rows for _ in row.texts]
-    texts, finished = (
-        [value for row in rows for value in part(row)]
-        for part in (lambda row: row.texts, lambda row: row.finished)
-    )
-    return judge(prompts, texts, finished).view(len(rows), -1).double().numpy()
+    answers = [
+        Answer(row.prompt_record, text, finished)
+        for row in rows
+        for text, finished in zip(row.texts, row.finished, strict=True)
+    ]
+    return judge(answers).view(len(rows), -1).double().numpy()
 
 
 def golds_of(row: SampledAnswers) -> list[float]:

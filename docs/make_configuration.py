@@ -16,10 +16,14 @@ TABLES = {
     "data": settings.Data,
     "checkpoints": settings.Checkpoints,
     "rewards": settings.Rewards,
+    "scoring": settings.Scoring,
     "guard": settings.Guard,
     "ptx": settings.Ptx,
 }
-METHODS = ("sft", "reward", "process_reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo", "pretrain")
+METHODS = (
+    *("sft", "reward", "process_reward", "dpo", "kto", "uft", "alternate", "ppo", "grpo", "pretrain"),
+    *("best_of_n", "rounds", "compare"),
+)
 
 OPENING = """# Configuration
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import get_chromium
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+import get_chromium
 from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project
 

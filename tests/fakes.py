@@ -8,7 +8,7 @@ depends on the whole context and a test about contexts can fail.
 import functools
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,11 +37,12 @@ from transformers import (
 from fairlead.core import config as configs
 from fairlead.core import digest, jsonl
 from fairlead.core.errors import FairleadError
-from fairlead.data.records import Message
+from fairlead.data.records import Message, Messages, Prompt
 from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import sft
+from fairlead.rollout.records import Answer
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project, load_project
@@ -124,6 +125,15 @@ def user(content: str) -> Message:
 
 def assistant(content: str) -> Message:
     return Message("assistant", content)
+
+
+def answers(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool] = ()) -> list[Answer]:
+    """Answers as a judge gets them; without `finished`, all of them ended by themselves."""
+    ends = finished or [True] * len(texts)
+    return [
+        Answer(Prompt(prompt), text, end, number=number)
+        for number, (prompt, text, end) in enumerate(zip(prompts, texts, ends, strict=True), start=1)
+    ]
 
 
 def turns(*contents: str) -> tuple[Message, ...]:

@@ -60,9 +60,11 @@ def test_prompts_are_requested_in_order_and_may_repeat(run: Run, tmp_path: Path)
     assert list(request.prompts) == [sampler.encoded[i] for i in (3, 0, 3)]
     assert (request.seed, request.row_ids, request.drafts) == (11, None, None)
     assert request.params.max_new_tokens == 4
-    assert responses.prompts == [sampler.prompts[i] for i in (3, 0, 3)]
-    assert responses.finished == [True, False, True]
-    assert responses.texts == [sampler.policy.text(rollout.tokens) for rollout in responses.rollouts]
+    assert [answer.row for answer in responses.answers] == [sampler.rows[i] for i in (3, 0, 3)]
+    assert [answer.number for answer in responses.answers] == [4, 1, 4]
+    assert [answer.finished for answer in responses.answers] == [True, False, True]
+    texts = [answer.text for answer in responses.answers]
+    assert texts == [sampler.policy.text(rollout.tokens) for rollout in responses.rollouts]
 
 
 def test_the_batch_holds_prompt_and_response_and_masks_the_response(run: Run, tmp_path: Path) -> None:

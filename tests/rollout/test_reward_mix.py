@@ -8,24 +8,24 @@ import torch
 from pytest import approx
 from torch import Tensor, tensor
 
-from fairlead.data.records import Messages
 from fairlead.model.adapters import Lora
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
+from fairlead.rollout.records import Answer
 from fairlead.rollout.reward_mix import RewardMix
 from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member
 from fairlead.train.settings import Rewards
-from fakes import save_model, shake, turns
+from fakes import answers, save_model, shake, turns
 
 PROMPTS = [turns("What is 3 plus 4?"), turns("One?", "Yes.", "What is 5 plus 6?")]
 ANSWERS = ["The answer is 7.", "It is 11. The sky is blue."]
 FINISHED = [True, True]
-ASKED = (PROMPTS, ANSWERS, FINISHED)
+ASKED = answers(PROMPTS, ANSWERS, FINISHED)
 
 
 def says(*scores: float) -> Reward:
-    def reward(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
+    def reward(answers: Sequence[Answer]) -> Tensor:
         return tensor(scores)
 
     return reward
@@ -33,7 +33,7 @@ def says(*scores: float) -> Reward:
 
 def test_a_single_reward_is_unchanged_to_the_bit() -> None:
     reward_mix = RewardMix(Rewards(), {"reward": [says(0.1, 0.7)]})
-    scores = reward_mix.score(*ASKED)
+    scores = reward_mix.score(ASKED)
     assert torch.equal(reward_mix.total(scores, {}), tensor([0.1, 0.7])) and scores.spread is None
     assert reward_mix.metrics(scores, {}) == {"score": approx(0.4, abs=1e-6)}
     assert reward_mix.next_multipliers(scores, {}) == {}
@@ -49,7 +49,7 @@ def test_weights_and_constraints_by_hand() -> None:
             "constraints.harmless": [says(0.0, 3.0)],
         },
     )
-    scores = reward_mix.score(*ASKED)
+    scores = reward_mix.score(ASKED)
     assert reward_mix.total(scores, {}).tolist() == [
         3.0,
         2.0,
@@ -70,22 +70,22 @@ def test_weights_and_constraints_by_hand() -> None:
 
 def test_an_ensemble_is_pooled_and_its_disagreement_measured() -> None:
     members = [says(1.0, 5.0), says(3.0, 5.0)]
-    scores = RewardMix(Rewards(pool="worst"), {"reward": members}).score(*ASKED)
+    scores = RewardMix(Rewards(pool="worst"), {"reward": members}).score(ASKED)
     assert scores.main.tolist() == [1.0, 5.0]
     assert scores.spread is not None and scores.spread.tolist() == [1.0, 0.0]
     assert RewardMix(Rewards(pool="mean-variance", pool_lambda=0.5), {"reward": members}).score(
-        *ASKED
+        ASKED
     ).main.tolist() == [1.5, 5.0]
 
 
 def test_the_probe_and_the_penalty_are_measured_beside_the_total() -> None:
     reward_mix = RewardMix(Rewards(unfinished_penalty=0.5), {"reward": [says(1.0, 2.0)]})
-    scores = reward_mix.score(PROMPTS, ANSWERS, [True, False])
+    scores = reward_mix.score(answers(PROMPTS, ANSWERS, [True, False]))
     assert scores.penalty.tolist() == [0.0, 0.5] and scores.probe is None
     assert reward_mix.total(scores, {}).tolist() == [1.0, 2.0]
     assert reward_mix.quality(scores) == 1.25  # (1 + 2 - 0.5) / 2
     with_probe = RewardMix(Rewards(), {"reward": [says(1.0, 2.0)]}, probe=says(4.0, 5.0))
-    scores = with_probe.score(*ASKED)
+    scores = with_probe.score(ASKED)
     assert with_probe.quality(scores) == 4.5
     assert with_probe.metrics(scores, {}) == {"score": 1.5, "probe": 4.5}
 
@@ -94,7 +94,7 @@ def test_the_quality_has_no_multiplier_in_it() -> None:
     settings = Rewards(constraints={"harmless": 1.0})
     members = {"reward": [says(1.0, 2.0)], "constraints.harmless": [says(0.0, 3.0)]}
     reward_mix = RewardMix(settings, members)
-    assert reward_mix.quality(reward_mix.score(*ASKED)) == 1.5
+    assert reward_mix.quality(reward_mix.score(ASKED)) == 1.5
 
 
 # ---------------------------------------------------------------- ensembles in folders
@@ -120,18 +120,18 @@ def test_members_score_as_they_would_alone(tmp_path: Path, rank: int) -> None:
         shutil.copytree(
             member, tmp_path / "alone", ignore=shutil.ignore_patterns("member-*"), dirs_exist_ok=True
         )
-        alone.append(open_reward(str(tmp_path / "alone"), micro_tokens=4096)(*ASKED))
+        alone.append(open_reward(str(tmp_path / "alone"), micro_tokens=4096)(ASKED))
         shutil.rmtree(tmp_path / "alone")
     expected = torch.stack(alone)
     assert expected.std(dim=0).min() > 1e-3  # they differ
     policy = load_policy(str(tmp_path / "base"), lora=Lora(4, 8))
     networks = len(list(policy.network.named_parameters()))
     together = open_members(str(home), micro_tokens=4096, policy=policy)
-    found = score_by_member(together, *ASKED)
+    found = score_by_member(together, ASKED)
     assert (found - expected).abs().max() < 1e-4
     assert (len(list(policy.network.named_parameters())) > networks) == (
         rank > 0
     )  # adapters on the policy's network, or models beside it
-    pooled = open_reward(str(home), micro_tokens=4096, pool="mean-variance", pool_lambda=0.3)(*ASKED)
+    pooled = open_reward(str(home), micro_tokens=4096, pool="mean-variance", pool_lambda=0.3)(ASKED)
     array = expected.double().numpy()
     assert pooled.tolist() == approx(list(np.mean(array, axis=0) - 0.3 * np.var(array, axis=0)), abs=1e-4)

@@ -9,7 +9,7 @@ from fairlead.core.errors import DataError
 from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.recipes import compare, reward, sample
 from fairlead.rollout.rewards import open_reward
-from fakes import check_finished, project_with_base, train
+from fakes import answers, check_finished, project_with_base, train
 
 SAMPLE = {"name": "a", "model": "base", "prompts": "data/prompts.jsonl", "per_prompt": 2, "max_new_tokens": 8}
 COMPARE = {"name": "verdict", "a": "a", "b": "b", "judge": "rule:data/vowels.py"}
@@ -27,7 +27,7 @@ def test_the_higher_score_wins(tmp_path: Path) -> None:
         *(read_sampled_answers(project.artifacts / "rollouts" / name / sample.ROWS) for name in "ab"),
         strict=True,
     ):
-        score_a, score_b = (float(rule([row.prompt], [row.texts[0]], [row.finished[0]])[0]) for row in (a, b))
+        score_a, score_b = (float(rule(answers([row.prompt], [row.texts[0]]))[0]) for row in (a, b))
         wins += score_a > score_b
         ties += score_a == score_b
     verdict = metrics["win_rate_a"]

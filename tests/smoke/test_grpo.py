@@ -92,8 +92,8 @@ def test_the_loss_is_the_papers_by_hand(tmp_path: Path, monkeypatch: pytest.Monk
     [responses], [reference_logps] = step.responses, step.outputs
     scores = tensor(
         [
-            sum(c in "aeiou" for c in text) / 4 - 0.5 * (not finished)
-            for text, finished in zip(responses.texts, responses.finished, strict=True)
+            sum(c in "aeiou" for c in answer.text) / 4 - 0.5 * (not answer.finished)
+            for answer in responses.answers
         ]
     ).view(3, 4)
     advantages = ((scores - scores.mean(1, keepdim=True)) / (scores.std(1, keepdim=True) + 1e-4)).flatten()

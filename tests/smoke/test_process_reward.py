@@ -19,7 +19,7 @@ from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import best_of_n, grpo, ppo, process_reward
 from fairlead.rollout.rewards import open_reward
-from fakes import Trained, check_finished, project_with_base, save_model, train, turns
+from fakes import Trained, answers, check_finished, project_with_base, save_model, train, turns
 
 SETTINGS: dict[str, Any] = {
     "name": "verifier",
@@ -94,7 +94,7 @@ def test_it_finds_the_wrong_steps_and_shows_its_evidence(tmp_path: Path, rank: i
     assert model.scale.std == approx(torch.stack(least).std().item(), abs=1e-4)
     pay = open_reward(str(made.artifact.folder), micro_tokens=100)
     good, bad = pay(
-        [held_out[0].prompt] * 2, ["It is fox.\nIt is fox.", "It is fox.\nWhat is it please!"], [True, True]
+        answers([held_out[0].prompt] * 2, ["It is fox.\nIt is fox.", "It is fox.\nWhat is it please!"])
     ).tolist()
     assert good > 0.5 > -0.5 > bad
 
@@ -109,9 +109,7 @@ def test_swapped_labels_give_the_opposite(tmp_path: Path) -> None:
     made = train(project, process_reward, **SETTINGS | {"stepwise": "data/swapped.jsonl", "rank": 0})
     pay = open_reward(str(made.artifact.folder), micro_tokens=1000)
     good, bad = pay(
-        [read_stepwise(project.data / "stepwise.jsonl")[0].prompt] * 2,
-        ["It is fox.", "What is it!"],
-        [True, True],
+        answers([read_stepwise(project.data / "stepwise.jsonl")[0].prompt] * 2, ["It is fox.", "What is it!"])
     ).tolist()
     assert bad > good
 

@@ -2,6 +2,7 @@
 
     FairleadError                exit
     ├── ConfigError              1     an invalid key, value or combination in a configuration
+    │   └── RuleError            1     whatever a user's rule raised, and scores that are no numbers
     ├── DataError                1     an invalid row or data file
     ├── ModelError               1     no model in the folder, missing weights, an unusable chat template
     ├── ProjectError             1     a problem with a project folder, an artifact or a name
@@ -28,6 +29,10 @@ class ConfigError(FairleadError):
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
+
+
+class RuleError(ConfigError):
+    pass
 
 
 class DataError(FairleadError):

@@ -23,7 +23,7 @@ FORMER_NAMES = {
 # Keys that did not exist before the tables, by recipe; "*" is every recipe.
 # A run id leaves them out while they have their default.
 ADDED = {
-    "*": {"optim.schedule"},
+    "*": {"optim.schedule", "scoring.rule_timeout"},
     "ppo": {"optim.weight_decay"},
     "grpo": {"optim.weight_decay"},
     "pretrain": {"optim.bits", "hardware.gradient_checkpointing"},

@@ -29,13 +29,14 @@ from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy, load_policy
 from fairlead.ops.pool_names import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
-from fairlead.rollout.records import SampleRequest, SamplingParams
+from fairlead.rollout.records import Answer, SampleRequest, SamplingParams
 from fairlead.rollout.rewards import open_reward, verify_reward_backend
 from fairlead.stats import best_of_n, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.admission_gate import check_admission
 from fairlead.train.meter import Meter
+from fairlead.train.settings import Scoring
 
 KIND = "dataset"
 ANSWERS_PER_PART = 256  # a part is written before the next begins, so a stopped run loses one part at most
@@ -61,6 +62,7 @@ class Config:
     rejected: Literal["worst", "random"] = "worst"
     micro_tokens: Advanced[int] = 4096  # tokens per forward pass of a reward model; does not change results
     seed: int = 0  # seed of sampling and of random rejected answers
+    scoring: Scoring = Scoring()
 
     def __post_init__(self) -> None:
         require_positive(self, "n", "max_new_tokens", "micro_tokens")
@@ -103,6 +105,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             prepare=lambda model: verify_reward_backend(run, model, prompts, "float32"),
             pool=config.pool,
             pool_lambda=config.pool_lambda,
+            rule_timeout_s=config.scoring.rule_timeout,
         )
         for role in ("reward", "probe")
         if role in run.inputs
@@ -134,8 +137,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 rollouts = sample_rollouts(engine, policy, request)
                 texts = [policy.text(rollout.tokens) for rollout in rollouts]
                 finished = [rollout.finished for rollout in rollouts]
-                scored_prompts = [prompts[prompt_id] for prompt_id in repeated_ids]
-                scores = [reward(scored_prompts, texts, finished).tolist() for reward in rewards]
+                to_score = [
+                    Answer(records[prompt_id], text, has_finished, number=prompt_id + 1)
+                    for prompt_id, text, has_finished in zip(repeated_ids, texts, finished, strict=True)
+                ]
+                scores = [reward(to_score).tolist() for reward in rewards]
                 rows = []
                 for index, prompt_id in enumerate(prompt_ids):
                     columns_of_prompt = slice(index * config.n, (index + 1) * config.n)

@@ -17,11 +17,13 @@ from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
 from fairlead.data.records import to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
+from fairlead.rollout.records import Answer
 from fairlead.rollout.rewards import open_reward, verify_reward_backend
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
+from fairlead.train.settings import Scoring
 
 KIND = "evaluation"
 
@@ -34,6 +36,7 @@ class Config:
     judge: RewardModelRef  # a reward model, rule:FILE.py or rule:MODULE
     micro_tokens: int = 4096  # tokens per forward pass of a reward model; does not change results
     seed: int = 0  # not used: the comparison is deterministic
+    scoring: Scoring = Scoring()
 
 
 def main(config: Config, run: Run) -> Artifact:
@@ -53,12 +56,16 @@ def main(config: Config, run: Run) -> Artifact:
         run.model_path("judge"),
         micro_tokens=config.micro_tokens,
         prepare=lambda model: verify_reward_backend(run, model, prompts, "float32"),
+        rule_timeout_s=config.scoring.rule_timeout,
     )
 
     # 2. Score the first answer to each prompt
-    def first_scores(answers: Sequence[SampledAnswers]) -> list[float]:
-        texts = [row.texts[0] for row in answers]
-        return judge(prompts, texts, [row.finished[0] for row in answers]).tolist()
+    def first_scores(sampled: Sequence[SampledAnswers]) -> list[float]:
+        rows = enumerate(sampled, start=1)
+        answers = [
+            Answer(row.prompt_record, row.texts[0], row.finished[0], number=number) for number, row in rows
+        ]
+        return judge(answers).tolist()
 
     scores_a = first_scores(answers_a)
     run.stop.raise_if_set("Stopped. The same command starts the comparison again.")

@@ -94,7 +94,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             step_seed = derive_seed(config.seed, "grpo", step)
             prompt_ids = [prompt_id for prompt_id in order[step] for _ in range(config.group)]
             responses = actor.prompts.sample(prompt_ids, seed=step_seed)
-            scores = rewards.score(responses.prompts, responses.texts, responses.finished)
+            scores = rewards.score(responses.answers)
             sequence_rewards = rewards.total(scores, numbers) - scores.penalty  # [N]
 
             # b. Advantages: each score is compared with those of its group.  P prompts, G responses each

@@ -114,7 +114,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             # a. Sample a response to each prompt of the step, and score the responses
             step_seed = derive_seed(config.seed, "ppo", step)
             responses = actor.prompts.sample(order[step], seed=step_seed)
-            scores = rewards.score(responses.prompts, responses.texts, responses.finished)
+            scores = rewards.score(responses.answers)
             sequence_rewards = rewards.total(scores, numbers)  # [N]
             if config.centre_reward:
                 sequence_rewards = sequence_rewards - numbers.setdefault(

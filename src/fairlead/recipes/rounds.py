@@ -26,6 +26,7 @@ from fairlead.ops.pool_names import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run
+from fairlead.train.settings import Scoring
 
 KIND = "evaluation"
 CONTINUE = "Run the same command again to continue."
@@ -54,6 +55,7 @@ class Config:
     held_out: DatasetRef = ""  # prompts to measure on, which are never trained on
     probe: RewardModelRef = ""  # the reward that measures on held_out; values as for reward
     seed: int = 0  # seed of sampling and training
+    scoring: Scoring = Scoring()  # of the reward and of the probe
 
     def __post_init__(self) -> None:
         require_positive(self, "rounds")
@@ -122,7 +124,12 @@ def main(config: Config, run: Run) -> Artifact:
             name = f"{config.name}-{number}-against-start"
             answers = sample_held_out(config, run, number, newest)
             comparison = compare.Config(
-                name=name, a=answers, b=start_answers, judge=config.probe, seed=config.seed
+                name=name,
+                a=answers,
+                b=start_answers,
+                judge=config.probe,
+                scoring=config.scoring,
+                seed=config.seed,
             )
             metrics = run_recipe(run, compare, comparison).manifest.metrics
             row["win_rate"] = metrics["win_rate_a"]
@@ -163,6 +170,7 @@ def select_by_reward(config: Config, run: Run, number: int, model: str) -> Artif
         trust=config.trust,
         pool=config.pool,
         pool_lambda=config.pool_lambda,
+        scoring=config.scoring,
         n=config.n,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,

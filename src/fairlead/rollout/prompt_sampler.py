@@ -7,13 +7,13 @@ from torch import Tensor
 
 from fairlead.core.errors import DataError
 from fairlead.data.record_reader import read_prompts
-from fairlead.data.records import Messages
+from fairlead.data.records import Messages, Prompt
 from fairlead.encoding.batching import Batch, collate
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy
 from fairlead.rollout import speculative
 from fairlead.rollout.engine import Engine, sample_rollouts
-from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
+from fairlead.rollout.records import Answer, Rollout, SampleRequest, SamplingParams
 from fairlead.rollout.training_rows import training_row
 from fairlead.store.run import Run
 
@@ -22,10 +22,8 @@ from fairlead.store.run import Run
 class Responses:
     """N sampled responses with their prompts."""
 
-    prompts: list[Messages]
+    answers: list[Answer]  # as text, with the rows of their prompts
     rollouts: list[Rollout]
-    texts: list[str]
-    finished: list[bool]  # ended by itself, and not at max_new_tokens
     batch: Batch  # N rows of prompt and response; response_mask selects the response
 
 
@@ -35,7 +33,7 @@ class PromptSampler:
 
     engine: Engine
     policy: Policy
-    prompts: list[Messages]
+    rows: list[Prompt]
     encoded: list[tuple[int, ...]]
     params: SamplingParams
     # Each prompt's last response, as a draft of the next one; None samples without drafts.
@@ -43,7 +41,11 @@ class PromptSampler:
     draft_seed: int = 0
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return len(self.rows)
+
+    @property
+    def prompts(self) -> list[Messages]:
+        return [row.prompt for row in self.rows]
 
     def sample(self, prompt_ids: Sequence[int], *, seed: int) -> Responses:
         """One response to each of these prompts from the present policy; a prompt may occur several times."""
@@ -55,13 +57,14 @@ class PromptSampler:
         rollouts = sample_rollouts(self.engine, self.policy, request)
         if self.drafts is not None:
             speculative.store_drafts(self.drafts, prompt_ids, rollouts)
-        rows = [training_row(rollout) for rollout in rollouts]
+        training_rows = [training_row(rollout) for rollout in rollouts]
         return Responses(
-            prompts=[self.prompts[i] for i in prompt_ids],
+            answers=[
+                Answer(self.rows[i], self.policy.text(rollout.tokens), rollout.finished, number=i + 1)
+                for i, rollout in zip(prompt_ids, rollouts, strict=True)
+            ],
             rollouts=rollouts,
-            texts=[self.policy.text(rollout.tokens) for rollout in rollouts],
-            finished=[rollout.finished for rollout in rollouts],
-            batch=collate(rows, pad_id=self.policy.pad_id, device=self.policy.device),
+            batch=collate(training_rows, pad_id=self.policy.pad_id, device=self.policy.device),
         )
 
 
@@ -69,11 +72,13 @@ def load_prompts(
     run: Run, engine: Engine, policy: Policy, *, source: str, prompts_per_step: int, max_new_tokens: int
 ) -> PromptSampler:
     """Read and encode the run's prompts.  Raises DataError if they are too few for one step, or too long."""
-    prompts = [record.prompt for record in read_prompts(run.data_path("prompts"))]
-    if len(prompts) < prompts_per_step:
+    rows = read_prompts(run.data_path("prompts"))
+    if len(rows) < prompts_per_step:
         raise DataError(
-            f"{source}: has {len(prompts)} prompts, but a step samples {prompts_per_step}. "
+            f"{source}: has {len(rows)} prompts, but a step samples {prompts_per_step}. "
             "Lower batch or add prompts."
         )
-    encoded = encode_prompts(policy, prompts, max_new_tokens=max_new_tokens, source=source)
-    return PromptSampler(engine, policy, prompts, encoded, SamplingParams(max_new_tokens=max_new_tokens))
+    encoded = encode_prompts(
+        policy, [row.prompt for row in rows], max_new_tokens=max_new_tokens, source=source
+    )
+    return PromptSampler(engine, policy, rows, encoded, SamplingParams(max_new_tokens=max_new_tokens))

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fairlead.data.records import Prompt
+
 # Decodes the tokens of a response to text.
 Decode = Callable[[Sequence[int]], str]
 
@@ -55,3 +57,16 @@ class Rollout:
     def finished(self) -> bool:
         """Whether the response ended by itself, and not at max_new_tokens."""
         return self.finish_reason == "stop"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response as text, with the row of the prompts that it answers: what a judge scores.
+
+    Answer(Prompt((user "2 + 2?",), reference="4"), "It is 4.", finished=True, number=7)
+    """
+
+    row: Prompt
+    text: str
+    finished: bool  # ended by itself, and not at max_new_tokens
+    number: int = 0  # of the row in its file, from 1; 0 if it is not known

@@ -17,9 +17,10 @@ from fairlead.core.precision import Precision
 from fairlead.data.records import Messages
 from fairlead.model.policy import Policy
 from fairlead.ops.combine_rewards import disagreement, lagrangian, pooled, update_multiplier
+from fairlead.rollout.records import Answer
 from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member, verify_reward_backend
 from fairlead.store.run import Run
-from fairlead.train.settings import Rewards
+from fairlead.train.settings import Rewards, Scoring
 
 
 class MixedScores(NamedTuple):
@@ -41,13 +42,10 @@ class RewardMix:
     members: dict[str, list[Reward]]
     probe: Reward | None = None
 
-    def score(
-        self, prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]
-    ) -> MixedScores:
+    def score(self, answers: Sequence[Answer]) -> MixedScores:
         settings = self.settings
-        by_member = {
-            role: score_by_member(members, prompts, texts, finished) for role, members in self.members.items()
-        }
+        by_member = {role: score_by_member(members, answers) for role, members in self.members.items()}
+        finished = torch.tensor([answer.finished for answer in answers], dtype=torch.float32)
         scores = {
             role: member_scores[0]
             if len(member_scores) == 1
@@ -59,8 +57,8 @@ class RewardMix:
             spread=disagreement(by_member["reward"]) if len(by_member["reward"]) > 1 else None,
             extra={ref: scores[f"extra_rewards.{ref}"] for ref in settings.extra},
             constrained={ref: scores[f"constraints.{ref}"] for ref in settings.constraints},
-            probe=None if self.probe is None else self.probe(prompts, texts, finished),
-            penalty=settings.unfinished_penalty * (1 - torch.tensor(finished, dtype=torch.float32)),
+            probe=None if self.probe is None else self.probe(answers),
+            penalty=settings.unfinished_penalty * (1 - finished),
         )
 
     def total(self, scores: MixedScores, multipliers: Mapping[str, float]) -> Tensor:
@@ -123,6 +121,7 @@ def open_reward_mix(
     run: Run,
     settings: Rewards,
     *,
+    scoring: Scoring,
     policy: Policy,
     micro_tokens: int,
     prompts: Sequence[Messages],
@@ -141,6 +140,11 @@ def open_reward_mix(
             policy=policy,
             prepare=lambda model: verify_reward_backend(run, model, prompts, precision),
             adapter_name=f"reward-of-{number}" if number else "reward",
+            rule_timeout_s=scoring.rule_timeout,
         )
-    probe = open_reward(run.model_path("probe"), micro_tokens=micro_tokens) if "probe" in run.inputs else None
+    probe = None
+    if "probe" in run.inputs:
+        probe = open_reward(
+            run.model_path("probe"), micro_tokens=micro_tokens, rule_timeout_s=scoring.rule_timeout
+        )
     return RewardMix(settings, members, probe)

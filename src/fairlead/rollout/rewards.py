@@ -1,16 +1,10 @@
 """Score sampled answers with a reward model or with a rule in Python: one number per answer."""
 
-import importlib
-import math
-import re
-import runpy
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fairlead.core.errors import ConfigError
 from fairlead.core.precision import Precision
 from fairlead.data.records import Message, Messages
 from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, map_micro_batches
@@ -20,30 +14,14 @@ from fairlead.model.reward_model import load_reward_model, load_shared_reward_mo
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.combine_rewards import pooled
 from fairlead.ops.pool_names import Pool
+from fairlead.rollout.records import Answer
+from fairlead.rollout.rules import TIMEOUT_S, Rule, load_rule
 from fairlead.store.resolve_inputs import RULE
 from fairlead.store.run import Run
 from fairlead.train.verify_backend import verify_backend
 
-# A rule: the prompt's messages, the response's text, whether the response ended by itself -> a score.
-Rule = Callable[[Messages, str, bool], float]
-# Prompts, responses, finished -> scores [N] on the CPU.
-Reward = Callable[[Sequence[Messages], Sequence[str], Sequence[bool]], Tensor]
-
-# Exceptions that a faulty rule can raise.  They are reported as faults of the rule; any other exception is
-# not.
-RULE_FAULTS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    re.error,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+# The answers of a step -> scores [N] on the CPU.
+Reward = Callable[[Sequence[Answer]], Tensor]
 
 
 def is_rule(reference: str) -> bool:
@@ -59,16 +37,19 @@ def open_reward(
     prepare: Callable[[ScalarModel], None] = lambda model: None,
     pool: Pool = "mean",
     pool_lambda: float = 0.0,
+    rule_timeout_s: float = TIMEOUT_S,
 ) -> Reward:
     """The reward that a reference names: a rule, or the folder of a reward model.
 
     `prepare` is called once for each loaded reward model.  The members of an ensemble are pooled into one
     score (`ops/combine_rewards.py`).
     """
-    members = open_members(reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare)
+    members = open_members(
+        reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare, rule_timeout_s=rule_timeout_s
+    )
     if len(members) == 1:
         return members[0]
-    return lambda *responses: pooled(score_by_member(members, *responses), pool=pool, penalty=pool_lambda)
+    return lambda answers: pooled(score_by_member(members, answers), pool=pool, penalty=pool_lambda)
 
 
 def open_members(
@@ -78,6 +59,7 @@ def open_members(
     policy: Policy | None = None,
     prepare: Callable[[ScalarModel], None] = lambda model: None,
     adapter_name: str = "reward",
+    rule_timeout_s: float = TIMEOUT_S,
 ) -> list[Reward]:
     """The members of an ensemble; of any other reward, a list with this reward.
 
@@ -85,7 +67,7 @@ def open_members(
     network.
     """
     if is_rule(reference):
-        return [from_rule(load_rule(reference))]
+        return [from_rule(load_rule(reference.removeprefix(RULE), timeout_s=rule_timeout_s))]
     members = []
     for number, folder in enumerate(member_folders(reference)):
         if policy is not None and shares_base(policy, folder):
@@ -98,11 +80,9 @@ def open_members(
     return members
 
 
-def score_by_member(
-    members: Sequence[Reward], prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]
-) -> Tensor:
-    """The score of each member for each response.  [M, N]"""
-    return torch.stack([member(prompts, texts, finished) for member in members])
+def score_by_member(members: Sequence[Reward], answers: Sequence[Answer]) -> Tensor:
+    """The score of each member for each answer.  [M, N]"""
+    return torch.stack([member(answers) for member in members])
 
 
 def verify_reward_backend(
@@ -122,10 +102,10 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
     """
 
     @torch.no_grad()
-    def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
+    def score(answers: Sequence[Answer]) -> Tensor:
         rows = [
-            model.encode((*prompt, Message("assistant", text)), max_tokens=model.context)
-            for prompt, text in zip(prompts, texts, strict=True)
+            model.encode((*answer.row.prompt, Message("assistant", answer.text)), max_tokens=model.context)
+            for answer in answers
         ]
         batch = collate(rows, pad_id=model.pad_id, device=model.device)
         raw = map_micro_batches(model.scores, batch, micro_tokens, packed=model.backend.packed)
@@ -135,43 +115,4 @@ def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
 
 
 def from_rule(rule: Rule) -> Reward:
-    def score(prompts: Sequence[Messages], texts: Sequence[str], finished: Sequence[bool]) -> Tensor:
-        responses = zip(prompts, texts, finished, strict=True)
-        return torch.tensor([rule(*response) for response in responses], dtype=torch.float32)
-
-    return score
-
-
-def load_rule(reference: str) -> Rule:
-    """The function `score(prompt, answer, finished) -> float` that `rule:FILE.py` or `rule:MODULE` names.
-
-    The file is run, or the module imported.  An error inside either is a ConfigError that names the rule.
-    """
-    target = reference.removeprefix(RULE)
-    try:
-        if Path(target).is_file():
-            score = runpy.run_path(target).get("score")
-        else:
-            score = getattr(importlib.import_module(target), "score", None)
-    except (SyntaxError, *RULE_FAULTS) as error:
-        raise ConfigError(f"{target}: cannot be loaded: {type(error).__name__}: {error}.") from error
-    if not callable(score):
-        raise ConfigError(
-            f"{target}: defines no function score(prompt, answer, finished). A rule needs this function; "
-            "it returns a number."
-        )
-
-    def rule(prompt: Messages, answer: str, finished: bool) -> float:
-        try:
-            value = float(score(prompt, answer, finished))
-        except RULE_FAULTS as error:
-            raise ConfigError(
-                f"{target}: score failed on the answer {answer[:60]!r}: {type(error).__name__}: {error}."
-            ) from error
-        if not math.isfinite(value):
-            raise ConfigError(
-                f"{target}: score returned {value} for the answer {answer[:60]!r}; a finite number is needed."
-            )
-        return value
-
-    return rule
+    return lambda answers: torch.tensor(rule(answers), dtype=torch.float32)

@@ -16,7 +16,7 @@ def response_metrics(responses: Responses, logps: Tensor) -> dict[str, float]:
     return {
         "entropy": -float(masked_mean(logps, mask)),  # an estimate from the sampled tokens
         "response_tokens": float(mask.sum(dim=1).float().mean()),
-        "finished_frac": sum(responses.finished) / len(responses.finished),
+        "finished_frac": sum(rollout.finished for rollout in responses.rollouts) / len(responses.rollouts),
         "sampler_gap": sampler_gap(responses.rollouts, logps, mask),
     }
 

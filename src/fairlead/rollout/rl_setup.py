@@ -257,6 +257,7 @@ def _open_rewards(run: Run, config: SamplingSettings, prompts: PromptSampler, mi
     return open_reward_mix(
         run,
         config.rewards,
+        scoring=config.scoring,
         policy=prompts.policy,
         micro_tokens=micro_tokens,
         prompts=prompts.prompts,

@@ -145,6 +145,16 @@ class Rewards:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How rewards and judges score answers."""
+
+    rule_timeout: Advanced[float] = 300.0  # seconds that one call of a rule may take; 0 sets no limit
+
+    def __post_init__(self) -> None:
+        require(self.rule_timeout >= 0, "rule_timeout", self.rule_timeout, "must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guard:
     """When a run goes back to the weights of its best step."""
 
@@ -205,4 +215,5 @@ class SamplingSettings(TrainingSettings):
     kl_coef: float  # cost of one nat of KL from the reference
     checkpoints: Checkpoints = Checkpoints(every=10)
     rewards: Rewards = Rewards()
+    scoring: Scoring = Scoring()
     guard: Guard = Guard()
