@@ -20,7 +20,35 @@ from fairlead.core.errors import ConfigError, DataError
 from fairlead.data.column_map import ColumnMap
 from fairlead.data.column_meaning import is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
-from fairlead.data.formats import alpaca, hh, native, openai, plain, prompt_sets, sharegpt
+from fairlead.data.formats import (
+    alpaca,
+    answer_lists,
+    argilla,
+    beavertails,
+    capybara,
+    chatbot_arena,
+    distilabel,
+    hh,
+    label_studio,
+    langfuse,
+    langsmith,
+    lima,
+    math_shepherd,
+    mlflow,
+    native,
+    open_assistant,
+    open_webui,
+    openai,
+    opik,
+    plain,
+    prm800k,
+    prompt_sets,
+    safe_rlhf,
+    sharegpt,
+    shp,
+    summarize_feedback,
+    webgpt,
+)
 from fairlead.data.formats.format import Format, LeftOut
 from fairlead.data.kind_names import kind_noun
 from fairlead.data.record_reader import ParsedRow
@@ -52,6 +80,31 @@ NUM_SAMPLE = 100  # rows from which the format is guessed
 
 # If several formats recognise a row, the first one is used: narrow formats come before wide ones.
 FORMATS: Mapping[str, Format] = {
+    "open-assistant": open_assistant.TREES,
+    "open-assistant-table": open_assistant.TABLE,
+    "chatbot-arena": chatbot_arena.FORMAT,
+    "argilla": argilla.NESTED,
+    "argilla-table": argilla.FLAT,
+    "label-studio": label_studio.JSON,
+    "label-studio-min": label_studio.MIN,
+    "open-webui": open_webui.FORMAT,
+    "opik": opik.FORMAT,
+    "mlflow": mlflow.FORMAT,
+    "langfuse": langfuse.TRACES,
+    "langfuse-items": langfuse.ITEMS,
+    "langsmith": langsmith.RUNS,
+    "langsmith-examples": langsmith.EXAMPLES,
+    "math-shepherd": math_shepherd.FORMAT,
+    "prm800k": prm800k.FORMAT,
+    "distilabel": distilabel.FORMAT,
+    "webgpt": webgpt.FORMAT,
+    "shp": shp.FORMAT,
+    "summarize-feedback": summarize_feedback.FORMAT,
+    "safe-rlhf": safe_rlhf.FORMAT,
+    "beavertails": beavertails.FORMAT,
+    "reward-bench-2": answer_lists.FORMAT,
+    "capybara": capybara.FORMAT,
+    "lima": lima.FORMAT,
     "ifeval": prompt_sets.IFEVAL_FORMAT,
     "mt-bench": prompt_sets.MT_BENCH_FORMAT,
     "openai-preference": openai.PREFERENCE_FORMAT,
@@ -107,7 +160,7 @@ def import_file(
     parsed_kind = None if kind is None else parse_kind(kind)
     name, rows = choose_format(rows, format)
     native_rows = _native_rows(rows, name, parsed_kind, tally)
-    written = write_rows(native_rows, out, drop=drop)
+    written = write_rows(_refuse_if_all_left_out(native_rows, tally), out, drop=drop)
     assert tally.kind is not None, "a row was written, so its kind is known"
     return ImportReport(
         num_read=tally.num_read,
@@ -226,7 +279,12 @@ def metadata_of(
     travelling: dict[str, Any] = {}
     lost: dict[str, Any] = {}
     for column, value in without_blanks(row.value).items():
-        if column in read or column in ("id", "metadata") or column in KEPT_COLUMNS:
+        if (
+            rules.reads_every_column
+            or column in read
+            or column in ("id", "metadata")
+            or column in KEPT_COLUMNS
+        ):
             continue
         if column in rules.metadata or column in tally.partly_read:
             travelling[column] = value
@@ -357,6 +415,20 @@ def _native_rows(
                     continue
                 seen.add(digest)
             yield _native_row(parsed.row, record)
+
+
+def _refuse_if_all_left_out(
+    rows: Iterator[dict[str, Any] | RowProblem], tally: Tally
+) -> Iterator[dict[str, Any] | RowProblem]:
+    num = 0
+    for num, row in enumerate(rows, start=1):  # noqa: B007
+        yield row
+    if not num and tally.left_out:
+        reasons = "; ".join(f"{count} {reason}" for reason, count in tally.left_out.most_common())
+        raise DataError(
+            f"Nothing was written, because every row was left out: {reasons}. "
+            "Ask for another kind with --kind, or check that this is the file you meant."
+        )
 
 
 def _counted(rows: Iterable[SourceRow | RowProblem], tally: Tally) -> Iterator[SourceRow | RowProblem]:

@@ -321,6 +321,8 @@ def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role,
     A system message may come first if `first` is the user.  Tool results follow an assistant's turn with tool
     calls, before the assistant continues; turns that must end with the user may also end with a tool result.
     """
+    if not turns:
+        reject_row(where, field, None, "has no turns", "Add them, or drop the row with --drop.")
     expected: tuple[Role, ...] = (first,)
     called: Message | None = None  # the turn whose calls the next tool results answer
     for index, turn in enumerate(turns):

@@ -37,6 +37,8 @@ class Format:
     convert: Converter  # the usual reading of a row; raises BadRow
     # Kind of record that the format can give -> the columns that such a record holds.
     reads: Mapping[RecordKind, frozenset[str]]
+    # The converter itself refuses columns that it does not understand, whatever their names.
+    reads_every_column: bool = False
     # Columns that travel in the metadata although their names sound as if they carried meaning.
     metadata: frozenset[str] = frozenset()
     # Other readings of the same row, chosen with --kind.

@@ -1,0 +1,169 @@
+"""Read numbers, flags, thumbs and texts as exports write them, and build records from them.
+
+CSV files hold every value as text, so numbers and flags are read from text too.  A value that is not
+understood is refused: no feedback is guessed.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from fairlead.data.formats.format import LeftOut, Row
+from fairlead.data.parsing import build_comparison, check_turns, required_column
+from fairlead.data.records import Comparison, Message, Messages, Record, RecordKind, kind_of_record
+from fairlead.data.row_problem import RowLocation, reject_row
+
+GOOD_WORDS = frozenset(
+    """1 accept accepted approve approved correct good great helpful like liked pass passed positive right
+    thumbsup true up upvote upvoted yes 👍""".split()
+)
+BAD_WORDS = frozenset(
+    """-1 0 bad disapprove disapproved dislike disliked down downvote downvoted fail failed false incorrect
+    negative no nothelpful poor reject rejected thumbsdown unhelpful wrong 👎""".split()
+)
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def carrying(record: AnyRecord, id: object = None, metadata: Mapping[str, Any] | None = None) -> AnyRecord:
+    """The record with its id in the source and with notes, of which empty ones are left out."""
+    kept = {name: value for name, value in (metadata or {}).items() if value not in (None, "", [], {})}
+    merged = {**(record.metadata or {}), **kept}
+    return replace(record, id=record.id if id in (None, "") else str(id), metadata=merged or None)
+
+
+def user_turn(text: str) -> Messages:
+    return (Message("user", text),)
+
+
+def answer(text: str) -> Messages:
+    return (Message("assistant", text),)
+
+
+def compare(
+    prompt: Messages, chosen: Messages, rejected: Messages, where: RowLocation, **columns: Any
+) -> Comparison:
+    """A checked comparison; `columns` are optional columns such as `rater` and `aspects`."""
+    check_turns(prompt, "prompt", where, first="user", last="user")
+    check_turns(chosen, "chosen", where, first="assistant", last="assistant")
+    check_turns(rejected, "rejected", where, first="assistant", last="assistant")
+    return build_comparison(prompt, chosen, rejected, columns, where)
+
+
+def same_text(left: Messages, right: Messages) -> bool:
+    """Whether two answers differ in white space only, which most chat templates remove."""
+    return [turn.content.strip() for turn in left] == [turn.content.strip() for turn in right]
+
+
+# ---------------------------------------------------------------- values
+
+
+def read_number(row: Row, column: str, where: RowLocation) -> float:
+    """The number in a column, also if it is written as text."""
+    value = required_column(row, column, where)
+    number = as_number(value)
+    if number is None:
+        reject_row(where, column, value, "is not a number", "Write a number, or drop the row with --drop.")
+    return number
+
+
+def as_number(value: object) -> float | None:
+    """The finite number that the value is or spells; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def read_flag(row: Row, column: str, where: RowLocation) -> bool:
+    """A column that holds true or false, 1 or 0, also as text."""
+    value = required_column(row, column, where)
+    flag = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(
+        str(value).strip().lower()
+    )
+    if flag is None or not isinstance(value, bool | int | float | str):
+        reject_row(where, column, value, "is not true or false", "Write true or false.")
+    return flag
+
+
+def read_side(row: Row, column: str, where: RowLocation, count: int = 2) -> int:
+    """A column that holds the number of an answer, counted from 0."""
+    value = required_column(row, column, where)
+    number = as_number(value)
+    if number is None or number not in range(count):
+        remedy = f"Write a whole number from 0 to {count - 1}."
+        reject_row(where, column, value, "does not name an answer", remedy)
+    return int(number)
+
+
+def as_thumb(value: object) -> bool | None:
+    """True for a thumbs up, False for a thumbs down, None for anything else, such as a score of 0.7."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return True if value == 1 else False if value in (0, -1) else None
+    if not isinstance(value, str):
+        return None
+    word = re.sub(r"[\s_-]+(?=\D)", "", value.strip().lower()).replace("️", "")
+    word = word.removesuffix(".0")
+    return True if word in GOOD_WORDS else False if word in BAD_WORDS else None
+
+
+def from_json(value: Any) -> Any:
+    """The value that a text spells as a JSON object or list; otherwise the value itself."""
+    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def read_list(row: Row, column: str, where: RowLocation) -> list[Any]:
+    """The list in a column, also as JSON text."""
+    value = from_json(required_column(row, column, where))
+    if not isinstance(value, list) or not value:
+        reject_row(where, column, value, "is not a list", "Write a JSON list with one value per answer.")
+    return value
+
+
+def read_object(row: Row, column: str, where: RowLocation) -> dict[str, Any]:
+    """The object in a column, also as JSON text."""
+    value = from_json(required_column(row, column, where))
+    if not isinstance(value, dict):
+        reject_row(where, column, value, "is not an object", "Write a JSON object.")
+    return value
+
+
+# ---------------------------------------------------------------- rankings, and rows with several kinds
+
+
+def ranks_of_scores(scores: Sequence[float]) -> tuple[int, ...]:
+    """Ranks from 1 for the highest score; equal scores have equal ranks."""
+    order = sorted(set(scores), reverse=True)
+    return tuple(order.index(score) + 1 for score in scores)
+
+
+Found = list[Record | LeftOut]
+
+
+def first_kind(found: Found, order: Sequence[RecordKind]) -> Found:
+    """Of the records of a row, those of the first kind in `order` that it has; see `of_kind`."""
+    kinds = {kind_of_record(record) for record in found if not isinstance(record, LeftOut)}
+    return of_kind(found, next((kind for kind in order if kind in kinds), order[0]))
+
+
+def of_kind(found: Found, kind: RecordKind) -> Found:
+    """The records of this kind; those of other kinds are left out, with the option that takes them."""
+    return [
+        record
+        if isinstance(record, LeftOut) or kind_of_record(record) == kind
+        else LeftOut(f"judgements of another kind, which --kind {kind_of_record(record)} takes")
+        for record in found
+    ]
