@@ -22,9 +22,9 @@ def left_out(format: str, row: dict[str, Any], kind: Any = None) -> list[str]:
     return [record.reason for record in _convert(format, row, kind) if isinstance(record, LeftOut)]
 
 
-def said(format: str, row: dict[str, Any], kind: Any = None) -> list[object]:
+def judged(format: str, row: dict[str, Any], kind: Any = None) -> list[object]:
     """The judgement of each record: ("better", "worse"), {answer: rank}, (answer, score), …."""
-    return [_said(record) for record in converted(format, row, kind)]
+    return [_judged(record) for record in converted(format, row, kind)]
 
 
 def problem(format: str, row: dict[str, Any], kind: Any = None) -> str:
@@ -40,7 +40,7 @@ def _convert(format: str, row: dict[str, Any], kind: Any) -> list[Record | LeftO
     return conversion if isinstance(conversion, list) else [conversion]
 
 
-def _said(record: Record) -> object:
+def _judged(record: Record) -> object:
     if isinstance(record, Comparison):
         return _text(record.chosen), _text(record.rejected)
     if isinstance(record, Ranking):

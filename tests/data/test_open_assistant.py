@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data.conversions import converted, left_out, problem, said
+from data.conversions import converted, judged, left_out, problem
 from data.format_samples import BAD, GOOD, QUESTION, Row, table, tree
 from fairlead.data.file_source import SourceRow, read_file_rows
 from fairlead.data.importer import import_rows
@@ -25,7 +25,7 @@ def from_table(rows: list[Row], kind: Any = None) -> list[object]:
 
 
 def test_rank_0_is_the_best_answer() -> None:
-    assert said("open-assistant", tree()) == [{BAD: 2, GOOD: 1, "Eggs fly.": 3}]
+    assert judged("open-assistant", tree()) == [{BAD: 2, GOOD: 1, "Eggs fly.": 3}]
     (ranking,) = converted("open-assistant", tree())
     assert isinstance(ranking, Ranking) and ranking.id == "q1"
     assert ranking.metadata is not None and ranking.metadata["message_tree_id"] == "q1"
@@ -49,7 +49,7 @@ def test_every_question_is_a_prompt() -> None:
 def test_deleted_and_refused_messages_are_not_read(column: Row) -> None:
     row = tree()
     row["prompt"]["replies"][1] |= column  # the best answer
-    assert said("open-assistant", row) == [{BAD: 1, "Eggs fly.": 2}]
+    assert judged("open-assistant", row) == [{BAD: 1, "Eggs fly.": 2}]
     row["prompt"] |= column
     assert left_out("open-assistant", row) == ["trees whose first message was deleted or failed its review"]
 

@@ -1,8 +1,8 @@
 """What annotators said about the answers of a task, whichever tool recorded it.
 
 A task has fields (a prompt and answers) and questions (a choice, an order, marks, a label, a text).  Fields
-are found by their names.  A name or a value that is not understood is refused with the names that are, so
-that no judgement is turned round or lost.
+are recognised by their names.  A name or a value that is not understood is refused with the names that are,
+so that no judgement is turned round or lost.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from fairlead.data.column_meaning import is_blank, meaning_of
 from fairlead.data.formats import chat_turns, feedback
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.parsing import check_turns
 from fairlead.data.records import Binary, Demonstration, Message, Messages, Ranking, Rating, Record
@@ -110,19 +110,19 @@ def read_task(fields: Mapping[str, Any], where: RowLocation, place: str) -> Task
 
 def _answers(present: dict[str, Any], where: RowLocation, place: str) -> dict[str, Messages]:
     """The answers among the fields, which are removed from `present`."""
-    found: dict[str, Messages] = {}
+    outcomes: dict[str, Messages] = {}
     for name in [name for name in ANSWER_LISTS if isinstance(present.get(name), list)]:
         for index, item in enumerate(present.pop(name)):
             label = str(item.get("id", index)) if isinstance(item, dict) else str(index)
             text = item
             if isinstance(item, dict) and not chat_turns.is_turn(item):
                 text = next((item[key] for key in TEXT_KEYS if isinstance(item.get(key), str)), item)
-            found[label] = chat_turns.read_answer(text, f"{place}.{name}[{index}]", where)
-        return found
+            outcomes[label] = chat_turns.read_answer(text, f"{place}.{name}[{index}]", where)
+        return outcomes
     names = [name for name in present if is_answer_name(name)]
     for name in sorted(names, key=_position):
-        found[name] = chat_turns.read_answer(present.pop(name), f"{place}.{name}", where)
-    return found
+        outcomes[name] = chat_turns.read_answer(present.pop(name), f"{place}.{name}", where)
+    return outcomes
 
 
 def is_answer_name(name: str) -> bool:
@@ -135,8 +135,8 @@ def _plain(name: str) -> str:
 
 def _suffix(name: str) -> str:
     """The number, letter or side in the name of an answer; empty if it has none."""
-    found = ANSWER.fullmatch(name.lower()) or SIDE_FIRST.fullmatch(name.lower())
-    return (found[1] or "") if found else ""
+    match = ANSWER.fullmatch(name.lower()) or SIDE_FIRST.fullmatch(name.lower())
+    return (match[1] or "") if match else ""
 
 
 def _position(name: str) -> tuple[int, str]:
@@ -147,11 +147,11 @@ def _position(name: str) -> tuple[int, str]:
 # ---------------------------------------------------------------- judgements
 
 
-def records(task: Task, judgements: Sequence[Judgement], rater: str | None, where: RowLocation) -> Found:
+def records(task: Task, judgements: Sequence[Judgement], rater: str | None, where: RowLocation) -> Outcomes:
     """Every record that the judgements of one annotator give; texts that are comments become metadata."""
     comments = {item.question: item.value for item in judgements if _is_comment(item)}
     about = [item for item in judgements if not _is_comment(item)]
-    found: Found = []
+    outcomes: Outcomes = []
     for judgement in about:
         record = _record(task, judgement, rater, where)
         if record is None:
@@ -162,8 +162,8 @@ def records(task: Task, judgements: Sequence[Judgement], rater: str | None, wher
             if not hasattr(record, "rater"):
                 notes["rater"] = rater
             record = feedback.carrying(record, None, notes)
-        found.append(record)
-    return found
+        outcomes.append(record)
+    return outcomes
 
 
 def _record(

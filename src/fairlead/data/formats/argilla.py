@@ -13,7 +13,7 @@ from typing import Any
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import annotation, feedback
 from fairlead.data.formats.annotation import Judgement, Task
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Converter, Format, LeftOut, Row
 from fairlead.data.records import RecordKind
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -62,23 +62,23 @@ def _reading(kind: RecordKind) -> Converter:
     return lambda row, where: feedback.of_kind(_read(row, where), kind)
 
 
-def _read(row: Row, where: RowLocation) -> Found:
+def _read(row: Row, where: RowLocation) -> Outcomes:
     parts = _read_parts(row, where)
     place = "fields" if "fields" in row else "columns"
     task = annotation.read_task(parts.fields, where, place)
-    found: Found = list(parts.left_out)
+    outcomes: Outcomes = list(parts.left_out)
     for user, by_question in parts.answers.items():
         judgements = [
             _judgement(question, value, task, where)
             for question, value in by_question.items()
             if not is_blank(value)
         ]
-        found += annotation.records(task, judgements, user or None, where)
+        outcomes += annotation.records(task, judgements, user or None, where)
     notes: dict[str, Any] = {"suggestions": parts.suggestions, "status": row.get("status")}
     row_id = row.get("id") or row.get("external_id")
     return [
         record if isinstance(record, LeftOut) else feedback.carrying(record, row_id, notes)
-        for record in found
+        for record in outcomes
     ] or [LeftOut("records without a response")]
 
 

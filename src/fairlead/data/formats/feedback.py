@@ -150,20 +150,20 @@ def ranks_of_scores(scores: Sequence[float]) -> tuple[int, ...]:
     return tuple(order.index(score) + 1 for score in scores)
 
 
-Found = list[Record | LeftOut]
+Outcomes = list[Record | LeftOut]
 
 
-def first_kind(found: Found, order: Sequence[RecordKind]) -> Found:
+def first_kind(outcomes: Outcomes, order: Sequence[RecordKind]) -> Outcomes:
     """Of the records of a row, those of the first kind in `order` that it has; see `of_kind`."""
-    kinds = {kind_of_record(record) for record in found if not isinstance(record, LeftOut)}
-    return of_kind(found, next((kind for kind in order if kind in kinds), order[0]))
+    kinds = {kind_of_record(record) for record in outcomes if not isinstance(record, LeftOut)}
+    return of_kind(outcomes, next((kind for kind in order if kind in kinds), order[0]))
 
 
-def of_kind(found: Found, kind: RecordKind) -> Found:
+def of_kind(outcomes: Outcomes, kind: RecordKind) -> Outcomes:
     """The records of this kind; those of other kinds are left out, with the option that takes them."""
     return [
         record
         if isinstance(record, LeftOut) or kind_of_record(record) == kind
         else LeftOut(f"judgements of another kind, which --kind {kind_of_record(record)} takes")
-        for record in found
+        for record in outcomes
     ]

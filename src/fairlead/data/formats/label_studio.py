@@ -10,7 +10,7 @@ from typing import Any
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import annotation, feedback
 from fairlead.data.formats.annotation import Judgement, Task
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Converter, Format, LeftOut, Row
 from fairlead.data.parsing import required_column
 from fairlead.data.records import Demonstration, RecordKind
@@ -36,27 +36,27 @@ def convert_json(row: Row, where: RowLocation) -> Conversion:
     return _most_natural(_read_json(row, where))
 
 
-def _read_json(row: Row, where: RowLocation) -> Found:
+def _read_json(row: Row, where: RowLocation) -> Outcomes:
     task = annotation.read_task(feedback.read_object(row, "data", where), where, "data")
     annotations = feedback.from_json(required_column(row, "annotations", where))
     if not isinstance(annotations, list):
         reject_row(where, "annotations", annotations, "is not a list", "Export the project as JSON.")
-    found: Found = []
+    outcomes: Outcomes = []
     for index, item in enumerate(annotations):
         place = f"annotations[{index}]"
         if not isinstance(item, dict):
             reject_row(where, place, item, "is not an object", "Export the project as JSON.")
         if item.get("was_cancelled") or item.get("skipped"):
-            found.append(LeftOut("annotations that were skipped"))
+            outcomes.append(LeftOut("annotations that were skipped"))
             continue
         judgements = _judgements(item.get("result") or [], task, place, where)
         records = annotation.records(task, judgements, _annotator(item.get("completed_by")), where)
         notes = {"annotation_id": item.get("id"), "lead_time": item.get("lead_time")}
-        found += [
+        outcomes += [
             record if isinstance(record, LeftOut) else feedback.carrying(record, row.get("id"), notes)
             for record in records
         ]
-    return found or [LeftOut("tasks without an annotation")]
+    return outcomes or [LeftOut("tasks without an annotation")]
 
 
 def _judgements(results: Any, task: Task, place: str, where: RowLocation) -> list[Judgement]:
@@ -123,7 +123,7 @@ def convert_min(row: Row, where: RowLocation) -> Conversion:
     return _most_natural(_read_min(row, where))
 
 
-def _read_min(row: Row, where: RowLocation) -> Found:
+def _read_min(row: Row, where: RowLocation) -> Outcomes:
     fields: dict[str, Any] = {}
     judgements: list[Judgement] = []
     for name, cell in row.items():
@@ -143,13 +143,13 @@ def _read_min(row: Row, where: RowLocation) -> Found:
     task = annotation.read_task(fields, where, "columns")
     if not judgements and len(task.answers) == 1:
         (answer,) = task.answers.values()
-        found: Found = [Demonstration(task.prompt, answer)]
+        outcomes: Outcomes = [Demonstration(task.prompt, answer)]
     else:
-        found = annotation.records(task, judgements, _annotator(row.get("annotator")), where)
+        outcomes = annotation.records(task, judgements, _annotator(row.get("annotator")), where)
     notes = {name: row.get(name) for name in ("annotation_id", "lead_time", "agreement")}
     return [
         record if isinstance(record, LeftOut) else feedback.carrying(record, row.get("id"), notes)
-        for record in found
+        for record in outcomes
     ] or [LeftOut("tasks without an annotation")]
 
 
@@ -174,8 +174,8 @@ def _is_result_list(value: object) -> bool:
 # ---------------------------------------------------------------- kinds
 
 
-def _most_natural(found: Sequence[Any]) -> Conversion:
-    return feedback.first_kind(list(found), KINDS)
+def _most_natural(outcomes: Sequence[Any]) -> Conversion:
+    return feedback.first_kind(list(outcomes), KINDS)
 
 
 def _json_reading(kind: RecordKind) -> Converter:

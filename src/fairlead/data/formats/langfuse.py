@@ -8,7 +8,7 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.parsing import required_column
@@ -32,7 +32,7 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return feedback.of_kind(_read(row, where), "comparison")
 
 
-def _read(row: Row, where: RowLocation) -> Found:
+def _read(row: Row, where: RowLocation) -> Outcomes:
     trace_row = _trace(row)
     prompt = trace.read_input(required_column(trace_row, "input", where), "input", where)
     if is_blank(trace_row.get("output")):
@@ -43,10 +43,10 @@ def _read(row: Row, where: RowLocation) -> Found:
     notes = {name: trace_row.get(name) for name in ("name", "userId", "sessionId", "timestamp")}
     if trace_row is not row:
         notes |= {name: trace_row.get(name) for name in ("tags", "metadata")}
-    found = trace.found_in(Exchange(prompt, answer, signals, notes), where)
+    outcomes = trace.outcomes_of(Exchange(prompt, answer, signals, notes), where)
     return [
         record if isinstance(record, LeftOut) else feedback.carrying(record, trace_row.get("id"))
-        for record in found
+        for record in outcomes
     ]
 
 

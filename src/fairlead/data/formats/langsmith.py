@@ -9,7 +9,7 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.parsing import required_column
@@ -46,7 +46,7 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return feedback.of_kind(_read(row, where), "comparison")
 
 
-def _read(row: Row, where: RowLocation) -> Found:
+def _read(row: Row, where: RowLocation) -> Outcomes:
     if row.get("run_type") not in ANSWERING:
         return [LeftOut(f"runs of the type {row['run_type']}")]
     if not is_blank(row.get("error")):
@@ -56,10 +56,10 @@ def _read(row: Row, where: RowLocation) -> Found:
     prompt = trace.read_input(required_column(row, "inputs", where), "inputs", where)
     answer = trace.read_output(row["outputs"], prompt, "outputs", where)
     notes = {name: row.get(name) for name in ("name", "run_type", "tags", "trace_id", "start_time")}
-    found = trace.found_in(Exchange(prompt, answer, _signals(row, where), notes), where)
+    outcomes = trace.outcomes_of(Exchange(prompt, answer, _signals(row, where), notes), where)
     return [
         record if isinstance(record, LeftOut) else feedback.carrying(record, row.get("id"))
-        for record in found
+        for record in outcomes
     ]
 
 
@@ -109,11 +109,12 @@ def convert_example(row: Row, where: RowLocation) -> Conversion:
 
 
 RUN_COLUMNS = frozenset(
-    """id inputs outputs feedback feedback_stats error events extra serialized inputs_preview
-    outputs_preview child_runs child_run_ids messages total_tokens prompt_tokens completion_tokens
-    total_cost prompt_cost completion_cost prompt_token_details completion_token_details
-    prompt_cost_details completion_cost_details first_token_time last_queued_at in_dataset attachments
-    manifest_id parent_run_ids reference_example_id name run_type tags trace_id start_time""".split()
+    """id inputs outputs feedback feedback_stats error name run_type tags trace_id start_time messages events
+    inputs_preview outputs_preview attachments in_dataset parent_run_ids reference_example_id""".split()
+) | frozenset(  # counts and details that are not kept
+    """extra serialized child_runs child_run_ids total_tokens prompt_tokens completion_tokens total_cost
+    prompt_cost completion_cost prompt_token_details completion_token_details prompt_cost_details
+    completion_cost_details first_token_time last_queued_at manifest_id""".split()
 )
 EXAMPLE_COLUMNS = frozenset("id inputs outputs attachments source_run_id dataset_id".split())
 

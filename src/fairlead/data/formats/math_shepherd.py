@@ -32,11 +32,11 @@ def convert(row: Row, where: RowLocation) -> Conversion:
             reject_row(where, "label", labelled[position : end + 1], why, "Drop the row with --drop.")
         labels.append(SIGNS[sign])
         position = end + 1
-    question, found, first = steps[0].partition(FIRST_STEP)
-    if not found or not question.strip():
+    question, marker, first = steps[0].partition(FIRST_STEP)
+    if not marker or not question.strip():
         remedy = f'The question must come first, and the first step must begin with "{FIRST_STEP}".'
         reject_row(where, "input", steps[0], "has no question before the first step", remedy)
-    steps[0] = found + first
+    steps[0] = marker + first
     stepwise = parse_stepwise(
         {
             "prompt": [{"role": "user", "content": question.strip()}],

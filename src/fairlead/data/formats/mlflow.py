@@ -11,7 +11,7 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -38,7 +38,7 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return feedback.of_kind(_read(row, where), "comparison")
 
 
-def _read(row: Row, where: RowLocation) -> Found:
+def _read(row: Row, where: RowLocation) -> Outcomes:
     info = feedback.from_json(row.get("info"))
     info = info if isinstance(info, dict) else row
     request, response = _content(row, info)
@@ -48,10 +48,10 @@ def _read(row: Row, where: RowLocation) -> Found:
     answer = trace.read_output(response, prompt, "response", where)
     notes = {name: info.get(name) for name in ("tags", "request_time", "state", "trace_metadata")}
     signals = _signals(feedback.from_json(info.get("assessments")), where)
-    found = trace.found_in(Exchange(prompt, answer, signals, notes), where)
+    outcomes = trace.outcomes_of(Exchange(prompt, answer, signals, notes), where)
     trace_id = info.get("trace_id") or info.get("request_id")
     return [
-        record if isinstance(record, LeftOut) else feedback.carrying(record, trace_id) for record in found
+        record if isinstance(record, LeftOut) else feedback.carrying(record, trace_id) for record in outcomes
     ]
 
 

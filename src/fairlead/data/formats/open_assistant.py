@@ -67,16 +67,16 @@ def convert_to_prompts(row: Row, where: RowLocation) -> Conversion:
 
 
 def _rankings(node: Node, before: Messages, row: Row, where: RowLocation) -> Iterator[Record | LeftOut]:
-    said = (*before, node.message)
+    turns = (*before, node.message)
     ranked = [reply for reply in node.replies if reply.rank is not None]
     if node.message.role == "user" and len(ranked) >= 2:
-        check_turns(said, "prompt", where, first="user", last="user")
+        check_turns(turns, "prompt", where, first="user", last="user")
         ranks = [-(reply.rank or 0.0) for reply in ranked]
-        ranking = Ranking(said, tuple((reply.message,) for reply in ranked), feedback.ranks_of_scores(ranks))
+        ranking = Ranking(turns, tuple((reply.message,) for reply in ranked), feedback.ranks_of_scores(ranks))
         answers = [{"message_id": reply.id, **reply.notes} for reply in ranked]
         yield _noted(ranking, node, row, {"answers": answers})
     for reply in node.replies:
-        yield from _rankings(reply, said, row, where)
+        yield from _rankings(reply, turns, row, where)
 
 
 def _conversations(
@@ -114,12 +114,12 @@ def _followers(node: Node) -> Sequence[Node]:
 
 
 def _prompts(node: Node, before: Messages, row: Row, where: RowLocation) -> Iterator[Record | LeftOut]:
-    said = (*before, node.message)
+    turns = (*before, node.message)
     if node.message.role == "user":
-        check_turns(said, "prompt", where, first="user", last="user")
-        yield _noted(Prompt(said), node, row, {})
+        check_turns(turns, "prompt", where, first="user", last="user")
+        yield _noted(Prompt(turns), node, row, {})
     for reply in node.replies:
-        yield from _prompts(reply, said, row, where)
+        yield from _prompts(reply, turns, row, where)
 
 
 def _noted(record: Record, node: Node, row: Row, notes: Mapping[str, Any]) -> Record:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.formats import feedback
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.parsing import check_turns
 from fairlead.data.records import Binary, Message, Messages
@@ -30,18 +30,18 @@ def recognises(row: Row) -> bool:
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:
-    found = _read(row, where)
-    return feedback.of_kind(found, "binary")
+    outcomes = _read(row, where)
+    return feedback.of_kind(outcomes, "binary")
 
 
 def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
-    comparisons: Found = [record for record in _read(row, where) if not isinstance(record, Binary)]
+    comparisons: Outcomes = [record for record in _read(row, where) if not isinstance(record, Binary)]
     if comparisons:
         return comparisons
     return LeftOut("ratings of messages that have no other answer beside them")
 
 
-def _read(row: Row, where: RowLocation) -> Found:
+def _read(row: Row, where: RowLocation) -> Outcomes:
     data = feedback.read_object(row, "data", where)
     meta = feedback.read_object(row, "meta", where)
     messages, system = _chat(row, where)
@@ -60,11 +60,11 @@ def _read(row: Row, where: RowLocation) -> Found:
         for name in ("model_id", "sibling_model_ids", "reason", "comment", "tags", "details")
     }
     notes |= {"chat_id": meta.get("chat_id"), "arena": meta.get("arena")}
-    found: Found = []
+    outcomes: Outcomes = []
     if thumb is None:
-        found.append(LeftOut("ratings that are neither 1 nor -1"))
+        outcomes.append(LeftOut("ratings that are neither 1 nor -1"))
     else:
-        found.append(
+        outcomes.append(
             feedback.carrying(Binary(prompt, answer, thumb), row.get("id"), {**notes, "rater": rater})
         )
     original = rated.get("originalContent")
@@ -72,10 +72,10 @@ def _read(row: Row, where: RowLocation) -> Found:
         before = feedback.answer(original)
         if not feedback.same_text(before, answer):
             edit = feedback.compare(prompt, answer, before, where, rater=rater)
-            found.append(feedback.carrying(edit, row.get("id"), {**notes, "edited": True}))
+            outcomes.append(feedback.carrying(edit, row.get("id"), {**notes, "edited": True}))
     for sibling in [] if thumb is None else _siblings(rated, messages):
-        found.append(_against_sibling(prompt, answer, sibling, bool(thumb), rater, row, notes, where))
-    return found
+        outcomes.append(_against_sibling(prompt, answer, sibling, bool(thumb), rater, row, notes, where))
+    return outcomes
 
 
 def _against_sibling(
@@ -153,10 +153,10 @@ def _message(message: ChatMessage, role: str, where: RowLocation) -> Message:
     if message.get("files") and role == "user":
         remedy = "Files are not read, so it is another question; drop the row with --drop."
         reject_row(where, "snapshot", content, "has files beside it", remedy)
-    found = REASONING.search(content) if role == "assistant" else None
-    if found is None:
+    match = REASONING.search(content) if role == "assistant" else None
+    if match is None:
         return Message("user" if role == "user" else "system" if role == "system" else "assistant", content)
-    lines = [line.removeprefix("&gt;").removeprefix(">").strip() for line in found[1].strip().splitlines()]
+    lines = [line.removeprefix("&gt;").removeprefix(">").strip() for line in match[1].strip().splitlines()]
     return Message("assistant", REASONING.sub("", content).strip(), reasoning="\n".join(lines))
 
 

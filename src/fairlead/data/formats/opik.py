@@ -27,10 +27,10 @@ def convert(source: Row, where: RowLocation) -> Conversion:
     notes = {name: row.get(name) for name in ("name", "project_name", "thread_id", "start_time")}
     if row is not source:
         notes |= {name: row.get(name) for name in ("tags", "metadata")}
-    found = trace.found_in(Exchange(prompt, answer, _signals(row, where), notes), where)
+    outcomes = trace.outcomes_of(Exchange(prompt, answer, _signals(row, where), notes), where)
     return [
         record if isinstance(record, LeftOut) else feedback.carrying(record, row.get("id"))
-        for record in found
+        for record in outcomes
     ]
 
 

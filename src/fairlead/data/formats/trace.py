@@ -11,7 +11,7 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank, meaning_of
 from fairlead.data.formats import chat_turns, feedback
-from fairlead.data.formats.feedback import Found
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.parsing import check_turns
 from fairlead.data.records import Binary, Demonstration, Message, Messages, Record
@@ -63,18 +63,18 @@ class Exchange:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def found_in(exchange: Exchange, where: RowLocation) -> Found:
+def outcomes_of(exchange: Exchange, where: RowLocation) -> Outcomes:
     """Thumbs as binary records and edits as comparisons, with a reason for each other signal."""
-    found: Found = []
+    outcomes: Outcomes = []
     for signal in exchange.signals:
         record = _record(exchange, signal, where)
         if isinstance(record, LeftOut):
-            found.append(record)
+            outcomes.append(record)
         elif record is not None:
             rater = {} if hasattr(record, "rater") else {"rater": signal.rater}
             notes = {**exchange.notes, "signal": signal.name, "comment": signal.comment, **rater}
-            found.append(feedback.carrying(record, None, notes))
-    return found or [LeftOut("traces without people's feedback")]
+            outcomes.append(feedback.carrying(record, None, notes))
+    return outcomes or [LeftOut("traces without people's feedback")]
 
 
 def _record(exchange: Exchange, signal: Signal, where: RowLocation) -> Record | LeftOut | None:
