@@ -123,10 +123,96 @@ def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path: Path) -> None:
         "torn.jsonl.gz": "Compressed file ended",
         "plain.jsonl.gz": "Not a gzipped file",
         "damaged.jsonl.gz": "cannot be read: Error",
-        "rows.csv": "unknown file type",
-        "rows.csv.gz": "unknown file type",
+        "rows.pkl": "unknown file type",
+        "rows.xlsx.gz": "unknown file type",
+        "rows.parquet.gz": "unknown file type",
     }
     for name, reason in reasons.items():
         with pytest.raises(DataError, match=reason) as caught:
             list(file_source.read_file_rows(tmp_path / name))
         assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"data": [{"a": 1}, {"a": 2}]}',
+        b'{\n "rows": [\n  {"row_idx": 0, "row": {"a": 1}},\n  {"row_idx": 1, "row": {"a": 2}}]\n}',
+        b'{"version": "1", "conversations":\n [{"a": 1}, {"a": 2}]}',
+    ],
+)
+def test_an_object_may_hold_the_rows(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path / "a.json", content)
+    assert [row.value for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)] == [
+        {"a": 1},
+        {"a": 2},
+    ]
+
+
+def test_an_object_may_be_the_only_row(tmp_path: Path) -> None:
+    row = {"conversations": [{"from": "human", "value": "a"}], "id": 1}
+    path = write(tmp_path / "a.json", json.dumps(row, indent=1).encode())
+    assert [row.value for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)] == [row]
+
+
+def test_a_list_is_read_from_a_file_that_is_called_json_lines(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", b'[\n{"a": 1},\n{"a": 2}]')
+    assert [row.where.line for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)] == [
+        2,
+        3,
+    ]
+
+
+def test_a_list_longer_than_a_part_of_the_file_is_read_whole(tmp_path: Path) -> None:
+    values = [{"a": "é" * (number % 7) * 40_000, "n": number} for number in range(60)]
+    path = write(tmp_path / "a.json", json.dumps(values, ensure_ascii=False, indent=1).encode())
+    rows = [row for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)]
+    assert [row.value for row in rows] == values
+    assert [row.where.line for row in rows] == [2 + 4 * number for number in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"a": 1}\n'.encode("utf-16"), "is UTF-16 text. Convert it with: iconv"),
+        (b"PK\x03\x04abc", "is a zip archive or a spreadsheet. Unpack it"),
+        (b"\x80\x04\x95abc", "is a Python pickle, which could run any code"),
+        (gzip.compress(b"{}"), "is compressed with gzip. Give it a name that ends in .gz"),
+        (b"\0\0\0\0", "contains NUL bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+    ],
+)
+def test_a_file_that_is_no_text_is_named_for_what_it_is(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        list(file_source.read_file_rows(tmp_path / "a.jsonl"))
+    assert str(caught.value).startswith(f"{tmp_path / 'a.jsonl'}: {expected}")
+
+
+def test_a_row_of_any_length_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_source, "MAX_ROW_BYTES", 1000)
+    path = write(tmp_path / "a.jsonl", b'{"a": 1}\n{"a": "' + b"x" * 2000 + b'"}\n')
+    with pytest.raises(DataError, match="a.jsonl:2: is longer than 0 MiB. Write one row per line."):
+        list(file_source.read_file_rows(path))
+
+
+def test_a_row_that_is_nested_too_deep_is_a_bad_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", b'{"a": ' + b"[" * 150 + b"1" + b"]" * 150 + b"}\n")
+    assert the_problem(path).startswith("1: is nested deeper than 100 levels")
+
+
+def test_text_compressed_with_zstd_is_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra `hub` is not installed")
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(pyarrow.compress(b'{"a": 1}\n{"a": 2}\n', codec="zstd", asbytes=True))
+    assert [row.value for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)] == [
+        {"a": 1},
+        {"a": 2},
+    ]
+    path.write_bytes(b"\x28\xb5\x2f\xfdnothing")
+    with pytest.raises(DataError, match="cannot be read"):
+        list(file_source.read_file_rows(path))

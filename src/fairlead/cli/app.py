@@ -44,6 +44,7 @@ EXTRAS = {
     "safetensors": "train",
     "peft": "train",
     "datasets": "hub",
+    "pyarrow": "hub",
     "authlib": "oidc",
     "joserfc": "oidc",
 }

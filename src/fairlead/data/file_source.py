@@ -1,10 +1,12 @@
-"""Rows of a local file: JSON Lines or a JSON list, optionally compressed with gzip.
+"""Rows of a local file: JSON Lines, a JSON list or object, CSV, TSV, Parquet or Arrow.
 
-A line that is not a JSON object becomes a RowProblem and reading continues, so all bad lines of a file are
-reported together.  JSON Lines are streamed; a JSON list is loaded at once.  `parsing` turns rows into
-records, and `hub_source` reads data sets of the Hub.
+Text may be compressed with gzip or zstd.  A line that is not a JSON object becomes a RowProblem and reading
+continues, so all bad lines of a file are reported together.  Rows are streamed: memory is bounded by the
+longest row.  `sources` finds the files of a folder, `parsing` turns rows into records, and `hub_source` reads
+data sets of the Hub.
 """
 
+import codecs
 import gzip
 import io
 import json
@@ -13,12 +15,34 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn, cast
 
 from fairlead.core.errors import DataError
+from fairlead.data import table_source
 from fairlead.data.row_problem import RowLocation, RowProblem
 
 REMEDY = "Each line must be one JSON object."
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+COMPRESSED = (".gz", ".zst")
+MAX_ROW_BYTES = 64 * 2**20  # a longer row is a damaged file, or no rows at all
+MAX_OBJECT_BYTES = 512 * 2**20  # a JSON object with all rows inside is read at once
+MAX_DEPTH = 100  # of lists and objects inside each other
+CHUNK_BYTES = 1 << 20
+# Keys under which an object holds the rows of a file.
+ROW_KEYS = ("data", "rows", "examples", "instances", "items", "conversations", "train")
+# What a file begins with that is no text -> what it is, and the remedy.
+BINARY_MARKS = {
+    b"\x1f\x8b": ("compressed with gzip", "Give it a name that ends in .gz."),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Give it a name that ends in .zst."),
+    b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save the sheet as CSV."),
+    b"PAR1": ("a Parquet file", "Give it a name that ends in .parquet."),
+    b"ARROW1": ("an Arrow file", "Give it a name that ends in .arrow."),
+    b"\xff\xfe": ("UTF-16 text", "Convert it with: iconv -f UTF-16 -t UTF-8"),
+    b"\xfe\xff": ("UTF-16 text", "Convert it with: iconv -f UTF-16 -t UTF-8"),
+    b"\x80\x04": ("a Python pickle, which could run any code", "Export the rows as JSON Lines."),
+    b"\x80\x05": ("a Python pickle, which could run any code", "Export the rows as JSON Lines."),
+    b"version https://git-lfs": ("a Git LFS pointer, not the file", "Fetch it with: git lfs pull"),
+}
 
 
 class SourceRow(NamedTuple):
@@ -28,20 +52,17 @@ class SourceRow(NamedTuple):
 
 def read_file_rows(path: Path) -> Iterator[SourceRow | RowProblem]:
     """Yield the rows of the file, without blank lines; raises DataError if the file cannot be read."""
-    suffix = "".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:])
-    if suffix.removesuffix(".gz") not in (".jsonl", ".json"):
+    suffix = row_suffix(path)
+    if suffix is None:
         raise DataError(
-            f"{path}: unknown file type. "
-            "Use .jsonl or .json, optionally with .gz, or a Hub data set hf:OWNER/NAME."
+            f"{path}: unknown file type. Use {', '.join(SUFFIXES)}, text also with .gz or .zst; "
+            "or a Hub data set hf:OWNER/NAME."
         )
     try:
-        with closing(_open(path)) as file:
-            if suffix.startswith(".jsonl"):
-                yield from _lines(file, str(path))
-            elif _first_byte(file) == b"[":
-                yield from _items(file.read(), str(path))
-            else:  # many .json files contain JSON Lines
-                yield from _lines(file, str(path))
+        if suffix in (".parquet", ".arrow"):
+            yield from _table_rows(path, suffix)
+        else:
+            yield from _text_rows(path, suffix)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file. Check the path.") from error
     except (OSError, EOFError, zlib.error) as error:  # a folder, no permission, a damaged gzip file
@@ -49,19 +70,141 @@ def read_file_rows(path: Path) -> Iterator[SourceRow | RowProblem]:
         raise DataError(f"{path}: cannot be read: {reason}. Check the file.") from error
 
 
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+def row_suffix(path: Path) -> str | None:
+    """The suffix that says how rows are written, without the compression; None for other files."""
+    name = path.name.lower()
+    compression = next((end for end in COMPRESSED if name.endswith(end)), "")
+    suffix = Path(name.removesuffix(compression)).suffix
+    is_known = suffix in (SUFFIXES[:-2] if compression else SUFFIXES)
+    return suffix if is_known else None
 
 
-def _first_byte(file: gzip.GzipFile | io.BufferedReader) -> bytes:
-    """Peek at the first byte after white space and a byte order mark."""
-    beginning = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-    file.seek(0)
-    return beginning[:1]
+def _table_rows(path: Path, suffix: str) -> Iterator[SourceRow]:
+    if not path.is_file():
+        open(path, "rb").close()  # raises the error that says why
+    arrow_source = _arrow_source(path)
+    read = arrow_source.read_parquet if suffix == ".parquet" else arrow_source.read_arrow
+    for number, row in read(path):
+        yield SourceRow(RowLocation(str(path), number), row)
 
 
-def _lines(file: gzip.GzipFile | io.BufferedReader, path: str) -> Iterator[SourceRow | RowProblem]:
-    for line, raw in enumerate(file, start=1):
+def _text_rows(path: Path, suffix: str) -> Iterator[SourceRow | RowProblem]:
+    with closing(_open(path)) as file:
+        beginning = _beginning(file)
+        _refuse_binary(beginning, path)
+    with closing(_open(path)) as file:
+        if suffix in (".csv", ".tsv"):
+            table = table_source.read_table(file, str(path), "," if suffix == ".csv" else "\t")
+            for row in table:
+                yield (
+                    row if isinstance(row, RowProblem) else SourceRow(RowLocation(str(path), row[0]), row[1])
+                )
+        elif re.match(rb"\[\s*(\{|$)" if suffix == ".jsonl" else rb"\[", beginning):
+            yield from _items(file, str(path))
+        elif (rows := _object_rows(path, beginning)) is not None:
+            yield from rows
+        else:  # many .json files contain JSON Lines
+            yield from _lines(file, str(path))
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".zst"):
+        return io.BufferedReader(_arrow_source(path).open_zst(path))
+    if path.name.lower().endswith(".gz"):
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return open(path, "rb")
+
+
+def _arrow_source(path: Path) -> Any:
+    try:
+        from fairlead.data import arrow_source
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{path}: needs the package {error.name}. Install it with: pip install 'fairlead[hub]'"
+        ) from error
+    return arrow_source
+
+
+def _beginning(file: IO[bytes]) -> bytes:
+    """The first bytes after white space and a byte order mark."""
+    return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def _refuse_binary(beginning: bytes, path: Path) -> None:
+    for mark, (what, remedy) in BINARY_MARKS.items():
+        if beginning.startswith(mark):
+            raise DataError(f"{path}: is {what}. {remedy}")
+    if beginning[1:2] == b"\0" or beginning[:1] == b"\0":
+        raise DataError(f"{path}: contains NUL bytes, so it is not UTF-8 text. Convert it, or save it again.")
+
+
+def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProblem] | None:
+    """The rows inside a file that is one JSON object; None if the file is no such object.
+
+    The object may hold the rows under one of ROW_KEYS, or be a single row itself.
+    """
+    if not beginning.startswith(b"{"):
+        return None
+    with closing(_open(path)) as file:
+        first = file.readline(MAX_ROW_BYTES + 1)
+        is_whole = _is_json(first)
+        if is_whole and file.read(CHUNK_BYTES).strip():
+            return None  # further lines follow
+        second = b"" if is_whole else file.readline(MAX_ROW_BYTES + 1)
+        if second.startswith(b"{") and _is_json(second):
+            return None  # lines, of which the first is damaged
+        text = first if is_whole else first + second + file.read(MAX_OBJECT_BYTES + 1)
+    if len(text) > MAX_OBJECT_BYTES:
+        raise DataError(
+            f"{path}: is one JSON object of more than {MAX_OBJECT_BYTES // 2**20} MiB. "
+            "Write one row per line (JSON Lines) instead."
+        )
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None  # reported line by line
+    keys = [key for key in ROW_KEYS if _is_row_list(value.get(key))]
+    if len(keys) > 1:
+        raise DataError(
+            f"{path}: holds rows under {' and '.join(keys)}. "
+            "Write the rows that you mean into a file of their own."
+        )
+    if not keys:
+        return iter([_row(RowLocation(str(path), 1), value, text.decode("utf-8-sig").strip())])
+    rows = [item["row"] if _is_wrapped(item) else item for item in value[keys[0]]]
+    return (
+        _row(RowLocation(str(path), number), row, json.dumps(row)) for number, row in enumerate(rows, start=1)
+    )
+
+
+def _is_row_list(value: object) -> bool:
+    """Whether the value is a list of rows, rather than the turns of one conversation."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, dict) and not item.keys() & {"from", "role"} for item in value)
+    )
+
+
+def _is_wrapped(item: dict[str, Any]) -> bool:
+    """Whether the row is wrapped as the Hub's server of data sets does."""
+    return "row_idx" in item and isinstance(item.get("row"), dict)
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _lines(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
+    for line, raw in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES + 1), b""), start=1):
+        if len(raw) > MAX_ROW_BYTES:
+            raise DataError(
+                f"{path}:{line}: is longer than {MAX_ROW_BYTES // 2**20} MiB. Write one row per line."
+            )
         try:
             text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
@@ -80,43 +223,108 @@ def _lines(file: gzip.GzipFile | io.BufferedReader, path: str) -> Iterator[Sourc
             yield _row(RowLocation(path, line), value, text)
 
 
-def _items(raw: bytes, path: str) -> Iterator[SourceRow | RowProblem]:
-    """Yield the items of a JSON list with the line on which each begins; raises DataError if the list is
-    malformed.
-    """
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: not UTF-8: byte 0x{raw[error.start]:02x}. "
-            "Convert the file, for example with iconv."
-        ) from error
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-    line = 1
-    counted = 0  # newlines before this position are counted in `line`
-    position = _skip_space(text, text.index("[") + 1)
-    expects_item = not text.startswith("]", position)  # false for an empty list
+def _items(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
+    """The items of a JSON list, each with the line on which it begins."""
+    text = _ListText(file, path)
+    text.position = text.position_of("[") + 1
+    expects_item = text.next_char() != "]"  # false for an empty list
     while expects_item:
-        line += text.count("\n", counted, position)
-        counted = position
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{path}:{line}: not valid JSON: {error}. Rows from here on cannot be read."
-            ) from error
-        yield _row(RowLocation(path, line), value, text[position:end])
-        end = _skip_space(text, end)
-        if text.startswith("]", end):
-            position = end
+        where = RowLocation(path, text.line)
+        value, source = text.decode()
+        yield _row(where, value, source)
+        following = text.next_char()
+        if following == ",":
+            text.position += 1
+            text.next_char()
+        elif following == "]":
             expects_item = False
-        elif text.startswith(",", end):
-            position = _skip_space(text, end + 1)
         else:
-            _malformed_list(path, text, end, "expected a comma or the end of the list")
-    if text[position + 1 :].strip():
-        _malformed_list(path, text, position + 1, "text after the end of the list")
+            text.fail("expected a comma or the end of the list")
+    line = text.line
+    text.position += 1
+    if text.next_char():
+        text.fail("text after the end of the list", line)
+
+
+class _ListText:
+    """The text of a list, read as it is needed."""
+
+    def __init__(self, file: IO[bytes], path: str) -> None:
+        self.file = file
+        self.path = path
+        self.text = ""
+        self.position = 0
+        self.ended = False
+        self.counted = 0  # newlines before this position are counted in `newlines`
+        self.newlines = 0
+        self.decode_bytes = codecs.getincrementaldecoder("utf-8-sig")()
+        self.decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+    @property
+    def line(self) -> int:
+        self.newlines += self.text.count("\n", self.counted, self.position)
+        self.counted = self.position
+        return self.newlines + 1
+
+    def more(self) -> bool:
+        """Read another part of the file; False at its end."""
+        if self.ended:
+            return False
+        # At least as much as the item has so far: an item is decoded again for each part.
+        raw = self.file.read(max(CHUNK_BYTES, len(self.text) - self.position))
+        self.ended = not raw
+        if self.position > CHUNK_BYTES:
+            self.newlines = self.line - 1
+            self.text = self.text[self.position :]
+            self.position = self.counted = 0
+        try:
+            self.text += self.decode_bytes.decode(raw, final=self.ended)
+        except UnicodeDecodeError as error:
+            line = self.newlines + self.text.count("\n", self.counted) + 1
+            line += error.object[: error.start].count(b"\n")
+            raise DataError(
+                f"{self.path}:{line}: not UTF-8: byte 0x{error.object[error.start]:02x}. "
+                "Convert the file, for example with iconv."
+            ) from error
+        return not self.ended
+
+    def position_of(self, char: str) -> int:
+        while char not in self.text and self.more():
+            pass
+        return self.text.index(char)
+
+    def next_char(self) -> str:
+        """The next character that is not white space, to which the position moves; empty at the end."""
+        while True:
+            self.position = _skip_space(self.text, self.position)
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if not self.more():
+                return ""
+
+    def decode(self) -> tuple[Any, str]:
+        """The value at the position and its text; the position moves behind it."""
+        while True:
+            try:
+                value, end = self.decoder.raw_decode(self.text, self.position)
+            except json.JSONDecodeError as error:
+                # A text that ends too early fails at its end, or at the beginning of a string.
+                is_cut_off = error.msg.startswith("Unterminated") or error.pos >= len(self.text) - 8
+                if is_cut_off and len(self.text) - self.position <= MAX_ROW_BYTES and self.more():
+                    continue
+                self.fail(error.msg)
+            except (ValueError, RecursionError) as error:
+                self.fail(str(error))
+            if end == len(self.text) and self.more():
+                continue  # a number may go on
+            source = self.text[self.position : end]
+            self.position = end
+            return value, source
+
+    def fail(self, why: str, line: int | None = None) -> NoReturn:
+        raise DataError(
+            f"{self.path}:{line or self.line}: not valid JSON: {why}. Rows from here on cannot be read."
+        )
 
 
 def _row(where: RowLocation, value: object, text: str) -> SourceRow | RowProblem:
@@ -124,6 +332,9 @@ def _row(where: RowLocation, value: object, text: str) -> SourceRow | RowProblem
         return RowProblem(
             where.path, where.line, "", value, f"is a JSON {_type_name(value)}, not an object", REMEDY, value
         )
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        why = f"is nested deeper than {MAX_DEPTH} levels"
+        return RowProblem(where.path, where.line, "", None, why, "Drop the row with --drop.", text)
     if re.search(r"\\u[dD][89a-fA-F]", text) and not _can_be_written(value):
         why = "contains half a surrogate pair, which is not a valid character"
         return RowProblem(where.path, where.line, "", text, why, "Correct the text.", text)
@@ -138,9 +349,9 @@ def _can_be_written(value: object) -> bool:
     return True
 
 
-def _malformed_list(path: str, text: str, position: int, why: str) -> NoReturn:
-    line = text.count("\n", 0, position) + 1
-    raise DataError(f"{path}:{line}: not valid JSON: {why}. Rows from here on cannot be read.")
+def _is_deeper(value: object, levels: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(children) and (levels == 0 or any(_is_deeper(child, levels - 1) for child in children))
 
 
 def _skip_space(text: str, position: int) -> int:

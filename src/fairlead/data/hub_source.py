@@ -3,7 +3,6 @@
 This module imports `datasets`, which the extra `hub` installs.  It runs no code that comes with a data set.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ import datasets.exceptions
 
 from fairlead.core.errors import DataError
 from fairlead.data.file_source import SourceRow
+from fairlead.data.json_values import json_value
 from fairlead.data.row_problem import RowLocation
 
 PREFIX = "hf:"
@@ -27,7 +27,7 @@ def read_hub_rows(
     path = f"{PREFIX}{name}:{split}"
     try:
         for number, row in enumerate(load(name, split=split, streaming=True), start=1):
-            values = {column: _json_value(value) for column, value in row.items()}
+            values = {column: json_value(value) for column, value in row.items()}
             yield SourceRow(RowLocation(path, number), values)
     # no network, no such data set, or no such split
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
@@ -43,17 +43,3 @@ def parse_hub_name(source: str) -> tuple[str, str]:
     if match is None:
         raise DataError(f"{source}: not the name of a data set. Write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT.")
     return match[1], match[2] or "train"
-
-
-def _json_value(value: object) -> Any:
-    """Convert to a JSON value.
-
-    NaN, which pandas writes for missing values, becomes null; dates become strings.
-    """
-    if isinstance(value, dict):
-        return {str(key): _json_value(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_json_value(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float) else str(value)
