@@ -94,7 +94,7 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
 
 @pytest.mark.parametrize(
     "row",
-    [{}, {"question": "2 + 2?", "answer": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}],
+    [{}, {"frage": "2 + 2?", "antwort": "4"}, {"instruction": "Add."}, {"chosen": "4", "rejected": "5"}],
 )
 def test_no_format_recognises_other_columns(row: dict[str, Any]) -> None:
     assert not [name for name in FORMATS if FORMATS[name].recognises(row)]

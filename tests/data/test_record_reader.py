@@ -13,7 +13,7 @@ from fairlead.data.record_reader import (
     read_stepwise,
 )
 from fairlead.data.record_writer import write_records
-from fairlead.data.records import Comparison, Demonstration, Message, Prompt
+from fairlead.data.records import Comparison, Demonstration, Message, Prompt, RecordKind
 
 ASKED = (Message("user", "2 + 2?"),)
 FOUR = (Message("assistant", "4"),)
@@ -57,12 +57,48 @@ def test_kinds_without_a_plural_are_rows(tmp_path: Path) -> None:
     jsonl.write(path, [row(completions=["So 5."], labels=[True])])
     assert [one.labels for one in read_stepwise(path)] == [(True,)]
     jsonl.write(path, [row(completions=["So 5.", "Yes."], labels=[True, False], ranks=[1, 2])])
-    with pytest.raises(DataError, match="a.jsonl:1: is a ranking among stepwise rows"):
+    with pytest.raises(
+        DataError, match="a.jsonl: holds rankings, and stepwise rows are needed. Name a file of"
+    ):
         read_stepwise(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "kind", "expected"),
+    [
+        (
+            {"completion": [{"role": "assistant", "content": "4"}]},
+            "comparison",
+            "holds demonstrations, and comparisons are needed. Name a file of comparisons.",
+        ),
+        (
+            {
+                "chosen": [{"role": "assistant", "content": "4"}],
+                "rejected": [{"role": "assistant", "content": "5"}],
+            },
+            "demonstration",
+            "holds comparisons, and demonstrations are needed. Take the chosen answers with",
+        ),
+        (
+            {"prompt": "2 + 2?", "completion": "4"},
+            "demonstration",
+            "is not in the layout of native rows; its columns are prompt, completion. Convert it with",
+        ),
+    ],
+)
+def test_a_file_of_another_kind_is_one_sentence(
+    tmp_path: Path, columns: dict[str, Any], kind: RecordKind, expected: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    jsonl.write(path, [row(**columns) for _ in range(12)])
+    with pytest.raises(DataError) as caught:
+        read_records(path, kind)
+    assert str(caught.value).startswith(f"{path}: {expected}") and "\n" not in str(caught.value)
 
 
 def test_a_thumb_down_does_not_pass_for_a_demonstration(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    jsonl.write(path, [row(completion=[{"role": "assistant", "content": "5"}], label=False)])
-    with pytest.raises(DataError, match="a.jsonl:1: is a binary among demonstrations"):
+    answer = [{"role": "assistant", "content": "5"}]
+    jsonl.write(path, [row(completion=answer), row(completion=answer, label=False)])
+    with pytest.raises(DataError, match="a.jsonl:2: is a binary row among demonstrations"):
         read_demonstrations(path)

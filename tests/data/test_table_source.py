@@ -52,6 +52,11 @@ def test_a_tsv_file_may_begin_with_data(tmp_path: Path) -> None:
     ]
 
 
+def test_quotes_in_a_tsv_file_count_around_whole_cells(tmp_path: Path) -> None:
+    text = b'question\tanswer\n"Who?" he said.\t"say ""c"""\n'
+    assert values(tmp_path / "a.tsv", text) == [{"question": '"Who?" he said.', "answer": 'say "c"'}]
+
+
 def test_a_row_with_another_number_of_cells_is_a_bad_row(tmp_path: Path) -> None:
     first, second = read(tmp_path / "a.csv", b"a,b\n1\n1,2\n")
     assert isinstance(first, RowProblem) and isinstance(second, SourceRow)

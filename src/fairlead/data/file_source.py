@@ -53,6 +53,11 @@ class SourceRow(NamedTuple):
 def read_file_rows(path: Path) -> Iterator[SourceRow | RowProblem]:
     """Yield the rows of the file, without blank lines; raises DataError if the file cannot be read."""
     suffix = row_suffix(path)
+    if path.suffix == ".txt":
+        raise DataError(
+            f"{path}: is plain text, which has no rows. Train on it with `fairlead train pretrain`, "
+            "whose documents may be a .txt file."
+        )
     if suffix is None:
         raise DataError(
             f"{path}: unknown file type. Use {', '.join(SUFFIXES)}, text also with .gz or .zst; "

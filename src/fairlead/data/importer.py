@@ -28,6 +28,7 @@ from fairlead.data.formats import (
     capybara,
     chatbot_arena,
     distilabel,
+    helpsteer,
     hh,
     label_studio,
     langfuse,
@@ -36,17 +37,23 @@ from fairlead.data.formats import (
     math_shepherd,
     mlflow,
     native,
+    nectar,
     open_assistant,
     open_webui,
     openai,
     opik,
+    pandalm,
     plain,
     prm800k,
     prompt_sets,
+    question_answer,
+    rendered_text,
     safe_rlhf,
+    self_instruct,
     sharegpt,
     shp,
     summarize_feedback,
+    ultrafeedback,
     webgpt,
 )
 from fairlead.data.formats.format import Format, LeftOut
@@ -107,6 +114,13 @@ FORMATS: Mapping[str, Format] = {
     "lima": lima.FORMAT,
     "ifeval": prompt_sets.IFEVAL_FORMAT,
     "mt-bench": prompt_sets.MT_BENCH_FORMAT,
+    "xstest": prompt_sets.XSTEST_FORMAT,
+    "ultrafeedback": ultrafeedback.FORMAT,
+    "helpsteer": helpsteer.RATING_FORMAT,
+    "helpsteer-preference": helpsteer.PAIR_FORMAT,
+    "nectar": nectar.FORMAT,
+    "pandalm": pandalm.FORMAT,
+    "self-instruct": self_instruct.FORMAT,
     "openai-preference": openai.PREFERENCE_FORMAT,
     "openai": openai.FORMAT,
     "sharegpt": sharegpt.FORMAT,
@@ -114,6 +128,13 @@ FORMATS: Mapping[str, Format] = {
     "native": native.FORMAT,
     "hh": hh.FORMAT,
     "plain": plain.FORMAT,
+    "orca-dpo": question_answer.ORCA_PAIR_FORMAT,
+    "orca": question_answer.ORCA_FORMAT,
+    "dolly": question_answer.DOLLY_FORMAT,
+    "query": question_answer.QUERY_FORMAT,
+    "question-answer": question_answer.CHECKED_FORMAT,
+    "flan": question_answer.FLAN_FORMAT,
+    "text": rendered_text.FORMAT,
 }
 
 # Columns beside a record that keep their place, because evaluations read them there (`pair_metadata`).
@@ -290,6 +311,8 @@ def metadata_of(
             travelling[column] = value
             continue
         meaning = meaning_of(column, value)
+        if meaning is not None and isinstance(value, str) and value.strip() in _texts(record):
+            continue  # the record holds it already: data sets repeat the question or the answer
         if meaning == "answer" and kind == "prompt":
             tally.ignored.add(column)  # only the prompts were asked for
         elif meaning is not None or (
@@ -303,6 +326,14 @@ def metadata_of(
         raise _lost_columns_error(row.where, lost, format, source_kind)
     tally.metadata.update(travelling)
     return travelling
+
+
+def _texts(record: Record) -> set[str]:
+    """The contents of all turns of the record."""
+    turns = [*record.prompt]
+    for name in ("completion", "chosen", "rejected"):
+        turns += getattr(record, name, ())
+    return {turn.content.strip() for turn in turns}
 
 
 def _lost_columns_error(

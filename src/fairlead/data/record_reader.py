@@ -4,7 +4,7 @@ Convert files in other formats first, with `importer`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from fairlead.core.errors import DataError
 from fairlead.data import file_source
 from fairlead.data.file_source import SourceRow
-from fairlead.data.kind_names import kind_plural
+from fairlead.data.kind_names import kind_noun, kind_plural
 from fairlead.data.parsing import parse_row
 from fairlead.data.records import (
     Binary,
@@ -71,7 +71,10 @@ def read_records(path: Path, kind: RecordKind) -> list[Record]:
     records: list[Record] = []
     problems: list[RowProblem] = []  # the first few
     num_bad = 0
-    for result in parse_rows(file_source.read_file_rows(path), kind):
+    rows = file_source.read_file_rows(path)
+    sample = list(islice(rows, NUM_SAMPLE))
+    _refuse_another_kind(path, sample, kind)
+    for result in parse_rows(chain(sample, rows), kind):
         if isinstance(result, ParsedRow):
             records.append(result.record)
             continue
@@ -118,6 +121,35 @@ def guess_kind(path: Path) -> tuple[RecordKind | None, Iterator[SourceRow | RowP
     return (votes.most_common(1)[0][0] if votes else None), chain(sample, rows)
 
 
+# (kind of the file, kind that is wanted) -> how to get there.
+CONVERSIONS: Mapping[tuple[RecordKind, RecordKind], str] = {
+    ("comparison", "demonstration"): "Take the chosen answers",
+    ("ranking", "comparison"): "Take every two answers of different rank",
+}
+
+
+def _refuse_another_kind(path: Path, sample: Sequence[SourceRow | RowProblem], kind: RecordKind) -> None:
+    """One sentence about a file of another kind or layout, in place of a problem for each row."""
+    rows = [row.value for row in sample if isinstance(row, SourceRow)]
+    kinds = Counter(kind_of_row(row) for row in rows)
+    is_text = all(isinstance(row.get("prompt"), str) for row in rows)
+    if not rows or (kind in kinds and not is_text) or (kind == "prompt" and any(kinds) and not is_text):
+        return
+    actual_kind = kinds.most_common(1)[0][0]
+    if actual_kind is None or is_text:
+        raise DataError(
+            f"{path}: is not in the layout of native rows; its columns are {', '.join(rows[0]) or 'none'}. "
+            f"Convert it with `fairlead data import {path} --out data/rows.jsonl`."
+        )
+    if kind == "prompt":
+        return
+    remedy = f"Name a file of {kind_plural(kind)}."
+    if (actual_kind, kind) in CONVERSIONS:
+        command = f"fairlead data import {path} --kind {kind} --out data/{kind}s.jsonl"
+        remedy = f"{CONVERSIONS[actual_kind, kind]} with `{command}`."
+    raise DataError(f"{path}: holds {kind_plural(actual_kind)}, and {kind_plural(kind)} are needed. {remedy}")
+
+
 def _record(row: SourceRow, kind: RecordKind | None) -> Record:
     where, value = row
     if kind is None:
@@ -129,6 +161,6 @@ def _record(row: SourceRow, kind: RecordKind | None) -> Record:
     # Any row with a prompt can serve as a prompt, but a rating must not pass for a demonstration.
     actual_kind = kind_of_row(value)
     if actual_kind != kind and kind != "prompt":
-        why = f"is a {actual_kind} among {kind_plural(kind)}"
+        why = f"is a {kind_noun(actual_kind)} among {kind_plural(kind)}" if actual_kind else "is of no kind"
         reject_row(where, "", None, why, "Keep each kind in a separate file.")
     return record

@@ -29,12 +29,21 @@ def read_table(
     if separator == ",":
         separator = _separator(head)
     raw_lines = chain([head], iter(lambda: file.readline(MAX_LINE_BYTES), b""))
-    reader = csv.reader(codecs.iterdecode(raw_lines, "utf-8-sig"), delimiter=separator, strict=True)
+    # TSV files are written with and without quoting, so quotes count only around a whole cell.
+    is_quoted = separator != "\t"
+    reader = csv.reader(
+        codecs.iterdecode(raw_lines, "utf-8-sig"),
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+        strict=True,
+    )
     names: list[str] | None = None
     try:
         for cells in reader:
             if not any(cells):
                 continue
+            if not is_quoted:
+                cells = [_unquoted(cell) for cell in cells]
             if names is None:
                 if separator == "\t" and not _is_head(cells):
                     names = [f"column_{number}" for number in range(1, len(cells) + 1)]
@@ -64,6 +73,11 @@ def _separator(head: bytes) -> str:
     """The comma, or the semicolon that spreadsheets write where the comma is the decimal point."""
     present = [mark for mark in (",", ";", "\t") if mark.encode() in head]
     return present[0] if present else ","
+
+
+def _unquoted(cell: str) -> str:
+    match = re.fullmatch(r'"((?:[^"]|"")*)"', cell)
+    return match[1].replace('""', '"') if match else cell
 
 
 def _is_head(cells: list[str]) -> bool:

@@ -5,6 +5,7 @@ template of the model already frames the request.  LLaMA-Factory adds `system`, 
 `kto_tag` (whether the output is good).
 """
 
+from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
 from fairlead.data.formats.turns import Turn, read_history, read_label, with_system
 from fairlead.data.parsing import optional_text, parse_row, required_text
@@ -20,10 +21,8 @@ def recognises(row: Row) -> bool:
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:
-    request = required_text(row, "instruction", where)
-    if row.get("input") not in (None, ""):
-        request = f"{request}\n\n{optional_text(row, 'input', where)}"
-    turns = [*read_history(row.get("history"), where), {"role": "user", "content": request}]
+    question = {"role": "user", "content": request_text(row, where)}
+    turns = [*read_history(row.get("history"), where), question]
     beside = {
         "prompt": with_system(turns, row.get("system"), where),
         "tools": row.get("tools"),
@@ -37,6 +36,14 @@ def convert(row: Row, where: RowLocation) -> Conversion:
     if label is not None:
         return parse_row("binary", beside | answer | {"label": label}, where)
     return parse_row("demonstration", beside | answer, where)
+
+
+def request_text(row: Row, where: RowLocation) -> str:
+    """The instruction, an empty line and the input."""
+    request = required_text(row, "instruction", where)
+    if is_blank(row.get("input")):
+        return request
+    return f"{request}\n\n{optional_text(row, 'input', where)}"
 
 
 def _answer(row: Row, column: str, where: RowLocation) -> list[Turn]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fairlead.data.formats.format import Format
+from fairlead.data.formats.format import Format, Row
 from fairlead.data.formats.pair import compare_conversations
 from fairlead.data.parsing import required_text
 from fairlead.data.records import Comparison, Message, Messages, Role
@@ -26,6 +26,16 @@ def recognises(row: Mapping[str, Any]) -> bool:
 
 def convert(row: Mapping[str, Any], where: RowLocation) -> Comparison:
     return compare_conversations(_turns(row, "chosen", where), _turns(row, "rejected", where), {}, where)
+
+
+def open_turns(row: Row, column: str, where: RowLocation) -> list[dict[str, str]]:
+    """The turns of a transcript that ends where the answer begins: "\\n\\nHuman: … \\n\\nAssistant:"."""
+    if not _is_transcript(row.get(column)):
+        return [{"role": "user", "content": required_text(row, column, where)}]
+    turns = _turns(row, column, where)
+    if turns[-1].role == "assistant" and not turns[-1].content:
+        turns = turns[:-1]
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
 def _turns(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:

@@ -2,6 +2,7 @@
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.pair import SCORE_COLUMNS, check_scores
 from fairlead.data.parsing import parse_row
 from fairlead.data.records import COLUMNS_BY_KIND, kind_of_row
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -27,6 +28,8 @@ def convert(row: Row, where: RowLocation) -> Conversion:
             "is missing",
             f"A native row has prompt or messages; this row has {', '.join(row) or 'nothing'}.",
         )
+    if kind == "comparison":
+        check_scores(row, where)
     return parse_row(kind, row, where)
 
 
@@ -42,4 +45,4 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-FORMAT = Format(recognises=recognises, convert=convert, reads=COLUMNS_BY_KIND)
+FORMAT = Format(recognises=recognises, convert=convert, reads=COLUMNS_BY_KIND, metadata=SCORE_COLUMNS)

@@ -7,7 +7,7 @@ ignoring them would change what is trained.
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import chat
 from fairlead.data.formats.format import Conversion, Format, Row
-from fairlead.data.formats.pair import compare_conversations
+from fairlead.data.formats.pair import SCORE_COLUMNS, compare_conversations
 from fairlead.data.formats.turns import read_answer, read_turns, with_system
 from fairlead.data.parsing import parse_row, read_messages, required_column
 from fairlead.data.records import COLUMNS_BY_KIND, Messages
@@ -65,7 +65,7 @@ FORMAT = Format(
         **chat.reads("messages"),
         "comparison": COLUMNS_BY_KIND["comparison"] | chat.reads("messages")["comparison"],
     },
-    metadata=frozenset({"score_chosen", "score_rejected"}),
+    metadata=SCORE_COLUMNS,
 )
 PREFERENCE_FORMAT = Format(
     recognises=recognises_preference,

@@ -3,9 +3,31 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.data.formats.turns import as_number
 from fairlead.data.parsing import build_comparison, check_turns
 from fairlead.data.records import Comparison, Messages
 from fairlead.data.row_problem import RowLocation, reject_row
+
+# Columns with the scores of the two answers, which travel in the metadata.
+SCORES = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen-rating", "rejected-rating"),
+    ("chosen_rating", "rejected_rating"),
+    ("chosen_reward", "rejected_reward"),
+    ("reward_chosen", "reward_rejected"),
+)
+SCORE_COLUMNS = frozenset(column for columns in SCORES for column in columns)
+
+
+def check_scores(row: Mapping[str, Any], where: RowLocation) -> None:
+    """Refuse a row whose scores say that the rejected answer is the better one."""
+    for chosen, rejected in SCORES:
+        scores = as_number(row.get(chosen)), as_number(row.get(rejected))
+        better, worse = scores
+        if isinstance(better, int | float) and isinstance(worse, int | float) and better < worse:
+            remedy = f"Drop the row with --drop, or leave the scores out with --ignore {chosen},{rejected}."
+            reject_row(where, rejected, worse, f"is higher than {chosen}, which is {better}", remedy)
 
 
 def compare_conversations(
@@ -14,6 +36,7 @@ def compare_conversations(
     """The shared turns become the prompt; raises BadRow if the conversations differ before their last
     answers.
     """
+    check_scores(row, where)
     check_turns(chosen, "chosen", where, first="user", last="assistant")
     check_turns(rejected, "rejected", where, first="user", last="assistant")
     shared = chosen[:-1]

@@ -12,8 +12,10 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.pair import SCORE_COLUMNS, check_scores
 from fairlead.data.formats.turns import (
     Turn,
+    as_number,
     read_answer,
     read_history,
     read_label,
@@ -26,6 +28,7 @@ from fairlead.data.row_problem import RowLocation, reject_row
 
 COMPLETION_NAMES = ("completion", "response", "output")
 ANSWERS = ("chosen", "rejected", "completion")
+NUMBERS = frozenset({"margin", "weight", "confidence", "score"})
 BESIDE = frozenset({"system", "history"})
 
 
@@ -59,6 +62,10 @@ def convert(row: Row, where: RowLocation) -> Conversion:
                 _without(prompt, read_answer(answer, f"completions[{index}]", where))
                 for index, answer in enumerate(answers)
             ]
+    if "chosen" in native:
+        check_scores(row, where)
+    for column in NUMBERS & native.keys():
+        native[column] = as_number(native[column])  # tables such as CSV have text
     label = read_label(row, where)
     native["label"] = label
     kind = kind_of_row(native)
@@ -94,4 +101,5 @@ FORMAT = Format(
         "binary": READS["binary"] | {"response", "output", "kto_tag"},
         "rating": READS["rating"] | {"response", "output"},
     },
+    metadata=SCORE_COLUMNS,
 )

@@ -1,4 +1,4 @@
-"""Sets of prompts for tests: IFEval and MT-Bench.
+"""Sets of prompts for tests: IFEval, MT-Bench and XSTest.
 
 What a rule needs to score an answer, such as IFEval's instructions, travels in the metadata.
 """
@@ -34,6 +34,15 @@ def convert_mt_bench(row: Row, where: RowLocation) -> Conversion:
     return _prompt(turns[0], where)
 
 
+def recognises_xstest(row: Row) -> bool:
+    return isinstance(row.get("prompt"), str) and {"type", "label", "focus"} <= row.keys()
+
+
+def convert_xstest(row: Row, where: RowLocation) -> Conversion:
+    """The label says whether the prompt is safe, so it is no label of an answer."""
+    return _prompt(required_text(row, "prompt", where), where)
+
+
 def _prompt(text: str, where: RowLocation) -> Conversion:
     return parse_row("prompt", {"prompt": [{"role": "user", "content": text}]}, where)
 
@@ -49,4 +58,10 @@ MT_BENCH_FORMAT = Format(
     convert=convert_mt_bench,
     reads={"prompt": frozenset()},
     metadata=frozenset({"turns", "reference"}),
+)
+XSTEST_FORMAT = Format(
+    recognises=recognises_xstest,
+    convert=convert_xstest,
+    reads={"prompt": frozenset({"prompt"})},
+    metadata=frozenset({"label", "focus", "note"}),
 )

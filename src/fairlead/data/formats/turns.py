@@ -128,6 +128,16 @@ def decoded(text: str) -> object:
     return text
 
 
+def as_number(value: object) -> object:
+    """The number that text holds, as in CSV files; other values as they are."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
 def _label(value: object, column: str, where: RowLocation) -> bool:
     if isinstance(value, bool):
         return value
