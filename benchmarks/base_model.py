@@ -18,7 +18,7 @@ import torch
 from fairlead.core.seed import derive_rng
 from fairlead.data.records import Message, Messages
 from fairlead.encoding.batching import collate, map_micro_batches
-from fairlead.encoding.chat import Encoded, render
+from fairlead.encoding.chat import Encoded
 from fairlead.loop import toy_world
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.records import SampleRequest, SamplingParams
@@ -68,9 +68,7 @@ def tells(policy: Policy, tasks: list[ToyPrompt], run_seed: int) -> tuple[int, i
 def _reply_only(policy: Policy, conversation: Messages, reply: Message) -> Encoded:
     """The conversation with the user's reply; only the reply is scored."""
     before, whole = (
-        policy.tokenizer(
-            render(policy.tokenizer, messages, generation_prompt=False), add_special_tokens=False
-        )["input_ids"]
+        policy.chat.tokens(policy.chat.render(messages, generation_prompt=False))
         for messages in (conversation, (*conversation, reply))
     )
     return Encoded(tuple(whole), tuple(i >= len(before) for i in range(len(whole))))

@@ -36,7 +36,6 @@ from benchmarks import peers
 from fairlead.core import jsonl
 from fairlead.core.precision import Precision
 from fairlead.data.records import Comparison, Message
-from fairlead.encoding.chat import encode_prompt
 from fairlead.model.load import default_device
 from fairlead.model.policy import Policy, load_policy
 from fairlead.rollout.records import SampleRequest, SamplingParams
@@ -301,7 +300,7 @@ def sampling(model: Path, comparisons: list[Comparison], args: argparse.Namespac
     longest = 24 if args.small else 256
     rows = [
         (
-            list(encode_prompt(policy.tokenizer, c.prompt)),
+            list(policy.encode_prompt(c.prompt)),
             len(policy.tokenizer(c.chosen[-1].content)["input_ids"]),
         )
         for c in comparisons

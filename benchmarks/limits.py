@@ -35,6 +35,7 @@ from fairlead.core.allocator import keep_freed_pages
 from fairlead.core.config import from_dict
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.model.adapters import Lora
 from fairlead.model.from_scratch import new_tokenizer
 from fairlead.model.load import to_default_device
@@ -123,7 +124,7 @@ def policy_of(hidden: int, *, layers: int = 6, vocabulary: int = 8192) -> Policy
     torch.manual_seed(0)
     network = Qwen3ForCausalLM(config).eval()
     to_default_device(network)
-    policy = Policy(network, tokenizer, "nowhere")
+    policy = Policy(network, ChatFormat(tokenizer), "nowhere")
     policy.backend.packed = True  # the backend check selects packing for this shape
     return policy
 

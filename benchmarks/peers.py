@@ -33,6 +33,7 @@ from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.data.split import split_by_prompt
 from fairlead.encoding import batching
 from fairlead.encoding.chat import encode_prompt
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
 
@@ -254,12 +255,13 @@ def write_rows(
     length within that many steps.
     """
     tokenizer = from_scratch.PreTrainedTokenizerFast.from_pretrained(model)
+    chat = ChatFormat(tokenizer)
     num_steps = 1 + window * (args.measure + 2)
     if work == "sample":
         # Answers have the lengths of the data: row i gets as many tokens as its chosen answer.
         rows = [
             {
-                "tokens": list(encode_prompt(tokenizer, c.prompt)),
+                "tokens": list(encode_prompt(chat, c.prompt)),
                 "limit": min(256, len(tokenizer(c.chosen[-1].content)["input_ids"]) + 1),
             }
             for c in comparisons
@@ -273,12 +275,12 @@ def write_rows(
         return path.resolve(), path.resolve(), steps
 
     if work in ("ppo", "grpo"):
-        prompts = [c for c in comparisons if len(encode_prompt(tokenizer, c.prompt)) < 512]
+        prompts = [c for c in comparisons if len(encode_prompt(chat, c.prompt)) < 512]
         prompt_rows = [as_row("dpo", c)["prompt"] for c in prompts]
         jsonl.write(home / "ours.jsonl", [{"prompt": prompt} for prompt in prompt_rows])
         answers = 4 if work == "grpo" else 1
         order = batching.step_rows(len(prompts), args.batch // answers, num_steps, run_seed=0, drop_last=True)
-        encoded = [list(encode_prompt(tokenizer, c.prompt)) for c in prompts]
+        encoded = [list(encode_prompt(chat, c.prompt)) for c in prompts]
         jsonl.write(
             home / "theirs.jsonl",
             [{"prompt": prompt_rows[i], "tokens": encoded[i]} for step in order for i in step],
@@ -287,7 +289,7 @@ def write_rows(
         return (home / "ours.jsonl").resolve(), (home / "theirs.jsonl").resolve(), sizes
 
     def size(c: Comparison) -> list[int]:
-        chosen, rejected = (len(encode_prompt(tokenizer, c.prompt + side)) for side in (c.chosen, c.rejected))
+        chosen, rejected = (len(encode_prompt(chat, c.prompt + side)) for side in (c.chosen, c.rejected))
         return [chosen] if work == "sft" else [chosen, rejected]
 
     fitting = [c for c in comparisons if max(size(c)) < CONTEXT - 8]

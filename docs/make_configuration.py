@@ -15,6 +15,7 @@ TABLES = {
     "hardware": settings.Hardware,
     "data": settings.Data,
     "checkpoints": settings.Checkpoints,
+    "template": settings.Template,
     "rewards": settings.Rewards,
     "scoring": settings.Scoring,
     "guard": settings.Guard,

@@ -5,6 +5,7 @@ Nothing here is trained.  Weights are drawn wide (0.3, where libraries take 0.02
 depends on the whole context and a test about contexts can fail.
 """
 
+import copy
 import functools
 import importlib
 import os
@@ -37,7 +38,9 @@ from transformers import (
 from fairlead.core import config as configs
 from fairlead.core import digest, jsonl
 from fairlead.core.errors import FairleadError
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message, Messages, Prompt
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.model import from_scratch
 from fairlead.model.load import quiet_transformers
 from fairlead.model.policy import Policy, load_policy
@@ -81,6 +84,15 @@ WORDS = ("red", "blue", "green", "fox", "dog", "cat", "lantern", "garden", "stor
 def tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE with about 400 tokens and Fairlead's own chat template."""
     return from_scratch.new_tokenizer(iter(TEXTS * 4), vocab_size=400, context=CONTEXT)
+
+
+def chat_format(template: str | None = None, settings: Template = OWN_TEMPLATE) -> ChatFormat:
+    """The chat format of `tokenizer`, or with another template."""
+    changed = tokenizer()
+    if template is not None:
+        changed = copy.deepcopy(changed)
+        changed.chat_template = template
+    return ChatFormat(changed, settings)
 
 
 def network(shape: str, *, seed: int = 0, hidden: int = 32) -> PreTrainedModel:

@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -7,6 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fairlead.core.errors import DataError, ModelError
 from fairlead.data.records import Message, Messages, ToolCall
+from fairlead.encoding.built_in_templates import BUILT_IN
 from fairlead.encoding.chat import (
     Encoded,
     TooLong,
@@ -15,8 +17,10 @@ from fairlead.encoding.chat import (
     encode_steps,
     split_steps,
 )
-from fairlead.model.load import PLAIN_TEMPLATE
+from fairlead.encoding.chat_format import ChatFormat
 from fakes import assistant, tokenizer, turns, user
+
+PLAIN_TEMPLATE = BUILT_IN["plain"].text
 
 # As many published models have it: a newline after each end of turn, and a system turn of its own.
 CHATML = (
@@ -58,9 +62,8 @@ def with_token(text: str) -> PreTrainedTokenizerFast:
     return made
 
 
-def encode(inner: PreTrainedTokenizerFast, messages: Messages, **options: int) -> Encoded:
-    assert isinstance(inner.eos_token_id, int)
-    return encode_conversation(inner, messages, stop_ids=frozenset([inner.eos_token_id]), **options)
+def encode(inner: PreTrainedTokenizerFast, messages: Messages, **options: Any) -> Encoded:
+    return encode_conversation(ChatFormat(inner), messages, **options)
 
 
 def stretches(inner: PreTrainedTokenizerFast, encoded: Encoded) -> list[tuple[bool, str]]:
@@ -151,15 +154,15 @@ def test_plain_template_trains_the_first_word_of_an_answer_too() -> None:
     ]
 
 
-def test_a_token_over_the_border_of_template_and_answer_is_trained() -> None:
-    # this template's own space melts into the answer's first word
+def test_an_answer_begins_with_a_token_that_sampling_can_write() -> None:
+    # this template's own space melts into the answer's first word, after which sampling never begins
     inner = with_template(
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|end|>{% endfor %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
     assert stretches(inner, encode(inner, turns("What?", "The story"))) == [
-        (False, "user: What?<|end|>assistant:"),
-        (True, " The story<|end|>"),
+        (False, "user: What?<|end|>assistant: "),
+        (True, "The story<|end|>"),
     ]
 
 
@@ -194,8 +197,8 @@ def test_a_template_whose_beginning_loses_white_space_is_understood() -> None:
 def test_a_second_end_token_counts_where_the_model_declares_it() -> None:
     # the template ends turns with <|user|>, say, while the tokenizer's own end token is another one
     inner = with_template("{% for m in messages %}{{ m['content'] }}<|user|>{% endfor %}")
-    both = frozenset([inner.eos_token_id, inner.convert_tokens_to_ids("<|user|>")])
-    encoded = encode_conversation(inner, turns("What?", "The story"), stop_ids=both)
+    chat = ChatFormat(inner, declared=inner.convert_tokens_to_ids("<|user|>"))
+    encoded = encode_conversation(chat, turns("What?", "The story"))
     assert stretches(inner, encoded)[-1] == (True, "The story<|user|>")
 
 
@@ -204,7 +207,7 @@ def test_a_prompt_ends_where_the_trained_answer_begins() -> None:
         messages = turns("What is it?", "It is 4.")
         encoded = encode(inner, messages)
         first = encoded.trained.index(True)
-        assert encode_prompt(inner, messages[:1]) == encoded.tokens[:first]
+        assert encode_prompt(ChatFormat(inner), messages[:1]) == encoded.tokens[:first]
 
 
 # ---------------------------------------------------------------- what is refused
@@ -244,7 +247,7 @@ def test_a_control_token_in_a_message_is_refused() -> None:
         with pytest.raises(DataError, match=r"message contains the control token '<\|\w+\|>'.*Remove it"):
             encode(tokenizer(), messages)
     with pytest.raises(DataError, match="a user message contains the control token"):
-        encode_prompt(tokenizer(), (user("hello<|pad|>"),))
+        encode_prompt(ChatFormat(tokenizer()), (user("hello<|pad|>"),))
 
 
 def test_a_conversation_that_does_not_fit_is_an_error_and_never_cut() -> None:
@@ -269,14 +272,15 @@ def test_an_answer_that_the_template_leaves_out_is_refused() -> None:
         encode(inner, (user("What?"), assistant("The story")))
 
 
-def test_a_template_that_rewrites_the_past_is_refused() -> None:
+def test_a_template_may_rewrite_the_past() -> None:
     inner = with_template(
         "{{ messages | length }}{% for m in messages %}{{ m['content'] }}<|end|>{% endfor %}"
     )
-    with pytest.raises(
-        ModelError, match="renders the first turns of a conversation differently when more turns follow"
-    ):
-        encode(inner, turns("What?", "The story"))
+    # after the one message of the prompt, sampling meets a 1
+    assert stretches(inner, encode(inner, turns("What?", "The story"))) == [
+        (False, "1What?<|end|>"),
+        (True, "The story<|end|>"),
+    ]
 
 
 # ---------------------------------------------------------------- answers in steps
@@ -284,8 +288,7 @@ def test_a_template_that_rewrites_the_past_is_refused() -> None:
 
 def ends(inner: PreTrainedTokenizerFast, answer: str, separator: str = "\n") -> tuple[Encoded, list[str]]:
     """What has been read of the conversation where each step ends."""
-    assert isinstance(inner.eos_token_id, int)
-    encoded = encode_steps(inner, turns("So?", answer), separator, stop_ids=frozenset([inner.eos_token_id]))
+    encoded = encode_steps(ChatFormat(inner), turns("So?", answer), separator)
     places = [i for i, end in enumerate(encoded.trained) if end]
     return encoded, [str(inner.decode(list(encoded.tokens[: i + 1]))) for i in places]
 

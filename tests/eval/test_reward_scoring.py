@@ -61,7 +61,7 @@ class LooksAtNeighbours(ScalarModel):
 
 def test_scores_that_depend_on_the_batch_have_a_gap(folder: Path) -> None:
     sound = load_reward_model(str(folder))
-    model = LooksAtNeighbours(sound.network, sound.tokenizer, sound.stop_ids)
+    model = LooksAtNeighbours(sound.network, sound.chat)
     encoded = [
         pair
         for pair in reward_scoring.encode_pairs(model, rows(8), max_tokens=None, source="x")

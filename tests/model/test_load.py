@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from fairlead.core.errors import ModelError
 from fairlead.model.adapters import Lora
 from fairlead.model.check_model import check_folder
-from fairlead.model.load import PLAIN_TEMPLATE, load_causal_lm, load_tokenizer, stop_token_ids
-from fakes import SHAPES, network, policy, save_model, shake, tokenizer
+from fairlead.model.load import load_causal_lm, load_tokenizer
+from fakes import SHAPES, network, policy, save_model, shake
 
 
 def without_tensor(folder: Path, part: str) -> str:
@@ -113,14 +113,12 @@ def test_code_that_a_model_brings_along_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_tokenizer_without_template_and_padding_gets_both(tmp_path: Path) -> None:
+def test_a_tokenizer_without_padding_pads_with_its_end_token(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "m")
-    (folder / "chat_template.jinja").unlink()
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings.pop("pad_token")
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     loaded = load_tokenizer(str(folder))
-    assert loaded.chat_template == PLAIN_TEMPLATE
     assert loaded.pad_token_id == loaded.eos_token_id
 
 
@@ -137,13 +135,6 @@ def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     network("llama").save_pretrained(tmp_path / "m")
     with pytest.raises(ModelError, match="no tokenizer can be read"):
         load_tokenizer(str(tmp_path / "m"))
-
-
-def test_every_declared_end_token_stops_an_answer() -> None:
-    end, user = tokenizer().eos_token_id, tokenizer().convert_tokens_to_ids("<|user|>")
-    assert isinstance(end, int) and isinstance(user, int)
-    for declared, expected in ((None, {end}), (user, {end, user}), ([end, user], {end, user}), (end, {end})):
-        assert stop_token_ids(tokenizer(), declared) == expected
 
 
 def test_an_adapter_without_base_or_weights_is_refused(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.recipes import dpo, sft
 from fairlead.train.settings import Adapter
-from fakes import SHAPES, network, project_with_base, save_model, shake, tokenizer, train
+from fakes import SHAPES, chat_format, network, project_with_base, save_model, shake, train
 
 # Appendix E of the paper
 NF4 = tensor(
@@ -50,7 +50,7 @@ def policies(shape: str) -> tuple[Policy, Policy]:
     quantize.round_weights(plain, torch.device("cpu"))
     found = []
     for base, lora in ((network(shape, hidden=64), FOUR), (plain, Lora(4, 8))):
-        policy = Policy(add_lora(base, lora, task=TaskType.CAUSAL_LM), tokenizer(), "nowhere")
+        policy = Policy(add_lora(base, lora, task=TaskType.CAUSAL_LM), chat_format(), "nowhere")
         policy.network.eval()
         shake(policy.trainable())
         found.append(policy)
@@ -112,7 +112,7 @@ def test_products_are_in_the_precision_that_was_asked_for(precision: str) -> Non
             Lora(4, 8, precision=precision, base_bits=4),  # type: ignore[arg-type]
             task=TaskType.CAUSAL_LM,
         ),
-        tokenizer(),
+        chat_format(),
         "nowhere",
     )
     shake(policy.trainable())

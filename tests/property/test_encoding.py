@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.data.records import Message, Messages
+from fairlead.encoding.built_in_templates import BUILT_IN
 from fairlead.encoding.chat import encode_conversation
-from fairlead.model.load import PLAIN_TEMPLATE
+from fairlead.encoding.chat_format import ChatFormat
 from fakes import tokenizer
 
 INNER = tokenizer()
 PLAIN = copy.deepcopy(INNER)
-PLAIN.chat_template = PLAIN_TEMPLATE
+PLAIN.chat_template = BUILT_IN["plain"].text
 
 PIECES = (
     " ",
@@ -51,8 +52,7 @@ def conversations(draw: st.DrawFn) -> Messages:
 
 
 def trained_text(inner: Any, messages: Messages, num_context: int = 0) -> str:
-    stop_ids = frozenset([INNER.eos_token_id])
-    encoded = encode_conversation(inner, messages, stop_ids=stop_ids, num_context=num_context)
+    encoded = encode_conversation(ChatFormat(inner), messages, num_context=num_context)
     return str(
         INNER.decode(
             [token for token, trained in zip(encoded.tokens, encoded.trained, strict=True) if trained]

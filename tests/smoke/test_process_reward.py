@@ -14,12 +14,13 @@ from fairlead.data.record_reader import read_stepwise
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Stepwise
 from fairlead.data.split import split_by_prompt
+from fairlead.model import from_scratch
 from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import load_reward_model, new_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import best_of_n, grpo, ppo, process_reward
 from fairlead.rollout.rewards import open_reward
-from fakes import Trained, answers, check_finished, project_with_base, save_model, train, turns
+from fakes import Trained, answers, chat_format, check_finished, project_with_base, save_model, train, turns
 
 SETTINGS: dict[str, Any] = {
     "name": "verifier",
@@ -218,9 +219,8 @@ def test_a_template_that_changes_the_steps_is_noticed(tmp_path: Path) -> None:
     model.set_steps(StepSettings("\n", "minimum"))
     record = Stepwise(turns("So?"), (" It is red. ", "It is blue."), (True, False))
     assert sum(process_reward.encode(model, record, None).trained) == 2
-    model.tokenizer.chat_template = str(model.tokenizer.chat_template).replace(
-        "message['content']", "message['content'] | upper"
-    )
+    shouting = from_scratch.CHAT_TEMPLATE.replace("message['content']", "message['content'] | upper")
+    model.chat = chat_format(shouting)
     with pytest.raises(DataError, match="its 2 steps have 0 ends among the model's tokens"):
         process_reward.encode(model, record, None)
 

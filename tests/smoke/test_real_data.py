@@ -68,7 +68,8 @@ def test_real_preferences_go_through_the_whole_chain(
         )
         == 0
     )
-    assert app.call(["train", "sft", str(EXAMPLE / "sft.toml"), f"model={model}"]) == 0
+    words = [f"model={model}", "template.file=plain"]  # a base model without a chat template
+    assert app.call(["train", "sft", str(EXAMPLE / "sft.toml"), *words]) == 0
     capsys.readouterr()
     assert app.call(["train", "reward", str(EXAMPLE / "reward.toml"), "model=sft", "epochs=1", "--json"]) == 0
     evidence = json.loads(capsys.readouterr().out)["metrics"]

@@ -15,7 +15,7 @@ from fairlead.recipes import sft
 from fairlead.store.run import Run, open_run
 from fairlead.train import memory
 from fairlead.train.memory import Memory
-from fakes import HYBRID, SHAPES, network, project_with_base, tokenizer, train
+from fakes import HYBRID, SHAPES, chat_format, network, project_with_base, train
 
 MB = 2**20
 BATCH = collate(
@@ -43,7 +43,7 @@ def test_what_autograd_keeps_by_hand() -> None:
 def test_checkpointed_layers_keep_less_and_give_the_same_gradients(shape: str) -> None:
     found = {}
     for checkpointing in (False, True):
-        policy = Policy(network(shape), tokenizer(), "nowhere")
+        policy = Policy(network(shape), chat_format(), "nowhere")
         policy.backend.gradient_checkpointing = checkpointing
         kept = memory.measure(policy.network.parameters(), partial(policy.token_logps, BATCH), 120)
         policy.token_logps(BATCH).sum().backward()
@@ -55,7 +55,7 @@ def test_checkpointed_layers_keep_less_and_give_the_same_gradients(shape: str) -
 
 
 def test_a_hybrid_model_can_be_measured() -> None:
-    policy = Policy(network(HYBRID), tokenizer(), "nowhere")
+    policy = Policy(network(HYBRID), chat_format(), "nowhere")
     assert memory.measure(policy.network.parameters(), lambda: policy.token_logps(BATCH), 120).per_token > 0
 
 

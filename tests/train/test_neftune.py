@@ -11,7 +11,7 @@ from fairlead.encoding.chat import Encoded
 from fairlead.forward import attention
 from fairlead.model.policy import Policy
 from fairlead.train.neftune import embedding_noise
-from fakes import network, tokenizer
+from fakes import chat_format, network
 
 ROWS = [
     Encoded((*prompt, *answer), (False,) * len(prompt) + (True,) * len(answer))
@@ -44,7 +44,7 @@ def test_a_row_has_the_same_noise_wherever_it_stands_and_other_noise_in_another_
 def test_every_way_adds_it_to_the_same_tokens(shape: str) -> None:
     made = network(shape)
     attention.install(made)
-    policy = Policy(made, tokenizer(), "nowhere")
+    policy = Policy(made, chat_format(), "nowhere")
     batch = collate(ROWS, pad_id=0)
     noise = embedding_noise(
         [len(row) for row in ROWS], policy.width, alpha=5.0, run_seed=0, step=0, rows=range(3)

@@ -19,7 +19,7 @@ from fairlead.model.policy import Policy
 from fairlead.recipes import dpo
 from fairlead.store.run import Run, open_run
 from fairlead.train.verify_backend import verify_backend
-from fakes import HYBRID, MORE_SHAPES, SHAPES, network, project_with_base, tokenizer, train
+from fakes import HYBRID, MORE_SHAPES, SHAPES, chat_format, network, project_with_base, train
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 def policy_of(shape: str) -> Policy:
     made = network(shape)
     attention.install(made)
-    return Policy(made, tokenizer(), "nowhere")
+    return Policy(made, chat_format(), "nowhere")
 
 
 BATCH = collate(
@@ -64,7 +64,7 @@ def test_the_fastest_way_is_taken_where_it_agrees(run: Run, shape: str) -> None:
 def test_weights_in_bfloat16_are_checked_in_float32_and_left_as_they_were(run: Run) -> None:
     adapted = add_lora(network("llama"), Lora(4, 8, precision="pure-bfloat16"), task=TaskType.CAUSAL_LM)
     attention.install(decoder.base_network(adapted))
-    policy = Policy(adapted, tokenizer(), "nowhere")
+    policy = Policy(adapted, chat_format(), "nowhere")
     before = {name: p.detach().clone() for name, p in policy.network.named_parameters()}
     assert {p.dtype for p in before.values()} == {torch.float32, torch.bfloat16}
     found = check(run, policy)

@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 from fairlead.cli.lookup import ProjectDir, find_model, load_path
-from fairlead.cli.sampling_options import Model
+from fairlead.cli.sampling_options import Model, TemplateWords, read_template
 from fairlead.core.errors import DataError
 
 
-def answer(model: Model, project: ProjectDir = None) -> None:
+def answer(model: Model, template: TemplateWords = None, project: ProjectDir = None) -> None:
     """Answer conversations from standard input, one JSON object per line.  The studio's live chat uses this.
 
     Example: echo '{"messages": [{"role": "user", "content": "What is 2 + 2?"}]}' | fairlead answer aligned
@@ -25,7 +25,7 @@ def answer(model: Model, project: ProjectDir = None) -> None:
     from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import SampleRequest, SamplingParams
 
-    policy = load_policy(reference)
+    policy = load_policy(reference, template=read_template(template))
     engine = LocalEngine(policy)
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)

@@ -8,13 +8,21 @@ import typer
 
 from fairlead.cli.lookup import ProjectDir, find_model, load_path
 from fairlead.cli.output import AsJson, print_note, print_result, print_text
-from fairlead.cli.sampling_options import MaxNewTokens, Model, Seed, Temperature
+from fairlead.cli.sampling_options import (
+    MaxNewTokens,
+    Model,
+    Seed,
+    Temperature,
+    TemplateWords,
+    read_template,
+)
 from fairlead.core.errors import DataError
 from fairlead.data.records import Message, Messages
 
 
 def chat(
     model: Model,
+    template: TemplateWords = None,
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 0.7,
     seed: Seed = 0,
@@ -36,7 +44,9 @@ def chat(
     from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import SampleRequest, SamplingParams
 
-    policy = load_policy(reference)
+    policy = load_policy(reference, template=read_template(template))
+    if policy.chat.note is not None:
+        print_note(policy.chat.note)
     engine = LocalEngine(policy)
     opening: Messages = () if system is None else (Message("system", system),)
     conversation = opening

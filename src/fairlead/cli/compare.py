@@ -9,7 +9,16 @@ import typer
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import format_estimate
 from fairlead.cli.output import AsJson, print_note, print_result
-from fairlead.cli.sampling_options import MaxNewTokens, Prompts, Seed, Temperature, TopK, TopP
+from fairlead.cli.sampling_options import (
+    MaxNewTokens,
+    Prompts,
+    Seed,
+    Temperature,
+    TemplateWords,
+    TopK,
+    TopP,
+    read_template,
+)
 from fairlead.core.errors import ConfigError
 from fairlead.store.run import open_run
 
@@ -31,6 +40,7 @@ def compare(
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
+    template: TemplateWords = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +61,7 @@ def compare(
         "top_k": top_k,
         "top_p": top_p,
         "seed": seed,
+        "template": read_template(template),
     }
     rollouts = []
     for model in (a, b):

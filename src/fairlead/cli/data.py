@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
+from fairlead.cli.sampling_options import TemplateWords, read_template
 from fairlead.core.errors import ConfigError
 from fairlead.core.wording import count
 from fairlead.data import column_map, file_source, importer
@@ -111,6 +112,7 @@ def import_(
 @app.command("check")
 def check(
     file: Rows,
+    template: TemplateWords = None,
     drop: Annotated[
         bool,
         typer.Option("--drop", help="Write the good rows to --out, and move bad rows to a file beside it."),
@@ -139,7 +141,7 @@ def check(
         from fairlead.cli.lookup import find_model, load_path
         from fairlead.cli.preview import check_fit
 
-        fit = check_fit(file, load_path(find_model(model, project)))
+        fit = check_fit(file, load_path(find_model(model, project)), read_template(template))
         facts["model"] = {"name": model, **fit.facts()}
         lines += fit.report_lines(MAX_PRINTED)
         num_unfit = fit.num_unfit

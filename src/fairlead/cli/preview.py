@@ -12,10 +12,12 @@ from rich.text import Text
 
 from fairlead.cli.output import visible
 from fairlead.core.errors import DataError, ModelError
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Ranking, Rating, Record
 from fairlead.data.row_problem import RowProblem
 from fairlead.encoding.chat import Encoded, TooLong
+from fairlead.encoding.chat_format import Tools
 from fairlead.model.policy import Policy, load_policy
 
 NUM_PREVIEWS = 3
@@ -72,9 +74,9 @@ class FitReport:
         return lines
 
 
-def check_fit(file: Path, model: str) -> FitReport:
+def check_fit(file: Path, model: str, template: Template = OWN_TEMPLATE) -> FitReport:
     """Encode every good row for the model; an error in the chat template itself is a ModelError."""
-    policy = load_policy(model)
+    policy = load_policy(model, template=template)
     num_tokens: list[int] = []
     unfit: list[str] = []
     num_too_long = 0
@@ -86,16 +88,15 @@ def check_fit(file: Path, model: str) -> FitReport:
         for column, messages, num_context in _conversations(result.record):
             where = f"{result.row.where}: {column}"
             try:
-                encoded = _encode(policy, messages, num_context)
+                encoded = _encode(policy, messages, num_context, result.record.tools)
             except DataError as error:
                 num_too_long += isinstance(error, TooLong)
                 unfit.append(f"{where}: {error}")
                 continue
             except ModelError as error:
                 raise ModelError(f"{model}: {error}") from error
-            num_tokens.append(len(encoded))
-            if len(previews) < NUM_PREVIEWS:
-                previews.append(_parts(policy, encoded))
+            num_tokens += [len(row) for row in encoded]
+            previews += [_parts(policy, row) for row in encoded[: NUM_PREVIEWS - len(previews)]]
     return FitReport(policy.context, tuple(num_tokens), num_too_long, tuple(unfit), tuple(previews))
 
 
@@ -115,16 +116,16 @@ def _conversations(record: Record) -> Iterator[tuple[str, Messages, int | None]]
         yield "prompt", record.prompt, None
 
 
-def _encode(policy: Policy, messages: Messages, num_context: int | None) -> Encoded:
+def _encode(policy: Policy, messages: Messages, num_context: int | None, tools: Tools) -> list[Encoded]:
     if num_context is not None:
-        return policy.encode(messages, num_context=num_context, max_tokens=policy.context)
-    tokens = policy.encode_prompt(messages)
+        return policy.encode_rows(messages, num_context=num_context, max_tokens=policy.context, tools=tools)
+    tokens = policy.encode_prompt(messages, tools=tools)
     if policy.context is not None and len(tokens) >= policy.context:
         raise TooLong(
             f"the prompt has {len(tokens)} tokens, which leaves no room for an answer: "
             f"the model takes {policy.context}."
         )
-    return Encoded(tokens, (False,) * len(tokens))
+    return [Encoded(tokens, (False,) * len(tokens))]
 
 
 def _parts(policy: Policy, encoded: Encoded) -> tuple[PreviewPart, ...]:
@@ -132,7 +133,7 @@ def _parts(policy: Policy, encoded: Encoded) -> tuple[PreviewPart, ...]:
     labelled = zip(encoded.tokens, encoded.trained, strict=True)
     for trained, group in groupby(labelled, key=lambda pair: pair[1]):
         tokens = [token for token, _ in group]
-        parts.append(PreviewPart(str(policy.tokenizer.decode(tokens, skip_special_tokens=False)), trained))
+        parts.append(PreviewPart(policy.chat.decode(tokens), trained))
     return tuple(parts)
 
 

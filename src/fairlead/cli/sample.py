@@ -16,8 +16,10 @@ from fairlead.cli.sampling_options import (
     Seed,
     Stop,
     Temperature,
+    TemplateWords,
     TopK,
     TopP,
+    read_template,
 )
 from fairlead.core import files
 from fairlead.core.errors import DataError
@@ -36,6 +38,7 @@ def sample(
     min_p: MinP = 0.0,
     stop: Stop = None,
     seed: Seed = 0,
+    template: TemplateWords = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +63,7 @@ def sample(
         "min_p": min_p,
         "stop": stop or [],
         "seed": seed,
+        "template": read_template(template),
     }
     artifact, existed = sample_answers(opened_project, settings)
     if existed:

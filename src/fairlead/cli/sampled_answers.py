@@ -7,6 +7,7 @@ from typing import Any
 
 from fairlead.core import config as configs
 from fairlead.core import digest
+from fairlead.core.template_settings import OWN_TEMPLATE
 from fairlead.recipes import sample
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
@@ -35,7 +36,10 @@ def unique_name(project: Project, config: Any, *parts: str) -> str:
         field: resolve_input(project, field, mark, ref).digest
         for field, (mark, ref) in configs.refs(config).items()
     }
-    identity = {"config": configs.resolved(config), "inputs": inputs}
+    settings = configs.resolved(config)
+    if settings.get("template") == configs.resolved(OWN_TEMPLATE):
+        del settings["template"]  # the names of answers from before this table stay the same
+    identity = {"config": settings, "inputs": inputs}
     return "-".join([*map(_name_part, parts), digest.short(digest.of_json(identity))])
 
 

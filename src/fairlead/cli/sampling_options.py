@@ -1,8 +1,13 @@
 """Arguments and options that all sampling commands share."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+
+from fairlead.core import config as configs
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="An artifact, a folder, or OWNER/NAME on the Hub.")
@@ -28,3 +33,20 @@ Stop = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="End an answer after this text; repeatable.")
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answers.")]
+TemplateWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="template.KEY=VALUE",
+        help="How the model reads conversations: file, arguments, stop_tokens, date, fold_system.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TemplateConfig:
+    template: Template = OWN_TEMPLATE
+
+
+def read_template(words: Sequence[str] | None) -> Template:
+    """The `[template]` settings of a command line.  Raises ConfigError."""
+    return configs.load(_TemplateConfig, None, words or ()).template

@@ -23,7 +23,15 @@ FORMER_NAMES = {
 # Keys that did not exist before the tables, by recipe; "*" is every recipe.
 # A run id leaves them out while they have their default.
 ADDED = {
-    "*": {"optim.schedule", "scoring.rule_timeout"},
+    "*": {
+        "optim.schedule",
+        "scoring.rule_timeout",
+        "template.file",
+        "template.arguments",
+        "template.stop_tokens",
+        "template.date",
+        "template.fold_system",
+    },
     "ppo": {"optim.weight_decay"},
     "grpo": {"optim.weight_decay"},
     "pretrain": {"optim.bits", "hardware.gradient_checkpointing"},
@@ -32,7 +40,7 @@ ADDED = {
 
 def flat_name(key: str) -> str:
     """`adapter.rank` -> `lora_rank`; `optim.lr` -> `lr`; `beta` -> `beta`"""
-    return FORMER_NAMES.get(key, key.rpartition(".")[2])
+    return FORMER_NAMES.get(key, "template" if key == "template.file" else key.rpartition(".")[2])
 
 
 def read_value(config: Mapping[str, Any], key: str) -> Any:

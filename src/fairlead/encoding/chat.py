@@ -1,22 +1,23 @@
-"""Chat templates: turn messages into token ids and a mask of the tokens that carry loss.
+"""Training rows and prompts: token ids of conversations, and a mask of the tokens that carry loss.
 
-The conversation is rendered once with the model's chat template and tokenised once.  The mask is derived
-from character offsets, so it marks exactly the tokens that the assistant turns became.  This module does not
-pad or batch; see `batching.py`.
+An assistant turn is trained as it would be sampled.  The messages before it are rendered with the generation
+prompt, as for sampling, and the rendering of the finished turn has to go on from there.  No more is asked of
+a template: it may write earlier turns differently once more turns follow, as reasoning models do.  Turns
+whose rendering goes on from the row of an earlier turn share that row; other turns get a row of their own.
 
-Conversations that would train the wrong tokens are errors: an empty mask, an assistant turn whose
-end-of-turn token would not be trained, a doubled BOS token, and message text that contains a control token
-of the tokenizer.
+`row_proof.py` checks each row.  This module does not pad or batch; see `batching.py`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 from fairlead.core.errors import DataError, ModelError
-from fairlead.data.records import Message, message_to_json
+from fairlead.data.records import Message
+from fairlead.encoding import row_proof
+from fairlead.encoding.chat_format import ChatFormat, Tools
+from fairlead.encoding.continuation import continue_prompt
 
 
 @dataclass(frozen=True)
@@ -38,76 +39,86 @@ class TooLong(DataError):
     """A conversation is longer than the limit.  The caller decides whether to drop it."""
 
 
+class _Turn(NamedTuple):
+    """An assistant turn as it is sampled: the tokens of its prompt, then its answer up to the stop token."""
+
+    prompt_text: str
+    prompt: list[int]
+    answer_text: str
+    answer: list[int]
+    trained: list[bool]  # of the answer's tokens
+    trained_text: str
+    offsets: list[tuple[int, int]]  # characters of `answer_text` that each token of the answer covers
+
+
 def num_trained_tokens(rows: Iterable[Encoded]) -> int:
     """Number of tokens that carry loss.  The first token of a row never does: nothing precedes it."""
     return sum(sum(row.trained[1:]) for row in rows)
 
 
-def encode_conversation(
-    tokenizer: PreTrainedTokenizerBase,
+def encode_rows(
+    chat: ChatFormat,
     messages: Sequence[Message],
     *,
-    stop_ids: frozenset[int],
     num_context: int = 0,
+    tools: Tools = (),
     max_tokens: int | None = None,
-) -> Encoded:
-    """Encode a conversation.
+) -> list[Encoded]:
+    """Encode a conversation as one row, or as several where the template asks for it.
 
-    The assistant turns from message `num_context` on are trained, end-of-turn tokens included.
+    The assistant turns from message `num_context` on are trained, each with the token that ends it.  An
+    assistant turn before the first user turn, such as a greeting, answers nothing and is context.
 
-    Raises TooLong for more than `max_tokens` tokens: truncation would remove the end that the model has to
-    learn. Raises DataError or ModelError if the mask would be wrong; see the module docstring.
+    Raises TooLong for a row of more than `max_tokens` tokens: truncation would remove the end that the model
+    has to learn.  Raises DataError or ModelError if a row would train something else than what is sampled.
     """
-    text = render(tokenizer, messages, generation_prompt=False)
-    turns = []  # character range of each trained turn
-    for i, message in enumerate(messages):
-        if message.role == "assistant" and message.trained and i >= num_context:
-            start = len(_rendered_prefix(tokenizer, text, messages[:i], generation_prompt=True))
-            stop = len(_rendered_prefix(tokenizer, text, messages[: i + 1], generation_prompt=False))
-            turns.append((start, stop))
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    tokens: list[int] = encoding["input_ids"]
-    offsets: list[tuple[int, int]] = encoding["offset_mapping"]
-    trained = [False] * len(tokens)
-    end = 0
-    for start, stop in turns:
-        # A token that spans template and answer, such as a space and a word, is trained: it holds the first
-        # letters.
-        inside = [
-            i for i, (begin, finish) in enumerate(offsets) if begin < stop and finish > max(begin, start)
-        ]
-        ends = [i for i in inside if tokens[i] in stop_ids]
-        if not inside:
-            raise DataError("no token would be trained: the assistant turn is empty after rendering.")
-        if not ends:
-            raise ModelError(
-                "the chat template writes no end-of-turn token after an assistant turn, so the model would "
-                f"never learn to stop. Known end tokens: {tokenizer.convert_ids_to_tokens(sorted(stop_ids))}."
-            )
-        end = ends[-1]
-        for i in range(inside[0], end + 1):
-            trained[i] = True
+    turns = trained_turns(messages, num_context)
     if not turns:
         raise DataError("no token would be trained: the conversation has no assistant turn after the prompt.")
-    bos = tokenizer.bos_token_id
-    if bos is not None and bos not in stop_ids and tokens[:2] == [bos, bos]:
-        raise ModelError(
-            "the text begins with two BOS tokens: the chat template and the tokenizer each add one. "
-            "Remove one of them."
+    chat.check_texts(messages, tools)
+    rows: list[tuple[list[int], list[bool]]] = []
+    prompt_text = ""
+    for i in turns:
+        turn = _encode_turn(chat, messages[: i + 1], tools)
+        row_proof.check_answer(chat, messages[i], turn.trained_text)
+        prompt_text = turn.prompt_text
+        trained = [False] * len(turn.prompt) + turn.trained
+        if rows and turn.prompt[: len(rows[-1][0])] == rows[-1][0]:  # it goes on from the earlier turn's row
+            _, earlier = rows.pop()
+            trained[: len(earlier)] = earlier
+        rows.append((turn.prompt + turn.answer, trained))
+    row_proof.check_context(chat, messages[: turns[-1]], prompt_text, tools)
+    _check_length(max(len(tokens) for tokens, _ in rows), max_tokens)
+    return [Encoded(tuple(tokens), tuple(trained)) for tokens, trained in rows]
+
+
+def encode_conversation(
+    chat: ChatFormat,
+    messages: Sequence[Message],
+    *,
+    num_context: int = 0,
+    tools: Tools = (),
+    max_tokens: int | None = None,
+) -> Encoded:
+    """`encode_rows` for callers that need exactly one row, such as an answer of a pair.
+
+    Raises DataError where the template needs a row for each of several turns.
+    """
+    rows = encode_rows(chat, messages, num_context=num_context, tools=tools, max_tokens=max_tokens)
+    if len(rows) > 1:
+        raise DataError(
+            f"{chat.origin} writes an earlier assistant turn differently once more turns follow, so the "
+            "answer "
+            f"of {len(rows)} turns is not one row. Move all turns but the last into the prompt."
         )
-    # Text that the template writes after the last end of turn is never sampled, so it is cut off.
-    tokens = tokens[: end + 1]
-    if max_tokens is not None and len(tokens) > max_tokens:
-        raise TooLong(f"the conversation has {len(tokens)} tokens; at most {max_tokens} fit.")
-    return Encoded(tuple(tokens), tuple(trained[: end + 1]))
+    return rows[0]
 
 
 def encode_steps(
-    tokenizer: PreTrainedTokenizerBase,
+    chat: ChatFormat,
     messages: Sequence[Message],
     separator: str,
     *,
-    stop_ids: frozenset[int],
     max_tokens: int | None = None,
 ) -> Encoded:
     """Encode a conversation whose last turn is an answer in steps.
@@ -120,16 +131,13 @@ def encode_steps(
     """
     *context, answer = messages
     steps = split_steps(answer.content, separator)
-    turns = [*context, Message(answer.role, separator.join(steps))]
-    conversation = encode_conversation(
-        tokenizer, turns, stop_ids=stop_ids, num_context=len(context), max_tokens=max_tokens
-    )
-    text = render(tokenizer, turns, generation_prompt=False)
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    offsets: list[tuple[int, int]] = encoding["offset_mapping"]
-    trained = [False] * len(conversation)
-    end = len(_rendered_prefix(tokenizer, text, context, generation_prompt=True))
-    begin = end
+    turns = [*context, replace(answer, content=separator.join(steps))]
+    chat.check_texts(turns)
+    turn = _encode_turn(chat, turns, (), with_offsets=True)
+    row_proof.check_context(chat, context, turn.prompt_text, ())
+    text, offsets = turn.answer_text, turn.offsets
+    trained = [False] * len(turn.answer)
+    begin = end = 0
     for step in steps:
         # Some templates write text before the answer, or move the white space in it.
         start = begin if text.startswith(step, begin) else text.find(step, end)
@@ -139,7 +147,9 @@ def encode_steps(
             # The last token that begins before the step's end; it may also hold the separator.
             last = max(i for i, (left, right) in enumerate(offsets) if left < end and left < right)
             trained[last] = True
-    return Encoded(conversation.tokens, tuple(trained))
+    row = Encoded(tuple(turn.prompt + turn.answer), (False,) * len(turn.prompt) + tuple(trained))
+    _check_length(len(row), max_tokens)
+    return row
 
 
 def split_steps(answer: str, separator: str) -> list[str]:
@@ -147,55 +157,110 @@ def split_steps(answer: str, separator: str) -> list[str]:
     return [step for part in answer.split(separator) if (step := part.strip())]
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
+def encode_prompt(chat: ChatFormat, messages: Sequence[Message], *, tools: Tools = ()) -> tuple[int, ...]:
     """Token ids of a prompt up to where the assistant's answer begins: the same ids as in training."""
-    text = render(tokenizer, messages, generation_prompt=True)
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    chat.check_texts(messages, tools)
+    text = chat.render(messages, generation_prompt=True, tools=tools)
+    row_proof.check_context(chat, messages, text, tools)
+    return tuple(chat.tokens(text))
 
 
-def render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, generation_prompt: bool
-) -> str:
-    """Apply the chat template.  Raises DataError if a message contains a control token of the tokenizer."""
-    controls = control_tokens(tokenizer)
-    for message in messages:
-        for token in controls:
-            if token in message.content:
-                raise DataError(
-                    f"a {message.role} message contains the control token {token!r}, which would end or "
-                    "fake a turn. Remove it."
-                )
-    rows = [message_to_json(message) for message in messages]
-    try:
-        text = tokenizer.apply_chat_template(rows, tokenize=False, add_generation_prompt=generation_prompt)
-    except TemplateError as error:
-        raise DataError(f"the model's chat template rejects this conversation: {error}.") from error
-    assert isinstance(text, str)
-    return text
+def trained_turns(messages: Sequence[Message], num_context: int) -> list[int]:
+    """The positions of the assistant turns to train."""
+    is_asked = False
+    turns = []
+    for i, message in enumerate(messages):
+        is_asked = is_asked or message.role not in ("system", "assistant")
+        if message.role == "assistant" and message.trained and i >= num_context and is_asked:
+            turns.append(i)
+    return turns
 
 
-def control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """Texts that the tokenizer maps to special tokens: the named ones and all tokens marked as special."""
-    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    return (set(tokenizer.all_special_tokens) | added) - {""}
+def _encode_turn(
+    chat: ChatFormat, messages: Sequence[Message], tools: Tools, *, with_offsets: bool = False
+) -> _Turn:
+    prompt_text, answer_text, generated = continue_prompt(chat, messages, tools)
+    if not answer_text.strip():
+        raise DataError(f"no token would be trained: {chat.origin} writes nothing for the assistant turn.")
+    stop = chat.first_stop(answer_text)
+    if stop is None:
+        raise ModelError(_no_end(chat, answer_text))
+    answer_text = answer_text[:stop]  # what the template writes after it is never sampled
+    prompt = chat.tokens(prompt_text)
+    answer, offsets = _tokens_after(
+        chat, prompt_text, prompt, answer_text, with_offsets=with_offsets or generated is not None
+    )
+    bos = chat.tokenizer.bos_token_id
+    if bos is not None and bos not in chat.stop_ids and (prompt + answer)[:2] == [bos, bos]:
+        raise ModelError(
+            "the text begins with two BOS tokens: the chat template and the tokenizer each add one. "
+            "Remove one of them."
+        )
+    gaps = _gaps(chat, generated)
+    trained = [not any(left < end and right > start for start, end in gaps) for left, right in offsets] or [
+        True
+    ] * len(answer)
+    trained_text = answer_text
+    for start, end in reversed(gaps):
+        trained_text = trained_text[:start] + trained_text[end:]
+    return _Turn(prompt_text, prompt, answer_text, answer, trained, trained_text, offsets)
 
 
-def _rendered_prefix(
-    tokenizer: PreTrainedTokenizerBase, text: str, messages: Sequence[Message], *, generation_prompt: bool
-) -> str:
-    """Render the first messages.
+def _no_end(chat: ChatFormat, answer_text: str) -> str:
+    known = ", ".join(map(repr, chat.tokenizer.convert_ids_to_tokens(sorted(chat.stop_ids))))
+    control = answer_text[chat.last_control(answer_text) :] if chat.has_control(answer_text) else ""
+    remedy = (
+        f"It ends the turn with {control!r}: name this token with template.stop_tokens, or set"
+        if control
+        else "Write {{ eos_token }} after the answers in a copy of it, and set the copy, or"
+    )
+    return (
+        f"{chat.origin} writes no end-of-turn token after an assistant turn, so the model would never learn "
+        "to "
+        f"stop. Known end tokens: {known}. {remedy} another template with template.file."
+    )
 
-    The result must be a prefix of `text`; otherwise character offsets mean nothing.
+
+def _tokens_after(
+    chat: ChatFormat, prompt_text: str, prompt: list[int], answer_text: str, *, with_offsets: bool
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """The tokens of an answer that follow the tokens of its prompt, and their characters if asked for.
+
+    Usually they are the rest of the tokens of the whole text.  Where a token of the whole spans the border,
+    sampling could not write it, so the answer is tokenised on its own.
     """
-    if not messages:
-        return ""
-    prefix = render(tokenizer, messages, generation_prompt=generation_prompt)
-    if not text.startswith(prefix):
-        stripped = prefix.rstrip()  # some templates write white space that a following turn replaces
-        if not text.startswith(stripped):
-            raise ModelError(
-                "the chat template renders the first turns of a conversation differently when more turns "
-                "follow, so turns cannot be masked. Use another chat template."
-            )
-        return stripped
-    return prefix
+    size = len(prompt_text)
+    whole, offsets = chat.tokens_and_offsets(prompt_text + answer_text, with_offsets=with_offsets)
+    if whole[: len(prompt)] == prompt:
+        shifted = [(left - size, right - size) for left, right in offsets[len(prompt) :]]
+        return whole[len(prompt) :], shifted
+    answer, offsets = chat.tokens_and_offsets(answer_text, with_offsets=with_offsets)
+    if chat.decode(prompt + answer) != chat.decode(whole):
+        raise DataError(
+            f"the tokens of the prompt and of the answer {answer_text[:40]!r} on its own are not those of "
+            "the "
+            "conversation, so the answer cannot be trained as it would be sampled. Give a template that ends "
+            "the prompt with a control token with template.file=PATH."
+        )
+    return answer, offsets
+
+
+def _gaps(chat: ChatFormat, generated: Sequence[tuple[int, int]] | None) -> list[tuple[int, int]]:
+    """The characters of an answer that the template marks as not generated.
+
+    What stands between the prompt and the first {% generation %} block, and between the last one and the stop
+    token, has to be sampled too, so it is no gap.
+    """
+    if generated is None:
+        return []
+    if not generated:
+        raise DataError(
+            f"no token would be trained: {chat.origin} writes the assistant turn outside its "
+            "{% generation %} blocks. Give another template with template.file=PATH."
+        )
+    return [(left[1], right[0]) for left, right in pairwise(generated) if left[1] < right[0]]
+
+
+def _check_length(num_tokens: int, max_tokens: int | None) -> None:
+    if max_tokens is not None and num_tokens > max_tokens:
+        raise TooLong(f"the conversation has {num_tokens} tokens; at most {max_tokens} fit.")

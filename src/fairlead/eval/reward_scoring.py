@@ -51,7 +51,7 @@ def encode_pairs(
     for number, comparison in enumerate(comparisons, start=1):
         try:
             chosen, rejected = (
-                model.encode(comparison.prompt + answer, max_tokens=max_tokens)
+                model.encode(comparison.prompt + answer, max_tokens=max_tokens, tools=comparison.tools)
                 for answer in (comparison.chosen, comparison.rejected)
             )
         except TooLong:

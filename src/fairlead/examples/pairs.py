@@ -15,8 +15,10 @@ from torch import Tensor
 from fairlead.core.errors import DataError
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Rating, Record
 from fairlead.data.split import split_by_prompt
+from fairlead.encoding import row_proof
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded, TooLong, num_trained_tokens
+from fairlead.encoding.chat_format import Tools
 from fairlead.forward.backend import Backend
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
@@ -122,25 +124,50 @@ def encode_prompts(
     return encoded
 
 
-def encode_answer(policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None) -> Encoded:
+def encode_answer(
+    policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None, tools: Tools = ()
+) -> Encoded:
     """Encode a prompt and its answer; only the answer is trained."""
-    return policy.encode(prompt + answer, num_context=len(prompt), max_tokens=max_tokens)
+    return policy.encode(prompt + answer, num_context=len(prompt), max_tokens=max_tokens, tools=tools)
 
 
 def encode_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> Encoded:
     """Encode a prompt with its response, which has a thumb or a score."""
-    return encode_answer(policy, record.prompt, record.completion, max_tokens)
+    return encode_answer(policy, record.prompt, record.completion, max_tokens, record.tools)
 
 
-def encode_demonstration(policy: Policy, record: Demonstration, max_tokens: int | None) -> Encoded:
-    """Encode a conversation; the assistant's turns after the prompt are trained."""
-    return policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=max_tokens)
+def encode_demonstration(
+    policy: Policy, record: Demonstration, max_tokens: int | None
+) -> tuple[Encoded, ...]:
+    """Encode a conversation as one or more rows; the assistant's turns after the prompt are trained."""
+    rows = policy.encode_rows(
+        record.messages,
+        num_context=record.num_prompt_messages,
+        max_tokens=max_tokens,
+        tools=record.tools,
+    )
+    return tuple(rows)
+
+
+def flatten_rows(split: EncodedSplit[R, tuple[Encoded, ...]]) -> EncodedSplit[R, Encoded]:
+    """A split with one row for each entry: a record of several rows is there several times."""
+    return EncodedSplit(
+        [record for record, rows in zip(split.train, split.train_rows, strict=True) for _ in rows],
+        [row for rows in split.train_rows for row in rows],
+        [record for record, rows in zip(split.held_out, split.held_out_rows, strict=True) for _ in rows],
+        [row for rows in split.held_out_rows for row in rows],
+        split.num_dropped,
+    )
 
 
 def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:
     """Encode both answers of a comparison, each preceded by the prompt."""
-    chosen = encode_answer(policy, comparison.prompt, comparison.chosen, max_tokens)
-    return chosen, encode_answer(policy, comparison.prompt, comparison.rejected, max_tokens)
+    prompt, tools = comparison.prompt, comparison.tools
+    chosen = encode_answer(policy, prompt, comparison.chosen, max_tokens, tools)
+    rejected = encode_answer(policy, prompt, comparison.rejected, max_tokens, tools)
+    same_text = comparison.chosen == comparison.rejected
+    row_proof.check_pair(policy.chat, chosen.tokens, rejected.tokens, same_text=same_text)
+    return chosen, rejected
 
 
 def without_ties(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:

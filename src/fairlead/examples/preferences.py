@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fairlead.data import preferences
 from fairlead.data.preferences import Preference
-from fairlead.data.records import Messages
+from fairlead.data.records import Comparison, Messages
+from fairlead.encoding import row_proof
 from fairlead.encoding.batching import Group, collate, map_micro_batches
 from fairlead.examples.groups import collate_groups
 from fairlead.losses import reward
@@ -98,10 +99,15 @@ def aspect_values(
 
 def encode_preference(model: ScalarModel, record: Preference, max_tokens: int | None) -> Group:
     """Encode each answer of a preference, preceded by the prompt."""
-    return tuple(
-        model.encode(record.prompt + answer, max_tokens=max_tokens)
+    group = tuple(
+        model.encode(record.prompt + answer, max_tokens=max_tokens, tools=record.tools)
         for answer in preferences.answers_of(record)
     )
+    if isinstance(record, Comparison) and record.tie is None:
+        chosen, rejected = group
+        same_text = record.chosen == record.rejected
+        row_proof.check_pair(model.chat, chosen.tokens, rejected.tokens, same_text=same_text)
+    return group
 
 
 def score_preferences(model: ScalarModel, items: Sequence[EncodedPreference]) -> ScoredPreferences:

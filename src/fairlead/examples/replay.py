@@ -10,7 +10,8 @@ from fairlead.data.file_source import SourceRow
 from fairlead.data.pretraining_documents import read_documents
 from fairlead.data.record_reader import read_demonstrations
 from fairlead.data.records import Messages
-from fairlead.encoding.chat import Encoded, render
+from fairlead.encoding.chat import Encoded
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.model.policy import Policy
 
 
@@ -22,15 +23,22 @@ def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None 
     """
     longest = max_tokens or policy.context
     if _is_text(path):
-        rows = [row for text in read_documents(path) for row in encode_text(policy.tokenizer, text, longest)]
+        rows = [
+            row
+            for text in read_documents(path)
+            for row in encode_text(policy.tokenizer, text, longest, policy.chat)
+        ]
         if not rows:
             raise DataError(f"{source}: holds no text of two or more tokens.")
         return rows
     encoded = []
     for i, record in enumerate(read_demonstrations(path), start=1):
         try:
-            encoded.append(
-                policy.encode(record.messages, num_context=record.num_prompt_messages, max_tokens=longest)
+            encoded += policy.encode_rows(
+                record.messages,
+                num_context=record.num_prompt_messages,
+                max_tokens=longest,
+                tools=record.tools,
             )
         except DataError as error:
             raise DataError(f"{source}: record {i}: {error}") from error
@@ -38,14 +46,21 @@ def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None 
 
 
 def encode_text(
-    tokenizer: PreTrainedTokenizerBase, document: str | Messages, context: int | None
+    tokenizer: PreTrainedTokenizerBase,
+    document: str | Messages,
+    context: int | None,
+    chat: ChatFormat | None,
 ) -> list[Encoded]:
-    """Encode a document as rows of at most `context` tokens, every token trained."""
+    """Encode a document as rows of at most `context` tokens, every token trained.
+
+    A conversation needs a chat format.
+    """
     if isinstance(document, str):
         tokens = [*tokenizer(document, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     else:
-        text = render(tokenizer, document, generation_prompt=False)
-        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert chat is not None, "a conversation among the documents"
+        chat.check_texts(document)
+        tokens = chat.tokens(chat.render(document, generation_prompt=False))
     size = context or len(tokens)
     chunks = [tokens[start : start + size] for start in range(0, len(tokens), size)]
     return [Encoded(tuple(chunk), (True,) * len(chunk)) for chunk in chunks if len(chunk) > 1]

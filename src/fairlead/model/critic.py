@@ -31,7 +31,9 @@ def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, 
     if policy.has_adapter and (reward_model is None or shares_base(policy, reward_model)):
         return open_shared_critic(policy, reward_model, run_seed=run_seed)
     if reward_model is None:
-        critic = new_reward_model(policy.reference, run_seed=run_seed, lora=lora)
+        critic = new_reward_model(
+            policy.reference, run_seed=run_seed, lora=lora, template=policy.chat.settings
+        )
         critic.zero_head()
         return critic
     critic = load_critic(reward_model, lora=lora)
@@ -57,7 +59,7 @@ def load_critic(reference: str, *, lora: Lora | None = None) -> ScalarModel:
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
     load.to_default_device(network)
-    return ScalarModel(network, critic.tokenizer, critic.stop_ids)
+    return ScalarModel(network, critic.chat)
 
 
 def open_shared_critic(policy: Policy, reference: str | None, *, run_seed: int) -> ScalarModel:

@@ -29,6 +29,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from fairlead.core.errors import ModelError
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.forward import attention, decoder, fused_ops
 from fairlead.model import quantize
 from fairlead.model.check_model import (
@@ -60,18 +62,6 @@ UNREADABLE = (
     SafetensorError,
 )
 
-# The chat template of a tokenizer without one.  It is saved with the model, so other tools use the same
-# template.
-PLAIN_TEMPLATE = (
-    "{% if bos_token %}{{ bos_token }}{% endif %}"
-    "{% for message in messages %}"
-    "{{ '\n\n' if not loop.first }}{{ message['role'] | capitalize }}: {{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
-    "{% endfor %}"
-    # No space at the end: the space belongs to the first token of the answer.
-    "{% if add_generation_prompt %}{{ '\n\n' }}Assistant:{% endif %}"
-)
-
 
 def default_device() -> torch.device:
     """The first visible CUDA device, else the CPU.  CUDA_VISIBLE_DEVICES selects or hides devices."""
@@ -98,8 +88,9 @@ def load_causal_lm(reference: str) -> PreTrainedModel:
 
 
 def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
-    """Load a tokenizer with a chat template and a padding token.  Raises ModelError without an EOS token.
+    """Load a tokenizer with a padding token.  Raises ModelError without an EOS token.
 
+    Its chat template, if it has one, is read by `encoding.chat_format.ChatFormat`.
     An adapter without tokenizer files has the tokenizer of its base.
     """
     folder = Path(reference)
@@ -123,8 +114,6 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is always masked
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
     return tokenizer
 
 
@@ -161,10 +150,20 @@ def from_pretrained(
     return network  # type: ignore[no-any-return]
 
 
-def stop_token_ids(tokenizer: PreTrainedTokenizerBase, declared: int | list[int] | None) -> frozenset[int]:
-    """All tokens that end an answer: the tokenizer's EOS, and those declared in the generation config."""
-    token_ids = {tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])}
-    return frozenset(token for token in token_ids if isinstance(token, int))
+def declared_stops(network: PreTrainedModel) -> int | list[int] | None:
+    """The end tokens that a model's generation config names."""
+    config = network.generation_config
+    return None if config is None else config.eos_token_id  # type: ignore[no-any-return]
+
+
+def load_chat_format(
+    reference: str, settings: Template = OWN_TEMPLATE, *, declared: int | list[int] | None
+) -> ChatFormat:
+    """The tokenizer of a model with its chat template; `declared` are the end tokens that the model names.
+
+    Raises ModelError, or ConfigError where a setting does not fit the template.
+    """
+    return ChatFormat(load_tokenizer(reference), settings, declared=declared, source=reference)
 
 
 @contextmanager
@@ -180,6 +179,13 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if has_bar:
             transformers_logging.enable_progress_bar()
+
+
+def save_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a complete transformers folder."""
+    with quiet_transformers():
+        network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def read_config(reference: str) -> PreTrainedConfig:

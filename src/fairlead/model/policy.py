@@ -14,11 +14,13 @@ from pathlib import Path
 import torch
 from peft import PeftModel, TaskType
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message
 from fairlead.encoding.batching import Batch
-from fairlead.encoding.chat import Encoded, control_tokens, encode_conversation, encode_prompt
+from fairlead.encoding.chat import Encoded, encode_conversation, encode_prompt, encode_rows
+from fairlead.encoding.chat_format import ChatFormat, Tools
 from fairlead.forward import decoder, layout
 from fairlead.forward.backend import default_backend
 from fairlead.model import adapters, load
@@ -34,12 +36,10 @@ class Policy:
     otherwise a frozen copy.
     """
 
-    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, reference: str) -> None:
+    def __init__(self, network: PreTrainedModel, chat: ChatFormat, reference: str) -> None:
         self._network = network
-        self.tokenizer = tokenizer
+        self.chat = chat
         self.reference = reference  # folder or Hub name that the network was loaded from
-        declared = network.generation_config.eos_token_id if network.generation_config is not None else None
-        self.stop_ids = load.stop_token_ids(tokenizer, declared)
         self.backend = default_backend(network)
         self._frozen: PreTrainedModel | None = None
 
@@ -62,6 +62,15 @@ class Policy:
         return isinstance(self._network, PeftModel)
 
     @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.chat.tokenizer
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return self.chat.stop_ids
+
+    @property
     def pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
 
@@ -79,25 +88,36 @@ class Policy:
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
     def encode(
-        self, messages: Sequence[Message], *, num_context: int, max_tokens: int | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        num_context: int,
+        max_tokens: int | None = None,
+        tools: Tools = (),
     ) -> Encoded:
         """Encode a conversation; the assistant turns from message `num_context` on are trained."""
         return encode_conversation(
-            self.tokenizer, messages, stop_ids=self.stop_ids, num_context=num_context, max_tokens=max_tokens
+            self.chat, messages, num_context=num_context, max_tokens=max_tokens, tools=tools
         )
 
-    def encode_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def encode_rows(
+        self,
+        messages: Sequence[Message],
+        *,
+        num_context: int,
+        max_tokens: int | None = None,
+        tools: Tools = (),
+    ) -> list[Encoded]:
+        """`encode`, as several rows where the template writes earlier turns differently."""
+        return encode_rows(self.chat, messages, num_context=num_context, max_tokens=max_tokens, tools=tools)
+
+    def encode_prompt(self, messages: Sequence[Message], *, tools: Tools = ()) -> tuple[int, ...]:
         """Token ids of a prompt, up to where the answer begins."""
-        return encode_prompt(self.tokenizer, messages)
+        return encode_prompt(self.chat, messages, tools=tools)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Decode sampled tokens, without control tokens."""
-        text = str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
-        for control in control_tokens(
-            self.tokenizer
-        ):  # a model can also spell a control token with ordinary tokens
-            text = text.replace(control, "")
-        return text.strip()
+        return self.chat.text(tokens)
 
     @property
     def width(self) -> int:
@@ -163,21 +183,36 @@ class Policy:
 
         `final_folder` is where `folder` will be moved to.  A base on disk is written relative to it.
         """
-        if isinstance(self.network, PeftModel):
-            adapters.save(self.network, folder, base=self.reference, final_folder=final_folder or folder)
+        network = self.network
+        if isinstance(network, PeftModel):
+            adapters.save(network, folder, base=self.reference, final_folder=final_folder or folder)
         else:
             with load.quiet_transformers():
-                self.network.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+                network.save_pretrained(folder)
+        self._save_stops(folder)
+        self.chat.save(folder)
+
+    def _save_stops(self, folder: Path) -> None:
+        """Name the stop tokens in the generation config, where other programs look for them."""
+        declared = load.declared_stops(self.network)
+        if set(declared if isinstance(declared, list) else [declared]) == self.stop_ids:
+            return
+        config = copy.deepcopy(self.network.generation_config) or GenerationConfig()
+        config.eos_token_id = sorted(self.stop_ids)
+        with load.quiet_transformers():
+            config.save_pretrained(folder)
 
 
-def load_policy(reference: str, *, lora: adapters.Lora | None = None) -> Policy:
+def load_policy(
+    reference: str, *, lora: adapters.Lora | None = None, template: Template = OWN_TEMPLATE
+) -> Policy:
     """Load a policy: the full network, or a new adapter on a frozen network.  Raises ModelError."""
     check_model(reference)
     tokenizer = load.load_tokenizer(reference)
     network = load.load_causal_lm(reference)
     check_vocabulary(network, tokenizer, reference)
+    chat = ChatFormat(tokenizer, template, declared=load.declared_stops(network), source=reference)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.CAUSAL_LM)
     load.to_default_device(network)
-    return Policy(network, tokenizer, reference)
+    return Policy(network, chat, reference)

@@ -16,6 +16,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from fairlead.core.errors import ModelError
 from fairlead.core.seed import derive_seed
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.forward import decoder
 from fairlead.model import adapters, load, quantize
 from fairlead.model.check_model import adapter_base, adapter_task, check_model, is_adapter
@@ -32,6 +34,7 @@ def new_reward_model(
     lora: adapters.Lora | None = None,
     aspects: Sequence[str] = (),
     weights: Sequence[float] = (),
+    template: Template = OWN_TEMPLATE,
 ) -> ScalarModel:
     """The decoder of a language model with a new head, or with one head for each of `aspects`.
 
@@ -41,9 +44,10 @@ def new_reward_model(
     tokenizer = load.load_tokenizer(reference)
     causal = load.load_causal_lm(reference)
     check_vocabulary(causal, tokenizer, reference)
+    chat = ChatFormat(tokenizer, template, declared=load.declared_stops(causal), source=reference)
     config = copy.deepcopy(causal.config)
     config.num_labels = max(1, len(aspects))
-    config.pad_token_id = tokenizer.pad_token_id
+    config.pad_token_id = chat.tokenizer.pad_token_id
     try:
         network = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     except ValueError as error:
@@ -58,12 +62,10 @@ def new_reward_model(
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5)
         if head.bias is not None:
             head.bias.zero_()
-    declared = causal.generation_config.eos_token_id if causal.generation_config is not None else None
-    stop_ids = load.stop_token_ids(tokenizer, declared)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.SEQ_CLS)
     load.to_default_device(network)
-    model = ScalarModel(network, tokenizer, stop_ids)
+    model = ScalarModel(network, chat)
     model.reference = reference
     if aspects:
         zeros = (0.0,) * len(aspects)
@@ -72,10 +74,10 @@ def new_reward_model(
     return model
 
 
-def load_reward_model(reference: str) -> ScalarModel:
+def load_reward_model(reference: str, *, template: Template = OWN_TEMPLATE) -> ScalarModel:
     """A trained reward model: a classifier, or an adapter that makes a language model one.
 
-    Raises ModelError if a weight is missing from the files or a setting is unusable.
+    It reads conversations with its own chat template.  Raises ModelError if a weight is missing from the files or a setting is unusable.
     """
     check_model(reference)
     tokenizer = load.load_tokenizer(reference)
@@ -89,7 +91,7 @@ def load_reward_model(reference: str) -> ScalarModel:
     check_reward_config(network.config, reference)
     load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
-    return ScalarModel(network, tokenizer, load.stop_token_ids(tokenizer, declared))
+    return ScalarModel(network, ChatFormat(tokenizer, template, declared=declared, source=reference))
 
 
 def _load_classifier_adapter(folder: Path) -> PreTrainedModel:
@@ -146,17 +148,22 @@ def load_shared_reward_model(policy: Policy, reference: str, *, name: str) -> Sc
             "Train the reward model again."
         )
     adapters.load_adapter(policy.network, name, adapter_folder, weights)
-    model = shared_scalar_model(policy, name, total_head(head_weights[0], None, read_aspects(config)))
+    chat = load.load_chat_format(reference, declared=getattr(config, "end_token_ids", config.eos_token_id))
+    head = total_head(head_weights[0], None, read_aspects(config))
+    model = shared_scalar_model(policy, name, head, chat)
     model.steps = read_steps(config)
     model.scale = read_scale(config)
     return model
 
 
-def shared_scalar_model(policy: Policy, adapter: str, head: nn.Linear) -> ScalarModel:
-    """A scalar model on the policy's network, with its own adapter and head."""
-    return ScalarModel(
-        policy.network, policy.tokenizer, policy.stop_ids, adapter=adapter, head=head.to(policy.device)
-    )
+def shared_scalar_model(
+    policy: Policy, adapter: str, head: nn.Linear, chat: ChatFormat | None = None
+) -> ScalarModel:
+    """A scalar model on the policy's network, with its own adapter and head.
+
+    `chat` is how it reads conversations; a critic reads the policy's own tokens.
+    """
+    return ScalarModel(policy.network, chat or policy.chat, adapter=adapter, head=head.to(policy.device))
 
 
 def _linear_head(network: PreTrainedModel, reference: str) -> nn.Linear:

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fairlead.data.records import Message
 from fairlead.encoding.batching import Batch
 from fairlead.encoding.chat import Encoded, encode_conversation, encode_steps
+from fairlead.encoding.chat_format import ChatFormat, Tools
 from fairlead.forward import decoder
 from fairlead.forward.backend import default_backend
 from fairlead.forward.layout import Layout
@@ -49,8 +50,7 @@ class ScalarModel:
     def __init__(
         self,
         network: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        stop_ids: frozenset[int],
+        chat: ChatFormat,
         *,
         adapter: str = adapters.POLICY,
         head: nn.Linear | None = None,
@@ -59,8 +59,7 @@ class ScalarModel:
         self._head = head
         self.adapter = adapter  # name of the adapter to activate before each forward pass
         self.reference = ""  # folder or Hub name of the model that the decoder was copied from
-        self.tokenizer = tokenizer
-        self.stop_ids = stop_ids
+        self.chat = chat
         self.backend = default_backend(network)
         config = decoder.base_network(network).config
         self.scale = read_scale(config)
@@ -88,6 +87,15 @@ class ScalarModel:
     @property
     def device(self) -> torch.device:
         return next(self._network.parameters()).device
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.chat.tokenizer
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return self.chat.stop_ids
 
     @property
     def pad_id(self) -> int:
@@ -120,21 +128,17 @@ class ScalarModel:
             parameters |= {f"{HEAD}.{name}": p for name, p in self._head.named_parameters()}
         return parameters
 
-    def encode(self, messages: Sequence[Message], *, max_tokens: int | None = None) -> Encoded:
+    def encode(
+        self, messages: Sequence[Message], *, max_tokens: int | None = None, tools: Tools = ()
+    ) -> Encoded:
         """Encode a conversation whose last assistant turn is scored.
 
         For a process reward model, the mask selects the last token of each step.
         """
         if self.steps is not None:
-            return encode_steps(
-                self.tokenizer, messages, self.steps.separator, stop_ids=self.stop_ids, max_tokens=max_tokens
-            )
+            return encode_steps(self.chat, messages, self.steps.separator, max_tokens=max_tokens)
         return encode_conversation(
-            self.tokenizer,
-            messages,
-            stop_ids=self.stop_ids,
-            num_context=len(messages) - 1,
-            max_tokens=max_tokens,
+            self.chat, messages, num_context=len(messages) - 1, max_tokens=max_tokens, tools=tools
         )
 
     def scores(self, batch: Batch) -> Tensor:
@@ -196,7 +200,7 @@ class ScalarModel:
         network.config.end_token_ids = sorted(self.stop_ids)
         with load.quiet_transformers():
             network.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        self.chat.save(folder)
 
     def _head_values(self, batch: Batch) -> tuple[Layout, Tensor]:
         """The heads at every place of the layout.  [R * C, A] float32"""

@@ -26,6 +26,7 @@ from fairlead.examples.pairs import (
     encode_and_split,
     encode_demonstration,
     encode_pair,
+    flatten_rows,
     pair_logps,
     pair_weights,
     sides,
@@ -34,14 +35,14 @@ from fairlead.examples.pairs import (
 from fairlead.examples.reference_logps import all_answer_logps, all_pair_logps, reference_pair_logps
 from fairlead.losses import preference, sft
 from fairlead.losses.preference import PairLogps
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.settings import Data, Optim, TrainingSettings
-from fairlead.train.setup import Prepared, lora, prepare, publish_policy
+from fairlead.train.setup import Prepared, open_policy, prepare, publish_policy
 
 KIND = "model"
 
@@ -76,12 +77,12 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
 
     # 2. Data: a prompt is on one side of the split in both files
     records = read_demonstrations(run.data_path("demonstrations"))
-    demonstrations = encode_and_split(
-        policy, records, encode_demonstration, config, source=config.demonstrations
+    demonstrations = flatten_rows(
+        encode_and_split(policy, records, encode_demonstration, config, source=config.demonstrations)
     )
     decided = without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons)
     comparisons = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons)

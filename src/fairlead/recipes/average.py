@@ -13,7 +13,7 @@ import torch
 
 from fairlead.core.config import ModelRef
 from fairlead.core.errors import ModelError, require
-from fairlead.model.policy import load_policy
+from fairlead.model.load import load_causal_lm, load_tokenizer, save_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 
@@ -38,14 +38,14 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Both models, which may differ in their weights only
-    model_a = load_policy(run.model_path("a"))
-    model_b = load_policy(run.model_path("b"))
-    weights_a = dict(model_a.network.named_parameters())
-    weights_b = dict(model_b.network.named_parameters())
+    network, other = load_causal_lm(run.model_path("a")), load_causal_lm(run.model_path("b"))
+    tokenizer = load_tokenizer(run.model_path("a"))
+    weights_a = dict(network.named_parameters())
+    weights_b = dict(other.named_parameters())
     advice = "Average a model with one that was trained from it."
     if {name: p.shape for name, p in weights_a.items()} != {name: p.shape for name, p in weights_b.items()}:
         raise ModelError(f"{config.a} and {config.b}: the models have different shapes. {advice}")
-    if model_a.tokenizer.get_vocab() != model_b.tokenizer.get_vocab():
+    if tokenizer.get_vocab() != load_tokenizer(run.model_path("b")).get_vocab():
         raise ModelError(f"{config.a} and {config.b}: the models have different tokens. {advice}")
 
     # 2. Interpolate
@@ -53,8 +53,7 @@ def main(config: Config, run: Run) -> Artifact:
         weight.lerp_(weights_b[name], config.weight)
 
     # 3. Save
-    final_folder = run.project.artifacts / KIND / config.name
     return run.publish(
-        lambda folder: model_a.save(folder, final_folder=final_folder),
-        metrics={"parameters": model_a.network.num_parameters()},
+        lambda folder: save_model(network, tokenizer, folder),
+        metrics={"parameters": network.num_parameters()},
     )

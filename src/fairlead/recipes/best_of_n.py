@@ -26,7 +26,7 @@ from fairlead.data.record_reader import read_prompts
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Demonstration, Message, Messages, Prompt, carried, to_row
 from fairlead.examples.pairs import encode_prompts
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.ops.pool_names import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
 from fairlead.rollout.records import Answer, SampleRequest, SamplingParams
@@ -36,14 +36,15 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.admission_gate import check_admission
 from fairlead.train.meter import Meter
-from fairlead.train.settings import Scoring
+from fairlead.train.settings import ReadsConversations, Scoring
+from fairlead.train.setup import open_policy
 
 KIND = "dataset"
 ANSWERS_PER_PART = 256  # a part is written before the next begins, so a stopped run loses one part at most
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ReadsConversations):
     name: str  # name of the dataset that is written
     model: ModelRef  # the model that answers: usually the SFT model
     # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
@@ -92,7 +93,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 1. Model, prompts, rewards
     check_admission(run, ["reward"], trust=config.trust)
-    policy = load_policy(run.model_path("model"))
+    policy = open_policy(run, config)  # it answers, and nothing is trained
     engine = open_engine(policy)
     records = read_prompts(run.data_path("prompts"))
     prompts = [record.prompt for record in records]

@@ -31,14 +31,14 @@ from fairlead.examples.pairs import (
 from fairlead.examples.reference_logps import all_pair_logps, reference_pair_logps
 from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps, PairTokens
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.settings import Data, Optim, TrainingSettings
-from fairlead.train.setup import Prepared, lora, prepare, publish_policy
+from fairlead.train.setup import Prepared, open_policy, prepare, publish_policy
 
 KIND = "model"
 Loss = Literal["dpo", "robust", "hinge", "ipo", "simpo", "orpo"]
@@ -93,7 +93,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
 
     # 2. Data: pairs that share a prompt stay on the same side of the split
     comparisons = read_comparisons(run.data_path("comparisons"))

@@ -31,14 +31,14 @@ from fairlead.examples.pairs import (
 )
 from fairlead.examples.reference_logps import all_answer_logps, reference_answer_logps
 from fairlead.losses import binary
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.settings import Data, Optim, TrainingSettings
-from fairlead.train.setup import Prepared, lora, prepare, publish_policy
+from fairlead.train.setup import Prepared, open_policy, prepare, publish_policy
 
 KIND = "model"
 POOL = 256  # mismatched responses; the reference point is estimated from kl_rows of them per step, in turns
@@ -72,7 +72,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
 
     # 2. Data: responses that share a prompt stay on the same side of the split
     records = read_binary(run.data_path("binary"))

@@ -22,16 +22,18 @@ from fairlead.core.progress import progress
 from fairlead.data.pretraining_documents import read_documents
 from fairlead.data.records import Messages
 from fairlead.encoding.batching import collate, micro_batches, step_rows
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.examples.replay import encode_text
 from fairlead.losses import sft
 from fairlead.model import from_scratch
 from fairlead.model.check_model import check_model
 from fairlead.model.check_network import check_vocabulary
 from fairlead.model.load import (
+    declared_stops,
     default_device,
     load_causal_lm,
     load_tokenizer,
-    quiet_transformers,
+    save_model,
     to_default_device,
 )
 from fairlead.ops.logprobs import selected_logps
@@ -42,7 +44,8 @@ from fairlead.train.meter import Meter
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.optim import adamw_alone, muon, update
 from fairlead.train.schedule import learning_rate
-from fairlead.train.settings import Checkpoints, Hardware, Optim
+from fairlead.train.settings import Checkpoints, Hardware, Optim, Template
+from fairlead.train.template import given_template
 
 KIND = "model"
 
@@ -69,6 +72,7 @@ class Config:
     optim: Optim = Optim(lr=2e-3, warmup=100, weight_decay=0.1)
     hardware: Hardware = Hardware(micro_tokens=4096)
     checkpoints: Checkpoints = Checkpoints(every=200)
+    template: Template = Template()  # for documents that are conversations
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "batch")
@@ -106,7 +110,17 @@ def main(config: Config, run: Run) -> Artifact:
         network = from_scratch.new_network(shape, new_tokenizer, run_seed=config.seed)
     to_default_device(network)
     device = default_device()
-    rows = [piece for document in documents for piece in encode_text(tokenizer, document, config.context)]
+    chat = None  # a base model needs no chat template as long as no document is a conversation
+    if not all(isinstance(document, str) for document in documents):
+        chat = ChatFormat(
+            tokenizer,
+            given_template(run, config.template),
+            declared=declared_stops(network),
+            source=config.model or "the new model",
+        )
+    rows = [
+        piece for document in documents for piece in encode_text(tokenizer, document, config.context, chat)
+    ]
 
     # 2. Optimiser
     parameters = dict(network.named_parameters())
@@ -151,9 +165,9 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 4. Save
     def save(folder: Path) -> None:
-        with quiet_transformers():
-            network.to(getattr(torch, config.stored_as)).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_model(network.to(getattr(torch, config.stored_as)), tokenizer, folder)
+        if chat is not None:
+            chat.save(folder)
 
     metrics = {"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()}
     return run.publish(save, metrics=metrics)

@@ -43,6 +43,7 @@ from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.settings import Data, Optim, TrainingSettings
 from fairlead.train.setup import lora, prepare_model
+from fairlead.train.template import given_template, note_template
 
 KIND = "reward-model"
 SMALLEST_STD = 0.01  # of pooled probabilities; dividing by less would turn rounding into reward
@@ -72,7 +73,13 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model: the decoder of a language model with a new head, which is read at the end of each step
-    model = new_reward_model(run.model_path("model"), run_seed=config.seed, lora=lora(config))
+    model = new_reward_model(
+        run.model_path("model"),
+        run_seed=config.seed,
+        lora=lora(config),
+        template=given_template(run, config.template),
+    )
+    note_template(run, model.chat)
     model.set_steps(StepSettings(config.separator, config.pool))
 
     # 2. Data: answers that share a prompt stay on the same side of the split

@@ -70,6 +70,7 @@ from fairlead.train.optim import adamw, update
 from fairlead.train.schedule import learning_rate
 from fairlead.train.settings import Data, Optim, TrainingSettings
 from fairlead.train.setup import Prepared, lora, optimizer_step, prepare_model
+from fairlead.train.template import given_template
 
 KIND = "reward-model"
 
@@ -387,6 +388,7 @@ def new_member(config: Config, run: Run, member: int) -> ScalarModel:
         lora=None if adapter is None else replace(adapter, seed=seed),
         aspects=config.aspects,
         weights=config.aspect_weights or (1 / max(1, num_aspects),) * num_aspects,
+        template=given_template(run, config.template),
     )
 
 

@@ -10,7 +10,7 @@ resumed by itself.  learn="dpo" is iterated on-policy DPO (arXiv:2405.07863); le
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from fairlead.ops.pool_names import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run
-from fairlead.train.settings import Scoring
+from fairlead.train.settings import Scoring, Template
 
 KIND = "evaluation"
 CONTINUE = "Run the same command again to continue."
@@ -56,6 +56,7 @@ class Config:
     probe: RewardModelRef = ""  # the reward that measures on held_out; values as for reward
     seed: int = 0  # seed of sampling and training
     scoring: Scoring = Scoring()  # of the reward and of the probe
+    template: Template = Template()  # of the first model; later ones keep it
 
     def __post_init__(self) -> None:
         require_positive(self, "rounds")
@@ -176,6 +177,7 @@ def select_by_reward(config: Config, run: Run, number: int, model: str) -> Artif
         temperature=config.temperature,
         rejected=config.rejected,
         seed=derive_seed(config.seed, "round", number),
+        template=config.template,
     )
     dataset = run_recipe(run, best_of_n, selection)
     if not dataset.manifest.metrics[config.rows]:
@@ -221,6 +223,7 @@ def sample_config(config: Config, name: str, model: str, prompts: str, *, per_pr
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         seed=config.seed,
+        template=config.template,
     )
 
 
@@ -235,9 +238,9 @@ def training_config(config: Config, number: int, model: str, data: str) -> dpo.C
         f"{config.rows}={data}",
         f"seed={config.seed}",
     ]
-    if config.learn == "dpo":
-        return configs.load(dpo.Config, None, overrides)
-    return configs.load(sft.Config, None, overrides)
+    recipe = dpo if config.learn == "dpo" else sft
+    training: dpo.Config | sft.Config = configs.load(recipe.Config, None, overrides)
+    return replace(training, template=config.template)
 
 
 def join(config: JoinConfig, run: Run) -> Artifact:

@@ -18,12 +18,14 @@ from fairlead.core.progress import progress
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.records import to_row
 from fairlead.examples.pairs import encode_prompts
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
 from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
+from fairlead.train.settings import ReadsConversations
+from fairlead.train.setup import open_policy
 
 KIND = "rollouts"
 ROWS = "answers.jsonl"
@@ -31,7 +33,7 @@ ANSWERS_PER_REQUEST = 256  # progress and Ctrl-C are handled between requests
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ReadsConversations):
     name: str  # name of the rollouts that are written
     model: ModelRef  # the model that answers
     prompts: DatasetRef  # native rows with a prompt
@@ -60,7 +62,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         return run.finished
 
     # 1. Model and prompts
-    policy = load_policy(run.model_path("model"))
+    policy = open_policy(run, config)  # it answers, and nothing is trained
     engine = open_engine(policy)
     records = read_prompts(run.data_path("prompts"))
     prompts = [record.prompt for record in records]

@@ -21,10 +21,10 @@ from fairlead.data.record_reader import read_demonstrations
 from fairlead.encoding import batching
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import Encoded, num_trained_tokens
-from fairlead.examples.pairs import encode_and_split, encode_demonstration
+from fairlead.examples.pairs import encode_and_split, encode_demonstration, flatten_rows
 from fairlead.examples.replay import read_mix
 from fairlead.losses import sft
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import checkpoint, early_stopping
@@ -32,7 +32,7 @@ from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.neftune import embedding_noise
 from fairlead.train.settings import Data, Optim, TrainingSettings
-from fairlead.train.setup import lora, prepare, publish_policy
+from fairlead.train.setup import open_policy, prepare, publish_policy
 
 KIND = "model"
 
@@ -69,12 +69,12 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
 
     # 2. Data: rows that share a prompt stay on the same side of the split
     demonstrations = read_demonstrations(run.data_path("demonstrations"))
-    rows = encode_and_split(
-        policy, demonstrations, encode_demonstration, config, source=config.demonstrations
+    rows = flatten_rows(
+        encode_and_split(policy, demonstrations, encode_demonstration, config, source=config.demonstrations)
     )
     run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
     replay: list[Encoded] = []

@@ -23,7 +23,7 @@ from fairlead.core.errors import DataError, require, require_positive
 from fairlead.data.record_reader import read_binary, read_comparisons, read_demonstrations, read_ratings
 from fairlead.data.records import Binary, Demonstration, Rating, Record, RecordKind, prompt_text
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
-from fairlead.encoding.chat import num_trained_tokens
+from fairlead.encoding.chat import Encoded, num_trained_tokens
 from fairlead.examples.pairs import (
     EncodedSplit,
     SingleOrPair,
@@ -32,19 +32,20 @@ from fairlead.examples.pairs import (
     encode_demonstration,
     encode_pair,
     encode_response,
+    flatten_rows,
     micro_answers,
     pair_weights,
     without_ties,
 )
 from fairlead.examples.reference_logps import all_answer_logps, answer_offsets, reference_answer_logps
 from fairlead.losses import preference, reward, unified
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.loop import training_loop
 from fairlead.train.settings import Data, Optim, TrainingSettings
-from fairlead.train.setup import lora, prepare, publish_policy
+from fairlead.train.setup import open_policy, prepare, publish_policy
 
 KIND = "model"
 
@@ -129,7 +130,7 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
 
     # 1. Model
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
 
     # 2. Data: one list of all kinds; rows that share a prompt are on one side of the split, whatever their
     # kind
@@ -275,7 +276,11 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
     mix = Mix([], [], 0)
     if config.demonstrations:
         demonstrations = read_demonstrations(run.data_path("demonstrations"))
-        rows = split(demonstrations, _encode_single_demonstration, config.demonstrations)
+        rows = _as_single_answers(
+            encode_and_split(
+                policy, demonstrations, encode_demonstration, config, source=config.demonstrations
+            )
+        )
         mix = add(mix, "demonstration", rows, lambda _: 1.0, weight=config.demonstration_weight)
     if config.comparisons:
         comparisons = without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons)
@@ -338,10 +343,14 @@ def with_scores(ratings: Sequence[Rating], config: Config) -> list[Rating]:
     return [replace(rating, score=score) for rating, score in zip(ratings, scores.tolist(), strict=True)]
 
 
-def _encode_single_demonstration(
-    policy: Policy, record: Demonstration, max_tokens: int | None
-) -> SingleOrPair:
-    return (encode_demonstration(policy, record, max_tokens),)
+def _as_single_answers(
+    split: EncodedSplit[Demonstration, tuple[Encoded, ...]],
+) -> EncodedSplit[Demonstration, SingleOrPair]:
+    """Each row of a demonstration as an answer of its own."""
+    flat = flatten_rows(split)
+    train: list[SingleOrPair] = [(row,) for row in flat.train_rows]
+    held_out: list[SingleOrPair] = [(row,) for row in flat.held_out_rows]
+    return EncodedSplit(flat.train, train, flat.held_out, held_out, flat.num_dropped)
 
 
 def _encode_single_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> SingleOrPair:

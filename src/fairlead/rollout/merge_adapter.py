@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from fairlead.core.errors import ModelError
 from fairlead.data.records import Message, Messages
@@ -61,15 +61,14 @@ def merge_adapter(
     With `keep_rounding` the adapter is merged into the dequantised 4-bit base, which is exact.  At most
     MAX_PROMPTS prompts are sampled.
     """
-    tokenizer = load.load_tokenizer(str(folder))
-    trained = _policy(load.load_with_adapter(folder), tokenizer)  # type: ignore[arg-type]
+    trained = _policy(load.load_with_adapter(folder), folder)  # type: ignore[arg-type]
     encoded = encode_prompts(trained, prompts[:MAX_PROMPTS], max_new_tokens=MAX_NEW_TOKENS, source=source)
     request = SampleRequest(prompts=encoded, params=SamplingParams(max_new_tokens=MAX_NEW_TOKENS), seed=0)
     rollouts = sample(trained.network, request, stop_ids=trained.stop_ids, pad_id=trained.pad_id)
     rows = [training_row(rollout) for rollout in rollouts]
     trained_logps = _next_token_logps(trained, rows)
     del trained  # holds one network in memory at a time
-    merged = _policy(load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), tokenizer)
+    merged = _policy(load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), folder)
     merged_logps = _next_token_logps(merged, rows)
     tokens = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
     gap = _measure_gap(trained_logps, merged_logps, tokens.to(trained_logps.device))
@@ -79,9 +78,9 @@ def merge_adapter(
     return merged, gap
 
 
-def _policy(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Policy:
+def _policy(network: PreTrainedModel, folder: Path) -> Policy:
     load.to_default_device(network)
-    return Policy(network, tokenizer, "")
+    return Policy(network, load.load_chat_format(str(folder), declared=load.declared_stops(network)), "")
 
 
 @torch.no_grad()

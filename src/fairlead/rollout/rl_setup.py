@@ -16,7 +16,7 @@ from fairlead.encoding.batching import NUM_CHECK_ROWS, Batch, collate
 from fairlead.encoding.chat import Encoded
 from fairlead.examples.replay import read_mix
 from fairlead.model.critic import open_critic
-from fairlead.model.policy import Policy, load_policy
+from fairlead.model.policy import Policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.rollout.engine import Engine
 from fairlead.rollout.prompt_sampler import PromptSampler, load_prompts
@@ -33,7 +33,7 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import clip_gradients, take_step
 from fairlead.train.settings import Optim, Ptx, SamplingSettings
-from fairlead.train.setup import build_optimizer, choose_backend, lora, token_budget
+from fairlead.train.setup import build_optimizer, choose_backend, lora, open_policy, token_budget
 
 PUBLISHED_METRICS = (
     "score",
@@ -99,7 +99,7 @@ def prepare_actor(
 ) -> Actor:
     """For GRPO.  Without a KL term (kl_coef = 0) no reference is kept."""
     check_admission(run, config.rewards.roles, trust=config.rewards.trust)
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
     engine = open_engine(policy)
     prompts = _load_prompts(run, engine, policy, config, prompts_per_step)
     batch = _trial_batch(prompts)
@@ -136,7 +136,7 @@ def prepare_actor_critic(
 ) -> ActorCritic:
     """For PPO.  The critic starts as the reward model, or from zero when the reward is a rule."""
     check_admission(run, config.rewards.roles, trust=config.rewards.trust)
-    policy = load_policy(run.model_path("model"), lora=lora(config))
+    policy = open_policy(run, config)
     reward = run.model_path("reward")
     critic = open_critic(policy, None if is_rule(reward) else reward, lora=lora(config), run_seed=config.seed)
     engine = open_engine(policy)

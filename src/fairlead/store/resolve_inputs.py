@@ -34,6 +34,12 @@ def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> Resolved
     """Resolve a reference; raises ProjectError if nothing matches."""
     if mark.kind == "reward-model" and ref.startswith(RULE):
         return _rule(project, field, ref)
+    if mark.kind == "template":
+        path = _existing_path(project, ref)
+        if path is not None and path.is_file():
+            return _outside(project, ref, path)
+        # The name of a template, which is looked up when the model is loaded.
+        return ResolvedInput(ref, f"template:{ref}", f"template:{ref}", None, None)
     accepted = ACCEPTED_KINDS.get(mark.kind, (mark.kind,))
     matches = find_artifacts(project, ref)
     artifact = only_artifact(ref, [match for match in matches if match.manifest.kind in accepted])

@@ -12,6 +12,7 @@ from typing import Literal
 from fairlead.core.config_keys import Advanced, DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import require
 from fairlead.core.precision import Precision
+from fairlead.core.template_settings import Template as Template
 from fairlead.ops.pool_names import Pool
 
 Schedule = Literal["cosine", "linear", "constant"]
@@ -105,7 +106,14 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
+class ReadsConversations:
+    """The table of every method that encodes conversations."""
+
+    template: Template = Template()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(ReadsConversations):
     """The keys and tables of every method that trains a model.  A method's `Config` adds its own."""
 
     name: str  # name of the model that is written

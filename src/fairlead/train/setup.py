@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded
 from fairlead.model.adapters import Lora
-from fairlead.model.policy import Policy
+from fairlead.model.policy import Policy, load_policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -22,7 +22,8 @@ from fairlead.train import checkpoint, memory
 from fairlead.train.checkpoint import State
 from fairlead.train.master_weights import MasterWeights
 from fairlead.train.optim import adamw, update
-from fairlead.train.settings import Hardware, Optim, TrainingSettings
+from fairlead.train.settings import Hardware, Optim, ReadsConversations, TrainingSettings
+from fairlead.train.template import given_template, note_template
 from fairlead.train.threads import choose_threads
 from fairlead.train.verify_backend import forward_and_backward, verify_backend
 
@@ -43,6 +44,15 @@ def lora(config: TrainingSettings) -> Lora | None:
     if not adapter.rank:
         return None
     return Lora(adapter.rank, adapter.alpha, config.seed, config.hardware.precision, adapter.base_bits)
+
+
+def open_policy(run: Run, config: ReadsConversations) -> Policy:
+    """The policy that a run trains or samples from.  It reads conversations as `[template]` says."""
+    adapter = lora(config) if isinstance(config, TrainingSettings) else None
+    template = given_template(run, config.template)
+    policy = load_policy(run.model_path("model"), lora=adapter, template=template)
+    note_template(run, policy.chat)
+    return policy
 
 
 def prepare(run: Run, policy: Policy, examples: Sequence[Encoded], config: TrainingSettings) -> Prepared:
