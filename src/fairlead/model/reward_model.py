@@ -77,7 +77,8 @@ def new_reward_model(
 def load_reward_model(reference: str, *, template: Template = OWN_TEMPLATE) -> ScalarModel:
     """A trained reward model: a classifier, or an adapter that makes a language model one.
 
-    It reads conversations with its own chat template.  Raises ModelError if a weight is missing from the files or a setting is unusable.
+    It reads conversations with its own chat template.  Raises ModelError if a weight is missing from the
+    files or a setting is unusable.
     """
     check_model(reference)
     tokenizer = load.load_tokenizer(reference)
