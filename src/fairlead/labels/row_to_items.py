@@ -123,8 +123,8 @@ def _import_rows(
                 elif isinstance(parsed, RowProblem):
                     yield parsed
                 else:
-                    importer.metadata_of(row, parsed.record, format, None, tally)
-                    yield _parse_record(parsed.record, row, model)
+                    metadata = importer.metadata_of(row, parsed.record, format, None, tally)
+                    yield _parse_record(importer.carry(row, parsed.record, metadata), row, model)
         except BadRow as error:
             yield replace(error.problem, row=row.value)
 
