@@ -77,18 +77,29 @@ def test_an_earlier_turn_is_never_taken_for_the_answer() -> None:
         encode_rows(chat_format(template), messages)
 
 
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [("<think>so</think>Yes.", "the answer opens another"), ("Yes.", "that the answer never closes")],
+OPENS_ALWAYS = (
+    "{% for m in messages %}<|{{ m.role }}|>"
+    "{{ '<think>' if m.role == 'assistant' }}{{ m.content }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
 )
-def test_a_block_is_opened_once_and_closed(answer: str, why: str) -> None:
-    chat = chat_format(
-        "{% for m in messages %}<|{{ m.role }}|>"
-        "{{ '<think>' if m.role == 'assistant' }}{{ m.content }}<|end|>"
-        "{% endfor %}{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
-    )
-    with pytest.raises(DataError, match=why):
-        encode_rows(chat, (user("What?"), assistant(answer)))
+
+
+def test_a_block_that_is_open_is_not_opened_again() -> None:
+    chat = chat_format(OPENS_ALWAYS)
+    for message in (assistant("<think>so</think>Yes."), assistant("so</think>Yes.")):
+        [row] = encode_rows(chat, (user("What?"), message))
+        assert trained(chat, row) == "so</think>Yes.<|end|>"
+
+
+def test_reasoning_fills_a_block_that_is_open() -> None:
+    chat = chat_format(OPENS_ALWAYS)
+    [row] = encode_rows(chat, (user("What?"), replace(assistant("Yes."), reasoning="so")))
+    assert trained(chat, row) == "so\n</think>\n\nYes.<|end|>"
+
+
+def test_a_block_that_the_answer_never_closes_is_refused() -> None:
+    with pytest.raises(DataError, match="that the answer never closes"):
+        encode_rows(chat_format(OPENS_ALWAYS), (user("What?"), assistant("Yes.")))
 
 
 def test_text_after_the_end_of_a_turn_is_not_trained() -> None:

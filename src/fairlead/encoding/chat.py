@@ -80,7 +80,7 @@ def encode_rows(
     prompt_text = ""
     for i in turns:
         turn = _encode_turn(chat, messages[: i + 1], tools)
-        row_proof.check_answer(chat, messages[i], turn.trained_text)
+        row_proof.check_answer(chat, messages[: i + 1], turn.trained_text, tools)
         prompt_text = turn.prompt_text
         trained = [False] * len(turn.prompt) + turn.trained
         if rows and turn.prompt[: len(rows[-1][0])] == rows[-1][0]:  # it goes on from the earlier turn's row
@@ -181,7 +181,12 @@ def _encode_turn(
 ) -> _Turn:
     prompt_text, answer_text, generated = continue_prompt(chat, messages, tools)
     if not answer_text.strip():
-        raise DataError(f"no token would be trained: {chat.origin} writes nothing for the assistant turn.")
+        raise DataError(
+            f"no token would be trained: {chat.origin} writes nothing for the assistant turn. Remove the "
+            "turn, or give a template that writes it with template.file=PATH."
+        )
+    if chat.first_stop(answer_text) is None:
+        answer_text += chat.end_before_next(messages, answer_text, tools)
     stop = chat.first_stop(answer_text)
     if stop is None:
         raise ModelError(_no_end(chat, answer_text))
@@ -234,15 +239,18 @@ def _tokens_after(
     if whole[: len(prompt)] == prompt:
         shifted = [(left - size, right - size) for left, right in offsets[len(prompt) :]]
         return whole[len(prompt) :], shifted
-    answer, offsets = chat.tokens_and_offsets(answer_text, with_offsets=with_offsets)
-    if chat.decode(prompt + answer) != chat.decode(whole):
-        raise DataError(
-            f"the tokens of the prompt and of the answer {answer_text[:40]!r} on its own are not those of "
-            "the "
-            "conversation, so the answer cannot be trained as it would be sampled. Give a template that ends "
-            "the prompt with a control token with template.file=PATH."
-        )
-    return answer, offsets
+    for lead in ("", "\n", "a"):  # some tokenizers put a space before a text, but not after these
+        before = chat.tokens(lead) if lead else []
+        tokens, offsets = chat.tokens_and_offsets(lead + answer_text, with_offsets=with_offsets)
+        answer = tokens[len(before) :]
+        if tokens[: len(before)] == before and chat.decode(prompt + answer) == chat.decode(whole):
+            shifted = [(left - len(lead), right - len(lead)) for left, right in offsets[len(before) :]]
+            return answer, shifted
+    raise DataError(
+        f"the tokens of the prompt and of the answer {answer_text[:40]!r} on its own are not those of the "
+        "conversation, so the answer cannot be trained as it would be sampled. Give a template that ends the "
+        "prompt with a control token with template.file=PATH."
+    )
 
 
 def _gaps(chat: ChatFormat, generated: Sequence[tuple[int, int]] | None) -> list[tuple[int, int]]:

@@ -208,6 +208,26 @@ class ChatFormat:
         match = self._stops.search(text)
         return None if match is None else match.end()
 
+    def end_before_next(self, messages: Sequence[Message], finished: str, tools: Tools = ()) -> str:
+        """The stop token that stands after the last turn once another message follows; empty if none does.
+
+        Some templates end a turn with nothing but the role token of the next one, at which sampling stops.
+        """
+        last = messages[-1]
+        following = Message("user", _PROBE_QUESTION)
+        if last.tool_calls:
+            call = last.tool_calls[0]
+            following = Message("tool", _PROBE_ANSWER, tool_call_id=call.id, name=call.name)
+        try:
+            text = self._render((*messages, following), False, tools).text
+        except TEMPLATE_FAULTS:  # it does not take what follows
+            return ""
+        stops = list(self._stops.finditer(text, 0, max(0, text.rfind(following.content))))
+        tail = finished.rstrip().rpartition("\n")[2]
+        if not stops or not text[: stops[-1].start()].rstrip().endswith(tail):
+            return ""
+        return stops[-1][0]
+
     @cached_property
     def _controls(self) -> re.Pattern[str]:
         """Finds texts that the tokenizer reads as control tokens, and the stop tokens."""
@@ -222,7 +242,12 @@ class ChatFormat:
 
     @property
     def _stop_texts(self) -> list[str]:
-        return [self.decode([token]) for token in sorted(self.stop_ids)]
+        # Decoding may change the text of a token: some tokenizers read ▁ as a space.
+        added = self.tokenizer.added_tokens_decoder
+        return [
+            added[token].content if token in added else self.decode([token])
+            for token in sorted(self.stop_ids)
+        ]
 
     def _render(
         self,
@@ -289,6 +314,11 @@ class ChatFormat:
                 f"{type(error).__name__}: {str(error).rstrip('.')}. "
                 "Repair it, or set another with template.file."
             ) from error
+        if text.endswith(_PROBE_ANSWER):  # what ends a turn may be the role token of the next one
+            try:
+                text = self._render((question, answer, question), False, ()).text
+            except TEMPLATE_FAULTS:
+                return None
         tail = text[text.rfind(_PROBE_ANSWER) + len(_PROBE_ANSWER) :] if _PROBE_ANSWER in text else ""
         added = {token.content for token in self.tokenizer.added_tokens_decoder.values()}
         match = any_of(added | set(self.tokenizer.all_special_tokens)).match(tail.lstrip())

@@ -9,10 +9,11 @@ Reasoning models cause most of these cases.  Their generation prompt opens a <th
 turn lacks, or that holds nothing there.
 """
 
+import functools
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fairlead.core.errors import DataError, FairleadError
 from fairlead.data.records import Message
@@ -20,8 +21,8 @@ from fairlead.encoding.chat_format import ChatFormat, Rendered, Tools
 
 _OPENED = re.compile(r"<think>\s*\Z")
 _SHOWN = 60  # characters of a text that an error quotes
-# Variables that switch reasoning off in published templates; tried to name a remedy that works.
-_SWITCHES: tuple[dict[str, Any], ...] = ({"enable_thinking": False}, {"thinking": False})
+# Variables that switch reasoning on or off in published templates; tried to name a remedy that works.
+_SWITCHES = ("enable_thinking", "thinking")
 
 
 class Continuation(NamedTuple):
@@ -35,14 +36,51 @@ def continue_prompt(chat: ChatFormat, messages: Sequence[Message], tools: Tools)
 
     Raises DataError where the answer cannot be put after the prompt.
     """
+    prompt, finished, result = _attempt(chat, messages, tools)
+    if result is None:
+        raise DataError(_difference(chat, prompt, finished, messages, tools))
+    _check_thinking(prompt, result.answer)
+    return result
+
+
+def helpful_switch(chat: ChatFormat, messages: Sequence[Message], tools: Tools) -> str | None:
+    """A value of `template.arguments` with which the last turn goes on from its prompt with all its text."""
+    message = messages[-1]
+    reasoning, answer = reasoning_of(message)
+    for name in _SWITCHES:
+        switched = _switched(chat, name, bool(reasoning.strip()))
+        if switched is None:
+            continue
+        try:
+            _, _, result = _attempt(switched, messages, tools)
+        except FairleadError:
+            continue
+        if result is not None and reasoning.strip() in result.answer and answer.strip() in result.answer:
+            return json.dumps({name: bool(reasoning.strip())})
+    return None
+
+
+@functools.lru_cache(maxsize=16)  # many rows may be refused for one reason
+def _switched(chat: ChatFormat, name: str, value: bool) -> ChatFormat | None:
+    try:
+        return chat.with_arguments({name: value})
+    except FairleadError:  # the template has no such switch
+        return None
+
+
+def _attempt(
+    chat: ChatFormat, messages: Sequence[Message], tools: Tools
+) -> tuple[str, str, Continuation | None]:
+    """The prompt, the finished rendering, and how the one goes on to the other, if it does."""
     context, message = messages[:-1], messages[-1]
     prompt = chat.render(context, generation_prompt=True, tools=tools)
     finished = chat.render_with_spans(messages, tools=tools)
     result = _continuation(chat, prompt, finished, context, message, tools)
-    if result is None:
-        raise DataError(_difference(chat, prompt, finished.text, messages, tools))
-    _check_thinking(prompt, result.answer)
-    return result
+    if result is not None:
+        answer = _in_opened_thinking(prompt, result.answer, message)
+        if answer != result.answer:
+            result = Continuation(prompt, answer, None)
+    return prompt, finished.text, result
 
 
 def _continuation(
@@ -102,11 +140,26 @@ def _after_opened_thinking(header: str, finished: str, message: Message) -> str 
     position = finished.rfind(closed) if closed else -1
     if position < 0 or not reasoning.strip():
         return None
-    shown = finished[position + len(closed) :]
+    shown = finished[position + len(closed) :].lstrip().removeprefix("</think>")
     if not shown.lstrip().startswith(answer.strip()):
         return None
     end = shown.find(answer.strip()) + len(answer.strip())
     return f"{reasoning.strip()}\n</think>\n\n{answer.strip()}{shown[end:]}"
+
+
+def _in_opened_thinking(prompt: str, answer: str, message: Message) -> str:
+    """The answer after a prompt that opens a <think> block: without a second tag, and with its reasoning.
+
+    Some templates open the block before whatever an answer holds, its own tag included, or nothing at all.
+    """
+    if _OPENED.search(prompt) is None:
+        return answer
+    if answer.lstrip().startswith("<think>"):
+        return answer.lstrip().removeprefix("<think>").lstrip("\n")
+    reasoning, content = reasoning_of(message)
+    if reasoning.strip() and "</think>" not in answer and answer.lstrip().startswith(content.strip()):
+        return f"{reasoning.strip()}\n</think>\n\n{answer.lstrip()}"
+    return answer
 
 
 def reasoning_of(message: Message) -> tuple[str, str]:
@@ -122,12 +175,6 @@ def reasoning_of(message: Message) -> tuple[str, str]:
 def _check_thinking(prompt: str, answer: str) -> None:
     if _OPENED.search(prompt) is None:
         return
-    if answer.lstrip().startswith("<think>"):
-        raise DataError(
-            "the generation prompt opens a <think> block and the answer opens another. Remove the <think> "
-            "tag "
-            "from the answer, or set another template with template.file."
-        )
     if "</think>" not in answer:
         raise DataError(
             "the generation prompt opens a <think> block that the answer never closes. Write the reasoning "
@@ -155,15 +202,8 @@ def _difference(
 
 def _remedy(chat: ChatFormat, messages: Sequence[Message], tools: Tools) -> str:
     remedies = []
-    for values in _SWITCHES:
-        try:
-            switched = chat.with_arguments(values)
-            prompt = switched.render(messages[:-1], generation_prompt=True, tools=tools)
-            if switched.render(messages, generation_prompt=False, tools=tools).startswith(prompt):
-                remedies.append(f"set template.arguments='{json.dumps(values)}'")
-                break
-        except FairleadError:  # the template has no such switch
-            continue
+    if switch := helpful_switch(chat, messages, tools):
+        remedies.append(f"set template.arguments='{switch}'")
     if "<think>" in chat.template and not reasoning_of(messages[-1])[0]:
         remedies.append("put the reasoning into the answer as <think>…</think>")
     remedies.append("give a template of your own with template.file=PATH")

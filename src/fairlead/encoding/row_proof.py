@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from fairlead.core.errors import DataError
 from fairlead.data.records import Message
 from fairlead.encoding.chat_format import ChatFormat, Tools, words_of
+from fairlead.encoding.continuation import helpful_switch
 
 _THINK_TAGS = re.compile(r"</?think>")
 _SHOWN = 60  # characters of a missing text that an error quotes
 
 
-def check_answer(chat: ChatFormat, message: Message, trained: str) -> None:
-    """Raise DataError unless every line of the answer stands in the trained text, in order."""
+def check_answer(chat: ChatFormat, messages: Sequence[Message], trained: str, tools: Tools) -> None:
+    """Raise DataError unless every line of the last message stands in the trained text, in order."""
+    message = messages[-1]
     texts = [message.reasoning or "", _THINK_TAGS.sub("\n", message.content)]
     missing = missing_lines("\n".join(texts), trained)
     missing += [call.name for call in message.tool_calls if call.name not in trained]
@@ -27,7 +29,7 @@ def check_answer(chat: ChatFormat, message: Message, trained: str) -> None:
     if missing:
         raise DataError(
             f"{chat.origin} leaves {_quoted(missing[0])} of the answer out of what is trained. "
-            f"{_remedy(chat, message)}"
+            f"{_remedy(chat, messages, tools)}"
         )
 
 
@@ -103,22 +105,22 @@ def missing_words(text: str, rendered: str) -> list[str]:
 _OTHER = "Set a template that writes it with template.file=PATH, or remove it from the row."
 
 
-def _remedy(chat: ChatFormat, message: Message) -> str:
-    if message.reasoning and "reasoning_content" not in chat.template:
-        return (
-            "It knows no reasoning_content. Write the reasoning into the content as <think>…</think>, or "
-            "give a "
-            "template that writes it with template.file=PATH."
-        )
-    if message.tool_calls:
-        return _OTHER
+def _remedy(chat: ChatFormat, messages: Sequence[Message], tools: Tools) -> str:
+    message = messages[-1]
+    own_template = "give a template that writes it with template.file=PATH."
     if message.reasoning or "</think>" in message.content:
+        if switch := helpful_switch(chat, messages, tools):
+            return f"Set template.arguments='{switch}', or {own_template}"
+        if message.reasoning and "</think>" not in chat.template:
+            return (
+                "It knows no reasoning_content. Write the reasoning into the content as <think>…</think>, or "
+                f"{own_template}"
+            )
         return (
-            "A model trained on this row would learn to answer without reasoning. Remove the reasoning "
-            "from the "
-            "row, or give a template that writes it with template.file=PATH."
+            "A model trained on this row would learn to answer without reasoning. Remove the reasoning from "
+            f"the row, or {own_template}"
         )
-    return "Give a template that writes the answer as it is with template.file=PATH."
+    return _OTHER if message.tool_calls else f"{own_template[0].upper()}{own_template[1:]}"
 
 
 def _context_remedy(chat: ChatFormat, role: str) -> str:
