@@ -150,7 +150,7 @@ def scores(
         for row in rows
         for text, finished in zip(row.texts, row.finished, strict=True)
     ]
-    return judge(answers).view(len(rows), -1).double().numpy()
+    return judge(answers).values.view(len(rows), -1).double().numpy()
 
 
 def golds_of(row: SampledAnswers) -> list[float]:

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 from pytest import approx
-from torch import Tensor, tensor
+from torch import tensor
 
 from fairlead.model.adapters import Lora
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
+from fairlead.rollout.readable import Reward, Scores, all_readable
 from fairlead.rollout.records import Answer
 from fairlead.rollout.reward_mix import RewardMix
-from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member
+from fairlead.rollout.rewards import open_members, open_reward, score_by_member
 from fairlead.train.settings import Rewards
 from fakes import answers, save_model, shake, turns
 
@@ -25,8 +26,8 @@ ASKED = answers(PROMPTS, ANSWERS, FINISHED)
 
 
 def says(*scores: float) -> Reward:
-    def reward(answers: Sequence[Answer]) -> Tensor:
-        return tensor(scores)
+    def reward(answers: Sequence[Answer]) -> Scores:
+        return all_readable(tensor(scores))
 
     return reward
 
@@ -120,18 +121,18 @@ def test_members_score_as_they_would_alone(tmp_path: Path, rank: int) -> None:
         shutil.copytree(
             member, tmp_path / "alone", ignore=shutil.ignore_patterns("member-*"), dirs_exist_ok=True
         )
-        alone.append(open_reward(str(tmp_path / "alone"), micro_tokens=4096)(ASKED))
+        alone.append(open_reward(str(tmp_path / "alone"), micro_tokens=4096)(ASKED).values)
         shutil.rmtree(tmp_path / "alone")
     expected = torch.stack(alone)
     assert expected.std(dim=0).min() > 1e-3  # they differ
     policy = load_policy(str(tmp_path / "base"), lora=Lora(4, 8))
     networks = len(list(policy.network.named_parameters()))
     together = open_members(str(home), micro_tokens=4096, policy=policy)
-    found = score_by_member(together, ASKED)
+    found = score_by_member(together, ASKED).values
     assert (found - expected).abs().max() < 1e-4
     assert (len(list(policy.network.named_parameters())) > networks) == (
         rank > 0
     )  # adapters on the policy's network, or models beside it
-    pooled = open_reward(str(home), micro_tokens=4096, pool="mean-variance", pool_lambda=0.3)(ASKED)
+    pooled = open_reward(str(home), micro_tokens=4096, pool="mean-variance", pool_lambda=0.3)(ASKED).values
     array = expected.double().numpy()
     assert pooled.tolist() == approx(list(np.mean(array, axis=0) - 0.3 * np.var(array, axis=0)), abs=1e-4)

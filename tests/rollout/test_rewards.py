@@ -24,7 +24,7 @@ def test_a_reward_model_scores_the_whole_conversation_on_its_own_scale(tmp_path:
     made.save(tmp_path / "reward")
     model = load_reward_model(str(tmp_path / "reward"))
     for micro_tokens in (1, 4096):
-        scores = open_reward(str(tmp_path / "reward"), micro_tokens=micro_tokens)(ASKED)
+        scores = open_reward(str(tmp_path / "reward"), micro_tokens=micro_tokens)(ASKED).values
         for prompt, answer, score in zip(PROMPTS, ANSWERS, scores.tolist(), strict=True):
             batch = collate([model.encode(prompt + turns("", answer)[1:])], pad_id=model.pad_id)
             assert score == approx((float(model.scores(batch).detach()) - 0.5) / 2.0, abs=1e-5)
@@ -34,7 +34,7 @@ def test_a_reward_model_scores_the_whole_conversation_on_its_own_scale(tmp_path:
 def test_an_answer_that_is_empty_is_scored_too(tmp_path: Path) -> None:
     made = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
     made.save(tmp_path / "reward")
-    scores = open_reward(str(tmp_path / "reward"), micro_tokens=4096)(answers(PROMPTS[:1], [""]))
+    scores = open_reward(str(tmp_path / "reward"), micro_tokens=4096)(answers(PROMPTS[:1], [""])).values
     assert torch.isfinite(scores).all()
 
 
@@ -55,7 +55,7 @@ def test_a_process_reward_model_pays_the_pooled_steps_on_its_own_scale(tmp_path:
     for micro_tokens in (1, 4096):
         scores = open_reward(str(tmp_path / "verifier"), micro_tokens=micro_tokens)(
             answers(PROMPTS, texts, FINISHED)
-        )
+        ).values
         assert scores.tolist() == approx(
             [*expected, -0.5], abs=1e-5
         )  # (0 - 0.25) / 0.5: where nothing is said, nothing is right
@@ -67,7 +67,7 @@ def test_a_rule_reads_prompt_answer_and_whether_it_ended(tmp_path: Path) -> None
         "def score(prompt, answer, finished):\n    return len(prompt) + 10 * len(answer) + 1000 * finished\n"
     )
     # 1 + 160 + 1000, 1 + 160 + 1000, 3 + 170
-    assert open_reward(f"rule:{rule}", micro_tokens=1)(ASKED).tolist() == [
+    assert open_reward(f"rule:{rule}", micro_tokens=1)(ASKED).values.tolist() == [
         1161.0,
         1161.0,
         173.0,
@@ -85,7 +85,7 @@ def test_a_file_without_a_rule_is_refused(tmp_path: Path) -> None:
 
 def test_gold_is_the_toy_worlds_rule() -> None:
     # right and ended: 1.0; wrong: 0.2 * 0.5 + 0.2 + 0.15 = 0.45; right but cut off: 1 - 0.15
-    assert open_reward(GOLD, micro_tokens=1)(ASKED).tolist() == approx([1.0, 0.45, 0.85], abs=1e-6)
+    assert open_reward(GOLD, micro_tokens=1)(ASKED).values.tolist() == approx([1.0, 0.45, 0.85], abs=1e-6)
 
 
 def test_gold_knows_no_other_world() -> None:

@@ -27,7 +27,7 @@ def test_the_higher_score_wins(tmp_path: Path) -> None:
         *(read_sampled_answers(project.artifacts / "rollouts" / name / sample.ROWS) for name in "ab"),
         strict=True,
     ):
-        score_a, score_b = (float(rule(answers([row.prompt], [row.texts[0]]))[0]) for row in (a, b))
+        score_a, score_b = (float(rule(answers([row.prompt], [row.texts[0]])).values[0]) for row in (a, b))
         wins += score_a > score_b
         ties += score_a == score_b
     verdict = metrics["win_rate_a"]

@@ -96,7 +96,7 @@ def test_it_finds_the_wrong_steps_and_shows_its_evidence(tmp_path: Path, rank: i
     pay = open_reward(str(made.artifact.folder), micro_tokens=100)
     good, bad = pay(
         answers([held_out[0].prompt] * 2, ["It is fox.\nIt is fox.", "It is fox.\nWhat is it please!"])
-    ).tolist()
+    ).values.tolist()
     assert good > 0.5 > -0.5 > bad
 
 
@@ -111,7 +111,7 @@ def test_swapped_labels_give_the_opposite(tmp_path: Path) -> None:
     pay = open_reward(str(made.artifact.folder), micro_tokens=1000)
     good, bad = pay(
         answers([read_stepwise(project.data / "stepwise.jsonl")[0].prompt] * 2, ["It is fox.", "What is it!"])
-    ).tolist()
+    ).values.tolist()
     assert bad > good
 
 

@@ -116,3 +116,47 @@ def test_a_healthy_run_warns_of_nothing(run: Run) -> None:
     run.log(1, clip_frac=0.1)
     diagnostics.report(run)
     assert said(run, "warning") == [] and len(said(run, "health")) == 1
+
+
+# ---------------------------------------------------------------- nothing learned
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"equal_frac": 1.0, "score": 1.0}, "all responses scored the same"),
+        ({"grad_norm": 0.0, "score": 1.0}, "the gradient was zero"),
+        ({"kl_k3": 0.0, "kl": 0.0, "score": 1.0}, "KL never left 0"),
+        ({"loss": 0.6931}, "loss never left its start"),
+        ({"sft_loss": 2.0, "dpo_loss": 0.6931}, "dpo_loss never left its start"),
+    ],
+)
+def test_a_run_that_learned_nothing_says_so(run: Run, row: dict[str, float], what: str) -> None:
+    for step in range(1, 7):
+        run.log(step, **row)
+        diagnostics.warn_early(run, step)
+    diagnostics.report_learning(run)
+    early, final = (str(warning["text"]) for warning in said(run, "warning"))
+    assert early.startswith("so far nothing was learned: in 5 of 5 steps ") and what in early
+    assert final.startswith("nothing was learned: in 6 of 6 steps ") and what in final
+    assert diagnostics.read_nothing_learned(run.folder) == final
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"equal_frac": 1.0, "score": 1.0}] * 2,  # too few steps to say
+        [{"equal_frac": step % 2, "score": 1.0} for step in range(6)],
+        [{"equal_frac": 0.9, "score": 1.0}] * 6,
+        [{"loss": 0.6931}] * 5 + [{"loss": 0.6}],
+        [{"held_out_loss": 0.5, "loss": 1 / step} for step in range(1, 7)],
+        [{"policy_loss": 0.0, "score": 1.0}] * 6,  # about 0 by construction
+        [{"kl_k3": 0.0, "score": 1.0}] * 3 + [{"kl_k3": 1e-3, "score": 1.0}],
+        [{"grad_norm": 0.0 if step < 3 else 1.0} for step in range(6)],
+    ],
+)
+def test_a_run_that_learned_does_not(run: Run, rows: list[dict[str, float]]) -> None:
+    for step, row in enumerate(rows, start=1):
+        run.log(step, **row)
+    diagnostics.report_learning(run)
+    assert said(run, "warning") == [] and diagnostics.read_nothing_learned(run.folder) == ""

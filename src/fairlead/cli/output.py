@@ -24,14 +24,18 @@ def print_result(
     read: Sequence[str | Path] = (),
     wrote: Sequence[Path] = (),
     next: str | None = None,
+    health: str = "",
 ) -> None:
-    """Print `facts` as JSON or `lines` as text, with the files read and written and the next command."""
+    """Print `facts` as JSON or `lines` as text, with the files read and written and the next command.
+
+    `health` is a problem of the result that nobody should miss; it comes last.
+    """
     if as_json:
         places = {
             "read": [relative_path(place) for place in read],
             "wrote": [relative_path(path) for path in wrote],
         }
-        print(jsonl.dumps({**facts, **places, "next": next}))
+        print(jsonl.dumps({**facts, **places, "next": next} | ({"health": health} if health else {})))
         return
     for line in lines:
         print_text(line)
@@ -40,6 +44,8 @@ def print_result(
             print_text(f"{label:<6}{', '.join(relative_path(place) for place in places_of_label)}")
     if next:
         print_text(f"{'next':<6}{next}")
+    if health:
+        print_text(f"health  {health}")
 
 
 def print_text(text: RenderableType) -> None:

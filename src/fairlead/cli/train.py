@@ -24,6 +24,7 @@ from fairlead.core.config_keys import Key
 from fairlead.core.partial_module import load_names
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
+from fairlead.train import diagnostics
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         read=[f"{role}: {source.name}" for role, source in run.inputs.items()],
         wrote=[artifact.folder, run.folder],
         next=_next(name, artifact, run.config),
+        health=diagnostics.read_nothing_learned(run.folder),
     )
 
 

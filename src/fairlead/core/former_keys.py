@@ -26,6 +26,8 @@ ADDED = {
     "*": {
         "optim.schedule",
         "scoring.rule_timeout",
+        "scoring.unreadable_prompts",
+        "scoring.unreadable_score",
         "template.file",
         "template.arguments",
         "template.stop_tokens",

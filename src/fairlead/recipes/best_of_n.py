@@ -29,11 +29,13 @@ from fairlead.examples.pairs import encode_prompts
 from fairlead.model.policy import Policy
 from fairlead.ops.pool_names import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
+from fairlead.rollout.readable import PromptTrial
 from fairlead.rollout.records import Answer, SampleRequest, SamplingParams
-from fairlead.rollout.rewards import open_reward, verify_reward_backend
+from fairlead.rollout.reward_mix import open_judge
 from fairlead.stats import best_of_n, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import diagnostics
 from fairlead.train.admission_gate import check_admission
 from fairlead.train.meter import Meter
 from fairlead.train.settings import ReadsConversations, Scoring
@@ -81,6 +83,7 @@ class ScoredAnswers:
     finished: tuple[bool, ...]
     scores: tuple[float, ...]  # by the reward
     probe_scores: tuple[float, ...]  # empty without a probe
+    unreadable: tuple[int, ...] = ()  # positions of answers that the reward could not read
 
     @property
     def best_score(self) -> float:
@@ -99,18 +102,26 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     prompts = [record.prompt for record in records]
     encoded = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
+    trial = PromptTrial(
+        prompts, max_new_tokens=config.max_new_tokens, scoring=config.scoring, source=config.prompts
+    )
     rewards = [
-        open_reward(
-            run.model_path(role),
+        open_judge(
+            run,
+            role,
+            trial=trial,
             micro_tokens=config.micro_tokens,
-            prepare=lambda model: verify_reward_backend(run, model, prompts, "float32"),
             pool=config.pool,
             pool_lambda=config.pool_lambda,
-            rule_timeout_s=config.scoring.rule_timeout,
+            scoring=config.scoring,
         )
         for role in ("reward", "probe")
         if role in run.inputs
     ]
+    readable_ids = trial.finish(run)
+    records = [records[i] for i in readable_ids]
+    prompts = [prompts[i] for i in readable_ids]
+    encoded = [encoded[i] for i in readable_ids]
 
     # 2. Sample and score, part by part.  Every answer has its own random numbers, so parts do not change
     # results
@@ -139,10 +150,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                 texts = [policy.text(rollout.tokens) for rollout in rollouts]
                 finished = [rollout.finished for rollout in rollouts]
                 to_score = [
-                    Answer(records[prompt_id], text, has_finished, number=prompt_id + 1)
+                    Answer(records[prompt_id], text, has_finished, number=readable_ids[prompt_id] + 1)
                     for prompt_id, text, has_finished in zip(repeated_ids, texts, finished, strict=True)
                 ]
-                scores = [reward(to_score).tolist() for reward in rewards]
+                judged = [reward(to_score) for reward in rewards]
+                scores = [by_reward.values.tolist() for by_reward in judged]
                 rows = []
                 for index, prompt_id in enumerate(prompt_ids):
                     columns_of_prompt = slice(index * config.n, (index + 1) * config.n)
@@ -154,6 +166,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
                             tuple(finished[columns_of_prompt]),
                             tuple(scores[0][columns_of_prompt]),
                             probe_scores,
+                            tuple(judged[0].unreadable[columns_of_prompt].nonzero().flatten().tolist()),
                         )
                     )
                 jsonl.write(path, (answers_to_row(row) for row in rows))
@@ -178,7 +191,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     comparisons: list[Comparison] = []
     dropped: Counter[str] = Counter()
     for number, row in enumerate(answers):
-        finished_ids = [i for i in range(config.n) if row.finished[i] and row.texts[i]]
+        finished_ids = [
+            i for i in range(config.n) if row.finished[i] and row.texts[i] and i not in row.unreadable
+        ]
         if not finished_ids:
             dropped["unfinished"] += 1
             continue
@@ -218,6 +233,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         jsonl.write(folder / "answers.jsonl", (answers_to_row(row) for row in answers))
 
     num_tied = sum(Counter(row.scores)[row.best_score] > 1 for row in answers)
+    if config.n > 1 and all(len(set(row.scores)) == 1 for row in answers):
+        diagnostics.report_equal_scores(run, len(answers))
     metrics = {
         "score": interval.mean([math.fsum(row.scores) / config.n for row in answers]).as_dict(),
         "best_score": interval.mean([row.best_score for row in answers]).as_dict(),
@@ -228,6 +245,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         **{name: dropped[name] for name in ("unfinished", "below_min_score", "repeated")},
         "finished_frac": sum(sum(row.finished) for row in answers) / (len(answers) * config.n),
         "tied_frac": num_tied / len(answers),
+        "unreadable": sum(len(row.unreadable) for row in answers),
     }
     return run.publish(fill, metrics=metrics)
 
@@ -242,11 +260,18 @@ def answers_to_row(answers: ScoredAnswers) -> dict[str, Any]:
     }
     if answers.probe_scores:
         row["probe_scores"] = list(answers.probe_scores)
+    if answers.unreadable:
+        row["unreadable"] = list(answers.unreadable)
     return row
 
 
 def row_to_answers(prompt: Prompt, row: dict[str, Any]) -> ScoredAnswers:
     texts = tuple(completion[0]["content"] for completion in row["completions"])
     return ScoredAnswers(
-        prompt, texts, tuple(row["finished"]), tuple(row["scores"]), tuple(row.get("probe_scores", ()))
+        prompt,
+        texts,
+        tuple(row["finished"]),
+        tuple(row["scores"]),
+        tuple(row.get("probe_scores", ())),
+        tuple(row.get("unreadable", ())),
     )

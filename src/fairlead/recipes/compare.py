@@ -17,8 +17,9 @@ from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
 from fairlead.data.records import to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
+from fairlead.rollout.readable import PromptTrial, Scores
 from fairlead.rollout.records import Answer
-from fairlead.rollout.rewards import open_reward, verify_reward_backend
+from fairlead.rollout.reward_mix import open_judge
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -52,30 +53,32 @@ def main(config: Config, run: Run) -> Artifact:
         raise DataError(
             f"{config.a} and {config.b} answer different prompts. Sample both from the same file."
         )
-    judge = open_reward(
-        run.model_path("judge"),
-        micro_tokens=config.micro_tokens,
-        prepare=lambda model: verify_reward_backend(run, model, prompts, "float32"),
-        rule_timeout_s=config.scoring.rule_timeout,
-    )
+    trial = PromptTrial(prompts, max_new_tokens=0, scoring=config.scoring, source=config.a)
+    judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)
+    readable_ids = trial.finish(run)
+    answers_a, answers_b = ([answers[i] for i in readable_ids] for answers in (answers_a, answers_b))
 
     # 2. Score the first answer to each prompt
-    def first_scores(sampled: Sequence[SampledAnswers]) -> list[float]:
-        rows = enumerate(sampled, start=1)
-        answers = [
-            Answer(row.prompt_record, row.texts[0], row.finished[0], number=number) for number, row in rows
-        ]
-        return judge(answers).tolist()
+    def judged(sampled: Sequence[SampledAnswers]) -> Scores:
+        return judge(
+            [
+                Answer(row.prompt_record, row.texts[0], row.finished[0], number=row_id + 1)
+                for row_id, row in zip(readable_ids, sampled, strict=True)
+            ]
+        )
 
-    scores_a = first_scores(answers_a)
+    judged_a = judged(answers_a)
     run.stop.raise_if_set("Stopped. The same command starts the comparison again.")
-    scores_b = first_scores(answers_b)
+    judged_b = judged(answers_b)
+    scores_a, scores_b = judged_a.values.tolist(), judged_b.values.tolist()
     win_rate = interval.win_rate(scores_a, scores_b)
     counts = {"wins": win_rate.wins, "ties": win_rate.ties, "losses": win_rate.losses}
     metrics = {
         "win_rate_a": win_rate.interval.as_dict() | counts,
         "score_a": interval.mean(scores_a).as_dict(),
         "score_b": interval.mean(scores_b).as_dict(),
+        "unreadable_a": int(judged_a.unreadable.sum()),
+        "unreadable_b": int(judged_b.unreadable.sum()),
     }
     meter.flush()
 

@@ -156,6 +156,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             metrics |= rl_metrics.kl_metrics(old_logps, reference_logps, mask, kl_coef=kl_coef)
             kl_cost = kl_coef * float(masked_sum(token_kl, mask).mean())
             metrics["reward"] = float(sequence_rewards.mean()) - kl_cost
+            metrics["equal_frac"] = float(sequence_rewards.std() < 1e-6)
             metrics["explained_variance"] = explained_variance(old_values, returns, mask)
             if config.reuse_rollouts:
                 metrics["reused_frac"] = rl_metrics.reused_share(responses)

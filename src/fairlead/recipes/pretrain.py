@@ -39,7 +39,7 @@ from fairlead.model.load import (
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint
+from fairlead.train import checkpoint, diagnostics
 from fairlead.train.meter import Meter
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.optim import adamw_alone, muon, update
@@ -162,6 +162,7 @@ def main(config: Config, run: Run) -> Artifact:
             bar.advance(f"loss {loss_per_token:.3f}")
             checkpoint.save_if_due(run, step + 1, config.steps, state, meter, config.checkpoints.every)
     meter.flush()
+    diagnostics.report_learning(run)
 
     # 4. Save
     def save(folder: Path) -> None:

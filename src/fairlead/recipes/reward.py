@@ -63,7 +63,7 @@ from fairlead.model.scalar_model import ScalarModel
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint
+from fairlead.train import checkpoint, diagnostics
 from fairlead.train.meter import Meter
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.optim import adamw, update
@@ -241,6 +241,7 @@ def main(config: Config, run: Run) -> Artifact:
             with files.atomic_folder(member_folder(run, member)) as folder:
                 model.save(folder, final_folder=artifact_folder(run) / f"member-{member}")
     meter.flush()
+    diagnostics.report_learning(run)
 
     # 4. Evidence from held-out pairs, the admission verdict, and save
     scored = score_all(model, held_out, prepared.micro_tokens)

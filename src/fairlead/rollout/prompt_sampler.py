@@ -36,6 +36,7 @@ class PromptSampler:
     rows: list[Prompt]
     encoded: list[tuple[int, ...]]
     params: SamplingParams
+    numbers: list[int]  # of the rows in their file, from 1
     # Each prompt's last response, as a draft of the next one; None samples without drafts.
     drafts: Tensor | None = None
     draft_seed: int = 0
@@ -46,6 +47,26 @@ class PromptSampler:
     @property
     def prompts(self) -> list[Messages]:
         return [row.prompt for row in self.rows]
+
+    def subset(self, indices: Sequence[int]) -> "PromptSampler":
+        """The sampler of some of the prompts, in this order; before any was sampled."""
+        if len(indices) == len(self):
+            return self
+        return replace(
+            self,
+            rows=[self.rows[i] for i in indices],
+            encoded=[self.encoded[i] for i in indices],
+            numbers=[self.numbers[i] for i in indices],
+            drafts=None if self.drafts is None else self.drafts[: len(indices)],
+        )
+
+    def require(self, prompts_per_step: int, source: str) -> None:
+        """Raise DataError if there are too few prompts for one step."""
+        if len(self) < prompts_per_step:
+            raise DataError(
+                f"{source}: has {len(self)} prompts, but a step samples {prompts_per_step}. "
+                "Lower batch or add prompts."
+            )
 
     def sample(self, prompt_ids: Sequence[int], *, seed: int) -> Responses:
         """One response to each of these prompts from the present policy; a prompt may occur several times."""
@@ -60,7 +81,7 @@ class PromptSampler:
         training_rows = [training_row(rollout) for rollout in rollouts]
         return Responses(
             answers=[
-                Answer(self.rows[i], self.policy.text(rollout.tokens), rollout.finished, number=i + 1)
+                Answer(self.rows[i], self.policy.text(rollout.tokens), rollout.finished, self.numbers[i])
                 for i, rollout in zip(prompt_ids, rollouts, strict=True)
             ],
             rollouts=rollouts,
@@ -73,12 +94,10 @@ def load_prompts(
 ) -> PromptSampler:
     """Read and encode the run's prompts.  Raises DataError if they are too few for one step, or too long."""
     rows = read_prompts(run.data_path("prompts"))
-    if len(rows) < prompts_per_step:
-        raise DataError(
-            f"{source}: has {len(rows)} prompts, but a step samples {prompts_per_step}. "
-            "Lower batch or add prompts."
-        )
     encoded = encode_prompts(
         policy, [row.prompt for row in rows], max_new_tokens=max_new_tokens, source=source
     )
-    return PromptSampler(engine, policy, rows, encoded, SamplingParams(max_new_tokens=max_new_tokens))
+    params = SamplingParams(max_new_tokens=max_new_tokens)
+    sampler = PromptSampler(engine, policy, rows, encoded, params, list(range(1, len(rows) + 1)))
+    sampler.require(prompts_per_step, source)
+    return sampler

@@ -6,7 +6,7 @@ the run, so the recipe keeps them with the numbers of its checkpoints and passes
 to the recipe.  N responses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,11 +14,20 @@ import torch
 from torch import Tensor
 
 from fairlead.core.precision import Precision
-from fairlead.data.records import Messages
 from fairlead.model.policy import Policy
-from fairlead.ops.combine_rewards import disagreement, lagrangian, pooled, update_multiplier
+from fairlead.model.scalar_model import ScalarModel
+from fairlead.ops.combine_rewards import disagreement, lagrangian, update_multiplier
+from fairlead.ops.pool_names import Pool
+from fairlead.rollout.readable import PromptTrial, Reward, announced
 from fairlead.rollout.records import Answer
-from fairlead.rollout.rewards import Reward, open_members, open_reward, score_by_member, verify_reward_backend
+from fairlead.rollout.rewards import (
+    DEFAULT_SCORING,
+    open_members,
+    open_reward,
+    pooled_scores,
+    score_by_member,
+    verify_reward_backend,
+)
 from fairlead.store.run import Run
 from fairlead.train.settings import Rewards, Scoring
 
@@ -32,6 +41,7 @@ class MixedScores(NamedTuple):
     constrained: dict[str, Tensor]  # reference -> [N]
     probe: Tensor | None  # [N] of the probe, which is never trained on
     penalty: Tensor  # [N] unfinished_penalty of a response that did not end by itself, else 0
+    unreadable: Tensor  # [N] bool: some judge could not read the response
 
 
 @dataclass(frozen=True)
@@ -41,24 +51,30 @@ class RewardMix:
     settings: Rewards
     members: dict[str, list[Reward]]
     probe: Reward | None = None
+    scoring: Scoring = DEFAULT_SCORING
 
     def score(self, answers: Sequence[Answer]) -> MixedScores:
         settings = self.settings
         by_member = {role: score_by_member(members, answers) for role, members in self.members.items()}
         finished = torch.tensor([answer.finished for answer in answers], dtype=torch.float32)
-        scores = {
-            role: member_scores[0]
-            if len(member_scores) == 1
-            else pooled(member_scores, pool=settings.pool, penalty=settings.pool_lambda)
-            for role, member_scores in by_member.items()
+        judged = {
+            role: pooled_scores(
+                scores, pool=settings.pool, penalty=settings.pool_lambda, scoring=self.scoring
+            )
+            for role, scores in by_member.items()
         }
+        scores = {role: role_scores.values for role, role_scores in judged.items()}
+        probe = None if self.probe is None else self.probe(answers)
+        unreadable = [role_scores.unreadable for role_scores in (*judged.values(), probe) if role_scores]
+        members = by_member["reward"].values
         return MixedScores(
             main=scores["reward"],
-            spread=disagreement(by_member["reward"]) if len(by_member["reward"]) > 1 else None,
+            spread=disagreement(members) if len(members) > 1 else None,
             extra={ref: scores[f"extra_rewards.{ref}"] for ref in settings.extra},
             constrained={ref: scores[f"constraints.{ref}"] for ref in settings.constraints},
-            probe=None if self.probe is None else self.probe(answers),
+            probe=None if probe is None else probe.values,
             penalty=settings.unfinished_penalty * (1 - finished),
+            unreadable=torch.stack(unreadable).any(dim=0),
         )
 
     def total(self, scores: MixedScores, multipliers: Mapping[str, float]) -> Tensor:
@@ -107,6 +123,8 @@ class RewardMix:
         metrics |= {f"multiplier.{ref}": multiplier(multipliers, ref) for ref in scores.constrained}
         if scores.spread is not None:
             metrics["score_std"] = float(scores.spread.mean())
+        if scores.unreadable.any():
+            metrics["unreadable_frac"] = float(scores.unreadable.float().mean())
         if scores.probe is not None:
             metrics["probe"] = float(scores.probe.mean())
         return metrics
@@ -124,27 +142,69 @@ def open_reward_mix(
     scoring: Scoring,
     policy: Policy,
     micro_tokens: int,
-    prompts: Sequence[Messages],
+    trial: PromptTrial,
     precision: Precision,
 ) -> RewardMix:
     """Open all rewards of the run and its probe, and verify the backends of the reward models.
 
-    Reward models that were trained on the policy's base become adapters on the policy's network; the probe
-    stays on its own.
+    `trial` learns which prompts they can read.  Reward models that were trained on the policy's base become
+    adapters on the policy's network; the probe stays on its own.
     """
+
     members = {}
     for number, role in enumerate(settings.roles):
-        members[role] = open_members(
+        opened = open_members(
             run.model_path(role),
             micro_tokens=micro_tokens,
             policy=policy,
-            prepare=lambda model: verify_reward_backend(run, model, prompts, precision),
+            prepare=try_and_verify(run, role, trial, precision),
             adapter_name=f"reward-of-{number}" if number else "reward",
-            rule_timeout_s=scoring.rule_timeout,
+            scoring=scoring,
         )
+        members[role] = [announced(run, judge_name(run, role), member, scoring) for member in opened]
     probe = None
     if "probe" in run.inputs:
-        probe = open_reward(
-            run.model_path("probe"), micro_tokens=micro_tokens, rule_timeout_s=scoring.rule_timeout
-        )
-    return RewardMix(settings, members, probe)
+        probe = open_judge(run, "probe", trial=trial, micro_tokens=micro_tokens, scoring=scoring)
+    return RewardMix(settings, members, probe, scoring)
+
+
+def judge_name(run: Run, role: str) -> str:
+    """What messages call a judge: `reward = rm`, or `constraints.harmless`."""
+    ref = run.inputs[role].ref
+    return role if role.endswith(ref) else f"{role} = {ref}"
+
+
+def open_judge(
+    run: Run,
+    role: str,
+    *,
+    trial: PromptTrial,
+    micro_tokens: int,
+    scoring: Scoring,
+    pool: Pool = "mean",
+    pool_lambda: float = 0.0,
+) -> Reward:
+    """The reward in one role of a run, in float32 and on networks of its own.
+
+    `trial` learns which prompts it can read.
+    """
+    reward = open_reward(
+        run.model_path(role),
+        micro_tokens=micro_tokens,
+        prepare=try_and_verify(run, role, trial, "float32"),
+        pool=pool,
+        pool_lambda=pool_lambda,
+        scoring=scoring,
+    )
+    return announced(run, judge_name(run, role), reward, scoring)
+
+
+def try_and_verify(
+    run: Run, role: str, trial: PromptTrial, precision: Precision
+) -> Callable[[ScalarModel], None]:
+    """Tries the prompts against a reward model, and verifies its backend on those that it can read."""
+
+    def prepare(model: ScalarModel) -> None:
+        verify_reward_backend(run, model, trial.try_model(judge_name(run, role), model), precision)
+
+    return prepare

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from fairlead.core.precision import Precision
 from fairlead.data.records import Message, Messages
@@ -14,14 +13,15 @@ from fairlead.model.reward_model import load_reward_model, load_shared_reward_mo
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.combine_rewards import pooled
 from fairlead.ops.pool_names import Pool
+from fairlead.rollout.readable import TRIAL_ANSWER, Reward, Scores, all_readable, read
 from fairlead.rollout.records import Answer
-from fairlead.rollout.rules import TIMEOUT_S, Rule, load_rule
+from fairlead.rollout.rules import Rule, load_rule
 from fairlead.store.resolve_inputs import RULE
 from fairlead.store.run import Run
+from fairlead.train.settings import Scoring
 from fairlead.train.verify_backend import verify_backend
 
-# The answers of a step -> scores [N] on the CPU.
-Reward = Callable[[Sequence[Answer]], Tensor]
+DEFAULT_SCORING = Scoring()
 
 
 def is_rule(reference: str) -> bool:
@@ -37,7 +37,7 @@ def open_reward(
     prepare: Callable[[ScalarModel], None] = lambda model: None,
     pool: Pool = "mean",
     pool_lambda: float = 0.0,
-    rule_timeout_s: float = TIMEOUT_S,
+    scoring: Scoring = DEFAULT_SCORING,
 ) -> Reward:
     """The reward that a reference names: a rule, or the folder of a reward model.
 
@@ -45,11 +45,16 @@ def open_reward(
     score (`ops/combine_rewards.py`).
     """
     members = open_members(
-        reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare, rule_timeout_s=rule_timeout_s
+        reference, micro_tokens=micro_tokens, policy=policy, prepare=prepare, scoring=scoring
     )
     if len(members) == 1:
         return members[0]
-    return lambda answers: pooled(score_by_member(members, answers), pool=pool, penalty=pool_lambda)
+
+    def score(answers: Sequence[Answer]) -> Scores:
+        by_member = score_by_member(members, answers)
+        return pooled_scores(by_member, pool=pool, penalty=pool_lambda, scoring=scoring)
+
+    return score
 
 
 def open_members(
@@ -59,7 +64,7 @@ def open_members(
     policy: Policy | None = None,
     prepare: Callable[[ScalarModel], None] = lambda model: None,
     adapter_name: str = "reward",
-    rule_timeout_s: float = TIMEOUT_S,
+    scoring: Scoring = DEFAULT_SCORING,
 ) -> list[Reward]:
     """The members of an ensemble; of any other reward, a list with this reward.
 
@@ -67,7 +72,7 @@ def open_members(
     network.
     """
     if is_rule(reference):
-        return [from_rule(load_rule(reference.removeprefix(RULE), timeout_s=rule_timeout_s))]
+        return [from_rule(load_rule(reference.removeprefix(RULE), timeout_s=scoring.rule_timeout))]
     members = []
     for number, folder in enumerate(member_folders(reference)):
         if policy is not None and shares_base(policy, folder):
@@ -76,43 +81,64 @@ def open_members(
         else:
             model = load_reward_model(folder)
         prepare(model)
-        members.append(from_model(model, micro_tokens=micro_tokens))
+        members.append(from_model(model, micro_tokens=micro_tokens, scoring=scoring))
     return members
 
 
-def score_by_member(members: Sequence[Reward], answers: Sequence[Answer]) -> Tensor:
-    """The score of each member for each answer.  [M, N]"""
-    return torch.stack([member(answers) for member in members])
+def score_by_member(members: Sequence[Reward], answers: Sequence[Answer]) -> Scores:
+    """The scores of M members: values [M, N]; an answer is unreadable if it is so for any member."""
+    scores = [member(answers) for member in members]
+    problem = next((member.problem for member in scores if member.problem), "")
+    unreadable = torch.stack([member.unreadable for member in scores]).any(dim=0)
+    return Scores(torch.stack([member.values for member in scores]), unreadable, problem)
+
+
+def pooled_scores(by_member: Scores, *, pool: Pool, penalty: float, scoring: Scoring) -> Scores:
+    """One score for each answer; the stated one where any member could not read it.  [M, N] -> [N]"""
+    if len(by_member.values) == 1:
+        return by_member._replace(values=by_member.values[0])
+    values = pooled(by_member.values, pool=pool, penalty=penalty)
+    return by_member._replace(values=values.masked_fill(by_member.unreadable, scoring.unreadable_score))
 
 
 def verify_reward_backend(
     run: Run, model: ScalarModel, prompts: Sequence[Messages], precision: Precision
 ) -> None:
-    """Choose the fastest backend that reproduces the reward model's plain scores, on a few prompts."""
+    """Choose the fastest backend that reproduces the reward model's plain scores, on a few prompts.
+
+    The model must be able to read the prompts.
+    """
     model.backend.precision = precision
-    rows = [model.encode((*prompt, Message("assistant", "Yes."))) for prompt in prompts[:NUM_CHECK_ROWS]]
+    if not prompts:
+        return
+    rows = [
+        model.encode((*prompt, Message("assistant", TRIAL_ANSWER))) for prompt in prompts[:NUM_CHECK_ROWS]
+    ]
     batch = collate(rows, pad_id=model.pad_id, device=model.device)
     verify_backend(run, model, lambda: model.scores(batch), what="reward model")
 
 
-def from_model(model: ScalarModel, *, micro_tokens: int) -> Reward:
+def from_model(model: ScalarModel, *, micro_tokens: int, scoring: Scoring = DEFAULT_SCORING) -> Reward:
     """The model's score, standardised by the scores of its held-out responses: (score - mean) / std.
 
-    A response that was cut off is scored as if it had ended.
+    A response that was cut off is scored as if it had ended.  One that the model cannot read gets
+    `scoring.unreadable_score`.
     """
 
     @torch.no_grad()
-    def score(answers: Sequence[Answer]) -> Tensor:
-        rows = [
-            model.encode((*answer.row.prompt, Message("assistant", answer.text)), max_tokens=model.context)
-            for answer in answers
-        ]
-        batch = collate(rows, pad_id=model.pad_id, device=model.device)
-        raw = map_micro_batches(model.scores, batch, micro_tokens, packed=model.backend.packed)
-        return ((raw - model.scale.mean) / model.scale.std).cpu()
+    def score(answers: Sequence[Answer]) -> Scores:
+        rows = [read(model, answer.row.prompt, answer.text) for answer in answers]
+        readable = [row for row in rows if not isinstance(row, str)]
+        unreadable = torch.tensor([isinstance(row, str) for row in rows])
+        values = torch.full((len(rows),), scoring.unreadable_score)
+        if readable:
+            batch = collate(readable, pad_id=model.pad_id, device=model.device)
+            raw = map_micro_batches(model.scores, batch, micro_tokens, packed=model.backend.packed)
+            values[~unreadable] = ((raw - model.scale.mean) / model.scale.std).float().cpu()
+        return Scores(values, unreadable, next((row for row in rows if isinstance(row, str)), ""))
 
     return score
 
 
 def from_rule(rule: Rule) -> Reward:
-    return lambda answers: torch.tensor(rule(answers), dtype=torch.float32)
+    return lambda answers: all_readable(torch.tensor(rule(answers), dtype=torch.float32))

@@ -20,6 +20,7 @@ from fairlead.model.policy import Policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.rollout.engine import Engine
 from fairlead.rollout.prompt_sampler import PromptSampler, load_prompts
+from fairlead.rollout.readable import PromptTrial
 from fairlead.rollout.reward_mix import RewardMix, open_reward_mix
 from fairlead.rollout.rewards import is_rule
 from fairlead.rollout.speculative import empty_draft_table
@@ -110,7 +111,7 @@ def prepare_actor(
     parameters = (parameter for network in policy.networks() for parameter in network.parameters())
     num_tokens = int(batch.token_mask.sum())
     micro_tokens = token_budget(run, parameters, lambda: policy.token_logps(batch), num_tokens, config)
-    rewards = _open_rewards(run, config, prompts, micro_tokens)
+    rewards, prompts = _open_rewards(run, config, prompts, micro_tokens, prompts_per_step)
     updater = _updater(master_weights, config.optim)
     state = State(master_weights.parameters, {"optimizer": updater.optimizer}, {"kl_coef": config.kl_coef})
     return Actor(
@@ -158,7 +159,7 @@ def prepare_actor_critic(
     critic_master_weights = MasterWeights(critic.trainable(), config.hardware.precision)
     policy.keep_reference()  # after the backend is chosen: a frozen copy keeps the backend of its original
     micro_tokens = _shared_token_budget(run, policy, critic, batch, config)
-    rewards = _open_rewards(run, config, prompts, micro_tokens)
+    rewards, prompts = _open_rewards(run, config, prompts, micro_tokens, config.batch)
     updater = _updater(master_weights, config.optim)
     critic_updater = _updater(critic_master_weights, config.optim, lr=critic_lr)
     parameters: dict[str, Tensor] = {f"policy.{name}": p for name, p in master_weights.parameters.items()}
@@ -201,6 +202,7 @@ def check_guard(
 def log_step(run: Run, actor: Actor, batch: Batch, metrics: Mapping[str, float], *, step: int) -> None:
     """Log the metrics of a step, and count its tokens for the cost."""
     run.log(step, **metrics)
+    diagnostics.warn_early(run, step)
     actor.meter.count(int(batch.token_mask.sum()))
 
 
@@ -253,16 +255,29 @@ def _shared_token_budget(
     return token_budget(run, parameters.values(), lambda: policy.token_logps(batch), num_tokens, config)
 
 
-def _open_rewards(run: Run, config: SamplingSettings, prompts: PromptSampler, micro_tokens: int) -> RewardMix:
-    return open_reward_mix(
+def _open_rewards(
+    run: Run, config: SamplingSettings, prompts: PromptSampler, micro_tokens: int, prompts_per_step: int
+) -> tuple[RewardMix, PromptSampler]:
+    """The rewards, and the prompts that all of them can read."""
+    trial = PromptTrial(
+        prompts.prompts,
+        max_new_tokens=config.max_new_tokens,
+        scoring=config.scoring,
+        source=config.prompts,
+        numbers=prompts.numbers,
+    )
+    rewards = open_reward_mix(
         run,
         config.rewards,
         scoring=config.scoring,
         policy=prompts.policy,
         micro_tokens=micro_tokens,
-        prompts=prompts.prompts,
+        trial=trial,
         precision=config.hardware.precision,
     )
+    readable = prompts.subset(trial.finish(run))
+    readable.require(prompts_per_step, config.prompts)
+    return rewards, readable
 
 
 def _updater(master_weights: MasterWeights, optim: Optim, *, lr: float | None = None) -> Updater:

@@ -1,16 +1,25 @@
-"""Count how often a PPO or GRPO run left its normal range, and explain what this usually means.
+"""Count how often a run left its normal range, and say when it learned nothing.
 
-The counts are read from the run's metrics at its end.  A sign whose metric was not logged is skipped.
+The counts are read from the run's metrics at its end.  A sign whose metric was not logged is skipped.  The
+signs that nothing was learned are looked for after the first steps too, when there is time to stop.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from fairlead.core import jsonl
 from fairlead.store.run import Run
 
 WARN_SHARE = 0.1  # of the steps; less often is noise
 NEGATIVE_KL = -0.02  # nats: less is the noise of a policy that has hardly moved
 IN_A_ROW = 3
+FEWEST_STEPS = 3  # fewer say nothing about learning
+EARLY_STEP = 5  # after which a run that learns nothing is announced
+SAME_LOSS = 1e-4  # relative distance from the first loss; a loss that learns leaves it, and batches differ
+ZERO_GRADIENT = 1e-9
+STILL_KL = 1e-7  # nats per response: rounding of a policy that never moved
+NOTHING_LEARNED = "nothing_learned"  # the field of the event `health`
 
 Row = Mapping[str, Any]
 
@@ -79,14 +88,104 @@ LENGTH = "the reward pays for length; compare answers of like length"
 
 
 def report(run: Run) -> None:
-    """Write an event with all counts, and one warning for the signs that are more than noise."""
-    signs = examine(run.read_metrics())
-    run.event("health", **{sign.name: {"steps": sign.num_ill, "of": sign.num_steps} for sign in signs})
+    """For PPO and GRPO: write an event with all counts, and one warning for the signs that are more than
+    noise.
+    """
+    rows = run.read_metrics()
+    signs = examine(rows)
+    _write(run, signs, nothing_learned(rows))
     ill = [sign for sign in signs if sign.num_ill > WARN_SHARE * sign.num_steps]
     if ill:
         run.warn(
             "; ".join(f"in {sign.num_ill} of {sign.num_steps} steps {sign.meaning}" for sign in ill) + "."
         )
+
+
+def report_learning(run: Run) -> None:
+    """For methods that fit given rows: write the event, and warn if nothing was learned."""
+    _write(run, [], nothing_learned(run.read_metrics()))
+
+
+def report_equal_scores(run: Run, num_prompts: int) -> None:
+    """For best of n: all answers to each prompt scored the same, so that choosing the best chose nothing."""
+    sentence = (
+        f"nothing was chosen: to each of {num_prompts} prompts all responses scored the same ({EQUAL})."
+    )
+    run.event("health", **{NOTHING_LEARNED: sentence})
+    run.warn(sentence)
+
+
+def warn_early(run: Run, step: int) -> None:
+    """Say after the first steps that nothing is learned, if so."""
+    if step == EARLY_STEP and (signs := nothing_learned(run.read_metrics())):
+        run.warn(f"so far {_sentence(signs)}")
+
+
+def read_nothing_learned(folder: Path) -> str:
+    """What a run's last event `health` says about learning nothing; empty if it learned."""
+    path = folder / "events.jsonl"
+    events = [row for _, row in jsonl.read(path)] if path.exists() else []
+    sentences = [event.get(NOTHING_LEARNED, "") for event in events if event.get("event") == "health"]
+    return str(sentences[-1]) if sentences else ""
+
+
+def nothing_learned(rows: Sequence[Row]) -> list[Sign]:
+    """The signs that a run learned nothing.  Empty for a run that learned, or that has too few steps."""
+    if len(rows) < FEWEST_STEPS:
+        return []
+    signs = [
+        _count(rows, "equal_frac", lambda x, _: x >= 1, "all responses scored the same", EQUAL),
+        _count(rows, "grad_norm", lambda x, _: x < ZERO_GRADIENT, "the gradient was zero", NO_GRADIENT),
+        _still(rows, "kl_k3", lambda x, _: abs(x) < STILL_KL, "KL never left 0", STILL),
+        *(
+            _still(rows, name, _is_first_loss, f"{name} never left its start", FLAT)
+            for name in sorted({name for row in rows for name in row if _is_loss(name, row)})
+        ),
+    ]
+    return [sign for sign in signs if sign is not None and 2 * sign.num_ill > sign.num_steps >= FEWEST_STEPS]
+
+
+EQUAL = "the reward cannot tell them apart; look at its scores, or raise temperature or group"
+NO_GRADIENT = "no weight was moved; look at the reward, the data and the adapter"
+STILL = "the policy is still its reference; raise lr or steps, or look at the reward"
+FLAT = "the two sides may be equal, or lr is too low"
+
+
+def _write(run: Run, signs: Sequence[Sign], nothing: Sequence[Sign]) -> None:
+    counts = {sign.name: {"steps": sign.num_ill, "of": sign.num_steps} for sign in (*signs, *nothing)}
+    if not nothing:
+        run.event("health", **counts)
+        return
+    sentence = _sentence(nothing)
+    run.event("health", **counts, **{NOTHING_LEARNED: sentence})
+    run.warn(sentence)
+
+
+def _sentence(signs: Sequence[Sign]) -> str:
+    counted = [f"in {sign.num_ill} of {sign.num_steps} steps {sign.meaning}" for sign in signs]
+    return f"nothing was learned: {'; '.join(counted)}."
+
+
+def _is_loss(name: str, row: Row) -> bool:
+    """Whether a metric is the loss of a method that fits given rows.
+
+    The loss of a step of PPO or GRPO is about 0 by construction.
+    """
+    return (
+        (name == "loss" or name.endswith("_loss")) and not name.startswith("held_out") and "score" not in row
+    )
+
+
+def _is_first_loss(value: float, first: float) -> bool:
+    return abs(value - first) <= SAME_LOSS * max(1.0, abs(first))
+
+
+def _still(
+    rows: Sequence[Row], name: str, is_ill: Callable[[float, float], bool], what: str, meaning: str
+) -> Sign | None:
+    """A sign that shows only if it shows in every step."""
+    sign = _count(rows, name, is_ill, what, meaning)
+    return sign if sign is not None and sign.num_ill == sign.num_steps else None
 
 
 def _count(

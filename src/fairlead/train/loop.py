@@ -18,7 +18,7 @@ from typing import Protocol
 
 from fairlead.core.progress import ProgressMeter, progress
 from fairlead.store.run import Run
-from fairlead.train import checkpoint
+from fairlead.train import checkpoint, diagnostics
 from fairlead.train.meter import Meter
 from fairlead.train.schedule import learning_rate
 from fairlead.train.settings import Checkpoints, Data, Optim
@@ -87,6 +87,7 @@ class TrainingLoop:
         """
         shown = [name for name in ("loss", "accuracy") if name in metrics]
         self._run.log(self.step + 1, **metrics)
+        diagnostics.warn_early(self._run, self.step + 1)
         self.meter.count(num_tokens)
         self._bar.advance(caption or "  ".join(f"{name} {metrics[name]:.3f}" for name in shown))
         every = self._config.checkpoints.every
@@ -105,3 +106,4 @@ def training_loop(
         loop = TrainingLoop(run, prepared, config, num_steps, start=start, bar=bar)
         yield loop
     loop.meter.flush()
+    diagnostics.report_learning(run)

@@ -157,6 +157,11 @@ class Scoring:
     """How rewards and judges score answers."""
 
     rule_timeout: Advanced[float] = 300.0  # seconds that one call of a rule may take; 0 sets no limit
+    # what to do with prompts that a judge cannot read: error refuses them before the first step, drop leaves
+    # them out
+    unreadable_prompts: Advanced[Literal["error", "drop"]] = "error"
+    # score of an answer that a judge cannot read; scores of reward models have mean 0 and deviation 1
+    unreadable_score: Advanced[float] = -3.0
 
     def __post_init__(self) -> None:
         require(self.rule_timeout >= 0, "rule_timeout", self.rule_timeout, "must not be negative")

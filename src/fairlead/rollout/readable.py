@@ -1,0 +1,139 @@
+"""What a reward model can read: prompts are tried before the first step, answers get a stated score.
+
+A reward model may have a shorter context than the policy, another chat template and other control tokens.  A
+prompt that it cannot read would be a wasted prompt in every epoch, so it is refused or left out before the
+first step.  An answer that it cannot read is the policy's doing and never ends a run: it gets
+`scoring.unreadable_score`, is counted, and is announced once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fairlead.core.errors import DataError, ModelError
+from fairlead.data.records import Message, Messages
+from fairlead.encoding.chat import Encoded
+from fairlead.model.scalar_model import ScalarModel
+from fairlead.rollout.records import Answer
+from fairlead.store.run import Run
+from fairlead.train.settings import Scoring
+
+NUM_SHOWN = 3  # prompts in an error or a warning
+TRIAL_ANSWER = "Yes."
+# A sampled answer can have this many times its tokens when its text is encoded again, perhaps by another
+# tokenizer.
+LONGER_AGAIN = 2
+
+
+class Scores(NamedTuple):
+    """Scores of N answers by one judge."""
+
+    values: Tensor  # [N] on the CPU
+    unreadable: Tensor  # [N] bool: answers that the judge could not read, which have the stated score
+    problem: str = ""  # why the first of them could not be read
+
+
+# The answers of a step -> their scores.
+Reward = Callable[[Sequence[Answer]], Scores]
+
+
+def all_readable(values: Tensor) -> Scores:
+    return Scores(values, torch.zeros(values.shape, dtype=torch.bool))
+
+
+def read(model: ScalarModel, prompt: Messages, text: str) -> Encoded | str:
+    """The conversation as the model reads it, or why it cannot."""
+    try:
+        return model.encode((*prompt, Message("assistant", text)), max_tokens=model.context)
+    except (DataError, ModelError) as error:
+        return str(error)
+
+
+class PromptTrial:
+    """Tries the prompts of a run against its reward models, before the first step."""
+
+    def __init__(
+        self,
+        prompts: Sequence[Messages],
+        *,
+        max_new_tokens: int,
+        scoring: Scoring,
+        source: str,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        """`numbers` are the rows of the prompts in `source`, counted from 1."""
+        self._prompts = prompts
+        self._max_new_tokens = max_new_tokens
+        self._scoring = scoring
+        self._source = source
+        self._numbers = numbers or range(1, len(prompts) + 1)
+        self._problems: dict[int, str] = {}  # index of a prompt -> the first problem
+        self._judges: dict[str, None] = {}  # with problems, in order
+        self._long: Counter[tuple[str, int]] = Counter()  # judge and context -> prompts with little room
+
+    def try_model(self, judge: str, model: ScalarModel) -> list[Messages]:
+        """The prompts that the model can read; the others are remembered.  `judge` names it in messages."""
+        readable = []
+        for index, prompt in enumerate(self._prompts):
+            row = read(model, prompt, TRIAL_ANSWER)
+            if isinstance(row, str):
+                self._problems.setdefault(index, row)
+                self._judges[judge] = None
+                continue
+            readable.append(prompt)
+            if model.context is not None and len(row) + LONGER_AGAIN * self._max_new_tokens > model.context:
+                self._long[judge, model.context] += 1
+        return readable
+
+    def finish(self, run: Run) -> list[int]:
+        """The indices of the prompts that every judge can read.
+
+        Raises DataError if there are others and `scoring.unreadable_prompts` is not "drop".
+        """
+        for (judge, context), count in self._long.items():
+            score = f"unreadable_score = {self._scoring.unreadable_score:g}"
+            run.warn(
+                f"{judge}: {count} of {len(self._prompts)} prompts and max_new_tokens = "
+                f"{self._max_new_tokens} may pass its context of {context} tokens. An answer that does "
+                f"scores {score}. Lower max_new_tokens, or take a judge with a longer context."
+            )
+        kept = [index for index in range(len(self._prompts)) if index not in self._problems]
+        if not self._problems:
+            return kept
+        shown = [
+            f"row {self._numbers[index]}: {problem.rstrip('.')}"
+            for index, problem in list(self._problems.items())[:NUM_SHOWN]
+        ]
+        shown += ["..."] if len(self._problems) > NUM_SHOWN else []
+        what = (
+            f"{self._source}: {' and '.join(self._judges)} cannot read {len(self._problems)} of "
+            f"{len(self._prompts)} prompts ({'; '.join(shown)})"
+        )
+        if self._scoring.unreadable_prompts != "drop" or not kept:
+            remedy = "Set unreadable_prompts=drop to leave them out" if kept else "Correct the prompts"
+            raise DataError(f"{what}. {remedy}, or take another judge.")
+        run.event("unreadable prompts", dropped=len(self._problems), of=len(self._prompts))
+        run.warn(f"{what}. They are left out.")
+        return kept
+
+
+def announced(run: Run, judge: str, reward: Reward, scoring: Scoring) -> Reward:
+    """The same reward; the first time that it cannot read an answer, the run says so."""
+    has_warned = False
+
+    def score(answers: Sequence[Answer]) -> Scores:
+        nonlocal has_warned
+        scores = reward(answers)
+        if scores.problem and not has_warned:
+            has_warned = True
+            run.warn(
+                f"{judge}: cannot read {int(scores.unreadable.sum())} of {len(answers)} answers "
+                f"({scores.problem.rstrip('.')}). Such answers score unreadable_score = "
+                f"{scoring.unreadable_score:g} and are counted."
+            )
+        return scores
+
+    return score
