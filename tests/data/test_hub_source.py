@@ -11,10 +11,13 @@ from fairlead.data.row_problem import RowLocation
 hub_source = pytest.importorskip("fairlead.data.hub_source", reason="the extra `hub` is not installed")
 
 
-def load(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+def load(
+    name: str, subset: str | None, *, split: str, revision: str | None, streaming: bool
+) -> Iterator[dict[str, Any]]:
     assert streaming
-    yield {"name": name, "split": split}
-    yield {"name": name, "split": split}
+    row = {"name": name, "subset": subset, "split": split, "revision": revision}
+    yield {key: value for key, value in row.items() if value is not None}
+    yield {key: value for key, value in row.items() if value is not None}
 
 
 def test_rows_are_numbered_and_the_split_is_train_unless_named() -> None:
@@ -24,7 +27,16 @@ def test_rows_are_numbered_and_the_split_is_train_unless_named() -> None:
     assert next(hub_source.read_hub_rows("hf:owner/name:test[:10%]", load)).value["split"] == "test[:10%]"
 
 
-@pytest.mark.parametrize("source", ["hf:name", "owner/name", "hf:a/b/c", "hf:owner/name:", "hf:../x:y z"])
+def test_a_subset_and_a_revision_can_be_named() -> None:
+    row = next(hub_source.read_hub_rows("hf:owner/name@main:test", load, revision="v1"))
+    assert row.where.path == "hf:owner/name@main:test"
+    assert row.value == {"name": "owner/name", "subset": "main", "split": "test", "revision": "v1"}
+    assert next(hub_source.read_hub_rows("hf:owner/name@main", load)).where.path == "hf:owner/name@main:train"
+
+
+@pytest.mark.parametrize(
+    "source", ["hf:name", "owner/name", "hf:a/b/c", "hf:owner/name:", "hf:owner/name@", "hf:../x:y z"]
+)
 def test_other_names_are_refused(source: str) -> None:
     with pytest.raises(DataError, match="Write hf:OWNER/NAME"):
         hub_source.parse_hub_name(source)
@@ -34,7 +46,7 @@ def test_other_names_are_refused(source: str) -> None:
     "error", [ConnectionError("no network.\nmore"), ValueError("Bad split: x"), OSError()]
 )
 def test_what_cannot_be_loaded_is_one_sentence(error: Exception) -> None:
-    def fails(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+    def fails(name: str, subset: None, **options: Any) -> Iterator[dict[str, Any]]:
         raise error
 
     with pytest.raises(DataError, match="^hf:owner/name:train: cannot be read: .*Check the name") as caught:
@@ -43,7 +55,7 @@ def test_what_cannot_be_loaded_is_one_sentence(error: Exception) -> None:
 
 
 def test_values_that_json_lacks_are_made_ready_for_it() -> None:
-    def table(name: str, *, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+    def table(name: str, subset: None, **options: Any) -> Iterator[dict[str, Any]]:
         yield {
             "margin": float("nan"),
             "at": date(2024, 5, 1),

@@ -1,6 +1,6 @@
 """`fairlead data`: import, check and split files of native rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.cli.sampling_options import TemplateWords, read_template
 from fairlead.core.errors import ConfigError
 from fairlead.core.wording import count
-from fairlead.data import column_map, file_source, importer
+from fairlead.data import column_map, importer, sources
 from fairlead.data.check import CheckReport, check_file, drop_bad
 from fairlead.data.file_source import SourceRow
 from fairlead.data.kind_names import kind_noun
@@ -33,7 +33,7 @@ def import_(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help=r"A .jsonl or .json file, also gzipped, or hf:OWNER/NAME\[:split].",
+            help=r"A file, a folder, a pattern, dataset_info.json:NAME, or hf:OWNER/NAME\[@subset]\[:split].",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
@@ -56,6 +56,9 @@ def import_(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Leave a column out on purpose; can be repeated."),
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Version of a data set of the Hub: a branch, a tag or a commit.")
+    ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Move bad rows to OUT.rejected.jsonl, each with its reason.")
     ] = False,
@@ -65,10 +68,15 @@ def import_(
 
     Example: fairlead data import hf:Anthropic/hh-rlhf:train --out data/comparisons.jsonl --drop
     """
+    if revision is not None and not source.startswith("hf:"):
+        raise ConfigError(
+            "--revision names a version of a data set of the Hub. Remove it, or name hf:OWNER/NAME."
+        )
+    opened = sources.open_source(source, _hub_reader(revision))
     report = importer.import_file(
-        _source_rows(source),
+        opened.rows,
         out,
-        format=format,
+        format=format or opened.format,
         kind=kind,
         drop=drop,
         columns=column_map.parse(map or (), ignore or ()),
@@ -209,12 +217,13 @@ def split(
     )
 
 
-def _source_rows(source: str) -> Iterator[SourceRow | RowProblem]:
-    if source.startswith("hf:"):
+def _hub_reader(revision: str | None) -> Callable[[str], Iterator[SourceRow | RowProblem]]:
+    def read(name: str) -> Iterator[SourceRow | RowProblem]:
         from fairlead.data import hub_source
 
-        return hub_source.read_hub_rows(source)
-    return file_source.read_file_rows(Path(source))
+        return hub_source.read_hub_rows(name, revision=revision)
+
+    return read
 
 
 def _default_good_file(file: Path) -> Path:

@@ -87,7 +87,7 @@ def row_suffix(path: Path) -> str | None:
 def _table_rows(path: Path, suffix: str) -> Iterator[SourceRow]:
     if not path.is_file():
         open(path, "rb").close()  # raises the error that says why
-    arrow_source = _arrow_source(path)
+    arrow_source = load_arrow_source(path)
     read = arrow_source.read_parquet if suffix == ".parquet" else arrow_source.read_arrow
     for number, row in read(path):
         yield SourceRow(RowLocation(str(path), number), row)
@@ -114,13 +114,14 @@ def _text_rows(path: Path, suffix: str) -> Iterator[SourceRow | RowProblem]:
 
 def _open(path: Path) -> IO[bytes]:
     if path.name.lower().endswith(".zst"):
-        return io.BufferedReader(_arrow_source(path).open_zst(path))
+        return io.BufferedReader(load_arrow_source(path).open_zst(path))
     if path.name.lower().endswith(".gz"):
         return cast(IO[bytes], gzip.open(path, "rb"))
     return open(path, "rb")
 
 
-def _arrow_source(path: Path) -> Any:
+def load_arrow_source(path: Path) -> Any:
+    """The module that reads Parquet, Arrow and zstd; raises DataError without its extra."""
     try:
         from fairlead.data import arrow_source
     except ModuleNotFoundError as error:
