@@ -1,5 +1,6 @@
 """Conversations in one column, with what stands beside it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ SHARE = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]
 
 
 ROWS: list[tuple[str, dict[str, Any], object]] = [
+    ("openai", {"messages": json.dumps([USER, SAYS_4])}, Demonstration((), ASKED + FOUR)),  # as in CSV files
     ("openai", {"messages": [USER, SAYS_4], "label": "False"}, Binary(ASKED, FOUR, False)),
     ("openai", {"messages": [USER, SAYS_4], "label": 1}, Binary(ASKED, FOUR, True)),
     (

@@ -66,3 +66,15 @@ def test_a_map_does_not_hide_a_column_of_the_row(tmp_path: Path) -> None:
 def test_a_map_that_says_nothing_is_refused(map: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         column_map.parse([map], [])
+
+
+def test_scores_of_any_range_become_scores_from_0_to_1(tmp_path: Path) -> None:
+    row = {"prompt": "2 + 2?", "response": "4", "stars": "4"}
+    columns = column_map.parse(["score=stars"], [], "1:5")
+    assert imported(tmp_path, row, columns=columns) == [{"prompt": ASKED, "completion": FOUR, "score": 0.75}]
+    with pytest.raises(DataError, match="in.jsonl:1: score: 4 is not from 1 to 3. Correct --scale."):
+        imported(tmp_path, row, columns=column_map.parse(["score=stars"], [], "1:3"))
+    with pytest.raises(DataError, match="score: 4.0: is not from 0 to 1. .* --scale 1:5"):
+        imported(tmp_path, row, columns=column_map.parse(["score=stars"], []))
+    with pytest.raises(ConfigError, match="--scale 5:1: write the lowest and the highest score"):
+        column_map.parse([], [], "5:1")

@@ -25,7 +25,7 @@ def imported(path: Path, *values: dict[str, Any], **options: Any) -> list[Any]:
 @pytest.mark.parametrize(
     "column",
     """score reward rating ranks winner feedback quality is_helpful response_a answerA thumbs-up
-    verdict annotations correctness weight images history system_prompt context""".split(),
+    verdict annotations correctness weight images history system_text context""".split(),
 )
 def test_a_column_that_carries_meaning_stops_the_import(tmp_path: Path, column: str) -> None:
     with pytest.raises(
@@ -33,6 +33,22 @@ def test_a_column_that_carries_meaning_stops_the_import(tmp_path: Path, column: 
     ):
         imported(tmp_path, CHAT, CHAT | {column: 1})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "remedy"),
+    [
+        ({"is_correct": True}, "with --map label=is_correct; or leave it out"),
+        ({"stars_rating": 4}, "with --map score=stars_rating --scale 1:5; or leave it out"),
+        ({"the_system_text": "Sing."}, "with --map system=the_system_text; or leave it out"),
+        ({"images": ["a.png"]}, "would be lost. Leave it out on purpose with --ignore images."),
+    ],
+)
+def test_the_remedy_names_an_option_that_reads_the_column(
+    tmp_path: Path, columns: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(DataError, match=remedy):
+        imported(tmp_path, {"prompt": "2 + 2?", "completion": "4"} | columns)
 
 
 def test_a_column_without_a_value_stops_nothing(tmp_path: Path) -> None:

@@ -135,6 +135,16 @@ def test_a_row_of_another_kind_is_a_bad_row(tmp_path: Path) -> None:
         importer.import_file(rows(PAIR, {"prompt": "2 + 2?", "completion": "4"}), tmp_path / "out.jsonl")
 
 
+def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
+    demonstration = {"prompt": "2 + 2?", "completion": "4"}
+    with pytest.raises(DataError) as caught:
+        importer.import_file(rows(*[demonstration] * 12), tmp_path / "out.jsonl", kind="binary")
+    assert str(caught.value) == (
+        "in.jsonl: holds demonstrations, which give no binary rows. "
+        "Leave out --kind, or import a file of binary rows."
+    )
+
+
 def test_the_format_is_that_of_most_rows(tmp_path: Path) -> None:
     alpaca = {"instruction": "Add.", "output": "4"}
     name, remaining = importer.choose_format(rows(PAIR, alpaca, alpaca, {"x": 1}))

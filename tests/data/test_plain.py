@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.test_formats import ASKED, FIVE, FOUR, SAYS_4, SAYS_5, USER, converted, problem
-from fairlead.data.records import Binary, Comparison, Demonstration, Message
+from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking
 
 SYSTEM = Message("system", "Be brief.")
 EARLIER = (Message("user", "1 + 1?"), Message("assistant", "2"))
@@ -25,6 +25,16 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
         Comparison(ASKED, FOUR, FIVE),
     ),
     ("plain", {"prompt": "2 + 2?", "response": "4"}, Demonstration(ASKED, FOUR)),
+    (
+        "plain",
+        {"prompt": "2 + 2?", "responses": ["4", "5"], "ranks": [1, 2]},
+        Ranking(ASKED, (FOUR, FIVE), (1, 2)),
+    ),
+    (
+        "plain",
+        {"prompt": "2 + 2?", "completion": "4", "system_prompt": "Be brief."},
+        Demonstration((SYSTEM, *ASKED), FOUR),
+    ),
     ("plain", {"prompt": "2 + 2?", "completion": "4", "label": 0}, Binary(ASKED, FOUR, False)),
 ]
 

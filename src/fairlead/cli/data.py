@@ -52,6 +52,10 @@ def import_(
             help="Read a native column from another one, such as prompt=question,completion=data.answer.",
         ),
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Lowest and highest score of the source, such as 1:5."),
+    ] = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Leave a column out on purpose; can be repeated."),
@@ -79,7 +83,7 @@ def import_(
         format=format or opened.format,
         kind=kind,
         drop=drop,
-        columns=column_map.parse(map or (), ignore or ()),
+        columns=column_map.parse(map or (), ignore or (), scale),
     )
     lines = [
         f"Read {count(report.num_read, 'row')}; wrote {count(report.num_written, kind_noun(report.kind))}. "

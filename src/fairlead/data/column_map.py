@@ -3,14 +3,16 @@
 A source may be a path into nested values: `completion=choices.0.message.content`.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.data.file_source import SourceRow
+from fairlead.data.formats.turns import as_number
 from fairlead.data.records import COLUMNS_BY_KIND
-from fairlead.data.row_problem import RowProblem
+from fairlead.data.row_problem import RowLocation, RowProblem
 
 MAX_UNSEEN = 1000  # rows after which a path that none of them has is an error
 
@@ -22,6 +24,7 @@ TARGETS = frozenset().union(*COLUMNS_BY_KIND.values()) | {"system", "history"}
 class ColumnMap:
     sources: Mapping[str, str] = field(default_factory=dict)  # native column -> column or path of the source
     ignored: frozenset[str] = frozenset()
+    scale: tuple[float, float] | None = None  # lowest and highest score of the source
 
     @property
     def partly_read(self) -> frozenset[str]:
@@ -51,12 +54,21 @@ class ColumnMap:
                 }
             if num_rows == MAX_UNSEEN and unseen.keys() - {f"--ignore {name}" for name in self.ignored}:
                 break  # every row lacks it; reading the others would only list as many bad rows
-            yield SourceRow(row.where, self._renamed(row))
+            yield SourceRow(row.where, self._scaled(self._renamed(row), row.where))
         if unseen and num_rows:
             option = next(iter(unseen))
             raise DataError(
                 f"{option}: no row has {unseen[option]}. The columns are {', '.join(columns) or 'none'}."
             )
+
+    def _scaled(self, row: dict[str, Any], where: RowLocation) -> dict[str, Any]:
+        score = as_number(row.get("score"))
+        if self.scale is None or isinstance(score, bool) or not isinstance(score, int | float):
+            return row
+        low, high = self.scale
+        if not low <= score <= high:
+            raise DataError(f"{where}: score: {score:g} is not from {low:g} to {high:g}. Correct --scale.")
+        return row | {"score": (score - low) / (high - low)}
 
     def _renamed(self, row: SourceRow) -> dict[str, Any]:
         mapped = {target: _value_at(row.value, path) for target, path in self.sources.items()}
@@ -71,8 +83,8 @@ class ColumnMap:
         return rest | mapped
 
 
-def parse(map: Sequence[str], ignore: Sequence[str]) -> ColumnMap:
-    """Read the values of --map (TARGET=SOURCE, separated by commas) and --ignore."""
+def parse(map: Sequence[str], ignore: Sequence[str], scale: str | None = None) -> ColumnMap:
+    """Read the values of --map (TARGET=SOURCE, separated by commas), --ignore and --scale (LOW:HIGH)."""
     sources: dict[str, str] = {}
     for pair in (part.strip() for text in map for part in text.split(",")):
         target, equals, source = (part.strip() for part in pair.partition("="))
@@ -87,7 +99,18 @@ def parse(map: Sequence[str], ignore: Sequence[str]) -> ColumnMap:
             raise ConfigError(f"--map: {target} is given twice. Give each column once.")
         sources[target] = source
     ignored = frozenset(name.strip() for text in ignore for name in text.split(",") if name.strip())
-    return ColumnMap(sources, ignored)
+    return ColumnMap(sources, ignored, None if scale is None else _parse_scale(scale))
+
+
+def _parse_scale(scale: str) -> tuple[float, float]:
+    low, _, high = scale.partition(":")
+    try:
+        numbers = float(low), float(high)
+    except ValueError:
+        numbers = 0.0, 0.0
+    if not -math.inf < numbers[0] < numbers[1] < math.inf:
+        raise ConfigError(f"--scale {scale}: write the lowest and the highest score, such as 1:5.")
+    return numbers
 
 
 def _value_at(row: Mapping[str, Any], path: str) -> Any:

@@ -57,7 +57,7 @@ from fairlead.data.formats import (
     webgpt,
 )
 from fairlead.data.formats.format import Format, LeftOut
-from fairlead.data.kind_names import kind_noun
+from fairlead.data.kind_names import kind_noun, kind_plural
 from fairlead.data.record_reader import ParsedRow
 from fairlead.data.record_writer import write_rows
 from fairlead.data.records import (
@@ -115,6 +115,7 @@ FORMATS: Mapping[str, Format] = {
     "ifeval": prompt_sets.IFEVAL_FORMAT,
     "mt-bench": prompt_sets.MT_BENCH_FORMAT,
     "xstest": prompt_sets.XSTEST_FORMAT,
+    "verl": prompt_sets.VERL_FORMAT,
     "ultrafeedback": ultrafeedback.FORMAT,
     "helpsteer": helpsteer.RATING_FORMAT,
     "helpsteer-preference": helpsteer.PAIR_FORMAT,
@@ -224,8 +225,8 @@ def choose_format(
         columns = ", ".join(row) or "none"
         raise DataError(
             f"{where}: no format has these columns: {columns}. "
-            f"Say what they hold with --map, for example --map prompt=COLUMN,completion=COLUMN, "
-            f"or name a format with --format: {', '.join(FORMATS)}."
+            "Say what they hold with --map, for example --map prompt=COLUMN,completion=COLUMN, "
+            "or name a format with --format; docs/reference/import-formats.md lists them."
         )
     return votes.most_common(1)[0][0], chain(sample, remaining)
 
@@ -348,12 +349,25 @@ def _lost_columns_error(
             "say what they hold with --map, for example --map completion=COLUMN or "
             f"--map chosen=COLUMN,rejected=COLUMN; take the prompts alone with --kind prompt; or {remedy}"
         )
-    else:
-        remedy = f"say what they hold with --map, for example --map label={names[0]}; or {remedy}"
+    elif readings := [option for column in lost if (option := _map_option(column, lost[column], kind))]:
+        remedy = f"say what it is, for example with {readings[0]}; or {remedy}"
     return DataError(
         f"{where}: the format {format} does not read {shown}, which would be lost. "
         f"{remedy[0].upper()}{remedy[1:]}."
     )
+
+
+def _map_option(column: str, value: object, kind: RecordKind) -> str | None:
+    """The option that would read the column, if its name and value say enough to name one."""
+    if "system" in column.lower() and isinstance(value, str) and column != "system":
+        return f"--map system={column}"
+    if kind != "demonstration":
+        return None
+    if isinstance(value, bool) or value in (0, 1):
+        return None if column == "label" else f"--map label={column}"
+    if isinstance(value, int | float) and column != "score":
+        return f"--map score={column} --scale 1:5"
+    return None
 
 
 def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record]:
@@ -423,6 +437,8 @@ def _native_rows(
     rows: Iterable[SourceRow | RowProblem], format: str, kind: RecordKind | None, tally: Tally
 ) -> Iterator[dict[str, Any] | RowProblem]:
     tally.kind = kind
+    if kind is not None:
+        rows = _refuse_another_kind(rows, format, kind)
     seen: set[bytes] = set()
     for parsed in import_rows(rows, format, kind, tally):
         if isinstance(parsed, RowProblem):
@@ -460,6 +476,40 @@ def _refuse_if_all_left_out(
             f"Nothing was written, because every row was left out: {reasons}. "
             "Ask for another kind with --kind, or check that this is the file you meant."
         )
+
+
+def _refuse_another_kind(
+    rows: Iterable[SourceRow | RowProblem], format: str, kind: RecordKind
+) -> Iterator[SourceRow | RowProblem]:
+    """One sentence, in place of a problem per row, if none of the first rows can become the kind."""
+    remaining = iter(rows)
+    sample = list(islice(remaining, NUM_SAMPLE))
+    if FORMATS[format].gather is not None:
+        return chain(sample, remaining)
+    kinds: Counter[RecordKind] = Counter()
+    for parsed in (
+        parsed for row in sample if isinstance(row, SourceRow) for parsed in convert_row(row, format, kind)
+    ):
+        if isinstance(parsed, ParsedRow):
+            kinds[kind_of_record(parsed.record)] += 1
+            if _can_become(parsed.record, kind, parsed.row.where):
+                return chain(sample, remaining)
+    if kinds:
+        actual = kinds.most_common(1)[0][0]
+        path = sample[0].where.path if isinstance(sample[0], SourceRow) else sample[0].path
+        raise DataError(
+            f"{path}: holds {kind_plural(actual)}, which give no {kind_plural(kind)}. "
+            f"Leave out --kind, or import a file of {kind_plural(kind)}."
+        )
+    return chain(sample, remaining)
+
+
+def _can_become(record: Record, kind: RecordKind, where: RowLocation) -> bool:
+    try:
+        as_kind(record, kind, where)
+    except BadRow as error:
+        return error.problem.field != ""  # a fault of this row, not of its kind
+    return True
 
 
 def _counted(rows: Iterable[SourceRow | RowProblem], tally: Tally) -> Iterator[SourceRow | RowProblem]:

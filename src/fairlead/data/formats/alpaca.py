@@ -7,11 +7,18 @@ template of the model already frames the request.  LLaMA-Factory adds `system`, 
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
-from fairlead.data.formats.turns import Turn, read_history, read_label, with_system
+from fairlead.data.formats.turns import (
+    SYSTEM_COLUMNS,
+    Turn,
+    read_history,
+    read_label,
+    system_of,
+    with_system,
+)
 from fairlead.data.parsing import optional_text, parse_row, required_text
 from fairlead.data.row_problem import RowLocation
 
-QUESTION = frozenset({"instruction", "input", "system", "history", "tools"})
+QUESTION = frozenset({"instruction", "input", *SYSTEM_COLUMNS, "history", "tools"})
 
 
 def recognises(row: Row) -> bool:
@@ -24,7 +31,7 @@ def convert(row: Row, where: RowLocation) -> Conversion:
     question = {"role": "user", "content": request_text(row, where)}
     turns = [*read_history(row.get("history"), where), question]
     beside = {
-        "prompt": with_system(turns, row.get("system"), where),
+        "prompt": with_system(turns, system_of(row, where), where),
         "tools": row.get("tools"),
         "id": row.get("id"),
     }

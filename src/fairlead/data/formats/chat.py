@@ -12,12 +12,20 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Row
-from fairlead.data.formats.turns import Turn, read_answer, read_label, read_turns, with_system
+from fairlead.data.formats.turns import (
+    SYSTEM_COLUMNS,
+    Turn,
+    read_answer,
+    read_label,
+    read_turns,
+    system_of,
+    with_system,
+)
 from fairlead.data.parsing import parse_row, read_messages, required_column
 from fairlead.data.records import Messages, RecordKind
 from fairlead.data.row_problem import RowLocation, reject_row
 
-BESIDE = frozenset({"system", "tools", "prompt"})  # columns that belong to the conversation
+BESIDE = frozenset({*SYSTEM_COLUMNS, "tools", "prompt"})  # columns that belong to the conversation
 
 
 def reads(*columns: str) -> Mapping[RecordKind, frozenset[str]]:
@@ -32,7 +40,7 @@ def reads(*columns: str) -> Mapping[RecordKind, frozenset[str]]:
 
 def convert(row: Row, column: str, where: RowLocation) -> Conversion:
     turns = with_system(
-        read_turns(required_column(row, column, where), column, where), row.get("system"), where
+        read_turns(required_column(row, column, where), column, where), system_of(row, where), where
     )
     check_question(row, read_messages(turns, column, where), where)
     beside = {"tools": row.get("tools"), "id": row.get("id")}

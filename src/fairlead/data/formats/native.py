@@ -7,12 +7,17 @@ from fairlead.data.parsing import parse_row
 from fairlead.data.records import COLUMNS_BY_KIND, kind_of_row
 from fairlead.data.row_problem import RowLocation, reject_row
 
+# Columns that only `plain` reads.
+OTHER_COLUMNS = ("system", "system_prompt", "history", "response", "output", "responses")
+
 
 def recognises(row: Row) -> bool:
     return (
         isinstance(row.get("prompt"), list)
         and all(_is_answer(row.get(column)) for column in ("chosen", "rejected", "completion"))
-        and all(is_blank(row.get(column)) for column in ("system", "history", "response", "output"))
+        and all(is_blank(row.get(column)) for column in OTHER_COLUMNS)
+        and isinstance(row.get("score"), int | float | None)
+        and 0 <= (row.get("score") or 0) <= 1
         and isinstance(row.get("label"), bool | None)
         and (row.get("labels") is not None or all(map(_is_answer, _list(row.get("completions")))))
     )

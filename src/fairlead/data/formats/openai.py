@@ -8,7 +8,7 @@ from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import chat
 from fairlead.data.formats.format import Conversion, Format, Row
 from fairlead.data.formats.pair import SCORE_COLUMNS, compare_conversations
-from fairlead.data.formats.turns import read_answer, read_turns, with_system
+from fairlead.data.formats.turns import is_conversation, read_answer, read_turns, system_of, with_system
 from fairlead.data.parsing import parse_row, read_messages, required_column
 from fairlead.data.records import COLUMNS_BY_KIND, Messages
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -17,13 +17,13 @@ PREFERENCE = ("preferred_output", "non_preferred_output")
 
 
 def recognises(row: Row) -> bool:
-    if isinstance(row.get("messages"), list) and not _is_pair(row):
+    if is_conversation(row.get("messages")) and not _is_pair(row):
         return True
     return _is_pair(row) and not isinstance(row.get("prompt"), list)
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:
-    if not (isinstance(row.get("chosen"), list) or isinstance(row.get("rejected"), list)):
+    if not (is_conversation(row.get("chosen")) or is_conversation(row.get("rejected"))):
         return chat.convert(row, "messages", where)
     chosen, rejected = _conversation(row, "chosen", where), _conversation(row, "rejected", where)
     if not is_blank(row.get("messages")) and _conversation(row, "messages", where) not in (chosen, rejected):
@@ -50,12 +50,12 @@ def convert_preference(row: Row, where: RowLocation) -> Conversion:
 
 
 def _is_pair(row: Row) -> bool:
-    return isinstance(row.get("chosen"), list) and isinstance(row.get("rejected"), list)
+    return is_conversation(row.get("chosen")) and is_conversation(row.get("rejected"))
 
 
 def _conversation(row: Row, column: str, where: RowLocation) -> Messages:
     turns = read_turns(required_column(row, column, where), column, where)
-    return read_messages(with_system(turns, row.get("system"), where), column, where)
+    return read_messages(with_system(turns, system_of(row, where), where), column, where)
 
 
 FORMAT = Format(

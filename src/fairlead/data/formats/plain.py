@@ -14,12 +14,14 @@ from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
 from fairlead.data.formats.pair import SCORE_COLUMNS, check_scores
 from fairlead.data.formats.turns import (
+    SYSTEM_COLUMNS,
     Turn,
     as_number,
     read_answer,
     read_history,
     read_label,
     read_question,
+    system_of,
     with_system,
 )
 from fairlead.data.parsing import parse_row, required_column, required_text
@@ -29,7 +31,7 @@ from fairlead.data.row_problem import RowLocation, reject_row
 COMPLETION_NAMES = ("completion", "response", "output")
 ANSWERS = ("chosen", "rejected", "completion")
 NUMBERS = frozenset({"margin", "weight", "confidence", "score"})
-BESIDE = frozenset({"system", "history"})
+BESIDE = frozenset({*SYSTEM_COLUMNS, "history"})
 
 
 def recognises(row: Row) -> bool:
@@ -43,7 +45,7 @@ def convert(row: Row, where: RowLocation) -> Conversion:
         if column in ALL_COLUMNS and not (column == "labels" and is_blank(value))
     }
     prompt = read_question(_text_or_list(row, "prompt", where), "prompt", where)
-    prompt = with_system(read_history(row.get("history"), where) + prompt, row.get("system"), where)
+    prompt = with_system(read_history(row.get("history"), where) + prompt, system_of(row, where), where)
     native["prompt"] = prompt
     names = [name for name in COMPLETION_NAMES if row.get(name) is not None]
     if len(names) > 1:
@@ -55,17 +57,24 @@ def convert(row: Row, where: RowLocation) -> Conversion:
         if row.get(column) is not None:
             native[column] = _answer(row, column, prompt, where)
     if row.get("labels") is None:
-        completions = native.pop("completions", None)  # answers without a judgement are no record
+        native.pop("completions", None)  # answers without a judgement are no record
         if row.get("ranks") is not None:
-            answers = completions if isinstance(completions, list) else []
+            column = "responses" if row.get("completions") is None and "responses" in row else "completions"
+            answers = required_column(row, column, where)
+            if not isinstance(answers, list):
+                reject_row(where, column, answers, "is not a list of answers", 'Write ["…", "…"].')
             native["completions"] = [
-                _without(prompt, read_answer(answer, f"completions[{index}]", where))
+                _without(prompt, read_answer(answer, f"{column}[{index}]", where))
                 for index, answer in enumerate(answers)
             ]
     if "chosen" in native:
         check_scores(row, where)
     for column in NUMBERS & native.keys():
         native[column] = as_number(native[column])  # tables such as CSV have text
+    score = native.get("score")
+    if isinstance(score, int | float) and not 0 <= score <= 1:
+        remedy = "Say between which numbers scores lie, for example with --scale 1:5."
+        reject_row(where, "score", score, "is not from 0 to 1", remedy)
     label = read_label(row, where)
     native["label"] = label
     kind = kind_of_row(native)
@@ -100,6 +109,7 @@ FORMAT = Format(
         "demonstration": READS["demonstration"] | {"response", "output"},
         "binary": READS["binary"] | {"response", "output", "kto_tag"},
         "rating": READS["rating"] | {"response", "output"},
+        "ranking": READS["ranking"] | {"responses"},
     },
     metadata=SCORE_COLUMNS,
 )

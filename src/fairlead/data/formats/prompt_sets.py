@@ -1,9 +1,12 @@
-"""Sets of prompts for tests: IFEval, MT-Bench and XSTest.
+"""Sets of prompts for tests: IFEval, MT-Bench, XSTest and verl's files.
 
 What a rule needs to score an answer, such as IFEval's instructions, travels in the metadata.
 """
 
+import json
+
 from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.turns import read_turns
 from fairlead.data.parsing import parse_row, required_column, required_text
 from fairlead.data.row_problem import RowLocation, reject_row
 
@@ -43,6 +46,19 @@ def convert_xstest(row: Row, where: RowLocation) -> Conversion:
     return _prompt(required_text(row, "prompt", where), where)
 
 
+def recognises_verl(row: Row) -> bool:
+    reward = row.get("reward_model")
+    return isinstance(row.get("prompt"), list) and isinstance(reward, dict) and "ground_truth" in reward
+
+
+def convert_verl(row: Row, where: RowLocation) -> Conversion:
+    """The checked answer of `reward_model` is the reference."""
+    truth = required_column(row, "reward_model", where).get("ground_truth")
+    reference = truth if isinstance(truth, str) else json.dumps(truth, ensure_ascii=False)
+    turns = read_turns(row["prompt"], "prompt", where)
+    return parse_row("prompt", {"prompt": turns, "reference": reference}, where)
+
+
 def _prompt(text: str, where: RowLocation) -> Conversion:
     return parse_row("prompt", {"prompt": [{"role": "user", "content": text}]}, where)
 
@@ -64,4 +80,10 @@ XSTEST_FORMAT = Format(
     convert=convert_xstest,
     reads={"prompt": frozenset({"prompt"})},
     metadata=frozenset({"label", "focus", "note"}),
+)
+VERL_FORMAT = Format(
+    recognises=recognises_verl,
+    convert=convert_verl,
+    reads={"prompt": frozenset({"prompt"})},
+    metadata=frozenset({"reward_model", "data_source", "ability", "extra_info"}),
 )

@@ -7,13 +7,14 @@ last answer is good or bad.
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import chat
 from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.turns import is_conversation
 from fairlead.data.row_problem import RowLocation, reject_row
 
 COLUMNS = ("conversations", "conversation")
 
 
 def recognises(row: Row) -> bool:
-    return any(isinstance(row.get(column), list) for column in COLUMNS)
+    return any(is_conversation(row.get(column)) for column in COLUMNS)
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:

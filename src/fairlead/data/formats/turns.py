@@ -38,6 +38,7 @@ TURN_KEYS = frozenset(
     """role from content value text reasoning_content reasoning thinking tool_calls function_call tool_call_id
     name train weight loss refusal images image audio audios videos video""".split()
 )
+SYSTEM_COLUMNS = ("system", "system_prompt")
 LABELS: Mapping[object, bool] = {
     **dict.fromkeys(("true", "1", "yes", "good", "up", "desirable"), True),
     **dict.fromkeys(("false", "0", "no", "bad", "down", "undesirable"), False),
@@ -86,6 +87,22 @@ def with_system(turns: list[Turn], system: object, where: RowLocation) -> list[T
         remedy = "Keep one of them, for example with --ignore system."
         reject_row(where, "system", system, "differs from the system message of the conversation", remedy)
     return [{"role": "system", "content": system}, *turns]
+
+
+def system_of(row: Mapping[str, Any], where: RowLocation) -> object:
+    """The text of `system` or `system_prompt`; raises BadRow if both are there and differ."""
+    present = {name: row[name] for name in SYSTEM_COLUMNS if not is_blank(row.get(name))}
+    if len(set(map(str, present.values()))) > 1:
+        remedy = "Leave one of them out with --ignore."
+        reject_row(where, "system_prompt", present["system_prompt"], "differs from system", remedy)
+    return next(iter(present.values()), None)
+
+
+def is_conversation(value: object) -> bool:
+    """Whether the value is a list of turns, or the JSON text of one, as in CSV files."""
+    if isinstance(value, str):
+        return _is_turn_list(decoded(value))
+    return isinstance(value, list)
 
 
 def read_history(value: object, where: RowLocation) -> list[Turn]:
