@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, combinations, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,20 +57,16 @@ from fairlead.data.formats import (
     webgpt,
 )
 from fairlead.data.formats.format import Format, LeftOut
-from fairlead.data.kind_names import kind_noun, kind_plural
+from fairlead.data.kind_conversion import as_kind, can_become
+from fairlead.data.kind_names import kind_plural
 from fairlead.data.record_reader import ParsedRow
 from fairlead.data.record_writer import write_rows
 from fairlead.data.records import (
     RECORD_KINDS,
-    Comparison,
-    Demonstration,
     Prompt,
-    Ranking,
     Record,
     RecordKind,
-    carried,
     kind_of_record,
-    prompt_messages,
     prompt_text,
     to_row,
 )
@@ -79,7 +75,6 @@ from fairlead.data.row_problem import (
     RowLocation,
     RowProblem,
     bad_rows_error,
-    reject_row,
     shorten,
 )
 
@@ -370,44 +365,6 @@ def _map_option(column: str, value: object, kind: RecordKind) -> str | None:
     return None
 
 
-def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record]:
-    """Convert the record to another kind; raises BadRow if that is not possible."""
-    source_kind = kind_of_record(record)
-    if source_kind == kind:
-        return [record]
-    if kind == "prompt":
-        return [Prompt(prompt_messages(record), **carried(record))]
-    if kind == "demonstration" and isinstance(record, Comparison):
-        if record.tie == "bad":
-            reject_row(
-                where,
-                "tie",
-                record.tie,
-                "both answers are bad, so there is none to imitate",
-                "Drop the row with --drop.",
-            )
-        return [Demonstration(record.prompt, record.chosen, **carried(record))]
-    if kind == "comparison" and isinstance(record, Ranking):
-        return _comparisons_of(record)
-    reject_row(
-        where,
-        "",
-        None,
-        f"is a {kind_noun(source_kind)}, not a {kind_noun(kind)}",
-        f"Import the rows of this kind alone into another file with --kind {source_kind} --drop.",
-    )
-
-
-def _comparisons_of(ranking: Ranking) -> list[Record]:
-    """Every pair of answers of different rank."""
-    answers = sorted(zip(ranking.ranks, ranking.completions, strict=True), key=lambda answer: answer[0])
-    return [
-        Comparison(ranking.prompt, better, worse, **carried(ranking))
-        for (high, better), (low, worse) in combinations(answers, 2)
-        if high != low
-    ]
-
-
 def parse_kind(name: str) -> RecordKind:
     for kind in RECORD_KINDS:
         if kind == name:
@@ -492,7 +449,7 @@ def _refuse_another_kind(
     ):
         if isinstance(parsed, ParsedRow):
             kinds[kind_of_record(parsed.record)] += 1
-            if _can_become(parsed.record, kind, parsed.row.where):
+            if can_become(parsed.record, kind, parsed.row.where):
                 return chain(sample, remaining)
     if kinds:
         actual = kinds.most_common(1)[0][0]
@@ -502,14 +459,6 @@ def _refuse_another_kind(
             f"Leave out --kind, or import a file of {kind_plural(kind)}."
         )
     return chain(sample, remaining)
-
-
-def _can_become(record: Record, kind: RecordKind, where: RowLocation) -> bool:
-    try:
-        as_kind(record, kind, where)
-    except BadRow as error:
-        return error.problem.field != ""  # a fault of this row, not of its kind
-    return True
 
 
 def _counted(rows: Iterable[SourceRow | RowProblem], tally: Tally) -> Iterator[SourceRow | RowProblem]:

@@ -1,0 +1,63 @@
+"""Convert a record to another kind, where it holds what that kind needs."""
+
+from itertools import combinations
+
+from fairlead.data.kind_names import kind_noun
+from fairlead.data.records import (
+    Comparison,
+    Demonstration,
+    Prompt,
+    Ranking,
+    Record,
+    RecordKind,
+    carried,
+    kind_of_record,
+    prompt_messages,
+)
+from fairlead.data.row_problem import BadRow, RowLocation, reject_row
+
+
+def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record]:
+    """Convert the record to another kind; raises BadRow if that is not possible."""
+    source_kind = kind_of_record(record)
+    if source_kind == kind:
+        return [record]
+    if kind == "prompt":
+        return [Prompt(prompt_messages(record), **carried(record))]
+    if kind == "demonstration" and isinstance(record, Comparison):
+        if record.tie == "bad":
+            reject_row(
+                where,
+                "tie",
+                record.tie,
+                "both answers are bad, so there is none to imitate",
+                "Drop the row with --drop.",
+            )
+        return [Demonstration(record.prompt, record.chosen, **carried(record))]
+    if kind == "comparison" and isinstance(record, Ranking):
+        return _comparisons_of(record)
+    reject_row(
+        where,
+        "",
+        None,
+        f"is a {kind_noun(source_kind)}, not a {kind_noun(kind)}",
+        f"Import the rows of this kind alone into another file with --kind {source_kind} --drop.",
+    )
+
+
+def _comparisons_of(ranking: Ranking) -> list[Record]:
+    """Every pair of answers of different rank."""
+    answers = sorted(zip(ranking.ranks, ranking.completions, strict=True), key=lambda answer: answer[0])
+    return [
+        Comparison(ranking.prompt, better, worse, **carried(ranking))
+        for (high, better), (low, worse) in combinations(answers, 2)
+        if high != low
+    ]
+
+
+def can_become(record: Record, kind: RecordKind, where: RowLocation) -> bool:
+    try:
+        as_kind(record, kind, where)
+    except BadRow as error:
+        return error.problem.field != ""  # a fault of this row, not of its kind
+    return True
