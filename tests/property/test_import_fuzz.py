@@ -15,7 +15,7 @@ import pytest
 
 from data.format_samples import BAD, GOOD, QUESTION, SAMPLES
 from fairlead.core.errors import DataError
-from fairlead.data import importer
+from fairlead.data import importer, kind_conversion
 from fairlead.data.file_source import SourceRow
 from fairlead.data.importer import LeftOutRow, Tally
 from fairlead.data.records import RecordKind, kind_of_record, to_row
@@ -168,7 +168,7 @@ def imported(
         record = importer.carry(parsed.row, parsed.record, metadata)
         wanted = kind or tally.kind or kind_of_record(record)
         tally.kind = wanted
-        written += [to_row(record) for record in importer.as_kind(record, wanted, parsed.row.where)]
+        written += [to_row(record) for record in kind_conversion.as_kind(record, wanted, parsed.row.where)]
     return written, num_left_out
 
 
