@@ -460,6 +460,16 @@ SAMPLES: Mapping[str, list[Row]] = {
         }
     ],
     "prm800k": [prm800k()],
+    "process-bench": [
+        {
+            "id": "gsm8k-1",
+            "generator": "owl",
+            "problem": "What is 2 + 3 + 4?",
+            "steps": ["2 + 3 = 5.", "5 + 4 = 8.", "So it is 8."],
+            "final_answer_correct": False,
+            "label": 1,
+        }
+    ],
     "label-studio": [
         label_studio({"type": "pairwise", "value": {"selected": "right"}}),
         label_studio(
@@ -518,6 +528,7 @@ SAMPLES: Mapping[str, list[Row]] = {
         }
     ],
     "opik": [opik(opik_score(1)), opik(opik_score(0))],
+    "opik-items": [{"id": "i-1", "input": {"question": QUESTION}, "expected_output": GOOD}],
     "mlflow": [mlflow(mlflow_feedback(True)), mlflow(mlflow_feedback(False))],
     "webgpt": [
         {
@@ -629,6 +640,161 @@ SAMPLES: Mapping[str, list[Row]] = {
             "additional_metadata": {"category": "food"},
         }
     ],
+    "ifeval": [
+        {
+            "key": 1000,
+            "prompt": QUESTION,
+            "instruction_id_list": ["length_constraints:number_words"],
+            "kwargs": [{"num_words": 10, "relation": "less than"}],
+        }
+    ],
+    "mt-bench": [{"question_id": 81, "category": "writing", "turns": [QUESTION, "And a soft one?"]}],
+    "xstest": [
+        {"id": "1", "prompt": QUESTION, "type": "homonyms", "label": "safe", "focus": "egg", "note": "food"}
+    ],
+    "ultrafeedback": [
+        {
+            "source": "evol_instruct",
+            "instruction": QUESTION,
+            "models": ["owl", "parrot"],
+            "completions": [
+                {
+                    "model": model,
+                    "principle": "helpfulness",
+                    "custom_system_prompt": "Be helpful.",
+                    "response": text,
+                    "annotations": {"helpfulness": {"Rating": str(rating), "Rationale": "So."}},
+                    "critique": "So.",
+                    "overall_score": 8.0,
+                    "fine-grained_score": float(rating),
+                }
+                for model, text, rating in (("parrot", BAD, 1), ("owl", GOOD, 5))
+            ],
+            "correct_answers": ["None"],
+            "incorrect_answers": ["None"],
+        }
+    ],
+    "helpsteer": [
+        {
+            "prompt": QUESTION,
+            "response": GOOD,
+            "helpfulness": 4,
+            "correctness": 4,
+            "coherence": 4,
+            "complexity": 1,
+            "verbosity": 0,
+        }
+    ],
+    "helpsteer-preference": [
+        {
+            "domain": "general",
+            "language": "english",
+            "context": [user(QUESTION)],
+            "response1": GOOD,
+            "response2": BAD,
+            "overall_preference": -2,
+            "individual_preference": [{"score": -2, "reasoning": "So.", "feedback1": "a", "feedback2": "b"}],
+        }
+    ],
+    "nectar": [
+        {
+            "prompt": f"\n\nHuman: {QUESTION}\n\nAssistant: ",
+            "answers": [
+                {"answer": BAD, "model": "parrot", "rank": 2.0},
+                {"answer": GOOD, "model": "owl", "rank": 1.0},
+            ],
+            "turns": 1,
+            "num_responses": 2,
+            "source": ["lmsys-chat-1m"],
+            "good_natured": True,
+        }
+    ],
+    "pandalm": [
+        {
+            "idx": 0,
+            "motivation_app": "Kitchen",
+            "cmp_key": "owl_parrot",
+            "instruction": QUESTION,
+            "input": "",
+            "response1": BAD,
+            "response2": GOOD,
+            "annotator1": 2,
+            "annotator2": 2,
+            "annotator3": 1,
+        }
+    ],
+    "self-instruct": [
+        {
+            "id": "seed_task_0",
+            "name": "eggs",
+            "instruction": QUESTION,
+            "instances": [{"input": "", "output": GOOD}],
+            "is_classification": False,
+        }
+    ],
+    "openai-preference": [
+        {
+            "input": {"messages": [user(QUESTION)], "tools": [], "parallel_tool_calls": True},
+            "preferred_output": [assistant(GOOD)],
+            "non_preferred_output": [assistant(BAD)],
+        }
+    ],
+    "openai": [
+        {"messages": [user(QUESTION), assistant(GOOD)], "source": "kitchen"},
+        {"messages": [user(QUESTION), assistant(BAD)], "label": False},
+        {"chosen": [user(QUESTION), assistant(GOOD)], "rejected": [user(QUESTION), assistant(BAD)]},
+    ],
+    "sharegpt": [
+        {"conversations": [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": GOOD}], "id": "c1"},
+        {
+            "conversations": [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": BAD}],
+            "kto_tag": False,
+        },
+    ],
+    "alpaca": [
+        {
+            "instruction": QUESTION,
+            "input": "",
+            "output": GOOD,
+            "system": "Be brief.",
+            "history": [["Hi", "Yes?"]],
+        },
+        {"instruction": QUESTION, "chosen": GOOD, "rejected": BAD},
+        {"instruction": QUESTION, "output": BAD, "kto_tag": "false"},
+    ],
+    "native": [
+        {
+            "prompt": [user(QUESTION)],
+            "completion": [assistant(GOOD)],
+            "id": "n1",
+            "metadata": {"page": "help"},
+        },
+        {
+            "prompt": [user(QUESTION)],
+            "chosen": [assistant(GOOD)],
+            "rejected": [assistant(BAD)],
+            "rater": "ann",
+        },
+        {"prompt": [user(QUESTION)], "completions": [[assistant(BAD)], [assistant(GOOD)]], "ranks": [2, 1]},
+    ],
+    "hh": [
+        {
+            "chosen": f"\n\nHuman: {QUESTION}\n\nAssistant: {GOOD}",
+            "rejected": f"\n\nHuman: {QUESTION}\n\nAssistant: {BAD}",
+        }
+    ],
+    "plain": [
+        {"prompt": QUESTION, "chosen": GOOD, "rejected": BAD, "id": 3},
+        {"prompt": QUESTION, "completion": BAD, "label": 0},
+        {"prompt": QUESTION, "completions": ["Boil it.", "An hour."], "labels": [True, False]},
+    ],
+    "orca-dpo": [{"system": "Be brief.", "question": QUESTION, "chosen": GOOD, "rejected": BAD}],
+    "orca": [{"id": "flan.1", "system_prompt": "Be brief.", "question": QUESTION, "response": GOOD}],
+    "dolly": [{"instruction": QUESTION, "context": "At sea level.", "response": GOOD, "category": "open_qa"}],
+    "query": [{"query": QUESTION, "response": GOOD, "type": "GSM_Rephrased"}],
+    "question-answer": [{"question": "What is 2 + 3?", "answer": "It is five.\n#### 5"}],
+    "flan": [{"column_1": QUESTION, "column_2": "7", "column_3": "A firm yolk takes seven minutes."}],
+    "text": [{"text": f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n{GOOD}<|im_end|>\n"}],
     "capybara": [
         {
             "source": "TheoremQA",

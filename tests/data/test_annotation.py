@@ -147,3 +147,16 @@ def test_a_conversation_is_judged_by_its_last_answer() -> None:
 def test_labels_that_are_no_judgement_are_refused() -> None:
     row = argilla(answers("topic", "cooking"), {"prompt": QUESTION, "response": BAD})
     assert problem("argilla", row).startswith('topic: "cooking": says neither good nor bad')
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("left", (BAD, GOOD)), ("Right is better", (GOOD, BAD))])
+def test_places_name_answers_with_letters_too(choice: str, expected: tuple[str, str]) -> None:
+    fields = {"prompt": QUESTION, "response_b": GOOD, "response_a": BAD}
+    row = label_studio({"type": "pairwise", "to_name": "a,b", "value": {"selected": choice}}, fields)
+    assert judged("label-studio", row) == [expected]
+
+
+def test_an_instruction_and_its_input_are_the_question() -> None:
+    fields = {"instruction": "Shorten it.", "input": "A long text.", "response": BAD}
+    (record,) = converted("argilla", argilla(answers("label", "good"), fields))
+    assert record.prompt[0].content == "Shorten it.\n\nA long text."

@@ -34,3 +34,14 @@ def test_a_pair_that_contradicts_its_ratings_is_refused() -> None:
         "rejected": [user(QUESTION), assistant(BAD)],
     }
     assert judged("distilabel", conversations) == [(GOOD, BAD)]
+
+
+def test_a_pair_of_conversations_needs_no_prompt_beside_it() -> None:
+    row = {
+        "dataset": "mix",
+        "chosen": [user(QUESTION), assistant(GOOD)],
+        "chosen_rating": 5.0,
+        "rejected": [user(QUESTION), assistant(BAD)],
+        "rejected_rating": 3.0,
+    }
+    assert judged("distilabel", row) == [(GOOD, BAD)]

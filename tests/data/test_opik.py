@@ -1,7 +1,10 @@
-"""Opik: traces without an answer are counted."""
+"""Opik: traces without an answer are counted, and items of data sets are demonstrations."""
 
-from data.conversions import left_out
+from data.conversions import judged, left_out
 from data.format_samples import (
+    GOOD,
+    QUESTION,
+    SAMPLES,
     langsmith,
     langsmith_feedback,
     opik,
@@ -15,3 +18,7 @@ def test_traces_without_an_answer_are_counted() -> None:
     assert left_out("langsmith", langsmith([langsmith_feedback(1)], run_type="tool")) == [
         "runs of the type tool"
     ]
+
+
+def test_expected_outputs_are_demonstrations() -> None:
+    assert judged("opik-items", SAMPLES["opik-items"][0]) == [f"{QUESTION} / {GOOD}"]

@@ -49,6 +49,12 @@ MEANINGFUL_COLUMNS = (
 Path_ = tuple[str | int, ...]
 
 
+def test_every_format_has_samples() -> None:
+    assert SAMPLES.keys() == importer.FORMATS.keys()
+    for format, rows in SAMPLES.items():
+        assert {importer.first_format(row) for row in rows} == {format}
+
+
 @pytest.mark.parametrize("format", SAMPLES)
 def test_a_damaged_row_is_read_right_or_refused(format: str) -> None:
     rng = random.Random(format)
@@ -60,7 +66,7 @@ def test_a_damaged_row_is_read_right_or_refused(format: str) -> None:
         before = judgements_in(imported(group, format, None)[0])
         assert before, "the sample itself can be imported"
         for _ in range(NUM_DAMAGED):
-            damaged, what, mark_is_text, is_other_number = damage(group, rng)
+            damaged, what, mark_is_text, may_turn = damage(group, rng)
             try:
                 written, num_left_out = imported(damaged, format, kind)
             except DataError as error:
@@ -69,7 +75,7 @@ def test_a_damaged_row_is_read_right_or_refused(format: str) -> None:
             if mark_is_text:
                 assert holds_mark(written) or num_left_out, f"{what}: the text is lost"
             inverted = {opposite(judgement) for judgement in before} & judgements_in(written)
-            assert is_other_number or not inverted - before, f"{what}: {inverted} is turned round"
+            assert may_turn or not inverted - before, f"{what}: {inverted} is turned round"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,8 +108,8 @@ def test_a_column_with_meaning_is_read_or_stops_the_import(format: str, column: 
 
 
 def damage(rows: list[dict[str, Any]], rng: random.Random) -> tuple[list[dict[str, Any]], str, bool, bool]:
-    """A damaged copy, what was done to it, whether a question or an answer got a mark, and whether a number
-    got another value, which may well turn a judgement round.
+    """A damaged copy, what was done to it, whether a question or an answer got a mark, and whether a
+    judgement may well be turned round: a number got another value, or what it counts was removed.
     """
     damaged = copy.deepcopy(rows)
     places = list(leaves(damaged))
@@ -133,7 +139,12 @@ def damage(rows: list[dict[str, Any]], rng: random.Random) -> tuple[list[dict[st
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     is_repeated = key == "text" and "message" in holder  # LangChain writes an answer twice
     is_marked_text = how == "mark" and isinstance(value, str) and value in TEXTS and not is_repeated
-    return damaged, what, is_marked_text, is_number and how in ("huge", "number")
+    return (
+        damaged,
+        what,
+        is_marked_text,
+        ((is_number and how in ("huge", "number")) or (how == "remove" and isinstance(key, int))),
+    )
 
 
 def leaves(value: Any, place: Path_ = ()) -> Iterator[Path_]:

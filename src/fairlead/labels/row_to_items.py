@@ -187,8 +187,12 @@ def task_kinds_of(row_kind: str) -> tuple[TaskKind, ...]:
 
 
 def is_answers(row: Mapping[str, Any]) -> bool:
-    """Whether the row holds several unjudged answers."""
-    return isinstance(row.get("completions"), list) and row.get("ranks") is None and row.get("labels") is None
+    """Whether the row holds several unjudged answers: texts or lists of messages, without a judgement."""
+    answers = row.get("completions")
+    if not isinstance(answers, list) or row.get("ranks") is not None or row.get("labels") is not None:
+        return False
+    # UltraFeedback's rows have objects with ratings here.
+    return not answers or not all(isinstance(answer, dict) for answer in answers)
 
 
 def _parse_answers(row: SourceRow, model: str | None) -> ParsedRow:

@@ -43,6 +43,7 @@ ANSWER_LISTS = (
 )
 TEXT_KEYS = ("text", "content", "response", "answer", "completion", "generation", "output", "body", "title")
 POSITIONS = {"left": 0, "right": 1, "one": 0, "two": 1, "first": 0, "second": 1}
+PLACES = {"left": 0, "right": 1, "first": 0, "second": 1}
 # Words that may stand beside the name of an answer without changing what is said about it.
 FILLERS = frozenset(
     """is the better best prefer prefers preferred preference winner wins win slightly much significantly
@@ -91,7 +92,10 @@ def read_task(fields: Mapping[str, Any], where: RowLocation, place: str) -> Task
     if prompt_name is None:
         remedy = f"Name the field of the question {' or '.join(PROMPTS[:-2])}."
         reject_row(where, place, list(fields), "have no field with a question", remedy)
-    prompt = chat_turns.read_conversation(present.pop(prompt_name), f"{place}.{prompt_name}", where)
+    question = present.pop(prompt_name)
+    if prompt_name == "instruction" and isinstance(question, str) and isinstance(present.get("input"), str):
+        question = f"{question}\n\n{present.pop('input')}"  # as in Alpaca's rows
+    prompt = chat_turns.read_conversation(question, f"{place}.{prompt_name}", where)
     for name in [name for name in SYSTEMS if name in present]:
         system = present.pop(name)
         if not isinstance(system, str) or prompt[0].role == "system":
@@ -221,9 +225,10 @@ def read_choice(value: object, names: Sequence[str], question: str, where: RowLo
         word = words[0]
         if word in sides:
             return sides.index(word)
-        letters = {"a": 0, "b": 1, "left": 0, "right": 1, "first": 0, "second": 1}
-        if word in letters and not any(side in letters or side.isalpha() for side in sides):
-            return letters[word]
+        if word in PLACES and not any(side in PLACES for side in sides):
+            return PLACES[word]
+        if word in ("a", "b") and not any(side.isalpha() for side in sides):
+            return ("a", "b").index(word)
     remedy = f"Choices that are understood are the names of the answers ({', '.join(names)}) and tie."
     reject_row(where, question, value, "does not name an answer", remedy)
 

@@ -20,18 +20,18 @@ from fairlead.data.row_problem import RowLocation, reject_row
 PROMPTS = ("instruction", "prompt", "question", "input", "conversation", "messages")
 SYSTEMS = ("system_prompt", "system")
 RATINGS = ("ratings", "rating", "scores")
+PAIR_RATINGS = frozenset({"chosen_rating", "rating_chosen", "chosen-rating"})
 TRACES = ("generation_models", "generation_model", "distilabel_metadata", "model_names")
 
 
 def recognises(row: Row) -> bool:
+    if row.keys() >= {"chosen", "rejected"} and row.keys() & PAIR_RATINGS:
+        return True  # the answers may be whole conversations, with no prompt beside them
     if not any(name in row for name in PROMPTS):
         return False
     if "generations" in row:
         return bool(row.keys() & {*RATINGS, *TRACES, "chosen"})
-    has_pair = row.keys() >= {"chosen", "rejected"} and bool(
-        row.keys() & {"chosen_rating", "rating_chosen", "chosen-rating"}
-    )
-    return has_pair or ("generation" in row and bool(row.keys() & {"model_name", *TRACES}))
+    return "generation" in row and bool(row.keys() & {"model_name", *TRACES})
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:
@@ -132,11 +132,11 @@ FORMAT = Format(
     },
     # Beside a pair, the generations that it was chosen from and their ratings are notes.
     metadata=frozenset(
-        """generations ratings rating scores rationale rationales chosen_rating rejected_rating
-        rating_chosen rating_rejected chosen_score rejected_score original_chosen original_rejected
-        raw_labelling_response labelling_prompt labelling_model raw_generation_responses new_generations
-        original_response generation_prompt order in_gsm8k_train types rationales_for_ratings
-        generation_models generation_model""".split()
+        """generations ratings rating scores chosen-rating rejected-rating rationale rationales
+        chosen_rating rejected_rating rating_chosen rating_rejected chosen_score rejected_score
+        original_chosen original_rejected raw_labelling_response labelling_prompt labelling_model
+        raw_generation_responses new_generations original_response generation_prompt order in_gsm8k_train
+        types rationales_for_ratings generation_models generation_model""".split()
     ),
     readings={"ranking": convert_to_ranking},
 )

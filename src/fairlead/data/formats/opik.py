@@ -1,4 +1,4 @@
-"""Opik: traces with `feedback_scores`.
+"""Opik: traces with `feedback_scores`, and the items of data sets.
 
 A value of 1 or 0 under a name such as "User feedback" is a thumb, unless its source is online scoring.
 """
@@ -61,6 +61,17 @@ def _trace(row: Row) -> Row:
     return inner if isinstance(inner, dict) and "feedback_scores" in inner else row
 
 
+def recognises_item(row: Row) -> bool:
+    return row.keys() >= {"input", "expected_output"}
+
+
+def convert_item(row: Row, where: RowLocation) -> Conversion:
+    item = trace.example(
+        required_column(row, "input", where), row.get("expected_output"), ("input", "expected_output"), where
+    )
+    return item if isinstance(item, LeftOut) else feedback.carrying(item, row.get("id"))
+
+
 COLUMNS = frozenset(
     """id input output feedback_scores name project_name project_id tags thread_id start_time end_time
     metadata trace spans usage created_by last_updated_by created_at last_updated_at span_feedback_scores
@@ -68,4 +79,9 @@ COLUMNS = frozenset(
     error_info visibility_mode providers experiment source""".split()
 )
 
-FORMAT = Format(recognises=recognises, convert=convert, reads={"binary": COLUMNS})
+TRACES = Format(recognises=recognises, convert=convert, reads={"binary": COLUMNS})
+ITEMS = Format(
+    recognises=recognises_item,
+    convert=convert_item,
+    reads={"demonstration": frozenset({"input", "expected_output"})},
+)
