@@ -40,6 +40,8 @@ def test_only_what_decides_something_is_compared_by_baselines() -> None:
 def test_ties_are_left_out_unless_they_are_learned_from() -> None:
     every: list[Preference] = [CLEAR, TIE, MUTE, RANKING, FLAT]
     assert preferences.select_usable(every, "x", ties=False) == ([CLEAR, RANKING], 2, 1)
+    usable = preferences.select_usable(every, "x", ties=False)
+    assert preferences.left_out(every, usable) == {"ties": 2, "rows of no use": 1}
     assert preferences.select_usable(every, "x", ties=True) == ([CLEAR, TIE, RANKING], 2, 1)
 
 

@@ -86,12 +86,23 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_step(tmp_path: Pa
 def test_a_long_row_is_an_error_or_dropped_and_counted(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     with pytest.raises(
-        DataError, match=r"demonstrations.jsonl: record \d+: .* has \d+ tokens; at most 25 fit.*too_long=drop"
+        DataError,
+        match=r"demonstrations.jsonl: .*Record \d+: .* has \d+ tokens; at most 25 fit.*too_long=drop",
     ):
         train(project, sft, **SETTINGS | {"max_tokens": 25})
     made = train(project, sft, **SETTINGS | {"max_tokens": 25, "too_long": "drop", "rank": 4})
     data = next(row for _, row in jsonl.read(made.folder / "events.jsonl") if row["event"] == "data")
     assert data["dropped"] > 0 and data["train"] + data["held_out"] + data["dropped"] == 40
+
+
+def test_long_rows_are_cut_at_the_prompt_or_at_the_answer_and_counted(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    for name, choice in (("prompts", "truncate-prompt"), ("answers", "truncate-answer")):
+        made = train(
+            project, sft, **SETTINGS | {"name": name, "max_tokens": 25, "too_long": choice, "rank": 4}
+        )
+        left_out = made.artifact.manifest.metrics["left_out"]
+        assert left_out["rows cut to fit"] > 0
 
 
 def events(made: Trained, kind: str) -> list[dict[str, Any]]:

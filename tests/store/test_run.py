@@ -272,6 +272,22 @@ def test_what_is_published_has_the_runs_inputs_and_settings(tmp_path: Path) -> N
     assert lineage.verify(project, made).problems == []
 
 
+def test_what_is_left_out_is_an_event_and_stands_in_the_manifest(tmp_path: Path) -> None:
+    with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
+        run.record_data({"rows too long": 2, "ties": 0}, train=7)
+        run.record_data({"rows too long": 1, "rows cut to fit": 4}, train=5)
+        made = run.publish(write_weights, metrics={"loss": 0.5})
+    assert made.manifest.metrics == {"loss": 0.5, "left_out": {"rows too long": 3, "rows cut to fit": 4}}
+    rows = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    data = [
+        {key: row[key] for key in ("train", "dropped", "left_out")} for row in rows if row["event"] == "data"
+    ]
+    assert data == [
+        {"train": 7, "dropped": 2, "left_out": {"rows too long": 2}},
+        {"train": 5, "dropped": 1, "left_out": {"rows too long": 1, "rows cut to fit": 4}},
+    ]
+
+
 def test_a_config_of_its_own_can_be_published(tmp_path: Path) -> None:
     with open_run(create_project(tmp_path), "sft", Config(), kind="model") as run:
         assert run.publish(write_weights, metrics={}, config={"lora": 8}).manifest.config == {"lora": 8}

@@ -13,10 +13,26 @@ def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
         for name, value in metrics.items()
         if isinstance(value, Mapping) and value.keys() >= ESTIMATE_KEYS
     ]
+    if metrics.get("left_out"):
+        lines.append(left_out_line(metrics["left_out"]))
     numbers = [
         f"{name} {format_number(value)}" for name, value in metrics.items() if isinstance(value, int | float)
     ]
     return [*lines, ", ".join(numbers)] if numbers else lines
+
+
+def left_out_line(left_out: Mapping[str, int]) -> str:
+    """Left out: 3 rows too long, 1 tie."""
+    parts = [
+        f"{number:,} {singular(reason) if number == 1 else reason}" for reason, number in left_out.items()
+    ]
+    return f"Left out: {', '.join(parts)}."
+
+
+def singular(reason: str) -> str:
+    """`rows too long` -> `row too long`: only the first word of a reason is in the plural."""
+    first, space, rest = reason.partition(" ")
+    return f"{first.removesuffix('s')}{space}{rest}"
 
 
 def format_estimate(estimate: Mapping[str, Any]) -> str:

@@ -50,6 +50,12 @@ def select_usable(
     return UsablePreferences(usable, num_ties, num_unusable)
 
 
+def left_out(preferences: Sequence[Preference], usable: UsablePreferences) -> dict[str, int]:
+    """Reason -> number of the rows that `select_usable` left out."""
+    num_ties = len(preferences) - len(usable.preferences) - usable.num_unusable
+    return {"ties": num_ties, "rows of no use": usable.num_unusable}
+
+
 def require_preference(held_out: Sequence[Preference], source: str) -> None:
     """Raise DataError if all held-out rows are ties: accuracy needs pairs with a better answer."""
     if not pairs_of(held_out):

@@ -5,8 +5,8 @@ This module does not read files (`data/record_reader.py`) and does not compute l
 (`losses/preference.py`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -17,8 +17,9 @@ from fairlead.data.records import Binary, Comparison, Demonstration, Messages, R
 from fairlead.data.split import split_by_prompt
 from fairlead.encoding import row_proof
 from fairlead.encoding.batching import Batch, collate
-from fairlead.encoding.chat import Encoded, TooLong, num_trained_tokens
+from fairlead.encoding.chat import Encoded, num_trained_tokens
 from fairlead.encoding.chat_format import Tools
+from fairlead.examples.too_long import DROPPED, HasTokenizer, RowEncoder
 from fairlead.forward.backend import Backend
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
@@ -43,7 +44,8 @@ class EncodedSplit(Generic[R, E]):
     train_rows: list[E]
     held_out: list[R]
     held_out_rows: list[E]
-    num_dropped: int  # records that were too long, dropped with too_long="drop"
+    num_dropped: int  # records that were too long and are left out
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> records that were dropped or cut
 
 
 class SplitSettings(Protocol):
@@ -55,7 +57,7 @@ class SplitSettings(Protocol):
     def seed(self) -> int: ...
 
 
-class HasContext(Protocol):
+class HasContext(HasTokenizer, Protocol):
     """A policy or a scalar model."""
 
     @property
@@ -72,37 +74,33 @@ def encode_and_split(
 ) -> EncodedSplit[R, E]:
     """Encode every record, then split by prompt.  held_out=0 keeps all records for training.
 
-    `encode` gets the model, a record, and the largest number of tokens.  With too_long="drop", records that
-    do not fit are dropped and counted.  Any other problem raises a DataError with the record's position in
-    `source`.
+    `encode` gets the model, a record, and the largest number of tokens.  Records that do not fit are refused,
+    dropped or cut as `data.too_long` says (`too_long.py`).  Any other problem raises a DataError with the
+    record's position in `source`.
     """
     settings = config.data
-    max_tokens = settings.max_tokens or model.context
-    encoded: dict[int, E] = {}
-    fitting: list[R] = []
-    for i, record in enumerate(records, start=1):
-        try:
-            encoded[id(record)] = encode(model, record, max_tokens)
-        except TooLong as error:
-            if settings.too_long == "drop":
-                continue
-            raise DataError(f"{source}: record {i}: {error} Set too_long=drop to drop such rows.") from error
-        except DataError as error:
-            raise DataError(f"{source}: record {i}: {error}") from error
-        fitting.append(record)
-    if not fitting:
+    encoder: RowEncoder[R, E] = RowEncoder(
+        model, lambda record, longest: encode(model, record, longest), settings.max_tokens or model.context
+    )
+    result = encoder.fit_records(records, settings.too_long, source=source)
+    if not result.fitted:
         raise DataError(
             f"{source}: none of its {len(records)} records fits into the model's context. "
             "Use shorter rows or a model with a longer context."
         )
+    # Rows of a prompt stay together although each may have lost another part of it.
+    of_original = {id(fitted.original): fitted for fitted in result.fitted}
+    originals = [fitted.original for fitted in result.fitted]
     share = settings.held_out
-    train, test = split_by_prompt(fitting, held_out=share, seed=config.seed) if share else (fitting, [])
+    sides = split_by_prompt(originals, held_out=share, seed=config.seed) if share else (originals, [])
+    train, test = ([of_original[id(original)] for original in side] for side in sides)
     return EncodedSplit(
-        train,
-        [encoded[id(r)] for r in train],
-        test,
-        [encoded[id(r)] for r in test],
-        num_dropped=len(records) - len(fitting),
+        [fitted.record for fitted in train],
+        [fitted.rows for fitted in train],
+        [fitted.record for fitted in test],
+        [fitted.rows for fitted in test],
+        num_dropped=result.left_out.get(DROPPED, 0),
+        left_out=result.left_out,
     )
 
 
@@ -157,6 +155,7 @@ def flatten_rows(split: EncodedSplit[R, tuple[Encoded, ...]]) -> EncodedSplit[R,
         [record for record, rows in zip(split.held_out, split.held_out_rows, strict=True) for _ in rows],
         [row for rows in split.held_out_rows for row in rows],
         split.num_dropped,
+        split.left_out,
     )
 
 

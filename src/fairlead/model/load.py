@@ -112,6 +112,8 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
             f"{reference}: the tokenizer has no end-of-sequence token, so no answer could ever end. "
             "Set its eos_token."
         )
+    # Fairlead checks the lengths itself; transformers would warn of rows that are dropped or cut later.
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is always masked
     return tokenizer

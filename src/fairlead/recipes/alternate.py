@@ -10,6 +10,7 @@ step at random.  Here the kinds are spread evenly in the configured proportion, 
 step.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -84,7 +85,8 @@ def main(config: Config, run: Run) -> Artifact:
     demonstrations = flatten_rows(
         encode_and_split(policy, records, encode_demonstration, config, source=config.demonstrations)
     )
-    decided = without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons)
+    every = read_comparisons(run.data_path("comparisons"))
+    decided = without_ties(every, config.comparisons)
     comparisons = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons)
     counts = {
         "demonstrations": len(demonstrations.train),
@@ -93,7 +95,8 @@ def main(config: Config, run: Run) -> Artifact:
         "held_out_comparisons": len(comparisons.held_out),
         "dropped": demonstrations.num_dropped + comparisons.num_dropped,
     }
-    run.event("data", **counts)
+    left_out = Counter(demonstrations.left_out) + Counter(comparisons.left_out)
+    run.record_data(left_out + Counter(ties=len(every) - len(decided)), **counts)
 
     # 3. Set up
     prepared = prepare(run, policy, sides(comparisons.train_rows[:NUM_CHECK_ROWS]), config)

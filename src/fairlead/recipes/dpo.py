@@ -8,6 +8,7 @@ The reference is the policy before its first step; its log-probabilities are com
 unlearns both.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -101,7 +102,7 @@ def main(config: Config, run: Run) -> Artifact:
     rows = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons)
     num_ties = sum(comparison.tie is not None for comparison in comparisons)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": num_ties}
-    run.event("data", **counts, dropped=rows.num_dropped)
+    run.record_data(Counter(rows.left_out) + Counter(ties=num_ties), **counts)
 
     # 3. Set up
     prepared = prepare(run, policy, sides(rows.train_rows[:NUM_CHECK_ROWS]), config)

@@ -80,7 +80,7 @@ def main(config: Config, run: Run) -> Artifact:
     num_desirable = sum(record.label for record in rows.train)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out)}
     counts |= {"desirable": num_desirable, "undesirable": len(rows.train) - num_desirable}
-    run.event("data", **counts, dropped=rows.num_dropped)
+    run.record_data(rows.left_out, **counts)
     pool = mismatched(policy, rows.train, config) if config.kl_rows else []
 
     # 3. Set up

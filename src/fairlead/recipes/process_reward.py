@@ -88,7 +88,7 @@ def main(config: Config, run: Run) -> Artifact:
     num_right, num_wrong = count_labels(rows.train, config.stepwise)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out)}
     counts |= {"right_steps": num_right, "wrong_steps": num_wrong}
-    run.event("data", **counts, dropped=rows.num_dropped)
+    run.record_data(rows.left_out, **counts)
 
     # 3. Set up
     check_batch = collate(rows.train_rows[:NUM_CHECK_ROWS], pad_id=model.pad_id, device=model.device)

@@ -31,6 +31,7 @@ from fairlead.data.pair_metadata import MetadataTable, read_pair_metadata
 from fairlead.data.preferences import (
     Preference,
     bootstrap_counts,
+    left_out,
     pairs_of,
     rater_of,
     require_preference,
@@ -149,12 +150,12 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 1. Data: preferences that share a prompt stay on the same side of the split
     model = new_member(config, run, config.members - 1)
-    preferences, counts, source = read_preferences(config, run)
+    preferences, counts, unused, source = read_preferences(config, run)
     rows = encode_and_split(model, preferences, encode_preference, config, source=source)
     require_preference(rows.held_out, source)
     metadata = read_pair_metadata(run.data_path("comparisons")) if config.comparisons else MetadataTable({})
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}
-    run.event("data", **counts, dropped=rows.num_dropped)
+    run.record_data({**unused, **rows.left_out}, **counts)
     held_out = [
         EncodedPreference(record, group)
         for record, group in zip(rows.held_out, rows.held_out_rows, strict=True)
@@ -340,8 +341,10 @@ def length_penalty_slopes(
     return torch.autograd.grad(config.length_penalty * correlation.square(), totals)[0]
 
 
-def read_preferences(config: Config, run: Run) -> tuple[list[Preference], dict[str, int], str]:
-    """The usable rows, the numbers of ties and unusable rows, and the names of the files."""
+def read_preferences(
+    config: Config, run: Run
+) -> tuple[list[Preference], dict[str, int], dict[str, int], str]:
+    """The usable rows, the numbers of ties and unusable rows, what is left out, and the files' names."""
     preferences: list[Preference] = []
     if config.comparisons:
         preferences += read_comparisons(run.data_path("comparisons"))
@@ -354,7 +357,8 @@ def read_preferences(config: Config, run: Run) -> tuple[list[Preference], dict[s
             f"{source}: no row names its rater, so rater_effects has nothing to learn from. Set "
             "rater_effects=false."
         )
-    return usable.preferences, {"ties": usable.num_ties, "no_use": usable.num_unusable}, source
+    counts = {"ties": usable.num_ties, "no_use": usable.num_unusable}
+    return usable.preferences, counts, left_out(preferences, usable), source
 
 
 def member_items(

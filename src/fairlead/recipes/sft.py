@@ -76,7 +76,7 @@ def main(config: Config, run: Run) -> Artifact:
     rows = flatten_rows(
         encode_and_split(policy, demonstrations, encode_demonstration, config, source=config.demonstrations)
     )
-    run.event("data", train=len(rows.train), held_out=len(rows.held_out), dropped=rows.num_dropped)
+    run.record_data(rows.left_out, train=len(rows.train), held_out=len(rows.held_out))
     replay: list[Encoded] = []
     if config.replay:
         path = run.data_path("replay", rows="demonstrations")

@@ -11,6 +11,7 @@ score of the response: 1 for a demonstration, 1 or 0 for a thumb, a rating's own
 the model that training starts from.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -117,6 +118,7 @@ class Mix(NamedTuple):
     train: list[Example]
     held_out: list[Example]
     num_dropped: int
+    left_out: Counter[str]  # reason -> rows that are not used, or not whole
 
 
 class Outcome(NamedTuple):
@@ -144,7 +146,7 @@ def main(config: Config, run: Run) -> Artifact:
         "held_out": len(mix.held_out),
         "dropped": mix.num_dropped,
     }
-    run.event("data", **counts)
+    run.record_data(mix.left_out, **counts)
 
     # 3. Backend check on rows of several kinds, master weights, memory budget, optimiser
     all_answers = [example.answers for example in (*mix.train, *mix.held_out)]
@@ -273,7 +275,7 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
     ) -> EncodedSplit[R, SingleOrPair]:
         return encode_and_split(policy, records, encode, config, source=source)
 
-    mix = Mix([], [], 0)
+    mix = Mix([], [], 0, Counter())
     if config.demonstrations:
         demonstrations = read_demonstrations(run.data_path("demonstrations"))
         rows = _as_single_answers(
@@ -283,7 +285,9 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
         )
         mix = add(mix, "demonstration", rows, lambda _: 1.0, weight=config.demonstration_weight)
     if config.comparisons:
-        comparisons = without_ties(read_comparisons(run.data_path("comparisons")), config.comparisons)
+        every = read_comparisons(run.data_path("comparisons"))
+        comparisons = without_ties(every, config.comparisons)
+        mix.left_out.update(ties=len(every) - len(comparisons))
         pairs = split(comparisons, encode_pair, config.comparisons)
         factors = pair_weights(pairs.train, config.comparisons).tolist()
         mix = add(mix, "comparison", pairs, lambda _: None, weight=config.comparison_weight, factors=factors)
@@ -320,7 +324,8 @@ def add(
     ]
     if factors:
         train = [replace(example, weight=weight * f) for example, f in zip(train, factors, strict=True)]
-    return Mix(mix.train + train, mix.held_out + held_out, mix.num_dropped + rows.num_dropped)
+    left_out = mix.left_out + Counter(rows.left_out)
+    return Mix(mix.train + train, mix.held_out + held_out, mix.num_dropped + rows.num_dropped, left_out)
 
 
 def with_scores(ratings: Sequence[Rating], config: Config) -> list[Rating]:
@@ -350,7 +355,7 @@ def _as_single_answers(
     flat = flatten_rows(split)
     train: list[SingleOrPair] = [(row,) for row in flat.train_rows]
     held_out: list[SingleOrPair] = [(row,) for row in flat.held_out_rows]
-    return EncodedSplit(flat.train, train, flat.held_out, held_out, flat.num_dropped)
+    return EncodedSplit(flat.train, train, flat.held_out, held_out, flat.num_dropped, flat.left_out)
 
 
 def _encode_single_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> SingleOrPair:

@@ -14,9 +14,10 @@ import os
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Run:
     finished: (
         Artifact | None
     )  # the artifact of the run; if set when the run is opened, there is nothing to do
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows that are not used, or not whole
 
     @property
     def parents(self) -> tuple[Parent, ...]:
@@ -119,6 +121,15 @@ class Run:
             {"at": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details},
         )
 
+    def record_data(self, left_out: Mapping[str, int], **counts: int) -> None:
+        """Append an event with the numbers of rows that are used, and store what is left out, by reason.
+
+        `publish` writes `left_out` into the manifest's metrics.
+        """
+        present = {reason: number for reason, number in left_out.items() if number}
+        self.left_out = dict(Counter(self.left_out) + Counter(present))
+        self.event("data", **{"dropped": left_out.get("rows too long", 0), **counts, "left_out": present})
+
     def warn(self, text: str) -> None:
         """Print a warning to the terminal and store it as an event."""
         self.event("warning", text=text)
@@ -159,7 +170,7 @@ class Run:
                 parents=self.parents,
                 config=self.config if config is None else config,
                 seed=self.seed,
-                metrics=metrics,
+                metrics={**metrics, "left_out": self.left_out} if self.left_out else metrics,
                 run=self.id,
             ),
             fill=fill,

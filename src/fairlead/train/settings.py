@@ -18,6 +18,7 @@ from fairlead.ops.pool_names import Pool
 Schedule = Literal["cosine", "linear", "constant"]
 Breach = Literal["stop", "continue"]
 Keep = Literal["last", "best"]
+LongRows = Literal["error", "drop", "truncate-prompt", "truncate-answer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,9 @@ class Data:
 
     held_out: float = 0.1  # share of the prompts that is kept for measuring and never trained on
     max_tokens: int = 0  # longest conversation in tokens; 0 is the model's context length
-    # what to do with longer rows; dropped rows are counted
-    too_long: Advanced[Literal["error", "drop"]] = "error"
+    # what to do with longer rows: error refuses them; drop leaves them out; truncate-prompt leaves out the
+    # oldest turns, then the beginning of the text; truncate-answer leaves out the end of the answer
+    too_long: Advanced[LongRows] = "error"
     measure_every: Advanced[int] = 50  # steps between measurements on the held-out rows
 
     def __post_init__(self) -> None:
