@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from fairlead.core.errors import DataError
-from fairlead.data.records import Message, ToolCall
-from fairlead.encoding.chat import encode_prompt, encode_rows
-from fairlead.encoding.row_proof import check_pair, missing_lines, missing_words
+from fairlead.data.records import Comparison, Message, ToolCall
+from fairlead.encoding.chat import Encoded, encode_prompt, encode_rows
+from fairlead.encoding.row_proof import check_sides, missing_lines, missing_words
 from fakes import assistant, chat_format, turns, user
 
 TURN = "<|{{ m['role'] }}|>%s<|end|>"
@@ -70,8 +70,10 @@ def test_tools_their_calls_and_results_are_in_the_prompt() -> None:
 
 def test_two_sides_that_became_one_are_refused() -> None:
     chat = chat_format()
-    check_pair(chat, [1, 2], [1, 3], same_text=False)
+    yes, no = (assistant("Yes."),), (assistant("No."),)
+    one, other = Encoded((1, 2), (False, True)), Encoded((1, 3), (False, True))
+    check_sides(chat, Comparison(turns("What?"), yes, no), one, other)
     with pytest.raises(DataError, match="differ, but .* writes both as the same tokens"):
-        check_pair(chat, [1, 2], [1, 2], same_text=False)
+        check_sides(chat, Comparison(turns("What?"), yes, no), one, one)
     with pytest.raises(DataError, match="are the same. Remove the pair"):
-        check_pair(chat, [1, 2], [1, 2], same_text=True)
+        check_sides(chat, Comparison(turns("What?"), yes, yes), one, one)

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.cli.sampling_options import TemplateWords, read_template
-from fairlead.core.errors import ConfigError
+from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.wording import count
 from fairlead.data import column_map, importer, sources
 from fairlead.data.check import CheckReport, check_file, drop_bad
@@ -148,7 +148,7 @@ def check(
     report = check_file(file)
     facts = _facts(report)
     lines: list[RenderableType] = [*_report_lines(report)]
-    num_unfit = 0
+    fit = None
     if model is not None:
         from fairlead.cli.lookup import find_model, load_path
         from fairlead.cli.preview import check_fit
@@ -156,11 +156,14 @@ def check(
         fit = check_fit(file, load_path(find_model(model, project)), read_template(template))
         facts["model"] = {"name": model, **fit.facts()}
         lines += fit.report_lines(MAX_PRINTED)
-        num_unfit = fit.num_unfit
+    num_unfit = fit.num_unfit if fit is not None else 0
     wrote: list[Path] = []
-    if drop and report.num_bad:
+    if drop and fit is not None and 0 < fit.num_rows == num_unfit:
+        raise DataError(f"{file}: {model} can train on none of its rows: {fit.refusal_lines()[0]}")
+    if drop and (report.num_bad or num_unfit):
         good_file = out or _default_good_file(file)
-        written = drop_bad(file, good_file)
+        refused = {} if fit is None else {line: refusal[1:] for line, refusal in fit.refusals.items()}
+        written = drop_bad(file, good_file, refused)
         wrote = [good_file] if written.rejected_path is None else [good_file, written.rejected_path]
         lines.append(
             f"Kept {written.num_written} good rows; dropped {written.num_dropped} with their reasons."
@@ -172,17 +175,21 @@ def check(
         f"fairlead data split {relative_path(usable_file)} --held-out 0.1 "
         "--out-train train.jsonl --out-held-out held_out.jsonl"
     )
-    if report.num_bad and not drop:
-        next_command = f"fairlead data check {relative_path(file)} --drop"
+    if (report.num_bad or num_unfit) and not drop:
+        with_model = f" --model {model}" if num_unfit else ""
+        next_command = f"fairlead data check {relative_path(file)}{with_model} --drop"
     print_result(facts, lines, as_json=as_json, read=[file], wrote=wrote, next=next_command)
     if report.num_bad and not drop:
         print_note(
             f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. "
             "Repair them, or set them aside with --drop."
         )
-    if num_unfit:
-        print_note(f"DataError  {file}: {model} cannot train on {num_unfit} rows. Shorten or remove them.")
-    if num_unfit or (report.num_bad and not drop):
+    if num_unfit and not drop:
+        print_note(
+            f"DataError  {file}: {model} cannot train on {count(num_unfit, 'row')}. "
+            "Change them as said above, or set them aside with --drop."
+        )
+    if (num_unfit or report.num_bad) and not drop:
         raise typer.Exit(1)
 
 

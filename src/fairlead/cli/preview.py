@@ -1,6 +1,7 @@
 """Shows which tokens of a file's rows a model would train on, and which rows do not fit the model."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,11 +14,12 @@ from rich.text import Text
 from fairlead.cli.output import visible
 from fairlead.core.errors import DataError, ModelError
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
+from fairlead.core.wording import count
 from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Ranking, Rating, Record
 from fairlead.data.row_problem import RowProblem
+from fairlead.encoding import row_proof
 from fairlead.encoding.chat import Encoded, TooLong
-from fairlead.encoding.chat_format import Tools
 from fairlead.model.policy import Policy, load_policy
 
 NUM_PREVIEWS = 3
@@ -30,17 +32,30 @@ class PreviewPart(NamedTuple):
     trained: bool
 
 
+class Refusal(NamedTuple):
+    """Why a row cannot be trained on."""
+
+    where: str  # file and line
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.column}: {self.reason}"
+
+
 @dataclass(frozen=True)
 class FitReport:
     context: int | None  # maximum number of tokens of the model; None if the model does not state one
-    num_tokens: tuple[int, ...]  # of each text that fits
+    num_rows: int  # good rows, which were encoded
+    num_tokens: tuple[int, ...]  # of each row of training that fits
     num_too_long: int
-    unfit: tuple[str, ...]  # one message per text that cannot be trained, including those that are too long
+    refusals: Mapping[int, Refusal]  # by line: the rows that cannot be trained on, too long ones included
     previews: tuple[tuple[PreviewPart, ...], ...]
+    note: str | None  # about the chat template
 
     @property
     def num_unfit(self) -> int:
-        return len(self.unfit)
+        return len(self.refusals)
 
     def facts(self) -> dict[str, Any]:
         tokens = None
@@ -51,7 +66,8 @@ class FitReport:
             "tokens": tokens,
             "num_unfit": self.num_unfit,
             "num_too_long": self.num_too_long,
-            "unfit": list(self.unfit),
+            "unfit": [str(refusal) for refusal in self.refusals.values()],
+            "reasons": dict(Counter(refusal.reason for refusal in self.refusals.values())),
             "previews": [
                 [{"text": part.text, "trained": part.trained} for part in preview]
                 for preview in self.previews
@@ -59,7 +75,7 @@ class FitReport:
         }
 
     def report_lines(self, max_unfit: int) -> list[RenderableType]:
-        lines: list[RenderableType] = []
+        lines: list[RenderableType] = [] if self.note is None else [self.note]
         if self.num_tokens:
             limit = f"; the model takes {self.context}" if self.context else ""
             lines.append(
@@ -68,36 +84,61 @@ class FitReport:
         if self.previews:
             lines.append("First rows as the model reads them; trained text is green or «in guillemets».")
         lines += [_render(preview) for preview in self.previews]
-        lines += self.unfit[:max_unfit]
-        if self.num_unfit > max_unfit:
-            lines.append(f"… and {self.num_unfit - max_unfit} more.")
+        refusals = self.refusal_lines()
+        lines += refusals[:max_unfit]
+        if len(refusals) > max_unfit:
+            lines.append(f"… and {len(refusals) - max_unfit} more.")
         return lines
+
+    def refusal_lines(self) -> list[str]:
+        """One line for each reason, with the first row that it was given for."""
+        first: dict[str, Refusal] = {}
+        counts = Counter(refusal.reason for refusal in self.refusals.values())
+        for refusal in self.refusals.values():
+            first.setdefault(refusal.reason, refusal)
+        return [
+            str(refusal)
+            if counts[reason] == 1
+            else f"{self._share(counts[reason])}, the first at {refusal.where}: {reason}"
+            for reason, refusal in first.items()
+        ]
+
+    def _share(self, number: int) -> str:
+        return f"all {count(number, 'row')}" if number == self.num_rows else count(number, "row")
 
 
 def check_fit(file: Path, model: str, template: Template = OWN_TEMPLATE) -> FitReport:
     """Encode every good row for the model; an error in the chat template itself is a ModelError."""
     policy = load_policy(model, template=template)
     num_tokens: list[int] = []
-    unfit: list[str] = []
+    refusals: dict[int, Refusal] = {}
+    num_rows = 0
     num_too_long = 0
     previews: list[tuple[PreviewPart, ...]] = []
     kind, rows = guess_kind(file)
     for result in parse_rows(rows, kind):
         if isinstance(result, RowProblem):
             continue
-        for column, messages, num_context in _conversations(result.record):
-            where = f"{result.row.where}: {column}"
-            try:
-                encoded = _encode(policy, messages, num_context, result.record.tools)
-            except DataError as error:
-                num_too_long += isinstance(error, TooLong)
-                unfit.append(f"{where}: {error}")
-                continue
-            except ModelError as error:
-                raise ModelError(f"{model}: {error}") from error
-            num_tokens += [len(row) for row in encoded]
-            previews += [_parts(policy, row) for row in encoded[: NUM_PREVIEWS - len(previews)]]
-    return FitReport(policy.context, tuple(num_tokens), num_too_long, tuple(unfit), tuple(previews))
+        num_rows += 1
+        encoded: list[Encoded] = []
+        text_column = ""
+        try:
+            for column, messages, num_context in _conversations(result.record):
+                text_column = column
+                encoded += _encode(policy, result.record, messages, num_context)
+            if isinstance(result.record, Comparison) and result.record.tie is None:
+                row_proof.check_sides(policy.chat, result.record, *encoded)
+        except DataError as error:
+            num_too_long += isinstance(error, TooLong)
+            refusals[result.row.where.line] = Refusal(str(result.row.where), text_column, str(error))
+            continue
+        except ModelError as error:
+            raise ModelError(f"{model}: {error}") from error
+        num_tokens += [len(row) for row in encoded]
+        previews += [_parts(policy, row) for row in encoded[: NUM_PREVIEWS - len(previews)]]
+    return FitReport(
+        policy.context, num_rows, tuple(num_tokens), num_too_long, refusals, tuple(previews), policy.chat.note
+    )
 
 
 def _conversations(record: Record) -> Iterator[tuple[str, Messages, int | None]]:
@@ -116,9 +157,14 @@ def _conversations(record: Record) -> Iterator[tuple[str, Messages, int | None]]
         yield "prompt", record.prompt, None
 
 
-def _encode(policy: Policy, messages: Messages, num_context: int | None, tools: Tools) -> list[Encoded]:
+def _encode(policy: Policy, record: Record, messages: Messages, num_context: int | None) -> list[Encoded]:
+    tools, longest = record.tools, policy.context
+    if isinstance(record, Demonstration):
+        return policy.encode_rows(
+            messages, num_context=record.num_prompt_messages, max_tokens=longest, tools=tools
+        )
     if num_context is not None:
-        return policy.encode_rows(messages, num_context=num_context, max_tokens=policy.context, tools=tools)
+        return [policy.encode(messages, num_context=num_context, max_tokens=longest, tools=tools)]
     tokens = policy.encode_prompt(messages, tools=tools)
     if policy.context is not None and len(tokens) >= policy.context:
         raise TooLong(

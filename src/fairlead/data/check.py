@@ -8,10 +8,11 @@ import hashlib
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from fairlead.data import pair_metadata
 from fairlead.data.record_reader import guess_kind, parse_rows
@@ -127,13 +128,27 @@ def check_file(path: Path) -> CheckReport:
     )
 
 
-def drop_bad(path: Path, out: Path) -> WriteReport:
-    """Copy the good rows unchanged to `out`, and the bad rows with their reasons to `OUT.rejected.jsonl`."""
+def drop_bad(path: Path, out: Path, refused: Mapping[int, tuple[str, str]] | None = None) -> WriteReport:
+    """Copy the good rows unchanged to `out`, and the bad rows with their reasons to `OUT.rejected.jsonl`.
+
+    `refused` are the lines of rows that a model cannot be trained on, each with a column and the reason.
+    """
     kind, rows = guess_kind(path)
-    unchanged = (
-        result if isinstance(result, RowProblem) else result.row.value for result in parse_rows(rows, kind)
-    )
-    return write_rows(unchanged, out, drop=True)
+
+    def sorted_rows() -> Iterator[dict[str, Any] | RowProblem]:
+        for result in parse_rows(rows, kind):
+            if isinstance(result, RowProblem):
+                yield result
+            elif refused and result.row.where.line in refused:
+                column, reason = refused[result.row.where.line]
+                where = result.row.where
+                yield RowProblem(
+                    where.path, where.line, column, None, reason.rstrip("."), "", result.row.value
+                )
+            else:
+                yield result.row.value
+
+    return write_rows(sorted_rows(), out, drop=True)
 
 
 @dataclass

@@ -7,14 +7,22 @@ results would otherwise train a model on something that nobody wrote, without an
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from fairlead.core.errors import DataError
-from fairlead.data.records import Message
+from fairlead.data.records import Comparison, Message
 from fairlead.encoding.chat_format import ChatFormat, Tools, words_of
 from fairlead.encoding.continuation import helpful_switch
 
 _THINK_TAGS = re.compile(r"</?think>")
 _SHOWN = 60  # characters of a missing text that an error quotes
+
+
+class HasTokens(Protocol):
+    """An encoded answer."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]: ...
 
 
 def check_answer(chat: ChatFormat, messages: Sequence[Message], trained: str, tools: Tools) -> None:
@@ -71,11 +79,11 @@ def check_tools(chat: ChatFormat, prompt: str, tools: Tools) -> None:
             )
 
 
-def check_pair(chat: ChatFormat, chosen: Sequence[int], rejected: Sequence[int], *, same_text: bool) -> None:
+def check_sides(chat: ChatFormat, pair: Comparison, chosen: HasTokens, rejected: HasTokens) -> None:
     """Raise DataError if both sides of a pair are the same tokens: there is nothing to learn from them."""
-    if list(chosen) != list(rejected):
+    if chosen.tokens != rejected.tokens:
         return
-    if same_text:
+    if pair.chosen == pair.rejected:
         raise DataError("the chosen and the rejected answer are the same. Remove the pair.")
     raise DataError(
         f"the chosen and the rejected answer differ, but {chat.origin} writes both as the same tokens, so "

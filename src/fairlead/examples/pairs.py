@@ -164,8 +164,7 @@ def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) 
     prompt, tools = comparison.prompt, comparison.tools
     chosen = encode_answer(policy, prompt, comparison.chosen, max_tokens, tools)
     rejected = encode_answer(policy, prompt, comparison.rejected, max_tokens, tools)
-    same_text = comparison.chosen == comparison.rejected
-    row_proof.check_pair(policy.chat, chosen.tokens, rejected.tokens, same_text=same_text)
+    row_proof.check_sides(policy.chat, comparison, chosen, rejected)
     return chosen, rejected
 
 

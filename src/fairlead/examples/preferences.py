@@ -105,8 +105,7 @@ def encode_preference(model: ScalarModel, record: Preference, max_tokens: int | 
     )
     if isinstance(record, Comparison) and record.tie is None:
         chosen, rejected = group
-        same_text = record.chosen == record.rejected
-        row_proof.check_pair(model.chat, chosen.tokens, rejected.tokens, same_text=same_text)
+        row_proof.check_sides(model.chat, record, chosen, rejected)
     return group
 
 
