@@ -649,6 +649,15 @@ SAMPLES: Mapping[str, list[Row]] = {
         }
     ],
     "mt-bench": [{"question_id": 81, "category": "writing", "turns": [QUESTION, "And a soft one?"]}],
+    "verl": [
+        {
+            "data_source": "openai/gsm8k",
+            "prompt": [user("What is 2 + 3?")],
+            "ability": "math",
+            "reward_model": {"style": "rule", "ground_truth": "5"},
+            "extra_info": {"split": "train", "index": 0},
+        }
+    ],
     "xstest": [
         {"id": "1", "prompt": QUESTION, "type": "homonyms", "label": "safe", "focus": "egg", "note": "food"}
     ],

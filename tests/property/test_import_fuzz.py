@@ -18,7 +18,8 @@ from fairlead.core.errors import DataError
 from fairlead.data import importer, kind_conversion
 from fairlead.data.file_source import SourceRow
 from fairlead.data.importer import LeftOutRow, Tally
-from fairlead.data.records import RecordKind, kind_of_record, to_row
+from fairlead.data.parsing import parse_row
+from fairlead.data.records import RecordKind, kind_of_record, kind_of_row, to_row
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem
 
 NUM_DAMAGED = 60  # damaged copies of each row
@@ -180,6 +181,14 @@ def imported(
         wanted = kind or tally.kind or kind_of_record(record)
         tally.kind = wanted
         written += [to_row(record) for record in kind_conversion.as_kind(record, wanted, parsed.row.where)]
+    for row in written:
+        native_kind = kind_of_row(row)
+        assert native_kind is not None
+        try:
+            parse_row(native_kind, row, RowLocation("written.jsonl", 1))
+        except DataError as error:
+            raise AssertionError(f"what was written cannot be read: {error}") from error
+        json.dumps(row, allow_nan=False)
     return written, num_left_out
 
 

@@ -53,9 +53,13 @@ def recognises_verl(row: Row) -> bool:
 
 def convert_verl(row: Row, where: RowLocation) -> Conversion:
     """The checked answer of `reward_model` is the reference."""
-    truth = required_column(row, "reward_model", where).get("ground_truth")
+    reward = required_column(row, "reward_model", where)
+    if not isinstance(reward, dict):
+        remedy = 'Write {"ground_truth": "…"}, or drop the row with --drop.'
+        reject_row(where, "reward_model", reward, "is not an object", remedy)
+    truth = required_column(reward, "ground_truth", where)
     reference = truth if isinstance(truth, str) else json.dumps(truth, ensure_ascii=False)
-    turns = read_turns(row["prompt"], "prompt", where)
+    turns = read_turns(required_column(row, "prompt", where), "prompt", where)
     return parse_row("prompt", {"prompt": turns, "reference": reference}, where)
 
 
