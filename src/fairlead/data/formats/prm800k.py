@@ -21,7 +21,7 @@ RatedStep = tuple[str, int]
 
 
 def recognises(row: Row) -> bool:
-    label = row.get("label")
+    label = feedback.from_json(row.get("label"))
     return isinstance(label, dict) and isinstance(label.get("steps"), list) and "question" in row
 
 
