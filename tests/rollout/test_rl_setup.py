@@ -63,6 +63,7 @@ def test_policy_and_critic_have_separate_weights_and_learning_rates(tmp_path: Pa
             run,
             config,
             LocalEngine,
+            critic_start="reward",
             critic_lr=config.critic_lr,
             reuse_rollouts=True,
             ptx=config.ptx,

@@ -108,14 +108,15 @@ def test_an_artifact_of_another_project_comes_from_outside(tmp_path: Path) -> No
     assert (resolved.name, resolved.digest, resolved.artifact) == ("file:m", made.manifest.digest, made)
 
 
-def test_only_a_model_can_come_from_the_hub(tmp_path: Path) -> None:
+def test_models_and_reward_models_can_come_from_the_hub(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     assert found(project, MODEL, "Qwen/Qwen3-0.6B") == ResolvedInput(
         "Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", "hub:Qwen/Qwen3-0.6B", None, None
     )
+    assert found(project, REWARD, "owner/name").name == "hub:owner/name"
     for mark, ref in (
         (DATASET, "owner/name"),
-        (REWARD, "owner/name"),
+        (REWARD, "reward-model/none"),
         (MODEL, "model/none"),
         (MODEL, "a/b/c"),
         (MODEL, "-a/b"),

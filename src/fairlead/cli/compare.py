@@ -23,8 +23,9 @@ from fairlead.core.errors import ConfigError
 from fairlead.store.run import open_run
 
 JUDGES = (
-    "Use reward:NAME for a reward model, or rule:FILE.py or rule:MODULE for a function "
-    "score(prompt, answer, finished). The rule of the toy world is rule:fairlead.simulate.gold."
+    "Use reward:NAME for a reward model, reward:OWNER/NAME for one on the Hub, or rule:FILE.py or "
+    "rule:MODULE for a function score(prompt, answer, finished). The rule of the toy world is "
+    "rule:fairlead.simulate.gold."
 )
 
 

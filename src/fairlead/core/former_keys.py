@@ -34,7 +34,7 @@ ADDED = {
         "template.date",
         "template.fold_system",
     },
-    "ppo": {"optim.weight_decay"},
+    "ppo": {"optim.weight_decay", "critic"},
     "grpo": {"optim.weight_decay"},
     "pretrain": {"optim.bits", "hardware.gradient_checkpointing"},
 }

@@ -37,10 +37,13 @@ def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, 
         critic.zero_head()
         return critic
     critic = load_critic(reward_model, lora=lora)
-    if critic.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+    # The reward model may know more tokens, such as a padding token of its own.
+    critic_ids = critic.tokenizer.get_vocab()
+    if any(critic_ids.get(token) != token_id for token, token_id in policy.tokenizer.get_vocab().items()):
         raise ModelError(
-            f"{reward_model}: has a different tokenizer from {policy.reference}. The critic reads the "
-            f"policy's tokens; train the reward model on {policy.reference}."
+            f"{reward_model}: has a different tokenizer from {policy.reference}. A critic that starts from "
+            "this reward model cannot read the policy's tokens. Set critic=policy, or train the reward model "
+            f"on {policy.reference}."
         )
     return critic
 

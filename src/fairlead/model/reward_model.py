@@ -19,7 +19,7 @@ from fairlead.core.seed import derive_seed
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.encoding.chat_format import ChatFormat
 from fairlead.forward import decoder
-from fairlead.model import adapters, load, quantize
+from fairlead.model import adapters, load, quantize, reward_reading
 from fairlead.model.check_model import adapter_base, adapter_task, check_model, is_adapter
 from fairlead.model.check_network import check_network, check_vocabulary
 from fairlead.model.policy import Policy
@@ -56,6 +56,7 @@ def new_reward_model(
         ) from error
     network.base_model.load_state_dict(causal.base_model.state_dict())  # strict: the key sets must be equal
     network.eval()
+    reward_reading.choose_padding(chat, network)
     head = _linear_head(network, reference)
     generator = torch.Generator().manual_seed(derive_seed(run_seed, "reward head"))
     with torch.no_grad():
@@ -92,7 +93,15 @@ def load_reward_model(reference: str, *, template: Template = OWN_TEMPLATE) -> S
     check_reward_config(network.config, reference)
     load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
-    return ScalarModel(network, ChatFormat(tokenizer, template, declared=declared, source=reference))
+    model = ScalarModel(network, ChatFormat(tokenizer, template, declared=declared, source=reference))
+    if not reward_reading.is_read_at_end_of_answer(network.config):
+        model.reads_whole_rendering = True
+        padding = reward_reading.padding_of(network.config)
+        # TRL sets the padding token of the classifier when it trains, and an adapter does not store it.
+        model.skipped_padding = (
+            tokenizer.pad_token_id if padding is None and is_adapter(reference) else padding
+        )
+    return model
 
 
 def _load_classifier_adapter(folder: Path) -> PreTrainedModel:

@@ -22,7 +22,7 @@ from fairlead.encoding.chat_format import ChatFormat, Tools
 from fairlead.forward import decoder
 from fairlead.forward.backend import default_backend
 from fairlead.forward.layout import Layout
-from fairlead.model import adapters, load
+from fairlead.model import adapters, load, reward_reading
 from fairlead.model.reward_config import (
     Aspects,
     RewardScale,
@@ -66,6 +66,9 @@ class ScalarModel:
         # A head outside the network already returns the total over all aspects.
         self.aspects = read_aspects(config) if head is None else None
         self.steps = read_steps(config) if head is None else None
+        # Set for a model from elsewhere, which is read at the end of the whole rendering.
+        self.reads_whole_rendering = False
+        self.skipped_padding: int | None = None  # the token that such a model was not read at
 
     @property
     def network(self) -> PreTrainedModel:
@@ -99,7 +102,9 @@ class ScalarModel:
 
     @property
     def pad_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
+        """A token that the network has an embedding for; what it is does not matter, because it is masked."""
+        pad_id = int(self.tokenizer.pad_token_id)
+        return pad_id if pad_id < reward_reading.num_embeddings(self._network) else 0
 
     @property
     def context(self) -> int | None:
@@ -137,6 +142,10 @@ class ScalarModel:
         """
         if self.steps is not None:
             return encode_steps(self.chat, messages, self.steps.separator, max_tokens=max_tokens)
+        if self.reads_whole_rendering:
+            return reward_reading.encode_as_trained(
+                self.chat, messages, padding=self.skipped_padding, tools=tools, max_tokens=max_tokens
+            )
         return encode_conversation(
             self.chat, messages, num_context=len(messages) - 1, max_tokens=max_tokens, tools=tools
         )
@@ -201,6 +210,7 @@ class ScalarModel:
         with load.quiet_transformers():
             network.save_pretrained(folder)
         self.chat.save(folder)
+        reward_reading.trim_template(folder)
 
     def _head_values(self, batch: Batch) -> tuple[Layout, Tensor]:
         """The heads at every place of the layout.  [R * C, A] float32"""

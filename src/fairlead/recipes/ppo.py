@@ -52,6 +52,9 @@ class Config(SamplingSettings):
     kl_penalty: Advanced[Literal["k1", "k3"]] = "k1"
     kl_target: float = 0.0  # nats per response that the adaptive controller aims at; 0 keeps kl_coef fixed
     kl_horizon: Advanced[int] = 10_000  # responses within which the controller can change kl_coef by 20 %
+    # the network that the critic starts from: reward, or policy with a head of zeros; a rule needs policy and
+    # gets it
+    critic: Advanced[Literal["reward", "policy"]] = "reward"
     critic_lr: float = 1e-4  # peak learning rate of the critic
     critic_warmup: Advanced[int] = 0  # first steps, in which only the critic is trained
     value_clip: Advanced[float] = 0.2  # values are clipped to this distance from the old values
@@ -94,6 +97,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         run,
         config,
         open_engine,
+        critic_start=config.critic,
         critic_lr=config.critic_lr,
         reuse_rollouts=config.reuse_rollouts,
         ptx=config.ptx,
@@ -177,23 +181,28 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             for number, minibatch in enumerate(parts if trains else []):
                 num_tokens = int(batch.on_cpu.response_mask[minibatch].sum())
                 sums = MetricSums(policy.device)
-                for row_ids in micro_rows(batch, actor.micro_tokens, packed=packed, rows=minibatch):
+                # All of the policy's micro-batches, then the critic's: on a shared network the adapters are
+                # switched twice per minibatch.
+                groups = micro_rows(batch, actor.micro_tokens, packed=packed, rows=minibatch)
+                for row_ids in groups if trains_policy else []:
                     micro = batch.rows(row_ids)
                     micro_mask = micro.response_mask
                     cut = (row_ids, slice(micro.tokens.shape[1]))  # these rows, as wide as the micro-batch
-                    if trains_policy:
-                        policy_logps = policy.token_logps(micro)  # [B, T]
-                        policy_loss = masked_sum(
-                            ppo_clip(policy_logps, old_logps[cut], advantages[cut], clip=config.clip),
-                            micro_mask,
-                        )  # [B]
-                        (policy_loss.sum() / num_tokens).backward()
-                        sums.add(policy_loss=policy_loss)
-                        sums.add(**update_metrics(policy_logps, old_logps[cut], micro_mask, clip=config.clip))
+                    policy_logps = policy.token_logps(micro)  # [B, T]
+                    policy_loss = masked_sum(
+                        ppo_clip(policy_logps, old_logps[cut], advantages[cut], clip=config.clip),
+                        micro_mask,
+                    )  # [B]
+                    (policy_loss.sum() / num_tokens).backward()
+                    sums.add(policy_loss=policy_loss)
+                    sums.add(**update_metrics(policy_logps, old_logps[cut], micro_mask, clip=config.clip))
+                for row_ids in groups:
+                    micro = batch.rows(row_ids)
+                    cut = (row_ids, slice(micro.tokens.shape[1]))
                     values = critic.state_values(micro)  # [B, T]
                     value_loss = masked_sum(
                         clipped_value(values, old_values[cut], returns[cut], clip=config.value_clip),
-                        micro_mask,
+                        micro.response_mask,
                     )  # [B]
                     (value_loss.sum() / num_tokens).backward()
                     sums.add(value_loss=value_loss)

@@ -6,7 +6,7 @@ The functions return records.  Sampling, losses and the order of events belong t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -131,15 +131,19 @@ def prepare_actor_critic(
     config: SamplingSettings,
     open_engine: Callable[[Policy], Engine],
     *,
+    critic_start: Literal["reward", "policy"],
     critic_lr: float,
     reuse_rollouts: bool,
     ptx: Ptx,
 ) -> ActorCritic:
-    """For PPO.  The critic starts as the reward model, or from zero when the reward is a rule."""
+    """For PPO.  The critic starts as the reward model, or as the policy with a head of zeros: when
+    `critic_start` says so, or the reward is no reward model.
+    """
     check_admission(run, config.rewards.roles, trust=config.rewards.trust)
     policy = open_policy(run, config)
     reward = run.model_path("reward")
-    critic = open_critic(policy, None if is_rule(reward) else reward, lora=lora(config), run_seed=config.seed)
+    from_policy = critic_start == "policy" or is_rule(reward)
+    critic = open_critic(policy, None if from_policy else reward, lora=lora(config), run_seed=config.seed)
     engine = open_engine(policy)
     prompts = _load_prompts(run, engine, policy, config, config.batch)
     if reuse_rollouts:

@@ -55,7 +55,7 @@ def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> Resolved
     if path is not None:
         return _outside(project, ref, path)
     if (
-        mark.kind == "model"
+        mark.kind in ("model", "reward-model")
         and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", ref)
         and ref.split("/")[0] not in ARTIFACT_KINDS
     ):

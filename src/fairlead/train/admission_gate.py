@@ -110,10 +110,10 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
             "Use the name that the configuration uses."
         )
     for field, model in reward_models.items():
-        assert model.location is not None, f"{field} = {model.ref} has no folder"
         evaluation = newest_evaluation(run.project, model.digest)
         source = "the admission report" if evaluation is None else evaluation.label
-        admission = read_admission(model.location if evaluation is None else evaluation.folder)
+        folder = model.location if evaluation is None else evaluation.folder
+        admission = None if folder is None else read_admission(folder)  # a model of the Hub brings no report
         if admission is None:
             run.warn(
                 f"{field} = {model.ref}: this reward model was never evaluated. Run `fairlead eval` to "

@@ -1,0 +1,141 @@
+"""At which token a reward model is read, so that Fairlead and transformers read the same one.
+
+transformers' classifiers read the last token of a row that is not the padding token, whatever the attention
+mask says.  A padding token that also ends answers would make them read one token early.
+
+- A reward model that Fairlead trains is read at the token that ends the answer.  It gets a padding token that
+  ends no answer, and its stored chat template writes nothing after the last end of turn, so that
+  `apply_chat_template` and transformers' own `forward` read the same token.
+- A reward model from elsewhere is read as it was trained: at the last token of its whole rendering that is
+  not its padding token.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from fairlead.core.errors import DataError
+from fairlead.data.records import Message
+from fairlead.encoding.chat import Encoded, TooLong
+from fairlead.encoding.chat_format import ChatFormat, Tools
+
+PADDING = "<|fairlead_pad|>"  # the name of a padding token that is added
+# What models call tokens that no text uses.
+UNUSED_NAMES = ("pad", "reserved", "unused", "extra", "placeholder")
+TRIMMED = "{#- ends with the answer -#}"  # marks a template that was trimmed before
+
+
+def choose_padding(chat: ChatFormat, network: PreTrainedModel) -> None:
+    """Give the tokenizer a padding token that ends no answer, if its own does.
+
+    An unused special token of the vocabulary is preferred, then a free row of the embeddings.  The unknown
+    token and BOS serve as well: no conversation ends with them.  Otherwise the vocabulary grows by one token.
+    """
+    tokenizer = chat.tokenizer
+    ends = chat.stop_ids | {tokenizer.eos_token_id}
+    if chat.end_of_turn is not None:
+        ends = frozenset({_id(tokenizer, chat.end_of_turn)})  # other stop tokens end no conversation
+    num_rows = num_embeddings(network)
+    if tokenizer.pad_token_id in ends or tokenizer.pad_token_id >= num_rows:
+        free = _unused_token(chat, ends, num_rows)
+        if free is None and len(tokenizer) >= num_rows:
+            names = (tokenizer.unk_token, tokenizer.bos_token)
+            free = next((name for name in names if name and _id(tokenizer, name) not in ends), None)
+        if free is None:
+            tokenizer.add_special_tokens({"pad_token": PADDING})
+            if len(tokenizer) > num_rows:
+                network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+                weight = network.get_input_embeddings().weight
+                assert isinstance(weight, Tensor)
+                with torch.no_grad():  # the same in every run; what it holds is masked
+                    weight[num_rows:] = 0.0
+        else:
+            tokenizer.pad_token = free
+    _text_config(network.config).pad_token_id = network.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _unused_token(chat: ChatFormat, ends: frozenset[int], num_rows: int) -> str | None:
+    """A special token that the chat template does not write and that has no role."""
+    tokenizer = chat.tokenizer
+    roles = {tokenizer.bos_token, tokenizer.unk_token, tokenizer.eos_token}
+    unused = [
+        token.content
+        for token_id, token in sorted(tokenizer.added_tokens_decoder.items())
+        if token.special
+        and token_id < num_rows
+        and token_id not in ends
+        and token.content not in roles
+        and token.content not in chat.template
+    ]
+    named = [token for name in UNUSED_NAMES for token in unused if name in token.lower()]
+    return next(iter(named or unused), None)
+
+
+def num_embeddings(network: PreTrainedModel) -> int:
+    weight = network.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return weight.shape[0]
+
+
+def is_read_at_end_of_answer(config: PreTrainedConfig) -> bool:
+    """Whether Fairlead trained the model: it stores the tokens that end an answer."""
+    return getattr(config, "end_token_ids", None) is not None
+
+
+def encode_as_trained(
+    chat: ChatFormat,
+    messages: Sequence[Message],
+    *,
+    padding: int | None,
+    tools: Tools,
+    max_tokens: int | None,
+) -> Encoded:
+    """The whole rendering up to its last token that is not `padding`: where transformers reads the score."""
+    chat.check_texts(messages, tools)
+    tokens = chat.tokens(chat.render(messages, generation_prompt=False, tools=tools))
+    while tokens and tokens[-1] == padding:
+        tokens.pop()
+    if not tokens:
+        raise DataError("the chat template writes nothing for this conversation.")
+    if max_tokens is not None and len(tokens) > max_tokens:
+        raise TooLong(f"the conversation has {len(tokens)} tokens; at most {max_tokens} fit.")
+    return Encoded(tuple(tokens), (False,) * (len(tokens) - 1) + (True,))
+
+
+def padding_of(config: PreTrainedConfig) -> int | None:
+    """The padding token that transformers skips in a row."""
+    return getattr(_text_config(config), "pad_token_id", None)
+
+
+def trim_template(folder: Path) -> None:
+    """Let the stored chat template write nothing after the last answer.
+
+    Many templates end a turn with a newline, at which transformers would read the score.
+    """
+    for path in [folder / "chat_template.jinja", *(folder / "additional_chat_templates").glob("*.jinja")]:
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        # A generation block counts characters from the start of the text, which a block would hide.
+        if TRIMMED in text or "generation %}" in text or "generation -%}" in text:
+            continue
+        # Jinja drops one newline at the end of a template, but not in the middle.
+        trimmed = (
+            "{%- set rendered %}" + text.removesuffix("\n") + "{% endset -%}"
+            "{{- rendered if add_generation_prompt else rendered.rstrip() -}}" + TRIMMED
+        )
+        path.write_text(trimmed, encoding="utf-8")
+
+
+def _text_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    text_config: PreTrainedConfig = config.get_text_config()
+    return text_config
+
+
+def _id(tokenizer: PreTrainedTokenizerBase, name: str) -> int:
+    token_id = tokenizer.convert_tokens_to_ids(name)
+    assert isinstance(token_id, int)
+    return token_id
