@@ -33,7 +33,7 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{studio.url}/campaigns")
     page.get_by_role("link", name="New campaign").first.click()
-    page.get_by_label("JSON Lines file").set_input_files(answers)
+    page.get_by_label("File of rows").set_input_files(answers)
     page.get_by_role("button", name="Upload and preview").click()
 
     # 1. Five rendered items, and the bad row with its line
@@ -88,7 +88,7 @@ def test_a_phone_is_wide_enough_for_every_step(studio: Studio, browse: Browse, a
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{studio.url}/new")
     fits(page)
-    page.get_by_label("JSON Lines file").set_input_files(answers)
+    page.get_by_label("File of rows").set_input_files(answers)
     page.get_by_role("button", name="Upload and preview").click()
     expect(page.locator("#rows .item").first).to_be_visible()
     fits(page)

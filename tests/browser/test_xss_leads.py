@@ -186,7 +186,7 @@ def test_rows_in_the_wizard(studio: Studio, browse: Browse, owner: Person, tmp_p
         bad = {"prompt": NAME, "completions": NAME, NAME: NAME}
         path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, bad]))
         page.goto(f"{studio.url}/new")
-        page.get_by_label("JSON Lines file").set_input_files(path)
+        page.get_by_label("File of rows").set_input_files(path)
         page.get_by_role("button", name="Upload and preview").click()
         page.get_by_text("Put answers in order").click()
         expect(page.locator("#rows .item")).to_have_count(len(groups))

@@ -179,6 +179,10 @@ def test_a_list_longer_than_a_part_of_the_file_is_read_whole(tmp_path: Path) -> 
         (b"\x80\x04\x95abc", "is a Python pickle, which could run any code"),
         (gzip.compress(b"{}"), "is compressed with gzip. Give it a name that ends in .gz"),
         (b"\0\0\0\0", "contains NUL bytes"),
+        (
+            b"<!DOCTYPE html><html>404</html>\n",
+            "is a web page, perhaps of an error. Download the file again.",
+        ),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
     ],
 )

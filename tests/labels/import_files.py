@@ -35,12 +35,12 @@ def json_lines(*rows: Any) -> bytes:
     return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
 
 
-def store_upload(project: Project, content: bytes) -> Path:
-    return uploads.store(project, io.BytesIO(content), max_bytes=2**20)
+def store_upload(project: Project, content: bytes, filename: str = "pairs.jsonl") -> Path:
+    return uploads.store(project, io.BytesIO(content), filename=filename, max_bytes=2**20)
 
 
 def upload(database: Database, project: Project, content: bytes, filename: str = "pairs.jsonl") -> Upload:
-    inspected = uploads.inspect(store_upload(project, content), filename=filename, by=LEAD)
+    inspected = uploads.inspect(store_upload(project, content, filename), filename=filename, by=LEAD)
     with database.write() as connection:
         return uploads.register(connection, inspected)
 

@@ -19,7 +19,7 @@ def test_an_upload_is_stored_under_a_generated_name(database: Database, project:
     uploaded = upload(database, project, json_lines(pair(1)), "../../etc/pass\u0000wd .jsonl")
     assert uploaded.filename == "passwd .jsonl"
     assert (project.data / "uploads" / uploaded.path).read_bytes() == json_lines(pair(1))
-    assert uploaded.path.startswith("upload-") and uploaded.path.endswith(".json")
+    assert uploaded.path.startswith("upload-") and uploaded.path.endswith(".jsonl")
     assert (uploaded.format, uploaded.row_kind, uploaded.num_bytes) == (
         "native",
         "comparison",
@@ -70,16 +70,32 @@ def test_an_upload_without_usable_rows_is_rejected_and_deleted(database: Databas
     assert list((project.data / "uploads").iterdir()) == []
 
 
-def test_a_large_json_list_is_rejected_and_deleted(
-    database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A JSON list is read into memory as a whole; JSON Lines of the same size are accepted."""
-    monkeypatch.setattr(uploads, "MAX_LIST_BYTES", 100)
-    rows = [pair(1), pair(2)]
-    with pytest.raises(Invalid, match="JSON list of more than"):
-        upload(database, project, b"\xef\xbb\xbf  " + json.dumps(rows).encode())
-    assert list((project.data / "uploads").iterdir()) == []
-    assert upload(database, project, json_lines(*rows)).row_kind == "comparison"
+@pytest.mark.parametrize("filename", ["pairs.csv", "C:\\data\\pairs.CSV.gz", "pairs.json", "pairs.jsonl.zst"])
+def test_a_file_keeps_its_type(database: Database, project: Project, filename: str) -> None:
+    content = json_lines(pair(1))
+    if ".csv" in filename.lower():
+        content = b"prompt,chosen,rejected\n1?,yes,no\n"
+    elif filename == "pairs.json":
+        content = json.dumps([pair(1)]).encode()
+    if filename.endswith(".gz"):
+        content = gzip.compress(content)
+    elif filename.endswith(".zst"):
+        pyarrow = pytest.importorskip("pyarrow", reason="the extra `hub` is not installed")
+        content = pyarrow.compress(content, codec="zstd", asbytes=True)
+    assert upload(database, project, content, filename).row_kind == "comparison"
+
+
+def test_a_damaged_zstd_file_is_rejected(project: Project) -> None:
+    pytest.importorskip("pyarrow", reason="the extra `hub` is not installed")
+    with pytest.raises(Invalid, match="cannot be unpacked with zstd"):
+        store_upload(project, b"\x28\xb5\x2f\xfdnothing", "pairs.jsonl.zst")
+
+
+def test_a_label_beside_a_conversation_is_not_lost(database: Database, project: Project) -> None:
+    row = {"messages": [*user("2?"), *assistant("5")], "label": "False"}
+    assert upload(database, project, json_lines(row)).row_kind == "binary"
+    with pytest.raises(Invalid, match="does not read reward = 1"):
+        upload(database, project, json_lines({"messages": row["messages"], "reward": 1}))
 
 
 def test_the_kind_of_an_upload_is_that_of_most_rows(database: Database, project: Project) -> None:

@@ -56,6 +56,10 @@ def open_zst(path: Path) -> IO[bytes]:
     return arrow.input_stream(str(path), compression="zstd")  # type: ignore[no-any-return]
 
 
+def unpack_zst(packed: IO[bytes]) -> IO[bytes]:
+    return arrow.input_stream(packed, compression="zstd")  # type: ignore[no-any-return]
+
+
 def _rows(batches: Iterator[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     for batch in batches:

@@ -30,8 +30,8 @@ MAX_DEPTH = 100  # of lists and objects inside each other
 CHUNK_BYTES = 1 << 20
 # Keys under which an object holds the rows of a file.
 ROW_KEYS = ("data", "rows", "examples", "instances", "items", "conversations", "train")
-# What a file begins with that is no text -> what it is, and the remedy.
-BINARY_MARKS = {
+# What a file begins with that has no rows -> what it is, and the remedy.
+FOREIGN_MARKS = {
     b"\x1f\x8b": ("compressed with gzip", "Give it a name that ends in .gz."),
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Give it a name that ends in .zst."),
     b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save the sheet as CSV."),
@@ -41,6 +41,9 @@ BINARY_MARKS = {
     b"\xfe\xff": ("UTF-16 text", "Convert it with: iconv -f UTF-16 -t UTF-8"),
     b"\x80\x04": ("a Python pickle, which could run any code", "Export the rows as JSON Lines."),
     b"\x80\x05": ("a Python pickle, which could run any code", "Export the rows as JSON Lines."),
+    b"<!DOCTYPE": ("a web page, perhaps of an error", "Download the file again."),
+    b"<!doctype": ("a web page, perhaps of an error", "Download the file again."),
+    b"<html": ("a web page, perhaps of an error", "Download the file again."),
     b"version https://git-lfs": ("a Git LFS pointer, not the file", "Fetch it with: git lfs pull"),
 }
 
@@ -96,7 +99,7 @@ def _table_rows(path: Path, suffix: str) -> Iterator[SourceRow]:
 def _text_rows(path: Path, suffix: str) -> Iterator[SourceRow | RowProblem]:
     with closing(_open(path)) as file:
         beginning = _beginning(file)
-        _refuse_binary(beginning, path)
+        _refuse_foreign(beginning, path)
     with closing(_open(path)) as file:
         if suffix in (".csv", ".tsv"):
             table = table_source.read_table(file, str(path), "," if suffix == ".csv" else "\t")
@@ -136,8 +139,8 @@ def _beginning(file: IO[bytes]) -> bytes:
     return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
-def _refuse_binary(beginning: bytes, path: Path) -> None:
-    for mark, (what, remedy) in BINARY_MARKS.items():
+def _refuse_foreign(beginning: bytes, path: Path) -> None:
+    for mark, (what, remedy) in FOREIGN_MARKS.items():
         if beginning.startswith(mark):
             raise DataError(f"{path}: is {what}. {remedy}")
     if beginning[1:2] == b"\0" or beginning[:1] == b"\0":

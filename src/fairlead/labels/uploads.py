@@ -33,7 +33,6 @@ upload_table = Table(
     Column("uploaded_by", String(40), nullable=False),
     Column("uploaded_at", String(27), nullable=False),
 )
-MAX_LIST_BYTES = 64 * 2**20  # limit for a JSON list, which is read into memory as a whole
 _BLOCK_BYTES = 1 << 20
 
 
@@ -50,12 +49,13 @@ class Upload:
     id: int = 0  # 0 until the upload is registered
 
 
-def store(project: Project, stream: IO[bytes], *, max_bytes: int) -> Path:
-    """Store an uploaded file under a generated name, and decompress gzip.
+def store(project: Project, stream: IO[bytes], *, filename: str = "", max_bytes: int) -> Path:
+    """Store an uploaded file under a generated name of the same type, and decompress gzip and zstd.
 
     Raises Invalid for a file that is empty, too large or damaged.
     """
-    path = project.data / "uploads" / f"upload-{secrets.token_hex(8)}.json"
+    suffix = file_source.row_suffix(Path(_shown_name(filename))) or ".json"
+    path = project.data / "uploads" / f"upload-{secrets.token_hex(8)}{suffix}"
     size = 0
     with files.atomic_file(path) as file:
         for block in _unpack(stream):
@@ -80,20 +80,10 @@ def inspect(path: Path, *, filename: str, by: str) -> Upload:
     without any usable row is deleted and raises Invalid.
     """
     try:
-        if path.stat().st_size > MAX_LIST_BYTES and _is_json_list(path):
-            raise Invalid(
-                {
-                    "file": f"is a JSON list of more than {MAX_LIST_BYTES // 2**20} MiB; "
-                    "write one row per line (JSON Lines) instead"
-                }
-            )
         format, row_kind = _detect_format(path)
     except DataError as error:
         path.unlink()
         raise Invalid({"file": str(error).replace(str(path), _shown_name(filename))}) from error
-    except Invalid:
-        path.unlink()
-        raise
     return Upload(
         path=path.name,
         filename=_shown_name(filename),
@@ -126,6 +116,10 @@ def get(connection: Connection, id: int) -> Upload:
 def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
     """Decompress in blocks of bounded size, whatever the compression ratio."""
     first = stream.read(_BLOCK_BYTES)
+    if first.startswith(b"\x28\xb5\x2f\xfd"):
+        stream.seek(0)
+        yield from _unpack_zstd(stream)
+        return
     if not first.startswith(b"\x1f\x8b"):
         while first:
             yield first
@@ -150,9 +144,13 @@ def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
         raise Invalid({"file": f"is a damaged gzip file ({error}); compress and upload it again"}) from error
 
 
-def _is_json_list(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+def _unpack_zstd(stream: IO[bytes]) -> Iterator[bytes]:
+    try:
+        with file_source.load_arrow_source(Path("file.zst")).unpack_zst(stream) as unpacked:
+            while block := unpacked.read(_BLOCK_BYTES):
+                yield block
+    except (DataError, OSError) as error:
+        raise Invalid({"file": f"cannot be unpacked with zstd ({error}); upload it without"}) from error
 
 
 def _detect_format(path: Path) -> tuple[str, str]:

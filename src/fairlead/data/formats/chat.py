@@ -42,7 +42,8 @@ def convert(row: Row, column: str, where: RowLocation) -> Conversion:
     turns = with_system(
         read_turns(required_column(row, column, where), column, where), system_of(row, where), where
     )
-    check_question(row, read_messages(turns, column, where), where)
+    if not is_blank(row.get("prompt")):
+        check_question(row, read_messages(turns, column, where), where)
     beside = {"tools": row.get("tools"), "id": row.get("id")}
     label = read_label(row, where)
     if any(not is_blank(row.get(name)) for name in ("chosen", "rejected", "rejected_response")):

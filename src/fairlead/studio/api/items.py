@@ -20,7 +20,7 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 @router.post("/uploads", status_code=201)
 def upload(file: UploadFile, viewer: Lead, database: Database, settings: Configured) -> UploadOut:
-    """Upload a file of rows, in any format that `fairlead data import` reads, also compressed as `.gz`."""
+    """Upload a file of rows, in any format that `fairlead data import` reads, also compressed."""
     return imports.store_upload(database, settings, viewer, file=file.file, filename=file.filename or "")
 
 

@@ -112,7 +112,7 @@ def store_upload(
     database: Database, settings: Settings, viewer: Viewer, *, file: BinaryIO, filename: str
 ) -> UploadOut:
     max_bytes = settings.upload_mb * MIB
-    path = uploads.store(project_for_files(settings), file, max_bytes=max_bytes)
+    path = uploads.store(project_for_files(settings), file, filename=filename, max_bytes=max_bytes)
     upload = uploads.inspect(path, filename=filename, by=viewer.rater)
     with database.write() as connection:
         return _upload_out(uploads.register(connection, upload))
