@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fairlead.core.errors import DataError
+from fairlead.core.template_settings import Template
 from fairlead.data.records import (
     Binary,
     Comparison,
@@ -18,7 +20,13 @@ from fairlead.data.records import (
     ToolCall,
 )
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import encode_and_split, encode_demonstration, encode_pair, encode_response
+from fairlead.examples.pairs import (
+    encode_and_split,
+    encode_demonstration,
+    encode_pair,
+    encode_prompts,
+    encode_response,
+)
 from fairlead.examples.preferences import encode_preference
 from fairlead.examples.too_long import (
     FittedRecords,
@@ -29,7 +37,8 @@ from fairlead.examples.too_long import (
     without_beginning,
     without_end,
 )
-from fairlead.model.policy import Policy
+from fairlead.model.from_scratch import CHAT_TEMPLATE
+from fairlead.model.policy import Policy, load_policy
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.train.settings import Data, LongRows
@@ -247,3 +256,36 @@ def test_text_is_cut_at_tokens_and_always_becomes_shorter() -> None:
             assert shorter is None or (words.strip().startswith(shorter) and len(shorter) < len(words))
         assert without_beginning(tokenizer(), words, num_tokens) is None
         assert without_end(tokenizer(), words, num_tokens) is None
+
+
+def test_refused_records_are_counted_and_the_first_is_shown(writer: Policy) -> None:
+    fake = replace(SHORT, prompt=(user("a <|end|> b"),))
+
+    def split(*records: Demonstration) -> None:
+        encode_and_split(
+            writer, records, encode_demonstration, Settings(Data(held_out=0.0)), source="rows.jsonl"
+        )
+
+    first = r"rows.jsonl: record 2: a user message contains the control token '<\|end\|>'"
+    aside = r"`fairlead data check rows.jsonl --model MODEL --drop` sets such rows aside"
+    with pytest.raises(DataError, match=f"{first}.* 1 record of 3 is refused; {aside}"):
+        split(SHORT, fake, SHORT)
+    with pytest.raises(DataError, match=f"{first}.* 2 records of 3 are refused; {aside}"):
+        split(SHORT, fake, fake)
+    with pytest.raises(DataError, match="record 1: .* All 2 records are refused"):
+        split(fake, fake)
+    prompts = [SHORT.prompt, fake.prompt]
+    with pytest.raises(DataError, match=f"{first}.* 1 record of 2 is refused; {aside}"):
+        encode_prompts(writer, prompts, max_new_tokens=1, source="rows.jsonl")
+
+
+def test_the_tools_of_a_prompt_are_in_it(tmp_path: Path) -> None:
+    settings = Template(file=str(tmp_path / "tools.jinja"))
+    (tmp_path / "tools.jinja").write_text("{{ tools | tojson if tools }}" + CHAT_TEMPLATE)
+    reader = load_policy(str(save_model(tmp_path / "m")), template=settings)
+    tools = ({"name": "weather"},)
+    with_tools, without = encode_prompts(
+        reader, [SHORT.prompt] * 2, tools=[tools, ()], max_new_tokens=1, source="rows.jsonl"
+    )
+    assert "weather" in reader.chat.decode(with_tools)
+    assert "weather" not in reader.chat.decode(without)

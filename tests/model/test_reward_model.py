@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from fairlead.core.errors import ModelError
+from fairlead.core.template_settings import Template
 from fairlead.encoding.batching import Batch, collate
 from fairlead.model.adapters import Lora
 from fairlead.model.critic import load_critic
@@ -124,3 +125,12 @@ def test_steps_that_no_answer_can_be_cut_into_are_refused(tmp_path: Path, change
     (folder / "config.json").write_text(json.dumps(config | changed))
     with pytest.raises(ModelError, match="reward_step_separator, a reward_step_pool"):
         load_reward_model(str(folder))
+
+
+def test_a_reward_model_without_template_reads_as_the_policy_does(tmp_path: Path) -> None:
+    new_reward_model(str(save_model(tmp_path / "base")), run_seed=0).save(tmp_path / "reward")
+    (tmp_path / "reward" / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="the tokenizer has no chat template"):
+        load_reward_model(str(tmp_path / "reward"))
+    model = load_reward_model(str(tmp_path / "reward"), fallback=Template(file="plain"))
+    assert model.chat.decode(model.encode(turns("What?", "Yes.")).tokens).startswith("User: What?")

@@ -19,7 +19,7 @@ from fairlead.encoding import row_proof
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded, num_trained_tokens
 from fairlead.encoding.chat_format import Tools
-from fairlead.examples.too_long import DROPPED, HasTokenizer, RowEncoder
+from fairlead.examples.too_long import DROPPED, HasTokenizer, RowEncoder, refused_records
 from fairlead.forward.backend import Backend
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
@@ -105,12 +105,26 @@ def encode_and_split(
 
 
 def encode_prompts(
-    policy: Policy, prompts: Sequence[Messages], *, max_new_tokens: int, source: str
+    policy: Policy,
+    prompts: Sequence[Messages],
+    *,
+    max_new_tokens: int,
+    source: str,
+    tools: Sequence[Tools] = (),
 ) -> list[tuple[int, ...]]:
-    """Token ids of each prompt.  Raises DataError for a prompt that leaves no room for `max_new_tokens`."""
+    """Token ids of each prompt; `tools` are those of each prompt.
+
+    Raises DataError for prompts that the chat template refuses, and for a prompt that leaves no room for
+    `max_new_tokens`.
+    """
     encoded = []
+    refused: dict[int, DataError] = {}
     for i, prompt in enumerate(prompts, start=1):
-        tokens = policy.encode_prompt(prompt)
+        try:
+            tokens = policy.encode_prompt(prompt, tools=tools[i - 1] if tools else ())
+        except DataError as error:
+            refused[i - 1] = error
+            continue
         if policy.context is not None and len(tokens) + max_new_tokens > policy.context:
             raise DataError(
                 f"{source}: record {i}: the prompt has {len(tokens)} tokens. With {max_new_tokens} new "
@@ -119,6 +133,8 @@ def encode_prompts(
                 "prompt."
             )
         encoded.append(tokens)
+    if refused:
+        raise refused_records(refused, len(prompts), source)
     return encoded
 
 

@@ -76,13 +76,18 @@ class RowEncoder(Generic[R, E]):
         """
         fitted: dict[int, Fitted[R, E]] = {}
         too_long: dict[int, TooLong] = {}
+        refused: dict[int, DataError] = {}
         for i, record in enumerate(records):
             try:
                 fitted[i] = Fitted(record, record, self.encode(record, self.max_tokens))
             except TooLong as error:
                 too_long[i] = error
             except DataError as error:
-                raise DataError(f"{source}: record {i + 1}: {error}") from error
+                refused[i] = error
+                if len(refused) == MAX_COUNTED:
+                    break
+        if refused:
+            raise refused_records(refused, len(records), source)
         if too_long and choice == "error":
             raise self._refusal(records, too_long, source)
         counts: Counter[str] = Counter()
@@ -179,6 +184,20 @@ class RowEncoder(Generic[R, E]):
             return self._shortened(record, choice, "") is not None
         except DataError:  # the error of the run says so when the choice is made
             return False
+
+
+def refused_records(refused: Mapping[int, DataError], num_records: int, source: str) -> DataError:
+    """One error for all records that cannot be encoded: the first of them, their number, and what to do."""
+    first = min(refused)
+    message = f"{source}: record {first + 1}: {refused[first]}"
+    if len(refused) == num_records > 1:
+        return DataError(f"{message} All {num_records:,} records are refused.")
+    number = f"{'at least ' if len(refused) == MAX_COUNTED else ''}{counted(len(refused), 'record')}"
+    return DataError(
+        f"{message} {number[0].upper()}{number[1:]} of {num_records:,} "
+        f"{agreeing(len(refused), 'is')} refused; "
+        f"`fairlead data check {source} --model MODEL --drop` sets such rows aside."
+    )
 
 
 # ---------------------------------------------------------------- prompts

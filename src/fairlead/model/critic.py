@@ -9,6 +9,7 @@ from peft import TaskType
 from torch import nn
 
 from fairlead.core.errors import ModelError
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.model import adapters, load
 from fairlead.model.adapters import Lora
 from fairlead.model.policy import Policy
@@ -36,7 +37,7 @@ def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, 
         )
         critic.zero_head()
         return critic
-    critic = load_critic(reward_model, lora=lora)
+    critic = load_critic(reward_model, lora=lora, fallback=policy.chat.settings)
     # The reward model may know more tokens, such as a padding token of its own.
     critic_ids = critic.tokenizer.get_vocab()
     if any(critic_ids.get(token) != token_id for token, token_id in policy.tokenizer.get_vocab().items()):
@@ -48,11 +49,13 @@ def open_critic(policy: Policy, reward_model: str | None, *, lora: Lora | None, 
     return critic
 
 
-def load_critic(reference: str, *, lora: Lora | None = None) -> ScalarModel:
+def load_critic(
+    reference: str, *, lora: Lora | None = None, fallback: Template = OWN_TEMPLATE
+) -> ScalarModel:
     """A critic with a network of its own: the reward model's decoder, and its head on the scale of the
     rewards.
     """
-    critic = load_reward_model(reference)
+    critic = load_reward_model(reference, fallback=fallback)
     network = critic.network
     head = total_head(critic.head.weight, critic.head.bias, critic.aspects)
     setattr(network, HEAD, _rescaled_head(head, critic))

@@ -75,11 +75,11 @@ def new_reward_model(
     return model
 
 
-def load_reward_model(reference: str, *, template: Template = OWN_TEMPLATE) -> ScalarModel:
+def load_reward_model(reference: str, *, fallback: Template = OWN_TEMPLATE) -> ScalarModel:
     """A trained reward model: a classifier, or an adapter that makes a language model one.
 
-    It reads conversations with its own chat template.  Raises ModelError if a weight is missing from the
-    files or a setting is unusable.
+    It reads conversations with its own chat template; `fallback` is for a tokenizer without one.
+    Raises ModelError if a weight is missing from the files or a setting is unusable.
     """
     check_model(reference)
     tokenizer = load.load_tokenizer(reference)
@@ -93,6 +93,7 @@ def load_reward_model(reference: str, *, template: Template = OWN_TEMPLATE) -> S
     check_reward_config(network.config, reference)
     load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
+    template = OWN_TEMPLATE if tokenizer.chat_template else fallback
     model = ScalarModel(network, ChatFormat(tokenizer, template, declared=declared, source=reference))
     if not reward_reading.is_read_at_end_of_answer(network.config):
         model.reads_whole_rendering = True

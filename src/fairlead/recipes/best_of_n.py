@@ -100,7 +100,13 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     engine = open_engine(policy)
     records = read_prompts(run.data_path("prompts"))
     prompts = [record.prompt for record in records]
-    encoded = encode_prompts(policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts)
+    encoded = encode_prompts(
+        policy,
+        prompts,
+        tools=[prompt.tools for prompt in records],
+        max_new_tokens=config.max_new_tokens,
+        source=config.prompts,
+    )
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     trial = PromptTrial(
         prompts, max_new_tokens=config.max_new_tokens, scoring=config.scoring, source=config.prompts

@@ -65,7 +65,6 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     policy = open_policy(run, config)  # it answers, and nothing is trained
     engine = open_engine(policy)
     records = read_prompts(run.data_path("prompts"))
-    prompts = [record.prompt for record in records]
     params = SamplingParams(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
@@ -77,7 +76,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 2. Sample.  Every answer has its own random numbers, so the size of a request does not change results
     encoded_prompts = encode_prompts(
-        policy, prompts, max_new_tokens=config.max_new_tokens, source=config.prompts
+        policy,
+        [record.prompt for record in records],
+        tools=[record.tools for record in records],
+        max_new_tokens=config.max_new_tokens,
+        source=config.prompts,
     )
     encoded = [tokens for tokens in encoded_prompts for _ in range(config.per_prompt)]
     meter = Meter(run)

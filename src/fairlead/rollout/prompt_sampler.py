@@ -95,7 +95,11 @@ def load_prompts(
     """Read and encode the run's prompts.  Raises DataError if they are too few for one step, or too long."""
     rows = read_prompts(run.data_path("prompts"))
     encoded = encode_prompts(
-        policy, [row.prompt for row in rows], max_new_tokens=max_new_tokens, source=source
+        policy,
+        [row.prompt for row in rows],
+        tools=[row.tools for row in rows],
+        max_new_tokens=max_new_tokens,
+        source=source,
     )
     params = SamplingParams(max_new_tokens=max_new_tokens)
     sampler = PromptSampler(engine, policy, rows, encoded, params, list(range(1, len(rows) + 1)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from fairlead.core.precision import Precision
+from fairlead.core.template_settings import OWN_TEMPLATE
 from fairlead.data.records import Message, Messages
 from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, map_micro_batches
 from fairlead.model.ensemble import member_folders
@@ -79,7 +80,8 @@ def open_members(
             name = f"{adapter_name}-{number}" if number else adapter_name
             model = load_shared_reward_model(policy, folder, name=name)
         else:
-            model = load_reward_model(folder)
+            fallback = OWN_TEMPLATE if policy is None else policy.chat.settings
+            model = load_reward_model(folder, fallback=fallback)
         prepare(model)
         members.append(from_model(model, micro_tokens=micro_tokens, scoring=scoring))
     return members
