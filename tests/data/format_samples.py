@@ -221,6 +221,17 @@ def open_webui(rating: int | str = 1, **rated: Any) -> Row:
     }
 
 
+def open_webui_chat(rating: int = 1) -> Row:
+    """The same chat in an export of chats, where the rating is in the message."""
+    chat: Row = open_webui(rating, annotation={"rating": rating, "comment": "fine"})["snapshot"]["chat"]
+    return chat | {
+        "created_at": 1704067200,
+        "archived": False,
+        "pinned": False,
+        "meta": {"tags": ["cooking"]},
+    }
+
+
 def langfuse(*scores: Row) -> Row:
     return {
         "id": "trace-1",
@@ -501,6 +512,7 @@ SAMPLES: Mapping[str, list[Row]] = {
         },
     ],
     "open-webui": [open_webui(), open_webui(-1)],
+    "open-webui-chats": [open_webui_chat()],
     "langfuse": [langfuse(langfuse_score(1)), langfuse(langfuse_score(0))],
     "langfuse-items": [
         {

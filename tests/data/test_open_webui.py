@@ -11,6 +11,7 @@ from data.format_samples import (
     GOOD,
     QUESTION,
     open_webui,
+    open_webui_chat,
 )
 from fairlead.data.records import Binary, Comparison, Message
 
@@ -71,3 +72,24 @@ def test_a_snapshot_that_lacks_the_message_or_holds_files_is_refused() -> None:
     messages = row["snapshot"]["chat"]["chat"]["history"]["messages"]
     messages["m1"]["files"] = [{"type": "image", "url": "x"}]
     assert "has files beside it" in problem("open-webui", row)
+
+
+@pytest.mark.parametrize(("rating", "expected"), [(1, True), (-1, False)])
+def test_ratings_in_an_export_of_chats_are_thumbs(rating: int, expected: bool) -> None:
+    row = open_webui_chat(rating)
+    assert judged("open-webui-chats", row) == [(GOOD, expected)]
+    (record,) = converted("open-webui-chats", row)
+    assert record.id == "m3" and record.metadata is not None
+    assert (record.metadata["chat_id"], record.metadata["comment"], record.metadata["rater"]) == (
+        "c-1",
+        "fine",
+        "u-7",
+    )
+    pair = (GOOD, BAD) if expected else (BAD, GOOD)
+    assert judged("open-webui-chats", row, "comparison") == [pair]
+
+
+def test_chats_without_a_rating_are_counted() -> None:
+    row = open_webui_chat()
+    del row["chat"]["history"]["messages"]["m3"]["annotation"]
+    assert left_out("open-webui-chats", row) == ["chats without a rated message"]

@@ -1,4 +1,4 @@
-"""Open WebUI's export of feedback: a rating of 1 or -1 and a snapshot of the chat.
+"""Open WebUI's exports of feedback, a rating of 1 or -1 and a snapshot of the chat, and of rated chats.
 
 The usual reading is a thumb for the rated message.  With `--kind comparison`, the message is compared with
 the other answers to the same question (regenerations, and answers of other models): a rating of 1 says that
@@ -175,13 +175,61 @@ def _siblings(rated: ChatMessage, messages: Mapping[str, ChatMessage]) -> list[C
     ]
 
 
+# ---------------------------------------------------------------- exports of chats
+
+
+def recognises_chat(row: Row) -> bool:
+    chat = feedback.from_json(row.get("chat"))
+    return isinstance(chat, dict) and isinstance(chat.get("history"), dict) and "data" not in row
+
+
+def convert_chat(row: Row, where: RowLocation) -> Conversion:
+    """The rated messages of a chat, as thumbs."""
+    return feedback.of_kind(_read_chat(row, where), "binary")
+
+
+def convert_chat_to_comparisons(row: Row, where: RowLocation) -> Conversion:
+    comparisons: Outcomes = [record for record in _read_chat(row, where) if not isinstance(record, Binary)]
+    if comparisons:
+        return comparisons
+    return LeftOut("chats without a rated message that has other answers beside it")
+
+
+def _read_chat(row: Row, where: RowLocation) -> Outcomes:
+    chat = feedback.read_object(row, "chat", where)
+    messages, _ = _chat({"snapshot": {"chat": chat}}, where)
+    outcomes: Outcomes = []
+    for message_id, message in messages.items():
+        annotation = message.get("annotation")
+        if not isinstance(annotation, dict) or annotation.get("rating") is None:
+            continue
+        rated = {
+            "id": message_id,
+            "user_id": row.get("user_id"),
+            "data": {"model_id": message.get("model"), **annotation},
+            "meta": {"message_id": message_id, "chat_id": row.get("id")},
+            "snapshot": {"chat": chat},
+        }
+        outcomes += _read(rated, where)
+    return outcomes or [LeftOut("chats without a rated message")]
+
+
+CHAT_COLUMNS = frozenset(
+    "id user_id title chat created_at updated_at share_id archived pinned meta folder_id".split()
+)
 COLUMNS = frozenset(
     "id user_id version type data meta snapshot details base_models created_at updated_at user".split()
 )
 
-FORMAT = Format(
+FEEDBACK = Format(
     recognises=recognises,
     convert=convert,
     reads={"binary": COLUMNS, "comparison": COLUMNS},
     readings={"comparison": convert_to_comparisons},
+)
+CHATS = Format(
+    recognises=recognises_chat,
+    convert=convert_chat,
+    reads={"binary": CHAT_COLUMNS, "comparison": CHAT_COLUMNS},
+    readings={"comparison": convert_chat_to_comparisons},
 )
