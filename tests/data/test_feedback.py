@@ -7,7 +7,7 @@ import pytest
 from data.conversions import WHERE
 from fairlead.data.formats import feedback
 from fairlead.data.formats.format import LeftOut
-from fairlead.data.records import Binary, Message, Rating
+from fairlead.data.records import Binary, Comparison, Demonstration, Message, Rating
 from fairlead.data.row_problem import BadRow
 
 ASKED = (Message("user", "2 + 2?"),)
@@ -64,3 +64,20 @@ def test_a_record_carries_its_id_and_notes_that_are_not_empty() -> None:
     )
     assert (record.id, record.metadata) == ("7", {"page": "help"})
     assert feedback.carrying(record, None, {"rater": "ann"}).metadata == {"page": "help", "rater": "ann"}
+
+
+def test_liked_and_better_answers_are_imitated_once_and_disliked_ones_are_counted() -> None:
+    five = (Message("assistant", "5"),)
+    outcomes: feedback.Outcomes = [
+        Binary(ASKED, FOUR, label=True, id="a", metadata={"page": "help"}),
+        Comparison(ASKED, FOUR, five),
+        Binary(ASKED, five, label=False),
+        Comparison(ASKED, five, FOUR, tie="bad"),
+        Rating(ASKED, five, score=1.0),
+    ]
+    assert feedback.to_imitate(outcomes) == [
+        Demonstration(ASKED, FOUR, id="a", metadata={"page": "help"}),
+        LeftOut("answers with a thumbs down"),
+        LeftOut("judgements that do not say which answer to imitate"),
+        LeftOut("judgements that do not say which answer to imitate"),
+    ]

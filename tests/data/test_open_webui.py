@@ -93,3 +93,9 @@ def test_chats_without_a_rating_are_counted() -> None:
     row = open_webui_chat()
     del row["chat"]["history"]["messages"]["m3"]["annotation"]
     assert left_out("open-webui-chats", row) == ["chats without a rated message"]
+
+
+def test_an_answer_beside_a_disliked_message_is_not_imitated() -> None:
+    assert judged("open-webui", open_webui(1), "demonstration") == [f"{QUESTION} / {GOOD}"]
+    assert judged("open-webui", open_webui(-1), "demonstration") == []
+    assert left_out("open-webui", open_webui(-1), "demonstration") == ["answers with a thumbs down"]

@@ -188,3 +188,11 @@ def test_a_regenerated_answer_is_compared_in_the_direction_of_the_rating() -> No
     assert judged("open-webui", open_webui(-1), "comparison") == [(BAD, GOOD)]
     (record,) = converted("open-webui", open_webui(1), "comparison")
     assert isinstance(record, Comparison) and record.rater == "u-7"
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_only_answers_with_a_thumbs_up_are_imitated(tool: str) -> None:
+    (imitated,) = judged(tool, scored(tool, 1), "demonstration")
+    assert str(imitated).endswith(f"{QUESTION} / {GOOD}")
+    assert judged(tool, scored(tool, 0), "demonstration") == []
+    assert left_out(tool, scored(tool, 0), "demonstration") == ["answers with a thumbs down"]

@@ -59,6 +59,8 @@ def convert(row: Row, where: RowLocation) -> Conversion:
 
 
 def _reading(kind: RecordKind) -> Converter:
+    if kind == "demonstration":
+        return lambda row, where: feedback.to_imitate(_read(row, where))
     return lambda row, where: feedback.of_kind(_read(row, where), kind)
 
 

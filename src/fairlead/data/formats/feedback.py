@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 
 from fairlead.data.formats.format import LeftOut, Row
 from fairlead.data.parsing import build_comparison, check_turns, required_column
-from fairlead.data.records import Comparison, Message, Messages, Record, RecordKind, kind_of_record
+from fairlead.data.records import (
+    Binary,
+    Comparison,
+    Demonstration,
+    Message,
+    Messages,
+    Record,
+    RecordKind,
+    carried,
+    kind_of_record,
+)
 from fairlead.data.row_problem import RowLocation, reject_row
 
 GOOD_WORDS = frozenset(
@@ -167,3 +177,22 @@ def of_kind(outcomes: Outcomes, kind: RecordKind) -> Outcomes:
         else LeftOut(f"judgements of another kind, which --kind {kind_of_record(record)} takes")
         for record in outcomes
     ]
+
+
+def to_imitate(outcomes: Outcomes) -> Outcomes:
+    """Answers to imitate: those with a thumbs up and those that beat another.  Each is taken once."""
+    taken: set[tuple[Messages, Messages]] = set()
+    imitated: Outcomes = []
+    for record in outcomes:
+        if isinstance(record, LeftOut | Demonstration):
+            imitated.append(record)
+        elif isinstance(record, Binary) and not record.label:
+            imitated.append(LeftOut("answers with a thumbs down"))
+        elif isinstance(record, Binary) or (isinstance(record, Comparison) and record.tie is None):
+            good = record.completion if isinstance(record, Binary) else record.chosen
+            if (record.prompt, good) not in taken:
+                taken.add((record.prompt, good))
+                imitated.append(Demonstration(record.prompt, good, **carried(record)))
+        else:
+            imitated.append(LeftOut("judgements that do not say which answer to imitate"))
+    return imitated

@@ -179,10 +179,14 @@ def _most_natural(outcomes: Sequence[Any]) -> Conversion:
 
 
 def _json_reading(kind: RecordKind) -> Converter:
+    if kind == "demonstration":
+        return lambda row, where: feedback.to_imitate(_read_json(row, where))
     return lambda row, where: feedback.of_kind(_read_json(row, where), kind)
 
 
 def _min_reading(kind: RecordKind) -> Converter:
+    if kind == "demonstration":
+        return lambda row, where: feedback.to_imitate(_read_min(row, where))
     return lambda row, where: feedback.of_kind(_read_min(row, where), kind)
 
 

@@ -32,6 +32,10 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return feedback.of_kind(_read(row, where), "comparison")
 
 
+def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
+    return feedback.to_imitate(_read(row, where))
+
+
 def _read(row: Row, where: RowLocation) -> Outcomes:
     trace_row = _trace(row)
     prompt = trace.read_input(required_column(trace_row, "input", where), "input", where)
@@ -109,7 +113,7 @@ ITEM_COLUMNS = frozenset("id input expectedOutput status".split())
 TRACES = Format(
     recognises=recognises_trace,
     convert=convert,
-    reads={"binary": TRACE_COLUMNS, "comparison": TRACE_COLUMNS},
-    readings={"comparison": convert_to_comparisons},
+    reads=dict.fromkeys(trace.KINDS, TRACE_COLUMNS),
+    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
 )
 ITEMS = Format(recognises=recognises_item, convert=convert_item, reads={"demonstration": ITEM_COLUMNS})

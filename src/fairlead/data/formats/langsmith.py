@@ -46,6 +46,10 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return feedback.of_kind(_read(row, where), "comparison")
 
 
+def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
+    return feedback.to_imitate(_read(row, where))
+
+
 def _read(row: Row, where: RowLocation) -> Outcomes:
     if row.get("run_type") not in ANSWERING:
         return [LeftOut(f"runs of the type {row['run_type']}")]
@@ -121,8 +125,8 @@ EXAMPLE_COLUMNS = frozenset("id inputs outputs attachments source_run_id dataset
 RUNS = Format(
     recognises=recognises_run,
     convert=convert,
-    reads={"binary": RUN_COLUMNS, "comparison": RUN_COLUMNS},
-    readings={"comparison": convert_to_comparisons},
+    reads=dict.fromkeys(trace.KINDS, RUN_COLUMNS),
+    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
 )
 EXAMPLES = Format(
     recognises=recognises_example, convert=convert_example, reads={"demonstration": EXAMPLE_COLUMNS}

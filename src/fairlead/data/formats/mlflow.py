@@ -38,6 +38,10 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return feedback.of_kind(_read(row, where), "comparison")
 
 
+def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
+    return feedback.to_imitate(_read(row, where))
+
+
 def _read(row: Row, where: RowLocation) -> Outcomes:
     info = feedback.from_json(row.get("info"))
     info = info if isinstance(info, dict) else row
@@ -116,6 +120,6 @@ COLUMNS = frozenset(
 FORMAT = Format(
     recognises=recognises,
     convert=convert,
-    reads={"binary": COLUMNS, "comparison": COLUMNS},
-    readings={"comparison": convert_to_comparisons},
+    reads=dict.fromkeys(trace.KINDS, COLUMNS),
+    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
 )

@@ -12,6 +12,7 @@ from typing import Any
 from fairlead.data.formats import feedback
 from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
+from fairlead.data.formats.trace import KINDS
 from fairlead.data.parsing import check_turns
 from fairlead.data.records import Binary, Message, Messages
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -39,6 +40,15 @@ def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     if comparisons:
         return comparisons
     return LeftOut("ratings of messages that have no other answer beside them")
+
+
+def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
+    return feedback.to_imitate(_rated_only(_read(row, where)))
+
+
+def _rated_only(outcomes: Outcomes) -> Outcomes:
+    """The thumbs: nobody said of an answer beside a disliked message that it is good."""
+    return [record for record in outcomes if isinstance(record, Binary | LeftOut)]
 
 
 def _read(row: Row, where: RowLocation) -> Outcomes:
@@ -195,6 +205,10 @@ def convert_chat_to_comparisons(row: Row, where: RowLocation) -> Conversion:
     return LeftOut("chats without a rated message that has other answers beside it")
 
 
+def convert_chat_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
+    return feedback.to_imitate(_rated_only(_read_chat(row, where)))
+
+
 def _read_chat(row: Row, where: RowLocation) -> Outcomes:
     chat = feedback.read_object(row, "chat", where)
     messages, _ = _chat({"snapshot": {"chat": chat}}, where)
@@ -224,12 +238,15 @@ COLUMNS = frozenset(
 FEEDBACK = Format(
     recognises=recognises,
     convert=convert,
-    reads={"binary": COLUMNS, "comparison": COLUMNS},
-    readings={"comparison": convert_to_comparisons},
+    reads=dict.fromkeys(KINDS, COLUMNS),
+    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
 )
 CHATS = Format(
     recognises=recognises_chat,
     convert=convert_chat,
-    reads={"binary": CHAT_COLUMNS, "comparison": CHAT_COLUMNS},
-    readings={"comparison": convert_chat_to_comparisons},
+    reads=dict.fromkeys(KINDS, CHAT_COLUMNS),
+    readings={
+        "comparison": convert_chat_to_comparisons,
+        "demonstration": convert_chat_to_demonstrations,
+    },
 )

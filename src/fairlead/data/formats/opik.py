@@ -7,6 +7,7 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
+from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.parsing import required_column
@@ -18,11 +19,19 @@ def recognises(row: Row) -> bool:
     return row.keys() >= {"input", "output", "feedback_scores"}
 
 
-def convert(source: Row, where: RowLocation) -> Conversion:
+def convert(row: Row, where: RowLocation) -> Conversion:
+    return _read(row, where)
+
+
+def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
+    return feedback.to_imitate(_read(row, where))
+
+
+def _read(source: Row, where: RowLocation) -> Outcomes:
     row = _trace(source)
     prompt = trace.read_input(required_column(row, "input", where), "input", where)
     if is_blank(row.get("output")):
-        return LeftOut("traces without an answer")
+        return [LeftOut("traces without an answer")]
     answer = trace.read_output(row["output"], prompt, "output", where)
     notes = {name: row.get(name) for name in ("name", "project_name", "thread_id", "start_time")}
     if row is not source:
@@ -79,7 +88,12 @@ COLUMNS = frozenset(
     error_info visibility_mode providers experiment source""".split()
 )
 
-TRACES = Format(recognises=recognises, convert=convert, reads={"binary": COLUMNS})
+TRACES = Format(
+    recognises=recognises,
+    convert=convert,
+    reads=dict.fromkeys(trace.KINDS, COLUMNS),
+    readings={"demonstration": convert_to_demonstrations},
+)
 ITEMS = Format(
     recognises=recognises_item,
     convert=convert_item,

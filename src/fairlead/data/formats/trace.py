@@ -14,8 +14,10 @@ from fairlead.data.formats import chat_turns, feedback
 from fairlead.data.formats.feedback import Outcomes
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.parsing import check_turns
-from fairlead.data.records import Binary, Demonstration, Message, Messages, Record
+from fairlead.data.records import Binary, Demonstration, Message, Messages, Record, RecordKind
 from fairlead.data.row_problem import RowLocation, reject_row
+
+KINDS: tuple[RecordKind, ...] = ("binary", "comparison", "demonstration")  # what feedback can become
 
 MESSAGE_KEYS = ("messages", "conversation", "chat")
 QUESTION_KEYS = tuple(
