@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.cli.compare import _summary
 from outcome import Cli
 
 
@@ -71,3 +72,20 @@ def test_a_judge_that_does_not_exist_is_told_what_does(cli: Cli, project: Path, 
     )
     assert result.code == 1
     assert result.err.startswith(f"ConfigError  --judge {judge}: no such judge. Use reward:NAME")
+
+
+def test_a_judge_that_was_the_reward_is_named_in_the_verdict() -> None:
+    score = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 1}
+    metrics = {
+        "win_rate_a": score | {"wins": 1, "ties": 0, "losses": 0},
+        "score_a": score,
+        "score_b": score,
+        "judge_paid": ["a"],
+        "leaks": {"rows": 2, "of": 3, "by": {"sft": 2}, "excluded": True, "not_checked": ["No idea."]},
+    }
+    verdict, caution, *_, left_out, unknown = _summary("ppo", "sft", "reward:judge", metrics)
+    assert "1 win, 0 ties, 0 losses; ties count half; reward:judge is a reward that ppo was" in verdict
+    assert "of 1 prompt against sft" in verdict
+    assert "no evidence of quality" in caution
+    assert left_out == "Left out: 2 of 3 rows, because sft was trained on these prompts."
+    assert unknown == "Not checked for leaks: No idea."

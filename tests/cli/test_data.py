@@ -121,6 +121,7 @@ def test_import_says_what_it_read_and_wrote_and_what_to_do_next(
         "read  alpaca.jsonl",
         "wrote rows.jsonl",
         "next  fairlead data check rows.jsonl",
+        "or    fairlead train sft name=sft model=MODEL demonstrations=rows.jsonl",
     ]
 
 

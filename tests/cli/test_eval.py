@@ -63,7 +63,7 @@ def test_a_folder_from_elsewhere_is_examined_on_another_file(
     shutil.copytree(
         project / "artifacts" / "reward-model" / "reward",
         outside,
-        ignore=shutil.ignore_patterns("*manifest*", "admission*"),
+        ignore=shutil.ignore_patterns("*manifest*", "admission*", "training_prompts*"),
     )
     other = tmp_path / "other.jsonl"
     jsonl.write(other, [row | {"family": "f"} for _, row in jsonl.read(comparisons)][:20])
@@ -77,6 +77,30 @@ def test_a_folder_from_elsewhere_is_examined_on_another_file(
     words = [f"reward={outside}", "name=paid", "model=base", "prompts=data/prompts.jsonl", "steps=1"]
     paid = cli("train", "ppo", *words, "--project", project)
     assert paid.code == 3 and f"{result['artifact']} refuses this reward model" in paid.err
+
+
+def test_rows_of_the_training_file_are_refused_or_left_out_and_counted(
+    cli: Cli, project: Path, comparisons: Path, tmp_path: Path
+) -> None:
+    """Case, white space and the name of the file do not matter."""
+    rows = [row for _, row in jsonl.read(comparisons)]
+    for row in rows:
+        row["prompt"][-1]["content"] = "  " + row["prompt"][-1]["content"].upper()
+    fresh = {**rows[0], "prompt": [{"role": "user", "content": "Never seen before?"}]}
+    renamed = tmp_path / "fresh_rows.jsonl"
+    jsonl.write(renamed, [*rows, fresh])
+    words = ["eval", "reward", "--comparisons", renamed, "--project", project]
+    refused = cli(*words, "--gate")
+    assert refused.code == 1
+    assert "prompts are among the training prompts of reward" in refused.err
+    assert "--exclude-leaks" in refused.err and "fairlead data split" in refused.err
+    counted = cli(*words, "--exclude-leaks", "--json").json
+    assert counted["leaks"]["of"] == 25 and counted["leaks"]["excluded"] is True
+    assert 0 < counted["leaks"]["rows"] == 25 - counted["pairs"]
+    manifest = json.loads((project / "artifacts" / counted["artifact"] / "manifest.json").read_text())
+    assert manifest["metrics"]["leaks"] == counted["leaks"]["rows"]
+    told = cli(*words, "--exclude-leaks")
+    assert f"Left out: {counted['leaks']['rows']} of 25 rows, because reward was trained on" in told.out
 
 
 def test_rules_ties_and_things_that_are_no_reward_model_are_refused(

@@ -166,7 +166,8 @@ def test_ctrl_c_exits_130_and_the_same_command_resumes(cli: Cli, project: Path, 
     assert again.code == 0
     assert "resuming from step 1" in again.err
     assert again.json["resumed_from"] == 1
-    assert again.json["next"] == f"fairlead compare stopped base --prompts FILE --judge rule:{rule}"
+    # the rule has paid the model, so it is no judge of it
+    assert again.json["next"] == "fairlead compare stopped base --prompts HELD_OUT --judge JUDGE"
 
 
 @pytest.mark.parametrize("kind", ["a folder without a model", "a pickle checkpoint"])

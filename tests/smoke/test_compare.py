@@ -51,13 +51,17 @@ def test_swapping_the_models_mirrors_the_result(tmp_path: Path) -> None:
         rank=0,
         held_out=0.2,
     )
-    trained = train(project, compare, **COMPARE | {"judge": "judge"})
+    with pytest.raises(DataError, match="of 40 prompts are among the training prompts of the judge"):
+        train(project, compare, **COMPARE | {"judge": "judge"})
+    judged = COMPARE | {"judge": "judge", "exclude_leaks": True}
+    trained = train(project, compare, **judged)
+    metrics = trained.artifact.manifest.metrics
+    assert metrics["leaks"]["by"] == {"the judge": 40 - metrics["win_rate_a"]["n"]}
     (paths,) = [row for _, row in jsonl.read(trained.folder / "events.jsonl") if row["event"] == "paths"]
     # The judge's backend was verified, and the fastest one was chosen.
     assert (paths["what"], paths["chosen"]) == ("reward model", "packed")
-    metrics = trained.artifact.manifest.metrics
     swapped = train(
-        project, compare, **COMPARE | {"judge": "judge", "a": "b", "b": "a", "name": "mirror"}
+        project, compare, **judged | {"a": "b", "b": "a", "name": "mirror"}
     ).artifact.manifest.metrics
     assert metrics["win_rate_a"]["value"] == pytest.approx(1 - swapped["win_rate_a"]["value"], abs=1e-9)
     assert metrics["score_a"] == swapped["score_b"]

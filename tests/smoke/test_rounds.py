@@ -8,7 +8,7 @@ import pytest
 from fairlead.core import config as configs
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError, Stopped
-from fairlead.data.record_reader import read_comparisons
+from fairlead.data.record_reader import read_comparisons, read_prompts
 from fairlead.recipes import rounds
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, find_artifact
@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
     "n": 4,
     "max_new_tokens": 24,
     "train": ("lr=3e-3", "warmup=1", "batch=8", "rank=0", "epochs=2"),
-    "held_out": "data/prompts.jsonl",
+    "held_out": "data/held_out.jsonl",
     "probe": "rule:data/vowels.py",
 }
 
@@ -41,6 +41,13 @@ def parents(project: Project, name: str) -> dict[str, str]:
 
 def test_each_round_learns_from_the_answers_of_the_model_before(tmp_path: Path) -> None:
     project = project_with_sft(tmp_path)
+    with pytest.raises(DataError, match="40 of 40 prompts are among the training prompts of the rounds and"):
+        train(project, rounds, **SETTINGS | {"held_out": "data/prompts.jsonl"})
+    asked = [record.prompt[-1].content for record in read_prompts(project.data / "prompts.jsonl")]
+    jsonl.write(
+        project.data / "held_out.jsonl",
+        [{"prompt": [{"role": "user", "content": f"{text} Thank you."}]} for text in asked],
+    )
     made = train(project, rounds, **SETTINGS)
     assert parents(project, "dataset/made-rows-1")["model"] == "model/sft"
     assert parents(project, "model/made-1") == {"model": "model/sft", "comparisons": "dataset/made-rows-1"}
@@ -145,7 +152,7 @@ def test_stopped_within_a_round_it_ends_with_the_same_weights(tmp_path: Path) ->
 def test_a_knob_that_the_training_does_not_know_is_refused_before_anything_is_sampled(tmp_path: Path) -> None:
     project = project_with_sft(tmp_path)
     with pytest.raises(ConfigError, match='unknown key "btea". Did you mean "beta"'):
-        train(project, rounds, **SETTINGS | {"train": ("btea=0.2",)})
+        train(project, rounds, **SETTINGS | {"train": ("btea=0.2",), "held_out": "", "probe": ""})
     assert not (project.artifacts / "rollouts").exists()
 
 

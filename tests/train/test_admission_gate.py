@@ -133,6 +133,7 @@ REFUSED = {
     "warnings": ["Few prompts."],
 }
 ADMITTED = {"verdict": "admit", "reasons": []}
+CHECKED = ADMITTED | {"leaks": {"rows": 0, "of": 9, "by": {}, "excluded": True, "not_checked": []}}
 
 
 def test_a_refused_reward_model_stops_the_run_with_the_reasons(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def evaluate(
 
 def test_the_newest_evaluation_of_the_same_model_counts(tmp_path: Path) -> None:
     with opened(tmp_path, {"judge": REFUSED}, reward="judge") as run:
-        evaluate(run, "z-first", ADMITTED)
+        evaluate(run, "z-first", CHECKED)
         check_admission(run, ["reward"], trust="")
         assert warnings(run) == []
         evaluate(run, "a-second", {"verdict": "refuse", "reasons": ["It pays for length."]})
@@ -229,6 +230,13 @@ def test_the_newest_evaluation_of_the_same_model_counts(tmp_path: Path) -> None:
         ):
             check_admission(run, ["reward"], trust="")
         check_admission(run, ["reward"], trust="judge")
+
+
+def test_an_evaluation_without_a_check_for_leaks_lifts_no_refusal(tmp_path: Path) -> None:
+    with opened(tmp_path, {"judge": REFUSED}, reward="judge") as run:
+        evaluate(run, "unchecked", ADMITTED)
+        with pytest.raises(GateRefused, match="the admission report refuses this reward model: No better"):
+            check_admission(run, ["reward"], trust="")
 
 
 def test_a_model_that_was_never_examined_is_admitted_by_an_evaluation(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from fairlead.cli import (
     studio,
     train,
 )
+from fairlead.cli.other_commands import RootGroup
 from fairlead.cli.output import print_error_object, print_note
 from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
 from fairlead.core.errors import FairleadError
@@ -69,6 +70,7 @@ EXIT_CODES = (
 
 app = typer.Typer(
     name="fairlead",
+    cls=RootGroup,
     help="Align a language model with human preferences, and measure it.\n\nExample: fairlead quickstart",
     epilog=EXIT_CODES,
     add_completion=False,

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fairlead.cli import next_commands
+from fairlead.cli.leaks import ExcludeLeaks, leak_lines
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import format_estimate
 from fairlead.cli.output import AsJson, print_note, print_result
@@ -20,6 +22,8 @@ from fairlead.cli.sampling_options import (
     read_template,
 )
 from fairlead.core.errors import ConfigError
+from fairlead.core.plural import counted
+from fairlead.store.artifact import find_artifact
 from fairlead.store.run import open_run
 
 JUDGES = (
@@ -42,6 +46,7 @@ def compare(
     top_p: TopP = 1.0,
     seed: Seed = 0,
     template: TemplateWords = None,
+    exclude_leaks: ExcludeLeaks = False,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +57,7 @@ def compare(
     judge_reference = _judge_reference(judge)
     opened_project = open_project(project)
 
+    from fairlead.cli.fresh_prompts import require_fresh_prompts
     from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
 
@@ -64,13 +70,19 @@ def compare(
         "seed": seed,
         "template": read_template(template),
     }
+    require_fresh_prompts(opened_project, prompts, {"A": a, "B": b}, judge_reference, exclude_leaks)
     rollouts = []
     for model in (a, b):
         artifact, existed = sample_answers(opened_project, {"model": model, **settings})
         print_note(f"{model}: {artifact.label}{' (already exists)' if existed else ''}")
         rollouts.append(artifact)
     config = recipe.Config(
-        name="", a=rollouts[0].label, b=rollouts[1].label, judge=judge_reference, seed=seed
+        name="",
+        a=rollouts[0].label,
+        b=rollouts[1].label,
+        judge=judge_reference,
+        exclude_leaks=exclude_leaks,
+        seed=seed,
     )
     config = dataclasses.replace(config, name=unique_name(opened_project, config, a, "vs", b))
     with open_run(opened_project, "compare", config, kind=recipe.KIND) as run:
@@ -82,7 +94,9 @@ def compare(
         as_json=as_json,
         read=[a, b, prompts, judge],
         wrote=[evaluation.folder, *(artifact.folder for artifact in rollouts)],
-        next=f"fairlead lineage show {evaluation.label}",
+        next=next_commands.after_compare(
+            evaluation.label, a, is_artifact=find_artifact(opened_project, a, "model") is not None
+        ),
     )
 
 
@@ -97,14 +111,22 @@ def _judge_reference(judge: str) -> str:
 
 def _summary(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
     rate = metrics["win_rate_a"]
+    paid = [{"a": a, "b": b}[role] for role in metrics["judge_paid"]]
+    partial = f"; {judge} is a reward that {' and '.join(paid)} was trained to raise" if paid else ""
     lines = [
         f"{a} wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] "
-        f"of {rate['n']} prompts against {b}: "
-        f"{rate['wins']} wins, {rate['ties']} ties, {rate['losses']} losses; ties count half."
+        f"of {counted(rate['n'], 'prompt')} against {b}: "
+        f"{counted(rate['wins'], 'win')}, {counted(rate['ties'], 'tie')}, {counted(rate['losses'], 'loss')}; "
+        f"ties count half{partial}."
     ]
+    if paid:
+        lines.append(
+            "This is no evidence of quality. Use a judge that was not trained against: another reward model, "
+            "a rule, or people."
+        )
     if rate["low"] <= 0.5 <= rate["high"]:
         lines.append(f"The 95 % interval contains 50 %, so {judge} shows no clear preference.")
     lines.append(
         f"Mean score: {a} {format_estimate(metrics['score_a'])}; {b} {format_estimate(metrics['score_b'])}."
     )
-    return lines
+    return lines + leak_lines(metrics["leaks"])

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from fairlead.cli import next_commands
 from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.cli.sampling_options import TemplateWords, read_template
@@ -117,7 +118,7 @@ def import_(
         as_json=as_json,
         read=[source],
         wrote=wrote,
-        next=f"fairlead data check {relative_path(out)}",
+        next=next_commands.after_import(report.kind, out),
     )
 
 
@@ -207,7 +208,6 @@ def split(
     Example: fairlead data split data/rows.jsonl --out-train train.jsonl --out-held-out held_out.jsonl
     """
     report = split_file(file, out_train, out_held_out, held_out=held_out, seed=seed)
-    recipe, field = ("reward", "comparisons") if report.kind == "comparison" else ("sft", "demonstrations")
     facts = {
         "kind": report.kind,
         "num_train": report.num_train,
@@ -224,7 +224,7 @@ def split(
         as_json=as_json,
         read=[file],
         wrote=[out_train, out_held_out],
-        next=f"fairlead train {recipe} name={recipe} model=MODEL {field}={relative_path(out_train)}",
+        next=next_commands.after_split(report.kind, out_train),
     )
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fairlead.cli import next_commands
+from fairlead.cli.leaks import ExcludeLeaks, leak_lines
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import format_estimate
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
@@ -37,6 +39,7 @@ def evaluate(
     max_tokens: Annotated[
         int, typer.Option(help="Maximum length of a conversation; 0 uses the model's context.")
     ] = 0,
+    exclude_leaks: ExcludeLeaks = False,
     seed: Annotated[int, typer.Option(help="Seed for splits, baselines and bootstrap.")] = 0,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -56,6 +59,7 @@ def evaluate(
         "comparisons": comparisons,
         "drop": drop,
         "max_tokens": max_tokens,
+        "exclude_leaks": exclude_leaks,
         "seed": seed,
     }
     config = configs.from_dict(reward.Config, {"name": "", **settings})
@@ -74,7 +78,7 @@ def evaluate(
         as_json=as_json,
         read=[model, comparisons],
         wrote=[evaluation.folder, page],
-        next=f"open {relative_path(page)} in a browser",
+        next=next_commands.after_eval(model, report["verdict"], page),
     )
 
 
@@ -122,4 +126,6 @@ def summary_lines(model: str, report: Mapping[str, Any]) -> list[str]:
             f"Calibration error {calibration['error']:.3f}{temperature}; "
             f"up to {calibration['chance_error']:.3f} would be chance."
         )
+    if report["leaks"]["excluded"]:
+        lines += leak_lines({**report["leaks"], "not_checked": ()})
     return lines + [f"Not measured: {reason}." for reason in report["not_measured"]]

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from fairlead.cli import next_commands
 from fairlead.cli.lookup import ProjectDir, find_model
-from fairlead.cli.output import AsJson, print_result, relative_path
+from fairlead.cli.output import AsJson, print_result
 from fairlead.cli.sampling_options import Model
 from fairlead.core import files
 from fairlead.core.errors import ConfigError, ModelError, ProjectError
@@ -108,8 +109,17 @@ def export(
         as_json=as_json,
         read=[source],
         wrote=[out],
-        next=f"fairlead chat {relative_path(out)}",
+        next=next_commands.after_export(out, is_reward_model=_is_reward_model(source)),
     )
+
+
+def _is_reward_model(source: Path) -> bool:
+    """Whether the model gives scores; an artifact's kind does not say so of a folder from elsewhere."""
+    try:
+        settings = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # an adapter has no config.json
+        return False
+    return any("SequenceClassification" in name for name in settings.get("architectures") or ())
 
 
 def _describe(needs_base: bool) -> str:

@@ -23,27 +23,32 @@ def print_result(
     as_json: bool,
     read: Sequence[str | Path] = (),
     wrote: Sequence[Path] = (),
-    next: str | None = None,
+    next: str | Sequence[str] | None = None,
     health: str = "",
 ) -> None:
     """Print `facts` as JSON or `lines` as text, with the files read and written and the next command.
 
-    `health` is a problem of the result that nobody should miss; it comes last.
+    Of several next commands, the others are alternatives to the first.  `health` is a problem of the result
+    that nobody should miss; it comes last.
     """
+    commands = [next] if isinstance(next, str) else list(next or ())
     if as_json:
         places = {
             "read": [relative_path(place) for place in read],
             "wrote": [relative_path(path) for path in wrote],
         }
-        print(jsonl.dumps({**facts, **places, "next": next} | ({"health": health} if health else {})))
+        plain = [command.partition("  #")[0] for command in commands]
+        more = {"or": plain[1:]} if plain[1:] else {}
+        more |= {"health": health} if health else {}
+        print(jsonl.dumps({**facts, **places, "next": plain[0] if plain else None, **more}))
         return
     for line in lines:
         print_text(line)
     for label, places_of_label in (("read", read), ("wrote", wrote)):
         if places_of_label:
             print_text(f"{label:<6}{', '.join(relative_path(place) for place in places_of_label)}")
-    if next:
-        print_text(f"{'next':<6}{next}")
+    for i, command in enumerate(commands):
+        print_text(f"{'or' if i else 'next':<6}{command}")
     if health:
         print_text(f"health  {health}")
 

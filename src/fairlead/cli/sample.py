@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fairlead.cli import next_commands
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import metric_lines
 from fairlead.cli.output import AsJson, print_note, print_result
@@ -77,7 +78,7 @@ def sample(
         as_json=as_json,
         read=[f"{parent.role}: {parent.name}" for parent in artifact.manifest.parents],
         wrote=[out, artifact.folder],
-        next=f"fairlead compare {model} OTHER --prompts {prompts} --judge reward:NAME",
+        next=next_commands.after_sample(model, prompts, out),
     )
 
 

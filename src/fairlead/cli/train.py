@@ -4,9 +4,10 @@ Help and validation read the recipe's `Config` without importing the recipe, bec
 seconds.
 """
 
+import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,16 +16,20 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from fairlead.cli import next_commands
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import format_number, metric_lines
+from fairlead.cli.other_commands import TrainGroup
 from fairlead.cli.output import AsJson, print_note, print_result, print_text, relative_path
 from fairlead.core import config as configs
 from fairlead.core import config_keys
 from fairlead.core.config_keys import Key
+from fairlead.core.errors import ConfigError
 from fairlead.core.partial_module import load_names
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 from fairlead.train import diagnostics
+from fairlead.train.admission_gate import read_admission
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,10 @@ RECIPES = {
     ),
 }
 
+OPTIONS = ("--project", "--json", "--help", "--help-all")
 OBVIOUS_TYPES = ("str", "int", "float", "bool")  # the default value shows them
 
-app = typer.Typer(help=f"Train a model: {', '.join(RECIPES)}.", no_args_is_help=True)
+app = typer.Typer(cls=TrainGroup, help=f"Train a model: {', '.join(RECIPES)}.", no_args_is_help=True)
 
 
 def _help_callback(*, everything: bool) -> Callable[[typer.Context, bool], None]:
@@ -150,7 +156,8 @@ def _command(name: str) -> Callable[..., None]:
 
 for _name, _summary in RECIPES.items():
     _help = f"{_summary.text}\n\nExample: fairlead train {_name} {_summary.example}"
-    app.command(_name, help=_help)(_command(_name))
+    # a word such as --lr reaches `_train`, which says what to write instead
+    app.command(_name, help=_help, context_settings={"ignore_unknown_options": True})(_command(_name))
 
 
 def recipe_module(name: str) -> str:
@@ -164,6 +171,7 @@ def recipe_settings(name: str) -> ModuleType:
 
 
 def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> None:
+    words = joined_options(words)
     has_file = bool(words) and words[0].endswith(".toml") and "=" not in words[0]
     project = open_project(folder)
     settings = recipe_settings(name)
@@ -197,6 +205,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         f"{artifact.label} from run {run.id}{', finished before' if finished_before else ''}.",
         *metric_lines(artifact.manifest.metrics),
         *_rows_of_result(name, artifact.manifest.metrics),
+        *_refusal(artifact),
     ]
     if (run.folder / "metrics.jsonl").exists():
         lines.append(
@@ -209,9 +218,17 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         as_json=as_json,
         read=[f"{role}: {source.name}" for role, source in run.inputs.items()],
         wrote=[artifact.folder, run.folder],
-        next=_next(name, artifact, run.config),
+        next=next_commands.after_training(name, artifact, run.config),
         health=diagnostics.read_nothing_learned(run.folder),
     )
+
+
+def _refusal(artifact: Artifact) -> list[str]:
+    """Why a reward model was refused; each reason ends with what to do."""
+    admission = read_admission(artifact.folder)
+    if admission is None or admission.verdict != "refuse":
+        return []
+    return [f"Refused: {reason}" for reason in admission.reasons]
 
 
 def _rows_of_result(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
@@ -229,30 +246,21 @@ def _rows_of_result(recipe: str, metrics: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _next(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> str:
-    name = artifact.manifest.name
-    if recipe == "best-of-n":
-        return f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"
-    if recipe == "rounds":
-        newest = artifact.manifest.metrics["newest"]
-        judge = _judge(config["reward"] or "NAME")
-        return f"fairlead compare {newest} {config['model']} --prompts FILE --judge {judge}"
-    if recipe == "pretrain":
-        return f"fairlead train sft name=sft model={name} demonstrations=FILE"
-    if recipe == "sft":
-        return f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl"
-    if recipe == "average":
-        return f"fairlead compare {name} {config['b']} --prompts FILE --judge reward:NAME"
-    if recipe in ("reward", "process-reward"):
-        if artifact.manifest.metrics["verdict"] == "refuse":
-            return f"fairlead report reward-model/{name}"
-        return f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"
-    judge = _judge(config["reward"]) if recipe in ("ppo", "grpo") else "reward:NAME"
-    return f"fairlead compare {name} {config['model']} --prompts FILE --judge {judge}"
-
-
-def _judge(reward: str) -> str:
-    return reward if reward.startswith("rule:") else f"reward:{reward}"
+def joined_options(words: Sequence[str]) -> list[str]:
+    """`--lr 1e-5` as one word, `--lr=1e-5`: what other tools' users write is explained as a whole."""
+    for word in words:
+        name = word.partition("=")[0]
+        if word.startswith("--") and (near := difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.75)):
+            raise ConfigError(f"{name}: no such option. Did you mean {near[0]}?")
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        is_value = before.startswith("--") and "=" not in before and "=" not in word and word[:2] != "--"
+        if is_value and not word.endswith(".toml"):
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _show_keys(name: str, *, everything: bool) -> None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import pydantic
 
+from fairlead.core import other_words
 from fairlead.core.config_keys import (
     Advanced,
     DatasetRef,
@@ -160,8 +161,8 @@ class _Keys:
         candidates = self.by_leaf.get(spelling, [])
         return candidates[0] if len(candidates) == 1 else None
 
-    def explain(self, spelling: str) -> str:
-        """Why `resolve` gave no key, and what to write instead."""
+    def explain(self, spelling: str, value: Any) -> str:
+        """Why `resolve` gave no key for a value, and what to write instead."""
         if len(candidates := self.by_leaf.get(spelling, [])) > 1:
             return f'"{spelling}" is ambiguous. Write {" or ".join(candidates)}.'
         leaf = spelling.rpartition(".")[2]
@@ -170,11 +171,33 @@ class _Keys:
         if spelling in self.tables:
             leaves = [key for key in self.hints if key.startswith(f"{spelling}.")]
             return f'"{spelling}" is a table. Its keys are {", ".join(leaves)}.'
+        if leaf not in self.by_leaf and (other := other_words.replacement(leaf, self.hints)) is not None:
+            name, text = self._short(other[0]), other[1] or other_words.written(value)
+            return f'unknown key "{spelling}". Fairlead calls this "{name}": write {name}={text}.'
+        prefix = spelling.rpartition(".")[0]
+        if len(self.by_leaf.get(leaf, [])) == 1 and prefix not in self.tables:
+            return f'unknown key "{spelling}". Write {leaf}={other_words.written(value)}.'
         names = [*self.hints, *self.tables, *(leaf for leaf, full in self.by_leaf.items() if len(full) == 1)]
         # A known key in the wrong table is nearer than any similar spelling.
         near = self.by_leaf.get(leaf) or difflib.get_close_matches(spelling, names, n=1)
         hint = f'Did you mean "{near[0]}"?' if near else f"Known keys: {', '.join(self.hints)}."
         return f'unknown key "{spelling}". {hint}'
+
+    def explain_option(self, option: str, value: str) -> str:
+        """What to write instead of `--lr=1e-5`: settings have no dashes."""
+        name = option.lstrip("-").replace("-", "_")
+        text = value or "VALUE"
+        key = self.resolve(name)
+        if key is not None:
+            return f'"{option}": settings are written without dashes: {name}={text}.'
+        if (other := other_words.replacement(name, self.hints)) is not None:
+            return f'"{option}": write {self._short(other[0])}={other[1] or text}.'
+        return f'"{option}": {self.explain(name, text)}'
+
+    def _short(self, key: str) -> str:
+        """The key without its table, where that is unique."""
+        leaf = key.rpartition(".")[2]
+        return leaf if len(self.by_leaf.get(leaf, [])) == 1 else key
 
     def is_text(self, key: str) -> bool:
         """Whether the key takes text, so that name=2024 is the name "2024"."""
@@ -195,12 +218,16 @@ def _from_words(keys: _Keys, words: Sequence[str], problems: list[str]) -> dict[
     values: dict[str, Any] = {}
     for word in words:
         spelling, equals, raw = word.partition("=")
+        if word.startswith("--"):
+            problems.append(keys.explain_option(spelling, raw))
+            continue
         if not equals or not spelling:
             problems.append(f'"{word}": expected key=value, for example lr=1e-4.')
             continue
         parsed = _parse_word(raw)
         key = keys.resolve(spelling)
-        wants_text = key is not None and keys.is_text(key)
+        # an unknown key is quoted in a message, with the value as it was written
+        wants_text = keys.is_text(key) if key is not None else spelling not in keys.tables
         values[spelling] = raw if wants_text and not isinstance(parsed, str) else parsed
     return _resolve(keys, _flattened(values, keys.tables), {}, COMMAND_LINE, problems)
 
@@ -232,7 +259,7 @@ def _resolve(
         place = places.get(spelling, otherwise)
         key = keys.resolve(spelling)
         if key is None:
-            problems.append(f"{place}: {keys.explain(spelling)}")
+            problems.append(f"{place}: {keys.explain(spelling, value)}")
         elif key in given:
             problems.append(
                 f'{place}: "{spelling}" and "{spellings[key]}" are the same key. Set one of them.'
@@ -277,7 +304,9 @@ def _build(config_class: type[C], given: Mapping[str, Given], problems: list[str
     try:
         config = pydantic.TypeAdapter(config_class).validate_python(_nested(config_class, given))
     except pydantic.ValidationError as error:
-        problems += [_explain(details, given) for details in error.errors()]
+        hinted = " ".join(problems)  # a key that another word stands for is not missing as well
+        explained = [_explain(details, given) for details in error.errors()]
+        problems += [text for text in explained if not _is_hinted(text, hinted)]
         raise ConfigError(problems) from error
     for key in hints_by_key(config_class):
         value = value_of(config, key)
@@ -320,6 +349,11 @@ def _explain(details: Any, given: Mapping[str, Given]) -> str:
         return f'"{key}" is required: set it in the file or as {key}=VALUE.'
     message = str(details["msg"])
     return f"{_place(key, given)}: {key} = {details['input']!r}: {message[:1].lower()}{message[1:]}."
+
+
+def _is_hinted(problem: str, hints: str) -> bool:
+    match = re.match(r'"([\w.]+)" is required', problem)
+    return match is not None and f" {match[1]}=" in hints
 
 
 def _place(key: str, given: Mapping[str, Given]) -> str:

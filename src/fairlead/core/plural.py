@@ -6,6 +6,7 @@ IRREGULAR = {
     "entry": "entries",
     "binary": "binary rows",
     "stepwise": "stepwise rows",
+    "it": "they",
     "is": "are",
     "was": "were",
     "has": "have",

@@ -4,7 +4,7 @@ The side of a prompt depends only on the seed and on the canonical text of the p
 reordering rows never moves another row.  In return, the held-out share is met only on average.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +12,10 @@ from typing import TypeVar
 from fairlead.core import files, jsonl
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.seed import derive_seed
+from fairlead.data.prompt_digest import prompt_digest, trained_prompt_digests
 from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.record_writer import require_jsonl_name
-from fairlead.data.records import Record, RecordKind, prompt_text
+from fairlead.data.records import Record, RecordKind, prompt_messages, prompt_text
 from fairlead.data.row_problem import MAX_SHOWN, RowProblem, bad_rows_error
 
 R = TypeVar("R", bound=Record)
@@ -37,6 +38,21 @@ def split_by_prompt(records: Iterable[R], *, held_out: float, seed: int) -> tupl
         side.append(record)
     _require_both_sides(len(train), len(held), held_out=held_out, seed=seed)
     return train, held
+
+
+def without_trained_prompts(train: Sequence[R], held_out: Sequence[R], *, source: str) -> list[R]:
+    """The held-out records whose prompt no training record has, apart from case and Unicode form.
+
+    Raises DataError if none is left.
+    """
+    trained = set[str]().union(*(trained_prompt_digests(record) for record in train))
+    fresh = [record for record in held_out if prompt_digest(prompt_messages(record)) not in trained]
+    if held_out and not fresh:
+        raise DataError(
+            f"{source}: every held-out prompt is also a training prompt, apart from case, white space and "
+            "Unicode form. Remove the repeated rows, or hold out more with data.held_out."
+        )
+    return fresh
 
 
 def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: float, seed: int) -> SplitReport:

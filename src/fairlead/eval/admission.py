@@ -7,22 +7,26 @@ examine it, write `admission.json`, and only then make the artifact visible.
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fairlead.core import files
 from fairlead.core.errors import DataError
+from fairlead.data.records import Messages
 from fairlead.eval import admission_verdict, reward_metrics, reward_scoring
 from fairlead.eval.admission_verdict import AdmissionDecision
+from fairlead.eval.leaks import find_leaks
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.eval.reward_scoring import PairScores, PreSaveState
 from fairlead.model.ensemble import member_folders
 from fairlead.model.reward_model import load_reward_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import training_prompts
 from fairlead.train.admission_gate import REPORT
+from fairlead.train.training_prompts import TrainingPrompts
 
 
 def examine(
@@ -34,8 +38,13 @@ def examine(
     max_tokens: int = 0,
     drop: bool = False,
     trained: PreSaveState | None = None,
+    leaks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Report on the reward model in a folder and on its ensemble members, as JSON values."""
+    """Report on the reward model in a folder and on its ensemble members, as JSON values.
+
+    `leaks` is what `eval.leaks` found among the pairs, for the report and the verdict; None if nothing was
+    compared, as for a model without a lineage.
+    """
     model = load_reward_model(reference)
     longest = max_tokens or (None if trained else model.context)  # pairs of the training data fit
     encoded = reward_scoring.encode_pairs(model, pairs.held_out, max_tokens=longest, source=source)
@@ -70,17 +79,23 @@ def examine(
         members,
         {"head": head, "batches": {"gap": gap / first_scores.spread, "n": num_rows}},
         num_dropped,
+        leaks,
     )
 
 
 def _report(
-    pairs: EvaluationPairs, members: list[PairScores], numbers: Mapping[str, Any], num_dropped: int
+    pairs: EvaluationPairs,
+    members: list[PairScores],
+    numbers: Mapping[str, Any],
+    num_dropped: int,
+    leaks: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     not_finite = sum(member.num_not_finite for member in members)
     metrics: dict[str, Any] = {
         "pairs": len(pairs.held_out),
         "prompts": len(set(pairs.prompts)),
         "dropped": num_dropped,
+        "leaks": None if leaks is None else dict(leaks),
         "not_finite": not_finite,
         "notes_unused": pairs.notes.num_ignored,
         "not_measured": ["all metrics that need scores"] if not_finite else [],
@@ -114,7 +129,9 @@ def _not_measured(metrics: Mapping[str, Any], ensemble: Mapping[str, Any] | None
         "accuracy ceiling: no pair was judged by two named raters": metrics["ceiling"] is None,
         "disagreement: the model is not an ensemble": ensemble is None,
     }
-    return [check for check, is_missing in missing.items() if is_missing]
+    not_checked = ["nothing was compared"] if metrics["leaks"] is None else metrics["leaks"]["not_checked"]
+    unknown = [f"leaks: {sentence.rstrip('.')}" for sentence in not_checked]
+    return [check for check, is_missing in missing.items() if is_missing] + unknown
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -141,11 +158,29 @@ def publish(
         folder = Path(scratch) / "model"
         folder.mkdir()
         save(folder)
-        report = examine(str(folder), pairs, micro_tokens=micro_tokens, source=source, trained=trained)
+        training_prompts.write(run, folder)
+        report = examine(
+            str(folder),
+            pairs,
+            micro_tokens=micro_tokens,
+            source=source,
+            trained=trained,
+            leaks=leaks_of_run(run, [pair.prompt for pair in pairs.held_out]),
+        )
         write_report(folder, report)
         log_decision(run, AdmissionDecision(report["verdict"], report["reasons"], report["warnings"]))
         metrics = {**reward_metrics.manifest_metrics(report), **more}
         return run.publish(lambda artifact_folder: _move(folder, artifact_folder), metrics=metrics)
+
+
+def leaks_of_run(run: Run, held_out: Sequence[Messages]) -> dict[str, Any]:
+    """The leaks among the held-out prompts of a training run.  They are counted and stay in.
+
+    The run's own training prompts were left out of the held-out side when the rows were split.
+    """
+    trained = training_prompts.of_run(run)
+    start = TrainingPrompts(inherited=trained.inherited, not_checked=trained.not_checked)
+    return find_leaks(held_out, {"the model it was trained from": start}).as_dict(excluded=False)
 
 
 def log_decision(run: Run, decision: AdmissionDecision) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.core.plural import agreeing, counted
 from fairlead.train.admission_gate import Verdict
 
 # ---- refuse
@@ -66,6 +67,7 @@ def decide_step_admission(metrics: Mapping[str, Any]) -> AdmissionDecision:
         warnings.append(
             "The model is not significantly better than a content-blind baseline. Hold out more prompts."
         )
+    warnings += _leak_warnings(metrics.get("leaks"))
     if metrics["held_out_prompts"] < FEW_PROMPTS:
         warnings.append(_few_prompts(metrics["held_out_prompts"]))
     error = metrics["calibration_error"]
@@ -138,6 +140,7 @@ def _lost_to_baselines(metrics: Mapping[str, Any]) -> Iterator[str]:
 def _warnings(metrics: Mapping[str, Any]) -> Iterator[str]:
     if metrics["prompts"] < FEW_PROMPTS:
         yield _few_prompts(metrics["prompts"])
+    yield from _leak_warnings(metrics.get("leaks"))
     if metrics["not_finite"]:
         return
     yield from _close_baselines(metrics)
@@ -177,6 +180,15 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _leak_warnings(leaks: Mapping[str, Any] | None) -> Iterator[str]:
+    if leaks is not None and leaks["rows"] and not leaks["excluded"]:
+        yield (
+            f"{leaks['rows']:,} of {counted(leaks['of'], 'held-out row')} {agreeing(leaks['rows'], 'has')} a "
+            f"training prompt of {' and '.join(leaks['by'])}, so the accuracy may be too high. Examine the "
+            "model on other prompts with `fairlead eval`."
+        )
+
+
 def _close_baselines(metrics: Mapping[str, Any]) -> Iterator[str]:
     for name, rule in (
         ("length_only", "length-only"),
@@ -210,9 +222,8 @@ def _calibration_warnings(calibration: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _few_prompts(num_prompts: int) -> str:
-    counted = f"{num_prompts} prompt{'' if num_prompts == 1 else 's'}"
     return (
-        f"The model was examined on only {counted}. "
+        f"The model was examined on only {counted(num_prompts, 'prompt')}. "
         f"With fewer than {FEW_PROMPTS}, the accuracy is uncertain. Hold out more prompts."
     )
 

@@ -15,13 +15,15 @@ from fairlead.core.errors import ConfigError, require
 from fairlead.core.former_keys import read_value
 from fairlead.data.pair_metadata import read_pair_metadata
 from fairlead.data.record_reader import read_comparisons
-from fairlead.data.split import split_by_prompt
+from fairlead.data.split import split_by_prompt, without_trained_prompts
 from fairlead.eval import admission, reward_metrics
+from fairlead.eval.leaks import find_leaks
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.examples.pairs import without_ties
 from fairlead.rollout.rewards import is_rule
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import training_prompts
 from fairlead.train.meter import Meter
 
 KIND = "evaluation"
@@ -35,6 +37,7 @@ class Config:
     max_tokens: int = 0  # longest conversation; 0 is the context length of the model
     drop: bool = False  # leave out and count pairs with a longer side
     micro_tokens: int = 4096  # tokens per forward pass, including padding; affects memory, not results
+    exclude_leaks: bool = False  # leave out and count pairs whose prompt was trained on, instead of refusing
     seed: int = 0  # seed for splits, baselines and bootstrap
 
     def __post_init__(self) -> None:
@@ -61,7 +64,12 @@ def main(config: Config, run: Run) -> Artifact:
         train, held_out = None, compared
     else:
         share, seed = training_split
-        train, held_out = split_by_prompt(compared, held_out=share, seed=seed)
+        train, held_out_side = split_by_prompt(compared, held_out=share, seed=seed)
+        held_out = without_trained_prompts(train, held_out_side, source=config.comparisons)
+    trained = training_prompts.of_input(run.project, run.inputs["model"])
+    leaks = find_leaks([pair.prompt for pair in held_out], {config.model: trained})
+    kept = leaks.kept_rows(source=config.comparisons, exclude=config.exclude_leaks)
+    held_out = [held_out[i] for i in kept]
     report = admission.examine(
         run.model_path("model"),
         EvaluationPairs(held_out, train, read_pair_metadata(path), config.seed),
@@ -69,6 +77,7 @@ def main(config: Config, run: Run) -> Artifact:
         source=config.comparisons,
         max_tokens=config.max_tokens,
         drop=config.drop,
+        leaks=leaks.as_dict(excluded=True),
     )
     meter.flush()
     counts = {
@@ -76,6 +85,7 @@ def main(config: Config, run: Run) -> Artifact:
         "prompts": report["prompts"],
         "ties": len(rows) - len(compared),
         "dropped": report["dropped"],
+        "leaks": len(leaks.rows),
     }
     metrics = reward_metrics.manifest_metrics(report) | counts
     return run.publish(lambda folder: admission.write_report(folder, report), metrics=metrics)

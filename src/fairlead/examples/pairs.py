@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fairlead.core.errors import DataError
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Rating, Record
-from fairlead.data.split import split_by_prompt
+from fairlead.data.split import split_by_prompt, without_trained_prompts
 from fairlead.encoding import row_proof
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded, num_trained_tokens
@@ -30,6 +30,8 @@ E = TypeVar("E")
 M = TypeVar("M", bound="HasContext")
 
 Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each preceded by the prompt
+# Why a held-out record is left out: its prompt differs from a training prompt in case or spaces only.
+REPEATED = "held-out prompt repeats a training prompt"
 SingleOrPair = tuple[Encoded] | Pair  # the answers of one training example
 
 
@@ -93,14 +95,18 @@ def encode_and_split(
     originals = [fitted.original for fitted in result.fitted]
     share = settings.held_out
     sides = split_by_prompt(originals, held_out=share, seed=config.seed) if share else (originals, [])
-    train, test = ([of_original[id(original)] for original in side] for side in sides)
+    fresh = without_trained_prompts(sides[0], sides[1], source=source)
+    train, test = ([of_original[id(original)] for original in side] for side in (sides[0], fresh))
+    left_out = dict(result.left_out)
+    if num_repeated := len(sides[1]) - len(fresh):
+        left_out[REPEATED] = num_repeated
     return EncodedSplit(
         [fitted.record for fitted in train],
         [fitted.rows for fitted in train],
         [fitted.record for fitted in test],
         [fitted.rows for fitted in test],
         num_dropped=result.left_out.get(DROPPED, 0),
-        left_out=result.left_out,
+        left_out=left_out,
     )
 
 

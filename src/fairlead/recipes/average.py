@@ -8,6 +8,7 @@ Nothing is trained.  Adapters are merged into their bases first, so the result i
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -16,6 +17,7 @@ from fairlead.core.errors import ModelError, require
 from fairlead.model.load import load_causal_lm, load_tokenizer, save_model
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import training_prompts
 
 KIND = "model"
 
@@ -53,7 +55,8 @@ def main(config: Config, run: Run) -> Artifact:
         weight.lerp_(weights_b[name], config.weight)
 
     # 3. Save
-    return run.publish(
-        lambda folder: save_model(network, tokenizer, folder),
-        metrics={"parameters": network.num_parameters()},
-    )
+    def save(folder: Path) -> None:
+        save_model(network, tokenizer, folder)
+        training_prompts.write(run, folder)
+
+    return run.publish(save, metrics={"parameters": network.num_parameters()})

@@ -17,6 +17,7 @@ from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
 from fairlead.data.records import to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
+from fairlead.eval.leaks import examine_evidence, prompts_of
 from fairlead.rollout.readable import PromptTrial, Scores
 from fairlead.rollout.records import Answer
 from fairlead.rollout.reward_mix import open_judge
@@ -35,6 +36,7 @@ class Config:
     a: RolloutsRef  # answers of the first model
     b: RolloutsRef  # answers of the second model, to the same prompts
     judge: RewardModelRef  # a reward model, rule:FILE.py or rule:MODULE
+    exclude_leaks: bool = False  # leave out and count prompts that were trained on, instead of refusing them
     micro_tokens: int = 4096  # tokens per forward pass of a reward model; does not change results
     seed: int = 0  # not used: the comparison is deterministic
     scoring: Scoring = Scoring()
@@ -53,9 +55,11 @@ def main(config: Config, run: Run) -> Artifact:
         raise DataError(
             f"{config.a} and {config.b} answer different prompts. Sample both from the same file."
         )
-    trial = PromptTrial(prompts, max_new_tokens=0, scoring=config.scoring, source=config.a)
+    leaks, judge_paid = examine_evidence(run, prompts)
+    kept = leaks.kept_rows(source=prompts_of(run), exclude=config.exclude_leaks)
+    trial = PromptTrial([prompts[i] for i in kept], max_new_tokens=0, scoring=config.scoring, source=config.a)
     judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)
-    readable_ids = trial.finish(run)
+    readable_ids = [kept[i] for i in trial.finish(run)]
     answers_a, answers_b = ([answers[i] for i in readable_ids] for answers in (answers_a, answers_b))
 
     # 2. Score the first answer to each prompt
@@ -79,6 +83,8 @@ def main(config: Config, run: Run) -> Artifact:
         "score_b": interval.mean(scores_b).as_dict(),
         "unreadable_a": int(judged_a.unreadable.sum()),
         "unreadable_b": int(judged_b.unreadable.sum()),
+        "leaks": leaks.as_dict(excluded=True),
+        "judge_paid": judge_paid,
     }
     meter.flush()
 

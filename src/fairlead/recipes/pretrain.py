@@ -39,7 +39,7 @@ from fairlead.model.load import (
 from fairlead.ops.logprobs import selected_logps
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint, diagnostics
+from fairlead.train import checkpoint, diagnostics, training_prompts
 from fairlead.train.meter import Meter
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.optim import adamw_alone, muon, update
@@ -169,6 +169,7 @@ def main(config: Config, run: Run) -> Artifact:
         save_model(network.to(getattr(torch, config.stored_as)), tokenizer, folder)
         if chat is not None:
             chat.save(folder)
+        training_prompts.write(run, folder)
 
     metrics = {"loss": run.read_metrics()[-1]["loss"], "parameters": network.num_parameters()}
     return run.publish(save, metrics=metrics)

@@ -39,6 +39,7 @@ from fairlead.ops.pool_names import StepPool
 from fairlead.stats import calibration, content_blind, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train import training_prompts
 from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.settings import Data, Optim, TrainingSettings
@@ -123,6 +124,7 @@ def main(config: Config, run: Run) -> Artifact:
     model.set_scale(mean=float(rewards.mean()), std=max(std, SMALLEST_STD))
     evidence = held_out_evidence(scores, rows.held_out, rows.train, config) | counts
     evidence |= {"dropped": rows.num_dropped}
+    evidence["leaks"] = admission.leaks_of_run(run, [record.prompt for record in rows.held_out])
     decision = admission_verdict.decide_step_admission(evidence)
     admission.log_decision(run, decision)
     prepared.master_weights.restore_float32()
@@ -130,6 +132,7 @@ def main(config: Config, run: Run) -> Artifact:
     def save(folder: Path) -> None:
         model.save(folder, final_folder=run.project.artifacts / run.kind / run.name)
         admission.write_report(folder, asdict(decision) | evidence)
+        training_prompts.write(run, folder)
 
     return run.publish(save, metrics={"verdict": decision.verdict, **evidence})
 

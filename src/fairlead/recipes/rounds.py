@@ -22,6 +22,7 @@ from fairlead.core.errors import DataError, Stopped, require, require_positive
 from fairlead.core.seed import derive_seed
 from fairlead.data.record_reader import read_comparisons, read_demonstrations
 from fairlead.data.record_writer import write_records
+from fairlead.eval.leaks import require_fresh_prompts
 from fairlead.ops.pool_names import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
@@ -92,6 +93,9 @@ def main(config: Config, run: Run) -> Artifact:
         return run.finished
     # Check the keys in `train` before anything is sampled.
     training_config(config, 1, config.model, config.prompts)
+
+    if config.probe:
+        require_fresh_prompts(run)
 
     # 1. The first model, with which every later one is compared
     newest = config.model

@@ -34,7 +34,14 @@ from fairlead.train.master_weights import MasterWeights
 from fairlead.train.meter import Meter
 from fairlead.train.optim import clip_gradients, take_step
 from fairlead.train.settings import Optim, Ptx, SamplingSettings
-from fairlead.train.setup import build_optimizer, choose_backend, lora, open_policy, token_budget
+from fairlead.train.setup import (
+    build_optimizer,
+    choose_backend,
+    lora,
+    open_policy,
+    publish_model,
+    token_budget,
+)
 
 PUBLISHED_METRICS = (
     "score",
@@ -222,8 +229,7 @@ def publish_policy(run: Run, actor: Actor, config: SamplingSettings, *, breach: 
     measured = guard.load_published(run, config.guard, actor.state, num_steps=config.steps, breach=breach)
     actor.policy_updater.master_weights.restore_float32()
     metrics: dict[str, Any] = {name: measured[name] for name in PUBLISHED_METRICS if name in measured}
-    final_folder = run.project.artifacts / run.kind / run.name
-    return run.publish(lambda folder: actor.policy.save(folder, final_folder=final_folder), metrics=metrics)
+    return publish_model(run, actor.policy, metrics=metrics)
 
 
 def _load_prompts(

@@ -149,6 +149,14 @@ def file_of(project: Project, parent: Parent) -> Path | None:
     return None
 
 
+def unchanged_file(project: Project, parent: Parent) -> Path | None:
+    """An input of the project that still is what it was; None if it changed, is missing or lies outside."""
+    path = file_of(project, parent)
+    if path is None or not path.exists() or _digest_of_input(path) != parent.digest:
+        return None
+    return path
+
+
 def _module_places(root: Path, name: str) -> Iterator[Path]:
     relative = Path(*name.split("."))
     yield root / relative.with_suffix(".py")

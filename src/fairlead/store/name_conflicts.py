@@ -20,6 +20,7 @@ from fairlead.store.project import Project
 # What a run resumes from, or what a reader would miss: checkpoints, metrics, answers of best-of-n, members of
 # an ensemble.
 PROGRESS = ("checkpoints", "metrics.jsonl", "answers", "members")
+STAGE = "stage"  # the event of a run whose stages are runs of their own
 FAILED = "failed"  # the event of a run that ended with an error
 MAX_DIFFERENCES = 4  # shown in a message
 
@@ -100,7 +101,7 @@ def has_progress(folder: Path) -> bool:
             return True
         if path.is_file() and path.stat().st_size > 0:
             return True
-    return False
+    return STAGE in _event_names(folder)
 
 
 def differences(recorded: Mapping[str, Any], request: RunRequest) -> list[str]:

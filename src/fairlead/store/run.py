@@ -82,17 +82,19 @@ class Run:
         assert source.location is not None, f"{field} = {source.ref} is a model of the Hub, not data"
         if source.artifact is None:
             return source.location
-        present = [name for name in source.artifact.manifest.files if name.endswith(".jsonl")]
-        expected = f"{rows or field}.jsonl"
-        if expected in present or len(present) == 1:
-            return source.location / (expected if expected in present else present[0])
+        path = rows_file(source.artifact, rows or field)
+        if path is not None:
+            return path
+        present = _row_files(source.artifact)
         if present:
             listed = (
                 f"has {', '.join(present)}. Name one of these files: {field}={source.location / present[0]}"
             )
         else:
             listed = "has no rows"
-        raise ProjectError(f"{field} = {source.ref!r}: {source.name} has no {expected}; it {listed}.")
+        raise ProjectError(
+            f"{field} = {source.ref!r}: {source.name} has no {rows or field}.jsonl; it {listed}."
+        )
 
     def model_path(self, field: str) -> str:
         """Where to load a model from: a folder, a name of the Hub, or `rule:` with a path or module name.
@@ -183,6 +185,19 @@ class Run:
         return sorted(
             (int(folder.name[5:]), folder) for folder in folders if re.fullmatch(r"step-\d+", folder.name)
         )
+
+
+def rows_file(artifact: Artifact, rows: str) -> Path | None:
+    """`ROWS.jsonl` of an artifact, or else its only .jsonl file, or None."""
+    present = _row_files(artifact)
+    expected = f"{rows}.jsonl"
+    if expected in present:
+        return artifact.folder / expected
+    return artifact.folder / present[0] if len(present) == 1 else None
+
+
+def _row_files(artifact: Artifact) -> list[str]:
+    return [name for name in artifact.manifest.files if name.endswith(".jsonl")]
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class Admission:
     verdict: Verdict
     reasons: tuple[str, ...] = ()  # why the verdict is "refuse"
     warnings: tuple[str, ...] = ()
+    checked_for_leaks: bool = False  # whether the prompts were compared with the training prompts
 
 
 def read_admission(folder: Path) -> Admission | None:
@@ -63,7 +64,7 @@ def read_admission(folder: Path) -> Admission | None:
             "Evaluate the reward model again."
         )
     reasons, warnings = (tuple(_plain(text) for text in lines[:MAX_REASONS]) for lines in texts)
-    return Admission(verdict, reasons, warnings)
+    return Admission(verdict, reasons, warnings, isinstance(fields.get("leaks"), dict))
 
 
 def newest_evaluation(project: Project, model_digest: str) -> Artifact | None:
@@ -110,10 +111,7 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
             "Use the name that the configuration uses."
         )
     for field, model in reward_models.items():
-        evaluation = newest_evaluation(run.project, model.digest)
-        source = "the admission report" if evaluation is None else evaluation.label
-        folder = model.location if evaluation is None else evaluation.folder
-        admission = None if folder is None else read_admission(folder)  # a model of the Hub brings no report
+        admission, source = _deciding_report(run.project, model.location, model.digest)
         if admission is None:
             run.warn(
                 f"{field} = {model.ref}: this reward model was never evaluated. Run `fairlead eval` to "
@@ -135,6 +133,22 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
             )
         if admission.warnings or admission.verdict == "admit with warnings":
             run.warn(f"{field} = {model.ref}: {source} warns: {' '.join(admission.warnings) or reasons}")
+
+
+def _deciding_report(project: Project, folder: Path | None, model_digest: str) -> tuple[Admission | None, str]:
+    """The newest report on a reward model, and its name.
+
+    An evaluation that did not compare its prompts with the training prompts may have examined the model on
+    what it was trained on.  It cannot lift the refusal that ended the training.
+    """
+    own = None if folder is None else read_admission(folder)  # a model of the Hub brings no report
+    evaluation = newest_evaluation(project, model_digest)
+    if evaluation is not None:
+        newest = read_admission(evaluation.folder)
+        was_refused = own is not None and own.verdict == "refuse"
+        if not was_refused or newest is None or newest.checked_for_leaks or newest.verdict == "refuse":
+            return newest, evaluation.label
+    return own, "the admission report"
 
 
 def _names(model: ResolvedInput) -> set[str]:

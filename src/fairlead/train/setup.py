@@ -6,6 +6,7 @@ that `prepare` is made of.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from fairlead.model.policy import Policy, load_policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import checkpoint, memory
+from fairlead.train import checkpoint, memory, training_prompts
 from fairlead.train.checkpoint import State
 from fairlead.train.master_weights import MasterWeights
 from fairlead.train.optim import adamw, update
@@ -102,8 +103,17 @@ def optimizer_step(prepared: Prepared, optim: Optim, *, lr: float, step: int) ->
 def publish_policy(run: Run, policy: Policy, prepared: Prepared, *, metrics: Mapping[str, Any]) -> Artifact:
     """Write the trained policy, with the full precision of its master weights, as the run's artifact."""
     prepared.master_weights.restore_float32()
-    final_folder = run.project.artifacts / run.kind / run.name
-    return run.publish(lambda folder: policy.save(folder, final_folder=final_folder), metrics=metrics)
+    return publish_model(run, policy, metrics=metrics)
+
+
+def publish_model(run: Run, policy: Policy, *, metrics: Mapping[str, Any]) -> Artifact:
+    """Write a policy and the prompts that it was trained on as the run's artifact."""
+
+    def fill(folder: Path) -> None:
+        policy.save(folder, final_folder=run.project.artifacts / run.kind / run.name)
+        training_prompts.write(run, folder)
+
+    return run.publish(fill, metrics=metrics)
 
 
 def choose_backend(

@@ -1,0 +1,96 @@
+"""The commands that make sense after a command, for its `next` line: the first one, then alternatives.
+
+Words in capitals stand for what only the user knows.  A remark follows "#", which a shell ignores.  JUDGE is
+a reward model or rule that did not pay the model: the reward of its training is no evidence.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fairlead.cli.output import relative_path
+from fairlead.data.records import RecordKind
+from fairlead.store.artifact import Artifact
+
+REFUSED = "  # why it was refused, and what to do"
+
+# Kind of rows -> the training that reads them.
+TRAINING: Mapping[RecordKind, str] = {
+    "demonstration": "sft name=sft model=MODEL demonstrations",
+    "comparison": "reward name=reward model=MODEL comparisons",
+    "ranking": "reward name=reward model=MODEL rankings",
+    "rating": "uft name=uft model=MODEL ratings",
+    "binary": "kto name=kto model=MODEL binary",
+    "stepwise": "process-reward name=verifier model=MODEL stepwise",
+    "prompt": "ppo name=aligned model=MODEL reward=REWARD prompts",
+}
+
+
+def train_on(kind: RecordKind, file: Path) -> str:
+    """The training that reads a file of rows of this kind."""
+    return f"fairlead train {TRAINING[kind]}={relative_path(file)}"
+
+
+def after_import(kind: RecordKind, out: Path) -> list[str]:
+    return [f"fairlead data check {relative_path(out)}", train_on(kind, out)]
+
+
+def after_split(kind: RecordKind, train: Path) -> list[str]:
+    if kind == "prompt":
+        return [
+            train_on(kind, train),
+            f"fairlead sample MODEL --prompts {relative_path(train)} -n 2 --out answers.jsonl",
+        ]
+    return [train_on(kind, train)]
+
+
+def after_sample(model: str, prompts: str, out: Path) -> list[str]:
+    return [
+        f"fairlead compare {model} OTHER --prompts {prompts} --judge JUDGE",
+        f"fairlead studio serve  # people label {relative_path(out)}",
+    ]
+
+
+def after_export(out: Path, *, is_reward_model: bool) -> list[str]:
+    if is_reward_model:
+        return [f"fairlead eval {relative_path(out)} --comparisons HELD_OUT"]
+    return [f"fairlead chat {relative_path(out)}"]
+
+
+def after_eval(model: str, verdict: str, page: Path) -> list[str]:
+    read_page = f"open {relative_path(page)} in a browser"
+    if verdict == "refuse":
+        return [f"{read_page}{REFUSED}"]
+    return [f"fairlead train ppo name=aligned model=MODEL reward={model} prompts=FILE", read_page]
+
+
+def after_compare(evaluation: str, model: str, *, is_artifact: bool) -> list[str]:
+    show = f"fairlead lineage show {evaluation}"
+    return [f"fairlead report {model}", show] if is_artifact else [show]
+
+
+def after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> list[str]:
+    name = artifact.manifest.name
+    if recipe == "best-of-n":
+        return [f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"]
+    if recipe == "rounds":
+        newest = artifact.manifest.metrics["newest"]
+        return [compare_with(newest, config["model"])]
+    if recipe == "pretrain":
+        return [f"fairlead train sft name=sft model={name} demonstrations=FILE"]
+    if recipe == "sft":
+        return [
+            f"fairlead sample {name} --prompts FILE -n 2 --out answers.jsonl",
+            f"fairlead train reward name=reward model={name} comparisons=FILE",
+        ]
+    if recipe == "average":
+        return [compare_with(name, config["b"])]
+    if recipe in ("reward", "process-reward"):
+        if artifact.manifest.metrics["verdict"] == "refuse":
+            return [f"fairlead report reward-model/{name}{REFUSED}"]
+        return [f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"]
+    return [compare_with(name, config["model"])]
+
+
+def compare_with(model: str, start: str) -> str:
+    return f"fairlead compare {model} {start} --prompts HELD_OUT --judge JUDGE"

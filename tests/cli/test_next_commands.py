@@ -1,0 +1,118 @@
+"""The next line of each command: right for what was just made, and a command that exists."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from fairlead.cli import next_commands
+from fairlead.cli.app import app
+from fairlead.cli.train import RECIPES, recipe_settings
+from fairlead.core.config_keys import hints_by_key
+from fairlead.data.records import RECORD_KINDS
+from fairlead.store.artifact import Artifact, Manifest
+from outcome import Cli
+
+ROWS: dict[str, dict[str, Any]] = {
+    "demonstration": {"prompt": "a", "completion": "b"},
+    "comparison": {"prompt": "a", "chosen": "b", "rejected": "c"},
+    "ranking": {"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2]},
+    "rating": {"prompt": "a", "completion": "b", "score": 0.5},
+    "binary": {"prompt": "a", "completion": "b", "label": True},
+    "stepwise": {"prompt": "a", "completions": ["b", "c"], "labels": [True, False]},
+    "prompt": {"prompt": "a"},
+}
+
+
+def make(recipe: str, kind: str = "model", **metrics: object) -> Artifact:
+    manifest = Manifest(kind, "made", "sha256:1", (), {}, {}, 0, "", dict(metrics), None, {})
+    assert recipe in RECIPES
+    return Artifact(Path("made"), manifest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "training"),
+    [
+        ("demonstration", "sft"),
+        ("comparison", "reward"),
+        ("ranking", "reward"),
+        ("rating", "uft"),
+        ("binary", "kto"),
+        ("stepwise", "process-reward"),
+        ("prompt", "ppo"),
+    ],
+)
+def test_rows_lead_to_the_training_that_reads_them(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, training: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [ROWS[kind] | {"prompt": f"question {i}"} for i in range(30)]
+    Path("source.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    imported = cli("data", "import", "source.jsonl", "--out", "rows.jsonl")
+    assert imported.code == 0, imported.err
+    assert "next  fairlead data check rows.jsonl" in imported.out
+    assert f"or    fairlead train {training} " in imported.out and "=rows.jsonl" in imported.out
+    split = cli("data", "split", "rows.jsonl", "--out-train", "t.jsonl", "--out-held-out", "h.jsonl")
+    assert f"next  fairlead train {training} " in split.out and "=t.jsonl" in split.out
+    words = split.out.partition("next  fairlead train ")[2].split()
+    keys = hints_by_key(recipe_settings(words[0]).Config)
+    assert [word for word in words[1:5] if word.partition("=")[0] not in keys] == []
+
+
+def test_every_kind_of_rows_has_a_training() -> None:
+    assert set(next_commands.TRAINING) == set(RECORD_KINDS)
+
+
+def test_a_refused_reward_model_leads_to_why_and_an_admitted_one_to_training() -> None:
+    config = {"model": "sft"}
+    for recipe in ("reward", "process-reward"):
+        (refused,) = next_commands.after_training(recipe, make(recipe, verdict="refuse"), config)
+        assert refused == "fairlead report reward-model/made  # why it was refused, and what to do"
+        (admitted,) = next_commands.after_training(recipe, make(recipe, verdict="admit"), config)
+        assert admitted == "fairlead train ppo name=aligned model=sft reward=made prompts=FILE"
+
+
+@pytest.mark.parametrize("recipe", ["dpo", "kto", "uft", "alternate", "ppo", "grpo"])
+def test_a_policy_leads_to_a_judge_that_did_not_pay_it(recipe: str) -> None:
+    config = {"model": "sft", "reward": "judge"}
+    (command,) = next_commands.after_training(recipe, make(recipe), config)
+    assert command == "fairlead compare made sft --prompts HELD_OUT --judge JUDGE"
+
+
+def test_answers_lead_to_comparing_or_labelling() -> None:
+    compare, label = next_commands.after_sample("sft", "p.jsonl", Path("answers.jsonl"))
+    assert compare == "fairlead compare sft OTHER --prompts p.jsonl --judge JUDGE"
+    assert label == "fairlead studio serve  # people label answers.jsonl"
+
+
+def test_an_exported_reward_model_leads_to_its_examination_and_a_policy_to_a_chat() -> None:
+    assert next_commands.after_export(Path("out"), is_reward_model=True) == [
+        "fairlead eval out --comparisons HELD_OUT"
+    ]
+    assert next_commands.after_export(Path("out"), is_reward_model=False) == ["fairlead chat out"]
+
+
+def test_an_examined_reward_model_leads_to_training_only_if_it_is_admitted() -> None:
+    page = Path("page.html")
+    assert next_commands.after_eval("judge", "refuse", page) == [
+        "open page.html in a browser  # why it was refused, and what to do"
+    ]
+    assert next_commands.after_eval("judge", "admit", page)[0].startswith("fairlead train ppo ")
+
+
+def test_every_next_command_exists() -> None:
+    root = typer.main.get_command(app)
+    config = {"model": "m", "reward": "r", "b": "b"}
+    commands = [
+        command
+        for recipe in RECIPES
+        for verdict in ("admit", "refuse")
+        for command in next_commands.after_training(recipe, make(recipe, verdict=verdict, newest="n"), config)
+    ]
+    for command in commands:
+        _, name, *rest = command.split()
+        found = root.get_command(typer.Context(root), name)  # type: ignore[attr-defined]
+        assert found is not None, command
+        assert name != "train" or rest[0] in RECIPES
