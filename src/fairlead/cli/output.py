@@ -38,7 +38,7 @@ def print_result(
             "wrote": [relative_path(path) for path in wrote],
         }
         plain = [command.partition("  #")[0] for command in commands]
-        more = {"or": plain[1:]} if plain[1:] else {}
+        more: dict[str, object] = {"or": plain[1:]} if plain[1:] else {}
         more |= {"health": health} if health else {}
         print(jsonl.dumps({**facts, **places, "next": plain[0] if plain else None, **more}))
         return
