@@ -135,7 +135,9 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
             run.warn(f"{field} = {model.ref}: {source} warns: {' '.join(admission.warnings) or reasons}")
 
 
-def _deciding_report(project: Project, folder: Path | None, model_digest: str) -> tuple[Admission | None, str]:
+def _deciding_report(
+    project: Project, folder: Path | None, model_digest: str
+) -> tuple[Admission | None, str]:
     """The newest report on a reward model, and its name.
 
     An evaluation that did not compare its prompts with the training prompts may have examined the model on
