@@ -140,6 +140,12 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     )
 
 
+def write_evidence(run: Run, folder: Path, report: Mapping[str, Any]) -> None:
+    """Write the admission report of a trained model, and the prompts that it was trained on."""
+    write_report(folder, report)
+    training_prompts.write(run, folder)
+
+
 def publish(
     run: Run,
     save: Callable[[Path], None],
@@ -158,7 +164,6 @@ def publish(
         folder = Path(scratch) / "model"
         folder.mkdir()
         save(folder)
-        training_prompts.write(run, folder)
         report = examine(
             str(folder),
             pairs,
@@ -167,7 +172,7 @@ def publish(
             trained=trained,
             leaks=leaks_of_run(run, [pair.prompt for pair in pairs.held_out]),
         )
-        write_report(folder, report)
+        write_evidence(run, folder, report)
         log_decision(run, AdmissionDecision(report["verdict"], report["reasons"], report["warnings"]))
         metrics = {**reward_metrics.manifest_metrics(report), **more}
         return run.publish(lambda artifact_folder: _move(folder, artifact_folder), metrics=metrics)

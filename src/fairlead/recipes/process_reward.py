@@ -39,7 +39,6 @@ from fairlead.ops.pool_names import StepPool
 from fairlead.stats import calibration, content_blind, interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
-from fairlead.train import training_prompts
 from fairlead.train.loop import training_loop
 from fairlead.train.metric_sums import MetricSums
 from fairlead.train.settings import Data, Optim, TrainingSettings
@@ -131,8 +130,7 @@ def main(config: Config, run: Run) -> Artifact:
 
     def save(folder: Path) -> None:
         model.save(folder, final_folder=run.project.artifacts / run.kind / run.name)
-        admission.write_report(folder, asdict(decision) | evidence)
-        training_prompts.write(run, folder)
+        admission.write_evidence(run, folder, asdict(decision) | evidence)
 
     return run.publish(save, metrics={"verdict": decision.verdict, **evidence})
 
