@@ -55,8 +55,8 @@ def main(config: Config, run: Run) -> Artifact:
         weight.lerp_(weights_b[name], config.weight)
 
     # 3. Save
-    def save(folder: Path) -> None:
+    def save_average(folder: Path) -> None:
         save_model(network, tokenizer, folder)
         training_prompts.write(run, folder)
 
-    return run.publish(save, metrics={"parameters": network.num_parameters()})
+    return run.publish(save_average, metrics={"parameters": network.num_parameters()})
