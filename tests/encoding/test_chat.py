@@ -346,6 +346,22 @@ def test_two_ends_in_one_token_count_as_one() -> None:
     assert len(ends(inner, "It is 7|8", "|")[1]) == 1
 
 
+def test_steps_are_read_after_the_tools_of_their_row() -> None:
+    chat = ChatFormat(
+        with_template(
+            "{% for tool in tools or [] %}{{ tool.function.name }} {% endfor %}"
+            "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+            "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+        )
+    )
+    tools = ({"type": "function", "function": {"name": "lantern"}},)
+    messages = turns("So?", "One.\nTwo.")
+    encoded = encode_steps(chat, messages, "\n", tools=tools)
+    prompt = encode_prompt(chat, messages[:1], tools=tools)
+    assert encoded.tokens[: len(prompt)] == prompt
+    assert sum(encoded.trained) == 2
+
+
 def test_steps_are_cut_at_the_separator() -> None:
     assert split_steps("One.\nTwo.\n\n Three. ", "\n") == ["One.", "Two.", "Three."]
     assert split_steps("One.\nTwo.\n\n Three. ", "\n\n") == ["One.\nTwo.", "Three."]

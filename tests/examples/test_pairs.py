@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import DataError
+from fairlead.core.template_settings import Template
 from fairlead.data.records import Comparison, Demonstration
 from fairlead.encoding.batching import group_tokens
 from fairlead.encoding.chat import Encoded, TooLong
@@ -16,13 +18,15 @@ from fairlead.examples.pairs import (
     chosen_and_rejected,
     collate_pairs,
     encode_and_split,
+    encode_demonstration,
+    encode_prompts,
     micro_answers,
     pair_weights,
     without_ties,
 )
 from fairlead.forward.backend import Backend
 from fairlead.train.settings import Data
-from fakes import tokenizer, turns
+from fakes import policy, tokenizer, turns
 
 RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
 
@@ -54,6 +58,25 @@ def split(
         return encode(record)
 
     return encode_and_split(Model(), records, encode_record, Settings(data), source="data.jsonl")
+
+
+def test_a_prompt_is_sampled_with_the_tools_that_it_was_trained_with(tmp_path: Path) -> None:
+    file = tmp_path / "tools.jinja"
+    file.write_text(
+        "{% for tool in tools or [] %}{{ tool.function.name }} {% endfor %}"
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        encoding="utf-8",
+    )
+    model = policy(tmp_path / "model", template=Template(file=str(file)))
+    tools = ({"type": "function", "function": {"name": "lantern"}},)
+    row = Demonstration(turns("Where?"), turns("", "Here.")[1:], tools=tools)
+    [trained] = encode_demonstration(model, row, None)
+    with_tools, without = encode_prompts(
+        model, [row.prompt, row.prompt], max_new_tokens=1, source="rows", tools=[row.tools, ()]
+    )
+    assert with_tools == trained.tokens[: trained.trained.index(True)]
+    assert without == with_tools[-len(without) :] != with_tools
 
 
 def test_records_and_rows_stay_side_by_side_and_prompts_on_one_side() -> None:

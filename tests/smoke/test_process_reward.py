@@ -219,8 +219,8 @@ def test_a_template_that_changes_the_steps_is_noticed(tmp_path: Path) -> None:
     model.set_steps(StepSettings("\n", "minimum"))
     record = Stepwise(turns("So?"), (" It is red. ", "It is blue."), (True, False))
     assert sum(process_reward.encode(model, record, None).trained) == 2
-    shouting = from_scratch.CHAT_TEMPLATE.replace("message['content']", "message['content'] | upper")
-    model.chat = chat_format(shouting)
+    raised = "(message['content'] | upper if message['role'] == 'assistant' else message['content'])"
+    model.chat = chat_format(from_scratch.CHAT_TEMPLATE.replace("message['content']", raised))
     with pytest.raises(DataError, match="its 2 steps have 0 ends among the model's tokens"):
         process_reward.encode(model, record, None)
 

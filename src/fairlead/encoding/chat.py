@@ -119,6 +119,7 @@ def encode_steps(
     messages: Sequence[Message],
     separator: str,
     *,
+    tools: Tools = (),
     max_tokens: int | None = None,
 ) -> Encoded:
     """Encode a conversation whose last turn is an answer in steps.
@@ -132,9 +133,9 @@ def encode_steps(
     *context, answer = messages
     steps = split_steps(answer.content, separator)
     turns = [*context, replace(answer, content=separator.join(steps))]
-    chat.check_texts(turns)
-    turn = _encode_turn(chat, turns, (), with_offsets=True)
-    row_proof.check_context(chat, context, turn.prompt_text, ())
+    chat.check_texts(turns, tools)
+    turn = _encode_turn(chat, turns, tools, with_offsets=True)
+    row_proof.check_context(chat, context, turn.prompt_text, tools)
     text, offsets = turn.answer_text, turn.offsets
     trained = [False] * len(turn.answer)
     begin = end = 0

@@ -141,7 +141,8 @@ class ScalarModel:
         For a process reward model, the mask selects the last token of each step.
         """
         if self.steps is not None:
-            return encode_steps(self.chat, messages, self.steps.separator, max_tokens=max_tokens)
+            separator = self.steps.separator
+            return encode_steps(self.chat, messages, separator, tools=tools, max_tokens=max_tokens)
         if self.reads_whole_rendering:
             return reward_reading.encode_as_trained(
                 self.chat, messages, padding=self.skipped_padding, tools=tools, max_tokens=max_tokens

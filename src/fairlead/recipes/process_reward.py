@@ -151,7 +151,8 @@ def encode(model: ScalarModel, record: Stepwise, max_tokens: int | None) -> Enco
             "would "
             "fit neither part. Choose another separator, or split the step and its label."
         )
-    encoded = model.encode((*record.prompt, Message("assistant", answer)), max_tokens=max_tokens)
+    messages = (*record.prompt, Message("assistant", answer))
+    encoded = model.encode(messages, max_tokens=max_tokens, tools=record.tools)
     if sum(encoded.trained) != len(steps):
         raise DataError(
             f"its {len(steps)} steps have {sum(encoded.trained)} ends among the model's tokens: the chat "
