@@ -9,15 +9,17 @@ from pytest import approx
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
+from fairlead.data.records import Prompt
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.recipes import compare
-from fairlead.rollout.readable import PromptTrial, announced
-from fairlead.rollout.rewards import from_model, pooled_scores, score_by_member
+from fairlead.rollout.readable import PromptTrial, announced, read
+from fairlead.rollout.records import Answer
+from fairlead.rollout.rewards import from_model, pooled_scores, score_by_member, verify_reward_backend
 from fairlead.store.project import create_project
 from fairlead.store.run import Run, open_run
 from fairlead.train.settings import Scoring
-from fakes import answers, save_model, tokenizer, turns
+from fakes import answers, chat_format, save_model, tokenizer, turns
 
 LONG = turns("word " * 60)
 CONTROL = tokenizer().all_special_tokens[0]
@@ -113,3 +115,34 @@ def test_an_ensemble_reads_an_answer_if_every_member_does(model: ScalarModel) ->
     pooled = pooled_scores(by_member, pool="mean-variance", penalty=0.5, scoring=SCORING)
     assert pooled.unreadable.tolist() == [False, True]
     assert torch.equal(pooled.values, by_member.values[0])
+
+
+OPENS = (
+    "{% for tool in tools or [] %}{{ tool.function.name }} {% endfor %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ '<think>' if m.role == 'assistant' }}{{ m.content }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
+)
+
+
+def test_prompts_of_a_judge_whose_template_opens_a_reasoning_are_tried_with_one(
+    model: ScalarModel, run: Run
+) -> None:
+    model.chat = chat_format(OPENS)
+    tried = trial(Scoring(unreadable_prompts="drop"), max_new_tokens=1)
+    assert tried.try_model("reward = rm", model) == [PROMPTS[0], PROMPTS[2]]
+    verify_reward_backend(run, model, [PROMPTS[0]], "float32")
+
+
+def test_an_answer_is_judged_with_the_tools_of_its_row(model: ScalarModel) -> None:
+    model.chat = chat_format(OPENS)
+    tools = ({"type": "function", "function": {"name": "lantern"}},)
+    row = Prompt(PROMPTS[0], tools=tools)
+    text = "So.</think>7."
+    judge = from_model(model, micro_tokens=1000)
+    with_tools, without = (
+        judge([Answer(prompt, text, True, number=1)]).values for prompt in (row, Prompt(PROMPTS[0]))
+    )
+    encoded = read(model, PROMPTS[0], text, tools)
+    assert not isinstance(encoded, str)
+    assert str(model.tokenizer.decode(list(encoded.tokens))).startswith("lantern")
+    assert with_tools != without

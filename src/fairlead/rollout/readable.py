@@ -16,13 +16,15 @@ from torch import Tensor
 from fairlead.core.errors import DataError, ModelError
 from fairlead.data.records import Message, Messages
 from fairlead.encoding.chat import Encoded
+from fairlead.encoding.chat_format import Tools
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.rollout.records import Answer
 from fairlead.store.run import Run
 from fairlead.train.settings import Scoring
 
 NUM_SHOWN = 3  # prompts in an error or a warning
-TRIAL_ANSWER = "Yes."
+# The second is for templates whose prompt opens a reasoning, which an answer has to close.
+TRIAL_ANSWERS = ("Yes.", "So.\n</think>\n\nYes.")
 # A sampled answer can have this many times its tokens when its text is encoded again, perhaps by another
 # tokenizer.
 LONGER_AGAIN = 2
@@ -44,12 +46,19 @@ def all_readable(values: Tensor) -> Scores:
     return Scores(values, torch.zeros(values.shape, dtype=torch.bool))
 
 
-def read(model: ScalarModel, prompt: Messages, text: str) -> Encoded | str:
+def read(model: ScalarModel, prompt: Messages, text: str, tools: Tools = ()) -> Encoded | str:
     """The conversation as the model reads it, or why it cannot."""
+    messages = (*prompt, Message("assistant", text))
     try:
-        return model.encode((*prompt, Message("assistant", text)), max_tokens=model.context)
+        return model.encode(messages, max_tokens=model.context, tools=tools)
     except (DataError, ModelError) as error:
         return str(error)
+
+
+def read_trial(model: ScalarModel, prompt: Messages) -> Encoded | str:
+    """The prompt with an answer that the model can read, or why it cannot read the first."""
+    rows = [read(model, prompt, text) for text in TRIAL_ANSWERS]
+    return next((row for row in rows if not isinstance(row, str)), rows[0])
 
 
 class PromptTrial:
@@ -78,7 +87,7 @@ class PromptTrial:
         """The prompts that the model can read; the others are remembered.  `judge` names it in messages."""
         readable = []
         for index, prompt in enumerate(self._prompts):
-            row = read(model, prompt, TRIAL_ANSWER)
+            row = read_trial(model, prompt)
             if isinstance(row, str):
                 self._problems.setdefault(index, row)
                 self._judges[judge] = None

@@ -6,7 +6,7 @@ import torch
 
 from fairlead.core.precision import Precision
 from fairlead.core.template_settings import OWN_TEMPLATE
-from fairlead.data.records import Message, Messages
+from fairlead.data.records import Messages
 from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, map_micro_batches
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
@@ -14,7 +14,7 @@ from fairlead.model.reward_model import load_reward_model, load_shared_reward_mo
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.combine_rewards import pooled
 from fairlead.ops.pool_names import Pool
-from fairlead.rollout.readable import TRIAL_ANSWER, Reward, Scores, all_readable, read
+from fairlead.rollout.readable import Reward, Scores, all_readable, read, read_trial
 from fairlead.rollout.records import Answer
 from fairlead.rollout.rules import Rule, load_rule
 from fairlead.store.resolve_inputs import RULE
@@ -113,9 +113,8 @@ def verify_reward_backend(
     model.backend.precision = precision
     if not prompts:
         return
-    rows = [
-        model.encode((*prompt, Message("assistant", TRIAL_ANSWER))) for prompt in prompts[:NUM_CHECK_ROWS]
-    ]
+    trials = [read_trial(model, prompt) for prompt in prompts[:NUM_CHECK_ROWS]]
+    rows = [row for row in trials if not isinstance(row, str)]
     batch = collate(rows, pad_id=model.pad_id, device=model.device)
     verify_backend(run, model, lambda: model.scores(batch), what="reward model")
 
@@ -129,7 +128,7 @@ def from_model(model: ScalarModel, *, micro_tokens: int, scoring: Scoring = DEFA
 
     @torch.no_grad()
     def score(answers: Sequence[Answer]) -> Scores:
-        rows = [read(model, answer.row.prompt, answer.text) for answer in answers]
+        rows = [read(model, answer.row.prompt, answer.text, answer.row.tools) for answer in answers]
         readable = [row for row in rows if not isinstance(row, str)]
         unreadable = torch.tensor([isinstance(row, str) for row in rows])
         values = torch.full((len(rows),), scoring.unreadable_score)
