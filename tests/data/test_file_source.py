@@ -149,6 +149,12 @@ def test_an_object_may_hold_the_rows(tmp_path: Path, content: bytes) -> None:
     ]
 
 
+def test_an_object_with_two_lists_of_rows_is_not_guessed_at(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", b'{"train": [{"a": 1}], "test": [{"a": 2}]}')
+    with pytest.raises(DataError, match="holds rows under train and test. Write the rows that you mean"):
+        list(file_source.read_file_rows(path))
+
+
 def test_an_object_may_be_the_only_row(tmp_path: Path) -> None:
     row = {"conversations": [{"from": "human", "value": "a"}], "id": 1}
     path = write(tmp_path / "a.json", json.dumps(row, indent=1).encode())
@@ -201,6 +207,15 @@ def test_a_row_of_any_length_does_not_fill_the_memory(
     monkeypatch.setattr(file_source, "MAX_ROW_BYTES", 1000)
     path = write(tmp_path / "a.jsonl", b'{"a": 1}\n{"a": "' + b"x" * 2000 + b'"}\n')
     with pytest.raises(DataError, match="a.jsonl:2: is longer than 0 MiB. Write one row per line."):
+        list(file_source.read_file_rows(path))
+
+
+def test_a_bomb_of_one_endless_line_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(70):
+            file.write(b" " * 2**20)
+    with pytest.raises(DataError, match="a.jsonl.gz:1: is longer than 64 MiB"):
         list(file_source.read_file_rows(path))
 
 

@@ -161,6 +161,15 @@ def test_a_named_format_is_used_as_it_is() -> None:
     assert importer.choose_format(rows({"x": 1}), "hh")[0] == "hh"
 
 
+def test_a_named_format_that_reads_no_row_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        importer.import_file(rows(*[PAIR] * 12), tmp_path / "out.jsonl", format="sharegpt")
+    assert str(caught.value) == (
+        "in.jsonl: the format sharegpt reads none of the first 12 rows, "
+        "whose columns are prompt, chosen, rejected. They look like plain; leave out --format."
+    )
+
+
 def test_an_unknown_format_or_kind_gets_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='format = "alpacca": unknown. Did you mean "alpaca"?'):
         importer.import_file(rows(PAIR), tmp_path / "out.jsonl", format="alpacca")

@@ -18,6 +18,10 @@ def test_a_ranking_gives_a_comparison_for_every_two_answers_of_different_rank() 
     ]
 
 
+def test_equal_answers_of_different_rank_give_no_comparison() -> None:
+    assert as_kind(Ranking(ASKED, (FOUR, FOUR), (1, 2)), "comparison", WHERE) == []
+
+
 def test_the_chosen_answer_is_a_demonstration_unless_both_are_bad() -> None:
     pair = Comparison(ASKED, FOUR, FIVE)
     assert as_kind(pair, "demonstration", WHERE) == [Demonstration(ASKED, FOUR)]

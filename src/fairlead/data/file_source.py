@@ -172,7 +172,9 @@ def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProble
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         return None  # reported line by line
-    keys = [key for key in ROW_KEYS if _is_row_list(value.get(key))]
+    keys = [key for key, rows in value.items() if _is_row_list(rows)]
+    if not set(keys) & set(ROW_KEYS):
+        keys = []  # one row, with a list of objects in a column
     if len(keys) > 1:
         raise DataError(
             f"{path}: holds rows under {' and '.join(keys)}. "

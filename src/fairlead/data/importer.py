@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairlead.core.errors import ConfigError, DataError
+from fairlead.core.wording import count
 from fairlead.data.column_map import ColumnMap
 from fairlead.data.column_meaning import is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
@@ -205,7 +206,9 @@ def choose_format(
     if format is not None:
         if format not in FORMATS:
             raise ConfigError(f'format = "{format}": unknown. {_suggestion(format, FORMATS)}')
-        return format, remaining
+        sample = list(islice(remaining, NUM_SAMPLE))
+        _require_readable(sample, format)
+        return format, chain(sample, remaining)
     sample = list(islice(remaining, NUM_SAMPLE))
     good = [row for row in sample if isinstance(row, SourceRow)]
     if not good:
@@ -228,6 +231,23 @@ def choose_format(
             "or name a format with --format; docs/reference/import-formats.md lists them."
         )
     return votes.most_common(1)[0][0], chain(sample, remaining)
+
+
+def _require_readable(sample: list[SourceRow | RowProblem], format: str) -> None:
+    """One sentence, in place of a problem per row, if the named format reads none of the first rows."""
+    rows = [row for row in sample if isinstance(row, SourceRow)]
+    rules = FORMATS[format]
+    if not rows or rules.gather is not None or any(rules.recognises(row.value) for row in rows):
+        return
+    problems = [next(convert_row(row, format), None) for row in rows]
+    if not all(isinstance(problem, RowProblem) for problem in problems):
+        return
+    likely = first_format(rows[0].value)
+    remedy = f"They look like {likely}; leave out --format." if likely else "Describe the columns with --map."
+    raise DataError(
+        f"{rows[0].where.path}: the format {format} reads none of the first {count(len(rows), 'row')}, "
+        f"whose columns are {', '.join(rows[0].value) or 'none'}. {remedy}"
+    )
 
 
 @dataclass
@@ -415,6 +435,8 @@ def _native_rows(
         except BadRow as error:
             yield replace(error.problem, row=parsed.row.value)
             continue
+        if not records:
+            tally.left_out["rankings without two different answers of different rank"] += 1
         for record in records:
             if isinstance(record, Prompt):
                 digest = hashlib.sha256(prompt_text(record).encode("utf-8")).digest()[:16]

@@ -6,6 +6,7 @@ from fairlead.data.kind_names import kind_noun
 from fairlead.data.records import (
     Comparison,
     Demonstration,
+    Messages,
     Prompt,
     Ranking,
     Record,
@@ -18,7 +19,10 @@ from fairlead.data.row_problem import BadRow, RowLocation, reject_row
 
 
 def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record]:
-    """Convert the record to another kind; raises BadRow if that is not possible."""
+    """Convert the record to another kind; raises BadRow if that is not possible.
+
+    The list is empty for a ranking without two different answers of different rank.
+    """
     source_kind = kind_of_record(record)
     if source_kind == kind:
         return [record]
@@ -46,13 +50,17 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record
 
 
 def _comparisons_of(ranking: Ranking) -> list[Record]:
-    """Every pair of answers of different rank."""
+    """Every pair of different answers of different rank."""
     answers = sorted(zip(ranking.ranks, ranking.completions, strict=True), key=lambda answer: answer[0])
     return [
         Comparison(ranking.prompt, better, worse, **carried(ranking))
         for (high, better), (low, worse) in combinations(answers, 2)
-        if high != low
+        if high != low and _texts(better) != _texts(worse)
     ]
+
+
+def _texts(answer: Messages) -> list[str]:
+    return [turn.content.strip() for turn in answer]
 
 
 def can_become(record: Record, kind: RecordKind, where: RowLocation) -> bool:
