@@ -158,7 +158,7 @@ def test_rows_beyond_the_sample_are_imported_too(tmp_path: Path) -> None:
 
 
 def test_a_named_format_is_used_as_it_is() -> None:
-    assert importer.choose_format(rows({"x": 1}), "hh")[0] == "hh"
+    assert importer.choose_format(rows({"prompt": "2 + 2?", "messages": []}), "plain")[0] == "plain"
 
 
 def test_a_named_format_that_reads_no_row_is_one_sentence(tmp_path: Path) -> None:

@@ -21,44 +21,9 @@ from fairlead.core.wording import count
 from fairlead.data.column_map import ColumnMap
 from fairlead.data.column_meaning import is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
-from fairlead.data.formats import (
-    alpaca,
-    answer_lists,
-    argilla,
-    beavertails,
-    capybara,
-    chatbot_arena,
-    distilabel,
-    helpsteer,
-    hh,
-    label_studio,
-    langfuse,
-    langsmith,
-    lima,
-    math_shepherd,
-    mlflow,
-    native,
-    nectar,
-    open_assistant,
-    open_webui,
-    openai,
-    opik,
-    pandalm,
-    plain,
-    prm800k,
-    process_bench,
-    prompt_sets,
-    question_answer,
-    rendered_text,
-    safe_rlhf,
-    self_instruct,
-    sharegpt,
-    shp,
-    summarize_feedback,
-    ultrafeedback,
-    webgpt,
-)
-from fairlead.data.formats.format import Format, LeftOut
+from fairlead.data.formats.format import LeftOut
+from fairlead.data.formats.registry import FORMATS as FORMATS
+from fairlead.data.formats.registry import first_format as first_format
 from fairlead.data.kind_conversion import as_kind, can_become
 from fairlead.data.kind_names import kind_plural
 from fairlead.data.record_reader import ParsedRow
@@ -81,62 +46,6 @@ from fairlead.data.row_problem import (
 )
 
 NUM_SAMPLE = 100  # rows from which the format is guessed
-
-# If several formats recognise a row, the first one is used: narrow formats come before wide ones.
-FORMATS: Mapping[str, Format] = {
-    "open-assistant": open_assistant.TREES,
-    "open-assistant-table": open_assistant.TABLE,
-    "chatbot-arena": chatbot_arena.FORMAT,
-    "argilla": argilla.NESTED,
-    "argilla-table": argilla.FLAT,
-    "label-studio": label_studio.JSON,
-    "label-studio-min": label_studio.MIN,
-    "open-webui": open_webui.FEEDBACK,
-    "open-webui-chats": open_webui.CHATS,
-    "opik": opik.TRACES,
-    "opik-items": opik.ITEMS,
-    "mlflow": mlflow.FORMAT,
-    "langfuse": langfuse.TRACES,
-    "langfuse-items": langfuse.ITEMS,
-    "langsmith": langsmith.RUNS,
-    "langsmith-examples": langsmith.EXAMPLES,
-    "math-shepherd": math_shepherd.FORMAT,
-    "prm800k": prm800k.FORMAT,
-    "process-bench": process_bench.FORMAT,
-    "distilabel": distilabel.FORMAT,
-    "webgpt": webgpt.FORMAT,
-    "shp": shp.FORMAT,
-    "summarize-feedback": summarize_feedback.FORMAT,
-    "safe-rlhf": safe_rlhf.FORMAT,
-    "beavertails": beavertails.FORMAT,
-    "reward-bench-2": answer_lists.FORMAT,
-    "capybara": capybara.FORMAT,
-    "lima": lima.FORMAT,
-    "ifeval": prompt_sets.IFEVAL_FORMAT,
-    "mt-bench": prompt_sets.MT_BENCH_FORMAT,
-    "xstest": prompt_sets.XSTEST_FORMAT,
-    "verl": prompt_sets.VERL_FORMAT,
-    "ultrafeedback": ultrafeedback.FORMAT,
-    "helpsteer": helpsteer.RATING_FORMAT,
-    "helpsteer-preference": helpsteer.PAIR_FORMAT,
-    "nectar": nectar.FORMAT,
-    "pandalm": pandalm.FORMAT,
-    "self-instruct": self_instruct.FORMAT,
-    "openai-preference": openai.PREFERENCE_FORMAT,
-    "openai": openai.FORMAT,
-    "sharegpt": sharegpt.FORMAT,
-    "alpaca": alpaca.FORMAT,
-    "native": native.FORMAT,
-    "hh": hh.FORMAT,
-    "plain": plain.FORMAT,
-    "orca-dpo": question_answer.ORCA_PAIR_FORMAT,
-    "orca": question_answer.ORCA_FORMAT,
-    "dolly": question_answer.DOLLY_FORMAT,
-    "query": question_answer.QUERY_FORMAT,
-    "question-answer": question_answer.CHECKED_FORMAT,
-    "flan": question_answer.FLAN_FORMAT,
-    "text": rendered_text.FORMAT,
-}
 
 # Columns beside a record that keep their place, because evaluations read them there (`pair_metadata`).
 KEPT_COLUMNS = ("tags", "family", "shown_first")
@@ -491,10 +400,6 @@ def _counted(rows: Iterable[SourceRow | RowProblem], tally: Tally) -> Iterator[S
     for row in rows:
         tally.num_read += 1
         yield row
-
-
-def first_format(row: Mapping[str, Any]) -> str | None:
-    return next((name for name, format in FORMATS.items() if format.recognises(row)), None)
 
 
 def _suggestion(name: str, options: Iterable[str]) -> str:
