@@ -10,6 +10,7 @@ from data.format_samples import (
     BAD,
     GOOD,
     QUESTION,
+    SAMPLES,
     Row,
     assistant,
     langfuse,
@@ -24,7 +25,7 @@ from data.format_samples import (
     opik_score,
     user,
 )
-from fairlead.data.records import Comparison
+from fairlead.data.records import Comparison, Prompt
 
 TOOLS = ("langfuse", "langsmith", "opik", "mlflow")
 
@@ -196,3 +197,11 @@ def test_only_answers_with_a_thumbs_up_are_imitated(tool: str) -> None:
     assert str(imitated).endswith(f"{QUESTION} / {GOOD}")
     assert judged(tool, scored(tool, 0), "demonstration") == []
     assert left_out(tool, scored(tool, 0), "demonstration") == ["answers with a thumbs down"]
+
+
+@pytest.mark.parametrize("tool", ["langfuse-items", "langsmith-examples", "opik-items"])
+def test_items_of_data_sets_are_demonstrations_or_prompts_with_a_reference(tool: str) -> None:
+    row = SAMPLES[tool][0]
+    assert judged(tool, row) == [f"{QUESTION} / {GOOD}"]
+    (prompt,) = converted(tool, row, "prompt")
+    assert isinstance(prompt, Prompt) and prompt.reference == GOOD and prompt.id == row["id"]

@@ -88,15 +88,6 @@ def _signal(score: dict[str, Any]) -> Signal:
     )
 
 
-def convert_item(row: Row, where: RowLocation) -> Conversion:
-    if row.get("status") == "ARCHIVED":
-        return LeftOut("archived items")
-    item = trace.example(
-        required_column(row, "input", where), row.get("expectedOutput"), ("input", "expectedOutput"), where
-    )
-    return item if isinstance(item, LeftOut) else feedback.carrying(item, row.get("id"))
-
-
 def _trace(row: Row) -> Row:
     """The trace itself, which the download of one trace wraps."""
     inner = row.get("trace")
@@ -108,7 +99,6 @@ TRACE_COLUMNS = frozenset(
     latency totalCost release version public environment bookmarked projectId externalId createdAt
     updatedAt""".split()
 )
-ITEM_COLUMNS = frozenset("id input expectedOutput status".split())
 
 TRACES = Format(
     recognises=recognises_trace,
@@ -116,4 +106,4 @@ TRACES = Format(
     reads=dict.fromkeys(trace.KINDS, TRACE_COLUMNS),
     readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
 )
-ITEMS = Format(recognises=recognises_item, convert=convert_item, reads={"demonstration": ITEM_COLUMNS})
+ITEMS = trace.item_format(recognises_item, "input", "expectedOutput", ("status",))

@@ -105,13 +105,6 @@ def _agreed(stats: object) -> object:
     return stats.get("avg") if isinstance(stats, dict) else stats
 
 
-def convert_example(row: Row, where: RowLocation) -> Conversion:
-    item = trace.example(
-        required_column(row, "inputs", where), row.get("outputs"), ("inputs", "outputs"), where
-    )
-    return item if isinstance(item, LeftOut) else feedback.carrying(item, row.get("id"))
-
-
 RUN_COLUMNS = frozenset(
     """id inputs outputs feedback feedback_stats error name run_type tags trace_id start_time messages events
     inputs_preview outputs_preview attachments in_dataset parent_run_ids reference_example_id""".split()
@@ -120,7 +113,6 @@ RUN_COLUMNS = frozenset(
     prompt_cost completion_cost prompt_token_details completion_token_details prompt_cost_details
     completion_cost_details first_token_time last_queued_at manifest_id""".split()
 )
-EXAMPLE_COLUMNS = frozenset("id inputs outputs attachments source_run_id dataset_id".split())
 
 RUNS = Format(
     recognises=recognises_run,
@@ -128,6 +120,6 @@ RUNS = Format(
     reads=dict.fromkeys(trace.KINDS, RUN_COLUMNS),
     readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
 )
-EXAMPLES = Format(
-    recognises=recognises_example, convert=convert_example, reads={"demonstration": EXAMPLE_COLUMNS}
+EXAMPLES = trace.item_format(
+    recognises_example, "inputs", "outputs", ("attachments", "source_run_id", "dataset_id")
 )

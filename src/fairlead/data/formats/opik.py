@@ -74,13 +74,6 @@ def recognises_item(row: Row) -> bool:
     return row.keys() >= {"input", "expected_output"}
 
 
-def convert_item(row: Row, where: RowLocation) -> Conversion:
-    item = trace.example(
-        required_column(row, "input", where), row.get("expected_output"), ("input", "expected_output"), where
-    )
-    return item if isinstance(item, LeftOut) else feedback.carrying(item, row.get("id"))
-
-
 COLUMNS = frozenset(
     """id input output feedback_scores name project_name project_id tags thread_id start_time end_time
     metadata trace spans usage created_by last_updated_by created_at last_updated_at span_feedback_scores
@@ -94,8 +87,4 @@ TRACES = Format(
     reads=dict.fromkeys(trace.KINDS, COLUMNS),
     readings={"demonstration": convert_to_demonstrations},
 )
-ITEMS = Format(
-    recognises=recognises_item,
-    convert=convert_item,
-    reads={"demonstration": frozenset({"input", "expected_output"})},
-)
+ITEMS = trace.item_format(recognises_item, "input", "expected_output")

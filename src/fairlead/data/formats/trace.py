@@ -5,16 +5,16 @@ Of the many scores of a trace only thumbs of people are read: values of two kind
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairlead.data.column_meaning import is_blank, meaning_of
 from fairlead.data.formats import chat_turns, feedback
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import LeftOut
-from fairlead.data.parsing import check_turns
-from fairlead.data.records import Binary, Demonstration, Message, Messages, Record, RecordKind
+from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
+from fairlead.data.parsing import check_turns, required_column
+from fairlead.data.records import Binary, Demonstration, Message, Messages, Prompt, Record, RecordKind
 from fairlead.data.row_problem import RowLocation, reject_row
 
 KINDS: tuple[RecordKind, ...] = ("binary", "comparison", "demonstration")  # what feedback can become
@@ -99,14 +99,37 @@ def _record(exchange: Exchange, signal: Signal, where: RowLocation) -> Record | 
     return Binary(exchange.prompt, exchange.answer, thumb)
 
 
-def example(
-    inputs: object, outputs: object, places: tuple[str, str], where: RowLocation
-) -> Demonstration | LeftOut:
-    """An item of a data set: an input and the output that is expected."""
-    prompt = read_input(inputs, places[0], where)
-    if is_blank(outputs):
-        return LeftOut("items without an expected answer")
-    return Demonstration(prompt, read_output(outputs, prompt, places[1], where))
+def item_format(
+    recognises: Callable[[Row], bool], inputs: str, outputs: str, other_columns: Collection[str] = ()
+) -> Format:
+    """Items of a data set: a column with the input and one with the output that is expected.
+
+    They are demonstrations, or with --kind prompt prompts whose reference is the expected output.
+    """
+
+    def convert(row: Row, where: RowLocation) -> Conversion:
+        if row.get("status") == "ARCHIVED":
+            return LeftOut("archived items")
+        prompt = read_input(required_column(row, inputs, where), inputs, where)
+        if is_blank(row.get(outputs)):
+            return LeftOut("items without an expected answer")
+        answer = read_output(row[outputs], prompt, outputs, where)
+        return feedback.carrying(Demonstration(prompt, answer), row.get("id"))
+
+    def convert_to_prompt(row: Row, where: RowLocation) -> Conversion:
+        prompt = read_input(required_column(row, inputs, where), inputs, where)
+        reference = None
+        if not is_blank(row.get(outputs)):
+            reference = read_output(row[outputs], prompt, outputs, where)[-1].content
+        return feedback.carrying(Prompt(prompt, reference), row.get("id"))
+
+    columns = frozenset({inputs, outputs, *other_columns})
+    return Format(
+        recognises=recognises,
+        convert=convert,
+        reads={"demonstration": columns, "prompt": columns},
+        readings={"prompt": convert_to_prompt},
+    )
 
 
 # ---------------------------------------------------------------- inputs and outputs
