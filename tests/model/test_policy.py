@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer, GenerationConfig
 
 from fairlead.core.errors import ModelError
+from fairlead.core.template_settings import Template
 from fairlead.encoding.batching import Batch, collate
 from fairlead.model.adapters import Lora
+from fairlead.model.from_scratch import CHAT_TEMPLATE
 from fairlead.model.policy import Policy, load_policy
-from fakes import SHAPES, policy, shake, turns
+from fakes import SHAPES, policy, save_model, shake, tokenizer, turns
 
 CONVERSATIONS = (turns("What is it?", "It is 4."), turns("One?", "Yes, it is green. The sky is blue."))
 
@@ -158,3 +161,25 @@ def test_an_adapter_stays_small_on_disk(tmp_path: Path) -> None:
     made.save(tmp_path / "adapter")
     trained = sum(p.numel() * 4 for p in made.trainable().values())
     assert (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size < trained + 10_000
+
+
+@pytest.mark.parametrize("lora", [None, Lora(4, 8)], ids=["full", "adapter"])
+def test_a_saved_policy_is_prompted_and_stopped_as_it_was_trained(tmp_path: Path, lora: Lora | None) -> None:
+    base = save_model(tmp_path / "base")
+    (base / "chat_template.jinja").write_text("{{ x }} {{ strftime_now('%F') }}|" + CHAT_TEMPLATE)
+    settings = Template(arguments='{"x": 7}', date="2024-07-26", stop_tokens=("<|user|>",))
+    trained = load_policy(str(base), lora=lora, template=settings)
+    trained.save(tmp_path / "saved")
+    again = load_policy(str(tmp_path / "saved"))
+    assert again.stop_ids == trained.stop_ids == {tokenizer().eos_token_id, *again.chat.tokens("<|user|>")}
+    prompt = turns("What is it?")
+    assert again.encode_prompt(prompt) == trained.encode_prompt(prompt)
+    assert again.chat.decode(again.encode_prompt(prompt)).startswith("7 2024-07-26|")
+    # Other programs read these two files.
+    declared = GenerationConfig.from_pretrained(tmp_path / "saved").eos_token_id
+    assert set(declared) == again.stop_ids
+    other = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    text = other.apply_chat_template(
+        [{"role": "user", "content": "What is it?"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == again.chat.render(prompt, generation_prompt=True)

@@ -199,6 +199,7 @@ class Policy:
             return
         config = copy.deepcopy(self.network.generation_config) or GenerationConfig()
         config.eos_token_id = sorted(self.stop_ids)
+        config._from_model_config = False  # transformers would make the config again from config.json
         with load.quiet_transformers():
             config.save_pretrained(folder)
 
