@@ -6,7 +6,7 @@ import pytest
 
 from fairlead.core import config as configs
 from fairlead.core import jsonl
-from fairlead.core.errors import ConfigError
+from fairlead.core.errors import ConfigError, DataError
 from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.recipes import compare, sample
 from fakes import assistant, check_finished, project_with_base, train, user
@@ -40,6 +40,26 @@ def test_rows_carry_the_columns_of_their_prompts(tmp_path: Path) -> None:
     compared = train(project, compare, **rule)
     ((_, scores),) = jsonl.read(compared.artifact.folder / "scores.jsonl")
     assert {name: scores[name] for name in columns} == columns
+
+
+def test_long_prompts_are_left_out_and_two_models_are_compared_on_the_others(tmp_path: Path) -> None:
+    project = project_with_base(tmp_path)
+    (_, prompt), (_, other), *_ = jsonl.read(project.data / "prompts.jsonl")
+    long = {"prompt": [{"role": "user", "content": "word " * 300}]}
+    jsonl.write(project.data / "rows.jsonl", [prompt, long, other])
+    settings = SAMPLE | {"prompts": "data/rows.jsonl", "per_prompt": 1}
+    with pytest.raises(DataError, match="rows.jsonl: 1 prompt of 3 leaves no room for 8 new tokens"):
+        train(project, sample, **settings)
+    dropped = train(project, sample, **settings | {"too_long": "drop"}).artifact
+    cut = train(project, sample, **settings | {"name": "cut", "too_long": "truncate-prompt"}).artifact
+    assert dropped.manifest.metrics["left_out"] == {"prompts too long": 1}
+    assert cut.manifest.metrics["left_out"] == {"prompts cut to fit": 1}
+    rows = [row["prompt"] for _, row in jsonl.read(cut.folder / sample.ROWS)]
+    assert rows == [prompt["prompt"], long["prompt"], other["prompt"]]  # the whole prompt is written
+    rule = {"name": "c", "a": "a", "b": "cut", "judge": "rule:data/vowels.py"}
+    metrics = train(project, compare, **rule).artifact.manifest.metrics
+    assert metrics["win_rate_a"]["n"] == 2
+    assert metrics["left_out"] == {"prompts too long": 1, "prompts cut to fit": 1}
 
 
 def test_answers_depend_on_the_seed_only(tmp_path: Path) -> None:

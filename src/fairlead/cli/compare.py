@@ -9,7 +9,7 @@ import typer
 from fairlead.cli import next_commands
 from fairlead.cli.leaks import ExcludeLeaks, leak_lines
 from fairlead.cli.lookup import ProjectDir, open_project
-from fairlead.cli.metrics_text import format_estimate
+from fairlead.cli.metrics_text import format_estimate, left_out_line
 from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.cli.sampling_options import (
     MaxNewTokens,
@@ -17,6 +17,7 @@ from fairlead.cli.sampling_options import (
     Seed,
     Temperature,
     TemplateWords,
+    TooLong,
     TopK,
     TopP,
     read_template,
@@ -45,6 +46,7 @@ def compare(
     top_k: TopK = 0,
     top_p: TopP = 1.0,
     seed: Seed = 0,
+    too_long: TooLong = "error",
     template: TemplateWords = None,
     exclude_leaks: ExcludeLeaks = False,
     project: ProjectDir = None,
@@ -68,6 +70,7 @@ def compare(
         "top_k": top_k,
         "top_p": top_p,
         "seed": seed,
+        "too_long": too_long,
         "template": read_template(template),
     }
     require_fresh_prompts(opened_project, prompts, {"A": a, "B": b}, judge_reference, exclude_leaks)
@@ -124,6 +127,8 @@ def _summary(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str
             "This is no evidence of quality. Use a judge that was not trained against: another reward model, "
             "a rule, or people."
         )
+    if metrics.get("left_out"):
+        lines.append(left_out_line(metrics["left_out"]))
     if rate["low"] <= 0.5 <= rate["high"]:
         lines.append(f"The 95 % interval contains 50 %, so {judge} shows no clear preference.")
     lines.append(

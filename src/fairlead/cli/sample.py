@@ -18,6 +18,7 @@ from fairlead.cli.sampling_options import (
     Stop,
     Temperature,
     TemplateWords,
+    TooLong,
     TopK,
     TopP,
     read_template,
@@ -39,6 +40,7 @@ def sample(
     min_p: MinP = 0.0,
     stop: Stop = None,
     seed: Seed = 0,
+    too_long: TooLong = "error",
     template: TemplateWords = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -64,6 +66,7 @@ def sample(
         "min_p": min_p,
         "stop": stop or [],
         "seed": seed,
+        "too_long": too_long,
         "template": read_template(template),
     }
     artifact, existed = sample_answers(opened_project, settings)

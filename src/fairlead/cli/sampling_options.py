@@ -32,6 +32,12 @@ MinP = Annotated[
 Stop = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="End an answer after this text; repeatable.")
 ]
+TooLong = Annotated[
+    str,
+    typer.Option(
+        metavar="error|drop|truncate-prompt", help="What to do with prompts that leave no room for an answer."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answers.")]
 TemplateWords = Annotated[
     list[str] | None,

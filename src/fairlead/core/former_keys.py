@@ -33,6 +33,7 @@ ADDED = {
         "template.stop_tokens",
         "template.date",
         "template.fold_system",
+        "too_long",
     },
     "ppo": {"optim.weight_decay", "critic"},
     "grpo": {"optim.weight_decay"},

@@ -25,7 +25,7 @@ from fairlead.core.seed import derive_rng
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Demonstration, Message, Messages, Prompt, carried, to_row
-from fairlead.examples.pairs import encode_prompts
+from fairlead.examples.prompts import fit_prompts
 from fairlead.model.policy import Policy
 from fairlead.ops.pool_names import Pool
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
@@ -38,7 +38,7 @@ from fairlead.store.run import Run
 from fairlead.train import diagnostics
 from fairlead.train.admission_gate import check_admission
 from fairlead.train.meter import Meter
-from fairlead.train.settings import ReadsConversations, Scoring
+from fairlead.train.settings import AnswersPrompts, ReadsConversations, Scoring
 from fairlead.train.setup import open_policy
 
 KIND = "dataset"
@@ -46,7 +46,7 @@ ANSWERS_PER_PART = 256  # a part is written before the next begins, so a stopped
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ReadsConversations):
+class Config(ReadsConversations, AnswersPrompts):
     name: str  # name of the dataset that is written
     model: ModelRef  # the model that answers: usually the SFT model
     # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
@@ -98,15 +98,12 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     check_admission(run, ["reward"], trust=config.trust)
     policy = open_policy(run, config)  # it answers, and nothing is trained
     engine = open_engine(policy)
-    records = read_prompts(run.data_path("prompts"))
+    every_record = read_prompts(run.data_path("prompts"))
+    length = config.max_new_tokens
+    fitted = fit_prompts(policy, every_record, config.too_long, max_new_tokens=length, source=config.prompts)
+    run.record_data(fitted.left_out, prompts=len(fitted.records))
+    records, encoded = fitted.records, fitted.encoded
     prompts = [record.prompt for record in records]
-    encoded = encode_prompts(
-        policy,
-        prompts,
-        tools=[prompt.tools for prompt in records],
-        max_new_tokens=config.max_new_tokens,
-        source=config.prompts,
-    )
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     trial = PromptTrial(
         prompts, max_new_tokens=config.max_new_tokens, scoring=config.scoring, source=config.prompts

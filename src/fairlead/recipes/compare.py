@@ -15,9 +15,10 @@ from typing import Any
 from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
 from fairlead.core.errors import DataError
-from fairlead.data.records import to_row
+from fairlead.data.records import Messages, to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.eval.leaks import examine_evidence, prompts_of
+from fairlead.examples.prompts import CUT, DROPPED
 from fairlead.rollout.readable import PromptTrial, Scores
 from fairlead.rollout.records import Answer
 from fairlead.rollout.reward_mix import open_judge
@@ -50,11 +51,8 @@ def main(config: Config, run: Run) -> Artifact:
     meter = Meter(run)
     answers_a = read_sampled_answers(run.data_path("a"))
     answers_b = read_sampled_answers(run.data_path("b"))
+    answers_a, answers_b = match_answers(config, run, answers_a, answers_b)
     prompts = [answers.prompt for answers in answers_a]
-    if prompts != [answers.prompt for answers in answers_b]:
-        raise DataError(
-            f"{config.a} and {config.b} answer different prompts. Sample both from the same file."
-        )
     leaks, judge_paid = examine_evidence(run, prompts)
     kept = leaks.kept_rows(source=prompts_of(run), exclude=config.exclude_leaks)
     trial = PromptTrial([prompts[i] for i in kept], max_new_tokens=0, scoring=config.scoring, source=config.a)
@@ -103,3 +101,28 @@ def main(config: Config, run: Run) -> Artifact:
         jsonl.write(folder / "scores.jsonl", rows())
 
     return run.publish(fill, metrics=metrics)
+
+
+def match_answers(
+    config: Config, run: Run, answers_a: list[SampledAnswers], answers_b: list[SampledAnswers]
+) -> tuple[list[SampledAnswers], list[SampledAnswers]]:
+    """The answers to the prompts that both models answered; counts the prompts that were too long for either.
+
+    Raises DataError if prompts differ for another reason.
+    """
+    artifacts = [run.inputs[role].artifact for role in ("a", "b")]
+    left_out = [artifact.manifest.metrics.get("left_out", {}) if artifact else {} for artifact in artifacts]
+    dropped_a, dropped_b = (counts.get(DROPPED, 0) for counts in left_out)
+    of_prompt: dict[Messages, list[SampledAnswers]] = {}
+    for row in reversed(answers_b):
+        of_prompt.setdefault(row.prompt, []).append(row)
+    pairs = [(row, of_prompt[row.prompt].pop()) for row in answers_a if of_prompt.get(row.prompt)]
+    num_prompts = len(answers_a) + dropped_a
+    only_a, only_b = len(answers_a) - len(pairs), len(answers_b) - len(pairs)
+    if only_a > dropped_b or only_b > dropped_a or num_prompts != len(answers_b) + dropped_b or not pairs:
+        raise DataError(
+            f"{config.a} and {config.b} answer different prompts. Sample both from the same file."
+        )
+    cut = max(counts.get(CUT, 0) for counts in left_out)
+    run.record_data({DROPPED: num_prompts - len(pairs), CUT: cut}, prompts=len(pairs))
+    return [a for a, _ in pairs], [b for _, b in pairs]

@@ -27,14 +27,14 @@ from fairlead.ops.pool_names import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run
-from fairlead.train.settings import Scoring, Template
+from fairlead.train.settings import AnswersPrompts, Scoring, Template
 
 KIND = "evaluation"
 CONTINUE = "Run the same command again to continue."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(AnswersPrompts):
     name: str  # name of the evaluation that is written; the models are NAME-1, NAME-2, ...
     model: ModelRef  # model to start from: usually the SFT model
     prompts: DatasetRef  # native rows with a prompt; every round answers all of them
@@ -182,6 +182,7 @@ def select_by_reward(config: Config, run: Run, number: int, model: str) -> Artif
         rejected=config.rejected,
         seed=derive_seed(config.seed, "round", number),
         template=config.template,
+        too_long=config.too_long,
     )
     dataset = run_recipe(run, best_of_n, selection)
     if not dataset.manifest.metrics[config.rows]:
@@ -228,6 +229,7 @@ def sample_config(config: Config, name: str, model: str, prompts: str, *, per_pr
         temperature=config.temperature,
         seed=config.seed,
         template=config.template,
+        too_long=config.too_long,
     )
 
 

@@ -17,14 +17,14 @@ from fairlead.core.errors import require, require_positive
 from fairlead.core.progress import progress
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.records import to_row
-from fairlead.examples.pairs import encode_prompts
+from fairlead.examples.prompts import fit_prompts
 from fairlead.model.policy import Policy
 from fairlead.rollout.engine import Engine, LocalEngine, sample_rollouts
 from fairlead.rollout.records import Rollout, SampleRequest, SamplingParams
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
-from fairlead.train.settings import ReadsConversations
+from fairlead.train.settings import AnswersPrompts, ReadsConversations
 from fairlead.train.setup import open_policy
 
 KIND = "rollouts"
@@ -33,7 +33,7 @@ ANSWERS_PER_REQUEST = 256  # progress and Ctrl-C are handled between requests
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ReadsConversations):
+class Config(ReadsConversations, AnswersPrompts):
     name: str  # name of the rollouts that are written
     model: ModelRef  # the model that answers
     prompts: DatasetRef  # native rows with a prompt
@@ -64,7 +64,14 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     # 1. Model and prompts
     policy = open_policy(run, config)  # it answers, and nothing is trained
     engine = open_engine(policy)
-    records = read_prompts(run.data_path("prompts"))
+    fitted = fit_prompts(
+        policy,
+        read_prompts(run.data_path("prompts")),
+        config.too_long,
+        max_new_tokens=config.max_new_tokens,
+        source=config.prompts,
+    )
+    run.record_data(fitted.left_out, prompts=len(fitted.records))
     params = SamplingParams(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
@@ -75,14 +82,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     )
 
     # 2. Sample.  Every answer has its own random numbers, so the size of a request does not change results
-    encoded_prompts = encode_prompts(
-        policy,
-        [record.prompt for record in records],
-        tools=[record.tools for record in records],
-        max_new_tokens=config.max_new_tokens,
-        source=config.prompts,
-    )
-    encoded = [tokens for tokens in encoded_prompts for _ in range(config.per_prompt)]
+    encoded = [tokens for tokens in fitted.encoded for _ in range(config.per_prompt)]
     meter = Meter(run)
     rollouts: list[Rollout] = []
     starts = range(0, len(encoded), ANSWERS_PER_REQUEST)
@@ -99,7 +99,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
 
     # 3. Write
     def rows() -> Iterator[dict[str, Any]]:
-        for i, record in enumerate(records):
+        for i, record in enumerate(fitted.originals):  # a cut prompt is written whole
             answers = rollouts[i * config.per_prompt : (i + 1) * config.per_prompt]
             yield {
                 **to_row(record),

@@ -9,13 +9,14 @@ from fairlead.core.errors import DataError
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.records import Messages, Prompt
 from fairlead.encoding.batching import Batch, collate
-from fairlead.examples.pairs import encode_prompts
+from fairlead.examples.prompts import fit_prompts
 from fairlead.model.policy import Policy
 from fairlead.rollout import speculative
 from fairlead.rollout.engine import Engine, sample_rollouts
 from fairlead.rollout.records import Answer, Rollout, SampleRequest, SamplingParams
 from fairlead.rollout.training_rows import training_row
 from fairlead.store.run import Run
+from fairlead.train.settings import LongPrompts
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,20 @@ class PromptSampler:
 
 
 def load_prompts(
-    run: Run, engine: Engine, policy: Policy, *, source: str, prompts_per_step: int, max_new_tokens: int
+    run: Run,
+    engine: Engine,
+    policy: Policy,
+    *,
+    source: str,
+    prompts_per_step: int,
+    max_new_tokens: int,
+    too_long: LongPrompts = "error",
 ) -> PromptSampler:
     """Read and encode the run's prompts.  Raises DataError if they are too few for one step, or too long."""
     rows = read_prompts(run.data_path("prompts"))
-    encoded = encode_prompts(
-        policy,
-        [row.prompt for row in rows],
-        tools=[row.tools for row in rows],
-        max_new_tokens=max_new_tokens,
-        source=source,
-    )
+    fitted = fit_prompts(policy, rows, too_long, max_new_tokens=max_new_tokens, source=source)
+    run.record_data(fitted.left_out, prompts=len(fitted.records))
     params = SamplingParams(max_new_tokens=max_new_tokens)
-    sampler = PromptSampler(engine, policy, rows, encoded, params, list(range(1, len(rows) + 1)))
+    sampler = PromptSampler(engine, policy, fitted.records, fitted.encoded, params, fitted.numbers)
     sampler.require(prompts_per_step, source)
     return sampler

@@ -242,6 +242,7 @@ def _load_prompts(
         source=config.prompts,
         prompts_per_step=prompts_per_step,
         max_new_tokens=config.max_new_tokens,
+        too_long=config.too_long,
     )
 
 

@@ -18,6 +18,7 @@ from fairlead.ops.pool_names import Pool
 Schedule = Literal["cosine", "linear", "constant"]
 Breach = Literal["stop", "continue"]
 Keep = Literal["last", "best"]
+LongPrompts = Literal["error", "drop", "truncate-prompt"]
 LongRows = Literal["error", "drop", "truncate-prompt", "truncate-answer"]
 
 
@@ -112,6 +113,15 @@ class ReadsConversations:
     """The table of every method that encodes conversations."""
 
     template: Template = Template()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersPrompts:
+    """The key of every method that samples answers to prompts."""
+
+    # what to do with prompts that leave no room for max_new_tokens: error refuses them; drop leaves them out;
+    # truncate-prompt leaves out the oldest turns, then the beginning of the text
+    too_long: Advanced[LongPrompts] = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +226,7 @@ class Ptx:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingSettings(TrainingSettings):
+class SamplingSettings(TrainingSettings, AnswersPrompts):
     """The keys and tables of a method that trains on the policy's own responses: PPO and GRPO."""
 
     model: ModelRef  # the policy to start from, and the reference: usually the SFT model

@@ -1,0 +1,111 @@
+"""Encode the prompts that a policy answers, with room for the answer.
+
+Prompts that leave no room are refused together, left out, or cut as `too_long.shortened_prompt` cuts them.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fairlead.core.errors import DataError
+from fairlead.core.plural import agreeing, counted
+from fairlead.data.records import Messages, Prompt
+from fairlead.examples.too_long import shortened_prompt
+from fairlead.model.policy import Policy
+from fairlead.train.settings import LongPrompts
+
+DROPPED = "prompts too long"  # keys of `left_out`
+CUT = "prompts cut to fit"
+MAX_LISTED = 5  # long prompts that an error names
+
+
+@dataclass(frozen=True)
+class FittedPrompts:
+    """The prompts that are answered, in the order of the file."""
+
+    originals: list[Prompt]  # as read from the file
+    records: list[Prompt]  # as they are answered: perhaps shorter
+    numbers: list[int]  # positions in the file, from 1
+    encoded: list[tuple[int, ...]]
+    left_out: dict[str, int]  # DROPPED and CUT -> number of prompts
+
+
+def fit_prompts(
+    policy: Policy, records: Sequence[Prompt], choice: LongPrompts, *, max_new_tokens: int, source: str
+) -> FittedPrompts:
+    """Encode every prompt.  Raises DataError about all long ones if `choice` is `error`, or if none fits."""
+    limit = None if policy.context is None else policy.context - max_new_tokens
+    encoded: dict[int, tuple[int, ...]] = {}
+    answered = list(records)
+    long: dict[int, int] = {}  # index -> tokens
+    for i, record in enumerate(records):
+        tokens = _encode(policy, record, f"{source}: record {i + 1}")
+        if limit is not None and len(tokens) > limit:
+            long[i] = len(tokens)
+        else:
+            encoded[i] = tokens
+    counts: Counter[str] = Counter()
+    if long:
+        assert limit is not None, "a prompt is longer than a limit"
+        if choice == "error":
+            raise _refusal(policy, records, long, limit, max_new_tokens=max_new_tokens, source=source)
+        for i in long:
+            where = f"{source}: record {i + 1}, cut to {limit} tokens"
+            shorter = None if choice == "drop" else _cut(policy, records[i], limit, where)
+            counts[DROPPED if shorter is None else CUT] += 1
+            if shorter is not None:
+                answered[i], encoded[i] = shorter, _encode(policy, shorter, where)
+    if not encoded:
+        raise DataError(
+            f"{source}: none of its {counted(len(records), 'prompt')} leaves room for {max_new_tokens} new "
+            f"tokens in the model's context of {policy.context}. Lower max_new_tokens."
+        )
+    ids = sorted(encoded)
+    return FittedPrompts(
+        [records[i] for i in ids],
+        [answered[i] for i in ids],
+        [i + 1 for i in ids],
+        [encoded[i] for i in ids],
+        dict(counts),
+    )
+
+
+def _encode(policy: Policy, record: Prompt, where: str) -> tuple[int, ...]:
+    try:
+        return policy.encode_prompt(record.prompt, tools=record.tools)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _cut(policy: Policy, record: Prompt, limit: int, where: str) -> Prompt | None:
+    def excess(turns: Messages) -> int:
+        return len(_encode(policy, replace(record, prompt=turns), where)) - limit
+
+    turns = shortened_prompt(policy.tokenizer, record.prompt, excess) if limit > 0 else None
+    return None if turns is None else replace(record, prompt=turns)
+
+
+def _refusal(
+    policy: Policy,
+    records: Sequence[Prompt],
+    long: dict[int, int],
+    limit: int,
+    *,
+    max_new_tokens: int,
+    source: str,
+) -> DataError:
+    listed = [f"record {i + 1} has {tokens:,} tokens" for i, tokens in list(long.items())[:MAX_LISTED]]
+    more = f", and {len(long) - MAX_LISTED:,} more" if len(long) > MAX_LISTED else ""
+    num_fitting = len(records) - len(long)
+    num_cut = 0
+    for i in long:
+        try:
+            num_cut += _cut(policy, records[i], limit, source) is not None
+        except DataError:  # the run says so when the choice is made
+            continue
+    return DataError(
+        f"{source}: {counted(len(long), 'prompt')} of {len(records)} {agreeing(len(long), 'leaves')} no room "
+        f"for {max_new_tokens} new tokens in the model's context of {policy.context}: "
+        f"{', '.join(listed)}{more}. Set too_long=drop to keep {counted(num_fitting, 'prompt')}, "
+        f"too_long=truncate-prompt to keep {num_fitting + num_cut:,}, or lower max_new_tokens."
+    )
