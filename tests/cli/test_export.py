@@ -140,3 +140,15 @@ def test_export_does_not_write_into_a_folder_that_holds_something(
     result = cli("export", "base", "--out", tmp_path, "--project", project)
     assert result.code == 1
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_a_merge_saves_the_template_that_was_chosen(cli: Cli, project: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    assert cli("export", "sft", "--out", adapter, "--project", project).code == 0
+    (adapter / "chat_template.jinja").unlink()
+    command = ("export", adapter, "--merge", "--out", tmp_path / "merged", "--project", project)
+    refused = cli(*command)
+    assert refused.code == 1 and "the tokenizer has no chat template" in refused.err
+    merged = cli(*command, "template.file=plain")
+    assert merged.code == 0, merged.err
+    assert "Assistant:" in (tmp_path / "merged" / "chat_template.jinja").read_text(encoding="utf-8")

@@ -130,7 +130,7 @@ def test_steps_that_no_answer_can_be_cut_into_are_refused(tmp_path: Path, change
 def test_a_reward_model_without_template_reads_as_the_policy_does(tmp_path: Path) -> None:
     new_reward_model(str(save_model(tmp_path / "base")), run_seed=0).save(tmp_path / "reward")
     (tmp_path / "reward" / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match="the tokenizer has no chat template"):
+    with pytest.raises(ModelError, match="the reward model has no chat template.*Copy chat_template.jinja"):
         load_reward_model(str(tmp_path / "reward"))
     model = load_reward_model(str(tmp_path / "reward"), fallback=Template(file="plain"))
     assert model.chat.decode(model.encode(turns("What?", "Yes.")).tokens).startswith("User: What?")

@@ -11,7 +11,7 @@ import typer
 from fairlead.cli import next_commands
 from fairlead.cli.lookup import ProjectDir, find_model
 from fairlead.cli.output import AsJson, print_result
-from fairlead.cli.sampling_options import Model
+from fairlead.cli.sampling_options import Model, TemplateWords, read_template
 from fairlead.core import files
 from fairlead.core.errors import ConfigError, ModelError, ProjectError
 from fairlead.store.artifact import MANIFEST
@@ -40,6 +40,7 @@ def export(
             help="With --merge, for an adapter on a 4-bit base: merge into the dequantised base.",
         ),
     ] = False,
+    template: TemplateWords = None,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -82,6 +83,7 @@ def export(
             source,
             conversations,
             keep_rounding=keep_rounding,
+            template=read_template(template),
             source=str(prompts or "Fairlead's own prompts"),
         )
     if out.exists():

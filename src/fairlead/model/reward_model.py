@@ -83,6 +83,14 @@ def load_reward_model(reference: str, *, fallback: Template = OWN_TEMPLATE) -> S
     """
     check_model(reference)
     tokenizer = load.load_tokenizer(reference)
+    template = OWN_TEMPLATE if tokenizer.chat_template else fallback
+    if not tokenizer.chat_template and not template.file:
+        raise ModelError(
+            f"{reference}: the tokenizer of the reward model has no chat template, so nothing says how it "
+            "reads "
+            "a conversation. Copy chat_template.jinja into its folder from the model that it was trained "
+            "from."
+        )
     if is_adapter(reference):
         network = _load_classifier_adapter(Path(reference))
     else:
@@ -93,7 +101,6 @@ def load_reward_model(reference: str, *, fallback: Template = OWN_TEMPLATE) -> S
     check_reward_config(network.config, reference)
     load.to_default_device(network)
     declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
-    template = OWN_TEMPLATE if tokenizer.chat_template else fallback
     model = ScalarModel(network, ChatFormat(tokenizer, template, declared=declared, source=reference))
     if not reward_reading.is_read_at_end_of_answer(network.config):
         model.reads_whole_rendering = True

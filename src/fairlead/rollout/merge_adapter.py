@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fairlead.core.errors import ModelError
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message, Messages
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded
@@ -53,7 +54,12 @@ class MergeGap:
 
 
 def merge_adapter(
-    folder: Path, prompts: Sequence[Messages], *, keep_rounding: bool = False, source: str = "prompts"
+    folder: Path,
+    prompts: Sequence[Messages],
+    *,
+    keep_rounding: bool = False,
+    source: str = "prompts",
+    template: Template = OWN_TEMPLATE,
 ) -> tuple[Policy, MergeGap]:
     """Merge the adapter in `folder` into its base, in float32.  Raises ModelError if the KL would exceed
     TOLERANCE.
@@ -61,14 +67,16 @@ def merge_adapter(
     With `keep_rounding` the adapter is merged into the dequantised 4-bit base, which is exact.  At most
     MAX_PROMPTS prompts are sampled.
     """
-    trained = _policy(load.load_with_adapter(folder), folder)  # type: ignore[arg-type]
+    trained = _policy(load.load_with_adapter(folder), folder, template)  # type: ignore[arg-type]
     encoded = encode_prompts(trained, prompts[:MAX_PROMPTS], max_new_tokens=MAX_NEW_TOKENS, source=source)
     request = SampleRequest(prompts=encoded, params=SamplingParams(max_new_tokens=MAX_NEW_TOKENS), seed=0)
     rollouts = sample(trained.network, request, stop_ids=trained.stop_ids, pad_id=trained.pad_id)
     rows = [training_row(rollout) for rollout in rollouts]
     trained_logps = _next_token_logps(trained, rows)
     del trained  # holds one network in memory at a time
-    merged = _policy(load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), folder)
+    merged = _policy(
+        load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), folder, template
+    )
     merged_logps = _next_token_logps(merged, rows)
     tokens = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
     gap = _measure_gap(trained_logps, merged_logps, tokens.to(trained_logps.device))
@@ -78,9 +86,11 @@ def merge_adapter(
     return merged, gap
 
 
-def _policy(network: PreTrainedModel, folder: Path) -> Policy:
+def _policy(network: PreTrainedModel, folder: Path, template: Template) -> Policy:
     load.to_default_device(network)
-    return Policy(network, load.load_chat_format(str(folder), declared=load.declared_stops(network)), "")
+    return Policy(
+        network, load.load_chat_format(str(folder), template, declared=load.declared_stops(network)), ""
+    )
 
 
 @torch.no_grad()
