@@ -81,3 +81,29 @@ def test_liked_and_better_answers_are_imitated_once_and_disliked_ones_are_counte
         LeftOut("judgements that do not say which answer to imitate"),
         LeftOut("judgements that do not say which answer to imitate"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("user_feedback", 1, True),
+        ("userFeedback", 0, False),
+        ("thumbs_down", 1, False),
+        ("thumbs_down", 0, None),
+        ("thumbs_up", 0, None),
+        ("thumbs_up", "down", False),
+        ("harmful", "yes", False),
+        ("harmful", "no", None),
+        ("not_helpful", True, False),
+        ("is_helpful", "no", False),
+        ("topic", "yes", None),
+        ("topic", "good", True),
+    ],
+)
+def test_a_plain_value_means_what_its_name_says(name: str, value: Any, expected: bool | None) -> None:
+    assert feedback.thumb_under(name, value) is expected
+
+
+@pytest.mark.parametrize("name", ["user_edited", "is_english", "user", "page_score"])
+def test_names_with_other_words_are_not_of_thumbs(name: str) -> None:
+    assert not feedback.is_name_of_thumb(name)

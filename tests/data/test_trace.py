@@ -67,7 +67,9 @@ def test_a_name_that_means_down_turns_1_into_a_thumbs_down(tool: str) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-@pytest.mark.parametrize(("value", "name"), [(0.7, None), (4, None), (1, "latency_ok"), (True, "is_english")])
+@pytest.mark.parametrize(
+    ("value", "name"), [(0.7, None), (4, None), (1, "latency_ok"), (True, "is_english"), (1, "user_edited")]
+)
 def test_other_scores_are_no_thumbs(tool: str, value: Any, name: str | None) -> None:
     row = scored(tool, value, name)
     assert judged(tool, row) == []

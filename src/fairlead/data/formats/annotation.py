@@ -187,7 +187,10 @@ def _record(
         why = f"is about {len(names)} answers, where a choice needs two"
         remedy = "Call the answers response_1 and response_2."
         reject_row(where, question, value, why, remedy)
-    thumb = feedback.as_thumb(value)
+    thumb = feedback.thumb_under(question, value)
+    if thumb is None and feedback.as_thumb(value) is not None:
+        remedy = "Call the question good, helpful, correct or quality, or write good and bad."
+        reject_row(where, question, value, "does not say whether the answer is good, under this name", remedy)
     if thumb is None:
         remedy = (
             f"Labels that are understood are {', '.join(sorted(feedback.GOOD_WORDS | feedback.BAD_WORDS))}."

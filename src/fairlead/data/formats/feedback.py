@@ -35,6 +35,24 @@ BAD_WORDS = frozenset(
     negative no nothelpful poor reject rejected thumbsdown unhelpful wrong 👎""".split()
 )
 
+# Values that say good or bad only together with a name: 1 under thumbs_down is a thumbs down.
+PLAIN_WORDS = frozenset({"1", "0", "-1", "true", "false", "yes", "no"})
+# Words of the names of thumbs.
+JUDGING_WORDS = frozenset(
+    """acceptable accurate approval approved correct correctness feedback good helpful helpfulness like liked
+    quality rating satisfaction satisfied score thumb thumbs up upvote useful vote verdict""".split()
+)
+UP_WORDS = frozenset("like liked up upvote".split())  # 0 may mean that nobody pressed it
+DOWN_WORDS = frozenset(
+    """bad complaint disapproval dislike disliked down downvote error errors flag flagged hallucinated
+    hallucination harmful inaccurate incorrect irrelevant issue misleading negative not offensive poor
+    problem refusal rejected report reported spam toxic toxicity unhelpful unsafe useless wrong""".split()
+)
+OTHER_WORDS = frozenset(  # say nothing about the judgement
+    """a answer app chat client customer end explicit human is llm message my output response s the this ui
+    user users value was""".split()
+)
+
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
@@ -123,6 +141,32 @@ def as_thumb(value: object) -> bool | None:
     word = re.sub(r"[\s_-]+(?=\D)", "", value.strip().lower()).replace("️", "")
     word = word.removesuffix(".0")
     return True if word in GOOD_WORDS else False if word in BAD_WORDS else None
+
+
+def is_name_of_thumb(name: str) -> bool:
+    """Whether every word of the name is known, and some say that it is about good or bad."""
+    words = _words(name)
+    return words <= JUDGING_WORDS | DOWN_WORDS | OTHER_WORDS and not words <= OTHER_WORDS
+
+
+def thumb_under(name: str, value: object) -> bool | None:
+    """Whether the answer is good; None where the value and the name of its question do not say."""
+    thumb = as_thumb(value)
+    if thumb is None:
+        return None
+    words = _words(name)
+    is_plain = not isinstance(value, str) or value.strip().lower().removesuffix(".0") in PLAIN_WORDS
+    if not words.isdisjoint(DOWN_WORDS):
+        # "harmful: no" does not say that the answer is good, and "harmful: good" says nothing clear.
+        return False if is_plain == thumb else None
+    if is_plain and (words.isdisjoint(JUDGING_WORDS) or (not thumb and not words.isdisjoint(UP_WORDS))):
+        return None
+    return thumb
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name in snake_case, kebab-case or camelCase."""
+    return set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
 
 
 def from_json(value: Any) -> Any:

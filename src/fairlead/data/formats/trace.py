@@ -4,7 +4,6 @@ Of the many scores of a trace only thumbs of people are read: values of two kind
 `user_feedback`.  Scores of automatic judges and scores on other scales are never read as thumbs.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,16 +30,6 @@ ANSWER_KEYS = tuple(
     final_answer final_output""".split()
 )
 MOST_NESTED = 8  # objects around an answer; deeper ones are not looked into
-
-THUMB_WORDS = frozenset(
-    """approval correct correctness feedback good helpful helpfulness human like liked quality rating
-    satisfaction satisfied score thumb thumbs up upvote user users vote""".split()
-)
-UP_WORDS = frozenset("up upvote like liked".split())  # 0 may mean that nobody pressed it
-DOWN_WORDS = frozenset(
-    """bad disapproval dislike disliked down downvote harmful hallucination incorrect negative report
-    reported toxic toxicity unhelpful wrong""".split()
-)
 
 
 @dataclass(frozen=True)
@@ -87,15 +76,11 @@ def _record(exchange: Exchange, signal: Signal, where: RowLocation) -> Record | 
         if feedback.same_text(edited, exchange.answer):
             return LeftOut("edits that change nothing")
         return feedback.compare(exchange.prompt, edited, exchange.answer, where, rater=signal.rater)
-    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", signal.name).lower()))
-    thumb = feedback.as_thumb(signal.value)
-    if thumb is None or words.isdisjoint(THUMB_WORDS | DOWN_WORDS):
+    if feedback.as_thumb(signal.value) is None or not feedback.is_name_of_thumb(signal.name):
         return LeftOut(f"scores that are not read as thumbs: {signal.name}")
-    is_one_sided = not words.isdisjoint(UP_WORDS | DOWN_WORDS)
-    if is_one_sided and not thumb and not isinstance(signal.value, str):
-        return LeftOut(f"values of 0 under {signal.name}, which do not say whether anybody pressed it")
-    if not words.isdisjoint(DOWN_WORDS):
-        thumb = not thumb if not isinstance(signal.value, str) else thumb
+    thumb = feedback.thumb_under(signal.name, signal.value)
+    if thumb is None:
+        return LeftOut(f"values under {signal.name} that do not say whether the answer is good")
     return Binary(exchange.prompt, exchange.answer, thumb)
 
 
