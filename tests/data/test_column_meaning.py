@@ -41,6 +41,8 @@ def test_a_column_that_carries_meaning_stops_the_import(tmp_path: Path, column: 
         ({"is_correct": True}, "with --map label=is_correct; or leave it out"),
         ({"stars_rating": 4}, "with --map score=stars_rating --scale 1:5; or leave it out"),
         ({"the_system_text": "Sing."}, "with --map system=the_system_text; or leave it out"),
+        ({"is_wrong": True}, "would be lost. Leave it out on purpose with --ignore is_wrong."),
+        ({"ok": False}, "with --map label=ok; or leave it out"),
         ({"images": ["a.png"]}, "would be lost. Leave it out on purpose with --ignore images."),
     ],
 )

@@ -47,6 +47,11 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
 @pytest.mark.parametrize(
     ("format", "row", "expected"),
     [
+        (
+            "plain",
+            {"prompt": "a", "accepted": "b", "rejected": "c"},
+            "chosen: is missing. The row has prompt, accepted, rejected. Name the column with --map",
+        ),
         ("plain", {"prompt": "a", "completion": "b", "response": "c"}, 'response: "c": is a second answer'),
     ],
 )

@@ -30,7 +30,14 @@ LIKES = """bad best better disliked dislikes downvotes good liked likes loser ma
 QUALITIES = """coherence complexity correct correctness harmful harmless harmlessness helpful helpfulness
     honesty judgement judgment quality safe safety targets thinking thought thoughts toxic
     toxicity train truthfulness verbosity weights""".split()
-ANSWER_WORDS = frozenset(ANSWERS + JUDGEMENTS + LIKES + QUALITIES)
+OUTCOMES = """accept fail failed gold invalid ok okay pass passed right satisfaction satisfied sentiment
+    success successful useful valid verified wrong""".split()
+# Words of judgements that say the opposite of "good".
+NEGATIVE_WORDS = frozenset(
+    """bad dislike disliked dislikes down downvotes error fail failed harmful invalid reject rejected toxic
+    unsafe worse worst wrong""".split()
+)
+ANSWER_WORDS = frozenset(ANSWERS + JUDGEMENTS + LIKES + QUALITIES + OUTCOMES)
 # A last word that makes the column a note about something: `answer_model`, `prompt_id`, `response_length`.
 NOTE_WORDS = frozenset(
     """at author category count created dataset date difficulty digest domain format generator hash
@@ -59,6 +66,11 @@ def meaning_of(column: str, value: object = None) -> Meaning | None:
     if not ANSWER_WORDS.isdisjoint(words):  # "response_to_the_question" and "system_response" are answers
         return "answer"
     return "question" if not QUESTION_WORDS.isdisjoint(words) else None
+
+
+def is_negative(column: str) -> bool:
+    """Whether true or a high number under this name says that an answer is bad."""
+    return not NEGATIVE_WORDS.isdisjoint(_words(column))
 
 
 def is_blank(value: object) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.wording import count
 from fairlead.data.column_map import ColumnMap
-from fairlead.data.column_meaning import is_note, meaning_of, without_blanks
+from fairlead.data.column_meaning import is_negative, is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.formats.registry import FORMATS as FORMATS
@@ -125,7 +125,7 @@ def choose_format(
         if not problems:
             raise DataError("The source has no rows, so there is nothing to import.")
         raise bad_rows_error(
-            problems,
+            problems[:1],
             len(problems),
             len(problems),
             "None of them is a row, so there is nothing to import. Check that this is the file you meant.",
@@ -289,7 +289,7 @@ def _map_option(column: str, value: object, kind: RecordKind) -> str | None:
     """The option that would read the column, if its name and value say enough to name one."""
     if "system" in column.lower() and isinstance(value, str) and column != "system":
         return f"--map system={column}"
-    if kind != "demonstration":
+    if kind != "demonstration" or is_negative(column):
         return None
     if isinstance(value, bool) or value in (0, 1):
         return None if column == "label" else f"--map label={column}"

@@ -67,6 +67,11 @@ def convert(row: Row, where: RowLocation) -> Conversion:
                 _without(prompt, read_answer(answer, f"{column}[{index}]", where))
                 for index, answer in enumerate(answers)
             ]
+    for present, absent in (("chosen", "rejected"), ("rejected", "chosen")):
+        if native.get(present) is not None and native.get(absent) is None:
+            columns = ", ".join(name for name, value in row.items() if value is not None)
+            remedy = f"The row has {columns}. Name the column with --map {absent}=COLUMN."
+            reject_row(where, absent, None, "is missing", remedy)
     if "chosen" in native:
         check_scores(row, where)
     for column in NUMBERS & native.keys():
