@@ -35,6 +35,7 @@ SETTINGS = {
     "warmup": 1,
     "max_norm": 1e9,
     "unfinished_penalty": 0.5,
+    "max_sampler_gap": 100.0,  # the noise below is a gap
 }
 
 

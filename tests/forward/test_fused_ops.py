@@ -43,6 +43,21 @@ def test_a_module_that_computes_something_else_keeps_its_own_way() -> None:
     assert type(layer) is nn.LayerNorm
 
 
+class GatedNorm(LlamaRMSNorm):
+    """As in Nemotron-H and Granite's hybrids: without a gate it is a plain norm."""
+
+    def forward(self, hidden_states: Tensor, gate: Tensor | None = None) -> Tensor:
+        normed: Tensor = super().forward(hidden_states)
+        return normed if gate is None else normed * gate
+
+
+def test_a_norm_that_takes_a_second_tensor_keeps_its_own_way() -> None:
+    norm = GatedNorm(8)
+    fused_ops.install(norm)
+    assert type(norm) is GatedNorm
+    assert norm(torch.ones(2, 8), torch.zeros(2, 8)).abs().max() == 0
+
+
 def test_a_copy_uses_its_own_weights_and_leaving_gives_back_the_class() -> None:
     norm = LlamaRMSNorm(8)
     fused_ops.install(norm)

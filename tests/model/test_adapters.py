@@ -7,11 +7,13 @@ from peft import TaskType
 from pytest import mark
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import MambaConfig, MambaForCausalLM
 
-from fairlead.model.adapters import Lora, add_lora
+from fairlead.model.adapters import Lora, add_lora, layers_without_adapter
+from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import new_reward_model
 from fairlead.train.master_weights import MasterWeights
-from fakes import SHAPES, network, save_model, shake
+from fakes import SHAPES, network, policy, save_model, shake, tokenizer
 
 
 def first_weights(lora: Lora) -> dict[str, Tensor]:
@@ -82,3 +84,32 @@ def test_the_strength_is_alpha_over_rank() -> None:
             moved.append(float((made(input_ids=tokens).logits - before).abs().max()))
     assert moved[0] > 1e-5
     assert abs(moved[1] / moved[0] - 2) < 0.05
+
+
+def test_layers_that_take_no_adapter_are_left_out_and_named(tmp_path: Path) -> None:
+    words = tokenizer()
+    config = MambaConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=4,
+        initializer_range=0.3,
+        pad_token_id=words.pad_token_id,
+        eos_token_id=words.eos_token_id,
+        bos_token_id=None,
+    )
+    MambaForCausalLM(config).save_pretrained(tmp_path / "mamba")
+    words.save_pretrained(tmp_path / "mamba")
+    made = load_policy(str(tmp_path / "mamba"), lora=Lora(2, 4))
+    # PEFT refuses out_proj; the model reads the weight of dt_proj without calling the layer.
+    layers = [f"backbone.layers.*.mixer.{name}" for name in ("dt_proj", "out_proj")]
+    assert layers_without_adapter(made.network) == layers
+    shake(made.trainable())
+    made.network(input_ids=torch.arange(8)[None]).logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.trainable().values())
+
+
+def test_a_usual_model_has_adapters_on_all_linear_layers(tmp_path: Path) -> None:
+    made = policy(tmp_path / "base", lora=Lora(2, 4))
+    assert layers_without_adapter(made.network) == []
+    assert len(made.trainable()) == 2 * 2 * 7  # A and B, two layers, seven matrices

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from fairlead.core import jsonl
-from fairlead.core.errors import NonFiniteStep
+from fairlead.core.errors import ModelError, NonFiniteStep
 from fairlead.recipes import grpo, ppo
 from fairlead.rollout import rl_setup
 from fairlead.rollout.engine import LocalEngine
+from fairlead.rollout.records import Rollout, SampleRequest
 from fairlead.rollout.rl_setup import Actor, ActorCritic
 from fairlead.store.run import Run, open_run
 from fakes import configuration, project_with_base
@@ -120,3 +122,29 @@ def test_a_saved_state_is_resumed(tmp_path: Path) -> None:
         assert again.start == 1 and again.state.numbers["kl_coef"] == 0.5
         expected = actor.policy.trainable()
         assert all(torch.equal(value, expected[name]) for name, value in again.policy.trainable().items())
+
+
+class OtherPolicy(LocalEngine):
+    """An engine whose weights are not the policy's: every log-probability is off by 0.1 nats."""
+
+    def sample(self, request: SampleRequest) -> list[Rollout]:
+        return [
+            replace(rollout, logps=tuple(logp - 0.1 for logp in rollout.logps))
+            for rollout in super().sample(request)
+        ]
+
+
+@pytest.mark.parametrize("recipe", [ppo, grpo], ids=["ppo", "grpo"])
+def test_a_run_stops_after_its_first_step_when_sampling_and_training_disagree(
+    tmp_path: Path, recipe: Any
+) -> None:
+    groups = {"group": 4} if recipe is grpo else {}
+    with opened(tmp_path, recipe, steps=2, **groups) as (run, config):
+        with pytest.raises(
+            ModelError, match=r"step 1: sampler_gap = 0.1 nats.*At most 0.01.*max_sampler_gap"
+        ):
+            recipe.main(config, run, open_engine=OtherPolicy)
+        assert run.latest_checkpoint() is None and run.finished is None
+    with opened(tmp_path / "allowed", recipe, steps=2, max_sampler_gap=0.2, **groups) as (run, config):
+        recipe.main(config, run, open_engine=OtherPolicy)
+        assert [row["step"] for row in run.read_metrics()] == [1, 2]

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from fairlead.core import jsonl
+from fairlead.core.errors import ModelError
 from fairlead.core.precision import Precision
 from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded
@@ -219,6 +220,24 @@ def test_a_device_that_cannot_make_the_kernels_is_left_in_peace(
     assert (found["chosen"], list(found["gaps"]), policy.backend.packed) == ("trees", ["trees"], False)
     said = [event["text"] for event in events(run, "warning")]
     assert said == ["policy: packed rows cannot be used here: out of shared memory"]
+
+
+def test_a_backend_that_gives_no_numbers_is_recorded_without_one(run: Run) -> None:
+    policy = policy_of("llama")
+    own = policy.token_logps(BATCH).detach()
+
+    def measure() -> torch.Tensor:
+        return own if policy.backend.padded else own * float("nan")
+
+    verify_backend(run, policy, measure, what="policy")
+    [found] = events(run, "paths")
+    assert found["chosen"] == "plain" and set(found["gaps"].values()) == {None}
+
+
+def test_results_that_are_not_finite_are_the_models_fault(run: Run) -> None:
+    policy = policy_of("llama")
+    with pytest.raises(ModelError, match="policy: the model's own results .* are not finite"):
+        verify_backend(run, policy, lambda: torch.tensor([float("nan")]), what="policy")
 
 
 def test_rows_longer_than_an_attention_window_are_not_packed() -> None:

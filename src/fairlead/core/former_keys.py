@@ -35,8 +35,8 @@ ADDED = {
         "template.fold_system",
         "too_long",
     },
-    "ppo": {"optim.weight_decay", "critic"},
-    "grpo": {"optim.weight_decay"},
+    "ppo": {"optim.weight_decay", "critic", "max_sampler_gap"},
+    "grpo": {"optim.weight_decay", "max_sampler_gap"},
     "pretrain": {"optim.bits", "hardware.gradient_checkpointing"},
 }
 

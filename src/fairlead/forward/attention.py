@@ -24,8 +24,13 @@ UNSUPPORTED = ("position_bias", "softcap", "s_aux", "cache")
 
 
 def install(network: PreTrainedModel) -> None:
-    """Use this attention instead of PyTorch's.  A network with any other attention is left alone."""
-    if network.config._attn_implementation == "sdpa":
+    """Use this attention instead of PyTorch's.
+
+    A network with any other attention is left alone, and so is one that compares the name of its attention
+    itself instead of looking it up: under another name it would take a branch of its own.
+    """
+    looks_up = network._can_set_attn_implementation()
+    if network.config._attn_implementation == "sdpa" and looks_up:
         network.config._attn_implementation = NAME
 
 

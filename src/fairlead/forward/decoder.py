@@ -99,7 +99,7 @@ def output_logits(network: PreTrainedModel, hidden: Tensor) -> Tensor:
 
 
 def num_layers(network: PreTrainedModel) -> int:
-    return int(base_network(network).config.num_hidden_layers)
+    return int(base_network(network).config.get_text_config().num_hidden_layers)
 
 
 def output_head(network: PreTrainedModel) -> Head | None:
@@ -108,7 +108,7 @@ def output_head(network: PreTrainedModel) -> Head | None:
     linear = base.get_output_embeddings()
     if type(linear) is not nn.Linear:
         return None
-    config = base.config
+    config = base.config.get_text_config()
     scale = float(getattr(config, "logit_scale", None) or 1.0)  # Cohere multiplies
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)  # Granite divides
     softcap = float(getattr(config, "final_logit_softcapping", None) or 0.0)  # Gemma 2
@@ -121,9 +121,11 @@ def supports_tree_mask(network: PreTrainedModel, width: int) -> bool:
     False for layers without attention, and for a sliding window that is shorter than the row: the window
     follows the order of places, which is not the order of positions.
     """
-    config = base_network(network).config
+    config = base_network(network).config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if not kinds <= {"full_attention", "sliding_attention"}:
+        return False
+    if getattr(config, "num_attention_heads", None) is None:
         return False
     window = getattr(config, "sliding_window", None)
     return not (isinstance(window, int) and width > window)

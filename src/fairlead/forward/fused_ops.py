@@ -48,9 +48,9 @@ def uninstall(network: nn.Module) -> None:
 
 
 def _takes_one_tensor(module: nn.Module) -> bool:
-    """Whether `forward` has exactly one required argument."""
-    needed = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
-    return len(needed) == 1 and needed[0].kind is needed[0].POSITIONAL_OR_KEYWORD
+    """Whether `forward` has exactly one argument.  A gated norm takes an optional second one."""
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    return len(parameters) == 1 and parameters[0].kind is parameters[0].POSITIONAL_OR_KEYWORD
 
 
 def _replace_if_equal(module: nn.Module, forward: Callable[..., Tensor], width: int) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,8 @@ from peft import (
     set_peft_model_state_dict,
 )
 from peft.tuners.lora import LoraLayer
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -24,6 +26,14 @@ from fairlead.core.errors import ModelError
 from fairlead.core.precision import Precision
 from fairlead.core.seed import derive_seed
 from fairlead.model import load, quantize
+
+# PEFT refuses adapters on these layers of these models, whose kernels read the weights directly.
+STATE_SPACE = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+REFUSED_BY_PEFT = ("conv1d", "out_proj")
+CLASSIFIER_HEAD = "score"  # name of the head of transformers' decoder classifiers
+NUM_TRIAL_TOKENS = 8
+PLAIN_LINEAR = ("Linear", "Linear4bit")
+LEFT_OUT = "layers_without_adapter"  # attribute of an adapted network
 
 POLICY = "default"  # the policy's adapter; PEFT gives this name to the first adapter of a network
 
@@ -43,10 +53,11 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
     """Add a new adapter.  Only the adapter, and the head of a classifier, stay trainable."""
     if lora.base_bits == 4:
         quantize.quantize_linears(network, load.default_device())
+    left_out = _unsuitable_layers(network)
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
-        target_modules="all-linear",
+        target_modules=_suitable_layers(network, left_out) if left_out else "all-linear",
         lora_dropout=0.0,
         bias="none",
         task_type=task,
@@ -56,11 +67,97 @@ def add_lora(network: PreTrainedModel, lora: Lora, *, task: TaskType) -> PreTrai
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(derive_seed(lora.seed, "lora", str(task)))
         adapted = get_peft_model(network, settings)
+    setattr(adapted, LEFT_OUT, sorted({_pattern(name) for name in left_out}))
     if lora.precision == "pure-bfloat16":
         for parameter in adapted.parameters():  # not the buffers: rotary frequencies need float32
             if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.bfloat16()
     return adapted  # type: ignore[return-value]
+
+
+def layers_without_adapter(network: nn.Module) -> list[str]:
+    """Linear layers that `add_lora` left out, with * for numbers: `model.layers.*.mixer.out_proj`."""
+    names: list[str] = getattr(network, LEFT_OUT, [])
+    return names
+
+
+def _suitable_layers(network: PreTrainedModel, left_out: set[str]) -> list[str]:
+    head = network.get_output_embeddings()
+    names = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not head
+        and name != CLASSIFIER_HEAD
+        and name not in left_out
+    ]
+    if not names:
+        raise ModelError(
+            f"This {network.config.model_type} model has no linear layer that an adapter can be put on. "
+            "Set adapter.rank=0 to train all weights."
+        )
+    return names
+
+
+def _unsuitable_layers(network: PreTrainedModel) -> set[str]:
+    """Names of linear layers that cannot have an adapter.
+
+    PEFT refuses some layers of state-space models.  An adapter on a layer that returns more than a product (a
+    router), or whose `forward` is never called (in an image tower, or where the weight is read directly),
+    would be an error or train nothing.
+    """
+    inside = set(network.base_model.modules())  # layers of an output head are always called
+    linears = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and module in inside
+    }
+    called = {_pattern(name) for name in _called(network, linears)}
+    is_state_space = network.config.model_type in STATE_SPACE
+    return {
+        name
+        for name, module in linears.items()
+        if _pattern(name) not in called or (is_state_space and name.rpartition(".")[2] in REFUSED_BY_PEFT)
+    }
+
+
+@torch.no_grad()
+def _called(network: PreTrainedModel, layers: Mapping[str, nn.Module]) -> set[str]:
+    """Which of these layers are called, and return their matrix product, when the decoder reads a text."""
+    called: set[str] = set()
+
+    def record(name: str, inputs: tuple[Any, ...], output: Any) -> None:
+        layer = layers[name]
+        if type(layer).__name__ in PLAIN_LINEAR or _is_product(layer, inputs, output):
+            called.add(name)
+
+    hooks = [
+        layer.register_forward_hook(lambda _, inputs, output, name=name: record(name, inputs, output))
+        for name, layer in layers.items()
+    ]
+    try:
+        device = next(network.parameters()).device
+        network.base_model(input_ids=torch.arange(NUM_TRIAL_TOKENS, device=device)[None], use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def _is_product(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> bool:
+    """Whether a subclass of Linear computes what its base class does."""
+    if len(inputs) != 1 or not isinstance(output, Tensor):
+        return False
+    try:
+        expected = functional.linear(inputs[0], layer.weight, layer.bias)  # type: ignore[arg-type]
+    except (RuntimeError, TypeError):
+        return False
+    return output.shape == expected.shape and torch.allclose(output, expected, rtol=1e-3, atol=1e-4)
+
+
+def _pattern(name: str) -> str:
+    """The name without numbers: an expert to which no token of a text is routed is like the others."""
+    return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
 def activate(network: PreTrainedModel, name: str) -> None:

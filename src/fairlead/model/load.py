@@ -49,6 +49,10 @@ from fairlead.model.check_network import check_network, num_embeddings, reason
 
 TRIAL_TEXT = "What is 2 + 2?"  # any tokenizer makes tokens of it
 
+NUM_TRIAL_TOKENS = 8
+# Relative to the largest hidden state: some hundred roundings of the dtype.
+TRIAL_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02, torch.float64: 1e-4}
+
 # What transformers, PEFT and tokenizers raise for files that they cannot read.
 UNREADABLE = (
     OSError,
@@ -69,10 +73,33 @@ def default_device() -> torch.device:
 
 
 def to_default_device(network: PreTrainedModel) -> None:
-    """Move a network to the default device and install Fairlead's attention and fused modules."""
+    """Move a network to the default device, and install Fairlead's attention and fused modules where they
+    compute what the network's own modules compute.
+    """
     nn.Module.to(network, default_device())
-    attention.install(decoder.base_network(network))
+    base = decoder.base_network(network)
+    expected = _trial_states(network)
+    attention.install(base)
     fused_ops.install(network)
+    states = _trial_states(network)
+    gap = max(float((state - own).abs().max()) for state, own in zip(states, expected, strict=True))
+    largest = max(float(own.abs().max()) for own in expected)
+    if not gap <= TRIAL_TOLERANCE[network.dtype] * largest:  # also refuses NaN
+        attention.uninstall(base)
+        fused_ops.uninstall(base)
+
+
+@torch.no_grad()
+def _trial_states(network: PreTrainedModel) -> list[Tensor]:
+    """Hidden states of two short rows, without a mask and with padding on the left.  [2, T, H] each"""
+    base = decoder.base_network(network)
+    device = next(network.parameters()).device
+    tokens = torch.arange(2 * NUM_TRIAL_TOKENS, device=device).view(2, NUM_TRIAL_TOKENS)
+    mask = torch.ones_like(tokens)
+    mask[0, :2] = 0
+    arguments: list[dict[str, Tensor]] = [{}, {"attention_mask": mask}]
+    states = [base.base_model(input_ids=tokens, use_cache=False, **extra)[0].float() for extra in arguments]
+    return [states[0], states[1] * mask[:, :, None]]
 
 
 def load_causal_lm(reference: str) -> PreTrainedModel:

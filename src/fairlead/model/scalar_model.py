@@ -37,7 +37,7 @@ from fairlead.model.reward_config import (
 from fairlead.ops.combine_rewards import pooled_steps
 
 ADAPTER = "adapter"  # subfolder of a merged reward model that keeps its LoRA adapter for reuse on the base
-HEAD = "score"  # attribute name of the head in transformers' decoder classifiers
+HEAD = adapters.CLASSIFIER_HEAD
 
 
 class ScalarModel:

@@ -57,6 +57,8 @@ class Config(SamplingSettings):
         require(whole_groups, "batch", self.batch, f"must be a multiple of group = {self.group}")
         why = f"must lie between 1 and batch / group = {self.num_prompts}"
         require(0 < self.minibatches <= self.num_prompts, "minibatches", self.minibatches, why)
+        gap = self.max_sampler_gap
+        require(gap >= 0, "max_sampler_gap", gap, "must not be negative")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative; 0 drops the reference")
         measures_kl = self.kl_coef > 0 or not self.guard.kl_budget
         why = "needs a kl_coef above 0: KL is not measured without a reference"

@@ -75,6 +75,8 @@ class Config(SamplingSettings):
         require(self.batch > 1, "batch", self.batch, "must be at least 2; advantages are compared")
         in_batch = 0 < self.minibatches <= self.batch
         require(in_batch, "minibatches", self.minibatches, "must lie between 1 and batch")
+        gap = self.max_sampler_gap
+        require(gap >= 0, "max_sampler_gap", gap, "must not be negative")
         require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "must not be negative")
         require(
             self.kl_target >= 0, "kl_target", self.kl_target, "must not be negative; 0 keeps kl_coef fixed"

@@ -3,17 +3,19 @@ returns.
 
 An engine in another process is not trusted: a wrong token would be trained on, and an id outside the
 vocabulary would crash a kernel. `sample_rollouts` therefore checks every rollout.  It cannot detect that an
-engine holds outdated weights; PPO's `sampler_gap` shows that.
+engine holds outdated weights; PPO's `sampler_gap` shows that, and `max_sampler_gap` stops the run.
 """
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fairlead.core.errors import DataError
 from fairlead.model.policy import Policy
 from fairlead.rollout.records import Decode, Rollout, SampleRequest
-from fairlead.rollout.sampler import sample
+from fairlead.rollout.sampler import Method, allows_slots, sample
+from fairlead.rollout.verify_sampler import choose_method
 
 MIN_LOGP = -3e38  # the lowest log-probability that float32 can hold
 
@@ -27,14 +29,28 @@ class Engine(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalEngine:
-    """Samples from the policy's own network."""
+    """Samples from the policy's own network.
+
+    The first request decides how: by the fastest method that agrees with a plain forward pass on its first
+    prompts.  Raises ModelError if no method does.
+    """
 
     policy: Policy
+    # The method chosen for rows that slots can hold (True), and for others (False).
+    methods: dict[bool, Method] = field(default_factory=dict, init=False)
 
     def sample(self, request: SampleRequest) -> list[Rollout]:
         policy = self.policy
+        if not request.prompts:
+            return []
+        longest = max(map(len, request.prompts)) + request.params.max_new_tokens
+        in_slots = allows_slots(policy.network, longest)
+        if in_slots not in self.methods:
+            self.methods[in_slots], rejected = choose_method(policy, request.prompts, in_slots=in_slots)
+            if rejected:
+                _warn_of_method(self.methods[in_slots], rejected)
         with policy.backend.autocast(policy.device):  # the precision that the responses are trained in
             return sample(
                 policy.network,
@@ -42,7 +58,17 @@ class LocalEngine:
                 stop_ids=policy.stop_ids,
                 pad_id=policy.pad_id,
                 decode=raw_decoder(policy),
+                method=self.methods[in_slots],
             )
+
+
+def _warn_of_method(method: Method, rejected: Sequence[str]) -> None:
+    slow = ", which is slow" if method == "uncached" else ""
+    print(
+        f"warning: {'; '.join(rejected)}. Sampling ({method}) is used{slow}.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def sample_rollouts(engine: Engine, policy: Policy, request: SampleRequest) -> list[Rollout]:

@@ -22,8 +22,8 @@ from fairlead.encoding.chat import Encoded
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model import load, quantize
 from fairlead.model.policy import Policy
+from fairlead.rollout.engine import LocalEngine
 from fairlead.rollout.records import SampleRequest, SamplingParams
-from fairlead.rollout.sampler import sample
 from fairlead.rollout.training_rows import training_row
 
 TOLERANCE = 0.02  # nats per token: about the KL that rounding a large model to 4 bits causes by itself
@@ -70,7 +70,7 @@ def merge_adapter(
     trained = _policy(load.load_with_adapter(folder), folder, template)  # type: ignore[arg-type]
     encoded = encode_prompts(trained, prompts[:MAX_PROMPTS], max_new_tokens=MAX_NEW_TOKENS, source=source)
     request = SampleRequest(prompts=encoded, params=SamplingParams(max_new_tokens=MAX_NEW_TOKENS), seed=0)
-    rollouts = sample(trained.network, request, stop_ids=trained.stop_ids, pad_id=trained.pad_id)
+    rollouts = LocalEngine(trained).sample(request)
     rows = [training_row(rollout) for rollout in rollouts]
     trained_logps = _next_token_logps(trained, rows)
     del trained  # holds one network in memory at a time

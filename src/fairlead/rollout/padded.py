@@ -5,8 +5,11 @@ on the left.
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from fairlead.rollout.in_flight import SHRINK_AT, RowsInFlight
+
+ATTENTION_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 def sample_padded(network: PreTrainedModel, rows: RowsInFlight, *, pad_id: int, batch_size: int) -> None:
@@ -50,8 +53,8 @@ def _sample_batch(network: PreTrainedModel, rows: RowsInFlight, batch: list[int]
         mask[:, width] = 1
         width += 1
         positions = positions[:, -1:] + 1
-        # Some kinds of cache cannot drop rows.
-        can_shrink = all(hasattr(layer, "batch_select_indices") for layer in cache.layers)
+        # Caches with a state beside keys and values cannot drop rows, or drop those of the keys only.
+        can_shrink = all(type(layer) in ATTENTION_LAYERS for layer in cache.layers)
         if can_shrink and int(running.sum()) <= SHRINK_AT * len(batch_rows):
             remaining = running.nonzero().squeeze(1)
             cache.batch_select_indices(remaining)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from fairlead.core.errors import ModelError
 from fairlead.core.seed import derive_seed
 from fairlead.encoding.batching import NUM_CHECK_ROWS, Batch, collate
 from fairlead.encoding.chat import Encoded
@@ -54,6 +55,11 @@ PUBLISHED_METRICS = (
 )
 
 
+# Nats.  Rounding in float32 causes less than 1e-3.  bfloat16 has 8 bits: a logit of 30 is rounded by up to
+# 0.06, in sampling and in training differently, and the metric is the largest difference of all tokens.
+MAX_SAMPLER_GAP = {"float32": 0.01, "bfloat16": 0.3, "pure-bfloat16": 0.3}
+
+
 @dataclass(frozen=True)
 class Updater:
     """The optimiser of one network, over its float32 master weights."""
@@ -84,6 +90,7 @@ class Actor:
     # What a checkpoint holds.  `state.numbers` has kl_coef, the multipliers, and what the guard remembers.
     state: State
     start: int  # steps that are already done
+    max_sampler_gap: float  # nats; the largest sampler_gap of the first step with which the run goes on
     meter: Meter
 
     @property
@@ -129,6 +136,7 @@ def prepare_actor(
         micro_tokens=micro_tokens,
         state=state,
         start=_resume(run, state, updater),
+        max_sampler_gap=_max_sampler_gap(config),
         meter=Meter(run),
     )
 
@@ -190,6 +198,7 @@ def prepare_actor_critic(
         micro_tokens=micro_tokens,
         state=state,
         start=_resume(run, state, updater, critic_updater),
+        max_sampler_gap=_max_sampler_gap(config),
         meter=Meter(run),
     )
 
@@ -211,9 +220,18 @@ def check_guard(
 
 
 def log_step(run: Run, actor: Actor, batch: Batch, metrics: Mapping[str, float], *, step: int) -> None:
-    """Log the metrics of a step, and count its tokens for the cost."""
+    """Log the metrics of a step, and count its tokens for the cost.
+
+    Raises ModelError after the first step if sampling and training disagree about the same tokens.
+    """
     run.log(step, **metrics)
     diagnostics.warn_early(run, step)
+    if step == actor.start + 1 and not metrics["sampler_gap"] <= actor.max_sampler_gap:
+        raise ModelError(
+            f"step {step}: sampler_gap = {metrics['sampler_gap']:.2g} nats: the policy that samples is not "
+            f"the one that is trained, so the gradient would be wrong. At most {actor.max_sampler_gap:g} is "
+            "accepted (max_sampler_gap). Check the engine and its weights. Nothing was saved after this step."
+        )
     actor.meter.count(int(batch.token_mask.sum()))
 
 
@@ -289,6 +307,10 @@ def _open_rewards(
     readable = prompts.subset(trial.finish(run))
     readable.require(prompts_per_step, config.prompts)
     return rewards, readable
+
+
+def _max_sampler_gap(config: SamplingSettings) -> float:
+    return config.max_sampler_gap or MAX_SAMPLER_GAP[config.hardware.precision]
 
 
 def _updater(master_weights: MasterWeights, optim: Optim, *, lr: float | None = None) -> Updater:

@@ -2,10 +2,12 @@
 
 A prompt is prefilled once for all of its samples.  Every slot holds one response at its own length, and a
 finished response's slot goes to the next prompt.  Models whose attention cannot be given by a mask are
-sampled in padded batches instead (`padded.py`).  This module neither scores nor trains.
+sampled in padded batches instead (`padded.py`), and models with a cache of their own kind without a cache
+(`uncached.py`).  `verify_sampler.py` chooses among the methods.  This module neither scores nor trains.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from fairlead.encoding.batching import micro_batches
 from fairlead.forward import decoder
 from fairlead.ops.logprobs import CHUNK_LOGITS
-from fairlead.rollout import graphs, padded
+from fairlead.rollout import graphs, padded, uncached
 from fairlead.rollout.in_flight import SHRINK_AT, RowsInFlight
 from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.slots import Slots
@@ -23,6 +25,7 @@ PREFILL_TOKENS = 4096  # tokens that one prefill reads, padding included
 # While responses are running, new prompts are prefilled only when this share of the slots is free: one
 # prefill then fills many slots.
 REFILL_AT = 0.125
+Method = Literal["slots", "padded", "uncached"]  # fastest first
 FREE = -1  # the row of a slot that holds no response
 
 
@@ -36,13 +39,14 @@ def sample(
     decode: Decode | None = None,
     max_lengths: Sequence[int] | None = None,
     num_slots: int = 128,
+    method: Method | None = None,
 ) -> list[Rollout]:
     """One rollout per prompt, in the order of the prompts.
 
     A row's random numbers come from the seed and the row's id, so a response does not depend on the rows
     sampled beside it. `decode` is needed for stop strings only.  `max_lengths` limits each row by itself,
-    instead of `max_new_tokens`.  Drafts of the same seed and row id save time (`speculative.py`); padded
-    batches do not use them.
+    instead of `max_new_tokens`.  Drafts of the same seed and row id save time (`speculative.py`); only slots
+    use them.  Without a `method`, the fastest that the architecture allows is used, unverified.
     """
     if not request.prompts:
         return []
@@ -54,11 +58,18 @@ def sample(
         decode=decode,
         device=next(network.parameters()).device,
     )
-    if decoder.supports_tree_mask(network, rows.capacity) and decoder.output_head(network) is not None:
+    if method == "uncached":
+        uncached.sample_uncached(network, rows, pad_id=pad_id)
+    elif method != "padded" and allows_slots(network, rows.capacity):
         _sample_in_slots(network, rows, pad_id=pad_id, num_slots=min(num_slots, len(request.prompts)))
     else:
         padded.sample_padded(network, rows, pad_id=pad_id, batch_size=num_slots)
     return rows.rollouts()
+
+
+def allows_slots(network: PreTrainedModel, capacity: int) -> bool:
+    """Whether the architecture can be sampled in slots that hold `capacity` tokens."""
+    return decoder.supports_tree_mask(network, capacity) and decoder.output_head(network) is not None
 
 
 def _sample_in_slots(network: PreTrainedModel, rows: RowsInFlight, *, pad_id: int, num_slots: int) -> None:

@@ -238,6 +238,8 @@ class SamplingSettings(TrainingSettings, AnswersPrompts):
     minibatches: int = 1  # optimiser steps per pass over the responses of a step
     max_new_tokens: int = 128  # longest response
     kl_coef: float  # cost of one nat of KL from the reference
+    # the run stops if sampler_gap of its first step is larger, in nats; 0 is 0.01 in float32, 0.3 in bfloat16
+    max_sampler_gap: Advanced[float] = 0.0
     checkpoints: Checkpoints = Checkpoints(every=10)
     rewards: Rewards = Rewards()
     scoring: Scoring = Scoring()

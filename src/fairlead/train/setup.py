@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded
-from fairlead.model.adapters import Lora
+from fairlead.model.adapters import Lora, layers_without_adapter
 from fairlead.model.policy import Policy, load_policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.store.artifact import Artifact
@@ -129,6 +129,11 @@ def choose_backend(
 
     The number of CPU threads is chosen with that backend, and kept when the run resumes.
     """
+    if left_out := layers_without_adapter(model.network):
+        run.warn(
+            f"{what}: these layers have no adapter, because PEFT or the model's own code does not allow it: "
+            f"{', '.join(left_out)}."
+        )
     model.backend.precision = hardware.precision
     model.backend.gradient_checkpointing = hardware.gradient_checkpointing
     verify_backend(run, model, forward, what=what)

@@ -4,6 +4,7 @@ All backends compute the same function.  A model with an unusual attention or he
 results with a fast backend; the comparison finds out and selects a slower one.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from fairlead.core.errors import ModelError
 from fairlead.forward import decoder
 from fairlead.forward.backend import Backend
+from fairlead.model.check_network import FAULTS, reason
 from fairlead.model.policy import Policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.store.run import Run
@@ -69,13 +72,13 @@ def verify_backend(run: Run, model: Policy | ScalarModel, measure: Measure, *, w
     """
     can_pack = model.backend.packed or decoder.supports_packing(model.network, model.device)
     allowed = replace(model.backend)
-    with _in_float32(model.network):
+    with in_float32(model.network):
         comparison = _select(run, model, measure, what, can_pack=can_pack)
     if model.backend.packed and (error := _training_error(model, measure)):
         run.warn(f"{what}: packed rows cannot be used here: {error}")
         model.backend.share_prompts = allowed.share_prompts
         model.backend.fused_modules = allowed.fused_modules
-        with _in_float32(model.network):
+        with in_float32(model.network):
             comparison = _select(run, model, measure, what, can_pack=False)
     left_out = [] if allowed.share_prompts else ["trees: this model's attention does not support them"]
     run.event("paths", what=what, **comparison, left_out=left_out)
@@ -89,7 +92,15 @@ def _select(
     allowed = replace(backend)
     backend.precision = "float32"
     _configure(backend, PADDED)
-    expected = measure()
+    try:
+        expected = measure()
+    except FAULTS as error:
+        raise ModelError(f"{what}: this model cannot be run on rows with padding: {reason(error)}") from error
+    if not bool(expected.isfinite().all()):
+        raise ModelError(
+            f"{what}: the model's own results on rows of this run are not finite numbers. Its weights are "
+            "too large for float32; take an earlier checkpoint."
+        )
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
     gaps: dict[str, float] = {}
     selected = "plain"
@@ -107,10 +118,9 @@ def _select(
         _configure(backend, {"padded": False, **settings})
         try:
             gaps[name] = float((measure() - expected).abs().max())
-        except RuntimeError as error:
-            if not candidate.packed:
-                raise
-            run.warn(f"{what}: packed rows cannot be used here: {_first_line(error)}")
+        except FAULTS as error:
+            rows = "packed rows" if candidate.packed else f"the fast backend ({name})"
+            run.warn(f"{what}: {rows} cannot be used here: {_first_line(error)}")
             continue
         if gaps[name] <= limit:
             selected = name
@@ -125,7 +135,9 @@ def _select(
                 f"{limit:.1e}; "
                 "it is not used."
             )
-    return {"chosen": selected, "gaps": gaps, "tolerance": limit}
+    # JSON has no NaN.
+    recorded = {name: gap if math.isfinite(gap) else None for name, gap in gaps.items()}
+    return {"chosen": selected, "gaps": recorded, "tolerance": limit}
 
 
 def _configure(backend: Backend, settings: Mapping[str, bool]) -> None:
@@ -163,7 +175,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _in_float32(network: PreTrainedModel) -> Iterator[None]:
+def in_float32(network: PreTrainedModel) -> Iterator[None]:
     """Compute with float32 weights inside the block.
 
     Each layer is converted only while it runs, so memory for one float32 layer suffices.  Converting back
