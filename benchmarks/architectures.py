@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from fairlead.core.errors import FairleadError, ModelError
-from fairlead.encoding.batching import collate
+from fairlead.encoding.batching import Batch, collate
 from fairlead.encoding.chat import Encoded
 from fairlead.model import from_scratch
 from fairlead.model.adapters import Lora, layers_without_adapter
@@ -195,7 +195,8 @@ def small_network(kind: str, words: PreTrainedTokenizerFast) -> PreTrainedModel:
         raise ValueError(f"{size} parameters are not small")
     torch.manual_seed(0)
     network: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def compare(folder: Path, words: PreTrainedTokenizerFast) -> dict[str, Any]:
@@ -207,7 +208,7 @@ def compare(folder: Path, words: PreTrainedTokenizerFast) -> dict[str, Any]:
     policy = load_policy(str(folder))
     batch = collate(rows, pad_id=policy.pad_id)
     run = _Run()
-    verify_backend.verify_backend(run, policy, lambda: policy.token_logps(batch), what="policy")  # type: ignore[arg-type]
+    verify(run, policy, batch)
     with torch.no_grad():
         logps = policy.token_logps(batch)
     gap = max(float((logps[i][batch.response_mask[i]] - row).abs().max()) for i, row in enumerate(expected))
@@ -232,6 +233,10 @@ def compare(folder: Path, words: PreTrainedTokenizerFast) -> dict[str, Any]:
         "sampling": next(iter(engine.methods.values())),
         "left_out": left_out,
     }
+
+
+def verify(run: Any, policy: Policy, batch: Batch) -> None:
+    verify_backend.verify_backend(run, policy, lambda: policy.token_logps(batch), what="policy")
 
 
 class _Run:
@@ -261,7 +266,7 @@ def lora_gap(folder: Path, rows: Sequence[Encoded]) -> tuple[float, list[str]]:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     batch = collate(rows, pad_id=policy.pad_id)
     run = _Run()
-    verify_backend.verify_backend(run, policy, lambda: policy.token_logps(batch), what="policy")  # type: ignore[arg-type]
+    verify(run, policy, batch)
     fast = gradients(policy, policy.token_logps(batch).sum())
     policy.backend.fused_modules = False
     plain = gradients(policy, sum((row_logps(policy.network, row).sum() for row in rows), torch.zeros(())))
@@ -289,7 +294,8 @@ def row_logps(network: PreTrainedModel, row: Encoded) -> Tensor:
     """log p of the trained tokens by one forward pass over one row, as transformers does it.  [N]"""
     tokens = torch.tensor(row.tokens)
     logps = network(input_ids=tokens[None], use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
-    return logps.gather(1, tokens[1:, None]).squeeze(1)[torch.tensor(row.trained[1:])]
+    chosen: Tensor = logps.gather(1, tokens[1:, None]).squeeze(1)
+    return chosen[torch.tensor(row.trained[1:])]
 
 
 @torch.no_grad()

@@ -103,8 +103,8 @@ def _unsuitable_layers(network: PreTrainedModel) -> set[str]:
     """Names of linear layers that cannot have an adapter.
 
     PEFT refuses some layers of state-space models.  An adapter on a layer that returns more than a product (a
-    router), or whose `forward` is never called (in an image tower, or where the weight is read directly),
-    would be an error or train nothing.
+    router) would be an error.  On a layer whose `forward` is never called, because it is of an image tower
+    or its weight is read directly, an adapter would train nothing.
     """
     inside = set(network.base_model.modules())  # layers of an output head are always called
     linears = {
