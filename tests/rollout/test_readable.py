@@ -24,6 +24,7 @@ from fakes import answers, chat_format, save_model, tokenizer, turns
 LONG = turns("word " * 60)
 CONTROL = tokenizer().all_special_tokens[0]
 PROMPTS = [turns("What is 3 plus 4?"), LONG, turns("What is 5 plus 6?"), turns(f"What is {CONTROL}?")]
+ROWS = [Prompt(prompt, reference="7") for prompt in PROMPTS]
 SCORING = Scoring(unreadable_score=-7.0)
 
 
@@ -48,7 +49,7 @@ def warnings(run: Run) -> list[str]:
 
 
 def trial(scoring: Scoring, max_new_tokens: int = 4) -> PromptTrial:
-    return PromptTrial(PROMPTS, max_new_tokens=max_new_tokens, scoring=scoring, source="prompts.jsonl")
+    return PromptTrial(ROWS, max_new_tokens=max_new_tokens, scoring=scoring, source="prompts.jsonl")
 
 
 def test_prompts_that_a_judge_cannot_read_are_refused_with_their_rows(model: ScalarModel, run: Run) -> None:
@@ -76,7 +77,7 @@ def test_they_can_be_left_out_and_are_counted(model: ScalarModel, run: Run) -> N
 
 def test_leaving_out_every_prompt_is_refused(model: ScalarModel, run: Run) -> None:
     tried = PromptTrial(
-        [LONG], max_new_tokens=4, scoring=Scoring(unreadable_prompts="drop"), source="p.jsonl"
+        [Prompt(LONG)], max_new_tokens=4, scoring=Scoring(unreadable_prompts="drop"), source="p.jsonl"
     )
     tried.try_model("reward = rm", model)
     with pytest.raises(DataError, match="cannot read 1 of 1 prompts .* Correct the prompts, or take another"):
@@ -84,7 +85,7 @@ def test_leaving_out_every_prompt_is_refused(model: ScalarModel, run: Run) -> No
 
 
 def test_answers_that_may_be_too_long_are_announced(model: ScalarModel, run: Run) -> None:
-    tried = PromptTrial(PROMPTS[:1], max_new_tokens=20, scoring=SCORING, source="prompts.jsonl")
+    tried = PromptTrial(ROWS[:1], max_new_tokens=20, scoring=SCORING, source="prompts.jsonl")
     tried.try_model("reward = rm", model)
     assert tried.finish(run) == [0]
     assert warnings(run) == [
@@ -146,3 +147,11 @@ def test_an_answer_is_judged_with_the_tools_of_its_row(model: ScalarModel) -> No
     assert not isinstance(encoded, str)
     assert str(model.tokenizer.decode(list(encoded.tokens))).startswith("lantern")
     assert with_tools != without
+
+
+def test_a_rule_that_compares_needs_references(run: Run) -> None:
+    rows = [Prompt(PROMPTS[0], reference="7"), Prompt(PROMPTS[2])]
+    tried = PromptTrial(rows, max_new_tokens=4, scoring=SCORING, source="prompts.jsonl")
+    tried.require_references("reward = rule:maths")
+    with pytest.raises(DataError, match=r"cannot read 1 of 2 prompts \(row 2: has no reference, with which"):
+        tried.finish(run)

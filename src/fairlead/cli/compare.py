@@ -40,7 +40,7 @@ def compare(
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="Second model.")],
     prompts: Prompts,
-    judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py or rule:MODULE.")],
+    judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py, rule:MODULE or rule:maths.")],
     max_new_tokens: MaxNewTokens = 128,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,

@@ -106,7 +106,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     prompts = [record.prompt for record in records]
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     trial = PromptTrial(
-        prompts, max_new_tokens=config.max_new_tokens, scoring=config.scoring, source=config.prompts
+        records, max_new_tokens=config.max_new_tokens, scoring=config.scoring, source=config.prompts
     )
     rewards = [
         open_judge(

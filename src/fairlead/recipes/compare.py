@@ -55,7 +55,8 @@ def main(config: Config, run: Run) -> Artifact:
     prompts = [answers.prompt for answers in answers_a]
     leaks, judge_paid = examine_evidence(run, prompts)
     kept = leaks.kept_rows(source=prompts_of(run), exclude=config.exclude_leaks)
-    trial = PromptTrial([prompts[i] for i in kept], max_new_tokens=0, scoring=config.scoring, source=config.a)
+    rows_to_judge = [answers_a[i].prompt_record for i in kept]
+    trial = PromptTrial(rows_to_judge, max_new_tokens=0, scoring=config.scoring, source=config.a)
     judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)
     readable_ids = [kept[i] for i in trial.finish(run)]
     answers_a, answers_b = ([answers[i] for i in readable_ids] for answers in (answers_a, answers_b))

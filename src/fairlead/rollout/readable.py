@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError, ModelError
-from fairlead.data.records import Message, Messages
+from fairlead.data.records import Message, Messages, Prompt
 from fairlead.encoding.chat import Encoded
 from fairlead.encoding.chat_format import Tools
 from fairlead.model.scalar_model import ScalarModel
@@ -66,7 +66,7 @@ class PromptTrial:
 
     def __init__(
         self,
-        prompts: Sequence[Messages],
+        rows: Sequence[Prompt],
         *,
         max_new_tokens: int,
         scoring: Scoring,
@@ -74,11 +74,12 @@ class PromptTrial:
         numbers: Sequence[int] | None = None,
     ) -> None:
         """`numbers` are the rows of the prompts in `source`, counted from 1."""
-        self._prompts = prompts
+        self._rows = rows
+        self._prompts = [row.prompt for row in rows]
         self._max_new_tokens = max_new_tokens
         self._scoring = scoring
         self._source = source
-        self._numbers = numbers or range(1, len(prompts) + 1)
+        self._numbers = numbers or range(1, len(rows) + 1)
         self._problems: dict[int, str] = {}  # index of a prompt -> the first problem
         self._judges: dict[str, None] = {}  # with problems, in order
         self._long: Counter[tuple[str, int]] = Counter()  # judge and context -> prompts with little room
@@ -96,6 +97,13 @@ class PromptTrial:
             if model.context is not None and len(row) + LONGER_AGAIN * self._max_new_tokens > model.context:
                 self._long[judge, model.context] += 1
         return readable
+
+    def require_references(self, judge: str) -> None:
+        """Remember the rows without a reference, with which the judge compares answers."""
+        for index, row in enumerate(self._rows):
+            if not (row.reference or "").strip():
+                self._problems.setdefault(index, f"has no reference, with which {judge} compares")
+                self._judges[judge] = None
 
     def finish(self, run: Run) -> list[int]:
         """The indices of the prompts that every judge can read.

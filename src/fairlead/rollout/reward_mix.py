@@ -22,6 +22,7 @@ from fairlead.rollout.readable import PromptTrial, Reward, announced
 from fairlead.rollout.records import Answer
 from fairlead.rollout.rewards import (
     DEFAULT_SCORING,
+    needs_reference,
     open_members,
     open_reward,
     pooled_scores,
@@ -153,6 +154,8 @@ def open_reward_mix(
 
     members = {}
     for number, role in enumerate(settings.roles):
+        if needs_reference(run.model_path(role)):
+            trial.require_references(judge_name(run, role))
         opened = open_members(
             run.model_path(role),
             micro_tokens=micro_tokens,
@@ -188,6 +191,8 @@ def open_judge(
 
     `trial` learns which prompts it can read.
     """
+    if needs_reference(run.model_path(role)):
+        trial.require_references(judge_name(run, role))
     reward = open_reward(
         run.model_path(role),
         micro_tokens=micro_tokens,

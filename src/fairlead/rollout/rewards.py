@@ -15,9 +15,10 @@ from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.combine_rewards import pooled
 from fairlead.ops.pool_names import Pool
 from fairlead.rollout.readable import Reward, Scores, all_readable, read, read_trial
+from fairlead.rollout.ready_made_rules import NEEDS_REFERENCE, as_rule, ready_made
 from fairlead.rollout.records import Answer
 from fairlead.rollout.rules import Rule, load_rule
-from fairlead.store.resolve_inputs import RULE
+from fairlead.store.resolve_inputs import READY_MADE, RULE
 from fairlead.store.run import Run
 from fairlead.train.settings import Scoring
 from fairlead.train.verify_backend import verify_backend
@@ -73,7 +74,7 @@ def open_members(
     network.
     """
     if is_rule(reference):
-        return [from_rule(load_rule(reference.removeprefix(RULE), timeout_s=scoring.rule_timeout))]
+        return [from_rule(open_rule(reference, timeout_s=scoring.rule_timeout))]
     members = []
     for number, folder in enumerate(member_folders(reference)):
         if policy is not None and shares_base(policy, folder):
@@ -139,6 +140,19 @@ def from_model(model: ScalarModel, *, micro_tokens: int, scoring: Scoring = DEFA
         return Scores(values, unreadable, next((row for row in rows if isinstance(row, str)), ""))
 
     return score
+
+
+def open_rule(reference: str, *, timeout_s: float) -> Rule:
+    """A rule that Fairlead brings, or that of a file or a module."""
+    name, _, argument = reference.removeprefix(RULE).partition("=")
+    if name in READY_MADE:
+        return as_rule(reference, ready_made(name, argument), timeout_s=timeout_s)
+    return load_rule(reference.removeprefix(RULE), timeout_s=timeout_s)
+
+
+def needs_reference(reference: str) -> bool:
+    """Whether a rule compares answers with the column `reference`."""
+    return is_rule(reference) and reference.removeprefix(RULE).partition("=")[0] in NEEDS_REFERENCE
 
 
 def from_rule(rule: Rule) -> Reward:

@@ -289,7 +289,7 @@ def _open_rewards(
 ) -> tuple[RewardMix, PromptSampler]:
     """The rewards, and the prompts that all of them can read."""
     trial = PromptTrial(
-        prompts.prompts,
+        prompts.rows,
         max_new_tokens=config.max_new_tokens,
         scoring=config.scoring,
         source=config.prompts,

@@ -18,7 +18,16 @@ from fairlead.store.project import ARTIFACT_KINDS, Project
 # A snapshot is a dataset that was exported from the studio.
 ACCEPTED_KINDS = {"dataset": ("dataset", "snapshot")}
 
-RULE = "rule:"  # a Python file or an importable module that scores answers
+RULE = "rule:"  # a Python file, an importable module or a name below that scores answers
+# Rules that Fairlead brings (`rollout/ready_made_rules.py`): name -> an example with its argument.
+READY_MADE = {
+    "maths": "maths",
+    "exact": "exact",
+    "regex": "regex=[0-9]+",
+    "format": "format=json",
+    "length": "length=20-100",
+    "language": "language=en",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> Resolved
 def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
     """Resolve a rule, a file or an importable module, and digest its source."""
     target = ref.removeprefix(RULE)
+    if target.partition("=")[0] in READY_MADE:
+        return ResolvedInput(ref, f"module:{target}", digest.of_json({"rule": target}), None, None)
     path = _existing_path(project, target)
     if path is not None and path.is_file():
         return _outside(project, ref, path)
@@ -76,7 +87,8 @@ def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
     if source is None:
         raise ProjectError(
             f"{field} = {ref!r}: no such file or module. Write rule: and the path of a Python file, "
-            "or the dotted name of a module that Python can import."
+            "the dotted name of a module that Python can import, or one of the rules that Fairlead brings: "
+            f"{', '.join(READY_MADE.values())}."
         )
     return ResolvedInput(ref, f"module:{target}", digest.of_file(source), None, None)
 
