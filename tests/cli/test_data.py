@@ -86,6 +86,15 @@ def test_check_reports_the_first_twenty_of_many(cli: Cli, tmp_path: Path) -> Non
     )
 
 
+def test_check_of_another_format_says_so_once_and_leads_to_the_import(cli: Cli, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.jsonl", *[{"instruction": "Add.", "output": "4"}] * 12)
+    result = cli("data", "check", rows)
+    assert result.code == 1
+    assert result.out.count("no kind of row has these columns") == 1
+    assert f"next  fairlead data import {rows} --out data/rows.jsonl" in result.out
+    assert result.err == f"DataError  {rows}: has no native row. Convert it with `fairlead data import`.\n"
+
+
 def test_check_as_json_is_one_object_even_when_rows_are_bad(cli: Cli, tmp_path: Path) -> None:
     result = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD, GOOD | {"chosen": []}), "--json")
     assert result.code == 1

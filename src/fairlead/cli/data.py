@@ -179,8 +179,12 @@ def check(
     if (report.num_bad or num_unfit) and not drop:
         with_model = f" --model {model}" if num_unfit else ""
         next_command = f"fairlead data check {relative_path(file)}{with_model} --drop"
+    if report.num_good == 0:  # another format, not a file with bad rows
+        next_command = f"fairlead data import {relative_path(file)} --out data/rows.jsonl"
     print_result(facts, lines, as_json=as_json, read=[file], wrote=wrote, next=next_command)
-    if report.num_bad and not drop:
+    if report.num_good == 0:
+        print_note(f"DataError  {file}: has no native row. Convert it with `fairlead data import`.")
+    elif report.num_bad and not drop:
         print_note(
             f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. "
             "Repair them, or set them aside with --drop."
@@ -288,7 +292,8 @@ def _report_lines(report: CheckReport) -> list[str]:
         ]
         lines.append(f"Median characters: {', '.join(medians)}.")
     lines += [f"Warning: {warning}" for warning in report.warnings]
-    lines += [str(problem) for problem in report.problems[:MAX_PRINTED]]
-    if report.num_bad > MAX_PRINTED:
-        lines.append(f"… and {report.num_bad - MAX_PRINTED} more.")
+    num_printed = MAX_PRINTED if report.num_good else 1
+    lines += [str(problem) for problem in report.problems[:num_printed]]
+    if report.num_bad > num_printed:
+        lines.append(f"… and {report.num_bad - num_printed} more.")
     return lines
