@@ -160,3 +160,17 @@ def test_an_instruction_and_its_input_are_the_question() -> None:
     fields = {"instruction": "Shorten it.", "input": "A long text.", "response": BAD}
     (record,) = converted("argilla", argilla(answers("label", "good"), fields))
     assert record.prompt[0].content == "Shorten it.\n\nA long text."
+
+
+@pytest.mark.parametrize(
+    ("question", "result"),
+    [
+        ("worse_answer", {"type": "choices", "to_name": "prompt", "value": {"choices": ["answer1"]}}),
+        ("which is worst", {"type": "pairwise", "value": {"selected": "left"}}),
+        ("worst_to_best", {"type": "ranker", "value": {"ranker": ["answer1", "answer2"]}}),
+        ("toxicity_answer1", {"type": "rating", "to_name": "answer1", "value": {"rating": 5}}),
+    ],
+)
+def test_a_question_for_the_bad_is_not_turned_round(question: str, result: Row) -> None:
+    row = label_studio({"from_name": question, **result})
+    assert "may ask for what is bad, by its name" in problem("label-studio", row)

@@ -177,6 +177,10 @@ def _record(
     question, value = judgement.question, judgement.value
     if judgement.kind == "text":
         return _edit(task, judgement, rater, where)
+    is_choice = judgement.kind in ("choice", "order", "mark") or len(names) == 2
+    if is_choice and feedback.asks_for_the_bad(question):
+        remedy = "Name the question after what is good and turn its answers round, or use --drop."
+        reject_row(where, question, value, "may ask for what is bad, by its name", remedy)
     if judgement.kind == "order":
         return _order(task, question, value, where)
     if judgement.kind == "mark":

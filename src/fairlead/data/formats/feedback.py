@@ -44,9 +44,9 @@ JUDGING_WORDS = frozenset(
 )
 UP_WORDS = frozenset("like liked up upvote".split())  # 0 may mean that nobody pressed it
 DOWN_WORDS = frozenset(
-    """bad complaint disapproval dislike disliked down downvote error errors flag flagged hallucinated
-    hallucination harmful inaccurate incorrect irrelevant issue misleading negative not offensive poor
-    problem refusal rejected report reported spam toxic toxicity unhelpful unsafe useless wrong""".split()
+    """bad complaint disapproval dislike disliked down downvote error flag flagged hallucinated
+    hallucination harmful harmfulness inaccurate incorrect irrelevant issue misleading negative not
+    offensive poor problem refusal rejected reported spam toxic toxicity unhelpful unsafe useless wrong""".split()
 )
 OTHER_WORDS = frozenset(  # say nothing about the judgement
     """a answer app chat client customer end explicit human is llm message my output response s the this ui
@@ -141,6 +141,11 @@ def as_thumb(value: object) -> bool | None:
     word = re.sub(r"[\s_-]+(?=\D)", "", value.strip().lower()).replace("️", "")
     word = word.removesuffix(".0")
     return True if word in GOOD_WORDS else False if word in BAD_WORDS else None
+
+
+def asks_for_the_bad(name: str) -> bool:
+    """Whether the name of a question asks which answer is bad, or how bad it is."""
+    return not _words(name).isdisjoint(DOWN_WORDS | {"worse", "worst", "loser", "severity", "risk"})
 
 
 def is_name_of_thumb(name: str) -> bool:
