@@ -46,7 +46,8 @@ UP_WORDS = frozenset("like liked up upvote".split())  # 0 may mean that nobody p
 DOWN_WORDS = frozenset(
     """bad complaint disapproval dislike disliked down downvote error flag flagged hallucinated
     hallucination harmful harmfulness inaccurate incorrect irrelevant issue misleading negative not
-    offensive poor problem refusal rejected reported spam toxic toxicity unhelpful unsafe useless wrong""".split()
+    offensive poor problem refusal rejected reported spam toxic toxicity unhelpful unsafe useless
+    wrong""".split()
 )
 OTHER_WORDS = frozenset(  # say nothing about the judgement
     """a answer app chat client customer end explicit human is llm message my output response s the this ui
