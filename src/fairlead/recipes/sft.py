@@ -21,8 +21,9 @@ from fairlead.data.record_reader import read_demonstrations
 from fairlead.encoding import batching
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import Encoded, num_trained_tokens
-from fairlead.examples.pairs import encode_and_split, encode_demonstration, flatten_rows
+from fairlead.examples.pairs import encode_and_split, flatten_rows
 from fairlead.examples.replay import read_mix
+from fairlead.examples.row_cache import cached_encoder
 from fairlead.losses import sft
 from fairlead.model.policy import Policy
 from fairlead.store.artifact import Artifact
@@ -73,8 +74,9 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Data: rows that share a prompt stay on the same side of the split
     demonstrations = read_demonstrations(run.data_path("demonstrations"))
+    encode = cached_encoder(run, policy, demonstrations, config.data.max_tokens or policy.context)
     rows = flatten_rows(
-        encode_and_split(policy, demonstrations, encode_demonstration, config, source=config.demonstrations)
+        encode_and_split(policy, demonstrations, encode, config, source=config.demonstrations)
     )
     run.record_data(rows.left_out, train=len(rows.train), held_out=len(rows.held_out))
     replay: list[Encoded] = []
