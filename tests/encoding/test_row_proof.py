@@ -48,6 +48,17 @@ def test_a_system_message_that_the_template_drops_is_refused() -> None:
             call()
 
 
+def test_a_switch_that_the_template_obeys_may_be_removed() -> None:
+    chat = chat_format(template("{{ m['content'].replace('/no_think', '') }}"))
+    for message in (Message("system", "/no_think"), Message("system", "Be brief. /no_think")):
+        assert len(encode_rows(chat, (message, user("What? /no_think"), assistant("Yes.")))) == 1
+    with pytest.raises(DataError, match="leaves the system message"):
+        encode_rows(
+            chat_format(template("{{ m['content'].replace('brief', '') }}")),
+            (Message("system", "Be brief."), user("What?"), assistant("Yes.")),
+        )
+
+
 def test_tools_their_calls_and_results_are_in_the_prompt() -> None:
     call = Message("assistant", "", tool_calls=(ToolCall("weather", {"city": "Paris"}),))
     messages = (user("What?"), call, Message("tool", "22 degrees"), assistant("It is warm."))

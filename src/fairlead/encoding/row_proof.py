@@ -15,6 +15,7 @@ from fairlead.encoding.chat_format import ChatFormat, Tools, words_of
 from fairlead.encoding.continuation import helpful_switch
 
 _THINK_TAGS = re.compile(r"</?think>")
+_SWITCH = re.compile(r"/(no_)?think\b")  # some templates obey these words of a message and remove them
 _SHOWN = 60  # characters of a missing text that an error quotes
 
 
@@ -58,7 +59,7 @@ def check_context(chat: ChatFormat, messages: Sequence[Message], prompt: str, to
             )
         if content.strip() in prompt:
             continue
-        lost = missing_words(content, prompt)
+        lost = missing_words(_SWITCH.sub("", content), prompt)
         if lost:
             raise DataError(
                 f"{chat.origin} leaves the {message.role} message {_quoted(content.strip())} out of the "
