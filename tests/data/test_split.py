@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from fairlead.core import jsonl
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.data import file_source, importer
-from fairlead.data.record_reader import read_comparisons
+from fairlead.data.record_reader import read_comparisons, read_prompts
 from fairlead.data.records import Comparison, Message, Prompt, prompt_text, to_row
-from fairlead.data.split import is_held_out, split_by_prompt, split_file
+from fairlead.data.split import FILE, is_held_out, split_by_prompt, split_file
 
 
 def prompt(number: int, tag: str = "") -> Prompt:
@@ -77,7 +77,9 @@ def test_a_file_is_split_like_its_records_and_rows_stay_as_they_are(tmp_path: Pa
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         for name in ("train.jsonl", "held.jsonl")
     )
-    expected, expected_held_out = split_by_prompt([prompt(n) for n in range(50)], held_out=0.3, seed=1)
+    prompts = [prompt(n) for n in range(50)]
+    expected_held_out = [p for p in prompts if is_held_out(p, held_out=0.3, seed=1, purpose=FILE)]
+    expected = [p for p in prompts if p not in expected_held_out]
     assert [prompt(row["id"]) for row in train] == expected
     assert [prompt(row["id"]) for row in held_out] == expected_held_out
     assert sorted([*train, *held_out], key=lambda row: int(row["id"])) == rows
@@ -86,6 +88,31 @@ def test_a_file_is_split_like_its_records_and_rows_stay_as_they_are(tmp_path: Pa
         len(expected),
         len(expected_held_out),
     )
+
+
+def test_training_holds_out_rows_of_the_training_side_of_a_file_with_the_same_seed(tmp_path: Path) -> None:
+    jsonl.write(tmp_path / "a.jsonl", [to_row(prompt(n)) for n in range(200)])
+    names = ("train.jsonl", "judge.jsonl", "held.jsonl")
+    train, judge, held_out = (tmp_path / name for name in names)
+    report = split_file(
+        tmp_path / "a.jsonl", train, held_out, held_out=0.1, seed=0, out_judge=judge, judge=0.3
+    )
+    sides = [{record.prompt for record in read_prompts(path)} for path in (train, judge, held_out)]
+    assert [len(side) for side in sides] == [report.num_train, report.num_judge, report.num_held_out]
+    assert len(set.union(*sides)) == 200 == sum(map(len, sides))
+    assert 30 < report.num_judge < 90 and 5 < report.num_held_out < 40
+    inner = split_by_prompt(read_prompts(train), held_out=0.05, seed=0)
+    assert len(inner[1]) > 0
+
+
+def test_the_share_of_the_judge_leaves_rows_for_training(tmp_path: Path) -> None:
+    jsonl.write(tmp_path / "a.jsonl", [to_row(prompt(n)) for n in range(20)])
+    out = [tmp_path / name for name in ("t.jsonl", "h.jsonl", "j.jsonl")]
+    for share in (0.0, 0.9, 1.5):
+        with pytest.raises(ConfigError, match="judge = .*leave prompts for training"):
+            split_file(
+                tmp_path / "a.jsonl", out[0], out[1], held_out=0.1, seed=0, out_judge=out[2], judge=share
+            )
 
 
 def test_a_file_with_bad_rows_is_not_split(tmp_path: Path) -> None:
@@ -109,7 +136,7 @@ def test_a_split_with_an_empty_side_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_both_sides_need_their_own_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is the output of both sides"):
+    with pytest.raises(DataError, match="is the output of two sides"):
         split_file(
             tmp_path / "a.jsonl",
             tmp_path / "b.jsonl",

@@ -204,6 +204,12 @@ def split(
     out_train: Annotated[Path, typer.Option(help="The .jsonl file for training.")],
     out_held_out: Annotated[Path, typer.Option(help="The .jsonl file to keep out of training.")],
     held_out: Annotated[float, typer.Option(help="Expected share of the prompts to hold out.")] = 0.1,
+    out_judge: Annotated[
+        Path | None, typer.Option(help="A third .jsonl file, to train a judge that pays nobody.")
+    ] = None,
+    judge: Annotated[
+        float, typer.Option(help="With --out-judge: expected share of the prompts for the judge.")
+    ] = 0.3,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -211,23 +217,28 @@ def split(
 
     Example: fairlead data split data/rows.jsonl --out-train train.jsonl --out-held-out held_out.jsonl
     """
-    report = split_file(file, out_train, out_held_out, held_out=held_out, seed=seed)
+    report = split_file(
+        file, out_train, out_held_out, held_out=held_out, seed=seed, out_judge=out_judge, judge=judge
+    )
+    for_judge = "" if out_judge is None else f"{report.num_judge:,} for a judge, "
+    facts_of_judge = {} if out_judge is None else {"num_judge": report.num_judge, "judge": judge}
     facts = {
         "kind": report.kind,
         "num_train": report.num_train,
         "num_held_out": report.num_held_out,
         "held_out": held_out,
+        **facts_of_judge,
         "seed": seed,
     }
     print_result(
         facts,
         [
-            f"{report.num_train} {report.kind}s for training, {report.num_held_out} held out; "
-            "no prompt is on both sides."
+            f"{count(report.num_train, kind_noun(report.kind))} for training, {for_judge}"
+            f"{report.num_held_out:,} held out; no prompt is on two sides."
         ],
         as_json=as_json,
         read=[file],
-        wrote=[out_train, out_held_out],
+        wrote=[out_train, *([] if out_judge is None else [out_judge]), out_held_out],
         next=next_commands.after_split(report.kind, out_train),
     )
 

@@ -5,6 +5,7 @@ reordering rows never moves another row.  In return, the held-out share is met o
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,12 +21,17 @@ from fairlead.data.row_problem import MAX_SHOWN, RowProblem, bad_rows_error
 
 R = TypeVar("R", bound=Record)
 
+# Purpose of the draw for files.  Training draws for itself: with the same draw, the training side of a file
+# would hold no prompt that training holds out, because those are on the held-out side of the file.
+FILE = "split file"
+
 
 @dataclass(frozen=True)
 class SplitReport:
     kind: RecordKind
     num_train: int
     num_held_out: int
+    num_judge: int = 0
 
 
 def split_by_prompt(records: Iterable[R], *, held_out: float, seed: int) -> tuple[list[R], list[R]]:
@@ -55,37 +61,72 @@ def without_trained_prompts(train: Sequence[R], held_out: Sequence[R], *, source
     return fresh
 
 
-def split_file(path: Path, out_train: Path, out_held_out: Path, *, held_out: float, seed: int) -> SplitReport:
-    """Copy the rows of a native file, unchanged, to two files.  Writes both files or neither."""
+def split_file(
+    path: Path,
+    out_train: Path,
+    out_held_out: Path,
+    *,
+    held_out: float,
+    seed: int,
+    out_judge: Path | None = None,
+    judge: float = 0.0,
+) -> SplitReport:
+    """Copy the rows of a native file, unchanged, to two or three files.  Writes all files or none.
+
+    The rows for a judge are another share of the prompts: a judge must not be trained on what it examines,
+    nor on what paid the policy.
+    """
     check_share(held_out)
-    if require_jsonl_name(out_train).resolve() == require_jsonl_name(out_held_out).resolve():
-        raise DataError(f"{out_train}: is the output of both sides of the split. Choose two names.")
+    outputs = [out_train, out_held_out, *([] if out_judge is None else [out_judge])]
+    if len({require_jsonl_name(out).resolve() for out in outputs}) < len(outputs):
+        raise DataError(f"{out_train}: is the output of two sides of the split. Choose different names.")
+    if out_judge is not None and not 0 < judge < 1 - held_out:
+        raise ConfigError(
+            f"judge = {judge!r}: must be above 0, and leave prompts for training beside held_out = "
+            f"{held_out:g}."
+        )
     kind, rows = guess_kind(path)
     num_bad = 0
-    counts = {True: 0, False: 0}
+    counts = {"train": 0, "judge": 0, "held-out": 0}
     problems: list[RowProblem] = []  # the first few
-    with files.atomic_file(out_train) as train, files.atomic_file(out_held_out) as held_file:
+    with ExitStack() as opened:
+        sides = {
+            "train": opened.enter_context(files.atomic_file(out_train)),
+            "held-out": opened.enter_context(files.atomic_file(out_held_out)),
+        }
+        if out_judge is not None:
+            sides["judge"] = opened.enter_context(files.atomic_file(out_judge))
         for result in parse_rows(rows, kind):
             if isinstance(result, RowProblem):
                 num_bad += 1
                 if len(problems) < MAX_SHOWN:
                     problems.append(result)
                 continue
-            held = is_held_out(result.record, held_out=held_out, seed=seed)
-            counts[held] += 1
-            file = held_file if held else train
-            file.write((jsonl.dumps(result.row.value) + "\n").encode("utf-8"))
+            side = "train"
+            if is_held_out(result.record, held_out=held_out, seed=seed, purpose=FILE):
+                side = "held-out"
+            elif out_judge is not None and is_held_out(
+                result.record, held_out=held_out + judge, seed=seed, purpose=FILE
+            ):
+                side = "judge"
+            counts[side] += 1
+            sides[side].write((jsonl.dumps(result.row.value) + "\n").encode("utf-8"))
         if num_bad:
             remedy = f"Nothing was written. Set them aside with `fairlead data check {path} --drop`."
             raise bad_rows_error(problems, num_bad, num_bad + sum(counts.values()), remedy)
-        _require_both_sides(counts[False], counts[True], held_out=held_out, seed=seed)
+        _require_both_sides(counts["train"], counts["held-out"], held_out=held_out, seed=seed)
+        if out_judge is not None and not counts["judge"]:
+            raise DataError(
+                f"judge = {judge:g}, seed = {seed}: the judge's side of {sum(counts.values())} rows is "
+                "empty. Add rows of other prompts, or change the share or the seed."
+            )
     assert kind is not None, "a row was written, so its kind is known"
-    return SplitReport(kind=kind, num_train=counts[False], num_held_out=counts[True])
+    return SplitReport(kind, counts["train"], counts["held-out"], counts["judge"])
 
 
-def is_held_out(record: Record, *, held_out: float, seed: int) -> bool:
+def is_held_out(record: Record, *, held_out: float, seed: int, purpose: str = "split") -> bool:
     # derive_seed is uniform over 0 .. 2**63 - 1
-    return derive_seed(seed, "split", prompt_text(record)) < held_out * 2**63
+    return derive_seed(seed, purpose, prompt_text(record)) < held_out * 2**63
 
 
 def check_share(held_out: float) -> None:
@@ -101,5 +142,6 @@ def _require_both_sides(num_train: int, num_held_out: int, *, held_out: float, s
             total = num_train + num_held_out
             raise DataError(
                 f"held_out = {held_out:g}, seed = {seed}: the {side} side of {total} rows is empty. "
-                "Add rows of other prompts, or change held_out or the seed."
+                "Add rows of other prompts, hold out another share, or use another seed: a side of an "
+                "earlier split with this seed cannot be split by it again."
             )
