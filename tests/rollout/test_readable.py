@@ -75,6 +75,12 @@ def test_they_can_be_left_out_and_are_counted(model: ScalarModel, run: Run) -> N
     assert [(row["dropped"], row["of"]) for row in rows if row["event"] == "unreadable prompts"] == [(2, 4)]
 
 
+def test_too_long_drop_leaves_them_out_too(model: ScalarModel, run: Run) -> None:
+    tried = PromptTrial(ROWS, max_new_tokens=4, scoring=SCORING, source="prompts.jsonl", drops_long=True)
+    tried.try_model("reward = rm", model)
+    assert tried.finish(run) == [0, 2]
+
+
 def test_leaving_out_every_prompt_is_refused(model: ScalarModel, run: Run) -> None:
     tried = PromptTrial(
         [Prompt(LONG)], max_new_tokens=4, scoring=Scoring(unreadable_prompts="drop"), source="p.jsonl"

@@ -106,7 +106,11 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     prompts = [record.prompt for record in records]
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.temperature)
     trial = PromptTrial(
-        records, max_new_tokens=config.max_new_tokens, scoring=config.scoring, source=config.prompts
+        records,
+        max_new_tokens=config.max_new_tokens,
+        scoring=config.scoring,
+        source=config.prompts,
+        drops_long=config.too_long == "drop",
     )
     rewards = [
         open_judge(

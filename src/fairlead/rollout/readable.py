@@ -72,8 +72,13 @@ class PromptTrial:
         scoring: Scoring,
         source: str,
         numbers: Sequence[int] | None = None,
+        drops_long: bool = False,
     ) -> None:
-        """`numbers` are the rows of the prompts in `source`, counted from 1."""
+        """`numbers` are the rows of the prompts in `source`, counted from 1.
+
+        With `drops_long`, as `too_long=drop` asks, prompts that a judge cannot read are left out too.
+        """
+        self._drops = drops_long or scoring.unreadable_prompts == "drop"
         self._rows = rows
         self._prompts = [row.prompt for row in rows]
         self._max_new_tokens = max_new_tokens
@@ -108,7 +113,7 @@ class PromptTrial:
     def finish(self, run: Run) -> list[int]:
         """The indices of the prompts that every judge can read.
 
-        Raises DataError if there are others and `scoring.unreadable_prompts` is not "drop".
+        Raises DataError if there are others and they are not to be left out.
         """
         for (judge, context), count in self._long.items():
             score = f"unreadable_score = {self._scoring.unreadable_score:g}"
@@ -129,7 +134,7 @@ class PromptTrial:
             f"{self._source}: {' and '.join(self._judges)} cannot read {len(self._problems)} of "
             f"{len(self._prompts)} prompts ({'; '.join(shown)})"
         )
-        if self._scoring.unreadable_prompts != "drop" or not kept:
+        if not self._drops or not kept:
             remedy = "Set unreadable_prompts=drop to leave them out" if kept else "Correct the prompts"
             raise DataError(f"{what}. {remedy}, or take another judge.")
         run.event("unreadable prompts", dropped=len(self._problems), of=len(self._prompts))

@@ -294,6 +294,7 @@ def _open_rewards(
         scoring=config.scoring,
         source=config.prompts,
         numbers=prompts.numbers,
+        drops_long=config.too_long == "drop",
     )
     rewards = open_reward_mix(
         run,
