@@ -35,6 +35,7 @@ from fairlead.cli.other_commands import RootGroup
 from fairlead.cli.output import print_error_object, print_note
 from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
 from fairlead.core.errors import FairleadError
+from fairlead.core.full_disk import NO_ROOM, describe, disk_errno, refused_path
 from fairlead.core.threads import limit_spinning
 
 # Package -> the extra that installs it.
@@ -160,9 +161,10 @@ def _describe_unexpected(error: Exception) -> tuple[str, str, int]:
                 f"Install it with: pip install 'fairlead[{extra}]'"
             )
             return "ConfigError", message, 1
-    if isinstance(error, OSError) and error.errno in REFUSALS and error.filename is not None:
-        message = f"{error.filename}: {error.strerror}. Choose another path, or change this one."
-        return type(error).__name__, message, 1
+    code = disk_errno(error)
+    path = refused_path(error)
+    if code is not None and (code in NO_ROOM or (code in REFUSALS and path is not None)):
+        return "OSError" if code in NO_ROOM else type(error).__name__, describe(code, path), 1
     message = f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_save_traceback(error)}"
     return "Bug", message, 2
 

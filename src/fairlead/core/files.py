@@ -6,12 +6,14 @@ renamed.  Readers see either the complete file or none.  This module knows nothi
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fairlead.core.errors import ProjectError
+from fairlead.core.full_disk import WRITING
 
 
 @contextmanager
@@ -27,6 +29,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
+        _note_path(path)
         temporary.unlink(missing_ok=True)
 
 
@@ -54,6 +57,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         os.rename(temporary, path)
         _sync(path.parent)
     finally:
+        _note_path(path)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -82,6 +86,13 @@ def path_inside(folder: Path, name: str) -> Path:
             f"{folder}: the name {name!r} points outside the folder. Use a path inside the folder."
         )
     return folder / relative
+
+
+def _note_path(path: Path) -> None:
+    """Add the path to the exception that is being raised, if any: libraries do not name it."""
+    error = sys.exc_info()[1]
+    if error is not None:
+        error.add_note(f"{WRITING}{path}")
 
 
 def _temporary_path(path: Path) -> Path:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fairlead.core import files
+from fairlead.core import files, full_disk
 from fairlead.core.errors import ProjectError, Stopped
 from fairlead.store.run import Run
 from fairlead.train.meter import Meter
@@ -73,6 +73,9 @@ def save(run: Run, step: int, state: State) -> None:
 
 def write(folder: Path, state: State) -> None:
     """Write the state to a folder, atomically."""
+    tensors = [*state.parameters.values()]
+    tensors += [t for optimizer in state.optimizers.values() for t in _optimizer_tensors(optimizer).values()]
+    full_disk.require_space(folder, sum(tensor.nbytes for tensor in tensors))
     with files.atomic_folder(folder) as temporary:
         save_file(
             {name: p.detach().contiguous() for name, p in state.parameters.items()},
