@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 from fairlead.report.run_page import MOST_EVENTS, RunPage, render_run
@@ -63,3 +64,13 @@ def test_many_events_are_cut_in_the_middle_and_counted() -> None:
         and f"<td>e{MOST_EVENTS + 6}</td>" in html
         and f"<td>e{MOST_EVENTS // 2 + 3}</td>" not in html
     )
+
+
+def test_a_refusal_and_what_was_left_out_stand_above_the_figures() -> None:
+    page = dataclasses.replace(
+        fixtures.run_page(), refusals=["No better than <chance>."], left_out={"rows too long": 12, "ties": 3}
+    )
+    html = render_run(page)
+    assert html.index("No better than &lt;chance&gt;.") < html.index('class="figures tiles"')
+    assert "Left out: 12 rows too long, 3 ties." in html
+    assert "Reasons for refusal" not in render_run(fixtures.run_page())

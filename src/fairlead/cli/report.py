@@ -18,7 +18,7 @@ from fairlead.store.artifact import Artifact, brief_digest, load_artifacts
 from fairlead.store.metrics import read_metrics
 from fairlead.store.project import Project
 from fairlead.store.run import find_run
-from fairlead.train.admission_gate import REPORT
+from fairlead.train.admission_gate import REPORT, read_admission
 
 MAX_SAMPLES = 12
 
@@ -70,6 +70,8 @@ def report(
         events=events,
         samples=[SamplePair(*texts) for texts in _before_and_after(opened_project, artifact)],
         code=" ".join(part for part in (run_config["code"]["version"], run_config["code"]["commit"]) if part),
+        refusals=_refusals(artifact, events),
+        left_out={} if artifact is None else artifact.manifest.metrics.get("left_out", {}),
     )
     out = out or folder / "report.html"
     files.write_text(out, run_page.render_run(page))
@@ -90,6 +92,18 @@ def report(
         wrote=wrote,
         next=f"open {relative_path(out)} in a browser",
     )
+
+
+def _refusals(artifact: Artifact | None, events: Sequence[dict[str, Any]]) -> list[str]:
+    """Why the reward model of the run was refused, or a refused reward model that the run was paid by."""
+    admission = None if artifact is None else read_admission(artifact.folder)
+    if admission is not None and admission.verdict == "refuse":
+        return list(admission.reasons)
+    return [
+        f"{event['by']} refuses the reward model {event['of']}, which this run used."
+        for event in events
+        if event["event"] == "admission" and event.get("verdict") == "refuse" and "of" in event
+    ]
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

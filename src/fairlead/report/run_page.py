@@ -66,6 +66,8 @@ class RunPage:
     events: Sequence[Mapping[str, Any]] = ()  # rows of events.jsonl: "at", "event", anything else
     samples: Sequence[SamplePair] = ()
     code: str = ""  # version and commit
+    refusals: Sequence[str] = ()  # why the result, or a reward of the run, was refused; shown at the top
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
 
 
 def render_run(run: RunPage) -> str:
