@@ -231,7 +231,7 @@ def test_drafts_save_time_and_change_nothing(tmp_path: Path) -> None:
 def test_a_prompt_that_leaves_no_room_is_named(tmp_path: Path) -> None:
     project = project_with_base(tmp_path)
     with pytest.raises(
-        DataError, match=r"data/prompts.jsonl: record \d+: the prompt has \d+ tokens. With 250 new tokens"
+        DataError, match=r"prompts.jsonl: 40 prompts of 40 leave no room for 250 new tokens.*record 1 has 10"
     ):
         train(project, ppo, **SETTINGS | {"max_new_tokens": 250})
 
