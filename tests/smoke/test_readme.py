@@ -18,8 +18,8 @@ MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
 SMALL = {
     "sft": ["template.file=plain", "too_long=drop", "batch=16"],
     "reward": ["template.file=plain", "too_long=drop", "batch=16"],
-    "ppo": ["template.file=plain", "steps=1", "batch=4", "max_new_tokens=8", "trust=reward"],
-    "compare": ["--max-new-tokens", "8"],
+    "ppo": ["template.file=plain", "too_long=drop", "steps=1", "batch=4", "max_new_tokens=8", "trust=reward"],
+    "compare": ["--max-new-tokens", "8", "--too-long", "drop"],
 }
 
 
