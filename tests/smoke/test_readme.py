@@ -64,5 +64,5 @@ def test_the_path_works_as_printed(
         last = cli(*(word.replace(MODEL, "../base") for word in words[1:]), *options)
         assert last.code == 0, (words, last.err)
         if words[1] == "compare":
-            assert "was trained to raise" not in last.out and "Left out" not in last.out
+            assert "was trained to raise" not in last.out and "trained on" not in last.out
     assert last is not None and "report.html" in last.out
