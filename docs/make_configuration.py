@@ -80,7 +80,7 @@ def table_section(name: str, table_class: type) -> str:
 def former_names() -> str:
     rows = [f"| `{former}` | `{key}` |" for key, former in FORMER_NAMES.items()]
     return (
-        "## Former names\n\nA former name is an error that names the present key.\n\n"
+        "## Former names\n\nA former name is read as the present key.\n\n"
         "| former name | key |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
 

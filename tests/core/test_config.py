@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,12 +271,18 @@ def test_a_key_in_the_wrong_table_is_led_to_the_right_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("former", "present"),
-    [("lora_rank", "adapter.rank"), ("optimizer_bits", "optim.bits"), ("ptx", "ptx.data")],
+    ("former", "present", "value"),
+    [("lora_rank", "adapter.rank", 8), ("optimizer_bits", "optim.bits", 8), ("ptx", "ptx.data", "rows")],
 )
-def test_a_former_name_is_an_error_with_the_present_one(tmp_path: Path, former: str, present: str) -> None:
-    (problem,) = recipe_problems(tmp_path, "", "name=a", f"{former}=8")
-    assert problem == f'command line: "{former}" is now called "{present}".'
+def test_a_former_name_is_read_as_the_present_key(former: str, present: str, value: Any) -> None:
+    assert config.load(Recipe, None, ["name=a", f"{former}={value}"]) == config.load(
+        Recipe, None, ["name=a", f"{present}={value}"]
+    )
+
+
+def test_a_former_name_beside_the_present_key_is_an_error(tmp_path: Path) -> None:
+    (problem,) = recipe_problems(tmp_path, "lora_rank = 8\n[adapter]\nrank = 4\n", "name=a")
+    assert problem.endswith('"adapter.rank" and "lora_rank" are the same key. Set one of them.')
 
 
 def test_a_table_given_as_a_value_is_an_error(tmp_path: Path) -> None:

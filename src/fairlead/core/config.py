@@ -159,7 +159,7 @@ class _Keys:
         if spelling in self.hints:
             return spelling
         candidates = self.by_leaf.get(spelling, [])
-        return candidates[0] if len(candidates) == 1 else None
+        return candidates[0] if len(candidates) == 1 else self.former.get(spelling)
 
     def explain(self, spelling: str, value: Any) -> str:
         """Why `resolve` gave no key for a value, and what to write instead."""

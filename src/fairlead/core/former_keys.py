@@ -1,6 +1,6 @@
 """Names that configuration keys had before they were grouped into tables.
 
-A configuration that still uses a former name gets an error with the present one.  The id of a run is a digest
+A configuration may still use a former name: it is read as the present key.  The id of a run is a digest
 over the flat names, so that projects from before the tables still find their finished runs.  The role of an
 input in the lineage (`probe`, `ptx`, `constraints.harmless`) is its flat name too.
 """
