@@ -70,7 +70,7 @@ def test_training_on_a_malformed_file_is_refused_before_a_step(
 def test_check_of_a_good_file_exits_0(cli: Cli, tmp_path: Path) -> None:
     result = cli("data", "check", write(tmp_path / "rows.jsonl", GOOD))
     assert result.code == 0
-    assert "1 rows, comparisons: 1 good, 0 bad." in result.out
+    assert "1 comparison: 1 good, 0 bad." in result.out
     assert "next  fairlead data split" in result.out
 
 

@@ -8,6 +8,7 @@ from fairlead.core.plural import agreeing, counted, plural
     [
         ("row", "rows"),
         ("person", "people"),
+        ("person's", "people's"),
         ("reply", "replies"),
         ("key", "keys"),
         ("box", "boxes"),
@@ -20,6 +21,7 @@ from fairlead.core.plural import agreeing, counted, plural
         ("is", "are"),
         ("was", "were"),
         ("has", "have"),
+        ("contradicts", "contradict"),
     ],
 )
 def test_plurals(word: str, several: str) -> None:

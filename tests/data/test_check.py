@@ -86,7 +86,7 @@ def test_a_pair_decided_both_ways_is_named(tmp_path: Path) -> None:
     rows = [pair("a", "b", "c"), pair("other", "c", "b"), pair("a", "c", "b"), pair("a", "c", "b", tie="bad")]
     report = check_file(write(tmp_path / "a.jsonl", *rows))
     assert report.num_contradictions == 1
-    assert report.warnings == ("1 comparisons contradict an earlier one: line 3 contradicts line 1.",)
+    assert report.warnings == ("1 comparison contradicts an earlier one: line 3 contradicts line 1.",)
 
 
 def test_unused_columns_are_counted(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_unused_columns_are_counted(tmp_path: Path) -> None:
     )
     assert report.unused_columns == {"wieght": 2, "note": 1}
     assert report.warnings == (
-        "Columns that a comparison does not have are ignored: note (1 rows), wieght (2 rows).",
+        "Columns that a comparison does not have are ignored: note (1 row), wieght (2 rows).",
     )
 
 

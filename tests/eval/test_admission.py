@@ -134,7 +134,7 @@ def test_texts_that_are_too_long_are_an_error_or_left_out(folder: Path) -> None:
     mixed = [*held_out[:3], endless, *held_out[4:]]
     with pytest.raises(
         DataError,
-        match=rf"rows.jsonl: 1 pairs are longer .* {CONTEXT} tokens; the first is number 4 .*--drop",
+        match=rf"rows.jsonl: 1 pair is longer .* {CONTEXT} tokens; the first is number 4 .*--drop",
     ):
         examined(folder, mixed)
     report = examined(folder, mixed, drop=True)

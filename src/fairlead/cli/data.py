@@ -12,7 +12,7 @@ from fairlead.cli.lookup import ProjectDir
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.cli.sampling_options import TemplateWords, read_template
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.core.wording import count
+from fairlead.core.plural import counted
 from fairlead.data import column_map, importer, sources
 from fairlead.data.check import CheckReport, check_file, drop_bad
 from fairlead.data.file_source import SourceRow
@@ -86,16 +86,14 @@ def import_(
         drop=drop,
         columns=column_map.parse(map or (), ignore or (), scale),
     )
-    lines = [
-        f"Read {count(report.num_read, 'row')}; wrote {count(report.num_written, kind_noun(report.kind))}. "
-        f"The format is {report.format}."
-    ]
+    written = counted(report.num_written, kind_noun(report.kind))
+    lines = [f"Read {counted(report.num_read, 'row')}; wrote {written}. The format is {report.format}."]
     if report.num_repeated:
         repeated = "row that repeats" if report.num_repeated == 1 else "rows that repeat"
         lines.append(f"Left out {report.num_repeated:,} {repeated} an earlier prompt.")
     lines += [f"Left out {number:,}: {reason}." for reason, number in sorted(report.left_out.items())]
     if report.num_dropped:
-        lines.append(f"Dropped {count(report.num_dropped, 'bad row')}, each with its reason.")
+        lines.append(f"Dropped {counted(report.num_dropped, 'bad row')}, each with its reason.")
     if report.metadata_columns:
         lines.append(f"Kept as metadata: {', '.join(report.metadata_columns)}.")
     if report.ignored_columns:
@@ -191,7 +189,7 @@ def check(
         )
     if num_unfit and not drop:
         print_note(
-            f"DataError  {file}: {model} cannot train on {count(num_unfit, 'row')}. "
+            f"DataError  {file}: {model} cannot train on {counted(num_unfit, 'row')}. "
             "Change them as said above, or set them aside with --drop."
         )
     if (num_unfit or report.num_bad) and not drop:
@@ -233,7 +231,7 @@ def split(
     print_result(
         facts,
         [
-            f"{count(report.num_train, kind_noun(report.kind))} for training, {for_judge}"
+            f"{counted(report.num_train, kind_noun(report.kind))} for training, {for_judge}"
             f"{report.num_held_out:,} held out; no prompt is on two sides."
         ],
         as_json=as_json,
@@ -290,13 +288,15 @@ def _facts(report: CheckReport) -> dict[str, Any]:
 
 
 def _report_lines(report: CheckReport) -> list[str]:
-    kind = f"{report.kind}s" if report.kind else "rows of no known kind"
-    lines = [f"{report.num_rows} rows, {kind}: {report.num_good} good, {report.num_bad} bad."]
+    number = f"{counted(report.num_rows, 'row')} of no known kind"
+    if report.kind:
+        number = counted(report.num_rows, kind_noun(report.kind))
+    lines = [f"{number}: {report.num_good} good, {report.num_bad} bad."]
     if report.num_good:
         sharing = ""
         if report.num_sharing_prompt:
-            sharing = f"; {report.num_sharing_prompt} rows share their prompt with another row"
-        lines.append(f"{report.num_prompts} different prompts{sharing}.")
+            sharing = f"; {counted(report.num_sharing_prompt, 'row')} with the prompt of another row"
+        lines.append(f"{counted(report.num_prompts, 'different prompt')}{sharing}.")
         medians = [
             f"{column} {lengths.median:g} (longest {lengths.max})"
             for column, lengths in report.lengths.items()

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from fairlead.cli.output import visible
 from fairlead.core.errors import DataError, ModelError
+from fairlead.core.plural import counted
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
-from fairlead.core.wording import count
 from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Ranking, Rating, Record
 from fairlead.data.row_problem import RowProblem
@@ -104,7 +104,7 @@ class FitReport:
         ]
 
     def _share(self, number: int) -> str:
-        return f"all {count(number, 'row')}" if number == self.num_rows else count(number, "row")
+        return f"all {counted(number, 'row')}" if number == self.num_rows else counted(number, "row")
 
 
 def check_fit(file: Path, model: str, template: Template = OWN_TEMPLATE) -> FitReport:

@@ -12,6 +12,7 @@ from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_result, relative_path
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
+from fairlead.core.plural import counted
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, brief_digest, load_artifacts
@@ -84,8 +85,8 @@ def report(
     print_result(
         {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
         [
-            f"Report of {page.run_id}: {len(page.metrics)} rows of metrics, "
-            f"{len(page.samples)} answers before and after training."
+            f"Report of {page.run_id}: metrics of {counted(len(page.metrics), 'step')}, "
+            f"{counted(len(page.samples), 'answer')} before and after training."
         ],
         as_json=as_json,
         read=[folder],

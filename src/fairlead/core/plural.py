@@ -2,6 +2,7 @@
 
 IRREGULAR = {
     "person": "people",
+    "person's": "people's",
     "reply": "replies",
     "entry": "entries",
     "binary": "binary rows",
@@ -12,6 +13,8 @@ IRREGULAR = {
     "has": "have",
     "does": "do",
     "leaves": "leave",
+    "repeats": "repeat",
+    "contradicts": "contradict",
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from fairlead.core.plural import agreeing, counted
 from fairlead.data import pair_metadata
 from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.record_writer import WriteReport, write_rows
@@ -215,12 +216,15 @@ def _digest(value: object) -> bytes:
 
 def _warnings(tally: _Tally, kind: RecordKind | None, longer: LongerChosen | None) -> Iterator[str]:
     if tally.repeated:
-        yield f"{len(tally.repeated)} rows repeat an earlier row: {_list_lines(tally.repeated, 'repeats')}."
+        lines = _list_lines(tally.repeated, "repeats")
+        yield f"{_acting(tally.repeated, 'row', 'repeats')} an earlier row: {lines}."
     if tally.contradictions:
         lines = _list_lines(tally.contradictions, "contradicts")
-        yield f"{len(tally.contradictions)} comparisons contradict an earlier one: {lines}."
+        yield f"{_acting(tally.contradictions, 'comparison', 'contradicts')} an earlier one: {lines}."
     if tally.unused:
-        names = ", ".join(f"{name} ({count} rows)" for name, count in sorted(tally.unused.items()))
+        names = ", ".join(
+            f"{name} ({counted(number, 'row')})" for name, number in sorted(tally.unused.items())
+        )
         yield f"Columns that a {kind} does not have are ignored: {names}."
     if longer is not None and longer.n >= MIN_PAIRS:
         for word, num_right in (("longer", longer.num_longer), ("shorter", longer.num_shorter)):
@@ -230,6 +234,11 @@ def _warnings(tally: _Tally, kind: RecordKind | None, longer: LongerChosen | Non
                     f"The {word} answer is chosen in {share}. "
                     "A reward model can reach this accuracy from length alone."
                 )
+
+
+def _acting(pairs: list[tuple[int, int]], noun: str, verb: str) -> str:
+    """Example: `2 rows repeat`."""
+    return f"{counted(len(pairs), noun)} {agreeing(len(pairs), verb)}"
 
 
 def _list_lines(pairs: list[tuple[int, int]], verb: str) -> str:

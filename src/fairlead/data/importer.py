@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.core.wording import count
+from fairlead.core.plural import counted
 from fairlead.data.column_map import ColumnMap
 from fairlead.data.column_meaning import is_negative, is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
@@ -154,7 +154,7 @@ def _require_readable(sample: list[SourceRow | RowProblem], format: str) -> None
     likely = first_format(rows[0].value)
     remedy = f"They look like {likely}; leave out --format." if likely else "Describe the columns with --map."
     raise DataError(
-        f"{rows[0].where.path}: the format {format} reads none of the first {count(len(rows), 'row')}, "
+        f"{rows[0].where.path}: the format {format} reads none of the first {counted(len(rows), 'row')}, "
         f"whose columns are {', '.join(rows[0].value) or 'none'}. {remedy}"
     )
 

@@ -1,6 +1,6 @@
 """What the kinds of rows are called in sentences."""
 
-from fairlead.core.wording import plural
+from fairlead.core.plural import plural
 from fairlead.data.records import RecordKind
 
 

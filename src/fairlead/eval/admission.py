@@ -14,6 +14,7 @@ from typing import Any
 
 from fairlead.core import files
 from fairlead.core.errors import DataError
+from fairlead.core.plural import agreeing, counted
 from fairlead.data.records import Messages
 from fairlead.eval import admission_verdict, reward_metrics, reward_scoring
 from fairlead.eval.admission_verdict import AdmissionDecision
@@ -53,7 +54,8 @@ def examine(
     if num_dropped and not drop:
         first = next(i for i, pair in enumerate(encoded) if pair is None)
         raise DataError(
-            f"{source}: {num_dropped} pairs are longer than the model's limit of {longest} tokens; "
+            f"{source}: {counted(num_dropped, 'pair')} {agreeing(num_dropped, 'is')} longer than the model's "
+            f"limit of {longest} tokens; "
             f"the first is number {first + 1} of the pairs without ties. Leave them out with --drop."
         )
     if not fitting:
