@@ -1,7 +1,7 @@
 """On a phone: tables become cards, the open tab is in sight, and a scale says which end is which."""
 
 import pytest
-from playwright.sync_api import FloatRect, Locator, Page
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from browser.conftest import RUN, Browse, Studio
 from browser.test_axe import judged
@@ -73,7 +73,7 @@ def test_a_chat_begins_at_the_top(studio: Studio, browse: Browse) -> None:
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     composer, bar = box(page.locator(".composer")), box(page.locator(".topbar"))
     assert composer["y"] - bar["y"] - bar["height"] <= 20
-    assert page.get_by_text("Suggested message. Edit it as you like.").is_visible()
+    expect(page.get_by_text("Suggested message. Edit it as you like.")).to_be_visible()
     page.get_by_label("Your message").fill("Something else")
     assert not page.get_by_text("Suggested message. Edit it as you like.").is_visible()
 

@@ -24,11 +24,13 @@ def test_lineage_leads_back_to_the_first_file(cli: Cli, project: Path) -> None:
 
 
 def test_verify_exits_1_where_a_file_was_changed(cli: Cli, project: Path, tmp_path: Path) -> None:
-    assert cli("lineage", "verify", "--project", project, "--json").json == {
+    verified = cli("lineage", "verify", "--project", project, "--json").json
+    # Other tests use this project too, some with inputs from elsewhere.
+    assert all(line.endswith("is outside the project, not checked.") for line in verified.pop("not_checked"))
+    assert verified == {
         "artifact": None,
         "ok": True,
         "problems": [],
-        "not_checked": [],
         "read": [str(project / "artifacts")],
         "wrote": [],
         "next": None,

@@ -221,12 +221,14 @@ def test_an_input_from_outside_the_project_is_not_checked_and_says_so(tmp_path: 
     (tmp_path / "rows.jsonl").write_text("1\n")
     outside = resolved(project, str(tmp_path / "rows.jsonl"))
     module = Parent("module:json", "sha256:" + "0" * 64, "judge")
-    problems, not_checked = changes(project, outside, module, HUB)
+    template = Parent("template:chatml", "template:chatml", "template")
+    problems, not_checked = changes(project, outside, module, template, HUB)
     assert problems == []
     assert not_checked == [
         "model/m: its data, file:rows.jsonl, is outside the project, not checked.",
         "model/m: its judge, module:json, is outside the project, not checked.",
         "model/m: its model, hub:owner/base, is outside the project, not checked.",
+        "model/m: its template, template:chatml, is outside the project, not checked.",
     ]
 
 

@@ -1,8 +1,8 @@
 """Lineage: the tree of artifacts from which an artifact was made, and its verification.
 
 Artifacts are looked up by digest, never by name.  Files of the project are looked up by their path in it.  A
-file or module from elsewhere and a model of the Hub are "outside": their digests are recorded and not
-recomputed.
+file or module from elsewhere, a model of the Hub and a chat template by name are "outside": their digests are
+recorded and not recomputed.
 """
 
 from collections import deque
@@ -26,7 +26,8 @@ from fairlead.store.project import Project
 
 Status = Literal["present", "missing", "outside"]
 
-OUTSIDE = ("file:", "module:", "hub:")  # prefixes of parents that are not artifacts of the project
+# Prefixes of parents that are no artifacts of the project.
+OUTSIDE = ("file:", "module:", "hub:", "template:")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ import httpx
 from anyio import to_thread
 
 from fairlead.core.errors import FairleadError
-from fairlead.data.records import Messages
+from fairlead.data.records import Messages, message_to_json
 from fairlead.labels.errors import Invalid, StudioError
 from fairlead.store.artifact import load_artifacts
 from fairlead.store.project import PROJECT_FILE, load_project, read_settings
@@ -132,7 +132,7 @@ class ChatBackends:
         self, source: str, messages: Messages, params: Mapping[str, Any]
     ) -> AsyncGenerator[Piece, None]:
         """The answer piece by piece.  Raises AnswerError."""
-        rows = [asdict(message) for message in messages]
+        rows = [message_to_json(message) for message in messages]
         kind, _, name = source.partition(":")
         ask = self._ask_endpoint if kind == "endpoint" else self._ask_model
         pieces = ask(name, rows, params)
