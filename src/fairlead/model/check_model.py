@@ -94,13 +94,9 @@ def check_model(reference: str) -> None:
 
     A name like `org/model` is left to the Hub; its configuration is checked when it is loaded.
     """
-    folder = Path(reference)
-    if not folder.exists():
-        if is_local(reference):
-            raise ModelError(f"{reference}: no such model folder.")
+    folder = _local_folder(reference)
+    if folder is None:
         return
-    if not folder.is_dir():
-        _refuse_file(folder)
     try:
         if (folder / ADAPTER_CONFIG).is_file():
             _check_adapter(folder)
@@ -118,13 +114,9 @@ def is_local(reference: str) -> bool:
 
 def check_folder(reference: str) -> None:
     """Raise ModelError unless a local folder has a configuration and complete weights that can be trained."""
-    folder = Path(reference)
-    if not folder.exists():
-        if is_local(reference):
-            raise ModelError(f"{reference}: no such model folder.")
+    folder = _local_folder(reference)
+    if folder is None:
         return
-    if not folder.is_dir():
-        _refuse_file(folder)
     if not (folder / "config.json").is_file():
         _refuse_folder(folder)
     config = read_json(folder / "config.json")
@@ -133,6 +125,18 @@ def check_folder(reference: str) -> None:
         if (folder / name).is_file():
             _refuse_quantised(reference, f"the folder has {name}")
     check_weights(folder)
+
+
+def _local_folder(reference: str) -> Path | None:
+    """The folder of a local model; None for a name on the Hub.  Raises ModelError for anything else."""
+    folder = Path(reference)
+    if not folder.exists():
+        if is_local(reference):
+            raise ModelError(f"{reference}: no such model folder.")
+        return None
+    if not folder.is_dir():
+        _refuse_file(folder)
+    return folder
 
 
 def check_config(config: Mapping[str, Any], reference: str) -> None:

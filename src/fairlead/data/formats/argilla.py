@@ -14,7 +14,7 @@ from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import annotation, feedback
 from fairlead.data.formats.annotation import Judgement, Task
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import Conversion, Converter, Format, LeftOut, Row
+from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.records import RecordKind
 from fairlead.data.row_problem import RowLocation, reject_row
 
@@ -56,12 +56,6 @@ def recognises_flat(row: Row) -> bool:
 
 def convert(row: Row, where: RowLocation) -> Conversion:
     return feedback.first_kind(_read(row, where), KINDS)
-
-
-def _reading(kind: RecordKind) -> Converter:
-    if kind == "demonstration":
-        return lambda row, where: feedback.to_imitate(_read(row, where))
-    return lambda row, where: feedback.of_kind(_read(row, where), kind)
 
 
 def _read(row: Row, where: RowLocation) -> Outcomes:
@@ -196,12 +190,12 @@ NESTED = Format(
     recognises=recognises_nested,
     convert=convert,
     reads=dict.fromkeys(KINDS, NESTED_COLUMNS),
-    readings={kind: _reading(kind) for kind in KINDS},
+    readings=feedback.readings(_read, KINDS),
 )
 FLAT = Format(
     recognises=recognises_flat,
     convert=convert,
     reads={},
     reads_every_column=True,
-    readings={kind: _reading(kind) for kind in KINDS},
+    readings=feedback.readings(_read, KINDS),
 )

@@ -7,11 +7,11 @@ understood is refused: no feedback is guessed.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from fairlead.data.formats.format import LeftOut, Row
+from fairlead.data.formats.format import Conversion, Converter, LeftOut, Row
 from fairlead.data.parsing import build_comparison, check_turns, required_column
 from fairlead.data.records import (
     Binary,
@@ -227,6 +227,21 @@ def of_kind(outcomes: Outcomes, kind: RecordKind) -> Outcomes:
         else LeftOut(f"judgements of another kind, which --kind {kind_of_record(record)} takes")
         for record in outcomes
     ]
+
+
+def readings(
+    read: Callable[[Row, RowLocation], Outcomes], kinds: Iterable[RecordKind]
+) -> dict[RecordKind, Converter]:
+    """What `--kind` makes of the outcomes that `read` takes from a row, for each of these kinds."""
+
+    def reading(kind: RecordKind) -> Converter:
+        def convert(row: Row, where: RowLocation) -> Conversion:
+            outcomes = read(row, where)
+            return to_imitate(outcomes) if kind == "demonstration" else of_kind(outcomes, kind)
+
+        return convert
+
+    return {kind: reading(kind) for kind in kinds}
 
 
 def to_imitate(outcomes: Outcomes) -> Outcomes:

@@ -11,7 +11,7 @@ from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import annotation, feedback
 from fairlead.data.formats.annotation import Judgement, Task
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import Conversion, Converter, Format, LeftOut, Row
+from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
 from fairlead.data.parsing import required_column
 from fairlead.data.records import Demonstration, RecordKind
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -178,18 +178,6 @@ def _most_natural(outcomes: Sequence[Any]) -> Conversion:
     return feedback.first_kind(list(outcomes), KINDS)
 
 
-def _json_reading(kind: RecordKind) -> Converter:
-    if kind == "demonstration":
-        return lambda row, where: feedback.to_imitate(_read_json(row, where))
-    return lambda row, where: feedback.of_kind(_read_json(row, where), kind)
-
-
-def _min_reading(kind: RecordKind) -> Converter:
-    if kind == "demonstration":
-        return lambda row, where: feedback.to_imitate(_read_min(row, where))
-    return lambda row, where: feedback.of_kind(_read_min(row, where), kind)
-
-
 TASK_COLUMNS = frozenset(
     """id data annotations predictions drafts file_upload meta created_at updated_at inner_id project
     updated_by total_annotations cancelled_annotations total_predictions comment_count
@@ -203,12 +191,12 @@ JSON = Format(
     recognises=recognises_json,
     convert=convert_json,
     reads=dict.fromkeys(KINDS, TASK_COLUMNS),
-    readings={kind: _json_reading(kind) for kind in KINDS},
+    readings=feedback.readings(_read_json, KINDS),
 )
 MIN = Format(
     recognises=recognises_min,
     convert=convert_min,
     reads={},
     reads_every_column=True,
-    readings={kind: _min_reading(kind) for kind in KINDS},
+    readings=feedback.readings(_read_min, KINDS),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
+from fairlead.data.formats.format import Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.parsing import required_column
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -22,18 +22,6 @@ def recognises_trace(row: Row) -> bool:
 
 def recognises_item(row: Row) -> bool:
     return row.keys() >= {"input", "expectedOutput"}
-
-
-def convert(row: Row, where: RowLocation) -> Conversion:
-    return feedback.of_kind(_read(row, where), "binary")
-
-
-def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
-    return feedback.of_kind(_read(row, where), "comparison")
-
-
-def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
-    return feedback.to_imitate(_read(row, where))
 
 
 def _read(row: Row, where: RowLocation) -> Outcomes:
@@ -100,10 +88,11 @@ TRACE_COLUMNS = frozenset(
     updatedAt""".split()
 )
 
+READINGS = feedback.readings(_read, trace.KINDS)
 TRACES = Format(
     recognises=recognises_trace,
-    convert=convert,
+    convert=READINGS["binary"],
     reads=dict.fromkeys(trace.KINDS, TRACE_COLUMNS),
-    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
+    readings=READINGS,
 )
 ITEMS = trace.item_format(recognises_item, "input", "expectedOutput", ("status",))

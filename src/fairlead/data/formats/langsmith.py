@@ -10,7 +10,7 @@ from typing import Any
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
+from fairlead.data.formats.format import Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.parsing import required_column
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -36,18 +36,6 @@ def recognises_example(row: Row) -> bool:
     return (
         isinstance(feedback.from_json(row.get("inputs")), dict) and "outputs" in row and "run_type" not in row
     )
-
-
-def convert(row: Row, where: RowLocation) -> Conversion:
-    return feedback.of_kind(_read(row, where), "binary")
-
-
-def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
-    return feedback.of_kind(_read(row, where), "comparison")
-
-
-def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
-    return feedback.to_imitate(_read(row, where))
 
 
 def _read(row: Row, where: RowLocation) -> Outcomes:
@@ -114,11 +102,12 @@ RUN_COLUMNS = frozenset(
     completion_cost_details first_token_time last_queued_at manifest_id""".split()
 )
 
+READINGS = feedback.readings(_read, trace.KINDS)
 RUNS = Format(
     recognises=recognises_run,
-    convert=convert,
+    convert=READINGS["binary"],
     reads=dict.fromkeys(trace.KINDS, RUN_COLUMNS),
-    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
+    readings=READINGS,
 )
 EXAMPLES = trace.item_format(
     recognises_example, "inputs", "outputs", ("attachments", "source_run_id", "dataset_id")

@@ -12,7 +12,7 @@ from typing import Any
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
+from fairlead.data.formats.format import Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.row_problem import RowLocation, reject_row
 
@@ -28,18 +28,6 @@ def recognises(row: Row) -> bool:
     if isinstance(info, dict) and "data" in row:
         return bool(info.keys() & {"trace_id", "request_id"})
     return row.keys() >= {"request", "response"} and bool(row.keys() & {"assessments", "trace_id"})
-
-
-def convert(row: Row, where: RowLocation) -> Conversion:
-    return feedback.of_kind(_read(row, where), "binary")
-
-
-def convert_to_comparisons(row: Row, where: RowLocation) -> Conversion:
-    return feedback.of_kind(_read(row, where), "comparison")
-
-
-def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
-    return feedback.to_imitate(_read(row, where))
 
 
 def _read(row: Row, where: RowLocation) -> Outcomes:
@@ -117,9 +105,10 @@ COLUMNS = frozenset(
     execution_duration execution_time_ms timestamp_ms status trace""".split()
 )
 
+READINGS = feedback.readings(_read, trace.KINDS)
 FORMAT = Format(
     recognises=recognises,
-    convert=convert,
+    convert=READINGS["binary"],
     reads=dict.fromkeys(trace.KINDS, COLUMNS),
-    readings={"comparison": convert_to_comparisons, "demonstration": convert_to_demonstrations},
+    readings=READINGS,
 )

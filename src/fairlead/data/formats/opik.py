@@ -8,7 +8,7 @@ from typing import Any
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback, trace
 from fairlead.data.formats.feedback import Outcomes
-from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
+from fairlead.data.formats.format import Format, LeftOut, Row
 from fairlead.data.formats.trace import Exchange, Signal
 from fairlead.data.parsing import required_column
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -17,14 +17,6 @@ from fairlead.data.row_problem import RowLocation, reject_row
 def recognises(row: Row) -> bool:
     row = _trace(row)
     return row.keys() >= {"input", "output", "feedback_scores"}
-
-
-def convert(row: Row, where: RowLocation) -> Conversion:
-    return _read(row, where)
-
-
-def convert_to_demonstrations(row: Row, where: RowLocation) -> Conversion:
-    return feedback.to_imitate(_read(row, where))
 
 
 def _read(source: Row, where: RowLocation) -> Outcomes:
@@ -83,8 +75,8 @@ COLUMNS = frozenset(
 
 TRACES = Format(
     recognises=recognises,
-    convert=convert,
+    convert=_read,
     reads=dict.fromkeys(trace.KINDS, COLUMNS),
-    readings={"demonstration": convert_to_demonstrations},
+    readings=feedback.readings(_read, ("demonstration",)),
 )
 ITEMS = trace.item_format(recognises_item, "input", "expected_output")
