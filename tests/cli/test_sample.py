@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from fairlead.data.sampled_answers import read_sampled_answers
 from outcome import Cli
 
@@ -28,31 +30,6 @@ def test_sample_writes_one_row_per_prompt(cli: Cli, project: Path, tmp_path: Pat
     assert result.json["metrics"]["answers"] == 12 and result.json["made_before"] is False
     again = cli(*words, "--project", project, "--json")
     assert again.json["made_before"] is True and again.json["artifact"] == result.json["artifact"]
-
-
-def test_sample_of_changed_prompts_gets_a_name_of_its_own(cli: Cli, project: Path, tmp_path: Path) -> None:
-    prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
-    names = []
-    for text in ("One?", "Two?"):
-        prompts.write_text(
-            json.dumps({"prompt": [{"role": "user", "content": text}]}) + "\n", encoding="utf-8"
-        )
-        result = cli(
-            "sample",
-            "base",
-            "--prompts",
-            prompts,
-            "--max-new-tokens",
-            "2",
-            "--out",
-            out,
-            "--project",
-            project,
-            "--json",
-        )
-        names.append(result.json["artifact"])
-    assert names[0] != names[1]
-    assert read_sampled_answers(out)[0].prompt[0].content == "Two?"
 
 
 def test_sample_can_end_answers_at_a_text(cli: Cli, project: Path, tmp_path: Path) -> None:
@@ -81,3 +58,45 @@ def test_sample_does_not_overwrite_its_prompts(cli: Cli, project: Path, tmp_path
     result = cli("sample", "base", "--prompts", prompts, "--out", prompts, "--project", project)
     assert result.code == 1
     assert prompts.read_text(encoding="utf-8") == "the prompts"
+
+
+def test_remedies_name_options_and_can_be_followed(cli: Cli, project: Path, tmp_path: Path) -> None:
+    prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    rows = [{"prompt": [{"role": "user", "content": text}]} for text in ("Why?", "word " * 3000)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    common = ["--prompts", prompts, "--max-new-tokens", "2", "--project", project]
+    sample = ["sample", "base", *common, "--out", out]
+    compare = ["compare", "sft", "base", *common, "--judge", "rule:length=1-9"]
+    for words in (sample, compare):
+        refused = cli(*words)
+        assert refused.code == 1
+        assert "Add --too-long drop to keep 1, --too-long truncate-prompt to keep 2 of the" in refused.err
+        assert "or lower --max-new-tokens." in refused.err and "too_long" not in refused.err
+        followed = cli(*words, "--too-long", "drop")
+        assert followed.code == 0 and "Left out: 1 prompt too long." in followed.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--top-p", "2"], "command line: --top-p = 2.0: must lie in (0, 1]."),
+        (["--min-p", "3"], "command line: --min-p = 3.0: must lie in [0, 1]"),
+        (["--too-long", "cut"], "command line: --too-long = 'cut': input should be 'error', 'drop'"),
+        (["--stop", ""], "command line: --stop = ('',): must not contain"),
+        (["--temperature", "inf"], "command line: --temperature = inf: must be a finite number."),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_option(
+    cli: Cli, project: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    prompts = project / "data" / "prompts.jsonl"
+    words = ["--prompts", prompts, "--out", tmp_path / "a.jsonl", "--project", project]
+    assert cli("sample", "base", *words, *options).err.startswith(f"ConfigError  {message}")
+
+
+def test_an_input_that_is_not_there_is_named_by_its_option(cli: Cli, project: Path, tmp_path: Path) -> None:
+    words = ["--out", tmp_path / "a.jsonl", "--project", project]
+    missing_rows = cli("sample", "base", "--prompts", "none.jsonl", *words)
+    assert missing_rows.err.startswith("ProjectError  --prompts = 'none.jsonl': no such dataset")
+    missing_model = cli("sample", "none", "--prompts", project / "data" / "prompts.jsonl", *words)
+    assert missing_model.err.startswith("ProjectError  MODEL = 'none': no such model")

@@ -3,6 +3,7 @@
 import pytest
 
 from fairlead.core.errors import DataError
+from fairlead.core.spelling import OPTIONS
 from fairlead.data.records import Message, Prompt
 from fairlead.examples.prompts import fit_prompts
 from fairlead.model.policy import Policy
@@ -32,8 +33,16 @@ def test_all_long_prompts_are_in_one_error_with_what_each_choice_keeps(writer: P
     assert str(caught.value) == (
         f"prompts.jsonl: 2 prompts of 3 leave no room for 8 new tokens in the model's context of {CONTEXT}: "
         f"record 2 has {long} tokens, record 3 has {one_turn} tokens. "
-        "Set too_long=drop to keep 1 prompt, too_long=truncate-prompt to keep 3, or lower max_new_tokens."
+        "Set too_long=drop to keep 1, too_long=truncate-prompt to keep 3 of the prompts, or lower "
+        "max_new_tokens."
     )
+
+
+def test_no_choice_is_offered_that_keeps_nothing(writer: Policy) -> None:
+    with pytest.raises(DataError, match=r"has [0-9]+ tokens\. Set too_long=truncate-prompt to keep 1 of"):
+        fit_prompts(writer, [ONE_TURN], "error", max_new_tokens=8, source="p")
+    with pytest.raises(DataError, match=r"has [0-9]+ tokens\. Lower --max-new-tokens\.$"):
+        fit_prompts(writer, [SHORT], "error", max_new_tokens=CONTEXT, source="p", spelling=OPTIONS)
 
 
 def test_long_prompts_are_dropped_and_counted_and_the_others_keep_their_numbers(writer: Policy) -> None:

@@ -9,6 +9,7 @@ from pytest import approx
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
+from fairlead.core.spelling import OPTIONS
 from fairlead.data.records import Prompt
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
@@ -63,6 +64,14 @@ def test_prompts_that_a_judge_cannot_read_are_refused_with_their_rows(model: Sca
     )
     assert "row 4: a user message contains the control token" in message
     assert message.endswith("Set unreadable_prompts=drop to leave them out, or take another judge.")
+
+
+def test_a_command_with_options_is_told_the_option(model: ScalarModel, run: Run) -> None:
+    run.spelling = OPTIONS
+    tried = trial(SCORING)
+    tried.try_model("reward = rm", model)
+    with pytest.raises(DataError, match=r"Add --too-long drop to leave them out, or take another judge\.$"):
+        tried.finish(run)
 
 
 def test_they_can_be_left_out_and_are_counted(model: ScalarModel, run: Run) -> None:

@@ -24,6 +24,7 @@ from fairlead.cli.sampling_options import (
 )
 from fairlead.core.errors import ConfigError
 from fairlead.core.plural import counted
+from fairlead.core.spelling import OPTIONS
 from fairlead.store.artifact import find_artifact
 from fairlead.store.run import open_run
 
@@ -62,6 +63,7 @@ def compare(
     from fairlead.cli.fresh_prompts import require_fresh_prompts
     from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
+    from fairlead.train.settings import Scoring
 
     settings = {
         "prompts": prompts,
@@ -86,9 +88,10 @@ def compare(
         judge=judge_reference,
         exclude_leaks=exclude_leaks,
         seed=seed,
+        scoring=Scoring(unreadable_prompts="drop") if too_long == "drop" else Scoring(),
     )
     config = dataclasses.replace(config, name=unique_name(opened_project, config, a, "vs", b))
-    with open_run(opened_project, "compare", config, kind=recipe.KIND) as run:
+    with open_run(opened_project, "compare", config, kind=recipe.KIND, spelling=OPTIONS) as run:
         evaluation = recipe.main(config, run)
     metrics = evaluation.manifest.metrics
     print_result(

@@ -15,6 +15,7 @@ from fairlead.cli.metrics_text import format_estimate
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
+from fairlead.core.spelling import OPTIONS
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 from fairlead.train.admission_gate import REPORT
@@ -62,9 +63,9 @@ def evaluate(
         "exclude_leaks": exclude_leaks,
         "seed": seed,
     }
-    config = configs.from_dict(reward.Config, {"name": "", **settings})
+    config = configs.from_dict(reward.Config, {"name": "", **settings}, spelling=OPTIONS)
     config = dataclasses.replace(config, name=unique_name(opened_project, config, model, "on", comparisons))
-    with open_run(opened_project, "eval", config, kind=reward.KIND) as run:
+    with open_run(opened_project, "eval", config, kind=reward.KIND, spelling=OPTIONS) as run:
         if run.finished is not None:
             print_note(f"{run.id} has already finished; showing its result.")
         evaluation = reward.main(config, run)

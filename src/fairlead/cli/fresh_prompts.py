@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fairlead.core.config import Ref
+from fairlead.core.spelling import OPTIONS
 from fairlead.data.record_reader import read_prompts
 from fairlead.eval.leaks import find_leaks
 from fairlead.store.project import Project
@@ -15,10 +16,12 @@ def require_fresh_prompts(
     project: Project, prompts: str, models: Mapping[str, str], judge: str, exclude: bool
 ) -> None:
     """Raise DataError for prompts that a model or the judge was trained on, unless they are left out."""
-    inputs = {model: resolve_input(project, role, Ref("model"), model) for role, model in models.items()}
-    inputs["the judge"] = resolve_input(project, "judge", Ref("reward-model"), judge)
+    inputs = {
+        model: resolve_input(project, role, Ref("model"), model, OPTIONS) for role, model in models.items()
+    }
+    inputs["the judge"] = resolve_input(project, "judge", Ref("reward-model"), judge, OPTIONS)
     trained = {name: training_prompts.of_input(project, source) for name, source in inputs.items()}
-    source = resolve_input(project, "prompts", Ref("dataset"), prompts)
+    source = resolve_input(project, "prompts", Ref("dataset"), prompts, OPTIONS)
     path = source.location if source.artifact is None else rows_file(source.artifact, "prompts")
     if path is None:  # sampling will say which rows are missing
         return

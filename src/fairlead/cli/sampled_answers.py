@@ -7,6 +7,7 @@ from typing import Any
 
 from fairlead.core import config as configs
 from fairlead.core import digest
+from fairlead.core.spelling import OPTIONS
 from fairlead.core.template_settings import OWN_TEMPLATE
 from fairlead.recipes import sample
 from fairlead.store.artifact import Artifact
@@ -19,10 +20,10 @@ MAX_PART_LENGTH = 30  # characters of one part of a generated name
 
 def sample_answers(project: Project, settings: Mapping[str, Any]) -> tuple[Artifact, bool]:
     """The rollouts for a sampling configuration without a name, and whether they existed before."""
-    config = configs.from_dict(sample.Config, {"name": "", **settings})
+    config = configs.from_dict(sample.Config, {"name": "", **settings}, spelling=OPTIONS)
     name = unique_name(project, config, config.model, "on", config.prompts)
     config = dataclasses.replace(config, name=name)
-    with open_run(project, "sample", config, kind=sample.KIND) as run:
+    with open_run(project, "sample", config, kind=sample.KIND, spelling=OPTIONS) as run:
         existed = run.finished is not None
         return sample.main(config, run), existed
 
@@ -33,7 +34,7 @@ def unique_name(project: Project, config: Any, *parts: str) -> str:
     The same command gets the same name, and different commands get different names.
     """
     inputs = {
-        field: resolve_input(project, field, mark, ref).digest
+        field: resolve_input(project, field, mark, ref, OPTIONS).digest
         for field, (mark, ref) in configs.refs(config).items()
     }
     settings = configs.resolved(config)

@@ -36,6 +36,7 @@ from fairlead.core.config_keys import (
 )
 from fairlead.core.errors import ConfigError
 from fairlead.core.former_keys import FORMER_NAMES, flat_name
+from fairlead.core.spelling import KEYS, Spelling
 
 __all__ = [
     "Advanced",
@@ -76,13 +77,14 @@ def load(config_class: type[C], path: Path | None = None, overrides: Sequence[st
     return _build(config_class, given, problems)
 
 
-def from_dict(config_class: type[C], values: Mapping[str, Any]) -> C:
+def from_dict(config_class: type[C], values: Mapping[str, Any], *, spelling: Spelling = KEYS) -> C:
     """Values by full key (`optim.lr`), by leaf name (`lr`) or nested (`{"optim": {"lr": ...}}`); as strict as
-    a file.
+    a file.  `spelling` is how the command takes these values.
     """
     problems: list[str] = []
-    given = _resolve(_Keys(config_class), _flattened(values, tables(config_class)), {}, NOWHERE, problems)
-    return _build(config_class, given, problems)
+    place = COMMAND_LINE if spelling.with_options else NOWHERE
+    given = _resolve(_Keys(config_class), _flattened(values, tables(config_class)), {}, place, problems)
+    return _build(config_class, given, problems, spelling)
 
 
 def resolved(config: Any) -> dict[str, Any]:
@@ -300,12 +302,14 @@ def _parse_word(raw: str) -> Any:
         return raw
 
 
-def _build(config_class: type[C], given: Mapping[str, Given], problems: list[str]) -> C:
+def _build(
+    config_class: type[C], given: Mapping[str, Given], problems: list[str], spelling: Spelling = KEYS
+) -> C:
     try:
         config = pydantic.TypeAdapter(config_class).validate_python(_nested(config_class, given))
     except pydantic.ValidationError as error:
         hinted = " ".join(problems)  # a key that another word stands for is not missing as well
-        explained = [_explain(details, given) for details in error.errors()]
+        explained = [_explain(details, given, spelling) for details in error.errors()]
         problems += [text for text in explained if not _is_hinted(text, hinted)]
         raise ConfigError(problems) from error
     for key in hints_by_key(config_class):
@@ -313,7 +317,7 @@ def _build(config_class: type[C], given: Mapping[str, Given], problems: list[str
         numbers = value.values() if isinstance(value, Mapping) else [value]
         # JSON has no infinity and no NaN, so the run could not be written down.
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            problems.append(f"{_place(key, given)}: {key} = {value}: must be a finite number.")
+            problems.append(f"{_place(key, given)}: {spelling.name(key)} = {value}: must be a finite number.")
     if problems:
         raise ConfigError(problems)
     return config
@@ -339,16 +343,18 @@ def _nested(config_class: type, given: Mapping[str, Given]) -> dict[str, Any]:
     return values
 
 
-def _explain(details: Any, given: Mapping[str, Given]) -> str:
+def _explain(details: Any, given: Mapping[str, Given], spelling: Spelling) -> str:
     location = [str(name) for name in details["loc"]]
     if details["type"] == "value_error":  # from a __post_init__; its text begins with the key and the value
         text = ".".join([*location, str(details["msg"]).removeprefix("Value error, ")])
-        return f"{_place(text.split(' = ', 1)[0], given)}: {text}."
+        name, _, rest = text.partition(" = ")
+        return f"{_place(name, given)}: {spelling.name(name)} = {rest}."
     key = ".".join(location)
     if details["type"] in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return f'"{key}" is required: set it in the file or as {key}=VALUE.'
     message = str(details["msg"])
-    return f"{_place(key, given)}: {key} = {details['input']!r}: {message[:1].lower()}{message[1:]}."
+    name = spelling.name(key)
+    return f"{_place(key, given)}: {name} = {details['input']!r}: {message[:1].lower()}{message[1:]}."
 
 
 def _is_hinted(problem: str, hints: str) -> bool:

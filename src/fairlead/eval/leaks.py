@@ -41,12 +41,10 @@ class Leaks:
             "not_checked": list(self.not_checked),
         }
 
-    def kept_rows(
-        self, *, source: str, exclude: bool, option: str = ", or leave these out with --exclude-leaks"
-    ) -> list[int]:
+    def kept_rows(self, *, source: str, exclude: bool, has_option: bool = True) -> list[int]:
         """The rows that may be evaluated.  Raises DataError for leaks unless `exclude` leaves them out.
 
-        `option` is the end of the remedy, which names how to leave them out.
+        `has_option` says whether the command can leave them out.
         """
         if not self.rows:
             return list(range(self.num_rows))
@@ -63,6 +61,7 @@ class Leaks:
                 "training, with `fairlead data split`."
             )
         if not exclude:
+            option = ", or leave these out with --exclude-leaks" if has_option else ""
             raise DataError(
                 f"{finding}. Evaluate on prompts that were split off before training, with `fairlead data "
                 f"split`{option}."
@@ -127,9 +126,10 @@ def require_fresh_prompts(run: Run) -> None:
     trained = {
         "the rounds": TrainingPrompts(own=frozenset(filter(None, map(prompt_digest, prompts)))),
         "the model": training_prompts.of_input(run.project, run.inputs["model"]),
+        "the probe": training_prompts.of_input(run.project, run.inputs["probe"]),
     }
     source = run.inputs["held_out"].ref
-    find_leaks(held_out, trained).kept_rows(source=source, exclude=False, option="")
+    find_leaks(held_out, trained).kept_rows(source=source, exclude=False, has_option=False)
 
 
 def was_reward_of(project: Project, judge: ResolvedInput, policy: Artifact) -> bool:

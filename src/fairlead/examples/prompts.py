@@ -4,11 +4,12 @@ Prompts that leave no room are refused together, left out, or cut as `too_long.s
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fairlead.core.errors import DataError
 from fairlead.core.plural import agreeing, counted
+from fairlead.core.spelling import KEYS, Spelling, capitalised
 from fairlead.data.records import Messages, Prompt
 from fairlead.examples.too_long import shortened_prompt
 from fairlead.model.policy import Policy
@@ -31,9 +32,18 @@ class FittedPrompts:
 
 
 def fit_prompts(
-    policy: Policy, records: Sequence[Prompt], choice: LongPrompts, *, max_new_tokens: int, source: str
+    policy: Policy,
+    records: Sequence[Prompt],
+    choice: LongPrompts,
+    *,
+    max_new_tokens: int,
+    source: str,
+    spelling: Spelling = KEYS,
 ) -> FittedPrompts:
-    """Encode every prompt.  Raises DataError about all long ones if `choice` is `error`, or if none fits."""
+    """Encode every prompt.  Raises DataError about all long ones if `choice` is `error`, or if none fits.
+
+    `spelling` is how the command takes the settings that the error names.
+    """
     limit = None if policy.context is None else policy.context - max_new_tokens
     encoded: dict[int, tuple[int, ...]] = {}
     answered = list(records)
@@ -48,7 +58,14 @@ def fit_prompts(
     if long:
         assert limit is not None, "a prompt is longer than a limit"
         if choice == "error":
-            raise _refusal(policy, records, long, limit, max_new_tokens=max_new_tokens, source=source)
+            listed = [f"record {i + 1} has {n:,} tokens" for i, n in list(long.items())[:MAX_LISTED]]
+            more = f", and {len(long) - MAX_LISTED:,} more" if len(long) > MAX_LISTED else ""
+            raise DataError(
+                f"{source}: {counted(len(long), 'prompt')} of {len(records):,} "
+                f"{agreeing(len(long), 'leaves')} no room for {counted(max_new_tokens, 'new token')} in the "
+                f"model's context of {policy.context}: {', '.join(listed)}{more}. "
+                f"{_remedies(policy, records, long, limit, source, spelling)}"
+            )
         for i in long:
             where = f"{source}: record {i + 1}, cut to {limit} tokens"
             shorter = None if choice == "drop" else _cut(policy, records[i], limit, where)
@@ -57,8 +74,9 @@ def fit_prompts(
                 answered[i], encoded[i] = shorter, _encode(policy, shorter, where)
     if not encoded:
         raise DataError(
-            f"{source}: none of its {counted(len(records), 'prompt')} leaves room for {max_new_tokens} new "
-            f"tokens in the model's context of {policy.context}. Lower max_new_tokens."
+            f"{source}: none of its {counted(len(records), 'prompt')} leaves room for "
+            f"{counted(max_new_tokens, 'new token')} in the model's context of {policy.context}. "
+            f"Lower {spelling.name('max_new_tokens')}."
         )
     ids = sorted(encoded)
     return FittedPrompts(
@@ -85,17 +103,15 @@ def _cut(policy: Policy, record: Prompt, limit: int, where: str) -> Prompt | Non
     return None if turns is None else replace(record, prompt=turns)
 
 
-def _refusal(
+def _remedies(
     policy: Policy,
     records: Sequence[Prompt],
-    long: dict[int, int],
+    long: Mapping[int, int],
     limit: int,
-    *,
-    max_new_tokens: int,
     source: str,
-) -> DataError:
-    listed = [f"record {i + 1} has {tokens:,} tokens" for i, tokens in list(long.items())[:MAX_LISTED]]
-    more = f", and {len(long) - MAX_LISTED:,} more" if len(long) > MAX_LISTED else ""
+    spelling: Spelling,
+) -> str:
+    """The choices that keep prompts, and how many each would keep."""
     num_fitting = len(records) - len(long)
     num_cut = 0
     for i in long:
@@ -103,9 +119,13 @@ def _refusal(
             num_cut += _cut(policy, records[i], limit, source) is not None
         except DataError:  # the run says so when the choice is made
             continue
-    return DataError(
-        f"{source}: {counted(len(long), 'prompt')} of {len(records)} {agreeing(len(long), 'leaves')} no room "
-        f"for {max_new_tokens} new tokens in the model's context of {policy.context}: "
-        f"{', '.join(listed)}{more}. Set too_long=drop to keep {counted(num_fitting, 'prompt')}, "
-        f"too_long=truncate-prompt to keep {num_fitting + num_cut:,}, or lower max_new_tokens."
-    )
+    choices = {"drop": num_fitting, "truncate-prompt": num_fitting + num_cut if num_cut else 0}
+    shown = [
+        f"{spelling.setting('too_long', choice)} to keep {number:,}"
+        for choice, number in choices.items()
+        if number
+    ]
+    lower = f"lower {spelling.name('max_new_tokens')}."
+    if not shown:
+        return capitalised(lower)
+    return f"{spelling.verb} {', '.join(shown)} of the prompts, or {lower}"

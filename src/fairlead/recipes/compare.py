@@ -54,7 +54,9 @@ def main(config: Config, run: Run) -> Artifact:
     answers_a, answers_b = match_answers(config, run, answers_a, answers_b)
     prompts = [answers.prompt for answers in answers_a]
     leaks, judge_paid = examine_evidence(run, prompts)
-    kept = leaks.kept_rows(source=prompts_of(run), exclude=config.exclude_leaks)
+    kept = leaks.kept_rows(
+        source=prompts_of(run), exclude=config.exclude_leaks, has_option=run.spelling.with_options
+    )
     rows_to_judge = [answers_a[i].prompt_record for i in kept]
     trial = PromptTrial(rows_to_judge, max_new_tokens=0, scoring=config.scoring, source=config.a)
     judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)

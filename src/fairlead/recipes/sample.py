@@ -70,6 +70,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         config.too_long,
         max_new_tokens=config.max_new_tokens,
         source=config.prompts,
+        spelling=run.spelling,
     )
     run.record_data(fitted.left_out, prompts=len(fitted.records))
     params = SamplingParams(

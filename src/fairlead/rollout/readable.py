@@ -135,7 +135,11 @@ class PromptTrial:
             f"{len(self._prompts)} prompts ({'; '.join(shown)})"
         )
         if not self._drops or not kept:
-            remedy = "Set unreadable_prompts=drop to leave them out" if kept else "Correct the prompts"
+            # The option of the commands that have one leaves both out.
+            key = "too_long" if run.spelling.with_options else "unreadable_prompts"
+            remedy = "Correct the prompts"
+            if kept:
+                remedy = f"{run.spelling.use(key, 'drop')} to leave them out"
             raise DataError(f"{what}. {remedy}, or take another judge.")
         run.event("unreadable prompts", dropped=len(self._problems), of=len(self._prompts))
         run.warn(f"{what}. They are left out.")

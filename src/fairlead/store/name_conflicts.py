@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.core.errors import ProjectError
+from fairlead.core.spelling import KEYS, Spelling, capitalised
 from fairlead.store.artifact import Artifact, load_artifact
 from fairlead.store.project import Project
 
@@ -35,6 +36,12 @@ class RunRequest:
     name: str
     config: Mapping[str, Any]  # resolved, nested
     inputs: Mapping[str, str]  # role -> digest
+    spelling: Spelling = KEYS
+
+    @property
+    def rename(self) -> str:
+        """How to make the artifact under another name; commands with options choose the name themselves."""
+        return "" if self.spelling.with_options else "choose another name=, or "
 
 
 @contextmanager
@@ -80,7 +87,8 @@ def made_artifact(project: Project, request: RunRequest) -> Artifact | None:
         recorded = {"config": artifact.manifest.config, "inputs": inputs}
     raise ProjectError(
         f"name = {request.name!r}: {request.kind}/{request.name} was made by {maker} with other settings or "
-        f"inputs{_listed(differences(recorded, request))}. Choose another name=, or remove {folder}."
+        f"inputs{_listed(differences(recorded, request))}. "
+        f"{capitalised(f'{request.rename}remove {folder}.')}"
     )
 
 
@@ -129,12 +137,12 @@ def _refuse_unfinished(folder: Path, recorded: Mapping[str, Any], request: RunRe
     if is_locked(folder):
         raise ProjectError(
             f"name = {request.name!r}: the run {folder.name} is at work and will publish {label}"
-            f"{differing}. Choose another name=, or stop that run and remove {folder}."
+            f"{differing}. {capitalised(f'{request.rename}stop that run and remove {folder}.')}"
         )
     if has_progress(folder) and not _has_ended(folder):
         raise ProjectError(
             f"name = {request.name!r}: the run {folder.name} is unfinished and will publish {label}"
-            f"{differing}. Give its command again to finish it, choose another name=, or remove {folder}."
+            f"{differing}. Give its command again to finish it, {request.rename or 'or '}remove {folder}."
         )
 
 

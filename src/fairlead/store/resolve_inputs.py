@@ -12,6 +12,7 @@ from pathlib import Path
 from fairlead.core import digest
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
+from fairlead.core.spelling import KEYS, Spelling
 from fairlead.store.artifact import Artifact, find_artifacts, load_artifacts, only_artifact
 from fairlead.store.project import ARTIFACT_KINDS, Project
 
@@ -39,8 +40,11 @@ class ResolvedInput:
     artifact: Artifact | None
 
 
-def resolve_input(project: Project, field: str, mark: Ref, ref: str) -> ResolvedInput:
-    """Resolve a reference; raises ProjectError if nothing matches."""
+def resolve_input(
+    project: Project, field: str, mark: Ref, ref: str, spelling: Spelling = KEYS
+) -> ResolvedInput:
+    """Resolve a reference; raises ProjectError, which spells the field, if nothing matches."""
+    field = spelling.name(field)
     if mark.kind == "reward-model" and ref.startswith(RULE):
         return _rule(project, field, ref)
     if mark.kind == "template":

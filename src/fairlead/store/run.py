@@ -27,6 +27,7 @@ from fairlead.core import digest, files, jsonl
 from fairlead.core.errors import ProjectError, Stopped
 from fairlead.core.former_keys import flat
 from fairlead.core.interrupt import StopRequest, stop_on_interrupt
+from fairlead.core.spelling import KEYS, Spelling
 from fairlead.store.artifact import (
     Artifact,
     Parent,
@@ -65,6 +66,7 @@ class Run:
         Artifact | None
     )  # the artifact of the run; if set when the run is opened, there is nothing to do
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows that are not used, or not whole
+    spelling: Spelling = KEYS  # how the command of the run takes settings, for remedies
 
     @property
     def parents(self) -> tuple[Parent, ...]:
@@ -88,12 +90,14 @@ class Run:
         present = _row_files(source.artifact)
         if present:
             listed = (
-                f"has {', '.join(present)}. Name one of these files: {field}={source.location / present[0]}"
+                f"has {', '.join(present)}. Name one of these files: "
+                f"{self.spelling.setting(field, source.location / present[0])}"
             )
         else:
             listed = "has no rows"
         raise ProjectError(
-            f"{field} = {source.ref!r}: {source.name} has no {rows or field}.jsonl; it {listed}."
+            f"{self.spelling.name(field)} = {source.ref!r}: {source.name} has no {rows or field}.jsonl; "
+            f"it {listed}."
         )
 
     def model_path(self, field: str) -> str:
@@ -201,25 +205,41 @@ def _row_files(artifact: Artifact) -> list[str]:
 
 
 @contextmanager
-def open_run(project: Project, recipe: str, config: Any, *, kind: str, quiet: bool = False) -> Iterator[Run]:
+def open_run(
+    project: Project, recipe: str, config: Any, *, kind: str, quiet: bool = False, spelling: Spelling = KEYS
+) -> Iterator[Run]:
     """Open the run of this recipe, configuration and inputs, locked for this process.
 
     The same command opens the same run again.  A run without a checkpoint starts with empty metrics.  Ctrl-C
     sets `run.stop` while the run is open.  A run that ends before its first step leaves no folder.
+    `spelling` is how the command takes settings.
     """
     name = check_name(config.name)
     resolved = configs.resolved(config)
     inputs = {
-        field: resolve_input(project, field, mark, ref) for field, (mark, ref) in configs.refs(config).items()
+        field: resolve_input(project, field, mark, ref, spelling)
+        for field, (mark, ref) in configs.refs(config).items()
     }
     digests = {role: source.digest for role, source in inputs.items()}
     id = run_id(recipe, config, digests)
-    request = RunRequest(id, recipe, kind, name, resolved, digests)
+    request = RunRequest(id, recipe, kind, name, resolved, digests, spelling)
     folder = project.runs / id
     with _claimed_folder(project, request, inputs), stop_on_interrupt() as stop:
         finished = made_artifact(project, request)
         run = Run(
-            id, folder, project, recipe, kind, name, resolved, config.seed, inputs, stop, quiet, finished
+            id,
+            folder,
+            project,
+            recipe,
+            kind,
+            name,
+            resolved,
+            config.seed,
+            inputs,
+            stop,
+            quiet,
+            finished,
+            spelling=spelling,
         )
         _remove_unfinished(run)
         if finished is None:
