@@ -180,7 +180,7 @@ def test_a_list_longer_than_a_part_of_the_file_is_read_whole(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ('{"a": 1}\n'.encode("utf-16"), "is UTF-16 text. Convert it with: iconv"),
+        ('{"a": 1}\n'.encode("utf-16-le"), "contains NUL bytes"),
         (b"PK\x03\x04abc", "is a zip archive or a spreadsheet. Unpack it"),
         (b"\x80\x04\x95abc", "is a Python pickle, which could run any code"),
         (gzip.compress(b"{}", mtime=0), "is compressed with gzip. Give it a name that ends in .gz"),

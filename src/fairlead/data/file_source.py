@@ -1,51 +1,34 @@
 """Rows of a local file: JSON Lines, a JSON list or object, CSV, TSV, Parquet or Arrow.
 
-Text may be compressed with gzip or zstd.  A line that is not a JSON object becomes a RowProblem and reading
+`text_source` unpacks and decodes text.  A line that is not a JSON object becomes a RowProblem and reading
 continues, so all bad lines of a file are reported together.  Rows are streamed: memory is bounded by the
-longest row.  `sources` finds the files of a folder, `parsing` turns rows into records, and `hub_source` reads
-data sets of the Hub.
+longest row.  Only a JSON object that holds the rows is read at once, up to MAX_OBJECT_BYTES.
+
+`sources` finds the files of a folder, `parsing` turns rows into records, and `hub_source` reads data sets of
+the Hub.
 """
 
 import codecs
-import gzip
-import io
 import json
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn, cast
+from typing import IO, Any, NamedTuple, NoReturn
 
 from fairlead.core.errors import DataError
-from fairlead.data import table_source
+from fairlead.data import table_source, text_source
 from fairlead.data.row_problem import RowLocation, RowProblem
+from fairlead.data.text_source import CHUNK_BYTES, COMPRESSED
 
 REMEDY = "Each line must be one JSON object."
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-COMPRESSED = (".gz", ".zst")
 MAX_ROW_BYTES = 64 * 2**20  # a longer row is a damaged file, or no rows at all
 MAX_OBJECT_BYTES = 512 * 2**20  # a JSON object with all rows inside is read at once
 MAX_DEPTH = 100  # of lists and objects inside each other
-CHUNK_BYTES = 1 << 20
 # Keys under which an object holds the rows of a file.
 ROW_KEYS = ("data", "rows", "examples", "instances", "items", "conversations", "train")
-# What a file begins with that has no rows -> what it is, and the remedy.
-FOREIGN_MARKS = {
-    b"\x1f\x8b": ("compressed with gzip", "Give it a name that ends in .gz."),
-    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Give it a name that ends in .zst."),
-    b"PK\x03\x04": ("a zip archive or a spreadsheet", "Unpack it, or save the sheet as CSV."),
-    b"PAR1": ("a Parquet file", "Give it a name that ends in .parquet."),
-    b"ARROW1": ("an Arrow file", "Give it a name that ends in .arrow."),
-    b"\xff\xfe": ("UTF-16 text", "Convert it with: iconv -f UTF-16 -t UTF-8"),
-    b"\xfe\xff": ("UTF-16 text", "Convert it with: iconv -f UTF-16 -t UTF-8"),
-    b"\x80\x04": ("a Python pickle, which could run any code", "Export the rows as JSON Lines."),
-    b"\x80\x05": ("a Python pickle, which could run any code", "Export the rows as JSON Lines."),
-    b"<!DOCTYPE": ("a web page, perhaps of an error", "Download the file again."),
-    b"<!doctype": ("a web page, perhaps of an error", "Download the file again."),
-    b"<html": ("a web page, perhaps of an error", "Download the file again."),
-    b"version https://git-lfs": ("a Git LFS pointer, not the file", "Fetch it with: git lfs pull"),
-}
 
 
 class SourceRow(NamedTuple):
@@ -90,17 +73,15 @@ def row_suffix(path: Path) -> str | None:
 def _table_rows(path: Path, suffix: str) -> Iterator[SourceRow]:
     if not path.is_file():
         open(path, "rb").close()  # raises the error that says why
-    arrow_source = load_arrow_source(path)
+    arrow_source = text_source.load_arrow_source(path)
     read = arrow_source.read_parquet if suffix == ".parquet" else arrow_source.read_arrow
     for number, row in read(path):
         yield SourceRow(RowLocation(str(path), number), row)
 
 
 def _text_rows(path: Path, suffix: str) -> Iterator[SourceRow | RowProblem]:
-    with closing(_open(path)) as file:
-        beginning = _beginning(file)
-        _refuse_foreign(beginning, path)
-    with closing(_open(path)) as file:
+    beginning = text_source.beginning_of(path)
+    with closing(text_source.open_text(path)) as file:
         if suffix in (".csv", ".tsv"):
             table = table_source.read_table(file, str(path), "," if suffix == ".csv" else "\t")
             for row in table:
@@ -115,38 +96,6 @@ def _text_rows(path: Path, suffix: str) -> Iterator[SourceRow | RowProblem]:
             yield from _lines(file, str(path))
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.name.lower().endswith(".zst"):
-        return io.BufferedReader(load_arrow_source(path).open_zst(path))
-    if path.name.lower().endswith(".gz"):
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    return open(path, "rb")
-
-
-def load_arrow_source(path: Path) -> Any:
-    """The module that reads Parquet, Arrow and zstd; raises DataError without its extra."""
-    try:
-        from fairlead.data import arrow_source
-    except ModuleNotFoundError as error:
-        raise DataError(
-            f"{path}: needs the package {error.name}. Install it with: pip install 'fairlead[hub]'"
-        ) from error
-    return arrow_source
-
-
-def _beginning(file: IO[bytes]) -> bytes:
-    """The first bytes after white space and a byte order mark."""
-    return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-
-
-def _refuse_foreign(beginning: bytes, path: Path) -> None:
-    for mark, (what, remedy) in FOREIGN_MARKS.items():
-        if beginning.startswith(mark):
-            raise DataError(f"{path}: is {what}. {remedy}")
-    if beginning[1:2] == b"\0" or beginning[:1] == b"\0":
-        raise DataError(f"{path}: contains NUL bytes, so it is not UTF-8 text. Convert it, or save it again.")
-
-
 def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProblem] | None:
     """The rows inside a file that is one JSON object; None if the file is no such object.
 
@@ -154,7 +103,7 @@ def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProble
     """
     if not beginning.startswith(b"{"):
         return None
-    with closing(_open(path)) as file:
+    with closing(text_source.open_text(path)) as file:
         first = file.readline(MAX_ROW_BYTES + 1)
         is_whole = _is_json(first)
         if is_whole and file.read(CHUNK_BYTES).strip():

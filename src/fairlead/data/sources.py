@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.core.errors import DataError
-from fairlead.data import file_source
+from fairlead.data import file_source, text_source
 from fairlead.data.file_source import SourceRow
 from fairlead.data.llama_factory import Entry
 from fairlead.data.row_problem import RowProblem
@@ -64,7 +64,7 @@ def files_of(source: str) -> list[Path]:
 
 def _files_in(folder: Path) -> list[Path]:
     if (folder / "state.json").is_file():
-        return list(file_source.load_arrow_source(folder).saved_files(folder))
+        return list(text_source.load_arrow_source(folder).saved_files(folder))
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(path.parent.name for path in folder.glob("*/state.json"))
         if len(splits) == 1:

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import IO, Any
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data.row_problem import RowProblem
 
 MAX_CELL_CHARS = 16 * 2**20  # longer cells come from a quote that is never closed
@@ -97,6 +98,6 @@ def _names(cells: list[str], path: str) -> list[str]:
 
 
 def _uneven(cells: list[str], names: list[str], path: str, line: int) -> RowProblem:
-    why = f"has {len(cells)} cells where the first row has {len(names)}"
+    why = f"has {counted(len(cells), 'cell')} where the first row has {len(names)}"
     remedy = "Check the quotes and the separator, or drop the row with --drop."
     return RowProblem(path, line, "", None, why, remedy, cells)

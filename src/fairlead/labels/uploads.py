@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, insert, selec
 
 from fairlead.core import digest, files
 from fairlead.core.errors import DataError
-from fairlead.data import file_source
+from fairlead.data import file_source, text_source
 from fairlead.data.row_problem import RowProblem
 from fairlead.labels import events, row_to_items
 from fairlead.labels.database import metadata, now
@@ -146,7 +146,7 @@ def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
 
 def _unpack_zstd(stream: IO[bytes]) -> Iterator[bytes]:
     try:
-        with file_source.load_arrow_source(Path("file.zst")).unpack_zst(stream) as unpacked:
+        with text_source.load_arrow_source(Path("file.zst")).unpack_zst(stream) as unpacked:
             while block := unpacked.read(_BLOCK_BYTES):
                 yield block
     except (DataError, OSError) as error:
