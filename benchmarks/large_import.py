@@ -67,14 +67,16 @@ def _write_json(path: Path, num_bytes: int, head: str, between: str, tail: str) 
 
 
 def write_csv(path: Path, num_bytes: int) -> int:
+    num_rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["prompt", "chosen", "rejected"])
-        for number, row in enumerate(rows()):
+        for row in rows():
             if file.tell() >= num_bytes:
                 break
             writer.writerow(row.values())
-    return number
+            num_rows += 1
+    return num_rows
 
 
 def write_parquet(path: Path, num_bytes: int) -> int:

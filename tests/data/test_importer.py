@@ -245,3 +245,49 @@ def test_real_demonstrations_and_prompts_import_whole(
     assert (report.format, report.kind, report.num_written) == ("alpaca", "demonstration", 1100)
     report = importer.import_file(file_source.read_file_rows(real_data("ifeval/input_data.jsonl")), out)
     assert (report.format, report.kind, report.num_written) == ("ifeval", "prompt", 541)
+
+
+def test_scores_without_what_was_judged_name_the_right_export(tmp_path: Path) -> None:
+    langfuse: dict[str, Any] = {
+        "id": "s1",
+        "traceId": "t1",
+        "name": "user-feedback",
+        "value": 1,
+        "source": "API",
+    }
+    langsmith: dict[str, Any] = {
+        "id": "f1",
+        "run_id": "r1",
+        "key": "user_score",
+        "score": 0,
+        "comment": "wrong",
+    }
+    for row in (langfuse, langsmith, langfuse | {"input": None}):
+        with pytest.raises(DataError, match="1: is a score of a trace, without the question .* Export the"):
+            importer.import_file(rows(row), tmp_path / "out.jsonl")
+
+
+def test_a_bad_row_is_one_of_all_rows_that_were_read(tmp_path: Path) -> None:
+    pair: dict[str, Any] = {"prompt": "2 + 2?", "response_1": "4", "response_2": "5", "context": None}
+    tie, good, bad = (pair | {"preference_strength": strength} for strength in (0, -2, "much"))
+    with pytest.raises(DataError, match="1 of 4 rows cannot be used"):
+        importer.import_file(rows(tie, tie, good, bad), tmp_path / "out.jsonl")
+
+
+def test_equal_prompts_with_other_references_are_kept_and_counted(tmp_path: Path) -> None:
+    values = [{"prompt": "2 + 2?", "reference": reference} for reference in ("4", "5", "4", None)]
+    report = importer.import_file(rows(*values, {"prompt": "3?"}), tmp_path / "out.jsonl")
+    assert (report.num_written, report.num_repeated, report.num_other_references) == (3, 2, 1)
+    written = lines(tmp_path / "out.jsonl")
+    assert [row.get("reference") for row in written] == ["4", "5", None]
+
+
+def test_num_samples_takes_rows_at_random_in_their_order_and_counts_the_others(tmp_path: Path) -> None:
+    values = [{"instruction": f"{number}?", "output": str(number)} for number in range(300)]
+    report = importer.import_file(rows(*values), tmp_path / "out.jsonl", num_samples=30)
+    assert (report.num_read, report.num_written) == (300, 30)
+    assert report.left_out == {"rows that num_samples leaves out, at random": 270}
+    numbers = [int(row["completion"][0]["content"]) for row in lines(tmp_path / "out.jsonl")]
+    assert numbers == sorted(numbers) and 100 < sum(numbers) / 30 < 200  # not the first or the last rows
+    report = importer.import_file(rows(*values[:2]), tmp_path / "out.jsonl", num_samples=5)
+    assert (report.num_written, list(report.left_out.values())) == (2, [3])

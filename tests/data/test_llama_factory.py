@@ -59,6 +59,7 @@ def test_rows_are_renamed_for_their_format(
             {"file_name": "a", "formatting": "owl"},
             "formatting = 'owl' is not understood; choose one of alpaca",
         ),
+        ({"file_name": "a", "num_samples": 0}, "num_samples = 0 is not understood; write a whole number"),
         ({"file_name": 4}, "file_name = 4 is not understood; write text"),
         ({"file_name": "a", "columns": []}, None),
         ({"file_name": "a", "columns": ["q"]}, "columns = \\['q'\\] is not understood"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data.test_formats import ASKED, FIVE, FOUR, SAYS_4, SAYS_5, USER, converted, problem
-from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking
+from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Stepwise
 
 SYSTEM = Message("system", "Be brief.")
 EARLIER = (Message("user", "1 + 1?"), Message("assistant", "2"))
@@ -57,3 +57,20 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
 )
 def test_bad_rows_are_refused_with_field_and_value(format: str, row: dict[str, Any], expected: str) -> None:
     assert problem(format, row).startswith(expected)
+
+
+@pytest.mark.parametrize("labels", [[1, 0], ["true", "False"], [1.0, 0.0], "[1, 0]", [True, 0]])
+@pytest.mark.parametrize("prompt", ["2 + 2?", [USER]])
+def test_steps_may_have_labels_of_any_spelling(labels: object, prompt: object) -> None:
+    row = {"prompt": prompt, "completions": ["So 4.", "No, 5."], "labels": labels}
+    assert converted("plain", row) == Stepwise(ASKED, ("So 4.", "No, 5."), (True, False))
+
+
+def test_a_step_label_that_is_neither_right_nor_wrong_is_refused() -> None:
+    row = {"prompt": "2 + 2?", "completions": ["So 4.", "No, 5."], "labels": [1, -1]}
+    assert problem("plain", row).startswith("labels[1]: -1: says neither right nor wrong. Write true or 1")
+
+
+def test_lists_may_be_text_as_in_csv_files() -> None:
+    row = {"prompt": "2 + 2?", "completions": '["4", "5"]', "ranks": "[1, 2]"}
+    assert converted("plain", row) == Ranking(ASKED, (FOUR, FIVE), (1, 2))

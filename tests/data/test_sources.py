@@ -83,9 +83,10 @@ def info(folder: Path, **entries: Any) -> Path:
 
 def test_an_entry_of_a_list_of_data_sets_is_read(tmp_path: Path) -> None:
     write(tmp_path / "a.json", {"q": "2 + 2?", "a": "4"})
-    path = info(tmp_path, mine={"file_name": "a.json", "columns": {"prompt": "q", "response": "a"}}, other={})
+    mine = {"file_name": "a.json", "columns": {"prompt": "q", "response": "a"}, "num_samples": 7}
+    path = info(tmp_path, mine=mine, other={})
     source = sources.open_source(f"{path}:mine", no_hub)
-    assert source.format == "alpaca"
+    assert (source.format, source.num_samples, source.is_hub) == ("alpaca", 7, False)
     assert [row.value for row in source.rows if isinstance(row, SourceRow)] == [
         {"instruction": "2 + 2?", "output": "4"}
     ]
@@ -102,7 +103,9 @@ def test_an_entry_may_name_a_data_set_of_the_hub(tmp_path: Path) -> None:
         yield SourceRow(RowLocation(name, 1), {"instruction": name})
 
     path = info(tmp_path, mine={"hf_hub_url": "owner/name", "subset": "en", "split": "test"})
-    (row,) = sources.open_source(f"{path}:mine", read_hub).rows
+    source = sources.open_source(f"{path}:mine", read_hub)
+    assert source.is_hub
+    (row,) = source.rows
     assert isinstance(row, SourceRow) and row.value == {"instruction": "hf:owner/name@en:test"}
 
 

@@ -73,11 +73,11 @@ def import_(
 
     Example: fairlead data import hf:Anthropic/hh-rlhf:train --out data/comparisons.jsonl --drop
     """
-    if revision is not None and not source.startswith("hf:"):
+    opened = sources.open_source(source, _hub_reader(revision))
+    if revision is not None and not opened.is_hub:
         raise ConfigError(
             "--revision names a version of a data set of the Hub. Remove it, or name hf:OWNER/NAME."
         )
-    opened = sources.open_source(source, _hub_reader(revision))
     report = importer.import_file(
         opened.rows,
         out,
@@ -85,12 +85,18 @@ def import_(
         kind=kind,
         drop=drop,
         columns=column_map.parse(map or (), ignore or (), scale),
+        num_samples=opened.num_samples,
     )
     written = counted(report.num_written, kind_noun(report.kind))
     lines = [f"Read {counted(report.num_read, 'row')}; wrote {written}. The format is {report.format}."]
     if report.num_repeated:
         repeated = "row that repeats" if report.num_repeated == 1 else "rows that repeat"
         lines.append(f"Left out {report.num_repeated:,} {repeated} an earlier prompt.")
+    if report.num_other_references:
+        repeated = "row that asks" if report.num_other_references == 1 else "rows that ask"
+        lines.append(
+            f"Kept {report.num_other_references:,} {repeated} an earlier prompt with another reference."
+        )
     lines += [f"Left out {number:,}: {reason}." for reason, number in sorted(report.left_out.items())]
     if report.num_dropped:
         lines.append(f"Dropped {counted(report.num_dropped, 'bad row')}, each with its reason.")
@@ -105,6 +111,7 @@ def import_(
         "num_written": report.num_written,
         "num_dropped": report.num_dropped,
         "num_repeated": report.num_repeated,
+        "num_other_references": report.num_other_references,
         "left_out": dict(report.left_out),
         "metadata_columns": list(report.metadata_columns),
         "ignored_columns": list(report.ignored_columns),

@@ -1,7 +1,7 @@
 """Convert rows of a known format to a file of native rows.
 
 `file_source` and `hub_source` read the rows; `formats/` has the formats.  Rows are streamed.  Only an import
-of prompts keeps 16 bytes per prompt in memory, to write each prompt once.
+of prompts keeps digests of 16 bytes in memory, to write each prompt once.
 
 Nothing that a row says is lost without a word.  Each column is read by the format, or travels in the
 metadata of the record, or stops the import until it is left out on purpose (`column_meaning`, `column_map`).
@@ -21,6 +21,7 @@ from fairlead.core.plural import counted
 from fairlead.data.column_map import ColumnMap
 from fairlead.data.column_meaning import is_negative, is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
+from fairlead.data.formats import score_table
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.formats.registry import FORMATS as FORMATS
 from fairlead.data.formats.registry import first_format as first_format
@@ -44,6 +45,7 @@ from fairlead.data.row_problem import (
     bad_rows_error,
     shorten,
 )
+from fairlead.data.row_sample import sample_rows
 
 NUM_SAMPLE = 100  # rows from which the format is guessed
 
@@ -59,6 +61,7 @@ class ImportReport:
     num_written: int
     num_dropped: int
     num_repeated: int  # repeated prompts, which are written once; 0 for other kinds
+    num_other_references: int  # repeated prompts with another reference, which are written
     left_out: Mapping[str, int]  # reason, such as ties -> rows or parts of rows that say nothing
     format: str
     kind: RecordKind
@@ -75,6 +78,7 @@ def import_file(
     kind: str | None = None,
     drop: bool = False,
     columns: ColumnMap | None = None,
+    num_samples: int | None = None,
 ) -> ImportReport:
     """Write `rows` to `out` as native rows of one kind.
 
@@ -82,22 +86,29 @@ def import_file(
     lists the first few, and nothing is written.  With `drop`, bad rows go to `OUT.rejected.jsonl` instead.
     A kind other than the usual one of the format can be asked for where the rows hold it: the chosen answers
     of comparisons are demonstrations, rankings give comparisons, and every kind gives prompts, each once.
+    `num_samples` takes so many rows at random.
     """
     tally = Tally()
+    rows = _counted(rows, tally)
+    if num_samples is not None:
+        rows = sample_rows(rows, num_samples, tally.left_out)
     if columns is not None:
-        rows = columns.apply(iter(rows))
+        rows = columns.apply(rows)
         tally.partly_read = columns.partly_read
         tally.ignored |= columns.ignored
     parsed_kind = None if kind is None else parse_kind(kind)
     name, rows = choose_format(rows, format)
     native_rows = _native_rows(rows, name, parsed_kind, tally)
-    written = write_rows(_refuse_if_all_left_out(native_rows, tally), out, drop=drop)
+    written = write_rows(
+        _refuse_if_all_left_out(native_rows, tally), out, drop=drop, num_source_rows=lambda: tally.num_read
+    )
     assert tally.kind is not None, "a row was written, so its kind is known"
     return ImportReport(
         num_read=tally.num_read,
         num_written=written.num_written,
         num_dropped=written.num_dropped,
         num_repeated=tally.num_repeated,
+        num_other_references=tally.num_other_references,
         left_out=dict(tally.left_out),
         format=name,
         kind=tally.kind,
@@ -133,6 +144,8 @@ def choose_format(
     votes = Counter(name for row in good if (name := first_format(row.value)) is not None)
     if not votes:
         where, row = good[0]
+        if score_table.is_score_alone(row):
+            raise DataError(f"{where}: {score_table.REFUSAL}")
         columns = ", ".join(row) or "none"
         raise DataError(
             f"{where}: no format has these columns: {columns}. "
@@ -166,6 +179,7 @@ class Tally:
     kind: RecordKind | None = None  # None until the first good row sets it
     num_read: int = 0
     num_repeated: int = 0
+    num_other_references: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     metadata: set[str] = field(default_factory=set)  # columns that travel
     ignored: set[str] = field(default_factory=set)  # columns that do not
@@ -189,7 +203,7 @@ def import_rows(
     the first row with a column that carries meaning and that nothing reads.
     """
     tally = tally or Tally()
-    for row in gathered(_counted(rows, tally), format):
+    for row in gathered(iter(rows), format):
         if isinstance(row, RowProblem):
             yield row
         else:
@@ -347,13 +361,24 @@ def _native_rows(
         if not records:
             tally.left_out["rankings without two different answers of different rank"] += 1
         for record in records:
-            if isinstance(record, Prompt):
-                digest = hashlib.sha256(prompt_text(record).encode("utf-8")).digest()[:16]
-                if digest in seen:
-                    tally.num_repeated += 1
-                    continue
-                seen.add(digest)
+            if isinstance(record, Prompt) and _is_repeated(record, seen, tally):
+                continue
             yield _native_row(parsed.row, record)
+
+
+def _is_repeated(record: Prompt, seen: set[bytes], tally: Tally) -> bool:
+    """Whether an earlier row has the same prompt and reference; counts it, and remembers the row."""
+    prompt = prompt_text(record).encode("utf-8")
+    keys = [hashlib.sha256(prompt).digest()[:16]]
+    if record.reference is not None:
+        keys.append(hashlib.sha256(keys[0] + record.reference.encode("utf-8")).digest()[:16])
+    if keys[-1] in seen:
+        tally.num_repeated += 1
+        return True
+    if keys[0] in seen:
+        tally.num_other_references += 1
+    seen.update(keys)
+    return False
 
 
 def _refuse_if_all_left_out(

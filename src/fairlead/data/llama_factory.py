@@ -39,6 +39,9 @@ class Entry:
         self.tags = self._names("tags")
         self.file_name = self._text("file_name") or ""
         self.is_ranking = values.get("ranking") is True
+        self.num_samples = values.get("num_samples")
+        if self.num_samples is not None and (type(self.num_samples) is not int or self.num_samples < 1):
+            self._refuse("num_samples", self.num_samples, "write a whole number of rows")
         if not self.file_name and self.hub_name is None:
             raise DataError(f"{label}: has neither file_name nor hf_hub_url. Name the file with the rows.")
 

@@ -3,7 +3,7 @@
 Bad rows are refused, or written to a second file with their reasons.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,17 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     return jsonl.write(require_jsonl_name(path), (to_row(record) for record in records))
 
 
-def write_rows(rows: Iterable[dict[str, Any] | RowProblem], out: Path, *, drop: bool) -> WriteReport:
+def write_rows(
+    rows: Iterable[dict[str, Any] | RowProblem],
+    out: Path,
+    *,
+    drop: bool,
+    num_source_rows: Callable[[], int] | None = None,
+) -> WriteReport:
     """Write the good rows to `out`.
+
+    `num_source_rows` gives the number of rows that were read so far, where it differs from the number of rows
+    that arrive here: a row of the source may give none or several.
 
     With `drop`, bad rows go to `rejected_rows_path(out)` with their reasons.  Without, any bad row raises a
     DataError about all of them, and nothing is written.
@@ -53,7 +62,7 @@ def write_rows(rows: Iterable[dict[str, Any] | RowProblem], out: Path, *, drop: 
                 problems.append(row)
             if bad_file is not None:
                 bad_file.write((jsonl.dumps(_rejected_row(row)) + "\n").encode("utf-8"))
-        num_rows = num_bad + num_written
+        num_rows = num_bad + num_written if num_source_rows is None else max(num_source_rows(), num_bad)
         if num_bad and not drop:
             remedy = "Nothing was written. Set them aside with --drop."
             raise bad_rows_error(problems, num_bad, num_rows, remedy)

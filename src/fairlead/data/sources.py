@@ -32,12 +32,14 @@ SPLIT_NAMES = ("train", "test", "validation", "valid", "val", "dev", "eval", "he
 class Source:
     rows: Rows
     format: str | None = None  # where the source says what it holds
+    is_hub: bool = False
+    num_samples: int | None = None  # rows to take at random; None for all
 
 
 def open_source(source: str, read_hub: Callable[[str], Rows]) -> Source:
     """The rows of a source; `read_hub` reads `hf:` names."""
     if source.startswith("hf:"):
-        return Source(read_hub(source))
+        return Source(read_hub(source), is_hub=True)
     path, colon, name = source.rpartition(":")
     if colon and Path(path).name == INFO_NAME:
         return _open_entry(Path(path), name, read_hub)
@@ -129,11 +131,13 @@ def _open_entry(path: Path, name: str, read_hub: Callable[[str], Rows]) -> Sourc
         raise DataError(f"{path}: has no data set {name}. It has {', '.join(entries) or 'none'}.")
     entry = Entry(f"{path}:{name}", entries[name])
     if entry.hub_name is not None:
-        return Source(entry.rename(read_hub(entry.hub_name)), entry.format)
+        rows = entry.rename(read_hub(entry.hub_name))
+        return Source(rows, entry.format, is_hub=True, num_samples=entry.num_samples)
     location = (path.parent / entry.file_name).resolve()
     if not location.is_relative_to(path.parent.resolve()):
         raise DataError(
             f"{path}:{name}: file_name {entry.file_name} lies outside the folder. Name the file itself."
         )
     files = files_of(str(location))
-    return Source(entry.rename(chain.from_iterable(map(file_source.read_file_rows, files))), entry.format)
+    rows = entry.rename(chain.from_iterable(map(file_source.read_file_rows, files)))
+    return Source(rows, entry.format, num_samples=entry.num_samples)

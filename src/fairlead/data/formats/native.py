@@ -19,6 +19,8 @@ def recognises(row: Row) -> bool:
         and isinstance(row.get("score"), int | float | None)
         and 0 <= (row.get("score") or 0) <= 1
         and isinstance(row.get("label"), bool | None)
+        and isinstance(row.get("labels"), list | None)
+        and all(isinstance(label, bool) for label in _list(row.get("labels")))
         and (row.get("labels") is not None or all(map(_is_answer, _list(row.get("completions")))))
     )
 

@@ -17,10 +17,12 @@ from fairlead.data.formats.turns import (
     SYSTEM_COLUMNS,
     Turn,
     as_number,
+    decoded,
     read_answer,
     read_history,
     read_label,
     read_question,
+    read_step_labels,
     system_of,
     with_system,
 )
@@ -60,13 +62,17 @@ def convert(row: Row, where: RowLocation) -> Conversion:
         native.pop("completions", None)  # answers without a judgement are no record
         if row.get("ranks") is not None:
             column = "responses" if row.get("completions") is None and "responses" in row else "completions"
-            answers = required_column(row, column, where)
+            answers = _list_in(required_column(row, column, where))
+            native["ranks"] = _list_in(row["ranks"])
             if not isinstance(answers, list):
                 reject_row(where, column, answers, "is not a list of answers", 'Write ["…", "…"].')
             native["completions"] = [
                 _without(prompt, read_answer(answer, f"{column}[{index}]", where))
                 for index, answer in enumerate(answers)
             ]
+    else:
+        native["labels"] = read_step_labels(row["labels"], where)
+        native["completions"] = _list_in(row.get("completions"))
     for present, absent in (("chosen", "rejected"), ("rejected", "chosen")):
         if native.get(present) is not None and native.get(absent) is None:
             columns = ", ".join(name for name, value in row.items() if value is not None)
@@ -85,6 +91,11 @@ def convert(row: Row, where: RowLocation) -> Conversion:
     kind = kind_of_row(native)
     assert kind is not None, "the row has a prompt"
     return parse_row(kind, native, where)
+
+
+def _list_in(value: object) -> object:
+    """The list that text holds, as in CSV files; other values as they are."""
+    return decoded(value) if isinstance(value, str) else value
 
 
 def _text_or_list(row: Row, column: str, where: RowLocation) -> Any:

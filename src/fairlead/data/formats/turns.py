@@ -135,6 +135,22 @@ def read_label(row: Mapping[str, Any], where: RowLocation) -> bool | None:
     return next(iter(labels.values()), None)
 
 
+def read_step_labels(value: object, where: RowLocation) -> object:
+    """Whether each step is right, as true and false; lists written as text, as in CSV files, are read too.
+
+    Other values than labels of two kinds are refused: with -1, 0 would be neither right nor wrong.
+    """
+    labels = decoded(value) if isinstance(value, str) else value
+    if not isinstance(labels, list):
+        return labels
+    read = [label_of(label) for label in labels]
+    for index, label in enumerate(read):
+        if label is None:
+            remedy = "Write true or 1 for each right step and false or 0 for each wrong one."
+            reject_row(where, f"labels[{index}]", labels[index], "says neither right nor wrong", remedy)
+    return read
+
+
 def decoded(text: str) -> object:
     """The value of JSON text that is a list or an object; other text as it is."""
     if text.lstrip().startswith(("[", "{")):
@@ -156,17 +172,22 @@ def as_number(value: object) -> object:
 
 
 def _label(value: object, column: str, where: RowLocation) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = value.strip().lower() if isinstance(value, str) else value
-    if isinstance(word, int | float) and word in (0, 1):
-        return bool(word)
-    if not isinstance(word, str) or word not in LABELS:
+    label = label_of(value)
+    if label is None:
         remedy = (
             f"Write true for a good answer and false for a bad one, or leave it out with --ignore {column}."
         )
         reject_row(where, column, value, "says neither good nor bad", remedy)
-    return LABELS[word]
+    return label
+
+
+def label_of(value: object) -> bool | None:
+    """Whether a label says good; None if it says neither."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return bool(value) if value in (0, 1) else None
+    return LABELS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def _turn(value: object, field: str, where: RowLocation) -> Turn:
