@@ -6,6 +6,7 @@
     ├── DataError                1     an invalid row or data file
     ├── ModelError               1     no model in the folder, missing weights, an unusable chat template
     ├── ProjectError             1     a problem with a project folder, an artifact or a name
+    ├── EndpointError            1     a server over HTTP that stays away or refuses; the work so far is kept
     ├── NonFiniteStep            1     a loss or gradient that is not finite; weights are untouched
     ├── GateRefused              3     a gate failed
     └── Stopped                  130   Ctrl-C; the work so far is in a checkpoint
@@ -44,6 +45,10 @@ class ModelError(FairleadError):
 
 
 class ProjectError(FairleadError):
+    pass
+
+
+class EndpointError(FairleadError):
     pass
 
 

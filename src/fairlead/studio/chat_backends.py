@@ -15,14 +15,14 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from anyio import to_thread
 
+from fairlead.core.chat_client import Endpoint, error_message, is_http_url
 from fairlead.core.errors import FairleadError
 from fairlead.data.records import Messages, message_to_json
 from fairlead.labels.errors import Invalid, StudioError
@@ -46,13 +46,6 @@ class AnswerError(StudioError):
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    name: str
-    url: str  # up to and including /v1
-    key: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
 class Piece:
     """A piece of an answer.  Only the last piece has `finished`."""
 
@@ -71,7 +64,7 @@ def endpoints(project: Path | None) -> dict[str, Endpoint]:
     result = {}
     for name, entry in table.items():
         url = entry.get("url") if isinstance(entry, dict) else None
-        if not _ENDPOINT_NAME.fullmatch(name) or not isinstance(url, str) or not _is_http_url(url):
+        if not _ENDPOINT_NAME.fullmatch(name) or not isinstance(url, str) or not is_http_url(url):
             raise StudioError(
                 f"{project / PROJECT_FILE}: [studio.endpoints.{name}] needs a name of lowercase letters and"
                 f" digits, and a url such as http://127.0.0.1:8000/v1."
@@ -164,16 +157,15 @@ class ChatBackends:
         if endpoint is None:
             raise AnswerError(f"fairlead.toml no longer has an endpoint {name!r}.")
         body = {"model": model, "messages": messages, "stream": True, **params}
-        headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-        url = f"{endpoint.url}/chat/completions"
         try:
             async with (
                 httpx.AsyncClient(timeout=self._timeout, follow_redirects=False, trust_env=False) as client,
-                client.stream("POST", url, json=body, headers=headers) as response,
+                client.stream(
+                    "POST", endpoint.completions_url, json=body, headers=endpoint.headers
+                ) as response,
             ):
                 if response.status_code != 200:
-                    await response.aread()
-                    reason = _error_message(response, endpoint.key)
+                    reason = error_message(endpoint, await response.aread(), response.reason_phrase)
                     raise AnswerError(f"{name} answered {response.status_code}: {reason}")
                 finish_reason = None
                 done = False
@@ -282,12 +274,6 @@ class ModelProcess:
             await process.wait()
 
 
-def _is_http_url(url: str) -> bool:
-    """An http(s) address without user name and password."""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and "@" not in parts.netloc
-
-
 def _model_folder(project: Path | None, name: str) -> Path:
     if project is None:
         raise Invalid({"source": "names a model, but the studio serves no project"})
@@ -309,15 +295,3 @@ def _parse_delta(name: str, data: str, finish_reason: str | None) -> tuple[str, 
         return str(text), choices[0].get("finish_reason") or finish_reason
     except (json.JSONDecodeError, AttributeError, TypeError, LookupError):
         raise AnswerError(f"{name} did not answer like an OpenAI-compatible server.") from None
-
-
-def _error_message(response: httpx.Response, key: str | None) -> str:
-    """The server's error message in one line, without the API key."""
-    try:
-        error = response.json()["error"]
-        message = str(error["message"] if isinstance(error, dict) else error)
-    except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError):
-        message = response.reason_phrase or "no message"
-    if key:
-        message = message.replace(key, "(the key)")
-    return " ".join(message.split())[:200]
