@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.cli.compare import _summary
+from fairlead.cli.compare import summary_lines
 from outcome import Cli
 
 
@@ -83,9 +83,9 @@ def test_a_judge_that_was_the_reward_is_named_in_the_verdict() -> None:
         "judge_paid": ["a"],
         "leaks": {"rows": 2, "of": 3, "by": {"sft": 2}, "excluded": True, "not_checked": ["No idea."]},
     }
-    verdict, caution, *_, left_out, unknown = _summary("ppo", "sft", "reward:judge", metrics)
+    verdict, caution, *_, left_out, unknown = summary_lines("ppo", "sft", "reward:judge", metrics)
     assert "1 win, 0 ties, 0 losses; ties count half; reward:judge is a reward that ppo was" in verdict
     assert "of 1 prompt against sft" in verdict
     assert "no evidence of quality" in caution
-    assert left_out == "Left out: 2 of 3 rows, because sft was trained on these prompts."
+    assert left_out == "Seen in training: 2 of 3 rows, because sft was trained on these prompts."
     assert unknown == "Not checked for leaks: No idea."

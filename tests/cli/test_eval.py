@@ -100,7 +100,12 @@ def test_rows_of_the_training_file_are_refused_or_left_out_and_counted(
     manifest = json.loads((project / "artifacts" / counted["artifact"] / "manifest.json").read_text())
     assert manifest["metrics"]["leaks"] == counted["leaks"]["rows"]
     told = cli(*words, "--exclude-leaks")
-    assert f"Left out: {counted['leaks']['rows']} of 25 rows, because reward was trained on" in told.out
+    number = counted["leaks"]["rows"]
+    assert f"Seen in training: {number} of 25 rows, because reward was trained on" in told.out
+    assert f"Left out: {number} pairs seen in training." in told.out
+    assert manifest["metrics"]["left_out"] == {"pairs seen in training": number}
+    page = (project / "runs" / manifest["run"] / "report.html").read_text(encoding="utf-8")
+    assert f"Left out: {number} pairs seen in training." in page and "because reward was trained" in page
 
 
 def test_rules_ties_and_things_that_are_no_reward_model_are_refused(

@@ -1,10 +1,15 @@
 """`fairlead report`: the page of a run."""
 
+import dataclasses
 import html
 from pathlib import Path
 
 from fairlead.cli.output import visible
+from fairlead.cli.report import _findings
+from fairlead.core import jsonl
 from fairlead.data.sampled_answers import read_sampled_answers
+from fairlead.store.artifact import find_artifact
+from fairlead.store.project import load_project
 from outcome import Cli
 
 
@@ -49,3 +54,30 @@ def test_report_of_an_unknown_run_lists_the_known(cli: Cli, project: Path) -> No
     result = cli("report", "nothing", "--project", project)
     assert result.code == 1
     assert result.err.startswith("ProjectError  'nothing': no run has this id")
+
+
+def test_the_report_of_a_comparison_shows_leaks_and_a_judge_that_paid(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    opened = load_project(project)
+    prompts = tmp_path / "prompts.jsonl"
+    rows = [row for _, row in jsonl.read(project / "data" / "comparisons.jsonl")]
+    jsonl.write(prompts, [{"prompt": row["prompt"]} for row in rows])
+    words = ["--prompts", prompts, "--max-new-tokens", "2", "--project", project, "--json"]
+    words += ["--judge", "reward:reward", "--exclude-leaks"]
+    # sft was trained on all of these prompts, the judge on those that it did not hold out
+    assert "nothing is left to evaluate" in cli("compare", "sft", "base", *words).err
+    done = cli("compare", "base", "base", *words)
+    assert done.code == 0, done.err
+    number = done.json["leaks"]["rows"]
+    assert number > 0 and done.json["left_out"] == {"prompts seen in training": number}
+    report = cli("report", done.json["artifact"], "--project", project, "--json")
+    page = html.unescape(Path(report.json["report"]).read_text(encoding="utf-8"))
+    top = page[: page.index("On this page")]
+    assert "base wins 50.0%" in top and f"Left out: {number} prompts seen in training." in top
+    assert f"Seen in training: {number} of {len(rows)} rows, because the judge was trained" in top
+    evaluation = find_artifact(opened, done.json["artifact"])
+    assert evaluation is not None
+    metrics = dict(evaluation.manifest.metrics) | {"judge_paid": ["a"]}
+    paid = dataclasses.replace(evaluation, manifest=dataclasses.replace(evaluation.manifest, metrics=metrics))
+    assert "This is no evidence of quality." in " ".join(_findings(opened, paid))

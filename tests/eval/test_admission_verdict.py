@@ -131,6 +131,17 @@ def test_a_rule_that_is_no_better_than_a_coin_is_no_reason() -> None:
     assert "not significantly better than chance" in reason
 
 
+LEAKS = {"rows": 30, "of": 30, "by": {"sft": 30}, "not_checked": []}
+
+
+def test_leaks_are_no_evidence_unless_they_were_excluded() -> None:
+    for decide, healthy in ((decide_admission, HEALTHY), (decide_step_admission, STEPS)):
+        assert decide(healthy | {"leaks": LEAKS | {"excluded": True}}).verdict == "admit"
+        refused = decide(healthy | {"leaks": LEAKS | {"excluded": False}})
+        assert refused.verdict == "refuse"
+        assert refused.reasons[0].startswith("30 of 30 held-out rows have a training prompt of sft")
+
+
 def test_scores_that_are_no_numbers_are_refused_whatever_else_is_missing() -> None:
     decided = decide_admission({"not_finite": 3, "prompts": 300})
     assert decided.verdict == "refuse" and "3 scores" in decided.reasons[0]

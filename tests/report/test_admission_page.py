@@ -52,6 +52,15 @@ def test_what_was_not_measured_is_left_out() -> None:
     )
 
 
+def test_leaks_stand_above_the_figures() -> None:
+    page = fixtures.admission_page(
+        left_out={"pairs seen in training": 1, "ties": 2}, findings=["Seen in training: 1 of 9 rows."]
+    )
+    html = render_admission(page)
+    for text in ("Left out: 1 pair seen in training, 2 ties.", "Seen in training: 1 of 9 rows."):
+        assert html.index(text) < html.index('class="figures"')
+
+
 def test_names_from_files_are_text() -> None:
     html = render_admission(fixtures.admission_page(model=fixtures.HOSTILE))
     assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html

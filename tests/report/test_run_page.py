@@ -73,4 +73,7 @@ def test_a_refusal_and_what_was_left_out_stand_above_the_figures() -> None:
     html = render_run(page)
     assert html.index("No better than &lt;chance&gt;.") < html.index('class="figures tiles"')
     assert "Left out: 12 rows too long, 3 ties." in html
+    one = render_run(dataclasses.replace(page, left_out={"ties": 1}, findings=["paid by <itself>"]))
+    assert "Left out: 1 tie." in one
+    assert one.index("paid by &lt;itself&gt;") < one.index('class="figures tiles"')
     assert "Reasons for refusal" not in render_run(fixtures.run_page())

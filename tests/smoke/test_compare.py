@@ -57,6 +57,7 @@ def test_swapping_the_models_mirrors_the_result(tmp_path: Path) -> None:
     trained = train(project, compare, **judged)
     metrics = trained.artifact.manifest.metrics
     assert metrics["leaks"]["by"] == {"the judge": 40 - metrics["win_rate_a"]["n"]}
+    assert metrics["left_out"] == {"prompts seen in training": 40 - metrics["win_rate_a"]["n"]}
     (paths,) = [row for _, row in jsonl.read(trained.folder / "events.jsonl") if row["event"] == "paths"]
     # The judge's backend was verified, and the fastest one was chosen.
     assert (paths["what"], paths["chosen"]) == ("reward model", "packed")

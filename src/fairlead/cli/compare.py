@@ -96,7 +96,7 @@ def compare(
     metrics = evaluation.manifest.metrics
     print_result(
         {"artifact": evaluation.label, "a": a, "b": b, "judge": judge, **metrics},
-        _summary(a, b, judge, metrics),
+        summary_lines(a, b, judge, metrics),
         as_json=as_json,
         read=[a, b, prompts, judge],
         wrote=[evaluation.folder, *(artifact.folder for artifact in rollouts)],
@@ -115,7 +115,8 @@ def _judge_reference(judge: str) -> str:
     raise ConfigError(f"--judge {judge}: no such judge. {JUDGES}")
 
 
-def _summary(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
+def summary_lines(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
+    """The verdict, and what weakens it."""
     rate = metrics["win_rate_a"]
     paid = [{"a": a, "b": b}[role] for role in metrics["judge_paid"]]
     partial = f"; {judge} is a reward that {' and '.join(paid)} was trained to raise" if paid else ""

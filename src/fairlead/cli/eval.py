@@ -11,7 +11,7 @@ import typer
 from fairlead.cli import next_commands
 from fairlead.cli.leaks import ExcludeLeaks, leak_lines
 from fairlead.cli.lookup import ProjectDir, open_project
-from fairlead.cli.metrics_text import format_estimate
+from fairlead.cli.metrics_text import format_estimate, left_out_line
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
@@ -75,7 +75,7 @@ def evaluate(
         raise GateRefused(f"{model}: refused. {' '.join(report['reasons'])} See {relative_path(page)}.")
     print_result(
         {"artifact": evaluation.label, "model": model, **report},
-        summary_lines(model, report),
+        [*summary_lines(model, report), *left_out_lines(evaluation)],
         as_json=as_json,
         read=[model, comparisons],
         wrote=[evaluation.folder, page],
@@ -103,9 +103,22 @@ def write_page(artifact: Artifact, report: Mapping[str, Any], model: str, out: P
         ],
         run_id=manifest.run or "",
         code=" ".join(part for part in manifest.code.values() if part),
+        findings=excluded_leaks(report),
+        left_out=manifest.metrics.get("left_out", {}),
     )
     files.write_text(out, render_admission(page))
     return out
+
+
+def excluded_leaks(report: Mapping[str, Any]) -> list[str]:
+    """Who was trained on the prompts that were left out; reports of earlier versions do not say."""
+    leaks = report.get("leaks")
+    return leak_lines({**leaks, "not_checked": ()}) if leaks and leaks["excluded"] else []
+
+
+def left_out_lines(artifact: Artifact) -> list[str]:
+    left_out = artifact.manifest.metrics.get("left_out")
+    return [left_out_line(left_out)] if left_out else []
 
 
 def summary_lines(model: str, report: Mapping[str, Any]) -> list[str]:
@@ -127,6 +140,4 @@ def summary_lines(model: str, report: Mapping[str, Any]) -> list[str]:
             f"Calibration error {calibration['error']:.3f}{temperature}; "
             f"up to {calibration['chance_error']:.3f} would be chance."
         )
-    if report["leaks"]["excluded"]:
-        lines += leak_lines({**report["leaks"], "not_checked": ()})
-    return lines + [f"Not measured: {reason}." for reason in report["not_measured"]]
+    return lines + excluded_leaks(report) + [f"Not measured: {reason}." for reason in report["not_measured"]]

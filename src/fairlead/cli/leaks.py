@@ -17,11 +17,11 @@ ExcludeLeaks = Annotated[
 
 
 def leak_lines(leaks: Mapping[str, Any]) -> list[str]:
-    """What was left out, and what could not be checked."""
+    """Who was trained on the prompts that were left out, and what could not be checked."""
     lines = []
     if leaks["rows"]:
         lines.append(
-            f"Left out: {leaks['rows']:,} of {counted(leaks['of'], 'row')}, because "
+            f"Seen in training: {leaks['rows']:,} of {counted(leaks['of'], 'row')}, because "
             f"{' and '.join(leaks['by'])} {agreeing(len(leaks['by']), 'was')} trained on "
             f"{'the prompt' if leaks['rows'] == 1 else 'these prompts'}."
         )

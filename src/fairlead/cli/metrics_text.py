@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.core.plural import left_out_text
+
 ESTIMATE_KEYS = {"value", "low", "high", "n"}
 
 
@@ -23,16 +25,7 @@ def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 def left_out_line(left_out: Mapping[str, int]) -> str:
     """Left out: 3 rows too long, 1 tie."""
-    parts = [
-        f"{number:,} {singular(reason) if number == 1 else reason}" for reason, number in left_out.items()
-    ]
-    return f"Left out: {', '.join(parts)}."
-
-
-def singular(reason: str) -> str:
-    """`rows too long` -> `row too long`: only the first word of a reason is in the plural."""
-    first, space, rest = reason.partition(" ")
-    return f"{first.removesuffix('s')}{space}{rest}"
+    return f"Left out: {left_out_text(left_out)}."
 
 
 def format_estimate(estimate: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fairlead.cli.compare import summary_lines
 from fairlead.cli.eval import read_report, write_page
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_result, relative_path
@@ -15,7 +16,7 @@ from fairlead.core.errors import ProjectError
 from fairlead.core.plural import counted
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact, brief_digest, load_artifacts
+from fairlead.store.artifact import Artifact, brief_digest, find_artifact, load_artifacts
 from fairlead.store.metrics import read_metrics
 from fairlead.store.project import Project
 from fairlead.store.run import find_run
@@ -72,6 +73,7 @@ def report(
         samples=[SamplePair(*texts) for texts in _before_and_after(opened_project, artifact)],
         code=" ".join(part for part in (run_config["code"]["version"], run_config["code"]["commit"]) if part),
         refusals=_refusals(artifact, events),
+        findings=_findings(opened_project, artifact),
         left_out={} if artifact is None else artifact.manifest.metrics.get("left_out", {}),
     )
     out = out or folder / "report.html"
@@ -105,6 +107,19 @@ def _refusals(artifact: Artifact | None, events: Sequence[dict[str, Any]]) -> li
         for event in events
         if event["event"] == "admission" and event.get("verdict") == "refuse" and "of" in event
     ]
+
+
+def _findings(project: Project, artifact: Artifact | None) -> list[str]:
+    """The verdict of a comparison, with the leaks and a judge that paid one of the models."""
+    if artifact is None or "win_rate_a" not in artifact.manifest.metrics:
+        return []
+    config = artifact.manifest.config
+    models = []
+    for role in ("a", "b"):
+        rollouts = find_artifact(project, config[role])
+        models.append(config[role] if rollouts is None else rollouts.manifest.config["model"])
+    metrics = {key: value for key, value in artifact.manifest.metrics.items() if key != "left_out"}
+    return summary_lines(models[0], models[1], config["judge"], metrics)
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Counts in messages: `1 row`, `3 rows`, `12,000 people`; verbs that agree with them; kinds of rows."""
 
+from collections.abc import Mapping
+
 IRREGULAR = {
     "person": "people",
     "person's": "people's",
@@ -38,3 +40,15 @@ def counted(n: int, noun: str) -> str:
 def agreeing(n: int, word: str) -> str:
     """The noun or verb alone, for a sentence in which the number stands elsewhere: 1 row *was* left out."""
     return word if n == 1 else plural(word)
+
+
+def left_out_text(left_out: Mapping[str, int]) -> str:
+    """`3 rows too long, 1 tie`; reasons are in the plural, which is in their first word that ends with s."""
+    return ", ".join(f"{n:,} {_singular(reason) if n == 1 else reason}" for reason, n in left_out.items())
+
+
+def _singular(reason: str) -> str:
+    """`rows too long` -> `row too long`, `held-out rows seen` -> `held-out row seen`"""
+    words = reason.split(" ")
+    noun = next((i for i, word in enumerate(words) if word.endswith("s")), 0)
+    return " ".join([*words[:noun], words[noun].removesuffix("s"), *words[noun + 1 :]])

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from fairlead.core.plural import agreeing, counted
 from fairlead.data.records import Messages
 from fairlead.eval import admission_verdict, reward_metrics, reward_scoring
 from fairlead.eval.admission_verdict import AdmissionDecision
-from fairlead.eval.leaks import find_leaks
+from fairlead.eval.leaks import Leaks, find_leaks
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.eval.reward_scoring import PairScores, PreSaveState
 from fairlead.model.ensemble import member_folders
@@ -162,17 +162,19 @@ def publish(
 
     `more` are further metrics for the manifest.
     """
+    leaks = leaks_of_run(run, [pair.prompt for pair in pairs.held_out])
+    kept = record_leaks(run, leaks)
     with tempfile.TemporaryDirectory(prefix=".reward-model.part-", dir=run.folder) as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
         save(folder)
         report = examine(
             str(folder),
-            pairs,
+            replace(pairs, held_out=[pairs.held_out[i] for i in kept]),
             micro_tokens=micro_tokens,
             source=source,
-            trained=trained,
-            leaks=leaks_of_run(run, [pair.prompt for pair in pairs.held_out]),
+            trained=trained.subset(kept),
+            leaks=leaks.as_dict(excluded=len(kept) < leaks.num_rows or not leaks.rows),
         )
         write_evidence(run, folder, report)
         log_decision(run, AdmissionDecision(report["verdict"], report["reasons"], report["warnings"]))
@@ -180,14 +182,26 @@ def publish(
         return run.publish(lambda artifact_folder: _move(folder, artifact_folder), metrics=metrics)
 
 
-def leaks_of_run(run: Run, held_out: Sequence[Messages]) -> dict[str, Any]:
-    """The leaks among the held-out prompts of a training run.  They are counted and stay in.
+def leaks_of_run(run: Run, held_out: Sequence[Messages]) -> Leaks:
+    """The held-out prompts of a training run on which the model that it started from was trained.
 
     The run's own training prompts were left out of the held-out side when the rows were split.
     """
     trained = training_prompts.of_run(run)
     start = TrainingPrompts(inherited=trained.inherited, not_checked=trained.not_checked)
-    return find_leaks(held_out, {"the model it was trained from": start}).as_dict(excluded=False)
+    return find_leaks(held_out, {"the model it was trained from": start})
+
+
+def record_leaks(run: Run, leaks: Leaks) -> list[int]:
+    """The held-out rows to examine: those that are no leaks, counted in the run.
+
+    If all are leaks, all are kept: the report has its figures, and its verdict refuses them as evidence.
+    """
+    if not leaks.fresh:
+        return list(range(leaks.num_rows))
+    if leaks.rows:
+        run.record_data(leaks.left_out("held-out rows"), examined=len(leaks.fresh))
+    return leaks.fresh
 
 
 def log_decision(run: Run, decision: AdmissionDecision) -> None:

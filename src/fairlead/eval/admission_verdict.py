@@ -53,7 +53,7 @@ def decide_admission(metrics: Mapping[str, Any]) -> AdmissionDecision:
 
 def decide_step_admission(metrics: Mapping[str, Any]) -> AdmissionDecision:
     """Decide about a process reward model from its metrics on held-out steps, with the same thresholds."""
-    refusals = []
+    refusals = [*_leak_refusals(metrics.get("leaks"))]
     warnings = []
     accuracy = metrics["accuracy"]
     lead = metrics["lead"]
@@ -67,7 +67,6 @@ def decide_step_admission(metrics: Mapping[str, Any]) -> AdmissionDecision:
         warnings.append(
             "The model is not significantly better than a content-blind baseline. Hold out more prompts."
         )
-    warnings += _leak_warnings(metrics.get("leaks"))
     if metrics["held_out_prompts"] < FEW_PROMPTS:
         warnings.append(_few_prompts(metrics["held_out_prompts"]))
     error = metrics["calibration_error"]
@@ -87,6 +86,7 @@ def _decision(refusals: Iterable[str], warnings: Iterable[str]) -> AdmissionDeci
 
 
 def _refusals(metrics: Mapping[str, Any]) -> Iterator[str]:
+    yield from _leak_refusals(metrics.get("leaks"))
     if metrics["not_finite"]:
         yield (
             f"{metrics['not_finite']} scores are not finite, so the weights are damaged. "
@@ -140,7 +140,6 @@ def _lost_to_baselines(metrics: Mapping[str, Any]) -> Iterator[str]:
 def _warnings(metrics: Mapping[str, Any]) -> Iterator[str]:
     if metrics["prompts"] < FEW_PROMPTS:
         yield _few_prompts(metrics["prompts"])
-    yield from _leak_warnings(metrics.get("leaks"))
     if metrics["not_finite"]:
         return
     yield from _close_baselines(metrics)
@@ -180,12 +179,14 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _leak_warnings(leaks: Mapping[str, Any] | None) -> Iterator[str]:
+def _leak_refusals(leaks: Mapping[str, Any] | None) -> Iterator[str]:
+    """Leaks that could not be excluded, because nothing would have been left."""
     if leaks is not None and leaks["rows"] and not leaks["excluded"]:
         yield (
             f"{leaks['rows']:,} of {counted(leaks['of'], 'held-out row')} {agreeing(leaks['rows'], 'has')} a "
-            f"training prompt of {' and '.join(leaks['by'])}, so the accuracy may be too high. Examine the "
-            "model on other prompts with `fairlead eval`."
+            f"training prompt of {' and '.join(leaks['by'])}, so the accuracy is no evidence. Examine the "
+            "model on other prompts with `fairlead eval`, or train it on prompts that the other model was "
+            "not trained on."
         )
 
 

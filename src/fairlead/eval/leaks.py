@@ -41,6 +41,16 @@ class Leaks:
             "not_checked": list(self.not_checked),
         }
 
+    @property
+    def fresh(self) -> list[int]:
+        """The rows whose prompt was not trained on."""
+        leaked = set(self.rows)
+        return [i for i in range(self.num_rows) if i not in leaked]
+
+    def left_out(self, noun: str) -> dict[str, int]:
+        """What was excluded, by reason, for the manifest; `noun` is in the plural."""
+        return {f"{noun} seen in training": len(self.rows)}
+
     def kept_rows(self, *, source: str, exclude: bool, has_option: bool = True) -> list[int]:
         """The rows that may be evaluated.  Raises DataError for leaks unless `exclude` leaves them out.
 
@@ -66,8 +76,7 @@ class Leaks:
                 f"{finding}. Evaluate on prompts that were split off before training, with `fairlead data "
                 f"split`{option}."
             )
-        leaked = set(self.rows)
-        return [i for i in range(self.num_rows) if i not in leaked]
+        return self.fresh
 
 
 def find_leaks(prompts: Sequence[Messages], trained: Mapping[str, TrainingPrompts]) -> Leaks:

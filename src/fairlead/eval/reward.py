@@ -19,7 +19,7 @@ from fairlead.data.split import split_by_prompt, without_trained_prompts
 from fairlead.eval import admission, reward_metrics
 from fairlead.eval.leaks import find_leaks
 from fairlead.eval.reward_metrics import EvaluationPairs
-from fairlead.examples.pairs import without_ties
+from fairlead.examples.pairs import REPEATED, without_ties
 from fairlead.rollout.rewards import is_rule
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -62,9 +62,11 @@ def main(config: Config, run: Run) -> Artifact:
     training_split = _training_split(run)
     if training_split is None:
         train, held_out = None, compared
+        num_held_out = len(held_out)
     else:
         share, seed = training_split
         train, held_out_side = split_by_prompt(compared, held_out=share, seed=seed)
+        num_held_out = len(held_out_side)
         held_out = without_trained_prompts(train, held_out_side, source=config.comparisons)
     trained = training_prompts.of_input(run.project, run.inputs["model"])
     leaks = find_leaks([pair.prompt for pair in held_out], {config.model: trained})
@@ -80,6 +82,15 @@ def main(config: Config, run: Run) -> Artifact:
         leaks=leaks.as_dict(excluded=True),
     )
     meter.flush()
+    run.record_data(
+        {
+            "ties": len(rows) - len(compared),
+            "pairs too long": report["dropped"],
+            REPEATED: num_held_out - leaks.num_rows,
+            **leaks.left_out("pairs"),
+        },
+        pairs=report["pairs"],
+    )
     counts = {
         "pairs": report["pairs"],
         "prompts": report["prompts"],

@@ -42,6 +42,11 @@ class PreSaveState:
     scores: PairScores
     fresh_head: Tensor  # head before training  [1, d]
 
+    def subset(self, ids: Sequence[int]) -> "PreSaveState":
+        """The state with the scores of these pairs only."""
+        chosen, rejected = ([side[i] for i in ids] for side in (self.scores.chosen, self.scores.rejected))
+        return PreSaveState(PairScores(chosen, rejected), self.fresh_head)
+
 
 def encode_pairs(
     model: ScalarModel, comparisons: Sequence[Comparison], *, max_tokens: int | None, source: str

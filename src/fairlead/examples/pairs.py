@@ -31,7 +31,7 @@ M = TypeVar("M", bound="HasContext")
 
 Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each preceded by the prompt
 # Why a held-out record is left out: its prompt differs from a training prompt in case or spaces only.
-REPEATED = "held-out prompt repeats a training prompt"
+REPEATED = "rows held out with a training prompt"
 SingleOrPair = tuple[Encoded] | Pair  # the answers of one training example
 
 

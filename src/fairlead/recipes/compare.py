@@ -57,6 +57,7 @@ def main(config: Config, run: Run) -> Artifact:
     kept = leaks.kept_rows(
         source=prompts_of(run), exclude=config.exclude_leaks, has_option=run.spelling.with_options
     )
+    run.record_data(leaks.left_out("prompts"), prompts=len(kept))
     rows_to_judge = [answers_a[i].prompt_record for i in kept]
     trial = PromptTrial(rows_to_judge, max_new_tokens=0, scoring=config.scoring, source=config.a)
     judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)

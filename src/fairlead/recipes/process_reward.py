@@ -121,9 +121,15 @@ def main(config: Config, run: Run) -> Artifact:
     scores, rewards = score_all(model, rows.held_out_rows, prepared.micro_tokens)
     std = float(rewards.std()) if len(rewards) > 1 else 0.0
     model.set_scale(mean=float(rewards.mean()), std=max(std, SMALLEST_STD))
-    evidence = held_out_evidence(scores, rows.held_out, rows.train, config) | counts
-    evidence |= {"dropped": rows.num_dropped}
-    evidence["leaks"] = admission.leaks_of_run(run, [record.prompt for record in rows.held_out])
+    leaks = admission.leaks_of_run(run, [record.prompt for record in rows.held_out])
+    kept = admission.record_leaks(run, leaks)
+    examined = [rows.held_out[i] for i in kept]
+    scores_of_answers = scores.split([len(record.labels) for record in rows.held_out])
+    evidence = held_out_evidence(
+        torch.cat([scores_of_answers[i] for i in kept]), examined, rows.train, config
+    )
+    evidence |= counts | {"dropped": rows.num_dropped}
+    evidence["leaks"] = leaks.as_dict(excluded=len(kept) < leaks.num_rows or not leaks.rows)
     decision = admission_verdict.decide_step_admission(evidence)
     admission.log_decision(run, decision)
     prepared.master_weights.restore_float32()

@@ -6,11 +6,12 @@ This module only renders a finished report, as `admission.json` holds it.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from fairlead.core.plural import left_out_text
 from fairlead.report import charts, formatting, templating
 from fairlead.stats.interval import Interval
 
@@ -66,6 +67,8 @@ class AdmissionPage:
     sources: Sequence[AdmissionInput] = ()
     run_id: str = ""
     code: str = ""  # version and commit
+    findings: Sequence[str] = ()  # what a reader of the figures has to know, such as leaks; shown at the top
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
 
 
 def render_admission(admission: AdmissionPage) -> str:
@@ -76,6 +79,7 @@ def render_admission(admission: AdmissionPage) -> str:
         "admission.html",
         page=admission,
         headline=HEADLINES[report["verdict"]],
+        left_out=left_out_text(admission.left_out),
         refused=report["verdict"] == "refuse",
         figures=_figures(report) if measured else [],
         accuracy_chart=_accuracy_chart(report) if measured else None,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from fairlead.core.plural import left_out_text
 from fairlead.report import charts, formatting, metric_charts, templating
 
 # The tiles at the top, as far as the run logged them: most telling first, the first that exists of each line.
@@ -67,6 +68,7 @@ class RunPage:
     samples: Sequence[SamplePair] = ()
     code: str = ""  # version and commit
     refusals: Sequence[str] = ()  # why the result, or a reward of the run, was refused; shown at the top
+    findings: Sequence[str] = ()  # the verdict of a comparison and what weakens it; shown at the top
     left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
 
 
@@ -75,6 +77,7 @@ def render_run(run: RunPage) -> str:
     return templating.render_template(
         "run.html",
         run=run,
+        left_out=left_out_text(run.left_out),
         tiles=_tiles(run.metrics),
         curves=metric_charts.draw_metric_charts(run.metrics),
         config=templating.config_groups(run.config),

@@ -22,6 +22,7 @@ from fairlead.rollout.records import Answer
 from fairlead.store.run import Run
 from fairlead.train.settings import Scoring
 
+UNREADABLE = "prompts that a judge cannot read"  # key of `left_out`
 NUM_SHOWN = 3  # prompts in an error or a warning
 # The second is for templates whose prompt opens a reasoning, which an answer has to close.
 TRIAL_ANSWERS = ("Yes.", "So.\n</think>\n\nYes.")
@@ -142,6 +143,7 @@ class PromptTrial:
                 remedy = f"{run.spelling.use(key, 'drop')} to leave them out"
             raise DataError(f"{what}. {remedy}, or take another judge.")
         run.event("unreadable prompts", dropped=len(self._problems), of=len(self._prompts))
+        run.record_data({UNREADABLE: len(self._problems)}, prompts=len(kept))
         run.warn(f"{what}. They are left out.")
         return kept
 
