@@ -82,7 +82,7 @@ def test_tools_their_calls_and_results_are_in_the_prompt() -> None:
 def test_two_sides_that_became_one_are_refused() -> None:
     chat = chat_format()
     yes, no = (assistant("Yes."),), (assistant("No."),)
-    one, other = Encoded((1, 2), (False, True)), Encoded((1, 3), (False, True))
+    one, other = [Encoded((1, 2), (False, True))], [Encoded((1, 3), (False, True))]
     check_sides(chat, Comparison(turns("What?"), yes, no), one, other)
     with pytest.raises(DataError, match="differ, but .* writes both as the same tokens"):
         check_sides(chat, Comparison(turns("What?"), yes, no), one, one)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import DataError
@@ -15,15 +14,15 @@ from fairlead.encoding.chat import Encoded, TooLong
 from fairlead.examples.pairs import (
     EncodedSplit,
     SingleOrPair,
-    chosen_and_rejected,
-    collate_pairs,
     encode_and_split,
     encode_demonstration,
     encode_prompts,
     micro_answers,
     pair_weights,
+    sides,
     without_ties,
 )
+from fairlead.examples.too_long import leaves
 from fairlead.forward.backend import Backend
 from fairlead.train.settings import Data
 from fakes import policy, tokenizer, turns
@@ -114,13 +113,10 @@ def test_ties_are_left_out_and_a_file_of_ties_is_refused() -> None:
         without_ties([tie, tie], "data.jsonl")
 
 
-def test_chosen_answers_come_first_and_halves_take_them_apart() -> None:
-    chosen, rejected = Encoded((1, 2), (False, True)), Encoded((3, 4, 5), (False, True, True))
-    other = Encoded((6, 7), (False, True))
-    batch = collate_pairs([(chosen, rejected), (other, other)], pad_id=0, device=torch.device("cpu"))
-    assert batch.tokens[:, 0].tolist() == [1, 6, 3, 6]
-    first, second = chosen_and_rejected(batch.tokens[:, 0])
-    assert (first.tolist(), second.tolist()) == ([1, 6], [3, 6])
+def test_chosen_answers_come_first() -> None:
+    chosen, rejected = (Encoded((1, 2), (False, True)),), (Encoded((3, 4, 5), (False, True, True)),)
+    other = (Encoded((6, 7), (False, True)),)
+    assert sides([(chosen, rejected), (other, other)]) == [chosen, other, rejected, other]
 
 
 def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
@@ -132,6 +128,12 @@ def test_a_pair_takes_its_prompt_once_where_prompts_are_shared() -> None:
     assert group_tokens((chosen, other), share_prompts=True) == 2 * 4
     assert group_tokens((chosen, rejected), share_prompts=True, packed=True) == 2 + 2 + 3
     assert group_tokens((chosen, other), share_prompts=True, packed=True) == 4 + 3
+
+
+def test_turns_that_do_not_share_a_prompt_take_all_their_tokens() -> None:
+    first = Encoded((1, 2, 3), (False, True, True))
+    second = Encoded((1, 2, 4, 5, 6), (False, False, False, False, True))
+    assert group_tokens((first, second), share_prompts=True, packed=True) == 3 + 5
 
 
 def compared(*weights: float) -> list[Comparison]:
@@ -169,21 +171,17 @@ def answer(num_prompt: int, num_tokens: int) -> Encoded:
     [dict(packed=True), dict(packed=False, share_prompts=True), dict(packed=False, share_prompts=False)],
 )
 def test_every_item_of_a_mix_is_in_one_micro_batch_that_fits(way: dict[str, Any]) -> None:
-    items: list[SingleOrPair] = [(answer(5, 3 + i % 4),) for i in range(7)] + [
-        (answer(6, 2), answer(6, 4 + i)) for i in range(5)
-    ]
+    items: list[SingleOrPair] = [((answer(5, 3 + i % 4),),) for i in range(7)]
+    items += [((answer(6, 2),), (answer(6, 4 + i),)) for i in range(5)]
     paths = replace(Backend(), **way)
     groups = micro_answers(paths, items, 40)
     assert sorted(i for group in groups for i in group) == list(range(12))
     assert len(groups) < 12
     for group in groups:
-        rows = [row for i in group for row in items[i]]
+        rows = leaves([items[i] for i in group])
         if way["packed"]:  # one prompt and both answers of a pair
             assert (
-                sum(
-                    len(item[0]) if len(item) == 1 else len(item[0]) + len(item[1]) - 6
-                    for item in (items[i] for i in group)
-                )
+                sum(sum(map(len, leaves(item))) - 6 * (len(item) - 1) for item in (items[i] for i in group))
                 <= 40
             )
         elif not way["share_prompts"]:

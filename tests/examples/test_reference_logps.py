@@ -38,7 +38,7 @@ def mix(speaker: Policy) -> list[SingleOrPair]:
         short, long = (
             encoded(speaker, f"Say {i}." + " Please." * i, "It is. " * n) for n in (1 + i % 3, 5 - i % 4)
         )
-        found.append((short, long) if i % 2 else (long,))
+        found.append(((short,), (long,)) if i % 2 else ((long,),))
     return found
 
 
@@ -47,7 +47,7 @@ def test_answers_of_a_mix_stand_one_item_after_the_other(speaker: Policy, budget
     items = mix(speaker)
     assert answer_offsets(items) == [0, 1, 3, 4, 6, 7]
     found: Tensor = all_answer_logps(speaker, items, budget)
-    expected = [by_hand(speaker, row) for item in items for row in item]
+    expected = [by_hand(speaker, row) for item in items for [row] in item]
     assert found.tolist() == pytest.approx(expected, abs=1e-3)  # of order 100
     assert len({round(value, 2) for value in expected}) == 9
 
@@ -55,7 +55,7 @@ def test_answers_of_a_mix_stand_one_item_after_the_other(speaker: Policy, budget
 def test_pairs_and_single_answers_say_the_same(speaker: Policy) -> None:
     pairs = [item for item in mix(speaker) if len(item) == 2]
     found = all_pair_logps(speaker, pairs, 90)
-    flat = answer_logps(speaker, [row for pair in pairs for row in pair])
+    flat = answer_logps(speaker, [answer for pair in pairs for answer in pair])
     assert torch.stack(list(found), dim=1).flatten().tolist() == pytest.approx(flat.tolist(), abs=1e-3)
 
 
@@ -64,7 +64,7 @@ def test_tokens_are_counted_where_there_is_a_log_probability(speaker: Policy) ->
         encoded(speaker, "Say it.", "It is."),
         encoded(speaker, "Say it.", "It is. It is. It is."),
     )
-    tokens = pair_token_counts(speaker, [(chosen, rejected)])
+    tokens = pair_token_counts(speaker, [((chosen,), (rejected,))])
     with torch.no_grad():
         counts = [
             int((speaker.token_logps(batch) != 0).sum())

@@ -32,7 +32,6 @@ from fairlead.examples.too_long import (
     FittedRecords,
     RowEncoder,
     cut_rows,
-    cut_turns,
     leaves,
     without_beginning,
     without_end,
@@ -178,9 +177,9 @@ def test_rows_of_one_conversation_are_cut_one_by_one() -> None:
         Encoded((1, 2, 3), (False, True, False)),
         Encoded((1, 2, 3, 4), (False, False, False, True)),
     )
-    assert leaves(cut_turns((first, second), 3)) == [first]
-    assert cut_turns((second,), 3) is None
-    assert cut_rows((first, second), 3) is None
+    assert leaves(cut_rows((first, second), 3)) == [first]
+    assert cut_rows((second,), 3) is None
+    assert cut_rows(((first,), (second,)), 3) is None  # one side of a pair would train nothing
 
 
 def test_pairs_that_a_cut_makes_equal_are_left_out(writer: Policy, scorer: ScalarModel) -> None:

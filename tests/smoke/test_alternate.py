@@ -88,5 +88,5 @@ def test_a_first_token_carries_no_loss_and_is_not_counted(tmp_path: Path) -> Non
     model = policy(tmp_path)
     rows = [Encoded((5, 6, 7, 8), (first, True, True, False)) for first in (True, False)]
     assert [num_trained_tokens([row]) for row in rows] == [2, 2]
-    logps = [answer_logps(model, [row]).item() for row in rows]
+    logps = [answer_logps(model, [(row,)]).item() for row in rows]
     assert logps[0] == pytest.approx(logps[1], abs=1e-6)

@@ -120,20 +120,21 @@ def check_fit(file: Path, model: str, template: Template = OWN_TEMPLATE) -> FitR
         if isinstance(result, RowProblem):
             continue
         num_rows += 1
-        encoded: list[Encoded] = []
+        sides: list[list[Encoded]] = []
         text_column = ""
         try:
             for column, messages, num_context in _conversations(result.record):
                 text_column = column
-                encoded += _encode(policy, result.record, messages, num_context)
+                sides.append(_encode(policy, result.record, messages, num_context))
             if isinstance(result.record, Comparison) and result.record.tie is None:
-                row_proof.check_sides(policy.chat, result.record, *encoded)
+                row_proof.check_sides(policy.chat, result.record, *sides)
         except DataError as error:
             num_too_long += isinstance(error, TooLong)
             refusals[result.row.where.line] = Refusal(str(result.row.where), text_column, str(error))
             continue
         except ModelError as error:
             raise ModelError(f"{model}: {error}") from error
+        encoded = [row for rows in sides for row in rows]
         num_tokens += [len(row) for row in encoded]
         previews += [_parts(policy, row) for row in encoded[: NUM_PREVIEWS - len(previews)]]
     return FitReport(
@@ -159,12 +160,8 @@ def _conversations(record: Record) -> Iterator[tuple[str, Messages, int | None]]
 
 def _encode(policy: Policy, record: Record, messages: Messages, num_context: int | None) -> list[Encoded]:
     tools, longest = record.tools, policy.context
-    if isinstance(record, Demonstration):
-        return policy.encode_rows(
-            messages, num_context=record.num_prompt_messages, max_tokens=longest, tools=tools
-        )
     if num_context is not None:
-        return [policy.encode(messages, num_context=num_context, max_tokens=longest, tools=tools)]
+        return policy.encode_rows(messages, num_context=num_context, max_tokens=longest, tools=tools)
     tokens = policy.encode_prompt(messages, tools=tools)
     if policy.context is not None and len(tokens) >= policy.context:
         raise TooLong(

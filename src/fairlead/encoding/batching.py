@@ -128,7 +128,10 @@ def group_tokens(group: Group, *, share_prompts: bool, packed: bool = False) -> 
     """
     prompt = group[0].trained.index(True)
     total = sum(len(row) for row in group)
-    same_prompt = all(row.tokens[:prompt] == group[0].tokens[:prompt] for row in group[1:])
+    same_prompt = all(
+        row.trained.index(True) == prompt and row.tokens[:prompt] == group[0].tokens[:prompt]
+        for row in group[1:]
+    )
     if (share_prompts or packed) and same_prompt:
         return total - prompt * (len(group) - 1)
     return total if packed else len(group) * max(len(row) for row in group)

@@ -80,9 +80,11 @@ def check_tools(chat: ChatFormat, prompt: str, tools: Tools) -> None:
             )
 
 
-def check_sides(chat: ChatFormat, pair: Comparison, chosen: HasTokens, rejected: HasTokens) -> None:
+def check_sides(
+    chat: ChatFormat, pair: Comparison, chosen: Sequence[HasTokens], rejected: Sequence[HasTokens]
+) -> None:
     """Raise DataError if both sides of a pair are the same tokens: there is nothing to learn from them."""
-    if chosen.tokens != rejected.tokens:
+    if [row.tokens for row in chosen] != [row.tokens for row in rejected]:
         return
     if pair.chosen == pair.rejected:
         raise DataError("the chosen and the rejected answer are the same. Remove the pair.")

@@ -14,10 +14,12 @@ from fairlead.core.errors import DataError, ModelError
 from fairlead.data.records import Comparison
 from fairlead.encoding.batching import collate, micro_batches
 from fairlead.encoding.chat import Encoded, TooLong
-from fairlead.examples.pairs import Pair
 from fairlead.model.scalar_model import ScalarModel
 
 MOST_ROWS = 16  # rows scored alone and together; more rows take time and add no information
+
+
+RowPair = tuple[Encoded, Encoded]  # both sides of a comparison, as a reward model reads them
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class PreSaveState:
 
 def encode_pairs(
     model: ScalarModel, comparisons: Sequence[Comparison], *, max_tokens: int | None, source: str
-) -> list[Pair | None]:
+) -> list[RowPair | None]:
     """Encode prompt and answer of both sides of each pair; None if a side is longer than `max_tokens`."""
-    pairs: list[Pair | None] = []
+    pairs: list[RowPair | None] = []
     for number, comparison in enumerate(comparisons, start=1):
         try:
             chosen, rejected = (
@@ -69,7 +71,7 @@ def encode_pairs(
 
 
 @torch.no_grad()
-def score_pairs(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> PairScores:
+def score_pairs(model: ScalarModel, pairs: Sequence[RowPair], micro_tokens: int) -> PairScores:
     rows = list(chain.from_iterable(pairs))
     values = torch.zeros(len(rows))
     for group in micro_batches([len(row) for row in rows], micro_tokens):
@@ -78,7 +80,7 @@ def score_pairs(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) ->
 
 
 @torch.no_grad()
-def batch_gap(model: ScalarModel, pairs: Sequence[Pair], micro_tokens: int) -> tuple[float, int]:
+def batch_gap(model: ScalarModel, pairs: Sequence[RowPair], micro_tokens: int) -> tuple[float, int]:
     """Score rows alone, in one batch, and in reverse order; returns the largest difference and the number of
     rows.
     """

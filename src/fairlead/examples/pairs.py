@@ -16,10 +16,10 @@ from fairlead.core.errors import DataError
 from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Rating, Record
 from fairlead.data.split import split_by_prompt, without_trained_prompts
 from fairlead.encoding import row_proof
-from fairlead.encoding.batching import Batch, collate
+from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded, num_trained_tokens
 from fairlead.encoding.chat_format import Tools
-from fairlead.examples.too_long import DROPPED, HasTokenizer, RowEncoder, refused_records
+from fairlead.examples.too_long import DROPPED, HasTokenizer, RowEncoder, leaves, refused_records
 from fairlead.forward.backend import Backend
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
@@ -29,10 +29,13 @@ R = TypeVar("R", bound=Record)
 E = TypeVar("E")
 M = TypeVar("M", bound="HasContext")
 
-Pair = tuple[Encoded, Encoded]  # the chosen and the rejected answer, each preceded by the prompt
+# The rows of an answer: one, or one for each of its turns where the template asks for it (`encode_rows`).
+# The log-probability of the answer is the sum over them: each turn is sampled after its own row's prompt.
+Answer = tuple[Encoded, ...]
+Pair = tuple[Answer, Answer]  # the chosen and the rejected answer
 # Why a held-out record is left out: its prompt differs from a training prompt in case or spaces only.
 REPEATED = "rows held out with a training prompt"
-SingleOrPair = tuple[Encoded] | Pair  # the answers of one training example
+SingleOrPair = tuple[Answer] | Pair  # the answers of one training example
 
 
 @dataclass(frozen=True)
@@ -146,19 +149,18 @@ def encode_prompts(
 
 def encode_answer(
     policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None, tools: Tools = ()
-) -> Encoded:
+) -> Answer:
     """Encode a prompt and its answer; only the answer is trained."""
-    return policy.encode(prompt + answer, num_context=len(prompt), max_tokens=max_tokens, tools=tools)
+    messages = prompt + answer
+    return tuple(policy.encode_rows(messages, num_context=len(prompt), max_tokens=max_tokens, tools=tools))
 
 
-def encode_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> Encoded:
+def encode_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> Answer:
     """Encode a prompt with its response, which has a thumb or a score."""
     return encode_answer(policy, record.prompt, record.completion, max_tokens, record.tools)
 
 
-def encode_demonstration(
-    policy: Policy, record: Demonstration, max_tokens: int | None
-) -> tuple[Encoded, ...]:
+def encode_demonstration(policy: Policy, record: Demonstration, max_tokens: int | None) -> Answer:
     """Encode a conversation as one or more rows; the assistant's turns after the prompt are trained."""
     rows = policy.encode_rows(
         record.messages,
@@ -169,7 +171,7 @@ def encode_demonstration(
     return tuple(rows)
 
 
-def flatten_rows(split: EncodedSplit[R, tuple[Encoded, ...]]) -> EncodedSplit[R, Encoded]:
+def flatten_rows(split: EncodedSplit[R, Answer]) -> EncodedSplit[R, Encoded]:
     """A split with one row for each entry: a record of several rows is there several times."""
     return EncodedSplit(
         [record for record, rows in zip(split.train, split.train_rows, strict=True) for _ in rows],
@@ -215,50 +217,49 @@ def pair_weights(comparisons: Sequence[Comparison], source: str) -> Tensor:
 def micro_answers(backend: Backend, items: Sequence[SingleOrPair], micro_tokens: int) -> list[list[int]]:
     """Partition examples into micro-batches.  Returns indices.
 
-    Padded rows keep single answers and pairs apart: a pair is two rows.
+    Padded rows keep examples of different numbers of rows apart: a pair is two rows, for example.
     """
-    singles = [i for i, item in enumerate(items) if len(item) == 1]
-    pairs = [i for i, item in enumerate(items) if len(item) == 2]
-    sets = [singles + pairs] if backend.packed else [indices for indices in (singles, pairs) if indices]
+    rows = [tuple(leaves(item)) for item in items]
+    of_size: dict[int, list[int]] = {}
+    for i, group in enumerate(rows):
+        of_size.setdefault(len(group), []).append(i)
+    sets = [of_size[size] for size in sorted(of_size)]
+    if backend.packed:
+        sets = [[i for indices in sets for i in indices]]
     groups: list[list[int]] = []
     for indices in sets:
-        parts = backend.micro_groups([items[i] for i in indices], micro_tokens)
+        parts = backend.micro_groups([rows[i] for i in indices], micro_tokens)
         groups += [[indices[k] for k in part] for part in parts]
     return groups
 
 
-def collate_pairs(pairs: Sequence[Pair], *, pad_id: int, device: torch.device) -> Batch:
-    """One batch of 2 * pairs rows: all chosen answers, then all rejected ones.  See `chosen_and_rejected`."""
-    return collate(sides(pairs), pad_id=pad_id, device=device)
-
-
-def sides(pairs: Sequence[Pair]) -> list[Encoded]:
+def sides(pairs: Sequence[Pair]) -> list[Answer]:
     """All chosen answers, then all rejected ones."""
     return [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
 
 
-def chosen_and_rejected(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Split results for the rows of `collate_pairs`.  [2 * pairs] -> [pairs], [pairs]"""
-    chosen, rejected = values.chunk(2)
-    return chosen, rejected
+def answer_logps(policy: Policy, answers: Sequence[Answer]) -> Tensor:
+    """Log-probability of each answer, summed over its rows and their tokens.  One forward pass.  [answers]
 
-
-def answer_logps(policy: Policy, rows: Sequence[Encoded]) -> Tensor:
-    """Log-probability of each answer, summed over its tokens.  One forward pass with gradients.  [rows]"""
+    With gradients.
+    """
+    rows = [row for answer in answers for row in answer]
     batch = collate(rows, pad_id=policy.pad_id, device=policy.device)
-    return policy.token_logps(batch).sum(dim=1)  # token log-probabilities are zero off the response
+    logps = policy.token_logps(batch).sum(dim=1)  # token log-probabilities are zero off the response
+    if len(rows) == len(answers):
+        return logps
+    return torch.stack([part.sum() for part in logps.split([len(answer) for answer in answers])])
 
 
 def pair_logps(policy: Policy, pairs: Sequence[Pair]) -> PairLogps:
     """Summed log-probabilities of both answers.  One forward pass with gradients.  [pairs] each"""
-    batch = collate_pairs(pairs, pad_id=policy.pad_id, device=policy.device)
-    return PairLogps(*chosen_and_rejected(policy.token_logps(batch).sum(dim=1)))
+    return PairLogps(*answer_logps(policy, sides(pairs)).chunk(2))
 
 
 def pair_token_counts(policy: Policy, pairs: Sequence[Pair]) -> PairTokens:
     """Number of response tokens of both answers.  [pairs] each"""
     counts = torch.tensor(
-        [[num_trained_tokens([answer]) for answer in pair] for pair in pairs],
+        [[num_trained_tokens(answer) for answer in pair] for pair in pairs],
         dtype=torch.float32,
         device=policy.device,
     )

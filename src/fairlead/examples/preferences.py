@@ -104,8 +104,7 @@ def encode_preference(model: ScalarModel, record: Preference, max_tokens: int | 
         for answer in preferences.answers_of(record)
     )
     if isinstance(record, Comparison) and record.tie is None:
-        chosen, rejected = group
-        row_proof.check_sides(model.chat, record, chosen, rejected)
+        row_proof.check_sides(model.chat, record, group[:1], group[1:])
     return group
 
 

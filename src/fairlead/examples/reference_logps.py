@@ -31,7 +31,7 @@ def all_answer_logps(policy: Policy, items: Sequence[SingleOrPair], micro_tokens
     logps = torch.zeros(sum(len(item) for item in items), device=policy.device)
     for index in micro_answers(policy.backend, items, micro_tokens):
         answer_ids = [offsets[i] + k for i in index for k in range(len(items[i]))]
-        logps[answer_ids] = answer_logps(policy, [row for i in index for row in items[i]])
+        logps[answer_ids] = answer_logps(policy, [answer for i in index for answer in items[i]])
     return logps
 
 
@@ -40,7 +40,7 @@ def all_pair_logps(policy: Policy, pairs: Sequence[Pair], micro_tokens: int) -> 
     """Summed log-probabilities of both answers, over micro-batches, without gradients.  [pairs] each"""
     zeros = torch.zeros(len(pairs), device=policy.device)
     logps = PairLogps(zeros, zeros.clone())
-    for index in policy.backend.micro_groups(pairs, micro_tokens):
+    for index in micro_answers(policy.backend, pairs, micro_tokens):
         part = pair_logps(policy, [pairs[i] for i in index])
         logps.chosen[index] = part.chosen
         logps.rejected[index] = part.rejected
@@ -63,7 +63,7 @@ def reference_answer_logps(
     config: TrainingSettings,
 ) -> Tensor:
     """`all_answer_logps` of the policy as it is now, cached in the project.  [answers]"""
-    rows = digest.of_json([asdict(row) for item in items for row in item])
+    rows = _rows_digest(items)
     depends_on = _depends_on(run, rows, config)
     tensors = cached(
         run,
@@ -82,12 +82,16 @@ def reference_pair_logps(
     config: TrainingSettings,
 ) -> PairLogps:
     """`all_pair_logps` of the policy as it is now, cached in the project.  [pairs] each"""
-    rows = digest.of_json([asdict(row) for pair in pairs for row in pair])
+    rows = _rows_digest(pairs)
     depends_on = _depends_on(run, rows, config)
     tensors = cached(
         run, "reference", depends_on, lambda: all_pair_logps(policy, pairs, micro_tokens)._asdict()
     )
     return PairLogps(**{side: logps.to(policy.device) for side, logps in tensors.items()})
+
+
+def _rows_digest(items: Sequence[SingleOrPair]) -> str:
+    return digest.of_json([[asdict(row) for row in answer] for item in items for answer in item])
 
 
 def _depends_on(run: Run, rows: str, config: TrainingSettings) -> dict[str, Any]:

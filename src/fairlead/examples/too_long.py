@@ -123,8 +123,7 @@ class RowEncoder(Generic[R, E]):
         assert self.max_tokens is not None, "a record is longer than a limit"
         if not isinstance(self.model, ScalarModel):
             rows = self.encode(record, None)
-            is_demonstration = isinstance(record, Demonstration)
-            cut = (cut_turns if is_demonstration else cut_rows)(rows, self.max_tokens)
+            cut = cut_rows(rows, self.max_tokens)
             return None if cut is None else Fitted(record, record, cut)
         shorter = self._with_fewer_steps(record) if isinstance(record, Stepwise) else self._with_texts(record)
         return None if shorter is None else Fitted(record, shorter, self.encode(shorter, self.max_tokens))
@@ -295,23 +294,20 @@ def with_one_answer(record: Any, answer: Messages) -> Any:
     return replace(equal, tie="good") if isinstance(equal, Comparison) else equal
 
 
-def cut_turns(rows: E, max_tokens: int) -> E | None:
-    """The rows of a demonstration, which are independent: those that then train nothing are left out."""
-    if isinstance(rows, Encoded):
-        return cut_rows(rows, max_tokens)
-    parts = [cut_rows(part, max_tokens) for part in cast(Sequence[Any], rows)]
-    return cast(E, tuple(part for part in parts if part is not None)) if any(parts) else None
-
-
 def cut_rows(rows: E, max_tokens: int) -> E | None:
-    """Rows without the tokens behind the limit; None if a row then trains nothing, or two rows are equal."""
+    """Rows without the tokens behind the limit; None if nothing is trained then, or two answers are equal.
+
+    The rows of one answer are its turns: those that then train nothing are left out.
+    """
     if isinstance(rows, Encoded):
         cut = Encoded(rows.tokens[:max_tokens], rows.trained[:max_tokens])
         return cast(E, cut) if any(cut.trained[1:]) else None
     parts = [cut_rows(part, max_tokens) for part in cast(Sequence[Any], rows)]
-    if any(part is None for part in parts) or len(set(parts)) < len(parts):
+    kept = tuple(part for part in parts if part is not None)
+    is_answer = isinstance(cast(Sequence[Any], rows)[0], Encoded)
+    if not kept or not is_answer and len(set(kept)) < len(parts):
         return None
-    return cast(E, tuple(parts))
+    return cast(E, kept)
 
 
 def leaves(rows: Any) -> list[Encoded]:

@@ -28,12 +28,13 @@ from fairlead.examples.pairs import (
     encode_demonstration,
     encode_pair,
     flatten_rows,
+    micro_answers,
     pair_logps,
     pair_weights,
-    sides,
     without_ties,
 )
 from fairlead.examples.reference_logps import all_answer_logps, all_pair_logps, reference_pair_logps
+from fairlead.examples.too_long import leaves
 from fairlead.losses import preference, sft
 from fairlead.losses.preference import PairLogps
 from fairlead.model.policy import Policy
@@ -99,7 +100,7 @@ def main(config: Config, run: Run) -> Artifact:
     run.record_data(left_out + Counter(ties=len(every) - len(decided)), **counts)
 
     # 3. Set up
-    prepared = prepare(run, policy, sides(comparisons.train_rows[:NUM_CHECK_ROWS]), config)
+    prepared = prepare(run, policy, leaves(comparisons.train_rows[:NUM_CHECK_ROWS]), config)
 
     # 4. Reference log-probabilities of all pairs, before the policy moves
     all_pairs = comparisons.train_rows + comparisons.held_out_rows
@@ -128,7 +129,7 @@ def main(config: Config, run: Run) -> Artifact:
             else:
                 pair_ids = dpo_order[step - num_sft_steps]
                 pairs = [comparisons.train_rows[i] for i in pair_ids]
-                for micro in policy.backend.micro_groups(pairs, prepared.micro_tokens):
+                for micro in micro_answers(policy.backend, pairs, prepared.micro_tokens):
                     row_ids = [pair_ids[i] for i in micro]
                     policy_logps = pair_logps(policy, [pairs[i] for i in micro])
                     reference_logps = reference.select(row_ids)
@@ -138,7 +139,7 @@ def main(config: Config, run: Run) -> Artifact:
                     margin = preference.preference_margin(policy_logps, reference_logps)
                     sums.add(dpo_loss=loss, margin=margin, accuracy=preference.accuracy(margin))
                 metrics = sums.means(len(pairs))
-                num_tokens = sum(len(row) for pair in pairs for row in pair)
+                num_tokens = sum(map(len, leaves(pairs)))
             metrics |= loop.update()
             if loop.measures:
                 nlls, losses, hits = measure(
@@ -187,7 +188,7 @@ def measure(
     """For each held-out demonstration its loss per token; for each held-out pair its loss, and whether the
     chosen response leads.
     """
-    logps = all_answer_logps(policy, [(row,) for row in rows], prepared.micro_tokens).tolist()
+    logps = all_answer_logps(policy, [((row,),) for row in rows], prepared.micro_tokens).tolist()
     nlls = [-logp / num_trained_tokens([row]) for logp, row in zip(logps, rows, strict=True)]
     policy_logps = all_pair_logps(policy, pairs, prepared.micro_tokens)
     reference_logps = reference.select(slice(-len(pairs), None))

@@ -23,13 +23,14 @@ from fairlead.examples.pairs import (
     Pair,
     encode_and_split,
     encode_pair,
+    micro_answers,
     pair_logps,
     pair_token_counts,
     pair_weights,
-    sides,
     without_ties,
 )
 from fairlead.examples.reference_logps import all_pair_logps, reference_pair_logps
+from fairlead.examples.too_long import leaves
 from fairlead.losses import preference
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
@@ -105,7 +106,7 @@ def main(config: Config, run: Run) -> Artifact:
     run.record_data(Counter(rows.left_out) + Counter(ties=num_ties), **counts)
 
     # 3. Set up
-    prepared = prepare(run, policy, sides(rows.train_rows[:NUM_CHECK_ROWS]), config)
+    prepared = prepare(run, policy, leaves(rows.train_rows[:NUM_CHECK_ROWS]), config)
 
     # 4. Reference log-probabilities of all pairs, before the policy moves
     pairs = rows.train_rows + rows.held_out_rows
@@ -120,7 +121,7 @@ def main(config: Config, run: Run) -> Artifact:
         for step in loop:
             step_pairs = [rows.train_rows[i] for i in order[step]]
             sums = MetricSums(policy.device)
-            for micro in policy.backend.micro_groups(step_pairs, prepared.micro_tokens):
+            for micro in micro_answers(policy.backend, step_pairs, prepared.micro_tokens):
                 row_ids = [order[step][i] for i in micro]
                 policy_logps = pair_logps(policy, [step_pairs[i] for i in micro])
                 reference_logps = None if reference is None else reference.select(row_ids)
@@ -139,7 +140,7 @@ def main(config: Config, run: Run) -> Artifact:
                 losses, hits = measure(policy, rows.held_out_rows, reference, num_tokens, config, prepared)
                 metrics["held_out_loss"] = float(losses.mean())
                 metrics["held_out_accuracy"] = float(hits.mean())
-            loop.end_step(metrics, num_tokens=sum(len(row) for pair in step_pairs for row in pair))
+            loop.end_step(metrics, num_tokens=sum(map(len, leaves(step_pairs))))
 
     # 6. Save
     losses, hits = measure(policy, rows.held_out_rows, reference, num_tokens, config, prepared)

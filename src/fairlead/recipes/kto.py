@@ -20,16 +20,19 @@ from fairlead.core.errors import DataError, require, require_positive
 from fairlead.core.seed import derive_rng
 from fairlead.data.record_reader import read_binary
 from fairlead.data.records import Binary, prompt_text
-from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps, micro_batches
-from fairlead.encoding.chat import Encoded, TooLong
+from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
+from fairlead.encoding.chat import TooLong
 from fairlead.examples.pairs import (
+    Answer,
     EncodedSplit,
     answer_logps,
     encode_and_split,
     encode_answer,
     encode_response,
+    micro_answers,
 )
 from fairlead.examples.reference_logps import all_answer_logps, reference_answer_logps
+from fairlead.examples.too_long import leaves
 from fairlead.losses import binary
 from fairlead.model.policy import Policy
 from fairlead.stats import interval
@@ -84,7 +87,7 @@ def main(config: Config, run: Run) -> Artifact:
     pool = mismatched(policy, rows.train, config) if config.kl_rows else []
 
     # 3. Set up
-    prepared = prepare(run, policy, rows.train_rows[:NUM_CHECK_ROWS], config)
+    prepared = prepare(run, policy, leaves(rows.train_rows[:NUM_CHECK_ROWS]), config)
 
     # 4. Reference log-probabilities of all responses, before the policy moves
     responses = [(row,) for row in (*rows.train_rows, *rows.held_out_rows, *pool)]
@@ -106,36 +109,36 @@ def main(config: Config, run: Run) -> Artifact:
                 numbers["reference_point"] = DECAY * numbers["reference_point"] + (1 - DECAY) * estimate
             point = max(0.0, numbers["reference_point"])  # a KL is not negative; its estimate can be
 
-            step_rows = [rows.train_rows[i] for i in order[step]]
-            lengths = [len(row) for row in step_rows]
+            step_answers = [rows.train_rows[i] for i in order[step]]
+            singles = [(answer,) for answer in step_answers]
             sums = MetricSums(policy.device)
-            for micro in micro_batches(lengths, prepared.micro_tokens, packed=policy.backend.packed):
+            for micro in micro_answers(policy.backend, singles, prepared.micro_tokens):
                 row_ids = [order[step][i] for i in micro]
-                log_ratios = answer_logps(policy, [step_rows[i] for i in micro]) - reference[row_ids]
+                log_ratios = answer_logps(policy, [step_answers[i] for i in micro]) - reference[row_ids]
                 is_desirable = desirable[row_ids]
                 loss = kto_loss(log_ratios, is_desirable, point, config)  # [responses]
-                (loss.sum() / len(step_rows)).backward()
+                (loss.sum() / len(step_answers)).backward()
                 hits = binary.accuracy(log_ratios, is_desirable, reference_point=point)
                 sums.add(loss=loss, accuracy=hits)
                 sums.add(desirable_logratio=log_ratios[is_desirable])
                 sums.add(undesirable_logratio=log_ratios[~is_desirable])
             metrics = {
-                "loss": sums.mean("loss", len(step_rows)),
-                "accuracy": sums.mean("accuracy", len(step_rows)),
+                "loss": sums.mean("loss", len(step_answers)),
+                "accuracy": sums.mean("accuracy", len(step_answers)),
                 "reference_point": point,
             }
             num_desirable = sum(rows.train[i].label for i in order[step])
             if num_desirable:
                 metrics["desirable_logratio"] = sums.mean("desirable_logratio", num_desirable)
-            if num_desirable < len(step_rows):
-                num_undesirable = len(step_rows) - num_desirable
+            if num_desirable < len(step_answers):
+                num_undesirable = len(step_answers) - num_desirable
                 metrics["undesirable_logratio"] = sums.mean("undesirable_logratio", num_undesirable)
             metrics |= loop.update()
             if loop.measures:
                 losses, hits = measure(policy, rows, held_out_reference, point, config, prepared)
                 metrics["held_out_loss"] = float(losses.mean())
                 metrics["held_out_accuracy"] = float(hits.mean())
-            loop.end_step(metrics, num_tokens=sum(lengths))
+            loop.end_step(metrics, num_tokens=sum(map(len, leaves(step_answers))))
 
     # 6. Save
     point = max(0.0, numbers["reference_point"])
@@ -165,7 +168,7 @@ def kto_loss(log_ratios: Tensor, is_desirable: Tensor, point: float, config: Con
 @torch.no_grad()
 def measure(
     policy: Policy,
-    rows: EncodedSplit[Binary, Encoded],
+    rows: EncodedSplit[Binary, Answer],
     reference: Tensor,
     point: float,
     config: Config,
@@ -182,7 +185,7 @@ def measure(
     return losses, binary.accuracy(log_ratios, is_desirable, reference_point=point)
 
 
-def mismatched(policy: Policy, records: Sequence[Binary], config: Config) -> list[Encoded]:
+def mismatched(policy: Policy, records: Sequence[Binary], config: Config) -> list[Answer]:
     """Prompts with the responses to other prompts: their log-ratios say how far the policy has moved,
     whatever the labels.
     """
@@ -193,7 +196,7 @@ def mismatched(policy: Policy, records: Sequence[Binary], config: Config) -> lis
         )
     max_tokens = config.data.max_tokens or policy.context
     rng = derive_rng(config.seed, "mismatched")
-    pool: list[Encoded] = []
+    pool: list[Answer] = []
     for record in rng.sample(records, min(POOL, len(records))):
         others = [other for other in rng.choices(records, k=8) if prompt_text(other) != prompt_text(record)]
         try:

@@ -24,8 +24,9 @@ from fairlead.core.errors import DataError, require, require_positive
 from fairlead.data.record_reader import read_binary, read_comparisons, read_demonstrations, read_ratings
 from fairlead.data.records import Binary, Demonstration, Rating, Record, RecordKind, prompt_text
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
-from fairlead.encoding.chat import Encoded, num_trained_tokens
+from fairlead.encoding.chat import num_trained_tokens
 from fairlead.examples.pairs import (
+    Answer,
     EncodedSplit,
     SingleOrPair,
     answer_logps,
@@ -39,6 +40,7 @@ from fairlead.examples.pairs import (
     without_ties,
 )
 from fairlead.examples.reference_logps import all_answer_logps, answer_offsets, reference_answer_logps
+from fairlead.examples.too_long import leaves
 from fairlead.losses import preference, reward, unified
 from fairlead.model.policy import Policy
 from fairlead.stats import interval
@@ -151,7 +153,7 @@ def main(config: Config, run: Run) -> Artifact:
     # 3. Backend check on rows of several kinds, master weights, memory budget, optimiser
     all_answers = [example.answers for example in (*mix.train, *mix.held_out)]
     spread = all_answers[:: -(-len(all_answers) // NUM_CHECK_ROWS)]
-    prepared = prepare(run, policy, [row for answers in spread for row in answers], config)
+    prepared = prepare(run, policy, leaves(spread), config)
 
     # 4. Reference log-probabilities of all responses, before the policy moves
     reference = reference_answer_logps(run, policy, all_answers, prepared.micro_tokens, config)
@@ -167,7 +169,7 @@ def main(config: Config, run: Run) -> Artifact:
             outcomes: list[Outcome] = []
             for micro in micro_answers(policy.backend, answers, prepared.micro_tokens):
                 micro_examples = [examples[i] for i in micro]
-                logps = answer_logps(policy, [row for i in micro for row in answers[i]])  # [answers]
+                logps = answer_logps(policy, [answer for i in micro for answer in answers[i]])  # [answers]
                 answer_ids = [offsets[order[step][i]] + k for i in micro for k in range(len(answers[i]))]
                 outcome = uft_loss(logps, reference[answer_ids], micro_examples, config)
                 weights = torch.tensor([example.weight for example in micro_examples], device=policy.device)
@@ -181,7 +183,7 @@ def main(config: Config, run: Run) -> Artifact:
                 metrics["held_out_loss"] = interval.mean(weighted_losses(mix.held_out, outcome)).value
                 if len(outcome.margins):
                     metrics["held_out_accuracy"] = float(preference.accuracy(outcome.margins).mean())
-            loop.end_step(metrics, num_tokens=sum(len(row) for pair in answers for row in pair))
+            loop.end_step(metrics, num_tokens=sum(map(len, leaves(answers))))
 
     # 6. Save
     outcome = measure(policy, mix.held_out, reference, config, prepared.micro_tokens)
@@ -201,7 +203,7 @@ def uft_loss(logps: Tensor, reference_logps: Tensor, examples: Sequence[Example]
     """
     log_ratios = logps - reference_logps
     if config.length_normalised:
-        num_tokens = [num_trained_tokens([row]) for example in examples for row in example.answers]
+        num_tokens = [num_trained_tokens(answer) for example in examples for answer in example.answers]
         log_ratios = log_ratios / torch.tensor(num_tokens, device=logps.device)
     rewards = config.beta * log_ratios
     distance = unified.squared_error if config.loss == "squared" else unified.cross_entropy
@@ -349,12 +351,12 @@ def with_scores(ratings: Sequence[Rating], config: Config) -> list[Rating]:
 
 
 def _as_single_answers(
-    split: EncodedSplit[Demonstration, tuple[Encoded, ...]],
+    split: EncodedSplit[Demonstration, Answer],
 ) -> EncodedSplit[Demonstration, SingleOrPair]:
     """Each row of a demonstration as an answer of its own."""
     flat = flatten_rows(split)
-    train: list[SingleOrPair] = [(row,) for row in flat.train_rows]
-    held_out: list[SingleOrPair] = [(row,) for row in flat.held_out_rows]
+    train: list[SingleOrPair] = [((row,),) for row in flat.train_rows]
+    held_out: list[SingleOrPair] = [((row,),) for row in flat.held_out_rows]
     return EncodedSplit(flat.train, train, flat.held_out, held_out, flat.num_dropped, flat.left_out)
 
 
