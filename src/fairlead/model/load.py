@@ -41,11 +41,12 @@ from fairlead.model.check_model import (
     check_adapter_folder,
     check_config,
     check_folder,
+    check_model,
     check_tokenizer_files,
     has_tokenizer,
     is_adapter,
 )
-from fairlead.model.check_network import check_network, num_embeddings, reason
+from fairlead.model.check_network import check_network, check_vocabulary, num_embeddings, reason
 
 TRIAL_TEXT = "What is 2 + 2?"  # any tokenizer makes tokens of it
 
@@ -112,6 +113,21 @@ def load_causal_lm(reference: str) -> PreTrainedModel:
     network = from_pretrained(AutoModelForCausalLM, reference)
     check_network(network, reference)
     return network
+
+
+def load_language_model(
+    reference: str, template: Template = OWN_TEMPLATE
+) -> tuple[PreTrainedModel, ChatFormat]:
+    """A causal language model, checked, and how it reads conversations.
+
+    Raises ModelError, or ConfigError where a setting does not fit the template.
+    """
+    check_model(reference)
+    tokenizer = load_tokenizer(reference)
+    network = load_causal_lm(reference)
+    check_vocabulary(network, tokenizer, reference)
+    chat = ChatFormat(tokenizer, template, declared=declared_stops(network), source=reference)
+    return network, chat
 
 
 def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:

@@ -24,8 +24,6 @@ from fairlead.encoding.chat_format import ChatFormat, Tools
 from fairlead.forward import decoder, layout
 from fairlead.forward.backend import default_backend
 from fairlead.model import adapters, load
-from fairlead.model.check_model import check_model
-from fairlead.model.check_network import check_vocabulary
 from fairlead.ops.logprobs import linear_logps, selected_logps
 
 
@@ -208,11 +206,7 @@ def load_policy(
     reference: str, *, lora: adapters.Lora | None = None, template: Template = OWN_TEMPLATE
 ) -> Policy:
     """Load a policy: the full network, or a new adapter on a frozen network.  Raises ModelError."""
-    check_model(reference)
-    tokenizer = load.load_tokenizer(reference)
-    network = load.load_causal_lm(reference)
-    check_vocabulary(network, tokenizer, reference)
-    chat = ChatFormat(tokenizer, template, declared=load.declared_stops(network), source=reference)
+    network, chat = load.load_language_model(reference, template)
     if lora is not None:
         network = adapters.add_lora(network, lora, task=TaskType.CAUSAL_LM)
     load.to_default_device(network)

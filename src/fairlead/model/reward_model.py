@@ -40,11 +40,7 @@ def new_reward_model(
 
     The head's weights are drawn from N(0, 1 / (d + 1)), as in arXiv:2009.01325.  Raises ModelError.
     """
-    check_model(reference)
-    tokenizer = load.load_tokenizer(reference)
-    causal = load.load_causal_lm(reference)
-    check_vocabulary(causal, tokenizer, reference)
-    chat = ChatFormat(tokenizer, template, declared=load.declared_stops(causal), source=reference)
+    causal, chat = load.load_language_model(reference, template)
     config = copy.deepcopy(causal.config)
     config.num_labels = max(1, len(aspects))
     config.pad_token_id = chat.tokenizer.pad_token_id
