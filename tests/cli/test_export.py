@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import load_reward_model
@@ -102,6 +103,26 @@ def test_export_takes_reward_models_too(cli: Cli, project: Path, tmp_path: Path)
         for each in (project / "artifacts" / "reward-model" / "reward", tmp_path / "out")
     )
     assert (before.scale.mean, before.scale.std) == (after.scale.mean, after.scale.std)
+
+
+def test_export_warns_of_a_reward_model_that_others_read_at_another_token(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    source = project / "artifacts" / "reward-model" / "reward"
+    outcome = cli("export", source, "--out", tmp_path / "good", "--project", project)
+    assert outcome.code == 0 and "another token" not in outcome.out + outcome.err
+    for name, value in (("pad", None), ("line break", "chat_template.jinja")):
+        old = tmp_path / name
+        shutil.copytree(source, old)
+        if value is None:  # the padding token ends answers
+            config = json.loads((old / "config.json").read_text())
+            config["pad_token_id"] = AutoTokenizer.from_pretrained(old).eos_token_id
+            (old / "config.json").write_text(json.dumps(config))
+        else:
+            template = (old / value).read_text()
+            (old / value).write_text(template + "{{ '' if add_generation_prompt else '\n' }}")
+        outcome = cli("export", old, "--out", tmp_path / f"{name}-out", "--project", project)
+        assert outcome.code == 0 and "at another token than Fairlead" in outcome.out + outcome.err
 
 
 def test_export_leaves_a_reward_models_adapter_behind_and_nothing_else(

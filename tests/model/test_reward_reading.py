@@ -19,7 +19,7 @@ from fairlead.model.adapters import Lora
 from fairlead.model.critic import open_critic
 from fairlead.model.policy import load_policy
 from fairlead.model.reward_model import load_reward_model, new_reward_model
-from fairlead.model.reward_reading import PADDING
+from fairlead.model.reward_reading import PADDING, is_read_elsewhere
 from fairlead.rollout.rewards import from_model, open_members
 from fakes import answers, assistant, network, shake, tokenizer, turns
 
@@ -127,6 +127,34 @@ def test_the_template_of_a_reward_model_ends_with_the_answer_only(tmp_path: Path
     assert render(original, prompt=False) == render(saved, prompt=False) + "\n"
     assert render(original, prompt=True) == render(saved, prompt=True)
     assert saved.chat_template == again.chat_template
+
+
+def test_a_template_with_generation_blocks_ends_with_the_answer_too(tmp_path: Path) -> None:
+    layout, shape, tokens, end = LAYOUTS[1]
+    folder = base(tmp_path / "base", layout, shape, tokens, end, pad=None)
+    template = (
+        "{% set word = 'x' %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+        "{% if m.role == 'assistant' %}{% generation %}{% set word = 'y' %}{{ m.content + '<|im_end|>\n' }}"
+        "{%- endgeneration -%}{% else %}{{ m.content + '<|im_end|>\n' }}{% endif %}"
+        "{{ '' if word == 'x' else '!' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    (folder / "chat_template.jinja").write_text(template)
+    made = new_reward_model(str(folder), run_seed=0)
+    shake(made.trainable(), scale=0.02)
+    made.save(tmp_path / "reward")
+    original, saved = (AutoTokenizer.from_pretrained(tmp_path / name) for name in ("base", "reward"))
+    rows = [{"role": "user", "content": "Hello "}, {"role": "assistant", "content": "Hi."}]
+    for prompt in (False, True):
+        texts = [
+            str(words.apply_chat_template(rows, tokenize=False, add_generation_prompt=prompt))
+            for words in (original, saved)
+        ]
+        assert texts[1] == (texts[0] if prompt else texts[0].rstrip())
+    assert read_by_transformers(tmp_path / "reward", None) == approx(
+        read_by_fairlead(tmp_path / "reward"), abs=1e-4
+    )
+    assert not is_read_elsewhere(str(tmp_path / "reward"))
 
 
 def test_a_padding_token_that_ends_nothing_is_kept(tmp_path: Path) -> None:

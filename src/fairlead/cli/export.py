@@ -59,7 +59,7 @@ def export(
     source = source_model.location
 
     from fairlead.data.record_reader import read_prompts
-    from fairlead.model import quantize, scalar_model
+    from fairlead.model import quantize, reward_reading, scalar_model
     from fairlead.model.check_model import adapter_base, check_model
     from fairlead.rollout.merge_adapter import PROMPTS, merge_adapter
 
@@ -97,6 +97,14 @@ def export(
         if is_adapter and not merge:
             _name_base(folder / ADAPTER, adapter_base(source))
     lines = [f"{source_model.name}: exported as {_describe(is_adapter and not merge)}."]
+    is_reward_model = _is_reward_model(source)
+    warning = ""
+    if is_reward_model and reward_reading.is_read_elsewhere(str(source)):
+        warning = (
+            f"transformers and vLLM read {model} at another token than Fairlead, so their scores differ. "
+            "Its padding token ends answers, or its chat template writes something after them. "
+            "Train it again with this version of Fairlead."
+        )
     if gap is not None:
         lines.append(f"Merging changed the next-token distributions by {gap.kl:.4f} nats (mean KL).")
     print_result(
@@ -111,7 +119,8 @@ def export(
         as_json=as_json,
         read=[source],
         wrote=[out],
-        next=next_commands.after_export(out, is_reward_model=_is_reward_model(source)),
+        next=next_commands.after_export(out, is_reward_model=is_reward_model),
+        health=warning,
     )
 
 

@@ -10,6 +10,7 @@ mask says.  A padding token that also ends answers would make them read one toke
   not its padding token.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from fairlead.core.errors import DataError
 from fairlead.data.records import Message
-from fairlead.encoding.chat import Encoded, TooLong
+from fairlead.encoding.chat import Encoded, TooLong, encode_conversation
 from fairlead.encoding.chat_format import ChatFormat, Tools
+from fairlead.model import load
 
 PADDING = "<|fairlead_pad|>"  # the name of a padding token that is added
 # What models call tokens that no text uses.
 UNUSED_NAMES = ("pad", "reserved", "unused", "extra", "placeholder")
+GENERATION = re.compile(r"(\{%[-+]?\s*)(end)?generation(\s*[-+]?%\})")
+PROBE = (Message("user", "Hello"), Message("assistant", "Hi."))
 TRIMMED = "{#- ends with the answer -#}"  # marks a template that was trimmed before
 
 
@@ -110,6 +114,20 @@ def padding_of(config: PreTrainedConfig) -> int | None:
     return getattr(_text_config(config), "pad_token_id", None)
 
 
+def is_read_elsewhere(reference: str) -> bool:
+    """Whether transformers reads a reward model of Fairlead at another token than Fairlead does.
+
+    That is so for models whose padding token ends answers, or whose template writes something after them.
+    """
+    config = load.read_config(reference)
+    if not is_read_at_end_of_answer(config):
+        return False
+    chat = load.load_chat_format(reference, declared=config.end_token_ids)
+    own = encode_conversation(chat, PROBE, num_context=len(PROBE) - 1)
+    theirs = encode_as_trained(chat, PROBE, padding=padding_of(config), tools=(), max_tokens=None)
+    return theirs.tokens != own.tokens
+
+
 def trim_template(folder: Path) -> None:
     """Let the stored chat template write nothing after the last answer.
 
@@ -119,9 +137,11 @@ def trim_template(folder: Path) -> None:
         if not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
-        # A generation block counts characters from the start of the text, which a block would hide.
-        if TRIMMED in text or "generation %}" in text or "generation -%}" in text:
+        if TRIMMED in text:
             continue
+        # Generation blocks mark what a language model is trained on.  They count characters from the start
+        # of the text, which the block below would hide; `with` has the same scope and writes the same text.
+        text = GENERATION.sub(lambda tag: f"{tag[1]}{tag[2] or ''}with{tag[3]}", text)
         # Jinja drops one newline at the end of a template, but not in the middle.
         trimmed = (
             "{%- set rendered %}" + text.removesuffix("\n") + "{% endset -%}"
