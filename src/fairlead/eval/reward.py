@@ -20,6 +20,7 @@ from fairlead.eval import admission, reward_metrics
 from fairlead.eval.leaks import find_leaks
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.examples.pairs import REPEATED, without_ties
+from fairlead.rollout.judge_file import is_llm
 from fairlead.rollout.rewards import is_rule
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -53,8 +54,9 @@ class Config:
 def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
-    if is_rule(config.model):
-        raise ConfigError(f"{config.model}: is a rule, not a model. Name a reward model.")
+    if is_rule(config.model) or is_llm(config.model):
+        kind = "rule" if is_rule(config.model) else "judge behind an endpoint"
+        raise ConfigError(f"{config.model}: is a {kind}, not a model. Name a reward model.")
     meter = Meter(run)
     path = run.data_path("comparisons")
     rows = read_comparisons(path)

@@ -49,7 +49,8 @@ ANSWERS_PER_PART = 256  # a part is written before the next begins, so a stopped
 class Config(ReadsConversations, AnswersPrompts):
     name: str  # name of the dataset that is written
     model: ModelRef  # the model that answers: usually the SFT model
-    # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
+    # a reward model, a function score(prompt, answer, finished) as rule:FILE.py or rule:MODULE, or a judge
+    # behind an endpoint as llm:FILE.toml
     reward: RewardModelRef
     prompts: DatasetRef  # native rows with a prompt
     probe: RewardModelRef = ""  # a second reward that is measured and selects nothing; values as for reward

@@ -36,7 +36,7 @@ class Config:
     name: str  # name of the evaluation that is written
     a: RolloutsRef  # answers of the first model
     b: RolloutsRef  # answers of the second model, to the same prompts
-    judge: RewardModelRef  # a reward model, rule:FILE.py or rule:MODULE
+    judge: RewardModelRef  # a reward model, rule:FILE.py, rule:MODULE or llm:FILE.toml
     exclude_leaks: bool = False  # leave out and count prompts that were trained on, instead of refusing them
     micro_tokens: int = 4096  # tokens per forward pass of a reward model; does not change results
     seed: int = 0  # not used: the comparison is deterministic

@@ -80,7 +80,7 @@ class PromptTrial:
         With `drops_long`, as `too_long=drop` asks, prompts that a judge cannot read are left out too.
         """
         self._drops = drops_long or scoring.unreadable_prompts == "drop"
-        self._rows = rows
+        self.rows = rows
         self._prompts = [row.prompt for row in rows]
         self._max_new_tokens = max_new_tokens
         self._scoring = scoring
@@ -106,7 +106,7 @@ class PromptTrial:
 
     def require_references(self, judge: str) -> None:
         """Remember the rows without a reference, with which the judge compares answers."""
-        for index, row in enumerate(self._rows):
+        for index, row in enumerate(self.rows):
             if not (row.reference or "").strip():
                 self._problems.setdefault(index, f"has no reference, with which {judge} compares")
                 self._judges[judge] = None

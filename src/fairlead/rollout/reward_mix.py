@@ -1,9 +1,9 @@
 """The reward of a reinforcement-learning run: a main reward, weighted extra rewards, and rewards that are
 constrained by a floor.
 
-Each is a reward model, an ensemble or a rule, on its own scale.  The constraints' multipliers change during
-the run, so the recipe keeps them with the numbers of its checkpoints and passes them in.  The KL term belongs
-to the recipe.  N responses.
+Each is a reward model, an ensemble, a rule or a judge behind an endpoint, on its own scale.  The constraints'
+multipliers change during the run, so the recipe keeps them with the numbers of its checkpoints and passes
+them in.  The KL term belongs to the recipe.  N responses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +18,8 @@ from fairlead.model.policy import Policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.ops.combine_rewards import disagreement, lagrangian, update_multiplier
 from fairlead.ops.pool_names import Pool
+from fairlead.rollout.judge_file import is_llm
+from fairlead.rollout.llm_judge import llm_reward, open_llm_judge
 from fairlead.rollout.readable import PromptTrial, Reward, announced
 from fairlead.rollout.records import Answer
 from fairlead.rollout.rewards import (
@@ -156,14 +158,17 @@ def open_reward_mix(
     for number, role in enumerate(settings.roles):
         if needs_reference(run.model_path(role)):
             trial.require_references(judge_name(run, role))
-        opened = open_members(
-            run.model_path(role),
-            micro_tokens=micro_tokens,
-            policy=policy,
-            prepare=try_and_verify(run, role, trial, precision),
-            adapter_name=f"reward-of-{number}" if number else "reward",
-            scoring=scoring,
-        )
+        if is_llm(run.model_path(role)):
+            opened = [_open_llm_reward(run, role, trial, scoring)]
+        else:
+            opened = open_members(
+                run.model_path(role),
+                micro_tokens=micro_tokens,
+                policy=policy,
+                prepare=try_and_verify(run, role, trial, precision),
+                adapter_name=f"reward-of-{number}" if number else "reward",
+                scoring=scoring,
+            )
         members[role] = [announced(run, judge_name(run, role), member, scoring) for member in opened]
     probe = None
     if "probe" in run.inputs:
@@ -193,15 +198,25 @@ def open_judge(
     """
     if needs_reference(run.model_path(role)):
         trial.require_references(judge_name(run, role))
-    reward = open_reward(
-        run.model_path(role),
-        micro_tokens=micro_tokens,
-        prepare=try_and_verify(run, role, trial, "float32"),
-        pool=pool,
-        pool_lambda=pool_lambda,
-        scoring=scoring,
-    )
+    if is_llm(run.model_path(role)):
+        reward = _open_llm_reward(run, role, trial, scoring)
+    else:
+        reward = open_reward(
+            run.model_path(role),
+            micro_tokens=micro_tokens,
+            prepare=try_and_verify(run, role, trial, "float32"),
+            pool=pool,
+            pool_lambda=pool_lambda,
+            scoring=scoring,
+        )
     return announced(run, judge_name(run, role), reward, scoring)
+
+
+def _open_llm_reward(run: Run, role: str, trial: PromptTrial, scoring: Scoring) -> Reward:
+    """A judge behind an endpoint, which is tried on the first prompts."""
+    judge = open_llm_judge(run, role, name=judge_name(run, role))
+    judge.require_readable_scores(trial.rows)
+    return llm_reward(judge, scoring)
 
 
 def try_and_verify(

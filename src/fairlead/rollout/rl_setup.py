@@ -20,6 +20,7 @@ from fairlead.model.critic import open_critic
 from fairlead.model.policy import Policy
 from fairlead.model.scalar_model import ScalarModel
 from fairlead.rollout.engine import Engine
+from fairlead.rollout.judge_file import is_llm
 from fairlead.rollout.prompt_sampler import PromptSampler, load_prompts
 from fairlead.rollout.readable import PromptTrial
 from fairlead.rollout.reward_mix import RewardMix, open_reward_mix
@@ -157,7 +158,7 @@ def prepare_actor_critic(
     check_admission(run, config.rewards.roles, trust=config.rewards.trust)
     policy = open_policy(run, config)
     reward = run.model_path("reward")
-    from_policy = critic_start == "policy" or is_rule(reward)
+    from_policy = critic_start == "policy" or is_llm(reward) or is_rule(reward)
     critic = open_critic(policy, None if from_policy else reward, lora=lora(config), run_seed=config.seed)
     engine = open_engine(policy)
     prompts = _load_prompts(run, engine, policy, config, config.batch)

@@ -19,8 +19,9 @@ from fairlead.store.artifact import Artifact, load_artifact
 from fairlead.store.project import Project
 
 # What a run resumes from, or what a reader would miss: checkpoints, metrics, answers of best-of-n, members of
-# an ensemble.
-PROGRESS = ("checkpoints", "metrics.jsonl", "answers", "members")
+# an ensemble, replies of a judge.
+JUDGE_REPLIES = "judge_replies.jsonl"
+PROGRESS = ("checkpoints", "metrics.jsonl", "answers", "members", JUDGE_REPLIES)
 STAGE = "stage"  # the event of a run whose stages are runs of their own
 FAILED = "failed"  # the event of a run that ended with an error
 MAX_DIFFERENCES = 4  # shown in a message

@@ -1,4 +1,4 @@
-"""Resolve the references of a configuration: artifacts, files, folders, models of the Hub, and rules.
+"""Resolve the references of a configuration: artifacts, files, folders, models of the Hub, rules and judges.
 
 References are resolved and digested before a run starts.  Nothing is loaded or downloaded here.
 """
@@ -19,6 +19,7 @@ from fairlead.store.project import ARTIFACT_KINDS, Project
 # A snapshot is a dataset that was exported from the studio.
 ACCEPTED_KINDS = {"dataset": ("dataset", "snapshot")}
 
+LLM = "llm:"  # a TOML file that describes a language model as a judge (`rollout/judge_file.py`)
 RULE = "rule:"  # a Python file, an importable module or a name below that scores answers
 # Rules that Fairlead brings (`rollout/ready_made_rules.py`): name -> an example with its argument.
 READY_MADE = {
@@ -47,6 +48,8 @@ def resolve_input(
     field = spelling.name(field)
     if mark.kind == "reward-model" and ref.startswith(RULE):
         return _rule(project, field, ref)
+    if mark.kind == "reward-model" and ref.startswith(LLM):
+        return _llm(project, field, ref)
     if mark.kind == "template":
         path = _existing_path(project, ref)
         if path is not None and path.is_file():
@@ -95,6 +98,17 @@ def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
             f"{', '.join(READY_MADE.values())}."
         )
     return ResolvedInput(ref, f"module:{target}", digest.of_file(source), None, None)
+
+
+def _llm(project: Project, field: str, ref: str) -> ResolvedInput:
+    """Resolve the file of a judge behind an endpoint, and digest it."""
+    path = _existing_path(project, ref.removeprefix(LLM)) if ref != LLM else None
+    if path is None or not path.is_file():
+        raise ProjectError(
+            f"{field} = {ref!r}: no such file. Write llm: and the path of a TOML file with url, model and "
+            "rubric."
+        )
+    return _outside(project, ref, path)
 
 
 def _module_source(name: str) -> Path | None:

@@ -4,6 +4,7 @@
               metrics.jsonl    one row per step, without times: a resumed run writes the same file
               events.jsonl     events with their times
               checkpoints/     checkpoints of the recipe, each complete or absent
+              judge_replies.jsonl    replies of a judge behind an endpoint
 
 A run stores configuration, metrics, events and checkpoints.  Recipes train, evaluate and decide when to save.
 """
@@ -46,7 +47,7 @@ from fairlead.store.name_conflicts import (
     require_free_name,
 )
 from fairlead.store.project import Project, check_name
-from fairlead.store.resolve_inputs import RULE, ResolvedInput, resolve_input
+from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput, resolve_input
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Run:
         Artifact | None
     )  # the artifact of the run; if set when the run is opened, there is nothing to do
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> rows that are not used, or not whole
+    judges: dict[str, dict[str, str]] = field(default_factory=dict)  # role -> url and model of a judge
     spelling: Spelling = KEYS  # how the command of the run takes settings, for remedies
 
     @property
@@ -101,13 +103,14 @@ class Run:
         )
 
     def model_path(self, field: str) -> str:
-        """Where to load a model from: a folder, a name of the Hub, or `rule:` with a path or module name.
+        """Where to load a model from: a folder, a name of the Hub, `rule:` with a path or module name, or
+        `llm:` with a path.
 
         Inputs of a table have fields such as `constraints.harmless`.
         """
         source = self.inputs[field]
-        rule = RULE if source.ref.startswith(RULE) else ""
-        return source.ref if source.location is None else f"{rule}{source.location}"
+        prefix = next((prefix for prefix in (RULE, LLM) if source.ref.startswith(prefix)), "")
+        return source.ref if source.location is None else f"{prefix}{source.location}"
 
     def log(self, step: int, **values: float) -> None:
         """Append a row of metrics; raises NonFiniteStep if a value is not finite."""
@@ -135,6 +138,13 @@ class Run:
         present = {reason: number for reason, number in left_out.items() if number}
         self.left_out = dict(Counter(self.left_out) + Counter(present))
         self.event("data", **{"dropped": left_out.get("rows too long", 0), **counts, "left_out": present})
+
+    def record_judge(self, role: str, *, url: str, model: str) -> None:
+        """Append an event with the endpoint and the model of a judge; `publish` writes them into the
+        manifest's metrics.
+        """
+        self.judges[role] = {"url": url, "model": model}
+        self.event("judge", role=role, url=url, model=model)
 
     def warn(self, text: str) -> None:
         """Print a warning to the terminal and store it as an event."""
@@ -168,6 +178,8 @@ class Run:
         config: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Publish the artifact of this run, with its inputs as parents."""
+        facts: dict[str, Any] = {"left_out": self.left_out, "judges": self.judges}
+        recorded = {name: fact for name, fact in facts.items() if fact}
         self.finished = publish_artifact(
             self.project,
             self.kind,
@@ -176,7 +188,7 @@ class Run:
                 parents=self.parents,
                 config=self.config if config is None else config,
                 seed=self.seed,
-                metrics={**metrics, "left_out": self.left_out} if self.left_out else metrics,
+                metrics={**metrics, **recorded},
                 run=self.id,
             ),
             fill=fill,

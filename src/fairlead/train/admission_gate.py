@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from fairlead.core.errors import ConfigError, GateRefused, ModelError
 from fairlead.store.artifact import MANIFEST, Artifact, load_artifacts
 from fairlead.store.project import Project
-from fairlead.store.resolve_inputs import RULE, ResolvedInput
+from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput
 from fairlead.store.run import Run
 
 REPORT = "admission.json"
@@ -101,7 +101,7 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
     reward_models = {
         field: run.inputs[field]
         for field in fields
-        if field in run.inputs and not run.inputs[field].ref.startswith(RULE)
+        if field in run.inputs and not run.inputs[field].ref.startswith((RULE, LLM))
     }
     trusted = {name.strip() for name in trust.split(",") if name.strip()}
     known_names = {name for model in reward_models.values() for name in _names(model)}

@@ -230,7 +230,8 @@ class SamplingSettings(TrainingSettings, AnswersPrompts):
     """The keys and tables of a method that trains on the policy's own responses: PPO and GRPO."""
 
     model: ModelRef  # the policy to start from, and the reference: usually the SFT model
-    # a reward model, or a function score(prompt, answer, finished): rule:FILE.py or rule:MODULE
+    # a reward model, a function score(prompt, answer, finished) as rule:FILE.py or rule:MODULE, or a judge
+    # behind an endpoint as llm:FILE.toml
     reward: RewardModelRef
     prompts: DatasetRef  # native rows with a prompt
     steps: int = 100  # rounds of sampling and training
