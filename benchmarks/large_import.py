@@ -29,7 +29,7 @@ Row = dict[str, str]
 
 WORDS = """the boil water pan egg salt gently seven minutes before adding pepper fresh herbs until yolk firm
     because heat spreads evenly naïve façade “quoted” 1,000 grams über cool, then peel; serve: warm""".split()
-ROWS_PER_GROUP = 10_000
+ROWS_PER_GROUP = 100_000
 
 
 def rows() -> Iterator[Row]:

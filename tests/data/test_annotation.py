@@ -5,16 +5,8 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import (
-    BAD,
-    GOOD,
-    QUESTION,
-    Row,
-    argilla,
-    assistant,
-    label_studio,
-    user,
-)
+from data.sample_texts import BAD, GOOD, QUESTION, Row, assistant, user
+from data.tool_samples import argilla, label_studio
 from fairlead.data.records import Comparison, Demonstration
 
 ONE = {"prompt": QUESTION, "answer": BAD}

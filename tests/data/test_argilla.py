@@ -3,14 +3,9 @@
 from typing import Any
 
 from data.conversions import converted, judged, left_out
-from data.format_samples import (
-    BAD,
-    GOOD,
-    QUESTION,
-    SAMPLES,
-    Row,
-    argilla,
-)
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION, Row
+from data.tool_samples import argilla
 from fairlead.data.records import Comparison
 
 

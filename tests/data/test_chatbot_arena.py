@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, problem
-from data.format_samples import BAD, GOOD, QUESTION, SAMPLES, Row, arena, assistant, user
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION, Row, assistant, user
+from data.set_samples import arena
 from fairlead.data.records import Comparison, Message
 
 

@@ -1,7 +1,8 @@
 """distilabel: higher ratings are better."""
 
 from data.conversions import judged, left_out, problem
-from data.format_samples import BAD, GOOD, QUESTION, SAMPLES, assistant, user
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION, assistant, user
 
 
 def test_ratings_of_generations_make_a_ranking() -> None:

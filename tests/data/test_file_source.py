@@ -235,3 +235,40 @@ def test_text_compressed_with_zstd_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"\x28\xb5\x2f\xfdnothing")
     with pytest.raises(DataError, match="cannot be read"):
         list(file_source.read_file_rows(path))
+
+
+def long_object(path: Path, **values: object) -> Path:
+    """A JSON object that is too long to be read at once."""
+    padding = {"padding": "x" * file_source.MAX_OBJECT_BYTES}
+    return write(path, json.dumps(padding | values, indent=1).encode())
+
+
+def test_rows_inside_a_long_object_are_streamed(tmp_path: Path) -> None:
+    values = [{"a": number} for number in range(5)]
+    path = long_object(tmp_path / "a.json", version=[1, 2], data=values, license={"name": "none"})
+    assert [row.value for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)] == values
+    wrapped = [{"row_idx": number, "row": value} for number, value in enumerate(values)]
+    path = long_object(tmp_path / "b.json", rows=wrapped)
+    assert [row.value for row in file_source.read_file_rows(path) if isinstance(row, SourceRow)] == values
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"data": [{"a": 1}], "rows": [{"a": 2}]}, "holds rows under data and rows"),
+        ({"entries": [{"a": 1}]}, "one JSON object of more than 32 MiB, without rows under data, rows"),
+    ],
+)
+def test_a_long_object_with_no_or_several_lists_of_rows_is_refused(
+    tmp_path: Path, values: dict[str, object], expected: str
+) -> None:
+    path = long_object(tmp_path / "a.json", **values)
+    with pytest.raises(DataError, match=expected):
+        list(file_source.read_file_rows(path))
+
+
+def test_a_long_object_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = long_object(tmp_path / "a.json", data=[{"a": 1}])
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError, match="not valid JSON: .* Rows from here on cannot be read"):
+        list(file_source.read_file_rows(path))

@@ -5,14 +5,9 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import (
-    BAD,
-    GOOD,
-    QUESTION,
-    SAMPLES,
-    Row,
-    label_studio,
-)
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION, Row
+from data.tool_samples import label_studio
 from fairlead.data.records import Comparison
 
 

@@ -1,13 +1,9 @@
 """Langfuse and LangSmith: scores of tables, and items of data sets."""
 
 from data.conversions import judged, left_out
-from data.format_samples import (
-    GOOD,
-    QUESTION,
-    SAMPLES,
-    langfuse,
-    langsmith,
-)
+from data.format_samples import SAMPLES
+from data.sample_texts import GOOD, QUESTION
+from data.tool_samples import langfuse, langsmith
 
 
 def test_expected_outputs_of_a_data_set_are_demonstrations() -> None:

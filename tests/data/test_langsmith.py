@@ -1,7 +1,8 @@
 """LangSmith: feedback on runs, averages of it, and the columns of a table."""
 
 from data.conversions import judged, left_out
-from data.format_samples import GOOD, QUESTION, langsmith, langsmith_feedback
+from data.sample_texts import GOOD, QUESTION
+from data.tool_samples import langsmith, langsmith_feedback
 
 
 def test_an_average_counts_where_all_agree() -> None:

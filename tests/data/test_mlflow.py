@@ -3,13 +3,8 @@
 import json
 
 from data.conversions import judged, left_out
-from data.format_samples import (
-    GOOD,
-    QUESTION,
-    mlflow,
-    mlflow_expectation,
-    mlflow_feedback,
-)
+from data.sample_texts import GOOD, QUESTION
+from data.tool_samples import mlflow, mlflow_expectation, mlflow_feedback
 
 
 def test_an_edit_that_changes_nothing_is_counted() -> None:

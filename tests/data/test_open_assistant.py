@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import BAD, GOOD, QUESTION, Row, table, tree
+from data.sample_texts import BAD, GOOD, QUESTION, Row
+from data.set_samples import table, tree
 from fairlead.data.file_source import SourceRow, read_file_rows
 from fairlead.data.importer import import_rows
 from fairlead.data.record_reader import ParsedRow

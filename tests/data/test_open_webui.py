@@ -6,13 +6,8 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import (
-    BAD,
-    GOOD,
-    QUESTION,
-    open_webui,
-    open_webui_chat,
-)
+from data.sample_texts import BAD, GOOD, QUESTION
+from data.tool_samples import open_webui, open_webui_chat
 from fairlead.data.records import Binary, Comparison, Message
 
 

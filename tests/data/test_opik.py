@@ -1,15 +1,9 @@
 """Opik: traces without an answer are counted, and items of data sets are demonstrations."""
 
 from data.conversions import judged, left_out
-from data.format_samples import (
-    GOOD,
-    QUESTION,
-    SAMPLES,
-    langsmith,
-    langsmith_feedback,
-    opik,
-    opik_score,
-)
+from data.format_samples import SAMPLES
+from data.sample_texts import GOOD, QUESTION
+from data.tool_samples import langsmith, langsmith_feedback, opik, opik_score
 
 
 def test_traces_without_an_answer_are_counted() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import BAD, GOOD, QUESTION, SAMPLES, Row
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION, Row
 from fairlead.data.records import Binary, Demonstration, Message, Prompt
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import prm800k
+from data.set_samples import prm800k
 
 
 def test_the_chosen_steps_are_one_row_and_each_alternative_is_another() -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from data.conversions import converted, judged
-from data.format_samples import BAD, GOOD, SAMPLES, Row
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, Row
 
 
 def only(format: str, row: Row | None = None) -> Any:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from data.conversions import converted, judged, problem
-from data.format_samples import SAMPLES, Row
+from data.format_samples import SAMPLES
+from data.sample_texts import Row
 
 
 def only(format: str, row: Row | None = None) -> Any:

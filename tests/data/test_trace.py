@@ -6,13 +6,9 @@ from typing import Any
 import pytest
 
 from data.conversions import converted, judged, left_out, problem
-from data.format_samples import (
-    BAD,
-    GOOD,
-    QUESTION,
-    SAMPLES,
-    Row,
-    assistant,
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION, Row, assistant, user
+from data.tool_samples import (
     langfuse,
     langfuse_score,
     langsmith,
@@ -23,7 +19,6 @@ from data.format_samples import (
     open_webui,
     opik,
     opik_score,
-    user,
 )
 from fairlead.data.records import Comparison, Prompt
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from data.format_samples import SAMPLES, label_studio, open_webui
+from data.format_samples import SAMPLES
+from data.tool_samples import label_studio, open_webui
 from fairlead.data.file_source import SourceRow
 from fairlead.data.importer import FORMATS
 from fairlead.data.row_problem import RowLocation

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from data.format_samples import BAD, GOOD, QUESTION, SAMPLES
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION
 from fairlead.core.errors import DataError
 from fairlead.data import importer, kind_conversion
 from fairlead.data.file_source import SourceRow

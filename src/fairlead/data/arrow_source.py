@@ -15,12 +15,14 @@ from fairlead.core.errors import DataError
 from fairlead.data.json_values import json_value
 
 ROWS_PER_BATCH = 256
+BUFFER_BYTES = 1 << 20
 
 
 def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (row number, row), numbered from 1."""
     try:
-        with parquet.ParquetFile(path) as file:
+        # Without a buffer of fixed size, the compressed bytes of all row groups would be read ahead.
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             yield from _rows(file.iter_batches(batch_size=ROWS_PER_BATCH))
     except (arrow.ArrowException, ValueError) as error:
         raise _unreadable(path, "Parquet", error) from error

@@ -20,7 +20,7 @@ QUESTION_WORDS = frozenset(
 # Words of columns that hold an answer.
 ANSWERS = """answer answers choice choices chosen completion completions corrected edit edited generation
     generations output outputs reasoning reference references rejected replies reply response
-    responses solution solutions target""".split()
+    responses solution solutions steps target""".split()
 # Words of columns that judge an answer.
 JUDGEMENTS = """accepted annotation annotations annotator approved feedback grade kto label labels mask
     preference preferences preferred rank ranking ranks rating ratings reject reward rewards
@@ -44,7 +44,7 @@ NOTE_WORDS = frozenset(
     id idx ids index indices lang language len length level license links""".split()
     + """meta metadata model models name names num number origin sha source sources split subject
     subset tag tags task template time timestamp title tokens topic type types""".split()
-    + "uid url uuid version".split()
+    + "src uid url uuid version year".split()
 )
 
 
@@ -53,6 +53,8 @@ def is_note(column: str, value: object = None) -> bool:
     words = _words(column)
     if not words or "kto" in words:
         return False
+    if words[-1] in ("turn", "turns") and type(value) is int:
+        return True  # the number of turns
     if isinstance(value, dict) and not (ANSWER_WORDS | QUESTION_WORDS).isdisjoint(words):
         return False  # reward_model = {"ground_truth": "4"} is more than the name of a model
     return words[-1] in NOTE_WORDS or words[0] in ("num", "n", "unnamed") or words == ["key"]

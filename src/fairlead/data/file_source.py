@@ -2,7 +2,7 @@
 
 `text_source` unpacks and decodes text.  A line that is not a JSON object becomes a RowProblem and reading
 continues, so all bad lines of a file are reported together.  Rows are streamed: memory is bounded by the
-longest row.  Only a JSON object that holds the rows is read at once, up to MAX_OBJECT_BYTES.
+longest row, and by MAX_OBJECT_BYTES for a JSON object that holds the rows.
 
 `sources` finds the files of a folder, `parsing` turns rows into records, and `hub_source` reads data sets of
 the Hub.
@@ -25,7 +25,7 @@ from fairlead.data.text_source import CHUNK_BYTES, COMPRESSED
 REMEDY = "Each line must be one JSON object."
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 MAX_ROW_BYTES = 64 * 2**20  # a longer row is a damaged file, or no rows at all
-MAX_OBJECT_BYTES = 512 * 2**20  # a JSON object with all rows inside is read at once
+MAX_OBJECT_BYTES = 32 * 2**20  # a shorter JSON object with all rows inside is read at once
 MAX_DEPTH = 100  # of lists and objects inside each other
 # Keys under which an object holds the rows of a file.
 ROW_KEYS = ("data", "rows", "examples", "instances", "items", "conversations", "train")
@@ -113,10 +113,7 @@ def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProble
             return None  # lines, of which the first is damaged
         text = first if is_whole else first + second + file.read(MAX_OBJECT_BYTES + 1)
     if len(text) > MAX_OBJECT_BYTES:
-        raise DataError(
-            f"{path}: is one JSON object of more than {MAX_OBJECT_BYTES // 2**20} MiB. "
-            "Write one row per line (JSON Lines) instead."
-        )
+        return _streamed_object_rows(path)
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -125,15 +122,46 @@ def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProble
     if not set(keys) & set(ROW_KEYS):
         keys = []  # one row, with a list of objects in a column
     if len(keys) > 1:
-        raise DataError(
-            f"{path}: holds rows under {' and '.join(keys)}. "
-            "Write the rows that you mean into a file of their own."
-        )
+        raise _several_lists_error(path, keys)
     if not keys:
         return iter([_row(RowLocation(str(path), 1), value, text.decode("utf-8-sig").strip())])
     rows = [item["row"] if _is_wrapped(item) else item for item in value[keys[0]]]
     return (
         _row(RowLocation(str(path), number), row, json.dumps(row)) for number, row in enumerate(rows, start=1)
+    )
+
+
+def _streamed_object_rows(path: Path) -> Iterator[SourceRow | RowProblem]:
+    """The rows of an object that is too long to be read at once."""
+    keys: list[str] = []
+    with closing(text_source.open_text(path)) as file:
+        text = _ListText(file, str(path))
+        text.position = text.position_of("{") + 1
+        while text.next_char() != "}":
+            key, _ = text.decode()
+            if not isinstance(key, str) or text.next_char() != ":":
+                text.fail("expected a key and a colon")
+            text.position += 1
+            if text.next_char() == "[" and key in ROW_KEYS:
+                keys.append(key)
+                if len(keys) > 1:
+                    raise _several_lists_error(path, keys)
+                yield from _list_items(text)
+            else:
+                text.decode()
+            if text.next_char() == ",":
+                text.position += 1
+    if not keys:
+        raise DataError(
+            f"{path}: is one JSON object of more than {MAX_OBJECT_BYTES // 2**20} MiB, without rows under "
+            f"{', '.join(ROW_KEYS)}. Write one row per line (JSON Lines) instead."
+        )
+
+
+def _several_lists_error(path: Path, keys: list[str]) -> DataError:
+    return DataError(
+        f"{path}: holds rows under {' and '.join(keys)}. "
+        "Write the rows that you mean into a file of their own."
     )
 
 
@@ -186,12 +214,21 @@ def _lines(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
 def _items(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
     """The items of a JSON list, each with the line on which it begins."""
     text = _ListText(file, path)
-    text.position = text.position_of("[") + 1
+    text.position = text.position_of("[")
+    yield from _list_items(text)
+    line = text.line
+    if text.next_char():
+        text.fail("text after the end of the list", line)
+
+
+def _list_items(text: "_ListText") -> Iterator[SourceRow | RowProblem]:
+    """The items of the list that begins at the position, which moves behind the list."""
+    text.position += 1
     expects_item = text.next_char() != "]"  # false for an empty list
     while expects_item:
-        where = RowLocation(path, text.line)
+        where = RowLocation(text.path, text.line)
         value, source = text.decode()
-        yield _row(where, value, source)
+        yield _row(where, value["row"] if isinstance(value, dict) and _is_wrapped(value) else value, source)
         following = text.next_char()
         if following == ",":
             text.position += 1
@@ -200,10 +237,7 @@ def _items(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
             expects_item = False
         else:
             text.fail("expected a comma or the end of the list")
-    line = text.line
     text.position += 1
-    if text.next_char():
-        text.fail("text after the end of the list", line)
 
 
 class _ListText:

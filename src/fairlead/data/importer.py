@@ -240,6 +240,7 @@ def metadata_of(
     rules = FORMATS[format]
     source_kind = kind_of_record(record)
     read = rules.reads.get(source_kind, frozenset())
+    beside = rules.metadata_beside.get(source_kind, frozenset())
     travelling: dict[str, Any] = {}
     lost: dict[str, Any] = {}
     for column, value in without_blanks(row.value).items():
@@ -250,7 +251,7 @@ def metadata_of(
             or column in KEPT_COLUMNS
         ):
             continue
-        if column in rules.metadata or column in tally.partly_read:
+        if column in rules.metadata | beside or column in tally.partly_read:
             travelling[column] = value
             continue
         meaning = meaning_of(column, value)

@@ -7,6 +7,8 @@ template of the model already frames the request.  LLaMA-Factory adds `system`, 
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
+from fairlead.data.formats.pair import PAIR_NOTES, SCORE_COLUMNS, check_scores
+from fairlead.data.formats.transcript import open_transcript
 from fairlead.data.formats.turns import (
     SYSTEM_COLUMNS,
     Turn,
@@ -28,8 +30,9 @@ def recognises(row: Row) -> bool:
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:
-    question = {"role": "user", "content": request_text(row, where)}
-    turns = [*read_history(row.get("history"), where), question]
+    request = request_text(row, where)
+    question = open_transcript(request) or [{"role": "user", "content": request}]
+    turns: list[Turn] = [*read_history(row.get("history"), where), *question]
     beside = {
         "prompt": with_system(turns, system_of(row, where), where),
         "tools": row.get("tools"),
@@ -37,6 +40,7 @@ def convert(row: Row, where: RowLocation) -> Conversion:
     }
     label = read_label(row, where)
     if row.get("chosen") is not None or row.get("rejected") is not None:
+        check_scores(row, where)
         answers = {column: _answer(row, column, where) for column in ("chosen", "rejected")}
         return parse_row("comparison", beside | answers, where)
     answer = {"completion": _answer(row, "output", where)}
@@ -65,5 +69,7 @@ FORMAT = Format(
         "comparison": QUESTION | {"chosen", "rejected"},
         "binary": QUESTION | {"output", "label", "kto_tag"},
     },
-    metadata=frozenset({"output"}),  # beside chosen and rejected it is a third answer, often the chosen one
+    metadata_beside={"comparison": PAIR_NOTES},
+    # Beside chosen and rejected, `output` is a third answer, often the chosen one.
+    metadata=SCORE_COLUMNS | {"output"},
 )

@@ -29,7 +29,9 @@ WINNERS = {
 
 
 def recognises(row: Row) -> bool:
-    return row.keys() >= CONVERSATIONS or row.keys() >= RESPONSES | FLAGS
+    return row.keys() >= CONVERSATIONS or (
+        row.keys() >= RESPONSES and (row.keys() >= FLAGS or isinstance(row.get("winner"), str))
+    )
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:

@@ -41,6 +41,8 @@ class Format:
     reads_every_column: bool = False
     # Columns that travel in the metadata although their names sound as if they carried meaning.
     metadata: frozenset[str] = frozenset()
+    # Columns that travel beside records of one kind only, such as the answers that a pair was chosen from.
+    metadata_beside: Mapping[RecordKind, frozenset[str]] = field(default_factory=dict)
     # Other readings of the same row, chosen with --kind.
     readings: Mapping[RecordKind, Converter] = field(default_factory=dict)
     # Turns the rows of the file into larger ones, such as messages into trees.

@@ -1,26 +1,19 @@
-"""HH-RLHF format: chosen and rejected are transcripts, "\\n\\nHuman: … \\n\\nAssistant: …".
+"""HH-RLHF format: chosen and rejected are transcripts, "\\n\\nHuman: … \\n\\nAssistant: …"."""
 
-White space around a turn is removed.  A turn that quotes "Human:" or "Assistant:" at the start of a paragraph
-is split there and reported as wrong role order.
-"""
-
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.formats.format import Format, Row
 from fairlead.data.formats.pair import compare_conversations
+from fairlead.data.formats.transcript import ROLE_OF, SPEAKER, is_transcript
 from fairlead.data.parsing import required_text
-from fairlead.data.records import Comparison, Message, Messages, Role
+from fairlead.data.records import Comparison, Message, Messages
 from fairlead.data.row_problem import RowLocation, reject_row
-
-SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
-ROLE_OF: Mapping[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
     return row.get("prompt") is None and any(
-        _is_transcript(row.get(column)) for column in ("chosen", "rejected")
+        is_transcript(row.get(column)) for column in ("chosen", "rejected")
     )
 
 
@@ -30,7 +23,7 @@ def convert(row: Mapping[str, Any], where: RowLocation) -> Comparison:
 
 def open_turns(row: Row, column: str, where: RowLocation) -> list[dict[str, str]]:
     """The turns of a transcript that ends where the answer begins: "\\n\\nHuman: … \\n\\nAssistant:"."""
-    if not _is_transcript(row.get(column)):
+    if not is_transcript(row.get(column)):
         return [{"role": "user", "content": required_text(row, column, where)}]
     turns = _turns(row, column, where)
     if turns[-1].role == "assistant" and not turns[-1].content:
@@ -53,10 +46,6 @@ def _turns(row: Mapping[str, Any], column: str, where: RowLocation) -> Messages:
         Message(ROLE_OF[speaker], content.strip())
         for speaker, content in zip(parts[::2], parts[1::2], strict=True)
     )
-
-
-def _is_transcript(value: object) -> bool:
-    return isinstance(value, str) and value.lstrip().startswith("Human:")
 
 
 FORMAT = Format(

@@ -2,7 +2,7 @@
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
-from fairlead.data.formats.pair import SCORE_COLUMNS, check_scores
+from fairlead.data.formats.pair import PAIR_NOTES, SCORE_COLUMNS, check_scores
 from fairlead.data.parsing import parse_row
 from fairlead.data.records import COLUMNS_BY_KIND, kind_of_row
 from fairlead.data.row_problem import RowLocation, reject_row
@@ -52,4 +52,10 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-FORMAT = Format(recognises=recognises, convert=convert, reads=COLUMNS_BY_KIND, metadata=SCORE_COLUMNS)
+FORMAT = Format(
+    recognises=recognises,
+    convert=convert,
+    reads=COLUMNS_BY_KIND,
+    metadata=SCORE_COLUMNS,
+    metadata_beside={"comparison": PAIR_NOTES, "binary": frozenset({"rating"})},
+)

@@ -7,7 +7,7 @@ ignoring them would change what is trained.
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import chat
 from fairlead.data.formats.format import Conversion, Format, Row
-from fairlead.data.formats.pair import SCORE_COLUMNS, compare_conversations
+from fairlead.data.formats.pair import PAIR_NOTES, SCORE_COLUMNS, compare_conversations
 from fairlead.data.formats.turns import is_conversation, read_answer, read_turns, system_of, with_system
 from fairlead.data.parsing import parse_row, read_messages, required_column
 from fairlead.data.records import COLUMNS_BY_KIND, Messages
@@ -66,6 +66,7 @@ FORMAT = Format(
         "comparison": COLUMNS_BY_KIND["comparison"] | chat.reads("messages")["comparison"],
     },
     metadata=SCORE_COLUMNS,
+    metadata_beside={"comparison": PAIR_NOTES},
 )
 PREFERENCE_FORMAT = Format(
     recognises=recognises_preference,

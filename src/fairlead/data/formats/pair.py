@@ -16,6 +16,12 @@ SCORES = (
     ("chosen_rating", "rejected_rating"),
     ("chosen_reward", "rejected_reward"),
     ("reward_chosen", "reward_rejected"),
+    ("chosen_avg_rating", "rejected_avg_rating"),
+)
+# Beside a pair: the answers that it was chosen from, and how they were judged.
+PAIR_NOTES = frozenset(
+    """responses all_generated_responses all_rm_scores rewards_armorm gen_response_configs summaries choice
+    worker info extra num_turns""".split()
 )
 SCORE_COLUMNS = frozenset(column for columns in SCORES for column in columns)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats.format import Conversion, Format, Row
-from fairlead.data.formats.pair import SCORE_COLUMNS, check_scores
+from fairlead.data.formats.pair import PAIR_NOTES, SCORE_COLUMNS, check_scores
 from fairlead.data.formats.turns import (
     SYSTEM_COLUMNS,
     Turn,
@@ -128,4 +128,5 @@ FORMAT = Format(
         "ranking": READS["ranking"] | {"responses"},
     },
     metadata=SCORE_COLUMNS,
+    metadata_beside={"comparison": PAIR_NOTES, "binary": frozenset({"rating"})},
 )

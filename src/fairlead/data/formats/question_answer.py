@@ -170,6 +170,12 @@ QUERY_FORMAT = Format(
     reads=_reads("demonstration", "query", "response", "system"),
     metadata=frozenset({"original_question"}),
 )
+INPUTS_FORMAT = Format(
+    recognises=_has("inputs", "targets"),
+    convert=_pair_reader("inputs", None, "targets", "system"),
+    reads=_reads("demonstration", "inputs", "targets", "system"),
+    metadata=frozenset({"annotation_type"}),
+)
 FLAN_FORMAT = Format(
     recognises=recognises_flan,
     convert=convert_flan,

@@ -25,9 +25,9 @@ def convert(row: Row, where: RowLocation) -> Conversion:
     return chat.convert(row, present[0] if present else COLUMNS[0], where)
 
 
-# Notes about the conversation in OpenHermes and Magpie, whose names sound as if they carried meaning.
+# Notes in OpenHermes, Magpie and WildChat, whose names sound as if they carried meaning.
 NOTES = frozenset(
-    "skip_prompt_formatting gen_input_configs input_quality quality_explanation instruct_reward".split()
+    "skip_prompt_formatting gen_input_configs input_quality quality_explanation instruct_reward toxic".split()
 )
 
 FORMAT = Format(recognises=recognises, convert=convert, reads=chat.reads(*COLUMNS), metadata=NOTES)

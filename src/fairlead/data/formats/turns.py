@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.column_meaning import is_blank, meaning_of
+from fairlead.data.formats.transcript import open_transcript
 from fairlead.data.row_problem import RowLocation, reject_row
 
 Turn = dict[str, Any]
@@ -33,6 +34,7 @@ ROLE_OF: Mapping[str, str] = {
     "tool_call": "assistant",
 }
 CALL_SPEAKERS = frozenset({"function_call", "tool_call"})  # their text is the call
+TURN_NOTES = frozenset({"toxic", "redacted", "turn_identifier"})  # moderation in WildChat
 # Keys of a turn that are read here or by `parsing`.
 TURN_KEYS = frozenset(
     """role from content value text reasoning_content reasoning thinking tool_calls function_call tool_call_id
@@ -66,11 +68,11 @@ def read_answer(value: object, field: str, where: RowLocation) -> list[Turn]:
 
 
 def read_question(value: object, field: str, where: RowLocation) -> list[Turn]:
-    """A prompt: text, one turn, or a list of turns."""
+    """A prompt: text, a transcript that ends with "Assistant:", one turn, or a list of turns."""
     if isinstance(value, str):
         nested = decoded(value)
         if not _is_turn_list(nested):
-            return [{"role": "user", "content": value}]
+            return [*(open_transcript(value) or [{"role": "user", "content": value}])]
         value = nested
     return read_turns([value] if isinstance(value, dict) else value, field, where)
 
@@ -200,7 +202,11 @@ def _turn(value: object, field: str, where: RowLocation) -> Turn:
         remedy = f"Speakers are {', '.join(ROLE_OF)}."
         reject_row(where, f"{field}.{key}", speaker, "is not a known speaker", remedy)
     for name, content in value.items():
-        if name not in TURN_KEYS and not is_blank(content) and meaning_of(name, content) is not None:
+        if (
+            name not in TURN_KEYS | TURN_NOTES
+            and not is_blank(content)
+            and meaning_of(name, content) is not None
+        ):
             remedy = "Put it into a column of the row, or remove it from the turn."
             reject_row(where, f"{field}.{name}", content, "is not read, and would be lost", remedy)
     content = next((value[name] for name in ("content", "value", "text") if name in value), None)
