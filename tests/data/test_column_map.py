@@ -1,5 +1,6 @@
 """Columns that are renamed or left out on purpose."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ def test_an_ignored_column_is_left_out(tmp_path: Path) -> None:
 
 def test_an_ignored_column_that_no_row_has_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="--ignore scores: no row has scores. The columns are messages, score."
+        DataError,
+        match="--ignore scores: no row has scores. Did you mean score\\? The columns are messages, score.",
     ):
         imported(tmp_path, CHAT | {"score": 3}, columns=column_map.parse([], ["scores", "score"]))
 
@@ -59,7 +61,9 @@ def test_a_map_does_not_hide_a_column_of_the_row(tmp_path: Path) -> None:
     ("map", "why"),
     [
         ("question", "write COLUMN=SOURCE"),
-        ("question=prompt", "question is not a column of Fairlead"),
+        ("question=prompt", "question is not a column of Fairlead. Did you mean prompt\\? Choose"),
+        ("responce=a", "responce is not a column of Fairlead. Did you mean completion\\? Choose"),
+        ("rejcted=a", "Did you mean rejected\\? Choose"),
         ("prompt=a,prompt=b", "prompt is given twice"),
     ],
 )
@@ -78,3 +82,40 @@ def test_scores_of_any_range_become_scores_from_0_to_1(tmp_path: Path) -> None:
         imported(tmp_path, row, columns=column_map.parse(["score=stars"], []))
     with pytest.raises(ConfigError, match="--scale 5:1: write the lowest and the highest score"):
         column_map.parse([], [], "5:1")
+
+
+def test_a_star_reads_a_part_of_every_item(tmp_path: Path) -> None:
+    answers = [{"text": "5", "place": 2}, {"text": "4", "place": 1}]
+    columns = column_map.parse(["prompt=q,completions=answers.*.text,ranks=answers.*.place"], [])
+    for value in (answers, json.dumps(answers)):  # tables have text
+        [written] = imported(tmp_path, {"q": "2 + 2?", "answers": value}, columns=columns)
+        assert (written["completions"], written["ranks"]) == ([FIVE, FOUR], [2, 1])
+
+
+def test_a_plus_joins_columns_and_passes_over_empty_ones(tmp_path: Path) -> None:
+    columns = column_map.parse(["prompt=head + data.body,completion=a"], [])
+    row = {"head": "Add.", "data": {"body": "2 + 2?"}, "a": "4"}
+    [written] = imported(tmp_path, row, columns=columns)
+    assert written["prompt"][0]["content"] == "Add.\n\n2 + 2?"
+    first, second = imported(tmp_path, row, row | {"data": {"body": ""}}, columns=columns)
+    assert second["prompt"][0]["content"] == "Add."
+    literal = column_map.parse(["prompt=a+b,completion=c"], [])  # a column may have such a name
+    [written] = imported(tmp_path, {"a+b": "2 + 2?", "c": "4"}, columns=literal)
+    assert written == {"prompt": ASKED, "completion": FOUR}
+
+
+@pytest.mark.parametrize(
+    ("map", "expected"),
+    [
+        ("prompt=qustion", "no row has qustion. Did you mean question\\? The columns are question, data"),
+        ("prompt=data.qestion", "no row has data.qestion. Did you mean data.question\\? "),
+        ("prompt=question+contxt", "no row has contxt. Did you mean context\\? "),
+        ("completion=choices.text", "choices is a list: write a number from 0, or \\* for every item"),
+        ("completion=choices.0.txt", "Did you mean choices.0.text\\? "),
+        ("completion=zzz", "no row has zzz. The columns are"),
+    ],
+)
+def test_an_error_names_the_nearest_path(tmp_path: Path, map: str, expected: str) -> None:
+    row = {"question": "1?", "data": {"question": "2?"}, "context": "c", "choices": [{"text": "4"}]}
+    with pytest.raises(DataError, match=expected):
+        imported(tmp_path, row, columns=column_map.parse([map], []))
