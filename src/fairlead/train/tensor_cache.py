@@ -27,7 +27,7 @@ def cached(
         try:
             stored: dict[str, Tensor] = load_file(path)
         except (SafetensorError, OSError):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another run may have deleted it
         else:
             run.event("cache", **event | {"found": True})
             return stored
