@@ -30,6 +30,14 @@ def test_a_second_ctrl_c_acts_at_once() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_the_first_signal_says_what_happens(capfd: pytest.CaptureFixture[str]) -> None:
+    with stop_on_interrupt("stopping after this step"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    with stop_on_interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert capfd.readouterr().err == "stopping after this step\n"
+
+
 def test_handlers_are_given_back_after_an_exception() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(RuntimeError), stop_on_interrupt():

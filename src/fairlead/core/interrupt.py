@@ -1,5 +1,6 @@
 """Graceful Ctrl-C: the first signal asks the loop to stop after its step, the second one stops at once."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,10 +29,10 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
+def stop_on_interrupt(notice: str = "") -> Iterator[StopRequest]:
     """Let SIGINT and SIGTERM set the yielded flag while the block runs; a second signal acts as usual.
 
-    Outside the main thread no handlers can be installed, so the flag is never set by a signal.
+    The first signal prints `notice` on standard error: a step may take minutes.  Outside the main thread no handlers can be installed, so the flag is never set by a signal.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -41,6 +42,8 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
 
     def handle_first(number: int, frame: FrameType | None) -> None:
         request.set()
+        if notice:
+            os.write(2, f"{notice}\n".encode())  # a print could interrupt itself
         signal.signal(number, previous[signal.Signals(number)])
 
     for number in previous:

@@ -49,6 +49,8 @@ from fairlead.store.name_conflicts import (
 from fairlead.store.project import Project, check_name
 from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput, resolve_input
 
+STOPPING = "Stopping after this step. Press Ctrl-C again to stop at once."
+
 
 @dataclass
 class Run:
@@ -236,7 +238,7 @@ def open_run(
     id = run_id(recipe, config, digests)
     request = RunRequest(id, recipe, kind, name, resolved, digests, spelling)
     folder = project.runs / id
-    with _claimed_folder(project, request, inputs), stop_on_interrupt() as stop:
+    with _claimed_folder(project, request, inputs), stop_on_interrupt("" if quiet else STOPPING) as stop:
         finished = made_artifact(project, request)
         run = Run(
             id,
