@@ -56,7 +56,7 @@ def test_rows_lead_to_the_training_that_reads_them(
     assert f"or    fairlead train {training} " in imported.out and "=rows.jsonl" in imported.out
     split = cli("data", "split", "rows.jsonl", "--out-train", "t.jsonl", "--out-held-out", "h.jsonl")
     assert f"next  fairlead train {training} " in split.out and "=t.jsonl" in split.out
-    words = split.out.partition("next  fairlead train ")[2].split()
+    words = split.out.partition("next  fairlead train ")[2].splitlines()[0].split()
     keys = hints_by_key(recipe_settings(words[0]).Config)
     assert [word for word in words[1:5] if word.partition("=")[0] not in keys] == []
 
@@ -79,6 +79,45 @@ def test_a_policy_leads_to_a_judge_that_did_not_pay_it(recipe: str) -> None:
     config = {"model": "sft", "reward": "judge"}
     (command,) = next_commands.after_training(recipe, make(recipe), config)
     assert command == "fairlead compare made sft --prompts HELD_OUT --judge JUDGE"
+
+
+@pytest.mark.parametrize("choice", ["drop", "truncate-prompt"])
+def test_next_commands_keep_the_choice_for_long_rows(choice: str) -> None:
+    config = {"model": "sft", "data": {"too_long": choice}}
+    (training,) = next_commands.after_training("reward", make("reward", verdict="admit"), config)
+    assert training.endswith(f" prompts=FILE too_long={choice}")
+    (compare,) = next_commands.after_training("ppo", make("ppo"), {"model": "sft", "too_long": choice})
+    assert compare.endswith(f" --judge JUDGE --too-long {choice}")
+    (refused,) = next_commands.after_training("reward", make("reward", verdict="refuse"), config)
+    assert "too" not in refused.partition("#")[0]
+
+
+def test_a_choice_that_prompts_do_not_have_is_not_passed_on() -> None:
+    config = {"model": "sft", "data": {"too_long": "truncate-answer"}}
+    (training,) = next_commands.after_training("reward", make("reward", verdict="admit"), config)
+    assert training.endswith(" prompts=FILE")
+
+
+def test_a_checked_file_leads_to_a_split_with_a_judge_and_a_side_of_a_split_to_training() -> None:
+    split, train = next_commands.after_check("comparison", Path("data/all.jsonl"))
+    assert split == (
+        "fairlead data split data/all.jsonl --out-train data/train.jsonl --out-judge data/judge.jsonl "
+        "--out-held-out data/held_out.jsonl"
+    )
+    assert train.endswith(" comparisons=data/all.jsonl")
+    assert next_commands.after_check("comparison", Path("data/train.jsonl")) == [
+        "fairlead train reward name=reward model=MODEL comparisons=data/train.jsonl"
+    ]
+    first, _ = next_commands.after_check("demonstration", Path("data/rows.jsonl.gz"))
+    assert first == "fairlead train sft name=sft model=MODEL demonstrations=data/rows.jsonl.gz"
+
+
+def test_a_split_of_comparisons_leads_to_demonstrations_too() -> None:
+    reward, demonstrations = next_commands.after_split("comparison", Path("data/train.jsonl"))
+    assert reward.startswith("fairlead train reward ")
+    assert demonstrations == (
+        "fairlead data import data/train.jsonl --kind demonstration --out data/demonstrations.jsonl"
+    )
 
 
 def test_answers_lead_to_comparing_or_labelling() -> None:

@@ -55,7 +55,7 @@ def compare(
 ) -> None:
     """Compare two models: both answer the same prompts, and a judge scores the answers.
 
-    Example: fairlead compare aligned sft --prompts data/held_out.jsonl --judge reward:reward
+    Example: fairlead compare aligned sft --prompts data/held_out.jsonl --judge reward:judge
     """
     judge_reference = _judge_reference(judge)
     opened_project = open_project(project)

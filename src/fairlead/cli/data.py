@@ -176,11 +176,9 @@ def check(
         )
     elif drop:
         lines.append("There were no bad rows, so nothing was written.")
-    usable_file = wrote[0] if wrote else file
-    next_command = (
-        f"fairlead data split {relative_path(usable_file)} --held-out 0.1 "
-        "--out-train train.jsonl --out-held-out held_out.jsonl"
-    )
+    next_command: str | list[str] = []
+    if report.kind is not None:
+        next_command = next_commands.after_check(report.kind, wrote[0] if wrote else file)
     if (report.num_bad or num_unfit) and not drop:
         with_model = f" --model {model}" if num_unfit else ""
         next_command = f"fairlead data check {relative_path(file)}{with_model} --drop"

@@ -35,11 +35,32 @@ def after_import(kind: RecordKind, out: Path) -> list[str]:
     return [f"fairlead data check {relative_path(out)}", train_on(kind, out)]
 
 
+def after_check(kind: RecordKind, file: Path) -> list[str]:
+    """Split, or train; a file that is one side of a split is not split again."""
+    sides = ["train", *(["judge"] if kind == "comparison" else []), "held_out"]
+    if file.name.partition(".")[0] in ("train", "judge", "held_out"):
+        return [train_on(kind, file)]
+    options = [
+        f"--out-{side.replace('_', '-')} {relative_path(file.with_name(f'{side}.jsonl'))}" for side in sides
+    ]
+    split = f"fairlead data split {relative_path(file)} {' '.join(options)}"
+    # Every recipe that reads demonstrations or thumbs keeps rows back itself.
+    return (
+        [split, train_on(kind, file)] if kind in ("comparison", "prompt") else [train_on(kind, file), split]
+    )
+
+
 def after_split(kind: RecordKind, train: Path) -> list[str]:
     if kind == "prompt":
         return [
             train_on(kind, train),
             f"fairlead sample MODEL --prompts {relative_path(train)} -n 2 --out answers.jsonl",
+        ]
+    if kind == "comparison":
+        demonstrations = relative_path(train.with_name("demonstrations.jsonl"))
+        return [
+            train_on(kind, train),
+            f"fairlead data import {relative_path(train)} --kind demonstration --out {demonstrations}",
         ]
     return [train_on(kind, train)]
 
@@ -70,6 +91,21 @@ def after_compare(evaluation: str, model: str, *, is_artifact: bool) -> list[str
 
 
 def after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> list[str]:
+    """The commands keep the run's choice of `too_long`: without it, they would fail."""
+    return [_with_too_long(command, config) for command in _after_training(recipe, artifact, config)]
+
+
+def _with_too_long(command: str, config: Mapping[str, Any]) -> str:
+    too_long = config.get("too_long", config.get("data", {}).get("too_long", "error"))
+    if too_long not in ("drop", "truncate-prompt"):  # the choices that also fit prompts
+        return command
+    if command.startswith("fairlead train "):
+        return f"{command} too_long={too_long}"
+    takes_option = command.startswith(("fairlead sample ", "fairlead compare "))
+    return f"{command} --too-long {too_long}" if takes_option else command
+
+
+def _after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> list[str]:
     name = artifact.manifest.name
     if recipe == "best-of-n":
         return [f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"]

@@ -32,7 +32,8 @@ class StopRequest:
 def stop_on_interrupt(notice: str = "") -> Iterator[StopRequest]:
     """Let SIGINT and SIGTERM set the yielded flag while the block runs; a second signal acts as usual.
 
-    The first signal prints `notice` on standard error: a step may take minutes.  Outside the main thread no handlers can be installed, so the flag is never set by a signal.
+    The first signal prints `notice` on standard error: a step may take minutes.  Outside the main thread no
+    handlers can be installed, so the flag is never set by a signal.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

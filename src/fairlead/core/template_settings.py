@@ -30,7 +30,7 @@ class Template:
 
     # a .jinja file, a built-in template (chatml, llama3, gemma, mistral, zephyr, plain), or one of several
     # templates that the tokenizer has by name; empty is the tokenizer's own
-    file: Advanced[TemplateRef] = ""
+    file: TemplateRef = ""
     # variables for the template, as a JSON object: {"enable_thinking": false}
     arguments: Advanced[str] = ""
     # further tokens that end an answer, beside the template's end of turn and those that the model declares

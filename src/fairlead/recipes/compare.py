@@ -1,7 +1,7 @@
 """Compare: which of two models' answers a judge prefers, prompt by prompt.
 
 reads   two rollouts over the same prompts, a judge      writes  evaluation: the verdict and every score
-run     fairlead compare sft aligned --prompts data/held_out.jsonl --judge reward:reward
+run     fairlead compare sft aligned --prompts data/held_out.jsonl --judge reward:judge
 
 One answer per model and prompt.  Ties count half.  The interval is Tango's for paired outcomes
 (stats.interval). The judge scores each answer by itself, so the order of the two models does not matter.

@@ -93,7 +93,7 @@ class Data:
     max_tokens: int = 0  # longest conversation in tokens; 0 is the model's context length
     # what to do with longer rows: error refuses them; drop leaves them out; truncate-prompt leaves out the
     # oldest turns, then the beginning of the text; truncate-answer leaves out the end of the answer
-    too_long: Advanced[LongRows] = "error"
+    too_long: LongRows = "error"
     measure_every: Advanced[int] = 50  # steps between measurements on the held-out rows
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class AnswersPrompts:
 
     # what to do with prompts that leave no room for max_new_tokens: error refuses them; drop leaves them out;
     # truncate-prompt leaves out the oldest turns, then the beginning of the text
-    too_long: Advanced[LongPrompts] = "error"
+    too_long: LongPrompts = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
