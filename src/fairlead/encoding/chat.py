@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from fairlead.core.errors import DataError, ModelError
+from fairlead.core.errors import DataError, FairleadError, ModelError
 from fairlead.data.records import Message
 from fairlead.encoding import row_proof
 from fairlead.encoding.chat_format import ChatFormat, Tools
-from fairlead.encoding.continuation import continue_prompt
+from fairlead.encoding.continuation import Continuation, continue_prompt
+from fairlead.encoding.tokenized_text import Offsets, TokenizedText
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,15 @@ class _Turn(NamedTuple):
     answer: list[int]
     trained: list[bool]  # of the answer's tokens
     trained_text: str
-    offsets: list[tuple[int, int]]  # characters of `answer_text` that each token of the answer covers
+    offsets: Offsets  # characters of `answer_text` that each token of the answer covers
+
+
+class _Longest(NamedTuple):
+    """The last assistant turn of a conversation, tokenised."""
+
+    num_messages: int
+    texts: Continuation
+    whole: TokenizedText
 
 
 def num_trained_tokens(rows: Iterable[Encoded]) -> int:
@@ -78,8 +87,9 @@ def encode_rows(
     chat.check_texts(messages, tools)
     rows: list[tuple[list[int], list[bool]]] = []
     prompt_text = ""
+    longest = _tokenized_end(chat, messages[: turns[-1] + 1], tools)
     for i in turns:
-        turn = _encode_turn(chat, messages[: i + 1], tools)
+        turn = _encode_turn(chat, messages[: i + 1], tools, longest)
         row_proof.check_answer(chat, messages[: i + 1], turn.trained_text, tools)
         prompt_text = turn.prompt_text
         trained = [False] * len(turn.prompt) + turn.trained
@@ -134,7 +144,7 @@ def encode_steps(
     steps = split_steps(answer.content, separator)
     turns = [*context, replace(answer, content=separator.join(steps))]
     chat.check_texts(turns, tools)
-    turn = _encode_turn(chat, turns, tools, with_offsets=True)
+    turn = _encode_turn(chat, turns, tools, None, with_offsets=True)
     row_proof.check_context(chat, context, turn.prompt_text, tools)
     text, offsets = turn.answer_text, turn.offsets
     trained = [False] * len(turn.answer)
@@ -177,24 +187,32 @@ def trained_turns(messages: Sequence[Message], num_context: int) -> list[int]:
     return turns
 
 
+def _tokenized_end(chat: ChatFormat, messages: Sequence[Message], tools: Tools) -> "_Longest | None":
+    """The text of the last turn with its tokens, which usually are those of the earlier turns too.
+
+    None if the turn is refused: an earlier turn may be refused first.
+    """
+    try:
+        texts = _turn_texts(chat, messages, tools)
+    except FairleadError:
+        return None
+    whole = TokenizedText(chat.text_tokenizer, texts.prompt + texts.answer)
+    return _Longest(len(messages), texts, whole)
+
+
 def _encode_turn(
-    chat: ChatFormat, messages: Sequence[Message], tools: Tools, *, with_offsets: bool = False
+    chat: ChatFormat,
+    messages: Sequence[Message],
+    tools: Tools,
+    longest: "_Longest | None",
+    *,
+    with_offsets: bool = False,
 ) -> _Turn:
-    prompt_text, answer_text, generated = continue_prompt(chat, messages, tools)
-    if not answer_text.strip():
-        raise DataError(
-            f"no token would be trained: {chat.origin} writes nothing for the assistant turn. Remove the "
-            "turn, or give a template that writes it with template.file=PATH."
-        )
-    if chat.first_stop(answer_text) is None:
-        answer_text += chat.end_before_next(messages, answer_text, tools)
-    stop = chat.first_stop(answer_text)
-    if stop is None:
-        raise ModelError(_no_end(chat, answer_text))
-    answer_text = answer_text[:stop]  # what the template writes after it is never sampled
-    prompt = chat.tokens(prompt_text)
-    answer, offsets = _tokens_after(
-        chat, prompt_text, prompt, answer_text, with_offsets=with_offsets or generated is not None
+    is_last = longest is not None and longest.num_messages == len(messages)
+    texts = longest.texts if longest is not None and is_last else _turn_texts(chat, messages, tools)
+    whole = None if longest is None else longest.whole
+    prompt, answer, offsets = _tokens_of_turn(
+        chat, texts, whole, with_offsets=with_offsets or texts.generated is not None
     )
     bos = chat.tokenizer.bos_token_id
     if bos is not None and bos not in chat.stop_ids and (prompt + answer)[:2] == [bos, bos]:
@@ -202,14 +220,31 @@ def _encode_turn(
             "the text begins with two BOS tokens: the chat template and the tokenizer each add one. "
             "Remove one of them."
         )
-    gaps = _gaps(chat, generated)
+    gaps = _gaps(chat, texts.generated)
     trained = [not any(left < end and right > start for start, end in gaps) for left, right in offsets] or [
         True
     ] * len(answer)
-    trained_text = answer_text
+    trained_text = texts.answer
     for start, end in reversed(gaps):
         trained_text = trained_text[:start] + trained_text[end:]
-    return _Turn(prompt_text, prompt, answer_text, answer, trained, trained_text, offsets)
+    return _Turn(texts.prompt, prompt, texts.answer, answer, trained, trained_text, offsets)
+
+
+def _turn_texts(chat: ChatFormat, messages: Sequence[Message], tools: Tools) -> Continuation:
+    """The texts of an assistant turn; the answer ends with the token at which sampling stops."""
+    texts = continue_prompt(chat, messages, tools)
+    answer = texts.answer
+    if not answer.strip():
+        raise DataError(
+            f"no token would be trained: {chat.origin} writes nothing for the assistant turn. Remove the "
+            "turn, or give a template that writes it with template.file=PATH."
+        )
+    if chat.first_stop(answer) is None:
+        answer += chat.end_before_next(messages, answer, tools)
+    stop = chat.first_stop(answer)
+    if stop is None:
+        raise ModelError(_no_end(chat, answer))
+    return texts._replace(answer=answer[:stop])  # what the template writes after it is never sampled
 
 
 def _no_end(chat: ChatFormat, answer_text: str) -> str:
@@ -227,22 +262,43 @@ def _no_end(chat: ChatFormat, answer_text: str) -> str:
     )
 
 
-def _tokens_after(
-    chat: ChatFormat, prompt_text: str, prompt: list[int], answer_text: str, *, with_offsets: bool
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """The tokens of an answer that follow the tokens of its prompt, and their characters if asked for.
+def _tokens_of_turn(
+    chat: ChatFormat, texts: Continuation, whole: TokenizedText | None, *, with_offsets: bool
+) -> tuple[list[int], list[int], Offsets]:
+    """The tokens of the prompt and of the answer, and the answer's characters of each if asked for.
 
-    Usually they are the rest of the tokens of the whole text.  Where a token of the whole spans the border,
-    sampling could not write it, so the answer is tokenised on its own.
+    `whole` may be a longer text that begins with this turn.
     """
-    size = len(prompt_text)
-    whole, offsets = chat.tokens_and_offsets(prompt_text + answer_text, with_offsets=with_offsets)
-    if whole[: len(prompt)] == prompt:
-        shifted = [(left - size, right - size) for left, right in offsets[len(prompt) :]]
-        return whole[len(prompt) :], shifted
+    text = texts.prompt + texts.answer
+    end = whole.num_tokens_of(len(text)) if whole is not None and whole.text.startswith(text) else None
+    if whole is None or end is None:
+        whole = TokenizedText(chat.text_tokenizer, text)
+        end = len(whole.tokens)
+    prompt = whole.tokens_of(len(texts.prompt))
+    if whole.tokens[: len(prompt)] == prompt and len(prompt) <= end:
+        offsets = whole.offsets(len(prompt), end) if with_offsets else []
+        size = len(texts.prompt)
+        return (
+            prompt,
+            whole.tokens[len(prompt) : end],
+            [(left - size, right - size) for left, right in offsets],
+        )
+    answer, offsets = _tokens_alone(chat, prompt, texts.answer, whole.tokens[:end], with_offsets=with_offsets)
+    return prompt, answer, offsets
+
+
+def _tokens_alone(
+    chat: ChatFormat, prompt: list[int], answer_text: str, whole: list[int], *, with_offsets: bool
+) -> tuple[list[int], Offsets]:
+    """The tokens of an answer on its own.
+
+    A token of the whole text spans the border between prompt and answer, and sampling could not write it.
+    """
     for lead in ("", "\n", "a"):  # some tokenizers put a space before a text, but not after these
         before = chat.tokens(lead) if lead else []
-        tokens, offsets = chat.tokens_and_offsets(lead + answer_text, with_offsets=with_offsets)
+        tokens, offsets = chat.text_tokenizer.tokens_and_offsets(
+            lead + answer_text, with_offsets=with_offsets
+        )
         answer = tokens[len(before) :]
         if tokens[: len(before)] == before and chat.decode(prompt + answer) == chat.decode(whole):
             shifted = [(left - len(lead), right - len(lead)) for left, right in offsets[len(before) :]]

@@ -21,6 +21,7 @@ from fairlead.core.errors import ConfigError, DataError, ModelError
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message, message_to_json
 from fairlead.encoding.template_choice import ChosenTemplate, choose_template
+from fairlead.encoding.tokenized_text import TextTokenizer
 
 Tools = Sequence[Mapping[str, Any]]  # descriptions of functions, as in OpenAI's format
 
@@ -148,14 +149,11 @@ class ChatFormat:
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of rendered text, which has its own BOS token."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self.text_tokenizer.tokens(text)
 
-    def tokens_and_offsets(self, text: str, *, with_offsets: bool) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids, and the characters of the text that each of them covers, if asked for."""
-        if not with_offsets:
-            return self.tokens(text), []
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return list(encoding["input_ids"]), list(encoding["offset_mapping"])
+    @cached_property
+    def text_tokenizer(self) -> TextTokenizer:
+        return TextTokenizer(self.tokenizer, self._controls)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, control tokens included."""
@@ -290,13 +288,13 @@ class ChatFormat:
         return DataError(f"{reason} Change the conversation, or set another template with template.file.")
 
     def _token_id(self, token: str) -> int:
-        ids = self.tokens(token)
+        ids = self.tokenizer(token, add_special_tokens=False)["input_ids"]
         if len(ids) != 1:
             raise ConfigError(
                 f"template.stop_tokens: {token!r} is not one token of {self.source} but {len(ids)}. "
                 "Name a control token of its tokenizer."
             )
-        return ids[0]
+        return int(ids[0])
 
     def _find_end_of_turn(self) -> str | None:
         """The control token that the template writes directly after an assistant's text.
